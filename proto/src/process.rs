@@ -1,0 +1,86 @@
+//! How a Minerva program shows itself to its operator: logs on standard error, exit codes, the two
+//! signals that stop it, and the admin port. Called by each program's `main.rs`; knows nothing of
+//! streams.
+
+mod admin;
+
+pub use admin::{Admin, Readiness};
+
+use std::fmt::Display;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Exit code for a wrong option or a configuration that cannot work (`EX_USAGE` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 64;
+
+/// Options about logging; every program has them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogConfig {
+    /// What to log: a level (error, warn, info, debug, trace) or tracing directives such as
+    /// `info,minerva_core=debug`. Stream ids, credentials and strings are never logged.
+    #[arg(long = "log", env = "MINERVA_LOG", default_value = "info", value_name = "FILTER")]
+    pub filter: String,
+}
+
+impl LogConfig {
+    /// Starts logging to standard error.
+    ///
+    /// # Errors
+    /// A message that names the option, if the filter cannot be parsed.
+    pub fn start(&self) -> Result<(), ConfigError> {
+        let filter = EnvFilter::try_new(&self.filter).map_err(|error| {
+            ConfigError::new("--log", error, "use a level such as `info`, or `info,minerva_core=debug`")
+        })?;
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A second start in one process (tests) keeps the first one's settings.
+        let _ = logs.try_init();
+        Ok(())
+    }
+}
+
+/// A wrong option: what is wrong with it and what to do. Programs print it and exit with
+/// [`EXIT_CONFIG`].
+#[derive(Debug, thiserror::Error)]
+#[error("{option}: {problem}\n  fix: {fix}")]
+pub struct ConfigError {
+    option: String,
+    problem: String,
+    fix: String,
+}
+
+impl ConfigError {
+    /// Names the option, the problem and the fix.
+    pub fn new(option: impl Into<String>, problem: impl Display, fix: impl Into<String>) -> Self {
+        Self { option: option.into(), problem: problem.to_string(), fix: fix.into() }
+    }
+}
+
+/// The signals that stop a program: SIGTERM and SIGINT. The first asks it to drain, the second to exit
+/// at once.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Starts listening for the signals.
+    ///
+    /// # Errors
+    /// If the system refuses a signal handler.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

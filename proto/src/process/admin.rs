@@ -1,0 +1,135 @@
+//! The admin port: `/healthz` (the process runs), `/readyz` (it can do its work), `/metrics`
+//! (Prometheus text). Owned by each program's `main.rs`, which says when it is ready.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+/// Time that a caller has for its request head; enough for any scraper.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whether the process can do its work, and if not, why. Cloned to whoever knows.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// `None`: ready.
+    obstacle: Arc<Mutex<Option<String>>>,
+}
+
+impl Readiness {
+    /// Not ready yet.
+    pub fn starting() -> Self {
+        Self { obstacle: Arc::new(Mutex::new(Some("starting".to_owned()))) }
+    }
+
+    /// The process can do its work.
+    pub fn set_ready(&self) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The process cannot do its work, for this reason.
+    pub fn set_unready(&self, reason: impl Into<String>) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
+    }
+
+    /// Why the process cannot do its work, if so.
+    pub fn obstacle(&self) -> Option<String> {
+        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The admin port of one process.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+}
+
+impl Admin {
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// The address that was bound.
+    ///
+    /// # Errors
+    /// If the system cannot tell.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers for ever. Run it as a task of its own.
+    pub async fn serve(self, readiness: Readiness, metrics: Registry) {
+        let metrics = Arc::new(metrics);
+        loop {
+            let Ok((socket, _)) = self.listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let (readiness, metrics) = (readiness.clone(), Arc::clone(&metrics));
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let response = respond(&request, &readiness, &metrics);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let _ = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .serve_connection(TokioIo::new(socket), service)
+                    .await;
+            });
+        }
+    }
+}
+
+fn respond(
+    request: &Request<Incoming>,
+    readiness: &Readiness,
+    metrics: &Registry,
+) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
+        response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" => match readiness.obstacle() {
+            None => text(StatusCode::OK, "ready\n".to_owned()),
+            Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        },
+        "/metrics" => {
+            let mut page = String::new();
+            match encode(&mut page, metrics) {
+                Ok(()) => text(StatusCode::OK, page),
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode\n".to_owned()),
+            }
+        }
+        _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n".to_owned()),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
