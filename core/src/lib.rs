@@ -3,4 +3,6 @@
 //! [`store`] is the contract with what is durable.
 
 mod clock;
+pub mod partition;
 pub mod store;
+pub mod stream;

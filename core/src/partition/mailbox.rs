@@ -1,0 +1,265 @@
+//! How the link and application servers reach partitions: what can be said, and the router that finds
+//! the mailbox. Says nothing of what a partition does with its mail.
+//!
+//! The channels are unbounded because what is in them is bounded otherwise: an edge sends at most its
+//! window of batches per transport that were not taken, a partition writes at most what the edge granted,
+//! and an application gets at most its window of events per stream. Only attaches have no such bound;
+//! [`Partitions::send`] turns them away when a mailbox is too full.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use minerva_proto::StreamId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
+
+/// Mails that wait in one mailbox before attaches are turned away: far more than a partition handles in
+/// a second, far less than what would fill the memory.
+pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
+
+/// One link, unique in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// One `Serve` call, unique in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// How to answer an edge.
+#[derive(Clone)]
+pub struct LinkHandle {
+    /// Which link.
+    pub id: LinkId,
+    /// Where its frames go; the link has ended when this is closed.
+    pub outputs: mpsc::UnboundedSender<EdgeOutput>,
+}
+
+/// How to reach an application instance.
+#[derive(Clone)]
+pub struct SessionHandle {
+    /// Which call.
+    pub id: SessionId,
+    /// The service it registered under.
+    pub service: Arc<str>,
+    /// Its identity, the same after a reconnect.
+    pub instance_id: Arc<str>,
+    /// Bytes of unacknowledged strings that may be delivered per stream; never 0.
+    pub window: usize,
+    /// Streams assigned to it by all partitions: the choice of the least loaded one.
+    pub load: Arc<AtomicUsize>,
+    /// Where its events go; the call has ended when this is closed.
+    pub outputs: mpsc::UnboundedSender<AppOutput>,
+}
+
+/// One thing that a partition is told.
+pub enum Mail {
+    /// A transport wants a stream.
+    Attach {
+        /// Its link.
+        link: LinkHandle,
+        /// The request.
+        attach: Box<Attach>,
+    },
+    /// More from the client.
+    Batch {
+        /// The transport's link.
+        link: LinkId,
+        /// What came.
+        batch: Batch,
+    },
+    /// The transport's socket is gone.
+    Detach {
+        /// The transport's link.
+        link: LinkId,
+        /// The transport.
+        transport: TransportId,
+    },
+    /// The transport's socket took bytes.
+    Grant {
+        /// The transport's link.
+        link: LinkId,
+        /// The transport.
+        transport: TransportId,
+        /// How many.
+        bytes: u64,
+    },
+    /// A link ended: its transports are forgotten.
+    LinkLost(LinkId),
+    /// An instance registered. Sent to every partition.
+    Joined {
+        /// The instance.
+        session: SessionHandle,
+        /// The numbers of streams of this partition that it holds from an earlier call.
+        held: Vec<u64>,
+    },
+    /// A session ended. Sent to every partition.
+    Left(SessionId),
+    /// Events are done with.
+    Acknowledge {
+        /// Who says so.
+        session: SessionId,
+        /// The stream's number.
+        stream: u64,
+        /// The last event that is done with.
+        event: u64,
+    },
+    /// Strings for the client.
+    Send {
+        /// Who sends.
+        session: SessionId,
+        /// The stream's number.
+        stream: u64,
+        /// Number of the first string.
+        first: u64,
+        /// The strings, checked.
+        strings: Vec<Bytes>,
+        /// Acknowledges events in the same step.
+        acknowledge: Option<u64>,
+    },
+    /// Ends a stream.
+    Reset {
+        /// Who does it.
+        session: SessionId,
+        /// The stream's number.
+        stream: u64,
+        /// Why.
+        reason: String,
+        /// Whether the application decided it.
+        application_level: bool,
+    },
+    /// Changes a stream's limits.
+    SetLimits {
+        /// Who asks.
+        session: SessionId,
+        /// The stream's number.
+        stream: u64,
+        /// New idle limit.
+        max_idle_ms: Option<u64>,
+    },
+    /// Finish what is under way, write a checkpoint, give the partition back, then say so.
+    Stop {
+        /// Told when it is done.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Finds the mailbox of a stream.
+#[derive(Clone)]
+pub struct Partitions {
+    mailboxes: Arc<[Mailbox]>,
+}
+
+#[derive(Clone)]
+struct Mailbox {
+    sender: mpsc::UnboundedSender<Mail>,
+    /// Mails sent and not yet taken out.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The partition's end of a mailbox.
+pub struct MailReceiver {
+    receiver: mpsc::UnboundedReceiver<Mail>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Partitions {
+    /// Makes `count` (1 to 65,536) mailboxes; the receivers are for the partitions, in order.
+    pub fn new(count: u32) -> (Self, Vec<MailReceiver>) {
+        let count = count.clamp(1, 1 << 16);
+        let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox()).unzip();
+        (Self { mailboxes: mailboxes.into() }, receivers)
+    }
+
+    /// How many partitions there are.
+    pub fn count(&self) -> u32 {
+        self.mailboxes.len() as u32
+    }
+
+    /// The partition of a stream id.
+    pub fn of(&self, id: &StreamId) -> u32 {
+        (id.stable_hash() % self.mailboxes.len() as u64) as u32
+    }
+
+    /// The partition of a stream number; `None` if no stream can have this number.
+    pub fn of_number(&self, stream: u64) -> Option<u32> {
+        let partition = (stream >> 48) as u32;
+        (partition < self.count() && stream & NUMBER_MASK != 0).then_some(partition)
+    }
+
+    /// Puts mail into a partition's mailbox. An attach that finds the mailbox too full, or nobody behind
+    /// it, is answered with `Unavailable`; other mail for a partition that is gone is dropped.
+    pub fn send(&self, partition: u32, mail: Mail) {
+        let Some(mailbox) = self.mailboxes.get(partition as usize) else { return };
+        if let Mail::Attach { link, attach } = &mail
+            && mailbox.waiting.load(Ordering::Relaxed) >= MAILBOX_ATTACH_LIMIT
+        {
+            refuse(link, attach.transport, "overloaded");
+            return;
+        }
+        mailbox.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(mpsc::error::SendError(mail)) = mailbox.sender.send(mail) {
+            mailbox.waiting.fetch_sub(1, Ordering::Relaxed);
+            if let Mail::Attach { link, attach } = mail {
+                refuse(&link, attach.transport, "not served here");
+            }
+        }
+    }
+
+    /// Puts mail into every mailbox; `mail` makes it for the partition of the given number.
+    pub fn send_to_all(&self, mut mail: impl FnMut(u32) -> Mail) {
+        for partition in 0..self.count() {
+            self.send(partition, mail(partition));
+        }
+    }
+}
+
+impl fmt::Debug for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partitions({})", self.count())
+    }
+}
+
+impl MailReceiver {
+    /// The next mail; `None` when every sender is gone.
+    pub async fn recv(&mut self) -> Option<Mail> {
+        let mail = self.receiver.recv().await;
+        self.count_taken(mail)
+    }
+
+    /// The next mail if one waits.
+    pub fn try_recv(&mut self) -> Option<Mail> {
+        let mail = self.receiver.try_recv().ok();
+        self.count_taken(mail)
+    }
+
+    fn count_taken(&self, mail: Option<Mail>) -> Option<Mail> {
+        if mail.is_some() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        mail
+    }
+}
+
+/// The bits of a stream's number that count within its partition; the others are the partition.
+const NUMBER_MASK: u64 = (1 << 48) - 1;
+
+/// The number of the `count`-th stream (from 1) of a partition.
+pub(crate) fn stream_number(partition: u32, count: u64) -> u64 {
+    (u64::from(partition) << 48) | (count & NUMBER_MASK)
+}
+
+fn mailbox() -> (Mailbox, MailReceiver) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (Mailbox { sender, waiting: waiting.clone() }, MailReceiver { receiver, waiting })
+}
+
+/// Answers an attach that cannot be decided now.
+pub(crate) fn refuse(link: &LinkHandle, transport: TransportId, reason: &str) {
+    let cause = CloseCause::Unavailable { reason: reason.to_owned(), retry_after_ms: 0 };
+    // A link that has ended needs no answer.
+    let _ = link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
+}

@@ -1,0 +1,230 @@
+//! What a stream says: to edges, mirroring `CoreFrame` of the link, and to application instances,
+//! mirroring `Event` of the application API.
+//!
+//! The stream machine makes them, the partition releases them when the state that implies them is
+//! durable, the link and application servers turn them into protobuf.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::StreamId;
+use minerva_proto::frame::{KillReason, Reset};
+use minerva_proto::sack::Sack;
+
+use super::input::{TransportId, TransportKind};
+
+/// One thing for an edge to do for one transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeOutput {
+    /// The transport is attached.
+    Opened {
+        /// The transport.
+        transport: TransportId,
+        /// Write StreamCreated.
+        created: bool,
+        /// Write this SACK behind it.
+        sack: Option<Sack>,
+    },
+    /// Write a SACK of c2s strings.
+    Sack {
+        /// The transport.
+        transport: TransportId,
+        /// The SACK.
+        sack: Sack,
+    },
+    /// Write strings.
+    Strings {
+        /// The transport.
+        transport: TransportId,
+        /// Number of the first one.
+        first: u64,
+        /// The strings, with consecutive numbers.
+        strings: Vec<Bytes>,
+    },
+    /// Write the last frames, then end the transport.
+    Close {
+        /// The transport.
+        transport: TransportId,
+        /// Write this SACK.
+        sack: Option<Sack>,
+        /// Write this StreamStatus.
+        status: Option<Sack>,
+        /// Why.
+        cause: CloseCause,
+    },
+    /// Batches are durable and there is room for more.
+    Taken {
+        /// The transport.
+        transport: TransportId,
+        /// Number of the last batch that is taken.
+        batch: u64,
+    },
+}
+
+/// Why a transport is ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// Gently; nothing is wrong.
+    Gentle,
+    /// The client did something wrong.
+    Kill(KillReason),
+    /// The stream is over.
+    Reset(Reset),
+    /// The core cannot decide about the stream now.
+    Unavailable {
+        /// What is wrong.
+        reason: String,
+        /// How long the client should wait; 0: as it likes.
+        retry_after_ms: u32,
+    },
+}
+
+/// One thing to tell an application instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppOutput {
+    /// A stream is assigned to the instance.
+    Started(Box<Started>),
+    /// Strings from the client.
+    Strings {
+        /// The stream's number.
+        stream: u64,
+        /// Event number of the first one.
+        first_event: u64,
+        /// The strings, with consecutive numbers.
+        strings: Vec<Bytes>,
+    },
+    /// A transport came or went.
+    TransportChanged {
+        /// The stream's number.
+        stream: u64,
+        /// What happened.
+        change: TransportChange,
+    },
+    /// The stream is over.
+    Ended {
+        /// The stream's number.
+        stream: u64,
+        /// Event number.
+        event: u64,
+        /// Why.
+        end: Ended,
+    },
+    /// Sends were taken, or there is more room for them.
+    SendState {
+        /// The stream's number.
+        stream: u64,
+        /// How much room there is.
+        state: SendState,
+    },
+    /// A send was not taken.
+    SendRefused {
+        /// The stream's number.
+        stream: u64,
+        /// The send's first number.
+        first: u64,
+        /// Why.
+        reason: RefusedReason,
+        /// Number of the next send that would be taken.
+        next_send: u64,
+    },
+    /// The stream is not this instance's any more.
+    Released {
+        /// The stream's number.
+        stream: u64,
+    },
+    /// The instance broke the contract: the call ends with INVALID_ARGUMENT and this text.
+    Violation(String),
+}
+
+/// Assignment of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The stream's number.
+    pub stream: u64,
+    /// What was known when it was made.
+    pub origin: Arc<Origin>,
+    /// The stream was assigned before.
+    pub resumed: bool,
+    /// First event that is not acknowledged.
+    pub next_event: u64,
+    /// Number that the next string to send has, and how much room there is.
+    pub send_state: SendState,
+}
+
+/// What is known of a stream from the hello that made it; never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The id that the client chose.
+    pub id: StreamId,
+    /// The service that it dialled.
+    pub service: Arc<str>,
+    /// The hello's `cred`.
+    pub credentials: String,
+    /// Request headers: name and value.
+    pub headers: Vec<(String, String)>,
+    /// The client's address.
+    pub peer_address: String,
+    /// What carried the hello.
+    pub kind: TransportKind,
+    /// When: milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// A transport came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportChange {
+    /// The transport's number, chosen by the client.
+    pub transport_number: u64,
+    /// It came; otherwise it went.
+    pub attached: bool,
+    /// It is, or was, the primary transport.
+    pub primary: bool,
+    /// What it is.
+    pub kind: TransportKind,
+    /// How many transports the stream has now.
+    pub transports: u32,
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why, and whether an application decided it.
+    pub reset: Reset,
+    /// Which side did it.
+    pub by: EndedBy,
+}
+
+/// The side that ended a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The client.
+    Client,
+    /// An application instance.
+    App,
+    /// The core: idle limit, slow client, lost state.
+    Core,
+}
+
+/// How much an application may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendState {
+    /// Number of the next send; all below it are durable.
+    pub next_send: u64,
+    /// Bytes that are accepted now; a longer string is accepted while this is above 0.
+    pub bytes_left: u32,
+    /// Strings that are accepted now.
+    pub strings_left: u32,
+    /// The outbox is half full or more.
+    pub paused: bool,
+}
+
+/// Why a send was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedReason {
+    /// The outbox is full.
+    ResourceExhausted,
+    /// The number leaves a gap.
+    OutOfOrder,
+    /// The stream has ended or is not this instance's.
+    Ended,
+}
