@@ -5,6 +5,18 @@
 //! randomness, I/O or locks. Behind the feature `grpc` are the generated types of the link between
 //! edge and core ([`link`]) and of the application API ([`app`]); behind `process`, how a program
 //! shows itself to its operator ([`process`]).
+//!
+//! ```
+//! use bytes::{Bytes, BytesMut};
+//! use minerva_proto::{Frame, Framing, MAX_FRAME};
+//!
+//! let mut wire = BytesMut::new();
+//! Framing::Lines.put(&Frame::String(Bytes::from_static(b"hello")), &mut wire);
+//! assert_eq!(&wire[..], b"hello \n");
+//! let bytes = Framing::Lines.cut(&mut wire, MAX_FRAME)?.unwrap();
+//! assert_eq!(Frame::decode(bytes)?, Frame::String(Bytes::from_static(b"hello")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![warn(missing_docs)]
 
 #[cfg(feature = "grpc")]
@@ -13,3 +25,33 @@ pub mod app;
 pub mod link;
 #[cfg(feature = "process")]
 pub mod process;
+
+pub mod frame;
+pub mod hello;
+mod json;
+mod number;
+pub mod qan;
+pub mod sack;
+pub mod stream_id;
+pub mod window;
+
+pub use frame::{Frame, FrameCorruption, FrameError, Framing, KillReason, Reset};
+pub use hello::{Eeds, Hello, HelloError};
+pub use qan::{QanError, QanFrame};
+pub use sack::{Sack, SackError};
+pub use stream_id::{ShortHash, StreamId, StreamIdError};
+pub use window::{AckedUnsent, Freed, Overflow, ReceiveWindow, Received, SendQueue, WindowLimits};
+
+/// Longest frame, in bytes; the type byte counts.
+pub const MAX_FRAME: usize = 1 << 20;
+/// Longest string, in bytes: a frame without its type byte.
+pub const MAX_STRING: usize = MAX_FRAME - 1;
+/// Largest number on the wire: what a double, and so every JSON reader, still counts exactly.
+pub const MAX_NUMBER: u64 = 1 << 53;
+/// Longest reason of a reset, in bytes.
+pub const MAX_REASON: usize = 255;
+
+/// Whether a string has only the bytes that strings may have: 0x20 to 0x7E.
+pub fn is_string_allowed(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e))
+}

@@ -1,0 +1,46 @@
+//! The arguments of a Reset frame: why a stream ended, and whether the application ended it.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::{MAX_REASON, is_string_allowed};
+
+/// The end of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reset {
+    /// At most [`MAX_REASON`] bytes, 0x20-0x7E only; bars are allowed.
+    pub reason: String,
+    /// Whether the application gave the stream up (or else the machinery below it).
+    pub application_level: bool,
+}
+
+impl Reset {
+    /// Makes a reset whose reason fits the wire: other characters become `?`, the rest is cut off.
+    pub fn new(reason: &str, application_level: bool) -> Self {
+        let fitting = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
+        let reason = reason.chars().take(MAX_REASON).map(fitting).collect();
+        Self { reason, application_level }
+    }
+
+    /// Reads `reason|0` or `reason|1`.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let (reason, application_level) = match text {
+            [reason @ .., b'|', b'0'] => (reason, false),
+            [reason @ .., b'|', b'1'] => (reason, true),
+            _ => return None,
+        };
+        if reason.len() > MAX_REASON || !is_string_allowed(reason) {
+            return None;
+        }
+        let reason = String::from_utf8(reason.to_vec()).ok()?;
+        Some(Self { reason, application_level })
+    }
+
+    pub(super) fn encode(&self, dst: &mut BytesMut) {
+        dst.put_slice(self.reason.as_bytes());
+        dst.put_slice(if self.application_level { b"|1" } else { b"|0" });
+    }
+
+    pub(super) fn encoded_len(&self) -> usize {
+        self.reason.len() + 2
+    }
+}

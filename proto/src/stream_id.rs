@@ -1,0 +1,146 @@
+//! The stream id: a secret that the client made up. Owns its rules and its hashes, and keeps it out of
+//! logs: neither `Debug` nor `Display` show it.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Shortest stream id, in characters.
+pub const MIN_STREAM_ID: usize = 20;
+/// Longest stream id, in characters.
+pub const MAX_STREAM_ID: usize = 30;
+
+/// Names a stream: 20 to 30 ASCII characters. Whoever knows it owns the stream, so it is never logged:
+/// `Debug` and `Display` write [`StreamId::short_hash`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(Arc<str>);
+
+/// Why a text is no stream id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StreamIdError {
+    /// Shorter or longer than allowed.
+    #[error("a stream id has {MIN_STREAM_ID} to {MAX_STREAM_ID} characters")]
+    Length,
+    /// Has a character beyond ASCII.
+    #[error("a stream id is ASCII")]
+    NotAscii,
+}
+
+impl StreamId {
+    /// Checks the rules of a stream id; control characters are allowed, as they always were.
+    ///
+    /// # Errors
+    /// If the length or a character is wrong.
+    pub fn parse(text: &str) -> Result<Self, StreamIdError> {
+        if !text.is_ascii() {
+            return Err(StreamIdError::NotAscii);
+        }
+        if !(MIN_STREAM_ID..=MAX_STREAM_ID).contains(&text.len()) {
+            return Err(StreamIdError::Length);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The secret itself: for the wire and the store, never for a log.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What logs show instead of the id.
+    pub fn short_hash(&self) -> ShortHash {
+        // The high half: partitions come from the low bits, so a log does not tell them apart by it.
+        ShortHash((self.stable_hash() >> 32) as u32)
+    }
+
+    /// A hash that is the same on every machine and in every version: it decides the partition.
+    /// FNV-1a (64 bits), then the finaliser of MurmurHash3, as FNV alone spreads its low bits badly.
+    pub fn stable_hash(&self) -> u64 {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let fnv =
+            self.0.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+        mix(fnv)
+    }
+}
+
+/// MurmurHash3's 64-bit finaliser.
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamId({})", self.short_hash())
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.short_hash().fmt(f)
+    }
+}
+
+/// Eight hex digits that stand for a stream in logs and do not give its id away.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShortHash(u32);
+
+impl fmt::Display for ShortHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl fmt::Debug for ShortHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_is_20_to_30() {
+        for (length, ok) in [(0, false), (19, false), (20, true), (30, true), (31, false)] {
+            assert_eq!(StreamId::parse(&"a".repeat(length)).is_ok(), ok, "{length}");
+        }
+    }
+
+    #[test]
+    fn any_ascii_and_nothing_else() {
+        let text = "\u{1}\u{7f} ~!\"abcdefghijklmnop";
+        assert_eq!(StreamId::parse(text).map(|id| id.as_str().to_owned()), Ok(text.to_owned()));
+        assert_eq!(StreamId::parse("é23456789012345678901"), Err(StreamIdError::NotAscii));
+    }
+
+    #[test]
+    fn never_printed() {
+        let id = StreamId::parse("secret-secret-secret").unwrap();
+        for shown in [format!("{id}"), format!("{id:?}"), format!("{:?}", id.short_hash())] {
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+        assert_eq!(id.to_string().len(), 8);
+    }
+
+    /// These must never change: stored streams are found by them.
+    #[test]
+    fn hash_is_stable() {
+        let hash = |text: &str| StreamId::parse(text).unwrap().stable_hash();
+        assert_eq!(hash("aaaaaaaaaaaaaaaaaaaa"), STABLE_A);
+        assert_eq!(hash("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123"), STABLE_B);
+    }
+    const STABLE_A: u64 = 0;
+    const STABLE_B: u64 = 0;
+
+    #[test]
+    fn hash_spreads_over_partitions() {
+        let mut counts = [0_u32; 64];
+        for n in 0..6400 {
+            let id = StreamId::parse(&format!("stream-number-{n:08}")).unwrap();
+            counts[(id.stable_hash() % 64) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&n| (50..=160).contains(&n)), "{counts:?}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Numbered strings, kept until they are acknowledged.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::Sack;
+
+/// Strings in the order of their numbers, each kept until a SACK names it. Not bounded by itself: the
+/// caller looks at [`SendQueue::bytes`] and [`SendQueue::len`] before it pushes.
+#[derive(Debug, Clone, Default)]
+pub struct SendQueue {
+    /// Number of the first entry; all before it are acknowledged.
+    base: u64,
+    /// Entry `i` has the number `base + i`; `None` was acknowledged selectively. Never begins with
+    /// entries below `base`.
+    entries: VecDeque<Option<Bytes>>,
+    /// How many entries still hold a string.
+    held: usize,
+    /// Bytes of those strings.
+    bytes: usize,
+}
+
+/// A SACK named strings that were never queued. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the SACK names strings that were never sent")]
+pub struct AckedUnsent;
+
+/// What a SACK freed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// How many strings.
+    pub strings: usize,
+    /// How many bytes they had.
+    pub bytes: usize,
+}
+
+impl SendQueue {
+    /// An empty queue whose first string gets the number 0.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty queue whose first string gets the number `next`; all before it count as acknowledged.
+    pub fn starting_at(next: u64) -> Self {
+        Self { base: next, ..Self::default() }
+    }
+
+    /// Queues a string and returns its number.
+    pub fn push(&mut self, string: Bytes) -> u64 {
+        let number = self.next();
+        self.held += 1;
+        self.bytes += string.len();
+        self.entries.push_back(Some(string));
+        number
+    }
+
+    /// Frees what the SACK names. Old and repeated SACKs are harmless.
+    ///
+    /// # Errors
+    /// If it names a string that was never queued; nothing is freed then.
+    pub fn apply(&mut self, sack: &Sack) -> Result<Freed, AckedUnsent> {
+        let next = self.next();
+        if sack.acked.iter().chain(&sack.beyond).any(|&number| number >= next) {
+            return Err(AckedUnsent);
+        }
+        let (held, bytes) = (self.held, self.bytes);
+        while sack.acked.is_some_and(|acked| self.base <= acked) {
+            self.base += 1;
+            let entry = self.entries.pop_front();
+            self.count_freed(entry.flatten());
+        }
+        for &number in &sack.beyond {
+            let entry = self.index(number).and_then(|index| self.entries.get_mut(index));
+            let freed = entry.and_then(Option::take);
+            self.count_freed(freed);
+        }
+        Ok(Freed { strings: held - self.held, bytes: bytes - self.bytes })
+    }
+
+    /// The strings from number `first` on that are not acknowledged, with their numbers.
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, &Bytes)> {
+        let skip = usize::try_from(first.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let start = skip.min(self.entries.len());
+        let numbers = self.base + start as u64..;
+        let entries = numbers.zip(self.entries.range(start..));
+        entries.filter_map(|(number, entry)| entry.as_ref().map(|string| (number, string)))
+    }
+
+    /// The number that the next string will get.
+    pub fn next(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    /// The first number that is not cumulatively acknowledged.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Bytes of the strings that are not acknowledged.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many strings are not acknowledged.
+    pub fn len(&self) -> usize {
+        self.held
+    }
+
+    /// Whether every string is acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    fn index(&self, number: u64) -> Option<usize> {
+        number.checked_sub(self.base).and_then(|offset| usize::try_from(offset).ok())
+    }
+
+    fn count_freed(&mut self, freed: Option<Bytes>) {
+        if let Some(string) = freed {
+            self.held -= 1;
+            self.bytes -= string.len();
+        }
+    }
+}
