@@ -26,6 +26,14 @@
 //! the same call again with the same arguments, in the same order if there are several; no harm comes
 //! of it. Dropping a future does not take its call back.
 
+mod head;
+mod leases;
+pub mod memory;
+pub mod redb;
+mod url;
+
+pub use url::{StoreUrl, StoreUrlError, open};
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,0 +1,51 @@
+//! Who holds which partition until when, for stores that only one process uses: kept in memory, because
+//! nobody else can have the store open while this process lives.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{FIRST_LEASE, StoreError};
+
+/// The leases of all partitions.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    held: HashMap<u32, Lease>,
+}
+
+#[derive(Debug)]
+struct Lease {
+    owner: String,
+    ends: Instant,
+}
+
+impl Leases {
+    /// Fails if another owner's lease is alive.
+    pub(super) fn check(
+        &self,
+        partition: u32,
+        owner: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        match self.held.get(&partition) {
+            Some(lease) if lease.owner != owner && lease.ends > now => {
+                Err(StoreError::Held { owner: lease.owner.clone(), left: lease.ends - now })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Gives the partition to an owner.
+    pub(super) fn begin(&mut self, partition: u32, owner: &str, now: Instant) {
+        let lease = Lease { owner: owner.to_owned(), ends: now + FIRST_LEASE };
+        self.held.insert(partition, lease);
+    }
+
+    /// Moves the end of the lease, whoever has it.
+    pub(super) fn set(&mut self, partition: u32, now: Instant, lease: Duration) {
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.ends = now + lease;
+        }
+    }
+}

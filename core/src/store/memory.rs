@@ -1,0 +1,182 @@
+//! The store that keeps nothing beyond the process: for tests, simulation and trying things out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use super::head::{Append, Head};
+use super::leases::Leases;
+use super::{Claimed, Epoch, Store, StoreError, check_partitions, check_size};
+use crate::clock;
+
+/// A store in memory. Clones share the data, so that a second owner can claim what the first one wrote.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Mutex<Data>>,
+}
+
+#[derive(Default)]
+struct Data {
+    partitions: Option<u32>,
+    leases: Leases,
+    by_partition: HashMap<u32, Partition>,
+}
+
+#[derive(Default)]
+struct Partition {
+    head: Head,
+    meta: Option<Bytes>,
+    streams: BTreeMap<u64, Bytes>,
+    /// The blobs from `head.first` up to `head.next`.
+    log: BTreeMap<u64, Bytes>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Does something with the data at once; a poisoned lock is taken over, because no call leaves the
+    /// data half changed.
+    fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Data) -> Result<R, StoreError>,
+    ) -> BoxFuture<'static, Result<R, StoreError>> {
+        let mut data = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        ready(work(&mut data)).boxed()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+impl Store for MemoryStore {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        self.with(|data| {
+            let count = check_partitions(data.partitions, wanted)?;
+            data.partitions = Some(count);
+            Ok(count)
+        })
+    }
+
+    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.with(|data| {
+            let now = clock::now();
+            data.leases.check(partition, owner, now)?;
+            data.leases.begin(partition, owner, now);
+            Ok(data.by_partition.entry(partition).or_default().claim())
+        })
+    }
+
+    fn append(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        index: u64,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.with(|data| {
+            check_size([blob.len()])?;
+            data.by_partition.entry(partition).or_default().append(epoch, index, blob)
+        })
+    }
+
+    fn checkpoint(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        covers: u64,
+        meta: Bytes,
+        changed: Vec<(u64, Option<Bytes>)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.with(|data| {
+            let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
+            check_size(blobs.chain([meta.len()]))?;
+            let partition = data.by_partition.entry(partition).or_default();
+            partition.checkpoint(epoch, covers, meta, changed)
+        })
+    }
+
+    fn renew(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.with(|data| data.set_lease(partition, epoch, lease))
+    }
+
+    fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.with(|data| data.set_lease(partition, epoch, Duration::ZERO))
+    }
+}
+
+impl Data {
+    fn set_lease(
+        &mut self,
+        partition: u32,
+        epoch: Epoch,
+        lease: Duration,
+    ) -> Result<(), StoreError> {
+        self.by_partition.entry(partition).or_default().head.check(epoch)?;
+        self.leases.set(partition, clock::now(), lease);
+        Ok(())
+    }
+}
+
+impl Partition {
+    fn claim(&mut self) -> Claimed {
+        self.head.epoch += 1;
+        Claimed {
+            epoch: Epoch(self.head.epoch),
+            meta: self.meta.clone(),
+            streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
+            first_index: self.head.first,
+            log: self.log.values().cloned().collect(),
+        }
+    }
+
+    fn append(&mut self, epoch: Epoch, index: u64, blob: Bytes) -> Result<(), StoreError> {
+        match self.head.append(epoch, index)? {
+            Append::New => {
+                self.log.insert(index, blob);
+                self.head.next = index + 1;
+                Ok(())
+            }
+            Append::Compare if self.log.get(&index) == Some(&blob) => Ok(()),
+            Append::Compare => Err(StoreError::Conflict { index }),
+            Append::Trimmed => Ok(()),
+        }
+    }
+
+    fn checkpoint(
+        &mut self,
+        epoch: Epoch,
+        covers: u64,
+        meta: Bytes,
+        changed: Vec<(u64, Option<Bytes>)>,
+    ) -> Result<(), StoreError> {
+        if !self.head.checkpoint(epoch, covers)? {
+            return Ok(());
+        }
+        self.meta = Some(meta);
+        for (stream, blob) in changed {
+            match blob {
+                Some(blob) => self.streams.insert(stream, blob),
+                None => self.streams.remove(&stream),
+            };
+        }
+        self.log = self.log.split_off(&covers);
+        self.head.first = covers;
+        Ok(())
+    }
+}

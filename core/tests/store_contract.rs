@@ -1,0 +1,97 @@
+//! The contract of `minerva_core::store`, checked over every store. Each test of [`suite`] takes a
+//! `Bench`, which makes empty stores and second handles on the same data.
+
+#[path = "store_contract/model.rs"]
+mod model;
+#[path = "store_contract/suite.rs"]
+mod suite;
+
+use std::sync::Arc;
+
+use minerva_core::store::Store;
+use minerva_core::store::memory::MemoryStore;
+use minerva_core::store::redb::RedbStore;
+use tempfile::TempDir;
+
+/// A store under test.
+pub struct Bench {
+    kind: Kind,
+    pub store: Arc<dyn Store>,
+}
+
+enum Kind {
+    Memory,
+    Redb(TempDir),
+}
+
+impl Bench {
+    fn memory() -> Self {
+        Self { kind: Kind::Memory, store: Arc::new(MemoryStore::new()) }
+    }
+
+    fn redb() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(RedbStore::open(directory.path()).unwrap());
+        Self { kind: Kind::Redb(directory), store }
+    }
+
+    /// Closes the store and opens it again, if it is one that outlives its process.
+    pub fn reopen(self) -> Self {
+        let Self { kind, store } = self;
+        match &kind {
+            Kind::Memory => Self { kind, store },
+            Kind::Redb(directory) => {
+                drop(store);
+                let store = Arc::new(RedbStore::open(directory.path()).unwrap());
+                Self { kind, store }
+            }
+        }
+    }
+}
+
+macro_rules! over_every_store {
+    ($($test:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() { super::suite::$test(super::Bench::memory()).await; })*
+        }
+        mod redb {
+            $(#[tokio::test]
+            async fn $test() { super::suite::$test(super::Bench::redb()).await; })*
+        }
+    };
+}
+
+over_every_store! {
+    an_unused_partition_is_empty
+    a_claim_returns_what_was_appended
+    every_claim_has_a_greater_epoch
+    a_stale_epoch_is_fenced_and_changes_nothing
+    an_epoch_that_never_was_is_behind
+    a_repeated_append_succeeds_once
+    other_content_at_an_index_is_a_conflict
+    a_gap_is_behind
+    an_append_below_the_checkpoint_succeeds
+    a_checkpoint_trims_and_keeps_unchanged_streams
+    a_repeated_checkpoint_changes_nothing
+    a_late_checkpoint_changes_nothing
+    a_checkpoint_beyond_the_log_is_behind
+    calls_take_effect_in_the_order_made
+    a_dropped_future_takes_nothing_back
+    partitions_do_not_touch_each_other
+    the_number_of_partitions_is_fixed
+    a_living_lease_keeps_others_out
+    a_released_partition_can_be_claimed_at_once
+    a_lease_that_ran_out_fences_nobody
+    big_blobs_are_taken_up_to_the_limit
+}
+
+#[test]
+fn memory_matches_the_model() {
+    model::run(Bench::memory);
+}
+
+#[test]
+fn redb_matches_the_model() {
+    model::run(Bench::redb);
+}

@@ -1,0 +1,259 @@
+//! One test per sentence of the contract.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_core::store::{
+    Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Store, StoreError,
+};
+
+use crate::Bench;
+
+const ME: &str = "me";
+
+fn blob(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+async fn claim(store: &dyn Store, partition: u32) -> Claimed {
+    store.claim(partition, ME).await.unwrap()
+}
+
+/// Claims partition 1 and appends one blob per text.
+async fn with_log(bench: &Bench, texts: &[&'static str]) -> Epoch {
+    let claimed = claim(&*bench.store, 1).await;
+    let first = claimed.next_index();
+    for (index, text) in (first..).zip(texts) {
+        bench.store.append(1, claimed.epoch, index, blob(text)).await.unwrap();
+    }
+    claimed.epoch
+}
+
+fn empty(epoch: u64) -> Claimed {
+    Claimed { epoch: Epoch(epoch), meta: None, streams: vec![], first_index: 0, log: vec![] }
+}
+
+pub async fn an_unused_partition_is_empty(bench: Bench) {
+    assert_eq!(claim(&*bench.store, 63).await, empty(1));
+}
+
+pub async fn a_claim_returns_what_was_appended(bench: Bench) {
+    with_log(&bench, &["a", "", "c"]).await;
+    let bench = bench.reopen();
+    let claimed = claim(&*bench.store, 1).await;
+    assert_eq!((claimed.first_index, claimed.next_index()), (0, 3));
+    assert_eq!(claimed.log, [blob("a"), blob(""), blob("c")]);
+}
+
+pub async fn every_claim_has_a_greater_epoch(mut bench: Bench) {
+    for epoch in 1..=4 {
+        assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch));
+        bench = bench.reopen();
+    }
+}
+
+pub async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
+    let stale = with_log(&bench, &["a", "b"]).await;
+    claim(&*bench.store, 1).await;
+    let store = &bench.store;
+    let fenced = Err(StoreError::Fenced);
+    assert_eq!(store.append(1, stale, 2, blob("c")).await, fenced);
+    assert_eq!(store.append(1, stale, 1, blob("b")).await, fenced, "a repeat is fenced as well");
+    let changed = vec![(7, Some(blob("s")))];
+    assert_eq!(store.checkpoint(1, stale, 1, blob("m"), changed).await, fenced);
+    assert_eq!(store.renew(1, stale, FIRST_LEASE).await, fenced);
+    assert_eq!(store.release(1, stale).await, fenced);
+    let claimed = claim(&**store, 1).await;
+    assert_eq!(claimed, Claimed { log: vec![blob("a"), blob("b")], ..empty(3) });
+}
+
+pub async fn an_epoch_that_never_was_is_behind(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    let future = Epoch(epoch.0 + 1);
+    let behind = Err(StoreError::Behind { next: 1 });
+    assert_eq!(bench.store.append(1, future, 1, blob("b")).await, behind);
+    assert_eq!(bench.store.checkpoint(1, future, 1, blob("m"), vec![]).await, behind);
+    assert_eq!(bench.store.renew(1, future, FIRST_LEASE).await, behind);
+    assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
+}
+
+pub async fn a_repeated_append_succeeds_once(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b", "c"]).await;
+    for (index, text) in [(0, "a"), (2, "c"), (1, "b")] {
+        bench.store.append(1, epoch, index, blob(text)).await.unwrap();
+    }
+    assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b"), blob("c")]);
+}
+
+pub async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b"]).await;
+    for index in 0..2 {
+        let answer = bench.store.append(1, epoch, index, blob("x")).await;
+        assert_eq!(answer, Err(StoreError::Conflict { index }));
+    }
+    assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
+}
+
+pub async fn a_gap_is_behind(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    for index in [2, 3, u64::MAX] {
+        let answer = bench.store.append(1, epoch, index, blob("x")).await;
+        assert_eq!(answer, Err(StoreError::Behind { next: 1 }));
+    }
+    assert_eq!(claim(&*bench.store, 1).await.log, [blob("a")]);
+}
+
+pub async fn an_append_below_the_checkpoint_succeeds(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b", "c"]).await;
+    bench.store.checkpoint(1, epoch, 2, blob("m"), vec![]).await.unwrap();
+    bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
+    bench.store.append(1, epoch, 3, blob("d")).await.unwrap();
+    let claimed = claim(&*bench.store, 1).await;
+    assert_eq!((claimed.first_index, claimed.log), (2, vec![blob("c"), blob("d")]));
+}
+
+pub async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b", "c"]).await;
+    let top = (1 << 48) + 9;
+    let first = vec![(top, Some(blob("x1"))), (7, Some(blob("y1"))), (8, Some(blob("z1")))];
+    bench.store.checkpoint(1, epoch, 1, blob("m1"), first).await.unwrap();
+    let second = vec![(7, Some(blob("y2"))), (8, None), (1000, None), (u64::MAX, Some(blob("")))];
+    bench.store.checkpoint(1, epoch, 3, blob("m2"), second).await.unwrap();
+    let bench = bench.reopen();
+    let claimed = claim(&*bench.store, 1).await;
+    let expected = Claimed {
+        epoch: Epoch(2),
+        meta: Some(blob("m2")),
+        streams: vec![(7, blob("y2")), (top, blob("x1")), (u64::MAX, blob(""))],
+        first_index: 3,
+        log: vec![],
+    };
+    assert_eq!(claimed, expected);
+    bench.store.append(1, claimed.epoch, 3, blob("d")).await.unwrap();
+}
+
+pub async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b"]).await;
+    let changed = vec![(7, Some(blob("s"))), (8, None)];
+    for _ in 0..2 {
+        bench.store.checkpoint(1, epoch, 1, blob("m"), changed.clone()).await.unwrap();
+    }
+    let claimed = claim(&*bench.store, 1).await;
+    assert_eq!((claimed.first_index, claimed.log), (1, vec![blob("b")]));
+    assert_eq!((claimed.meta, claimed.streams), (Some(blob("m")), vec![(7, blob("s"))]));
+}
+
+pub async fn a_late_checkpoint_changes_nothing(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b"]).await;
+    bench.store.checkpoint(1, epoch, 2, blob("new"), vec![(7, Some(blob("new")))]).await.unwrap();
+    let old = vec![(7, Some(blob("old"))), (9, Some(blob("old")))];
+    bench.store.checkpoint(1, epoch, 1, blob("old"), old).await.unwrap();
+    let claimed = claim(&*bench.store, 1).await;
+    assert_eq!((claimed.first_index, claimed.log), (2, vec![]));
+    assert_eq!((claimed.meta, claimed.streams), (Some(blob("new")), vec![(7, blob("new"))]));
+}
+
+pub async fn a_checkpoint_beyond_the_log_is_behind(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    let answer = bench.store.checkpoint(1, epoch, 2, blob("m"), vec![(7, Some(blob("s")))]).await;
+    assert_eq!(answer, Err(StoreError::Behind { next: 1 }));
+    assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
+}
+
+pub async fn calls_take_effect_in_the_order_made(bench: Bench) {
+    let epoch = with_log(&bench, &[]).await;
+    let store = &bench.store;
+    let mut under_way: Vec<_> = (0..32)
+        .map(|index| store.append(1, epoch, index, Bytes::from(vec![index as u8])))
+        .collect();
+    under_way.push(store.checkpoint(1, epoch, 30, blob("m"), vec![]));
+    // Waited for from the last to the first: the order of polling must not matter.
+    for call in under_way.into_iter().rev() {
+        call.await.unwrap();
+    }
+    let claimed = claim(&**store, 1).await;
+    assert_eq!((claimed.first_index, claimed.next_index()), (30, 32));
+    assert_eq!(claimed.log, [Bytes::from(vec![30]), Bytes::from(vec![31])]);
+}
+
+pub async fn a_dropped_future_takes_nothing_back(bench: Bench) {
+    let epoch = with_log(&bench, &[]).await;
+    drop(bench.store.append(1, epoch, 0, blob("a")));
+    bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
+    assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
+}
+
+pub async fn partitions_do_not_touch_each_other(bench: Bench) {
+    for partition in [0, 2, MAX_PARTITIONS - 1] {
+        claim(&*bench.store, partition).await;
+    }
+    let epoch = with_log(&bench, &["a", "b"]).await;
+    bench.store.checkpoint(1, epoch, 1, blob("m"), vec![(7, Some(blob("s")))]).await.unwrap();
+    for partition in [0, 2, MAX_PARTITIONS - 1] {
+        assert_eq!(claim(&*bench.store, partition).await, empty(2), "{partition}");
+    }
+}
+
+pub async fn the_number_of_partitions_is_fixed(bench: Bench) {
+    for wrong in [0, MAX_PARTITIONS + 1] {
+        let answer = bench.store.partitions(wrong).await;
+        assert!(matches!(answer, Err(StoreError::Config(_))), "{wrong}: {answer:?}");
+    }
+    assert_eq!(bench.store.partitions(64).await, Ok(64));
+    let bench = bench.reopen();
+    assert_eq!(bench.store.partitions(64).await, Ok(64));
+    let Err(StoreError::Config(text)) = bench.store.partitions(63).await else {
+        panic!("another number was accepted");
+    };
+    assert!(text.contains("--partitions 63") && text.contains("--partitions 64"), "{text}");
+}
+
+pub async fn a_living_lease_keeps_others_out(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    let held = bench.store.claim(1, "other").await;
+    let Err(StoreError::Held { owner, left }) = held else { panic!("not held: {held:?}") };
+    assert_eq!(owner, ME);
+    assert!(left <= FIRST_LEASE && left > FIRST_LEASE / 2, "{left:?}");
+    bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
+    bench.store.renew(1, epoch, FIRST_LEASE * 10).await.unwrap();
+    let held = bench.store.claim(1, "other").await;
+    assert!(matches!(held, Err(StoreError::Held { left, .. }) if left > FIRST_LEASE), "{held:?}");
+    assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch.0 + 1), "the owner itself may");
+}
+
+pub async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    bench.store.release(1, epoch).await.unwrap();
+    bench.store.release(1, epoch).await.unwrap();
+    let claimed = bench.store.claim(1, "other").await.unwrap();
+    assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(epoch.0 + 1) });
+}
+
+pub async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
+    let epoch = with_log(&bench, &[]).await;
+    bench.store.renew(1, epoch, Duration::from_millis(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    bench.store.append(1, epoch, 0, blob("a")).await.unwrap();
+    bench.store.renew(1, epoch, FIRST_LEASE).await.unwrap();
+    assert!(matches!(bench.store.claim(1, "other").await, Err(StoreError::Held { .. })));
+    bench.store.renew(1, epoch, Duration::from_millis(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    bench.store.claim(1, "other").await.unwrap();
+    assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
+}
+
+pub async fn big_blobs_are_taken_up_to_the_limit(bench: Bench) {
+    let epoch = with_log(&bench, &[]).await;
+    let all = Bytes::from(vec![b'x'; MAX_BLOB + 1]);
+    let too_large = Err(StoreError::TooLarge { bytes: MAX_BLOB + 1 });
+    let store = &bench.store;
+    assert_eq!(store.append(1, epoch, 0, all.clone()).await, too_large);
+    let changed = vec![(1, Some(all.slice(..MAX_BLOB)))];
+    assert_eq!(store.checkpoint(1, epoch, 0, blob("m"), changed).await, too_large);
+    store.append(1, epoch, 0, all.slice(..MAX_BLOB - 1)).await.unwrap();
+    let changed = vec![(1, Some(all.slice(..MAX_BLOB - 1)))];
+    store.checkpoint(1, epoch, 1, blob("m"), changed).await.unwrap();
+    store.append(1, epoch, 1, all.slice(..MAX_BLOB)).await.unwrap();
+    let claimed = claim(&**store, 1).await;
+    assert_eq!((claimed.log[0].len(), claimed.streams[0].1.len()), (MAX_BLOB, MAX_BLOB - 1));
+}
