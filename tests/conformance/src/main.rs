@@ -1,2 +1,155 @@
-//! Under construction.
-fn main() {}
+//! Plays the exchanges recorded from the original server against ours and reports what differs.
+//!
+//! Every vector is played on the face it was recorded on, and those of the socket face once more over
+//! a WebSocket. Deliberate differences are listed in `differences.toml`.
+
+mod clock;
+mod connection;
+mod differences;
+mod face;
+mod http;
+mod player;
+mod programs;
+mod report;
+mod text;
+mod vectors;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::differences::Differences;
+use crate::face::{Face, faces};
+use crate::programs::{Programs, beside_this};
+use crate::report::Report;
+use crate::vectors::{Class, Document, Vector};
+
+/// Plays the recorded exchanges of the original server against ours.
+///
+/// Without --server it starts `minerva` and the example application `conformance` itself.
+#[derive(Debug, Parser)]
+struct Config {
+    /// Address of a running server, with the application `conformance` registered as its service.
+    #[arg(long, conflicts_with_all = ["minerva", "app"])]
+    server: Option<SocketAddr>,
+    /// The program `minerva`; the one beside this program if not given.
+    #[arg(long)]
+    minerva: Option<PathBuf>,
+    /// The example application `conformance`; the one beside this program if not given.
+    #[arg(long)]
+    app: Option<PathBuf>,
+    /// Vectors other than the built-in ones.
+    #[arg(long)]
+    vectors: Option<PathBuf>,
+    /// Differences other than the built-in ones.
+    #[arg(long)]
+    differences: Option<PathBuf>,
+    /// Only vectors of these classes.
+    #[arg(long, value_delimiter = ',')]
+    class: Vec<Class>,
+    /// Only these faces.
+    #[arg(long, value_delimiter = ',')]
+    face: Vec<Face>,
+    /// Only vectors whose name contains this.
+    #[arg(long, default_value = "")]
+    name: String,
+    /// How many vectors are played at once.
+    #[arg(short = 'j', long, default_value_t = 16)]
+    at_once: usize,
+    /// Print every vector, not only failures.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let config = Config::parse();
+    let vectors = config.vectors()?;
+    let differences = config.differences(&vectors)?;
+    let mut programs = config.start().await?;
+    let server = match (&programs, config.server) {
+        (Some(programs), _) => programs.listen(),
+        (None, Some(server)) => server,
+        (None, None) => anyhow::bail!("no server"),
+    };
+    let mut report = Report::default();
+    run(&config, &vectors, &differences, server, &mut report).await;
+    if let Some(Err(how)) = programs.as_mut().map(Programs::check) {
+        report.broken(how);
+    }
+    Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run(
+    config: &Config,
+    vectors: &[Vector],
+    differences: &Differences,
+    server: SocketAddr,
+    report: &mut Report,
+) {
+    let mut chosen = Vec::new();
+    for vector in vectors.iter().filter(|vector| config.wants(vector)) {
+        for (face, left_out) in faces(vector) {
+            match left_out {
+                _ if !config.face.is_empty() && !config.face.contains(&face) => {}
+                Some(reason) => report.leave_out(reason),
+                None => chosen.push((vector, face)),
+            }
+        }
+    }
+    let mut performances =
+        stream::iter(chosen)
+            .map(|(vector, face)| async move {
+                (vector, face, player::play(vector, face, server).await)
+            })
+            .buffered(config.at_once.max(1));
+    while let Some((vector, face, performance)) = performances.next().await {
+        let key = (vector.name.as_str(), vector.class, face);
+        report.add(key, differences, &performance, config.verbose);
+    }
+}
+
+impl Config {
+    fn wants(&self, vector: &Vector) -> bool {
+        let class = self.class.is_empty() || self.class.contains(&vector.class);
+        class && vector.name.contains(&self.name)
+    }
+
+    fn vectors(&self) -> anyhow::Result<Vec<Vector>> {
+        let text = read(self.vectors.as_ref(), vectors::RECORDED)?;
+        let document: Document = serde_json::from_str(&text).context("cannot read the vectors")?;
+        Ok(document.vectors)
+    }
+
+    fn differences(&self, vectors: &[Vector]) -> anyhow::Result<Differences> {
+        let text = read(self.differences.as_ref(), differences::LISTED)?;
+        Ok(Differences::parse(&text, vectors)?)
+    }
+
+    async fn start(&self) -> anyhow::Result<Option<Programs>> {
+        if self.server.is_some() {
+            return Ok(None);
+        }
+        let path = |given: &Option<PathBuf>, built: &str| match given {
+            Some(path) => Ok(path.clone()),
+            None => beside_this(built),
+        };
+        let minerva = path(&self.minerva, "minerva")?;
+        let app = path(&self.app, "examples/conformance")?;
+        Programs::start(&minerva, &app).await.map(Some)
+    }
+}
+
+fn read(path: Option<&PathBuf>, built_in: &str) -> anyhow::Result<String> {
+    match path {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))
+        }
+        None => Ok(built_in.to_owned()),
+    }
+}

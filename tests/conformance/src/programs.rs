@@ -1,0 +1,103 @@
+//! The programs under test: `minerva` and the application that the vectors talk to.
+//!
+//! Starts them on free ports with a data directory of their own and ends them when dropped.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// Time for a program to say that it is ready.
+const START: Duration = Duration::from_secs(30);
+/// How much of a log is shown when its program has ended.
+const SHOWN_LOG: usize = 4000;
+
+/// Both programs, running.
+pub(crate) struct Programs {
+    children: Vec<(&'static str, Child)>,
+    listen: SocketAddr,
+    /// Holds the store and the logs; deleted with this value.
+    directory: TempDir,
+}
+
+impl Programs {
+    /// Starts both and waits until they are ready.
+    pub(crate) async fn start(minerva: &Path, app: &Path) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir().context("no temporary directory")?;
+        let (listen, api, admin) = (free_address()?, free_address()?, free_address()?);
+        let mut programs = Self { children: Vec::new(), listen, directory };
+        let mut command = Command::new(minerva);
+        command.args(["--demo", "off", "--listen"]).arg(listen.to_string());
+        command.arg("--api").arg(api.to_string());
+        command.arg("--admin").arg(admin.to_string());
+        command.arg("--data-dir").arg(programs.directory.path().join("data"));
+        programs.spawn("minerva", command).await?;
+        let mut command = Command::new(app);
+        command.arg("--api").arg(format!("http://{api}"));
+        programs.spawn("app", command).await?;
+        Ok(programs)
+    }
+
+    /// Where clients go.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// What became of them; an error if one has ended.
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        for (name, child) in &mut self.children {
+            if let Ok(Some(status)) = child.try_wait() {
+                let log = tail(&log_path(&self.directory, name));
+                return Err(format!("{name} ended ({status}); the end of its log:\n{log}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn spawn(&mut self, name: &'static str, mut command: Command) -> anyhow::Result<()> {
+        let path = log_path(&self.directory, name);
+        let log = File::create(&path).context("no log file")?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let program = command.as_std().get_program().to_owned();
+        let mut child = command.spawn().with_context(|| format!("cannot start {program:?}"))?;
+        let Some(stdout) = child.stdout.take() else { bail!("{name} has no output") };
+        let mut lines = BufReader::new(stdout).lines();
+        match tokio::time::timeout(START, lines.next_line()).await {
+            Ok(Ok(Some(_))) => {}
+            Ok(_) => bail!("{name} ended before it was ready:\n{}", tail(&path)),
+            Err(_) => bail!("{name} is not ready after {START:?}:\n{}", tail(&path)),
+        }
+        // The pipe is read to its end so that the program never blocks on it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.children.push((name, child));
+        Ok(())
+    }
+}
+
+/// The programs that were built along with this one.
+pub(crate) fn beside_this(path: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find this program's own path")?;
+    let found = this.parent().map(|directory| directory.join(path)).filter(|path| path.exists());
+    found.with_context(|| format!("{path} is not beside this program: build it, or name its path"))
+}
+
+fn log_path(directory: &TempDir, name: &str) -> PathBuf {
+    directory.path().join(format!("{name}.log"))
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN_LOG)..]).into_owned()
+}
+
+/// An address that nothing listens on now.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+    listener.local_addr().context("no local address")
+}
