@@ -1,0 +1,30 @@
+/**
+ * Numbered strings kept until the other side has them. Knows no transports: what was written
+ * where is the stream machine's business.
+ */
+import type { Sack } from '../sack.js';
+/** What one SACK freed. */
+export interface Freed {
+    readonly strings: number;
+    readonly bytes: number;
+}
+export declare class SendQueue {
+    #private;
+    constructor(next?: number);
+    /** Adds a string and returns its number. */
+    push(text: string): number;
+    /** Frees what `sack` names, calling `freed` for each. Null, and no change: it names strings never queued. */
+    apply(sack: Sack, freed?: (number: number, bytes: number) => void): Freed | null;
+    /** The strings from `first` on that are not acknowledged, with their numbers. */
+    iterFrom(first: number): Generator<[number, string]>;
+    /** What the other side is known to have. */
+    sack(): Sack;
+    /** The number the next string gets. */
+    get next(): number;
+    /** The first number not acknowledged cumulatively. */
+    get base(): number;
+    /** How many strings are kept. */
+    get length(): number;
+    /** How many bytes the kept strings have. */
+    get bytes(): number;
+}

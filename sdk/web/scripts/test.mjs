@@ -1,0 +1,22 @@
+// Compiles test/*.test.ts and runs them under node's test runner.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
+import { build } from 'esbuild';
+
+const names = readdirSync('test').filter((name) => name.endsWith('.test.ts'));
+rmSync('build', { recursive: true, force: true });
+await build({
+  entryPoints: names.map((name) => `test/${name}`),
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  outdir: 'build',
+  outExtension: { '.js': '.mjs' },
+  sourcemap: 'inline',
+});
+const run = spawnSync(
+  process.execPath,
+  ['--enable-source-maps', '--test', '--test-reporter=spec', ...names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`)],
+  { stdio: 'inherit' },
+);
+process.exitCode = run.status ?? 1;

@@ -1,0 +1,63 @@
+/**
+ * Received strings that an async iteration has not taken yet. Says when it is full, so that the
+ * stream can hold the server back. Used by the client.
+ */
+
+/** Above this the server is held back: as much as it keeps for a client that is behind. */
+export const FULL = { strings: 1000, bytes: 1 << 20 };
+
+export class Inbox implements AsyncIterableIterator<string> {
+  #strings: string[] = [];
+  #bytes = 0;
+  #takers: ((result: IteratorResult<string>) => void)[] = [];
+  #ended = false;
+
+  /** `onTaken` is called after a string was taken, `onReturn` when the iteration is given up. */
+  constructor(
+    readonly onTaken: () => void,
+    readonly onReturn: (inbox: Inbox) => void,
+  ) {}
+
+  push(text: string): void {
+    const taker = this.#takers.shift();
+    if (taker) {
+      taker({ done: false, value: text });
+      return;
+    }
+    this.#strings.push(text);
+    this.#bytes += text.length;
+  }
+
+  /** No string follows; those that wait can still be taken. */
+  end(): void {
+    this.#ended = true;
+    for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined });
+  }
+
+  get isFull(): boolean {
+    return this.#strings.length >= FULL.strings || this.#bytes >= FULL.bytes;
+  }
+
+  next(): Promise<IteratorResult<string>> {
+    const text = this.#strings.shift();
+    if (text !== undefined) {
+      this.#bytes -= text.length;
+      this.onTaken();
+      return Promise.resolve({ done: false, value: text });
+    }
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#takers.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<string>> {
+    this.#strings = [];
+    this.#bytes = 0;
+    this.end();
+    this.onReturn(this);
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

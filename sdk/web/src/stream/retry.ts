@@ -1,0 +1,25 @@
+/** When to try again: failures in a row and the time they make one wait. Used by the stream machine. */
+import { backoff } from '../backoff.js';
+
+export class Retry {
+  /** Failures in a row. */
+  #attempt = 0;
+  /** Not before this time. */
+  at = 0;
+
+  constructor(readonly random: () => number) {}
+
+  /** It works: the next failure is a first one. */
+  onSuccess(): void {
+    this.#attempt = 0;
+  }
+
+  onFailure(now: number): void {
+    this.at = now + backoff(this.#attempt++, this.random());
+  }
+
+  /** Allows the next attempt at once. */
+  hurry(now: number): void {
+    this.at = now;
+  }
+}

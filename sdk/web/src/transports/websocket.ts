@@ -1,0 +1,61 @@
+/** WebSocket: text messages of whole lines, both ways. Used by the client for the kind `websocket`. */
+import { joinLines, Lines } from '../framing.js';
+import type { Listener, TransportHandle } from './transport.js';
+
+/** Characters per message: servers bound messages; a longer frame goes alone. */
+const MESSAGE = 64 * 1024;
+
+/** Opens a WebSocket and writes `frames` as soon as it is open. */
+export function openWebSocket(url: string, frames: readonly string[], listener: Listener): TransportHandle {
+  const socket = new WebSocket(url, 'minerva.2');
+  let early = [...frames];
+  let closed = false;
+  const close = (): void => {
+    closed = true;
+    socket.close();
+  };
+  const fail = (): void => {
+    if (closed) return;
+    close();
+    listener([], 'failed');
+  };
+  const write = (more: readonly string[]): void => {
+    if (socket.readyState === WebSocket.CONNECTING) early.push(...more);
+    else if (socket.readyState === WebSocket.OPEN) for (const text of messages(more)) socket.send(text);
+  };
+  socket.onopen = () => {
+    write(early);
+    early = [];
+  };
+  socket.onmessage = (event: MessageEvent<unknown>) => {
+    if (closed) return;
+    if (typeof event.data !== 'string') return fail();
+    let received: string[];
+    try {
+      received = new Lines().push(event.data);
+    } catch {
+      return fail();
+    }
+    listener(received, null);
+  };
+  socket.onclose = socket.onerror = fail;
+  return { write, close };
+}
+
+/** Joins frames into messages of about MESSAGE characters. */
+export function messages(frames: readonly string[]): string[] {
+  const texts: string[] = [];
+  let batch: string[] = [];
+  let size = 0;
+  for (const frame of frames) {
+    if (size > 0 && size + frame.length > MESSAGE) {
+      texts.push(joinLines(batch));
+      batch = [];
+      size = 0;
+    }
+    batch.push(frame);
+    size += frame.length + 1;
+  }
+  if (batch.length > 0) texts.push(joinLines(batch));
+  return texts;
+}
