@@ -1,1 +1,113 @@
+use proptest::prelude::*;
 
+use super::*;
+
+const GOOD: &str =
+    r#"{"tnum":0,"ver":2,"id":"abcdefghijklmnopqrst","ming":true,"maxia":0,"seenack":"|-1"}"#;
+
+/// `GOOD` with one member more; a later member replaces an earlier one.
+fn with(member: &str) -> Result<Hello, HelloError> {
+    Hello::parse(GOOD.replace('}', &format!(",{member}}}")).as_bytes())
+}
+
+#[test]
+fn defaults_of_what_is_absent() {
+    let hello = Hello::parse(GOOD.as_bytes()).unwrap();
+    assert_eq!((hello.new, hello.sack, hello.eeds), (false, None, Eeds::Absent));
+    assert_eq!((hello.maxt, hello.cred, hello.why), (None, None, None));
+    assert_eq!((hello.maxia, hello.seenack), (Duration::ZERO, Sack::NONE));
+}
+
+#[test]
+fn numbers_at_their_limits() {
+    for (key, limit) in [
+        ("tnum", MAX_NUMBER),
+        ("eeds", MAX_NUMBER),
+        ("maxb", MAX_NUMBER),
+        ("maxt", MAX_NUMBER),
+        ("maxia", 600),
+        ("pad", 16384),
+    ] {
+        for (number, ok) in [(limit - 1, true), (limit, true), (limit + 1, false)] {
+            assert_eq!(with(&format!("\"{key}\":{number}")).is_ok(), ok, "{key} {number}");
+        }
+        assert!(with(&format!("\"{key}\":-1")).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn texts_at_their_limits() {
+    for (key, limit) in [("cred", MAX_CRED), ("why", MAX_WHY)] {
+        for (length, ok) in [(0, true), (limit - 1, true), (limit, true), (limit + 1, false)] {
+            let text = "c".repeat(length);
+            assert_eq!(with(&format!("\"{key}\":\"{text}\"")).is_ok(), ok, "{key} {length}");
+        }
+        assert_eq!(with(&format!("\"{key}\":1")), Err(HelloError::Wrong(key)));
+    }
+}
+
+#[test]
+fn ascii_but_for_ours() {
+    assert_eq!(with(r#""cred":"\u00e9""#).unwrap().cred.as_deref(), Some("é"));
+    assert_eq!(with(r#""why":"€""#).unwrap().why.as_deref(), Some("€"));
+    for member in [r#""zzz":"\u20ac""#, r#""zzz":[{"a":"é"}]"#, r#""zzz":{"é":1}"#, r#""é":1"#] {
+        assert_eq!(with(member), Err(HelloError::NotAscii), "{member}");
+    }
+}
+
+#[test]
+fn says_what_is_wrong() {
+    assert_eq!(Hello::parse(b"[]"), Err(HelloError::Json));
+    assert_eq!(Hello::parse(b"{}"), Err(HelloError::Missing("ver")));
+    assert_eq!(with(r#""ming":null"#), Err(HelloError::Wrong("ming")));
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let hello = with(r#""cred":"token""#).unwrap();
+    let shown = format!("{hello:?}");
+    assert!(!shown.contains("token") && !shown.contains("abcdefghij"), "{shown}");
+}
+
+fn hellos() -> impl Strategy<Value = Hello> {
+    let sack = || {
+        let beyond = prop::collection::vec(0..=MAX_NUMBER, 0..4);
+        (prop::option::of(0..=MAX_NUMBER), beyond)
+            .prop_map(|(acked, beyond)| Sack { acked, beyond })
+    };
+    let eeds =
+        prop_oneof![Just(Eeds::Absent), Just(Eeds::Null), (0..=MAX_NUMBER).prop_map(Eeds::Number)];
+    let id = "[\\x00-\\x7f]{20,30}".prop_map(|id| StreamId::parse(&id).unwrap());
+    let who = (0..=MAX_NUMBER, id, any::<bool>(), any::<bool>());
+    let when = (0_u64..=600, prop::option::of(0..=MAX_NUMBER));
+    let ours = (prop::option::of(any::<String>()), prop::option::of("\\PC{0,20}"));
+    (who, when, sack(), prop::option::of(sack()), eeds, ours).prop_map(
+        |((tnum, id, new, ming), (maxia, maxt), seenack, sack, eeds, (cred, why))| Hello {
+            tnum,
+            id,
+            new,
+            ming,
+            maxia: Duration::from_secs(maxia),
+            seenack,
+            sack,
+            eeds,
+            maxt: maxt.map(Duration::from_secs),
+            cred,
+            why,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn round_trips_on_one_line(hello in hellos()) {
+        let json = hello.to_json();
+        prop_assert!(!json.contains(['\n', '\r']));
+        prop_assert_eq!(Hello::parse(json.as_bytes()), Ok(hello));
+    }
+
+    #[test]
+    fn random_values_never_panic(key in "tnum|ver|id|new|ming|maxia|seenack|sack|eeds|maxt|maxb|pad|format|cred|why|x", value in "[-0-9.eE\"|,\\[\\]{}:a-f\\\\]{0,20}") {
+        let _ = with(&format!("\"{key}\":{value}"));
+    }
+}

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use crate::Sack;
 
 /// Strings in the order of their numbers, each kept until a SACK names it. Not bounded by itself: the
-/// caller looks at [`SendQueue::bytes`] and [`SendQueue::len`] before it pushes.
+/// caller looks at [`SendQueue::bytes`] and [`SendQueue::len`] before it pushes. A string that was
+/// acknowledged past a gap gives its bytes back at once, but counts in `len` until the gap closes;
+/// otherwise a peer that never acknowledges the first string could make the queue grow for ever.
 #[derive(Debug, Clone, Default)]
 pub struct SendQueue {
     /// Number of the first entry; all before it are acknowledged.
     base: u64,
-    /// Entry `i` has the number `base + i`; `None` was acknowledged selectively. Never begins with
-    /// entries below `base`.
+    /// Entry `i` has the number `base + i`; `None` was acknowledged selectively. The first one holds a
+    /// string.
     entries: VecDeque<Option<Bytes>>,
-    /// How many entries still hold a string.
-    held: usize,
-    /// Bytes of those strings.
+    /// Bytes of the strings held.
     bytes: usize,
 }
 
@@ -29,9 +29,9 @@ pub struct AckedUnsent;
 /// What a SACK freed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
-    /// How many strings.
+    /// By how much [`SendQueue::len`] went down.
     pub strings: usize,
-    /// How many bytes they had.
+    /// By how much [`SendQueue::bytes`] went down.
     pub bytes: usize,
 }
 
@@ -49,7 +49,6 @@ impl SendQueue {
     /// Queues a string and returns its number.
     pub fn push(&mut self, string: Bytes) -> u64 {
         let number = self.next();
-        self.held += 1;
         self.bytes += string.len();
         self.entries.push_back(Some(string));
         number
@@ -64,18 +63,18 @@ impl SendQueue {
         if sack.acked.iter().chain(&sack.beyond).any(|&number| number >= next) {
             return Err(AckedUnsent);
         }
-        let (held, bytes) = (self.held, self.bytes);
-        while sack.acked.is_some_and(|acked| self.base <= acked) {
-            self.base += 1;
-            let entry = self.entries.pop_front();
-            self.count_freed(entry.flatten());
-        }
+        let (strings, bytes) = (self.len(), self.bytes);
         for &number in &sack.beyond {
-            let entry = self.index(number).and_then(|index| self.entries.get_mut(index));
-            let freed = entry.and_then(Option::take);
-            self.count_freed(freed);
+            self.free(number);
         }
-        Ok(Freed { strings: held - self.held, bytes: bytes - self.bytes })
+        while sack.acked.is_some_and(|acked| self.base <= acked)
+            || self.entries.front() == Some(&None)
+        {
+            self.free(self.base);
+            self.entries.pop_front();
+            self.base += 1;
+        }
+        Ok(Freed { strings: strings - self.len(), bytes: bytes - self.bytes })
     }
 
     /// The strings from number `first` on that are not acknowledged, with their numbers.
@@ -92,7 +91,7 @@ impl SendQueue {
         self.base + self.entries.len() as u64
     }
 
-    /// The first number that is not cumulatively acknowledged.
+    /// The first number that is not acknowledged.
     pub fn base(&self) -> u64 {
         self.base
     }
@@ -102,23 +101,21 @@ impl SendQueue {
         self.bytes
     }
 
-    /// How many strings are not acknowledged.
+    /// How many strings were queued from the first one on that is not acknowledged.
     pub fn len(&self) -> usize {
-        self.held
+        self.entries.len()
     }
 
     /// Whether every string is acknowledged.
     pub fn is_empty(&self) -> bool {
-        self.held == 0
+        self.entries.is_empty()
     }
 
-    fn index(&self, number: u64) -> Option<usize> {
-        number.checked_sub(self.base).and_then(|offset| usize::try_from(offset).ok())
-    }
-
-    fn count_freed(&mut self, freed: Option<Bytes>) {
-        if let Some(string) = freed {
-            self.held -= 1;
+    /// Gives back the string of this number, if it is still held.
+    fn free(&mut self, number: u64) {
+        let offset = number.checked_sub(self.base).and_then(|offset| usize::try_from(offset).ok());
+        let entry = offset.and_then(|offset| self.entries.get_mut(offset));
+        if let Some(string) = entry.and_then(Option::take) {
             self.bytes -= string.len();
         }
     }

@@ -1,1 +1,192 @@
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Sack;
+
+fn string(length: usize) -> Bytes {
+    Bytes::from(vec![b'x'; length])
+}
+
+fn text(number: u64) -> Bytes {
+    Bytes::from(number.to_string())
+}
+
+// The models are the dumbest thing that can be right: a map of everything.
+
+#[derive(Debug, Clone)]
+enum SendStep {
+    Push(usize),
+    Apply(Option<u64>, Vec<u64>),
+}
+
+fn send_steps() -> impl Strategy<Value = Vec<SendStep>> {
+    let step = prop_oneof![
+        3 => (0_usize..40).prop_map(SendStep::Push),
+        2 => (prop::option::of(0_u64..30), prop::collection::vec(0_u64..30, 0..5))
+            .prop_map(|(acked, beyond)| SendStep::Apply(acked, beyond)),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn send_queue_is_a_map_of_what_is_not_acknowledged(start in 0_u64..5, steps in send_steps()) {
+        let mut queue = SendQueue::starting_at(start);
+        let (mut model, mut next, mut base) = (BTreeMap::new(), start, start);
+        for step in steps {
+            match step {
+                SendStep::Push(length) => {
+                    prop_assert_eq!(queue.push(string(length)), next);
+                    model.insert(next, string(length));
+                    next += 1;
+                }
+                SendStep::Apply(acked, beyond) => {
+                    let unsent = acked.iter().chain(&beyond).any(|&n| n >= next);
+                    let bytes = |model: &BTreeMap<u64, Bytes>| model.values().map(Bytes::len).sum::<usize>();
+                    let (base_before, bytes_before) = (base, bytes(&model));
+                    if !unsent {
+                        model.retain(|&n, _| acked.is_none_or(|acked| n > acked) && !beyond.contains(&n));
+                        base = model.keys().next().copied().unwrap_or(next);
+                    }
+                    let freed = Freed { strings: (base - base_before) as usize, bytes: bytes_before - bytes(&model) };
+                    let expected = if unsent { Err(AckedUnsent) } else { Ok(freed) };
+                    prop_assert_eq!(queue.apply(&Sack { acked, beyond }), expected);
+                }
+            }
+            prop_assert_eq!((queue.next(), queue.base()), (next, base));
+            prop_assert_eq!((queue.len(), queue.is_empty()), ((next - base) as usize, model.is_empty()));
+            prop_assert_eq!(queue.bytes(), model.values().map(Bytes::len).sum::<usize>());
+            for first in [0, base, base + 2, next, next + 3, u64::MAX] {
+                let from: Vec<_> = queue.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
+                let expected: Vec<_> = model.range(first..).map(|(&n, s)| (n, s.clone())).collect();
+                prop_assert_eq!(from, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn receive_window_puts_in_order_and_keeps_its_limits(
+        start in 0_u64..4,
+        limits in (0_usize..6, 30_usize..200),
+        arrivals in prop::collection::vec((0_u64..16, 0_usize..60, any::<bool>()), 0..80),
+    ) {
+        let limits = WindowLimits { strings: limits.0, bytes: limits.1 };
+        let mut window = ReceiveWindow::starting_at(start, limits);
+        let mut received: BTreeSet<u64> = (0..start).collect();
+        let (mut waiting, mut popped) = (BTreeMap::new(), start);
+        let mut lengths = BTreeMap::new();
+        for (number, length, pop) in arrivals {
+            let next = (0..).find(|n| !received.contains(n)).unwrap();
+            waiting.retain(|&n, _| n > next);
+            let cost = waiting.values().map(|l| l + 30).sum::<usize>() + length + 30;
+            let expected = if received.contains(&number) {
+                Ok(Received::Duplicate)
+            } else if number == next {
+                Ok(Received::Deliverable)
+            } else if waiting.len() + 1 > limits.strings || cost > limits.bytes {
+                Err(Overflow)
+            } else {
+                Ok(Received::Waiting)
+            };
+            prop_assert_eq!(window.receive(number, string(length)), expected);
+            if matches!(expected, Ok(Received::Waiting | Received::Deliverable)) {
+                received.insert(number);
+                lengths.insert(number, length);
+                if number > next { waiting.insert(number, length); }
+            }
+            let next = (0..).find(|n| !received.contains(n)).unwrap();
+            let beyond: Vec<_> = received.iter().copied().filter(|&n| n > next).collect();
+            prop_assert_eq!(window.next(), next);
+            prop_assert_eq!(window.waiting().map(|(n, _)| n).collect::<Vec<_>>(), beyond.clone());
+            prop_assert_eq!(window.sack(), Sack { acked: next.checked_sub(1), beyond });
+            while pop && let Some((n, s)) = window.pop() {
+                prop_assert_eq!((n, s.len()), (popped, lengths[&n]));
+                popped += 1;
+            }
+            prop_assert!(!pop || popped == next);
+        }
+    }
+
+    /// A queue and a window joined by a network that loses, doubles and reorders.
+    #[test]
+    fn queue_and_window_agree_over_a_bad_network(choices in prop::collection::vec((any::<u16>(), 0_u8..8), 0..200)) {
+        let (mut queue, mut window) = (SendQueue::new(), ReceiveWindow::new(WindowLimits { strings: 5, bytes: 1 << 20 }));
+        let mut delivered = Vec::new();
+        for (pick, action) in choices {
+            if action < 3 {
+                let number = queue.next();
+                queue.push(text(number));
+            } else if action < 7 {
+                let pending: Vec<_> = queue.iter_from(0).map(|(n, s)| (n, s.clone())).collect();
+                if let Some((number, string)) = pending.get(usize::from(pick) % pending.len().max(1)) {
+                    let _ = window.receive(*number, string.clone());
+                }
+                delivered.extend(std::iter::from_fn(|| window.pop()));
+            } else {
+                prop_assert!(queue.apply(&window.sack()).is_ok());
+            }
+        }
+        for (number, string) in queue.iter_from(0) {
+            prop_assert!(window.receive(number, string.clone()).is_ok());
+        }
+        delivered.extend(std::iter::from_fn(|| window.pop()));
+        let expected: Vec<_> = (0..queue.next()).map(|n| (n, text(n))).collect();
+        prop_assert_eq!(delivered, expected);
+    }
+}
+
+#[test]
+fn fifty_strings_may_wait() {
+    let mut window = ReceiveWindow::new(WindowLimits::default());
+    for number in 1..=50 {
+        assert_eq!(window.receive(number, string(1)), Ok(Received::Waiting), "{number}");
+    }
+    assert_eq!(window.receive(51, string(1)), Err(Overflow));
+    // What it holds already, and the one that is next, are welcome all the same.
+    assert_eq!(window.receive(7, string(1)), Ok(Received::Duplicate));
+    assert_eq!(window.receive(0, string(1)), Ok(Received::Deliverable));
+    assert_eq!(window.sack(), Sack::up_to(50));
+    assert_eq!(window.receive(52, string(1)), Ok(Received::Waiting));
+}
+
+#[test]
+fn one_mebibyte_may_wait() {
+    let limit = WindowLimits::default().bytes - 30;
+    for (length, expected) in [
+        (limit - 1, Ok(Received::Waiting)),
+        (limit, Ok(Received::Waiting)),
+        (limit + 1, Err(Overflow)),
+    ] {
+        let mut window = ReceiveWindow::new(WindowLimits::default());
+        assert_eq!(window.receive(1, string(length)), expected, "{length}");
+        assert_eq!(window.receive(0, string(2 << 20)), Ok(Received::Deliverable));
+    }
+}
+
+#[test]
+fn a_bad_sack_frees_nothing() {
+    let mut queue = SendQueue::new();
+    queue.push(string(3));
+    for sack in [Sack::up_to(1), Sack { acked: Some(0), beyond: vec![1] }, Sack::up_to(u64::MAX)] {
+        assert_eq!(queue.apply(&sack), Err(AckedUnsent), "{sack}");
+        assert_eq!((queue.len(), queue.bytes(), queue.base()), (1, 3, 0));
+    }
+}
+
+#[test]
+fn a_gap_that_never_closes_still_counts() {
+    let mut queue = SendQueue::new();
+    for number in 0..100 {
+        queue.push(string(10));
+        let sack = Sack { acked: None, beyond: (1..=number).collect() };
+        queue.apply(&sack).unwrap();
+    }
+    assert_eq!((queue.len(), queue.bytes()), (100, 10));
+    assert_eq!(queue.apply(&Sack::up_to(0)), Ok(Freed { strings: 100, bytes: 10 }));
+    assert!(queue.is_empty());
+}
