@@ -2,12 +2,15 @@
 //!
 //! Owns the vector's connections while it runs. Decides nothing about what a difference means.
 
+mod line;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+use self::line::Line;
 use crate::connection::Connection;
 use crate::face::Face;
 use crate::http::{self, Response};
@@ -71,15 +74,6 @@ struct Player {
     reacted: bool,
 }
 
-/// A connection and what was taken of it.
-struct Line {
-    connection: Connection,
-    /// For each request that is not answered yet: it was HEAD.
-    heads: Vec<bool>,
-    /// Frames of the response under way that earlier expectations have taken.
-    taken: usize,
-}
-
 /// Matched, or what differs.
 type Judged = Result<(), String>;
 
@@ -133,8 +127,7 @@ impl Player {
             self.wanted = true;
             format!("no connection: {error}")
         })?;
-        let line = Line { connection, heads: Vec::new(), taken: 0 };
-        self.lines.insert(name.to_owned(), line);
+        self.lines.insert(name.to_owned(), Line::new(connection));
         Ok(())
     }
 
@@ -295,53 +288,6 @@ impl Player {
 
     fn answered(&self) -> bool {
         !self.wanted || self.reacted || self.lines.values().any(Line::reacted)
-    }
-}
-
-impl Line {
-    async fn wait_for_response(&self, expect: &ExpectHttp, frames: usize) {
-        let head_only = self.head_only();
-        let within = Duration::from_millis(expect.within_ms) * PATIENCE;
-        let waits = expect.done || expect.status.is_some();
-        if waits {
-            self.connection
-                .wait(within, |arrived| {
-                    let Ok(response) = Response::parse(&arrived.bytes, head_only, arrived.closed)
-                    else {
-                        return true;
-                    };
-                    let have = http::lines(&response.body).0.len();
-                    let enough = response.status.is_some() && have >= self.taken + frames;
-                    arrived.closed || response.done || enough && !expect.done
-                })
-                .await;
-        }
-        if !expect.done {
-            self.connection.wait_quiet(QUIET, QUIET_AT_MOST).await;
-        }
-    }
-
-    fn response(&self) -> Result<(Response, bool), String> {
-        let arrived = self.connection.arrived();
-        let response = Response::parse(&arrived.bytes, self.head_only(), arrived.closed);
-        response.map(|response| (response, arrived.closed)).map_err(|error| error.to_string())
-    }
-
-    fn finish_response(&mut self, used: usize) {
-        self.connection.arrived().bytes.drain(..used);
-        if !self.heads.is_empty() {
-            self.heads.remove(0);
-        }
-        self.taken = 0;
-    }
-
-    fn reacted(&self) -> bool {
-        let arrived = self.connection.arrived();
-        arrived.total > 0 || arrived.closed
-    }
-
-    fn head_only(&self) -> bool {
-        self.heads.first().copied().unwrap_or(false)
     }
 }
 

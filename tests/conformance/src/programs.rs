@@ -3,6 +3,7 @@
 //! Starts them on free ports with a data directory of their own and ends them when dropped.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -39,7 +40,7 @@ impl Programs {
         command.arg("--data-dir").arg(programs.directory.path().join("data"));
         programs.spawn("minerva", command).await?;
         let mut command = Command::new(app);
-        command.arg("--api").arg(format!("http://{api}"));
+        command.arg("--api").arg(api.to_string());
         programs.spawn("app", command).await?;
         Ok(programs)
     }
@@ -96,8 +97,13 @@ fn tail(log: &Path) -> String {
     String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN_LOG)..]).into_owned()
 }
 
-/// An address that nothing listens on now.
+/// An address that nothing listens on now, below the ports that the system gives to connections.
 fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
-    listener.local_addr().context("no local address")
+    for _ in 0..100 {
+        let port = 20_000 + (RandomState::new().hash_one(0) % 10_000) as u16;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().context("no local address");
+        }
+    }
+    bail!("no free port");
 }

@@ -1,0 +1,41 @@
+//! The application service of a run: it takes the clients' strings and pushes its own.
+//!
+//! Runs in this process and outlives every kill of the server, so the SDK's promise is exactly once.
+
+use std::sync::Arc;
+
+use minerva_app::{AppStream, SendError, Service};
+
+use crate::message::Direction;
+use crate::traffic::{Behaviour, Lane, consume, produce};
+
+/// Registers as the service `default` and returns once that is done; the service then runs on.
+pub(crate) async fn start(api: &str, behaviour: Behaviour) -> anyhow::Result<()> {
+    let service = Service::connect(api).name("default").start().await?;
+    let behaviour = Arc::new(behaviour);
+    tokio::spawn(async move {
+        service.run(move |stream| attend(stream, Arc::clone(&behaviour))).await;
+    });
+    Ok(())
+}
+
+/// The credentials by which a client says which stream of the run it is.
+pub(crate) fn credentials(stream: usize) -> String {
+    format!("stream {stream}")
+}
+
+async fn attend(stream: AppStream, behaviour: Arc<Behaviour>) -> Result<(), SendError> {
+    let ledger = &behaviour.lane.ledger;
+    let number = stream.credentials().strip_prefix("stream ").and_then(|text| text.parse().ok());
+    let Some(number) = number.filter(|&number| number < ledger.streams()) else { return Ok(()) };
+    let (mut strings, sender) = stream.split();
+    let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane.clone() };
+    let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };
+    let producing = produce(s2c, behaviour.supply, behaviour.stop.clone(), async |string| {
+        sender.send(string).await.is_ok()
+    });
+    let consuming = consume(c2s, behaviour.bytes_per_second, async || strings.recv().await);
+    tokio::join!(producing, consuming);
+    ledger.ended(number, "the application's stream ended".to_owned());
+    Ok(())
+}

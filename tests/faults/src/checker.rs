@@ -1,0 +1,164 @@
+//! Whether numbered strings arrived once each and in order.
+//!
+//! Pure: fed with numbers, asked for the tally. One checker watches one direction of one stream.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+/// Watches the numbers of strings that arrive.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Checker {
+    /// The number behind the highest that arrived.
+    next: u64,
+    /// Numbers below `next` that did not arrive.
+    missing: BTreeSet<u64>,
+    arrived: u64,
+    doubled: u64,
+    reordered: u64,
+    garbled: u64,
+}
+
+/// What was wrong with what arrived.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Tally {
+    /// Strings that were sent.
+    pub(crate) sent: u64,
+    /// Strings that arrived, doubled ones included.
+    pub(crate) arrived: u64,
+    /// Sent, but never arrived.
+    pub(crate) lost: u64,
+    /// Arrived again.
+    pub(crate) doubled: u64,
+    /// Arrived behind one with a higher number.
+    pub(crate) reordered: u64,
+    /// Not a string that was sent: wrong content, another stream's, or a number never used.
+    pub(crate) garbled: u64,
+}
+
+impl Checker {
+    /// Takes the number of a string that arrived whole.
+    pub(crate) fn arrive(&mut self, number: u64) {
+        self.arrived += 1;
+        if number >= self.next {
+            self.missing.extend(self.next..number);
+            self.next = number + 1;
+        } else if self.missing.remove(&number) {
+            self.reordered += 1;
+        } else {
+            self.doubled += 1;
+        }
+    }
+
+    /// Takes a string that is not what was sent.
+    pub(crate) fn garbled(&mut self) {
+        self.garbled += 1;
+    }
+
+    /// Strings that arrived.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
+    /// True if all of so many strings have arrived, whatever else came.
+    pub(crate) fn has_all(&self, sent: u64) -> bool {
+        self.next >= sent && self.missing.is_empty()
+    }
+
+    /// What was wrong, given that `sent` strings were sent: numbers 0 to `sent - 1`.
+    pub(crate) fn tally(&self, sent: u64) -> Tally {
+        let never_sent = self.next.saturating_sub(sent);
+        let missing = self.missing.range(..sent).count() as u64;
+        Tally {
+            sent,
+            arrived: self.arrived,
+            lost: missing + sent.saturating_sub(self.next),
+            doubled: self.doubled,
+            reordered: self.reordered,
+            garbled: self.garbled + never_sent - self.missing.range(sent..).count() as u64,
+        }
+    }
+}
+
+impl Tally {
+    /// Adds another stream's.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.arrived += other.arrived;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.reordered += other.reordered;
+        self.garbled += other.garbled;
+    }
+
+    /// Nothing was wrong.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.lost + self.doubled + self.reordered + self.garbled == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tally(sent: u64, numbers: &[u64]) -> (u64, u64, u64, u64) {
+        let mut checker = Checker::default();
+        numbers.iter().for_each(|&number| checker.arrive(number));
+        let tally = checker.tally(sent);
+        assert_eq!(tally.arrived, numbers.len() as u64);
+        assert_eq!(tally.is_clean(), numbers.iter().copied().eq(0..sent));
+        (tally.lost, tally.doubled, tally.reordered, tally.garbled)
+    }
+
+    #[test]
+    fn each_fault_is_named_for_what_it_is() {
+        assert_eq!(tally(0, &[]), (0, 0, 0, 0));
+        assert_eq!(tally(3, &[0, 1, 2]), (0, 0, 0, 0));
+        assert_eq!(tally(3, &[0, 1]), (1, 0, 0, 0), "the last one is lost");
+        assert_eq!(tally(3, &[1, 2]), (1, 0, 0, 0), "the first one is lost");
+        assert_eq!(tally(4, &[0, 3]), (2, 0, 0, 0), "those between are lost");
+        assert_eq!(tally(3, &[0, 1, 1, 2]), (0, 1, 0, 0), "one came twice");
+        assert_eq!(tally(3, &[0, 2, 1]), (0, 0, 1, 0), "one came late");
+        assert_eq!(tally(3, &[0, 2, 1, 1]), (0, 1, 1, 0), "one came late, and again");
+        assert_eq!(tally(2, &[0, 1, 2]), (0, 0, 0, 1), "one was never sent");
+        assert_eq!(tally(2, &[0, 1, 5]), (0, 0, 0, 1), "one far beyond was never sent");
+        assert_eq!(tally(3, &[]), (3, 0, 0, 0), "all are lost");
+    }
+
+    #[test]
+    fn having_all_ignores_repeats_but_not_gaps() {
+        let mut checker = Checker::default();
+        checker.arrive(1);
+        assert!(!checker.has_all(2));
+        checker.arrive(0);
+        checker.arrive(0);
+        assert!(checker.has_all(2) && !checker.has_all(3));
+    }
+
+    proptest! {
+        #[test]
+        fn dropping_or_repeating_is_counted_exactly(
+            copies in proptest::collection::vec(0_u64..4, 0..60),
+        ) {
+            let mut checker = Checker::default();
+            for (number, &times) in copies.iter().enumerate() {
+                (0..times).for_each(|_| checker.arrive(number as u64));
+            }
+            let tally = checker.tally(copies.len() as u64);
+            let lost = copies.iter().filter(|&&times| times == 0).count() as u64;
+            let doubled: u64 = copies.iter().map(|times| times.saturating_sub(1)).sum();
+            prop_assert_eq!((tally.lost, tally.doubled), (lost, doubled));
+            prop_assert_eq!((tally.reordered, tally.garbled), (0, 0));
+        }
+
+        #[test]
+        fn any_change_of_order_is_noticed(order in Just((0_u64..30).collect::<Vec<_>>()).prop_shuffle()) {
+            let mut checker = Checker::default();
+            order.iter().for_each(|&number| checker.arrive(number));
+            let tally = checker.tally(30);
+            prop_assert_eq!(tally.is_clean(), order.is_sorted());
+            prop_assert_eq!((tally.lost, tally.doubled, tally.garbled), (0, 0, 0));
+        }
+    }
+}

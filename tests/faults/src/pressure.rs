@@ -1,0 +1,220 @@
+//! `minerva-faults pressure`: much data both ways, both readers slow, and the server stays small.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use minerva_client::TransportKind;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::app;
+use crate::clients::{self, Client};
+use crate::clock;
+use crate::ledger::Ledger;
+use crate::memory;
+use crate::message::{Direction, Length};
+use crate::random::Random;
+use crate::report::{self, Checks, Row};
+use crate::server::{self, Server};
+use crate::traffic::{Behaviour, Lane, Stop, Supply};
+
+/// A megabyte, everywhere in this program.
+const MEGABYTE: f64 = 1e6;
+/// Time between two samples.
+const SAMPLE: Duration = Duration::from_millis(500);
+/// Time between two lines of progress.
+const PROGRESS: Duration = Duration::from_secs(20);
+/// The run is given up if nothing has arrived for so long.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Options of `pressure`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// The program `minerva`; the one beside this program if not given.
+    #[arg(long)]
+    minerva: Option<PathBuf>,
+    /// Megabytes in each direction.
+    #[arg(long, default_value_t = 200.0)]
+    megabytes: f64,
+    /// Megabytes a second that the client reads.
+    #[arg(long, default_value_t = 1.0)]
+    client_rate: f64,
+    /// Megabytes a second that the application reads.
+    #[arg(long, default_value_t = 1.0)]
+    app_rate: f64,
+    /// Length of a string in bytes.
+    #[arg(long, default_value_t = 4096)]
+    string_bytes: usize,
+    /// The transport.
+    #[arg(long, default_value = "websocket")]
+    transport: TransportKind,
+    /// Megabytes that the server may hold.
+    #[arg(long, default_value_t = 64.0)]
+    limit: f64,
+    /// Write the figures as JSON to this file; `-` is the output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Everything that a run found. Memory is in megabytes.
+#[derive(Serialize)]
+struct Findings {
+    megabytes: f64,
+    seconds: f64,
+    rows: Vec<Row>,
+    resident_max: f64,
+    resident_mean: f64,
+    peak: f64,
+    samples: usize,
+    #[serde(flatten)]
+    checks: Checks,
+}
+
+/// What was measured while strings went through.
+#[derive(Default)]
+struct Samples {
+    resident: Vec<u64>,
+    /// The system's own record of the most.
+    peak: u64,
+    finished: bool,
+    seconds: f64,
+}
+
+/// Does it all.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    config.check()?;
+    let program = match &config.minerva {
+        Some(path) => path.clone(),
+        None => server::beside_this()?,
+    };
+    let mut server = Server::new(program, &mut Random::new(Random::fresh_seed()))?;
+    server.spawn()?;
+    server.ready().await?;
+    let ledger = Arc::new(Ledger::new(1));
+    let client = config.start(&server, &ledger).await?;
+    let samples = watch(&mut server, &ledger, config.strings()).await?;
+    let findings = config.judge(&samples, &ledger);
+    report::print(&findings.rows);
+    for why in ledger.ends(0) {
+        println!("the stream ended: {why}");
+    }
+    println!(
+        "{} MB each way over {} in {:.0} s: resident at most {:.1} MB, mean {:.1} MB, peak {:.1} MB \
+         ({} samples)",
+        findings.megabytes,
+        client.transport,
+        findings.seconds,
+        findings.resident_max,
+        findings.resident_mean,
+        findings.peak,
+        findings.samples
+    );
+    if let Some(path) = &config.json {
+        report::write_json(path, &findings)?;
+    }
+    Ok(if findings.checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Config {
+    fn check(&self) -> anyhow::Result<()> {
+        let positive = [self.megabytes, self.client_rate, self.app_rate, self.limit];
+        if positive.iter().any(|number| !number.is_finite() || *number <= 0.0) {
+            bail!("amounts and rates must be above 0");
+        }
+        if !(64..1 << 20).contains(&self.string_bytes) {
+            bail!("--string-bytes must be from 64 to 1048575");
+        }
+        Ok(())
+    }
+
+    /// Strings in each direction.
+    fn strings(&self) -> u64 {
+        (self.megabytes * MEGABYTE / self.string_bytes as f64).ceil() as u64
+    }
+
+    async fn start(&self, server: &Server, ledger: &Arc<Ledger>) -> anyhow::Result<Client> {
+        let behaviour = |rate: f64| Behaviour {
+            lane: Lane {
+                ledger: ledger.clone(),
+                direction: Direction::C2s,
+                stream: 0,
+                length: Length::Exactly(self.string_bytes),
+            },
+            supply: Supply { every: None, most: self.strings() },
+            stop: Stop::default(),
+            bytes_per_second: Some(rate * MEGABYTE),
+        };
+        app::start(&server.api().to_string(), behaviour(self.app_rate)).await?;
+        let address = server.listen().to_string();
+        clients::start(&address, self.transport, 0, behaviour(self.client_rate))
+    }
+
+    fn judge(&self, samples: &Samples, ledger: &Ledger) -> Findings {
+        let transport = self.transport.to_string();
+        let rows: Vec<Row> =
+            Direction::BOTH.map(|way| Row::new(&transport, way, &[0], ledger)).into();
+        let megabytes = |bytes: u64| bytes as f64 / MEGABYTE;
+        let resident_max = megabytes(samples.resident.iter().copied().max().unwrap_or(0));
+        let peak = megabytes(samples.peak);
+        let sum: u64 = samples.resident.iter().sum();
+        let mut checks = Checks::default();
+        checks.add("everything sent has arrived", samples.finished);
+        checks.add_strings(&rows);
+        for (what, most) in [("resident", resident_max), ("peak", peak)] {
+            let what = format!("{what} {most:.1} MB, below {} MB", self.limit);
+            checks.add(what, most > 0.0 && most < self.limit);
+        }
+        Findings {
+            megabytes: self.megabytes,
+            seconds: samples.seconds,
+            rows,
+            resident_max,
+            resident_mean: megabytes(sum) / samples.resident.len().max(1) as f64,
+            peak,
+            samples: samples.resident.len(),
+            checks,
+        }
+    }
+}
+
+/// Measures until all has arrived or nothing arrives any more.
+async fn watch(server: &mut Server, ledger: &Ledger, strings: u64) -> anyhow::Result<Samples> {
+    let start = clock::now();
+    let mut samples = Samples::default();
+    let mut progress = (0, start);
+    let mut told = start;
+    while !samples.finished && clock::now().duration_since(progress.1) < STUCK {
+        sleep(SAMPLE).await;
+        server.check()?;
+        let Some(pid) = server.pid() else { bail!("the server is gone") };
+        let memory = memory::of(pid)?;
+        samples.resident.push(memory.resident);
+        samples.peak = samples.peak.max(memory.peak);
+        let now = clock::now();
+        if ledger.arrived() != progress.0 {
+            progress = (ledger.arrived(), now);
+        }
+        tell(&mut told, now, ledger, memory.resident);
+        samples.finished = ledger.is_drained()
+            && Direction::BOTH.into_iter().all(|way| ledger.sent(way, 0) >= strings);
+    }
+    samples.seconds = clock::now().duration_since(start).as_secs_f64();
+    Ok(samples)
+}
+
+fn tell(told: &mut Instant, now: Instant, ledger: &Ledger, resident: u64) {
+    if now.duration_since(*told) < PROGRESS {
+        return;
+    }
+    *told = now;
+    let arrived = Direction::BOTH.map(|way| ledger.tally(way, 0).arrived);
+    println!(
+        "c2s {} strings, s2c {} strings, {:.1} MB resident",
+        arrived[0],
+        arrived[1],
+        resident as f64 / MEGABYTE
+    );
+}

@@ -1,0 +1,200 @@
+//! The figures of a run: rows of a table, checks that pass or fail, the last line.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::checker::Tally;
+use crate::ledger::Ledger;
+use crate::message::Direction;
+
+/// One direction of all streams on one transport.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    transport: String,
+    direction: Direction,
+    streams: usize,
+    #[serde(flatten)]
+    tally: Tally,
+    /// Streams that ended, which none should.
+    resets: usize,
+    pauses: Pauses,
+}
+
+/// How long nothing came after a kill, in milliseconds; zeros if nothing was killed.
+#[derive(Debug, Default, Serialize)]
+struct Pauses {
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+/// What a run must show, and what it showed.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Checks {
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: String,
+    passed: bool,
+}
+
+impl Row {
+    /// Adds up the streams of one transport.
+    pub(crate) fn new(
+        transport: &str,
+        direction: Direction,
+        streams: &[usize],
+        ledger: &Ledger,
+    ) -> Self {
+        let mut tally = Tally::default();
+        let mut pauses = Vec::new();
+        for &stream in streams {
+            tally.add(ledger.tally(direction, stream));
+            pauses.extend(ledger.pauses(direction, stream));
+        }
+        let resets = streams.iter().filter(|&&stream| !ledger.ends(stream).is_empty()).count();
+        Self {
+            transport: transport.to_owned(),
+            direction,
+            streams: streams.len(),
+            tally,
+            resets,
+            pauses: Pauses::of(pauses),
+        }
+    }
+}
+
+impl Pauses {
+    fn of(mut pauses: Vec<Duration>) -> Self {
+        pauses.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (pauses.len() * percent).div_ceil(100);
+            let pause = rank.checked_sub(1).and_then(|index| pauses.get(index));
+            pause.map_or(0, |pause| pause.as_millis() as u64)
+        };
+        Self { p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+impl Checks {
+    /// Adds a check and says so at once if it failed.
+    pub(crate) fn add(&mut self, what: impl Into<String>, passed: bool) {
+        let what = what.into();
+        if !passed {
+            println!("FAILED {what}");
+        }
+        self.checks.push(Check { what, passed });
+    }
+
+    /// Adds what every run must show of its strings.
+    pub(crate) fn add_strings(&mut self, rows: &[Row]) {
+        for row in rows {
+            let Row { transport, direction, tally, resets, .. } = row;
+            let Tally { sent, lost, doubled, reordered, garbled, .. } = *tally;
+            let name = |what: &str| format!("{transport} {direction}: {what}");
+            self.add(name("something was sent"), sent > 0);
+            self.add(name(&format!("{lost} lost")), lost == 0);
+            self.add(name(&format!("{doubled} doubled")), doubled == 0);
+            self.add(name(&format!("{reordered} reordered")), reordered == 0);
+            self.add(name(&format!("{garbled} garbled")), garbled == 0);
+            self.add(name(&format!("{resets} streams reset")), *resets == 0);
+        }
+    }
+
+    /// Prints the last line; true if nothing failed.
+    pub(crate) fn finish(&self) -> bool {
+        let failed = self.checks.iter().filter(|check| !check.passed).count();
+        println!("{} passed, {failed} failed", self.checks.len() - failed);
+        failed == 0
+    }
+}
+
+/// Prints the rows as a table.
+pub(crate) fn print(rows: &[Row]) {
+    println!(
+        "{:<12} {:<4} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {:>6} {:>8} {:>8} {:>8}",
+        "transport",
+        "way",
+        "streams",
+        "sent",
+        "arrived",
+        "lost",
+        "doubled",
+        "reordered",
+        "garbled",
+        "resets",
+        "p50 ms",
+        "p99 ms",
+        "max ms"
+    );
+    for Row { transport, direction, streams, tally, resets, pauses } in rows {
+        println!(
+            "{transport:<12} {direction:<4} {streams:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} \
+             {resets:>6} {:>8} {:>8} {:>8}",
+            tally.sent,
+            tally.arrived,
+            tally.lost,
+            tally.doubled,
+            tally.reordered,
+            tally.garbled,
+            pauses.p50,
+            pauses.p99,
+            pauses.max,
+        );
+    }
+}
+
+/// Writes everything as JSON to a file, or to the output if the path is `-`.
+pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(report).context("cannot write JSON")?;
+    if path == Path::new("-") {
+        println!("{text}");
+        return Ok(());
+    }
+    std::fs::write(path, text + "\n").with_context(|| format!("cannot write {path:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::message::Length;
+
+    #[test]
+    fn percentiles_are_of_the_sorted_pauses() {
+        let pauses = Pauses::of((1..=200).rev().map(Duration::from_millis).collect());
+        assert_eq!((pauses.p50, pauses.p99, pauses.max), (100, 198, 200));
+        let none = Pauses::of(Vec::new());
+        assert_eq!((none.p50, none.p99, none.max), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_run_fails_if_a_string_is_missing_or_a_stream_ended() {
+        let failures = |lose: bool, end: bool| {
+            let ledger = Ledger::new(1);
+            for direction in Direction::BOTH {
+                let string = ledger.next_string(direction, 0, Length::UpTo(9));
+                if !(lose && direction == Direction::S2c) {
+                    ledger.arrive(direction, 0, &string, Length::UpTo(9), clock::now());
+                }
+            }
+            if end {
+                ledger.ended(0, "for no reason".to_owned());
+            }
+            let rows: Vec<Row> =
+                Direction::BOTH.map(|way| Row::new("tcp", way, &[0], &ledger)).into();
+            let mut checks = Checks::default();
+            checks.add_strings(&rows);
+            assert_eq!(checks.finish(), !lose && !end);
+            checks.checks.iter().filter(|check| !check.passed).count()
+        };
+        assert_eq!(failures(false, false), 0);
+        assert_eq!(failures(true, false), 1);
+        assert_eq!(failures(false, true), 2);
+    }
+}
