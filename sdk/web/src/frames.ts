@@ -39,7 +39,7 @@ export type Frame =
 
 /** Whether a string may be sent: bytes 0x20-0x7E only. */
 export function isStringAllowed(text: string): boolean {
-  return /^[ -~]*$/.test(text) && !text.endsWith('\n');
+  return /^[ -~]*$/.test(text);
 }
 
 /** Reads one frame of either direction; null: no such frame, or wrong arguments. */

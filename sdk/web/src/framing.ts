@@ -4,28 +4,37 @@
  */
 import { MAX_FRAME } from './frames.js';
 
-/** What came cannot be cut into frames: a line is too long. */
-export class FrameCorruption extends Error {
-  override readonly name = 'FrameCorruption';
-}
-
 /** Collects pieces of a response or message and hands out whole lines. */
 export class Lines {
   /** The unterminated rest, never longer than `maxFrame` plus a carriage return. */
   #rest = '';
+  #corrupt = false;
 
   constructor(readonly maxFrame = MAX_FRAME) {}
 
-  /** Adds a piece; returns the frames it completes (CRLF tolerated). Throws FrameCorruption. */
+  /** Adds a piece; returns the frames it completes (CRLF tolerated). Look at `corrupt` afterwards. */
   push(piece: string): string[] {
+    const frames: string[] = [];
     const lines = (this.#rest + piece).split('\n');
     this.#rest = lines.pop() ?? '';
-    const frames = lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
-    const unfinished = this.#rest.endsWith('\r') ? this.#rest.length - 1 : this.#rest.length;
-    if (unfinished > this.maxFrame || frames.some((frame) => frame.length > this.maxFrame)) {
-      throw new FrameCorruption(`a frame is longer than ${this.maxFrame} bytes`);
+    for (const line of lines) {
+      const frame = line.endsWith('\r') ? line.slice(0, -1) : line;
+      this.#corrupt ||= frame.length > this.maxFrame;
+      if (this.#corrupt) return frames;
+      frames.push(frame);
     }
+    this.#corrupt = this.#rest.replace(/\r$/, '').length > this.maxFrame;
     return frames;
+  }
+
+  /** A frame was too long: nothing that follows can be cut. What was cut before it stands. */
+  get corrupt(): boolean {
+    return this.#corrupt;
+  }
+
+  /** What came of the next frame so far. */
+  get rest(): string {
+    return this.#rest;
   }
 }
 

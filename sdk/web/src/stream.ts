@@ -55,6 +55,8 @@ export class StreamMachine {
   #upload: Transport | null = null;
   /** The last long-poll ended in order: the next one needs no proof that it works. */
   #polling = false;
+  /** The previous transport ended in order and the primary has not answered yet. */
+  #handover = false;
   #idlePolls = 0;
   #retry: Retry;
   #uploadRetry: Retry;
@@ -229,13 +231,14 @@ export class StreamMachine {
   }
 
   #recvSack(transport: Transport, { sack }: Frame & { type: 'sack' }): boolean {
+    const before = this.counters.acknowledged;
     const freed = this.#queue.apply(sack, (number, bytes) => {
       this.#flight.onFreed(number, bytes);
       this.counters.acknowledged += 1;
       this.#outputs.push({ do: 'acked', number });
     });
     if (!freed) return this.#onDisagreement();
-    if (freed.strings > 0) this.#onProgress(transport);
+    if (this.counters.acknowledged > before) this.#onProgress(transport);
     return true;
   }
 
@@ -289,7 +292,7 @@ export class StreamMachine {
     else {
       // What was written to it counts as received until a SACK says otherwise.
       this.#sackDue = true;
-      if (ending === 'ended' && this.#primary) this.#primary.heard = true;
+      this.#handover = ending === 'ended';
     }
   }
 
@@ -431,7 +434,9 @@ export class StreamMachine {
   #report(): void {
     const waiting = this.#polling && !this.#primary ? 'long-poll' : null;
     const carrier = [this.#primary, this.#previous].find((t) => t?.heard);
-    const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : waiting;
+    this.#handover &&= !carrier && this.#primary !== null;
+    const silent = this.#handover ? this.#kindNow : waiting;
+    const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : silent;
     const lost = this.#state === 'connecting' ? 'connecting' : 'reconnecting';
     const state = kind ? 'open' : lost;
     if (this.#state === 'reconnecting' && state === 'open') this.counters.reconnects += 1;

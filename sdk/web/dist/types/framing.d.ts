@@ -1,14 +1,14 @@
-/** What came cannot be cut into frames: a line is too long. */
-export declare class FrameCorruption extends Error {
-    readonly name = "FrameCorruption";
-}
 /** Collects pieces of a response or message and hands out whole lines. */
 export declare class Lines {
     #private;
     readonly maxFrame: number;
     constructor(maxFrame?: number);
-    /** Adds a piece; returns the frames it completes (CRLF tolerated). Throws FrameCorruption. */
+    /** Adds a piece; returns the frames it completes (CRLF tolerated). Look at `corrupt` afterwards. */
     push(piece: string): string[];
+    /** A frame was too long: nothing that follows can be cut. What was cut before it stands. */
+    get corrupt(): boolean;
+    /** What came of the next frame so far. */
+    get rest(): string;
 }
 /** Frames as lines. */
 export declare function joinLines(frames: readonly string[]): string;

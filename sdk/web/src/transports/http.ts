@@ -33,6 +33,7 @@ export function post(
       const { done, value } = await reader.read();
       if (done) return;
       received.push(...lines.push(decoder.decode(value, { stream: true })));
+      if (lines.corrupt) throw new Error('a frame is too long');
       if (!together && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
     }
   };

@@ -30,13 +30,9 @@ export function openWebSocket(url: string, frames: readonly string[], listener: 
   socket.onmessage = (event: MessageEvent<unknown>) => {
     if (closed) return;
     if (typeof event.data !== 'string') return fail();
-    let received: string[];
-    try {
-      received = new Lines().push(event.data);
-    } catch {
-      return fail();
-    }
-    listener(received, null);
+    const lines = new Lines();
+    listener(lines.push(event.data), null);
+    if (lines.corrupt) fail();
   };
   socket.onclose = socket.onerror = fail;
   return { write, close };

@@ -6,6 +6,7 @@ import type { Sack } from '../sack.js';
 
 /** What one SACK freed. */
 export interface Freed {
+  /** By how many numbers the base went on; a string acknowledged out of order counts when it is reached. */
   readonly strings: number;
   readonly bytes: number;
 }
@@ -16,7 +17,6 @@ export class SendQueue {
   /** Entries before this index are acknowledged and wait to be cut off in one go. */
   #head = 0;
   #base: number;
-  #length = 0;
   #bytes = 0;
 
   constructor(next = 0) {
@@ -26,7 +26,6 @@ export class SendQueue {
   /** Adds a string and returns its number. */
   push(text: string): number {
     this.#entries.push(text);
-    this.#length += 1;
     this.#bytes += text.length;
     return this.next - 1;
   }
@@ -35,15 +34,15 @@ export class SendQueue {
   apply(sack: Sack, freed: (number: number, bytes: number) => void = () => {}): Freed | null {
     const next = this.next;
     if (sack.acked >= next || sack.beyond.some((number) => number >= next)) return null;
-    const before = { strings: this.#length, bytes: this.#bytes };
+    const before = { base: this.#base, bytes: this.#bytes };
     for (const number of sack.beyond) this.#free(number, freed);
-    while (this.#base <= sack.acked) {
-      this.#free(this.#base, freed);
+    for (let number = this.#base; number <= sack.acked; number += 1) this.#free(number, freed);
+    while (this.#head < this.#entries.length && this.#entries[this.#head] === undefined) {
       this.#head += 1;
       this.#base += 1;
     }
     this.#compact();
-    return { strings: before.strings - this.#length, bytes: before.bytes - this.#bytes };
+    return { strings: this.#base - before.base, bytes: before.bytes - this.#bytes };
   }
 
   /** The strings from `first` on that are not acknowledged, with their numbers. */
@@ -57,10 +56,8 @@ export class SendQueue {
   /** What the other side is known to have. */
   sack(): Sack {
     const beyond: number[] = [];
-    if (this.#length < this.next - this.#base) {
-      for (let i = this.#head; i < this.#entries.length; i += 1) {
-        if (this.#entries[i] === undefined) beyond.push(this.#base + i - this.#head);
-      }
+    for (let i = this.#head; i < this.#entries.length; i += 1) {
+      if (this.#entries[i] === undefined) beyond.push(this.#base + i - this.#head);
     }
     return { acked: this.#base - 1, beyond };
   }
@@ -70,14 +67,14 @@ export class SendQueue {
     return this.#base + this.#entries.length - this.#head;
   }
 
-  /** The first number not acknowledged cumulatively. */
+  /** The first number not acknowledged. */
   get base(): number {
     return this.#base;
   }
 
-  /** How many strings are kept. */
+  /** How many numbers there are from the base on; 0: all is acknowledged. */
   get length(): number {
-    return this.#length;
+    return this.next - this.#base;
   }
 
   /** How many bytes the kept strings have. */
@@ -90,7 +87,6 @@ export class SendQueue {
     const text = number < this.#base ? undefined : this.#entries[index];
     if (text === undefined) return;
     this.#entries[index] = undefined;
-    this.#length -= 1;
     this.#bytes -= text.length;
     freed(number, text.length);
   }

@@ -5,6 +5,7 @@
 import type { Sack } from '../sack.js';
 /** What one SACK freed. */
 export interface Freed {
+    /** By how many numbers the base went on; a string acknowledged out of order counts when it is reached. */
     readonly strings: number;
     readonly bytes: number;
 }
@@ -21,9 +22,9 @@ export declare class SendQueue {
     sack(): Sack;
     /** The number the next string gets. */
     get next(): number;
-    /** The first number not acknowledged cumulatively. */
+    /** The first number not acknowledged. */
     get base(): number;
-    /** How many strings are kept. */
+    /** How many numbers there are from the base on; 0: all is acknowledged. */
     get length(): number;
     /** How many bytes the kept strings have. */
     get bytes(): number;

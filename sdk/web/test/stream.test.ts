@@ -1,0 +1,301 @@
+/** The stream machine against the model server: single situations, then random schedules. */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { IN_FLIGHT } from '../src/stream/flight.js';
+import { StreamMachine } from '../src/stream.js';
+import type { Kind, Output } from '../src/stream/types.js';
+import { Random } from './random.js';
+import { ID, KINDS, Simulation } from './simulation.js';
+
+function settled(sim: Simulation): boolean {
+  return (
+    sim.stream !== undefined &&
+    sim.stream.delivered.length === sim.sent.length &&
+    sim.delivered.length === sim.stream.sent.length &&
+    sim.acked.length === sim.sent.length &&
+    sim.stream.isSettled
+  );
+}
+
+/** The guarantee: order, no loss, no duplicate, both ways. */
+function check(sim: Simulation, name: string): void {
+  assert(sim.stream, `${name}: the stream is gone`);
+  assert.equal(sim.end, null, name);
+  assert.equal(sim.server.created, 1, name);
+  assert.deepEqual(sim.stream.delivered, sim.sent, `${name}: client to server`);
+  assert.deepEqual(sim.delivered, sim.stream.sent, `${name}: server to client`);
+  assert.deepEqual([...sim.acked].sort((a, b) => a - b), sim.sent.map((_, i) => i), `${name}: acknowledged`);
+  assert(settled(sim), `${name}: not settled`);
+}
+
+for (const kind of KINDS) {
+  test(`${kind}: strings go both ways, and the transport is reported`, () => {
+    const sim = new Simulation(new Random(1), kind);
+    sim.send('before');
+    sim.run(1000);
+    assert.deepEqual(sim.kinds, [kind]);
+    for (let i = 0; i < 20; i += 1) {
+      sim.send(`c${i}`);
+      sim.stream?.send(`s${i}`);
+      sim.run(sim.now + 30);
+    }
+    sim.run(sim.now + 2000, () => settled(sim));
+    check(sim, kind);
+    assert.deepEqual(sim.kinds, [kind]);
+  });
+
+  test(`${kind}: an idle stream stays, without a tight loop`, () => {
+    const sim = new Simulation(new Random(2), kind);
+    for (let at = 0; at < 600_000; at += 20_000) {
+      sim.run(at);
+      sim.server.beat();
+    }
+    assert.deepEqual(sim.kinds, [kind]);
+    assert(sim.trace.length < 100, `${sim.trace.length} outputs in ten idle minutes`);
+  });
+
+  test(`${kind}: a silent network is noticed`, () => {
+    const sim = new Simulation(new Random(3), kind);
+    sim.run(2000);
+    sim.breakAll(true);
+    sim.run(90_000, () => sim.kinds.includes(null));
+    assert(sim.kinds.includes(null), 'not noticed');
+    sim.send('after');
+    sim.run(sim.now + 3000, () => settled(sim) && sim.client.state === 'open');
+    check(sim, kind);
+    assert.equal(sim.client.counters.reconnects, 1);
+  });
+
+  for (const other of KINDS.filter((each) => each !== kind)) {
+    test(`${kind} to ${other}: the stream is never without a transport`, () => {
+      for (let seed = 0; seed < 30; seed += 1) {
+        const sim = new Simulation(new Random(seed), kind);
+        sim.run(1000);
+        for (let i = 0; i < 60; i += 1) {
+          if (i === 20) sim.client.switchTo(other, sim.now);
+          sim.send(`c${i}`);
+          sim.stream?.send(`s${i}`);
+          sim.run(sim.now + 10);
+        }
+        sim.run(sim.now + 5000, () => settled(sim));
+        check(sim, `seed ${seed}`);
+        // A poll may reach the server after its successor did and take over again for a moment.
+        const kinds = kind === 'long-poll' ? sim.kinds.filter((each) => each !== null) : sim.kinds;
+        assert.deepEqual([...new Set(kinds)], [kind, other], `seed ${seed}`);
+        if (kind !== 'long-poll') assert.equal(sim.client.counters.reconnects, 0);
+      }
+    });
+  }
+}
+
+test('a kind that does not work leaves the stream on the one that does', () => {
+  const sim = new Simulation(new Random(4), 'http-stream');
+  sim.run(1000);
+  sim.up = false;
+  sim.client.switchTo('websocket', sim.now);
+  sim.run(sim.now + 3000);
+  assert.equal(sim.client.transport, 'http-stream');
+  sim.up = true;
+  sim.send('x');
+  sim.run(sim.now + 10_000, () => settled(sim) && sim.client.transport === 'websocket');
+  check(sim, 'switched in the end');
+  assert.deepEqual(sim.kinds, ['http-stream', 'websocket']);
+});
+
+test('random schedules: order, no loss, no duplicate, both ways', () => {
+  for (let seed = 0; seed < 400; seed += 1) check(chaos(seed), `seed ${seed}`);
+});
+
+test('random schedules: one seed twice gives the same trace', () => {
+  for (const seed of [5, 55, 555]) assert.deepEqual(chaos(seed).trace, chaos(seed).trace);
+});
+
+function chaos(seed: number): Simulation {
+  const random = new Random(seed);
+  const kind = KINDS[random.below(3)] ?? 'websocket';
+  const sim = new Simulation(random, kind, 10 + random.below(300));
+  let strings = 0;
+  let back = 0;
+  for (let step = 0; step < 150; step += 1) {
+    sim.run(sim.now + random.below(200));
+    if (!sim.up && sim.now >= back) sim.up = true;
+    const many = random.chance(0.05) ? 80 : random.below(4);
+    for (let i = 0; i < many; i += 1) sim.send(`c${strings++}`);
+    for (let i = random.below(4); i > 0; i -= 1) sim.stream?.send(`s${strings++}`);
+    if (random.chance(0.02)) sim.send('x'.repeat(random.below(300_000)));
+    if (random.chance(0.05)) sim.client.switchTo(KINDS[random.below(3)] ?? 'websocket', sim.now);
+    if (random.chance(0.05)) sim.breakOne(random.chance(0.3));
+    if (random.chance(0.02)) sim.client.cut(sim.now);
+    if (random.chance(0.02)) {
+      sim.up = false;
+      back = sim.now + random.below(3000);
+      sim.breakAll(random.chance(0.3));
+    }
+    sim.drain();
+  }
+  sim.up = true;
+  sim.run(sim.now + 300_000, () => settled(sim));
+  return sim;
+}
+
+test('a reset by the client reaches the server, after what was sent before it', () => {
+  for (const kind of KINDS) {
+    const sim = new Simulation(new Random(6), kind);
+    sim.send('last words');
+    sim.run(2000);
+    const stream = sim.stream;
+    sim.client.reset('bye', sim.now);
+    sim.run(sim.now + 10_000);
+    assert.equal(stream?.reset, 'bye', kind);
+    assert.deepEqual(stream?.delivered, ['last words']);
+    assert.equal(sim.end, 'bye');
+    assert.equal(sim.client.state, 'ended');
+    assert.equal(sim.client.pollTimeout(), null, 'nothing is left to do');
+  }
+});
+
+test('a reset by the application ends the stream', () => {
+  for (const kind of KINDS) {
+    const sim = new Simulation(new Random(7), kind);
+    sim.run(2000);
+    sim.server.reset(ID, 'enough');
+    sim.run(sim.now + 1000);
+    assert.equal(sim.end, 'enough', kind);
+    assert.equal(sim.client.pollTimeout(), null);
+  }
+});
+
+test('a stream that the server does not know is given up at once', () => {
+  for (const kind of KINDS) {
+    const sim = new Simulation(new Random(8), kind);
+    sim.run(2000);
+    sim.server.streams.clear();
+    sim.client.cut(sim.now);
+    sim.run(sim.now + 2000);
+    assert.equal(sim.end, 'stream_attach_failure', kind);
+  }
+});
+
+// The machine alone, frame by frame.
+
+function machine(kind: Kind = 'websocket'): StreamMachine {
+  return new StreamMachine({ id: ID, kind, random: () => 0.5 });
+}
+
+function written(outputs: readonly Output[]): string[] {
+  return outputs.flatMap((output) => ('frames' in output ? output.frames : []));
+}
+
+test('a hello says what the protocol asks for', () => {
+  const stream = new StreamMachine({ id: ID, kind: 'long-poll', random: () => 0.5, cred: 'caf\u00e9' });
+  const [hello] = written(stream.drain(0));
+  assert(hello !== undefined && hello.endsWith('H'));
+  assert(hello.includes('"cred":"caf\\u00e9"'), hello);
+  assert.deepEqual(JSON.parse(hello.slice(0, -1)), {
+    ver: 2,
+    tnum: 0,
+    id: ID,
+    new: true,
+    ming: false,
+    maxia: 0,
+    seenack: '|-1',
+    sack: '|-1',
+    eeds: null,
+    maxt: 50,
+    cred: 'caf\u00e9',
+    why: 'start',
+  });
+});
+
+test('strings follow the hello at once, numbered, and a SACK answers what comes', () => {
+  const stream = machine();
+  stream.send('a');
+  stream.send('b');
+  assert.deepEqual(written(stream.drain(0)).slice(1), ['0N', 'a ', 'b ']);
+  stream.recvFrames(0, ['C', 'beat^', '|0A', '0N', 'x ', 'y '], 10);
+  const outputs = stream.drain(10);
+  assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['x', 'y']);
+  assert.deepEqual(outputs.filter((o) => o.do === 'acked').map((o) => o.number), [0]);
+  assert.deepEqual(written(outputs), ['|1A']);
+  stream.send('c');
+  assert.deepEqual(written(stream.drain(20)), ['c ']);
+});
+
+test('the limit of unacknowledged bytes in flight', () => {
+  for (const [size, sent] of [[IN_FLIGHT - 12, 2], [IN_FLIGHT - 11, 2], [IN_FLIGHT - 10, 1]] as const) {
+    const stream = machine();
+    stream.send('x'.repeat(size));
+    stream.send('y'.repeat(9));
+    stream.send('z'.repeat(9));
+    const strings = written(stream.drain(0)).filter((frame) => frame.endsWith(' '));
+    assert.equal(strings.length, sent, `${size}`);
+    stream.recvFrames(0, ['C', '|0A'], 10);
+    assert.equal(written(stream.drain(10)).filter((frame) => frame.endsWith(' ')).length, 3 - sent);
+  }
+});
+
+test('one string longer than the limit in flight goes alone', () => {
+  const stream = machine();
+  stream.send('x'.repeat(IN_FLIGHT * 2));
+  stream.send('y');
+  assert.equal(written(stream.drain(0)).filter((frame) => frame.endsWith(' ')).length, 1);
+});
+
+test('a SACK of strings never sent: once is a lost transport, twice in a row the end', () => {
+  const stream = machine();
+  stream.drain(0);
+  stream.recvFrames(0, ['C', '|5A'], 10);
+  assert(stream.drain(10).some((output) => output.do === 'close'));
+  assert.equal(stream.state === 'ended', false);
+  stream.drain(1000);
+  stream.recvFrames(1, ['|5A'], 1010);
+  assert(stream.drain(1010).some((output) => output.do === 'end'));
+});
+
+test('bad frames lose the transport, and what came before them counts', () => {
+  for (const bad of ['Z', '', 'x\u0001 ', '01N', 'nonsenseK', '{}H']) {
+    const stream = machine();
+    stream.drain(0);
+    stream.recvFrames(0, ['C', 'first ', bad, 'never '], 10);
+    const outputs = stream.drain(10);
+    assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['first'], bad);
+    assert(outputs.some((output) => output.do === 'close'), bad);
+  }
+});
+
+test('random bytes and random frames never throw', () => {
+  const pieces = ['A', 'T', 'N', 'C', 'Y', '^', ' ', '!', '0', '1', '-1', '|', ',', 'K', 'H', '\u0000', 'rwin_overflow', 'x'];
+  for (let seed = 0; seed < 2000; seed += 1) {
+    const random = new Random(seed);
+    const stream = machine(KINDS[random.below(3)]);
+    for (let step = 0; step < 30; step += 1) {
+      const now = step * 400;
+      stream.drain(now);
+      if (random.chance(0.3)) stream.send('x');
+      const frames = Array.from({ length: random.below(4) }, () =>
+        Array.from({ length: random.below(5) }, () => pieces[random.below(pieces.length)]).join(''),
+      );
+      stream.recvFrames(random.below(step + 1), frames, now);
+      if (random.chance(0.2)) stream.onClosed(random.below(step + 1), random.chance(0.5) ? 'ended' : 'failed', now);
+    }
+  }
+});
+
+test('an application that is behind holds strings and SACKs back', () => {
+  const stream = machine();
+  stream.drain(0);
+  stream.recvFrames(0, ['C', '0N', 'a '], 10);
+  assert.deepEqual(written(stream.drain(10)), ['|0A']);
+  stream.hold(true);
+  stream.recvFrames(0, ['b '], 20);
+  assert.deepEqual(stream.drain(20), []);
+  stream.cut(30);
+  const hello = written(stream.drain(1000))[0] ?? '';
+  assert(hello.includes('"sack":"|0"'), hello);
+  stream.recvFrames(1, ['1N', 'b '], 1010);
+  assert.deepEqual(written(stream.drain(1010)), []);
+  stream.hold(false);
+  const outputs = stream.drain(1020);
+  assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['b']);
+  assert.deepEqual(written(outputs), ['|1A']);
+});
