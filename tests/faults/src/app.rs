@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use minerva_app::{AppStream, SendError, Service};
+use bytes::Bytes;
+use minerva_app::{AppStream, Receiver, SendError, Sender, Service};
 
 use crate::message::Direction;
-use crate::traffic::{Behaviour, Lane, consume, produce};
+use crate::traffic::{Behaviour, Lane, Sink, Source, consume, produce};
 
 /// Registers as the service `default` and returns once that is done; the service then runs on.
 pub(crate) async fn start(api: &str, behaviour: Behaviour) -> anyhow::Result<()> {
@@ -31,11 +32,21 @@ async fn attend(stream: AppStream, behaviour: Arc<Behaviour>) -> Result<(), Send
     let (mut strings, sender) = stream.split();
     let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane.clone() };
     let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };
-    let producing = produce(s2c, behaviour.supply, behaviour.stop.clone(), async |string| {
-        sender.send(string).await.is_ok()
-    });
-    let consuming = consume(c2s, behaviour.bytes_per_second, async || strings.recv().await);
+    let producing = produce(s2c, behaviour.supply, behaviour.stop.clone(), sender);
+    let consuming = consume(c2s, behaviour.bytes_per_second, &mut strings);
     tokio::join!(producing, consuming);
     ledger.ended(number, "the application's stream ended".to_owned());
     Ok(())
+}
+
+impl Sink for Sender {
+    async fn put(&mut self, string: Bytes) -> bool {
+        self.send(string).await.is_ok()
+    }
+}
+
+impl Source for Receiver {
+    async fn take(&mut self) -> Option<Bytes> {
+        self.recv().await
+    }
 }

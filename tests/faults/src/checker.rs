@@ -92,6 +92,7 @@ impl Tally {
     }
 
     /// Nothing was wrong.
+    #[cfg(test)]
     pub(crate) fn is_clean(&self) -> bool {
         self.lost + self.doubled + self.reordered + self.garbled == 0
     }

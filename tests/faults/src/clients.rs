@@ -1,11 +1,12 @@
 //! The clients of a run: one stream each, on a transport that stays the same.
 
+use bytes::Bytes;
 use minerva_client::{Config, Stream, TransportKind};
 use tokio::task::JoinHandle;
 
 use crate::app;
 use crate::message::Direction;
-use crate::traffic::{Behaviour, Lane, consume, produce};
+use crate::traffic::{Behaviour, Lane, Sink, Source, consume, produce};
 
 /// One client at work.
 pub(crate) struct Client {
@@ -28,17 +29,23 @@ pub(crate) fn start(
     let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane };
     let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };
     let ledger = c2s.ledger.clone();
-    let sending = stream.clone();
-    let producer = tokio::spawn(async move {
-        produce(c2s, behaviour.supply, behaviour.stop, async |string| {
-            sending.queue(string).await.is_ok()
-        })
-        .await;
-    });
-    let receiving = stream.clone();
+    let producer = tokio::spawn(produce(c2s, behaviour.supply, behaviour.stop, stream.clone()));
+    let mut receiving = stream.clone();
     tokio::spawn(async move {
-        consume(s2c, behaviour.bytes_per_second, async || receiving.recv().await).await;
+        consume(s2c, behaviour.bytes_per_second, &mut receiving).await;
         ledger.ended(number, format!("the client's stream ended: {:?}", receiving.ended()));
     });
     Ok(Client { transport, stream, producer })
+}
+
+impl Sink for Stream {
+    async fn put(&mut self, string: Bytes) -> bool {
+        self.queue(string).await.is_ok()
+    }
+}
+
+impl Source for Stream {
+    async fn take(&mut self) -> Option<Bytes> {
+        self.recv().await
+    }
 }

@@ -11,6 +11,7 @@ use minerva_client::TransportKind;
 use serde::Serialize;
 use tokio::time::sleep;
 
+use crate::app;
 use crate::clients::{self, Client};
 use crate::clock;
 use crate::ledger::Ledger;
@@ -19,7 +20,6 @@ use crate::random::Random;
 use crate::report::{self, Checks, Row};
 use crate::server::{self, Server};
 use crate::traffic::{Behaviour, Lane, Stop, Supply};
-use crate::app;
 
 /// Longest padding of a string: most strings of real applications are short.
 const PADDING: usize = 200;

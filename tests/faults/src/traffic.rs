@@ -57,13 +57,20 @@ impl Stop {
     }
 }
 
-/// Sends strings until there are enough or it is stopped. `send` returns false if the stream is over.
-pub(crate) async fn produce(
-    lane: Lane,
-    supply: Supply,
-    stop: Stop,
-    mut send: impl AsyncFnMut(Bytes) -> bool,
-) {
+/// The end of a stream that strings are sent into.
+pub(crate) trait Sink {
+    /// Sends a string, waiting for room; false if the stream is over.
+    fn put(&mut self, string: Bytes) -> impl Future<Output = bool> + Send;
+}
+
+/// The end of a stream that strings come out of.
+pub(crate) trait Source {
+    /// The next string; `None` if the stream is over.
+    fn take(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
+}
+
+/// Sends strings until there are enough or it is stopped.
+pub(crate) async fn produce(lane: Lane, supply: Supply, stop: Stop, mut sink: impl Sink) {
     let mut ticks = supply.every.map(|every| {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -74,7 +81,7 @@ pub(crate) async fn produce(
             ticks.tick().await;
         }
         let string = lane.ledger.next_string(lane.direction, lane.stream, lane.length);
-        if !send(string).await {
+        if !sink.put(string).await {
             lane.ledger.unsent(lane.direction, lane.stream);
             return;
         }
@@ -82,13 +89,9 @@ pub(crate) async fn produce(
 }
 
 /// Takes strings until there are no more, at most so many bytes a second.
-pub(crate) async fn consume(
-    lane: Lane,
-    bytes_per_second: Option<f64>,
-    mut receive: impl AsyncFnMut() -> Option<Bytes>,
-) {
+pub(crate) async fn consume(lane: Lane, bytes_per_second: Option<f64>, source: &mut impl Source) {
     let mut free_at = clock::now();
-    while let Some(string) = receive().await {
+    while let Some(string) = source.take().await {
         let now = clock::now();
         lane.ledger.arrive(lane.direction, lane.stream, &string, lane.length, now);
         if let Some(rate) = bytes_per_second {
