@@ -27,7 +27,7 @@ const MAX_NAME: usize = 24;
 const MAX_TEXT: usize = 1000;
 
 /// Serves the chat to every stream of `service`, until the service is stopped.
-pub async fn serve(service: Service) {
+pub(crate) async fn serve(service: Service) {
     let rooms = Arc::new(Mutex::new(Rooms::default()));
     service.run(move |stream| attend(stream, Arc::clone(&rooms))).await;
 }
@@ -197,9 +197,8 @@ impl Rooms {
     fn leave(&mut self, room: &str, stream: u64) {
         let Some(found) = self.rooms.get_mut(room) else { return };
         if let Some(member) = found.members.remove(&stream) {
-            found.tell_all(
-                &json!({"t": "left", "room": room, "name": member.name, "at": now_ms()}),
-            );
+            found
+                .tell_all(&json!({"t": "left", "room": room, "name": member.name, "at": now_ms()}));
         }
     }
 

@@ -1,0 +1,92 @@
+//! The commands of a stream without QAN. All answers go out at once, within the hard room: the original had
+//! no room to mind.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use minerva_app::{AppStream, Ended, Event, Sender, TransportChange};
+
+use super::Fates;
+
+/// What the application remembers of a stream.
+#[derive(Default)]
+struct Memory {
+    strings: u64,
+    plain: Vec<String>,
+    transports: Vec<String>,
+}
+
+/// Serves the stream until it is over.
+pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Result<Option<Ended>> {
+    let sender = stream.sender();
+    let mut memory = Memory::default();
+    while let Some(event) = stream.next_event().await {
+        match event {
+            Event::String { string, .. } => {
+                memory.strings += 1;
+                let string = String::from_utf8_lossy(&string);
+                if let Err(error) = obey(&string, &mut memory, &sender, fates) {
+                    tracing::warn!(stream = %sender.id(), %error, "a command failed");
+                }
+            }
+            Event::TransportChanged(change) => memory.transports.push(describe(&change)),
+            Event::Ended { ended, .. } => return Ok(Some(ended)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+fn obey(string: &str, memory: &mut Memory, sender: &Sender, fates: &Fates) -> anyhow::Result<()> {
+    let (command, argument) = string.split_once(':').unwrap_or((string, ""));
+    if !string.contains(':') {
+        memory.plain.push(string.to_owned());
+        return Ok(());
+    }
+    match command {
+        "echo" => sender.try_send(argument.to_owned())?,
+        "burst" => {
+            for number in 0..argument.parse::<u64>()? {
+                sender.try_send(number.to_string())?;
+            }
+        }
+        "size" => sender.try_send("x".repeat(argument.parse()?))?,
+        "delay" => delay(argument, sender.clone())?,
+        "reset" => sender.reset(argument)?,
+        "echoreset" => {
+            sender.try_send(argument.to_owned())?;
+            sender.reset(argument)?;
+        }
+        "raise" => bail!("asked to fail"),
+        "count" => sender.try_send(format!("count:{}", memory.strings))?,
+        "log" => sender.try_send(format!("log:{}", memory.plain.join("|")))?,
+        "tlog" => sender.try_send(format!("tlog:{}", memory.transports.join(" ")))?,
+        "maxidle" => sender.set_max_idle(Duration::try_from_secs_f64(argument.parse()?)?),
+        "fate" => sender.try_send(format!("fate:{}", fates.of(argument)))?,
+        _ => memory.plain.push(string.to_owned()),
+    }
+    Ok(())
+}
+
+fn delay(argument: &str, sender: Sender) -> anyhow::Result<()> {
+    let (milliseconds, string) = argument.split_once(':').context("delay:MS:X is meant")?;
+    let pause = Duration::from_millis(milliseconds.parse()?);
+    let string = string.to_owned();
+    tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        // The stream may be over by now.
+        let _ = sender.try_send(string);
+    });
+    Ok(())
+}
+
+fn describe(change: &TransportChange) -> String {
+    format!(
+        "{}{}:{}:{}:{}",
+        if change.attached { '+' } else { '-' },
+        change.number,
+        u8::from(change.primary),
+        u8::from(change.kind.is_streaming_from_client()),
+        u8::from(change.kind.is_streaming_to_client()),
+    )
+}

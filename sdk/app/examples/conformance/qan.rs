@@ -1,0 +1,69 @@
+//! The commands of a stream that speaks QAN.
+
+use std::future::pending;
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_app::qan::{Failure, Handler, Peer, QanError};
+use tokio::time::{sleep, timeout};
+
+/// When `askcancel:` has had enough.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Answers questions as the vectors expect. A notification does the same and its answer is dropped.
+pub(super) struct Application;
+
+impl Handler for Application {
+    async fn question(&self, peer: &Peer, body: Bytes) -> Result<Bytes, Failure> {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let (command, argument) = text.split_once(':').unwrap_or((&text, ""));
+        let argument = argument.to_owned();
+        match command {
+            "echo" => Ok(argument.into()),
+            "known" => Err(Failure::Known(argument.into())),
+            "boom" => Err(std::io::Error::other("asked to fail").into()),
+            "hang" => pending().await,
+            "later" => {
+                let (milliseconds, answer) = argument.split_once(':').unwrap_or((&argument, ""));
+                sleep(Duration::from_millis(milliseconds.parse()?)).await;
+                Ok(answer.to_owned().into())
+            }
+            "notify" => {
+                peer.notify(argument).await?;
+                Ok("notified".into())
+            }
+            "ask" => {
+                tokio::spawn(ask(peer.clone(), argument, None));
+                Ok("asked".into())
+            }
+            "askcancel" => {
+                tokio::spawn(ask(peer.clone(), argument, Some(PATIENCE)));
+                Ok("asked".into())
+            }
+            _ => Ok(Bytes::new()),
+        }
+    }
+
+    async fn notification(&self, peer: &Peer, body: Bytes) {
+        if let Err(Failure::Unknown(error)) = self.question(peer, body).await {
+            tracing::warn!(stream = %peer.sender().id(), %error, "a notification failed");
+        }
+    }
+}
+
+/// Asks, and reports the outcome as a notification.
+async fn ask(peer: Peer, body: String, patience: Option<Duration>) {
+    let answer = match patience {
+        Some(patience) => timeout(patience, peer.ask(body)).await.ok(),
+        None => Some(peer.ask(body).await),
+    };
+    let (outcome, body) = match answer {
+        Some(Ok(body)) => ("okay", body),
+        Some(Err(QanError::Known(body))) => ("known", body),
+        Some(Err(QanError::Unknown(body))) => ("unknown", body),
+        Some(Err(_)) => return,
+        None => ("cancelled", Bytes::new()),
+    };
+    // The stream may be over by now.
+    let _ = peer.notify(format!("{outcome}:{}", String::from_utf8_lossy(&body))).await;
+}

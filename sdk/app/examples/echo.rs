@@ -1,0 +1,33 @@
+//! The smallest app service: sends every string back.
+
+use clap::Parser;
+use minerva_app::{SendError, Service};
+
+/// Sends every string back.
+#[derive(Parser)]
+struct Config {
+    /// Where the core serves apps.
+    #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR")]
+    api: String,
+    /// Service to register as; `default` is what clients of /_minerva/ reach.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    service: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let config = Config::parse();
+    let mut service = Service::connect(&config.api).name(&config.service).start().await?;
+    println!("echo: serving `{}` of {}", config.service, config.api);
+    while let Some(stream) = service.accept().await {
+        tokio::spawn(async move {
+            let (mut strings, sender) = stream.split();
+            while let Some(string) = strings.recv().await {
+                sender.send(string).await?;
+            }
+            Ok::<_, SendError>(())
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The errors of this SDK, one per boundary: starting a service, sending a string, resetting a stream.
+
+/// Why a service could not start. A core that cannot be reached is none of these: that is tried again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address of the core cannot be read.
+    #[error("`{address}` is not the address of a core: use HOST:PORT or http://HOST:PORT")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// The service's name is none.
+    #[error("`{name}` is not a service name: use 1 to 64 of a-z, 0-9, '-' and '_'")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// The core answers, but does not let this instance register.
+    #[error("the core refused the registration: {message}")]
+    Refused {
+        /// The core's words.
+        message: String,
+    },
+}
+
+/// Why a string was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The string holds a byte that does not travel.
+    #[error("byte {byte:#04x} at {position}: a string is bytes 0x20-0x7E")]
+    Byte {
+        /// The byte.
+        byte: u8,
+        /// Where it is.
+        position: usize,
+    },
+    /// The string is too long.
+    #[error("a string of {length} bytes: the longest is {max}")]
+    Length {
+        /// Its length.
+        length: usize,
+        /// The longest that the core takes.
+        max: usize,
+    },
+    /// The stream is over for this instance: it ended, was reset, or goes on elsewhere.
+    #[error("the stream is over")]
+    Over,
+}
+
+/// Why a string was not sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TrySendError {
+    /// The stream holds as much for its client as it may. Nothing was sent.
+    #[error("the stream's outbox is full")]
+    Full,
+    /// It can never be sent.
+    #[error(transparent)]
+    Refused(#[from] SendError),
+}
+
+/// Why a stream was not reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a reason is at most {max} bytes 0x20-0x7E", max = minerva_proto::MAX_REASON)]
+pub struct InvalidReason;

@@ -1,0 +1,253 @@
+//! A service: this process as one instance of it, registered with a core. Owns the start and the stop and
+//! hands out the streams; the call itself is the `driver`'s, what streams do is the handles'.
+
+mod backoff;
+mod driver;
+pub(crate) mod shared;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::{Id, JoinError, JoinSet};
+use tonic::transport::Endpoint;
+
+use self::driver::Driver;
+use self::shared::{Phase, Shared};
+use crate::error::StartError;
+use crate::random;
+use crate::stream::{AppStream, Supervisor};
+
+/// Bytes of unacknowledged strings per stream, unless set otherwise.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Time for a connection to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A core that does not answer a ping for this long is gone; asked as often.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// HTTP/2 windows, of the call and the connection: the default of 64 KiB halves the throughput.
+const HTTP2_WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
+/// Longest name of a service.
+const MAX_NAME: usize = 64;
+
+/// This process as an instance of a service. Gives the streams that the core assigns to it.
+///
+/// The connection to the core is made again for ever when it is lost, and streams do not notice. Dropping the
+/// service stops it, as [`ServiceHandle::stop`] does, without waiting.
+#[derive(Debug)]
+pub struct Service {
+    handle: ServiceHandle,
+}
+
+/// How a service will be started; made by [`Service::connect`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before `start`"]
+pub struct ServiceBuilder {
+    address: String,
+    name: String,
+    window: u32,
+}
+
+/// Stops a service from elsewhere. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ServiceHandle {
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    /// Begins to describe a service at the core with this address, `HOST:PORT` or `http://HOST:PORT`.
+    pub fn connect(address: impl Into<String>) -> ServiceBuilder {
+        let name = "default".to_owned();
+        ServiceBuilder { address: address.into(), name, window: STREAM_WINDOW_BYTES }
+    }
+
+    /// The next stream that was assigned to this instance; `None` once the service is stopped.
+    ///
+    /// May be cancelled: no stream is lost.
+    pub async fn accept(&mut self) -> Option<AppStream> {
+        let cell = self.handle.shared.accept().await?;
+        Some(AppStream::new(cell, Arc::clone(&self.handle.shared)))
+    }
+
+    /// Runs `handler` for each stream, each in a task of its own, until the service is stopped; then waits for
+    /// the handlers as long as the stop lasts.
+    ///
+    /// A stream lives no longer than its handler. If the handler returns while the stream lives, the stream is
+    /// reset: with `Ok`, by the application; with an error or a panic, with the reason `the
+    /// application failed` and `application_level` false. The error goes to the log, not to the client.
+    pub async fn run<F, Fut, E>(mut self, handler: F)
+    where
+        F: Fn(AppStream) -> Fut,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let mut handlers = JoinSet::new();
+        let mut supervisors: HashMap<Id, Supervisor> = HashMap::new();
+        loop {
+            tokio::select! {
+                stream = self.accept() => {
+                    let Some(mut stream) = stream else { break };
+                    let supervisor = stream.supervise();
+                    let task = handlers.spawn(handler(stream));
+                    supervisors.insert(task.id(), supervisor);
+                }
+                Some(outcome) = handlers.join_next_with_id() => conclude(outcome, &mut supervisors),
+            }
+        }
+        let shared = Arc::clone(&self.handle.shared);
+        let remaining = async {
+            while let Some(outcome) = handlers.join_next_with_id().await {
+                conclude(outcome, &mut supervisors);
+            }
+        };
+        tokio::select! {
+            () = shared.reached(Phase::Stopped) => {}
+            () = remaining => shared.reached(Phase::Stopped).await,
+        }
+    }
+
+    /// Stops the service; see [`ServiceHandle::stop`].
+    pub async fn stop(self) {
+        self.handle.stop().await;
+    }
+
+    /// A handle that stops the service.
+    pub fn handle(&self) -> ServiceHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.handle.shared.drain();
+    }
+}
+
+impl ServiceHandle {
+    /// Stops the service and waits until it is over, at most about six seconds.
+    ///
+    /// No more streams are accepted, and handlers get no more strings: their streams are
+    /// [released](crate::Event::Released), not reset, and go on with another instance or with this program
+    /// when it is started again. What handlers have sent is made durable first; handlers that still hold
+    /// their stream have five seconds to let it go.
+    pub async fn stop(&self) {
+        self.shared.drain();
+        self.shared.reached(Phase::Stopped).await;
+    }
+}
+
+impl ServiceBuilder {
+    /// Name of the service: 1 to 64 of a-z, 0-9, '-' and '_'. Without it `default`, which is what clients of
+    /// `/_minerva/` reach.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Bytes of strings that one stream may have waiting for its handler or unacknowledged (256 KiB if not
+    /// set; at least one string always may). Beyond it the core holds them, and then the client.
+    pub fn stream_window_bytes(mut self, bytes: u32) -> Self {
+        self.window = if bytes == 0 { STREAM_WINDOW_BYTES } else { bytes };
+        self
+    }
+
+    /// Starts the service: returns when it is registered. Must be called within a tokio runtime.
+    ///
+    /// A core that cannot be reached is tried again for ever, so apps and cores may be started in any order.
+    ///
+    /// # Errors
+    /// If the address or the name is wrong, or the core refuses the registration.
+    pub async fn start(self) -> Result<Service, StartError> {
+        if !is_name(&self.name) {
+            return Err(StartError::Name { name: self.name });
+        }
+        let endpoint = endpoint(self.address)?;
+        let shared = Shared::new(self.window as usize);
+        let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
+        let (ready, registered) = oneshot::channel();
+        let driver = Driver {
+            shared,
+            endpoint,
+            service: self.name,
+            instance_id: random::instance_id(),
+            window: self.window,
+            ready: Some(ready),
+        };
+        tokio::spawn(driver.run());
+        let stopped = StartError::Refused { message: "the task of the service is gone".to_owned() };
+        registered.await.unwrap_or(Err(stopped))?;
+        Ok(service)
+    }
+}
+
+fn endpoint(address: String) -> Result<Endpoint, StartError> {
+    let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+    let Ok(endpoint) = Endpoint::from_shared(uri) else {
+        return Err(StartError::Address { address });
+    };
+    if endpoint.uri().host().is_none_or(str::is_empty)
+        || endpoint.uri().scheme_str() != Some("http")
+    {
+        return Err(StartError::Address { address });
+    }
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(HTTP2_WINDOWS.0)
+        .initial_connection_window_size(HTTP2_WINDOWS.1))
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+fn conclude<E: Display>(
+    outcome: Result<(Id, Result<(), E>), JoinError>,
+    supervisors: &mut HashMap<Id, Supervisor>,
+) {
+    let id = outcome.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+    let Some(supervisor) = supervisors.remove(&id) else { return };
+    match outcome {
+        Ok((_, Ok(()))) => supervisor.conclude(true),
+        Ok((_, Err(error))) => {
+            tracing::warn!(stream = %supervisor.stream_hash(), %error, "a handler failed");
+            supervisor.conclude(false);
+        }
+        Err(error) => {
+            tracing::error!(stream = %supervisor.stream_hash(), %error, "a handler panicked");
+            supervisor.conclude(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let longest = "a".repeat(64);
+        for name in ["a", "default", "a-b_0", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "A", "a b", "ä", "a/b", &format!("{longest}a")] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for address in ["127.0.0.1:7400", "http://core:7400", "[::1]:7400"] {
+            assert!(endpoint(address.to_owned()).is_ok(), "{address}");
+        }
+        for address in ["", "http://", "ftp://core:1", "a b"] {
+            assert!(endpoint(address.to_owned()).is_err(), "{address}");
+        }
+    }
+}

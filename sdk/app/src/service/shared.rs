@@ -1,0 +1,310 @@
+//! What a service's task and its handles share: the session behind a lock, and the wake-ups. The lock is a
+//! plain one and is never held over an await; each method here takes it once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use minerva_proto::app::{Command, ServeResponse};
+use tokio::sync::{Notify, watch};
+
+use crate::event::Ended;
+use crate::info::StreamInfo;
+use crate::session::{Read, Refusal, Session, Signal, Violation};
+
+/// Shared by the task that owns the call, the service and all its streams.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the task: there is something to tell, or the phase changed.
+    work: Notify,
+    /// Wakes whoever waits for a stream.
+    arrivals: Notify,
+    phase: watch::Sender<Phase>,
+}
+
+/// ```text
+///   Running ──stop()──> Draining ──flushed, or deadline──> Stopped
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Running,
+    /// No new streams, no more reading; what was sent is flushed.
+    Draining,
+    /// Everything is over.
+    Stopped,
+}
+
+#[derive(Debug)]
+struct State {
+    session: Session,
+    /// The streams that were not told to be over.
+    cells: HashMap<u64, Arc<Cell>>,
+    /// Streams that nobody has accepted. As many as the core assigns; each is bounded by its window.
+    arrived: VecDeque<Arc<Cell>>,
+    /// Streams in the hands of handlers.
+    accepted: usize,
+}
+
+/// One stream's part outside the session: shared by its handles.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) info: StreamInfo,
+    /// Wakes the one reader.
+    pub(crate) readable: Notify,
+    /// Wakes all who wait for room or for confirmation.
+    pub(crate) writable: Notify,
+    /// How it ended, once it did.
+    pub(crate) ended: OnceLock<Ended>,
+}
+
+impl Shared {
+    pub(crate) fn new(window: usize) -> Arc<Self> {
+        let state = State {
+            session: Session::new(window),
+            cells: HashMap::new(),
+            arrived: VecDeque::new(),
+            accepted: 0,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            work: Notify::new(),
+            arrivals: Notify::new(),
+            phase: watch::Sender::new(Phase::Running),
+        })
+    }
+
+    // The service's side.
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until the phase is `phase` or later.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender lives in self, so waiting cannot fail.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    pub(crate) fn drain(&self) {
+        self.advance(Phase::Draining);
+        self.work.notify_one();
+    }
+
+    /// A stream that nobody has accepted; `None` when there will be none.
+    pub(crate) async fn accept(&self) -> Option<Arc<Cell>> {
+        loop {
+            let arrival = self.arrivals.notified();
+            if self.phase() != Phase::Running {
+                return None;
+            }
+            if let Some(cell) = self.next_arrived() {
+                return Some(cell);
+            }
+            arrival.await;
+        }
+    }
+
+    fn next_arrived(&self) -> Option<Arc<Cell>> {
+        let mut state = self.lock();
+        let cell = state.arrived.pop_front()?;
+        state.accepted += 1;
+        Some(cell)
+    }
+
+    // The task's side.
+
+    /// Waits until there may be something to do.
+    pub(super) async fn worked(&self) {
+        self.work.notified().await;
+    }
+
+    pub(super) fn register(&self) -> Vec<u64> {
+        self.lock().session.register()
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        self.lock().session.is_registered()
+    }
+
+    pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), Violation> {
+        let mut state = self.lock();
+        let mut signals = Vec::new();
+        let events = response.events.into_iter().filter_map(|event| event.event);
+        let mut outcome = Ok(());
+        for event in events {
+            outcome = state.session.on_event(event, &mut signals);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        for signal in signals {
+            self.on_signal(&mut state, signal);
+        }
+        outcome
+    }
+
+    pub(super) fn has_commands(&self) -> bool {
+        self.lock().session.has_commands()
+    }
+
+    pub(super) fn take_commands(&self, budget: usize) -> Vec<Command> {
+        self.lock().session.take_commands(budget)
+    }
+
+    /// Nothing is left to be done for handlers.
+    pub(super) fn is_drained(&self) -> bool {
+        let state = self.lock();
+        state.accepted == 0 && state.session.is_flushed()
+    }
+
+    /// The call is gone for good: nothing will come for any stream.
+    pub(super) fn finish(&self) {
+        self.advance(Phase::Stopped);
+    }
+
+    // The handles' side.
+
+    pub(crate) fn read(&self, number: u64) -> Read {
+        self.lock().session.read(number)
+    }
+
+    pub(crate) fn done(&self, number: u64, event: u64) {
+        self.change(|session| session.done(number, event));
+    }
+
+    pub(crate) fn send(
+        &self,
+        number: u64,
+        string: Bytes,
+        mind_pause: bool,
+    ) -> Result<u64, Refusal> {
+        if self.phase() == Phase::Stopped {
+            return Err(Refusal::Over);
+        }
+        self.change(|session| session.send(number, string, mind_pause))
+    }
+
+    pub(crate) fn max_string(&self) -> usize {
+        self.lock().session.max_string()
+    }
+
+    pub(crate) fn is_ready(&self, number: u64) -> Result<(), Refusal> {
+        self.ask(|session| session.is_ready(number))
+    }
+
+    pub(crate) fn next_send(&self, number: u64) -> Result<u64, Refusal> {
+        self.ask(|session| session.next_send(number).ok_or(Refusal::Over))
+    }
+
+    /// Whether all sends below `end` are durable.
+    pub(crate) fn is_confirmed(&self, number: u64, end: u64) -> Result<(), Refusal> {
+        self.ask(|session| match session.confirmed(number) {
+            Some(confirmed) if confirmed >= end => Ok(()),
+            Some(_) => Err(Refusal::NoRoom),
+            None => Err(Refusal::Over),
+        })
+    }
+
+    pub(crate) fn reset(&self, number: u64, reason: String, application_level: bool) {
+        self.change(|session| session.reset(number, reason, application_level));
+        // Its senders wait for what will never come.
+        if let Some(cell) = self.lock().cells.get(&number) {
+            cell.writable.notify_waiters();
+        }
+    }
+
+    pub(crate) fn set_max_idle_ms(&self, number: u64, max_idle_ms: u64) {
+        self.change(|session| session.set_max_idle_ms(number, max_idle_ms));
+    }
+
+    pub(crate) fn abandon(&self, number: u64) {
+        self.change(|session| session.abandon(number));
+    }
+
+    /// A handler has let its stream go.
+    pub(crate) fn on_reader_dropped(&self) {
+        self.lock().accepted -= 1;
+        self.work.notify_one();
+    }
+
+    fn on_signal(&self, state: &mut State, signal: Signal) {
+        match signal {
+            Signal::Arrived(info) => {
+                let cell = Arc::new(Cell::new(*info));
+                state.cells.insert(cell.info.number, Arc::clone(&cell));
+                state.arrived.push_back(cell);
+                self.arrivals.notify_one();
+            }
+            Signal::Readable(number) => {
+                if let Some(cell) = state.cells.get(&number) {
+                    cell.readable.notify_one();
+                }
+            }
+            Signal::Writable(number) => {
+                if let Some(cell) = state.cells.get(&number) {
+                    cell.writable.notify_waiters();
+                }
+            }
+            Signal::Ended(number, ended) => {
+                if let Some(cell) = state.cells.remove(&number) {
+                    // Set once: the cell is not found again.
+                    let _ = cell.ended.set(ended);
+                    cell.wake();
+                }
+            }
+            Signal::Released(number) => {
+                state.arrived.retain(|cell| cell.info.number != number);
+                if let Some(cell) = state.cells.remove(&number) {
+                    cell.wake();
+                }
+            }
+        }
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            *now = phase.max(*now);
+            later
+        });
+        self.arrivals.notify_waiters();
+        for cell in self.lock().cells.values() {
+            cell.wake();
+        }
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&Session) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        if self.phase() == Phase::Stopped {
+            return Err(Refusal::Over);
+        }
+        ask(&self.lock().session)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        let mut state = self.lock();
+        let outcome = change(&mut state.session);
+        let wake = state.session.has_commands();
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+        outcome
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The session keeps itself whole even if a caller panicked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cell {
+    fn new(info: StreamInfo) -> Self {
+        Self { info, readable: Notify::new(), writable: Notify::new(), ended: OnceLock::new() }
+    }
+
+    fn wake(&self) {
+        self.readable.notify_one();
+        self.writable.notify_waiters();
+    }
+}

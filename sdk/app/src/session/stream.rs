@@ -1,0 +1,321 @@
+//! One stream as an instance knows it: its events, its sends, what is acknowledged, and what still has to
+//! be told to the core. Pure; called by the session only.
+//!
+//! An acknowledgement never overtakes the strings that were sent before it: it travels in the same Send, or
+//! waits until they are durable. So an app that crashes loses no effect of an event that it acknowledged.
+
+use bytes::Bytes;
+use minerva_proto::app::{
+    Acknowledge, Command, Reset, SendRefused, SendRefusedReason, SendState, SetLimits, Started,
+    command,
+};
+
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use super::{Refusal, Violation};
+use crate::event::{Ended, Event, TransportChange};
+
+/// The reason of the reset when the core has lost sends that it had confirmed.
+const STATE_LOST: &str = "state lost";
+
+/// The state of one stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    number: u64,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// Started came on this call; before it nothing may be said about the stream.
+    attached: bool,
+    /// Nobody reads: whatever comes is done with.
+    abandoned: bool,
+    /// All events below are done with; at most `incoming.expected()`.
+    done: u64,
+    /// Sends below this number must be durable before `done` is acknowledged.
+    barrier: u64,
+    /// All events below are acknowledged on this call, or were when it began.
+    acknowledged: u64,
+    /// Number of the Ended event, once that came.
+    ended: Option<u64>,
+    reset: Option<Pending<(String, bool)>>,
+    max_idle_ms: Option<Pending<u64>>,
+    /// It is in the session's list of streams with something to tell.
+    pub(super) listed: bool,
+}
+
+/// Something that the core must be told on each call.
+#[derive(Debug)]
+struct Pending<T> {
+    what: T,
+    told: bool,
+}
+
+/// How a Started fits to what is known of the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resumed {
+    /// It goes on.
+    Here,
+    /// Another instance had it in between: what is known here is of no use.
+    Elsewhere,
+}
+
+impl Stream {
+    pub(super) fn new(started: &Started) -> Self {
+        let (next_event, next_send) = (started.next_event, started.next_send);
+        Self {
+            number: started.stream,
+            incoming: Incoming::starting_at(next_event),
+            outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
+            attached: true,
+            abandoned: false,
+            done: next_event,
+            barrier: 0,
+            acknowledged: next_event,
+            ended: None,
+            reset: None,
+            max_idle_ms: None,
+            listed: false,
+        }
+    }
+
+    /// A stream that this instance has done with, and that the core delivers again because the
+    /// acknowledgement of its end was lost.
+    pub(super) fn finished(started: &Started, last: u64) -> Self {
+        let mut stream = Self::new(started);
+        stream.incoming = Incoming::finished(last);
+        stream.incoming.resume(started.next_event);
+        stream.outgoing.clear();
+        stream.abandoned = true;
+        stream.ended = Some(last);
+        stream.done = last + 1;
+        stream
+    }
+
+    /// The call is gone.
+    pub(super) fn disconnect(&mut self) {
+        self.attached = false;
+        self.listed = false;
+        self.outgoing.disconnect();
+        if let Some(reset) = &mut self.reset {
+            reset.told = false;
+        }
+        if let Some(max_idle) = &mut self.max_idle_ms {
+            max_idle.told = false;
+        }
+    }
+
+    /// Started came again.
+    pub(super) fn resume(&mut self, started: &Started) -> Resumed {
+        let sends = self.outgoing.confirmed()..=self.outgoing.next();
+        if started.next_event > self.incoming.expected() || started.next_send > *sends.end() {
+            return Resumed::Elsewhere;
+        }
+        self.disconnect();
+        self.attached = true;
+        self.incoming.resume(started.next_event);
+        self.acknowledged = started.next_event;
+        if self.ended.is_some() {
+            self.outgoing.clear();
+        } else if sends.contains(&started.next_send) {
+            self.outgoing.resume(started.next_send, started.send_state.as_ref());
+        } else {
+            self.outgoing.clear();
+            self.reset(STATE_LOST.to_owned(), false);
+        }
+        Resumed::Here
+    }
+
+    pub(super) fn on_strings(
+        &mut self,
+        first: u64,
+        strings: Vec<Bytes>,
+        window: usize,
+    ) -> Result<bool, Violation> {
+        let new = self.incoming.on_strings(first, strings, window)?;
+        Ok(self.settle() && new)
+    }
+
+    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, Violation> {
+        let new = self.incoming.on_ended(event, ended)?;
+        self.ended = Some(event);
+        self.outgoing.clear();
+        self.barrier = 0;
+        self.reset = None;
+        Ok(self.settle() && new)
+    }
+
+    pub(super) fn on_change(&mut self, change: TransportChange) {
+        self.incoming.on_change(change);
+        self.settle();
+    }
+
+    pub(super) fn on_send_state(&mut self, state: &SendState) -> Result<(), Violation> {
+        if self.ended.is_some() || self.is_reset() { Ok(()) } else { self.outgoing.confirm(state) }
+    }
+
+    pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), Violation> {
+        if self.ended.is_some() || self.is_reset() {
+            // The acknowledgement is told again, alone.
+            self.acknowledged = 0;
+            return Ok(());
+        }
+        if refused.reason() == SendRefusedReason::Ended {
+            // Ended or Released follows.
+            self.outgoing.clear();
+            self.barrier = 0;
+            self.acknowledged = 0;
+            return Ok(());
+        }
+        if self.outgoing.refuse(refused)? {
+            self.acknowledged = 0;
+        }
+        Ok(())
+    }
+
+    /// The next event for the handler.
+    pub(super) fn read(&mut self) -> Option<Event> {
+        self.incoming.pop()
+    }
+
+    /// All events up to `event` are done with.
+    pub(super) fn done(&mut self, event: u64) {
+        let done = event.saturating_add(1).min(self.incoming.expected());
+        if done > self.done {
+            self.done = done;
+            self.barrier = if self.ended.is_some() { 0 } else { self.outgoing.next() };
+        }
+    }
+
+    pub(super) fn send(&mut self, string: Bytes, mind_pause: bool) -> Result<u64, Refusal> {
+        if self.ended.is_some() || self.is_reset() {
+            return Err(Refusal::Over);
+        }
+        if !self.has_room(mind_pause) {
+            return Err(Refusal::NoRoom);
+        }
+        Ok(self.outgoing.push(string))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some() || self.is_reset()
+    }
+
+    pub(super) fn has_room(&self, mind_pause: bool) -> bool {
+        self.outgoing.has_room() && !(mind_pause && self.outgoing.is_paused())
+    }
+
+    pub(super) fn next_send(&self) -> u64 {
+        self.outgoing.next()
+    }
+
+    pub(super) fn confirmed(&self) -> u64 {
+        self.outgoing.confirmed()
+    }
+
+    /// Ends the stream; the first reason counts.
+    pub(super) fn reset(&mut self, reason: String, application_level: bool) {
+        if !self.is_over() {
+            self.reset = Some(Pending { what: (reason, application_level), told: false });
+        }
+    }
+
+    pub(super) fn set_max_idle_ms(&mut self, max_idle_ms: u64) {
+        self.max_idle_ms = Some(Pending { what: max_idle_ms, told: false });
+    }
+
+    /// Nobody reads any more.
+    pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.settle();
+    }
+
+    /// Everything was told and confirmed.
+    pub(super) fn is_flushed(&self) -> bool {
+        let told = self.reset.as_ref().is_none_or(|reset| reset.told);
+        let sent = self.is_over() || self.outgoing.is_empty();
+        told && sent && self.acknowledgement().is_none()
+    }
+
+    /// Its end is acknowledged: nothing is left to do here. Gives the number of its last event.
+    pub(super) fn finished_at(&self) -> Option<u64> {
+        self.ended.filter(|&last| self.attached && self.acknowledged > last)
+    }
+
+    /// There is something to tell.
+    pub(super) fn has_commands(&self) -> bool {
+        self.attached
+            && (self.max_idle_ms.as_ref().is_some_and(|pending| !pending.told)
+                || self.outgoing.is_ready()
+                || self.reset.as_ref().is_some_and(|pending| !pending.told)
+                || self.free_acknowledgement().is_some())
+    }
+
+    /// The next thing to tell: limits, sends, acknowledgement, reset, in that order.
+    pub(super) fn next_command(&mut self) -> Option<Command> {
+        if !self.attached {
+            return None;
+        }
+        let command = self
+            .take_limits()
+            .or_else(|| self.take_send())
+            .or_else(|| self.take_acknowledgement())
+            .or_else(|| self.take_reset())?;
+        Some(Command { command: Some(command) })
+    }
+
+    fn take_limits(&mut self) -> Option<command::Command> {
+        let pending = self.max_idle_ms.as_mut().filter(|pending| !pending.told)?;
+        pending.told = true;
+        let limits = SetLimits { stream: self.number, max_idle_ms: Some(pending.what) };
+        Some(command::Command::SetLimits(limits))
+    }
+
+    fn take_send(&mut self) -> Option<command::Command> {
+        let (acknowledgement, barrier) = (self.acknowledgement(), self.barrier);
+        let send = self.outgoing.take(self.number, |end| {
+            acknowledgement.filter(|_| barrier <= end).map(|below| below - 1)
+        })?;
+        if let Some(event) = send.acknowledge {
+            self.acknowledged = event + 1;
+        }
+        Some(command::Command::Send(send))
+    }
+
+    fn take_acknowledgement(&mut self) -> Option<command::Command> {
+        let below = self.free_acknowledgement()?;
+        self.acknowledged = below;
+        let acknowledge = Acknowledge { stream: self.number, event: below - 1 };
+        Some(command::Command::Acknowledge(acknowledge))
+    }
+
+    fn take_reset(&mut self) -> Option<command::Command> {
+        let pending = self.reset.as_mut().filter(|pending| !pending.told)?;
+        pending.told = true;
+        let (reason, application_level) = pending.what.clone();
+        Some(command::Command::Reset(Reset { stream: self.number, reason, application_level }))
+    }
+
+    /// All below this number is to be acknowledged.
+    fn acknowledgement(&self) -> Option<u64> {
+        let below = self.done.min(self.incoming.delivered());
+        (below > self.acknowledged).then_some(below)
+    }
+
+    /// The acknowledgement, if it needs no strings to go with it.
+    fn free_acknowledgement(&self) -> Option<u64> {
+        self.acknowledgement()
+            .filter(|_| self.is_over() || self.barrier <= self.outgoing.confirmed())
+    }
+
+    fn is_reset(&self) -> bool {
+        self.reset.is_some()
+    }
+
+    /// Gives whether somebody reads; if not, everything that came is done with.
+    fn settle(&mut self) -> bool {
+        if self.abandoned {
+            self.incoming.clear();
+            self.done = self.incoming.expected();
+        }
+        !self.abandoned
+    }
+}

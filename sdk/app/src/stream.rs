@@ -1,0 +1,186 @@
+//! The handle of one stream: what it was started with, and its two halves. Handed out by the service.
+
+mod receiver;
+mod sender;
+
+pub use receiver::Receiver;
+pub use sender::Sender;
+
+pub(crate) use receiver::Supervisor;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use minerva_proto::StreamId;
+
+use crate::error::{InvalidReason, SendError, TrySendError};
+use crate::event::{Ended, Event, TransportKind};
+use crate::service::shared::{Cell, Shared};
+
+/// One client's stream: ordered, reliable, both ways. See [`Receiver`] and [`Sender`], its halves, for what
+/// receiving, acknowledging, sending and dropping mean.
+#[derive(Debug)]
+pub struct AppStream {
+    receiver: Receiver,
+    sender: Sender,
+}
+
+impl AppStream {
+    pub(crate) fn new(cell: Arc<Cell>, shared: Arc<Shared>) -> Self {
+        let sender = Sender { cell: Arc::clone(&cell), shared: Arc::clone(&shared) };
+        Self { receiver: Receiver::new(cell, shared), sender }
+    }
+
+    /// The stream's number: unique for ever in a deployment.
+    pub fn number(&self) -> u64 {
+        self.sender.number()
+    }
+
+    /// The stream's id, a secret between client and server. Its `Debug` and `Display` show a short hash only.
+    pub fn id(&self) -> &StreamId {
+        self.sender.id()
+    }
+
+    /// The stream was with an app instance before, this process or another one, which may have answered
+    /// strings that do not come again.
+    pub fn is_resumed(&self) -> bool {
+        self.cell().info.resumed
+    }
+
+    /// Number of the first event that was not acknowledged when the stream came: 0 (its start itself) for a
+    /// new one.
+    pub fn first_event(&self) -> u64 {
+        self.cell().info.next_event
+    }
+
+    /// Number that the first string sent here has: 0 if nothing was sent to this stream before.
+    pub fn first_send(&self) -> u64 {
+        self.cell().info.next_send
+    }
+
+    /// What the client offers to prove who it is (`cred` in its hello).
+    pub fn credentials(&self) -> &str {
+        &self.cell().info.credentials
+    }
+
+    /// Request headers of the first transport that the edges pass on: names in lower case, values.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.cell().info.headers
+    }
+
+    /// The value of the first such header of this name, which is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Address of the client when it made the stream, without a port.
+    pub fn peer_address(&self) -> &str {
+        &self.cell().info.peer_address
+    }
+
+    /// What carried the hello that made the stream.
+    pub fn transport(&self) -> TransportKind {
+        self.cell().info.transport
+    }
+
+    /// When the stream was made, by the core's clock.
+    pub fn started_at(&self) -> SystemTime {
+        self.cell().info.started_at
+    }
+
+    /// See [`Receiver::recv`].
+    pub async fn recv(&mut self) -> Option<Bytes> {
+        self.receiver.recv().await
+    }
+
+    /// See [`Receiver::next_event`].
+    pub async fn next_event(&mut self) -> Option<Event> {
+        self.receiver.next_event().await
+    }
+
+    /// See [`Receiver::acknowledge_by_hand`].
+    pub fn acknowledge_by_hand(&mut self) {
+        self.receiver.acknowledge_by_hand();
+    }
+
+    /// See [`Receiver::acknowledge`].
+    pub fn acknowledge(&self, event: u64) {
+        self.receiver.acknowledge(event);
+    }
+
+    /// See [`Sender::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(&self, string: impl Into<Bytes>) -> Result<(), SendError> {
+        self.sender.send(string).await
+    }
+
+    /// See [`Sender::try_send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send(&self, string: impl Into<Bytes>) -> Result<(), TrySendError> {
+        self.sender.try_send(string)
+    }
+
+    /// See [`Sender::durable`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn durable(&self) -> Result<(), SendError> {
+        self.sender.durable().await
+    }
+
+    /// See [`Sender::reset`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reset(&self, reason: impl Into<String>) -> Result<(), InvalidReason> {
+        self.sender.reset(reason)
+    }
+
+    /// See [`Sender::reset_as`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reset_as(
+        &self,
+        reason: impl Into<String>,
+        application_level: bool,
+    ) -> Result<(), InvalidReason> {
+        self.sender.reset_as(reason, application_level)
+    }
+
+    /// See [`Sender::set_max_idle`].
+    pub fn set_max_idle(&self, max_idle: Duration) {
+        self.sender.set_max_idle(max_idle);
+    }
+
+    /// See [`Sender::ended`].
+    pub fn ended(&self) -> Option<&Ended> {
+        self.sender.ended()
+    }
+
+    /// A sender for use elsewhere.
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// Takes the halves apart, so that one task can receive while others send.
+    pub fn split(self) -> (Receiver, Sender) {
+        (self.receiver, self.sender)
+    }
+
+    /// Lets the caller decide what becomes of the stream when the handler is over.
+    pub(crate) fn supervise(&mut self) -> Supervisor {
+        self.receiver.supervised = true;
+        let Sender { cell, shared } = self.sender.clone();
+        Supervisor { cell, shared }
+    }
+
+    fn cell(&self) -> &Cell {
+        &self.sender.cell
+    }
+}

@@ -1,0 +1,156 @@
+//! The sending half of a stream. Checks strings, waits for room and for confirmation; the counting is
+//! the session's.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_proto::{MAX_REASON, StreamId, is_string_allowed};
+
+use crate::error::{InvalidReason, SendError, TrySendError};
+use crate::event::Ended;
+use crate::service::shared::{Cell, Shared};
+use crate::session::Refusal;
+
+/// Longest idle limit that a stream can have: a week.
+const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
+
+/// Sends strings to one stream's client, from anywhere. Cheap to clone; it does not keep the stream alive.
+///
+/// Strings of one stream travel in the order in which they were queued. They are kept until they are
+/// durable, and sent again after a lost connection, each taken once.
+#[derive(Clone)]
+pub struct Sender {
+    pub(super) cell: Arc<Cell>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Sender {
+    /// The stream's number: unique for ever in a deployment.
+    pub fn number(&self) -> u64 {
+        self.cell.info.number
+    }
+
+    /// The stream's id, a secret between client and server. Its `Debug` and `Display` show a short hash only.
+    pub fn id(&self) -> &StreamId {
+        &self.cell.info.id
+    }
+
+    /// Queues a string for the client, waiting while the stream is paused (its outbox is half full) or has no
+    /// room. May be cancelled: then the string was not sent.
+    ///
+    /// # Errors
+    /// If the string cannot travel, or the stream is over.
+    pub async fn send(&self, string: impl Into<Bytes>) -> Result<(), SendError> {
+        let string = self.checked(string.into())?;
+        self.wait(|| self.shared.send(self.number(), string.clone(), true).map(drop)).await
+    }
+
+    /// Queues a string for the client at once, paused or not: the hard room only counts.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] if there is no room; else as [`Self::send`]. Nothing was sent then.
+    pub fn try_send(&self, string: impl Into<Bytes>) -> Result<(), TrySendError> {
+        let string = self.checked(string.into())?;
+        match self.shared.send(self.number(), string, false) {
+            Ok(_) => Ok(()),
+            Err(Refusal::NoRoom) => Err(TrySendError::Full),
+            Err(Refusal::Over) => Err(TrySendError::Refused(SendError::Over)),
+        }
+    }
+
+    /// Waits until a string would be queued at once by [`Self::send`].
+    ///
+    /// # Errors
+    /// If the stream is over.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        self.wait(|| self.shared.is_ready(self.number())).await
+    }
+
+    /// Waits until all that was queued before this call is durable: it reaches the client, over crashes
+    /// of this app and the core, unless the stream ends.
+    ///
+    /// # Errors
+    /// If the stream is over; whether the client got the strings is not known then.
+    pub async fn durable(&self) -> Result<(), SendError> {
+        let Ok(end) = self.shared.next_send(self.number()) else { return Err(SendError::Over) };
+        self.wait(|| self.shared.is_confirmed(self.number(), end)).await
+    }
+
+    /// Ends the stream for both sides, by decision of the application. What was sent and not yet delivered
+    /// is dropped. No effect on a stream that is over.
+    ///
+    /// # Errors
+    /// If the reason, which the client gets, cannot travel.
+    pub fn reset(&self, reason: impl Into<String>) -> Result<(), InvalidReason> {
+        self.reset_as(reason, true)
+    }
+
+    /// Ends the stream as [`Self::reset`] does; `application_level` false tells that something below the
+    /// application failed.
+    ///
+    /// # Errors
+    /// If the reason cannot travel.
+    pub fn reset_as(
+        &self,
+        reason: impl Into<String>,
+        application_level: bool,
+    ) -> Result<(), InvalidReason> {
+        let reason = reason.into();
+        if reason.len() > MAX_REASON || !is_string_allowed(reason.as_bytes()) {
+            return Err(InvalidReason);
+        }
+        self.shared.reset(self.number(), reason, application_level);
+        Ok(())
+    }
+
+    /// Sets how long the stream lives without any transport; at least 1 ms, at most a week.
+    pub fn set_max_idle(&self, max_idle: Duration) {
+        let max_idle = max_idle.clamp(Duration::from_millis(1), MAX_IDLE);
+        let ms = u64::try_from(max_idle.as_millis()).unwrap_or(u64::MAX);
+        self.shared.set_max_idle_ms(self.number(), ms);
+    }
+
+    /// How the stream ended; `None` while it lives, and for ever if it went on elsewhere. Known as soon as the
+    /// core has told it, which is before a slow reader gets to it.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.cell.ended.get()
+    }
+
+    fn checked(&self, string: Bytes) -> Result<Bytes, SendError> {
+        let max = self.shared.max_string();
+        if string.len() > max {
+            return Err(SendError::Length { length: string.len(), max });
+        }
+        if !is_string_allowed(&string) {
+            let outside = |byte: &u8| !matches!(byte, 0x20..=0x7E);
+            let position = string.iter().position(outside).unwrap_or_default();
+            let byte = string.get(position).copied().unwrap_or_default();
+            return Err(SendError::Byte { byte, position });
+        }
+        Ok(string)
+    }
+
+    /// Tries until there is another answer than that there is no room.
+    async fn wait(
+        &self,
+        mut attempt: impl FnMut() -> Result<(), Refusal>,
+    ) -> Result<(), SendError> {
+        loop {
+            // Made before the attempt, so that no wake-up is missed in between.
+            let change = self.cell.writable.notified();
+            match attempt() {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Over) => return Err(SendError::Over),
+                Err(Refusal::NoRoom) => change.await,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("stream", &self.cell.info).finish_non_exhaustive()
+    }
+}
