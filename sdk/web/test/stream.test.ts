@@ -299,3 +299,57 @@ test('an application that is behind holds strings and SACKs back', () => {
   assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['b']);
   assert.deepEqual(written(outputs), ['|1A']);
 });
+
+test('when the predecessor is gone a SACK says what did not come on it', () => {
+  for (const ending of ['ended', 'failed'] as const) {
+    const stream = machine();
+    stream.drain(0);
+    stream.recvFrames(0, ['C', 'beat^', '0N', 'a '], 10);
+    stream.drain(10);
+    stream.switchTo('http-stream', 20);
+    const hello = written(stream.drain(20))[0] ?? '';
+    assert(hello.includes('"eeds":0') && hello.includes('"sack":"|0"'), hello);
+    stream.recvFrames(1, [';)]}^', 'beat^'], 30);
+    assert.deepEqual(stream.drain(30).map((output) => output.do), ['transport']);
+    stream.onClosed(0, ending, 40);
+    const upload = written(stream.drain(40))[0] ?? '';
+    assert(upload.includes('"sack":"|0"') && !upload.includes('eeds'), upload);
+  }
+});
+
+test('a SACK that may be lost with its upload is uploaded again', () => {
+  const stream = machine('http-stream');
+  stream.drain(0);
+  stream.recvFrames(0, [';)]}^', 'C', 'beat^', '0N', 'a '], 10);
+  assert.equal(written(stream.drain(10)).length, 1);
+  stream.onClosed(1, 'failed', 20);
+  assert.deepEqual(stream.drain(20), []);
+  assert(written(stream.drain(1000))[0]?.includes('"sack":"|0"'));
+  stream.onClosed(2, 'ended', 1100);
+  assert.deepEqual(stream.drain(1100), []);
+  assert.deepEqual(stream.drain(9000), []);
+});
+
+test('a duplicate is answered by a SACK', () => {
+  const stream = machine();
+  stream.drain(0);
+  stream.recvFrames(0, ['C', '0N', 'a '], 10);
+  stream.drain(10);
+  stream.recvFrames(0, ['0N', 'a '], 20);
+  assert.deepEqual(written(stream.drain(20)), ['|0A']);
+});
+
+test('polls that return at once with nothing are not repeated in a tight loop', () => {
+  const stream = machine('long-poll');
+  let polls = 0;
+  for (let now = 0; now < 10_000; now += 10) {
+    for (const output of stream.drain(now)) {
+      if (output.do !== 'open') continue;
+      polls += 1;
+      stream.recvFrames(output.tnum, [';)]}^', 'C', '|-1A', '|-1T'].slice(0, polls === 1 ? 4 : 1), now);
+      stream.onClosed(output.tnum, 'ended', now);
+    }
+  }
+  assert(polls >= 5 && polls < 20, `${polls} polls in ten seconds`);
+  assert.equal(stream.state, 'open');
+});
