@@ -1,8 +1,254 @@
-//! Partitions: fixed shares of all streams, each owned by one task.
+//! Partitions: fixed shares of all streams, each owned by one task at a time.
+//!
+//! ```text
+//!   links, sessions ── Mail ──> mailbox ──> turn: owner + stream machines ── records ──> log (store)
+//!                                                        │ outputs                          │
+//!                                                        └──────────> gate <── confirmed ───┘
+//!                                                                       └── outputs ──> links, sessions
+//! ```
+//!
+//! This file is the task: recover, then turns, appends, checkpoints and the lease until it is stopped
+//! or fenced. It knows the store's contract and no bytes on any wire. The core's start claims, and spawns
+//! [`Partition::serve`].
 
+mod assignment;
+mod checkpoint;
+mod counters;
+mod gate;
+mod lease;
 mod mailbox;
+mod options;
+mod owner;
+mod recovery;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+pub use counters::Counters;
 pub use mailbox::{
     LinkHandle, LinkId, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, Partitions, SessionHandle,
     SessionId,
 };
+pub use options::PartitionOptions;
+pub use recovery::RecoveryError;
+
+use checkpoint::Checkpoints;
+use gate::Gate;
+use lease::Lease;
+use owner::Owner;
+use recovery::Recovered;
+
+use crate::limits::Limits;
+use crate::record::encode_entry;
+use crate::store::{Claimed, Store, StoreError};
+use crate::stream::{Effects, Millis, Output};
+
+/// Mails in one turn: enough for large appends under load, few enough that a turn stays short.
+const TURN_MAILS: usize = 1000;
+
+/// Bytes of strings in one turn, roughly; a single mail may be larger.
+const TURN_BYTES: usize = 2 << 20;
+
+/// Longest sleep before deadlines are looked at again: the wall clock may be set.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+
+/// What tells the time: milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// What a partition's task needs.
+pub struct Setup {
+    /// Which partition.
+    pub partition: u32,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its end of the mailbox.
+    pub mail: MailReceiver,
+    /// The streams' limits.
+    pub limits: Limits,
+    /// The partition's options.
+    pub options: PartitionOptions,
+    /// What tells the time.
+    pub clock: Clock,
+    /// What it counts in.
+    pub counters: Arc<Counters>,
+}
+
+/// A partition that is owned: its streams, its log and its lease.
+pub struct Partition {
+    setup: Setup,
+    owner: Owner,
+    gate: Gate,
+    checkpoints: Checkpoints,
+    lease: Lease,
+}
+
+/// What the task waited for.
+enum Event {
+    Mail(Option<Mail>),
+    Confirmed(Vec<Output>),
+    CheckpointStep(bool),
+    Deadline,
+    Renewed,
+}
+
+impl Partition {
+    /// Brings a partition's streams back; it must have been claimed just now.
+    ///
+    /// # Errors
+    /// If what the store has cannot be read, or contradicts itself.
+    pub fn recover(setup: Setup, claimed: &Claimed) -> Result<Self, RecoveryError> {
+        let recovered = Recovered::from_claimed(claimed)?;
+        let (store, partition, epoch) = (setup.store.clone(), setup.partition, claimed.epoch);
+        let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
+        let mut checkpoints =
+            Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
+        let entries = recovered.next_index - recovered.first_index;
+        checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
+        let owner = Owner::new(
+            partition,
+            recovered.streams,
+            recovered.streams_made,
+            setup.limits.clone(),
+            u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX),
+            setup.counters.clone(),
+            (setup.clock)(),
+        );
+        let lease = Lease::new(store, partition, epoch, setup.options.lease);
+        Ok(Self { setup, owner, gate, checkpoints, lease })
+    }
+
+    /// How many streams it has.
+    pub fn streams(&self) -> usize {
+        self.owner.streams()
+    }
+
+    /// Serves the streams until the partition is stopped by [`Mail::Stop`] or every sender of mail is gone.
+    ///
+    /// # Errors
+    /// If the store refuses for good; [`StoreError::Fenced`]: another owner has the partition. Edges and
+    /// sessions were told that its streams are not here any more.
+    pub async fn serve(mut self) -> Result<(), StoreError> {
+        let result = self.serve_until_stopped().await;
+        self.owner.abandon();
+        if let Some(done) = result? {
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        }
+        Ok(())
+    }
+
+    /// Turns, until the partition is stopped. Returns who waits for that.
+    async fn serve_until_stopped(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        loop {
+            match self.next_event().await? {
+                Event::Mail(None) => return self.stop(None).await,
+                Event::Mail(Some(mail)) => {
+                    if let Some(done) = self.turn(Some(mail)) {
+                        return self.stop(Some(done)).await;
+                    }
+                }
+                Event::Deadline => {
+                    self.turn(None);
+                }
+                Event::Confirmed(outputs) => self.owner.say(outputs),
+                Event::CheckpointStep(is_finished) => self.count_checkpoint(is_finished),
+                Event::Renewed => {}
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Result<Event, StoreError> {
+        let until_deadline = self.until_deadline();
+        let confirmed = self.gate.confirmed();
+        let has_room = self.gate.has_room();
+        // In this order: what is confirmed is released before more is begun.
+        tokio::select! {
+            biased;
+            outputs = self.gate.next() => Ok(Event::Confirmed(outputs?)),
+            renewed = self.lease.renew() => renewed.map(|()| Event::Renewed),
+            step = self.checkpoints.next(confirmed) => Ok(Event::CheckpointStep(step?)),
+            () = sleep(until_deadline), if has_room => Ok(Event::Deadline),
+            mail = self.setup.mail.recv(), if has_room => Ok(Event::Mail(mail)),
+        }
+    }
+
+    /// One turn: what waits in the mailbox, what is due, then one append. Returns who wants the partition to
+    /// stop.
+    fn turn(&mut self, first: Option<Mail>) -> Option<oneshot::Sender<()>> {
+        let now = (self.setup.clock)();
+        let mut effects = Effects::default();
+        let (mut next, mut mails, mut bytes, mut stop) = (first, 0, 0, None);
+        while let Some(mail) = next.take() {
+            mails += 1;
+            bytes += mail.bytes();
+            if let Mail::Stop { done } = mail {
+                stop = Some(done);
+                break;
+            }
+            self.owner.take(mail, now, &mut effects);
+            if mails < TURN_MAILS && bytes.max(effects.bytes()) < TURN_BYTES {
+                next = self.setup.mail.try_recv();
+            }
+        }
+        self.owner.finish_turn(now, &mut effects);
+        self.submit(effects);
+        stop
+    }
+
+    fn submit(&mut self, effects: Effects) {
+        let Effects { records, outputs, .. } = effects;
+        let blob = (!records.is_empty()).then(|| encode_entry(&records));
+        if let Some(blob) = &blob {
+            let streams = records.iter().map(|(stream, _)| *stream);
+            self.checkpoints.note_append(streams, blob.len(), 1);
+            counters::add(&self.setup.counters.appends, 1);
+            counters::add(&self.setup.counters.append_bytes, blob.len() as u64);
+        }
+        let at_once = self.gate.submit(blob, outputs);
+        self.owner.say(at_once);
+        if self.checkpoints.is_due(&self.setup.options) {
+            self.put_checkpoint_down();
+        }
+    }
+
+    fn put_checkpoint_down(&mut self) {
+        let as_of = self.gate.next_index();
+        let owner = &self.owner;
+        self.checkpoints.put_down(as_of, owner.meta(), |number| owner.save(number, as_of));
+    }
+
+    fn count_checkpoint(&self, is_finished: bool) {
+        counters::add(&self.setup.counters.checkpoints, u64::from(is_finished));
+    }
+
+    /// Finishes what is under way, writes a checkpoint and gives the partition back.
+    async fn stop(
+        &mut self,
+        done: Option<oneshot::Sender<()>>,
+    ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        while !self.gate.is_empty() {
+            let outputs = self.gate.next().await?;
+            self.owner.say(outputs);
+        }
+        while self.checkpoints.is_unfinished() {
+            if !self.checkpoints.is_under_way() {
+                self.put_checkpoint_down();
+            }
+            let is_finished = self.checkpoints.next(self.gate.confirmed()).await?;
+            self.count_checkpoint(is_finished);
+        }
+        self.lease.release().await;
+        Ok(done)
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let now = (self.setup.clock)();
+        let at = self.owner.next_deadline();
+        at.map_or(MAX_SLEEP, |at| Duration::from_millis(at.0.saturating_sub(now.0)).min(MAX_SLEEP))
+    }
+}

@@ -1,17 +1,144 @@
-//! The stream machine: pure. Inputs with the time in, records and outputs out.
+//! The stream machine: pure. Inputs with the time in; records and outputs out, in order.
 //!
-//! Called by the partition that owns the stream. Knows no clock, no store, no link and no application
-//! session beyond what is told to it.
+//! Owns one stream: its durable state, which only [`StreamState::apply`] changes, and what is known only
+//! while it runs: its transports, its application session. Called by the partition that owns the stream.
+//! Knows no clock, no store, no link and no application call beyond what it is told.
+//!
+//! ```text
+//!   on_attach, on_batch, ...          flush (end of a turn)           partition's output gate
+//!   ────────────────────────> Stream ──────────────────────> Effects ────────────────────────>
+//!                               │ commit(record) = apply + note
+//!                               v
+//!                          StreamState <── apply(record) ── recovery
+//! ```
 
+mod app;
+mod attach;
+mod batches;
+mod ending;
+mod inbox;
 mod input;
+mod outbox;
 mod output;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transports;
+mod turn;
+mod writing;
 
-pub use input::{Attach, Batch, End, Resume, Run, TransportId, TransportKind};
+use std::collections::VecDeque;
+
+use minerva_proto::Sack;
+
+pub use app::Violation;
+pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId, TransportKind};
 pub use output::{
     AppOutput, CloseCause, EdgeOutput, Ended, EndedBy, Origin, RefusedReason, SendState, Started,
     TransportChange,
 };
+pub use state::{Inconsistent, StreamState};
+pub use transports::TransportKey;
+pub use turn::{Effects, Output, Turn};
+
+use app::AppSide;
+use ending::SlowClient;
+use transports::Transports;
 
 /// Wall-clock milliseconds since 1970: the only time that is persisted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
+
+/// Changes of transports that wait for the application; older ones are dropped. Enough for any client
+/// that behaves, small enough not to matter for one that does not.
+pub const MAX_TRANSPORT_CHANGES: usize = 16;
+
+/// One stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// Its number, for ever.
+    number: u64,
+    /// What is durable.
+    state: StreamState,
+    /// What carries it now.
+    transports: Transports,
+    /// The session that it is assigned to.
+    app: Option<AppSide>,
+    /// The last SACK of s2c strings that a client sent, even a bad one: what StreamStatus repeats.
+    last_sack: Sack,
+    /// s2c strings below this number were written to a transport that was succeeded, and are taken to have
+    /// arrived until the next SACK tells. 0: none.
+    assumed: u64,
+    /// When the last transport went.
+    idle_since: Millis,
+    /// Watches the client's progress.
+    slow: SlowClient,
+    /// What to tell the application, each behind all events below the number beside it.
+    changes: VecDeque<(u64, TransportChange)>,
+}
+
+impl Stream {
+    /// Makes the stream that a hello asked for. The caller attaches the transport next.
+    pub fn open(number: u64, attach: &Attach, turn: &mut Turn<'_>) -> Self {
+        let origin = Origin {
+            id: attach.stream_id.clone(),
+            service: attach.service.clone(),
+            credentials: attach.credentials.clone(),
+            headers: attach.headers.clone(),
+            peer_address: attach.peer_address.clone(),
+            kind: attach.kind,
+            started_at_ms: turn.now.0,
+        };
+        let state = StreamState::new(origin.into(), turn.limits.max_idle_ms());
+        turn.effects.record(number, state.opened());
+        Self::recover(number, state, turn.now)
+    }
+
+    /// A stream as the store has it. Its idle time begins anew.
+    pub fn recover(number: u64, state: StreamState, now: Millis) -> Self {
+        Self {
+            number,
+            last_sack: state.outbox().sack(),
+            state,
+            transports: Transports::default(),
+            app: None,
+            assumed: 0,
+            idle_since: now,
+            slow: SlowClient::default(),
+            changes: VecDeque::new(),
+        }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What is durable of it.
+    pub fn state(&self) -> &StreamState {
+        &self.state
+    }
+
+    /// The session that it is assigned to.
+    pub fn session(&self) -> Option<SessionId> {
+        self.app.as_ref().map(AppSide::session)
+    }
+
+    /// Ends a turn: everything that became possible is written and delivered, in runs.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
+        self.flush_transports(turn);
+        self.flush_app(turn);
+        self.slow.watch(turn.now, self.state.outbox(), self.transports.primary().is_some());
+    }
+
+    /// The one way to change the durable state of a running stream.
+    fn commit(&mut self, record: crate::record::Record, turn: &mut Turn<'_>) {
+        if let Err(inconsistent) = self.state.apply(&record) {
+            // A defect of this program. Writing the record down would stop recovery as well.
+            debug_assert!(false, "{inconsistent}");
+            tracing::error!(stream = self.number, %inconsistent, "record left out");
+            return;
+        }
+        turn.effects.record(self.number, record);
+    }
+}

@@ -3,8 +3,9 @@
 //!
 //! The channels are unbounded because what is in them is bounded otherwise: an edge sends at most its
 //! window of batches per transport that were not taken, a partition writes at most what the edge granted,
-//! and an application gets at most its window of events per stream. Only attaches have no such bound;
-//! [`Partitions::send`] turns them away when a mailbox is too full.
+//! and an application gets at most its window of events per stream. Attaches have no such bound:
+//! [`Partitions::send`] turns them away when a mailbox is too full. What applications say has none
+//! either, so their sessions use [`Partitions::send_with_room`], which waits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,21 +13,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use minerva_proto::StreamId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
+pub use crate::stream::{LinkId, SessionId};
 
 /// Mails that wait in one mailbox before attaches are turned away: far more than a partition handles in
 /// a second, far less than what would fill the memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
 
-/// One link, unique in the life of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// One `Serve` call, unique in the life of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
+/// What [`Partitions::send_with_room`] may fill of one mailbox, in KiB: a few turns' worth.
+const ROOM_KIB: u32 = 8 << 10;
 
 /// How to answer an edge.
 #[derive(Clone)]
@@ -86,7 +83,7 @@ pub enum Mail {
         /// How many.
         bytes: u64,
     },
-    /// A link ended: its transports are forgotten.
+    /// A link ended: its transports are forgotten. Sent to every partition.
     LinkLost(LinkId),
     /// An instance registered. Sent to every partition.
     Joined {
@@ -154,14 +151,22 @@ pub struct Partitions {
 
 #[derive(Clone)]
 struct Mailbox {
-    sender: mpsc::UnboundedSender<Mail>,
+    sender: mpsc::UnboundedSender<Envelope>,
     /// Mails sent and not yet taken out.
     waiting: Arc<AtomicUsize>,
+    /// Room for mail that waits for room, in KiB.
+    room: Arc<Semaphore>,
 }
 
-/// The partition's end of a mailbox.
+struct Envelope {
+    mail: Mail,
+    /// Gives its room back when the mail is taken out.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The partition's end of a mailbox. When it is dropped, the attaches in it are turned away.
 pub struct MailReceiver {
-    receiver: mpsc::UnboundedReceiver<Mail>,
+    receiver: mpsc::UnboundedReceiver<Envelope>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -199,13 +204,16 @@ impl Partitions {
             refuse(link, attach.transport, "overloaded");
             return;
         }
-        mailbox.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Err(mpsc::error::SendError(mail)) = mailbox.sender.send(mail) {
-            mailbox.waiting.fetch_sub(1, Ordering::Relaxed);
-            if let Mail::Attach { link, attach } = mail {
-                refuse(&link, attach.transport, "not served here");
-            }
-        }
+        mailbox.put(mail, None);
+    }
+
+    /// As [`Partitions::send`], but waits first while mail sent in this way fills its share of the mailbox.
+    /// Mail sent in the two ways by one sender stays in order if the sender awaits each call.
+    pub async fn send_with_room(&self, partition: u32, mail: Mail) {
+        let Some(mailbox) = self.mailboxes.get(partition as usize) else { return };
+        let room = mailbox.room.clone().acquire_many_owned(mail.cost_kib()).await;
+        // The semaphore is never closed.
+        mailbox.put(mail, room.ok());
     }
 
     /// Puts mail into every mailbox; `mail` makes it for the partition of the given number.
@@ -225,21 +233,76 @@ impl fmt::Debug for Partitions {
 impl MailReceiver {
     /// The next mail; `None` when every sender is gone.
     pub async fn recv(&mut self) -> Option<Mail> {
-        let mail = self.receiver.recv().await;
-        self.count_taken(mail)
+        let envelope = self.receiver.recv().await;
+        self.open(envelope)
     }
 
     /// The next mail if one waits.
     pub fn try_recv(&mut self) -> Option<Mail> {
-        let mail = self.receiver.try_recv().ok();
-        self.count_taken(mail)
+        let envelope = self.receiver.try_recv().ok();
+        self.open(envelope)
     }
 
-    fn count_taken(&self, mail: Option<Mail>) -> Option<Mail> {
-        if mail.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+    fn open(&self, envelope: Option<Envelope>) -> Option<Mail> {
+        let mail = envelope?.mail;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(mail)
+    }
+}
+
+impl Drop for MailReceiver {
+    fn drop(&mut self) {
+        self.receiver.close();
+        while let Some(mail) = self.try_recv() {
+            mail.turn_away();
         }
-        mail
+    }
+}
+
+impl Mailbox {
+    fn put(&self, mail: Mail, room: Option<OwnedSemaphorePermit>) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(mpsc::error::SendError(envelope)) =
+            self.sender.send(Envelope { mail, _room: room })
+        {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            envelope.mail.turn_away();
+        }
+    }
+}
+
+impl Mail {
+    /// Bytes of strings in it, roughly: what a turn is measured by.
+    pub(super) fn bytes(&self) -> usize {
+        let of_batch = |batch: &Batch| -> usize {
+            batch.strings.iter().flat_map(|run| &run.strings).map(Bytes::len).sum()
+        };
+        match self {
+            Self::Attach { attach, .. } => attach.batch.as_ref().map_or(0, of_batch),
+            Self::Batch { batch, .. } => of_batch(batch),
+            Self::Send { strings, .. } => strings.iter().map(Bytes::len).sum(),
+            Self::Detach { .. }
+            | Self::Grant { .. }
+            | Self::LinkLost(_)
+            | Self::Joined { .. }
+            | Self::Left(_)
+            | Self::Acknowledge { .. }
+            | Self::Reset { .. }
+            | Self::SetLimits { .. }
+            | Self::Stop { .. } => 0,
+        }
+    }
+
+    fn cost_kib(&self) -> u32 {
+        let kib = self.bytes() / 1024 + 1;
+        u32::try_from(kib).unwrap_or(ROOM_KIB).min(ROOM_KIB)
+    }
+
+    /// Answers it if nobody will take it.
+    fn turn_away(self) {
+        if let Self::Attach { link, attach } = self {
+            refuse(&link, attach.transport, "not served here");
+        }
     }
 }
 
@@ -254,7 +317,8 @@ pub(crate) fn stream_number(partition: u32, count: u64) -> u64 {
 fn mailbox() -> (Mailbox, MailReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    (Mailbox { sender, waiting: waiting.clone() }, MailReceiver { receiver, waiting })
+    let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
+    (Mailbox { sender, waiting: waiting.clone(), room }, MailReceiver { receiver, waiting })
 }
 
 /// Answers an attach that cannot be decided now.
@@ -262,4 +326,9 @@ pub(crate) fn refuse(link: &LinkHandle, transport: TransportId, reason: &str) {
     let cause = CloseCause::Unavailable { reason: reason.to_owned(), retry_after_ms: 0 };
     // A link that has ended needs no answer.
     let _ = link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
+}
+
+/// Which of its partition's streams a number is, counting from 1.
+pub(crate) fn stream_count(number: u64) -> u64 {
+    number & NUMBER_MASK
 }

@@ -6,9 +6,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::StreamId;
-use minerva_proto::frame::{KillReason, Reset};
-use minerva_proto::sack::Sack;
+use minerva_proto::{KillReason, Reset, Sack, StreamId};
+
+/// One link, unique in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// One `Serve` call, unique in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
 
 /// Number of a transport on its link; never used twice there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

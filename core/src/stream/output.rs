@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::StreamId;
-use minerva_proto::frame::{KillReason, Reset};
-use minerva_proto::sack::Sack;
+use minerva_proto::{KillReason, Reset, Sack, StreamId};
 
 use super::input::{TransportId, TransportKind};
 

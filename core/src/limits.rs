@@ -1,0 +1,107 @@
+//! The limits of streams and partitions, as options of the program. What they mean is written beside
+//! each; who keeps them is the stream machine and the partition.
+
+use std::time::Duration;
+
+use clap::Args;
+
+/// Limits; every one can be set on the command line or in the environment.
+#[derive(Args, Clone, Debug)]
+pub struct Limits {
+    /// How long a stream lives without any transport, unless its application says otherwise.
+    #[arg(long, env = "MINERVA_MAX_IDLE", default_value = "120s", value_parser = parse_duration)]
+    pub max_idle: Duration,
+
+    /// Bytes of strings that a stream holds for its application before it takes no more from the client.
+    #[arg(long, env = "MINERVA_INBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_size)]
+    pub inbox_bytes: usize,
+
+    /// Strings that a stream holds for its application before it takes no more from the client.
+    #[arg(long, env = "MINERVA_INBOX_STRINGS", default_value_t = 1000, value_parser = parse_size)]
+    pub inbox_strings: usize,
+
+    /// Bytes of strings that a stream holds for its client before it takes no more from the application.
+    #[arg(long, env = "MINERVA_OUTBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_size)]
+    pub outbox_bytes: usize,
+
+    /// Strings that a stream holds for its client before it takes no more from the application.
+    #[arg(long, env = "MINERVA_OUTBOX_STRINGS", default_value_t = 1000, value_parser = parse_size)]
+    pub outbox_strings: usize,
+
+    /// Bytes that may wait behind a gap in what the client sent; each string counts as 30 more.
+    #[arg(long, env = "MINERVA_RWIN_BYTES", default_value_t = 1 << 20, value_parser = parse_size)]
+    pub rwin_bytes: usize,
+
+    /// Strings that may wait behind a gap in what the client sent.
+    #[arg(long, env = "MINERVA_RWIN_STRINGS", default_value_t = 50, value_parser = parse_size)]
+    pub rwin_strings: usize,
+
+    /// Transports that a stream has at the same time.
+    #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_parser = parse_size)]
+    pub transports_per_stream: usize,
+
+    /// How long a connected client may acknowledge nothing of what waits for it.
+    #[arg(long, env = "MINERVA_SLOW_CLIENT_TIME", default_value = "120s", value_parser = parse_duration)]
+    pub slow_client_time: Duration,
+
+    /// Streams that one partition has at the same time; no more are made beyond.
+    #[arg(long, env = "MINERVA_MAX_STREAMS", default_value_t = 100_000, value_parser = parse_size)]
+    pub max_streams: usize,
+}
+
+impl Limits {
+    /// The idle limit in milliseconds.
+    pub fn max_idle_ms(&self) -> u64 {
+        millis(self.max_idle)
+    }
+
+    /// The slow client's time in milliseconds.
+    pub fn slow_client_ms(&self) -> u64 {
+        millis(self.slow_client_time)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_idle: Duration::from_secs(120),
+            inbox_bytes: 1 << 20,
+            inbox_strings: 1000,
+            outbox_bytes: 1 << 20,
+            outbox_strings: 1000,
+            rwin_bytes: 1 << 20,
+            rwin_strings: 50,
+            transports_per_stream: 8,
+            slow_client_time: Duration::from_secs(120),
+            max_streams: 100_000,
+        }
+    }
+}
+
+/// Reads a time: `120s`, `500ms`, `5m`, or a plain number of seconds.
+///
+/// # Errors
+/// A text that says what is wrong and what would be right.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let wrong = || format!("`{text}` is not a time above zero such as 120s, 500ms or 5m");
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let millis = match &text[digits.len()..] {
+        "ms" => Some(number),
+        "" | "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    millis.filter(|&millis| millis > 0).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let most = 1 << 30;
+    let size = text.parse().ok().filter(|size| (1..=most).contains(size));
+    size.ok_or_else(|| format!("`{text}` is not a number from 1 to {most}"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

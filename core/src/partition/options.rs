@@ -1,0 +1,38 @@
+//! Options of partitions.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::limits::parse_duration;
+
+/// How partitions treat their log, their lease and application instances that come and go.
+#[derive(Args, Clone, Debug)]
+pub struct PartitionOptions {
+    /// How long a stream waits for its application instance to come back before another one gets it.
+    #[arg(long, env = "MINERVA_APP_GRACE", default_value = "2s", value_parser = parse_duration)]
+    pub app_grace: Duration,
+
+    /// Bytes in a partition's log after which it writes a checkpoint.
+    #[arg(long, env = "MINERVA_CHECKPOINT_BYTES", default_value_t = 1 << 20)]
+    pub checkpoint_bytes: usize,
+
+    /// Entries in a partition's log after which it writes a checkpoint.
+    #[arg(long, env = "MINERVA_CHECKPOINT_ENTRIES", default_value_t = 1000)]
+    pub checkpoint_entries: u64,
+
+    /// How long a partition stays with a core that does not renew its claim; renewed every third of it.
+    #[arg(long, env = "MINERVA_LEASE", default_value = "10s", value_parser = parse_duration)]
+    pub lease: Duration,
+}
+
+impl Default for PartitionOptions {
+    fn default() -> Self {
+        Self {
+            app_grace: Duration::from_secs(2),
+            checkpoint_bytes: 1 << 20,
+            checkpoint_entries: 1000,
+            lease: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What a partition owns while it owns: its streams as plain data, and where its edges and applications
+//! are. Turns mail into calls of the stream machines, one turn at a time, and says what comes out.
+//! Knows no store.
+
+mod mail;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::StreamId;
+use tokio::sync::mpsc;
+
+use super::assignment::Assignment;
+use super::counters::{Counters, add, subtract};
+use super::mailbox::LinkId;
+use crate::limits::Limits;
+use crate::record::{Meta, Record};
+use crate::stream::{
+    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, Stream, StreamState, TransportKey,
+    Turn,
+};
+
+/// A partition's streams and whom they talk to.
+pub(super) struct Owner {
+    partition: u32,
+    limits: Limits,
+    /// How long streams wait for their instance to come back, in milliseconds.
+    app_grace_ms: u64,
+    counters: Arc<Counters>,
+    streams: BTreeMap<u64, Stream>,
+    /// The streams that have not ended, by what clients call them. Keyed by clients: a map with SipHash.
+    by_id: HashMap<(Arc<str>, StreamId), u64>,
+    /// How many streams were ever made.
+    streams_made: u64,
+    /// Whose the attached transports are.
+    transports: BTreeMap<TransportKey, u64>,
+    links: BTreeMap<LinkId, mpsc::UnboundedSender<EdgeOutput>>,
+    assignment: Assignment,
+    /// The streams' deadlines, and where to find them.
+    deadlines: BTreeSet<(Millis, u64)>,
+    deadline_of: HashMap<u64, Millis>,
+    /// Streams that something happened to in this turn.
+    touched: BTreeSet<u64>,
+}
+
+impl Owner {
+    /// Takes over what was recovered; all deadlines begin anew.
+    pub(super) fn new(
+        partition: u32,
+        recovered: BTreeMap<u64, StreamState>,
+        streams_made: u64,
+        limits: Limits,
+        app_grace_ms: u64,
+        counters: Arc<Counters>,
+        now: Millis,
+    ) -> Self {
+        let mut owner = Self {
+            partition,
+            limits,
+            app_grace_ms,
+            counters,
+            streams: BTreeMap::new(),
+            by_id: HashMap::new(),
+            streams_made,
+            transports: BTreeMap::new(),
+            links: BTreeMap::new(),
+            assignment: Assignment::default(),
+            deadlines: BTreeSet::new(),
+            deadline_of: HashMap::new(),
+            touched: BTreeSet::new(),
+        };
+        for (number, state) in recovered {
+            let origin = state.origin().clone();
+            if !state.is_ended() {
+                owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
+            }
+            let grace = state.was_assigned().then_some(Millis(now.0 + app_grace_ms));
+            owner.assignment.add(number, origin.service.clone(), grace);
+            let stream = Stream::recover(number, state, now);
+            owner.set_deadline(number, stream.next_deadline(&owner.limits));
+            owner.streams.insert(number, stream);
+            add(&owner.counters.streams, 1);
+        }
+        owner
+    }
+
+    /// How many streams there are.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// What a checkpoint keeps beside the streams.
+    pub(super) fn meta(&self) -> Meta {
+        Meta { streams_made: self.streams_made }
+    }
+
+    /// A stream for a checkpoint; `None` if it is gone.
+    pub(super) fn save(&self, number: u64, as_of: u64) -> Option<Bytes> {
+        self.streams.get(&number).map(|stream| stream.state().snapshot().encode(as_of))
+    }
+
+    /// When [`Owner::finish_turn`] must be called next, mail or not.
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        let stream = self.deadlines.first().map(|(at, _)| *at);
+        stream.into_iter().chain(self.assignment.next_deadline()).min()
+    }
+
+    /// Ends a turn: what is due happens, and every stream that was touched writes and delivers.
+    pub(super) fn finish_turn(&mut self, now: Millis, effects: &mut Effects) {
+        self.end_grace(now, effects);
+        while let Some((_, number)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.set_deadline(number, None);
+            self.with_stream(number, now, effects, |stream, turn| stream.on_timeout(turn));
+        }
+        for number in std::mem::take(&mut self.touched) {
+            self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
+            self.settle(number);
+        }
+        self.touched.clear();
+        self.forget_closed(effects);
+        self.count(&effects.records);
+    }
+
+    /// Says what may be said. Whoever is gone needs no answer.
+    pub(super) fn say(&self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Edge(link, output) => {
+                    let _ = self.links.get(&link).map(|link| link.send(output));
+                }
+                Output::App(session, output) => {
+                    let session = self.assignment.session(session);
+                    let _ = session.map(|session| session.outputs.send(output));
+                }
+            }
+        }
+    }
+
+    /// The partition is lost: every transport is told to come again, every session that its streams are not
+    /// its own any more.
+    pub(super) fn abandon(&self) {
+        for key in self.transports.keys() {
+            let cause = CloseCause::Unavailable { reason: "moved".to_owned(), retry_after_ms: 0 };
+            let (transport, sack, status) = (key.transport, None, None);
+            let close = EdgeOutput::Close { transport, sack, status, cause };
+            let _ = self.links.get(&key.link).map(|link| link.send(close));
+        }
+        for (session, stream) in self.assignment.assigned() {
+            let _ = session.outputs.send(AppOutput::Released { stream });
+        }
+        subtract(&self.counters.transports, self.transports.len() as u64);
+        subtract(&self.counters.streams, self.streams.len() as u64);
+    }
+
+    /// Runs a stream's machine.
+    fn with_stream<R>(
+        &mut self,
+        number: u64,
+        now: Millis,
+        effects: &mut Effects,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        let stream = self.streams.get_mut(&number)?;
+        self.touched.insert(number);
+        Some(run(stream, &mut Turn { now, limits: &self.limits, effects }))
+    }
+
+    /// Puts down what became of a stream in this turn.
+    fn settle(&mut self, number: u64) {
+        let Some(stream) = self.streams.get(&number) else { return };
+        let deadline = stream.next_deadline(&self.limits);
+        if stream.state().is_ended() {
+            let origin = stream.state().origin();
+            let key = (origin.service.clone(), origin.id.clone());
+            if self.by_id.get(&key) == Some(&number) {
+                self.by_id.remove(&key);
+            }
+        }
+        if stream.state().inbox().is_done() {
+            self.assignment.remove(number, stream.session());
+            self.streams.remove(&number);
+            subtract(&self.counters.streams, 1);
+        }
+        self.set_deadline(number, deadline);
+    }
+
+    fn set_deadline(&mut self, number: u64, deadline: Option<Millis>) {
+        let old = match deadline {
+            Some(at) => self.deadline_of.insert(number, at),
+            None => self.deadline_of.remove(&number),
+        };
+        if old != deadline {
+            old.map(|at| self.deadlines.remove(&(at, number)));
+            deadline.map(|at| self.deadlines.insert((at, number)));
+        }
+    }
+
+    /// Streams whose instance did not come back go to another one.
+    fn end_grace(&mut self, now: Millis, effects: &mut Effects) {
+        while let Some((stream, session)) = self.assignment.end_grace(now) {
+            let Some(session) = session else { continue };
+            self.with_stream(stream, now, effects, |stream, turn| {
+                stream.on_assigned(session.id, session.window, turn);
+            });
+        }
+    }
+
+    /// Transports that the machines closed need no mail any more.
+    fn forget_closed(&mut self, effects: &Effects) {
+        for output in &effects.outputs {
+            if let Output::Edge(link, EdgeOutput::Close { transport, .. }) = output {
+                self.forget_transport(TransportKey { link: *link, transport: *transport });
+            }
+        }
+    }
+
+    fn forget_transport(&mut self, key: TransportKey) -> Option<u64> {
+        let stream = self.transports.remove(&key)?;
+        subtract(&self.counters.transports, 1);
+        Some(stream)
+    }
+
+    fn count(&self, records: &[(u64, Record)]) {
+        for (_, record) in records {
+            match record {
+                Record::Opened { .. } => add(&self.counters.opened, 1),
+                Record::Received { strings, .. } => {
+                    add(&self.counters.strings_c2s, strings.len() as u64);
+                }
+                Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
+                Record::Ended(_) => add(&self.counters.ended, 1),
+                Record::Assigned
+                | Record::Sacked(_)
+                | Record::Acknowledged { .. }
+                | Record::LimitsSet { .. } => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What each kind of mail does.
+
+use minerva_proto::{KillReason, Reset};
+
+use super::super::counters::add;
+use super::super::mailbox::{LinkHandle, LinkId, Mail, SessionHandle, SessionId, stream_number};
+use super::Owner;
+use crate::stream::{
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, Stream, TransportId,
+    TransportKey, Turn, Violation,
+};
+
+impl Owner {
+    /// Takes one mail. `Stop` is for the partition; it means nothing here.
+    pub(in crate::partition) fn take(&mut self, mail: Mail, now: Millis, effects: &mut Effects) {
+        match mail {
+            Mail::Attach { link, attach } => self.on_attach(link, *attach, now, effects),
+            Mail::Batch { link, batch } => self.on_batch(link, batch, now, effects),
+            Mail::Detach { link, transport } => self.on_detach(link, transport, now, effects),
+            Mail::Grant { link, transport, bytes } => {
+                let key = TransportKey { link, transport };
+                if let Some(number) = self.transports.get(&key).copied() {
+                    self.with_stream(number, now, effects, |s, _| s.on_grant(key, bytes));
+                }
+            }
+            Mail::LinkLost(link) => self.on_link_lost(link, now, effects),
+            Mail::Joined { session, held } => self.on_joined(session, &held, now, effects),
+            Mail::Left(session) => self.on_left(session, now, effects),
+            Mail::Acknowledge { session, stream, event } => {
+                let run =
+                    |s: &mut Stream, turn: &mut Turn<'_>| s.on_acknowledge(session, event, turn);
+                let result = self.with_stream(stream, now, effects, run);
+                judge(session, result, effects);
+            }
+            Mail::Send { session, stream, first, strings, acknowledge } => {
+                let run = |s: &mut Stream, turn: &mut Turn<'_>| {
+                    s.on_send(session, first, strings, acknowledge, turn)
+                };
+                match self.with_stream(stream, now, effects, run) {
+                    None => effects.app(session, refused(stream, first)),
+                    result => judge(session, result, effects),
+                }
+            }
+            Mail::Reset { session, stream, reason, application_level } => {
+                let reset = Reset { reason, application_level };
+                self.with_stream(stream, now, effects, |s, turn| s.on_reset(session, reset, turn));
+            }
+            Mail::SetLimits { session, stream, max_idle_ms } => {
+                self.with_stream(stream, now, effects, |s, turn| {
+                    s.on_set_limits(session, max_idle_ms, turn);
+                });
+            }
+            Mail::Stop { .. } => {}
+        }
+    }
+
+    fn on_attach(&mut self, link: LinkHandle, attach: Attach, now: Millis, effects: &mut Effects) {
+        let key = TransportKey { link: link.id, transport: attach.transport };
+        self.links.insert(link.id, link.outputs);
+        let number = match self.find(&attach) {
+            Some(number) => number,
+            None if !attach.create => {
+                let cause = CloseCause::Kill(KillReason::StreamAttachFailure);
+                effects.edge(key, bare_close(key, cause));
+                return;
+            }
+            None if self.streams.len() >= self.limits.max_streams => {
+                let reason = "too many streams".to_owned();
+                let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
+                effects.edge(key, bare_close(key, cause));
+                return;
+            }
+            None => self.open(&attach, now, effects),
+        };
+        if self.transports.insert(key, number).is_none() {
+            add(&self.counters.transports, 1);
+        }
+        self.with_stream(number, now, effects, |s, turn| s.on_attach(key.link, attach, turn));
+    }
+
+    /// The stream that a hello names, unless it has ended.
+    fn find(&self, attach: &Attach) -> Option<u64> {
+        let number = self.by_id.get(&(attach.service.clone(), attach.stream_id.clone()))?;
+        let stream = self.streams.get(number)?;
+        (!stream.state().is_ended()).then_some(*number)
+    }
+
+    fn open(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> u64 {
+        self.streams_made += 1;
+        let number = stream_number(self.partition, self.streams_made);
+        let mut turn = Turn { now, limits: &self.limits, effects };
+        let mut stream = Stream::open(number, attach, &mut turn);
+        let service = attach.service.clone();
+        if let Some(session) = self.assignment.add(number, service.clone(), None) {
+            stream.on_assigned(session.id, session.window, &mut turn);
+        }
+        self.by_id.insert((service, attach.stream_id.clone()), number);
+        self.streams.insert(number, stream);
+        add(&self.counters.streams, 1);
+        number
+    }
+
+    fn on_batch(&mut self, link: LinkId, batch: Batch, now: Millis, effects: &mut Effects) {
+        let key = TransportKey { link, transport: batch.transport };
+        if let Some(number) = self.transports.get(&key).copied() {
+            self.with_stream(number, now, effects, |s, turn| s.on_batch(link, batch, turn));
+        }
+    }
+
+    fn on_detach(&mut self, link: LinkId, id: TransportId, now: Millis, effects: &mut Effects) {
+        let key = TransportKey { link, transport: id };
+        if let Some(number) = self.forget_transport(key) {
+            self.with_stream(number, now, effects, |s, turn| s.on_detach(key, turn));
+        }
+    }
+
+    fn on_link_lost(&mut self, link: LinkId, now: Millis, effects: &mut Effects) {
+        self.links.remove(&link);
+        let key = |id| TransportKey { link, transport: TransportId(id) };
+        let of_link = self.transports.range(key(0)..=key(u64::MAX));
+        let keys: Vec<TransportKey> = of_link.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.on_detach(link, key.transport, now, effects);
+        }
+    }
+
+    fn on_joined(
+        &mut self,
+        session: SessionHandle,
+        held: &[u64],
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        for other in self.assignment.others_of(&session) {
+            self.on_left(other, now, effects);
+        }
+        let (id, window) = (session.id, session.window);
+        let joined = self.assignment.join(session, held);
+        for stream in joined.released {
+            effects.app(id, AppOutput::Released { stream });
+        }
+        for stream in joined.assigned {
+            self.with_stream(stream, now, effects, |s, turn| s.on_assigned(id, window, turn));
+        }
+    }
+
+    fn on_left(&mut self, session: SessionId, now: Millis, effects: &mut Effects) {
+        let grace = Millis(now.0.saturating_add(self.app_grace_ms));
+        for stream in self.assignment.leave(session, grace) {
+            self.with_stream(stream, now, effects, |stream, _| stream.on_unassigned());
+        }
+    }
+}
+
+/// Tells a session that it broke the contract.
+fn judge(session: SessionId, result: Option<Result<(), Violation>>, effects: &mut Effects) {
+    if let Some(Err(Violation(text))) = result {
+        effects.app(session, AppOutput::Violation(text));
+    }
+}
+
+/// The answer to a send to a stream that is forgotten.
+fn refused(stream: u64, first: u64) -> AppOutput {
+    let reason = crate::stream::RefusedReason::Ended;
+    AppOutput::SendRefused { stream, first, reason, next_send: first }
+}
+
+fn bare_close(key: TransportKey, cause: CloseCause) -> EdgeOutput {
+    EdgeOutput::Close { transport: key.transport, sack: None, status: None, cause }
+}

@@ -1,0 +1,147 @@
+//! From what the store has to what was: the checkpoint with the log applied to it, by the same function
+//! that changes a running stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::mailbox::stream_count;
+use crate::record::{DecodeError, Meta, Record, Snapshot, decode_entry};
+use crate::store::Claimed;
+use crate::stream::{Inconsistent, StreamState};
+
+/// What a partition had when it was claimed.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    /// Its streams.
+    pub(super) streams: BTreeMap<u64, StreamState>,
+    /// Streams that changed since the checkpoint, those that are gone included.
+    pub(super) changed: BTreeSet<u64>,
+    /// How many streams it ever made.
+    pub(super) streams_made: u64,
+    /// Bytes of the log.
+    pub(super) log_bytes: usize,
+    /// Index of the first log entry.
+    pub(super) first_index: u64,
+    /// Index of the next log entry.
+    pub(super) next_index: u64,
+}
+
+/// What is stored cannot be what was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoveryError {
+    /// A stored blob cannot be read.
+    #[error("{what}: {error}")]
+    Decode {
+        /// Which blob.
+        what: String,
+        /// Why.
+        error: DecodeError,
+    },
+    /// A stored blob contradicts the others.
+    #[error("{what}: {error}")]
+    Inconsistent {
+        /// Which blob.
+        what: String,
+        /// Why.
+        error: Inconsistent,
+    },
+    /// The log names a stream that there is not.
+    #[error("log entry {index}: stream {stream} is not known")]
+    UnknownStream {
+        /// The entry.
+        index: u64,
+        /// The stream's number.
+        stream: u64,
+    },
+}
+
+/// A stream while the log is applied.
+struct Rebuilt {
+    state: StreamState,
+    /// Log entries below this index are in it.
+    as_of: u64,
+}
+
+impl Recovered {
+    /// Rebuilds a partition's streams.
+    ///
+    /// # Errors
+    /// If what is stored cannot be read, or contradicts itself.
+    pub(super) fn from_claimed(claimed: &Claimed) -> Result<Self, RecoveryError> {
+        let meta = match &claimed.meta {
+            Some(meta) => Meta::decode(meta.clone()).map_err(decode_error("meta"))?,
+            None => Meta::default(),
+        };
+        let mut recovery = Recovery { streams: BTreeMap::new(), made: meta.streams_made };
+        for (number, blob) in &claimed.streams {
+            recovery.restore(*number, blob.clone())?;
+        }
+        let mut changed = BTreeSet::new();
+        for (index, blob) in (claimed.first_index..).zip(&claimed.log) {
+            let what = format!("log entry {index}");
+            for (stream, record) in decode_entry(blob.clone()).map_err(decode_error(&what))? {
+                changed.insert(stream);
+                recovery.apply(index, stream, &record)?;
+            }
+        }
+        let streams = recovery.streams.into_iter().map(|(number, rebuilt)| (number, rebuilt.state));
+        Ok(Self {
+            streams: streams.collect(),
+            changed,
+            streams_made: recovery.made,
+            log_bytes: claimed.log.iter().map(Bytes::len).sum(),
+            first_index: claimed.first_index,
+            next_index: claimed.next_index(),
+        })
+    }
+}
+
+struct Recovery {
+    streams: BTreeMap<u64, Rebuilt>,
+    made: u64,
+}
+
+impl Recovery {
+    fn restore(&mut self, number: u64, blob: Bytes) -> Result<(), RecoveryError> {
+        let what = format!("stream {number}");
+        let (snapshot, as_of) = Snapshot::decode(blob).map_err(decode_error(&what))?;
+        let state = StreamState::restore(snapshot)
+            .map_err(|error| RecoveryError::Inconsistent { what, error })?;
+        self.made = self.made.max(stream_count(number));
+        self.streams.insert(number, Rebuilt { state, as_of });
+        Ok(())
+    }
+
+    fn apply(&mut self, index: u64, stream: u64, record: &Record) -> Result<(), RecoveryError> {
+        if let Record::Opened { origin, max_idle_ms } = record
+            && !self.streams.contains_key(&stream)
+        {
+            let state = StreamState::new(origin.clone(), *max_idle_ms);
+            self.made = self.made.max(stream_count(stream));
+            self.streams.insert(stream, Rebuilt { state, as_of: index });
+            return Ok(());
+        }
+        let Some(rebuilt) = self.streams.get_mut(&stream) else {
+            return Err(RecoveryError::UnknownStream { index, stream });
+        };
+        // A checkpoint that was not finished may hold some streams as they were later.
+        if index < rebuilt.as_of {
+            return Ok(());
+        }
+        let what = || format!("log entry {index}, stream {stream}");
+        rebuilt
+            .state
+            .apply(record)
+            .map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
+        if rebuilt.state.inbox().is_done() {
+            self.streams.remove(&stream);
+        }
+        Ok(())
+    }
+}
+
+fn decode_error(what: &str) -> impl FnOnce(DecodeError) -> RecoveryError {
+    let what = what.to_owned();
+    |error| RecoveryError::Decode { what, error }
+}

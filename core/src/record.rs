@@ -1,0 +1,85 @@
+//! Records: the facts that change a stream's durable state, and one turn's worth of them as a blob.
+//!
+//! The stream machine makes them, [`crate::stream::StreamState::apply`] takes them, live and at
+//! recovery; the partition writes them to its log. Nothing here knows what they mean.
+
+mod snapshot;
+mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::Sack;
+
+use crate::stream::{Ended, Origin};
+
+pub use snapshot::{Meta, Snapshot};
+pub use wire::{DecodeError, decode_entry, encode_entry};
+
+/// One fact about one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The stream was made.
+    Opened {
+        /// What is known from its hello.
+        origin: Arc<Origin>,
+        /// Its idle limit.
+        max_idle_ms: u64,
+    },
+    /// The stream was assigned to an application instance for the first time.
+    Assigned,
+    /// Strings from the client, that were not there before and that fit.
+    Received {
+        /// Number of the first one; the others follow it.
+        first: u64,
+        /// The strings.
+        strings: Vec<Bytes>,
+    },
+    /// The client has received strings; only what it frees is named.
+    Sacked(Sack),
+    /// Strings for the client; they get the next numbers.
+    Sent {
+        /// The strings.
+        strings: Vec<Bytes>,
+    },
+    /// The application is done with all events up to this one.
+    Acknowledged {
+        /// The event.
+        event: u64,
+    },
+    /// The stream is over.
+    Ended(Ended),
+    /// The stream's limits were changed.
+    LimitsSet {
+        /// Its idle limit.
+        max_idle_ms: u64,
+    },
+}
+
+impl Record {
+    /// Bytes of strings in it.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Received { strings, .. } | Self::Sent { strings } => {
+                strings.iter().map(Bytes::len).sum()
+            }
+            Self::Opened { .. }
+            | Self::Assigned
+            | Self::Sacked(_)
+            | Self::Acknowledged { .. }
+            | Self::Ended(_)
+            | Self::LimitsSet { .. } => 0,
+        }
+    }
+
+    /// Takes `next` in, if it goes on where this one ends.
+    pub(crate) fn extend(&mut self, next: &Self) -> bool {
+        let Self::Received { first, strings } = self else { return false };
+        let Self::Received { first: next_first, strings: more } = next else { return false };
+        if *first + strings.len() as u64 != *next_first {
+            return false;
+        }
+        strings.extend_from_slice(more);
+        true
+    }
+}

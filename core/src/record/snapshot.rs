@@ -1,0 +1,165 @@
+//! The stored form of a whole stream in a checkpoint, and of what a partition keeps beside its streams.
+
+use bytes::Bytes;
+use minerva_proto::MAX_NUMBER;
+use prost::Message;
+
+use super::DecodeError;
+use super::wire::{VERSION, WireEnded, WireOrigin, check_version};
+use crate::stream::{Ended, Origin};
+
+/// All that is durable of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What is known from its hello.
+    pub origin: Origin,
+    /// Its idle limit.
+    pub max_idle_ms: u64,
+    /// It was assigned to an application instance at some time.
+    pub assigned: bool,
+    /// First event that is not acknowledged.
+    pub inbox_base: u64,
+    /// The strings in the inbox, the last of which is the one before `received_next`.
+    pub inbox: Vec<Bytes>,
+    /// First c2s number not received.
+    pub received_next: u64,
+    /// What was received beyond it.
+    pub waiting: Vec<(u64, Bytes)>,
+    /// First s2c number that is not cumulatively acknowledged.
+    pub outbox_base: u64,
+    /// Number that the next s2c string gets.
+    pub outbox_next: u64,
+    /// The s2c strings that are not acknowledged.
+    pub outbox: Vec<(u64, Bytes)>,
+    /// How it ended.
+    pub ended: Option<Ended>,
+}
+
+/// What a partition keeps beside its streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// How many streams the partition has ever made.
+    pub streams_made: u64,
+}
+
+impl Snapshot {
+    /// As bytes for a checkpoint. Log entries with an index below `as_of` are in it.
+    pub fn encode(&self, as_of: u64) -> Bytes {
+        let numbered = |strings: &[(u64, Bytes)]| -> Vec<Numbered> {
+            let wire = |(number, string): &(u64, Bytes)| Numbered {
+                number: *number,
+                string: string.clone(),
+            };
+            strings.iter().map(wire).collect()
+        };
+        let wire = Wire {
+            version: VERSION,
+            as_of,
+            origin: Some((&self.origin).into()),
+            max_idle_ms: self.max_idle_ms,
+            assigned: self.assigned,
+            inbox_base: self.inbox_base,
+            inbox: self.inbox.clone(),
+            received_next: self.received_next,
+            waiting: numbered(&self.waiting),
+            outbox_base: self.outbox_base,
+            outbox_next: self.outbox_next,
+            outbox: numbered(&self.outbox),
+            ended: self.ended.as_ref().map(Into::into),
+        };
+        wire.encode_to_vec().into()
+    }
+
+    /// Reads a checkpoint's stream, and which log entries are in it.
+    ///
+    /// # Errors
+    /// If it was not written by [`Snapshot::encode`] of this or an older version.
+    pub fn decode(bytes: Bytes) -> Result<(Self, u64), DecodeError> {
+        let wire = Wire::decode(bytes)?;
+        check_version(wire.version)?;
+        // A string can have the number MAX_NUMBER, so what follows it can be one more.
+        if wire.received_next.max(wire.outbox_next) > MAX_NUMBER + 1 {
+            return Err(DecodeError::Field("next"));
+        }
+        let numbered = |strings: Vec<Numbered>| {
+            strings.into_iter().map(|entry| (entry.number, entry.string)).collect()
+        };
+        let snapshot = Self {
+            origin: wire.origin.ok_or(DecodeError::Field("origin"))?.try_into()?,
+            max_idle_ms: wire.max_idle_ms,
+            assigned: wire.assigned,
+            inbox_base: wire.inbox_base,
+            inbox: wire.inbox,
+            received_next: wire.received_next,
+            waiting: numbered(wire.waiting),
+            outbox_base: wire.outbox_base,
+            outbox_next: wire.outbox_next,
+            outbox: numbered(wire.outbox),
+            ended: wire.ended.map(TryInto::try_into).transpose()?,
+        };
+        Ok((snapshot, wire.as_of))
+    }
+}
+
+impl Meta {
+    /// As bytes for a checkpoint.
+    pub fn encode(self) -> Bytes {
+        WireMeta { version: VERSION, streams_made: self.streams_made }.encode_to_vec().into()
+    }
+
+    /// Reads a checkpoint's meta blob.
+    ///
+    /// # Errors
+    /// If it was not written by [`Meta::encode`] of this or an older version.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let wire = WireMeta::decode(bytes)?;
+        check_version(wire.version)?;
+        Ok(Self { streams_made: wire.streams_made })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Wire {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(message, optional, tag = "2")]
+    origin: Option<WireOrigin>,
+    #[prost(uint64, tag = "3")]
+    max_idle_ms: u64,
+    #[prost(bool, tag = "4")]
+    assigned: bool,
+    #[prost(uint64, tag = "5")]
+    inbox_base: u64,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    inbox: Vec<Bytes>,
+    #[prost(uint64, tag = "7")]
+    received_next: u64,
+    #[prost(message, repeated, tag = "8")]
+    waiting: Vec<Numbered>,
+    #[prost(uint64, tag = "9")]
+    outbox_base: u64,
+    #[prost(uint64, tag = "10")]
+    outbox_next: u64,
+    #[prost(message, repeated, tag = "11")]
+    outbox: Vec<Numbered>,
+    #[prost(message, optional, tag = "12")]
+    ended: Option<WireEnded>,
+    #[prost(uint64, tag = "13")]
+    as_of: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Numbered {
+    #[prost(uint64, tag = "1")]
+    number: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    string: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireMeta {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(uint64, tag = "2")]
+    streams_made: u64,
+}

@@ -1,0 +1,269 @@
+//! The stream and its application session: events out, acknowledgements and strings in.
+
+use bytes::Bytes;
+use minerva_proto::Reset;
+
+use super::{
+    AppOutput, Ended, EndedBy, RefusedReason, SendState, SessionId, Started, Stream, Turn,
+};
+use crate::record::Record;
+
+/// What is known of the session that the stream is assigned to.
+#[derive(Debug)]
+pub(super) struct AppSide {
+    session: SessionId,
+    /// Bytes of unacknowledged strings that may be delivered.
+    window: usize,
+    /// Next event to deliver in this session.
+    delivered: u64,
+    /// Bytes of the strings that were delivered in this session and are not acknowledged.
+    in_flight: usize,
+    /// The room that the session was told of.
+    told: SendState,
+    /// A send was taken, or repeated, in this turn: confirm it.
+    must_confirm: bool,
+    /// A send was refused for want of room: tell as soon as there is some.
+    was_refused: bool,
+}
+
+/// The session broke the contract; why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Violation(pub String);
+
+impl AppSide {
+    pub(super) fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
+impl Stream {
+    /// The stream is assigned to a session; everything that is not acknowledged is delivered to it.
+    pub fn on_assigned(&mut self, session: SessionId, window: usize, turn: &mut Turn<'_>) {
+        let resumed = self.state.was_assigned();
+        if !resumed {
+            self.commit(Record::Assigned, turn);
+        }
+        let send_state = self.state.outbox().room(turn.limits);
+        let next_event = self.state.inbox().base();
+        let started = Started {
+            stream: self.number,
+            origin: self.state.origin().clone(),
+            resumed,
+            next_event,
+            send_state,
+        };
+        turn.effects.app(session, AppOutput::Started(Box::new(started)));
+        self.app = Some(AppSide {
+            session,
+            window,
+            delivered: next_event.max(1),
+            in_flight: 0,
+            told: send_state,
+            must_confirm: false,
+            was_refused: false,
+        });
+    }
+
+    /// The session is gone, or the stream is taken from it.
+    pub fn on_unassigned(&mut self) {
+        self.app = None;
+    }
+
+    /// Events are done with.
+    ///
+    /// # Errors
+    /// If one of them was not delivered in this session; nothing is changed.
+    pub fn on_acknowledge(
+        &mut self,
+        session: SessionId,
+        event: u64,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        let Some(app) = self.app.as_ref().filter(|app| app.session == session) else {
+            return Ok(());
+        };
+        if event >= app.delivered {
+            let number = self.number;
+            return Err(Violation(format!(
+                "acknowledge.event: event {event} of stream {number} was not delivered"
+            )));
+        }
+        self.acknowledge(event, turn);
+        Ok(())
+    }
+
+    /// Strings for the client: all or none, with the acknowledgement or without either.
+    ///
+    /// # Errors
+    /// As [`Stream::on_acknowledge`].
+    pub fn on_send(
+        &mut self,
+        session: SessionId,
+        first: u64,
+        strings: Vec<Bytes>,
+        acknowledge: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        let Some(app) = self.app.as_mut().filter(|app| app.session == session) else {
+            self.refuse(session, first, RefusedReason::Ended, turn);
+            return Ok(());
+        };
+        if let Some(event) = acknowledge
+            && event >= app.delivered
+        {
+            return self.on_acknowledge(session, event, turn);
+        }
+        let strings = match self.judge(first, strings, turn) {
+            Ok(strings) => strings,
+            Err(reason) => {
+                self.refuse(session, first, reason, turn);
+                return Ok(());
+            }
+        };
+        if let Some(app) = &mut self.app {
+            app.must_confirm = true;
+        }
+        if !strings.is_empty() {
+            self.commit(Record::Sent { strings }, turn);
+        }
+        if let Some(event) = acknowledge {
+            self.acknowledge(event, turn);
+        }
+        Ok(())
+    }
+
+    /// The application ends the stream.
+    pub fn on_reset(&mut self, session: SessionId, reset: Reset, turn: &mut Turn<'_>) {
+        if self.session() == Some(session) {
+            self.end(Ended { reset, by: EndedBy::App }, turn);
+        }
+    }
+
+    /// The application changes the stream's limits.
+    pub fn on_set_limits(
+        &mut self,
+        session: SessionId,
+        max_idle_ms: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(max_idle_ms) = max_idle_ms else { return };
+        let is_news = max_idle_ms != self.state.max_idle_ms() && !self.state.is_ended();
+        if is_news && self.session() == Some(session) {
+            self.commit(Record::LimitsSet { max_idle_ms }, turn);
+        }
+    }
+
+    /// Delivers what can be delivered and tells of room.
+    pub(super) fn flush_app(&mut self, turn: &mut Turn<'_>) {
+        while let Some((session, output)) = self.next_delivery() {
+            turn.effects.app(session, output);
+        }
+        if self.state.is_ended() {
+            return;
+        }
+        let room = self.state.outbox().room(turn.limits);
+        let stream = self.number;
+        let Some(app) = &mut self.app else { return };
+        if app.is_worth_telling(room, turn.limits.outbox_bytes, turn.limits.outbox_strings) {
+            (app.told, app.must_confirm, app.was_refused) = (room, false, false);
+            turn.effects.app(app.session, AppOutput::SendState { stream, state: room });
+        }
+    }
+
+    fn acknowledge(&mut self, event: u64, turn: &mut Turn<'_>) {
+        let base = self.state.inbox().base();
+        if event < base {
+            return;
+        }
+        let freed: usize = (base..=event)
+            .filter_map(|event| self.state.inbox().string(event))
+            .map(Bytes::len)
+            .sum();
+        self.commit(Record::Acknowledged { event }, turn);
+        if let Some(app) = &mut self.app {
+            app.in_flight = app.in_flight.saturating_sub(freed);
+        }
+        self.take_parked(turn);
+    }
+
+    /// The strings of a send that are new, or why it is refused.
+    fn judge(
+        &self,
+        first: u64,
+        mut strings: Vec<Bytes>,
+        turn: &Turn<'_>,
+    ) -> Result<Vec<Bytes>, RefusedReason> {
+        if self.state.is_ended() {
+            return Err(RefusedReason::Ended);
+        }
+        let room = self.state.outbox().room(turn.limits);
+        let repeated = room.next_send.checked_sub(first).ok_or(RefusedReason::OutOfOrder)?;
+        strings.drain(..strings.len().min(usize::try_from(repeated).unwrap_or(usize::MAX)));
+        let Some((_, but_last)) = strings.split_last() else { return Ok(strings) };
+        let before_last: usize = but_last.iter().map(Bytes::len).sum();
+        let fits =
+            strings.len() <= room.strings_left as usize && before_last < room.bytes_left as usize;
+        if fits { Ok(strings) } else { Err(RefusedReason::ResourceExhausted) }
+    }
+
+    fn refuse(
+        &mut self,
+        session: SessionId,
+        first: u64,
+        reason: RefusedReason,
+        turn: &mut Turn<'_>,
+    ) {
+        let (stream, next_send) = (self.number, self.state.outbox().next());
+        turn.effects.app(session, AppOutput::SendRefused { stream, first, reason, next_send });
+        if let Some(app) = self.app.as_mut().filter(|app| app.session == session) {
+            app.was_refused |= reason == RefusedReason::ResourceExhausted;
+        }
+    }
+
+    /// The next thing to deliver, in the order of events.
+    fn next_delivery(&mut self) -> Option<(SessionId, AppOutput)> {
+        let stream = self.number;
+        let inbox = self.state.inbox();
+        let app = self.app.as_mut()?;
+        if self.changes.front().is_some_and(|(behind, _)| *behind <= app.delivered)
+            && let Some((_, change)) = self.changes.pop_front()
+        {
+            return Some((app.session, AppOutput::TransportChanged { stream, change }));
+        }
+        let until = self.changes.front().map_or(u64::MAX, |(behind, _)| *behind);
+        let first_event = app.delivered;
+        let mut strings = Vec::new();
+        while app.delivered < until
+            && let Some(string) = inbox.string(app.delivered)
+            && (app.in_flight == 0 || app.in_flight + string.len() <= app.window)
+        {
+            app.in_flight += string.len();
+            app.delivered += 1;
+            strings.push(string.clone());
+        }
+        if !strings.is_empty() {
+            return Some((app.session, AppOutput::Strings { stream, first_event, strings }));
+        }
+        let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;
+        app.delivered += 1;
+        Some((app.session, AppOutput::Ended { stream, event, end: end.clone() }))
+    }
+}
+
+impl AppSide {
+    /// Whether the session should hear of the room that there is now: to confirm a send, when it may pause
+    /// or go on, and otherwise in steps of a quarter.
+    fn is_worth_telling(&self, room: SendState, bytes: usize, strings: usize) -> bool {
+        let has_room = room.bytes_left > 0 && room.strings_left > 0;
+        let had_room = self.told.bytes_left > 0 && self.told.strings_left > 0;
+        let grew = |now: u32, told: u32, limit: usize| {
+            now > told && (now - told) as usize >= limit.div_ceil(4)
+        };
+        self.must_confirm
+            || room.paused != self.told.paused
+            || (has_room && (self.was_refused || !had_room))
+            || grew(room.bytes_left, self.told.bytes_left, bytes)
+            || grew(room.strings_left, self.told.strings_left, strings)
+    }
+}

@@ -1,0 +1,139 @@
+//! What comes from the client: SACKs at once, strings as far as the inbox has room.
+
+use std::mem;
+
+use bytes::Bytes;
+use minerva_proto::KillReason;
+
+use super::state::Fit;
+use super::transports::{Parked, Transport};
+use super::{
+    Batch, CloseCause, EdgeOutput, Ended, EndedBy, LinkId, Run, Stream, TransportKey, Turn,
+};
+use crate::record::Record;
+
+/// Batches that wait on one transport before it is ended: an edge that keeps to its window of 256 KiB
+/// never gets there with strings of a sensible size.
+const MAX_PARKED: usize = 4096;
+
+impl Stream {
+    /// More from the client. Ignored for a transport that is not attached (any more).
+    pub fn on_batch(&mut self, link: LinkId, mut batch: Batch, turn: &mut Turn<'_>) {
+        let key = TransportKey { link, transport: batch.transport };
+        if self.transports.find(key).is_none() {
+            return;
+        }
+        let sacks = mem::take(&mut batch.sacks);
+        let bad_sack = sacks.into_iter().any(|sack| !self.recv_sack(sack, turn));
+        let parked = Parked { batch, bad_sack };
+        let has_room = self.inbox_has_room(turn);
+        let Some(transport) = self.transports.find(key) else { return };
+        if parked.batch.reset.is_some() && !bad_sack {
+            // The client is gone for good: what waits is the last there will be.
+            let waiting = mem::take(&mut transport.parked);
+            self.take_all(key, waiting.into_iter().chain([parked]), turn);
+        } else if must_wait(transport, &parked, has_room) {
+            self.park(key, parked, turn);
+        } else {
+            self.take(key, parked, turn);
+        }
+    }
+
+    /// The inbox may have room again: takes what waits, transport by transport.
+    pub(super) fn take_parked(&mut self, turn: &mut Turn<'_>) {
+        for key in self.transports.keys(|transport| !transport.parked.is_empty()) {
+            while self.inbox_has_room(turn) {
+                let transport = self.transports.find(key);
+                let Some(parked) = transport.and_then(|t| t.parked.pop_front()) else { break };
+                self.take(key, parked, turn);
+            }
+        }
+    }
+
+    fn park(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
+        let Some(transport) = self.transports.find(key) else { return };
+        transport.parked.push_back(parked);
+        if transport.parked.len() > MAX_PARKED {
+            let reason = "too many batches wait".to_owned();
+            let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
+            self.close_bare(key, cause, turn);
+        }
+    }
+
+    fn take_all(
+        &mut self,
+        key: TransportKey,
+        parked: impl Iterator<Item = Parked>,
+        turn: &mut Turn<'_>,
+    ) {
+        for parked in parked {
+            if self.transports.find(key).is_none() {
+                return;
+            }
+            self.take(key, parked, turn);
+        }
+    }
+
+    /// Strings, their SACK, the reset, the end: in this order.
+    fn take(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
+        let Parked { batch, bad_sack } = parked;
+        let has_strings = batch.strings.iter().any(|run| !run.strings.is_empty());
+        let overflow = !self.recv_strings(batch.strings, turn);
+        let kill = if bad_sack {
+            Some(KillReason::AckedUnsentStrings)
+        } else if overflow {
+            Some(KillReason::RwinOverflow)
+        } else {
+            batch.end.and_then(|end| end.kill).filter(|_| batch.reset.is_none())
+        };
+        if let Some(kill) = kill {
+            // Its SACK is the answer to the strings.
+            self.close(key, CloseCause::Kill(kill), turn);
+            return;
+        }
+        if has_strings {
+            let sack = self.state.sack();
+            turn.effects.edge(key, EdgeOutput::Sack { transport: key.transport, sack });
+            if let Some(transport) = self.transports.find(key) {
+                transport.has_output = true;
+            }
+        }
+        let taken = EdgeOutput::Taken { transport: key.transport, batch: batch.number };
+        turn.effects.edge(key, taken);
+        if let Some(reset) = batch.reset {
+            self.close(key, CloseCause::Gentle, turn);
+            self.end(Ended { reset, by: EndedBy::Client }, turn);
+        } else if batch.end.is_some() {
+            self.close(key, CloseCause::Gentle, turn);
+        }
+    }
+
+    /// Takes strings up to the first that does not fit; `false` if there is one.
+    fn recv_strings(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> bool {
+        for run in runs {
+            for (index, string) in run.strings.into_iter().enumerate() {
+                let number = run.first.saturating_add(index as u64);
+                match self.state.fit(number, &string, turn.limits) {
+                    Fit::Duplicate => {}
+                    Fit::Fits => self.recv_string(number, string, turn),
+                    Fit::Overflow => return false,
+                }
+            }
+        }
+        true
+    }
+
+    fn recv_string(&mut self, number: u64, string: Bytes, turn: &mut Turn<'_>) {
+        self.commit(Record::Received { first: number, strings: vec![string] }, turn);
+    }
+
+    fn inbox_has_room(&self, turn: &Turn<'_>) -> bool {
+        let inbox = self.state.inbox();
+        inbox.bytes() < turn.limits.inbox_bytes && inbox.strings() < turn.limits.inbox_strings
+    }
+}
+
+/// Whether a batch must wait for room in the inbox, or for one that does.
+fn must_wait(transport: &Transport, parked: &Parked, has_room: bool) -> bool {
+    !transport.parked.is_empty() || (!has_room && !parked.batch.strings.is_empty())
+}

@@ -1,0 +1,113 @@
+//! What a stream holds for the client: strings with consecutive numbers, kept until SACKed.
+
+use bytes::Bytes;
+use minerva_proto::{Sack, SendQueue};
+
+use super::SendState;
+use crate::limits::Limits;
+
+/// The outbox of one stream.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    queue: SendQueue,
+}
+
+impl Outbox {
+    /// An outbox from a checkpoint: the numbers from `base` to `next` that are not in `strings` were
+    /// SACKed selectively. `None` if it contradicts itself.
+    pub(super) fn restore(base: u64, next: u64, strings: Vec<(u64, Bytes)>) -> Option<Self> {
+        let mut queue = SendQueue::starting_at(base);
+        let mut gaps = Vec::new();
+        for (number, string) in strings {
+            if number < queue.next() || number >= next {
+                return None;
+            }
+            push_gaps(&mut queue, number, &mut gaps);
+            queue.push(string);
+        }
+        push_gaps(&mut queue, next, &mut gaps);
+        queue.apply(&Sack { acked: None, beyond: gaps }).ok()?;
+        Some(Self { queue })
+    }
+
+    /// Number that the next string gets.
+    pub fn next(&self) -> u64 {
+        self.queue.next()
+    }
+
+    /// First number that is not cumulatively acknowledged.
+    pub fn base(&self) -> u64 {
+        self.queue.base()
+    }
+
+    /// Nothing waits for a SACK.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The strings from `first` on that are not SACKed.
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.queue.iter_from(first)
+    }
+
+    /// A SACK that says what is known to have arrived.
+    pub fn sack(&self) -> Sack {
+        let mut held = self.queue.iter_from(self.base()).map(|(number, _)| number).peekable();
+        let gaps = (self.base()..self.next()).filter(|number| held.next_if_eq(number).is_none());
+        Sack { beyond: gaps.collect(), acked: self.base().checked_sub(1) }
+    }
+
+    /// Whether a SACK names only strings that were queued.
+    pub fn admits(&self, sack: &Sack) -> bool {
+        sack.acked.iter().chain(&sack.beyond).all(|&number| number < self.next())
+    }
+
+    /// The part of an admitted SACK that frees something.
+    pub(super) fn news(&self, sack: &Sack) -> Option<Sack> {
+        let acked = sack.acked.filter(|&number| number >= self.base());
+        let first = acked.map_or(self.base(), |number| number + 1);
+        let holds =
+            |number: u64| self.iter_from(number).next().is_some_and(|(held, _)| held == number);
+        let mut beyond: Vec<u64> = sack.beyond.clone();
+        beyond.retain(|&number| number >= first && holds(number));
+        beyond.sort_unstable();
+        beyond.dedup();
+        (acked.is_some() || !beyond.is_empty()).then_some(Sack { acked, beyond })
+    }
+
+    /// How much the application may send. Numbers that were SACKed behind a gap still count as strings,
+    /// so that a client that never closes a gap is bounded too.
+    pub fn room(&self, limits: &Limits) -> SendState {
+        let span = usize::try_from(self.next() - self.base()).unwrap_or(usize::MAX);
+        let bytes_left = limits.outbox_bytes.saturating_sub(self.queue.bytes());
+        let strings_left = limits.outbox_strings.saturating_sub(span);
+        SendState {
+            next_send: self.next(),
+            bytes_left: u32::try_from(bytes_left).unwrap_or(u32::MAX),
+            strings_left: u32::try_from(strings_left).unwrap_or(u32::MAX),
+            paused: self.queue.bytes() >= limits.outbox_bytes.div_ceil(2)
+                || span >= limits.outbox_strings.div_ceil(2),
+        }
+    }
+
+    pub(super) fn push(&mut self, string: Bytes) {
+        self.queue.push(string);
+    }
+
+    /// Frees what an admitted SACK names; `false` if it was not.
+    pub(super) fn apply(&mut self, sack: &Sack) -> bool {
+        self.queue.apply(sack).is_ok()
+    }
+
+    /// Drops all strings; the numbers go on.
+    pub(super) fn clear(&mut self) {
+        self.queue = SendQueue::starting_at(self.queue.next());
+    }
+}
+
+/// Queues empty strings up to the number `to`, and notes their numbers.
+fn push_gaps(queue: &mut SendQueue, to: u64, gaps: &mut Vec<u64>) {
+    while queue.next() < to {
+        gaps.push(queue.push(Bytes::new()));
+    }
+}

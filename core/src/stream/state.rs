@@ -1,0 +1,223 @@
+//! The durable state of a stream. [`StreamState::apply`] is the only way it changes, so a state rebuilt
+//! from records is the state that made them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::{ReceiveWindow, Sack, WindowLimits};
+
+use super::inbox::Inbox;
+use super::outbox::Outbox;
+use super::{Ended, Origin};
+use crate::limits::Limits;
+use crate::record::{Record, Snapshot};
+
+/// The machine judges what fits before it makes a record; a record must apply whatever the limits are by
+/// then.
+const NO_LIMITS: WindowLimits = WindowLimits { strings: usize::MAX, bytes: usize::MAX };
+
+/// A waiting string counts as this much more than its bytes, as in the receive window itself.
+const STRING_OVERHEAD: usize = 30;
+
+/// Most that the numbers of an outbox in a checkpoint may span: a guard against a spoilt record that
+/// would fill the memory. Far above every sensible limit.
+const MAX_OUTBOX_SPAN: u64 = 1 << 24;
+
+/// All that is durable of a stream.
+#[derive(Clone, Debug)]
+pub struct StreamState {
+    origin: Arc<Origin>,
+    max_idle_ms: u64,
+    /// It was assigned to an application instance at some time.
+    assigned: bool,
+    /// Puts c2s strings in order; what is in order moves to the inbox at once.
+    window: ReceiveWindow,
+    inbox: Inbox,
+    outbox: Outbox,
+}
+
+/// A record that does not fit the state: the log is spoilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record contradicts the stream's state: {0}")]
+pub struct Inconsistent(&'static str);
+
+/// What would become of a string from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is here already.
+    Duplicate,
+    /// It is taken.
+    Fits,
+    /// Too many strings wait behind a gap.
+    Overflow,
+}
+
+impl StreamState {
+    /// The state of a new stream.
+    pub fn new(origin: Arc<Origin>, max_idle_ms: u64) -> Self {
+        Self {
+            origin,
+            max_idle_ms,
+            assigned: false,
+            window: ReceiveWindow::new(NO_LIMITS),
+            inbox: Inbox::new(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// The record that makes this stream.
+    pub fn opened(&self) -> Record {
+        Record::Opened { origin: self.origin.clone(), max_idle_ms: self.max_idle_ms }
+    }
+
+    /// Changes the state.
+    ///
+    /// # Errors
+    /// If the record cannot have been made by a stream in this state; nothing is changed then.
+    pub fn apply(&mut self, record: &Record) -> Result<(), Inconsistent> {
+        let over = self.is_ended();
+        match record {
+            Record::Opened { .. } => return Err(Inconsistent("opened twice")),
+            Record::Assigned => self.assigned = true,
+            Record::Acknowledged { event } if *event >= self.inbox.next() => {
+                return Err(Inconsistent("acknowledges an event that is not there"));
+            }
+            Record::Acknowledged { event } => self.inbox.acknowledge(*event),
+            Record::Received { .. } | Record::Sacked(_) | Record::Sent { .. } if over => {
+                return Err(Inconsistent("goes on after the end"));
+            }
+            Record::Received { first, strings } => self.receive(*first, strings),
+            Record::Sacked(sack) if !self.outbox.apply(sack) => {
+                return Err(Inconsistent("acknowledges strings that were not sent"));
+            }
+            Record::Sacked(_) => {}
+            Record::Sent { strings } => strings.iter().for_each(|s| self.outbox.push(s.clone())),
+            Record::Ended(_) if over => return Err(Inconsistent("ended twice")),
+            Record::Ended(ended) => self.end(ended.clone()),
+            Record::LimitsSet { max_idle_ms } => self.max_idle_ms = *max_idle_ms,
+        }
+        Ok(())
+    }
+
+    /// For a checkpoint.
+    pub fn snapshot(&self) -> Snapshot {
+        let owned = |(number, string): (u64, &Bytes)| (number, string.clone());
+        Snapshot {
+            origin: (*self.origin).clone(),
+            max_idle_ms: self.max_idle_ms,
+            assigned: self.assigned,
+            inbox_base: self.inbox.base(),
+            inbox: self.inbox.iter().cloned().collect(),
+            received_next: self.window.next(),
+            waiting: self.window.waiting().map(owned).collect(),
+            outbox_base: self.outbox.base(),
+            outbox_next: self.outbox.next(),
+            outbox: self.outbox.iter_from(0).map(owned).collect(),
+            ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
+        }
+    }
+
+    /// From a checkpoint.
+    ///
+    /// # Errors
+    /// If it contradicts itself.
+    pub fn restore(snapshot: Snapshot) -> Result<Self, Inconsistent> {
+        let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
+        for (number, string) in snapshot.waiting {
+            if number <= snapshot.received_next || window.receive(number, string).is_err() {
+                return Err(Inconsistent("a waiting string that does not wait"));
+            }
+        }
+        let next_string = snapshot.received_next.saturating_add(1);
+        let next = next_string + u64::from(snapshot.ended.is_some());
+        let held = next_string.saturating_sub(snapshot.inbox_base.max(1));
+        if snapshot.inbox_base > next || snapshot.inbox.len() as u64 != held {
+            return Err(Inconsistent("an inbox that does not fit its numbers"));
+        }
+        if snapshot
+            .outbox_next
+            .checked_sub(snapshot.outbox_base)
+            .is_none_or(|n| n > MAX_OUTBOX_SPAN)
+        {
+            return Err(Inconsistent("an outbox that does not fit its numbers"));
+        }
+        let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, snapshot.outbox)
+            .ok_or(Inconsistent("an outbox that does not fit its numbers"))?;
+        Ok(Self {
+            origin: snapshot.origin.into(),
+            max_idle_ms: snapshot.max_idle_ms,
+            assigned: snapshot.assigned,
+            window,
+            inbox: Inbox::restore(snapshot.inbox_base, snapshot.inbox, next_string, snapshot.ended),
+            outbox,
+        })
+    }
+
+    /// What is known from the hello that made it.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
+    /// How long it lives without transports.
+    pub fn max_idle_ms(&self) -> u64 {
+        self.max_idle_ms
+    }
+
+    /// It was assigned to an application instance at some time.
+    pub fn was_assigned(&self) -> bool {
+        self.assigned
+    }
+
+    /// What it holds for the application.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// What it holds for the client.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What was received from the client.
+    pub fn sack(&self) -> Sack {
+        self.window.sack()
+    }
+
+    /// It is over; perhaps the application has not acknowledged that yet.
+    pub fn is_ended(&self) -> bool {
+        self.inbox.ended().is_some()
+    }
+
+    /// What would become of a string from the client.
+    pub fn fit(&self, number: u64, string: &Bytes, limits: &Limits) -> Fit {
+        if number <= self.window.next() {
+            return if number == self.window.next() { Fit::Fits } else { Fit::Duplicate };
+        }
+        let (mut strings, mut bytes) = (0, string.len() + STRING_OVERHEAD);
+        for (waiting, string) in self.window.waiting() {
+            if waiting == number {
+                return Fit::Duplicate;
+            }
+            strings += 1;
+            bytes += string.len() + STRING_OVERHEAD;
+        }
+        let full = strings >= limits.rwin_strings || bytes > limits.rwin_bytes;
+        if full { Fit::Overflow } else { Fit::Fits }
+    }
+
+    fn receive(&mut self, first: u64, strings: &[Bytes]) {
+        for (number, string) in (first..).zip(strings) {
+            // Without limits there is no overflow, and a duplicate changes nothing.
+            let _ = self.window.receive(number, string.clone());
+            while let Some((_, string)) = self.window.pop() {
+                self.inbox.push(string);
+            }
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        self.inbox.end(ended);
+        self.outbox.clear();
+        self.window = ReceiveWindow::starting_at(self.window.next(), NO_LIMITS);
+    }
+}
