@@ -1,8 +1,27 @@
 //! The core: owns streams and keeps their state in a store; knows no sockets.
 //!
-//! [`store`] is the contract with what is durable.
+//! A client's frame comes in over [`link`], goes by mail to the [`partition`] of its stream, there
+//! through the [`stream`] machine, whose [`record`]s are made durable by the [`store`] before what
+//! follows from them goes out: to edges over the link, to application instances over [`app`].
+//! [`Core`] puts these together; `minerva-core` and the standalone program run it.
 
+mod api;
+mod app;
 mod clock;
+mod config;
+mod core;
+mod invalid;
+pub mod limits;
+mod link;
+mod metrics;
+mod outgoing;
 pub mod partition;
+pub mod record;
+mod stop;
 pub mod store;
 pub mod stream;
+
+pub use config::Config;
+pub use metrics::Metrics;
+
+pub use crate::core::{Core, Lost, StartError};

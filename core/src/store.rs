@@ -29,6 +29,7 @@
 mod head;
 mod leases;
 pub mod memory;
+pub(crate) mod metered;
 pub mod redb;
 mod url;
 

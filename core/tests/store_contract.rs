@@ -14,9 +14,9 @@ use minerva_core::store::redb::RedbStore;
 use tempfile::TempDir;
 
 /// A store under test.
-pub struct Bench {
+pub(crate) struct Bench {
     kind: Kind,
-    pub store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 enum Kind {
@@ -36,7 +36,7 @@ impl Bench {
     }
 
     /// Closes the store and opens it again, if it is one that outlives its process.
-    pub fn reopen(self) -> Self {
+    pub(crate) fn reopen(self) -> Self {
         let Self { kind, store } = self;
         match &kind {
             Kind::Memory => Self { kind, store },

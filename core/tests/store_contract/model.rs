@@ -95,7 +95,7 @@ impl Model {
 }
 
 /// Runs random calls over fresh stores.
-pub fn run(bench: fn() -> Bench) {
+pub(crate) fn run(bench: fn() -> Bench) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = ProptestConfig { cases: 48, ..ProptestConfig::default() };
     proptest!(config, |(ops in prop::collection::vec(op(), 1..40))| {

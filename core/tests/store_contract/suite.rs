@@ -33,11 +33,11 @@ fn empty(epoch: u64) -> Claimed {
     Claimed { epoch: Epoch(epoch), meta: None, streams: vec![], first_index: 0, log: vec![] }
 }
 
-pub async fn an_unused_partition_is_empty(bench: Bench) {
+pub(crate) async fn an_unused_partition_is_empty(bench: Bench) {
     assert_eq!(claim(&*bench.store, 63).await, empty(1));
 }
 
-pub async fn a_claim_returns_what_was_appended(bench: Bench) {
+pub(crate) async fn a_claim_returns_what_was_appended(bench: Bench) {
     with_log(&bench, &["a", "", "c"]).await;
     let bench = bench.reopen();
     let claimed = claim(&*bench.store, 1).await;
@@ -45,14 +45,14 @@ pub async fn a_claim_returns_what_was_appended(bench: Bench) {
     assert_eq!(claimed.log, [blob("a"), blob(""), blob("c")]);
 }
 
-pub async fn every_claim_has_a_greater_epoch(mut bench: Bench) {
+pub(crate) async fn every_claim_has_a_greater_epoch(mut bench: Bench) {
     for epoch in 1..=4 {
         assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch));
         bench = bench.reopen();
     }
 }
 
-pub async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
+pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     let stale = with_log(&bench, &["a", "b"]).await;
     claim(&*bench.store, 1).await;
     let store = &bench.store;
@@ -67,7 +67,7 @@ pub async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     assert_eq!(claimed, Claimed { log: vec![blob("a"), blob("b")], ..empty(3) });
 }
 
-pub async fn an_epoch_that_never_was_is_behind(bench: Bench) {
+pub(crate) async fn an_epoch_that_never_was_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let future = Epoch(epoch.0 + 1);
     let behind = Err(StoreError::Behind { next: 1 });
@@ -77,7 +77,7 @@ pub async fn an_epoch_that_never_was_is_behind(bench: Bench) {
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
-pub async fn a_repeated_append_succeeds_once(bench: Bench) {
+pub(crate) async fn a_repeated_append_succeeds_once(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     for (index, text) in [(0, "a"), (2, "c"), (1, "b")] {
         bench.store.append(1, epoch, index, blob(text)).await.unwrap();
@@ -85,7 +85,7 @@ pub async fn a_repeated_append_succeeds_once(bench: Bench) {
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b"), blob("c")]);
 }
 
-pub async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
+pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     for index in 0..2 {
         let answer = bench.store.append(1, epoch, index, blob("x")).await;
@@ -94,7 +94,7 @@ pub async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
 
-pub async fn a_gap_is_behind(bench: Bench) {
+pub(crate) async fn a_gap_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for index in [2, 3, u64::MAX] {
         let answer = bench.store.append(1, epoch, index, blob("x")).await;
@@ -103,7 +103,7 @@ pub async fn a_gap_is_behind(bench: Bench) {
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a")]);
 }
 
-pub async fn an_append_below_the_checkpoint_succeeds(bench: Bench) {
+pub(crate) async fn an_append_below_the_checkpoint_succeeds(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     bench.store.checkpoint(1, epoch, 2, blob("m"), vec![]).await.unwrap();
     bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
@@ -112,7 +112,7 @@ pub async fn an_append_below_the_checkpoint_succeeds(bench: Bench) {
     assert_eq!((claimed.first_index, claimed.log), (2, vec![blob("c"), blob("d")]));
 }
 
-pub async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench) {
+pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     let top = (1 << 48) + 9;
     let first = vec![(top, Some(blob("x1"))), (7, Some(blob("y1"))), (8, Some(blob("z1")))];
@@ -132,7 +132,7 @@ pub async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench) {
     bench.store.append(1, claimed.epoch, 3, blob("d")).await.unwrap();
 }
 
-pub async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
+pub(crate) async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     let changed = vec![(7, Some(blob("s"))), (8, None)];
     for _ in 0..2 {
@@ -143,7 +143,7 @@ pub async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
     assert_eq!((claimed.meta, claimed.streams), (Some(blob("m")), vec![(7, blob("s"))]));
 }
 
-pub async fn a_late_checkpoint_changes_nothing(bench: Bench) {
+pub(crate) async fn a_late_checkpoint_changes_nothing(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     bench.store.checkpoint(1, epoch, 2, blob("new"), vec![(7, Some(blob("new")))]).await.unwrap();
     let old = vec![(7, Some(blob("old"))), (9, Some(blob("old")))];
@@ -153,14 +153,14 @@ pub async fn a_late_checkpoint_changes_nothing(bench: Bench) {
     assert_eq!((claimed.meta, claimed.streams), (Some(blob("new")), vec![(7, blob("new"))]));
 }
 
-pub async fn a_checkpoint_beyond_the_log_is_behind(bench: Bench) {
+pub(crate) async fn a_checkpoint_beyond_the_log_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let answer = bench.store.checkpoint(1, epoch, 2, blob("m"), vec![(7, Some(blob("s")))]).await;
     assert_eq!(answer, Err(StoreError::Behind { next: 1 }));
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
-pub async fn calls_take_effect_in_the_order_made(bench: Bench) {
+pub(crate) async fn calls_take_effect_in_the_order_made(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     let store = &bench.store;
     let mut under_way: Vec<_> = (0..32)
@@ -176,14 +176,14 @@ pub async fn calls_take_effect_in_the_order_made(bench: Bench) {
     assert_eq!(claimed.log, [Bytes::from(vec![30]), Bytes::from(vec![31])]);
 }
 
-pub async fn a_dropped_future_takes_nothing_back(bench: Bench) {
+pub(crate) async fn a_dropped_future_takes_nothing_back(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     drop(bench.store.append(1, epoch, 0, blob("a")));
     bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
 
-pub async fn partitions_do_not_touch_each_other(bench: Bench) {
+pub(crate) async fn partitions_do_not_touch_each_other(bench: Bench) {
     for partition in [0, 2, MAX_PARTITIONS - 1] {
         claim(&*bench.store, partition).await;
     }
@@ -194,7 +194,7 @@ pub async fn partitions_do_not_touch_each_other(bench: Bench) {
     }
 }
 
-pub async fn the_number_of_partitions_is_fixed(bench: Bench) {
+pub(crate) async fn the_number_of_partitions_is_fixed(bench: Bench) {
     for wrong in [0, MAX_PARTITIONS + 1] {
         let answer = bench.store.partitions(wrong).await;
         assert!(matches!(answer, Err(StoreError::Config(_))), "{wrong}: {answer:?}");
@@ -208,7 +208,7 @@ pub async fn the_number_of_partitions_is_fixed(bench: Bench) {
     assert!(text.contains("--partitions 63") && text.contains("--partitions 64"), "{text}");
 }
 
-pub async fn a_living_lease_keeps_others_out(bench: Bench) {
+pub(crate) async fn a_living_lease_keeps_others_out(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let held = bench.store.claim(1, "other").await;
     let Err(StoreError::Held { owner, left }) = held else { panic!("not held: {held:?}") };
@@ -221,7 +221,7 @@ pub async fn a_living_lease_keeps_others_out(bench: Bench) {
     assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch.0 + 1), "the owner itself may");
 }
 
-pub async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
+pub(crate) async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     bench.store.release(1, epoch).await.unwrap();
     bench.store.release(1, epoch).await.unwrap();
@@ -229,7 +229,7 @@ pub async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
     assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(epoch.0 + 1) });
 }
 
-pub async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
+pub(crate) async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     bench.store.renew(1, epoch, Duration::from_millis(1)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -242,7 +242,7 @@ pub async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
     assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
 }
 
-pub async fn big_blobs_are_taken_up_to_the_limit(bench: Bench) {
+pub(crate) async fn big_blobs_are_taken_up_to_the_limit(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     let all = Bytes::from(vec![b'x'; MAX_BLOB + 1]);
     let too_large = Err(StoreError::TooLarge { bytes: MAX_BLOB + 1 });

@@ -1,0 +1,85 @@
+//! The API port: finds the gRPC service that a request is for. Beside the application API it has health
+//! checks and reflection, so that `grpcurl` and load balancers work. (tonic's own router would do the
+//! same at the price of a web framework.)
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use minerva_proto::app::DESCRIPTORS;
+use minerva_proto::app::app_service_server::{AppServiceServer, SERVICE_NAME};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tonic_health::server::HealthReporter;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
+
+use crate::app::AppServer;
+use crate::config::MAX_MESSAGE;
+
+type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// All services of the API port.
+#[derive(Clone)]
+pub(crate) struct Api {
+    services: Arc<HashMap<&'static str, Boxed>>,
+}
+
+impl Api {
+    /// The services, and the handle by which the application API is said to be serving or not.
+    pub(crate) async fn new(app: AppServer) -> Result<(Self, HealthReporter), Status> {
+        let app = AppServiceServer::new(app)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_serving::<AppServiceServer<AppServer>>().await;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name(SERVICE_NAME)
+        };
+        let broken = |error: tonic_reflection::server::Error| Status::internal(error.to_string());
+        let mut api = Self { services: Arc::default() };
+        api.add(app);
+        api.add(health);
+        api.add(reflection().build_v1().map_err(broken)?);
+        api.add(reflection().build_v1alpha().map_err(broken)?);
+        Ok((api, reporter))
+    }
+
+    fn add<S>(&mut self, service: S)
+    where
+        S: NamedService + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
+        if let Some(services) = Arc::get_mut(&mut self.services) {
+            services.insert(S::NAME, BoxCloneSyncService::new(service));
+        }
+    }
+}
+
+impl Service<Request<Body>> for Api {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = futures_util::future::BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The path is /package.Service/Method.
+        let name = request.uri().path().split('/').nth(1).unwrap_or_default();
+        match self.services.get(name).cloned() {
+            Some(service) => Box::pin(service.oneshot(request)),
+            None => Box::pin(async {
+                Ok(Status::new(Code::Unimplemented, "no such service").into_http())
+            }),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! From the application API's protobuf to mail for partitions, with all checks that the contract names.
+
+use std::sync::Arc;
+
+use minerva_proto::MAX_NUMBER;
+use minerva_proto::app::command::Command as Kind;
+use minerva_proto::app::{Command, Register, Send, SetLimits};
+
+use crate::invalid::{self, Invalid};
+use crate::partition::{Mail, SessionId};
+
+/// Bytes delivered per stream and not acknowledged, if the instance does not say.
+const DEFAULT_WINDOW: usize = 262_144;
+/// Longest idle limit: a week.
+const MAX_IDLE_MS: u64 = 604_800_000;
+
+/// What an instance says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Registration {
+    pub(super) service: Arc<str>,
+    pub(super) instance_id: Arc<str>,
+    pub(super) window: usize,
+    pub(super) held: Vec<u64>,
+}
+
+pub(super) fn registration(register: Register) -> Result<Registration, Invalid> {
+    invalid::check_service("register.service", &register.service)?;
+    let id = register.instance_id;
+    if !(1..=64).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Invalid::new("register.instance_id", "must be 1 to 64 of 0x21-0x7E"));
+    }
+    let window = match register.stream_window_bytes {
+        0 => DEFAULT_WINDOW,
+        bytes => bytes as usize,
+    };
+    Ok(Registration {
+        service: register.service.into(),
+        instance_id: id.into(),
+        window,
+        held: register.held_streams,
+    })
+}
+
+/// The stream that a command is about, and the mail for its partition.
+pub(super) fn command(session: SessionId, command: Command) -> Result<(u64, Mail), Invalid> {
+    match command.command {
+        Some(Kind::Register(_)) => {
+            Err(Invalid::new("register", "only allowed as the first command"))
+        }
+        Some(Kind::Acknowledge(acknowledge)) => {
+            let (stream, event) = (acknowledge.stream, acknowledge.event);
+            Ok((stream, Mail::Acknowledge { session, stream, event }))
+        }
+        Some(Kind::Send(send)) => Ok((send.stream, self::send(session, send)?)),
+        Some(Kind::Reset(reset)) => {
+            let stream = reset.stream;
+            let reset = invalid::reset("reset.reason", reset.reason, reset.application_level)?;
+            let (reason, application_level) = (reset.reason, reset.application_level);
+            Ok((stream, Mail::Reset { session, stream, reason, application_level }))
+        }
+        Some(Kind::SetLimits(limits)) => Ok((limits.stream, set_limits(session, &limits)?)),
+        None => Err(Invalid::new("command", "exactly one must be set")),
+    }
+}
+
+fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
+    if send.first > MAX_NUMBER {
+        return Err(Invalid::new("send.first", "above 2^53"));
+    }
+    invalid::check_strings("send.strings", send.first, &send.strings)?;
+    Ok(Mail::Send {
+        session,
+        stream: send.stream,
+        first: send.first,
+        strings: send.strings,
+        acknowledge: send.acknowledge,
+    })
+}
+
+fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, Invalid> {
+    let in_range = limits.max_idle_ms.is_none_or(|limit| (1..=MAX_IDLE_MS).contains(&limit));
+    if !in_range {
+        return Err(Invalid::new("set_limits.max_idle_ms", format!("must be 1 to {MAX_IDLE_MS}")));
+    }
+    Ok(Mail::SetLimits { session, stream: limits.stream, max_idle_ms: limits.max_idle_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use minerva_proto::app::{Acknowledge, Reset};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SESSION: SessionId = SessionId(1);
+
+    fn register(instance_id: &str) -> Register {
+        Register {
+            service: "default".to_owned(),
+            instance_id: instance_id.to_owned(),
+            ..Register::default()
+        }
+    }
+
+    /// The field that is complained about.
+    fn complaint(kind: Option<Kind>) -> String {
+        let Err(invalid) = command(SESSION, Command { command: kind }) else {
+            return "none".to_owned();
+        };
+        invalid.to_string().split(": ").next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn an_identity_has_1_to_64_visible_characters() {
+        for (length, ok) in [(0, false), (1, true), (63, true), (64, true), (65, false)] {
+            assert_eq!(registration(register(&"i".repeat(length))).is_ok(), ok, "{length}");
+        }
+        for (id, ok) in [("a b", false), ("\u{7f}", false), ("é", false), ("!~", true)] {
+            assert_eq!(registration(register(id)).is_ok(), ok, "{id}");
+        }
+    }
+
+    #[test]
+    fn no_window_is_the_default_window() {
+        assert_eq!(registration(register("i")).unwrap().window, 262_144);
+        let small = Register { stream_window_bytes: 1, ..register("i") };
+        assert_eq!(registration(small).unwrap().window, 1);
+    }
+
+    #[test]
+    fn complaints_name_the_field() {
+        let send = |first, string: &'static [u8]| {
+            let strings = vec![Bytes::from_static(string)];
+            Some(Kind::Send(Send { stream: 1, first, strings, acknowledge: None }))
+        };
+        assert_eq!(complaint(None), "command");
+        assert_eq!(complaint(Some(Kind::Register(register("i")))), "register");
+        assert_eq!(complaint(send(MAX_NUMBER, b"ok")), "none");
+        assert_eq!(complaint(send(MAX_NUMBER + 1, b"ok")), "send.first");
+        assert_eq!(complaint(send(0, b"\n")), "send.strings");
+        let reset = Reset { stream: 1, reason: "é".to_owned(), application_level: true };
+        assert_eq!(complaint(Some(Kind::Reset(reset))), "reset.reason");
+    }
+
+    #[test]
+    fn an_idle_limit_is_1_ms_to_a_week() {
+        let limits =
+            |max_idle_ms| complaint(Some(Kind::SetLimits(SetLimits { stream: 1, max_idle_ms })));
+        for limit in [None, Some(1), Some(2), Some(MAX_IDLE_MS - 1), Some(MAX_IDLE_MS)] {
+            assert_eq!(limits(limit), "none", "{limit:?}");
+        }
+        for limit in [0, MAX_IDLE_MS + 1, u64::MAX] {
+            assert_eq!(limits(Some(limit)), "set_limits.max_idle_ms", "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_command_goes_to_the_stream_it_names() {
+        let acknowledge = Acknowledge { stream: 77, event: 5 };
+        let command = Command { command: Some(Kind::Acknowledge(acknowledge)) };
+        let (stream, mail) = super::command(SESSION, command).unwrap();
+        assert_eq!(stream, 77);
+        assert!(matches!(mail, Mail::Acknowledge { session: SESSION, stream: 77, event: 5 }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        /// Whatever an instance sends, nothing panics.
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let request: Result<Command, _> = prost::Message::decode(&bytes[..]);
+            if let Ok(request) = request {
+                let _ = command(SESSION, request);
+            }
+            let request: Result<Register, _> = prost::Message::decode(&bytes[..]);
+            if let Ok(request) = request {
+                let _ = registration(request);
+            }
+        }
+    }
+}

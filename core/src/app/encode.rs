@@ -1,0 +1,150 @@
+//! From what partitions say to application instances to the application API's protobuf.
+
+use minerva_proto::MAX_STRING;
+use minerva_proto::app::event::Event as Kind;
+use minerva_proto::app::{
+    Ended, EndedBy, Event, Header, Registered, Released, SendRefused, SendRefusedReason, SendState,
+    ServeResponse, Started, Strings, TransportChanged, TransportKind,
+};
+use tonic::Status;
+
+use crate::limits::Limits;
+use crate::outgoing::Pack;
+use crate::stream::{self, AppOutput, RefusedReason};
+
+/// Bytes of an event beside its strings, roughly.
+const EVENT: usize = 48;
+/// Bytes of a string beside its content: tag and length.
+const STRING: usize = 4;
+
+/// What an instance is told about this core.
+pub(super) fn registered(limits: &Limits) -> Registered {
+    let saturating = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    Registered {
+        outbox_bytes: saturating(limits.outbox_bytes),
+        outbox_strings: saturating(limits.outbox_strings),
+        max_string_bytes: saturating(MAX_STRING),
+    }
+}
+
+impl Pack for AppOutput {
+    type Message = ServeResponse;
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Started(started) => {
+                let origin = &started.origin;
+                let headers = origin.headers.iter().map(|(name, value)| name.len() + value.len());
+                EVENT + origin.credentials.len() + headers.sum::<usize>()
+            }
+            Self::Strings { strings, .. } => {
+                EVENT + strings.iter().map(|string| string.len() + STRING).sum::<usize>()
+            }
+            Self::TransportChanged { .. }
+            | Self::Ended { .. }
+            | Self::SendState { .. }
+            | Self::SendRefused { .. }
+            | Self::Released { .. }
+            | Self::Violation(_) => EVENT,
+        }
+    }
+
+    fn failure(&self) -> Option<Status> {
+        if let Self::Violation(text) = self { Some(Status::invalid_argument(text)) } else { None }
+    }
+
+    fn pack(items: Vec<Self>) -> ServeResponse {
+        ServeResponse {
+            events: items.into_iter().map(|item| Event { event: event(item) }).collect(),
+        }
+    }
+}
+
+fn event(output: AppOutput) -> Option<Kind> {
+    Some(match output {
+        AppOutput::Started(started) => Kind::Started(self::started(*started)),
+        AppOutput::Strings { stream, first_event, strings } => {
+            Kind::Strings(Strings { stream, first_event, strings })
+        }
+        AppOutput::TransportChanged { stream, change } => {
+            Kind::TransportChanged(TransportChanged {
+                stream,
+                transport_number: change.transport_number,
+                attached: change.attached,
+                primary: change.primary,
+                transport: transport_kind(change.kind).into(),
+                transports: change.transports,
+            })
+        }
+        AppOutput::Ended { stream, event, end } => Kind::Ended(Ended {
+            stream,
+            event,
+            reason: end.reset.reason,
+            application_level: end.reset.application_level,
+            by: ended_by(end.by).into(),
+        }),
+        AppOutput::SendState { stream, state } => Kind::SendState(send_state(stream, state)),
+        AppOutput::SendRefused { stream, first, reason, next_send } => {
+            let reason = refused_reason(reason).into();
+            Kind::SendRefused(SendRefused { stream, first, reason, next_send })
+        }
+        AppOutput::Released { stream } => Kind::Released(Released { stream }),
+        // Ends the call instead: see `failure`.
+        AppOutput::Violation(_) => return None,
+    })
+}
+
+fn started(started: stream::Started) -> Started {
+    let origin = &*started.origin;
+    let header =
+        |(name, value): &(String, String)| Header { name: name.clone(), value: value.clone() };
+    Started {
+        stream: started.stream,
+        stream_id: origin.id.as_str().to_owned(),
+        resumed: started.resumed,
+        next_event: started.next_event,
+        next_send: started.send_state.next_send,
+        credentials: origin.credentials.clone(),
+        headers: origin.headers.iter().map(header).collect(),
+        peer_address: origin.peer_address.clone(),
+        transport: transport_kind(origin.kind).into(),
+        started_at_ms: origin.started_at_ms,
+        send_state: Some(send_state(started.stream, started.send_state)),
+    }
+}
+
+fn send_state(stream: u64, state: stream::SendState) -> SendState {
+    SendState {
+        stream,
+        next_send: state.next_send,
+        bytes_left: state.bytes_left,
+        strings_left: state.strings_left,
+        paused: state.paused,
+    }
+}
+
+fn transport_kind(kind: stream::TransportKind) -> TransportKind {
+    match kind {
+        stream::TransportKind::Unknown => TransportKind::Unspecified,
+        stream::TransportKind::Tcp => TransportKind::Tcp,
+        stream::TransportKind::WebSocket => TransportKind::Websocket,
+        stream::TransportKind::HttpStream => TransportKind::HttpStream,
+        stream::TransportKind::LongPoll => TransportKind::LongPoll,
+    }
+}
+
+fn ended_by(by: stream::EndedBy) -> EndedBy {
+    match by {
+        stream::EndedBy::Client => EndedBy::Client,
+        stream::EndedBy::App => EndedBy::App,
+        stream::EndedBy::Core => EndedBy::Core,
+    }
+}
+
+fn refused_reason(reason: RefusedReason) -> SendRefusedReason {
+    match reason {
+        RefusedReason::ResourceExhausted => SendRefusedReason::ResourceExhausted,
+        RefusedReason::OutOfOrder => SendRefusedReason::OutOfOrder,
+        RefusedReason::Ended => SendRefusedReason::Ended,
+    }
+}

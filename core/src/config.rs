@@ -1,0 +1,83 @@
+//! The core's options, for every program that has a core in it, and the settings of gRPC.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tonic::transport::Server;
+
+use crate::limits::Limits;
+use crate::partition::PartitionOptions;
+
+/// Longest message on the link and the application API: a batch of 256 KiB may end with a string of
+/// 1 MiB, and a client may send several of those at once.
+pub(crate) const MAX_MESSAGE: usize = 8 << 20;
+
+/// The smaller HTTP/2 window: one link has one gRPC stream, and 64 KiB would stall it at each round trip.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The larger one, for all streams of a connection.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// After this much silence the other end is asked whether it lives; together with the timeout below, a
+/// dead machine is noticed well within the time that clients wait.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for the answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Options of a core.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Address for application services (gRPC).
+    #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR")]
+    pub api: SocketAddr,
+
+    /// Number of partitions; fixed for ever at the first use of a store.
+    #[arg(long, env = "MINERVA_PARTITIONS", default_value_t = 64, value_name = "COUNT")]
+    pub partitions: u32,
+
+    /// Limits of streams.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// How partitions treat their log.
+    #[command(flatten)]
+    pub partition: PartitionOptions,
+}
+
+impl Default for Config {
+    /// What the options are when none is given.
+    fn default() -> Self {
+        Self {
+            api: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            partitions: 64,
+            limits: Limits::default(),
+            partition: PartitionOptions::default(),
+        }
+    }
+}
+
+/// A gRPC server with our settings.
+pub(crate) fn grpc_server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn no_options_are_the_default() {
+        let parsed = Program::try_parse_from(["core"]).unwrap().config;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+}

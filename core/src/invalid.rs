@@ -1,0 +1,112 @@
+//! What is wrong with a message of a peer, and the checks that the link and the application API share.
+
+use bytes::Bytes;
+use minerva_proto::{MAX_REASON, MAX_STRING, Reset, is_string_allowed};
+use tonic::Status;
+
+/// A field of a message that is wrong. Becomes INVALID_ARGUMENT. Names the field and the rule, never the
+/// value, which may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub(crate) struct Invalid {
+    field: &'static str,
+    problem: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(field: &'static str, problem: impl ToString) -> Self {
+        Self { field, problem: problem.to_string() }
+    }
+}
+
+impl From<Invalid> for Status {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid_argument(invalid.to_string())
+    }
+}
+
+/// Checks strings for their bytes, their sizes and that their numbers can be counted.
+pub(crate) fn check_strings(
+    field: &'static str,
+    first: u64,
+    strings: &[Bytes],
+) -> Result<(), Invalid> {
+    if first.checked_add(strings.len() as u64).is_none() {
+        return Err(Invalid::new(field, "the numbers do not fit 64 bits"));
+    }
+    for string in strings {
+        if string.len() > MAX_STRING {
+            return Err(Invalid::new(field, format!("longer than {MAX_STRING} bytes")));
+        }
+        if !is_string_allowed(string) {
+            return Err(Invalid::new(field, "only bytes 0x20-0x7E are allowed"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a reset's reason.
+pub(crate) fn reset(
+    field: &'static str,
+    reason: String,
+    application_level: bool,
+) -> Result<Reset, Invalid> {
+    if reason.len() > MAX_REASON {
+        return Err(Invalid::new(field, format!("longer than {MAX_REASON} bytes")));
+    }
+    if !is_string_allowed(reason.as_bytes()) {
+        return Err(Invalid::new(field, "only bytes 0x20-0x7E are allowed"));
+    }
+    Ok(Reset { reason, application_level })
+}
+
+/// Checks a service name: 1 to 64 of a-z, 0-9, '-' and '_'.
+pub(crate) fn check_service(field: &'static str, name: &str) -> Result<(), Invalid> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, "must be 1 to 64 of a-z, 0-9, '-' and '_'"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_may_be_so_long_and_have_these_bytes() {
+        for (length, ok) in [(MAX_STRING - 1, true), (MAX_STRING, true), (MAX_STRING + 1, false)] {
+            let string = Bytes::from(vec![b'x'; length]);
+            assert_eq!(check_strings("strings", 0, &[string]).is_ok(), ok, "{length}");
+        }
+        for byte in 0..=255u8 {
+            let ok = (0x20..=0x7E).contains(&byte);
+            assert_eq!(check_strings("strings", 0, &[Bytes::from(vec![byte])]).is_ok(), ok);
+        }
+    }
+
+    #[test]
+    fn numbers_must_be_countable() {
+        let one = [Bytes::new()];
+        assert!(check_strings("strings", u64::MAX - 1, &one).is_ok());
+        assert!(check_strings("strings", u64::MAX, &one).is_err());
+    }
+
+    #[test]
+    fn reasons_have_a_limit() {
+        for (length, ok) in [(254, true), (255, true), (256, false)] {
+            assert_eq!(reset("reason", "x".repeat(length), true).is_ok(), ok, "{length}");
+        }
+        assert!(reset("reason", "tab\t".to_owned(), true).is_err());
+    }
+
+    #[test]
+    fn services_have_names() {
+        for (name, ok) in [("a", true), ("", false), ("A", false), ("a.b", false), ("a-_9", true)] {
+            assert_eq!(check_service("service", name).is_ok(), ok, "{name}");
+        }
+        assert!(check_service("service", &"a".repeat(64)).is_ok());
+        assert!(check_service("service", &"a".repeat(65)).is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! The link server: what a core offers to edges. Owns one call per edge: greets, checks and routes its
+//! frames to the partitions, and sends back what they say. Knows nothing of streams; forgets a transport
+//! with its `Detach`. Served by [`crate::Core::serve_link`].
+
+mod decode;
+mod encode;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use minerva_proto::link::edge_frame::Frame;
+use minerva_proto::link::link_service_server::LinkService;
+use minerva_proto::link::{
+    self, CoreFrame, CoreHello, EdgeFrame, EdgeHello, RelayRequest, RelayResponse, VERSION,
+    core_frame,
+};
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::invalid::Invalid;
+use crate::metrics::Metrics;
+use crate::outgoing::{Control, Outgoing};
+use crate::partition::{LinkHandle, LinkId, Mail, Partitions};
+use crate::stop::Stopping;
+use crate::stream::{EdgeOutput, TransportId};
+
+/// Time for the edge's greeting, so that calls which never say anything do not pile up.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all links of a core share.
+pub(crate) struct LinkServer {
+    partitions: Partitions,
+    core_id: Arc<str>,
+    metrics: Metrics,
+    stopping: Stopping,
+    /// Number of the next link.
+    next: AtomicU64,
+}
+
+impl LinkServer {
+    pub(crate) fn new(
+        partitions: Partitions,
+        core_id: Arc<str>,
+        metrics: Metrics,
+        stopping: Stopping,
+    ) -> Self {
+        Self { partitions, core_id, metrics, stopping, next: AtomicU64::new(1) }
+    }
+}
+
+#[tonic::async_trait]
+impl LinkService for LinkServer {
+    type RelayStream = Outgoing<EdgeOutput>;
+
+    async fn relay(
+        &self,
+        request: Request<Streaming<RelayRequest>>,
+    ) -> Result<Response<Self::RelayStream>, Status> {
+        let (control, outgoing) = Outgoing::new();
+        let id = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
+        let Control { greeting, outputs, end } = control;
+        let link = Link {
+            handle: LinkHandle { id, outputs },
+            partitions: self.partitions.clone(),
+            transports: HashMap::new(),
+            metrics: self.metrics.clone(),
+        };
+        let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
+        tokio::spawn(async move {
+            let answer = move || {
+                let hello = CoreHello { version: VERSION, core_id: core_id.to_string() };
+                let frame = Some(core_frame::Frame::Hello(hello));
+                // An edge that is gone needs no greeting.
+                let _ = greeting.send(RelayResponse { frames: vec![CoreFrame { frame }] });
+            };
+            let _ = end.send(link.run(request.into_inner(), answer, stopping).await);
+        });
+        Ok(Response::new(outgoing))
+    }
+}
+
+/// One link: the reading half of its call.
+struct Link {
+    handle: LinkHandle,
+    partitions: Partitions,
+    /// The partition of every transport that was attached and not detached.
+    transports: HashMap<u64, u32>,
+    metrics: Metrics,
+}
+
+impl Link {
+    /// Serves the link until either side ends it. `answer` sends our greeting.
+    async fn run(
+        mut self,
+        mut incoming: Streaming<RelayRequest>,
+        answer: impl FnOnce(),
+        mut stopping: Stopping,
+    ) -> Result<(), Status> {
+        let (edge, rest) = hello(&mut incoming).await?;
+        answer();
+        tracing::info!(link = self.handle.id.0, edge = %edge.edge_id, "an edge is linked");
+        self.metrics.links.inc();
+        let closed = self.handle.outputs.clone();
+        let result = tokio::select! {
+            result = self.read(rest, incoming) => result,
+            () = closed.closed() => Ok(()),
+            () = stopping.wait() => Err(Status::unavailable("the core stops")),
+        };
+        let id = self.handle.id;
+        self.partitions.send_to_all(|_| Mail::LinkLost(id));
+        self.metrics.links.dec();
+        let error = result.as_ref().err().map(Status::message);
+        tracing::info!(link = id.0, edge = %edge.edge_id, error, "a link has ended");
+        result
+    }
+
+    async fn read(
+        &mut self,
+        rest: Vec<EdgeFrame>,
+        mut incoming: Streaming<RelayRequest>,
+    ) -> Result<(), Status> {
+        self.route_all(rest)?;
+        while let Some(request) = incoming.message().await? {
+            self.route_all(request.frames)?;
+        }
+        Ok(())
+    }
+
+    fn route_all(&mut self, frames: Vec<EdgeFrame>) -> Result<(), Invalid> {
+        self.metrics.link_frames_in.inc_by(frames.len() as u64);
+        frames.into_iter().try_for_each(|frame| self.route(frame))
+    }
+
+    fn route(&mut self, frame: EdgeFrame) -> Result<(), Invalid> {
+        match frame.frame {
+            Some(Frame::Attach(attach)) => self.attach(attach),
+            Some(Frame::Batch(batch)) => self.batch(batch),
+            Some(Frame::Grant(grant)) => {
+                let link = self.handle.id;
+                let transport = TransportId(grant.transport);
+                if let Some(partition) = self.transports.get(&grant.transport) {
+                    let mail = Mail::Grant { link, transport, bytes: grant.s2c_bytes };
+                    self.partitions.send(*partition, mail);
+                }
+                Ok(())
+            }
+            Some(Frame::Detach(detach)) => {
+                let link = self.handle.id;
+                let transport = TransportId(detach.transport);
+                if let Some(partition) = self.transports.remove(&detach.transport) {
+                    self.partitions.send(partition, Mail::Detach { link, transport });
+                }
+                Ok(())
+            }
+            Some(Frame::Hello(_)) => Err(Invalid::new("hello", "only allowed as the first frame")),
+            None => Err(Invalid::new("frame", "exactly one must be set")),
+        }
+    }
+
+    fn attach(&mut self, attach: link::Attach) -> Result<(), Invalid> {
+        let attach = decode::attach(attach)?;
+        let partition = self.partitions.of(&attach.stream_id);
+        if self.transports.insert(attach.transport.0, partition).is_some() {
+            return Err(Invalid::new("attach.transport", "is attached already"));
+        }
+        let mail = Mail::Attach { link: self.handle.clone(), attach: Box::new(attach) };
+        self.partitions.send(partition, mail);
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: link::Batch) -> Result<(), Invalid> {
+        let batch = decode::batch(batch)?;
+        let Some(partition) = self.transports.get(&batch.transport.0) else {
+            return Err(Invalid::new("batch.transport", "is not attached"));
+        };
+        self.partitions.send(*partition, Mail::Batch { link: self.handle.id, batch });
+        Ok(())
+    }
+}
+
+/// Reads the edge's greeting; returns it with the frames that came in the same message.
+async fn hello(
+    incoming: &mut Streaming<RelayRequest>,
+) -> Result<(EdgeHello, Vec<EdgeFrame>), Status> {
+    let missing = || Status::from(Invalid::new("hello", "must be the first frame"));
+    let first = timeout(HELLO_TIMEOUT, incoming.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("hello: did not come"))??;
+    let mut frames = first.ok_or_else(missing)?.frames;
+    if frames.is_empty() {
+        return Err(missing());
+    }
+    let rest = frames.split_off(1);
+    let Some(Some(Frame::Hello(hello))) = frames.pop().map(|frame| frame.frame) else {
+        return Err(missing());
+    };
+    if hello.version != VERSION {
+        let text = format!("hello.version: {}, this core knows {VERSION}", hello.version);
+        return Err(Status::failed_precondition(text));
+    }
+    Ok((hello, rest))
+}

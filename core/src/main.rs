@@ -1,0 +1,140 @@
+//! `minerva-core`: a core as a process of its own. Reads options, opens the store and the ports, runs a
+//! [`Core`] until it is told to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use minerva_core::store::{self, StoreError, StoreUrl};
+use minerva_core::{Config, Core, Metrics, StartError};
+use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, LogConfig, Readiness, StopSignals};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+/// The core of Minerva: owns streams and keeps their state in a store.
+///
+/// Edges connect to --link, application services to --api.
+#[derive(Debug, clap::Parser)]
+#[command(name = "minerva-core", version)]
+struct Options {
+    /// Address for edges (gRPC).
+    #[arg(long, env = "MINERVA_LINK", default_value = "127.0.0.1:7403", value_name = "ADDR")]
+    link: SocketAddr,
+
+    /// Where the state of streams is kept: redb:DIR (one crash-safe file) or memory: (lost at exit).
+    #[arg(long, env = "MINERVA_STORE", default_value = "redb:./minerva-data", value_name = "URL")]
+    store: StoreUrl,
+
+    /// Address for /healthz, /readyz and /metrics.
+    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR")]
+    admin: SocketAddr,
+
+    #[command(flatten)]
+    core: Config,
+
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("minerva-core: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("minerva-core: {error:#}");
+            if is_config(&error) { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    options.log.start()?;
+    let mut signals = StopSignals::listen().context("cannot listen for signals")?;
+    let readiness = Readiness::starting();
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let admin = Admin::bind(options.admin).await.map_err(bind_error("--admin", options.admin))?;
+    let admin_address = admin.local_addr()?;
+    tokio::spawn(admin.serve(readiness.clone(), registry));
+    // Taken before the store, so that a second process fails at once and without waiting.
+    let link = bind("--link", options.link).await?;
+    let api = bind("--api", options.core.api).await?;
+    let store_url = options.store.clone();
+    let store = tokio::task::spawn_blocking(move || store::open(&store_url)).await??;
+    let started = tokio::select! {
+        started = Core::start(&options.core, store, metrics) => started,
+        () = signals.next() => return Ok(()),
+    };
+    let mut core = started?;
+    let ready = format!(
+        "minerva-core: ready, edges on {}, apps on {}, admin on http://{admin_address}, store {}",
+        link.local_addr()?,
+        api.local_addr()?,
+        options.store,
+    );
+    core.serve_link_tcp(link);
+    core.serve_api(api);
+    readiness.set_ready();
+    println!("{ready}");
+    serve(core, &mut signals, &readiness).await
+}
+
+/// Waits for the end and ends in order.
+async fn serve(
+    mut core: Core,
+    signals: &mut StopSignals,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        lost = core.lost() => {
+            readiness.set_unready(lost.to_string());
+            Err(lost.into())
+        }
+        () = signals.next() => {
+            readiness.set_unready("stopping");
+            tokio::select! {
+                () = core.stop() => {}
+                () = signals.next() => tracing::warn!("stopped at once by a second signal"),
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
+    TcpListener::bind(address).await.map_err(bind_error(option, address))
+}
+
+fn bind_error(
+    option: &'static str,
+    address: SocketAddr,
+) -> impl FnOnce(std::io::Error) -> ConfigError {
+    move |error| {
+        let problem = format!("cannot listen on {address}: {error}");
+        ConfigError::new(option, problem, "use a free address of this machine")
+    }
+}
+
+/// Whether the operator has to change an option.
+fn is_config(error: &anyhow::Error) -> bool {
+    let store = match error.downcast_ref::<StartError>() {
+        Some(StartError::Store(error)) => Some(error),
+        Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
+        None => error.downcast_ref::<StoreError>(),
+    };
+    error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
+}

@@ -1,0 +1,88 @@
+//! A store that counts what goes through it; wrapped around the real one by the core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Claimed, Epoch, Store, StoreError};
+use crate::clock;
+use crate::metrics::Metrics;
+
+/// The real store and where it is counted.
+pub(crate) struct MeteredStore {
+    store: Arc<dyn Store>,
+    metrics: Metrics,
+}
+
+impl MeteredStore {
+    pub(crate) fn new(store: Arc<dyn Store>, metrics: Metrics) -> Self {
+        Self { store, metrics }
+    }
+
+    fn count_errors<'a, T: 'a>(
+        &self,
+        call: BoxFuture<'a, Result<T, StoreError>>,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        let errors = self.metrics.store_errors.clone();
+        call.inspect(move |result| {
+            if result.is_err() {
+                errors.inc();
+            }
+        })
+        .boxed()
+    }
+}
+
+impl Store for MeteredStore {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        self.count_errors(self.store.partitions(wanted))
+    }
+
+    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.count_errors(self.store.claim(partition, owner))
+    }
+
+    fn append(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        index: u64,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let (seconds, begun) = (self.metrics.append_seconds.clone(), clock::now());
+        let call = self.store.append(partition, epoch, index, blob);
+        let counted = call.inspect(move |result| {
+            if result.is_ok() {
+                seconds.observe((clock::now() - begun).as_secs_f64());
+            }
+        });
+        self.count_errors(counted.boxed())
+    }
+
+    fn checkpoint(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        covers: u64,
+        meta: Bytes,
+        changed: Vec<(u64, Option<Bytes>)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.count_errors(self.store.checkpoint(partition, epoch, covers, meta, changed))
+    }
+
+    fn renew(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.count_errors(self.store.renew(partition, epoch, lease))
+    }
+
+    fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.count_errors(self.store.release(partition, epoch))
+    }
+}

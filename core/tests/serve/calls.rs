@@ -1,0 +1,193 @@
+//! The calls themselves: greetings, refusals, replacement, the end.
+
+use minerva_proto::app::{self, Command, ServeRequest, command};
+use minerva_proto::link::{EdgeFrame, Grant, RelayRequest, Sack, edge_frame};
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::peers::{App, Edge, attach, batch, hello, register, serve};
+
+const ID: &str = "stream-id-stream-id-1";
+
+#[tokio::test]
+async fn an_edge_must_say_hello_in_a_known_version() {
+    let served = serve().await;
+    let grant = edge_frame::Frame::Grant(Grant { transport: 1, s2c_bytes: 1 });
+    for (first, code) in [
+        (hello(0), Code::FailedPrecondition),
+        (hello(2), Code::FailedPrecondition),
+        (grant, Code::InvalidArgument),
+    ] {
+        let mut edge = Edge::silent(served.link).await;
+        edge.send(first);
+        let status = edge.end().await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.message().starts_with("hello"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_ends_when_the_edge_ends_it() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    edge.finish();
+    edge.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_frames_end_the_link_and_name_the_field() {
+    let served = serve().await;
+    let with_attach = |change: fn(&mut minerva_proto::link::Attach)| {
+        let mut attach = attach(1, ID);
+        change(&mut attach);
+        Some(edge_frame::Frame::Attach(attach))
+    };
+    let negative = Sack { acked: -2, beyond: vec![] };
+    let cases = [
+        (None, "frame: "),
+        (Some(hello(1)), "hello: "),
+        (with_attach(|attach| attach.stream_id = "short".to_owned()), "attach.stream_id: "),
+        (with_attach(|attach| attach.service = "No".to_owned()), "attach.service: "),
+        (with_attach(|attach| attach.batch = Some(batch(1, 0, 0, &["\n"]))), "batch.strings: "),
+        (Some(edge_frame::Frame::Batch(batch(9, 0, 0, &["x"]))), "batch.transport: "),
+        (
+            Some(edge_frame::Frame::Batch(minerva_proto::link::Batch {
+                sacks: vec![negative],
+                ..batch(1, 0, 0, &[])
+            })),
+            "batch.sacks: ",
+        ),
+    ];
+    for (frame, field) in cases {
+        let mut edge = Edge::connect(served.link).await;
+        edge.request(RelayRequest { frames: vec![EdgeFrame { frame }] });
+        let status = edge.end().await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().starts_with(field), "{status}, not {field}");
+        assert!(!status.message().contains("stream-id-"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_is_attached_once() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    edge.attach(attach(1, ID)).await;
+    edge.send(edge_frame::Frame::Attach(attach(1, "another-stream-id-abc")));
+    let status = edge.end().await.unwrap_err();
+    assert!(status.message().starts_with("attach.transport: "), "{status}");
+}
+
+#[tokio::test]
+async fn an_instance_must_register_first() {
+    let served = serve().await;
+    let acknowledge = command::Command::Acknowledge(app::Acknowledge { stream: 1, event: 0 });
+    for first in [
+        ServeRequest { commands: vec![] },
+        ServeRequest { commands: vec![Command { command: None }] },
+        ServeRequest { commands: vec![Command { command: Some(acknowledge) }] },
+    ] {
+        let mut app = App::silent(served.api).await;
+        app.request(first);
+        let status = app.end().await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "command: the first must be register");
+    }
+}
+
+#[tokio::test]
+async fn wrong_commands_end_the_call_and_name_the_field() {
+    let served = serve().await;
+    let send = |stream, string: &str| {
+        let strings = vec![string.to_owned().into()];
+        Some(command::Command::Send(app::Send { stream, first: 0, strings, acknowledge: None }))
+    };
+    let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0) };
+    let cases = [
+        (None, "command: "),
+        (Some(register("one", vec![])), "register: "),
+        (send(1, "\u{e9}"), "send.strings: "),
+        (send(0, "x"), "stream: "),
+        // Partition 4 of 4.
+        (send((4 << 48) | 1, "x"), "stream: "),
+        (send(u64::MAX, "x"), "stream: "),
+        (Some(command::Command::SetLimits(limits)), "set_limits.max_idle_ms: "),
+    ];
+    for (command, field) in cases {
+        let mut app = App::register(served.api, "one", vec![]).await;
+        app.request(ServeRequest { commands: vec![Command { command }] });
+        let status = app.end().await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().starts_with(field), "{status}, not {field}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_call_with_the_same_identity_ends_the_first() {
+    let served = serve().await;
+    let mut first = App::register(served.api, "one", vec![]).await;
+    let _other = App::register(served.api, "two", vec![]).await;
+    let mut second = App::register(served.api, "one", vec![]).await;
+    assert_eq!(first.end().await.unwrap_err().code(), Code::Aborted);
+    let mut edge = Edge::connect(served.link).await;
+    drop(_other);
+    edge.attach(attach(1, ID)).await;
+    assert_eq!(second.started().await.stream_id, ID);
+}
+
+#[tokio::test]
+async fn held_streams_that_are_not_there_are_released() {
+    let served = serve().await;
+    let held = vec![1, (3 << 48) | 5, (9 << 48) | 1, 0, 1];
+    let mut app = App::register(served.api, "one", held).await;
+    let mut released = vec![];
+    for _ in 0..4 {
+        released.push(app.released().await);
+    }
+    released.sort_unstable();
+    assert_eq!(released, [0, 1, (3 << 48) | 5, (9 << 48) | 1]);
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_on_the_api_port() {
+    let served = serve().await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", served.api)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    for service in ["", "minerva.app.v1.AppService"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    let mut reflection = ServerReflectionClient::new(channel);
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let answers = reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    let answer = answers.into_inner().message().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    assert!(names.contains(&"minerva.app.v1.AppService".to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn stopping_ends_all_calls_as_unavailable() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let (stopped, edge, app) = tokio::join!(served.core.stop(), edge.end(), app.end());
+    let () = stopped;
+    assert_eq!(edge.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(app.unwrap_err().code(), Code::Unavailable);
+}
