@@ -1,0 +1,132 @@
+//! What a client is told: where to connect, over what, as whom, and within which limits.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use minerva_proto::StreamId;
+
+/// How to connect. Made with [`Config::new`]; change the fields that differ.
+#[derive(Clone)]
+pub struct Config {
+    /// Host and port, e.g. `127.0.0.1:8080`.
+    pub address: String,
+    /// The service to talk to; `default` unless changed. TCP listeners name theirs themselves.
+    pub service: String,
+    /// What carries the stream at first; see [`crate::Stream::switch`].
+    pub transport: TransportKind,
+    /// Passed to the application when the stream starts; at most 8 KiB.
+    pub credentials: Option<String>,
+    /// The stream id; a random one unless given. Whoever knows it owns the stream.
+    pub id: Option<StreamId>,
+    /// Sent with HTTP and WebSocket requests, e.g. `("Origin", "https://example.com")`.
+    pub headers: Vec<(String, String)>,
+    /// The first wait after a failure is random between zero and this.
+    pub backoff_base: Duration,
+    /// Each failure doubles the range of the wait, up to this.
+    pub backoff_cap: Duration,
+    /// The longest silence asked for, in whole seconds up to 600: the server then writes a heartbeat.
+    /// Twice this silence means that the transport is dead.
+    pub heartbeat: Duration,
+    /// How many bytes of strings may be under way on a transport before the server has acknowledged
+    /// some, so that SACKs never queue behind strings that the server does not read. One string is
+    /// always allowed.
+    pub max_in_flight: usize,
+    /// Bytes of strings that wait for their acknowledgement; beyond it, sending waits.
+    pub max_queued_bytes: usize,
+    /// Strings that wait for their acknowledgement; beyond it, sending waits.
+    pub max_queued_strings: usize,
+    /// Bytes received and not yet taken by the application; beyond it, sockets are not read.
+    pub max_received_bytes: usize,
+    /// Strings received and not yet taken by the application; beyond it, sockets are not read.
+    pub max_received_strings: usize,
+}
+
+impl Config {
+    /// The usual settings for this address.
+    pub fn new(address: impl Into<String>, transport: TransportKind) -> Self {
+        Self {
+            address: address.into(),
+            service: "default".into(),
+            transport,
+            credentials: None,
+            id: None,
+            headers: Vec::new(),
+            backoff_base: Duration::from_millis(100),
+            backoff_cap: Duration::from_secs(3),
+            heartbeat: Duration::from_secs(20),
+            max_in_flight: 128 << 10,
+            max_queued_bytes: 1 << 20,
+            max_queued_strings: 1000,
+            max_received_bytes: 256 << 10,
+            max_received_strings: 1000,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Without the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("address", &self.address)
+            .field("service", &self.service)
+            .field("transport", &self.transport)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What carries a stream's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransportKind {
+    /// Raw TCP.
+    Tcp,
+    /// WebSocket.
+    WebSocket,
+    /// An HTTP response that never ends, and POSTs for what the client sends.
+    HttpStream,
+    /// HTTP responses that end with the first thing they have to say, and POSTs likewise.
+    LongPoll,
+}
+
+impl TransportKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::HttpStream, Self::LongPoll];
+
+    /// The name, as [`TransportKind::from_str`] reads it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::WebSocket => "websocket",
+            Self::HttpStream => "http-stream",
+            Self::LongPoll => "long-poll",
+        }
+    }
+
+    /// Whether one transport carries strings both ways.
+    pub(crate) fn is_socket(self) -> bool {
+        match self {
+            Self::Tcp | Self::WebSocket => true,
+            Self::HttpStream | Self::LongPoll => false,
+        }
+    }
+}
+
+impl fmt::Display for TransportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No transport has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no such transport: use tcp, websocket, http-stream or long-poll")]
+pub struct UnknownTransport;
+
+impl FromStr for TransportKind {
+    type Err = UnknownTransport;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTransport> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or(UnknownTransport)
+    }
+}

@@ -1,0 +1,111 @@
+//! HTTP: POSTs whose bodies and responses are frames, each ended by a line feed. A primary transport is
+//! one POST whose response streams (or ends with the first thing it says); an upload is another.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use hyper::http::request::Builder;
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use minerva_proto::Framing;
+use tokio_tungstenite::tungstenite::ClientRequestBuilder;
+
+use crate::clock::CONNECT_TIMEOUT;
+use crate::config::Config;
+use crate::error::ConnectError;
+use crate::shared::{Link, Shared};
+use crate::transport::{TransportError, cut_frames, put_frames};
+
+/// Where to send requests, and over which kept connections.
+#[derive(Clone)]
+pub(crate) struct HttpTarget {
+    io: Uri,
+    websocket: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl HttpTarget {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConnectError> {
+        let service = match config.service.as_str() {
+            "default" => String::new(),
+            service => format!("{service}/"),
+        };
+        let uri = |scheme: &str, end: &str| {
+            let text = format!("{scheme}://{}/_minerva/{service}{end}", config.address);
+            text.parse::<Uri>().map_err(|_| ConnectError::Request)
+        };
+        let header = |(name, value): &(String, String)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        };
+        let headers: Option<Vec<_>> = config.headers.iter().map(header).collect();
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        // A primary and an upload; more connections the protocol does not want.
+        let client =
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(2).build(connector);
+        Ok(Self {
+            io: uri("http", "io/")?,
+            websocket: uri("ws", "ws")?,
+            headers: headers.ok_or(ConnectError::Request)?,
+            client,
+        })
+    }
+
+    pub(crate) fn websocket_request(&self) -> ClientRequestBuilder {
+        let request = ClientRequestBuilder::new(self.websocket.clone())
+            .with_header(SEC_WEBSOCKET_PROTOCOL.as_str(), "minerva.2");
+        self.headers.iter().fold(request, |request, (name, value)| {
+            // Values come from strings.
+            request.with_header(name.as_str(), value.to_str().unwrap_or_default())
+        })
+    }
+
+    async fn post(&self, body: Bytes) -> Result<Incoming, TransportError> {
+        let request = Request::post(self.io.clone()).header(CONTENT_TYPE, "text/plain");
+        let with_header = |request: Builder, (name, value): &_| request.header(name, value);
+        let request = self.headers.iter().fold(request, with_header);
+        let request = request.body(Full::new(body)).map_err(|_| TransportError::Closed)?;
+        let response = self.client.request(request).await?;
+        match response.status() {
+            StatusCode::OK => Ok(response.into_body()),
+            status => Err(TransportError::Status(status)),
+        }
+    }
+}
+
+pub(crate) async fn carry(
+    shared: &Shared,
+    target: &HttpTarget,
+    link: &Link,
+) -> Result<(), TransportError> {
+    tokio::select! {
+        outcome = exchange(shared, target, link) => outcome,
+        // Dropping the exchange closes its connection, unless its response was whole.
+        _ = link.closing() => Ok(()),
+    }
+}
+
+async fn exchange(shared: &Shared, target: &HttpTarget, link: &Link) -> Result<(), TransportError> {
+    let mut body = BytesMut::new();
+    put_frames(Framing::Lines, &link.take_frames(shared), &mut body);
+    let mut response = target.post(body.freeze()).await?;
+    let mut buf = BytesMut::new();
+    loop {
+        link.may_read(shared).await;
+        let Some(part) = response.frame().await else {
+            return Ok(());
+        };
+        let Ok(data) = part?.into_data() else {
+            continue;
+        };
+        buf.extend_from_slice(&data);
+        let frames = cut_frames(Framing::Lines, &mut buf)?;
+        link.received(shared, frames);
+    }
+}

@@ -1,0 +1,88 @@
+//! Full-jitter back-off: each wait is random between zero and a range that doubles with every failure.
+
+use std::time::Duration;
+
+use super::Time;
+
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    base: Duration,
+    cap: Duration,
+    /// Failures since the last success.
+    failures: u32,
+    /// No new attempt before this time.
+    until: Time,
+    /// State of a small generator (xorshift); it needs to differ between clients, not to be secret.
+    random: u64,
+}
+
+impl Backoff {
+    pub(super) fn new(base: Duration, cap: Duration, seed: u64) -> Self {
+        // Zero is the one state that xorshift never leaves.
+        Self { base, cap, failures: 0, until: Time::ZERO, random: seed.max(1) }
+    }
+
+    /// An attempt failed: wait, longer each time.
+    pub(super) fn fail(&mut self, now: Time) {
+        let range = self.base.saturating_mul(1 << self.failures.min(20)).min(self.cap);
+        self.failures += 1;
+        self.until = now + range.mul_f64(self.random_fraction());
+    }
+
+    /// Things work: the next attempt may come at once, the next wait is short again.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+        self.until = Time::ZERO;
+    }
+
+    /// Things work, though the current wait goes on.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures = 0;
+    }
+
+    /// When the next attempt may come, if that is not now.
+    pub(super) fn waits_until(&self, now: Time) -> Option<Time> {
+        (self.until > now).then_some(self.until)
+    }
+
+    /// Between 0 and 1.
+    fn random_fraction(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        f64::from((self.random >> 32) as u32) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_random_within_a_range_that_doubles_to_the_cap() {
+        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(3));
+        let mut longest = [Duration::ZERO; 8];
+        for seed in 0..200 {
+            let mut backoff = Backoff::new(base, cap, seed * 0x9e37_79b9_7f4a_7c15);
+            for (failure, longest) in longest.iter_mut().enumerate() {
+                backoff.fail(Time::ZERO);
+                let range = (base * (1 << failure)).min(cap);
+                assert!(backoff.until <= range);
+                *longest = (*longest).max(backoff.until);
+            }
+        }
+        for (failure, longest) in longest.iter().enumerate() {
+            assert!(*longest > (base * (1 << failure)).min(cap).mul_f64(0.9), "{failure}");
+        }
+    }
+
+    #[test]
+    fn success_makes_waits_short_again() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3), 7);
+        (0..9).for_each(|_| backoff.fail(Time::ZERO));
+        backoff.reset();
+        assert_eq!(backoff.waits_until(Time::ZERO), None);
+        backoff.fail(Time::ZERO);
+        assert!(backoff.until <= Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,89 @@
+//! Which transports there should be, and when to look again.
+
+use super::transport::{End, Role, Transport};
+use super::{Output, StreamMachine, Time};
+use crate::config::TransportKind;
+
+impl StreamMachine {
+    /// The time has come that [`Self::next_timeout`] named.
+    pub(crate) fn on_timeout(&mut self, now: Time) {
+        for number in self.open_numbers() {
+            let deadline = self.transports.get(&number).and_then(|t| self.deadline(t));
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.over(now, number, End::Failed);
+            }
+        }
+        self.plan(now);
+    }
+
+    /// When [`Self::on_timeout`] must be called, unless something happens before.
+    pub(crate) fn next_timeout(&self, now: Time) -> Option<Time> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let deadlines = self.transports.values().filter_map(|t| self.deadline(t));
+        let primary = self.retry.waits_until(now).filter(|_| self.wants_primary());
+        let upload = self.upload_retry.waits_until(now).filter(|_| self.wants_upload(now));
+        let sack = self.sack_due.filter(|due| *due > now);
+        deadlines.chain(primary).chain(upload).chain(sack).min()
+    }
+
+    /// Opens what should be open and is not.
+    pub(super) fn plan(&mut self, now: Time) {
+        if self.ended.is_some() {
+            return;
+        }
+        if self.wants_primary() && self.retry.waits_until(now).is_none() {
+            self.open(now, Role::Primary);
+        }
+        if self.wants_upload(now) && self.upload_retry.waits_until(now).is_none() {
+            self.open(now, Role::Upload);
+        }
+    }
+
+    /// The socket that strings and SACKs go out on: the newest one that the server has taken on. Until
+    /// a successor is taken on, the old one goes on.
+    pub(super) fn carrier(&self) -> Option<u64> {
+        let primaries = || self.transports.iter().rev().filter(|(_, t)| t.is_primary());
+        let attached = primaries().find(|(_, t)| t.attached);
+        attached.or_else(|| primaries().next()).map(|(&number, _)| number)
+    }
+
+    fn wants_primary(&self) -> bool {
+        !self.has_current_primary()
+    }
+
+    pub(super) fn has_current_primary(&self) -> bool {
+        self.transports.values().any(|t| t.is_primary() && t.generation == self.generation)
+    }
+
+    /// At most one upload at a time, and only beside an HTTP primary, once the stream exists.
+    fn wants_upload(&self, now: Time) -> bool {
+        let uploading = self.transports.values().any(|t| t.role == Role::Upload);
+        if self.kind.is_socket() || !self.created || uploading {
+            return false;
+        }
+        // A poll's SACK goes with the next poll, which follows at once.
+        let sack =
+            self.kind == TransportKind::HttpStream && self.sack_due.is_some_and(|due| due <= now);
+        !self.queue.is_empty() || sack || self.resetting.is_some()
+    }
+
+    fn open(&mut self, now: Time, role: Role) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.counters.transports += 1;
+        self.transports.insert(number, Transport::new(self.kind, role, self.generation, now));
+        self.outputs.push_back(Output::Open { number, kind: self.kind, role });
+    }
+
+    /// When a transport counts as dead.
+    fn deadline(&self, transport: &Transport) -> Option<Time> {
+        if !self.reading {
+            return None;
+        }
+        // Polls have no heartbeats; they end by `maxt`, which is one heartbeat long.
+        let silence = transport.last_heard + 2 * self.config.heartbeat;
+        Some(transport.close_by.map_or(silence, |close_by| close_by.min(silence)))
+    }
+}

@@ -1,0 +1,210 @@
+//! What comes in on a transport, and how transports end.
+
+use bytes::Bytes;
+use minerva_proto::{Frame, KillReason, Reset, Sack};
+
+use super::transport::{End, Role, Transport};
+use super::{Output, StreamMachine, Time};
+use crate::config::TransportKind;
+use crate::error::EndedBy;
+
+/// How long received strings may wait for their SACK. Sockets: what came in one read is answered at
+/// once, in one frame. An HTTP stream needs an upload for it, so more strings may join.
+const HTTP_SACK_DELAY: Time = Time::from_millis(20);
+
+/// A primary that lived this long worked, whatever came of it.
+const WORKED: Time = Time::from_secs(5);
+
+impl StreamMachine {
+    /// A frame came in. Frames of transports that are over are ignored.
+    pub(crate) fn on_frame(&mut self, now: Time, number: u64, frame: Frame) {
+        let Some(transport) = self.transports.get_mut(&number) else {
+            return;
+        };
+        transport.last_heard = now;
+        match frame {
+            Frame::StreamCreated => self.on_created(now, number),
+            Frame::Sack(sack) => self.on_sack(now, number, sack),
+            Frame::StreamStatus(status) => self.on_status(now, number, &status),
+            Frame::SeqNum(next) => {
+                transport.next_received = next;
+                self.on_attached(now, number);
+            }
+            Frame::String(string) => self.on_string(now, number, string),
+            Frame::Comment(text) if text == "beat" => self.on_attached(now, number),
+            Frame::Comment(_) => {}
+            Frame::YouCloseIt => self.over(now, number, End::Finished),
+            Frame::TransportKill(reason) => self.on_kill(now, number, reason),
+            Frame::Reset(reset) => self.on_reset(reset),
+            // No server says hello.
+            Frame::Hello(_) => self.over(now, number, End::Failed),
+        }
+        self.plan(now);
+    }
+
+    /// The transport is gone: its response ended, its socket was closed, it could not be opened.
+    pub(crate) fn on_end(&mut self, now: Time, number: u64, end: End) {
+        if let Some(transport) = self.transports.remove(&number) {
+            self.after(now, transport, end);
+        }
+        self.plan(now);
+    }
+
+    /// The transport is over by what was said on it: close it.
+    pub(super) fn over(&mut self, now: Time, number: u64, end: End) {
+        if let Some(transport) = self.transports.remove(&number) {
+            self.outputs.push_back(Output::Close { number });
+            self.after(now, transport, end);
+        }
+    }
+
+    fn on_created(&mut self, now: Time, number: u64) {
+        if !self.created {
+            self.created = true;
+            self.note_use(number);
+        }
+        self.on_attached(now, number);
+    }
+
+    /// The server has taken the transport on: older primaries have served their time.
+    fn on_attached(&mut self, now: Time, number: u64) {
+        let Some(transport) = self.transports.get_mut(&number) else {
+            return;
+        };
+        if transport.attached {
+            return;
+        }
+        transport.attached = true;
+        if !transport.is_primary() {
+            return;
+        }
+        for (_, older) in self.transports.range_mut(..number).filter(|(_, t)| t.is_primary()) {
+            older.close_by.get_or_insert(now + self.config.heartbeat);
+        }
+    }
+
+    fn on_sack(&mut self, now: Time, number: u64, sack: Sack) {
+        self.on_attached(now, number);
+        let before = (self.queue.base(), self.queue.bytes());
+        if self.queue.apply(&sack).is_err() {
+            // Someone else uses our stream id, or the server is mad: no string's number can be trusted.
+            self.end(EndedBy::Client, "server acknowledged unsent strings".into(), false);
+            return;
+        }
+        if (self.queue.base(), self.queue.bytes()) != before {
+            self.note_use(number);
+        }
+        // Transports overtake each other: an older SACK says nothing new.
+        if sack.acked >= self.seen_ack.acked && sack != self.seen_ack {
+            self.seen_ack = sack;
+            self.note_use(number);
+        }
+    }
+
+    /// What the server has seen of our SACKs; an upload's is the last word on what it brought.
+    fn on_status(&mut self, now: Time, number: u64, status: &Sack) {
+        self.on_attached(now, number);
+        let Some(transport) = self.transports.get_mut(&number) else {
+            return;
+        };
+        if transport.role == Role::Upload {
+            transport.carried_sack = false;
+            if *status != self.window.sack() {
+                self.sack_due.get_or_insert(now + HTTP_SACK_DELAY);
+            }
+        }
+    }
+
+    fn on_string(&mut self, now: Time, number: u64, string: Bytes) {
+        self.on_attached(now, number);
+        self.note_use(number);
+        let Some(transport) = self.transports.get_mut(&number) else {
+            return;
+        };
+        let (string_number, kind) = (transport.next_received, transport.kind);
+        transport.next_received += 1;
+        if self.window.receive(string_number, string).is_err() {
+            // It would be lost here; a new primary gets it again.
+            self.over(now, number, End::Failed);
+            return;
+        }
+        let delay = if kind == TransportKind::HttpStream { HTTP_SACK_DELAY } else { Time::ZERO };
+        self.sack_due.get_or_insert(now + delay);
+    }
+
+    fn on_kill(&mut self, now: Time, number: u64, reason: KillReason) {
+        if reason == KillReason::AckedUnsentStrings {
+            self.acked_unsent += 1;
+        }
+        let lost = reason == KillReason::StreamAttachFailure || self.acked_unsent > 1;
+        match &self.resetting {
+            Some(_) if lost => self.end_by_reset(),
+            None if lost => self.end(EndedBy::Server, reason.to_string(), false),
+            Some(_) | None => self.over(now, number, End::Failed),
+        }
+    }
+
+    fn on_reset(&mut self, reset: Reset) {
+        if self.resetting.is_some() {
+            self.end_by_reset();
+        } else {
+            self.end(EndedBy::Server, reset.reason, reset.application_level);
+        }
+    }
+
+    /// The server knows that we gave the stream up.
+    fn end_by_reset(&mut self) {
+        if let Some(reset) = self.resetting.take() {
+            self.end(EndedBy::Client, reset.reason, reset.application_level);
+        }
+    }
+
+    /// Something came of this transport: what failed before is forgotten.
+    fn note_use(&mut self, number: u64) {
+        let Some(transport) = self.transports.get_mut(&number) else {
+            return;
+        };
+        transport.useful = true;
+        self.acked_unsent = 0;
+        match transport.role {
+            Role::Primary => self.retry.forget_failures(),
+            Role::Upload => self.upload_retry.forget_failures(),
+        }
+    }
+
+    /// What follows from the end of a transport.
+    fn after(&mut self, now: Time, transport: Transport, end: End) {
+        if transport.reset_sent && end == End::Finished {
+            self.end_by_reset();
+        }
+        if transport.carried_sack && end == End::Failed {
+            self.sack_due.get_or_insert(now);
+        }
+        match transport.role {
+            Role::Primary => self.after_primary(now, &transport, end),
+            Role::Upload if end == End::Finished && transport.useful => self.upload_retry.reset(),
+            // A SACK was all it had to bring, and it did.
+            Role::Upload if end == End::Finished && transport.next_on_wire.is_none() => {}
+            Role::Upload => self.upload_retry.fail(now),
+        }
+    }
+
+    fn after_primary(&mut self, now: Time, transport: &Transport, end: End) {
+        if transport.close_by.is_some() || self.has_current_primary() {
+            // Its successor's strings may stand behind a gap that only a SACK makes the server fill.
+            self.sack_due.get_or_insert(now);
+            return;
+        }
+        let lived = now.saturating_sub(transport.opened);
+        let is_poll = transport.kind == TransportKind::LongPoll;
+        if lived >= WORKED {
+            self.retry.forget_failures();
+        }
+        if is_poll && end == End::Finished && (transport.useful || lived >= WORKED) {
+            self.retry.reset();
+            return;
+        }
+        self.counters.reconnects += 1;
+        self.retry.fail(now);
+    }
+}

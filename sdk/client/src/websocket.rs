@@ -1,0 +1,98 @@
+//! WebSocket: each text message holds frames, each ended by a line feed.
+
+use bytes::BytesMut;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use minerva_proto::{Framing, MAX_FRAME};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+
+use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
+use crate::http::HttpTarget;
+use crate::shared::{Closing, Link, Shared};
+use crate::tcp;
+use crate::transport::{TransportError, cut_frames, put_frames};
+
+/// tungstenite reads into this much eagerly; its default is 128 KiB.
+const READ_BUFFER: usize = 4 << 10;
+/// The longest message taken: a server may put many frames into one.
+const MAX_MESSAGE: usize = 16 * MAX_FRAME;
+
+type Socket = WebSocketStream<TcpStream>;
+type WsError = tokio_tungstenite::tungstenite::Error;
+
+pub(crate) async fn carry(
+    shared: &Shared,
+    target: &HttpTarget,
+    link: &Link,
+) -> Result<(), TransportError> {
+    let opening = timeout(CONNECT_TIMEOUT, open(shared, target));
+    let socket = opening.await.map_err(|_| TransportError::Timeout)??;
+    let (mut sink, stream) = socket.split();
+    let closing = tokio::select! {
+        outcome = read(shared, link, stream) => return outcome,
+        outcome = write(shared, link, &mut sink) => return outcome,
+        closing = link.closing() => closing,
+    };
+    if closing == Closing::Gently {
+        let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
+    }
+    Ok(())
+}
+
+async fn open(shared: &Shared, target: &HttpTarget) -> Result<Socket, TransportError> {
+    let socket = tcp::connect(&shared.config.address).await?;
+    let mut config = WebSocketConfig::default();
+    config.read_buffer_size = READ_BUFFER;
+    config.max_message_size = Some(MAX_MESSAGE);
+    config.max_frame_size = Some(MAX_MESSAGE);
+    let request = target.websocket_request();
+    let opening = tokio_tungstenite::client_async_with_config(request, socket, Some(config));
+    Ok(opening.await.map_err(boxed)?.0)
+}
+
+async fn read(
+    shared: &Shared,
+    link: &Link,
+    mut stream: SplitStream<Socket>,
+) -> Result<(), TransportError> {
+    loop {
+        link.may_read(shared).await;
+        let message = match stream.next().await {
+            Some(message) => message.map_err(boxed)?,
+            None => return Err(TransportError::Closed),
+        };
+        let text: Bytes = match message {
+            Message::Text(text) => text.into(),
+            Message::Binary(bytes) => bytes,
+            Message::Close(_) => return Err(TransportError::Closed),
+            // tungstenite answers pings by itself.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+        };
+        let frames = cut_frames(Framing::Lines, &mut BytesMut::from(text))?;
+        link.received(shared, frames);
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    link: &Link,
+    sink: &mut SplitSink<Socket, Message>,
+) -> Result<(), TransportError> {
+    loop {
+        let mut text = BytesMut::new();
+        put_frames(Framing::Lines, &link.frames(shared).await, &mut text);
+        // Frames from here are ASCII, the credentials in the hello UTF-8.
+        let Ok(text) = Utf8Bytes::try_from(text.freeze()) else {
+            return Err(TransportError::Closed);
+        };
+        sink.send(Message::Text(text)).await.map_err(boxed)?;
+    }
+}
+
+fn boxed(error: WsError) -> Box<WsError> {
+    Box::new(error)
+}
