@@ -1,0 +1,187 @@
+//! The options of an edge, for `minerva-edge` and for programs that embed one. Each is also an
+//! environment variable. What they mean together is checked by `edge.rs`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::http::is_service_name;
+
+/// The service of paths and ports that name none.
+pub const DEFAULT_SERVICE: &str = "default";
+
+/// Options of an edge.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Clients")]
+pub struct Config {
+    /// Where clients connect, over every transport.
+    #[arg(long, env = "MINERVA_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// More ports, separated by commas. SERVICE is what a TCP client of that port talks to, and what
+    /// paths without a service mean there.
+    #[arg(
+        long,
+        env = "MINERVA_EXTRA_LISTEN",
+        value_name = "[SERVICE=]ADDR",
+        value_delimiter = ','
+    )]
+    pub extra_listen: Vec<Port>,
+
+    /// Web pages that may connect, separated by commas: origins such as https://example.com, or * for
+    /// all. Without it, pages of the same host may.
+    #[arg(long, env = "MINERVA_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub origins: Vec<String>,
+
+    /// Refuse HTTP and WebSocket clients that name no origin: allows browsers only.
+    #[arg(long, env = "MINERVA_REQUIRE_ORIGIN")]
+    pub require_origin: bool,
+
+    /// Open connections at most; more wait to be accepted.
+    #[arg(long, env = "MINERVA_MAX_CONNECTIONS", value_name = "N", default_value_t = 50_000,
+        value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub max_connections: u32,
+
+    /// Longest frame of a client in bytes, its type included; at most 1048576.
+    #[arg(long, env = "MINERVA_MAX_FRAME", value_name = "BYTES",
+        default_value_t = minerva_proto::MAX_FRAME as u32,
+        value_parser = clap::value_parser!(u32).range(1024..=minerva_proto::MAX_FRAME as i64))]
+    pub max_frame: u32,
+
+    /// How long a transport is held while no core answers for its stream, in seconds.
+    #[arg(long, env = "MINERVA_HOLD_TIME", value_name = "SECONDS", default_value = "30",
+        value_parser = seconds)]
+    pub hold_time: Duration,
+
+    /// How long clients have to move elsewhere when this process is asked to stop, in seconds.
+    #[arg(long, env = "MINERVA_DRAIN_TIME", value_name = "SECONDS", default_value = "10",
+        value_parser = seconds)]
+    pub drain_time: Duration,
+
+    /// Request headers that the application is told, separated by commas.
+    #[arg(
+        long,
+        env = "MINERVA_PASS_HEADERS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "user-agent,accept-language"
+    )]
+    pub pass_headers: Vec<String>,
+
+    /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such as
+    /// 10.0.0.0/8.
+    #[arg(
+        long,
+        env = "MINERVA_TRUST_FORWARDED_FOR",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub trust_forwarded_for: Vec<String>,
+
+    /// File to answer Flash's policy requests with; without it, one that allows everything.
+    #[arg(long, env = "MINERVA_POLICY_FILE", value_name = "FILE")]
+    pub policy_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            extra_listen: Vec::new(),
+            origins: Vec::new(),
+            require_origin: false,
+            max_connections: 50_000,
+            max_frame: minerva_proto::MAX_FRAME as u32,
+            hold_time: Duration::from_secs(30),
+            drain_time: Duration::from_secs(10),
+            pass_headers: vec!["user-agent".to_owned(), "accept-language".to_owned()],
+            trust_forwarded_for: Vec::new(),
+            policy_file: None,
+        }
+    }
+}
+
+/// A port and the service that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// What is dialled there, unless a path names another.
+    pub service: String,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (service, address) = text.split_once('=').unwrap_or((DEFAULT_SERVICE, text));
+        if !is_service_name(service) {
+            return Err(format!(
+                "`{service}` is no service name: use letters, digits, `-`, `_`, `.`"
+            ));
+        }
+        let address = address
+            .parse()
+            .map_err(|_| format!("`{address}` is no address: write one such as 127.0.0.1:8081"))?;
+        Ok(Self { service: service.to_owned(), address })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    let seconds = seconds.ok_or("give seconds from 0 to 3600, such as 30 or 2.5")?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn parse(args: &[&str]) -> Result<Config, clap::Error> {
+        Program::try_parse_from(std::iter::once(&"edge").chain(args)).map(|program| program.config)
+    }
+
+    #[test]
+    fn defaults_are_the_same_from_the_command_line_and_in_code() {
+        let parsed = parse(&[]).unwrap();
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas() {
+        let config =
+            parse(&["--extra-listen", "chat=127.0.0.1:1,[::1]:2", "--origins", "a,b"]).unwrap();
+        assert_eq!(config.extra_listen[0].service, "chat");
+        assert_eq!(config.extra_listen[1].service, DEFAULT_SERVICE);
+        assert_eq!(config.origins, ["a", "b"]);
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for wrong in [
+            ["--listen", "nowhere"],
+            ["--extra-listen", "a b=127.0.0.1:1"],
+            ["--max-connections", "0"],
+            ["--max-frame", "1048577"],
+            ["--max-frame", "1023"],
+            ["--hold-time", "-1"],
+            ["--drain-time", "3601"],
+            ["--drain-time", "NaN"],
+        ] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(parse(&["--max-frame", "1048576"]).unwrap().max_frame, 1 << 20);
+        assert_eq!(parse(&["--hold-time", "0.5"]).unwrap().hold_time, Duration::from_millis(500));
+    }
+}

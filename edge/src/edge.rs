@@ -1,0 +1,205 @@
+//! An edge: its ports, its link, and its life from the first connection to the last. Made and run by
+//! `minerva-edge` and by programs that embed one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_proto::process::ConfigError;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use crate::clock;
+use crate::config::{Config, DEFAULT_SERVICE};
+use crate::http::{Origins, TrustedProxies};
+use crate::link::Link;
+use crate::listener::Listener;
+use crate::metrics::Metrics;
+use crate::pages::Pages;
+use crate::shared::{Phase, Shared};
+use crate::transport::Limits;
+
+/// The policy file if none is configured: the socket speaks to anybody who knows a stream id.
+const POLICY: &str = "<cross-domain-policy>\n<allow-access-from domain=\"*\" to-ports=\"*\"/>\n\
+    </cross-domain-policy>";
+
+/// Time for connections that are cut off to notice.
+const CUT_OFF_TIME: Duration = Duration::from_millis(500);
+
+/// An edge whose ports are open and whose link is being built.
+#[derive(Debug)]
+pub struct Edge {
+    listeners: Vec<(TcpListener, String)>,
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    max_connections: u32,
+    phase: watch::Sender<Phase>,
+    /// The link's task; ends with the edge.
+    tasks: JoinSet<()>,
+}
+
+impl Edge {
+    /// Opens the ports and begins to build the link. `channel` leads to the core; it should be
+    /// [tuned](crate::tune).
+    ///
+    /// # Errors
+    /// If an option is wrong or a port cannot be opened.
+    pub async fn bind(
+        config: Config,
+        channel: Channel,
+        pages: Pages,
+        metrics: Option<Metrics>,
+    ) -> Result<Self, ConfigError> {
+        let metrics = metrics.unwrap_or_default();
+        let (listeners, local_addr) = open_ports(&config).await?;
+        let (link, task) = Link::new(channel, edge_id(local_addr), metrics.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
+        let (phase, phases) = watch::channel(Phase::Running);
+        let shared = share(&config, pages, link, metrics, phases)?;
+        Ok(Self {
+            listeners,
+            local_addr,
+            shared: Arc::new(shared),
+            room: Arc::new(Semaphore::new(config.max_connections as usize)),
+            max_connections: config.max_connections,
+            phase,
+            tasks,
+        })
+    }
+
+    /// The first port's address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Whether the link to the core is up; follow it to tell whether the edge can do its work.
+    pub fn link_state(&self) -> LinkState {
+        LinkState { link: self.shared.link.clone() }
+    }
+
+    /// Serves until `stop`; then accepts no more, asks clients to move, and cuts off what is left
+    /// after the drain time.
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
+        for (socket, service) in std::mem::take(&mut self.listeners) {
+            let room = Arc::clone(&self.room);
+            let listener = Listener { socket, service, room, shared: Arc::clone(&self.shared) };
+            self.tasks.spawn(listener.run());
+        }
+        stop.await;
+        self.drain().await;
+    }
+
+    async fn drain(self) {
+        tracing::info!(seconds = self.shared.drain_time.as_secs_f64(), "draining");
+        self.phase.send_replace(Phase::Draining);
+        let all_gone = self.room.acquire_many(self.max_connections);
+        if tokio::time::timeout(self.shared.drain_time, all_gone).await.is_ok() {
+            return;
+        }
+        let left = self.max_connections as usize - self.room.available_permits();
+        tracing::info!(left, "drain time is over");
+        self.phase.send_replace(Phase::Over);
+        let all_gone = self.room.acquire_many(self.max_connections);
+        let _ = tokio::time::timeout(CUT_OFF_TIME, all_gone).await;
+    }
+}
+
+/// Follows the link of an edge.
+#[derive(Debug, Clone)]
+pub struct LinkState {
+    link: Link,
+}
+
+impl LinkState {
+    /// Whether the link is up.
+    pub fn is_up(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// Waits until it goes up or down.
+    pub async fn changed(&mut self) {
+        self.link.changed().await;
+    }
+}
+
+async fn open_ports(
+    config: &Config,
+) -> Result<(Vec<(TcpListener, String)>, SocketAddr), ConfigError> {
+    let extra = config.extra_listen.iter();
+    let extra = extra.map(|port| ("--extra-listen", port.address, port.service.as_str()));
+    let first = ("--listen", config.listen, DEFAULT_SERVICE);
+    let mut listeners = Vec::new();
+    for (option, address, service) in std::iter::once(first).chain(extra) {
+        let wrong = |error| {
+            let problem = format!("cannot listen on {address}: {error}");
+            ConfigError::new(option, problem, "choose a free port, or stop what uses this one")
+        };
+        listeners.push((TcpListener::bind(address).await.map_err(wrong)?, service.to_owned()));
+    }
+    let local_addr = listeners.first().and_then(|(first, _)| first.local_addr().ok());
+    Ok((listeners, local_addr.unwrap_or(config.listen)))
+}
+
+fn share(
+    config: &Config,
+    pages: Pages,
+    link: Link,
+    metrics: Metrics,
+    phase: watch::Receiver<Phase>,
+) -> Result<Shared, ConfigError> {
+    let origins = Origins::new(&config.origins, config.require_origin).map_err(|error| {
+        ConfigError::new("--origins", error, "write origins such as https://example.com, or *")
+    })?;
+    let proxies = TrustedProxies::new(&config.trust_forwarded_for).map_err(|error| {
+        let fix = "write addresses or networks such as 10.0.0.0/8";
+        ConfigError::new("--trust-forwarded-for", error, fix)
+    })?;
+    let names = config.pass_headers.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    let pass_headers = names.map(|name| {
+        http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            let problem = format!("`{name}` is no header name");
+            ConfigError::new("--pass-headers", problem, "write names such as user-agent")
+        })
+    });
+    let limits = Limits {
+        max_frame: config.max_frame as usize,
+        hold_time: config.hold_time,
+        ..Limits::default()
+    };
+    Ok(Shared {
+        limits,
+        origins,
+        proxies,
+        pass_headers: pass_headers.collect::<Result<_, _>>()?,
+        pages,
+        policy: policy(config)?,
+        drain_time: config.drain_time,
+        link,
+        metrics,
+        phase,
+    })
+}
+
+fn policy(config: &Config) -> Result<Bytes, ConfigError> {
+    let mut text = match &config.policy_file {
+        None => POLICY.as_bytes().to_vec(),
+        Some(path) => std::fs::read(path).map_err(|error| {
+            let problem = format!("cannot read {}: {error}", path.display());
+            ConfigError::new("--policy-file", problem, "name a readable file")
+        })?,
+    };
+    text.push(0);
+    Ok(text.into())
+}
+
+/// A name that no other edge of a deployment has: the port tells those of one host apart, chance the
+/// rest.
+fn edge_id(address: SocketAddr) -> String {
+    let chance = clock::random_part(Duration::from_secs(u32::MAX.into())).as_secs();
+    format!("edge-{}-{chance:08x}", address.port())
+}

@@ -1,0 +1,191 @@
+//! The HTTP face: which request is what, who may ask, and what every answer carries. Transports go on
+//! in `http/exchange.rs` and `websocket.rs`, pages come from `pages.rs`. Called by `listener.rs`.
+
+mod body;
+mod exchange;
+mod origin;
+mod peer;
+mod reply;
+mod route;
+pub(crate) use route::is_service_name;
+mod upload;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::listener::Rewind;
+use crate::shared::{Phase, Shared};
+use crate::transport::Caller;
+use crate::websocket;
+pub(crate) use body::Body;
+pub(crate) use origin::Origins;
+use origin::Verdict;
+pub(crate) use peer::TrustedProxies;
+use route::{Endpoint, Route};
+
+/// Longest request head (design, Limits).
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Most header lines (design, Limits).
+const HEAD_LINES: usize = 64;
+
+/// Time to the first whole head, as to a hello (design, Limits).
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+
+/// Time to a later head: how long a kept connection may idle.
+const NEXT_HEAD: Duration = Duration::from_secs(60);
+
+/// What hyper may buffer of one connection each way; it holds so much per open response.
+const BUFFER: usize = HEAD_BYTES;
+
+/// What all requests of one connection share.
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    /// The service that `/_minerva/io/` means here.
+    pub(crate) service: String,
+    pub(crate) peer: IpAddr,
+    /// Held by all that lives on the connection.
+    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Serves one connection until it is closed or becomes a WebSocket.
+pub(crate) async fn serve(io: Rewind<TcpStream>, connection: Connection) {
+    let connection = Arc::new(connection);
+    let mut phase = connection.shared.phase.clone();
+    let (seen, first_head) = oneshot::channel();
+    let seen = std::sync::Mutex::new(Some(seen));
+    let service = service_fn(move |request| {
+        let seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(seen) = seen {
+            let _ = seen.send(());
+        }
+        let connection = Arc::clone(&connection);
+        async move { Ok::<_, Infallible>(answer(request, connection).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(NEXT_HEAD)
+        .max_headers(HEAD_LINES)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut serving = pin!(serving);
+    let mut head_seen = pin!(async {
+        if tokio::time::timeout(FIRST_HEAD, first_head).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    });
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = head_seen.as_mut() => return,
+        _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = serving => {}
+        () = head_seen => {}
+        _ = phase.wait_for(|phase| *phase == Phase::Over) => {}
+    }
+}
+
+/// Answers one request.
+async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
+    let shared = Arc::clone(&connection.shared);
+    let verdict = shared.origins.judge(request.headers());
+    let route = Route::of(request.uri().path(), &connection.service);
+    if verdict == Verdict::Foreign && route.is_transport() {
+        shared.metrics.foreign_origins.inc();
+        return reply::text(StatusCode::FORBIDDEN, "this origin may not use this service\n");
+    }
+    let allowed = verdict.allowed_origin(request.headers());
+    let mut response = match route {
+        Route::Transport(endpoint, service) => {
+            transport(request, endpoint, service, &connection).await
+        }
+        Route::Other => page(&request, &shared),
+    };
+    if let Some(origin) = allowed {
+        origin::allow(response.headers_mut(), origin);
+    }
+    response
+}
+
+async fn transport(
+    request: Request<Incoming>,
+    endpoint: Endpoint,
+    service: String,
+    connection: &Arc<Connection>,
+) -> Response<Body> {
+    let method = match endpoint {
+        Endpoint::Io => Method::POST,
+        Endpoint::Ws => Method::GET,
+    };
+    if request.method() == Method::OPTIONS {
+        return reply::preflight(&method);
+    }
+    if *request.method() != method {
+        return reply::wrong_method(&method);
+    }
+    let caller = caller(request.headers(), service, connection);
+    match endpoint {
+        Endpoint::Io => Box::pin(exchange::serve(request, caller, connection)).await,
+        Endpoint::Ws => websocket::upgrade(request, caller, connection),
+    }
+}
+
+fn caller(headers: &HeaderMap, service: String, connection: &Connection) -> Caller {
+    let shared = &connection.shared;
+    let passed = shared.pass_headers.iter().flat_map(|name| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+    });
+    Caller {
+        service,
+        headers: passed.collect(),
+        peer_address: shared.proxies.client(connection.peer, headers).to_string(),
+    }
+}
+
+fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
+    let Some(page) = shared.pages.at(request.uri().path()) else {
+        return reply::text(StatusCode::NOT_FOUND, "there is nothing here\n");
+    };
+    let head = request.method() == Method::HEAD;
+    if !head && request.method() != Method::GET {
+        return reply::wrong_method(&Method::GET);
+    }
+    let known = request.headers().get_all(IF_NONE_MATCH).iter().any(|tags| {
+        let mut tags = tags.to_str().unwrap_or_default().split(',').map(str::trim);
+        tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == page.etag)
+    });
+    let mut response = if known {
+        reply::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        Response::new(Body::whole(page.body.clone()))
+    };
+    let headers = response.headers_mut();
+    reply::set(headers, CONTENT_TYPE, page.content_type);
+    reply::set(headers, ETAG, &page.etag);
+    reply::set(headers, http::header::CACHE_CONTROL, "no-cache");
+    reply::set(headers, http::header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}
+
+/// A transport's bytes, or the end of them.
+type Piece = Result<Bytes, body::BrokenOff>;

@@ -1,0 +1,116 @@
+//! Accepts connections, at most so many at a time, finds out what each speaks, and hands it to its
+//! driver. Run by `edge.rs`, one per port.
+
+mod rewind;
+mod sniff;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::http;
+use crate::shared::{Phase, Shared};
+use crate::tcp;
+use crate::transport::Caller;
+pub(crate) use rewind::Rewind;
+use sniff::{Face, sniff};
+
+/// Pause after a failure of accept: mostly no file descriptors are left, and some may be soon.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One port.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// The service of a path, or of a TCP transport, that names none.
+    pub(crate) service: String,
+    /// Connections that may be opened yet; one for all ports. More wait in the system's backlog.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Listener {
+    /// Accepts until the edge drains.
+    pub(crate) async fn run(self) {
+        let mut phase = self.shared.phase.clone();
+        tokio::select! {
+            () = self.accept_all() => {}
+            _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
+        }
+    }
+
+    async fn accept_all(&self) {
+        loop {
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let (stream, peer) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (shared, service) = (Arc::clone(&self.shared), self.service.clone());
+            tokio::spawn(serve(stream, peer, permit, shared, service));
+        }
+    }
+}
+
+/// Serves one connection; small, because every idle connection holds this future.
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+    service: String,
+) {
+    let _count = Count::new(&shared);
+    let _ = stream.set_nodelay(true);
+    let mut phase = shared.phase.clone();
+    let face = tokio::select! {
+        face = Box::pin(sniff(&stream)) => face,
+        _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
+    };
+    let peer = peer.ip();
+    match face {
+        Face::Socket { rest } => {
+            let peer_address = peer.to_canonical().to_string();
+            let caller = Caller { service, headers: Vec::new(), peer_address };
+            Box::pin(tcp::serve(stream, rest, shared, caller)).await;
+            drop(permit);
+        }
+        Face::Policy => {
+            Box::pin(tcp::serve_policy(stream, shared)).await;
+            drop(permit);
+        }
+        Face::Http { read } => {
+            let permit = Arc::new(permit);
+            let connection = http::Connection { shared, service, peer, permit };
+            Box::pin(http::serve(Rewind::new(read, stream), connection)).await;
+        }
+        Face::Garbage => {
+            shared.metrics.garbage.inc();
+            let _ = stream.set_zero_linger();
+        }
+        Face::Silence => {}
+    }
+}
+
+/// Counts a connection as open while it lives.
+struct Count(prometheus_client::metrics::gauge::Gauge);
+
+impl Count {
+    fn new(shared: &Shared) -> Self {
+        let connections = shared.metrics.connections.clone();
+        connections.inc();
+        Self(connections)
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,148 @@
+//! The program `minerva-edge`: options, the admin port, signals, around one [`minerva_edge::Edge`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use minerva_edge::{CLIENT_JS, Config, Edge, LinkState, Metrics, Pages};
+use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, LogConfig, Readiness, StopSignals};
+use prometheus_client::registry::Registry;
+use tonic::transport::{Channel, Endpoint};
+
+/// Minerva's edge: clients connect here over WebSocket, HTTP or TCP; their streams live in a core.
+#[derive(Debug, Parser)]
+#[command(name = "minerva-edge", version)]
+struct Options {
+    #[command(flatten)]
+    edge: Config,
+
+    /// The core's link port (its --link).
+    #[arg(
+        long,
+        env = "MINERVA_CORE",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7403"
+    )]
+    core: Vec<String>,
+
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "MINERVA_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:7402")]
+    admin: SocketAddr,
+
+    /// The web client to serve at /_minerva/client.js.
+    #[arg(long, env = "MINERVA_CLIENT_JS", value_name = "FILE")]
+    client_js: Option<PathBuf>,
+
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("minerva-edge: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(run(options));
+    // What is left may wait for sockets; nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("minerva-edge: {error:#}");
+            let is_config = error.downcast_ref::<ConfigError>().is_some();
+            if is_config { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    options.log.start()?;
+    let mut signals = StopSignals::listen().context("cannot listen for signals")?;
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let channel = channel(&options.core)?;
+    let pages = pages(&options)?;
+    let readiness = Readiness::starting();
+    let admin = Admin::bind(options.admin).await.map_err(|error| {
+        let problem = format!("cannot listen on {}: {error}", options.admin);
+        ConfigError::new("--admin", problem, "choose a free port, or stop what uses this one")
+    })?;
+    let admin_addr = admin.local_addr()?;
+    let edge = Edge::bind(options.edge, channel, pages, Some(metrics)).await?;
+    tokio::spawn(admin.serve(readiness.clone(), registry));
+    let clients = edge.local_addr();
+    let following = tokio::spawn(follow(edge.link_state(), readiness.clone(), move || {
+        println!("minerva-edge: ready, clients on http://{clients}, admin on http://{admin_addr}");
+    }));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut running = std::pin::pin!(edge.run(async {
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        () = signals.next() => {}
+        () = &mut running => return Ok(()),
+    }
+    following.abort();
+    readiness.set_unready("draining");
+    drop(stop);
+    tokio::select! {
+        () = signals.next() => tracing::info!("second signal: stopping at once"),
+        () = running => tracing::info!("drained"),
+    }
+    Ok(())
+}
+
+/// Tells whether the edge can do its work, and once, that it can.
+async fn follow(mut link: LinkState, readiness: Readiness, ready: impl FnOnce() + Send) {
+    let mut ready = Some(ready);
+    loop {
+        if link.is_up() {
+            readiness.set_ready();
+            if let Some(ready) = ready.take() {
+                ready();
+            }
+        } else {
+            readiness.set_unready("no link to the core");
+        }
+        link.changed().await;
+    }
+}
+
+fn channel(cores: &[String]) -> Result<Channel, ConfigError> {
+    let wrong = |problem: String| {
+        ConfigError::new(
+            "--core",
+            problem,
+            "give the core's --link address, such as 127.0.0.1:7403",
+        )
+    };
+    let [core] = cores else {
+        return Err(wrong("several cores are not supported yet".to_owned()));
+    };
+    let uri = if core.contains("://") { core.clone() } else { format!("http://{core}") };
+    let endpoint =
+        Endpoint::from_shared(uri).map_err(|_| wrong(format!("`{core}` is no address")))?;
+    Ok(minerva_edge::tune(endpoint).connect_lazy())
+}
+
+fn pages(options: &Options) -> Result<Pages, ConfigError> {
+    let Some(path) = &options.client_js else { return Ok(Pages::new()) };
+    let script = std::fs::read(path).map_err(|error| {
+        let problem = format!("cannot read {}: {error}", path.display());
+        ConfigError::new("--client-js", problem, "name the built web client")
+    })?;
+    Ok(Pages::new().with(CLIENT_JS, "text/javascript; charset=utf-8", script))
+}

@@ -1,0 +1,71 @@
+//! Files that an edge serves besides transports: the web client, and whatever the embedding program
+//! adds (a demo page). Held in memory, with entity tags; knows no request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Path of the web client.
+pub const CLIENT_JS: &str = "/_minerva/client.js";
+
+/// Pages by path. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Pages {
+    pages: Arc<BTreeMap<String, Page>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
+    /// A strong entity tag, quotes included.
+    pub(crate) etag: String,
+}
+
+impl Pages {
+    /// No pages.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These pages and one more; a page at the same path is replaced.
+    #[must_use]
+    pub fn with(
+        mut self,
+        path: impl Into<String>,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let body = body.into();
+        let etag = format!("\"{:016x}-{:x}\"", fnv1a(&body), body.len());
+        Arc::make_mut(&mut self.pages).insert(path.into(), Page { content_type, body, etag });
+        self
+    }
+
+    pub(crate) fn at(&self, path: &str) -> Option<&Page> {
+        self.pages.get(path)
+    }
+}
+
+/// FNV-1a, 64 bits: names a content, defends against nothing.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_found_at_its_path_only_and_another_content_has_another_tag() {
+        let one = Pages::new().with("/", "text/html", "one");
+        let two = one.clone().with("/", "text/html", "two");
+        let tag = |pages: &Pages| pages.at("/").map(|page| page.etag.clone());
+        assert!(tag(&one).is_some());
+        assert_ne!(tag(&one), tag(&two));
+        assert!(one.at("/x").is_none());
+    }
+}

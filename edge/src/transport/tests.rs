@@ -1,0 +1,172 @@
+//! The machine against what the wire protocol says, its limits, and random inputs.
+
+mod credit;
+mod frames;
+mod random;
+mod relink;
+mod timers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+
+use super::*;
+
+pub(super) const HELLO: &str = "\"tnum\":0,\"ver\":2,\"id\":\"abcdefghijklmnopqrstuvwxyz\",\
+    \"ming\":true,\"seenack\":\"|-1\"";
+
+/// A machine, its clock, and what came out of it.
+pub(super) struct Rig {
+    pub(super) machine: Transport,
+    pub(super) now: Instant,
+    pub(super) kind: Kind,
+    /// Frames as text; the ones of a string end with a space.
+    pub(super) written: Vec<String>,
+    pub(super) to_core: Vec<ToCore>,
+    pub(super) ending: Option<Ending>,
+    /// Chunks that are not reported as written.
+    pub(super) chunks: usize,
+}
+
+impl Rig {
+    /// With the link up.
+    pub(super) fn new(kind: Kind) -> Self {
+        let mut rig = Self::without_link(kind, Limits::default());
+        rig.input(Input::LinkUp);
+        rig
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
+    pub(super) fn without_link(kind: Kind, limits: Limits) -> Self {
+        let now = Instant::now();
+        let machine = Transport::new(now, kind, Arc::new(Caller::default()), limits);
+        let (written, to_core) = (Vec::new(), Vec::new());
+        Self { machine, now, kind, written, to_core, ending: None, chunks: 0 }
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.machine.handle_input(self.now, input);
+        self.drain();
+    }
+
+    pub(super) fn core(&mut self, core: FromCore) {
+        self.input(Input::Core(core));
+    }
+
+    /// Frames in one read; as the kind cuts them.
+    pub(super) fn frames(&mut self, frames: &[&str], last: bool) {
+        let bytes = self.encoded(frames);
+        self.input(Input::Received { bytes, last });
+    }
+
+    pub(super) fn encoded(&self, frames: &[&str]) -> Bytes {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            if self.kind == Kind::Tcp {
+                bytes.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
+                bytes.extend_from_slice(frame.as_bytes());
+            } else {
+                bytes.extend_from_slice(frame.as_bytes());
+                bytes.push(b'\n');
+            }
+        }
+        bytes.into()
+    }
+
+    /// Says hello with more keys: `,"maxia":0` and so on.
+    pub(super) fn hello(&mut self, keys: &str) {
+        self.hello_and(keys, &[], false);
+    }
+
+    pub(super) fn hello_and(&mut self, keys: &str, frames: &[&str], last: bool) {
+        let hello = format!("{{{HELLO}{keys}}}H");
+        let mut all = vec![hello.as_str()];
+        all.extend_from_slice(frames);
+        self.frames(&all, last);
+    }
+
+    /// A TCP transport that is attached.
+    pub(super) fn attached() -> Self {
+        let mut rig = Self::new(Kind::Tcp);
+        rig.hello(",\"maxia\":0,\"eeds\":null");
+        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.to_core.clear();
+        rig
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        while self.machine.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.machine.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    pub(super) fn written_all(&mut self) {
+        while self.chunks > 0 {
+            self.chunks -= 1;
+            self.input(Input::Written);
+        }
+    }
+
+    pub(super) fn take_written(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.written)
+    }
+
+    pub(super) fn take_to_core(&mut self) -> Vec<ToCore> {
+        std::mem::take(&mut self.to_core)
+    }
+
+    pub(super) fn take_batches(&mut self) -> Vec<Batch> {
+        let batch = |message| match message {
+            ToCore::Batch(batch) => Some(batch),
+            ToCore::Attach(attach) => attach.batch,
+            ToCore::Grant(_) | ToCore::Detach => None,
+        };
+        self.take_to_core().into_iter().filter_map(batch).collect()
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            assert!(
+                self.ending.is_none() || output == Output::ToCore(ToCore::Detach),
+                "{output:?} after the end"
+            );
+            match output {
+                Output::Write(chunk) => {
+                    self.chunks += 1;
+                    self.written.extend(cut(self.kind, chunk));
+                }
+                Output::ToCore(message) => self.to_core.push(message),
+                Output::End(ending) => self.ending = Some(ending),
+            }
+        }
+    }
+}
+
+fn cut(kind: Kind, mut chunk: Bytes) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let mut frames = Vec::new();
+    if kind == Kind::Tcp {
+        while !chunk.is_empty() {
+            let length = chunk.get_u32() as usize;
+            frames.push(text(&chunk.split_to(length)));
+        }
+    } else {
+        assert!(chunk.ends_with(b"\n"), "a chunk holds whole frames");
+        frames.extend(chunk[..chunk.len() - 1].split(|&byte| byte == b'\n').map(text));
+    }
+    frames
+}
+
+pub(super) fn strings(first: u64, strings: &[&'static str]) -> FromCore {
+    let strings = strings.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
+    FromCore::Strings { first, strings }
+}
+
+pub(super) fn runs(batch: &Batch) -> Vec<(u64, Vec<String>)> {
+    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let run = |run: &Run| (run.first, run.strings.iter().map(text).collect());
+    batch.runs.iter().map(run).collect()
+}

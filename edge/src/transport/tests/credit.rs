@@ -1,0 +1,132 @@
+//! Credit in both directions, at its limits.
+
+use super::*;
+
+const OVERHEAD: usize = 30;
+
+fn string_of_cost(cost: usize) -> String {
+    format!("{} ", "x".repeat(cost - OVERHEAD - 1))
+}
+
+fn rig(untaken: usize) -> Rig {
+    let mut rig = Rig::without_link(Kind::Tcp, Limits { untaken, ..Limits::default() });
+    rig.input(Input::LinkUp);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    rig.core(FromCore::Opened { created: false, sack: None });
+    rig.to_core.clear();
+    rig
+}
+
+#[test]
+fn nothing_is_read_once_the_untaken_batches_reach_the_limit() {
+    for (cost, reads) in [(999, true), (1000, false), (1001, false)] {
+        let mut rig = rig(1000);
+        rig.frames(&[&string_of_cost(cost)], false);
+        assert_eq!(rig.take_batches().len(), 1);
+        assert_eq!(rig.machine.wants_input(), reads, "{cost}");
+        rig.core(FromCore::Taken(0));
+        assert!(rig.machine.wants_input());
+    }
+}
+
+#[test]
+fn one_frame_beyond_is_taken_and_the_rest_of_the_read_waits() {
+    let mut rig = rig(1000);
+    let big = string_of_cost(5000);
+    rig.frames(&[&string_of_cost(999), &big, "a ", "b "], false);
+    let batches = rig.take_batches();
+    assert_eq!((batches.len(), batches[0].runs[0].strings.len()), (1, 2));
+    assert_eq!(rig.machine.inbound.outstanding(), 5999);
+    rig.core(FromCore::Taken(0));
+    let batches = rig.take_batches();
+    assert_eq!(batches[0].number, 1);
+    assert_eq!(runs(&batches[0]), [(2, vec!["a".into(), "b".into()])]);
+}
+
+#[test]
+fn an_upload_ends_only_when_all_of_it_is_cut() {
+    let mut rig = Rig::without_link(Kind::Http, Limits { untaken: 300, ..Limits::default() });
+    rig.input(Input::LinkUp);
+    let big = string_of_cost(400);
+    rig.hello_and(",\"maxia\":0", &[&big, "b "], true);
+    rig.core(FromCore::Opened { created: false, sack: None });
+    let mut ends = 0;
+    for number in 0..3 {
+        ends += rig.take_batches().iter().filter(|batch| batch.end.is_some()).count();
+        rig.core(FromCore::Taken(number));
+    }
+    ends += rig.take_batches().iter().filter(|batch| batch.end.is_some()).count();
+    assert_eq!(ends, 1);
+}
+
+#[test]
+fn taking_a_batch_twice_or_early_does_no_harm() {
+    let mut rig = rig(1000);
+    rig.frames(&["a "], false);
+    for number in [7, 0, 0] {
+        rig.core(FromCore::Taken(number));
+    }
+    assert_eq!(rig.machine.inbound.outstanding(), 0);
+    rig.frames(&["b "], false);
+    assert_eq!(rig.take_batches().last().unwrap().number, 1);
+}
+
+#[test]
+fn what_the_socket_took_is_granted_again_by_quarters() {
+    let limits = Limits { s2c_window: 400, ..Limits::default() };
+    for (length, granted) in [(99, None), (100, Some(100)), (101, Some(101))] {
+        let mut rig = Rig::without_link(Kind::Tcp, limits.clone());
+        rig.input(Input::LinkUp);
+        rig.hello(",\"maxia\":0,\"eeds\":null");
+        let [ToCore::Attach(attach)] = &rig.take_to_core()[..] else { panic!() };
+        assert_eq!(attach.s2c_bytes, 400);
+        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.core(FromCore::Strings { first: 0, strings: vec!["y".repeat(length).into()] });
+        assert!(rig.to_core.is_empty(), "not before it is written");
+        rig.written_all();
+        let want: Vec<_> = granted.map(ToCore::Grant).into_iter().collect();
+        assert_eq!(rig.take_to_core(), want);
+    }
+}
+
+#[test]
+fn a_core_may_overdraw_by_one_string_only() {
+    let window = 400;
+    let grace = minerva_proto::MAX_STRING;
+    for (bytes, good) in
+        [(window + grace - 1, true), (window + grace, true), (window + grace + 1, false)]
+    {
+        let limits = Limits { s2c_window: window as u64, ..Limits::default() };
+        let mut rig = Rig::without_link(Kind::Tcp, limits);
+        rig.input(Input::LinkUp);
+        rig.hello(",\"maxia\":0,\"eeds\":null");
+        rig.core(FromCore::Opened { created: false, sack: None });
+        let strings = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];
+        rig.core(FromCore::Strings { first: 0, strings });
+        assert_eq!(rig.ending.is_none(), good, "{bytes}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_no_answers_is_not_read() {
+    let mut rig = Rig::attached();
+    let sack = minerva_proto::Sack { acked: Some(1 << 53), beyond: vec![1 << 53; 100] };
+    let mut answers = 0;
+    while rig.machine.wants_input() {
+        rig.core(FromCore::Sack(sack.clone()));
+        answers += 1;
+        assert!(answers < 1000, "never stopped");
+    }
+    assert!(rig.machine.outbound.unwritten_bytes() >= UNREAD_ANSWERS);
+    rig.written_all();
+    assert!(rig.machine.wants_input());
+}
+
+#[test]
+fn long_runs_are_written_in_chunks_of_whole_frames() {
+    let mut rig = Rig::attached();
+    let strings = vec![Bytes::from(vec![b'z'; 1000]); 100];
+    rig.core(FromCore::Strings { first: 0, strings });
+    assert!(rig.chunks >= 3, "{}", rig.chunks);
+    assert_eq!(rig.written.len(), 101);
+}

@@ -1,0 +1,197 @@
+//! Random bytes, frames and core outputs in random order: the machine keeps its invariants.
+
+use minerva_proto::{KillReason, Reset, Sack};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Small, so that sequences reach it.
+const UNTAKEN: usize = 2_000;
+const LONGEST: usize = 1_100;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Bytes(Vec<u8>, bool),
+    Frames(Vec<String>, bool),
+    Input(Input),
+    /// Takes a batch, counted from the last one sent.
+    Taken(u64),
+    Pass(u64),
+    /// Cuts the next read at this point.
+    Written,
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let frame = prop_oneof![
+        6 => "[ -~]{0,40} ".prop_map(|string| string),
+        1 => "[x]{900,1010} ",
+        2 => (0..100_u64).prop_map(|number| format!("{number}N")),
+        2 => (0..9_u64).prop_map(|number| format!("{number}|{number}A")),
+        1 => Just(format!("{{{HELLO},\"maxia\":1,\"eeds\":null}}H")),
+        1 => "[a-z|01]{0,9}[!HYCTK^ZNA]",
+        1 => Just("bye|1!".to_owned()),
+    ];
+    let core = prop_oneof![
+        3 => any::<bool>().prop_map(|created| FromCore::Opened { created, sack: Some(Sack::NONE) }),
+        3 => Just(FromCore::Sack(Sack::up_to(4))),
+        6 => (0..9_u64, prop::collection::vec("[a-z]{0,300}", 0..4)).prop_map(|(first, strings)| {
+            FromCore::Strings { first, strings: strings.into_iter().map(Bytes::from).collect() }
+        }),
+        1 => closes().prop_map(|close| FromCore::Close(Box::new(close))),
+    ];
+    let other = prop_oneof![
+        Just(Input::Garbled),
+        Just(Input::Gone),
+        Just(Input::Drain),
+        Just(Input::LinkLost),
+        Just(Input::LinkUp),
+        Just(Input::LinkUp),
+    ];
+    prop_oneof![
+        1 => (prop::collection::vec(any::<u8>(), 0..60), any::<bool>())
+            .prop_map(|(bytes, last)| Step::Bytes(bytes, last)),
+        8 => (prop::collection::vec(frame, 0..6), prop::bool::weighted(0.1))
+            .prop_map(|(frames, last)| Step::Frames(frames, last)),
+        6 => core.prop_map(|core| Step::Input(Input::Core(core))),
+        2 => other.prop_map(Step::Input),
+        6 => (0..4_u64).prop_map(Step::Taken),
+        2 => (0..9_000_u64).prop_map(Step::Pass),
+        6 => Just(Step::Written),
+    ]
+}
+
+fn closes() -> impl Strategy<Value = Close> {
+    let cause = prop_oneof![
+        Just(CloseCause::Gentle),
+        Just(CloseCause::Kill(KillReason::RwinOverflow)),
+        Just(CloseCause::Reset(Reset::new("over", false))),
+        Just(CloseCause::Unavailable { reason: String::new(), retry_after: Duration::ZERO }),
+    ];
+    (any::<bool>(), cause).prop_map(|(sack, cause)| Close {
+        sack: sack.then_some(Sack::NONE),
+        status: None,
+        cause,
+    })
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Tcp), Just(Kind::WebSocket), Just(Kind::Http)]
+}
+
+/// What must hold after every step.
+#[derive(Default)]
+struct Watch {
+    /// Number of the next new batch; smaller ones may only come again.
+    next_batch: u64,
+    attached: bool,
+    closed: bool,
+}
+
+impl Watch {
+    fn look(&mut self, rig: &mut Rig) {
+        let outstanding = rig.machine.inbound.outstanding();
+        assert!(outstanding < UNTAKEN + LONGEST, "{outstanding} bytes are outstanding");
+        for message in rig.take_to_core() {
+            match message {
+                ToCore::Attach(attach) => {
+                    self.attached = true;
+                    assert!(attach.resume.is_none() || attach.batch.is_none());
+                    attach.batch.into_iter().for_each(|batch| self.batch(&batch));
+                }
+                ToCore::Batch(batch) => {
+                    assert!(self.attached);
+                    self.batch(&batch);
+                }
+                ToCore::Grant(bytes) => assert!(self.attached && bytes > 0),
+                ToCore::Detach => assert!(std::mem::take(&mut self.attached)),
+            }
+        }
+        for frame in rig.take_written() {
+            assert!(!self.closed, "{frame:?} after the end");
+            self.closed = frame == "Y";
+        }
+        if rig.ending.is_some() {
+            assert!(rig.machine.is_over());
+            assert_eq!(rig.machine.poll_timeout(), None);
+        }
+    }
+
+    fn batch(&mut self, batch: &Batch) {
+        assert!(batch.number <= self.next_batch, "{} is no next batch", batch.number);
+        self.next_batch = self.next_batch.max(batch.number + 1);
+        assert!(batch.runs.iter().all(|run| !run.strings.is_empty()));
+        assert!(*batch != Batch { number: batch.number, ..Batch::default() }, "an empty batch");
+    }
+}
+
+fn play(kind: Kind, steps: Vec<Step>, hello: bool) {
+    let limits = Limits { max_frame: LONGEST - 30, untaken: UNTAKEN, ..Limits::default() };
+    let mut rig = Rig::without_link(kind, limits);
+    let mut watch = Watch::default();
+    if hello {
+        rig.input(Input::LinkUp);
+        rig.hello(",\"maxia\":1,\"eeds\":null");
+    }
+    let mut link_up = hello;
+    for step in steps {
+        match step {
+            Step::Bytes(bytes, last) => {
+                rig.input(Input::Received { bytes: bytes.into(), last });
+            }
+            Step::Frames(frames, last) => {
+                let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+                rig.frames(&frames, last);
+            }
+            Step::Input(Input::LinkUp) if link_up => {}
+            Step::Input(Input::LinkLost) => {
+                link_up = false;
+                watch.attached = false;
+                rig.input(Input::LinkLost);
+            }
+            Step::Input(input) => {
+                link_up |= input == Input::LinkUp;
+                rig.input(input);
+            }
+            Step::Taken(back) => {
+                rig.core(FromCore::Taken(watch.next_batch.saturating_sub(back)));
+            }
+            Step::Pass(millis) => rig.pass(Duration::from_millis(millis)),
+            Step::Written => rig.written_all(),
+        }
+        watch.look(&mut rig);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_machine_keeps_its_invariants(
+        kind in kinds(),
+        steps in prop::collection::vec(steps(), 0..60),
+        hello in prop::bool::weighted(0.9),
+    ) {
+        play(kind, steps, hello);
+    }
+
+    #[test]
+    fn the_cut_of_the_bytes_does_not_matter(
+        strings in prop::collection::vec("[ -~]{0,60}", 0..20),
+        cuts in prop::collection::vec(1..40_usize, 1..20),
+    ) {
+        let mut rig = Rig::attached();
+        let frames: Vec<String> = strings.iter().map(|string| format!("{string} ")).collect();
+        let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+        let mut bytes = rig.encoded(&frames);
+        for cut in cuts.iter().cycle() {
+            if bytes.is_empty() {
+                break;
+            }
+            let bytes = bytes.split_to((*cut).min(bytes.len()));
+            rig.input(Input::Received { bytes, last: false });
+        }
+        let got: Vec<String> =
+            rig.take_batches().iter().flat_map(runs).flat_map(|(_, strings)| strings).collect();
+        prop_assert_eq!(got, strings);
+    }
+}

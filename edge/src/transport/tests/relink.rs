@@ -1,0 +1,139 @@
+//! The loss of the link and what is told on the next one.
+
+use minerva_proto::Sack;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn attach(rig: &mut Rig) -> (Box<Attach>, Vec<Batch>) {
+    let mut messages = rig.take_to_core().into_iter();
+    let Some(ToCore::Attach(attach)) = messages.next() else { panic!("no Attach") };
+    let batches = messages.map(|message| match message {
+        ToCore::Batch(batch) => batch,
+        other => panic!("{other:?}"),
+    });
+    (attach, batches.collect())
+}
+
+#[test]
+fn a_hello_waits_for_the_link() {
+    let mut rig = Rig::without_link(Kind::Tcp, Limits::default());
+    rig.hello_and(",\"maxia\":0,\"new\":true", &["a "], false);
+    rig.frames(&["b "], false);
+    assert!(rig.to_core.is_empty());
+    rig.pass(29 * SECOND);
+    rig.input(Input::LinkUp);
+    let (attach, batches) = attach(&mut rig);
+    assert_eq!((attach.resume, attach.create), (None, true));
+    assert_eq!(attach.batch.unwrap().number, 0);
+    assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn an_attached_transport_resumes_with_what_is_not_taken() {
+    let mut rig = Rig::new(Kind::Tcp);
+    rig.hello_and(",\"maxia\":0,\"new\":true,\"sack\":\"|-1\",\"eeds\":5", &["a "], false);
+    rig.core(FromCore::Opened { created: true, sack: None });
+    rig.core(FromCore::Sack(Sack::up_to(0)));
+    rig.core(FromCore::Taken(0));
+    rig.frames(&["b "], false);
+    rig.frames(&["c "], false);
+    rig.core(strings(0, &["x", "y"]));
+    rig.take_to_core();
+    rig.input(Input::LinkLost);
+    rig.frames(&["d "], false);
+    assert!(rig.to_core.is_empty());
+    rig.input(Input::LinkUp);
+    let (attach, batches) = attach(&mut rig);
+    assert_eq!(attach.resume, Some(Resume { next_s2c: Some(2) }));
+    assert_eq!((attach.create, attach.succeeds, &attach.sack), (false, None, &None));
+    assert_eq!((attach.wants_strings, attach.seen_ack), (true, Sack::up_to(0)));
+    assert_eq!(attach.s2c_bytes, Limits::default().s2c_window - 2, "two bytes are unwritten");
+    assert_eq!(attach.batch, None);
+    assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(runs(&batches[2]), [(3, vec!["d".into()])]);
+    rig.take_written();
+    rig.core(FromCore::Opened { created: false, sack: Some(Sack::up_to(1)) });
+    rig.core(strings(2, &["z"]));
+    assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");
+}
+
+#[test]
+fn a_transport_that_was_never_opened_says_hello_again() {
+    let mut rig = Rig::new(Kind::Tcp);
+    rig.hello_and(",\"maxia\":7,\"new\":true", &["a "], false);
+    rig.input(Input::LinkLost);
+    rig.take_to_core();
+    rig.input(Input::LinkUp);
+    let (attach, batches) = attach(&mut rig);
+    assert!(attach.create && attach.heartbeat && attach.resume.is_none());
+    assert_eq!(attach.batch.map(|batch| batch.number), Some(0));
+    assert!(batches.is_empty());
+}
+
+#[test]
+fn the_initial_beat_is_written_once() {
+    let mut rig = Rig::new(Kind::Tcp);
+    rig.hello(",\"maxia\":7,\"new\":true");
+    rig.core(FromCore::Opened { created: true, sack: None });
+    rig.input(Input::LinkLost);
+    rig.input(Input::LinkUp);
+    rig.core(FromCore::Opened { created: true, sack: None });
+    assert_eq!(rig.written, ["C", "beat^"]);
+}
+
+#[test]
+fn an_end_that_was_taken_but_not_answered_is_told_again() {
+    let mut rig = Rig::new(Kind::Http);
+    rig.hello_and(",\"maxia\":0", &["a "], true);
+    rig.core(FromCore::Opened { created: false, sack: None });
+    rig.core(FromCore::Taken(0));
+    rig.take_to_core();
+    rig.input(Input::LinkLost);
+    rig.input(Input::LinkUp);
+    let (_, batches) = attach(&mut rig);
+    assert_eq!(batches.len(), 1);
+    assert_eq!((batches[0].number, batches[0].end), (1, Some(End { kill: None })));
+    rig.input(Input::LinkLost);
+    rig.input(Input::LinkUp);
+    let (_, batches) = attach(&mut rig);
+    assert_eq!(batches.len(), 1, "not once per link");
+}
+
+#[test]
+fn a_transport_is_held_without_link_for_a_bounded_time() {
+    for kind in [Kind::Tcp, Kind::Http] {
+        let mut rig = Rig::new(kind);
+        rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == Kind::Http);
+        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.input(Input::LinkLost);
+        rig.pass(30 * SECOND - Duration::from_millis(1));
+        assert_eq!(rig.ending, None);
+        rig.pass(Duration::from_millis(1));
+        assert!(matches!(rig.ending, Some(Ending::Unavailable { .. })));
+        assert!(rig.written.is_empty(), "never a kill");
+    }
+}
+
+#[test]
+fn a_link_that_comes_back_without_an_answer_does_not_prolong_the_time() {
+    let mut rig = Rig::attached();
+    for _ in 0..31 {
+        rig.input(Input::LinkLost);
+        rig.pass(SECOND / 2);
+        rig.input(Input::LinkUp);
+        rig.pass(SECOND / 2);
+    }
+    assert!(matches!(rig.ending, Some(Ending::Unavailable { .. })));
+}
+
+#[test]
+fn a_closing_transport_does_not_attach_again() {
+    let mut rig = Rig::attached();
+    rig.core(FromCore::Close(Box::default()));
+    rig.input(Input::LinkLost);
+    rig.input(Input::LinkUp);
+    rig.written_all();
+    assert!(rig.to_core.is_empty(), "and owes the new link no Detach");
+}

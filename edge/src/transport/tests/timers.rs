@@ -1,0 +1,122 @@
+//! Deadlines, heartbeats, maximum open time, drain.
+
+use minerva_proto::Sack;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn opened(kind: Kind, keys: &str) -> Rig {
+    let mut rig = Rig::new(kind);
+    rig.hello_and(keys, &[], kind == Kind::Http);
+    rig.core(FromCore::Opened { created: true, sack: Some(Sack::NONE) });
+    rig
+}
+
+#[test]
+fn a_hello_must_come_in_10_seconds() {
+    for (kind, ending) in [(Kind::Tcp, Ending::Closed), (Kind::Http, Ending::NoHello)] {
+        let mut rig = Rig::new(kind);
+        rig.pass(10 * SECOND - Duration::from_millis(1));
+        assert_eq!(rig.ending, None);
+        rig.pass(Duration::from_millis(1));
+        assert_eq!(rig.ending, Some(ending));
+        assert!(rig.written.is_empty());
+    }
+}
+
+#[test]
+fn a_beat_goes_out_with_the_first_frames_and_after_silence() {
+    let mut rig = opened(Kind::Tcp, ",\"maxia\":2");
+    assert_eq!(rig.take_written(), ["C", "|-1A", "beat^"]);
+    rig.written_all();
+    rig.pass(SECOND);
+    rig.core(strings(0, &["a"]));
+    rig.written_all();
+    assert_eq!(rig.take_written(), ["0N", "a "]);
+    rig.pass(2 * SECOND - Duration::from_millis(1));
+    assert!(rig.take_written().is_empty(), "postponed");
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.take_written(), ["beat^"]);
+    rig.written_all();
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.take_written(), ["beat^"]);
+}
+
+#[test]
+fn beats_do_not_pile_up_before_a_client_that_does_not_read() {
+    let mut rig = opened(Kind::Tcp, ",\"maxia\":1");
+    rig.take_written();
+    for _ in 0..10 {
+        rig.pass(SECOND);
+    }
+    assert!(rig.take_written().is_empty());
+    rig.written_all();
+    rig.pass(SECOND);
+    assert_eq!(rig.take_written(), ["beat^"]);
+}
+
+#[test]
+fn zero_means_no_beat() {
+    let mut rig = opened(Kind::Tcp, ",\"maxia\":0");
+    rig.pass(1000 * SECOND);
+    assert_eq!(rig.take_written(), ["C", "|-1A"]);
+    assert_eq!(rig.machine.poll_timeout(), None);
+}
+
+#[test]
+fn maxt_ends_http_gently_and_means_nothing_elsewhere() {
+    for (kind, ends) in [(Kind::Http, true), (Kind::Tcp, false), (Kind::WebSocket, false)] {
+        let mut rig = opened(kind, ",\"maxia\":0,\"eeds\":null,\"maxt\":3");
+        rig.to_core.clear();
+        rig.pass(3 * SECOND - Duration::from_millis(1));
+        assert!(rig.to_core.is_empty());
+        rig.pass(Duration::from_millis(1));
+        let ended = rig.take_batches().first().and_then(|batch| batch.end);
+        assert_eq!(ended, ends.then_some(End { kill: None }), "{kind:?}");
+    }
+}
+
+#[test]
+fn the_longest_maxt_is_no_overflow() {
+    let mut rig = opened(Kind::Http, ",\"maxia\":0,\"eeds\":null,\"maxt\":9007199254740992");
+    rig.pass(1000 * SECOND);
+    assert_eq!(rig.ending, None);
+}
+
+#[test]
+fn a_client_that_does_not_close_is_closed_after_10_seconds() {
+    let mut rig = Rig::attached();
+    rig.core(FromCore::Close(Box::default()));
+    assert_eq!(rig.take_written(), ["Y"]);
+    rig.pass(10 * SECOND - Duration::from_millis(1));
+    assert_eq!(rig.ending, None);
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.ending, Some(Ending::Closed));
+    assert_eq!(rig.to_core, [ToCore::Detach]);
+}
+
+#[test]
+fn a_drain_asks_the_core_to_end_the_transport() {
+    let mut rig = Rig::attached();
+    rig.input(Input::Drain);
+    rig.input(Input::Drain);
+    let batches = rig.take_batches();
+    assert_eq!(batches.len(), 1);
+    assert_eq!(batches[0].end, Some(End { kill: None }));
+    let mut rig = Rig::new(Kind::Tcp);
+    rig.input(Input::Drain);
+    assert!(matches!(rig.ending, Some(Ending::Unavailable { .. })));
+}
+
+#[test]
+fn an_unanswered_hello_is_unavailable_after_the_hold_time() {
+    let mut rig = Rig::new(Kind::Http);
+    rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], true);
+    rig.pass(30 * SECOND - Duration::from_millis(1));
+    assert_eq!(rig.ending, None);
+    rig.pass(Duration::from_millis(1));
+    assert!(matches!(rig.ending, Some(Ending::Unavailable { .. })));
+    assert_eq!(rig.to_core.last(), Some(&ToCore::Detach));
+    assert!(rig.written.is_empty(), "not even a kill");
+}

@@ -1,0 +1,219 @@
+//! The driver of WebSocket transports, from the handshake on. Each text message holds frames, each
+//! ended by a newline; what the client sends in one message is one batch. Called by `http.rs`.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::http::{Body, Connection};
+use crate::listener::Rewind;
+use crate::session::Session;
+use crate::transport::{Caller, Input, Kind};
+
+/// The subprotocol of this wire protocol.
+const SUBPROTOCOL: &str = "minerva.2";
+
+/// Read buffer of one connection; the default is an eager 128 KiB.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Room for more than one frame in a message.
+const MESSAGE_ROOM: usize = 64 * 1024;
+
+/// What may wait for a socket; more than the largest chunk, which is one string and a chunk's rest.
+const WRITE_BUFFER: usize = 4 << 20;
+
+/// Time for WebSocket's own closing handshake, once the transport is over.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Answers a handshake; the transport goes on in a task of its own.
+pub(crate) fn upgrade(
+    mut request: Request<Incoming>,
+    caller: Caller,
+    connection: &Arc<Connection>,
+) -> Response<Body> {
+    let headers = request.headers();
+    if !names(headers, &CONNECTION, "upgrade") || !names(headers, &UPGRADE, "websocket") {
+        return refusal(StatusCode::UPGRADE_REQUIRED, "this is for WebSockets\n");
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return refusal(StatusCode::UPGRADE_REQUIRED, "use WebSocket version 13\n");
+    }
+    let Some(key) = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24) else {
+        return refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or wrong\n");
+    };
+    let mut response = Response::new(Body::whole(""));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if names(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let upgraded = hyper::upgrade::on(&mut request);
+    let connection = Arc::clone(connection);
+    tokio::spawn(async move {
+        let socket = open(upgraded, &connection).await;
+        if let Some(socket) = socket {
+            let session = Session::new(&connection.shared, Kind::WebSocket, caller);
+            Driver { socket, session, flushing: false, deaf: false }.run().await;
+        }
+    });
+    response
+}
+
+/// Takes the raw connection out of hyper, and with it all of hyper's buffers.
+async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<TcpStream>> {
+    let parts = upgraded.await.ok()?.downcast::<TokioIo<Rewind<TcpStream>>>().ok()?;
+    // Copied: a slice would keep hyper's buffer for the connection's life.
+    let mut early = parts.read_buf.to_vec();
+    let (rest, stream) = parts.io.into_inner().into_inner();
+    early.extend_from_slice(&rest);
+    let max_frame = connection.shared.limits.max_frame;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER.max(2 * max_frame))
+        .max_message_size(Some(max_frame + MESSAGE_ROOM))
+        .max_frame_size(Some(max_frame + MESSAGE_ROOM));
+    drop(rest);
+    let socket =
+        WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
+    Some(socket)
+}
+
+struct Driver {
+    socket: WebSocketStream<TcpStream>,
+    session: Session,
+    /// The session's first chunk is with the socket.
+    flushing: bool,
+    /// Reading failed for good; writing may still work.
+    deaf: bool,
+}
+
+/// What the socket did.
+enum Event {
+    Message(Bytes),
+    /// A message that is no text.
+    Garbled,
+    /// A message that is too long, or no UTF-8: the rest cannot be read.
+    Deaf,
+    Written,
+    Gone,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        while self.session.ending().is_none() && !self.session.is_over() {
+            let Self { socket, session, flushing, deaf } = &mut self;
+            let reads = session.wants_input() && !*deaf;
+            let chunk = if *flushing { None } else { session.chunk().cloned() };
+            let event = poll_fn(|cx| {
+                poll_socket(Pin::new(&mut *socket), cx, reads, chunk.clone(), flushing)
+            });
+            tokio::select! {
+                event = event => match event {
+                    Event::Message(bytes) => session.received(bytes, false),
+                    Event::Garbled => session.input(Input::Garbled),
+                    Event::Deaf => {
+                        *deaf = true;
+                        session.input(Input::Garbled);
+                    }
+                    Event::Written => session.written(),
+                    Event::Gone => session.input(Input::Gone),
+                },
+                () = session.wait() => {}
+            }
+        }
+        drop(self.session);
+        let _ = tokio::time::timeout(CLOSE_TIME, self.socket.close(None)).await;
+    }
+}
+
+/// Gives the socket what is to be written, flushes it, reads; whatever is possible first.
+fn poll_socket(
+    mut socket: Pin<&mut WebSocketStream<TcpStream>>,
+    cx: &mut Context<'_>,
+    reads: bool,
+    chunk: Option<Bytes>,
+    flushing: &mut bool,
+) -> Poll<Event> {
+    if let (false, Some(chunk)) = (*flushing, chunk) {
+        let Ok(text) = chunk.try_into() else { return Poll::Ready(Event::Gone) };
+        match socket.as_mut().poll_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                if socket.as_mut().start_send(Message::Text(text)).is_err() {
+                    return Poll::Ready(Event::Gone);
+                }
+                *flushing = true;
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
+            Poll::Pending => {}
+        }
+    }
+    if *flushing {
+        match socket.as_mut().poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                *flushing = false;
+                return Poll::Ready(Event::Written);
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
+            Poll::Pending => {}
+        }
+    }
+    while reads {
+        let Poll::Ready(message) = socket.as_mut().poll_next(cx) else { break };
+        match message {
+            Some(Ok(Message::Text(text))) => return Poll::Ready(Event::Message(text.into())),
+            Some(Ok(Message::Binary(_))) => return Poll::Ready(Event::Garbled),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Err(error)) if is_garbled(&error) => return Poll::Ready(Event::Deaf),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Poll::Ready(Event::Gone),
+        }
+    }
+    Poll::Pending
+}
+
+/// The client speaks WebSocket, but what it says cannot be frames.
+fn is_garbled(error: &tokio_tungstenite::tungstenite::Error) -> bool {
+    use tokio_tungstenite::tungstenite::Error;
+    matches!(error, Error::Capacity(_) | Error::Utf8(_))
+}
+
+/// Whether a header's list has a token.
+fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    if status == StatusCode::UPGRADE_REQUIRED {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response
+}
