@@ -1,0 +1,115 @@
+// The demo page in a browser: what a visitor does and sees.
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+export const KINDS = ['websocket', 'http-stream', 'long-poll'];
+/** A crashed server, a debug build, a busy machine. */
+const PATIENCE = 40_000;
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: [
+      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ],
+  });
+}
+
+let rooms = 0;
+
+export class DemoPage {
+  /** Uncaught errors, errors on the console that are not about a lost connection, foreign addresses. */
+  complaints = [];
+
+  static async open(browser, minerva, { kind = 'websocket', room, context = {} } = {}) {
+    const demo = new DemoPage();
+    demo.context = await browser.newContext(context);
+    demo.page = await demo.context.newPage();
+    demo.page.setDefaultTimeout(PATIENCE);
+    demo.page.on('pageerror', (error) => demo.complaints.push(`${error}`));
+    demo.page.on('console', (message) => {
+      // The browser itself logs each connection that is lost or refused.
+      const lost = /net::ERR_|WebSocket connection to|Failed to load resource/;
+      if (message.type() === 'error' && !lost.test(message.text())) demo.complaints.push(message.text());
+    });
+    const home = new URL(minerva.url);
+    demo.page.on('request', (request) => {
+      if (new URL(request.url()).host !== home.host) demo.complaints.push(`asks ${request.url()}`);
+    });
+    home.search = `?transport=${kind}`;
+    home.hash = room ?? `test-${process.pid}-${rooms++}`;
+    await demo.page.goto(home.href);
+    await demo.waitForTransport(kind);
+    return demo;
+  }
+
+  waitForTransport(kind) {
+    return this.page.waitForSelector(`#status[data-state=open][data-transport=${kind}]`);
+  }
+
+  async text(id) {
+    return (await this.page.textContent(`#${id}`)) ?? '';
+  }
+
+  async number(id) {
+    return Number(await this.text(id));
+  }
+
+  /** Waits until `predicate`, run in the page, holds. */
+  async waitFor(predicate, argument) {
+    await this.page.waitForFunction(predicate, argument, { timeout: PATIENCE, polling: 50 });
+  }
+
+  async say(text) {
+    await this.page.fill('#text', text);
+    await this.page.click('#say');
+  }
+
+  async switchTo(kind) {
+    await this.page.click(`[data-switch=${kind}]`);
+    await this.waitForTransport(kind);
+  }
+
+  async togglePings() {
+    await this.page.click('#ping-toggle');
+  }
+
+  /** Waits for so many further pongs. */
+  async waitForPongs(count) {
+    const pongs = await this.number('pongs');
+    await this.waitFor((least) => Number(document.getElementById('pongs').textContent) >= least, pongs + count);
+  }
+
+  /** Stops nothing by itself: waits until all came back, then demands that it came back right. */
+  async expectNothingLost() {
+    try {
+      await this.waitFor(() => {
+        const number = (id) => Number(document.getElementById(id).textContent);
+        const check = document.getElementById('check').dataset;
+        return number('pings') === number('pongs') && number('sent') === number('acknowledged')
+          && check.said === check.returned;
+      });
+    } catch (error) {
+      assert.fail(`${error.message}: ${JSON.stringify(await this.numbers())}`);
+    }
+    const numbers = await this.numbers();
+    assert.equal(numbers.gaps, 0, JSON.stringify(numbers));
+    assert.equal(numbers.duplicates, 0, JSON.stringify(numbers));
+    assert.equal(await this.page.getAttribute('#check', 'data-ok'), 'true', await this.text('check'));
+    assert.deepEqual(this.complaints, []);
+  }
+
+  async numbers() {
+    const numbers = {};
+    for (const id of ['pings', 'pongs', 'gaps', 'duplicates', 'sent', 'acknowledged', 'received', 'reconnects']) {
+      numbers[id] = await this.number(id);
+    }
+    return { ...numbers, check: await this.text('check'), problem: await this.text('problem'), log: await this.text('log') };
+  }
+
+  close() {
+    return this.context.close();
+  }
+}
