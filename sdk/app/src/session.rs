@@ -155,6 +155,8 @@ impl Session {
             }
             event::Event::SendRefused(refused) => {
                 self.with(refused.stream, |stream| stream.on_refused(&refused))?;
+                // Those who wait for room may have none to come.
+                signals.push(Signal::Writable(refused.stream));
             }
             event::Event::Released(released) => self.release(released.stream, signals),
         }
@@ -282,7 +284,7 @@ impl Session {
 
     fn on_strings(&mut self, strings: Strings, signals: &mut Vec<Signal>) -> Result<(), Violation> {
         let (number, window) = (strings.stream, self.window);
-        let stream = self.streams.get_mut(&number).ok_or(Violation::UnknownStream)?;
+        let Some(stream) = self.streams.get_mut(&number) else { return self.late(number) };
         if stream.on_strings(strings.first_event, strings.strings, window)? {
             signals.push(Signal::Readable(number));
         }
@@ -297,12 +299,17 @@ impl Session {
         ended: Ended,
         signals: &mut Vec<Signal>,
     ) -> Result<(), Violation> {
-        let stream = self.streams.get_mut(&number).ok_or(Violation::UnknownStream)?;
+        let Some(stream) = self.streams.get_mut(&number) else { return self.late(number) };
         if stream.on_ended(event, ended.clone())? {
             signals.push(Signal::Ended(number, ended));
         }
         self.settle(number);
         Ok(())
+    }
+
+    /// Events of a stream that is not here: repeats of what was done with, or nonsense.
+    fn late(&self, number: u64) -> Result<(), Violation> {
+        if self.finished.contains(number) { Ok(()) } else { Err(Violation::UnknownStream) }
     }
 
     fn release(&mut self, number: u64, signals: &mut Vec<Signal>) {

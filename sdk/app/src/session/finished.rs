@@ -32,6 +32,10 @@ impl Finished {
         Some(last_event)
     }
 
+    pub(super) fn contains(&self, stream: u64) -> bool {
+        self.last_events.contains_key(&stream)
+    }
+
     pub(super) fn streams(&self) -> impl Iterator<Item = u64> {
         self.last_events.keys().copied()
     }

@@ -36,6 +36,8 @@ pub(super) struct Stream {
     acknowledged: u64,
     /// Number of the Ended event, once that came.
     ended: Option<u64>,
+    /// The core has said on this call that no more strings are taken: Ended or Released follows.
+    closing: bool,
     reset: Option<Pending<(String, bool)>>,
     max_idle_ms: Option<Pending<u64>>,
     /// It is in the session's list of streams with something to tell.
@@ -71,6 +73,7 @@ impl Stream {
             barrier: 0,
             acknowledged: next_event,
             ended: None,
+            closing: false,
             reset: None,
             max_idle_ms: None,
             listed: false,
@@ -93,6 +96,7 @@ impl Stream {
     /// The call is gone.
     pub(super) fn disconnect(&mut self) {
         self.attached = false;
+        self.closing = false;
         self.listed = false;
         self.outgoing.disconnect();
         if let Some(reset) = &mut self.reset {
@@ -159,9 +163,7 @@ impl Stream {
             return Ok(());
         }
         if refused.reason() == SendRefusedReason::Ended {
-            // Ended or Released follows.
-            self.outgoing.clear();
-            self.barrier = 0;
+            self.closing = true;
             self.acknowledged = 0;
             return Ok(());
         }
@@ -186,7 +188,7 @@ impl Stream {
     }
 
     pub(super) fn send(&mut self, string: Bytes, mind_pause: bool) -> Result<u64, Refusal> {
-        if self.ended.is_some() || self.is_reset() {
+        if self.is_over() {
             return Err(Refusal::Over);
         }
         if !self.has_room(mind_pause) {
@@ -195,8 +197,9 @@ impl Stream {
         Ok(self.outgoing.push(string))
     }
 
+    /// No more strings are taken.
     pub(super) fn is_over(&self) -> bool {
-        self.ended.is_some() || self.is_reset()
+        self.ended.is_some() || self.closing || self.is_reset()
     }
 
     pub(super) fn has_room(&self, mind_pause: bool) -> bool {
@@ -213,7 +216,7 @@ impl Stream {
 
     /// Ends the stream; the first reason counts.
     pub(super) fn reset(&mut self, reason: String, application_level: bool) {
-        if !self.is_over() {
+        if self.ended.is_none() && !self.is_reset() {
             self.reset = Some(Pending { what: (reason, application_level), told: false });
         }
     }
@@ -244,12 +247,12 @@ impl Stream {
     pub(super) fn has_commands(&self) -> bool {
         self.attached
             && (self.max_idle_ms.as_ref().is_some_and(|pending| !pending.told)
-                || self.outgoing.is_ready()
+                || (self.outgoing.is_ready() && !self.closing)
                 || self.reset.as_ref().is_some_and(|pending| !pending.told)
                 || self.free_acknowledgement().is_some())
     }
 
-    /// The next thing to tell: limits, sends, acknowledgement, reset, in that order.
+    /// The next thing to tell: limits, sends, reset, acknowledgement, in that order.
     pub(super) fn next_command(&mut self) -> Option<Command> {
         if !self.attached {
             return None;
@@ -257,8 +260,8 @@ impl Stream {
         let command = self
             .take_limits()
             .or_else(|| self.take_send())
-            .or_else(|| self.take_acknowledgement())
-            .or_else(|| self.take_reset())?;
+            .or_else(|| self.take_reset())
+            .or_else(|| self.take_acknowledgement())?;
         Some(Command { command: Some(command) })
     }
 
@@ -270,6 +273,9 @@ impl Stream {
     }
 
     fn take_send(&mut self) -> Option<command::Command> {
+        if self.closing {
+            return None;
+        }
         let (acknowledgement, barrier) = (self.acknowledgement(), self.barrier);
         let send = self.outgoing.take(self.number, |end| {
             acknowledgement.filter(|_| barrier <= end).map(|below| below - 1)

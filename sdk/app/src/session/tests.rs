@@ -1,2 +1,236 @@
-#[test]
-fn x() {}
+//! The session against a model core: whatever breaks in between, each string arrives once and in order, both
+//! ways. Then the corners one by one.
+
+mod corners;
+mod model;
+
+use bytes::Bytes;
+use minerva_proto::app::command;
+use proptest::prelude::*;
+
+use self::model::{ID, Model, STREAM};
+use super::*;
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    ClientSends,
+    ClientTakes(usize),
+    CoreDelivers(usize),
+    CoreDeliversAgain,
+    CoreTakes(usize),
+    CoreHasLessRoom(usize),
+    SessionHears(usize),
+    SessionTells,
+    HandlerReads,
+    HandlerSends { length: usize, mind_pause: bool },
+    CallBreaks,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => Just(Step::ClientSends),
+        2 => (1..5_usize).prop_map(Step::ClientTakes),
+        3 => (1..5_usize).prop_map(Step::CoreDelivers),
+        1 => Just(Step::CoreDeliversAgain),
+        4 => (1..4_usize).prop_map(Step::CoreTakes),
+        1 => (0..6_usize).prop_map(Step::CoreHasLessRoom),
+        4 => (1..4_usize).prop_map(Step::SessionHears),
+        4 => Just(Step::SessionTells),
+        4 => Just(Step::HandlerReads),
+        4 => (0..40_usize, any::<bool>())
+            .prop_map(|(length, mind_pause)| Step::HandlerSends { length, mind_pause }),
+        1 => Just(Step::CallBreaks),
+    ]
+}
+
+/// A session with its one handler, and the model core.
+struct World {
+    model: Model,
+    session: Session,
+    /// Strings that the handler read.
+    read: Vec<Bytes>,
+    /// Strings that the handler sent.
+    sent: Vec<Bytes>,
+    /// The event that the handler is at.
+    unfinished: Option<u64>,
+    /// How many strings must be durable before an event may be acknowledged: by event.
+    needed: BTreeMap<u64, usize>,
+    arrivals: usize,
+    ends: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            model: Model::new(),
+            session: Session::new(64),
+            read: Vec::new(),
+            sent: Vec::new(),
+            unfinished: Some(0),
+            needed: BTreeMap::new(),
+            arrivals: 0,
+            ends: 0,
+        };
+        world.call();
+        world
+    }
+
+    fn call(&mut self) {
+        let held = self.session.register();
+        self.model.register(&held);
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::ClientSends => self.model.client_sends(),
+            Step::ClientTakes(count) => self.model.client_takes(*count),
+            Step::CoreDelivers(count) => self.model.deliver(*count),
+            Step::CoreDeliversAgain => self.model.deliver_again(),
+            Step::CoreTakes(count) => self.core_takes(*count),
+            Step::CoreHasLessRoom(used) => self.model.used_by_others = *used,
+            Step::SessionHears(count) => self.hear(*count),
+            Step::SessionTells => self.model.commands.extend(self.session.take_commands(200)),
+            Step::HandlerReads => self.handler_reads(),
+            Step::HandlerSends { length, mind_pause } => self.handler_sends(*length, *mind_pause),
+            Step::CallBreaks => {
+                self.model.breaks();
+                self.call();
+            }
+        }
+    }
+
+    fn core_takes(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(acknowledged) = self.model.take() else { return };
+            if let Some(event) = acknowledged {
+                let needed = self.needed.get(&event).copied().unwrap_or(0);
+                // Of a stream that is over strings are dropped, which is no loss.
+                let lost = self.model.taken.len() < needed && !self.model.ended;
+                assert!(!lost, "acknowledged before its strings");
+            }
+        }
+    }
+
+    fn hear(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(event) = self.model.events.pop_front() else { return };
+            let mut signals = Vec::new();
+            self.session.on_event(event, &mut signals).unwrap();
+            for signal in signals {
+                match signal {
+                    Signal::Arrived(_) => self.arrivals += 1,
+                    Signal::Released(_) => panic!("released"),
+                    Signal::Ended(..) => self.ends += 1,
+                    Signal::Readable(_) | Signal::Writable(_) => {}
+                }
+            }
+        }
+    }
+
+    fn handler_reads(&mut self) {
+        if self.arrivals == 0 {
+            return;
+        }
+        if let Some(event) = self.unfinished.take() {
+            self.needed.insert(event, self.sent.len());
+            self.session.done(STREAM, event);
+        }
+        match self.session.read(STREAM) {
+            Read::Event(Event::String { event, string }) => {
+                self.unfinished = Some(event);
+                self.read.push(string);
+            }
+            Read::Event(Event::Ended { event, .. }) => self.unfinished = Some(event),
+            Read::Event(Event::TransportChanged(_) | Event::Released) => panic!("never sent"),
+            Read::Waiting | Read::Over => {}
+        }
+    }
+
+    fn handler_sends(&mut self, length: usize, mind_pause: bool) {
+        let string = Bytes::from(format!("{}{}", self.sent.len(), "x".repeat(length)));
+        if self.session.send(STREAM, string.clone(), mind_pause).is_ok() {
+            self.sent.push(string);
+        }
+    }
+
+    fn check(&self) {
+        assert_eq!(self.read, self.model.client_sent[..self.read.len()]);
+        assert_eq!(self.model.taken, self.sent[..self.model.taken.len()]);
+        assert!(self.arrivals <= 1);
+    }
+
+    /// Lets everything come to rest.
+    fn settle(&mut self) {
+        self.model.used_by_others = 0;
+        for _ in 0..2000 {
+            self.step(&Step::ClientTakes(100));
+            self.step(&Step::CoreDelivers(100));
+            self.step(&Step::SessionHears(100));
+            self.step(&Step::HandlerReads);
+            self.step(&Step::SessionTells);
+            self.step(&Step::CoreTakes(100));
+            let rest = self.model.events.is_empty()
+                && self.model.commands.is_empty()
+                && self.read.len() == self.model.client_sent.len()
+                && self.model.taken.len() == self.sent.len();
+            if rest && self.session.is_flushed() && self.unfinished.is_none() {
+                return;
+            }
+        }
+        panic!("never comes to rest: {:?} {:?}", self.session, self.model);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn exactly_once_and_in_order(steps in prop::collection::vec(step(), 0..300)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+            world.check();
+        }
+        world.settle();
+        world.check();
+        prop_assert_eq!(world.model.acknowledged, world.model.client_sent.len() as u64 + 1);
+    }
+
+    #[test]
+    fn ends_once(
+        steps in prop::collection::vec(step(), 0..60),
+        after in prop::collection::vec(step(), 0..60),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        world.model.end();
+        for step in &after {
+            world.step(step);
+            prop_assert!(world.ends <= 1);
+        }
+        // The handler has the end and forgets the stream; the core forgets it when it hears of that.
+        for _ in 0..2000 {
+            if world.session.streams.is_empty() && world.model.is_forgotten() {
+                break;
+            }
+            for step in [
+                Step::CoreDelivers(100),
+                Step::SessionHears(100),
+                Step::HandlerReads,
+                Step::SessionTells,
+                Step::CoreTakes(100),
+            ] {
+                world.step(&step);
+            }
+        }
+        prop_assert_eq!(world.ends, 1);
+        prop_assert_eq!(world.arrivals, 1);
+        prop_assert!(world.model.is_forgotten());
+        prop_assert_eq!(&world.read, &world.model.client_sent);
+        prop_assert!(world.session.streams.is_empty());
+        world.check();
+    }
+}

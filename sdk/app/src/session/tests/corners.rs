@@ -1,0 +1,332 @@
+//! Corners of the session that the model core does not reach, and the bounds.
+
+use minerva_proto::app::{
+    Ended as ProtoEnded, EndedBy, Registered, Released, SendRefused, SendRefusedReason, SendState,
+    TransportChanged,
+};
+
+use super::*;
+
+/// Registered, with one new stream that has this room.
+fn session(bytes_left: u32, strings_left: u32) -> Session {
+    let mut session = Session::new(1000);
+    register(&mut session);
+    hear(&mut session, event::Event::Started(started(bytes_left, strings_left)));
+    session
+}
+
+fn register(session: &mut Session) -> Vec<u64> {
+    let held = session.register();
+    let registered = Registered { max_string_bytes: 500, ..Registered::default() };
+    hear(session, event::Event::Registered(registered));
+    held
+}
+
+fn started(bytes_left: u32, strings_left: u32) -> Started {
+    Started {
+        stream: STREAM,
+        stream_id: ID.to_owned(),
+        send_state: Some(state(0, bytes_left, strings_left)),
+        ..Started::default()
+    }
+}
+
+fn state(next_send: u64, bytes_left: u32, strings_left: u32) -> SendState {
+    SendState { stream: STREAM, next_send, bytes_left, strings_left, paused: false }
+}
+
+fn strings(first_event: u64, strings: &[&'static str]) -> event::Event {
+    let strings = strings.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
+    event::Event::Strings(Strings { stream: STREAM, first_event, strings })
+}
+
+fn ended(event: u64) -> event::Event {
+    let by = EndedBy::Client.into();
+    let reason = "bye".to_owned();
+    let ended = ProtoEnded { stream: STREAM, event, reason, application_level: true, by };
+    event::Event::Ended(ended)
+}
+
+fn hear(session: &mut Session, event: event::Event) -> Vec<Signal> {
+    let mut signals = Vec::new();
+    session.on_event(event, &mut signals).unwrap();
+    signals
+}
+
+fn told(session: &mut Session) -> Vec<command::Command> {
+    session.take_commands(1 << 20).into_iter().filter_map(|command| command.command).collect()
+}
+
+fn send(session: &mut Session, string: &'static str) -> Result<u64, Refusal> {
+    session.send(STREAM, Bytes::from_static(string.as_bytes()), false)
+}
+
+fn read_strings(session: &mut Session) -> Vec<Bytes> {
+    let mut read = Vec::new();
+    while let Read::Event(Event::String { string, .. }) = session.read(STREAM) {
+        read.push(string);
+    }
+    read
+}
+
+#[test]
+fn room_in_strings() {
+    for (limit, sends) in [(1, 1), (2, 2), (3, 3)] {
+        let mut session = session(1000, limit);
+        for number in 0..sends {
+            assert_eq!(send(&mut session, "x"), Ok(number));
+        }
+        assert_eq!(send(&mut session, "x"), Err(Refusal::NoRoom));
+    }
+}
+
+#[test]
+fn room_in_bytes_lets_the_last_string_pass() {
+    for (limit, fits) in [(3, 1), (4, 1), (5, 2), (0, 0)] {
+        let mut session = session(limit, 100);
+        let sent = (0..10).take_while(|_| send(&mut session, "xxxx").is_ok()).count();
+        assert_eq!(sent, fits, "{limit}");
+    }
+}
+
+#[test]
+fn a_string_that_passes_the_room_travels_alone() {
+    let mut session = session(5, 100);
+    send(&mut session, "xxxx").unwrap();
+    send(&mut session, "yyyy").unwrap();
+    let told = told(&mut session);
+    let sends: Vec<usize> = told
+        .iter()
+        .map(|command| match command {
+            command::Command::Send(send) => send.strings.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sends, [1, 1]);
+}
+
+#[test]
+fn an_acknowledgement_goes_with_the_strings_before_it() {
+    let mut session = session(100, 100);
+    hear(&mut session, strings(1, &["a", "b"]));
+    send(&mut session, "x").unwrap();
+    session.done(STREAM, 1);
+    let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
+    assert_eq!(sent.acknowledge, Some(1));
+    // Nothing to go with: alone.
+    hear(&mut session, event::Event::SendState(state(1, 100, 100)));
+    session.done(STREAM, 2);
+    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 2));
+}
+
+#[test]
+fn an_acknowledgement_waits_for_strings_on_their_way() {
+    let mut session = session(100, 100);
+    hear(&mut session, strings(1, &["a"]));
+    send(&mut session, "x").unwrap();
+    assert_eq!(told(&mut session).len(), 1);
+    session.done(STREAM, 1);
+    assert!(told(&mut session).is_empty());
+    hear(&mut session, event::Event::SendState(state(1, 100, 100)));
+    // Not part of the signal's change: the session lists the stream by itself.
+    assert!(session.has_commands());
+    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 1));
+}
+
+#[test]
+fn a_refused_send_takes_its_acknowledgement_along() {
+    let mut session = session(100, 100);
+    hear(&mut session, strings(1, &["a"]));
+    send(&mut session, "x").unwrap();
+    session.done(STREAM, 1);
+    told(&mut session);
+    let reason = SendRefusedReason::ResourceExhausted.into();
+    let refused = SendRefused { stream: STREAM, first: 0, reason, next_send: 0 };
+    hear(&mut session, event::Event::SendRefused(refused));
+    assert!(told(&mut session).is_empty());
+    hear(&mut session, event::Event::SendState(state(0, 100, 100)));
+    let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
+    assert_eq!((sent.first, sent.acknowledge), (0, Some(1)));
+}
+
+#[test]
+fn a_paused_stream_takes_only_what_cannot_wait() {
+    let mut session = session(100, 100);
+    let paused = SendState { paused: true, ..state(0, 100, 100) };
+    hear(&mut session, event::Event::SendState(paused));
+    assert_eq!(session.send(STREAM, Bytes::new(), true), Err(Refusal::NoRoom));
+    assert_eq!(session.is_ready(STREAM), Err(Refusal::NoRoom));
+    assert_eq!(send(&mut session, "x"), Ok(0));
+}
+
+#[test]
+fn a_reset_follows_what_was_sent_and_is_told_on_each_call() {
+    let mut session = session(100, 100);
+    send(&mut session, "x").unwrap();
+    session.reset(STREAM, "first".to_owned(), true);
+    session.reset(STREAM, "second".to_owned(), false);
+    assert_eq!(send(&mut session, "y"), Err(Refusal::Over));
+    let commands = told(&mut session);
+    let [command::Command::Send(_), command::Command::Reset(reset)] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert_eq!((&*reset.reason, reset.application_level), ("first", true));
+    assert_eq!(register(&mut session), [STREAM]);
+    assert!(told(&mut session).is_empty());
+    let again = Started { resumed: true, next_send: 1, ..started(100, 100) };
+    hear(&mut session, event::Event::Started(again));
+    assert!(matches!(&told(&mut session)[..], [command::Command::Reset(_)]));
+    hear(&mut session, ended(1));
+    session.done(STREAM, 1);
+    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(_)]));
+    assert_eq!(session.read(STREAM), Read::Over);
+}
+
+#[test]
+fn limits_are_told_on_each_call() {
+    let mut session = session(100, 100);
+    session.set_max_idle_ms(STREAM, 500);
+    assert!(matches!(&told(&mut session)[..], [command::Command::SetLimits(_)]));
+    assert!(told(&mut session).is_empty());
+    register(&mut session);
+    hear(&mut session, event::Event::Started(started(100, 100)));
+    assert!(
+        matches!(&told(&mut session)[..], [command::Command::SetLimits(l)] if l.max_idle_ms == Some(500))
+    );
+}
+
+#[test]
+fn an_abandoned_stream_is_acknowledged_to_its_end() {
+    let mut session = session(100, 100);
+    hear(&mut session, strings(1, &["a"]));
+    session.abandon(STREAM);
+    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 1));
+    hear(&mut session, strings(2, &["b"]));
+    hear(&mut session, ended(3));
+    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 3));
+    assert!(session.streams.is_empty());
+}
+
+#[test]
+fn a_stream_that_another_instance_had_is_a_new_one() {
+    for changed in [(5, 0), (0, 5)] {
+        let mut session = session(100, 100);
+        send(&mut session, "x").unwrap();
+        register(&mut session);
+        let (next_event, next_send) = changed;
+        let again = Started { resumed: true, next_event, next_send, ..started(100, 100) };
+        let signals = hear(&mut session, event::Event::Started(again));
+        assert!(matches!(&signals[..], [Signal::Released(STREAM), Signal::Arrived(_)]));
+        assert_eq!(session.next_send(STREAM), Some(next_send));
+        assert_eq!(session.confirmed(STREAM), Some(next_send));
+    }
+}
+
+#[test]
+fn a_core_that_lost_confirmed_sends_gets_a_reset() {
+    let mut session = session(100, 100);
+    send(&mut session, "x").unwrap();
+    told(&mut session);
+    hear(&mut session, event::Event::SendState(state(1, 100, 100)));
+    register(&mut session);
+    hear(&mut session, event::Event::Started(Started { resumed: true, ..started(100, 100) }));
+    let commands = told(&mut session);
+    let [command::Command::Reset(reset)] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!((&*reset.reason, reset.application_level), ("state lost", false));
+}
+
+#[test]
+fn a_released_stream_is_gone() {
+    let mut session = session(100, 100);
+    hear(&mut session, strings(1, &["a"]));
+    let released = event::Event::Released(Released { stream: STREAM });
+    assert_eq!(hear(&mut session, released.clone()), [Signal::Released(STREAM)]);
+    assert_eq!(session.read(STREAM), Read::Over);
+    assert_eq!(send(&mut session, "x"), Err(Refusal::Over));
+    assert!(hear(&mut session, released).is_empty());
+    assert!(register(&mut session).is_empty());
+}
+
+#[test]
+fn violations() {
+    let mut unregistered = Session::new(1000);
+    let mut signals = Vec::new();
+    let outcome = unregistered.on_event(event::Event::Started(started(1, 1)), &mut signals);
+    assert_eq!(outcome, Err(Violation::NotRegistered));
+    let bad_id = Started { stream_id: "short".to_owned(), ..started(1, 1) };
+    let unknown = Strings { stream: 77, first_event: 1, strings: Vec::new() };
+    let cases = [
+        (strings(2, &["b"]), Violation::Gap),
+        (ended(2), Violation::Gap),
+        (ended(u64::MAX), Violation::Gap),
+        (event::Event::Strings(unknown), Violation::UnknownStream),
+        (event::Event::Started(bad_id), Violation::StreamId),
+        (event::Event::SendState(state(1, 1, 1)), Violation::Number),
+    ];
+    for (event, violation) in cases {
+        let mut session = session(100, 100);
+        assert_eq!(session.on_event(event, &mut signals), Err(violation));
+        // The machine stays whole.
+        hear(&mut session, strings(1, &["a"]));
+        assert_eq!(read_strings(&mut session), ["a"]);
+    }
+}
+
+#[test]
+fn a_core_that_ignores_the_window_is_given_up() {
+    let mut session = session(100, 100);
+    let half = Bytes::from(vec![b'x'; MAX_STRING / 2 + 1]);
+    let mut outcomes = Vec::new();
+    for event in 1..=4 {
+        let strings = vec![half.clone()];
+        let strings = Strings { stream: STREAM, first_event: event, strings };
+        let strings = event::Event::Strings(strings);
+        outcomes.push(session.on_event(strings, &mut Vec::new()));
+    }
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), Err(Violation::Window)].map(|o| o));
+}
+
+#[test]
+fn transport_changes_are_bounded_and_the_oldest_left_out() {
+    for (count, first) in [(63, 0), (64, 0), (65, 1)] {
+        let mut session = session(100, 100);
+        for transport_number in 0..count {
+            let change =
+                TransportChanged { stream: STREAM, transport_number, ..Default::default() };
+            hear(&mut session, event::Event::TransportChanged(change));
+        }
+        let Read::Event(Event::TransportChanged(change)) = session.read(STREAM) else { panic!() };
+        assert_eq!(change.number, first);
+    }
+}
+
+#[test]
+fn streams_take_turns() {
+    let mut session = session(1 << 20, 1000);
+    let other = Started { stream: 10, ..started(1 << 20, 1000) };
+    hear(&mut session, event::Event::Started(other));
+    for number in [STREAM, 10] {
+        for _ in 0..3 {
+            session.send(number, Bytes::from(vec![b'x'; 100_000]), false).unwrap();
+        }
+    }
+    let mut order = Vec::new();
+    while session.has_commands() {
+        for command in session.take_commands(1000) {
+            let Some(command::Command::Send(send)) = command.command else { panic!() };
+            order.push(send.stream);
+        }
+    }
+    assert_eq!(order, [STREAM, 10, STREAM, 10, STREAM, 10]);
+}
+
+#[test]
+fn nothing_is_told_of_a_stream_before_its_start_on_the_call() {
+    let mut session = session(100, 100);
+    register(&mut session);
+    send(&mut session, "x").unwrap();
+    session.done(STREAM, 0);
+    assert!(told(&mut session).is_empty());
+    hear(&mut session, event::Event::Started(started(100, 100)));
+    assert_eq!(told(&mut session).len(), 1);
+}

@@ -1,0 +1,223 @@
+//! A model of a core with one stream: the contract's words, taken literally, with durable state on one side and
+//! a call that can break on the other.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use minerva_proto::app::{
+    Command, Ended, EndedBy, Registered, Released, Send, SendRefused, SendRefusedReason, SendState,
+    Started, Strings, command, event::Event,
+};
+
+pub(super) const STREAM: u64 = 9;
+pub(super) const ID: &str = "abcdefghijklmnopqrstuvwxyz";
+/// Strings of the client that may be delivered without acknowledgement.
+const WINDOW: usize = 4;
+/// What the outbox holds.
+pub(super) const OUTBOX_STRINGS: usize = 8;
+pub(super) const OUTBOX_BYTES: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct Model {
+    /// What the client ever sent: string `n` is event `n + 1`.
+    pub(super) client_sent: Vec<Bytes>,
+    /// Sends that were taken.
+    pub(super) taken: Vec<Bytes>,
+    /// How many of them the client has.
+    client_took: usize,
+    /// Events below are acknowledged.
+    pub(super) acknowledged: u64,
+    /// Events below were delivered on this call.
+    delivered: u64,
+    pub(super) ended: bool,
+    started: bool,
+    /// Strings in the outbox that came from elsewhere.
+    pub(super) used_by_others: usize,
+    pub(super) events: VecDeque<Event>,
+    pub(super) commands: VecDeque<Command>,
+}
+
+impl Model {
+    pub(super) fn new() -> Self {
+        Self {
+            client_sent: Vec::new(),
+            taken: Vec::new(),
+            client_took: 0,
+            acknowledged: 0,
+            delivered: 0,
+            ended: false,
+            started: false,
+            used_by_others: 0,
+            events: VecDeque::new(),
+            commands: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn breaks(&mut self) {
+        self.events.clear();
+        self.commands.clear();
+    }
+
+    pub(super) fn register(&mut self, held: &[u64]) {
+        assert!(held.iter().all(|&stream| stream == STREAM));
+        assert!(held.len() <= 1);
+        self.events.push_back(Event::Registered(Registered {
+            outbox_bytes: OUTBOX_BYTES as u32,
+            outbox_strings: OUTBOX_STRINGS as u32,
+            max_string_bytes: 1000,
+        }));
+        if self.is_forgotten() {
+            if !held.is_empty() {
+                self.events.push_back(Event::Released(Released { stream: STREAM }));
+            }
+            return;
+        }
+        self.delivered = self.acknowledged.max(1);
+        self.events.push_back(Event::Started(Started {
+            stream: STREAM,
+            stream_id: ID.to_owned(),
+            resumed: self.started,
+            next_event: self.acknowledged,
+            next_send: self.taken.len() as u64,
+            send_state: Some(self.state()),
+            ..Started::default()
+        }));
+        self.started = true;
+    }
+
+    pub(super) fn client_sends(&mut self) {
+        if !self.ended {
+            let string = Bytes::from(self.client_sent.len().to_string());
+            self.client_sent.push(string);
+        }
+    }
+
+    pub(super) fn client_takes(&mut self, count: usize) {
+        let before = self.state();
+        self.client_took = (self.client_took + count).min(self.taken.len());
+        let now = self.state();
+        if now != before && !self.ended {
+            self.events.push_back(Event::SendState(now));
+        }
+    }
+
+    pub(super) fn deliver(&mut self, count: usize) {
+        let first = self.delivered;
+        let strings = self.client_sent.len() as u64 + 1;
+        let end = strings.min(first + count as u64).min(self.acknowledged.max(1) + WINDOW as u64);
+        if first < end {
+            self.push_strings(first, end);
+            self.delivered = end;
+        }
+        if self.ended && self.delivered == strings {
+            self.delivered += 1;
+            self.events.push_back(Event::Ended(Ended {
+                stream: STREAM,
+                event: strings,
+                reason: "over".to_owned(),
+                application_level: true,
+                by: EndedBy::Client.into(),
+            }));
+        }
+    }
+
+    pub(super) fn deliver_again(&mut self) {
+        let end = self.delivered.min(self.client_sent.len() as u64 + 1);
+        let first = self.acknowledged.max(1);
+        if first < end && !self.is_forgotten() {
+            self.push_strings(first, end);
+        }
+    }
+
+    fn push_strings(&mut self, first: u64, end: u64) {
+        let strings = self.client_sent[first as usize - 1..end as usize - 1].to_vec();
+        self.events.push_back(Event::Strings(Strings {
+            stream: STREAM,
+            first_event: first,
+            strings,
+        }));
+    }
+
+    /// The stream ends: what waits for the client is dropped, so there is room, which is told; whoever sends
+    /// then hears that it is over.
+    pub(super) fn end(&mut self) {
+        self.client_took = self.taken.len();
+        self.used_by_others = 0;
+        self.ended = true;
+        self.events.push_back(Event::SendState(self.state()));
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.ended && self.acknowledged > self.client_sent.len() as u64 + 1
+    }
+
+    /// Takes one command; gives the event that it acknowledged. None if there is no command.
+    #[expect(clippy::option_option, reason = "a command may acknowledge nothing")]
+    pub(super) fn take(&mut self) -> Option<Option<u64>> {
+        let command = self.commands.pop_front()?.command.unwrap();
+        Some(match command {
+            command::Command::Acknowledge(acknowledge) => self.acknowledge(acknowledge.event),
+            command::Command::Send(send) => self.take_send(send),
+            command::Command::Register(_)
+            | command::Command::Reset(_)
+            | command::Command::SetLimits(_) => panic!("never told: {command:?}"),
+        })
+    }
+
+    fn acknowledge(&mut self, event: u64) -> Option<u64> {
+        assert!(event < self.delivered, "INVALID_ARGUMENT: {event} was not delivered");
+        self.acknowledged = self.acknowledged.max(event + 1);
+        Some(event)
+    }
+
+    fn take_send(&mut self, send: Send) -> Option<u64> {
+        assert!(!send.strings.is_empty());
+        if self.ended {
+            self.refuse(send.first, SendRefusedReason::Ended);
+            return None;
+        }
+        let next = self.taken.len() as u64;
+        if send.first > next {
+            self.refuse(send.first, SendRefusedReason::OutOfOrder);
+            return None;
+        }
+        let known = (next - send.first) as usize;
+        let new = send.strings.get(known..).unwrap_or_default();
+        let bytes: usize = new.iter().map(Bytes::len).sum();
+        let state = self.state();
+        let fits = bytes <= state.bytes_left as usize || (new.len() == 1 && state.bytes_left > 0);
+        if !new.is_empty() && (!fits || new.len() > state.strings_left as usize) {
+            self.refuse(send.first, SendRefusedReason::ResourceExhausted);
+            return None;
+        }
+        self.taken.extend_from_slice(new);
+        let acknowledged = send.acknowledge.and_then(|event| self.acknowledge(event));
+        self.events.push_back(Event::SendState(self.state()));
+        acknowledged
+    }
+
+    fn refuse(&mut self, first: u64, reason: SendRefusedReason) {
+        let next_send = self.taken.len() as u64;
+        let refused = SendRefused { stream: STREAM, first, reason: reason.into(), next_send };
+        self.events.push_back(Event::SendRefused(refused));
+        if reason == SendRefusedReason::ResourceExhausted {
+            // Whatever used the room goes away some time, which is then told.
+            self.used_by_others = 0;
+            self.events.push_back(Event::SendState(self.state()));
+        }
+    }
+
+    fn state(&self) -> SendState {
+        let held = &self.taken[self.client_took..];
+        let others = if self.ended { 0 } else { self.used_by_others };
+        let strings = held.len() + others;
+        let bytes: usize = held.iter().map(Bytes::len).sum();
+        SendState {
+            stream: STREAM,
+            next_send: self.taken.len() as u64,
+            bytes_left: OUTBOX_BYTES.saturating_sub(bytes) as u32,
+            strings_left: OUTBOX_STRINGS.saturating_sub(strings) as u32,
+            paused: strings * 2 >= OUTBOX_STRINGS || bytes * 2 >= OUTBOX_BYTES,
+        }
+    }
+}
