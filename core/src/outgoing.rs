@@ -87,7 +87,8 @@ impl<T: Pack> Outgoing<T> {
         }
         let (mut items, mut bytes) = (Vec::new(), 0);
         while bytes < MAX_BYTES
-            && let Some(item) = self.waiting.pop_front_if(|item| item.failure().is_none())
+            && self.waiting.front().is_some_and(|item| item.failure().is_none())
+            && let Some(item) = self.waiting.pop_front()
         {
             bytes += item.weight();
             items.push(item);
@@ -131,7 +132,7 @@ mod tests {
 
     /// Weighs its number; above a million it is a failure.
     impl Pack for usize {
-        type Message = Vec<usize>;
+        type Message = Vec<Self>;
 
         fn weight(&self) -> usize {
             *self
@@ -141,7 +142,7 @@ mod tests {
             (*self > 1_000_000).then(|| Status::invalid_argument("too big"))
         }
 
-        fn pack(items: Vec<Self>) -> Vec<usize> {
+        fn pack(items: Vec<Self>) -> Vec<Self> {
             items
         }
     }
