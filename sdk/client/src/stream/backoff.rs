@@ -62,8 +62,8 @@ mod tests {
     fn waits_are_random_within_a_range_that_doubles_to_the_cap() {
         let (base, cap) = (Duration::from_millis(100), Duration::from_secs(3));
         let mut longest = [Duration::ZERO; 8];
-        for seed in 0..200 {
-            let mut backoff = Backoff::new(base, cap, seed * 0x9e37_79b9_7f4a_7c15);
+        for seed in 0..200_u64 {
+            let mut backoff = Backoff::new(base, cap, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             for (failure, longest) in longest.iter_mut().enumerate() {
                 backoff.fail(Time::ZERO);
                 let range = (base * (1 << failure)).min(cap);

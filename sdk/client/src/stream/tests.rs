@@ -1,1 +1,300 @@
+mod model;
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_proto::{Frame, KillReason, StreamId};
+use model::World;
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Time = Duration::from_secs(1);
+
+fn machine(kind: TransportKind) -> StreamMachine {
+    let mut machine = StreamMachine::new(Config::new("", kind), id(), 12345);
+    machine.on_timeout(Time::ZERO);
+    machine
+}
+
+fn id() -> StreamId {
+    StreamId::parse("abcdefghijklmnopqrstuvwxyz").unwrap()
+}
+
+fn decode(texts: &[&str]) -> Vec<Frame> {
+    let decode = |text: &&str| Frame::decode(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+    texts.iter().map(decode).collect()
+}
+
+/// The transport that is to be opened; nothing else is wanted.
+fn opened(machine: &mut StreamMachine) -> (u64, TransportKind, Role) {
+    match (machine.next_output(), machine.next_output()) {
+        (Some(Output::Open { number, kind, role }), None) => (number, kind, role),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn frames_after_hello(machine: &mut StreamMachine, number: u64) -> Vec<Frame> {
+    let mut frames = machine.take_frames(Time::ZERO, number);
+    assert!(matches!(frames.first(), Some(Frame::Hello(_))), "{frames:?}");
+    frames.remove(0);
+    frames
+}
+
+fn receive(machine: &mut StreamMachine, number: u64, texts: &[&str]) {
+    decode(texts).into_iter().for_each(|frame| machine.on_frame(Time::ZERO, number, frame));
+}
+
+#[test]
+fn strings_follow_the_hello_and_sacks_answer_at_once() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (number, ..) = opened(&mut machine);
+    machine.push(Time::ZERO, "hi".into());
+    assert_eq!(frames_after_hello(&mut machine, number), decode(&["0N", "hi "]));
+    receive(&mut machine, number, &["C", "|0A", "0N", "a ", "b "]);
+    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A"]));
+    machine.push(Time::ZERO, "ho".into());
+    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["ho "]));
+    assert_eq!(
+        (machine.acknowledged(), machine.pop(), machine.pop()),
+        (1, Some("a".into()), Some("b".into()))
+    );
+}
+
+#[test]
+fn no_upload_before_the_stream_exists_and_one_at_a_time() {
+    let mut machine = machine(TransportKind::LongPoll);
+    let (poll, _, role) = opened(&mut machine);
+    assert_eq!(role, Role::Primary);
+    machine.push(Time::ZERO, "hi".into());
+    assert_eq!(machine.next_output(), None);
+    assert_eq!(frames_after_hello(&mut machine, poll), vec![]);
+    receive(&mut machine, poll, &["C"]);
+    let (upload, _, role) = opened(&mut machine);
+    assert_eq!(
+        (role, frames_after_hello(&mut machine, upload)),
+        (Role::Upload, decode(&["0N", "hi "]))
+    );
+    machine.push(Time::ZERO, "ho".into());
+    assert_eq!(machine.next_output(), None);
+    receive(&mut machine, upload, &["|0A", "|-1T"]);
+    machine.on_end(Time::ZERO, upload, End::Finished);
+    let (second, _, role) = opened(&mut machine);
+    assert_eq!(
+        (role, frames_after_hello(&mut machine, second)),
+        (Role::Upload, decode(&["1N", "ho "]))
+    );
+}
+
+#[test]
+fn in_flight_limit() {
+    for (length, sent) in [(999, 2), (1000, 1), (5000, 1)] {
+        let mut config = Config::new("", TransportKind::Tcp);
+        config.max_in_flight = 2000;
+        let mut machine = StreamMachine::new(config, id(), 1);
+        machine.on_timeout(Time::ZERO);
+        let (number, ..) = opened(&mut machine);
+        (0..3).for_each(|_| assert!(machine.push(Time::ZERO, vec![b'x'; length].into()).is_some()));
+        let frames = frames_after_hello(&mut machine, number);
+        // The first one's number, then the strings.
+        assert_eq!(frames.len(), 1 + sent, "{length}");
+        receive(&mut machine, number, &["C", "|0A"]);
+        assert_eq!(machine.take_frames(Time::ZERO, number).len(), 1, "{length}");
+    }
+}
+
+#[test]
+fn send_queue_limits() {
+    let push = |machine: &mut StreamMachine, length| {
+        machine.push(Time::ZERO, vec![b'x'; length].into()).is_some()
+    };
+    for (second, ok) in [((1 << 19) - 1, true), (1 << 19, true), ((1 << 19) + 1, false)] {
+        let mut machine = machine(TransportKind::Tcp);
+        assert!(push(&mut machine, 1 << 19));
+        assert_eq!(push(&mut machine, second), ok, "{second}");
+    }
+    let mut machine = machine(TransportKind::Tcp);
+    let accepted = (0..1002).filter(|_| push(&mut machine, 1)).count();
+    assert_eq!(accepted, 1000);
+}
+
+#[test]
+fn a_successor_takes_over_when_it_stands() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (old, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, old);
+    receive(&mut machine, old, &["C", "beat^", "0N", "a "]);
+    machine.switch(Time::ZERO, TransportKind::WebSocket);
+    let (new, kind, role) = opened(&mut machine);
+    assert_eq!((kind, role), (TransportKind::WebSocket, Role::Primary));
+    let Some(Frame::Hello(hello)) = machine.take_frames(Time::ZERO, new).pop() else {
+        panic!("no hello")
+    };
+    assert!(String::from_utf8_lossy(&hello).contains("\"eeds\":0"), "{hello:?}");
+    machine.push(Time::ZERO, "hi".into());
+    assert_eq!(machine.take_frames(Time::ZERO, new), vec![]);
+    assert_eq!(machine.take_frames(Time::ZERO, old), decode(&["0N", "hi "]));
+    receive(&mut machine, new, &["beat^"]);
+    // Not acknowledged yet: the new one brings it again.
+    assert_eq!(machine.take_frames(Time::ZERO, new), decode(&["0N", "hi "]));
+    assert_eq!(machine.take_frames(Time::ZERO, old), vec![]);
+    receive(&mut machine, old, &["|0A", "|0T", "Y"]);
+    assert_eq!(machine.next_output(), Some(Output::Close { number: old }));
+    assert_eq!((machine.next_output(), machine.counters().reconnects), (None, 0));
+}
+
+#[test]
+fn a_predecessor_that_dies_leaves_a_sack_to_send() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (old, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, old);
+    receive(&mut machine, old, &["C", "beat^"]);
+    machine.switch(Time::ZERO, TransportKind::Tcp);
+    let (new, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, new);
+    receive(&mut machine, new, &["beat^"]);
+    assert_eq!(machine.take_frames(Time::ZERO, new), vec![]);
+    // What was written to it and never came is written again only if a SACK tells.
+    machine.on_end(Time::ZERO, old, End::Failed);
+    assert_eq!(machine.next_output(), None);
+    assert_eq!(machine.take_frames(Time::ZERO, new), decode(&["|-1A"]));
+}
+
+#[test]
+fn what_is_acknowledged_past_a_gap_is_not_sent_again() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (first, ..) = opened(&mut machine);
+    for string in ["a", "b", "c", "d"] {
+        machine.push(Time::ZERO, string.into());
+    }
+    assert_eq!(frames_after_hello(&mut machine, first), decode(&["0N", "a ", "b ", "c ", "d "]));
+    receive(&mut machine, first, &["C", "2|0A"]);
+    machine.on_end(Time::ZERO, first, End::Failed);
+    machine.on_timeout(SECOND);
+    let (second, ..) = opened(&mut machine);
+    assert_eq!(frames_after_hello(&mut machine, second), decode(&["1N", "b ", "3N", "d "]));
+}
+
+#[test]
+fn a_failed_upload_leaves_its_sack_to_send() {
+    let mut machine = machine(TransportKind::HttpStream);
+    let (primary, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, primary);
+    receive(&mut machine, primary, &["C", "beat^", "0N", "a "]);
+    assert_eq!(machine.next_output(), None);
+    let due = machine.next_timeout(Time::ZERO).unwrap();
+    assert!(due < SECOND / 10, "{due:?}");
+    machine.on_timeout(due);
+    let (upload, _, role) = opened(&mut machine);
+    assert_eq!(role, Role::Upload);
+    assert_eq!(frames_after_hello(&mut machine, upload), vec![]);
+    machine.on_end(due, upload, End::Failed);
+    machine.on_timeout(SECOND);
+    let (again, ..) = opened(&mut machine);
+    assert_eq!(frames_after_hello(&mut machine, again), vec![]);
+    receive(&mut machine, again, &["|0T"]);
+    machine.on_end(SECOND, again, End::Finished);
+    machine.on_timeout(2 * SECOND);
+    assert_eq!(machine.next_output(), None);
+}
+
+#[test]
+fn failures_wait_longer_and_longer_and_for_ever() {
+    let mut machine = machine(TransportKind::Tcp);
+    let mut now = Time::ZERO;
+    for _ in 0..100 {
+        let (number, ..) = opened(&mut machine);
+        machine.on_end(now, number, End::Failed);
+        assert_eq!(machine.next_output(), None);
+        let next = machine.next_timeout(now).unwrap();
+        assert!(next - now <= 3 * SECOND);
+        now = next;
+        machine.on_timeout(now);
+    }
+    assert_eq!(machine.counters().reconnects, 100);
+    assert!(now > 60 * SECOND, "100 failures within {now:?}");
+}
+
+#[test]
+fn kills_and_ends() {
+    let ended = |texts: &[&[&str]]| {
+        let mut machine = machine(TransportKind::Tcp);
+        let mut now = Time::ZERO;
+        for texts in texts {
+            let (number, ..) = opened(&mut machine);
+            receive(&mut machine, number, texts);
+            let _closed = machine.next_output();
+            now += 10 * SECOND;
+            machine.on_timeout(now);
+        }
+        machine.ended().map(|ended| (ended.reason.clone(), ended.application_level, ended.by))
+    };
+    for reason in KillReason::ALL {
+        let kill = format!("{reason}K");
+        let lost = reason == KillReason::StreamAttachFailure;
+        assert_eq!(ended(&[&[&kill, "Y"]]).is_some(), lost, "{reason}");
+    }
+    let unsent = "acked_unsent_stringsK";
+    assert_eq!(
+        ended(&[&[unsent], &[unsent]]),
+        Some(("acked_unsent_strings".into(), false, EndedBy::Server))
+    );
+    assert_eq!(ended(&[&[unsent], &["0N", "a ", unsent]]), None);
+    assert_eq!(ended(&[&["C", "bye|1!", "Y"]]), Some(("bye".into(), true, EndedBy::Server)));
+    assert_eq!(ended(&[&["C", "|5A"]]).map(|(_, _, by)| by), Some(EndedBy::Client));
+}
+
+#[test]
+fn reset_is_told_and_repeated_until_known() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    receive(&mut machine, first, &["C"]);
+    machine.reset(Time::ZERO, "bye");
+    assert_eq!(machine.take_frames(Time::ZERO, first), decode(&["bye|1!"]));
+    machine.on_end(Time::ZERO, first, End::Failed);
+    assert_eq!(machine.ended(), None);
+    machine.on_timeout(SECOND);
+    let (second, ..) = opened(&mut machine);
+    assert_eq!(frames_after_hello(&mut machine, second), decode(&["bye|1!"]));
+    receive(&mut machine, second, &["stream_attach_failureK", "Y"]);
+    let ended = Ended { reason: "bye".into(), application_level: true, by: EndedBy::Client };
+    assert_eq!(machine.ended(), Some(&ended));
+}
+
+#[test]
+fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (number, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, number);
+    machine.on_frame(10 * SECOND, number, decode(&["C"]).remove(0));
+    assert_eq!(machine.next_timeout(10 * SECOND), Some(50 * SECOND));
+    machine.set_reading(11 * SECOND, false);
+    machine.on_timeout(60 * SECOND);
+    assert_eq!(machine.next_output(), None);
+    machine.set_reading(60 * SECOND, true);
+    machine.on_timeout(99 * SECOND);
+    assert_eq!(machine.next_output(), None);
+    machine.on_timeout(100 * SECOND);
+    assert_eq!(machine.next_output(), Some(Output::Close { number }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// Whatever the network does, both sides get every string once and in order.
+    #[test]
+    fn nothing_lost_doubled_or_reordered(
+        kind in prop::sample::select(TransportKind::ALL.to_vec()),
+        seed in any::<u64>(),
+        steps in prop::collection::vec((0_u8..20, any::<u16>()), 0..150),
+    ) {
+        let mut world = World::new(kind, seed);
+        for (action, pick) in steps {
+            world.step(action, pick);
+        }
+        world.settle();
+        prop_assert_eq!(world.received_by_server(), world.sent_by_client());
+        prop_assert_eq!(world.received_by_client(), world.sent_by_server());
+    }
+}

@@ -1,0 +1,359 @@
+//! A client machine, a small model of a server, and a network between them that loses, cuts and stalls.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_proto::{Eeds, Frame, Hello, ReceiveWindow, Sack, SendQueue, WindowLimits};
+
+use super::super::{End, Output, Role, StreamMachine, Time};
+use crate::config::{Config, TransportKind};
+
+const MAX_IN_FLIGHT: usize = 100;
+
+/// One transport: what is under way on it, and the server's end of it.
+struct Pipe {
+    kind: TransportKind,
+    role: Role,
+    up: VecDeque<Frame>,
+    down: VecDeque<Frame>,
+    /// The response is whole: behind `down` comes its end.
+    finished: bool,
+    /// The network has swallowed it, and tells nobody.
+    stalled: bool,
+    attached: bool,
+    next_c2s: u64,
+    next_s2c: u64,
+    on_wire: Option<u64>,
+}
+
+pub(super) struct World {
+    client: StreamMachine,
+    now: Time,
+    pipes: BTreeMap<u64, Pipe>,
+    exists: bool,
+    outbox: SendQueue,
+    inbox: ReceiveWindow,
+    primary: Option<u64>,
+    /// The primary was told that strings written to its predecessor need not be written again.
+    assumed: bool,
+    by_server: u64,
+    to_server: Vec<Bytes>,
+    to_client: Vec<Bytes>,
+}
+
+impl World {
+    pub(super) fn new(kind: TransportKind, seed: u64) -> Self {
+        let mut config = Config::new("", kind);
+        config.max_in_flight = MAX_IN_FLIGHT;
+        let mut world = Self {
+            client: StreamMachine::new(config, super::id(), seed),
+            now: Time::ZERO,
+            pipes: BTreeMap::new(),
+            exists: false,
+            outbox: SendQueue::new(),
+            inbox: ReceiveWindow::new(WindowLimits::default()),
+            primary: None,
+            assumed: false,
+            by_server: 0,
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+        };
+        world.client.on_timeout(Time::ZERO);
+        world
+    }
+
+    pub(super) fn sent_by_client(&self) -> Vec<Bytes> {
+        (0..self.client.counters().sent).map(|n| Bytes::from(format!("c{n}"))).collect()
+    }
+
+    pub(super) fn sent_by_server(&self) -> Vec<Bytes> {
+        (0..self.by_server).map(|n| Bytes::from(format!("s{n}"))).collect()
+    }
+
+    pub(super) fn received_by_server(&self) -> Vec<Bytes> {
+        self.to_server.clone()
+    }
+
+    pub(super) fn received_by_client(&self) -> Vec<Bytes> {
+        self.to_client.clone()
+    }
+
+    pub(super) fn step(&mut self, action: u8, pick: u16) {
+        let pipe = self.pipes.keys().copied().nth(usize::from(pick) % self.pipes.len().max(1));
+        let some = usize::from(pick >> 8) % 4 + 1;
+        match (action, pipe) {
+            (0..=3, _) => self.client_sends(),
+            (4..=7, _) if self.exists => self.server_sends(),
+            (8..=11, Some(pipe)) => self.carry_up(pipe, some),
+            (12..=15, Some(pipe)) => self.carry_down(pipe, some),
+            (16, Some(pipe)) => self.cut(pipe),
+            (17, Some(pipe)) => self.stall(pipe),
+            (18, _) => {
+                let kind = TransportKind::ALL[usize::from(pick >> 4) % 4];
+                self.client.switch(self.now, kind);
+            }
+            _ => self.pass(Duration::from_millis(u64::from(pick) % 200)),
+        }
+        self.run();
+    }
+
+    /// No more faults: runs until nothing is under way.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..2000 {
+            for pipe in self.pipes.keys().copied().collect::<Vec<_>>() {
+                self.carry_up(pipe, usize::MAX);
+                self.carry_down(pipe, usize::MAX);
+            }
+            self.run();
+            if self.client.queue.is_empty() && self.outbox.is_empty() && self.client.created {
+                return;
+            }
+            self.beat();
+            self.pass(Duration::from_millis(500));
+        }
+        panic!(
+            "does not settle: client {:?} and server {:?} unacknowledged, transports {:?}",
+            self.client.queue.len(),
+            self.outbox.len(),
+            self.client.transports
+        );
+    }
+
+    fn client_sends(&mut self) {
+        let string = format!("c{}", self.client.counters().sent);
+        self.client.push(self.now, string.into());
+    }
+
+    fn server_sends(&mut self) {
+        self.outbox.push(format!("s{}", self.by_server).into());
+        self.by_server += 1;
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(next) = self.client.next_timeout(self.now).filter(|next| *next <= until) {
+            self.now = self.now.max(next);
+            self.client.on_timeout(self.now);
+            self.run();
+        }
+        self.now = until;
+    }
+
+    /// The driver's work, the server's writing, and the rules that always hold.
+    fn run(&mut self) {
+        while let Some(output) = self.client.next_output() {
+            match output {
+                Output::Open { number, kind, role } => self.open(number, kind, role),
+                Output::Close { number } | Output::Drop { number } => self.forget(number),
+            }
+        }
+        for (&number, pipe) in &mut self.pipes {
+            pipe.up.extend(self.client.take_frames(self.now, number));
+        }
+        self.to_client.extend(std::iter::from_fn(|| self.client.pop()));
+        self.write();
+        self.check();
+    }
+
+    fn check(&self) {
+        let uploads = self.client.transports.values().filter(|t| t.role == Role::Upload).count();
+        assert!(uploads <= 1, "{uploads} uploads");
+        let primary =
+            |t: &&super::Transport| t.is_primary() && t.generation == self.client.generation;
+        assert!(self.client.transports.values().filter(primary).count() <= 1);
+        for transport in self.client.transports.values() {
+            let in_flight =
+                self.client.queue.iter_from(0).take_while(|(n, _)| *n < transport.next_sent);
+            let costs: Vec<usize> = in_flight.map(|(_, string)| string.len() + 1).collect();
+            assert!(costs.len() <= 1 || costs.iter().sum::<usize>() <= MAX_IN_FLIGHT);
+        }
+        assert!(self.client.ended().is_none(), "{:?}", self.client.ended());
+    }
+
+    fn open(&mut self, number: u64, kind: TransportKind, role: Role) {
+        assert!(role == Role::Primary || self.client.created, "upload before the stream exists");
+        let pipe = Pipe {
+            kind,
+            role,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            finished: false,
+            stalled: false,
+            attached: false,
+            next_c2s: 0,
+            next_s2c: 0,
+            on_wire: None,
+        };
+        self.pipes.insert(number, pipe);
+    }
+
+    /// Both ends know that the transport is gone.
+    fn cut(&mut self, number: u64) {
+        self.forget(number);
+        self.client.on_end(self.now, number, End::Failed);
+    }
+
+    /// The server sees the transport go.
+    fn forget(&mut self, number: u64) {
+        self.pipes.remove(&number);
+        if self.primary == Some(number) {
+            self.primary = None;
+        }
+    }
+
+    fn stall(&mut self, number: u64) {
+        if let Some(pipe) = self.pipes.get_mut(&number) {
+            pipe.stalled = true;
+        }
+    }
+
+    fn beat(&mut self) {
+        for pipe in
+            self.pipes.values_mut().filter(|p| p.attached && !p.finished && p.role == Role::Primary)
+        {
+            if pipe.kind != TransportKind::LongPoll {
+                pipe.down.push_back(Frame::Comment("beat".into()));
+            }
+        }
+    }
+
+    fn carry_down(&mut self, number: u64, count: usize) {
+        for _ in 0..count {
+            let Some(pipe) = self.pipes.get_mut(&number).filter(|p| !p.stalled) else { return };
+            let Some(frame) = pipe.down.pop_front() else {
+                if pipe.finished && !pipe.kind.is_socket() {
+                    self.forget(number);
+                    self.client.on_end(self.now, number, End::Finished);
+                }
+                return;
+            };
+            self.client.on_frame(self.now, number, frame);
+        }
+    }
+
+    /// An upload is taken whole, in one batch; so is what a socket brings in one go.
+    fn carry_up(&mut self, number: u64, count: usize) {
+        let Some(pipe) = self.pipes.get_mut(&number).filter(|p| !p.stalled && !p.finished) else {
+            return;
+        };
+        let count = if pipe.kind.is_socket() { count.min(pipe.up.len()) } else { pipe.up.len() };
+        let batch: Vec<Frame> = pipe.up.drain(..count).collect();
+        let strings = batch.iter().filter(|frame| matches!(frame, Frame::String(_))).count();
+        for frame in batch {
+            self.on_frame(number, frame);
+        }
+        self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, string)| string));
+        if strings > 0 {
+            self.say(number, Frame::Sack(self.inbox.sack()));
+        }
+        let upload = self.pipes.get(&number).is_some_and(|p| p.role == Role::Upload && p.attached);
+        if upload {
+            self.close(number);
+        }
+    }
+
+    fn on_frame(&mut self, number: u64, frame: Frame) {
+        match frame {
+            Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap()),
+            Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
+            Frame::String(string) => {
+                let pipe = self.pipe(number);
+                let string_number = pipe.next_c2s;
+                pipe.next_c2s += 1;
+                self.inbox.receive(string_number, string).unwrap();
+            }
+            Frame::Sack(sack) => self.on_sack(&sack),
+            other => panic!("no client sends {other:?}"),
+        }
+    }
+
+    fn on_hello(&mut self, number: u64, hello: &Hello) {
+        assert!(hello.new || self.exists, "hello without `new` before the stream exists");
+        assert_eq!(hello.tnum, number);
+        self.exists = true;
+        self.pipe(number).attached = true;
+        if hello.new {
+            self.say(number, Frame::StreamCreated);
+        }
+        if hello.maxia > Duration::ZERO {
+            self.say(number, Frame::Comment("beat".into()));
+        }
+        if hello.seenack != self.inbox.sack() {
+            self.say(number, Frame::Sack(self.inbox.sack()));
+        }
+        if let Some(sack) = &hello.sack {
+            self.on_sack(sack);
+        }
+        if hello.eeds != Eeds::Absent {
+            self.succeed(number, hello.eeds);
+        }
+    }
+
+    fn succeed(&mut self, number: u64, eeds: Eeds) {
+        let old = self.primary.replace(number);
+        let written = old.and_then(|old| self.pipes.get(&old)).map(|pipe| pipe.next_s2c);
+        self.assumed = matches!(eeds, Eeds::Number(n) if Some(n) == old) && written.is_some();
+        self.pipe(number).next_s2c = if self.assumed { written.unwrap() } else { 0 };
+        if let Some(old) = old.filter(|old| self.pipes.contains_key(old)) {
+            self.close(old);
+        }
+    }
+
+    fn on_sack(&mut self, sack: &Sack) {
+        self.outbox.apply(sack).unwrap();
+        if let Some(primary) = self.primary.filter(|_| std::mem::take(&mut self.assumed)) {
+            self.pipe(primary).next_s2c = 0;
+        }
+    }
+
+    /// Writes what the primary has not had. A poll ends with the first thing said on it.
+    fn write(&mut self) {
+        if let Some(number) = self.primary {
+            let first = self.pipe(number).next_s2c;
+            let strings: Vec<_> =
+                self.outbox.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
+            for (string_number, string) in strings {
+                let pipe = self.pipe(number);
+                if pipe.on_wire != Some(string_number) {
+                    pipe.down.push_back(Frame::SeqNum(string_number));
+                }
+                pipe.down.push_back(Frame::String(string));
+                (pipe.next_s2c, pipe.on_wire) = (string_number + 1, Some(string_number + 1));
+            }
+        }
+        let said = |pipe: &Pipe| {
+            pipe.kind == TransportKind::LongPoll
+                && pipe.attached
+                && !pipe.finished
+                && !pipe.down.is_empty()
+        };
+        let polls: Vec<u64> =
+            self.pipes.iter().filter(|(_, pipe)| said(pipe)).map(|(&n, _)| n).collect();
+        polls.into_iter().for_each(|poll| self.close(poll));
+    }
+
+    /// Closes gently.
+    fn close(&mut self, number: u64) {
+        self.say(number, Frame::Sack(self.inbox.sack()));
+        self.say(
+            number,
+            Frame::StreamStatus(Sack { acked: self.outbox.base().checked_sub(1), beyond: vec![] }),
+        );
+        if self.pipe(number).kind.is_socket() {
+            self.say(number, Frame::YouCloseIt);
+        }
+        self.pipe(number).finished = true;
+        if self.primary == Some(number) {
+            self.primary = None;
+        }
+    }
+
+    fn say(&mut self, number: u64, frame: Frame) {
+        self.pipe(number).down.push_back(frame);
+    }
+
+    fn pipe(&mut self, number: u64) -> &mut Pipe {
+        self.pipes.get_mut(&number).unwrap()
+    }
+}
