@@ -24,6 +24,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of a core.
 #[derive(Debug, Clone, clap::Args)]
+// Two programs in one flatten two of these: the group needs a name of its own.
+#[group(id = "core")]
 pub struct Config {
     /// Address for application services (gRPC).
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR")]

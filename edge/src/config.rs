@@ -16,6 +16,8 @@ pub const DEFAULT_SERVICE: &str = "default";
 /// Options of an edge.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Clients")]
+// Two programs in one flatten two of these: the group needs a name of its own.
+#[group(id = "edge")]
 pub struct Config {
     /// Where clients connect, over every transport.
     #[arg(long, env = "MINERVA_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]

@@ -1,2 +1,162 @@
-//! Under construction.
-fn main() {}
+//! `minerva`: the whole of Minerva in one process, on one port for clients. It puts together what the
+//! programs `minerva-edge` and `minerva-core` run apart, on the embedded store, and serves the demo.
+
+mod demo;
+mod memory_link;
+mod options;
+mod pages;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use minerva_core::store::{self, StoreError};
+use minerva_core::{Core, StartError};
+use minerva_edge::{Edge, Pages};
+use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, Readiness, StopSignals};
+use options::{Options, Switch};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("minerva: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(run(options));
+    // What is left waits for sockets; nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("minerva: {error:#}");
+            if is_config(&error) { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Starts the parts, inside out: store, core, edge, demo.
+async fn run(options: Options) -> anyhow::Result<()> {
+    options.log.start()?;
+    let mut signals = StopSignals::listen().context("cannot listen for signals")?;
+    let readiness = Readiness::starting();
+    let mut registry = Registry::default();
+    let core_metrics = minerva_core::Metrics::new(&mut registry);
+    let edge_metrics = minerva_edge::Metrics::new(&mut registry);
+    let admin = Admin::bind(options.admin).await.map_err(cannot_listen("--admin", options.admin))?;
+    let admin_address = admin.local_addr()?;
+    tokio::spawn(admin.serve(readiness.clone(), registry));
+    let api = TcpListener::bind(options.core.api)
+        .await
+        .map_err(cannot_listen("--api", options.core.api))?;
+    let api_address = api.local_addr()?;
+
+    let store_url = options.store()?;
+    let store = tokio::task::spawn_blocking(move || store::open(&store_url)).await??;
+    let mut core = Core::start(&options.core, store, core_metrics).await?;
+    let (channel, incoming) = memory_link::memory_link();
+    core.serve_link(incoming);
+    core.serve_api(api);
+
+    let pages = if options.demo == Switch::On { pages::demo() } else { Pages::new() };
+    let edge = Edge::bind(options.edge.clone(), channel, pages, Some(edge_metrics)).await?;
+    let clients = edge.local_addr();
+    linked(&edge).await;
+    if options.demo == Switch::On {
+        tokio::spawn(demo::run(reachable(api_address)));
+    }
+    readiness.set_ready();
+    println!("{}", ready_line(&options, clients, api_address, admin_address));
+    serve(edge, core, &mut signals, &readiness).await
+}
+
+/// Serves until a signal; then drains the edge, and stops the core behind it.
+async fn serve(
+    edge: Edge,
+    mut core: Core,
+    signals: &mut StopSignals,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let edge = tokio::spawn(edge.run(async {
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        lost = core.lost() => {
+            readiness.set_unready(lost.to_string());
+            return Err(lost.into());
+        }
+        () = signals.next() => {}
+    }
+    readiness.set_unready("stopping");
+    drop(stop);
+    let drained = async {
+        let _ = edge.await;
+        core.stop().await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = signals.next() => tracing::warn!("stopped at once by a second signal"),
+    }
+    Ok(())
+}
+
+/// Waits until the edge has its link, which takes no network.
+async fn linked(edge: &Edge) {
+    let mut link = edge.link_state();
+    while !link.is_up() {
+        link.changed().await;
+    }
+}
+
+fn ready_line(options: &Options, clients: SocketAddr, api: SocketAddr, admin: SocketAddr) -> String {
+    let what = if options.demo == Switch::On { "open" } else { "clients on" };
+    format!(
+        "minerva: ready, {what} http://{}/ (app services: {api}, admin: http://{admin}, state: {})",
+        reachable(clients),
+        options.data_dir.display(),
+    )
+}
+
+/// An address that a program on this machine can dial: loopback instead of "all addresses".
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+fn cannot_listen(
+    option: &'static str,
+    address: SocketAddr,
+) -> impl FnOnce(std::io::Error) -> ConfigError {
+    move |error| {
+        let problem = format!("cannot listen on {address}: {error}");
+        ConfigError::new(option, problem, "choose a free port, or stop what uses this one")
+    }
+}
+
+/// Whether the operator has to change an option.
+fn is_config(error: &anyhow::Error) -> bool {
+    let store = match error.downcast_ref::<StartError>() {
+        Some(StartError::Store(error)) => Some(error),
+        Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
+        None => error.downcast_ref::<StoreError>(),
+    };
+    error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
+}

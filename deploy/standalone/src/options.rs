@@ -1,0 +1,57 @@
+//! The options of `minerva`: those of the edge and of the core, and the few that belong to neither.
+//! Read by `main.rs` only.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use minerva_core::store::StoreUrl;
+use minerva_proto::process::{ConfigError, LogConfig};
+
+/// The whole of Minerva in one process: reliable streams between browsers or devices and application
+/// services.
+///
+/// Clients of every transport (WebSocket, HTTP streaming, long-poll, TCP) connect to --listen.
+/// Application services in any language register over gRPC at --api. State is kept in --data-dir and
+/// survives a crash.
+#[derive(Debug, clap::Parser)]
+#[command(name = "minerva", version)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) edge: minerva_edge::Config,
+
+    #[command(flatten)]
+    pub(crate) core: minerva_core::Config,
+
+    /// Address for /healthz, /readyz and /metrics.
+    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR")]
+    pub(crate) admin: SocketAddr,
+
+    /// Directory that holds the state of all streams; made if it does not exist. One process at a time.
+    #[arg(long, env = "MINERVA_DATA_DIR", default_value = "minerva-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Serve the demo: a chat page at `/`, with the chat application as the service `default`. With
+    /// `off`, the service `default` is for an application service of yours.
+    #[arg(long, env = "MINERVA_DEMO", default_value = "on", value_name = "on|off")]
+    pub(crate) demo: Switch,
+
+    #[command(flatten)]
+    pub(crate) log: LogConfig,
+}
+
+impl Options {
+    /// The embedded store in the data directory.
+    pub(crate) fn store(&self) -> Result<StoreUrl, ConfigError> {
+        let url = format!("redb:{}", self.data_dir.display());
+        url.parse().map_err(|error| {
+            ConfigError::new("--data-dir", error, "name a directory, such as minerva-data")
+        })
+    }
+}
+
+/// An option that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
