@@ -16,7 +16,7 @@ await build({
 });
 const run = spawnSync(
   process.execPath,
-  ['--enable-source-maps', '--test', '--test-reporter=spec', ...names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`)],
+  ['--experimental-websocket', '--enable-source-maps', '--test', '--test-reporter=spec', ...names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`)],
   { stdio: 'inherit' },
 );
 process.exitCode = run.status ?? 1;

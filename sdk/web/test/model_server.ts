@@ -11,7 +11,7 @@ export interface Wire {
   /** Frames written together. */
   write(frames: string[]): void;
   /** Runs something later, if the server is still there. */
-  after(ms: number, run: () => void): void;
+  after(ms: number, run: () => void): unknown;
   /** The server is done with it: an HTTP response ends. */
   end(): void;
 }

@@ -17,3 +17,37 @@ declare module 'node:assert/strict' {
 declare module 'node:fs' {
   export function readFileSync(path: string | URL, encoding: 'utf8'): string;
 }
+declare module 'node:http' {
+  interface Socket {
+    write(data: string | Uint8Array): void;
+    on(event: 'data', listener: (data: Uint8Array) => void): void;
+    on(event: 'error' | 'close', listener: () => void): void;
+    end(): void;
+    destroy(): void;
+  }
+  interface IncomingMessage extends AsyncIterable<Uint8Array> {
+    readonly url: string;
+    readonly method: string;
+    readonly headers: Record<string, string | undefined>;
+  }
+  interface ServerResponse {
+    writeHead(status: number, headers?: Record<string, string>): void;
+    write(text: string): void;
+    end(text?: string): void;
+    destroy(): void;
+    on(event: 'close', listener: () => void): void;
+  }
+  interface Server {
+    listen(port: number, host: string, done: () => void): void;
+    address(): { port: number };
+    close(): void;
+    closeAllConnections(): void;
+    on(event: 'upgrade', listener: (request: IncomingMessage, socket: Socket) => void): void;
+  }
+  export function createServer(
+    listener: (request: IncomingMessage, response: ServerResponse) => void,
+  ): Server;
+}
+declare module 'node:crypto' {
+  export function createHash(name: string): { update(text: string): { digest(encoding: 'base64'): string } };
+}

@@ -1,0 +1,181 @@
+/** The client with real sockets against the model server. */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { HIGH_WATER, MAX_BUFFERED, MinervaError, MinervaStream } from '../src/client.js';
+import { MAX_STRING } from '../src/frames.js';
+import { FULL } from '../src/inbox.js';
+import { RealServer } from './real_server.js';
+import { KINDS } from './simulation.js';
+import type { Kind } from '../src/stream/types.js';
+
+async function within(ms: number, what: string, holds: () => boolean): Promise<void> {
+  for (const start = performance.now(); !holds(); ) {
+    if (performance.now() - start > ms) assert.fail(`not within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function withServer(
+  kind: Kind,
+  body: (stream: MinervaStream, server: RealServer) => Promise<void>,
+): Promise<void> {
+  const server = new RealServer();
+  const stream = new MinervaStream(await server.listen(), { transport: kind });
+  try {
+    await body(stream, server);
+  } finally {
+    stream.reset('test over');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    server.close();
+  }
+}
+
+for (const kind of KINDS) {
+  test(`${kind}: client and server talk, and a fulfilled send is durable`, () =>
+    withServer(kind, async (stream, server) => {
+      const received: string[] = [];
+      stream.onstring = (event) => received.push(event.data);
+      await stream.send('one');
+      assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['one']);
+      await Promise.all(Array.from({ length: 100 }, (_, i) => stream.send(`c${i}`)));
+      assert.equal(server.model.streams.get(stream.id)?.delivered.length, 101);
+      for (let i = 0; i < 100; i += 1) server.model.streams.get(stream.id)?.send(`s${i}`);
+      await within(5000, 'all received', () => received.length === 100);
+      assert.deepEqual(received, Array.from({ length: 100 }, (_, i) => `s${i}`));
+      await within(5000, 'all acknowledged', () => server.model.streams.get(stream.id)?.isSettled === true);
+      assert.equal(stream.transport, kind);
+      assert.equal(stream.state, 'open');
+      assert.deepEqual(stream.counters, { sent: 101, acknowledged: 101, received: 100, reconnects: 0 });
+      const expected = kind === 'websocket' ? 'GET /_minerva/ws minerva.2' : 'POST /_minerva/io/ application/octet-stream';
+      assert.deepEqual([...new Set(server.requests)], [expected]);
+    }));
+
+  test(`${kind}: crashes, cuts and switches lose nothing`, () =>
+    withServer(kind, async (stream, server) => {
+      const received: string[] = [];
+      stream.onstring = (event) => received.push(event.data);
+      await stream.send('c0');
+      const model = server.model.streams.get(stream.id);
+      assert(model);
+      const sent = ['c0'];
+      for (let i = 1; i < 120; i += 1) {
+        sent.push(`c${i}`);
+        stream.send(`c${i}`);
+        model.send(`s${i}`);
+        if (i % 40 === 10) server.crash();
+        if (i % 40 === 20) stream.cut();
+        if (i % 40 === 30) stream.switchTo(KINDS[(i / 10) % 3] ?? 'websocket');
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await within(20_000, 'all acknowledged', () => model.isSettled && stream.bufferedAmount === 0);
+      assert.deepEqual(model.delivered, sent);
+      assert.deepEqual(received, model.sent);
+      assert(stream.counters.reconnects > 0);
+    }));
+
+  test(`${kind}: a string of the greatest length passes`, () =>
+    withServer(kind, async (stream, server) => {
+      await assert.rejects(stream.send('x'.repeat(MAX_STRING + 1)), /at most/);
+      for (const length of [MAX_STRING - 1, MAX_STRING]) {
+        await stream.send('x'.repeat(length));
+        assert.equal(server.model.streams.get(stream.id)?.delivered.pop()?.length, length);
+        server.model.streams.get(stream.id)?.delivered.push('');
+      }
+    }));
+}
+
+test('what cannot be sent is refused, and nothing else happens', () =>
+  withServer('http-stream', async (stream, server) => {
+    for (const bad of ['\n', 'a\u007f', '\u00e9', '\u0000', 'ok\n']) await assert.rejects(stream.send(bad), /0x20-0x7E/);
+    assert.throws(() => stream.reset('\n'), MinervaError);
+    assert.throws(() => stream.reset('x'.repeat(256)), MinervaError);
+    await stream.send(' ~');
+    assert.deepEqual(server.model.streams.get(stream.id)?.delivered, [' ~']);
+    assert.equal(stream.counters.sent, 1);
+  }));
+
+test('back-pressure: ready waits for acknowledgements, and the send buffer has an end', async () => {
+  const stream = new MinervaStream('http://127.0.0.1:9/_minerva/');
+  await stream.ready;
+  stream.send('x'.repeat(HIGH_WATER));
+  await stream.ready;
+  stream.send('x');
+  let ready = false;
+  const waiting = stream.ready.then(
+    () => (ready = true),
+    () => {},
+  );
+  const chunk = 1 << 19;
+  while (stream.bufferedAmount + chunk <= MAX_BUFFERED - 2) stream.send('x'.repeat(chunk));
+  stream.send('x'.repeat(MAX_BUFFERED - 1 - stream.bufferedAmount));
+  assert.equal(stream.bufferedAmount, MAX_BUFFERED - 1);
+  await assert.rejects(stream.send('xx'), /full/);
+  const last = stream.send('x');
+  await assert.rejects(stream.send('x'), /full/);
+  assert.equal(ready, false);
+  stream.reset('done');
+  await waiting;
+  assert.equal(ready, false);
+  await assert.rejects(last, /ended: done/);
+  await assert.rejects(stream.send('x'), /ended/);
+  await assert.rejects(stream.ready, /ended/);
+  assert.deepEqual(stream.end, { reason: 'done', applicationLevel: true });
+});
+
+test('events come by handler and by listener', () =>
+  withServer('websocket', async (stream, server) => {
+    const seen: unknown[] = [];
+    stream.onstate = (event) => seen.push(event.data);
+    stream.addEventListener('transport', (event) => seen.push((event as MessageEvent<unknown>).data));
+    stream.onend = (event) => seen.push(event.data);
+    await stream.send('x');
+    server.model.reset(stream.id, 'enough');
+    await within(2000, 'the end', () => stream.state === 'ended');
+    assert.deepEqual(seen, ['websocket', 'open', { reason: 'enough', applicationLevel: true }, null, 'ended']);
+  }));
+
+test('iteration: strings in order, until the stream ends', () =>
+  withServer('websocket', async (stream, server) => {
+    await stream.send('x');
+    const taken: string[] = [];
+    const all = (async () => {
+      for await (const text of stream) taken.push(text);
+    })();
+    for (const text of ['a', 'b', 'c']) server.model.streams.get(stream.id)?.send(text);
+    await within(2000, 'three strings', () => taken.length === 3);
+    server.model.reset(stream.id, 'enough');
+    await all;
+    assert.deepEqual(taken, ['a', 'b', 'c']);
+  }));
+
+test('iteration: one that does not take holds the server back', () =>
+  withServer('websocket', async (stream, server) => {
+    await stream.send('x');
+    const model = server.model.streams.get(stream.id);
+    assert(model);
+    const iterator = stream[Symbol.asyncIterator]();
+    for (let i = 0; i < FULL.strings; i += 1) model.send(`s${i}`);
+    await within(5000, 'a full inbox', () => stream.counters.received >= FULL.strings);
+    for (let i = 0; i < 100; i += 1) model.send(`t${i}`);
+    await stream.send('still up');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert(!model.isSettled, 'acknowledged although nothing was taken');
+    assert(stream.counters.received < FULL.strings + 100);
+    for (let i = 0; i < FULL.strings + 100; i += 1) {
+      const expected = i < FULL.strings ? `s${i}` : `t${i - FULL.strings}`;
+      assert.equal((await iterator.next()).value, expected);
+    }
+    await within(5000, 'all acknowledged', () => model.isSettled);
+    await iterator.return?.();
+  }));
+
+test('ids: 26 characters, not the same twice', () => {
+  const ids = new Set<string>();
+  for (let i = 0; i < 100; i += 1) {
+    const stream = new MinervaStream('http://127.0.0.1:9/');
+    assert(/^[a-z2-7]{26}$/.test(stream.id), stream.id);
+    ids.add(stream.id);
+    stream.reset();
+  }
+  assert.equal(ids.size, 100);
+});
