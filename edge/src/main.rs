@@ -1,12 +1,11 @@
 //! The program `minerva-edge`: options, the admin port, signals, around one [`minerva_edge::Edge`].
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use minerva_edge::{CLIENT_JS, Config, Edge, LinkState, Metrics, Pages};
+use minerva_edge::{Config, Edge, LinkState, Metrics, Pages};
 use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, LogConfig, Readiness, StopSignals};
 use prometheus_client::registry::Registry;
 use tonic::transport::{Channel, Endpoint};
@@ -31,10 +30,6 @@ struct Options {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "MINERVA_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:7402")]
     admin: SocketAddr,
-
-    /// The web client to serve at /_minerva/client.js.
-    #[arg(long, env = "MINERVA_CLIENT_JS", value_name = "FILE")]
-    client_js: Option<PathBuf>,
 
     #[command(flatten)]
     log: LogConfig,
@@ -74,14 +69,13 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let channel = channel(&options.core)?;
-    let pages = pages(&options)?;
     let readiness = Readiness::starting();
     let admin = Admin::bind(options.admin).await.map_err(|error| {
         let problem = format!("cannot listen on {}: {error}", options.admin);
         ConfigError::new("--admin", problem, "choose a free port, or stop what uses this one")
     })?;
     let admin_addr = admin.local_addr()?;
-    let edge = Edge::bind(options.edge, channel, pages, Some(metrics)).await?;
+    let edge = Edge::bind(options.edge, channel, Pages::new(), Some(metrics)).await?;
     tokio::spawn(admin.serve(readiness.clone(), registry));
     let clients = edge.local_addr();
     let following = tokio::spawn(follow(edge.link_state(), readiness.clone(), move || {
@@ -136,13 +130,4 @@ fn channel(cores: &[String]) -> Result<Channel, ConfigError> {
     let endpoint =
         Endpoint::from_shared(uri).map_err(|_| wrong(format!("`{core}` is no address")))?;
     Ok(minerva_edge::tune(endpoint).connect_lazy())
-}
-
-fn pages(options: &Options) -> Result<Pages, ConfigError> {
-    let Some(path) = &options.client_js else { return Ok(Pages::new()) };
-    let script = std::fs::read(path).map_err(|error| {
-        let problem = format!("cannot read {}: {error}", path.display());
-        ConfigError::new("--client-js", problem, "name the built web client")
-    })?;
-    Ok(Pages::new().with(CLIENT_JS, "text/javascript; charset=utf-8", script))
 }

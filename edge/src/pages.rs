@@ -8,9 +8,11 @@ use bytes::Bytes;
 
 /// Path of the web client.
 pub const CLIENT_JS: &str = "/_minerva/client.js";
+/// The web client as built from `sdk/web`; a test there fails if it is not what the source gives.
+const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 
 /// Pages by path. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Pages {
     pages: Arc<BTreeMap<String, Page>>,
 }
@@ -24,9 +26,10 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// No pages.
+    /// The web client alone.
     pub fn new() -> Self {
-        Self::default()
+        let none = Self { pages: Arc::default() };
+        none.with(CLIENT_JS, "text/javascript; charset=utf-8", CLIENT)
     }
 
     /// These pages and one more; a page at the same path is replaced.
@@ -48,6 +51,12 @@ impl Pages {
     }
 }
 
+impl Default for Pages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// FNV-1a, 64 bits: names a content, defends against nothing.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -58,6 +67,11 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_web_client_is_there_from_the_start() {
+        assert!(Pages::new().at(CLIENT_JS).is_some_and(|page| page.body.len() > 1000));
+    }
 
     #[test]
     fn a_page_is_found_at_its_path_only_and_another_content_has_another_tag() {

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use super::Body;
 
 /// No cache may keep a transport's bytes, nor give a client those of another.
-const NO_STORE: &str = "no-cache, no-store, must-revalidate, private";
+const NO_STORE: &str = "no-cache, no-store, max-age=0, must-revalidate";
 
 /// How long browsers may remember that a cross-origin request is allowed.
 const PREFLIGHT_SECONDS: &str = "86400";
