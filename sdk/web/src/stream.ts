@@ -8,9 +8,10 @@ import { decodeFrame, encodeFrame, type Frame } from './frames.js';
 import { helloToJson } from './hello.js';
 import { formatSack } from './sack.js';
 import { SendQueue } from './window/send_queue.js';
-import { ReceiveWindow } from './window/receive_window.js';
 import { Flight } from './stream/flight.js';
+import { Incoming } from './stream/incoming.js';
 import { Retry } from './stream/retry.js';
+import { Transports } from './stream/transports.js';
 import type { Counters, Ending, Kind, Output, State, Transport } from './stream/types.js';
 
 /** Seconds of silence after which the server sends a heartbeat. */
@@ -25,8 +26,6 @@ const LINGER = 5_000;
 const SETTLED = 1_000;
 /** Polls in a row that may return quickly with nothing, before waiting: races cause a few. */
 const IDLE_POLLS = 3;
-/** Far above what a server holds for one client (1 MiB or 1,000 strings by default). */
-const WINDOW = { strings: 16_384, bytes: 16 << 20 };
 
 export interface StreamOptions {
   readonly id: string;
@@ -43,16 +42,12 @@ export class StreamMachine {
   /** The kind wanted; differs from the primary's while switching. */
   #kind: Kind;
   #queue = new SendQueue();
-  #window = new ReceiveWindow(WINDOW);
+  #incoming = new Incoming();
+  #transports = new Transports();
   #outputs: Output[] = [];
   /** A StreamCreated frame was seen. */
   #created = false;
   #nextTnum = 0;
-  /** The newest transport that wants strings. */
-  #primary: Transport | null = null;
-  /** The one it succeeds, still open: at most one. */
-  #previous: Transport | null = null;
-  #upload: Transport | null = null;
   /** The last long-poll ended in order: the next one needs no proof that it works. */
   #polling = false;
   /** The previous transport ended in order and the primary has not answered yet. */
@@ -61,11 +56,6 @@ export class StreamMachine {
   #retry: Retry;
   #uploadRetry: Retry;
   #flight = new Flight();
-  /** The server does not know all that this side has. */
-  #sackDue = false;
-  /** The SACK text last shown to the server; kept while `held`. */
-  #shownSack = '|-1';
-  #held = false;
   /** Kills `acked_unsent_strings` in a row: two prove that the two sides disagree for good. */
   #disagreements = 0;
 
@@ -97,36 +87,35 @@ export class StreamMachine {
 
   /** Drops all transports as a broken network would. */
   cut(now: number): void {
-    for (const transport of this.#transports()) this.#lose(transport, now);
+    for (const transport of this.#transports.all()) this.#lose(transport, now);
   }
 
-  /** Holds strings and SACKs back while the application is behind: the server stops in turn. True: a change. */
+  /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
   hold(held: boolean): boolean {
-    if (held === this.#held) return false;
-    this.#held = held;
-    this.#sackDue ||= !held && formatSack(this.#window.sack()) !== this.#shownSack;
+    const changed = this.#incoming.hold(held);
     this.#deliver();
-    return true;
+    return changed;
   }
 
   /** Gives the stream up and tells the server if it can be reached now. */
   reset(reason: string, now: number): void {
     if (this.#state === 'ended') return;
     const frame = encodeFrame({ type: 'reset', reason, applicationLevel: true });
-    const socket = [this.#primary, this.#previous].find((t) => t?.kind === 'websocket') ?? null;
+    const { primary, previous } = this.#transports;
+    const socket = [primary, previous].find((t) => t?.kind === 'websocket') ?? null;
     this.#end(reason, true, socket);
     if (socket) {
-      this.#primary = socket;
+      this.#transports.primary = socket;
       this.#outputs.push({ do: 'write', tnum: socket.number, frames: [frame] });
     } else if (this.#nextTnum > 0) {
-      this.#upload = this.#open('upload', now, 'reset', [frame]);
+      this.#transports.upload = this.#open('upload', now, 'reset', [frame]);
     }
-    for (const transport of this.#transports()) transport.deadline = now + LINGER;
+    for (const transport of this.#transports.all()) transport.deadline = now + LINGER;
   }
 
   /** Frames that came on a transport, together. */
   recvFrames(tnum: number, frames: readonly string[], now: number): void {
-    const transport = this.#find(tnum);
+    const transport = this.#transports.find(tnum);
     if (!transport) return;
     if (this.#state === 'ended') {
       if (frames.includes('Y')) this.#close(transport);
@@ -136,22 +125,22 @@ export class StreamMachine {
     for (const raw of frames) {
       const frame = decodeFrame(raw);
       if (!frame || !this.#recv(transport, frame, now)) this.#lose(transport, now);
-      if (!this.#find(tnum)) break;
+      if (!this.#transports.find(tnum)) break;
     }
     this.#deliver();
   }
 
   /** A transport is over. */
   onClosed(tnum: number, ending: Ending, now: number): void {
-    const transport = this.#find(tnum);
+    const transport = this.#transports.find(tnum);
     if (!transport) return;
-    if (this.#state === 'ended') this.#forget(transport);
+    if (this.#state === 'ended') this.#transports.remove(transport);
     else this.#onGone(transport, ending, now);
   }
 
   /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
   drain(now: number): Output[] {
-    for (const transport of this.#transports()) {
+    for (const transport of this.#transports.all()) {
       if (now >= transport.deadline) this.#lose(transport, now);
     }
     if (this.#state !== 'ended') {
@@ -164,10 +153,10 @@ export class StreamMachine {
 
   /** When `drain` must be called at the latest; null: only after an input. */
   pollTimeout(): number | null {
-    const times = this.#transports().map((t) => t.deadline);
+    const times = this.#transports.all().map((t) => t.deadline);
     if (this.#state !== 'ended') {
-      if (!this.#primary || this.#primary.kind !== this.#kind) times.push(this.#retry.at);
-      if (!this.#upload && this.#hasUpload()) times.push(this.#uploadRetry.at);
+      if (this.#transports.primary?.kind !== this.#kind) times.push(this.#retry.at);
+      if (!this.#transports.upload && this.#hasUpload()) times.push(this.#uploadRetry.at);
     }
     return times.length === 0 ? null : Math.min(...times);
   }
@@ -202,11 +191,11 @@ export class StreamMachine {
         transport.deadline = Math.min(transport.deadline, now + LINGER);
         return true;
       case 'created':
-        this.#created = transport.progress = true;
+        transport.progress ||= !this.#created;
+        this.#created = true;
         return true;
       case 'you_close_it':
-        this.#close(transport);
-        this.#onGone(transport, 'ended', now);
+        this.#drop(transport, 'ended', now);
         return true;
       case 'comment':
         return true;
@@ -221,10 +210,8 @@ export class StreamMachine {
   }
 
   #recvString(transport: Transport, text: string): boolean {
-    const received = this.#window.receive(transport.nextIn, text);
+    const received = this.#incoming.receive(transport.nextIn, text);
     if (received === 'overflow') return false;
-    // A duplicate is answered, too: the SACK for the first one may be lost.
-    this.#sackDue = true;
     transport.nextIn += 1;
     if (received !== 'duplicate') this.#onProgress(transport);
     return true;
@@ -255,8 +242,8 @@ export class StreamMachine {
   }
 
   #onHeard(transport: Transport, now: number): void {
-    if (!transport.heard && transport === this.#primary && this.#previous) {
-      this.#previous.deadline = Math.min(this.#previous.deadline, now + LINGER);
+    if (!transport.heard && transport === this.#transports.primary && this.#transports.previous) {
+      this.#transports.previous.deadline = Math.min(this.#transports.previous.deadline, now + LINGER);
     }
     transport.heard = true;
     if (transport.kind !== 'upload') transport.deadline = now + 2000 * MAX_SILENCE;
@@ -270,34 +257,40 @@ export class StreamMachine {
 
   /** Hands the strings that are in order to the application. */
   #deliver(): void {
-    if (this.#held || this.#state === 'ended') return;
-    for (let next = this.#window.pop(); next; next = this.#window.pop()) {
+    if (this.#state === 'ended') return;
+    for (let text = this.#incoming.pop(); text !== undefined; text = this.#incoming.pop()) {
       this.counters.received += 1;
-      this.#outputs.push({ do: 'deliver', text: next[1] });
+      this.#outputs.push({ do: 'deliver', text });
     }
   }
 
   // Transports that end.
 
   #lose(transport: Transport, now: number): void {
-    if (!this.#find(transport.number)) return;
-    this.#close(transport);
-    if (this.#state !== 'ended') this.#onGone(transport, 'failed', now);
+    this.#drop(transport, 'failed', now);
+  }
+
+  /** Closes a transport and reacts to its end. */
+  #drop(transport: Transport, ending: Ending, now: number): void {
+    if (!this.#transports.find(transport.number)) return;
+    this.#outputs.push({ do: 'close', tnum: transport.number });
+    if (this.#state === 'ended') this.#transports.remove(transport);
+    else this.#onGone(transport, ending, now);
   }
 
   #onGone(transport: Transport, ending: Ending, now: number): void {
-    const { isPrimary, isUpload } = this.#forget(transport);
-    if (isUpload) this.#onUploadGone(transport, ending, now);
-    else if (isPrimary) this.#onPrimaryGone(transport, ending, now);
-    else {
+    const part = this.#transports.remove(transport);
+    if (part === 'upload') this.#onUploadGone(transport, ending, now);
+    else if (part === 'primary') this.#onPrimaryGone(transport, ending, now);
+    else if (part === 'previous') {
       // What was written to it counts as received until a SACK says otherwise.
-      this.#sackDue = true;
+      this.#incoming.sackDue = true;
       this.#handover = ending === 'ended';
     }
   }
 
   #onUploadGone(transport: Transport, ending: Ending, now: number): void {
-    this.#sackDue ||= ending === 'failed';
+    this.#incoming.sackDue ||= ending === 'failed';
     const fine = ending === 'ended' && (transport.progress || !transport.carried);
     if (fine) this.#uploadRetry.onSuccess();
     else this.#uploadRetry.onFailure(now);
@@ -312,16 +305,16 @@ export class StreamMachine {
       if (this.#idlePolls > IDLE_POLLS) this.#retry.onFailure(now);
       return;
     }
-    if (this.#previous?.heard && !this.#previous.closing) {
-      this.#primary = this.#previous;
-      this.#previous = null;
+    if (this.#transports.working) {
+      this.#transports.primary = this.#transports.working;
+      this.#transports.previous = null;
     }
     if (ending === 'failed' || !settled) this.#retry.onFailure(now);
   }
 
   #end(reason: string, applicationLevel: boolean, except: Transport | null = null): void {
-    for (const transport of this.#transports()) {
-      if (transport === except) this.#forget(transport);
+    for (const transport of this.#transports.all()) {
+      if (transport === except) this.#transports.remove(transport);
       else this.#close(transport);
     }
     this.#outputs.push({ do: 'end', reason, applicationLevel });
@@ -333,17 +326,17 @@ export class StreamMachine {
   // Transports that begin.
 
   #openPrimary(now: number): void {
-    if (this.#primary?.kind === this.#kind || now < this.#retry.at) return;
+    if (this.#transports.primary?.kind === this.#kind || now < this.#retry.at) return;
     let why = this.#nextTnum === 0 ? 'start' : this.#polling ? 'poll' : 'lost';
-    if (this.#primary) {
+    if (this.#transports.primary) {
       why = 'switch';
-      this.#retire(this.#primary);
+      this.#retire(this.#transports.primary);
     }
     const again = this.#polling && this.#kind === 'long-poll';
-    this.#primary = this.#open(this.#kind, now, why);
+    this.#transports.primary = this.#open(this.#kind, now, why);
     if (again) {
-      this.#primary.heard = true;
-      this.#primary.deadline = now + MAX_POLL * 1000 + PATIENCE;
+      this.#transports.primary.heard = true;
+      this.#transports.primary.deadline = now + MAX_POLL * 1000 + PATIENCE;
     }
     this.#polling = false;
   }
@@ -354,9 +347,9 @@ export class StreamMachine {
       this.#close(transport);
       return;
     }
-    if (this.#previous) this.#close(this.#previous);
-    this.#previous = transport;
-    this.#primary = null;
+    if (this.#transports.previous) this.#close(this.#transports.previous);
+    this.#transports.previous = transport;
+    this.#transports.primary = null;
   }
 
   #open(kind: Kind | 'upload', now: number, why: string, frames: string[] = []): Transport {
@@ -365,7 +358,6 @@ export class StreamMachine {
     const poll = kind === 'long-poll';
     // The first long-poll is answered at once, by a heartbeat: that proves that it works.
     const silent = upload || (poll && (this.#polling || !this.#created));
-    const previous = this.#previous && !this.#previous.closing ? this.#previous.number : null;
     const { id, cred } = this.options;
     const json = helloToJson({
       tnum: number,
@@ -374,8 +366,8 @@ export class StreamMachine {
       ming: !upload && !poll,
       maxia: silent ? 0 : MAX_SILENCE,
       seenack: formatSack(this.#queue.sack()),
-      sack: this.#takeSack(),
-      ...(upload ? {} : { eeds: previous }),
+      sack: this.#incoming.takeSack(),
+      ...(upload ? {} : { eeds: this.#transports.working?.number ?? null }),
       ...(poll ? { maxt: MAX_POLL } : {}),
       ...(cred === undefined || this.#created ? {} : { cred }),
       why,
@@ -391,50 +383,37 @@ export class StreamMachine {
 
   /** Writes what is due to the transport that carries own strings. */
   #pump(now: number): void {
-    const carrier = this.#carrier();
+    const carrier = this.#transports.carrier;
     if (carrier?.kind === 'websocket') {
-      const frames = this.#sackDue && !this.#held ? [`${this.#takeSack()}A`] : [];
+      const frames = this.#incoming.mayAck ? [`${this.#incoming.takeSack()}A`] : [];
       frames.push(...this.#flight.take(carrier, this.#queue));
       if (frames.length > 0) this.#outputs.push({ do: 'write', tnum: carrier.number, frames });
-    } else if (!this.#upload && now >= this.#uploadRetry.at && this.#hasUpload()) {
+    } else if (!this.#transports.upload && now >= this.#uploadRetry.at && this.#hasUpload()) {
       this.#startUpload(now);
     }
   }
 
-  /** The newest transport that works; for want of one, the newest. */
-  #carrier(): Transport | null {
-    const previous = this.#previous?.heard && !this.#previous.closing ? this.#previous : null;
-    return this.#primary?.heard ? this.#primary : (previous ?? this.#primary);
-  }
-
   #hasUpload(): boolean {
-    const carrier = this.#carrier();
+    const carrier = this.#transports.carrier;
     const http = carrier ? carrier.kind !== 'websocket' : this.#polling;
     if (!http || !this.#created) return false;
     // A long-poll that has brought something is about to end, and the next one brings the SACK.
-    const soon = this.#primary?.kind === 'long-poll' && this.#primary.progress;
-    return this.#queue.length > 0 || (this.#sackDue && !this.#held && !soon && carrier !== null);
+    const soon = this.#transports.primary?.kind === 'long-poll' && this.#transports.primary.progress;
+    return this.#queue.length > 0 || (this.#incoming.mayAck && !soon && carrier !== null);
   }
 
   #startUpload(now: number): void {
     const frames: string[] = [];
-    this.#upload = this.#open('upload', now, 'upload', frames);
-    frames.push(...this.#flight.take(this.#upload, this.#queue));
-  }
-
-  /** The SACK text to show now. */
-  #takeSack(): string {
-    if (!this.#held) this.#shownSack = formatSack(this.#window.sack());
-    this.#sackDue = false;
-    return this.#shownSack;
+    this.#transports.upload = this.#open('upload', now, 'upload', frames);
+    frames.push(...this.#flight.take(this.#transports.upload, this.#queue));
   }
 
   // Bookkeeping.
 
   #report(): void {
-    const waiting = this.#polling && !this.#primary ? 'long-poll' : null;
-    const carrier = [this.#primary, this.#previous].find((t) => t?.heard);
-    this.#handover &&= !carrier && this.#primary !== null;
+    const waiting = this.#polling && !this.#transports.primary ? 'long-poll' : null;
+    const carrier = [this.#transports.primary, this.#transports.previous].find((t) => t?.heard);
+    this.#handover &&= !carrier && this.#transports.primary !== null;
     const silent = this.#handover ? this.#kindNow : waiting;
     const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : silent;
     const lost = this.#state === 'connecting' ? 'connecting' : 'reconnecting';
@@ -448,22 +427,6 @@ export class StreamMachine {
 
   #close(transport: Transport): void {
     this.#outputs.push({ do: 'close', tnum: transport.number });
-    this.#forget(transport);
-  }
-
-  #forget(transport: Transport): { isPrimary: boolean; isUpload: boolean } {
-    const was = { isPrimary: transport === this.#primary, isUpload: transport === this.#upload };
-    if (was.isPrimary) this.#primary = null;
-    if (was.isUpload) this.#upload = null;
-    if (transport === this.#previous) this.#previous = null;
-    return was;
-  }
-
-  #transports(): Transport[] {
-    return [this.#upload, this.#previous, this.#primary].filter((t) => t !== null);
-  }
-
-  #find(tnum: number): Transport | undefined {
-    return this.#transports().find((t) => t.number === tnum);
+    this.#transports.remove(transport);
   }
 }

@@ -353,3 +353,37 @@ test('polls that return at once with nothing are not repeated in a tight loop', 
   assert(polls >= 5 && polls < 20, `${polls} polls in ten seconds`);
   assert.equal(stream.state, 'open');
 });
+
+test('a server that ends every transport at once is asked ever less often', () => {
+  for (const [kind, frames] of [
+    ['websocket', ['Y']],
+    ['websocket', ['C', 'rwin_overflowK', 'Y']],
+    ['http-stream', ['frame_corruptionK']],
+    ['long-poll', ['invalid_frame_type_or_argumentsK']],
+  ] as const) {
+    const stream = machine(kind);
+    let opened = 0;
+    for (let now = 0; now < 20_000; now += 10) {
+      for (const output of stream.drain(now)) {
+        if (output.do !== 'open') continue;
+        opened += 1;
+        stream.recvFrames(output.tnum, frames, now);
+      }
+    }
+    assert(opened >= 5 && opened < 20, `${opened} attempts in twenty seconds after ${frames.join()}`);
+  }
+});
+
+test('a successor that fails leaves the predecessor in place, and is tried again later', () => {
+  const stream = machine('http-stream');
+  stream.drain(0);
+  stream.recvFrames(0, [';)]}^', 'C', 'beat^'], 10);
+  stream.drain(10);
+  stream.switchTo('websocket', 20);
+  assert.deepEqual(stream.drain(20).map((output) => output.do), ['open']);
+  stream.onClosed(1, 'failed', 30);
+  assert.deepEqual(stream.drain(30), []);
+  assert.equal(stream.transport, 'http-stream');
+  const again = stream.drain(stream.pollTimeout() ?? 0);
+  assert(written(again)[0]?.includes('"eeds":0'), JSON.stringify(again));
+});

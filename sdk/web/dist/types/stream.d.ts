@@ -25,7 +25,7 @@ export declare class StreamMachine {
     hurry(now: number): void;
     /** Drops all transports as a broken network would. */
     cut(now: number): void;
-    /** Holds strings and SACKs back while the application is behind: the server stops in turn. True: a change. */
+    /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
     hold(held: boolean): boolean;
     /** Gives the stream up and tells the server if it can be reached now. */
     reset(reason: string, now: number): void;
