@@ -41,9 +41,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-/// Longest blob, and most bytes in one checkpoint call, that a store has to take: far above what a
-/// partition writes in one turn, far below the limits of redb (3 GiB) and Redis (512 MiB).
-pub const MAX_BLOB: usize = 64 << 20;
+/// Longest blob, and most bytes in one checkpoint call, that a store has to take: above what a partition
+/// writes in one step (8 MiB and one stream), far below the limits of redb (3 GiB) and Redis (512 MiB).
+pub const MAX_BLOB: usize = 32 << 20;
 
 /// Most partitions that there can be: a partition number has the top 16 bits of a stream's number.
 pub const MAX_PARTITIONS: u32 = 1 << 16;

@@ -95,3 +95,8 @@ fn memory_matches_the_model() {
 fn redb_matches_the_model() {
     model::run(Bench::redb);
 }
+
+#[tokio::test]
+async fn memory_takes_big_checkpoints() {
+    suite::big_checkpoints_are_taken_up_to_the_limit(Bench::memory()).await;
+}

@@ -250,10 +250,16 @@ pub(crate) async fn big_blobs_are_taken_up_to_the_limit(bench: Bench) {
     assert_eq!(store.append(1, epoch, 0, all.clone()).await, too_large);
     let changed = vec![(1, Some(all.slice(..MAX_BLOB)))];
     assert_eq!(store.checkpoint(1, epoch, 0, blob("m"), changed).await, too_large);
-    store.append(1, epoch, 0, all.slice(..MAX_BLOB - 1)).await.unwrap();
-    let changed = vec![(1, Some(all.slice(..MAX_BLOB - 1)))];
-    store.checkpoint(1, epoch, 1, blob("m"), changed).await.unwrap();
-    store.append(1, epoch, 1, all.slice(..MAX_BLOB)).await.unwrap();
-    let claimed = claim(&**store, 1).await;
-    assert_eq!((claimed.log[0].len(), claimed.streams[0].1.len()), (MAX_BLOB, MAX_BLOB - 1));
+    store.append(1, epoch, 0, all.slice(..MAX_BLOB)).await.unwrap();
+    assert_eq!(claim(&**store, 1).await.log[0].len(), MAX_BLOB);
+}
+
+/// Only over the memory store: a debug build of redb takes many seconds for it.
+pub(crate) async fn big_checkpoints_are_taken_up_to_the_limit(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    for length in [MAX_BLOB - 1, MAX_BLOB] {
+        let changed = vec![(1, Some(Bytes::from(vec![b'x'; length - 1]))), (2, None)];
+        bench.store.checkpoint(1, epoch, 1, blob("m"), changed).await.unwrap();
+    }
+    assert_eq!(claim(&*bench.store, 1).await.streams[0].1.len(), MAX_BLOB - 1);
 }

@@ -1,0 +1,241 @@
+//! The program `minerva-core` as its operator sees it: options, signals, memory, and that it can be
+//! killed at any moment.
+
+#[path = "serve/peers.rs"]
+#[allow(dead_code, reason = "shared with the tests of the library")]
+mod peers;
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use minerva_proto::link::{self, edge_frame};
+use peers::{App, Edge, attach, batch, sack};
+
+const ID: &str = "stream-id-stream-id-1";
+
+/// A running program; killed when dropped.
+struct Program {
+    child: Child,
+    link: SocketAddr,
+    api: SocketAddr,
+    admin: SocketAddr,
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minerva-core"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MINERVA_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+/// Three addresses that were free a moment ago.
+fn free_addresses() -> [SocketAddr; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
+}
+
+impl Program {
+    fn start(directory: &Path) -> Self {
+        Self::start_at(directory, free_addresses())
+    }
+
+    fn start_at(directory: &Path, [link, api, admin]: [SocketAddr; 3]) -> Self {
+        let store = format!("redb:{}", directory.display());
+        let addresses = [link, api, admin].map(|address| address.to_string());
+        let mut child = command(&["--link", &addresses[0], "--api", &addresses[1]])
+            .args(["--admin", &addresses[2], "--store", &store, "--log", "warn"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let expected = format!(
+            "minerva-core: ready, edges on {link}, apps on {api}, admin on http://{admin}, \
+             store {store}\n"
+        );
+        assert_eq!(line, expected);
+        Self { child, link, api, admin }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Most memory that it ever had, in KiB.
+    fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn wrong_options_exit_with_64_and_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let under_file = format!("redb:{}/data", file.display());
+    let free = free_addresses().map(|address| address.to_string());
+    let store = ["--link", &free[0], "--api", &free[1], "--admin", &free[2], "--store"];
+    for (arguments, text) in [
+        (vec!["--store", "sqlite:x"], "redb:DIR"),
+        (vec!["--store", "redis://host"], "Redis is not in this version"),
+        (vec!["--link", "nowhere"], "--link"),
+        (vec!["--max-idle", "0"], "--max-idle"),
+        (vec!["--log", "=,="], "--log"),
+        (vec!["--admin", "192.0.2.1:1"], "--admin: cannot listen on 192.0.2.1:1"),
+        ([&store[..], &["memory:", "--partitions", "0"]].concat(), "--partitions 0"),
+        ([&store[..], &[&under_file]].concat(), "the directory cannot be used"),
+    ] {
+        let (code, said) = run(&arguments);
+        assert_eq!(code, Some(64), "{arguments:?}: {said}");
+        assert!(said.contains(text), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn help_is_no_error() {
+    let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
+    assert!(status.success());
+    let text = String::from_utf8(stdout).unwrap();
+    for option in ["--link", "--api", "--store", "--admin", "MINERVA_STORE", "redb:./minerva-data"]
+    {
+        assert!(text.contains(option), "{option} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_directory_has_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = Program::start(directory.path());
+    let free = free_addresses().map(|address| address.to_string());
+    let store = format!("redb:{}", directory.path().display());
+    let (code, said) =
+        run(&["--link", &free[0], "--api", &free[1], "--admin", &free[2], "--store", &store]);
+    assert_eq!(code, Some(64));
+    assert!(said.contains("another process is using this directory"), "{said}");
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut program = Program::start(directory.path());
+    let mut edge = Edge::connect(program.link).await;
+    edge.attach(attach(1, ID)).await;
+    program.signal("-TERM");
+    assert_eq!(edge.end().await.unwrap_err().code(), tonic::Code::Unavailable);
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
+}
+
+/// Strings both ways while the process is killed again and again; nothing may be lost, doubled or
+/// reordered.
+#[tokio::test]
+async fn kill_9_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let addresses = free_addresses();
+    let (mut stream, mut sent, mut delivered) = (0, 0, 0);
+    for round in 0..8 {
+        let program = Program::start_at(directory.path(), addresses);
+        let held = if round == 0 { vec![] } else { vec![stream] };
+        let mut app = App::register(program.api, "one", held).await;
+        let mut edge = Edge::connect(program.link).await;
+        edge.attach(attach(1, ID)).await;
+        let started = app.started().await;
+        assert!(round == 0 || started.stream == stream);
+        assert_eq!(started.next_send, sent, "what was confirmed is there");
+        stream = started.stream;
+        // The app acknowledged all it saw, but the acknowledgement may be lost; not more than that.
+        assert!(started.next_event <= delivered + 1, "{} {delivered}", started.next_event);
+        let mut first = started.next_event.max(1);
+        for step in 0..10 {
+            let text = format!("up {delivered}");
+            edge.send(edge_frame::Frame::Batch(batch(1, 2 * step, delivered, &[&text])));
+            edge.taken(2 * step).await;
+            let all: Vec<_> = (first - 1..=delivered).map(|n| format!("up {n}")).collect();
+            assert_eq!(app.strings(first, all.len()).await, all);
+            delivered += 1;
+            first = delivered + 1;
+            app.acknowledge(stream, delivered);
+            app.send_strings(stream, sent, &[&format!("down {sent}")]);
+            app.sent(sent + 1).await;
+            assert_eq!(edge.strings(1, sent, 1).await, [format!("down {sent}")]);
+            edge.send(edge_frame::Frame::Batch(sack(1, 2 * step + 1, sent as i64)));
+            edge.taken(2 * step + 1).await;
+            sent += 1;
+        }
+        drop(program);
+    }
+}
+
+/// 32 MB each way through one process. The memory it needs must not depend on how much that is.
+#[tokio::test]
+async fn memory_stays_small() {
+    const STRINGS: u64 = 500;
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    let mut app = App::register(program.api, "one", vec![]).await;
+    let mut edge = Edge::connect(program.link).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    let text = "x".repeat(64_000);
+    let begun = started_at();
+    for n in 0..STRINGS {
+        edge.send(edge_frame::Frame::Batch(batch(1, 2 * n, n, &[&text])));
+        app.send_strings(stream, n, &[&text]);
+        assert!(app.strings(n + 1, 1).await == [text.as_str()]);
+        app.acknowledge(stream, n + 1);
+        assert!(edge.strings(1, n, 1).await == [Bytes::from(text.clone())]);
+        edge.send(edge_frame::Frame::Batch(sack(1, 2 * n + 1, n as i64)));
+        let grant = link::Grant { transport: 1, s2c_bytes: text.len() as u64 };
+        edge.send(edge_frame::Frame::Grant(grant));
+    }
+    let (memory, time) = (program.peak_memory(), begun.elapsed());
+    println!("{memory} KiB, {time:?}");
+    assert!(memory < 64 << 10, "{memory} KiB");
+    let file = std::fs::metadata(directory.path().join("minerva.redb")).unwrap().len();
+    assert!(file < 256 << 20, "the file has {file} bytes");
+}
+
+#[expect(clippy::disallowed_methods, reason = "only shown")]
+fn started_at() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test]
+async fn it_is_ready_when_it_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    let answer = tokio::time::timeout(Duration::from_secs(5), http(program.admin, "/readyz"));
+    assert!(answer.await.unwrap().ends_with("ready\n"));
+    assert!(http(program.admin, "/metrics").await.contains("minerva_core_partitions 64"));
+}
+
+async fn http(address: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: core\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
