@@ -283,7 +283,8 @@ impl Transport {
     }
 
     fn on_core(&mut self, now: Instant, core: FromCore) {
-        if !matches!(self.state, State::Attached | State::Ending { .. }) {
+        let lives = matches!(self.state, State::Attached | State::Ending { .. });
+        if !lives || !self.link_up {
             return;
         }
         match core {

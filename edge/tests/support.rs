@@ -1,0 +1,329 @@
+//! An edge with a core whose every word the test says, and clients that speak raw bytes.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_edge::{Config, Edge, Pages};
+use minerva_proto::link as wire;
+use minerva_proto::link::core_frame::Frame as FromCore;
+use minerva_proto::link::edge_frame::Frame as ToCore;
+use minerva_proto::link::link_service_server::{LinkService, LinkServiceServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::{Endpoint, Server};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Long enough to see that nothing comes.
+pub(crate) const QUIET: Duration = Duration::from_millis(150);
+
+pub(crate) const ID: &str = "abcdefghijklmnopqrstuvwxyz";
+
+pub(crate) fn hello(keys: &str) -> String {
+    format!("{{\"tnum\":0,\"ver\":2,\"id\":\"{ID}\",\"maxia\":0,\"seenack\":\"|-1\",{keys}}}H")
+}
+
+/// The other end of a running edge.
+pub(crate) struct Rig {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) core: Core,
+    stop: Option<oneshot::Sender<()>>,
+    pub(crate) running: tokio::task::JoinHandle<()>,
+}
+
+/// A core that is scripted by the test.
+pub(crate) struct Core {
+    calls: mpsc::Receiver<Call>,
+    call: Option<Call>,
+}
+
+struct Call {
+    requests: Streaming<wire::RelayRequest>,
+    responses: mpsc::Sender<Result<wire::RelayResponse, Status>>,
+    waiting: std::collections::VecDeque<wire::EdgeFrame>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// Listens on a free port and waits for the link.
+    pub(crate) async fn with(config: Config) -> Self {
+        let mut rig = Self::unlinked(config).await;
+        rig.core.greet().await;
+        // The edge answers a hello without a link just as well; with one, tests are shorter.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        rig
+    }
+
+    pub(crate) async fn unlinked(mut config: Config) -> Self {
+        config.listen.set_port(0);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let core = listener.local_addr().unwrap();
+        let (sender, calls) = mpsc::channel(4);
+        let server = Server::builder().add_service(LinkServiceServer::new(Service { sender }));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let endpoint = Endpoint::from_shared(format!("http://{core}")).unwrap();
+        let channel = minerva_edge::tune(endpoint).connect_lazy();
+        let pages = Pages::new().with("/", "text/html; charset=utf-8", "<p>hi</p>");
+        let edge = Edge::bind(config, channel, pages, None).await.unwrap();
+        let address = edge.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(edge.run(async {
+            let _ = stopped.await;
+        }));
+        let core = Core { calls, call: None };
+        Self { address, core, stop: Some(stop), running }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.stop.take();
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+    }
+
+    /// A TCP client that has sent the magic and these frames.
+    pub(crate) async fn tcp(&self, frames: &[&str]) -> Client {
+        let mut client = self.connect().await;
+        client.send(b"<int32/>\n").await;
+        client.frames(frames).await;
+        client
+    }
+
+    /// An HTTP client that has posted these frames.
+    pub(crate) async fn post(&self, frames: &[&str]) -> Client {
+        let mut client = self.connect().await;
+        client.post("/_minerva/io/", frames, "").await;
+        client
+    }
+}
+
+struct Service {
+    sender: mpsc::Sender<Call>,
+}
+
+#[tonic::async_trait]
+impl LinkService for Service {
+    type RelayStream = ReceiverStream<Result<wire::RelayResponse, Status>>;
+
+    async fn relay(
+        &self,
+        request: Request<Streaming<wire::RelayRequest>>,
+    ) -> Result<Response<Self::RelayStream>, Status> {
+        let (responses, outgoing) = mpsc::channel(64);
+        let waiting = std::collections::VecDeque::new();
+        let call = Call { requests: request.into_inner(), responses, waiting };
+        self.sender.send(call).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}
+
+impl Core {
+    /// Takes the next call of the edge.
+    pub(crate) async fn greet(&mut self) {
+        let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
+        self.call = Some(call);
+        let ToCore::Hello(hello) = self.next().await else { panic!("no EdgeHello") };
+        assert_eq!(hello.version, wire::VERSION);
+        assert!(hello.edge_id.starts_with("edge-"), "{}", hello.edge_id);
+        let core_id = "core".to_owned();
+        self.say(FromCore::Hello(wire::CoreHello { version: wire::VERSION, core_id })).await;
+    }
+
+    /// Ends the call.
+    pub(crate) fn hang_up(&mut self) {
+        self.call = None;
+    }
+
+    pub(crate) async fn next(&mut self) -> ToCore {
+        let frame = tokio::time::timeout(PATIENCE, self.recv()).await.expect("the edge is silent");
+        frame.expect("the edge hung up")
+    }
+
+    async fn recv(&mut self) -> Option<ToCore> {
+        let call = self.call.as_mut().expect("no call");
+        while call.waiting.is_empty() {
+            let message = call.requests.message().await.unwrap()?;
+            assert!(!message.frames.is_empty() && message.frames.len() <= 64);
+            call.waiting.extend(message.frames);
+        }
+        call.waiting.pop_front().map(|frame| frame.frame.expect("a frame without content"))
+    }
+
+    /// Sees that the edge says nothing for a while.
+    pub(crate) async fn hears_nothing(&mut self) {
+        if let Ok(frame) = tokio::time::timeout(QUIET, self.recv()).await {
+            panic!("{frame:?}");
+        }
+    }
+
+    pub(crate) async fn attach(&mut self) -> wire::Attach {
+        match self.next().await {
+            ToCore::Attach(attach) => attach,
+            other => panic!("{other:?} instead of Attach"),
+        }
+    }
+
+    pub(crate) async fn batch(&mut self) -> wire::Batch {
+        match self.next().await {
+            ToCore::Batch(batch) => batch,
+            other => panic!("{other:?} instead of Batch"),
+        }
+    }
+
+    pub(crate) async fn detach(&mut self) -> u64 {
+        match self.next().await {
+            ToCore::Detach(detach) => detach.transport,
+            other => panic!("{other:?} instead of Detach"),
+        }
+    }
+
+    pub(crate) async fn say(&mut self, frame: FromCore) {
+        let frames = vec![wire::CoreFrame { frame: Some(frame) }];
+        let call = self.call.as_ref().expect("no call");
+        call.responses.send(Ok(wire::RelayResponse { frames })).await.unwrap();
+    }
+
+    pub(crate) async fn opened(&mut self, transport: u64, created: bool) {
+        self.say(FromCore::Opened(wire::Opened { transport, created, sack: None })).await;
+    }
+
+    pub(crate) async fn strings(&mut self, transport: u64, first: u64, strings: &[&str]) {
+        let strings = strings.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
+        self.say(FromCore::Strings(wire::Strings { transport, first, strings })).await;
+    }
+
+    pub(crate) async fn sack(&mut self, transport: u64, acked: i64) {
+        self.say(FromCore::Sack(wire::SackUpdate { transport, sack: Some(sack(acked)) })).await;
+    }
+
+    pub(crate) async fn taken(&mut self, transport: u64, batch: u64) {
+        self.say(FromCore::Taken(wire::Taken { transport, batch })).await;
+    }
+
+    /// Closes gently.
+    pub(crate) async fn close(&mut self, transport: u64, acked: i64) {
+        let (sack, status) = (Some(sack(acked)), Some(sack(-1)));
+        self.say(FromCore::Close(wire::Close { transport, sack, status, cause: None })).await;
+    }
+}
+
+pub(crate) fn sack(acked: i64) -> wire::Sack {
+    wire::Sack { acked, beyond: Vec::new() }
+}
+
+pub(crate) fn texts(batch: &wire::Batch) -> Vec<(u64, Vec<String>)> {
+    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    batch.strings.iter().map(|run| (run.first, run.strings.iter().map(text).collect())).collect()
+}
+
+/// A client's connection and what it has read and not looked at.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) read: Vec<u8>,
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Lines of the head in lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    pub(crate) async fn frames(&mut self, frames: &[&str]) {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            bytes.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
+            bytes.extend_from_slice(frame.as_bytes());
+        }
+        self.send(&bytes).await;
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, frames: &[&str], headers: &str) {
+        let body: String = frames.iter().map(|frame| format!("{frame}\n")).collect();
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: edge.example\r\n{headers}");
+        self.send(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes()).await;
+    }
+
+    /// Reads more; `false` at the end or on a reset.
+    async fn more(&mut self) -> bool {
+        let mut buffer = vec![0; 64 * 1024];
+        let reading = self.stream.read(&mut buffer);
+        let count = tokio::time::timeout(PATIENCE, reading).await.expect("the edge is silent");
+        let count = count.unwrap_or(0);
+        self.read.extend_from_slice(&buffer[..count]);
+        count > 0
+    }
+
+    /// The next frame of a TCP transport.
+    pub(crate) async fn frame(&mut self) -> String {
+        loop {
+            if let Some(prefix) = self.read.first_chunk::<4>() {
+                let length = u32::from_be_bytes(*prefix) as usize;
+                if self.read.len() >= 4 + length {
+                    let frame = self.read[4..4 + length].to_vec();
+                    self.read.drain(..4 + length);
+                    return String::from_utf8(frame).unwrap();
+                }
+            }
+            assert!(self.more().await, "closed after {:?}", self.read);
+        }
+    }
+
+    pub(crate) async fn expect(&mut self, frames: &[&str]) {
+        for want in frames {
+            assert_eq!(self.frame().await, *want);
+        }
+    }
+
+    /// Reads until this text has come, and returns all that was read.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        loop {
+            let read = String::from_utf8_lossy(&self.read).into_owned();
+            if let Some(at) = read.find(text) {
+                self.read.drain(..at + text.len());
+                return read[..at + text.len()].to_owned();
+            }
+            assert!(self.more().await, "closed after {read:?} without {text:?}");
+        }
+    }
+
+    /// The next response with a content length.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let head = self.until("\r\n\r\n").await.to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |length| length.parse().unwrap());
+        while self.read.len() < length {
+            assert!(self.more().await, "closed in the body: {head}");
+        }
+        let body = String::from_utf8(self.read.drain(..length).collect()).unwrap();
+        Answer { status, head, body }
+    }
+
+    pub(crate) async fn is_quiet(&mut self) {
+        let more = tokio::time::timeout(QUIET, self.more()).await;
+        assert!(more.is_err(), "something came: {:?}", String::from_utf8_lossy(&self.read));
+        assert!(self.read.is_empty());
+    }
+
+    pub(crate) async fn is_closed(&mut self) {
+        assert!(!self.more().await, "more came: {:?}", String::from_utf8_lossy(&self.read));
+    }
+}

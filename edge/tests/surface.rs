@@ -1,0 +1,203 @@
+//! What an edge answers to requests that are no transports, to garbage, and to too much.
+
+mod support;
+
+use std::time::Duration;
+
+use minerva_edge::Config;
+use support::{Rig, hello};
+
+const POLICY: &str = "<cross-domain-policy>\n<allow-access-from domain=\"*\" to-ports=\"*\"/>\n\
+    </cross-domain-policy>\0";
+
+async fn ask(rig: &Rig, request: &str) -> support::Answer {
+    let mut client = rig.connect().await;
+    client.send(request.as_bytes()).await;
+    client.answer().await
+}
+
+#[tokio::test]
+async fn the_policy_file_is_served_and_the_rest_ignored() {
+    let rig = Rig::start().await;
+    let mut client = rig.connect().await;
+    for byte in b"<policy-file-request/>\0" {
+        client.send(&[*byte]).await;
+    }
+    client.until(POLICY).await;
+    client.send(b"<int32/>\n\0\0\0\x01H").await;
+    client.is_quiet().await;
+}
+
+#[tokio::test]
+async fn garbage_is_cut_off_at_512_bytes() {
+    let rig = Rig::start().await;
+    for (length, open) in [(511, true), (512, false), (513, false)] {
+        let mut client = rig.connect().await;
+        client.send(&vec![b'x'; length]).await;
+        if open {
+            client.is_quiet().await;
+        } else {
+            client.is_closed().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_methods_and_paths_are_told_so() {
+    let rig = Rig::start().await;
+    let head = "HTTP/1.1\r\nHost: edge.example\r\nContent-Length: 0\r\n\r\n";
+    let answer = ask(&rig, &format!("GET /_minerva/io/ {head}")).await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: post, options\r\n"), "{}", answer.head);
+    let answer = ask(&rig, &format!("POST /_minerva/io/x {head}")).await;
+    assert_eq!(answer.status, 404);
+    let answer = ask(&rig, &format!("POST / {head}")).await;
+    assert_eq!(answer.status, 405);
+    let answer = ask(&rig, &format!("GET /_minerva/ws {head}")).await;
+    assert_eq!(answer.status, 426);
+    let answer = ask(&rig, &format!("OPTIONS /_minerva/io/ {head}")).await;
+    assert_eq!(answer.status, 204);
+    let answer = ask(&rig, &format!("POST /_minerva/io/ {head}")).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("hello"), "{}", answer.body);
+    let answer = ask(&rig, "NONSENSE\r\n\r\n").await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn pages_have_tags() {
+    let rig = Rig::start().await;
+    let answer = ask(&rig, "GET / HTTP/1.1\r\nHost: e\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "<p>hi</p>"));
+    let tag = answer.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    let request = format!("GET / HTTP/1.1\r\nHost: e\r\nIf-None-Match: \"x\", {tag}\r\n\r\n");
+    assert_eq!(ask(&rig, &request).await.status, 304);
+    let mut client = rig.connect().await;
+    client.send(b"HEAD / HTTP/1.0\r\n\r\n").await;
+    let head = client.until("\r\n\r\n").await;
+    assert!(head.contains("200 OK"), "{head}");
+    client.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_foreign_page_is_refused_before_its_body_is_read() {
+    let mut rig = Rig::start().await;
+    let head = "POST /_minerva/io/ HTTP/1.1\r\nHost: edge.example\r\nContent-Length: 100\r\n";
+    let answer = ask(&rig, &format!("{head}Origin: https://evil.example\r\n\r\n")).await;
+    assert_eq!(answer.status, 403);
+    assert!(!answer.head.contains("access-control-allow-origin"), "{}", answer.head);
+    let ws = "GET /_minerva/ws HTTP/1.1\r\nHost: edge.example\r\nOrigin: null\r\n";
+    let ws = format!("{ws}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(ask(&rig, &ws).await.status, 403);
+    rig.core.hears_nothing().await;
+    let mut client = rig.connect().await;
+    client.post("/_minerva/io/", &["Z"], "Origin: http://edge.example\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 200);
+    let allowed = "access-control-allow-origin: http://edge.example\r\n";
+    assert!(answer.head.contains(allowed), "{}", answer.head);
+}
+
+#[tokio::test]
+async fn listed_pages_pass_the_preflight() {
+    let origins = vec!["https://app.example".to_owned()];
+    let config = Config { origins, require_origin: true, ..Config::default() };
+    let rig = Rig::with(config).await;
+    let head = "OPTIONS /_minerva/io/ HTTP/1.1\r\nHost: edge.example\r\n";
+    let answer = ask(&rig, &format!("{head}Origin: https://app.example\r\n\r\n")).await;
+    assert_eq!(answer.status, 204);
+    for line in [
+        "access-control-allow-origin: https://app.example\r\n",
+        "access-control-allow-methods: post\r\n",
+        "access-control-allow-headers: content-type\r\n",
+        "vary: origin\r\n",
+    ] {
+        assert!(answer.head.contains(line), "{line}: {}", answer.head);
+    }
+    let mut client = rig.post(&["Z"]).await;
+    assert_eq!(client.answer().await.status, 403, "no origin at all");
+}
+
+#[tokio::test]
+async fn a_request_head_is_at_most_16_kib() {
+    let rig = Rig::start().await;
+    for (length, status) in [(16 * 1024 - 1, 200), (16 * 1024, 200), (16 * 1024 + 1, 431)] {
+        let head = "GET / HTTP/1.1\r\nHost: e\r\nX: \r\n\r\n";
+        let filler = "x".repeat(length - head.len());
+        let head = head.replace("X: ", &format!("X: {filler}"));
+        assert_eq!(head.len(), length);
+        assert_eq!(ask(&rig, &head).await.status, status, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_at_most_64_headers() {
+    let rig = Rig::start().await;
+    for (count, status) in [(63, 200), (64, 200), (65, 431)] {
+        let headers: String = (1..count).map(|number| format!("X-{number}: 1\r\n")).collect();
+        let request = format!("GET / HTTP/1.1\r\nHost: e\r\n{headers}\r\n");
+        assert_eq!(ask(&rig, &request).await.status, status, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn http_1_0_and_chunked_bodies_work() {
+    let mut rig = Rig::start().await;
+    let body = format!("{}\n", hello("\"ming\":false"));
+    let (length, body_hex) = (body.len(), format!("{:x}", body.len()));
+    let old = format!("POST /_minerva/io/ HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}");
+    let head = "POST /_minerva/io/ HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunked = format!("{head}{body_hex}\r\n{body}\r\n3\r\na \n\r\n0\r\n\r\n");
+    for (request, closes) in [(old, true), (chunked, false)] {
+        let mut client = rig.connect().await;
+        client.send(request.as_bytes()).await;
+        let attach = rig.core.attach().await;
+        assert!(attach.batch.unwrap().end.is_some(), "one batch");
+        rig.core.close(attach.transport, -1).await;
+        assert_eq!(client.answer().await.body, ";)]}^\n|-1A\n|-1T\n");
+        rig.core.detach().await;
+        if closes {
+            client.is_closed().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_response_to_http_1_0_ends_with_the_connection() {
+    let mut rig = Rig::start().await;
+    let body = format!("{}\n", hello("\"ming\":true,\"eeds\":null,\"new\":true"));
+    let mut client = rig.connect().await;
+    let head = format!("POST /_minerva/io/ HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+    client.send(format!("{head}{body}").as_bytes()).await;
+    let attach = rig.core.attach().await;
+    rig.core.opened(attach.transport, true).await;
+    let head = client.until(";)]}^\nC\n").await.to_lowercase();
+    assert!(!head.contains("chunked") && !head.contains("content-length"), "{head}");
+    rig.core.close(attach.transport, -1).await;
+    client.until("|-1A\n|-1T\n").await;
+    client.is_closed().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait() {
+    let config = Config { max_connections: 2, ..Config::default() };
+    let rig = Rig::with(config).await;
+    let mut first = rig.tcp(&["Z"]).await;
+    let mut second = rig.tcp(&["Z"]).await;
+    first.until("Y").await;
+    second.until("Y").await;
+    let mut third = rig.tcp(&["Z"]).await;
+    third.is_quiet().await;
+    drop(first);
+    third.until("Y").await;
+}
+
+#[tokio::test]
+async fn silence_is_cut_off_after_5_seconds() {
+    let rig = Rig::start().await;
+    let mut client = rig.connect().await;
+    let closing = tokio::time::timeout(Duration::from_secs(8), client.is_closed());
+    let early = tokio::time::timeout(Duration::from_millis(4500), closing).await;
+    assert!(early.is_err(), "too early");
+    client.is_closed().await;
+}
