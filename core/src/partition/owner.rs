@@ -75,7 +75,7 @@ impl Owner {
             if !state.is_ended() {
                 owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
             }
-            let grace = state.was_assigned().then_some(Millis(now.0 + app_grace_ms));
+            let grace = state.was_assigned().then_some(Millis(now.0.saturating_add(app_grace_ms)));
             owner.assignment.add(number, origin.service.clone(), grace);
             let stream = Stream::recover(number, state, now);
             owner.set_deadline(number, stream.next_deadline(&owner.limits));

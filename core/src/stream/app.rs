@@ -22,7 +22,7 @@ pub(super) struct AppSide {
     told: SendState,
     /// A send was taken, or repeated, in this turn: confirm it.
     must_confirm: bool,
-    /// A send was refused for want of room: tell as soon as there is some.
+    /// A send was refused for want of room: tell as soon as there is more than it was told of.
     was_refused: bool,
 }
 
@@ -260,9 +260,12 @@ impl AppSide {
         let grew = |now: u32, told: u32, limit: usize| {
             now > told && (now - told) as usize >= limit.div_ceil(4)
         };
+        let is_more =
+            room.bytes_left > self.told.bytes_left || room.strings_left > self.told.strings_left;
         self.must_confirm
             || room.paused != self.told.paused
-            || (has_room && (self.was_refused || !had_room))
+            || (has_room && !had_room)
+            || (self.was_refused && has_room && is_more)
             || grew(room.bytes_left, self.told.bytes_left, bytes)
             || grew(room.strings_left, self.told.strings_left, strings)
     }

@@ -1,1 +1,7 @@
-//! Tests of the stream machine.
+//! Tests of the stream machine: scenarios after the vectors, limits, and random inputs against a model.
+
+mod app;
+mod bench;
+mod limits;
+mod model;
+mod transports;

@@ -1,0 +1,182 @@
+//! A partition's task on a bench, with a link and sessions whose outputs a test reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_proto::{Sack, StreamId};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::store::TestStore;
+use crate::limits::Limits;
+use crate::partition::{
+    Counters, LinkHandle, LinkId, Mail, Partition, PartitionOptions, Partitions, SessionHandle,
+    SessionId, Setup,
+};
+use crate::store::{Store, StoreError};
+use crate::stream::{
+    AppOutput, Attach, Batch, EdgeOutput, Millis, Run, TransportId, TransportKind,
+};
+
+pub(super) const LINK: LinkId = LinkId(1);
+
+/// One partition that runs.
+pub(super) struct Bench {
+    pub(super) partitions: Partitions,
+    pub(super) task: JoinHandle<Result<(), StoreError>>,
+    pub(super) clock: Arc<AtomicU64>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) link: LinkHandle,
+    pub(super) edge: UnboundedReceiver<EdgeOutput>,
+}
+
+/// A session's end of its channel.
+pub(super) struct Session {
+    pub(super) handle: SessionHandle,
+    pub(super) app: UnboundedReceiver<AppOutput>,
+}
+
+impl Bench {
+    pub(super) async fn start(store: &TestStore) -> Self {
+        Self::start_with(store, Limits::default(), options(), false).await
+    }
+
+    pub(super) async fn start_with(
+        store: &TestStore,
+        limits: Limits,
+        options: PartitionOptions,
+        is_gate_open: bool,
+    ) -> Self {
+        let claimed = store.claim(0, "core").await.unwrap();
+        let (partitions, mut mailboxes) = Partitions::new(1);
+        let clock = Arc::new(AtomicU64::new(1_000_000));
+        let time = clock.clone();
+        let counters = Arc::new(Counters::default());
+        let setup = Setup {
+            partition: 0,
+            store: Arc::new(store.clone()),
+            mail: mailboxes.remove(0),
+            limits,
+            options,
+            clock: Arc::new(move || Millis(time.load(Ordering::Relaxed))),
+            counters: counters.clone(),
+        };
+        let mut partition = Partition::recover(setup, &claimed).unwrap();
+        partition.gate.is_open = is_gate_open;
+        let task = tokio::spawn(partition.serve());
+        let (outputs, edge) = unbounded_channel();
+        let link = LinkHandle { id: LINK, outputs };
+        Self { partitions, task, clock, counters, link, edge }
+    }
+
+    pub(super) fn send(&self, mail: Mail) {
+        self.partitions.send(0, mail);
+    }
+
+    pub(super) fn attach(&self, attach: Attach) {
+        self.send(Mail::Attach { link: self.link.clone(), attach: Box::new(attach) });
+    }
+
+    pub(super) fn batch(&self, batch: Batch) {
+        self.send(Mail::Batch { link: LINK, batch });
+    }
+
+    pub(super) fn join(&self, id: u64, instance: &str, held: &[u64]) -> Session {
+        let (outputs, app) = unbounded_channel();
+        let handle = SessionHandle {
+            id: SessionId(id),
+            service: "default".into(),
+            instance_id: instance.into(),
+            window: 1000,
+            load: Arc::new(AtomicUsize::new(0)),
+            outputs,
+        };
+        self.send(Mail::Joined { session: handle.clone(), held: held.to_vec() });
+        Session { handle, app }
+    }
+
+    pub(super) fn edge_outputs(&mut self) -> Vec<EdgeOutput> {
+        std::iter::from_fn(|| self.edge.try_recv().ok()).collect()
+    }
+
+    /// Time passes, and the partition looks at it.
+    pub(super) async fn wait(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+        self.send(Mail::LinkLost(LinkId(99)));
+        settle().await;
+    }
+
+    pub(super) async fn stop(self) -> Result<(), StoreError> {
+        let (done, is_done) = oneshot::channel();
+        self.send(Mail::Stop { done });
+        let result = self.task.await.unwrap();
+        assert_eq!(is_done.await.is_ok(), result.is_ok());
+        result
+    }
+}
+
+impl Session {
+    pub(super) fn outputs(&mut self) -> Vec<AppOutput> {
+        std::iter::from_fn(|| self.app.try_recv().ok()).collect()
+    }
+
+    /// The streams that were assigned by these outputs, and whether they were resumed.
+    pub(super) fn started(&mut self) -> Vec<(u64, bool)> {
+        let outputs = self.outputs().into_iter();
+        let started = outputs.filter_map(|output| match output {
+            AppOutput::Started(started) => Some((started.stream, started.resumed)),
+            _ => None,
+        });
+        started.collect()
+    }
+}
+
+/// Lets the partition's task do all it can.
+pub(super) async fn settle() {
+    for _ in 0..30 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) fn options() -> PartitionOptions {
+    PartitionOptions { app_grace: Duration::from_secs(2), ..PartitionOptions::default() }
+}
+
+/// A `new` hello on a primary transport for the stream of this name.
+pub(super) fn hello(transport: u64, stream: &str) -> Attach {
+    Attach {
+        transport: TransportId(transport),
+        service: "default".into(),
+        stream_id: StreamId::parse(&format!("{stream:-<24}")).unwrap(),
+        transport_number: transport,
+        create: true,
+        wants_strings: true,
+        succeeds: None,
+        seen_ack: Sack::NONE,
+        sack: None,
+        single_flush: false,
+        heartbeat: false,
+        kind: TransportKind::WebSocket,
+        credentials: String::new(),
+        why: String::new(),
+        headers: Vec::new(),
+        peer_address: String::new(),
+        s2c_bytes: 1 << 20,
+        resume: None,
+        batch: None,
+    }
+}
+
+pub(super) fn strings(transport: u64, number: u64, first: u64, strings: Vec<Bytes>) -> Batch {
+    Batch {
+        transport: TransportId(transport),
+        number,
+        strings: vec![Run { first, strings }],
+        sacks: Vec::new(),
+        reset: None,
+        end: None,
+    }
+}

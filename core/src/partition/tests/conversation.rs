@@ -1,0 +1,219 @@
+//! A client behind an edge and an application that keep to their contracts: they resend what was not
+//! confirmed, drop what they have seen, and complain about anything lost, doubled or out of order.
+
+use bytes::Bytes;
+use minerva_proto::Sack;
+
+use super::bench::{Bench, LINK, Session, hello, strings};
+use crate::partition::{Mail, SessionId};
+use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Resume, TransportId};
+
+/// Strings in each direction.
+pub(super) const COUNT: u64 = 12;
+
+/// The client of one stream with its edge. Its transports have numbers that no other client uses.
+pub(super) struct Client {
+    name: String,
+    transport: u64,
+    /// Every string below it is acknowledged.
+    acked: u64,
+    /// Strings that it got; all below this number.
+    received: u64,
+    /// What came past a gap; a crash may write again from further back, but never skip.
+    opened: bool,
+    created: bool,
+    next_batch: u64,
+    /// First string that was not sent on this transport.
+    sent: u64,
+}
+
+fn c2s(name: &str, number: u64) -> Bytes {
+    format!("{name} c{number}").into()
+}
+
+fn s2c(name: &str, number: u64) -> Bytes {
+    format!("{name} s{number}").into()
+}
+
+impl Client {
+    pub(super) fn new(name: &str, transport: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            transport,
+            acked: 0,
+            received: 0,
+            opened: false,
+            created: false,
+            next_batch: 0,
+            sent: 0,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.acked == COUNT && self.received == COUNT
+    }
+
+    fn sack(&self) -> Sack {
+        Sack { acked: self.received.checked_sub(1), beyond: Vec::new() }
+    }
+
+    /// Dials, at first or after a crash; a transport that was open comes back on another link.
+    pub(super) fn dial(&mut self, bench: &Bench) {
+        let next_s2c = (self.received > 0).then_some(self.received);
+        let resume = self.opened.then_some(Resume { next_s2c });
+        self.transport += 1;
+        self.opened = false;
+        self.next_batch = 0;
+        self.sent = self.acked;
+        let seen_ack = Sack { acked: self.acked.checked_sub(1), beyond: Vec::new() };
+        bench.attach(Attach {
+            create: !self.created,
+            sack: Some(self.sack()),
+            seen_ack,
+            resume,
+            ..hello(self.transport, &self.name)
+        });
+    }
+
+    /// Sends what it has, two at a time, and says what it has got.
+    pub(super) fn act(&mut self, bench: &Bench) {
+        if !self.opened || self.is_done() {
+            return;
+        }
+        let until = (self.sent + 2).min(COUNT);
+        let run: Vec<Bytes> = (self.sent..until).map(|n| c2s(&self.name, n)).collect();
+        let batch = strings(self.transport, self.next_batch, self.sent, run);
+        bench.batch(Batch { sacks: vec![self.sack()], ..batch });
+        self.next_batch += 1;
+        self.sent = until;
+    }
+
+    /// Takes an output if it is for this client.
+    pub(super) fn take(&mut self, output: &EdgeOutput) {
+        let mine = TransportId(self.transport);
+        match output {
+            EdgeOutput::Opened { transport, sack, .. } if *transport == mine => {
+                (self.opened, self.created) = (true, true);
+                self.on_sack(sack.as_ref());
+            }
+            EdgeOutput::Sack { transport, sack } if *transport == mine => self.on_sack(Some(sack)),
+            EdgeOutput::Strings { transport, first, strings } if *transport == mine => {
+                for (number, string) in (*first..).zip(strings) {
+                    assert_eq!(*string, s2c(&self.name, number));
+                    assert!(number <= self.received, "a string was left out");
+                    self.received = self.received.max(number + 1);
+                }
+            }
+            EdgeOutput::Close { transport, cause, .. } if *transport == mine => {
+                panic!("closed: {cause:?}")
+            }
+            _ => {}
+        }
+    }
+
+    fn on_sack(&mut self, sack: Option<&Sack>) {
+        let acked = sack.and_then(|sack| sack.acked).map_or(0, |acked| acked + 1);
+        if sack.is_some() {
+            assert!(acked >= self.acked, "an acknowledgement was taken back");
+            self.acked = acked;
+        }
+    }
+}
+
+/// An application instance that holds one stream per client, by number.
+#[derive(Default)]
+pub(super) struct App {
+    sessions: u64,
+    streams: std::collections::BTreeMap<u64, Held>,
+}
+
+/// What it knows of a stream.
+struct Held {
+    name: String,
+    /// Next event that it has not seen.
+    next_event: u64,
+    /// All sends below it are confirmed.
+    confirmed: u64,
+    /// How many strings it wants to send: one for each that it got.
+    wanted: u64,
+}
+
+impl App {
+    pub(super) fn dial(&mut self, bench: &Bench) -> Session {
+        self.sessions += 1;
+        let held: Vec<u64> = self.streams.keys().copied().collect();
+        bench.join(self.sessions, "instance", &held)
+    }
+
+    /// Takes what came, then sends and acknowledges.
+    pub(super) fn act(&mut self, bench: &Bench, session: &mut Session) {
+        for output in session.outputs() {
+            self.take(output);
+        }
+        let id: SessionId = session.handle.id;
+        for (&stream, held) in &self.streams {
+            let strings: Vec<Bytes> =
+                (held.confirmed..held.wanted).map(|n| s2c(&held.name, n)).collect();
+            let acknowledge = held.next_event.checked_sub(1);
+            let first = held.confirmed;
+            bench.send(Mail::Send { session: id, stream, first, strings, acknowledge });
+        }
+    }
+
+    fn take(&mut self, output: AppOutput) {
+        match output {
+            AppOutput::Started(started) => {
+                let name = started.origin.id.as_str().trim_end_matches('-').to_owned();
+                let held = self.streams.entry(started.stream);
+                let held = held.or_insert(Held { name, next_event: 1, confirmed: 0, wanted: 0 });
+                assert!(started.next_event <= held.next_event, "an event was left out");
+                let next_send = started.send_state.next_send;
+                assert!(next_send >= held.confirmed, "a confirmed send was lost");
+                held.confirmed = next_send;
+            }
+            AppOutput::Strings { stream, first_event, strings } => {
+                let held = self.streams.get_mut(&stream).unwrap();
+                for (event, string) in (first_event..).zip(strings) {
+                    assert_eq!(string, c2s(&held.name, event - 1));
+                    assert!(event <= held.next_event, "an event was left out");
+                    if event == held.next_event {
+                        held.next_event += 1;
+                        held.wanted += 1;
+                    }
+                }
+            }
+            AppOutput::SendState { stream, state } => {
+                let held = self.streams.get_mut(&stream).unwrap();
+                held.confirmed = held.confirmed.max(state.next_send);
+            }
+            AppOutput::TransportChanged { .. } => {}
+            AppOutput::Ended { .. }
+            | AppOutput::SendRefused { .. }
+            | AppOutput::Released { .. }
+            | AppOutput::Violation(_) => panic!("{output:?}"),
+        }
+    }
+
+    pub(super) fn is_done(&self, streams: usize) -> bool {
+        let is_done = |held: &Held| held.confirmed == COUNT && held.next_event == COUNT + 1;
+        self.streams.len() == streams && self.streams.values().all(is_done)
+    }
+}
+
+/// Edge, clients and application do one step; whatever is for a closed link is lost.
+pub(super) async fn step(
+    bench: &mut Bench,
+    clients: &mut [Client],
+    app: &mut App,
+    session: &mut Session,
+) {
+    super::bench::settle().await;
+    for output in bench.edge_outputs() {
+        clients.iter_mut().for_each(|client| client.take(&output));
+    }
+    for client in clients {
+        client.act(bench);
+    }
+    app.act(bench, session);
+    bench.send(Mail::Grant { link: LINK, transport: TransportId(u64::MAX), bytes: 1 });
+}

@@ -1,0 +1,200 @@
+//! The output gate: nothing is acknowledged, delivered or forwarded before the append that implies it is
+//! confirmed. A checker compares all that was said with what the store has; it must find the fault when
+//! the gate is left open.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use minerva_proto::{Reset, Sack};
+
+use super::bench::{Bench, Session, hello, options, settle, strings};
+use super::store::TestStore;
+use crate::limits::Limits;
+use crate::partition::Mail;
+use crate::record::{Record, decode_entry};
+use crate::stream::{AppOutput, Batch, EdgeOutput, StreamState};
+
+/// Says what was said too early.
+#[derive(Default)]
+struct Checker {
+    /// Number of streams whose transport is the stream's number.
+    violations: Vec<String>,
+    /// How much was said at all.
+    said: usize,
+}
+
+/// The streams as the store has them.
+fn durable(store: &TestStore) -> BTreeMap<u64, StreamState> {
+    let mut streams = BTreeMap::new();
+    for blob in store.durable.lock().unwrap().iter() {
+        for (number, record) in decode_entry(blob.clone()).unwrap() {
+            if let Record::Opened { origin, max_idle_ms } = &record {
+                streams.insert(number, StreamState::new(origin.clone(), *max_idle_ms));
+                continue;
+            }
+            let state: &mut StreamState = streams.get_mut(&number).unwrap();
+            state.apply(&record).unwrap();
+        }
+    }
+    streams
+}
+
+impl Checker {
+    fn expect(&mut self, is_durable: bool, what: impl std::fmt::Debug) {
+        self.said += 1;
+        if !is_durable {
+            self.violations.push(format!("{what:?}"));
+        }
+    }
+
+    /// In these tests transport `n` belongs to stream `n`, and batch `n` brings string `n`.
+    fn check(&mut self, store: &TestStore, edge: Vec<EdgeOutput>, app: Vec<AppOutput>) {
+        let streams = durable(store);
+        let acked = |stream: u64, sack: &Sack| {
+            let stored = streams.get(&stream).map(|state| state.sack().acked);
+            stored.is_some_and(|stored| sack.acked <= stored)
+        };
+        for output in edge {
+            let is_durable = match &output {
+                EdgeOutput::Opened { transport, .. } => streams.contains_key(&transport.0),
+                EdgeOutput::Sack { transport, sack }
+                | EdgeOutput::Close { transport, sack: Some(sack), .. } => acked(transport.0, sack),
+                EdgeOutput::Close { transport, sack: None, .. } => {
+                    streams.get(&transport.0).is_some_and(StreamState::is_ended)
+                }
+                EdgeOutput::Taken { transport, batch } => acked(transport.0, &Sack::up_to(*batch)),
+                EdgeOutput::Strings { transport, first, strings } => {
+                    let state = streams.get(&transport.0);
+                    state.is_some_and(|s| first + strings.len() as u64 <= s.outbox().next())
+                }
+            };
+            self.expect(is_durable, output);
+        }
+        for output in app {
+            let is_durable = match &output {
+                AppOutput::Started(started) => {
+                    streams.get(&started.stream).is_some_and(StreamState::was_assigned)
+                }
+                AppOutput::Strings { stream, first_event, strings } => {
+                    let state = streams.get(stream);
+                    state.is_some_and(|s| first_event + strings.len() as u64 <= s.inbox().next())
+                }
+                AppOutput::Ended { stream, .. } => {
+                    streams.get(stream).is_some_and(StreamState::is_ended)
+                }
+                AppOutput::SendState { stream, state } => {
+                    streams.get(stream).is_some_and(|s| state.next_send <= s.outbox().next())
+                }
+                _ => true,
+            };
+            self.expect(is_durable, output);
+        }
+    }
+}
+
+/// What the client and the application do in one step with stream 1 to 3.
+fn act(bench: &Bench, app: &Session, step: u64) {
+    let stream = step % 3 + 1;
+    let round = step / 3;
+    if round == 0 {
+        bench.attach(hello(stream, &format!("stream{stream}")));
+    }
+    let string = format!("c{round}").into();
+    let sacks = round.checked_sub(3).map(Sack::up_to).into_iter().collect();
+    let reset = (round == 12).then(|| Reset::new("bye", true));
+    bench.batch(Batch { sacks, reset, ..strings(stream, round, round, vec![string]) });
+    bench.send(Mail::Send {
+        session: app.handle.id,
+        stream,
+        first: round,
+        strings: vec![format!("s{round}").into()],
+        acknowledge: round.checked_sub(4),
+    });
+}
+
+/// A conversation over a store whose appends are held back and let go one by one.
+async fn converse(is_gate_open: bool) -> Checker {
+    let store = TestStore::held();
+    // Checkpoints would forget what the checker must see.
+    let mut bench = Bench::start_with(&store, Limits::default(), options(), is_gate_open).await;
+    let mut app = bench.join(5, "instance", &[]);
+    let mut checker = Checker::default();
+    for step in 0..3 * 13 {
+        act(&bench, &app, step);
+        settle().await;
+        checker.check(&store, bench.edge_outputs(), app.outputs());
+        if step % 2 == 0 {
+            store.permits.add_permits(1);
+            settle().await;
+            checker.check(&store, bench.edge_outputs(), app.outputs());
+        }
+    }
+    store.permits.add_permits(1000);
+    settle().await;
+    checker.check(&store, bench.edge_outputs(), app.outputs());
+    assert!(durable(&store).values().all(StreamState::is_ended));
+    checker
+}
+
+#[tokio::test]
+async fn nothing_is_said_before_it_is_stored() {
+    let checker = converse(false).await;
+    assert_eq!(checker.violations, [""; 0]);
+    assert!(checker.said > 150, "{}", checker.said);
+}
+
+#[tokio::test]
+async fn the_checker_finds_an_open_gate() {
+    let checker = converse(true).await;
+    assert!(checker.violations.len() > 20, "{:?}", checker.violations);
+}
+
+#[tokio::test]
+async fn no_more_turns_are_begun_while_the_store_holds_back() {
+    let store = TestStore::held();
+    let mut bench = Bench::start(&store).await;
+    for stream in 1..=20 {
+        bench.attach(hello(stream, &format!("stream{stream}")));
+        settle().await;
+    }
+    assert_eq!(bench.counters.appends.load(Ordering::Relaxed), 8);
+    store.permits.add_permits(1000);
+    settle().await;
+    assert_eq!(bench.edge_outputs().len(), 20, "all are answered in the end");
+    assert_eq!(bench.counters.appends.load(Ordering::Relaxed), 9, "the others in one turn");
+}
+
+#[tokio::test]
+async fn a_turn_without_records_waits_behind_those_before_it() {
+    let store = TestStore::held();
+    let mut bench = Bench::start(&store).await;
+    bench.attach(hello(1, "one"));
+    settle().await;
+    let unknown = crate::stream::Attach { create: false, ..hello(2, "unknown") };
+    bench.attach(unknown);
+    settle().await;
+    assert_eq!(bench.edge_outputs(), []);
+    store.permits.add_permits(1);
+    settle().await;
+    assert_eq!(bench.edge_outputs().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unavailable_store_is_asked_again_until_it_answers() {
+    for fails_after in [false, true] {
+        let store = TestStore::free();
+        store.failures.store(5, Ordering::Relaxed);
+        store.fails_after.store(fails_after, Ordering::Relaxed);
+        let mut bench = Bench::start(&store).await;
+        for stream in 1..=4 {
+            bench.attach(hello(stream, &format!("stream{stream}")));
+            settle().await;
+        }
+        assert_eq!(bench.edge_outputs(), []);
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert_eq!(bench.edge_outputs().len(), 4);
+        bench.stop().await.unwrap();
+        let claimed = crate::store::Store::claim(&store, 0, "core").await.unwrap();
+        assert_eq!(claimed.streams.len(), 4, "each once");
+    }
+}

@@ -1,0 +1,136 @@
+//! A store that does what a test says: holds appends back, fails, or stops the world after some.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
+use tokio::sync::Semaphore;
+
+use crate::store::memory::MemoryStore;
+use crate::store::{Claimed, Epoch, Store, StoreError};
+
+/// A memory store with faults.
+#[derive(Clone)]
+pub(super) struct TestStore {
+    pub(super) inner: MemoryStore,
+    /// One permit lets one append take effect.
+    pub(super) permits: Arc<Semaphore>,
+    /// The blobs whose append took effect, in order.
+    pub(super) durable: Arc<Mutex<Vec<Bytes>>>,
+    /// So many of the next appends fail without effect.
+    pub(super) failures: Arc<AtomicU64>,
+    /// The failing ones take effect all the same.
+    pub(super) fails_after: Arc<AtomicBool>,
+    /// The next appends are fenced.
+    pub(super) is_fenced: Arc<AtomicBool>,
+    /// The last append that has a permit takes effect, but nobody hears of it.
+    pub(super) is_mute: bool,
+    /// Checkpoints that were finished: what they cover.
+    pub(super) checkpoints: Arc<Mutex<Vec<u64>>>,
+}
+
+impl TestStore {
+    /// Appends wait for permits.
+    pub(super) fn held() -> Self {
+        Self {
+            inner: MemoryStore::new(),
+            permits: Arc::new(Semaphore::new(0)),
+            durable: Arc::default(),
+            failures: Arc::default(),
+            fails_after: Arc::default(),
+            is_fenced: Arc::default(),
+            is_mute: false,
+            checkpoints: Arc::default(),
+        }
+    }
+
+    /// Appends take effect at once.
+    pub(super) fn free() -> Self {
+        let store = Self::held();
+        store.permits.add_permits(Semaphore::MAX_PERMITS);
+        store
+    }
+
+    /// The same data, but only the next `count` appends take effect; later ones are for ever under way, and
+    /// the last one too if `is_mute`.
+    pub(super) fn dies_after(&self, count: usize, is_mute: bool) -> Self {
+        Self { permits: Arc::new(Semaphore::new(count)), is_mute, ..self.clone() }
+    }
+}
+
+impl Store for TestStore {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        self.inner.partitions(wanted)
+    }
+
+    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.inner.claim(partition, owner)
+    }
+
+    fn append(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        index: u64,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let store = self.clone();
+        async move {
+            if store.is_fenced.load(Ordering::Relaxed) {
+                return Err(StoreError::Fenced);
+            }
+            match store.permits.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => pending().await,
+            }
+            let is_failing = store
+                .failures
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1))
+                .is_ok();
+            let unavailable = || Err(StoreError::Unavailable("as the test says".to_owned()));
+            if is_failing && !store.fails_after.load(Ordering::Relaxed) {
+                return unavailable();
+            }
+            store.inner.append(partition, epoch, index, blob.clone()).await?;
+            if let Ok(mut durable) = store.durable.lock() {
+                durable.push(blob);
+            }
+            if store.is_mute && store.permits.available_permits() == 0 {
+                return pending().await;
+            }
+            if is_failing { unavailable() } else { Ok(()) }
+        }
+        .boxed()
+    }
+
+    fn checkpoint(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        covers: u64,
+        meta: Bytes,
+        changed: Vec<(u64, Option<Bytes>)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let result = self.inner.checkpoint(partition, epoch, covers, meta, changed);
+        if let Ok(mut checkpoints) = self.checkpoints.lock() {
+            checkpoints.push(covers);
+        }
+        result
+    }
+
+    fn renew(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.renew(partition, epoch, lease)
+    }
+
+    fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.release(partition, epoch)
+    }
+}

@@ -1,0 +1,287 @@
+//! One stream on a bench: inputs in, outputs as short texts, and all records kept.
+
+use bytes::Bytes;
+use minerva_proto::{Reset, Sack, StreamId};
+
+use crate::limits::Limits;
+use crate::record::Record;
+use crate::stream::{
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, End, LinkId, Millis, Output, Run,
+    SessionId, Stream, StreamState, TransportId, TransportKey, TransportKind, Turn, Violation,
+};
+
+pub(super) const LINK: LinkId = LinkId(1);
+pub(super) const APP: SessionId = SessionId(9);
+const NUMBER: u64 = 7;
+
+pub(super) struct Bench {
+    pub(super) stream: Stream,
+    pub(super) limits: Limits,
+    pub(super) now: Millis,
+    pub(super) records: Vec<Record>,
+}
+
+impl Bench {
+    /// A stream made by this hello, and what was said.
+    pub(super) fn open(attach: Attach, limits: Limits) -> (Self, Vec<String>) {
+        let mut effects = Effects::default();
+        let now = Millis(1_000_000);
+        let mut turn = Turn { now, limits: &limits, effects: &mut effects };
+        let mut stream = Stream::open(NUMBER, &attach, &mut turn);
+        stream.on_attach(LINK, attach, &mut turn);
+        stream.flush(&mut turn);
+        let mut bench = Self { stream, limits, now, records: Vec::new() };
+        let outputs = bench.collect(effects);
+        (bench, outputs.iter().map(text).collect())
+    }
+
+    /// A stream with the transport 0, a primary one.
+    pub(super) fn with_primary() -> Self {
+        Self::open(primary(0), Limits::default()).0
+    }
+
+    /// One turn; everything that was said.
+    pub(super) fn turn<R>(
+        &mut self,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> (R, Vec<Output>) {
+        let mut effects = Effects::default();
+        let mut turn = Turn { now: self.now, limits: &self.limits, effects: &mut effects };
+        let result = run(&mut self.stream, &mut turn);
+        self.stream.flush(&mut turn);
+        (result, self.collect(effects))
+    }
+
+    pub(super) fn says(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>)) -> Vec<String> {
+        self.turn(run).1.iter().map(text).collect()
+    }
+
+    pub(super) fn attach(&mut self, attach: Attach) -> Vec<String> {
+        self.says(|stream, turn| stream.on_attach(LINK, attach, turn))
+    }
+
+    pub(super) fn batch(&mut self, batch: Batch) -> Vec<String> {
+        self.says(|stream, turn| stream.on_batch(LINK, batch, turn))
+    }
+
+    pub(super) fn detach(&mut self, transport: u64) -> Vec<String> {
+        self.says(|stream, turn| stream.on_detach(key(transport), turn))
+    }
+
+    pub(super) fn grant(&mut self, transport: u64, bytes: u64) -> Vec<String> {
+        self.says(|stream, _| stream.on_grant(key(transport), bytes))
+    }
+
+    pub(super) fn assign(&mut self, window: usize) -> Vec<String> {
+        self.says(|stream, turn| stream.on_assigned(APP, window, turn))
+    }
+
+    pub(super) fn acknowledge(&mut self, event: u64) -> Vec<String> {
+        let run =
+            |stream: &mut Stream, turn: &mut Turn<'_>| stream.on_acknowledge(APP, event, turn);
+        let (result, outputs) = self.turn(run);
+        said(result, &outputs)
+    }
+
+    pub(super) fn send(&mut self, first: u64, strings: &[&str]) -> Vec<String> {
+        self.send_and_acknowledge(first, strings, None)
+    }
+
+    pub(super) fn send_and_acknowledge(
+        &mut self,
+        first: u64,
+        strings: &[&str],
+        acknowledge: Option<u64>,
+    ) -> Vec<String> {
+        let strings = bytes(strings);
+        let (result, outputs) =
+            self.turn(|stream, turn| stream.on_send(APP, first, strings, acknowledge, turn));
+        said(result, &outputs)
+    }
+
+    pub(super) fn reset(&mut self, reason: &str) -> Vec<String> {
+        let reset = Reset::new(reason, true);
+        self.says(|stream, turn| stream.on_reset(APP, reset, turn))
+    }
+
+    /// Time passes; what is due happens.
+    pub(super) fn wait(&mut self, ms: u64) -> Vec<String> {
+        self.now.0 += ms;
+        self.says(|stream, turn| stream.on_timeout(turn))
+    }
+
+    /// The state rebuilt from the records alone.
+    pub(super) fn rebuilt(&self) -> StreamState {
+        let mut records = self.records.iter();
+        let Some(Record::Opened { origin, max_idle_ms }) = records.next() else {
+            panic!("a stream begins with Opened")
+        };
+        let mut state = StreamState::new(origin.clone(), *max_idle_ms);
+        for record in records {
+            state.apply(record).unwrap();
+        }
+        state
+    }
+
+    /// The stream as a new owner has it.
+    pub(super) fn crash(&mut self) {
+        self.stream = Stream::recover(NUMBER, self.rebuilt(), self.now);
+    }
+
+    fn collect(&mut self, effects: Effects) -> Vec<Output> {
+        self.records.extend(effects.records.into_iter().map(|(_, record)| record));
+        effects.outputs
+    }
+}
+
+fn said(result: Result<(), Violation>, outputs: &[Output]) -> Vec<String> {
+    let violation = result.err().map(|Violation(text)| format!("violation {text}"));
+    violation.into_iter().chain(outputs.iter().map(text)).collect()
+}
+
+pub(super) fn key(transport: u64) -> TransportKey {
+    TransportKey { link: LINK, transport: TransportId(transport) }
+}
+
+pub(super) fn bytes(strings: &[&str]) -> Vec<Bytes> {
+    strings.iter().map(|string| Bytes::copy_from_slice(string.as_bytes())).collect()
+}
+
+pub(super) fn sack(text: &str) -> Sack {
+    Sack::parse(text.as_bytes()).unwrap()
+}
+
+/// A `new` hello on a transport that streams and wants no strings; its client number is the same.
+pub(super) fn secondary(transport: u64) -> Attach {
+    Attach {
+        transport: TransportId(transport),
+        service: "default".into(),
+        stream_id: StreamId::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
+        transport_number: transport,
+        create: transport == 0,
+        wants_strings: false,
+        succeeds: None,
+        seen_ack: Sack::NONE,
+        sack: None,
+        single_flush: false,
+        heartbeat: false,
+        kind: TransportKind::Tcp,
+        credentials: String::new(),
+        why: String::new(),
+        headers: Vec::new(),
+        peer_address: "192.0.2.1".to_owned(),
+        s2c_bytes: 1 << 20,
+        resume: None,
+        batch: None,
+    }
+}
+
+pub(super) fn primary(transport: u64) -> Attach {
+    Attach { wants_strings: true, ..secondary(transport) }
+}
+
+pub(super) fn poll(transport: u64) -> Attach {
+    Attach { single_flush: true, kind: TransportKind::LongPoll, ..primary(transport) }
+}
+
+/// An upload: its strings and its end come with the hello.
+pub(super) fn upload(transport: u64, first: u64, strings: &[&str]) -> Attach {
+    let batch = Batch { end: Some(End { kill: None }), ..batch(transport, first, strings) };
+    Attach {
+        single_flush: true,
+        kind: TransportKind::LongPoll,
+        batch: Some(batch),
+        ..secondary(transport)
+    }
+}
+
+pub(super) fn batch(transport: u64, first: u64, strings: &[&str]) -> Batch {
+    let runs = Run { first, strings: bytes(strings) };
+    Batch {
+        transport: TransportId(transport),
+        number: 0,
+        strings: if strings.is_empty() { Vec::new() } else { vec![runs] },
+        sacks: Vec::new(),
+        reset: None,
+        end: None,
+    }
+}
+
+pub(super) fn sacks(transport: u64, texts: &[&str]) -> Batch {
+    Batch { sacks: texts.iter().map(|text| sack(text)).collect(), ..batch(transport, 0, &[]) }
+}
+
+/// An output as a short text.
+pub(super) fn text(output: &Output) -> String {
+    match output {
+        Output::Edge(_, output) => edge_text(output),
+        Output::App(_, output) => app_text(output),
+    }
+}
+
+fn edge_text(output: &EdgeOutput) -> String {
+    match output {
+        EdgeOutput::Opened { transport, created, sack } => {
+            let created = if *created { " C" } else { "" };
+            format!("{} opened{created}{}", transport.0, frame(sack, 'A'))
+        }
+        EdgeOutput::Sack { transport, sack } => format!("{} {sack}A", transport.0),
+        EdgeOutput::Strings { transport, first, strings } => {
+            format!("{} {first}N {}", transport.0, join(strings))
+        }
+        EdgeOutput::Close { transport, sack, status, cause } => {
+            let cause = match cause {
+                CloseCause::Gentle => "gently".to_owned(),
+                CloseCause::Kill(reason) => format!("{}K", reason.as_str()),
+                CloseCause::Reset(reset) => {
+                    format!("{}|{}!", reset.reason, u8::from(reset.application_level))
+                }
+                CloseCause::Unavailable { reason, .. } => format!("unavailable: {reason}"),
+            };
+            format!("{} close{}{} {cause}", transport.0, frame(sack, 'A'), frame(status, 'T'))
+        }
+        EdgeOutput::Taken { transport, batch } => format!("{} taken {batch}", transport.0),
+    }
+}
+
+fn app_text(output: &AppOutput) -> String {
+    match output {
+        AppOutput::Started(started) => {
+            let how = if started.resumed { "resumed" } else { "started" };
+            format!("app {how} event {} send {}", started.next_event, started.send_state.next_send)
+        }
+        AppOutput::Strings { first_event, strings, .. } => {
+            format!("app event {first_event}: {}", join(strings))
+        }
+        AppOutput::TransportChanged { change, .. } => {
+            let sign = if change.attached { '+' } else { '-' };
+            let primary = if change.primary { " primary" } else { "" };
+            format!("app {sign}{}{primary} of {}", change.transport_number, change.transports)
+        }
+        AppOutput::Ended { event, end, .. } => {
+            let level = u8::from(end.reset.application_level);
+            format!("app event {event}: ended {}|{level} by {:?}", end.reset.reason, end.by)
+        }
+        AppOutput::SendState { state, .. } => {
+            let paused = if state.paused { " paused" } else { "" };
+            format!(
+                "app send {} room {}/{}{paused}",
+                state.next_send, state.bytes_left, state.strings_left
+            )
+        }
+        AppOutput::SendRefused { first, reason, next_send, .. } => {
+            format!("app refused {first} {reason:?} next {next_send}")
+        }
+        AppOutput::Released { .. } => "app released".to_owned(),
+        AppOutput::Violation(text) => format!("app violation {text}"),
+    }
+}
+
+fn frame(sack: &Option<Sack>, letter: char) -> String {
+    sack.as_ref().map_or_else(String::new, |sack| format!(" {sack}{letter}"))
+}
+
+fn join(strings: &[Bytes]) -> String {
+    let texts: Vec<_> = strings.iter().map(|string| String::from_utf8_lossy(string)).collect();
+    texts.join(",")
+}
