@@ -7,6 +7,7 @@ use tonic::transport::Server;
 
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;
+use crate::store::MAX_PARTITIONS;
 
 /// Longest message on the link and the application API: a batch of 256 KiB may end with a string of
 /// 1 MiB, and a client may send several of those at once.
@@ -32,7 +33,8 @@ pub struct Config {
     pub api: SocketAddr,
 
     /// Number of partitions; fixed for ever at the first use of a store.
-    #[arg(long, env = "MINERVA_PARTITIONS", default_value_t = 64, value_name = "COUNT")]
+    #[arg(long, env = "MINERVA_PARTITIONS", default_value_t = 64, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
     pub partitions: u32,
 
     /// Limits of streams.
@@ -81,5 +83,14 @@ mod tests {
     fn no_options_are_the_default() {
         let parsed = Program::try_parse_from(["core"]).unwrap().config;
         assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn partitions_have_a_range() {
+        for (count, ok) in [(0, false), (1, true), (65_535, true), (65_536, true), (65_537, false)]
+        {
+            let parsed = Program::try_parse_from(["core", "--partitions", &count.to_string()]);
+            assert_eq!(parsed.is_ok(), ok, "{count}");
+        }
     }
 }

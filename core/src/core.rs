@@ -6,8 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{Request, Response};
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::link::link_service_server::LinkServiceServer;
@@ -34,11 +34,13 @@ use crate::store::metered::MeteredStore;
 use crate::store::{Claimed, Store, StoreError};
 use crate::stream::Millis;
 
+/// Partitions that are claimed at the same time; far less than a store lets wait.
+const CLAIMS: usize = 64;
 /// Pause before a partition is claimed again that another owner holds or whose store does not answer.
 const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 /// Time for the partitions to finish what is under way and write their checkpoints.
 const STOP_PARTITIONS: Duration = Duration::from_secs(10);
-/// Time for the calls to end after it.
+/// Time for the calls to end before it.
 const STOP_SERVERS: Duration = Duration::from_secs(2);
 
 /// A running core. Dropping it is like a crash; [`Core::stop`] ends it in order.
@@ -95,7 +97,7 @@ impl Core {
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let count = store.partitions(config.partitions).await?;
         let claims = (0..count).map(|partition| claim(&*store, partition, &id));
-        let claimed = try_join_all(claims).await?;
+        let claimed: Vec<_> = stream::iter(claims).buffered(CLAIMS).try_collect().await?;
         let (partitions, mailboxes) = Partitions::new(count);
         let mut tasks = JoinSet::new();
         for ((number, claimed), mail) in (0..).zip(claimed).zip(mailboxes) {
@@ -165,10 +167,16 @@ impl Core {
         }
     }
 
-    /// Stops in order: partitions finish what is under way, write a checkpoint and are given back, then
-    /// calls end. Takes at most some seconds, whatever the store and the peers do.
+    /// Stops in order: calls end, then partitions finish what is under way, write a checkpoint and are
+    /// given back. Edges keep their sockets and applications their streams, as if the network had failed:
+    /// both go on with the next core. Takes at most some seconds, whatever the store and the peers do.
     pub async fn stop(mut self) {
         self.health.set_not_serving::<AppServiceServer<AppServer>>().await;
+        self.stop.stop();
+        let all_served = async { while self.servers.join_next().await.is_some() {} };
+        if timeout(STOP_SERVERS, all_served).await.is_err() {
+            tracing::debug!("calls were cut off");
+        }
         let mut stopped = Vec::new();
         self.partitions.send_to_all(|_| {
             let (done, is_done) = oneshot::channel();
@@ -177,11 +185,6 @@ impl Core {
         });
         if timeout(STOP_PARTITIONS, join_all(stopped)).await.is_err() {
             tracing::warn!("not all partitions stopped in time; they recover at the next start");
-        }
-        self.stop.stop();
-        let all_served = async { while self.servers.join_next().await.is_some() {} };
-        if timeout(STOP_SERVERS, all_served).await.is_err() {
-            tracing::debug!("calls were cut off");
         }
     }
 

@@ -104,7 +104,7 @@ fn wrong_options_exit_with_64_and_say_what_to_do() {
         (vec!["--max-idle", "0"], "--max-idle"),
         (vec!["--log", "=,="], "--log"),
         (vec!["--admin", "192.0.2.1:1"], "--admin: cannot listen on 192.0.2.1:1"),
-        ([&store[..], &["memory:", "--partitions", "0"]].concat(), "--partitions 0"),
+        (vec!["--partitions", "0"], "--partitions"),
         ([&store[..], &[&under_file]].concat(), "the directory cannot be used"),
     ] {
         let (code, said) = run(&arguments);

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use self::writer::{Answer, Call, Request, Writer};
+use self::writer::{Answer, Call, Open, Request, Writer};
 use super::{Claimed, Epoch, Store, StoreError, check_size};
 
 /// Calls that may wait for the writer: some for each of the 64 partitions of a usual deployment. What is
@@ -39,13 +39,17 @@ impl RedbStore {
     /// another version; [`StoreError::Corrupt`] if it cannot be read.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref().to_owned();
+        Self::start(Box::new(move || file::open(&directory)))
+    }
+
+    fn start(open: Open) -> Result<Self, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (opened, is_open) = std::sync::mpsc::channel();
         // The file is opened on the writer's thread, because redb can panic on a damaged file: then
         // the channel closes without an answer.
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || match Writer::open(&directory) {
+            .spawn(move || match Writer::new(open) {
                 Ok(writer) => {
                     let _ = opened.send(Ok(()));
                     writer.run(requests);
@@ -163,20 +167,4 @@ impl Store for RedbStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request() -> Request {
-        Request { call: Call::Partitions { wanted: 1 }, answer: oneshot::channel().0 }
-    }
-
-    #[test]
-    fn the_queue_takes_its_limit_and_no_more() {
-        let (queue, _requests) = mpsc::channel(3);
-        for _ in 0..3 {
-            enqueue(&queue, request()).unwrap();
-        }
-        let refused = enqueue(&queue, request());
-        assert_eq!(refused, Err(StoreError::Unavailable("too many calls are waiting".to_owned())));
-    }
-}
+mod tests;

@@ -1,7 +1,11 @@
 //! The calls themselves: greetings, refusals, replacement, the end.
 
-use minerva_proto::app::{self, Command, ServeRequest, command};
-use minerva_proto::link::{EdgeFrame, Grant, RelayRequest, Sack, edge_frame};
+use std::sync::Arc;
+
+use minerva_core::store::memory::MemoryStore;
+use minerva_core::store::{Epoch, Store};
+use minerva_proto::app::{self, Command, ServeRequest, command, event};
+use minerva_proto::link::{EdgeFrame, Grant, RelayRequest, Sack, close, core_frame, edge_frame};
 use tonic::Code;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
@@ -12,7 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::peers::{App, Edge, attach, batch, hello, register, serve};
+use crate::peers::{App, Call, Edge, attach, batch, hello, register, serve, serve_from};
 
 const ID: &str = "stream-id-stream-id-1";
 
@@ -180,14 +184,47 @@ async fn health_and_reflection_are_on_the_api_port() {
     assert!(names.contains(&"minerva.app.v1.AppService".to_owned()), "{names:?}");
 }
 
+/// A stop looks like a lost connection: transports and streams are kept for the next core.
 #[tokio::test]
-async fn stopping_ends_all_calls_as_unavailable() {
+async fn stopping_ends_all_calls_as_unavailable_and_takes_nothing_away() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
     edge.attach(attach(1, ID)).await;
-    let (stopped, edge, app) = tokio::join!(served.core.stop(), edge.end(), app.end());
+    app.started().await;
+    let (stopped, edge, app) = tokio::join!(served.core.stop(), rest(&mut edge), rest(&mut app));
     let () = stopped;
-    assert_eq!(edge.unwrap_err().code(), Code::Unavailable);
-    assert_eq!(app.unwrap_err().code(), Code::Unavailable);
+    assert_eq!((edge.1.code(), app.1.code()), (Code::Unavailable, Code::Unavailable));
+    let closed = |frame: &core_frame::Frame| matches!(frame, core_frame::Frame::Close(_));
+    assert!(!edge.0.iter().any(closed), "{edge:?}");
+    let released = |event: &event::Event| matches!(event, event::Event::Released(_));
+    assert!(!app.0.iter().any(released), "{app:?}");
+}
+
+/// What the core still says, and how it ends the call.
+async fn rest<Q, A, F: std::fmt::Debug>(call: &mut Call<Q, A, F>) -> (Vec<F>, tonic::Status) {
+    let mut said = vec![];
+    loop {
+        match call.try_next().await {
+            Ok(Some(next)) => said.push(next),
+            Ok(None) => panic!("ended without a status"),
+            Err(status) => return (said, status),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_core_whose_partition_was_claimed_by_another_says_so() {
+    let store = Arc::new(MemoryStore::new());
+    let mut served = serve_from(store.clone()).await;
+    let mut edge = Edge::connect(served.link).await;
+    for partition in 0..4 {
+        store.release(partition, Epoch(1)).await.unwrap();
+        store.claim(partition, "thief").await.unwrap();
+    }
+    edge.send(edge_frame::Frame::Attach(attach(1, ID)));
+    let close = edge.close().await;
+    assert!(matches!(close.cause, Some(close::Cause::Unavailable(_))), "{close:?}");
+    let lost = served.core.lost().await.to_string();
+    assert!(lost.ends_with("is lost: another owner has claimed the partition"), "{lost}");
 }

@@ -83,7 +83,7 @@ fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
     StoreError::Corrupt(format!("{}: {error}", path.display()))
 }
 
-fn check_format(database: &Database) -> Result<(), StoreError> {
+pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     let stored = {
         let mut settings = transaction.open_table(SETTINGS).map_err(storage)?;

@@ -1,7 +1,6 @@
 //! The thread that writes: takes what waits, does all of it in one transaction, commits, then answers.
 //! After an error of the disk the file is opened anew before the next transaction, as redb demands.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,18 +63,21 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
+/// Opens the file.
+pub(super) type Open = Box<dyn FnMut() -> Result<Database, StoreError> + Send>;
+
 /// The state of the writing thread.
 pub(super) struct Writer {
-    directory: PathBuf,
+    open: Open,
     /// `None` after an error of the disk, until it could be opened again.
     database: Option<Database>,
     leases: Leases,
 }
 
 impl Writer {
-    pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let database = Some(file::open(directory)?);
-        Ok(Self { directory: directory.to_owned(), database, leases: Leases::default() })
+    pub(super) fn new(mut open: Open) -> Result<Self, StoreError> {
+        let database = Some(open()?);
+        Ok(Self { open, database, leases: Leases::default() })
     }
 
     /// Serves requests until the store is dropped.
@@ -102,7 +104,7 @@ impl Writer {
     fn transact(&mut self, calls: &[Call]) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => file::open(&self.directory).map_err(reopening)?,
+            None => (self.open)().map_err(reopening)?,
         };
         let database = self.database.insert(database);
         let transaction = file::begin(database)?;
