@@ -83,6 +83,8 @@ pub(crate) struct StreamMachine {
     upload_retry: Backoff,
     /// There is something to SACK; at this time it must not wait for company any more.
     sack_due: Option<Time>,
+    /// How many polls in a row said nothing new.
+    futile_polls: u32,
     /// How often in a row the server said that we acknowledged strings it never sent.
     acked_unsent: u32,
     /// The application gave the stream up; to be told to the server.
@@ -110,6 +112,7 @@ impl StreamMachine {
             retry: backoff(seed),
             upload_retry: backoff(seed.rotate_left(32)),
             sack_due: None,
+            futile_polls: 0,
             acked_unsent: 0,
             resetting: None,
             ended: None,

@@ -195,16 +195,26 @@ impl StreamMachine {
             self.sack_due.get_or_insert(now);
             return;
         }
-        let lived = now.saturating_sub(transport.opened);
-        let is_poll = transport.kind == TransportKind::LongPoll;
-        if lived >= WORKED {
-            self.retry.forget_failures();
-        }
-        if is_poll && end == End::Finished && (transport.useful || lived >= WORKED) {
-            self.retry.reset();
+        let worked = transport.useful || now.saturating_sub(transport.opened) >= WORKED;
+        if transport.kind == TransportKind::LongPoll && end == End::Finished {
+            self.after_poll(now, worked);
             return;
+        }
+        if worked {
+            self.retry.forget_failures();
         }
         self.counters.reconnects += 1;
         self.retry.fail(now);
+    }
+
+    /// Polls follow one another at once. One that said nothing new is normal (an upload was faster);
+    /// several in a row are a server that has nothing to say and does not hold them.
+    fn after_poll(&mut self, now: Time, worked: bool) {
+        self.futile_polls = if worked { 0 } else { self.futile_polls + 1 };
+        if self.futile_polls > 1 {
+            self.retry.fail(now);
+        } else {
+            self.retry.reset();
+        }
     }
 }

@@ -87,6 +87,28 @@ fn no_upload_before_the_stream_exists_and_one_at_a_time() {
 }
 
 #[test]
+fn polls_follow_at_once_unless_they_say_nothing_twice() {
+    let mut machine = machine(TransportKind::LongPoll);
+    let poll = |machine: &mut StreamMachine, texts: &[&str]| {
+        let (number, _, role) = opened(machine);
+        assert_eq!((role, frames_after_hello(machine, number)), (Role::Primary, vec![]));
+        receive(machine, number, texts);
+        machine.on_end(Time::ZERO, number, End::Finished);
+    };
+    poll(&mut machine, &["C", "|-1A", "|-1T"]);
+    poll(&mut machine, &["0N", "a ", "|-1A", "|-1T"]);
+    poll(&mut machine, &["|-1A", "|0T"]);
+    poll(&mut machine, &["|-1A", "|0T"]);
+    assert_eq!(machine.next_output(), None);
+    let next = machine.next_timeout(Time::ZERO).unwrap();
+    assert!(next <= Duration::from_millis(100), "{next:?}");
+    machine.on_timeout(next);
+    poll(&mut machine, &["1N", "b ", "|-1A", "|0T"]);
+    assert!(matches!(machine.next_output(), Some(Output::Open { .. })));
+    assert_eq!(machine.counters().reconnects, 0);
+}
+
+#[test]
 fn in_flight_limit() {
     for (length, sent) in [(999, 2), (1000, 1), (5000, 1)] {
         let mut config = Config::new("", TransportKind::Tcp);

@@ -264,7 +264,12 @@ impl World {
                 self.inbox.receive(string_number, string).unwrap();
             }
             Frame::Sack(sack) => self.on_sack(&sack),
-            other => panic!("no client sends {other:?}"),
+            Frame::StreamStatus(_)
+            | Frame::StreamCreated
+            | Frame::YouCloseIt
+            | Frame::Comment(_)
+            | Frame::Reset(_)
+            | Frame::TransportKill(_) => panic!("not sent here: {frame:?}"),
         }
     }
 

@@ -1,0 +1,52 @@
+//! Talks to the demo chat from a terminal, or to any service: each line typed is sent, each string
+//! received is printed.
+//!
+//!     cargo run -p minerva-client --example chatter -- 127.0.0.1:8080 tcp default
+//!
+//! `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints what happened so far.
+
+use std::error::Error;
+
+use minerva_client::{Config, Stream, TransportKind};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".into());
+    let transport = args.next().map_or(Ok(TransportKind::Tcp), |kind| kind.parse())?;
+    let mut config = Config::new(address, transport);
+    if let Some(service) = args.next() {
+        config.service = service;
+    }
+    let stream = Stream::connect(config)?;
+    tokio::select! {
+        outcome = print_received(&stream) => outcome,
+        outcome = send_typed(&stream, BufReader::new(tokio::io::stdin()).lines()) => outcome,
+    }
+}
+
+async fn print_received(stream: &Stream) -> Result<(), Box<dyn Error>> {
+    while let Some(string) = stream.recv().await {
+        println!("{}", String::from_utf8_lossy(&string));
+    }
+    Err(stream.closed().await.into())
+}
+
+async fn send_typed(
+    stream: &Stream,
+    mut lines: Lines<BufReader<Stdin>>,
+) -> Result<(), Box<dyn Error>> {
+    while let Some(line) = lines.next_line().await? {
+        match line.split_once(' ') {
+            _ if line == "/cut" => stream.cut(),
+            _ if line == "/counters" => println!("{:?}", stream.counters()),
+            Some(("/switch", kind)) => stream.switch(kind.parse()?),
+            _ => drop(stream.queue(line).await?),
+        }
+    }
+    stream.flush().await?;
+    stream.reset("bye");
+    stream.closed().await;
+    Ok(())
+}
