@@ -188,7 +188,7 @@
 
   function post(message) {
     // Refused only when the stream has ended or megabytes wait: the page says so.
-    stream.send(encode(message)).catch((error) => problem(error.message));
+    stream.send(encode(message)).then(counters, (error) => problem(error.message));
     counters();
   }
 
