@@ -1,0 +1,180 @@
+//! The client's transports against small servers made for the purpose: refusing, failing, flooding.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use minerva_client::{Config, Ended, EndedBy, SendError, Stream, TransportKind};
+use minerva_proto::{Frame, Framing, Hello, MAX_FRAME, Reset, Sack};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn config(address: impl ToString, kind: TransportKind) -> Config {
+    let mut config = Config::new(address.to_string(), kind);
+    config.backoff_base = Duration::from_millis(5);
+    config.backoff_cap = Duration::from_millis(20);
+    config
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(SOON, future).await.unwrap()
+}
+
+/// The server's end of a TCP transport.
+struct Peer {
+    socket: TcpStream,
+    buf: BytesMut,
+}
+
+impl Peer {
+    /// Takes a connection and its hello.
+    async fn accept(listener: &TcpListener) -> (Self, Hello) {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut preamble = [0; 9];
+        socket.read_exact(&mut preamble).await.unwrap();
+        assert_eq!(&preamble, b"<int32/>\n");
+        let mut peer = Self { socket, buf: BytesMut::new() };
+        let Frame::Hello(json) = peer.read().await else { panic!("no hello") };
+        (peer, Hello::parse(&json).unwrap())
+    }
+
+    async fn read(&mut self) -> Frame {
+        loop {
+            if let Some(bytes) = Framing::Int32.cut(&mut self.buf, MAX_FRAME).unwrap() {
+                return Frame::decode(bytes).unwrap();
+            }
+            assert_ne!(self.socket.read_buf(&mut self.buf).await.unwrap(), 0, "closed");
+        }
+    }
+
+    async fn write(&mut self, frame: Frame) {
+        let mut bytes = BytesMut::new();
+        Framing::Int32.put(&frame, &mut bytes);
+        self.socket.write_all(&bytes).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn comes_back_after_refusals_and_early_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let stream = Stream::connect(config(address, TransportKind::Tcp)).unwrap();
+    stream.try_send("hi").unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let listener = TcpListener::bind(address).await.unwrap();
+    for _ in 0..2 {
+        drop(soon(listener.accept()).await.unwrap());
+    }
+    let (mut peer, hello) = soon(Peer::accept(&listener)).await;
+    assert!(hello.new && hello.id == *stream.id());
+    peer.write(Frame::StreamCreated).await;
+    assert_eq!(soon(peer.read()).await, Frame::SeqNum(0));
+    assert_eq!(soon(peer.read()).await, Frame::String("hi".into()));
+    peer.write(Frame::Sack(Sack::up_to(0))).await;
+    soon(stream.flush()).await.unwrap();
+    assert!(stream.counters().reconnects >= 3, "{:?}", stream.counters());
+}
+
+#[tokio::test]
+async fn ends_with_the_servers_reset_once_all_is_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream =
+        Stream::connect(config(listener.local_addr().unwrap(), TransportKind::Tcp)).unwrap();
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    peer.write(Frame::SeqNum(0)).await;
+    peer.write(Frame::String("last".into())).await;
+    peer.write(Frame::Reset(Reset::new("bye", true))).await;
+    let ended = Ended { reason: "bye".into(), application_level: true, by: EndedBy::Server };
+    assert_eq!(soon(stream.closed()).await, ended);
+    assert_eq!(soon(stream.recv()).await, Some("last".into()));
+    assert_eq!(soon(stream.recv()).await, None);
+    assert_eq!(soon(stream.send("x")).await, Err(SendError::Ended(ended)));
+    // The client makes the active close.
+    assert_eq!(soon(peer.socket.read_to_end(&mut Vec::new())).await.is_ok(), true);
+}
+
+#[tokio::test]
+async fn what_the_application_does_not_take_stays_with_the_server() {
+    const COUNT: u64 = 3000;
+    const LENGTH: usize = 10_000;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
+    config.max_received_bytes = 100_000;
+    let stream = Stream::connect(config).unwrap();
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    peer.write(Frame::SeqNum(0)).await;
+    let flood = tokio::spawn(async move {
+        for number in 0..COUNT {
+            peer.write(Frame::String(Bytes::from(format!("{number:0LENGTH$}")))).await;
+        }
+        peer
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let received = stream.counters().received * LENGTH as u64;
+    // The limit, and what one read brings beyond it.
+    assert!((100_000..=130_000).contains(&received), "{received}");
+    assert!(!flood.is_finished());
+    for number in 0..COUNT {
+        assert_eq!(soon(stream.recv()).await, Some(format!("{number:0LENGTH$}").into()));
+    }
+    soon(flood).await.unwrap();
+}
+
+#[tokio::test]
+async fn sending_waits_for_room() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
+    config.max_queued_strings = 2;
+    let stream = Stream::connect(config).unwrap();
+    assert_eq!(stream.try_send("é"), Err(SendError::NotAllowed));
+    assert_eq!(stream.try_send(vec![b'x'; MAX_FRAME]), Err(SendError::TooLong));
+    assert_eq!((stream.try_send("a"), stream.try_send("b")), (Ok(0), Ok(1)));
+    assert_eq!(stream.try_send("c"), Err(SendError::Full));
+    let waiting = {
+        let stream = stream.clone();
+        tokio::spawn(async move { stream.send("c").await })
+    };
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    for expected in [Frame::SeqNum(0), Frame::String("a".into()), Frame::String("b".into())] {
+        assert_eq!(soon(peer.read()).await, expected);
+    }
+    assert!(!waiting.is_finished());
+    peer.write(Frame::Sack(Sack::up_to(0))).await;
+    assert_eq!(soon(peer.read()).await, Frame::String("c".into()));
+    peer.write(Frame::Sack(Sack::up_to(2))).await;
+    assert_eq!(soon(waiting).await.unwrap(), Ok(2));
+}
+
+#[tokio::test]
+async fn polls_again_after_503() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream =
+        Stream::connect(config(listener.local_addr().unwrap(), TransportKind::LongPoll)).unwrap();
+    for _ in 0..3 {
+        let busy =
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        soon(answer(&listener, busy)).await;
+    }
+    let created = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n;)]}^\nC\n";
+    let request = soon(answer(&listener, created)).await;
+    assert!(request.starts_with("POST /_minerva/io/ HTTP/1.1\r\n"), "{request}");
+    soon(stream.ready()).await.unwrap();
+}
+
+/// Takes one request and answers it.
+async fn answer(listener: &TcpListener, response: &str) -> String {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"H\n") {
+        assert_ne!(socket.read_buf(&mut request).await.unwrap(), 0, "closed");
+    }
+    socket.write_all(response.as_bytes()).await.unwrap();
+    String::from_utf8(request).unwrap()
+}
