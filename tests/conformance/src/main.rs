@@ -78,20 +78,22 @@ async fn main() -> anyhow::Result<ExitCode> {
         (None, None) => anyhow::bail!("no server"),
     };
     let mut report = Report::default();
-    run(&config, &vectors, &differences, server, &mut report).await;
-    if let Some(Err(how)) = programs.as_mut().map(Programs::check) {
+    let checked = || programs.as_mut().map_or(Ok(()), Programs::check);
+    if let Err(how) = run(&config, &vectors, &differences, server, &mut report, checked).await {
         report.broken(how);
     }
     Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Plays everything. An error if the programs under test do not survive it.
 async fn run(
     config: &Config,
     vectors: &[Vector],
     differences: &Differences,
     server: SocketAddr,
     report: &mut Report,
-) {
+    mut checked: impl FnMut() -> Result<(), String>,
+) -> Result<(), String> {
     let mut chosen = Vec::new();
     for vector in vectors.iter().filter(|vector| config.wants(vector)) {
         for (face, left_out) in faces(vector) {
@@ -111,7 +113,9 @@ async fn run(
     while let Some((vector, face, performance)) = performances.next().await {
         let key = (vector.name.as_str(), vector.class, face);
         report.add(key, differences, &performance, config.verbose);
+        checked()?;
     }
+    Ok(())
 }
 
 impl Config {
