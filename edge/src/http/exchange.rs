@@ -72,7 +72,7 @@ impl Exchange {
                 self.end(ending);
                 break;
             }
-            if self.session.is_over() {
+            if self.session.ending().is_none() && self.session.is_over() {
                 break;
             }
             self.step().await;
