@@ -1,8 +1,8 @@
 //! The core: owns streams and keeps their state in a store; knows no sockets.
 //!
-//! A client's frame comes in over [`link`], goes by mail to the [`partition`] of its stream, there
+//! A client's frame comes in over `link`, goes by mail to the [`partition`] of its stream, there
 //! through the [`stream`] machine, whose [`record`]s are made durable by the [`store`] before what
-//! follows from them goes out: to edges over the link, to application instances over [`app`].
+//! follows from them goes out: to edges over the link, to application instances over `app`.
 //! [`Core`] puts these together; `minerva-core` and the standalone program run it.
 
 mod api;

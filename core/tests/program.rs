@@ -1,5 +1,7 @@
 //! The program `minerva-core` as its operator sees it: options, signals, memory, and that it can be
 //! killed at any moment.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test skips what it does not wait for")]
 
 #[path = "serve/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the library")]

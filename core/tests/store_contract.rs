@@ -1,5 +1,6 @@
 //! The contract of `minerva_core::store`, checked over every store. Each test of [`suite`] takes a
 //! `Bench`, which makes empty stores and second handles on the same data.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "store_contract/model.rs"]
 mod model;

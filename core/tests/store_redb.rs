@@ -1,5 +1,6 @@
 //! What only the file store promises: it survives kill -9, keeps a second process out, says what is
 //! wrong with a file, and does not grow for ever.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
