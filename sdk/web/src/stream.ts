@@ -313,6 +313,7 @@ export class StreamMachine {
   }
 
   #end(reason: string, applicationLevel: boolean, except: Transport | null = null): void {
+    this.#deliver();
     for (const transport of this.#transports.all()) {
       if (transport === except) this.#transports.remove(transport);
       else this.#close(transport);

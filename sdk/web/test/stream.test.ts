@@ -387,3 +387,11 @@ test('a successor that fails leaves the predecessor in place, and is tried again
   const again = stream.drain(stream.pollTimeout() ?? 0);
   assert(written(again)[0]?.includes('"eeds":0'), JSON.stringify(again));
 });
+
+test('what comes together with a reset is delivered before the end', () => {
+  const stream = machine();
+  stream.drain(0);
+  stream.recvFrames(0, ['C', '0N', 'a ', 'b ', 'bye|1!', 'Y'], 10);
+  const told = stream.drain(10).filter((output) => output.do === 'deliver' || output.do === 'end');
+  assert.deepEqual(told.map((output) => output.do), ['deliver', 'deliver', 'end']);
+});
