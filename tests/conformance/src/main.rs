@@ -109,7 +109,7 @@ async fn run(
             .map(|(vector, face)| async move {
                 (vector, face, player::play(vector, face, server).await)
             })
-            .buffered(config.at_once.max(1));
+            .buffer_unordered(config.at_once.max(1));
     while let Some((vector, face, performance)) = performances.next().await {
         let key = (vector.name.as_str(), vector.class, face);
         report.add(key, differences, &performance, config.verbose);
