@@ -105,3 +105,44 @@ fn parse_size(text: &str) -> Result<usize, String> {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, ms) in
+            [("500ms", 500), ("2s", 2000), ("2", 2000), ("5m", 300_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "0s",
+            "-1s",
+            "1.5s",
+            "5d",
+            "s",
+            "1 s",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert!(parse_duration(text).is_err_and(|error| error.contains("120s")), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_bounds() {
+        for (text, size) in [
+            ("0", None),
+            ("1", Some(1)),
+            ("1073741824", Some(1 << 30)),
+            ("1073741825", None),
+            ("x", None),
+        ] {
+            assert_eq!(parse_size(text).ok(), size, "{text}");
+        }
+    }
+}

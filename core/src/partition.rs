@@ -182,7 +182,8 @@ impl Partition {
     fn turn(&mut self, first: Option<Mail>) -> Option<oneshot::Sender<()>> {
         let now = (self.setup.clock)();
         let mut effects = Effects::default();
-        let (mut next, mut mails, mut bytes, mut stop) = (first, 0, 0, None);
+        let (mut mails, mut bytes, mut stop) = (0, 0, None);
+        let mut next = first.or_else(|| self.setup.mail.try_recv());
         while let Some(mail) = next.take() {
             mails += 1;
             bytes += mail.bytes();

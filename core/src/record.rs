@@ -4,6 +4,8 @@
 //! recovery; the partition writes them to its log. Nothing here knows what they mean.
 
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;

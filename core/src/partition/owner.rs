@@ -127,11 +127,14 @@ impl Owner {
         for output in outputs {
             match output {
                 Output::Edge(link, output) => {
-                    let _ = self.links.get(&link).map(|link| link.send(output));
+                    if let Some(link) = self.links.get(&link) {
+                        let _ = link.send(output);
+                    }
                 }
                 Output::App(session, output) => {
-                    let session = self.assignment.session(session);
-                    let _ = session.map(|session| session.outputs.send(output));
+                    if let Some(session) = self.assignment.session(session) {
+                        let _ = session.outputs.send(output);
+                    }
                 }
             }
         }
@@ -144,7 +147,9 @@ impl Owner {
             let cause = CloseCause::Unavailable { reason: "moved".to_owned(), retry_after_ms: 0 };
             let (transport, sack, status) = (key.transport, None, None);
             let close = EdgeOutput::Close { transport, sack, status, cause };
-            let _ = self.links.get(&key.link).map(|link| link.send(close));
+            if let Some(link) = self.links.get(&key.link) {
+                let _ = link.send(close);
+            }
         }
         for (session, stream) in self.assignment.assigned() {
             let _ = session.outputs.send(AppOutput::Released { stream });

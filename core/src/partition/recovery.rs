@@ -145,3 +145,65 @@ fn decode_error(what: &str) -> impl FnOnce(DecodeError) -> RecoveryError {
     let what = what.to_owned();
     |error| RecoveryError::Decode { what, error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::tests::hello_origin;
+    use crate::record::encode_entry;
+    use crate::store::Epoch;
+
+    fn claimed(streams: Vec<(u64, Bytes)>, log: &[Vec<(u64, Record)>]) -> Claimed {
+        let log = log.iter().map(|records| encode_entry(records)).collect();
+        Claimed { epoch: Epoch(1), meta: None, streams, first_index: 10, log }
+    }
+
+    fn opened() -> Record {
+        Record::Opened { origin: hello_origin(), max_idle_ms: 1000 }
+    }
+
+    fn sent(string: &'static str) -> Record {
+        Record::Sent { strings: vec![string.into()] }
+    }
+
+    #[test]
+    fn a_stream_in_an_unfinished_checkpoint_skips_what_it_has_already() {
+        let mut state = StreamState::new(hello_origin(), 1000);
+        state.apply(&sent("a")).unwrap();
+        let saved = state.snapshot().encode(12);
+        let log = [vec![(7, opened())], vec![(7, sent("a"))], vec![(7, sent("b"))]];
+        let recovered = Recovered::from_claimed(&claimed(vec![(7, saved)], &log)).unwrap();
+        let outbox = recovered.streams[&7].outbox();
+        let strings: Vec<&[u8]> = outbox.iter_from(0).map(|(_, string)| &string[..]).collect();
+        assert_eq!(strings, [b"a", b"b"]);
+        assert_eq!((recovered.streams_made, recovered.next_index), (7, 13));
+    }
+
+    #[test]
+    fn a_spoilt_log_is_an_error() {
+        let unknown = claimed(Vec::new(), &[vec![(7, sent("a"))]]);
+        let error = RecoveryError::UnknownStream { index: 10, stream: 7 };
+        assert_eq!(Recovered::from_claimed(&unknown).unwrap_err(), error);
+        let twice = claimed(Vec::new(), &[vec![(7, opened()), (7, opened())]]);
+        let error = Recovered::from_claimed(&twice).unwrap_err();
+        assert!(error.to_string().starts_with("log entry 10, stream 7: "), "{error}");
+        let mut unreadable = claimed(Vec::new(), &[]);
+        unreadable.log.push(Bytes::from_static(b"\xff"));
+        assert!(Recovered::from_claimed(&unreadable).is_err());
+    }
+
+    #[test]
+    fn a_stream_whose_end_was_acknowledged_is_gone() {
+        let reset = minerva_proto::Reset::new("over", false);
+        let ended = crate::stream::Ended { reset, by: crate::stream::EndedBy::Core };
+        let log = [vec![
+            (7, opened()),
+            (7, Record::Ended(ended)),
+            (7, Record::Acknowledged { event: 1 }),
+        ]];
+        let recovered = Recovered::from_claimed(&claimed(Vec::new(), &log)).unwrap();
+        assert!(recovered.streams.is_empty());
+        assert!(recovered.changed.contains(&7), "a checkpoint removes it");
+        assert_eq!(recovered.streams_made, 7);
+    }
+}

@@ -6,3 +6,21 @@ mod conversation;
 mod crash;
 mod gate;
 mod store;
+
+use std::sync::Arc;
+
+use crate::stream::{Origin, TransportKind};
+
+/// What is known of some stream.
+pub(super) fn hello_origin() -> Arc<Origin> {
+    let origin = Origin {
+        id: bench::hello(1, "stream").stream_id,
+        service: "default".into(),
+        credentials: String::new(),
+        headers: Vec::new(),
+        peer_address: String::new(),
+        kind: TransportKind::Tcp,
+        started_at_ms: 1,
+    };
+    origin.into()
+}

@@ -23,6 +23,9 @@ const STRING_OVERHEAD: usize = 30;
 /// would fill the memory. Far above every sensible limit.
 const MAX_OUTBOX_SPAN: u64 = 1 << 24;
 
+/// Strings from this length on are a good part of the message that brought them, and are not copied.
+const MAX_COPY: usize = 256 << 10;
+
 /// All that is durable of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamState {
@@ -91,7 +94,7 @@ impl StreamState {
                 return Err(Inconsistent("acknowledges strings that were not sent"));
             }
             Record::Sacked(_) => {}
-            Record::Sent { strings } => strings.iter().for_each(|s| self.outbox.push(s.clone())),
+            Record::Sent { strings } => strings.iter().for_each(|s| self.outbox.push(owned(s))),
             Record::Ended(_) if over => return Err(Inconsistent("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
             Record::LimitsSet { max_idle_ms } => self.max_idle_ms = *max_idle_ms,
@@ -208,7 +211,7 @@ impl StreamState {
     fn receive(&mut self, first: u64, strings: &[Bytes]) {
         for (number, string) in (first..).zip(strings) {
             // Without limits there is no overflow, and a duplicate changes nothing.
-            let _ = self.window.receive(number, string.clone());
+            let _ = self.window.receive(number, owned(string));
             while let Some((_, string)) = self.window.pop() {
                 self.inbox.push(string);
             }
@@ -220,4 +223,10 @@ impl StreamState {
         self.outbox.clear();
         self.window = ReceiveWindow::starting_at(self.window.next(), NO_LIMITS);
     }
+}
+
+/// A string that keeps no more memory than itself: what arrives is a part of a whole message, which may be
+/// a thousand times as large and would live as long as one of its strings.
+fn owned(string: &Bytes) -> Bytes {
+    if string.len() < MAX_COPY { Bytes::copy_from_slice(string) } else { string.clone() }
 }

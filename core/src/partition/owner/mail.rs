@@ -56,10 +56,13 @@ impl Owner {
 
     fn on_attach(&mut self, link: LinkHandle, attach: Attach, now: Millis, effects: &mut Effects) {
         let key = TransportKey { link: link.id, transport: attach.transport };
+        // An edge that uses a number twice must not leave a transport behind that nobody detaches.
+        self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link.outputs);
         let number = match self.find(&attach) {
             Some(number) => number,
-            None if !attach.create => {
+            // A transport that was attached before belongs to a stream that is over by now.
+            None if !attach.create || attach.resume.is_some() => {
                 let cause = CloseCause::Kill(KillReason::StreamAttachFailure);
                 effects.edge(key, bare_close(key, cause));
                 return;

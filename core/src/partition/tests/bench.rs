@@ -126,9 +126,9 @@ impl Session {
     /// The streams that were assigned by these outputs, and whether they were resumed.
     pub(super) fn started(&mut self) -> Vec<(u64, bool)> {
         let outputs = self.outputs().into_iter();
-        let started = outputs.filter_map(|output| match output {
-            AppOutput::Started(started) => Some((started.stream, started.resumed)),
-            _ => None,
+        let started = outputs.filter_map(|output| {
+            let AppOutput::Started(started) = output else { return None };
+            Some((started.stream, started.resumed))
         });
         started.collect()
     }

@@ -17,7 +17,6 @@ use crate::stream::{AppOutput, Batch, EdgeOutput, StreamState};
 /// Says what was said too early.
 #[derive(Default)]
 struct Checker {
-    /// Number of streams whose transport is the stream's number.
     violations: Vec<String>,
     /// How much was said at all.
     said: usize,
@@ -85,7 +84,10 @@ impl Checker {
                 AppOutput::SendState { stream, state } => {
                     streams.get(stream).is_some_and(|s| state.next_send <= s.outbox().next())
                 }
-                _ => true,
+                AppOutput::TransportChanged { .. }
+                | AppOutput::SendRefused { .. }
+                | AppOutput::Released { .. }
+                | AppOutput::Violation(_) => true,
             };
             self.expect(is_durable, output);
         }

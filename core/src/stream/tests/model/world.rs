@@ -1,0 +1,337 @@
+//! What the client and the application have seen, and what they may see next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use minerva_proto::{KillReason, Reset, Sack};
+
+use super::super::bench::{Bench, batch, key, poll, primary, secondary, upload};
+use super::Step;
+use crate::limits::Limits;
+use crate::record::Snapshot;
+use crate::stream::{
+    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, Output, Resume, SessionId, Stream,
+    StreamState, Turn,
+};
+
+/// What the client and the application have seen.
+pub(super) struct World {
+    bench: Bench,
+    next_transport: u64,
+    /// Transports that were opened and not closed.
+    open: BTreeSet<u64>,
+    /// First c2s string that the client has not sent; the ones before it, it keeps for the end.
+    c2s_next: u64,
+    /// s2c strings that the client has.
+    s2c: BTreeSet<u64>,
+    /// What the application has sent; confirmed or not, it repeats nothing else.
+    sent: u64,
+    pub(super) session: Option<SessionId>,
+    sessions: u64,
+    /// Next event that the session must get.
+    expects: u64,
+    /// All strings that the application has seen, by event.
+    seen: BTreeMap<u64, Bytes>,
+}
+
+fn c2s(number: u64) -> Bytes {
+    format!("c{number}").into()
+}
+
+fn s2c(number: u64) -> Bytes {
+    format!("s{number}").into()
+}
+
+fn limits() -> Limits {
+    Limits {
+        inbox_strings: 6,
+        outbox_strings: 8,
+        outbox_bytes: 20,
+        rwin_strings: 4,
+        transports_per_stream: 3,
+        ..Limits::default()
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let (bench, _) = Bench::open(primary(0), limits());
+        Self {
+            bench,
+            next_transport: 1,
+            open: BTreeSet::from([0]),
+            c2s_next: 0,
+            s2c: BTreeSet::new(),
+            sent: 0,
+            session: None,
+            sessions: 100,
+            expects: 0,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn turn<R>(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R) -> R {
+        let (result, outputs) = self.bench.turn(run);
+        for output in outputs {
+            match output {
+                Output::Edge(link, output) => self.on_edge(link, output),
+                Output::App(session, output) => self.on_app(session, output),
+            }
+        }
+        self.check();
+        result
+    }
+
+    /// One of the last transports, open or not.
+    fn transport(&self, back: u8) -> u64 {
+        self.next_transport.saturating_sub(1 + u64::from(back))
+    }
+
+    fn client_sack(&self) -> Sack {
+        let acked = (0..).take_while(|number| self.s2c.contains(number)).last();
+        let first = acked.map_or(0, |number| number + 1);
+        Sack { acked, beyond: self.s2c.range(first..).copied().collect() }
+    }
+
+    /// The truth, an older truth, or a lie.
+    fn some_sack(&self, how: u8) -> Sack {
+        match how {
+            0 => Sack { acked: Some(self.bench.stream.state().outbox().next()), beyond: vec![] },
+            1 => Sack::NONE,
+            2 => Sack { beyond: vec![], ..self.client_sack() },
+            _ => self.client_sack(),
+        }
+    }
+
+    pub(super) fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Attach { kind, succeeds, sack, credit, resume } => {
+                self.attach(kind, succeeds, sack, credit, resume);
+            }
+            Step::Strings { transport, back, skip, count } => {
+                let first = self.c2s_next.saturating_sub(back.into()) + u64::from(skip);
+                let strings = (first..).take(count.into()).map(c2s).collect();
+                let mut batch = batch(self.transport(transport), first, &["x"]);
+                batch.strings[0].strings = strings;
+                self.c2s_next = self.c2s_next.max(first + u64::from(count));
+                self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
+            }
+            Step::Sack { transport, how } => {
+                let sacks = vec![self.some_sack(how)];
+                let batch = Batch { sacks, ..batch(self.transport(transport), 0, &[]) };
+                self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
+            }
+            Step::EndBatch { transport, how } => {
+                let batch = ending(batch(self.transport(transport), 0, &[]), how);
+                self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
+            }
+            Step::Detach { transport } => {
+                let transport = self.transport(transport);
+                self.open.remove(&transport);
+                self.turn(|stream, turn| stream.on_detach(key(transport), turn));
+            }
+            Step::Grant { transport, bytes } => {
+                let key = key(self.transport(transport));
+                self.turn(|stream, _| stream.on_grant(key, bytes.into()));
+            }
+            Step::LinkLost => {
+                self.open.clear();
+                self.turn(|stream, turn| stream.on_link_lost(LinkId(1), turn));
+            }
+            Step::Wait { ms } => {
+                self.bench.now.0 += u64::from(ms);
+                self.turn(|stream, turn| stream.on_timeout(turn));
+            }
+            Step::Crash => {
+                self.bench.crash();
+                self.session = None;
+                self.open.clear();
+            }
+            Step::Assign { .. }
+            | Step::Unassign
+            | Step::Acknowledge { .. }
+            | Step::Send { .. }
+            | Step::SetLimits { .. } => self.app_step(step),
+        }
+    }
+
+    fn app_step(&mut self, step: &Step) {
+        if let Step::Assign { window } = *step {
+            self.assign(window.into());
+        }
+        let Some(session) = self.session else { return };
+        match *step {
+            Step::Unassign => {
+                self.session = None;
+                self.turn(|stream, _| stream.on_unassigned());
+            }
+            Step::Acknowledge { behind, beyond } => {
+                let event = match self.expects.checked_sub(1 + u64::from(behind)) {
+                    _ if beyond => self.expects.max(1),
+                    Some(event) => event,
+                    None => return,
+                };
+                let result = self.turn(|stream, turn| stream.on_acknowledge(session, event, turn));
+                assert_eq!(result.is_err(), beyond, "only what was not delivered is a violation");
+            }
+            Step::Send { back, skip, count, acknowledge } => {
+                let first = self.sent.saturating_sub(back.into()) + u64::from(skip);
+                let strings: Vec<_> = (first..).take(count.into()).map(s2c).collect();
+                let event = acknowledge.then(|| self.expects.checked_sub(1)).flatten();
+                let run = |stream: &mut Stream, turn: &mut Turn<'_>| {
+                    stream.on_send(session, first, strings, event, turn)
+                };
+                self.turn(run).unwrap();
+                self.sent = self.bench.stream.state().outbox().next();
+            }
+            Step::SetLimits { max_idle_ms } => {
+                let ms = Some(max_idle_ms.into());
+                self.turn(|stream, turn| stream.on_set_limits(session, ms, turn));
+            }
+            Step::Attach { .. }
+            | Step::Strings { .. }
+            | Step::Sack { .. }
+            | Step::EndBatch { .. }
+            | Step::Detach { .. }
+            | Step::Grant { .. }
+            | Step::LinkLost
+            | Step::Assign { .. }
+            | Step::Wait { .. }
+            | Step::Crash => {}
+        }
+    }
+
+    fn attach(&mut self, kind: u8, succeeds: bool, sack: u8, credit: u16, resume: bool) {
+        let number = self.next_transport;
+        self.next_transport += 1;
+        let plain = match kind {
+            0 => primary(number),
+            1 => poll(number),
+            2 => secondary(number),
+            _ => upload(number, 0, &["c0"]),
+        };
+        let next_s2c = self.s2c.last().map(|last| last + 1);
+        let attach = Attach {
+            succeeds: succeeds.then_some(number - 1),
+            sack: (sack > 0).then(|| self.some_sack(sack)),
+            s2c_bytes: credit.into(),
+            resume: resume.then_some(Resume { next_s2c }),
+            ..plain
+        };
+        if kind > 2 {
+            self.c2s_next = self.c2s_next.max(1);
+        }
+        if !self.bench.stream.state().is_ended() {
+            self.open.insert(number);
+            self.turn(|stream, turn| stream.on_attach(LinkId(1), attach, turn));
+        }
+    }
+
+    fn assign(&mut self, window: usize) {
+        self.sessions += 1;
+        let session = SessionId(self.sessions);
+        self.session = Some(session);
+        self.turn(|stream, turn| {
+            stream.on_unassigned();
+            stream.on_assigned(session, window, turn);
+        });
+    }
+
+    fn on_edge(&mut self, link: LinkId, output: EdgeOutput) {
+        assert_eq!(link, LinkId(1));
+        let truth = self.bench.stream.state().sack();
+        match output {
+            EdgeOutput::Opened { transport, .. } | EdgeOutput::Taken { transport, .. } => {
+                assert!(self.open.contains(&transport.0), "{transport:?} is not open");
+            }
+            EdgeOutput::Sack { transport, sack } => {
+                assert!(self.open.contains(&transport.0));
+                assert!(sack.acked <= truth.acked, "acknowledges what is not stored");
+            }
+            EdgeOutput::Strings { transport, first, strings } => {
+                assert!(self.open.contains(&transport.0));
+                for (number, string) in (first..).zip(strings) {
+                    assert_eq!(string, s2c(number));
+                    self.s2c.insert(number);
+                }
+            }
+            EdgeOutput::Close { transport, sack, .. } => {
+                assert!(self.open.remove(&transport.0), "closed twice");
+                assert!(sack.is_none_or(|sack| sack.acked <= truth.acked));
+            }
+        }
+    }
+
+    pub(super) fn on_app(&mut self, session: SessionId, output: AppOutput) {
+        assert_eq!(Some(session), self.session, "said to a session that does not have the stream");
+        match output {
+            AppOutput::Started(started) => self.expects = started.next_event.max(1),
+            AppOutput::Strings { first_event, strings, .. } => {
+                assert_eq!(first_event, self.expects, "order");
+                for (event, string) in (first_event..).zip(strings) {
+                    assert_eq!(string, c2s(event - 1));
+                    self.seen.insert(event, string);
+                    self.expects += 1;
+                }
+            }
+            AppOutput::Ended { event, .. } => {
+                assert_eq!(event, self.expects, "Ended comes last");
+                self.expects += 1;
+            }
+            AppOutput::SendState { state, .. } => {
+                let room = self.bench.stream.state().outbox().room(&self.bench.limits);
+                assert_eq!(state, room);
+            }
+            AppOutput::TransportChanged { .. } | AppOutput::SendRefused { .. } => {}
+            AppOutput::Released { .. } | AppOutput::Violation(_) => panic!("{output:?}"),
+        }
+    }
+
+    /// What must hold after every turn.
+    fn check(&self) {
+        let state = self.bench.stream.state();
+        assert_eq!(state.snapshot(), self.bench.rebuilt().snapshot(), "records rebuild the state");
+        let (snapshot, as_of) = Snapshot::decode(state.snapshot().encode(5)).unwrap();
+        assert_eq!((&snapshot, as_of), (&state.snapshot(), 5));
+        let restored = StreamState::restore(snapshot).unwrap();
+        assert_eq!(restored.snapshot(), state.snapshot(), "a checkpoint restores the state");
+        assert!(state.sack().beyond.len() <= 4, "the receive window's limit");
+        assert!(state.outbox().iter_from(0).count() <= 8, "the outbox's limit");
+    }
+
+    /// Both sides come back in good order, and everything arrives.
+    pub(super) fn finish(mut self) {
+        if !self.bench.stream.state().is_ended() {
+            let back = Attach { sack: Some(self.client_sack()), ..primary(self.next_transport) };
+            self.step(&Step::Unassign);
+            self.open.insert(self.next_transport);
+            self.turn(|stream, turn| stream.on_attach(LinkId(1), back, turn));
+            let mut all = batch(self.next_transport, 0, &["x"]);
+            all.strings[0].strings = (0..self.c2s_next).map(c2s).collect();
+            self.turn(|stream, turn| stream.on_batch(LinkId(1), all, turn));
+            let expected: BTreeSet<u64> = (0..self.sent).collect();
+            assert_eq!(self.s2c, expected, "all strings reach the client");
+        }
+        self.assign(5);
+        let session = self.session.unwrap();
+        for _ in 0..200 {
+            let event = self.expects - 1;
+            self.turn(|stream, turn| stream.on_acknowledge(session, event, turn)).unwrap();
+        }
+        let received = self.bench.stream.state().sack().acked.map_or(0, |acked| acked + 1);
+        assert!(self.seen.keys().copied().eq(1..=received), "all strings reach the application");
+        if self.bench.stream.state().is_ended() {
+            assert!(self.bench.stream.state().inbox().is_done());
+        } else {
+            assert_eq!(received, self.c2s_next);
+        }
+    }
+}
+
+fn ending(batch: Batch, how: u8) -> Batch {
+    match how {
+        0 => Batch { reset: Some(Reset::new("bye", true)), ..batch },
+        1 => Batch { end: Some(End { kill: None }), ..batch },
+        _ => Batch { end: Some(End { kill: Some(KillReason::FrameCorruption) }), ..batch },
+    }
+}
