@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::{MAX_STRING, StreamId, hello, is_string_allowed};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -39,9 +40,10 @@ impl Stream {
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// If the configuration cannot work.
+    /// If the configuration cannot work, or there is no runtime.
     pub fn connect(config: Config) -> Result<Self, ConnectError> {
         check(&config)?;
+        let runtime = Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let target = HttpTarget::new(&config)?;
         let id = match &config.id {
             Some(id) => id.clone(),
@@ -50,7 +52,7 @@ impl Stream {
         let seed = getrandom::u64().map_err(|_| ConnectError::Randomness)?;
         let machine = StreamMachine::new(config.clone(), id.clone(), seed);
         let shared = Arc::new(Shared::new(config, Clock::start(), machine));
-        let driver = tokio::spawn(driver::run(shared.clone(), target));
+        let driver = runtime.spawn(driver::run(shared.clone(), target));
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
     }
 
@@ -123,7 +125,8 @@ impl Stream {
     }
 
     /// The next string from the application; `None` once the stream has ended and all is taken. While
-    /// many wait to be taken, sockets are not read. Dropping the future loses nothing.
+    /// many wait to be taken, sockets are not read, not even for the acknowledgements that
+    /// [`Stream::send`] waits for. Dropping the future loses nothing.
     pub async fn recv(&self) -> Option<Bytes> {
         self.inner.shared.receive().await
     }

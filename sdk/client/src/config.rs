@@ -9,7 +9,7 @@ use minerva_proto::StreamId;
 /// How to connect. Made with [`Config::new`]; change the fields that differ.
 #[derive(Clone)]
 pub struct Config {
-    /// Host and port, e.g. `127.0.0.1:8080`.
+    /// Host and port, e.g. `127.0.0.1:8080`; without TLS.
     pub address: String,
     /// The service to talk to; `default` unless changed. TCP listeners name theirs themselves.
     pub service: String,

@@ -50,6 +50,9 @@ pub enum ConnectError {
     /// The address, service or a header cannot be put into a request.
     #[error("the address, the service or a header has a character that a request cannot have")]
     Request,
+    /// Called outside a tokio runtime.
+    #[error("a stream needs a tokio runtime to run in")]
+    NoRuntime,
     /// The system gave no randomness for the stream id.
     #[error("no randomness for a stream id")]
     Randomness,

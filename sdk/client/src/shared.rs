@@ -116,10 +116,9 @@ impl Shared {
 
     /// Waits for a string; `None` once the stream has ended and all is taken.
     pub(crate) async fn receive(&self) -> Option<Bytes> {
-        let (mut arrivals, mut changes) = (self.arrived.subscribe(), self.changed.subscribe());
+        let mut arrivals = self.arrived.subscribe();
         loop {
             arrivals.mark_unchanged();
-            changes.mark_unchanged();
             if let Some(string) = self.take_received() {
                 return Some(string);
             }
@@ -147,7 +146,10 @@ impl Shared {
 
     fn tell_reading(&self, state: &mut State, now: Time) {
         let reading = self.may_read(state);
-        state.machine.set_reading(now, reading);
+        if state.machine.set_reading(now, reading) {
+            // Silence means something again, or no longer: there is another timeout.
+            self.work.notify_one();
+        }
         if reading {
             state.links.values().for_each(|link| link.readable.notify_one());
         }

@@ -183,14 +183,14 @@ impl StreamMachine {
         }
     }
 
-    /// Tells whether the driver reads its transports.
-    pub(crate) fn set_reading(&mut self, now: Time, reading: bool) {
+    /// Tells whether the driver reads its transports. Returns whether that is new.
+    pub(crate) fn set_reading(&mut self, now: Time, reading: bool) -> bool {
         if reading && !self.reading {
             for transport in self.transports.values_mut() {
                 transport.last_heard = now;
             }
         }
-        self.reading = reading;
+        std::mem::replace(&mut self.reading, reading) != reading
     }
 
     pub(crate) fn id(&self) -> &StreamId {

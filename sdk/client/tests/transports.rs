@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use minerva_client::{Config, Ended, EndedBy, SendError, Stream, TransportKind};
+use minerva_client::{Config, ConnectError, Ended, EndedBy, SendError, Stream, TransportKind};
 use minerva_proto::{Frame, Framing, Hello, MAX_FRAME, Reset, Sack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -95,7 +95,7 @@ async fn ends_with_the_servers_reset_once_all_is_taken() {
     assert_eq!(soon(stream.recv()).await, None);
     assert_eq!(soon(stream.send("x")).await, Err(SendError::Ended(ended)));
     // The client makes the active close.
-    assert_eq!(soon(peer.socket.read_to_end(&mut Vec::new())).await.is_ok(), true);
+    assert!(soon(peer.socket.read_to_end(&mut Vec::new())).await.is_ok());
 }
 
 #[tokio::test]
@@ -124,6 +124,31 @@ async fn what_the_application_does_not_take_stays_with_the_server() {
         assert_eq!(soon(stream.recv()).await, Some(format!("{number:0LENGTH$}").into()));
     }
     soon(flood).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_fell_silent_is_left_also_after_a_pause_in_reading() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
+    config.heartbeat = Duration::from_secs(1);
+    config.max_received_strings = 1;
+    let stream = Stream::connect(config).unwrap();
+    let (mut silent, hello) = soon(Peer::accept(&listener)).await;
+    assert_eq!(hello.maxia, Duration::from_secs(1));
+    silent.write(Frame::StreamCreated).await;
+    silent.write(Frame::SeqNum(0)).await;
+    silent.write(Frame::String("a".into())).await;
+    // Unread: its silence means nothing.
+    let left = timeout(Duration::from_millis(2500), Peer::accept(&listener)).await;
+    assert!(left.is_err());
+    assert_eq!(soon(stream.recv()).await, Some("a".into()));
+    soon(Peer::accept(&listener)).await;
+}
+
+#[test]
+fn needs_a_runtime() {
+    let refused = Stream::connect(config("127.0.0.1:1", TransportKind::Tcp)).map(drop);
+    assert_eq!(refused, Err(ConnectError::NoRuntime));
 }
 
 #[tokio::test]
