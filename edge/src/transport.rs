@@ -8,10 +8,12 @@
 //! After every `handle_*` call the caller drains [`Transport::poll_output`], then arms its timer with
 //! [`Transport::poll_timeout`].
 
+mod attachment;
 mod event;
 mod inbound;
 mod kind;
 mod outbound;
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +22,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use minerva_proto::{Eeds, Frame, Hello, KillReason, MAX_FRAME};
+use minerva_proto::{Frame, KillReason, MAX_FRAME};
 
 pub use event::{
     Attach, Batch, Caller, Close, CloseCause, End, Ending, FromCore, Input, Output, Resume, Run,
     ToCore,
 };
-use inbound::{Cut, Inbound};
+use inbound::Inbound;
 pub use kind::{Carrier, Kind};
 use outbound::Outbound;
 
@@ -229,23 +231,6 @@ impl Transport {
         self.attach.as_deref()
     }
 
-    fn on_received(&mut self, now: Instant, bytes: &Bytes, last: bool) {
-        if self.is_reading() {
-            self.inbound.receive(bytes, last);
-            self.read_frames(now);
-        }
-    }
-
-    fn on_garbled(&mut self, now: Instant) {
-        match self.state {
-            State::Greeting { .. } => self.refuse(now, KillReason::FrameCorruption),
-            State::Attached => {
-                self.end(now, End { kill: Some(KillReason::FrameCorruption) });
-            }
-            State::Ending { .. } | State::Closing { .. } | State::Over => {}
-        }
-    }
-
     fn on_written(&mut self) {
         self.outbound.on_written();
         if matches!(self.state, State::Attached | State::Ending { .. })
@@ -253,21 +238,6 @@ impl Transport {
             && let Some(bytes) = self.outbound.grant()
         {
             self.outputs.push_back(Output::ToCore(ToCore::Grant(bytes)));
-        }
-    }
-
-    fn on_link_up(&mut self) {
-        self.link_up = true;
-        if matches!(self.state, State::Attached | State::Ending { .. }) {
-            self.send_attach();
-        }
-    }
-
-    fn on_link_lost(&mut self, now: Instant) {
-        self.link_up = false;
-        self.owes_detach = false;
-        if matches!(self.state, State::Attached | State::Ending { .. }) {
-            self.answer_due.get_or_insert(now + self.limits.hold_time);
         }
     }
 
@@ -282,158 +252,6 @@ impl Transport {
         }
     }
 
-    fn on_core(&mut self, now: Instant, core: FromCore) {
-        let lives = matches!(self.state, State::Attached | State::Ending { .. });
-        if !lives || !self.link_up {
-            return;
-        }
-        match core {
-            FromCore::Opened { created, sack } => self.on_opened(created, sack),
-            FromCore::Sack(sack) => self.put_sack(sack),
-            FromCore::Strings { first, strings } => {
-                self.put = true;
-                self.outbound.put_strings(first, strings);
-                if self.outbound.is_overdrawn() {
-                    self.over(Some(Ending::Closed));
-                }
-            }
-            FromCore::Close(close) => self.on_close(now, *close),
-            FromCore::Taken(batch) => {
-                self.inbound.on_taken(batch);
-                self.read_frames(now);
-            }
-        }
-    }
-
-    fn on_opened(&mut self, created: bool, sack: Option<minerva_proto::Sack>) {
-        if matches!(self.state, State::Attached) {
-            self.answer_due = None;
-        }
-        let first_time = !std::mem::replace(&mut self.opened, true);
-        if created && first_time {
-            self.put_frame(&Frame::StreamCreated);
-        }
-        if let Some(sack) = sack {
-            self.put_sack(sack);
-        }
-        if self.beat.is_some() && first_time {
-            self.put_frame(&Frame::Comment(Bytes::from_static(BEAT)));
-        }
-    }
-
-    fn on_close(&mut self, now: Instant, close: Close) {
-        if let Some(sack) = close.sack {
-            self.put_frame(&Frame::Sack(sack));
-        }
-        if let Some(status) = close.status {
-            self.put_frame(&Frame::StreamStatus(status));
-        }
-        match close.cause {
-            CloseCause::Gentle => {}
-            CloseCause::Kill(reason) => self.put_frame(&Frame::TransportKill(reason)),
-            CloseCause::Reset(reset) => self.put_frame(&Frame::Reset(reset)),
-            CloseCause::Unavailable { reason, retry_after } => {
-                return self.over(Some(Ending::Unavailable { reason, retry_after }));
-            }
-        }
-        self.finish(now);
-    }
-
-    /// Cuts what is received, as far as there is room, and tells the core.
-    fn read_frames(&mut self, now: Instant) {
-        if !self.is_reading() || !self.inbound.has_room() {
-            return;
-        }
-        let greeting = matches!(self.state, State::Greeting { .. });
-        let mut cut = self.inbound.cut(greeting);
-        let torn = self.kind.inputs_are_whole() && !cut.starved && self.inbound.has_rest();
-        if torn && cut.fault.is_none() && cut.batch.reset.is_none() {
-            cut = Cut::corrupt();
-        }
-        if greeting {
-            let Some(hello) = cut.hello.take() else {
-                return self.on_no_hello(now, cut.fault);
-            };
-            self.on_hello(now, hello);
-        }
-        self.conclude(now, &mut cut);
-        let batch = self.inbound.keep(cut);
-        if self.link_up {
-            if greeting {
-                self.send_attach();
-            } else if let Some(batch) = batch {
-                self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
-            }
-        }
-    }
-
-    fn on_no_hello(&mut self, now: Instant, fault: Option<KillReason>) {
-        if let Some(reason) = fault {
-            self.refuse(now, reason);
-        } else if self.inbound.is_complete() {
-            self.over(Some(Ending::NoHello));
-        }
-    }
-
-    fn on_hello(&mut self, now: Instant, hello: Hello) {
-        let carrier = self.kind.carrier(&hello);
-        let (wants_strings, succeeds) = match hello.eeds {
-            Eeds::Absent => (false, None),
-            Eeds::Null => (true, None),
-            Eeds::Number(number) => (true, Some(number)),
-        };
-        // An upload ends before any silence; it has no beat.
-        let beats = !hello.maxia.is_zero() && (wants_strings || !self.kind.is_http());
-        self.beat = beats.then_some(hello.maxia);
-        if self.kind.is_http() {
-            self.maxt_due = hello.maxt.and_then(|maxt| now.checked_add(maxt));
-        }
-        self.attach = Some(Box::new(Attach {
-            stream: hello.id,
-            transport_number: hello.tnum,
-            create: hello.new,
-            wants_strings,
-            succeeds,
-            seen_ack: hello.seenack,
-            sack: hello.sack,
-            single_flush: carrier == Carrier::LongPoll,
-            heartbeat: beats,
-            carrier,
-            credentials: hello.cred.unwrap_or_default(),
-            why: hello.why.unwrap_or_default(),
-            caller: Arc::clone(&self.caller),
-            s2c_bytes: 0,
-            resume: None,
-            batch: None,
-        }));
-        self.answer_due = Some(now + self.limits.hold_time);
-        self.state = State::Attached;
-    }
-
-    /// Sees whether a round of cutting was the last one.
-    fn conclude(&mut self, now: Instant, cut: &mut Cut) {
-        let is_upload =
-            self.kind.is_http() && self.attach.as_ref().is_some_and(|attach| !attach.wants_strings);
-        if let Some(reason) = cut.fault {
-            cut.batch.end = Some(End { kill: Some(reason) });
-        } else if cut.batch.reset.is_none()
-            && is_upload
-            && self.inbound.is_complete()
-            && !cut.starved
-        {
-            cut.batch.end = Some(End { kill: None });
-        }
-        if cut.batch.end.is_some() || cut.batch.reset.is_some() {
-            self.stop_reading(now, cut.batch.end);
-        }
-    }
-
-    fn stop_reading(&mut self, now: Instant, end: Option<End>) {
-        self.state = State::Ending { end };
-        self.answer_due.get_or_insert(now + self.limits.hold_time);
-        self.inbound.discard();
-    }
-
     fn end_gently(&mut self, now: Instant) {
         if matches!(self.state, State::Attached) {
             self.end(now, End { kill: None });
@@ -443,43 +261,6 @@ impl Transport {
     fn end(&mut self, now: Instant, end: End) {
         self.stop_reading(now, Some(end));
         self.send_end(end);
-    }
-
-    fn send_end(&mut self, end: End) {
-        let batch = self.inbound.keep(Cut::end(end));
-        if let (true, Some(batch)) = (self.link_up, batch) {
-            self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
-        }
-    }
-
-    /// Attaches the transport on the link that is up now, with all that is not taken.
-    fn send_attach(&mut self) {
-        let Some(attach) = &self.attach else { return };
-        let mut attach = attach.clone();
-        attach.s2c_bytes = self.outbound.credit_anew();
-        if self.opened {
-            attach.resume = Some(Resume { next_s2c: self.outbound.next_string() });
-            attach.create = false;
-            attach.succeeds = None;
-            attach.sack = None;
-            attach.heartbeat = false;
-        } else {
-            attach.batch = self.inbound.untaken().next().filter(|batch| batch.number == 0).cloned();
-        }
-        let with_it = usize::from(attach.batch.is_some());
-        self.outputs.push_back(Output::ToCore(ToCore::Attach(attach)));
-        self.owes_detach = true;
-        let rest = self.inbound.untaken().skip(with_it).cloned();
-        self.outputs.extend(rest.map(|batch| Output::ToCore(ToCore::Batch(batch))));
-        self.end_again();
-    }
-
-    /// Tells the end once more if the core of a lost link had taken it and could not answer.
-    fn end_again(&mut self) {
-        let State::Ending { end: Some(end) } = self.state else { return };
-        if !self.inbound.untaken().any(|batch| batch.end.is_some()) {
-            self.send_end(end);
-        }
     }
 
     /// Ends a transport that was never attached.
@@ -532,13 +313,6 @@ impl Transport {
         self.outbound.put(frame);
     }
 
-    fn put_sack(&mut self, sack: minerva_proto::Sack) {
-        if let Some(attach) = &mut self.attach {
-            attach.seen_ack = sack.clone();
-        }
-        self.put_frame(&Frame::Sack(sack));
-    }
-
     /// After every step: moves the beat, answers a Close that is written.
     fn settle(&mut self, now: Instant) {
         let lives = matches!(self.state, State::Attached | State::Ending { .. });
@@ -549,9 +323,5 @@ impl Transport {
         if said && self.outbound.unwritten_bytes() == 0 {
             self.detach();
         }
-    }
-
-    fn is_reading(&self) -> bool {
-        matches!(self.state, State::Greeting { .. } | State::Attached)
     }
 }

@@ -181,8 +181,15 @@ fn poll_socket(
             Poll::Pending => {}
         }
     }
-    while reads {
-        let Poll::Ready(message) = socket.as_mut().poll_next(cx) else { break };
+    if reads { poll_message(socket, cx) } else { Poll::Pending }
+}
+
+fn poll_message(
+    mut socket: Pin<&mut WebSocketStream<TcpStream>>,
+    cx: &mut Context<'_>,
+) -> Poll<Event> {
+    loop {
+        let Poll::Ready(message) = socket.as_mut().poll_next(cx) else { return Poll::Pending };
         match message {
             Some(Ok(Message::Text(text))) => return Poll::Ready(Event::Message(text.into())),
             Some(Ok(Message::Binary(_))) => return Poll::Ready(Event::Garbled),
@@ -191,7 +198,6 @@ fn poll_socket(
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Poll::Ready(Event::Gone),
         }
     }
-    Poll::Pending
 }
 
 /// The client speaks WebSocket, but what it says cannot be frames.

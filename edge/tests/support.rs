@@ -166,24 +166,21 @@ impl Core {
     }
 
     pub(crate) async fn attach(&mut self) -> wire::Attach {
-        match self.next().await {
-            ToCore::Attach(attach) => attach,
-            other => panic!("{other:?} instead of Attach"),
-        }
+        let frame = self.next().await;
+        let ToCore::Attach(attach) = frame else { panic!("{frame:?} instead of Attach") };
+        attach
     }
 
     pub(crate) async fn batch(&mut self) -> wire::Batch {
-        match self.next().await {
-            ToCore::Batch(batch) => batch,
-            other => panic!("{other:?} instead of Batch"),
-        }
+        let frame = self.next().await;
+        let ToCore::Batch(batch) = frame else { panic!("{frame:?} instead of Batch") };
+        batch
     }
 
     pub(crate) async fn detach(&mut self) -> u64 {
-        match self.next().await {
-            ToCore::Detach(detach) => detach.transport,
-            other => panic!("{other:?} instead of Detach"),
-        }
+        let frame = self.next().await;
+        let ToCore::Detach(detach) = frame else { panic!("{frame:?} instead of Detach") };
+        detach.transport
     }
 
     pub(crate) async fn say(&mut self, frame: FromCore) {

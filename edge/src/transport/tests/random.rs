@@ -163,7 +163,7 @@ fn play(kind: Kind, steps: Vec<Step>, hello: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn the_machine_keeps_its_invariants(

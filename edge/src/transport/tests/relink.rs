@@ -9,9 +9,9 @@ const SECOND: Duration = Duration::from_secs(1);
 fn attach(rig: &mut Rig) -> (Box<Attach>, Vec<Batch>) {
     let mut messages = rig.take_to_core().into_iter();
     let Some(ToCore::Attach(attach)) = messages.next() else { panic!("no Attach") };
-    let batches = messages.map(|message| match message {
-        ToCore::Batch(batch) => batch,
-        other => panic!("{other:?}"),
+    let batches = messages.map(|message| {
+        let ToCore::Batch(batch) = message else { panic!("{message:?} instead of Batch") };
+        batch
     });
     (attach, batches.collect())
 }

@@ -1,0 +1,128 @@
+//! The transport machine towards the core: attaching, on every link anew; what the core says.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use minerva_proto::{Frame, Sack};
+
+use super::event::{Close, CloseCause, End, Ending, FromCore, Output, Resume, ToCore};
+use super::inbound::Cut;
+use super::{BEAT, State, Transport};
+
+impl Transport {
+    pub(super) fn on_link_up(&mut self) {
+        self.link_up = true;
+        if matches!(self.state, State::Attached | State::Ending { .. }) {
+            self.send_attach();
+        }
+    }
+
+    pub(super) fn on_link_lost(&mut self, now: Instant) {
+        self.link_up = false;
+        self.owes_detach = false;
+        if matches!(self.state, State::Attached | State::Ending { .. }) {
+            self.answer_due.get_or_insert(now + self.limits.hold_time);
+        }
+    }
+
+    pub(super) fn on_core(&mut self, now: Instant, core: FromCore) {
+        let lives = matches!(self.state, State::Attached | State::Ending { .. });
+        if !lives || !self.link_up {
+            return;
+        }
+        match core {
+            FromCore::Opened { created, sack } => self.on_opened(created, sack),
+            FromCore::Sack(sack) => self.put_sack(sack),
+            FromCore::Strings { first, strings } => {
+                self.put = true;
+                self.outbound.put_strings(first, strings);
+                if self.outbound.is_overdrawn() {
+                    self.over(Some(Ending::Closed));
+                }
+            }
+            FromCore::Close(close) => self.on_close(now, *close),
+            FromCore::Taken(batch) => {
+                self.inbound.on_taken(batch);
+                self.read_frames(now);
+            }
+        }
+    }
+
+    fn on_opened(&mut self, created: bool, sack: Option<Sack>) {
+        if matches!(self.state, State::Attached) {
+            self.answer_due = None;
+        }
+        let first_time = !std::mem::replace(&mut self.opened, true);
+        if created && first_time {
+            self.put_frame(&Frame::StreamCreated);
+        }
+        if let Some(sack) = sack {
+            self.put_sack(sack);
+        }
+        if self.beat.is_some() && first_time {
+            self.put_frame(&Frame::Comment(Bytes::from_static(BEAT)));
+        }
+    }
+
+    fn on_close(&mut self, now: Instant, close: Close) {
+        if let Some(sack) = close.sack {
+            self.put_frame(&Frame::Sack(sack));
+        }
+        if let Some(status) = close.status {
+            self.put_frame(&Frame::StreamStatus(status));
+        }
+        match close.cause {
+            CloseCause::Gentle => {}
+            CloseCause::Kill(reason) => self.put_frame(&Frame::TransportKill(reason)),
+            CloseCause::Reset(reset) => self.put_frame(&Frame::Reset(reset)),
+            CloseCause::Unavailable { reason, retry_after } => {
+                return self.over(Some(Ending::Unavailable { reason, retry_after }));
+            }
+        }
+        self.finish(now);
+    }
+
+    pub(super) fn send_end(&mut self, end: End) {
+        let batch = self.inbound.keep(Cut::end(end));
+        if let (true, Some(batch)) = (self.link_up, batch) {
+            self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
+        }
+    }
+
+    /// Attaches the transport on the link that is up now, with all that is not taken.
+    pub(super) fn send_attach(&mut self) {
+        let Some(attach) = &self.attach else { return };
+        let mut attach = attach.clone();
+        attach.s2c_bytes = self.outbound.credit_anew();
+        if self.opened {
+            attach.resume = Some(Resume { next_s2c: self.outbound.next_string() });
+            attach.create = false;
+            attach.succeeds = None;
+            attach.sack = None;
+            attach.heartbeat = false;
+        } else {
+            attach.batch = self.inbound.untaken().next().filter(|batch| batch.number == 0).cloned();
+        }
+        let with_it = usize::from(attach.batch.is_some());
+        self.outputs.push_back(Output::ToCore(ToCore::Attach(attach)));
+        self.owes_detach = true;
+        let rest = self.inbound.untaken().skip(with_it).cloned();
+        self.outputs.extend(rest.map(|batch| Output::ToCore(ToCore::Batch(batch))));
+        self.end_again();
+    }
+
+    /// Tells the end once more if the core of a lost link had taken it and could not answer.
+    fn end_again(&mut self) {
+        let State::Ending { end: Some(end) } = self.state else { return };
+        if !self.inbound.untaken().any(|batch| batch.end.is_some()) {
+            self.send_end(end);
+        }
+    }
+
+    fn put_sack(&mut self, sack: Sack) {
+        if let Some(attach) = &mut self.attach {
+            attach.seen_ack = sack.clone();
+        }
+        self.put_frame(&Frame::Sack(sack));
+    }
+}

@@ -1,0 +1,129 @@
+//! The transport machine towards the client: what is read, the hello, the end of reading.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use minerva_proto::{Eeds, Hello, KillReason};
+
+use super::event::{Attach, End, Ending, Output, ToCore};
+use super::inbound::Cut;
+use super::{Carrier, State, Transport};
+
+impl Transport {
+    pub(super) fn on_received(&mut self, now: Instant, bytes: &Bytes, last: bool) {
+        if self.is_reading() {
+            self.inbound.receive(bytes, last);
+            self.read_frames(now);
+        }
+    }
+
+    pub(super) fn on_garbled(&mut self, now: Instant) {
+        match self.state {
+            State::Greeting { .. } => self.refuse(now, KillReason::FrameCorruption),
+            State::Attached => {
+                self.end(now, End { kill: Some(KillReason::FrameCorruption) });
+            }
+            State::Ending { .. } | State::Closing { .. } | State::Over => {}
+        }
+    }
+
+    /// Cuts what is received, as far as there is room, and tells the core.
+    pub(super) fn read_frames(&mut self, now: Instant) {
+        if !self.is_reading() || !self.inbound.has_room() {
+            return;
+        }
+        let greeting = matches!(self.state, State::Greeting { .. });
+        let mut cut = self.inbound.cut(greeting);
+        let torn = self.kind.inputs_are_whole() && !cut.starved && self.inbound.has_rest();
+        if torn && cut.fault.is_none() && cut.batch.reset.is_none() {
+            cut = Cut::corrupt();
+        }
+        if greeting {
+            let Some(hello) = cut.hello.take() else {
+                return self.on_no_hello(now, cut.fault);
+            };
+            self.on_hello(now, hello);
+        }
+        self.conclude(now, &mut cut);
+        let batch = self.inbound.keep(cut);
+        if self.link_up {
+            if greeting {
+                self.send_attach();
+            } else if let Some(batch) = batch {
+                self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
+            }
+        }
+    }
+
+    fn on_no_hello(&mut self, now: Instant, fault: Option<KillReason>) {
+        if let Some(reason) = fault {
+            self.refuse(now, reason);
+        } else if self.inbound.is_complete() {
+            self.over(Some(Ending::NoHello));
+        }
+    }
+
+    fn on_hello(&mut self, now: Instant, hello: Hello) {
+        let carrier = self.kind.carrier(&hello);
+        let (wants_strings, succeeds) = match hello.eeds {
+            Eeds::Absent => (false, None),
+            Eeds::Null => (true, None),
+            Eeds::Number(number) => (true, Some(number)),
+        };
+        // An upload ends before any silence; it has no beat.
+        let beats = !hello.maxia.is_zero() && (wants_strings || !self.kind.is_http());
+        self.beat = beats.then_some(hello.maxia);
+        if self.kind.is_http() {
+            self.maxt_due = hello.maxt.and_then(|maxt| now.checked_add(maxt));
+        }
+        self.attach = Some(Box::new(Attach {
+            stream: hello.id,
+            transport_number: hello.tnum,
+            create: hello.new,
+            wants_strings,
+            succeeds,
+            seen_ack: hello.seenack,
+            sack: hello.sack,
+            single_flush: carrier == Carrier::LongPoll,
+            heartbeat: beats,
+            carrier,
+            credentials: hello.cred.unwrap_or_default(),
+            why: hello.why.unwrap_or_default(),
+            caller: Arc::clone(&self.caller),
+            s2c_bytes: 0,
+            resume: None,
+            batch: None,
+        }));
+        self.answer_due = Some(now + self.limits.hold_time);
+        self.state = State::Attached;
+    }
+
+    /// Sees whether a round of cutting was the last one.
+    fn conclude(&mut self, now: Instant, cut: &mut Cut) {
+        let is_upload =
+            self.kind.is_http() && self.attach.as_ref().is_some_and(|attach| !attach.wants_strings);
+        if let Some(reason) = cut.fault {
+            cut.batch.end = Some(End { kill: Some(reason) });
+        } else if cut.batch.reset.is_none()
+            && is_upload
+            && self.inbound.is_complete()
+            && !cut.starved
+        {
+            cut.batch.end = Some(End { kill: None });
+        }
+        if cut.batch.end.is_some() || cut.batch.reset.is_some() {
+            self.stop_reading(now, cut.batch.end);
+        }
+    }
+
+    pub(super) fn stop_reading(&mut self, now: Instant, end: Option<End>) {
+        self.state = State::Ending { end };
+        self.answer_due.get_or_insert(now + self.limits.hold_time);
+        self.inbound.discard();
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.state, State::Greeting { .. } | State::Attached)
+    }
+}
