@@ -131,10 +131,14 @@ impl Partition {
     ///
     /// # Errors
     /// If the store refuses for good; [`StoreError::Fenced`]: another owner has the partition. Edges and
-    /// sessions were told that its streams are not here any more.
+    /// sessions were told that its streams are not here any more. A partition that is stopped tells them
+    /// nothing: the end of their calls does, and then they come again with all they have.
     pub async fn serve(mut self) -> Result<(), StoreError> {
         let result = self.serve_until_stopped().await;
-        self.owner.abandon();
+        if result.is_err() {
+            self.owner.abandon();
+        }
+        self.owner.uncount();
         if let Some(done) = result? {
             // Nobody may be waiting any more.
             let _ = done.send(());

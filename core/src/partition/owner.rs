@@ -154,6 +154,10 @@ impl Owner {
         for (session, stream) in self.assignment.assigned() {
             let _ = session.outputs.send(AppOutput::Released { stream });
         }
+    }
+
+    /// Its streams and transports are not counted any more.
+    pub(super) fn uncount(&self) {
         subtract(&self.counters.transports, self.transports.len() as u64);
         subtract(&self.counters.streams, self.streams.len() as u64);
     }

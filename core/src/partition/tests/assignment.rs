@@ -138,8 +138,15 @@ async fn a_fenced_partition_stops_at_once() {
 #[tokio::test]
 async fn a_stopped_partition_leaves_a_checkpoint_and_no_lease() {
     let store = TestStore::free();
-    let bench = with_streams(&store, 3).await;
-    bench.stop().await.unwrap();
+    let mut bench = with_streams(&store, 3).await;
+    let mut app = bench.join(1, "one", &[]);
+    settle().await;
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    bench.send(Mail::Stop { done });
+    is_done.await.unwrap();
+    let edge = bench.edge_outputs();
+    assert!(!edge.iter().any(is_unavailable), "transports live on and come again: {edge:?}");
+    assert!(!app.outputs().iter().any(|o| matches!(o, AppOutput::Released { .. })));
     let claimed = store.claim(0, "somebody else").await.unwrap();
     assert_eq!((claimed.streams.len(), claimed.log.len()), (3, 0));
 }
