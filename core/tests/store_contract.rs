@@ -84,7 +84,7 @@ over_every_store! {
     a_living_lease_keeps_others_out
     a_released_partition_can_be_claimed_at_once
     a_lease_that_ran_out_fences_nobody
-    big_blobs_are_taken_up_to_the_limit
+    more_than_the_limit_is_refused
 }
 
 #[test]
@@ -98,6 +98,6 @@ fn redb_matches_the_model() {
 }
 
 #[tokio::test]
-async fn memory_takes_big_checkpoints() {
-    suite::big_checkpoints_are_taken_up_to_the_limit(Bench::memory()).await;
+async fn memory_takes_calls_up_to_the_limit() {
+    suite::calls_up_to_the_limit_are_taken(Bench::memory()).await;
 }

@@ -97,7 +97,7 @@ impl Model {
 /// Runs random calls over fresh stores.
 pub(crate) fn run(bench: fn() -> Bench) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = ProptestConfig { cases: 48, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 32, ..ProptestConfig::default() };
     proptest!(config, |(ops in prop::collection::vec(op(), 1..40))| {
         runtime.block_on(check(bench(), ops))?;
     });
