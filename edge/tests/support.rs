@@ -1,5 +1,6 @@
 //! An edge with a core whose every word the test says, and clients that speak raw bytes.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
 use std::time::Duration;
 
