@@ -23,9 +23,10 @@ export class DemoPage {
   /** Uncaught errors, errors on the console that are not about a lost connection, foreign addresses. */
   complaints = [];
 
-  static async open(browser, minerva, { kind = 'websocket', room, context = {} } = {}) {
+  static async open(browser, minerva, { kind = 'websocket', room, name, context = {} } = {}) {
     const demo = new DemoPage();
     demo.context = await browser.newContext(context);
+    if (name) await demo.context.addInitScript((mine) => localStorage.setItem('minerva-name', mine), name);
     demo.page = await demo.context.newPage();
     demo.page.setDefaultTimeout(PATIENCE);
     demo.page.on('pageerror', (error) => demo.complaints.push(`${error}`));

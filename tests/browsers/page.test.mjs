@@ -186,30 +186,26 @@ test('every control has a name', () => withPage({}, async (page) => {
 test('a picture of the page', async (t) => {
   const path = process.env.SCREENSHOT;
   if (!path) return t.skip('SCREENSHOT is not set');
-  const room = 'lobby';
-  const context = { viewport: { width: 1180, height: 760 }, colorScheme: 'light' };
-  const [ann, bob] = await Promise.all([
-    DemoPage.open(browser, minerva, { room, context }),
-    DemoPage.open(browser, minerva, { room, kind: 'http-stream' }),
-  ]);
-  for (const [page, name] of [[ann, 'Ann'], [bob, 'Bob']]) {
-    await page.page.fill('#name', name);
-    await page.page.press('#name', 'Tab');
-    await page.waitFor((mine) => document.getElementById('names').textContent.includes(mine), name);
-  }
-  await bob.say('Is the server up again?');
+  const named = (name, options) => DemoPage.open(browser, minerva, { room: 'lobby', name, ...options });
+  const ann = await named('Ann', { context: { viewport: { width: 1180, height: 1080 }, colorScheme: process.env.SCHEME ?? 'light' } });
+  const bob = await named('Bob', { kind: 'http-stream' });
+  await bob.say('Hello Ann! I am here over an HTTP stream.');
   await bob.expectNothingLost();
+  await ann.say('Hello Bob. I have pings running, ten a second.');
   await ann.togglePings();
-  await ann.waitForPongs(20);
-  await ann.say('I killed it twice. Not a line was lost.');
+  await ann.waitForPongs(10);
   await ann.switchTo('long-poll');
   await ann.waitForPongs(10);
   await ann.page.click('#cut');
   await ann.waitForTransport('long-poll');
+  await ann.say('Now I have switched to long-poll, and cut it.');
   await ann.switchTo('websocket');
-  await ann.waitForPongs(35);
-  await bob.say('And I came over long-poll meanwhile.');
-  await ann.waitFor(() => document.getElementById('lines').textContent.includes('meanwhile'));
+  await ann.waitForPongs(20);
+  await bob.say('Did you miss anything?');
+  await bob.expectNothingLost();
+  await ann.say('No gap, no duplicate.');
+  await ann.waitForPongs(30);
+  await ann.waitFor(() => document.getElementById('check').dataset.said === document.getElementById('check').dataset.returned);
   await ann.page.screenshot({ path });
   await Promise.all([ann.close(), bob.close()]);
 });

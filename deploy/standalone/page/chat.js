@@ -226,7 +226,7 @@
         const { bar, at } = this.bars.shift();
         const ms = performance.now() - at;
         bar.className = ms > SLOW ? 'slow' : '';
-        bar.style.height = `${Math.min(100, 8 + Math.sqrt(ms) * 3)}%`;
+        bar.style.height = `${Math.min(100, 8 + Math.sqrt(ms) * 5)}%`;
       }
       this.show();
     }

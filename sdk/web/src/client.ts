@@ -133,7 +133,7 @@ export class MinervaStream extends EventTarget {
   }
 
   get counters(): Readonly<Counters> {
-    return { ...this.#machine.counters };
+    return this.#machine.counters;
   }
 
   /** How the stream ended; null: it has not. */

@@ -2,6 +2,12 @@
  * Writes the hello, the first frame of every transport. Knows no stream state. Used by the stream
  * machine.
  */
+import type { Kind } from './stream/types.js';
+
+/** Seconds of silence after which the server sends a heartbeat. */
+export const MAX_SILENCE = 20;
+/** Seconds a long-poll is held: below the minute at which many proxies give up. */
+export const MAX_POLL = 50;
 
 /** What a hello says; docs of each key: the protocol page, section Hello. */
 export interface Hello {
@@ -22,6 +28,20 @@ export interface Hello {
   readonly maxt?: number;
   readonly cred?: string;
   readonly why?: string;
+}
+
+/** What depends on the kind of transport. `proven`: the hello of a long-poll that follows one that worked. */
+export function helloOf(
+  kind: Kind | 'upload',
+  predecessor: number | null,
+  proven: boolean,
+): Pick<Hello, 'ming' | 'maxia' | 'eeds' | 'maxt'> {
+  if (kind === 'upload') return { ming: false, maxia: 0 };
+  // An unproven long-poll is answered at once, by a heartbeat: that proves that it works.
+  if (kind === 'long-poll') {
+    return { ming: false, maxia: proven ? 0 : MAX_SILENCE, eeds: predecessor, maxt: MAX_POLL };
+  }
+  return { ming: true, maxia: MAX_SILENCE, eeds: predecessor };
 }
 
 /** The JSON text of a hello, in ASCII. */

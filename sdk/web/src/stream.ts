@@ -5,19 +5,16 @@
  * `drain` returns, in order.
  */
 import { decodeFrame, encodeFrame, type Frame } from './frames.js';
-import { helloToJson } from './hello.js';
+import { helloOf, helloToJson, MAX_POLL, MAX_SILENCE } from './hello.js';
 import { formatSack } from './sack.js';
 import { SendQueue } from './window/send_queue.js';
 import { Flight } from './stream/flight.js';
 import { Incoming } from './stream/incoming.js';
 import { Retry } from './stream/retry.js';
+import { Standing } from './stream/standing.js';
 import { Transports } from './stream/transports.js';
 import type { Counters, Ending, Kind, Output, State, Transport } from './stream/types.js';
 
-/** Seconds of silence after which the server sends a heartbeat. */
-export const MAX_SILENCE = 20;
-/** Seconds a long-poll is held: below the minute at which many proxies give up. */
-export const MAX_POLL = 50;
 /** ms from opening a transport to its first frame. */
 export const PATIENCE = 15_000;
 /** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
@@ -36,9 +33,8 @@ export interface StreamOptions {
 }
 
 export class StreamMachine {
-  readonly counters: Counters = { sent: 0, acknowledged: 0, received: 0, reconnects: 0 };
-  #state: State = 'connecting';
-  #kindNow: Kind | null = null;
+  readonly #counts = { sent: 0, acknowledged: 0, received: 0 };
+  #standing = new Standing();
   /** The kind wanted; differs from the primary's while switching. */
   #kind: Kind;
   #queue = new SendQueue();
@@ -50,8 +46,6 @@ export class StreamMachine {
   #nextTnum = 0;
   /** The last long-poll ended in order: the next one needs no proof that it works. */
   #polling = false;
-  /** The previous transport ended in order and the primary has not answered yet. */
-  #handover = false;
   #idlePolls = 0;
   #retry: Retry;
   #uploadRetry: Retry;
@@ -67,7 +61,7 @@ export class StreamMachine {
 
   /** Queues a string (already checked) and returns its number. */
   send(text: string): number {
-    this.counters.sent += 1;
+    this.#counts.sent += 1;
     return this.#queue.push(text);
   }
 
@@ -79,10 +73,8 @@ export class StreamMachine {
 
   /** Tries again now: the network changed. */
   hurry(now: number): void {
-    for (const retry of [this.#retry, this.#uploadRetry]) {
-      retry.onSuccess();
-      retry.hurry(now);
-    }
+    this.#retry.hurry(now);
+    this.#uploadRetry.hurry(now);
   }
 
   /** Drops all transports as a broken network would. */
@@ -99,7 +91,7 @@ export class StreamMachine {
 
   /** Gives the stream up and tells the server if it can be reached now. */
   reset(reason: string, now: number): void {
-    if (this.#state === 'ended') return;
+    if (this.#standing.state === 'ended') return;
     const frame = encodeFrame({ type: 'reset', reason, applicationLevel: true });
     const { primary, previous } = this.#transports;
     const socket = [primary, previous].find((t) => t?.kind === 'websocket') ?? null;
@@ -117,7 +109,7 @@ export class StreamMachine {
   recvFrames(tnum: number, frames: readonly string[], now: number): void {
     const transport = this.#transports.find(tnum);
     if (!transport) return;
-    if (this.#state === 'ended') {
+    if (this.#standing.state === 'ended') {
       if (frames.includes('Y')) this.#close(transport);
       return;
     }
@@ -133,9 +125,7 @@ export class StreamMachine {
   /** A transport is over. */
   onClosed(tnum: number, ending: Ending, now: number): void {
     const transport = this.#transports.find(tnum);
-    if (!transport) return;
-    if (this.#state === 'ended') this.#transports.remove(transport);
-    else this.#onGone(transport, ending, now);
+    if (transport) this.#onGone(transport, ending, now);
   }
 
   /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
@@ -143,10 +133,10 @@ export class StreamMachine {
     for (const transport of this.#transports.all()) {
       if (now >= transport.deadline) this.#lose(transport, now);
     }
-    if (this.#state !== 'ended') {
+    if (this.#standing.state !== 'ended') {
       this.#openPrimary(now);
       this.#pump(now);
-      this.#report();
+      this.#outputs.push(...this.#standing.update(this.#transports, this.#polling));
     }
     return this.#outputs.splice(0);
   }
@@ -154,7 +144,7 @@ export class StreamMachine {
   /** When `drain` must be called at the latest; null: only after an input. */
   pollTimeout(): number | null {
     const times = this.#transports.all().map((t) => t.deadline);
-    if (this.#state !== 'ended') {
+    if (this.#standing.state !== 'ended') {
       if (this.#transports.primary?.kind !== this.#kind) times.push(this.#retry.at);
       if (!this.#transports.upload && this.#hasUpload()) times.push(this.#uploadRetry.at);
     }
@@ -162,12 +152,16 @@ export class StreamMachine {
   }
 
   get state(): State {
-    return this.#state;
+    return this.#standing.state;
   }
 
   /** The kind that carries the stream now; null: none. */
   get transport(): Kind | null {
-    return this.#kindNow;
+    return this.#standing.kind;
+  }
+
+  get counters(): Counters {
+    return { ...this.#counts, reconnects: this.#standing.reconnects };
   }
 
   /** Bytes of own strings that are not acknowledged. */
@@ -218,14 +212,14 @@ export class StreamMachine {
   }
 
   #recvSack(transport: Transport, { sack }: Frame & { type: 'sack' }): boolean {
-    const before = this.counters.acknowledged;
+    const before = this.#counts.acknowledged;
     const freed = this.#queue.apply(sack, (number, bytes) => {
       this.#flight.onFreed(number, bytes);
-      this.counters.acknowledged += 1;
+      this.#counts.acknowledged += 1;
       this.#outputs.push({ do: 'acked', number });
     });
     if (!freed) return this.#onDisagreement();
-    if (this.counters.acknowledged > before) this.#onProgress(transport);
+    if (this.#counts.acknowledged > before) this.#onProgress(transport);
     return true;
   }
 
@@ -257,9 +251,9 @@ export class StreamMachine {
 
   /** Hands the strings that are in order to the application. */
   #deliver(): void {
-    if (this.#state === 'ended') return;
+    if (this.#standing.state === 'ended') return;
     for (let text = this.#incoming.pop(); text !== undefined; text = this.#incoming.pop()) {
-      this.counters.received += 1;
+      this.#counts.received += 1;
       this.#outputs.push({ do: 'deliver', text });
     }
   }
@@ -274,18 +268,18 @@ export class StreamMachine {
   #drop(transport: Transport, ending: Ending, now: number): void {
     if (!this.#transports.find(transport.number)) return;
     this.#outputs.push({ do: 'close', tnum: transport.number });
-    if (this.#state === 'ended') this.#transports.remove(transport);
-    else this.#onGone(transport, ending, now);
+    this.#onGone(transport, ending, now);
   }
 
   #onGone(transport: Transport, ending: Ending, now: number): void {
     const part = this.#transports.remove(transport);
+    if (this.#standing.state === 'ended') return;
     if (part === 'upload') this.#onUploadGone(transport, ending, now);
     else if (part === 'primary') this.#onPrimaryGone(transport, ending, now);
     else if (part === 'previous') {
       // What was written to it counts as received until a SACK says otherwise.
       this.#incoming.sackDue = true;
-      this.#handover = ending === 'ended';
+      if (ending === 'ended') this.#standing.onHandover();
     }
   }
 
@@ -319,9 +313,7 @@ export class StreamMachine {
       else this.#close(transport);
     }
     this.#outputs.push({ do: 'end', reason, applicationLevel });
-    this.#state = 'ended';
-    this.#kindNow = null;
-    this.#outputs.push({ do: 'transport', kind: null }, { do: 'state', state: 'ended' });
+    this.#outputs.push(...this.#standing.end());
   }
 
   // Transports that begin.
@@ -355,27 +347,21 @@ export class StreamMachine {
 
   #open(kind: Kind | 'upload', now: number, why: string, frames: string[] = []): Transport {
     const number = this.#nextTnum++;
-    const upload = kind === 'upload';
-    const poll = kind === 'long-poll';
-    // The first long-poll is answered at once, by a heartbeat: that proves that it works.
-    const silent = upload || (poll && (this.#polling || !this.#created));
     const { id, cred } = this.options;
     const json = helloToJson({
       tnum: number,
       id,
       isNew: !this.#created,
-      ming: !upload && !poll,
-      maxia: silent ? 0 : MAX_SILENCE,
       seenack: formatSack(this.#queue.sack()),
       sack: this.#incoming.takeSack(),
-      ...(upload ? {} : { eeds: this.#transports.working?.number ?? null }),
-      ...(poll ? { maxt: MAX_POLL } : {}),
+      // A hello that asks `new` is answered at once anyway.
+      ...helloOf(kind, this.#transports.working?.number ?? null, this.#polling || !this.#created),
       ...(cred === undefined || this.#created ? {} : { cred }),
       why,
     });
     frames.unshift(`${json}H`);
     this.#outputs.push({ do: 'open', tnum: number, kind, frames });
-    const deadline = now + (upload ? 2000 * MAX_SILENCE : PATIENCE);
+    const deadline = now + (kind === 'upload' ? 2000 * MAX_SILENCE : PATIENCE);
     const fresh = { heard: false, closing: false, progress: false, carried: false };
     return { number, kind, openedAt: now, deadline, nextOut: 0, nextIn: 0, ...fresh };
   }
@@ -407,23 +393,6 @@ export class StreamMachine {
     const frames: string[] = [];
     this.#transports.upload = this.#open('upload', now, 'upload', frames);
     frames.push(...this.#flight.take(this.#transports.upload, this.#queue));
-  }
-
-  // Bookkeeping.
-
-  #report(): void {
-    const waiting = this.#polling && !this.#transports.primary ? 'long-poll' : null;
-    const carrier = [this.#transports.primary, this.#transports.previous].find((t) => t?.heard);
-    this.#handover &&= !carrier && this.#transports.primary !== null;
-    const silent = this.#handover ? this.#kindNow : waiting;
-    const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : silent;
-    const lost = this.#state === 'connecting' ? 'connecting' : 'reconnecting';
-    const state = kind ? 'open' : lost;
-    if (this.#state === 'reconnecting' && state === 'open') this.counters.reconnects += 1;
-    if (kind !== this.#kindNow) this.#outputs.push({ do: 'transport', kind });
-    if (state !== this.#state) this.#outputs.push({ do: 'state', state });
-    this.#kindNow = kind;
-    this.#state = state;
   }
 
   #close(transport: Transport): void {

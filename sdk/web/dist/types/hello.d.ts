@@ -2,6 +2,11 @@
  * Writes the hello, the first frame of every transport. Knows no stream state. Used by the stream
  * machine.
  */
+import type { Kind } from './stream/types.js';
+/** Seconds of silence after which the server sends a heartbeat. */
+export declare const MAX_SILENCE = 20;
+/** Seconds a long-poll is held: below the minute at which many proxies give up. */
+export declare const MAX_POLL = 50;
 /** What a hello says; docs of each key: the protocol page, section Hello. */
 export interface Hello {
     readonly tnum: number;
@@ -22,5 +27,7 @@ export interface Hello {
     readonly cred?: string;
     readonly why?: string;
 }
+/** What depends on the kind of transport. `proven`: the hello of a long-poll that follows one that worked. */
+export declare function helloOf(kind: Kind | 'upload', predecessor: number | null, proven: boolean): Pick<Hello, 'ming' | 'maxia' | 'eeds' | 'maxt'>;
 /** The JSON text of a hello, in ASCII. */
 export declare function helloToJson(hello: Hello): string;

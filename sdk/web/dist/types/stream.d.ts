@@ -1,8 +1,4 @@
 import type { Counters, Ending, Kind, Output, State } from './stream/types.js';
-/** Seconds of silence after which the server sends a heartbeat. */
-export declare const MAX_SILENCE = 20;
-/** Seconds a long-poll is held: below the minute at which many proxies give up. */
-export declare const MAX_POLL = 50;
 /** ms from opening a transport to its first frame. */
 export declare const PATIENCE = 15000;
 export interface StreamOptions {
@@ -15,7 +11,6 @@ export interface StreamOptions {
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
-    readonly counters: Counters;
     constructor(options: StreamOptions);
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
@@ -40,6 +35,7 @@ export declare class StreamMachine {
     get state(): State;
     /** The kind that carries the stream now; null: none. */
     get transport(): Kind | null;
+    get counters(): Counters;
     /** Bytes of own strings that are not acknowledged. */
     get bufferedAmount(): number;
 }

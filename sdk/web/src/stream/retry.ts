@@ -20,6 +20,7 @@ export class Retry {
 
   /** Allows the next attempt at once. */
   hurry(now: number): void {
+    this.#attempt = 0;
     this.at = now;
   }
 }
