@@ -1,6 +1,6 @@
 //! Frames: what travels on a transport. A frame is a byte string whose last byte is its type. Owns
 //! which frames there are and what their arguments may be; knows nothing of order, of streams or of who
-//! may send which one. How bytes are cut into frames is [`framing`]'s matter.
+//! may send which one. How bytes are cut into frames is [`Framing`]'s matter.
 
 mod framing;
 mod kill;
