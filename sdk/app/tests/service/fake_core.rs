@@ -1,0 +1,211 @@
+//! A core that says what the test tells it to say, over real gRPC.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_proto::app::app_service_server::{AppService, AppServiceServer};
+use minerva_proto::app::{
+    Command, Ended, EndedBy, Event, Register, Registered, SendState, ServeRequest, ServeResponse,
+    Started, Strings, command, event,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Long enough for what is not expected to come.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// Gives each call to the test.
+pub(crate) struct FakeCore {
+    pub(crate) address: String,
+    calls: mpsc::Receiver<Call>,
+}
+
+/// One Serve call, as the core sees it.
+pub(crate) struct Call {
+    requests: Streaming<ServeRequest>,
+    responses: mpsc::Sender<Result<ServeResponse, Status>>,
+    commands: std::collections::VecDeque<command::Command>,
+}
+
+struct Server {
+    calls: mpsc::Sender<Call>,
+}
+
+#[tonic::async_trait]
+impl AppService for Server {
+    type ServeStream = ReceiverStream<Result<ServeResponse, Status>>;
+
+    async fn serve(
+        &self,
+        request: Request<Streaming<ServeRequest>>,
+    ) -> Result<Response<Self::ServeStream>, Status> {
+        let (responses, receiver) = mpsc::channel(64);
+        let requests = request.into_inner();
+        let call = Call { requests, responses, commands: Default::default() };
+        self.calls.send(call).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+impl FakeCore {
+    pub(crate) async fn start() -> Self {
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        Self::start_on(TcpListener::bind(address).await.unwrap())
+    }
+
+    fn start_on(listener: TcpListener) -> Self {
+        let address = listener.local_addr().unwrap().to_string();
+        let (sender, calls) = mpsc::channel(8);
+        let server = AppServiceServer::new(Server { calls: sender });
+        let incoming = TcpListenerStream::new(listener);
+        let server = tonic::transport::Server::builder().add_service(server);
+        tokio::spawn(server.serve_with_incoming(incoming));
+        Self { address, calls }
+    }
+
+    /// The next call, before anything was said on it.
+    pub(crate) async fn call(&mut self) -> (Call, Register) {
+        let mut call = timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
+        let command::Command::Register(register) = call.command().await else { panic!() };
+        (call, register)
+    }
+
+    /// The next call, registered.
+    pub(crate) async fn registered(&mut self) -> (Call, Register) {
+        let (call, register) = self.call().await;
+        call.say(event::Event::Registered(Registered {
+            outbox_bytes: 1 << 20,
+            outbox_strings: 1000,
+            max_string_bytes: 1 << 20,
+        }))
+        .await;
+        (call, register)
+    }
+}
+
+impl Call {
+    pub(crate) async fn say(&self, event: event::Event) {
+        let events = vec![Event { event: Some(event) }];
+        self.responses.send(Ok(ServeResponse { events })).await.unwrap();
+    }
+
+    pub(crate) async fn fail(self, status: Status) {
+        self.responses.send(Err(status)).await.unwrap();
+    }
+
+    pub(crate) async fn start(&self, stream: u64) {
+        self.say(event::Event::Started(started(stream))).await;
+    }
+
+    pub(crate) async fn strings(&self, stream: u64, first_event: u64, strings: &[&'static str]) {
+        let strings = strings.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
+        self.say(event::Event::Strings(Strings { stream, first_event, strings })).await;
+    }
+
+    pub(crate) async fn end(&self, stream: u64, event: u64) {
+        let (reason, by) = ("bye".to_owned(), EndedBy::Client.into());
+        let ended = Ended { stream, event, reason, application_level: true, by };
+        self.say(event::Event::Ended(ended)).await;
+    }
+
+    pub(crate) async fn room(&self, next_send: u64, strings_left: u32, paused: bool) {
+        let state = SendState { stream: 1, next_send, bytes_left: 1000, strings_left, paused };
+        self.say(event::Event::SendState(state)).await;
+    }
+
+    pub(crate) async fn command(&mut self) -> command::Command {
+        loop {
+            if let Some(command) = self.commands.pop_front() {
+                return command;
+            }
+            let request = timeout(PATIENCE, self.requests.message()).await.expect("a command");
+            let commands = request.unwrap().expect("the call goes on").commands;
+            self.commands.extend(commands.into_iter().filter_map(|Command { command }| command));
+        }
+    }
+
+    /// Strings sent to the stream, until there are `count`; confirms them. Acknowledgements pass.
+    pub(crate) async fn sent(&mut self, first: u64, count: usize) -> Vec<Bytes> {
+        let mut sent = Vec::new();
+        while sent.len() < count {
+            match self.command().await {
+                command::Command::Send(send) => {
+                    assert_eq!(send.first, first + sent.len() as u64);
+                    sent.extend(send.strings);
+                }
+                command::Command::Acknowledge(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        self.room(first + count as u64, 100, false).await;
+        sent
+    }
+
+    /// The next reset; what comes before it passes.
+    pub(crate) async fn reset(&mut self) -> (String, bool) {
+        loop {
+            if let command::Command::Reset(reset) = self.command().await {
+                return (reset.reason, reset.application_level);
+            }
+        }
+    }
+
+    /// The events acknowledged up to `event`; whatever else comes passes.
+    pub(crate) async fn acknowledged(&mut self, event: u64) {
+        loop {
+            let acknowledged = match self.command().await {
+                command::Command::Acknowledge(acknowledge) => Some(acknowledge.event),
+                command::Command::Send(send) => send.acknowledge,
+                _ => None,
+            };
+            assert!(acknowledged.is_none_or(|acknowledged| acknowledged <= event));
+            if acknowledged == Some(event) {
+                return;
+            }
+        }
+    }
+
+    /// Nothing is said for a while.
+    pub(crate) async fn silent(&mut self) {
+        assert_eq!(self.commands, []);
+        assert!(timeout(SILENCE, self.requests.message()).await.is_err());
+    }
+
+    /// The instance ends the call; gives what it said before.
+    pub(crate) async fn closed(&mut self) -> Vec<command::Command> {
+        let mut commands: Vec<_> = self.commands.drain(..).collect();
+        while let Some(request) =
+            timeout(PATIENCE, self.requests.message()).await.expect("an end").unwrap()
+        {
+            commands.extend(request.commands.into_iter().filter_map(|command| command.command));
+        }
+        commands
+    }
+}
+
+/// A new stream with room.
+pub(crate) fn started(stream: u64) -> Started {
+    Started {
+        stream,
+        stream_id: format!("secret-secret-secret-{stream}"),
+        credentials: "token".to_owned(),
+        peer_address: "192.0.2.1".to_owned(),
+        send_state: Some(SendState {
+            stream,
+            next_send: 0,
+            bytes_left: 1000,
+            strings_left: 100,
+            paused: false,
+        }),
+        ..Started::default()
+    }
+}

@@ -1,0 +1,197 @@
+//! Starting, losing the call, stopping.
+
+use std::time::Duration;
+
+use minerva_app::{Event, Service, StartError};
+use minerva_proto::app::{Released, Started, command, event};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::fake_core::{FakeCore, started};
+use crate::{service, stream};
+
+#[tokio::test]
+async fn registers() {
+    let mut core = FakeCore::start().await;
+    let builder = Service::connect(format!("http://{}", core.address));
+    let start = tokio::spawn(builder.name("chat").stream_window_bytes(7).start());
+    let (_call, register) = core.registered().await;
+    assert_eq!(register.service, "chat");
+    assert_eq!(register.stream_window_bytes, 7);
+    assert_eq!(register.held_streams, [0; 0]);
+    assert!(register.instance_id.len() >= 16);
+    start.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn waits_for_a_core() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let start = tokio::spawn(Service::connect(address.to_string()).start());
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(!start.is_finished());
+    let mut core = FakeCore::start_at(address).await;
+    let (_call, _) = core.registered().await;
+    start.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn wrong_options_and_refusals_are_errors() {
+    let error = Service::connect("nowhere at all").start().await.unwrap_err();
+    assert!(matches!(error, StartError::Address { .. }), "{error}");
+    let error = Service::connect("127.0.0.1:1").name("Big").start().await.unwrap_err();
+    assert!(matches!(error, StartError::Name { .. }), "{error}");
+    let mut core = FakeCore::start().await;
+    let start = tokio::spawn(Service::connect(&core.address).start());
+    let (call, _) = core.call().await;
+    call.fail(Status::invalid_argument("register.service: no")).await;
+    let error = start.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("register.service: no"), "{error}");
+}
+
+#[tokio::test]
+async fn goes_on_after_a_lost_call() {
+    let (mut core, mut call, _service, mut stream) = stream().await;
+    call.strings(1, 1, &["a", "b"]).await;
+    assert_eq!(stream.recv().await.unwrap(), "a");
+    stream.send("x").await.unwrap();
+    stream.send("y").await.unwrap();
+    assert_eq!(stream.recv().await.unwrap(), "b");
+    assert_eq!(call.sent(0, 2).await, ["x", "y"]);
+    drop(call);
+
+    let (mut call, register) = core.registered().await;
+    assert_eq!(register.held_streams, [1]);
+    // It had taken one string, and knows of no acknowledgement.
+    let send_state =
+        started(1).send_state.map(|state| minerva_proto::app::SendState { next_send: 2, ..state });
+    let again = Started { resumed: true, next_event: 0, next_send: 2, send_state, ..started(1) };
+    call.say(event::Event::Started(again)).await;
+    call.strings(1, 1, &["a", "b", "c"]).await;
+    assert_eq!(stream.recv().await.unwrap(), "c");
+    stream.send("z").await.unwrap();
+    assert_eq!(call.sent(2, 1).await, ["z"]);
+    assert!(stream.recv_acknowledges(&mut call).await);
+}
+
+/// What an app does next shows in what is acknowledged.
+trait Acknowledges {
+    async fn recv_acknowledges(&mut self, call: &mut crate::Call) -> bool;
+}
+
+impl Acknowledges for minerva_app::AppStream {
+    async fn recv_acknowledges(&mut self, call: &mut crate::Call) -> bool {
+        call.strings(1, 4, &["d"]).await;
+        let string = self.recv().await;
+        call.acknowledged(3).await;
+        string.unwrap() == "d"
+    }
+}
+
+#[tokio::test]
+async fn sends_again_what_was_not_taken() {
+    let (mut core, call, _service, stream) = stream().await;
+    drop(call);
+    for string in ["x", "y", "z"] {
+        stream.send(string).await.unwrap();
+    }
+    let (mut call, _) = core.registered().await;
+    let again = Started { resumed: true, next_send: 1, ..started(1) };
+    let send_state =
+        again.send_state.map(|state| minerva_proto::app::SendState { next_send: 1, ..state });
+    call.say(event::Event::Started(Started { send_state, ..again })).await;
+    assert_eq!(call.sent(1, 2).await, ["y", "z"]);
+    stream.durable().await.unwrap();
+}
+
+#[tokio::test]
+async fn keeps_its_identity() {
+    let mut core = FakeCore::start().await;
+    let start = tokio::spawn(Service::connect(&core.address).start());
+    let (call, first) = core.registered().await;
+    let _service = start.await.unwrap().unwrap();
+    call.fail(Status::unavailable("restart")).await;
+    let (_call, second) = core.registered().await;
+    assert_eq!(first.instance_id, second.instance_id);
+}
+
+#[tokio::test]
+async fn gives_up_a_call_that_breaks_the_contract() {
+    let (mut core, call, _service, mut stream) = stream().await;
+    call.strings(1, 5, &["too early"]).await;
+    let (call, register) = core.registered().await;
+    assert_eq!(register.held_streams, [1]);
+    call.start(1).await;
+    call.strings(1, 1, &["a"]).await;
+    assert_eq!(stream.recv().await.unwrap(), "a");
+}
+
+#[tokio::test]
+async fn an_acknowledged_end_is_not_seen_again() {
+    let (mut core, mut call, mut service, mut stream) = stream().await;
+    call.end(1, 1).await;
+    assert_eq!(stream.recv().await, None);
+    drop(stream);
+    call.acknowledged(1).await;
+    drop(call);
+    let (mut call, register) = core.registered().await;
+    assert_eq!(register.held_streams, [1]);
+    call.say(event::Event::Started(Started { resumed: true, ..started(1) })).await;
+    call.end(1, 1).await;
+    call.acknowledged(1).await;
+    assert!(timeout(Duration::from_millis(50), service.accept()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_released_stream_is_over_here_only() {
+    let (_core, call, _service, mut stream) = stream().await;
+    call.say(event::Event::Released(Released { stream: 1 })).await;
+    assert_eq!(stream.next_event().await, Some(Event::Released));
+    assert_eq!(stream.next_event().await, None);
+    assert_eq!(stream.ended(), None);
+    assert!(stream.send("x").await.is_err());
+}
+
+#[tokio::test]
+async fn stopping_flushes_and_resets_nothing() {
+    let (_core, mut call, mut service, mut stream) = stream().await;
+    call.start(2).await;
+    let handle = service.handle();
+    let handler = tokio::spawn(async move {
+        while let Some(string) = stream.recv().await {
+            stream.send(string).await.unwrap();
+        }
+        stream.send("last words").await.unwrap();
+        stream.ended().cloned()
+    });
+    call.strings(1, 1, &["a"]).await;
+    assert_eq!(call.sent(0, 1).await, ["a"]);
+    let second = service.accept().await.unwrap();
+    drop(second);
+    call.reset().await;
+    let stop = tokio::spawn(async move { handle.stop().await });
+    assert_eq!(handler.await.unwrap(), None);
+    assert_eq!(call.sent(1, 1).await, ["last words"]);
+    let rest = call.closed().await;
+    assert!(!rest.iter().any(|command| matches!(command, command::Command::Reset(_))), "{rest:?}");
+    drop(call);
+    assert!(service.accept().await.is_none());
+    timeout(Duration::from_secs(4), stop).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_ever() {
+    let (_core, _call, service, stream) = stream().await;
+    stream.send("never confirmed").await.unwrap();
+    timeout(Duration::from_secs(8), service.stop()).await.unwrap();
+    assert!(stream.send("x").await.is_err());
+}
+
+#[tokio::test]
+async fn dropping_the_service_ends_the_call() {
+    let (_core, mut call, service) = service().await;
+    drop(service);
+    assert_eq!(call.closed().await, []);
+}

@@ -1,0 +1,26 @@
+//! The SDK as an app uses it, against a core that the test plays.
+
+mod fake_core;
+mod lifecycle;
+mod qan;
+mod streams;
+
+use minerva_app::{AppStream, Service};
+
+use fake_core::{Call, FakeCore};
+
+/// A registered service.
+async fn service() -> (FakeCore, Call, Service) {
+    let mut core = FakeCore::start().await;
+    let start = tokio::spawn(Service::connect(&core.address).start());
+    let (call, _) = core.registered().await;
+    (core, call, start.await.unwrap().unwrap())
+}
+
+/// A registered service with one new stream, number 1.
+async fn stream() -> (FakeCore, Call, Service, AppStream) {
+    let (core, call, mut service) = service().await;
+    call.start(1).await;
+    let stream = service.accept().await.unwrap();
+    (core, call, service, stream)
+}

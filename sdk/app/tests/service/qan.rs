@@ -1,0 +1,151 @@
+//! Questions, answers and notifications over a stream.
+
+use std::future::pending;
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_app::qan::{Failure, Handler, Peer, Qan, QanError};
+use minerva_proto::app::{Started, event};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::fake_core::{Call, FakeCore, started};
+use crate::stream;
+
+struct Application;
+
+impl Handler for Application {
+    async fn question(&self, _peer: &Peer, body: Bytes) -> Result<Bytes, Failure> {
+        match &body[..] {
+            b"known" => Err(Failure::Known("sorry".into())),
+            b"fails" => Err(std::io::Error::other("secret").into()),
+            b"panics" => panic!("secret"),
+            b"invalid" => Ok("\n".into()),
+            b"hang" => pending().await,
+            _ => Ok(body),
+        }
+    }
+
+    async fn notification(&self, peer: &Peer, body: Bytes) {
+        assert_ne!(body, "panics");
+        peer.notify(body).await.unwrap();
+    }
+}
+
+/// A stream that speaks QAN; its service goes on for as long as the task is there.
+async fn qan() -> (FakeCore, Call, Peer, JoinHandle<()>) {
+    let (core, call, service, stream) = stream().await;
+    let qan = Qan::new(stream);
+    let peer = qan.peer();
+    let task = tokio::spawn(async move {
+        qan.serve(Application).await;
+        drop(service);
+    });
+    (core, call, peer, task)
+}
+
+#[tokio::test]
+async fn answers_questions() {
+    let (_core, mut call, _peer, _task) = qan().await;
+    let cases = [
+        ("x|1Q", "x|1K"),
+        ("|2Q", "|2K"),
+        ("known|3Q", "sorry|3E"),
+        ("fails|4Q", "Uncaught exception|4U"),
+        ("panics|5Q", "Uncaught exception|5U"),
+        ("invalid|6Q", "Uncaught exception|6U"),
+        ("note#", "note#"),
+    ];
+    for (number, (question, answer)) in (0..).zip(cases) {
+        call.strings(1, number + 1, &[question]).await;
+        assert_eq!(call.sent(number, 1).await, [answer]);
+    }
+}
+
+#[tokio::test]
+async fn cancelled_questions_are_answered() {
+    let (_core, mut call, _peer, _task) = qan().await;
+    call.strings(1, 1, &["hang|5Q", "9C", "panics#", "x|6Q", "5C"]).await;
+    assert_eq!(call.sent(0, 2).await, ["x|6K", "CancelledError|5U"]);
+    // The number may be used again.
+    call.strings(1, 6, &["y|5Q", "5C"]).await;
+    assert_eq!(call.sent(2, 1).await, ["y|5K"]);
+}
+
+#[tokio::test]
+async fn asks() {
+    let (_core, mut call, peer, _task) = qan().await;
+    let answers = [
+        ("a|1K", Ok("a")),
+        ("b|2E", Err(QanError::Known("b".into()))),
+        ("c|3U", Err(QanError::Unknown("c".into()))),
+    ];
+    for (number, (string, answer)) in (1..).zip(answers) {
+        let asking = peer.clone();
+        let asked = tokio::spawn(async move { asking.ask("how?").await });
+        assert_eq!(call.sent(number - 1, 1).await, [format!("how?|{number}Q")]);
+        call.strings(1, number, &[string]).await;
+        assert_eq!(asked.await.unwrap(), answer.map(Bytes::from));
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_question_cancels_it() {
+    let (_core, mut call, peer, _task) = qan().await;
+    let asked = timeout(Duration::from_millis(20), peer.ask("how?")).await;
+    assert!(asked.is_err());
+    assert_eq!(call.sent(0, 2).await, ["how?|1Q", "1C"]);
+    call.strings(1, 1, &["CancelledError|1U", "x|1Q"]).await;
+    assert_eq!(call.sent(2, 1).await, ["x|1K"]);
+}
+
+#[tokio::test]
+async fn violations_reset() {
+    let cases = [
+        ("x|1K", "QANHelper said: Received an answer with invalid qid: 1"),
+        ("", "Bad QAN frame.  Did peer send a non-QAN string?"),
+        ("x|01Q", "Bad QAN frame.  Did peer send a non-QAN string?"),
+    ];
+    for (string, reason) in cases {
+        let (_core, mut call, peer, _task) = qan().await;
+        call.strings(1, 1, &[string]).await;
+        assert_eq!(call.reset().await, (reason.to_owned(), true));
+        assert_eq!(peer.ask("x").await, Err(QanError::Over));
+    }
+    let (_core, mut call, _peer, _task) = qan().await;
+    call.strings(1, 1, &["hang|7Q", "x|7Q"]).await;
+    let reason = "QANHelper said: Received Question with duplicate qid: 7";
+    assert_eq!(call.reset().await, (reason.to_owned(), true));
+}
+
+#[tokio::test]
+async fn the_end_reaches_who_waits() {
+    let (_core, mut call, peer, task) = qan().await;
+    let asked = tokio::spawn(async move { peer.ask("how?").await });
+    call.sent(0, 1).await;
+    call.end(1, 1).await;
+    assert_eq!(asked.await.unwrap(), Err(QanError::Over));
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn questions_at_once_are_bounded() {
+    let (_core, mut call, _peer, _task) = qan().await;
+    let mut event = 1;
+    for number in 1..=1001 {
+        let question: &'static str = format!("hang|{number}Q").leak();
+        call.strings(1, event, &[question]).await;
+        event += 1;
+    }
+    assert_eq!(call.sent(0, 1).await, ["Too many questions|1001U"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_another_process_is_reset() {
+    let (_core, mut call, mut service) = crate::service().await;
+    let resumed = Started { resumed: true, next_event: 3, ..started(1) };
+    call.say(event::Event::Started(resumed)).await;
+    let qan = Qan::new(service.accept().await.unwrap());
+    assert_eq!(call.reset().await, ("QAN state lost".to_owned(), false));
+    drop(qan);
+}

@@ -1,0 +1,244 @@
+//! One stream: receiving, acknowledging, sending, ending.
+
+use std::time::Duration;
+
+use minerva_app::{AppStream, Ended, EndedBy, Event, SendError, TransportKind, TrySendError};
+use minerva_proto::app::{TransportChanged, command, event};
+use tokio::time::timeout;
+
+use crate::fake_core::started;
+use crate::{service, stream};
+
+/// Whether something does not happen at once.
+async fn waits(future: impl Future) -> bool {
+    timeout(Duration::from_millis(50), future).await.is_err()
+}
+
+/// Returns when the stream has heard that it is paused.
+async fn until_paused(stream: &AppStream) {
+    while !waits(stream.sender().ready()).await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn knows_where_it_comes_from() {
+    let (_core, _call, _service, stream) = stream().await;
+    assert_eq!(stream.number(), 1);
+    assert_eq!(stream.credentials(), "token");
+    assert_eq!(stream.peer_address(), "192.0.2.1");
+    assert_eq!(stream.transport(), TransportKind::Unknown);
+    assert!(!stream.is_resumed());
+    assert_eq!(stream.id().as_str(), started(1).stream_id);
+    let shown = format!("{stream:?} {} {:?}", stream.id(), stream.sender());
+    assert!(!shown.contains("secret") && !shown.contains("token"), "{shown}");
+}
+
+#[tokio::test]
+async fn echoes() {
+    let (_core, mut call, _service, stream) = stream().await;
+    let (mut strings, sender) = stream.split();
+    tokio::spawn(async move {
+        while let Some(string) = strings.recv().await {
+            sender.send(string).await.unwrap();
+        }
+    });
+    call.strings(1, 1, &["a", "b", "c"]).await;
+    assert_eq!(call.sent(0, 3).await, ["a", "b", "c"]);
+    call.strings(1, 4, &["d"]).await;
+    assert_eq!(call.sent(3, 1).await, ["d"]);
+    call.end(1, 5).await;
+    call.acknowledged(5).await;
+}
+
+#[tokio::test]
+async fn acknowledges_when_the_next_is_asked_for() {
+    let (_core, mut call, _service, mut stream) = stream().await;
+    call.strings(1, 1, &["a", "b"]).await;
+    assert_eq!(stream.recv().await.unwrap(), "a");
+    call.acknowledged(0).await;
+    call.silent().await;
+    assert_eq!(stream.recv().await.unwrap(), "b");
+    call.acknowledged(1).await;
+    call.silent().await;
+}
+
+#[tokio::test]
+async fn acknowledges_by_hand() {
+    let (_core, mut call, _service, mut stream) = stream().await;
+    stream.acknowledge_by_hand();
+    call.strings(1, 1, &["a", "b"]).await;
+    for event in 1..=2 {
+        let next = stream.next_event().await;
+        assert!(matches!(next, Some(Event::String { event: number, .. }) if number == event));
+    }
+    call.silent().await;
+    stream.acknowledge(1);
+    call.acknowledged(1).await;
+    // What did not come cannot be acknowledged.
+    stream.acknowledge(77);
+    call.acknowledged(2).await;
+}
+
+#[tokio::test]
+async fn waits_while_paused_and_for_room() {
+    let (_core, mut call, _service, stream) = stream().await;
+    call.room(0, 2, true).await;
+    until_paused(&stream).await;
+    assert!(waits(stream.send("x")).await);
+    assert_eq!(stream.try_send("a"), Ok(()));
+    assert_eq!(stream.try_send("b"), Ok(()));
+    assert_eq!(stream.try_send("c"), Err(TrySendError::Full));
+    let sender = stream.sender();
+    let waiting = tokio::spawn(async move { sender.send("d").await });
+    // What waited in vain before was cancelled and is not sent.
+    assert_eq!(call.sent(0, 2).await, ["a", "b"]);
+    waiting.await.unwrap().unwrap();
+    assert_eq!(call.sent(2, 1).await, ["d"]);
+}
+
+#[tokio::test]
+async fn durable_when_confirmed() {
+    let (_core, mut call, _service, stream) = stream().await;
+    stream.durable().await.unwrap();
+    stream.send("a").await.unwrap();
+    assert!(waits(stream.durable()).await);
+    call.sent(0, 1).await;
+    stream.durable().await.unwrap();
+}
+
+#[tokio::test]
+async fn refuses_strings_that_cannot_travel() {
+    let (_core, mut call, _service, stream) = stream().await;
+    let error = stream.send("caf\u{e9}").await.unwrap_err();
+    assert_eq!(error, SendError::Byte { byte: 0xc3, position: 3 });
+    assert!(stream.try_send("\x1f").is_err());
+    assert!(stream.try_send("\x7f").is_err());
+    let max = (1 << 20) - 1;
+    let error = stream.send(" ".repeat(max + 1)).await.unwrap_err();
+    assert_eq!(error, SendError::Length { length: max + 1, max });
+    stream.send("~".repeat(max)).await.unwrap();
+    assert_eq!(call.sent(0, 1).await[0].len(), max);
+    assert!(stream.reset("x".repeat(256)).is_err());
+    assert!(stream.reset("\n").is_err());
+    stream.reset("x".repeat(255)).unwrap();
+    assert_eq!(call.reset().await, ("x".repeat(255), true));
+}
+
+#[tokio::test]
+async fn tells_the_end() {
+    let (_core, call, _service, mut stream) = stream().await;
+    call.strings(1, 1, &["a"]).await;
+    call.end(1, 2).await;
+    let ended = Ended { reason: "bye".to_owned(), application_level: true, by: EndedBy::Client };
+    let sender = stream.sender();
+    assert_eq!(stream.recv().await.unwrap(), "a");
+    assert_eq!(stream.next_event().await, Some(Event::Ended { event: 2, ended: ended.clone() }));
+    assert_eq!(stream.next_event().await, None);
+    assert_eq!(sender.ended(), Some(&ended));
+    assert_eq!(sender.send("x").await, Err(SendError::Over));
+    assert_eq!(sender.durable().await, Err(SendError::Over));
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_of_the_end() {
+    let (_core, call, _service, stream) = stream().await;
+    call.room(0, 0, true).await;
+    until_paused(&stream).await;
+    let sender = stream.sender();
+    let waiting = tokio::spawn(async move { sender.send("x").await });
+    call.end(1, 1).await;
+    assert_eq!(waiting.await.unwrap(), Err(SendError::Over));
+}
+
+#[tokio::test]
+async fn tells_of_transports() {
+    let (_core, call, _service, mut stream) = stream().await;
+    let change = TransportChanged {
+        stream: 1,
+        transport_number: 3,
+        attached: true,
+        primary: true,
+        transport: minerva_proto::app::TransportKind::HttpStream.into(),
+        transports: 2,
+    };
+    call.say(event::Event::TransportChanged(change)).await;
+    let Some(Event::TransportChanged(change)) = stream.next_event().await else { panic!() };
+    assert_eq!((change.number, change.attached, change.transports), (3, true, 2));
+    assert_eq!(change.kind, TransportKind::HttpStream);
+}
+
+#[tokio::test]
+async fn sets_the_idle_limit() {
+    let (_core, mut call, _service, stream) = stream().await;
+    for (set, told) in [
+        (Duration::ZERO, 1),
+        (Duration::from_millis(1500), 1500),
+        (Duration::from_secs(10_000_000), 604_800_000),
+    ] {
+        stream.set_max_idle(set);
+        let command::Command::SetLimits(limits) = call.command().await else { panic!() };
+        assert_eq!(limits.max_idle_ms, Some(told));
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_living_stream_resets_it() {
+    let (_core, mut call, _service, stream) = stream().await;
+    call.strings(1, 1, &["never read"]).await;
+    drop(stream);
+    assert_eq!(call.reset().await, ("closed by the application".to_owned(), true));
+    call.end(1, 2).await;
+    call.acknowledged(2).await;
+}
+
+#[tokio::test]
+async fn handlers_that_return_fail_and_panic() {
+    let (_core, mut call, service) = service().await;
+    let run = tokio::spawn(service.run(|stream| async move {
+        match stream.number() {
+            1 => Ok(()),
+            2 => Err("secret detail".to_owned()),
+            _ => panic!("asked to"),
+        }
+    }));
+    for (stream, well) in [(1, true), (2, false), (3, false)] {
+        call.start(stream).await;
+        let reason = if well { "closed by the application" } else { "the application failed" };
+        assert_eq!(call.reset().await, (reason.to_owned(), well));
+    }
+    assert!(!run.is_finished());
+}
+
+#[tokio::test]
+async fn a_panic_elsewhere_is_a_failure_as_well() {
+    let (_core, mut call, _service, stream) = stream().await;
+    let task = tokio::spawn(async move {
+        let _stream = stream;
+        panic!("asked to");
+    });
+    assert!(task.await.is_err());
+    assert_eq!(call.reset().await, ("the application failed".to_owned(), false));
+}
+
+#[tokio::test]
+async fn many_streams_do_not_mix() {
+    let (_core, mut call, service) = service().await;
+    tokio::spawn(service.run(|mut stream| async move {
+        while let Some(string) = stream.recv().await {
+            stream.send(string).await?;
+        }
+        Ok::<_, SendError>(())
+    }));
+    for stream in 1..=50 {
+        call.start(stream).await;
+        call.strings(stream, 1, &["a", "b"]).await;
+    }
+    let mut sent = std::collections::BTreeMap::<u64, usize>::new();
+    while sent.values().sum::<usize>() < 100 {
+        if let command::Command::Send(send) = call.command().await {
+            *sent.entry(send.stream).or_default() += send.strings.len();
+        }
+    }
+    assert!(sent.values().all(|&count| count == 2) && sent.len() == 50);
+}
