@@ -30,7 +30,11 @@ impl LogConfig {
     /// A message that names the option, if the filter cannot be parsed.
     pub fn start(&self) -> Result<(), ConfigError> {
         let filter = EnvFilter::try_new(&self.filter).map_err(|error| {
-            ConfigError::new("--log", error, "use a level such as `info`, or `info,minerva_core=debug`")
+            ConfigError::new(
+                "--log",
+                error,
+                "use a level such as `info`, or `info,minerva_core=debug`",
+            )
         })?;
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         // A second start in one process (tests) keeps the first one's settings.
