@@ -91,6 +91,8 @@ impl Exchange {
         let reads = session.wants_input() && upload.is_some();
         let has_chunk = session.chunk().is_some();
         let event = tokio::select! {
+            // What a client sent before it went away counts.
+            biased;
             read = read(upload), if reads => Event::Read(read),
             lost = reply.ready(has_chunk) => if lost { Event::Lost } else { Event::Room },
             () = session.wait() => return,
