@@ -11,9 +11,10 @@ const TARGET = fileURLToPath(new URL('../../target/', import.meta.url));
 const READY_MS = 30_000;
 
 function program() {
-  const candidates = [process.env.MINERVA_BIN, join(TARGET, 'release/minerva'), join(TARGET, 'debug/minerva')];
-  const found = candidates.find((path) => path && existsSync(path));
-  if (!found) throw new Error('no program minerva: build it or set MINERVA_BIN');
+  const asked = process.env.MINERVA_BIN;
+  const candidates = asked ? [asked] : [join(TARGET, 'release/minerva'), join(TARGET, 'debug/minerva')];
+  const found = candidates.find((path) => existsSync(path));
+  if (!found) throw new Error(`no program at ${candidates.join(' or ')}: build it or set MINERVA_BIN`);
   return found;
 }
 
