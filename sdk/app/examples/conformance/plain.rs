@@ -31,7 +31,8 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
             }
             Event::TransportChanged(change) => memory.transports.push(describe(&change)),
             Event::Ended { ended, .. } => return Ok(Some(ended)),
-            _ => return Ok(None),
+            Event::Released => return Ok(None),
+            _ => {}
         }
     }
     Ok(None)

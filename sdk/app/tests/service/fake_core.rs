@@ -202,7 +202,7 @@ pub(crate) fn started(stream: u64) -> Started {
         send_state: Some(SendState {
             stream,
             next_send: 0,
-            bytes_left: 1000,
+            bytes_left: 100_000,
             strings_left: 100,
             paused: false,
         }),

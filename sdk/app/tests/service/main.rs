@@ -1,8 +1,13 @@
 //! The SDK as an app uses it, against a core that the test plays.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod chat;
 mod fake_core;
 mod lifecycle;
 mod qan;
+#[path = "../../examples/chat/room.rs"]
+mod room;
 mod streams;
 
 use minerva_app::{AppStream, Service};

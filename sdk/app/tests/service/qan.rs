@@ -131,11 +131,9 @@ async fn the_end_reaches_who_waits() {
 #[tokio::test]
 async fn questions_at_once_are_bounded() {
     let (_core, mut call, _peer, _task) = qan().await;
-    let mut event = 1;
     for number in 1..=1001 {
         let question: &'static str = format!("hang|{number}Q").leak();
-        call.strings(1, event, &[question]).await;
-        event += 1;
+        call.strings(1, number, &[question]).await;
     }
     assert_eq!(call.sent(0, 1).await, ["Too many questions|1001U"]);
 }
