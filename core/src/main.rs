@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use minerva_core::store::{self, StoreError, StoreUrl};
 use minerva_core::{Config, Core, Metrics, StartError};
-use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, LogConfig, Readiness, StopSignals};
+use minerva_proto::process::{Admin, ConfigError, LogConfig, Readiness, StopSignals, program};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -38,27 +37,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("minerva-core: cannot start threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run(options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("minerva-core: {error:#}");
-            if is_config(&error) { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
-        }
-    }
+    program("minerva-core", run, is_config)
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -67,7 +46,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let readiness = Readiness::starting();
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
-    let admin = Admin::bind(options.admin).await.map_err(bind_error("--admin", options.admin))?;
+    let admin = Admin::bind(options.admin)
+        .await
+        .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_address = admin.local_addr()?;
     tokio::spawn(admin.serve(readiness.clone(), registry));
     // Taken before the store, so that a second process fails at once and without waiting.
@@ -116,17 +97,9 @@ async fn serve(
 }
 
 async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
-    TcpListener::bind(address).await.map_err(bind_error(option, address))
-}
-
-fn bind_error(
-    option: &'static str,
-    address: SocketAddr,
-) -> impl FnOnce(std::io::Error) -> ConfigError {
-    move |error| {
-        let problem = format!("cannot listen on {address}: {error}");
-        ConfigError::new(option, problem, "use a free address of this machine")
-    }
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| ConfigError::cannot_listen(option, address, &error))
 }
 
 /// Whether the operator has to change an option.

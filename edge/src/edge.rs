@@ -135,10 +135,7 @@ async fn open_ports(
     let first = ("--listen", config.listen, DEFAULT_SERVICE);
     let mut listeners = Vec::new();
     for (option, address, service) in std::iter::once(first).chain(extra) {
-        let wrong = |error| {
-            let problem = format!("cannot listen on {address}: {error}");
-            ConfigError::new(option, problem, "choose a free port, or stop what uses this one")
-        };
+        let wrong = |error| ConfigError::cannot_listen(option, address, &error);
         listeners.push((TcpListener::bind(address).await.map_err(wrong)?, service.to_owned()));
     }
     let local_addr = listeners.first().and_then(|(first, _)| first.local_addr().ok());

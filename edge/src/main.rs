@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Edge, LinkState, Metrics, Pages};
-use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, LogConfig, Readiness, StopSignals};
+use minerva_proto::process::{Admin, ConfigError, LogConfig, Readiness, StopSignals, program};
 use prometheus_client::registry::Registry;
 use tonic::transport::{Channel, Endpoint};
 
@@ -36,31 +36,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
-        }
-    };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("minerva-edge: cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(run(options));
-    // What is left may wait for sockets; nobody waits for it.
-    runtime.shutdown_background();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("minerva-edge: {error:#}");
-            let is_config = error.downcast_ref::<ConfigError>().is_some();
-            if is_config { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
-        }
-    }
+    program("minerva-edge", run, |error: &anyhow::Error| error.is::<ConfigError>())
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -70,10 +46,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let metrics = Metrics::new(&mut registry);
     let channel = channel(&options.core)?;
     let readiness = Readiness::starting();
-    let admin = Admin::bind(options.admin).await.map_err(|error| {
-        let problem = format!("cannot listen on {}: {error}", options.admin);
-        ConfigError::new("--admin", problem, "choose a free port, or stop what uses this one")
-    })?;
+    let admin = Admin::bind(options.admin)
+        .await
+        .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_addr = admin.local_addr()?;
     let edge = Edge::bind(options.edge, channel, Pages::new(), Some(metrics)).await?;
     tokio::spawn(admin.serve(readiness.clone(), registry));

@@ -7,12 +7,53 @@ mod admin;
 pub use admin::{Admin, Readiness};
 
 use std::fmt::Display;
+use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Exit code for a wrong option or a configuration that cannot work (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;
+
+/// Runs a program: reads its options from the command line and the environment, runs it on all cores,
+/// and turns an error into a message and an exit code: [`EXIT_CONFIG`] if `is_config` says that the
+/// operator has to change an option.
+pub fn program<O, E, Run>(
+    name: &str,
+    run: impl FnOnce(O) -> Run,
+    is_config: impl FnOnce(&E) -> bool,
+) -> ExitCode
+where
+    O: clap::Parser,
+    E: Display,
+    Run: Future<Output = Result<(), E>>,
+{
+    let options = match O::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(run(options));
+    // What is left may wait for sockets; nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            if is_config(&error) { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
+        }
+    }
+}
 
 /// Options about logging; every program has them.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +98,12 @@ impl ConfigError {
     /// Names the option, the problem and the fix.
     pub fn new(option: impl Into<String>, problem: impl Display, fix: impl Into<String>) -> Self {
         Self { option: option.into(), problem: problem.to_string(), fix: fix.into() }
+    }
+
+    /// An address that cannot be listened on.
+    pub fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> Self {
+        let problem = format!("cannot listen on {address}: {error}");
+        Self::new(option, problem, "choose a free address of this machine, or stop what uses it")
     }
 }
 

@@ -10,41 +10,17 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use minerva_core::store::{self, StoreError};
 use minerva_core::{Core, StartError};
 use minerva_edge::{Edge, Pages};
-use minerva_proto::process::{Admin, ConfigError, EXIT_CONFIG, Readiness, StopSignals};
+use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, program};
 use options::{Options, Switch};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("minerva: cannot start threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(run(options));
-    // What is left waits for sockets; nobody waits for it.
-    runtime.shutdown_background();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("minerva: {error:#}");
-            if is_config(&error) { EXIT_CONFIG.into() } else { ExitCode::FAILURE }
-        }
-    }
+    program("minerva", run, is_config)
 }
 
 /// Starts the parts, inside out: store, core, edge, demo.
@@ -55,12 +31,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let core_metrics = minerva_core::Metrics::new(&mut registry);
     let edge_metrics = minerva_edge::Metrics::new(&mut registry);
-    let admin = Admin::bind(options.admin).await.map_err(cannot_listen("--admin", options.admin))?;
+    let admin = Admin::bind(options.admin)
+        .await
+        .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_address = admin.local_addr()?;
     tokio::spawn(admin.serve(readiness.clone(), registry));
     let api = TcpListener::bind(options.core.api)
         .await
-        .map_err(cannot_listen("--api", options.core.api))?;
+        .map_err(|error| ConfigError::cannot_listen("--api", options.core.api, &error))?;
     let api_address = api.local_addr()?;
 
     let store_url = options.store()?;
@@ -121,7 +99,12 @@ async fn linked(edge: &Edge) {
     }
 }
 
-fn ready_line(options: &Options, clients: SocketAddr, api: SocketAddr, admin: SocketAddr) -> String {
+fn ready_line(
+    options: &Options,
+    clients: SocketAddr,
+    api: SocketAddr,
+    admin: SocketAddr,
+) -> String {
     let what = if options.demo == Switch::On { "open" } else { "clients on" };
     format!(
         "minerva: ready, {what} http://{}/ (app services: {api}, admin: http://{admin}, state: {})",
@@ -139,16 +122,6 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-fn cannot_listen(
-    option: &'static str,
-    address: SocketAddr,
-) -> impl FnOnce(std::io::Error) -> ConfigError {
-    move |error| {
-        let problem = format!("cannot listen on {address}: {error}");
-        ConfigError::new(option, problem, "choose a free port, or stop what uses this one")
-    }
 }
 
 /// Whether the operator has to change an option.
