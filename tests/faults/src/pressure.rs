@@ -64,6 +64,8 @@ pub(crate) struct Config {
 struct Findings {
     megabytes: f64,
     seconds: f64,
+    /// Until the last string arrived, from the client and from the application.
+    seconds_each: [f64; 2],
     rows: Vec<Row>,
     resident_max: f64,
     resident_mean: f64,
@@ -81,6 +83,8 @@ struct Samples {
     peak: u64,
     finished: bool,
     seconds: f64,
+    /// When all had arrived, for each direction.
+    seconds_each: [f64; 2],
 }
 
 /// Does it all.
@@ -102,11 +106,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         println!("the stream ended: {why}");
     }
     println!(
-        "{} MB each way over {} in {:.0} s: resident at most {:.1} MB, mean {:.1} MB, peak {:.1} MB \
+        "{} MB each way over {} in {:.0} s (c2s {:.0}, s2c {:.0}): resident at most {:.1} MB, mean {:.1} MB, peak {:.1} MB \
          ({} samples)",
         findings.megabytes,
         client.transport,
         findings.seconds,
+        findings.seconds_each[0],
+        findings.seconds_each[1],
         findings.resident_max,
         findings.resident_mean,
         findings.peak,
@@ -170,6 +176,7 @@ impl Config {
         Findings {
             megabytes: self.megabytes,
             seconds: samples.seconds,
+            seconds_each: samples.seconds_each,
             rows,
             resident_max,
             resident_mean: megabytes(sum) / samples.resident.len().max(1) as f64,
@@ -198,10 +205,15 @@ async fn watch(server: &mut Server, ledger: &Ledger, strings: u64) -> anyhow::Re
             progress = (ledger.arrived(), now);
         }
         tell(&mut told, now, ledger, memory.resident);
-        samples.finished = ledger.is_drained()
-            && Direction::BOTH.into_iter().all(|way| ledger.sent(way, 0) >= strings);
+        samples.seconds = now.duration_since(start).as_secs_f64();
+        let arrived = Direction::BOTH.map(|way| ledger.tally(way, 0).arrived);
+        for (arrived, seconds) in arrived.into_iter().zip(&mut samples.seconds_each) {
+            if arrived < strings {
+                *seconds = samples.seconds;
+            }
+        }
+        samples.finished = ledger.is_drained() && arrived.iter().all(|&number| number >= strings);
     }
-    samples.seconds = clock::now().duration_since(start).as_secs_f64();
     Ok(samples)
 }
 

@@ -14,6 +14,9 @@ use crate::message::{Direction, Length};
 /// Debt of a slow reader that is worth a pause; a timer is no finer than a millisecond.
 const WORTH_A_PAUSE: Duration = Duration::from_millis(5);
 
+/// A slow reader that was late catches up on at most this much, so that it keeps its rate on average.
+const CATCHES_UP: Duration = Duration::from_millis(100);
+
 /// One direction of one stream.
 #[derive(Clone)]
 pub(crate) struct Lane {
@@ -95,8 +98,9 @@ pub(crate) async fn consume(lane: Lane, bytes_per_second: Option<f64>, source: &
         let now = clock::now();
         lane.ledger.arrive(lane.direction, lane.stream, &string, lane.length, now);
         if let Some(rate) = bytes_per_second {
-            free_at = free_at.max(now) + Duration::from_secs_f64(string.len() as f64 / rate);
-            let debt = free_at.duration_since(now);
+            free_at = free_at.max(now.checked_sub(CATCHES_UP).unwrap_or(now))
+                + Duration::from_secs_f64(string.len() as f64 / rate);
+            let debt = free_at.saturating_duration_since(now);
             if debt > WORTH_A_PAUSE {
                 sleep(debt).await;
             }
