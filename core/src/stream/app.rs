@@ -154,13 +154,11 @@ impl Stream {
         }
     }
 
-    /// Delivers what can be delivered and tells of room.
+    /// Delivers what can be delivered and tells of room. An ended stream tells it too: its outbox is empty,
+    /// so a send that waits for room goes on, is refused, and learns of the end.
     pub(super) fn flush_app(&mut self, turn: &mut Turn<'_>) {
         while let Some((session, output)) = self.next_delivery() {
             turn.effects.app(session, output);
-        }
-        if self.state.is_ended() {
-            return;
         }
         let room = self.state.outbox().room(turn.limits);
         let stream = self.number;

@@ -111,6 +111,17 @@ fn nothing_is_sent_to_a_stream_that_ended() {
 }
 
 #[test]
+fn a_stream_that_ends_with_a_full_outbox_tells_its_room_once_more() {
+    let limits = Limits { outbox_strings: 2, ..Limits::default() };
+    let (mut bench, _) = Bench::open(primary(0), limits);
+    bench.assign(1);
+    bench.batch(batch(0, 0, &["read", "unread"]));
+    assert_eq!(bench.send(0, &["x", "y"]).last().unwrap(), "app send 2 room 1048574/0 paused");
+    let says = bench.reset("bye");
+    assert_eq!(says.last().unwrap(), "app send 2 room 1048576/2", "{says:?}");
+}
+
+#[test]
 fn the_idle_limit_can_be_set() {
     let mut bench = Bench::with_primary();
     bench.assign(1000);
