@@ -17,7 +17,7 @@ use crate::clock;
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 use crate::random::Random;
-use crate::report::{self, Checks, Row};
+use crate::report::{self, Checks, Pauses, Row};
 use crate::server::{self, Server};
 use crate::traffic::{Behaviour, Lane, Stop, Supply};
 
@@ -66,6 +66,8 @@ struct Findings {
     kills: u64,
     rows: Vec<Row>,
     reconnects: BTreeMap<String, u64>,
+    /// How long the server took to be ready, each time it got there.
+    starts: Pauses,
     #[serde(flatten)]
     checks: Checks,
 }
@@ -93,7 +95,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     for (transport, number) in &findings.reconnects {
         println!("{transport}: {number} reconnects");
     }
-    println!("{kills} kills");
+    let Pauses { p50, max, .. } = findings.starts;
+    println!("{kills} kills; ready again after {p50} ms (median), {max} ms (longest)");
     if let Some(path) = &config.json {
         report::write_json(path, &findings)?;
     }
@@ -208,7 +211,8 @@ impl Run {
         checks.add("everything sent has arrived", drained);
         checks.add_strings(&rows);
         self.check_streams(&mut checks);
-        Findings { seed, kills, rows, reconnects, checks }
+        let starts = Pauses::of(self.server.starts());
+        Findings { seed, kills, rows, reconnects, starts, checks }
     }
 
     fn check_streams(&self, checks: &mut Checks) {

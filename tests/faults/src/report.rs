@@ -20,15 +20,16 @@ pub(crate) struct Row {
     tally: Tally,
     /// Streams that ended, which none should.
     resets: usize,
+    /// How long nothing came after a kill.
     pauses: Pauses,
 }
 
-/// How long nothing came after a kill, in milliseconds; zeros if nothing was killed.
+/// Lengths of time in milliseconds; zeros if there was none.
 #[derive(Debug, Default, Serialize)]
-struct Pauses {
-    p50: u64,
-    p99: u64,
-    max: u64,
+pub(crate) struct Pauses {
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
 }
 
 /// What a run must show, and what it showed.
@@ -70,7 +71,7 @@ impl Row {
 }
 
 impl Pauses {
-    fn of(mut pauses: Vec<Duration>) -> Self {
+    pub(crate) fn of(mut pauses: Vec<Duration>) -> Self {
         pauses.sort_unstable();
         let at = |percent: usize| {
             let rank = (pauses.len() * percent).div_ceil(100);

@@ -6,13 +6,16 @@ use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
 
+use crate::clock;
 use crate::random::Random;
 
 /// Time for the program to say that it is ready.
@@ -32,12 +35,14 @@ pub(crate) struct Server {
     api: SocketAddr,
     admin: SocketAddr,
     running: Option<Running>,
+    /// How long each start took that was not cut short.
+    starts: Arc<Mutex<Vec<Duration>>>,
 }
 
 struct Running {
     child: Child,
-    /// `None` once the ready line was read.
-    output: Option<Lines<BufReader<ChildStdout>>>,
+    /// Told true when the process says that it is ready, and closed when it says no more.
+    ready: watch::Receiver<bool>,
 }
 
 impl Server {
@@ -46,7 +51,7 @@ impl Server {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let (listen, api) = (free_address(random)?, free_address(random)?);
         let admin = free_address(random)?;
-        Ok(Self { program, directory, listen, api, admin, running: None })
+        Ok(Self { program, directory, listen, api, admin, running: None, starts: Arc::default() })
     }
 
     /// Where clients connect.
@@ -79,23 +84,26 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {:?}", self.program))?;
         let Some(stdout) = child.stdout.take() else { bail!("the server has no output") };
-        let output = Some(BufReader::new(stdout).lines());
-        self.running = Some(Running { child, output });
+        let (told, ready) = watch::channel(false);
+        tokio::spawn(listen(BufReader::new(stdout).lines(), told, Arc::clone(&self.starts)));
+        self.running = Some(Running { child, ready });
         Ok(())
     }
 
     /// Waits until the process says that it is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("the server was not started") };
-        let Some(mut output) = running.output.take() else { return Ok(()) };
-        match tokio::time::timeout(START, output.next_line()).await {
-            Ok(Ok(Some(_))) => {}
-            Ok(_) => bail!("the server ended before it was ready:\n{}", self.log()),
+        let ready = async { running.ready.wait_for(|ready| *ready).await.map(drop) };
+        match tokio::time::timeout(START, ready).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => bail!("the server ended before it was ready:\n{}", self.log()),
             Err(_) => bail!("the server is not ready after {START:?}:\n{}", self.log()),
         }
-        // The pipe is read to its end so that the program never blocks on it.
-        tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
-        Ok(())
+    }
+
+    /// How long each start took that was not cut short.
+    pub(crate) fn starts(&self) -> Vec<Duration> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the process by SIGKILL. An error if it had ended by itself.
@@ -134,6 +142,21 @@ pub(crate) fn beside_this() -> anyhow::Result<PathBuf> {
     found
         .filter(|path| path.exists())
         .context("minerva is not beside this program: build it, or name its path with --minerva")
+}
+
+/// Waits for the ready line, then reads on so that the program never blocks on its output.
+async fn listen(
+    mut output: Lines<BufReader<ChildStdout>>,
+    ready: watch::Sender<bool>,
+    starts: Arc<Mutex<Vec<Duration>>>,
+) {
+    let spawned = clock::now();
+    while let Ok(Some(_)) = output.next_line().await {
+        if !ready.send_replace(true) {
+            let took = clock::now().duration_since(spawned);
+            starts.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+        }
+    }
 }
 
 fn free_address(random: &mut Random) -> anyhow::Result<SocketAddr> {
