@@ -34,6 +34,7 @@ pub(crate) use body::Body;
 pub(crate) use origin::Origins;
 use origin::Verdict;
 pub(crate) use peer::TrustedProxies;
+pub(crate) use reply::text as text_reply;
 use route::{Endpoint, Route};
 
 /// Longest request head (design, Limits).
@@ -47,6 +48,9 @@ const FIRST_HEAD: Duration = Duration::from_secs(10);
 
 /// Time to a later head: how long a kept connection may idle.
 const NEXT_HEAD: Duration = Duration::from_secs(60);
+
+/// What may be done with a page.
+const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// What hyper may buffer of one connection each way; it holds so much per open response.
 const BUFFER: usize = HEAD_BYTES;
@@ -130,15 +134,15 @@ async fn transport(
     service: String,
     connection: &Arc<Connection>,
 ) -> Response<Body> {
-    let method = match endpoint {
-        Endpoint::Io => Method::POST,
-        Endpoint::Ws => Method::GET,
+    let (method, allowed) = match endpoint {
+        Endpoint::Io => (Method::POST, "POST, OPTIONS"),
+        Endpoint::Ws => (Method::GET, "GET, OPTIONS"),
     };
     if request.method() == Method::OPTIONS {
-        return reply::preflight(&method);
+        return reply::preflight(&method, allowed);
     }
     if *request.method() != method {
-        return reply::wrong_method(&method);
+        return reply::wrong_method(allowed);
     }
     let caller = caller(request.headers(), service, connection);
     match endpoint {
@@ -166,9 +170,10 @@ fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
     let Some(page) = shared.pages.at(request.uri().path()) else {
         return reply::text(StatusCode::NOT_FOUND, "there is nothing here\n");
     };
-    let head = request.method() == Method::HEAD;
-    if !head && request.method() != Method::GET {
-        return reply::wrong_method(&Method::GET);
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        Method::OPTIONS => return reply::options(PAGE_METHODS),
+        _ => return reply::wrong_method(PAGE_METHODS),
     }
     let known = request.headers().get_all(IF_NONE_MATCH).iter().any(|tags| {
         let mut tags = tags.to_str().unwrap_or_default().split(',').map(str::trim);

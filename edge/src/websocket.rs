@@ -13,17 +13,18 @@ use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::http::{Body, Connection};
+use crate::http::{Body, Connection, text_reply};
 use crate::listener::Rewind;
 use crate::session::Session;
 use crate::transport::{Caller, Input, Kind};
@@ -40,6 +41,9 @@ const MESSAGE_ROOM: usize = 64 * 1024;
 /// What may wait for a socket; more than the largest chunk, which is one string and a chunk's rest.
 const WRITE_BUFFER: usize = 4 << 20;
 
+/// Bytes dropped at once of what follows an unreadable message.
+const DISCARD: usize = 4 * 1024;
+
 /// Time for WebSocket's own closing handshake, once the transport is over.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
@@ -52,6 +56,10 @@ pub(crate) fn upgrade(
     let headers = request.headers();
     if !names(headers, &CONNECTION, "upgrade") || !names(headers, &UPGRADE, "websocket") {
         return refusal(StatusCode::UPGRADE_REQUIRED, "this is for WebSockets\n");
+    }
+    if request.version() < Version::HTTP_11 {
+        let text = "a WebSocket needs HTTP/1.1; a proxy on the way may speak an older one\n";
+        return refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text);
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return refusal(StatusCode::UPGRADE_REQUIRED, "use WebSocket version 13\n");
@@ -116,7 +124,7 @@ enum Event {
     Message(Bytes),
     /// A message that is no text.
     Garbled,
-    /// A message that is too long, or no UTF-8: the rest cannot be read.
+    /// A message that is too long, or no UTF-8: what follows cannot be understood.
     Deaf,
     Written,
     Gone,
@@ -126,10 +134,15 @@ impl Driver {
     async fn run(mut self) {
         while self.session.ending().is_none() && !self.session.is_over() {
             let Self { socket, session, flushing, deaf } = &mut self;
-            let reads = session.wants_input() && !*deaf;
+            let reads = session.wants_input();
             let chunk = if *flushing { None } else { session.chunk().cloned() };
             let event = poll_fn(|cx| {
-                poll_socket(Pin::new(&mut *socket), cx, reads, chunk.clone(), flushing)
+                let written = poll_write(Pin::new(&mut *socket), cx, chunk.clone(), flushing);
+                match written {
+                    Poll::Pending if reads && *deaf => poll_discard(socket.get_mut(), cx),
+                    Poll::Pending if reads => poll_message(Pin::new(&mut *socket), cx),
+                    written => written,
+                }
             });
             tokio::select! {
                 event = event => match event {
@@ -146,15 +159,16 @@ impl Driver {
             }
         }
         drop(self.session);
-        let _ = tokio::time::timeout(CLOSE_TIME, self.socket.close(None)).await;
+        // Also sends the answer to the client's close, if that is why the transport is over.
+        let closing = poll_fn(|cx| Pin::new(&mut self.socket).poll_close(cx));
+        let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
     }
 }
 
-/// Gives the socket what is to be written, flushes it, reads; whatever is possible first.
-fn poll_socket(
+/// Gives the socket what is to be written and flushes it.
+fn poll_write(
     mut socket: Pin<&mut WebSocketStream<TcpStream>>,
     cx: &mut Context<'_>,
-    reads: bool,
     chunk: Option<Bytes>,
     flushing: &mut bool,
 ) -> Poll<Event> {
@@ -181,7 +195,7 @@ fn poll_socket(
             Poll::Pending => {}
         }
     }
-    if reads { poll_message(socket, cx) } else { Poll::Pending }
+    Poll::Pending
 }
 
 fn poll_message(
@@ -200,6 +214,20 @@ fn poll_message(
     }
 }
 
+/// Drops what the client still sends, to notice when it closes.
+fn poll_discard(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Event> {
+    let mut buffer = [0; DISCARD];
+    loop {
+        let mut read = ReadBuf::new(&mut buffer);
+        let Poll::Ready(outcome) = Pin::new(&mut *stream).poll_read(cx, &mut read) else {
+            return Poll::Pending;
+        };
+        if outcome.is_err() || read.filled().is_empty() {
+            return Poll::Ready(Event::Gone);
+        }
+    }
+}
+
 /// The client speaks WebSocket, but what it says cannot be frames.
 fn is_garbled(error: &tokio_tungstenite::tungstenite::Error) -> bool {
     use tokio_tungstenite::tungstenite::Error;
@@ -213,8 +241,7 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 }
 
 fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::whole(text));
-    *response.status_mut() = status;
+    let mut response = text_reply(status, text);
     let headers = response.headers_mut();
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     if status == StatusCode::UPGRADE_REQUIRED {

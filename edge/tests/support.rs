@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_edge::{Config, Edge, Pages};
+use minerva_edge::{Config, Edge, LinkState, Pages};
 use minerva_proto::link as wire;
 use minerva_proto::link::core_frame::Frame as FromCore;
 use minerva_proto::link::edge_frame::Frame as ToCore;
@@ -33,6 +33,7 @@ pub(crate) fn hello(keys: &str) -> String {
 pub(crate) struct Rig {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) core: Core,
+    link: LinkState,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) running: tokio::task::JoinHandle<()>,
 }
@@ -58,8 +59,9 @@ impl Rig {
     pub(crate) async fn with(config: Config) -> Self {
         let mut rig = Self::unlinked(config).await;
         rig.core.greet().await;
-        // The edge answers a hello without a link just as well; with one, tests are shorter.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        while !rig.link.is_up() {
+            rig.link.changed().await;
+        }
         rig
     }
 
@@ -74,13 +76,13 @@ impl Rig {
         let channel = minerva_edge::tune(endpoint).connect_lazy();
         let pages = Pages::new().with("/", "text/html; charset=utf-8", "<p>hi</p>");
         let edge = Edge::bind(config, channel, pages, None).await.unwrap();
-        let address = edge.local_addr();
+        let (address, link) = (edge.local_addr(), edge.link_state());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(edge.run(async {
             let _ = stopped.await;
         }));
         let core = Core { calls, call: None };
-        Self { address, core, stop: Some(stop), running }
+        Self { address, core, link, stop: Some(stop), running }
     }
 
     pub(crate) fn stop(&mut self) {
@@ -260,7 +262,7 @@ impl Client {
     }
 
     /// Reads more; `false` at the end or on a reset.
-    async fn more(&mut self) -> bool {
+    pub(crate) async fn more(&mut self) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         let reading = self.stream.read(&mut buffer);
         let count = tokio::time::timeout(PATIENCE, reading).await.expect("the edge is silent");

@@ -51,8 +51,13 @@ async fn wrong_methods_and_paths_are_told_so() {
     assert!(answer.head.contains("allow: post, options\r\n"), "{}", answer.head);
     let answer = ask(&rig, &format!("POST /_minerva/io/x {head}")).await;
     assert_eq!(answer.status, 404);
+    let answer = ask(&rig, &format!("POST /_minerva/ws {head}")).await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: get, options\r\n"), "{}", answer.head);
     let answer = ask(&rig, &format!("POST / {head}")).await;
     assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: get, head, options\r\n"), "{}", answer.head);
+    assert_eq!(ask(&rig, &format!("OPTIONS / {head}")).await.status, 204);
     let answer = ask(&rig, &format!("GET /_minerva/ws {head}")).await;
     assert_eq!(answer.status, 426);
     let answer = ask(&rig, &format!("OPTIONS /_minerva/io/ {head}")).await;

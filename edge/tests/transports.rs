@@ -2,12 +2,9 @@
 
 mod support;
 
-use futures_util::{SinkExt, StreamExt};
 use minerva_proto::link as wire;
 use minerva_proto::link::core_frame::Frame as FromCore;
 use support::{Rig, hello, texts};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 #[tokio::test]
 async fn strings_go_both_ways_over_tcp() {
@@ -179,61 +176,4 @@ async fn unavailable_is_503() {
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.body.as_str()), (503, "moving\n"));
     assert!(answer.head.contains("retry-after: 2\r\n"), "{}", answer.head);
-}
-
-#[tokio::test]
-async fn frames_travel_in_websocket_messages() {
-    let mut rig = Rig::start().await;
-    let mut request =
-        format!("ws://{}/_minerva/chat/ws", rig.address).into_client_request().unwrap();
-    let protocols = "other, minerva.2".parse().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", protocols);
-    let stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
-    let (mut socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    assert_eq!(response.headers()["sec-websocket-protocol"], "minerva.2");
-    let first = format!("{}\na \n", hello("\"ming\":true,\"new\":true,\"eeds\":null"));
-    socket.send(Message::text(first)).await.unwrap();
-    let attach = rig.core.attach().await;
-    assert_eq!((attach.kind(), attach.service.as_str()), (wire::TransportKind::Websocket, "chat"));
-    assert_eq!(texts(&attach.batch.unwrap()), [(0, vec!["a".to_owned()])]);
-    rig.core.opened(attach.transport, true).await;
-    let text = |message: Option<Result<Message, _>>| message.unwrap().unwrap().into_text().unwrap();
-    assert_eq!(text(socket.next().await), "C\n");
-    rig.core.strings(attach.transport, 0, &["x", "y"]).await;
-    assert_eq!(text(socket.next().await), "0N\nx \ny \n");
-    socket.send(Message::binary("b ")).await.unwrap();
-    let end = rig.core.batch().await.end.unwrap();
-    assert_eq!(end.kill(), wire::KillReason::FrameCorruption);
-    rig.core.close(attach.transport, 0).await;
-    assert_eq!(text(socket.next().await), "|0A\n|-1T\nY\n");
-    rig.core.detach().await;
-    socket.close(None).await.unwrap();
-    while let Some(Ok(message)) = socket.next().await {
-        assert!(message.is_close(), "{message:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_is_too_long_is_frame_corruption() {
-    for (length, good) in
-        [((1 << 20) - 1, true), (1 << 20, true), ((1 << 20) + 1, false), (2 << 20, false)]
-    {
-        let mut rig = Rig::start().await;
-        let url = format!("ws://{}/_minerva/ws", rig.address);
-        let stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
-        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
-        socket.send(Message::text(format!("{}\n", hello("\"ming\":true")))).await.unwrap();
-        let attach = rig.core.attach().await;
-        rig.core.opened(attach.transport, false).await;
-        let frame = format!("{} \n", "x".repeat(length - 1));
-        let _ = socket.send(Message::text(frame)).await;
-        let batch = rig.core.batch().await;
-        assert_eq!(batch.end.is_none(), good, "{length}");
-        if !good {
-            assert_eq!(batch.end.unwrap().kill(), wire::KillReason::FrameCorruption);
-            rig.core.close(attach.transport, -1).await;
-            let message = socket.next().await.unwrap().unwrap();
-            assert_eq!(message.into_text().unwrap(), "|-1A\n|-1T\nY\n");
-        }
-    }
 }

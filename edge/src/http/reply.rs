@@ -27,7 +27,7 @@ pub(super) fn transport(body: Body) -> Response<Body> {
 }
 
 /// A short answer in words.
-pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::whole(text.into()));
     *response.status_mut() = status;
     no_store(response.headers_mut());
@@ -51,18 +51,24 @@ pub(super) fn unavailable(reason: &str, retry_after: Duration) -> Response<Body>
     response
 }
 
-pub(super) fn wrong_method(right: &Method) -> Response<Body> {
-    let right = allowed(right);
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {right}\n"));
-    set(response.headers_mut(), ALLOW, &right);
+/// `allowed`: the methods that there are.
+pub(super) fn wrong_method(allowed: &str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {allowed}\n"));
+    set(response.headers_mut(), ALLOW, allowed);
     response
 }
 
-/// The answer to OPTIONS: for browsers that ask before they send, and for the curious.
-pub(super) fn preflight(method: &Method) -> Response<Body> {
+/// The answer to OPTIONS.
+pub(super) fn options(allowed: &str) -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
+    set(response.headers_mut(), ALLOW, allowed);
+    response
+}
+
+/// The answer to OPTIONS that tells browsers, which ask before they send, that `method` may be used.
+pub(super) fn preflight(method: &Method, allowed: &str) -> Response<Body> {
+    let mut response = options(allowed);
     let headers = response.headers_mut();
-    set(headers, ALLOW, &allowed(method));
     set(headers, ACCESS_CONTROL_ALLOW_METHODS, method.as_str());
     set(headers, ACCESS_CONTROL_ALLOW_HEADERS, "content-type");
     set(headers, ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
@@ -81,11 +87,4 @@ fn no_store(headers: &mut HeaderMap) {
     set(headers, http::header::PRAGMA, "no-cache");
     set(headers, http::header::EXPIRES, "0");
     set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
-}
-
-fn allowed(method: &Method) -> String {
-    match *method {
-        Method::GET => "GET, HEAD, OPTIONS".to_owned(),
-        _ => format!("{method}, OPTIONS"),
-    }
 }

@@ -1,0 +1,182 @@
+//! WebSocket transports: the handshake, what a message may be, and how both sides close.
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use minerva_proto::link as wire;
+use support::{Client, Rig, hello, texts};
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+/// Shorter than the time that a client has to close.
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn frames_travel_in_websocket_messages() {
+    let mut rig = Rig::start().await;
+    let mut request =
+        format!("ws://{}/_minerva/chat/ws", rig.address).into_client_request().unwrap();
+    let protocols = "other, minerva.2".parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocols);
+    let stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+    let (mut socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "minerva.2");
+    let first = format!("{}\na \n", hello("\"ming\":true,\"new\":true,\"eeds\":null"));
+    socket.send(Message::text(first)).await.unwrap();
+    let attach = rig.core.attach().await;
+    assert_eq!((attach.kind(), attach.service.as_str()), (wire::TransportKind::Websocket, "chat"));
+    assert_eq!(texts(&attach.batch.unwrap()), [(0, vec!["a".to_owned()])]);
+    rig.core.opened(attach.transport, true).await;
+    let text = |message: Option<Result<Message, _>>| message.unwrap().unwrap().into_text().unwrap();
+    assert_eq!(text(socket.next().await), "C\n");
+    rig.core.strings(attach.transport, 0, &["x", "y"]).await;
+    assert_eq!(text(socket.next().await), "0N\nx \ny \n");
+    socket.send(Message::binary("b ")).await.unwrap();
+    let end = rig.core.batch().await.end.unwrap();
+    assert_eq!(end.kill(), wire::KillReason::FrameCorruption);
+    rig.core.close(attach.transport, 0).await;
+    assert_eq!(text(socket.next().await), "|0A\n|-1T\nY\n");
+    rig.core.detach().await;
+    socket.close(None).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        assert!(message.is_close(), "{message:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_frame_corruption() {
+    for (length, good) in
+        [((1 << 20) - 1, true), (1 << 20, true), ((1 << 20) + 1, false), (2 << 20, false)]
+    {
+        let mut rig = Rig::start().await;
+        let url = format!("ws://{}/_minerva/ws", rig.address);
+        let stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+        socket.send(Message::text(format!("{}\n", hello("\"ming\":true")))).await.unwrap();
+        let attach = rig.core.attach().await;
+        rig.core.opened(attach.transport, false).await;
+        let frame = format!("{} \n", "x".repeat(length - 1));
+        let _ = socket.send(Message::text(frame)).await;
+        let batch = rig.core.batch().await;
+        assert_eq!(batch.end.is_none(), good, "{length}");
+        if !good {
+            assert_eq!(batch.end.unwrap().kill(), wire::KillReason::FrameCorruption);
+            rig.core.close(attach.transport, -1).await;
+            let message = socket.next().await.unwrap().unwrap();
+            assert_eq!(message.into_text().unwrap(), "|-1A\n|-1T\nY\n");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_13_is_told_so() {
+    let rig = Rig::start().await;
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let upgrade = "Host: e\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n";
+    for (version, headers, status) in [
+        ("1.1", format!("{upgrade}{key}Sec-WebSocket-Version: 13\r\n"), 101),
+        ("1.0", format!("{upgrade}{key}Sec-WebSocket-Version: 13\r\n"), 505),
+        ("1.1", format!("{upgrade}{key}Sec-WebSocket-Version: 8\r\n"), 426),
+        ("1.1", format!("{upgrade}{key}"), 426),
+        ("1.1", format!("{upgrade}Sec-WebSocket-Version: 13\r\n"), 400),
+        ("1.1", "Host: e\r\n".to_owned(), 426),
+    ] {
+        let mut client = rig.connect().await;
+        let request = format!("GET /_minerva/ws HTTP/{version}\r\n{headers}\r\n");
+        client.send(request.as_bytes()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status, "{request}");
+        if status == 426 {
+            assert!(answer.head.contains("sec-websocket-version: 13\r\n"), "{}", answer.head);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_may_come_in_fragments_with_pings_between() {
+    let mut rig = Rig::start().await;
+    let mut client = open(&rig).await;
+    let text = format!("{}\na \n", hello("\"ming\":true"));
+    let (first, rest) = text.as_bytes().split_at(20);
+    client.send(&message(0x01, first)).await;
+    client.send(&message(0x89, b"?")).await;
+    assert_eq!(heard(&mut client).await, (0x8a, b"?".to_vec()));
+    client.send(&message(0x80, rest)).await;
+    let batch = rig.core.attach().await.batch.unwrap();
+    assert_eq!(texts(&batch), [(0, vec!["a".to_owned()])]);
+}
+
+#[tokio::test]
+async fn a_close_is_answered_with_a_close() {
+    let mut rig = Rig::start().await;
+    let mut client = open(&rig).await;
+    client.send(&message(0x81, format!("{}\n", hello("\"ming\":true")).as_bytes())).await;
+    rig.core.attach().await;
+    client.send(&message(0x88, &1000u16.to_be_bytes())).await;
+    rig.core.detach().await;
+    assert_eq!(heard(&mut client).await, (0x88, vec![0x03, 0xe8]));
+    client.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_client_whose_message_cannot_be_read_may_close_at_once() {
+    for unreadable in [message(0x81, &vec![b'x'; 2 << 20]), message(0x81, b"\xff")] {
+        let mut rig = Rig::start().await;
+        let mut client = open(&rig).await;
+        client.send(&message(0x81, format!("{}\n", hello("\"ming\":true")).as_bytes())).await;
+        let transport = rig.core.attach().await.transport;
+        rig.core.opened(transport, false).await;
+        client.send(&unreadable).await;
+        let end = rig.core.batch().await.end.unwrap();
+        assert_eq!(end.kill(), wire::KillReason::FrameCorruption);
+        rig.core.close(transport, -1).await;
+        assert_eq!(heard(&mut client).await, (0x81, b"|-1A\n|-1T\nY\n".to_vec()));
+        client.is_quiet().await;
+        client.stream.shutdown().await.unwrap();
+        let closed = async { while client.more().await {} };
+        tokio::time::timeout(SOON, closed).await.expect("the close is noticed");
+    }
+}
+
+/// A client behind its handshake.
+async fn open(rig: &Rig) -> Client {
+    let mut client = rig.connect().await;
+    let head = "GET /_minerva/ws HTTP/1.1\r\nHost: e\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.send(head.as_bytes()).await;
+    assert_eq!(client.answer().await.status, 101);
+    client
+}
+
+/// A frame of WebSocket; `first` is its first byte: 0x80 if it is the last one, and the opcode. The
+/// mask is zero, so that the payload stays readable.
+fn message(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
+        length => {
+            frame.push(0xff);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The first byte and the payload of a short frame of the server.
+async fn heard(client: &mut Client) -> (u8, Vec<u8>) {
+    loop {
+        if let [first, length @ 0..126, rest @ ..] = client.read.as_slice()
+            && rest.len() >= usize::from(*length)
+        {
+            let (first, end) = (*first, 2 + usize::from(*length));
+            let frame: Vec<u8> = client.read.drain(..end).collect();
+            return (first, frame[2..].to_vec());
+        }
+        assert!(client.more().await, "closed after {:?}", client.read);
+    }
+}
