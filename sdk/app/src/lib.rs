@@ -56,3 +56,8 @@ pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
 pub use minerva_proto::StreamId;
 pub use service::{Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};
+
+/// Compiles the app service that the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
