@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::http::is_service_name;
 
@@ -20,7 +21,8 @@ pub const DEFAULT_SERVICE: &str = "default";
 #[group(id = "edge")]
 pub struct Config {
     /// Where clients connect, over every transport.
-    #[arg(long, env = "MINERVA_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "MINERVA_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080",
+        value_parser = address)]
     pub listen: SocketAddr,
 
     /// More ports, separated by commas. SERVICE is what a TCP client of that port talks to, and what
@@ -34,12 +36,12 @@ pub struct Config {
     pub extra_listen: Vec<Port>,
 
     /// Web pages that may connect, separated by commas: origins such as https://example.com, or * for
-    /// all. Without it, pages of the same host may.
+    /// all. Without it, pages of the same host and port may.
     #[arg(long, env = "MINERVA_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub origins: Vec<String>,
 
     /// Refuse HTTP and WebSocket clients that name no origin: allows browsers only.
-    #[arg(long, env = "MINERVA_REQUIRE_ORIGIN")]
+    #[arg(long, env = "MINERVA_REQUIRE_ORIGIN", value_parser = BoolishValueParser::new())]
     pub require_origin: bool,
 
     /// Open connections at most; more wait to be accepted.
@@ -125,11 +127,18 @@ impl FromStr for Port {
                 "`{service}` is no service name: use letters, digits, `-`, `_`, `.`"
             ));
         }
-        let address = address
-            .parse()
-            .map_err(|_| format!("`{address}` is no address: write one such as 127.0.0.1:8081"))?;
-        Ok(Self { service: service.to_owned(), address })
+        Ok(Self { service: service.to_owned(), address: self::address(address)? })
     }
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+/// What to write instead.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no IP address with a port: write one such as 127.0.0.1:8080")
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -167,6 +176,14 @@ mod tests {
         assert_eq!(config.extra_listen[0].service, "chat");
         assert_eq!(config.extra_listen[1].service, DEFAULT_SERVICE);
         assert_eq!(config.origins, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_told_what_one_is() {
+        for wrong in ["localhost:8080", ":8080", "8080", ""] {
+            let error = parse(&["--listen", wrong]).unwrap_err().to_string();
+            assert!(error.contains("such as 127.0.0.1:8080"), "{error}");
+        }
     }
 
     #[test]

@@ -183,6 +183,8 @@ async fn keep_up(
         if was_up {
             metrics.link_losses.inc();
             tracing::warn!(%error, call, "link lost");
+        } else if call == 1 {
+            tracing::warn!(%error, "no link to the core yet; trying on");
         } else {
             tracing::debug!(%error, call, "no link");
         }

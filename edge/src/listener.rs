@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,6 +21,16 @@ use sniff::{Face, sniff};
 
 /// Pause after a failure of accept: mostly no file descriptors are left, and some may be soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Silence after which the system asks whether the peer is still there, and how often it asks again:
+/// a client that vanished without a word is let go after 2 minutes, as an idle stream is.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+
+/// The same if there is something to be sent to it, such as heartbeats.
+#[cfg(target_os = "linux")]
+const UNACKED: Duration = Duration::from_secs(120);
 
 /// One port.
 pub(crate) struct Listener {
@@ -67,7 +78,7 @@ async fn serve(
     service: String,
 ) {
     let _count = Count::new(&shared);
-    let _ = stream.set_nodelay(true);
+    set_up(&stream);
     let mut phase = shared.phase.clone();
     let face = tokio::select! {
         face = Box::pin(sniff(&stream)) => face,
@@ -98,6 +109,16 @@ async fn serve(
     }
 }
 
+/// Tunes a socket. One that cannot be tuned works all the same.
+fn set_up(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&probes.with_retries(PROBES));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(UNACKED));
+}
+
 /// Counts a connection as open while it lives.
 struct Count(prometheus_client::metrics::gauge::Gauge);
 
@@ -112,5 +133,23 @@ impl Count {
 impl Drop for Count {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_looks_for_peers_that_vanished() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        set_up(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), PROBE_AFTER);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKED));
     }
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use minerva_edge::{Config, Edge, LinkState, Metrics, Pages};
+use http::uri::{Scheme, Uri};
+use minerva_edge::{Config, Edge, LinkState, Metrics, Pages, address};
 use minerva_proto::process::{Admin, ConfigError, LogConfig, Readiness, StopSignals, program};
 use prometheus_client::registry::Registry;
 use tonic::transport::{Channel, Endpoint};
@@ -20,6 +21,7 @@ struct Options {
     /// The core's link port (its --link).
     #[arg(
         long,
+        help_heading = "Core",
         env = "MINERVA_CORE",
         value_name = "ADDR",
         value_delimiter = ',',
@@ -28,10 +30,11 @@ struct Options {
     core: Vec<String>,
 
     /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, env = "MINERVA_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:7402")]
+    #[arg(long, help_heading = "Operation", env = "MINERVA_ADMIN", value_name = "ADDR",
+        default_value = "127.0.0.1:7402", value_parser = address)]
     admin: SocketAddr,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
 }
 
@@ -92,17 +95,36 @@ async fn follow(mut link: LinkState, readiness: Readiness, ready: impl FnOnce() 
 
 fn channel(cores: &[String]) -> Result<Channel, ConfigError> {
     let wrong = |problem: String| {
-        ConfigError::new(
-            "--core",
-            problem,
-            "give the core's --link address, such as 127.0.0.1:7403",
-        )
+        let fix = "give the core's --link address with its port, such as 127.0.0.1:7403";
+        ConfigError::new("--core", problem, fix)
     };
     let [core] = cores else {
         return Err(wrong("several cores are not supported yet".to_owned()));
     };
     let uri = if core.contains("://") { core.clone() } else { format!("http://{core}") };
-    let endpoint =
-        Endpoint::from_shared(uri).map_err(|_| wrong(format!("`{core}` is no address")))?;
-    Ok(minerva_edge::tune(endpoint).connect_lazy())
+    let uri = uri.parse().ok().filter(is_core);
+    let uri: Uri = uri.ok_or_else(|| wrong(format!("`{core}` is no address of a core")))?;
+    Ok(minerva_edge::tune(Endpoint::from(uri)).connect_lazy())
+}
+
+/// Without a port, HTTP's own would be dialled in vain.
+fn is_core(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTP) && uri.port().is_some() && uri.path() == "/"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_core_is_a_host_and_a_port() {
+        let is_good = |core: &str| channel(&[core.to_owned()]).is_ok();
+        for good in ["127.0.0.1:7403", "core:7403", "[::1]:7403", "http://core:7403"] {
+            assert!(is_good(good), "{good}");
+        }
+        for wrong in ["", "core", "a b", "core:x", "https://core:7403", "core:7403/x"] {
+            assert!(!is_good(wrong), "{wrong}");
+        }
+        assert!(channel(&["a:1".to_owned(), "b:1".to_owned()]).is_err(), "one core yet");
+    }
 }

@@ -141,7 +141,7 @@ impl Driver {
                 match written {
                     Poll::Pending if reads && *deaf => poll_discard(socket.get_mut(), cx),
                     Poll::Pending if reads => poll_message(Pin::new(&mut *socket), cx),
-                    written => written,
+                    Poll::Ready(_) | Poll::Pending => written,
                 }
             });
             tokio::select! {

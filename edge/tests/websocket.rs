@@ -155,11 +155,11 @@ async fn open(rig: &Rig) -> Client {
 /// mask is zero, so that the payload stays readable.
 fn message(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
-        length => {
+    match u8::try_from(payload.len()) {
+        Ok(length @ 0..126) => frame.push(0x80 | length),
+        Ok(_) | Err(_) => {
             frame.push(0xff);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
+            frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
         }
     }
     frame.extend_from_slice(&[0; 4]);

@@ -34,10 +34,13 @@ pub(super) enum Verdict {
 }
 
 impl Origins {
-    /// `list`: origins such as `https://example.com`, or `*`; empty: those of the same host.
+    /// `list`: origins such as `https://example.com`, or `*`; none: those of the same host.
     pub(crate) fn new(list: &[String], required: bool) -> Result<Self, NoOrigin> {
-        let any = list.iter().any(|origin| origin == "*");
-        let parsed = list.iter().filter(|origin| *origin != "*").map(|origin| parse(origin));
+        // An environment variable that is empty names none.
+        let list = list.iter().map(|origin| origin.trim()).filter(|origin| !origin.is_empty());
+        let list: Vec<&str> = list.collect();
+        let any = list.contains(&"*");
+        let parsed = list.iter().filter(|origin| **origin != "*").map(|origin| parse(origin));
         let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { allowed: (!list.is_empty()).then_some(parsed), any, required })
     }
@@ -147,9 +150,14 @@ mod tests {
     fn a_star_lets_all_in_and_nonsense_is_refused() {
         let any = Origins::new(&["*".to_owned()], false).unwrap();
         assert_eq!(judge(&any, "a", Some("https://b")), Verdict::Allowed);
-        for wrong in ["example.com", "https://", "https://a/b", "://a", ""] {
+        for wrong in ["example.com", "https://", "https://a/b", "://a"] {
             assert!(Origins::new(&[wrong.to_owned()], false).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_empty_list_is_no_list() {
+        assert_eq!(Origins::new(&[String::new()], false), Origins::new(&[], false));
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub(crate) struct NoNetwork(String);
 impl TrustedProxies {
     /// `list`: addresses (`10.0.0.1`) or networks (`10.0.0.0/8`).
     pub(crate) fn new(list: &[String]) -> Result<Self, NoNetwork> {
-        let nets = list.iter().map(|text| parse(text).ok_or_else(|| NoNetwork(text.clone())));
+        // An environment variable that is empty names none.
+        let list = list.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+        let nets = list.map(|text| parse(text).ok_or_else(|| NoNetwork(text.to_owned())));
         Ok(Self(nets.collect::<Result<_, _>>()?))
     }
 
@@ -110,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for wrong in ["", "10.0.0.0/33", "::/129", "host", "10.0.0.0/x", "10.0.0"] {
+        assert_eq!(TrustedProxies::new(&[String::new()]), TrustedProxies::new(&[]));
+        for wrong in ["10.0.0.0/33", "::/129", "host", "10.0.0.0/x", "10.0.0"] {
             assert!(TrustedProxies::new(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
     }
