@@ -21,8 +21,16 @@ struct Options {
     #[arg(long, env = "MINERVA_LINK", default_value = "127.0.0.1:7403", value_name = "ADDR")]
     link: SocketAddr,
 
-    /// Where the state of streams is kept: redb:DIR (one crash-safe file) or memory: (lost at exit).
-    #[arg(long, env = "MINERVA_STORE", default_value = "redb:./minerva-data", value_name = "URL")]
+    /// Where the state of streams is kept: redis://HOST:PORT/DB (also rediss, redis-sentinel,
+    /// redis-cluster), redb:DIR (one crash-safe file) or memory: (lost at exit). Give a Redis password by
+    /// the environment, where other users of the machine do not see it.
+    #[arg(
+        long,
+        env = "MINERVA_STORE",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "redb:./minerva-data"
+    )]
     store: StoreUrl,
 
     /// Address for /healthz, /readyz and /metrics.

@@ -1,6 +1,6 @@
 //! Where partitions keep what must not be lost. This file is the contract between the core and any
-//! store; [`memory`] and [`redb`] implement it and one suite (`tests/store_contract.rs`) runs over
-//! both. Called by the partition tasks and by the core's start. A store knows partitions, epochs, logs
+//! store; [`memory`], [`redb`] and [`redis`] implement it and one suite (`tests/store_contract.rs`) runs
+//! over all. Called by the partition tasks and by the core's start. A store knows partitions, epochs, logs
 //! and blobs; it refuses to know what is inside a blob.
 //!
 //! # What every store promises
@@ -20,7 +20,8 @@
 //! order between partitions.
 //!
 //! *Durability.* What succeeded survives a crash of the owner and of the store as far as the store is
-//! durable at all: `redb` synchronises its file first, `memory` keeps nothing beyond the process.
+//! durable at all: `redb` synchronises its file first, `redis` does what its server is set to do,
+//! `memory` keeps nothing beyond the process.
 //!
 //! *Repeating.* [`StoreError::Unavailable`] leaves open whether the call took effect. The caller makes
 //! the same call again with the same arguments, in the same order if there are several; no harm comes
@@ -31,6 +32,7 @@ mod leases;
 pub mod memory;
 pub(crate) mod metered;
 pub mod redb;
+pub mod redis;
 mod url;
 
 pub use url::{StoreUrl, StoreUrlError, open};

@@ -2,12 +2,19 @@
 //! `Bench`, which makes empty stores and second handles on the same data.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "store_redis/cluster.rs"]
+mod cluster;
 #[path = "store_contract/model.rs"]
 mod model;
+#[allow(dead_code, reason = "made for all tests with a Redis")]
+#[path = "store_redis/server.rs"]
+mod server;
 #[path = "store_contract/suite.rs"]
 mod suite;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use minerva_core::store::Store;
 use minerva_core::store::memory::MemoryStore;
@@ -23,6 +30,15 @@ pub(crate) struct Bench {
 enum Kind {
     Memory,
     Redb(TempDir),
+    /// The address, with a prefix that no other bench has.
+    Redis(String),
+}
+
+static PREFIXES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// One server for each test, also for one that makes many benches. It is killed when the test ends.
+    static SERVER: OnceCell<server::Server> = const { OnceCell::new() };
 }
 
 impl Bench {
@@ -36,6 +52,19 @@ impl Bench {
         Self { kind: Kind::Redb(directory), store }
     }
 
+    fn redis() -> Self {
+        let address =
+            SERVER.with(|server| server.get_or_init(|| server::Server::start(&[])).url(""));
+        Self::redis_at(&address)
+    }
+
+    fn redis_at(address: &str) -> Self {
+        let prefix = PREFIXES.fetch_add(1, Ordering::Relaxed);
+        let url = format!("{address}?prefix=test{prefix}:");
+        let store = server::store(&url);
+        Self { kind: Kind::Redis(url), store }
+    }
+
     /// Closes the store and opens it again, if it is one that outlives its process.
     pub(crate) fn reopen(self) -> Self {
         let Self { kind, store } = self;
@@ -44,6 +73,11 @@ impl Bench {
             Kind::Redb(directory) => {
                 drop(store);
                 let store = Arc::new(RedbStore::open(directory.path()).unwrap());
+                Self { kind, store }
+            }
+            Kind::Redis(url) => {
+                drop(store);
+                let store = server::store(url);
                 Self { kind, store }
             }
         }
@@ -59,6 +93,20 @@ macro_rules! over_every_store {
         mod redb {
             $(#[tokio::test]
             async fn $test() { super::suite::$test(super::Bench::redb()).await; })*
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $test() { super::suite::$test(super::Bench::redis()).await; })*
+        }
+        /// Over three masters; one cluster for all, because it takes seconds to form.
+        #[tokio::test]
+        async fn a_redis_cluster_keeps_the_contract() {
+            let cluster = cluster::start();
+            let address = cluster::address(&cluster);
+            $(
+                println!("{}", stringify!($test));
+                suite::$test(Bench::redis_at(&address)).await;
+            )*
         }
     };
 }
@@ -95,6 +143,16 @@ fn memory_matches_the_model() {
 #[test]
 fn redb_matches_the_model() {
     model::run(Bench::redb);
+}
+
+#[test]
+fn redis_matches_the_model() {
+    model::run(Bench::redis);
+}
+
+#[tokio::test]
+async fn redis_takes_calls_up_to_the_limit() {
+    suite::calls_up_to_the_limit_are_taken(Bench::redis()).await;
 }
 
 #[tokio::test]

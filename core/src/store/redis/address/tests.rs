@@ -1,0 +1,118 @@
+use super::*;
+
+fn parse(text: &str) -> Result<RedisUrl, StoreUrlError> {
+    RedisUrl::parse(text).expect("a scheme of Redis")
+}
+
+fn node(host: &str, port: u16) -> Node {
+    Node { host: host.to_owned(), port }
+}
+
+#[test]
+fn a_short_address_has_defaults() {
+    let url = parse("redis://cache").unwrap();
+    assert_eq!((&url.kind, &url.nodes[..]), (&Kind::Single, &[node("cache", 6379)][..]));
+    assert_eq!((url.user, url.password, url.db, url.has_tls), (None, None, 0, false));
+    assert_eq!(url.options, RedisOptions::default());
+}
+
+#[test]
+fn a_long_address_sets_everything() {
+    let url = parse(
+        "rediss://core:p%40s%2Fs@[::1]:6390/3?prefix=a:&wait=2&wait_ms=300&connect_ms=100\
+         &response_ms=900&ca=%2Fetc%2Fca.pem",
+    )
+    .unwrap();
+    assert_eq!((url.nodes, url.db, url.has_tls), (vec![node("::1", 6390)], 3, true));
+    assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("core"), Some("p@s/s")));
+    let expected = RedisOptions {
+        prefix: "a:".to_owned(),
+        wait: 2,
+        wait_time: Duration::from_millis(300),
+        connect: Duration::from_millis(100),
+        response: Duration::from_millis(900),
+        ca: Some("/etc/ca.pem".into()),
+    };
+    assert_eq!(url.options, expected);
+}
+
+#[test]
+fn sentinels_and_clusters_have_several_nodes() {
+    let url = parse("redis-sentinel://:pw@a,b:7000/main/2").unwrap();
+    assert_eq!(url.kind, Kind::Sentinel("main".to_owned()));
+    assert_eq!((url.nodes, url.db), (vec![node("a", 26_379), node("b", 7000)], 2));
+    assert_eq!((url.user, url.password.as_deref()), (None, Some("pw")));
+    let url = parse("rediss-cluster://a:1,b:2").unwrap();
+    assert_eq!((url.kind, url.has_tls), (Kind::Cluster, true));
+    assert_eq!(url.nodes, [node("a", 1), node("b", 2)]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    for (text, error) in [
+        ("redis:", StoreUrlError::RedisHost),
+        ("redis://", StoreUrlError::RedisHost),
+        ("redis://a:b", StoreUrlError::RedisHost),
+        ("redis://a:0", StoreUrlError::RedisHost),
+        ("redis://a:65536", StoreUrlError::RedisHost),
+        ("redis://a b", StoreUrlError::RedisHost),
+        ("redis://[::1]6379", StoreUrlError::RedisHost),
+        ("redis://a,b", StoreUrlError::RedisHosts),
+        ("redis://user@a", StoreUrlError::RedisLogin),
+        ("redis://user:@a", StoreUrlError::RedisLogin),
+        ("redis://user:%4@a", StoreUrlError::RedisLogin),
+        ("redis://a/x", StoreUrlError::RedisDatabase),
+        ("redis-cluster://a/1", StoreUrlError::RedisDatabase),
+        ("redis-sentinel://a", StoreUrlError::RedisMaster),
+        ("redis://a?password=x", StoreUrlError::RedisOption),
+        ("redis://a?wait", StoreUrlError::RedisOption),
+        ("redis://a?prefix={x}", StoreUrlError::RedisPrefix),
+        ("redis://a?prefix=a%20b", StoreUrlError::RedisPrefix),
+        ("redis://a?wait=x", StoreUrlError::RedisWait),
+        ("redis://a?wait=1&wait_ms=5000", StoreUrlError::RedisWait),
+        ("redis://a?response_ms=0", StoreUrlError::RedisTime),
+    ] {
+        assert_eq!(parse(text), Err(error), "{text}");
+    }
+}
+
+#[test]
+fn limits_hold_exactly() {
+    for (option, is_good) in [
+        ("wait=16", true),
+        ("wait=17", false),
+        ("wait=1&wait_ms=4999", true),
+        ("connect_ms=600000", true),
+        ("connect_ms=600001", false),
+    ] {
+        assert_eq!(parse(&format!("redis://a?{option}")).is_ok(), is_good, "{option}");
+    }
+    for length in [0, MAX_PREFIX - 1, MAX_PREFIX, MAX_PREFIX + 1] {
+        let url = format!("redis://a?prefix={}", "p".repeat(length));
+        assert_eq!(parse(&url).is_ok(), length <= MAX_PREFIX, "{length}");
+    }
+}
+
+#[test]
+fn other_schemes_are_not_ours() {
+    for text in ["redb:x", "redisx://a", "redis-other://a", "redi://a", "redis", ""] {
+        assert_eq!(RedisUrl::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn the_password_is_never_printed() {
+    for text in [
+        "redis://user:canary@host:1/2?wait=1",
+        "rediss://:canary@host",
+        "redis-sentinel://user:canary@a,b/main",
+        "redis-cluster://user:canary@a,b",
+    ] {
+        let url = parse(text).unwrap();
+        let printed = format!("{url} {url:?} {url:#?}");
+        assert!(!printed.contains("canary") && printed.contains("://"), "{printed}");
+    }
+    assert_eq!(parse("redis://u:p@h/2").unwrap().to_string(), "redis://h:6379/2");
+    let error = parse("redis://user:can/ary@host").unwrap_err();
+    assert!(!error.to_string().contains("can"), "{error}");
+}

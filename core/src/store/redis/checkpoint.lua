@@ -1,0 +1,32 @@
+-- Changes a partition's checkpoint and trims its log, in one step.
+--
+-- KEYS   1 head, 2 log, 3 streams
+-- ARGV   1 epoch, 2 session, 3 number of the call, 4 covers, 5 meta, 6 how many streams are set,
+--        then number and blob of each of those, then the numbers of the streams that are removed
+-- Reply  {'ok'} | {'fenced'} | {'behind', next index}
+-- Again  The same call sent again sets the same. One that arrives behind a later call of its session, or
+--        that covers less than the log has lost already, answers 'ok' and changes nothing.
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'session', 'call')
+local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
+local after = first + redis.call('LLEN', KEYS[2])
+local mine, covers = tonumber(ARGV[1]), tonumber(ARGV[4])
+if mine < epoch then return {'fenced'} end
+if mine > epoch or covers > after then return {'behind', after} end
+if covers < first then return {'ok'} end
+if head[3] == ARGV[2] and tonumber(ARGV[3]) < tonumber(head[4]) then return {'ok'} end
+
+-- First of all what frees memory: Redis lets a script that has written go on when memory is full, and a
+-- full Redis gets room again only by checkpoints.
+redis.call('LTRIM', KEYS[2], covers - first, -1)
+-- Lua's stack takes some thousand arguments at once.
+local step = 2000
+local function each(command, from, to)
+  for at = from, to, step do
+    redis.call(command, KEYS[3], unpack(ARGV, at, math.min(at + step - 1, to)))
+  end
+end
+local removed = 7 + 2 * tonumber(ARGV[6])
+each('HDEL', removed, #ARGV)
+each('HSET', 7, removed - 1)
+redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[5], 'session', ARGV[2], 'call', ARGV[3])
+return {'ok'}

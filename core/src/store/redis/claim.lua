@@ -1,0 +1,23 @@
+-- Makes somebody the owner of a partition under a new epoch.
+--
+-- KEYS   1 head, 2 log
+-- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 number of the call
+-- Reply  {'ok', epoch, first index, length of the log, meta or nil}
+--        | {'held', the other owner, milliseconds left} | {'overtaken'}
+-- Again  The same call sent again answers the same, as long as nothing came after it. One that arrives
+--        behind a later call of its session (it was stuck in a connection given up long ago) changes
+--        nothing, so that it cannot fence the claim that replaced it.
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'owner', 'until', 'session', 'call', 'meta')
+local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if head[5] == ARGV[3] and tonumber(ARGV[4]) < tonumber(head[6]) then return {'overtaken'} end
+if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
+  local left = tonumber(head[4] or 0) - now
+  if head[3] and head[3] ~= ARGV[1] and left > 0 then return {'held', head[3], left} end
+  epoch = epoch + 1
+end
+redis.call('PERSIST', KEYS[1]) -- see renew.lua
+redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1],
+  'until', now + ARGV[2], 'session', ARGV[3], 'call', ARGV[4])
+return {'ok', epoch, first, redis.call('LLEN', KEYS[2]), head[7]}

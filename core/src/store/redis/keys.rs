@@ -1,0 +1,79 @@
+//! The names of the keys, and the slot of Redis Cluster in which they are. A partition's keys have its
+//! number as their hash tag, so that they are in one slot and a script may touch them together.
+//!
+//! ```text
+//!   PREFIX{p12}:head      hash: epoch, first, owner, until, session, call, meta
+//!   PREFIX{p12}:log       list: the blobs from index `first` on
+//!   PREFIX{p12}:streams   hash: the stream's number to its blob
+//!   PREFIX{store}:partitions   the number of partitions
+//! ```
+
+/// Slots of every Redis Cluster.
+pub(super) const SLOTS: u16 = 16_384;
+
+/// The keys of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PartitionKeys {
+    pub(super) head: String,
+    pub(super) log: String,
+    pub(super) streams: String,
+}
+
+impl PartitionKeys {
+    pub(super) fn new(prefix: &str, partition: u32) -> Self {
+        let key = |part| format!("{prefix}{{p{partition}}}:{part}");
+        Self { head: key("head"), log: key("log"), streams: key("streams") }
+    }
+}
+
+/// The key of the number of partitions.
+pub(super) fn partitions_key(prefix: &str) -> String {
+    format!("{prefix}{{store}}:partitions")
+}
+
+/// The slot of the keys of a partition.
+pub(super) fn partition_slot(partition: u32) -> u16 {
+    tag_slot(&format!("p{partition}"))
+}
+
+/// The slot of [`partitions_key`].
+pub(super) fn partitions_slot() -> u16 {
+    tag_slot("store")
+}
+
+/// The slot of the keys with a hash tag: CRC-16/XMODEM of the tag.
+fn tag_slot(tag: &str) -> u16 {
+    let mut crc: u16 = 0;
+    for byte in tag.bytes() {
+        crc ^= u16::from(byte) << 8;
+        for _ in 0..8 {
+            let carry = crc & 0x8000 != 0;
+            crc <<= 1;
+            if carry {
+                crc ^= 0x1021;
+            }
+        }
+    }
+    crc % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_partition_share_their_tag() {
+        let keys = PartitionKeys::new("minerva:", 12);
+        assert_eq!(keys.head, "minerva:{p12}:head");
+        assert_eq!((&*keys.log, &*keys.streams), ("minerva:{p12}:log", "minerva:{p12}:streams"));
+        assert_eq!(partitions_key(""), "{store}:partitions");
+    }
+
+    #[test]
+    fn slots_are_those_of_redis() {
+        // The example of the cluster specification, and what CLUSTER KEYSLOT says.
+        assert_eq!(tag_slot("123456789"), 0x31C3);
+        assert_eq!(tag_slot("foo"), 12_182);
+        assert_eq!(partition_slot(0), tag_slot("p0"));
+    }
+}

@@ -1,0 +1,269 @@
+//! One connection and the commands that go over it, in the order in which they were given. What waits
+//! is sent as one pipeline; a few pipelines may be under way.
+//!
+//! When anything goes wrong with the connection, all that was sent and all that waits behind it fails, and
+//! only then a new connection is made: no command overtakes an earlier one that the caller believes to be
+//! on its way. Callers repeat what failed; every script bears that. A server that has forgotten the
+//! scripts gets them again, and then all that was under way, in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+
+use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, poll};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::StoreError;
+use super::cluster::Cluster;
+use super::connection::{Connector, Target};
+use super::failure::{Then, full, judge, too_few_replicas};
+
+/// Commands that may wait: some for each partition. What is beyond it fails as unavailable.
+pub(super) const QUEUE: usize = 1024;
+/// Most commands in one pipeline: beyond it the server does not get cheaper, answers only get later.
+const MAX_BATCH: usize = 64;
+/// Bytes after which a pipeline is not filled further.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+/// Pipelines under way: enough to keep the server busy while answers travel.
+const MAX_UNDER_WAY: usize = 4;
+/// How often in a row scripts are loaded again before what wanted them fails.
+const MAX_LOADS: u32 = 3;
+
+/// What becomes of a command.
+pub(super) type Answer = Result<Value, StoreError>;
+
+/// A command on its way. The answer is sent even if nobody waits for it any more.
+pub(super) struct Job {
+    pub(super) command: Cmd,
+    /// About how long the command is.
+    pub(super) bytes: usize,
+    /// Whether it counts only when replicas have it, if that is wanted at all.
+    pub(super) is_durable: bool,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+impl Job {
+    /// Answers; a caller that has gone does not mind.
+    pub(super) fn finish(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// The end of a lane into which commands are put. Dropping it ends the lane when all are answered.
+#[derive(Debug, Clone)]
+pub(super) struct Lane(mpsc::Sender<Job>);
+
+impl Lane {
+    /// Starts a lane to a server; it connects when there is something to send. A cluster is told of trouble.
+    pub(super) fn start(
+        connector: Arc<Connector>,
+        target: Target,
+        cluster: Option<Weak<Cluster>>,
+    ) -> Self {
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        let (connection, under_way, loads) = (None, VecDeque::new(), 0);
+        let worker = Worker { connector, target, cluster, jobs, connection, under_way, loads };
+        tokio::spawn(worker.run());
+        Self(sender)
+    }
+
+    /// Puts a command behind all others.
+    pub(super) fn send(&self, job: Job) {
+        if let Err(refused) = self.0.try_send(job) {
+            refused.into_inner().finish(Err(full()));
+        }
+    }
+}
+
+struct Worker {
+    connector: Arc<Connector>,
+    target: Target,
+    cluster: Option<Weak<Cluster>>,
+    jobs: mpsc::Receiver<Job>,
+    connection: Option<MultiplexedConnection>,
+    /// Pipelines that are sent; empty without a connection.
+    under_way: VecDeque<Batch>,
+    /// How often in a row scripts were loaded again.
+    loads: u32,
+}
+
+/// A pipeline.
+struct Batch {
+    jobs: Vec<Job>,
+    /// Whether its last command is WAIT.
+    has_wait: bool,
+    answers: BoxFuture<'static, RedisResult<Vec<Value>>>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut is_open = true;
+        while is_open || !self.under_way.is_empty() {
+            let may_send = is_open && self.under_way.len() < MAX_UNDER_WAY;
+            tokio::select! {
+                biased;
+                result = oldest(&mut self.under_way) => self.finish_oldest(result).await,
+                job = self.jobs.recv(), if may_send => match job {
+                    Some(job) => self.send_with_what_waits(job).await,
+                    None => is_open = false,
+                },
+            }
+        }
+    }
+
+    async fn send_with_what_waits(&mut self, first: Job) {
+        let (mut bytes, mut jobs) = (first.bytes, vec![first]);
+        while jobs.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            bytes += job.bytes;
+            jobs.push(job);
+        }
+        if let Err((jobs, error)) = self.send(jobs).await {
+            self.break_off(jobs, &error);
+        }
+    }
+
+    /// Sends a pipeline behind those under way.
+    async fn send(&mut self, jobs: Vec<Job>) -> Result<(), (Vec<Job>, StoreError)> {
+        let mut connection = match &self.connection {
+            Some(connection) => connection.clone(),
+            None => match self.connector.connect(&self.target).await {
+                Ok(connection) => self.connection.insert(connection).clone(),
+                Err(error) => return Err((jobs, error)),
+            },
+        };
+        let options = &self.connector.url().options;
+        let mut pipeline = Pipeline::with_capacity(jobs.len() + 1);
+        for job in &jobs {
+            pipeline.add_command(job.command.clone());
+        }
+        let has_wait = options.wait > 0 && jobs.iter().any(|job| job.is_durable);
+        if has_wait {
+            let ms = u64::try_from(options.wait_time.as_millis()).unwrap_or(u64::MAX);
+            pipeline.cmd("WAIT").arg(options.wait).arg(ms);
+        }
+        let mut answers =
+            async move { connection.send_packed_commands(&pipeline, 0, pipeline.len()).await }
+                .boxed();
+        // The first poll puts the pipeline into the connection's queue: so the order is fixed here.
+        if let Poll::Ready(result) = poll!(&mut answers) {
+            answers = ready(result).boxed();
+        }
+        self.under_way.push_back(Batch { jobs, has_wait, answers });
+        Ok(())
+    }
+
+    async fn finish_oldest(&mut self, result: RedisResult<Vec<Value>>) {
+        let Some(batch) = self.under_way.pop_front() else { return };
+        match result {
+            Ok(values) => self.settle(batch, values).await,
+            Err(error) => {
+                let error = self.connector.judge(&error, &self.place());
+                self.break_off(batch.jobs, &error);
+            }
+        }
+    }
+
+    async fn settle(&mut self, mut batch: Batch, mut values: Vec<Value>) {
+        let shortfall = if batch.has_wait { self.shortfall(values.pop()) } else { None };
+        let mut then = Then::Stay;
+        let answers = values.into_iter().map(|value| {
+            let Value::ServerError(error) = value else {
+                self.connector.note_success();
+                return Ok(value);
+            };
+            let (and_then, error) = judge(&error);
+            then = then.max(and_then);
+            Err(self.connector.soften(error))
+        });
+        let answers: Vec<Answer> = answers.collect();
+        if then == Then::Load && self.loads < MAX_LOADS {
+            return self.load_and_send_again(batch).await;
+        }
+        if then != Then::Load {
+            self.loads = 0;
+        }
+        for (job, answer) in batch.jobs.drain(..).zip(answers) {
+            let shortfall = shortfall.as_ref().filter(|_| job.is_durable && answer.is_ok());
+            job.finish(shortfall.map_or(answer, |error| Err(error.clone())));
+        }
+        if then == Then::Leave {
+            let text = format!("Redis at {} is not the right server any more", self.place());
+            self.break_off(Vec::new(), &StoreError::Unavailable(text));
+        }
+    }
+
+    /// What WAIT said, if it is not enough.
+    fn shortfall(&self, answer: Option<Value>) -> Option<StoreError> {
+        let options = &self.connector.url().options;
+        match answer {
+            Some(Value::Int(confirmed)) if confirmed >= 0 => {
+                let is_enough = usize::try_from(confirmed).is_ok_and(|count| count >= options.wait);
+                let ms = options.wait_time.as_millis();
+                (!is_enough).then(|| too_few_replicas(confirmed, options.wait, ms))
+            }
+            Some(Value::ServerError(error)) => Some(judge(&error).1),
+            _ => Some(StoreError::Unavailable("Redis did not answer WAIT".to_owned())),
+        }
+    }
+
+    /// Sends all again that is not answered, from a pipeline on that did not find its scripts. Some of it
+    /// may have taken effect already, which every script bears.
+    async fn load_and_send_again(&mut self, first: Batch) {
+        self.loads += 1;
+        let mut jobs = first.jobs;
+        for batch in std::mem::take(&mut self.under_way) {
+            // It says nothing that counts: a lost connection shows again at once.
+            let _ = batch.answers.await;
+            jobs.extend(batch.jobs);
+        }
+        let loaded = match &mut self.connection {
+            Some(connection) => self.connector.load(connection).await,
+            None => Ok(()),
+        };
+        if let Err(error) = loaded {
+            return self.break_off(jobs, &error);
+        }
+        while !jobs.is_empty() {
+            let rest = jobs.split_off(jobs.len().min(MAX_BATCH));
+            if let Err((mut unsent, error)) = self.send(jobs).await {
+                unsent.extend(rest);
+                return self.break_off(unsent, &error);
+            }
+            jobs = rest;
+        }
+    }
+
+    /// Gives the connection up: fails these, all under way and all that waits.
+    fn break_off(&mut self, jobs: Vec<Job>, error: &StoreError) {
+        let under_way = std::mem::take(&mut self.under_way);
+        for job in jobs.into_iter().chain(under_way.into_iter().flat_map(|batch| batch.jobs)) {
+            job.finish(Err(error.clone()));
+        }
+        while let Ok(job) = self.jobs.try_recv() {
+            job.finish(Err(error.clone()));
+        }
+        self.connection = None;
+        if let Some(cluster) = self.cluster.as_ref().and_then(Weak::upgrade) {
+            cluster.look_again();
+        }
+    }
+
+    fn place(&self) -> String {
+        match &self.target {
+            Target::Node(node) => node.to_string(),
+            Target::Primary => self.connector.url().to_string(),
+        }
+    }
+}
+
+/// Waits for the oldest pipeline under way; for ever if there is none. It must be taken off then.
+async fn oldest(under_way: &mut VecDeque<Batch>) -> RedisResult<Vec<Value>> {
+    match under_way.front_mut() {
+        Some(batch) => (&mut batch.answers).await,
+        None => std::future::pending().await,
+    }
+}

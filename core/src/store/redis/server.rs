@@ -1,0 +1,134 @@
+//! Whether a server is fit to keep what must not be lost, judged by what INFO says. Pure.
+
+use super::super::StoreError;
+
+/// Oldest version, of Redis or of what Valkey says it is compatible with: its scripts replicate what they
+/// did, errors inside a script keep their code, and it is what the tests run on.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// What INFO says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Server {
+    version: String,
+    role: String,
+    policy: String,
+    is_loading: bool,
+    /// Whether it writes an append-only file.
+    pub(super) has_aof: bool,
+    /// Whether it is a node of a cluster.
+    is_cluster: bool,
+}
+
+impl Server {
+    /// Reads the text of INFO; what is missing stays empty.
+    pub(super) fn parse(info: &str) -> Self {
+        let mut server = Self::default();
+        for (name, value) in info.lines().filter_map(|line| line.split_once(':')) {
+            let value = value.trim();
+            match name {
+                "redis_version" => server.version = value.to_owned(),
+                "role" => server.role = value.to_owned(),
+                "maxmemory_policy" => server.policy = value.to_owned(),
+                "loading" => server.is_loading = value == "1",
+                "aof_enabled" => server.has_aof = value == "1",
+                "cluster_enabled" => server.is_cluster = value == "1",
+                _ => {}
+            }
+        }
+        server
+    }
+
+    /// Checks that nothing can be lost by the way in which the server is set up.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] if an operator has to change something, [`StoreError::Unavailable`] if time
+    /// may mend it.
+    pub(super) fn check(&self, place: &str, in_cluster: bool) -> Result<(), StoreError> {
+        let config = |text: String| Err(StoreError::Config(text));
+        if self.major_minor().is_none_or(|version| version < OLDEST) {
+            let version = &self.version;
+            return config(format!("Redis at {place} is version `{version}`; 7.0 is the oldest"));
+        }
+        if self.is_loading {
+            let text = format!("Redis at {place} is still loading its data");
+            return Err(StoreError::Unavailable(text));
+        }
+        if self.policy != "noeviction" {
+            return config(format!(
+                "Redis at {place} has maxmemory-policy `{}`, by which it would drop what must not be \
+                 lost; set `maxmemory-policy noeviction`",
+                self.policy
+            ));
+        }
+        if self.is_cluster && !in_cluster {
+            return config(format!(
+                "Redis at {place} is a node of a cluster; use redis-cluster:// in --store"
+            ));
+        }
+        if self.role != "master" {
+            return Err(StoreError::Unavailable(format!(
+                "Redis at {place} is a replica and does not write; name the primary in --store, or \
+                 the Sentinels by redis-sentinel://"
+            )));
+        }
+        Ok(())
+    }
+
+    fn major_minor(&self) -> Option<(u32, u32)> {
+        let mut parts = self.version.split('.').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nloading:0\r\n\
+        maxmemory_policy:noeviction\r\naof_enabled:1\r\ncluster_enabled:0\r\n";
+
+    fn check(changed: (&str, &str), in_cluster: bool) -> Result<(), StoreError> {
+        Server::parse(&GOOD.replace(changed.0, changed.1)).check("h:1", in_cluster)
+    }
+
+    #[test]
+    fn a_good_server_passes() {
+        assert_eq!(check(("", ""), false), Ok(()));
+        assert_eq!(check(("cluster_enabled:0", "cluster_enabled:1"), true), Ok(()));
+        assert!(Server::parse(GOOD).has_aof);
+        let valkey = ("redis_version:7.0.15", "redis_version:7.2.4\r\nvalkey_version:8.1.0");
+        assert_eq!(check(valkey, false), Ok(()));
+    }
+
+    #[test]
+    fn versions_from_7_0_on_pass() {
+        for (version, ok) in
+            [("6.2.14", false), ("7.0.0", true), ("8.0.1", true), ("10.1", true), ("x", false)]
+        {
+            assert_eq!(check(("7.0.15", version), false).is_ok(), ok, "{version}");
+        }
+    }
+
+    #[test]
+    fn what_an_operator_has_to_change_is_said() {
+        for (changed, fix) in [
+            (("noeviction", "allkeys-lru"), "set `maxmemory-policy noeviction`"),
+            (("maxmemory_policy", "other"), "set `maxmemory-policy noeviction`"),
+            (("7.0.15", "6.2.14"), "7.0 is the oldest"),
+            (("cluster_enabled:0", "cluster_enabled:1"), "use redis-cluster://"),
+        ] {
+            let Err(StoreError::Config(text)) = check(changed, false) else {
+                panic!("{changed:?} passed");
+            };
+            assert!(text.contains(fix) && text.contains("h:1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_time_may_mend_is_unavailable() {
+        for changed in [("role:master", "role:slave"), ("loading:0", "loading:1")] {
+            let answer = check(changed, false);
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        }
+    }
+}

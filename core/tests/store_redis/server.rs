@@ -1,0 +1,140 @@
+//! Redis servers as child processes, each in a directory of its own, killed when dropped.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use minerva_core::store::{Store, StoreUrl, open};
+use redis::Value;
+use tempfile::TempDir;
+
+/// Names another program, such as valkey-server.
+const PROGRAM: &str = "MINERVA_TEST_REDIS_SERVER";
+/// Longest time for anything that a server does by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) directory: TempDir,
+    options: Vec<String>,
+}
+
+impl Server {
+    /// A server that keeps its data in memory.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_at(free_port(), options)
+    }
+
+    /// One that syncs its file before it answers.
+    pub(crate) fn durable() -> Self {
+        Self::start(&["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    fn start_at(port: u16, options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let child = spawn(port, &directory, &options);
+        let server = Self { child, port, directory, options };
+        server.wait_until_up();
+        server
+    }
+
+    /// Ends the server as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, with what its files have.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(self.port, &self.directory, &self.options);
+        self.wait_until_up();
+    }
+
+    /// Sends a signal, such as STOP.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Does a command on a connection of its own.
+    pub(crate) fn command(&self, parts: &[&str]) -> Value {
+        self.try_command(parts).unwrap_or_else(|error| panic!("{parts:?}: {error}"))
+    }
+
+    pub(crate) fn try_command(&self, parts: &[&str]) -> redis::RedisResult<Value> {
+        let client = redis::Client::open(self.url("")).unwrap();
+        let mut connection = client.get_connection_with_timeout(PATIENCE)?;
+        redis::cmd(parts[0]).arg(&parts[1..]).query(&mut connection)
+    }
+
+    pub(crate) fn info(&self) -> String {
+        redis::from_redis_value(self.command(&["INFO"])).unwrap()
+    }
+
+    pub(crate) fn url(&self, query: &str) -> String {
+        format!("redis://127.0.0.1:{}/{query}", self.port)
+    }
+
+    /// A handle on its data.
+    pub(crate) fn store(&self, query: &str) -> Arc<dyn Store> {
+        store(&self.url(query))
+    }
+
+    fn wait_until_up(&self) {
+        wait_until("redis-server answers", || match self.try_command(&["PING"]) {
+            Ok(_) => true,
+            // It wants a login: it is up.
+            Err(error) => error.code() == Some("NOAUTH") || error.code() == Some("DENIED"),
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A handle on the data at an address.
+pub(crate) fn store(url: &str) -> Arc<dyn Store> {
+    open(&url.parse::<StoreUrl>().unwrap()).unwrap()
+}
+
+/// A port that nobody uses.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for what happens in another process.
+#[allow(clippy::disallowed_methods, reason = "it is about other processes")]
+pub(crate) fn wait_until(what: &str, mut is_done: impl FnMut() -> bool) {
+    let begun = SystemTime::now();
+    while !is_done() {
+        let waited = begun.elapsed().unwrap_or_default();
+        assert!(waited < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
+    let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".to_owned());
+    let child = Command::new(&program)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .arg("--dir")
+        .arg(directory.path())
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    child.unwrap_or_else(|error| {
+        panic!(
+            "cannot start `{program}`: {error}. These tests need Redis 7.0 or later: apt-get install \
+             redis-server, or name another program in {PROGRAM}"
+        )
+    })
+}
