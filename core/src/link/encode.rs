@@ -15,6 +15,8 @@ use crate::stream::{CloseCause, EdgeOutput};
 const FRAME: usize = 32;
 /// Bytes of a string beside its content: tag and length.
 const STRING: usize = 4;
+/// Most bytes of a number up to 2^53.
+const NUMBER: usize = 8;
 
 impl Pack for EdgeOutput {
     type Message = RelayResponse;
@@ -24,9 +26,14 @@ impl Pack for EdgeOutput {
             Self::Strings { strings, .. } => {
                 FRAME + strings.iter().map(|string| string.len() + STRING).sum::<usize>()
             }
-            Self::Opened { .. } | Self::Sack { .. } | Self::Close { .. } | Self::Taken { .. } => {
-                FRAME
+            // Clients choose what a SACK lists: many of them must not make a message too long.
+            Self::Opened { sack, .. } => FRAME + sack.as_ref().map_or(0, weight),
+            Self::Sack { sack, .. } => FRAME + weight(sack),
+            Self::Close { sack, status, cause, .. } => {
+                let sacks = [sack, status].into_iter().flatten().map(weight);
+                FRAME + sacks.sum::<usize>() + reason(cause).len()
             }
+            Self::Taken { .. } => FRAME,
         }
     }
 
@@ -37,6 +44,18 @@ impl Pack for EdgeOutput {
     fn pack(items: Vec<Self>) -> RelayResponse {
         let frames = items.into_iter().map(|item| CoreFrame { frame: Some(frame(item)) });
         RelayResponse { frames: frames.collect() }
+    }
+}
+
+fn weight(sack: &Sack) -> usize {
+    NUMBER * (1 + sack.beyond.len())
+}
+
+fn reason(cause: &CloseCause) -> &str {
+    match cause {
+        CloseCause::Reset(reset) => &reset.reason,
+        CloseCause::Unavailable { reason, .. } => reason,
+        CloseCause::Gentle | CloseCause::Kill(_) => "",
     }
 }
 
@@ -91,4 +110,38 @@ fn kill_reason(reason: KillReason) -> LinkKillReason {
 fn sack(sack: Sack) -> LinkSack {
     let acked = sack.acked.map_or(-1, |acked| i64::try_from(acked).unwrap_or(i64::MAX));
     LinkSack { acked, beyond: sack.beyond }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::stream::TransportId;
+
+    /// Messages are filled by weight: one that weighs less than it is long could pass what an edge accepts.
+    #[test]
+    fn nothing_is_much_longer_than_it_weighs() {
+        let long = || Sack { acked: Some(1 << 53), beyond: vec![1 << 53; 4096] };
+        let transport = TransportId(u64::MAX);
+        let close = |cause| {
+            let (sack, status) = (Some(long()), Some(long()));
+            EdgeOutput::Close { transport, sack, status, cause }
+        };
+        let reset = minerva_proto::Reset::new(&"r".repeat(255), true);
+        let outputs = [
+            EdgeOutput::Opened { transport, created: true, sack: Some(long()) },
+            EdgeOutput::Sack { transport, sack: long() },
+            EdgeOutput::Strings { transport, first: 1 << 53, strings: vec!["s".into(); 1000] },
+            EdgeOutput::Taken { transport, batch: u64::MAX },
+            close(CloseCause::Gentle),
+            close(CloseCause::Reset(reset)),
+            close(CloseCause::Unavailable { reason: "u".repeat(100), retry_after_ms: u32::MAX }),
+        ];
+        for output in outputs {
+            let weight = output.weight();
+            let length = EdgeOutput::pack(vec![output]).encoded_len();
+            assert!(length <= weight + 64, "{length} bytes weigh {weight}");
+        }
+    }
 }

@@ -66,12 +66,16 @@ impl Outbox {
     pub(super) fn news(&self, sack: &Sack) -> Option<Sack> {
         let acked = sack.acked.filter(|&number| number >= self.base());
         let first = acked.map_or(self.base(), |number| number + 1);
-        let holds =
-            |number: u64| self.iter_from(number).next().is_some_and(|(held, _)| held == number);
         let mut beyond: Vec<u64> = sack.beyond.clone();
-        beyond.retain(|&number| number >= first && holds(number));
+        beyond.retain(|&number| number >= first);
         beyond.sort_unstable();
         beyond.dedup();
+        // One walk over both: a client may repeat a list of thousands that frees nothing.
+        let mut held = self.iter_from(first).map(|(number, _)| number).peekable();
+        beyond.retain(|&number| {
+            while held.next_if(|&held| held < number).is_some() {}
+            held.next_if_eq(&number).is_some()
+        });
         (acked.is_some() || !beyond.is_empty()).then_some(Sack { acked, beyond })
     }
 
