@@ -130,7 +130,7 @@ impl Call {
         self.metrics.instances.inc();
         let replaced = self.sessions.join(session.clone(), held);
         let result = tokio::select! {
-            result = self.read(rest, incoming) => result,
+            result = self.read(&session, rest, incoming) => result,
             () = session.outputs.closed() => Ok(()),
             () = on_replaced(replaced) => {
                 Err(Status::aborted("another call has registered with the same instance_id"))
@@ -146,24 +146,31 @@ impl Call {
 
     async fn read(
         &self,
+        session: &SessionHandle,
         rest: Vec<Command>,
         mut incoming: Streaming<ServeRequest>,
     ) -> Result<(), Status> {
-        self.route_all(rest).await?;
+        self.route_all(session, rest).await?;
         while let Some(request) = incoming.message().await? {
-            self.route_all(request.commands).await?;
+            self.route_all(session, request.commands).await?;
         }
         Ok(())
     }
 
-    /// Waits while a partition has no room, so that the instance's socket is not read.
-    async fn route_all(&self, commands: Vec<Command>) -> Result<(), Invalid> {
+    /// Waits while a partition has no room, or the instance does not take the answers to what it said: its
+    /// socket is not read meanwhile.
+    async fn route_all(
+        &self,
+        session: &SessionHandle,
+        commands: Vec<Command>,
+    ) -> Result<(), Invalid> {
         self.metrics.app_commands.inc_by(commands.len() as u64);
         for command in commands {
             let (stream, mail) = decode::command(self.id, command)?;
             let partition = self.partitions.of_number(stream).ok_or_else(|| {
                 Invalid::new("stream", format!("{stream} is not a number that a stream can have"))
             })?;
+            session.outputs.has_room().await;
             self.partitions.send_with_room(partition, mail).await;
         }
         Ok(())

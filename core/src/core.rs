@@ -24,11 +24,11 @@ use tower::Service;
 
 use crate::api::Api;
 use crate::app::AppServer;
-use crate::clock;
+use crate::clock::{self, PatientClock};
 use crate::config::{Config, MAX_MESSAGE, grpc_server};
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
-use crate::partition::{Mail, Partition, Partitions, RecoveryError, Setup};
+use crate::partition::{Clock, MAX_SLEEP, Mail, Partition, Partitions, RecoveryError, Setup};
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
 use crate::store::{Claimed, Store, StoreError};
@@ -107,7 +107,8 @@ impl Core {
                 mail,
                 limits: config.limits.clone(),
                 options: config.partition.clone(),
-                clock: Arc::new(|| Millis(clock::wall_ms())),
+                clock: live_clock(),
+                wall_clock: Arc::new(|| Millis(clock::wall_ms())),
                 counters: Arc::clone(&metrics.counters),
             };
             let partition = Partition::recover(setup, &claimed)
@@ -215,6 +216,12 @@ async fn serve_partition(number: u32, partition: Partition, serving: Gauge) -> R
     let result = partition.serve().await;
     serving.dec();
     result.map_err(|error| Lost { partition: number, reason: error.to_string() })
+}
+
+/// The clock of one partition's deadlines. A step of it is never longer than two looks at it should be apart.
+fn live_clock() -> Clock {
+    let clock = PatientClock::new(2 * MAX_SLEEP);
+    Arc::new(move || Millis(clock.now_ms()))
 }
 
 /// Claims a partition, as soon as it can be had.

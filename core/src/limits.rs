@@ -13,27 +13,27 @@ pub struct Limits {
     pub max_idle: Duration,
 
     /// Bytes of strings that a stream holds for its application before it takes no more from the client.
-    #[arg(long, env = "MINERVA_INBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_INBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
     pub inbox_bytes: usize,
 
     /// Strings that a stream holds for its application before it takes no more from the client.
-    #[arg(long, env = "MINERVA_INBOX_STRINGS", default_value_t = 1000, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_INBOX_STRINGS", default_value_t = 1000, value_parser = parse_strings)]
     pub inbox_strings: usize,
 
     /// Bytes of strings that a stream holds for its client before it takes no more from the application.
-    #[arg(long, env = "MINERVA_OUTBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_OUTBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
     pub outbox_bytes: usize,
 
     /// Strings that a stream holds for its client before it takes no more from the application.
-    #[arg(long, env = "MINERVA_OUTBOX_STRINGS", default_value_t = 1000, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_OUTBOX_STRINGS", default_value_t = 1000, value_parser = parse_strings)]
     pub outbox_strings: usize,
 
     /// Bytes that may wait behind a gap in what the client sent; each string counts as 30 more.
-    #[arg(long, env = "MINERVA_RWIN_BYTES", default_value_t = 1 << 20, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_RWIN_BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
     pub rwin_bytes: usize,
 
     /// Strings that may wait behind a gap in what the client sent.
-    #[arg(long, env = "MINERVA_RWIN_STRINGS", default_value_t = 50, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_RWIN_STRINGS", default_value_t = 50, value_parser = parse_strings)]
     pub rwin_strings: usize,
 
     /// Transports that a stream has at the same time.
@@ -44,7 +44,18 @@ pub struct Limits {
     #[arg(long, env = "MINERVA_SLOW_CLIENT_TIME", default_value = "120s", value_parser = parse_duration)]
     pub slow_client_time: Duration,
 
-    /// Streams that one partition has at the same time; no more are made beyond.
+    /// How long the end of a stream waits for its application to acknowledge it. Then the stream is forgotten,
+    /// with what the application has not acknowledged.
+    #[arg(long, env = "MINERVA_KEEP_ENDED", default_value = "24h", value_parser = parse_duration)]
+    pub keep_ended: Duration,
+
+    /// Streams of one partition that wait for an application instance, those that ended included. Beyond it
+    /// no stream is made for a service that has no instance.
+    #[arg(long, env = "MINERVA_MAX_UNSERVED", default_value_t = 1000, value_parser = parse_size)]
+    pub max_unserved: usize,
+
+    /// Streams that one partition has at the same time, those that ended and wait for their application
+    /// included; no more are made beyond.
     #[arg(long, env = "MINERVA_MAX_STREAMS", default_value_t = 100_000, value_parser = parse_size)]
     pub max_streams: usize,
 }
@@ -53,6 +64,11 @@ impl Limits {
     /// The idle limit in milliseconds.
     pub fn max_idle_ms(&self) -> u64 {
         millis(self.max_idle)
+    }
+
+    /// The time of a stream that has ended, in milliseconds.
+    pub fn keep_ended_ms(&self) -> u64 {
+        millis(self.keep_ended)
     }
 
     /// The slow client's time in milliseconds.
@@ -73,6 +89,8 @@ impl Default for Limits {
             rwin_strings: 50,
             transports_per_stream: 8,
             slow_client_time: Duration::from_secs(120),
+            keep_ended: Duration::from_secs(24 * 3600),
+            max_unserved: 1000,
             max_streams: 100_000,
         }
     }
@@ -96,8 +114,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     millis.filter(|&millis| millis > 0).map(Duration::from_millis).ok_or_else(wrong)
 }
 
+/// Most bytes of one kind that a stream may hold, and most strings: a whole stream has to fit into one call
+/// of the store ([`crate::store::MAX_BLOB`]), three kinds of bytes and what may overdraw them.
+const MOST_BYTES: usize = 6 << 20;
+const MOST_STRINGS: usize = 100_000;
+
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    parse_up_to(MOST_BYTES, text)
+}
+
+fn parse_strings(text: &str) -> Result<usize, String> {
+    parse_up_to(MOST_STRINGS, text)
+}
+
 fn parse_size(text: &str) -> Result<usize, String> {
-    let most = 1 << 30;
+    parse_up_to(1 << 30, text)
+}
+
+fn parse_up_to(most: usize, text: &str) -> Result<usize, String> {
     let size = text.parse().ok().filter(|size| (1..=most).contains(size));
     size.ok_or_else(|| format!("`{text}` is not a number from 1 to {most}"))
 }
@@ -143,6 +177,12 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(parse_size(text).ok(), size, "{text}");
+        }
+        for (bytes, ok) in [(MOST_BYTES - 1, true), (MOST_BYTES, true), (MOST_BYTES + 1, false)] {
+            assert_eq!(parse_bytes(&bytes.to_string()).is_ok(), ok, "{bytes}");
+        }
+        for (count, ok) in [(99_999, true), (100_000, true), (100_001, false)] {
+            assert_eq!(parse_strings(&count.to_string()).is_ok(), ok, "{count}");
         }
     }
 }

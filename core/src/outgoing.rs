@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tonic::Status;
+
+use crate::partition::{OutputReceiver, Outputs, outputs};
 
 /// Items in one message. Gathering more than 16 to 64 gains nothing any more.
 const MAX_ITEMS: usize = 256;
@@ -33,7 +35,7 @@ pub(crate) trait Pack: Sized + Unpin {
 pub(crate) struct Outgoing<T: Pack> {
     /// The first message; `None` once it is sent.
     greeting: Option<oneshot::Receiver<T::Message>>,
-    ready: mpsc::UnboundedReceiver<T>,
+    ready: OutputReceiver<T>,
     /// How the call ends, once nothing is ready any more.
     end: oneshot::Receiver<Result<(), Status>>,
     /// Taken out of `ready`, not yet in a message; at most [`MAX_ITEMS`].
@@ -44,14 +46,14 @@ pub(crate) struct Outgoing<T: Pack> {
 /// The ends for the reading half.
 pub(crate) struct Control<T: Pack> {
     pub(crate) greeting: oneshot::Sender<T::Message>,
-    pub(crate) outputs: mpsc::UnboundedSender<T>,
+    pub(crate) outputs: Outputs<T>,
     pub(crate) end: oneshot::Sender<Result<(), Status>>,
 }
 
 impl<T: Pack> Outgoing<T> {
     pub(crate) fn new() -> (Control<T>, Self) {
         let (greeting, greeted) = oneshot::channel();
-        let (outputs, ready) = mpsc::unbounded_channel();
+        let (outputs, ready) = outputs();
         let (end, ended) = oneshot::channel();
         let outgoing = Self {
             greeting: Some(greeted),
@@ -74,7 +76,7 @@ impl<T: Pack> Outgoing<T> {
     fn fill(&mut self, cx: &mut Context<'_>) {
         if self.waiting.is_empty() {
             let mut items = Vec::new();
-            if self.ready.poll_recv_many(cx, &mut items, MAX_ITEMS).is_ready() {
+            if self.ready.poll_many(cx, &mut items, MAX_ITEMS).is_ready() {
                 self.waiting = items.into();
             }
         }
@@ -150,7 +152,7 @@ mod tests {
     fn sent(items: impl IntoIterator<Item = usize>) -> (Control<usize>, Outgoing<usize>) {
         let (control, outgoing) = Outgoing::new();
         for item in items {
-            control.outputs.send(item).unwrap();
+            control.outputs.send(item);
         }
         (control, outgoing)
     }

@@ -18,6 +18,7 @@ mod gate;
 mod lease;
 mod mailbox;
 mod options;
+mod outputs;
 mod owner;
 mod recovery;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use mailbox::{
     SessionId,
 };
 pub use options::PartitionOptions;
+pub use outputs::{MAX_BACKLOG, OutputReceiver, Outputs, outputs};
 pub use recovery::RecoveryError;
 
 use checkpoint::Checkpoints;
@@ -54,10 +56,10 @@ const TURN_MAILS: usize = 1000;
 /// Bytes of strings in one turn, roughly; a single mail may be larger.
 const TURN_BYTES: usize = 2 << 20;
 
-/// Longest sleep before deadlines are looked at again: the wall clock may be set.
-const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// Longest sleep before the clock is looked at again: longer pauses do not count in full.
+pub(crate) const MAX_SLEEP: Duration = Duration::from_secs(5);
 
-/// What tells the time: milliseconds since 1970.
+/// What tells the time, in milliseconds.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// What a partition's task needs.
@@ -72,8 +74,11 @@ pub struct Setup {
     pub limits: Limits,
     /// The partition's options.
     pub options: PartitionOptions,
-    /// What tells the time.
+    /// What deadlines go by. It never goes back, and after a pause of the process or of the store it goes on
+    /// from where it was, so that peers that could not be heard are not taken to have been silent.
     pub clock: Clock,
+    /// Milliseconds since 1970, for what applications are told.
+    pub wall_clock: Clock,
     /// What it counts in.
     pub counters: Arc<Counters>,
 }
@@ -109,15 +114,8 @@ impl Partition {
             Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
         let entries = recovered.next_index - recovered.first_index;
         checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
-        let owner = Owner::new(
-            partition,
-            recovered.streams,
-            recovered.streams_made,
-            setup.limits.clone(),
-            u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX),
-            setup.counters.clone(),
-            (setup.clock)(),
-        );
+        let now = (setup.clock)();
+        let owner = Owner::new(&setup, recovered.streams, recovered.streams_made, now);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         Ok(Self { setup, owner, gate, checkpoints, lease })
     }
@@ -224,7 +222,7 @@ impl Partition {
     fn put_checkpoint_down(&mut self) {
         let as_of = self.gate.next_index();
         let owner = &self.owner;
-        self.checkpoints.put_down(as_of, owner.meta(), |number| owner.save(number, as_of));
+        self.checkpoints.put_down(as_of, owner.meta(), |number| owner.save(number));
     }
 
     fn count_checkpoint(&self, is_finished: bool) {

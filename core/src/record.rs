@@ -59,14 +59,14 @@ pub enum Record {
 }
 
 impl Record {
-    /// Bytes of strings in it.
+    /// Bytes of strings and other texts in it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Received { strings, .. } | Self::Sent { strings } => {
                 strings.iter().map(Bytes::len).sum()
             }
-            Self::Opened { .. }
-            | Self::Assigned
+            Self::Opened { origin, .. } => origin.size(),
+            Self::Assigned
             | Self::Sacked(_)
             | Self::Acknowledged { .. }
             | Self::Ended(_)

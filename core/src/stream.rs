@@ -25,6 +25,7 @@ mod state;
 mod tests;
 mod transports;
 mod turn;
+mod witness;
 mod writing;
 
 use std::collections::VecDeque;
@@ -45,7 +46,8 @@ use app::AppSide;
 use ending::SlowClient;
 use transports::Transports;
 
-/// Wall-clock milliseconds since 1970: the only time that is persisted.
+/// Milliseconds of the clock that deadlines go by. It only moves forward, and not by leaps: see the
+/// partition's `Setup`. No instant of it is ever persisted; deadlines begin anew with a new owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
 
@@ -69,8 +71,12 @@ pub struct Stream {
     /// s2c strings below this number were written to a transport that was succeeded, and are taken to have
     /// arrived until the next SACK tells. 0: none.
     assumed: u64,
+    /// It came from the store, which may be older than what the client has seen.
+    is_recovered: bool,
     /// When the last transport went.
     idle_since: Millis,
+    /// When it ended, if it has.
+    ended_at: Millis,
     /// Watches the client's progress.
     slow: SlowClient,
     /// What to tell the application, each behind all events below the number beside it.
@@ -78,8 +84,9 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Makes the stream that a hello asked for. The caller attaches the transport next.
-    pub fn open(number: u64, attach: &Attach, turn: &mut Turn<'_>) -> Self {
+    /// Makes the stream that a hello asked for. The caller attaches the transport next. `started_at_ms` is
+    /// in milliseconds since 1970.
+    pub fn open(number: u64, attach: &Attach, started_at_ms: u64, turn: &mut Turn<'_>) -> Self {
         let origin = Origin {
             id: attach.stream_id.clone(),
             service: attach.service.clone(),
@@ -87,14 +94,14 @@ impl Stream {
             headers: attach.headers.clone(),
             peer_address: attach.peer_address.clone(),
             kind: attach.kind,
-            started_at_ms: turn.now.0,
+            started_at_ms,
         };
         let state = StreamState::new(origin.into(), turn.limits.max_idle_ms());
         turn.effects.record(number, state.opened());
-        Self::recover(number, state, turn.now)
+        Self { is_recovered: false, ..Self::recover(number, state, turn.now) }
     }
 
-    /// A stream as the store has it. Its idle time begins anew.
+    /// A stream as the store has it. Its times begin anew.
     pub fn recover(number: u64, state: StreamState, now: Millis) -> Self {
         Self {
             number,
@@ -103,7 +110,9 @@ impl Stream {
             transports: Transports::default(),
             app: None,
             assumed: 0,
+            is_recovered: true,
             idle_since: now,
+            ended_at: now,
             slow: SlowClient::default(),
             changes: VecDeque::new(),
         }

@@ -70,8 +70,7 @@ impl Sessions {
             match self.partitions.of_number(stream) {
                 Some(partition) => split.entry(partition).or_default().push(stream),
                 None => {
-                    // A call that has ended needs no answer.
-                    let _ = session.outputs.send(AppOutput::Released { stream });
+                    session.outputs.send(AppOutput::Released { stream });
                 }
             }
         }

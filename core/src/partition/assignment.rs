@@ -46,6 +46,16 @@ impl Assignment {
         self.sessions.get(&id).map(|session| &session.handle)
     }
 
+    /// How many streams have no session.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether a service has a session.
+    pub(super) fn is_served(&self, service: &str) -> bool {
+        self.sessions.values().any(|session| *session.handle.service == *service)
+    }
+
     /// All streams that a session has.
     pub(super) fn assigned(&self) -> impl Iterator<Item = (&SessionHandle, u64)> {
         self.sessions

@@ -12,11 +12,18 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
-use crate::record::Meta;
+use crate::record::{Meta, Snapshot};
 use crate::store::{Epoch, Store, StoreError};
 
-/// Bytes in one step: far below what a store takes, large enough to be one write.
+/// Bytes in one step, unless one stream has more: far below what a store takes, large enough to be one
+/// write.
 const STEP_BYTES: usize = 8 << 20;
+
+/// What an entry of the log costs at recovery beside its bytes, as bytes.
+const ENTRY_COST: u64 = 1 << 10;
+
+/// Largest log, by the same count, that is accepted because writing the streams costs more.
+const MAX_LOG: u64 = 64 << 20;
 
 /// Pause before a step is repeated when the store was unavailable.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,21 +35,30 @@ pub(super) type Saved = (u64, Option<Bytes>);
 pub(super) struct Checkpoints {
     store: Arc<dyn Store>,
     partition: u32,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     /// Streams that changed since the last checkpoint was put down.
     changed: BTreeSet<u64>,
     /// Bytes and entries in the log since then.
     log: (usize, u64),
     /// First index in the store's log.
     first_index: u64,
+    /// Bytes of the last checkpoint: about what the next one costs.
+    last_bytes: u64,
     under_way: Option<UnderWay>,
 }
 
 struct UnderWay {
     covers: u64,
     meta: Bytes,
-    /// What is not confirmed; the first one is sent.
-    steps: VecDeque<Vec<Saved>>,
+    /// The streams to be written, as they were when it was put down. Turned into bytes step by step, so that
+    /// neither the turn takes long nor all their bytes are in memory twice.
+    streams: VecDeque<(u64, Snapshot)>,
+    /// Streams to be removed in the last step.
+    gone: Vec<u64>,
+    /// The step that is sent, for repeats, and what it covers.
+    step: Option<(u64, Vec<Saved>)>,
+    /// Bytes of the steps so far.
+    bytes: u64,
     call: Option<BoxFuture<'static, Result<(), StoreError>>>,
     pause: Option<BoxFuture<'static, ()>>,
 }
@@ -55,7 +71,7 @@ impl Checkpoints {
         first_index: u64,
     ) -> Self {
         let (changed, log) = (BTreeSet::new(), (0, 0));
-        Self { store, partition, epoch, changed, log, first_index, under_way: None }
+        Self { store, partition, epoch, changed, log, first_index, last_bytes: 0, under_way: None }
     }
 
     /// Counts what is in the log.
@@ -69,11 +85,14 @@ impl Checkpoints {
         self.log = (self.log.0 + bytes, self.log.1 + entries);
     }
 
-    /// Whether one should be put down.
+    /// Whether one should be put down: the log is long enough, also by comparison with what a checkpoint
+    /// writes. Otherwise large streams that change a little would be written again and again.
     pub(super) fn is_due(&self, options: &PartitionOptions) -> bool {
         let (bytes, entries) = self.log;
+        let cost = (bytes as u64).saturating_add(entries.saturating_mul(ENTRY_COST));
         self.under_way.is_none()
             && (bytes >= options.checkpoint_bytes || entries >= options.checkpoint_entries)
+            && cost >= self.last_bytes.min(MAX_LOG)
     }
 
     /// Whether the log holds anything, or a checkpoint is not finished.
@@ -91,27 +110,20 @@ impl Checkpoints {
         &mut self,
         covers: u64,
         meta: Meta,
-        save: impl Fn(u64) -> Option<Bytes>,
+        save: impl Fn(u64) -> Option<Snapshot>,
     ) {
-        let (mut steps, mut gone) = (VecDeque::new(), Vec::new());
-        let (mut step, mut bytes) = (Vec::new(), 0);
+        let (mut streams, mut gone) = (VecDeque::new(), Vec::new());
         for number in std::mem::take(&mut self.changed) {
-            let Some(saved) = save(number) else {
-                gone.push((number, None));
-                continue;
-            };
-            bytes += saved.len();
-            step.push((number, Some(saved)));
-            if bytes >= STEP_BYTES {
-                steps.push_back(std::mem::take(&mut step));
-                bytes = 0;
+            match save(number) {
+                Some(snapshot) => streams.push_back((number, snapshot)),
+                None => gone.push(number),
             }
         }
-        step.append(&mut gone);
-        steps.push_back(step);
         self.log = (0, 0);
         let meta = meta.encode();
-        self.under_way = Some(UnderWay { covers, meta, steps, call: None, pause: None });
+        let (step, bytes, call, pause) = (None, 0, None, None);
+        let work = UnderWay { covers, meta, streams, gone, step, bytes, call, pause };
+        self.under_way = Some(work);
     }
 
     /// Sends the steps as soon as the log is confirmed up to them and waits for one; for ever if there is
@@ -128,8 +140,7 @@ impl Checkpoints {
             work.pause = None;
         }
         if work.call.is_none() {
-            let step = work.steps.front().cloned().unwrap_or_default();
-            let covers = if work.steps.len() > 1 { self.first_index } else { work.covers };
+            let (covers, step) = work.step(self.first_index);
             let (partition, epoch, meta) = (self.partition, self.epoch, work.meta.clone());
             work.call = Some(self.store.checkpoint(partition, epoch, covers, meta, step));
         }
@@ -138,10 +149,10 @@ impl Checkpoints {
         work.call = None;
         match result {
             Ok(()) => {
-                work.steps.pop_front();
-                let is_finished = work.steps.is_empty();
+                work.step = None;
+                let is_finished = work.streams.is_empty();
                 if is_finished {
-                    self.first_index = work.covers;
+                    (self.first_index, self.last_bytes) = (work.covers, work.bytes);
                     self.under_way = None;
                 }
                 Ok(is_finished)
@@ -153,5 +164,30 @@ impl Checkpoints {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl UnderWay {
+    /// The step to send and what it covers: the last one trims the log, the others leave it.
+    fn step(&mut self, first_index: u64) -> (u64, Vec<Saved>) {
+        if let Some(step) = &self.step {
+            return step.clone();
+        }
+        let (mut step, mut bytes) = (Vec::new(), 0);
+        while let Some((_, snapshot)) = self.streams.front()
+            && (step.is_empty() || bytes + snapshot.size() <= STEP_BYTES)
+            && let Some((number, snapshot)) = self.streams.pop_front()
+        {
+            let saved = snapshot.encode(self.covers);
+            bytes += saved.len();
+            step.push((number, Some(saved)));
+        }
+        self.bytes += bytes as u64;
+        let mut covers = first_index;
+        if self.streams.is_empty() {
+            covers = self.covers;
+            step.extend(self.gone.drain(..).map(|number| (number, None)));
+        }
+        self.step.insert((covers, step)).clone()
     }
 }

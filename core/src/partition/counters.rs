@@ -13,6 +13,8 @@ pub struct Counters {
     pub opened: AtomicU64,
     /// Streams that ended.
     pub ended: AtomicU64,
+    /// Streams whose end no application acknowledged in time.
+    pub forgotten: AtomicU64,
     /// Strings taken from clients.
     pub strings_c2s: AtomicU64,
     /// Strings taken from applications.

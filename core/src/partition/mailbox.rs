@@ -15,6 +15,7 @@ use bytes::Bytes;
 use minerva_proto::StreamId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::outputs::Outputs;
 use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
 pub use crate::stream::{LinkId, SessionId};
 
@@ -31,7 +32,7 @@ pub struct LinkHandle {
     /// Which link.
     pub id: LinkId,
     /// Where its frames go; the link has ended when this is closed.
-    pub outputs: mpsc::UnboundedSender<EdgeOutput>,
+    pub outputs: Outputs<EdgeOutput>,
 }
 
 /// How to reach an application instance.
@@ -48,7 +49,7 @@ pub struct SessionHandle {
     /// Streams assigned to it by all partitions: the choice of the least loaded one.
     pub load: Arc<AtomicUsize>,
     /// Where its events go; the call has ended when this is closed.
-    pub outputs: mpsc::UnboundedSender<AppOutput>,
+    pub outputs: Outputs<AppOutput>,
 }
 
 /// One thing that a partition is told.
@@ -324,8 +325,7 @@ fn mailbox() -> (Mailbox, MailReceiver) {
 /// Answers an attach that cannot be decided now.
 pub(crate) fn refuse(link: &LinkHandle, transport: TransportId, reason: &str) {
     let cause = CloseCause::Unavailable { reason: reason.to_owned(), retry_after_ms: 0 };
-    // A link that has ended needs no answer.
-    let _ = link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
+    link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
 }
 
 /// Which of its partition's streams a number is, counting from 1.

@@ -7,15 +7,14 @@ mod mail;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use minerva_proto::StreamId;
-use tokio::sync::mpsc;
 
 use super::assignment::Assignment;
 use super::counters::{Counters, add, subtract};
 use super::mailbox::LinkId;
+use super::{Clock, Outputs, Setup};
 use crate::limits::Limits;
-use crate::record::{Meta, Record};
+use crate::record::{Meta, Record, Snapshot};
 use crate::stream::{
     AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, Stream, StreamState, TransportKey,
     Turn,
@@ -28,6 +27,8 @@ pub(super) struct Owner {
     /// How long streams wait for their instance to come back, in milliseconds.
     app_grace_ms: u64,
     counters: Arc<Counters>,
+    /// For what applications are told of a stream's beginning.
+    wall_clock: Clock,
     streams: BTreeMap<u64, Stream>,
     /// The streams that have not ended, by what clients call them. Keyed by clients: a map with SipHash.
     by_id: HashMap<(Arc<str>, StreamId), u64>,
@@ -35,7 +36,7 @@ pub(super) struct Owner {
     streams_made: u64,
     /// Whose the attached transports are.
     transports: BTreeMap<TransportKey, u64>,
-    links: BTreeMap<LinkId, mpsc::UnboundedSender<EdgeOutput>>,
+    links: BTreeMap<LinkId, Outputs<EdgeOutput>>,
     assignment: Assignment,
     /// The streams' deadlines, and where to find them.
     deadlines: BTreeSet<(Millis, u64)>,
@@ -47,19 +48,18 @@ pub(super) struct Owner {
 impl Owner {
     /// Takes over what was recovered; all deadlines begin anew.
     pub(super) fn new(
-        partition: u32,
+        setup: &Setup,
         recovered: BTreeMap<u64, StreamState>,
         streams_made: u64,
-        limits: Limits,
-        app_grace_ms: u64,
-        counters: Arc<Counters>,
         now: Millis,
     ) -> Self {
+        let app_grace_ms = u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX);
         let mut owner = Self {
-            partition,
-            limits,
+            partition: setup.partition,
+            limits: setup.limits.clone(),
             app_grace_ms,
-            counters,
+            counters: setup.counters.clone(),
+            wall_clock: setup.wall_clock.clone(),
             streams: BTreeMap::new(),
             by_id: HashMap::new(),
             streams_made,
@@ -96,8 +96,8 @@ impl Owner {
     }
 
     /// A stream for a checkpoint; `None` if it is gone.
-    pub(super) fn save(&self, number: u64, as_of: u64) -> Option<Bytes> {
-        self.streams.get(&number).map(|stream| stream.state().snapshot().encode(as_of))
+    pub(super) fn save(&self, number: u64) -> Option<Snapshot> {
+        self.streams.get(&number).map(|stream| stream.state().snapshot())
     }
 
     /// When [`Owner::finish_turn`] must be called next, mail or not.
@@ -111,7 +111,12 @@ impl Owner {
         self.end_grace(now, effects);
         while let Some((_, number)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
             self.set_deadline(number, None);
-            self.with_stream(number, now, effects, |stream, turn| stream.on_timeout(turn));
+            let was_forgotten = self.with_stream(number, now, effects, |stream, turn| {
+                let was_ended = stream.state().is_ended();
+                stream.on_timeout(turn);
+                was_ended && stream.state().inbox().is_done()
+            });
+            add(&self.counters.forgotten, u64::from(was_forgotten == Some(true)));
         }
         for number in std::mem::take(&mut self.touched) {
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
@@ -128,12 +133,12 @@ impl Owner {
             match output {
                 Output::Edge(link, output) => {
                     if let Some(link) = self.links.get(&link) {
-                        let _ = link.send(output);
+                        link.send(output);
                     }
                 }
                 Output::App(session, output) => {
                     if let Some(session) = self.assignment.session(session) {
-                        let _ = session.outputs.send(output);
+                        session.outputs.send(output);
                     }
                 }
             }
@@ -148,11 +153,11 @@ impl Owner {
             let (transport, sack, status) = (key.transport, None, None);
             let close = EdgeOutput::Close { transport, sack, status, cause };
             if let Some(link) = self.links.get(&key.link) {
-                let _ = link.send(close);
+                link.send(close);
             }
         }
         for (session, stream) in self.assignment.assigned() {
-            let _ = session.outputs.send(AppOutput::Released { stream });
+            session.outputs.send(AppOutput::Released { stream });
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod bench;
+mod checkpoint;
 mod conversation;
 mod crash;
 mod gate;

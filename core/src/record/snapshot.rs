@@ -1,5 +1,7 @@
 //! The stored form of a whole stream in a checkpoint, and of what a partition keeps beside its streams.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use minerva_proto::MAX_NUMBER;
 use prost::Message;
@@ -8,11 +10,16 @@ use super::DecodeError;
 use super::wire::{VERSION, WireEnded, WireOrigin, check_version};
 use crate::stream::{Ended, Origin};
 
+/// Most bytes of a string beside its content.
+const PER_STRING: usize = 20;
+/// Most bytes of a stream beside its strings and its origin's texts.
+const PER_STREAM: usize = 400;
+
 /// All that is durable of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// What is known from its hello.
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     /// Its idle limit.
     pub max_idle_ms: u64,
     /// It was assigned to an application instance at some time.
@@ -43,6 +50,13 @@ pub struct Meta {
 }
 
 impl Snapshot {
+    /// How long it is as bytes for a checkpoint, roughly; never much longer than that.
+    pub fn size(&self) -> usize {
+        let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, string)| string);
+        let strings = self.inbox.iter().chain(numbered).map(|string| string.len() + PER_STRING);
+        PER_STREAM + self.origin.size() + strings.sum::<usize>()
+    }
+
     /// As bytes for a checkpoint. Log entries with an index below `as_of` are in it.
     pub fn encode(&self, as_of: u64) -> Bytes {
         let numbered = |strings: &[(u64, Bytes)]| -> Vec<Numbered> {
@@ -55,7 +69,7 @@ impl Snapshot {
         let wire = Wire {
             version: VERSION,
             as_of,
-            origin: Some((&self.origin).into()),
+            origin: Some(self.origin.as_ref().into()),
             max_idle_ms: self.max_idle_ms,
             assigned: self.assigned,
             inbox_base: self.inbox_base,
@@ -85,7 +99,7 @@ impl Snapshot {
             strings.into_iter().map(|entry| (entry.number, entry.string)).collect()
         };
         let snapshot = Self {
-            origin: wire.origin.ok_or(DecodeError::Field("origin"))?.try_into()?,
+            origin: Origin::try_from(wire.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
             max_idle_ms: wire.max_idle_ms,
             assigned: wire.assigned,
             inbox_base: wire.inbox_base,

@@ -38,7 +38,7 @@ fn every_record() -> Vec<(u64, Record)> {
 
 fn snapshot() -> Snapshot {
     Snapshot {
-        origin: origin(),
+        origin: origin().into(),
         max_idle_ms: 7,
         assigned: true,
         inbox_base: 2,
@@ -62,6 +62,21 @@ fn snapshots_and_meta_round_trip() {
     assert_eq!(Snapshot::decode(snapshot().encode(9)), Ok((snapshot(), 9)));
     let meta = Meta { streams_made: 3 };
     assert_eq!(Meta::decode(meta.encode()), Ok(meta));
+}
+
+/// Steps of a checkpoint are measured before they are made.
+#[test]
+fn a_snapshot_is_not_longer_than_its_size() {
+    let many = |count: u64| (1..=count).map(|number| (number << 43, Bytes::from("x"))).collect();
+    for count in [0, 1, 1000] {
+        let outbox: Vec<(u64, Bytes)> = many(count);
+        let inbox = outbox.iter().map(|(_, string)| string.clone()).collect();
+        let ended = Ended { reset: Reset::new(&"r".repeat(255), true), by: EndedBy::App };
+        let base = Snapshot { waiting: many(count), ended: Some(ended), ..snapshot() };
+        let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
+        let length = full.encode(u64::MAX).len();
+        assert!(length <= full.size(), "{length} bytes, size {}", full.size());
+    }
 }
 
 #[test]

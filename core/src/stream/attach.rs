@@ -20,6 +20,11 @@ impl Stream {
             turn.effects.edge(key, close(key, None, None, cause));
             return;
         }
+        if self.is_behind(&attach) {
+            let cause = CloseCause::Reset(self.end_lost(turn));
+            turn.effects.edge(key, close(key, None, None, cause));
+            return;
+        }
         let opened = self.opened(&attach);
         let said_something = matches!(
             opened,

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::record::Record;
 
-/// Batches that wait on one transport before it is ended: an edge that keeps to its window of 256 KiB
-/// never gets there with strings of a sensible size.
-const MAX_PARKED: usize = 4096;
+/// Batches that wait on one transport before it is ended: an edge that keeps to its window of 256 KiB, in
+/// which a frame counts as 30 bytes at least, never gets there.
+pub(super) const MAX_PARKED: usize = 10_000;
 
 impl Stream {
     /// More from the client. Ignored for a transport that is not attached (any more).
@@ -25,6 +25,10 @@ impl Stream {
         }
         let sacks = mem::take(&mut batch.sacks);
         let bad_sack = sacks.into_iter().any(|sack| !self.recv_sack(sack, turn));
+        if bad_sack && self.is_recovered {
+            self.end_lost(turn);
+            return;
+        }
         let parked = Parked { batch, bad_sack };
         let has_room = self.inbox_has_room(turn);
         let Some(transport) = self.transports.find(key) else { return };

@@ -1,9 +1,10 @@
-//! How a stream ends: once, with a reason that both sides are told; and what ends it by itself.
+//! How a stream ends: once, with a reason that both sides are told; and what ends it by itself. An end
+//! that no application acknowledges is forgotten in the end.
 
 use minerva_proto::Reset;
 
 use super::outbox::Outbox;
-use super::{CloseCause, Ended, EndedBy, Millis, Stream, Turn};
+use super::{AppOutput, CloseCause, Ended, EndedBy, Millis, Stream, Turn};
 use crate::limits::Limits;
 use crate::record::Record;
 
@@ -60,17 +61,20 @@ impl Stream {
     /// When [`Stream::on_timeout`] must be called next.
     pub fn next_deadline(&self, limits: &Limits) -> Option<Millis> {
         if self.state.is_ended() {
-            return None;
+            return self.forget_deadline(limits);
         }
         self.idle_deadline().or_else(|| self.slow.deadline(limits))
     }
 
-    /// Ends the stream if one of its times is over.
+    /// Ends the stream if one of its times is over; or forgets its end.
     pub fn on_timeout(&mut self, turn: &mut Turn<'_>) {
+        let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= turn.now);
         if self.state.is_ended() {
+            if is_over(self.forget_deadline(turn.limits)) {
+                self.forget_end(turn);
+            }
             return;
         }
-        let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= turn.now);
         let reason = if is_over(self.idle_deadline()) {
             IDLE
         } else if is_over(self.slow.deadline(turn.limits)) {
@@ -90,6 +94,21 @@ impl Stream {
             self.close_bare(key, CloseCause::Reset(ended.reset.clone()), turn);
         }
         self.commit(Record::Ended(ended), turn);
+        self.ended_at = turn.now;
+    }
+
+    /// The application had its time: what it did not acknowledge is given up.
+    fn forget_end(&mut self, turn: &mut Turn<'_>) {
+        let Some((event, _)) = self.state.inbox().ended() else { return };
+        self.commit(Record::Acknowledged { event }, turn);
+        if let Some(session) = self.session() {
+            turn.effects.app(session, AppOutput::Released { stream: self.number });
+        }
+    }
+
+    fn forget_deadline(&self, limits: &Limits) -> Option<Millis> {
+        let at = Millis(self.ended_at.0.saturating_add(limits.keep_ended_ms()));
+        (!self.state.inbox().is_done()).then_some(at)
     }
 
     fn idle_deadline(&self) -> Option<Millis> {

@@ -168,6 +168,14 @@ pub struct Origin {
     pub started_at_ms: u64,
 }
 
+impl Origin {
+    /// Bytes of its texts, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
+        self.credentials.len() + self.peer_address.len() + headers.sum::<usize>() + 120
+    }
+}
+
 /// A transport came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportChange {

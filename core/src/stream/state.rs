@@ -106,7 +106,7 @@ impl StreamState {
     pub fn snapshot(&self) -> Snapshot {
         let owned = |(number, string): (u64, &Bytes)| (number, string.clone());
         Snapshot {
-            origin: (*self.origin).clone(),
+            origin: self.origin.clone(),
             max_idle_ms: self.max_idle_ms,
             assigned: self.assigned,
             inbox_base: self.inbox.base(),
@@ -127,7 +127,7 @@ impl StreamState {
     pub fn restore(snapshot: Snapshot) -> Result<Self, Inconsistent> {
         let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
         for (number, string) in snapshot.waiting {
-            if number <= snapshot.received_next || window.receive(number, string).is_err() {
+            if number <= snapshot.received_next || window.receive(number, owned(&string)).is_err() {
                 return Err(Inconsistent("a waiting string that does not wait"));
             }
         }
@@ -144,14 +144,16 @@ impl StreamState {
         {
             return Err(Inconsistent("an outbox that does not fit its numbers"));
         }
-        let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, snapshot.outbox)
+        let inbox = snapshot.inbox.iter().map(owned).collect();
+        let outbox = snapshot.outbox.iter().map(|(number, string)| (*number, owned(string)));
+        let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, outbox.collect())
             .ok_or(Inconsistent("an outbox that does not fit its numbers"))?;
         Ok(Self {
-            origin: snapshot.origin.into(),
+            origin: snapshot.origin,
             max_idle_ms: snapshot.max_idle_ms,
             assigned: snapshot.assigned,
             window,
-            inbox: Inbox::restore(snapshot.inbox_base, snapshot.inbox, next_string, snapshot.ended),
+            inbox: Inbox::restore(snapshot.inbox_base, inbox, next_string, snapshot.ended),
             outbox,
         })
     }
@@ -184,6 +186,11 @@ impl StreamState {
     /// What was received from the client.
     pub fn sack(&self) -> Sack {
         self.window.sack()
+    }
+
+    /// Whether a c2s string was received.
+    pub fn has_received(&self, number: u64) -> bool {
+        number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
     }
 
     /// It is over; perhaps the application has not acknowledged that yet.
@@ -225,8 +232,8 @@ impl StreamState {
     }
 }
 
-/// A string that keeps no more memory than itself: what arrives is a part of a whole message, which may be
-/// a thousand times as large and would live as long as one of its strings.
+/// A string that keeps no more memory than itself: what arrives, or comes from the store, is a part of a
+/// whole message, which may be a thousand times as large and would live as long as one of its strings.
 fn owned(string: &Bytes) -> Bytes {
     if string.len() < MAX_COPY { Bytes::copy_from_slice(string) } else { string.clone() }
 }

@@ -3,5 +3,6 @@
 mod app;
 mod bench;
 mod limits;
+mod lost;
 mod model;
 mod transports;

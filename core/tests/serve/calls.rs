@@ -1,9 +1,13 @@
 //! The calls themselves: greetings, refusals, replacement, the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures_util::StreamExt;
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::store::{Epoch, Store};
+use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{self, Command, ServeRequest, command, event};
 use minerva_proto::link::{EdgeFrame, Grant, RelayRequest, Sack, close, core_frame, edge_frame};
 use tonic::Code;
@@ -227,4 +231,45 @@ async fn a_core_whose_partition_was_claimed_by_another_says_so() {
     assert!(matches!(close.cause, Some(close::Cause::Unavailable(_))), "{close:?}");
     let lost = served.core.lost().await.to_string();
     assert!(lost.ends_with("is lost: another owner has claimed the partition"), "{lost}");
+}
+
+/// Every refused send is answered: an instance that does not take the answers is not listened to.
+#[tokio::test]
+async fn an_instance_that_reads_nothing_is_not_read_any_more() {
+    const REQUESTS: usize = 3000;
+    let served = serve().await;
+    let send = || {
+        let strings = vec!["x".repeat(100).into()];
+        let send = app::Send { stream: 1, first: 0, strings, acknowledge: None };
+        Command { command: Some(command::Command::Send(send)) }
+    };
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    let requests = futures_util::stream::iter(0..REQUESTS).map(move |number| {
+        counter.store(number, Ordering::Relaxed);
+        let register = Command { command: Some(register("deaf", vec![])) };
+        let commands =
+            if number == 0 { vec![register] } else { (0..100).map(|_| send()).collect() };
+        ServeRequest { commands }
+    });
+    let requests = requests.chain(futures_util::stream::pending());
+    let channel = Endpoint::from_shared(format!("http://{}", served.api)).unwrap();
+    let channel = channel.initial_stream_window_size(1 << 16);
+    let mut client = AppServiceClient::new(channel.connect().await.unwrap());
+    let mut answers = client.serve(requests).await.unwrap().into_inner();
+    let mut before = usize::MAX;
+    while before != taken.load(Ordering::Relaxed) {
+        before = taken.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(before < REQUESTS / 2, "{before} requests were taken");
+    // It comes to its senses: nothing was lost.
+    let mut refused = 0;
+    while refused < (REQUESTS - 1) * 100 {
+        let answer = answers.message().await.unwrap().unwrap();
+        let is_refused =
+            |event: &&app::Event| matches!(event.event, Some(event::Event::SendRefused(_)));
+        refused += answer.events.iter().filter(is_refused).count();
+    }
+    assert_eq!(refused, (REQUESTS - 1) * 100);
 }

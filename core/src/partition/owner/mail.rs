@@ -73,6 +73,12 @@ impl Owner {
                 effects.edge(key, bare_close(key, cause));
                 return;
             }
+            None if self.is_unserved(&attach) => {
+                let reason = "no application".to_owned();
+                let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
+                effects.edge(key, bare_close(key, cause));
+                return;
+            }
             None => self.open(&attach, now, effects),
         };
         if self.transports.insert(key, number).is_none() {
@@ -88,11 +94,18 @@ impl Owner {
         (!stream.state().is_ended()).then_some(*number)
     }
 
+    /// Whether too many streams wait for an application already, and nobody would serve this one either.
+    fn is_unserved(&self, attach: &Attach) -> bool {
+        self.assignment.waiting() >= self.limits.max_unserved
+            && !self.assignment.is_served(&attach.service)
+    }
+
     fn open(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> u64 {
         self.streams_made += 1;
         let number = stream_number(self.partition, self.streams_made);
         let mut turn = Turn { now, limits: &self.limits, effects };
-        let mut stream = Stream::open(number, attach, &mut turn);
+        let started_at = (self.wall_clock)().0;
+        let mut stream = Stream::open(number, attach, started_at, &mut turn);
         let service = attach.service.clone();
         if let Some(session) = self.assignment.add(number, service.clone(), None) {
             stream.on_assigned(session.id, session.window, &mut turn);

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use tokio::sync::mpsc::unbounded_channel;
+use minerva_proto::Reset;
 
 use super::bench::{Bench, LINK, hello, options, settle, strings};
 use super::store::TestStore;
 use crate::limits::Limits;
-use crate::partition::{LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, Partitions};
+use crate::partition::{
+    LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, Partitions, outputs,
+};
 use crate::store::{Store, StoreError};
-use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput};
+use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
 
 async fn with_streams(store: &TestStore, count: u64) -> Bench {
     let bench = Bench::start(store).await;
@@ -238,23 +240,72 @@ async fn services_do_not_share_streams() {
     ));
 }
 
+#[tokio::test]
+async fn a_service_without_instances_holds_so_many_streams() {
+    let store = TestStore::free();
+    let limits = Limits { max_unserved: 3, ..Limits::default() };
+    let mut bench = Bench::start_with(&store, limits, options(), false).await;
+    let refused = |bench: &mut Bench| bench.edge_outputs().iter().any(is_unavailable);
+    for stream in 1..=2 {
+        bench.attach(hello(stream, &format!("stream{stream}")));
+    }
+    // One that has ended and that nobody acknowledges counts as well.
+    bench.batch(Batch {
+        reset: Some(Reset::new("bye", true)),
+        ..strings(2, 0, 0, vec!["a".into()])
+    });
+    bench.attach(hello(3, "stream3"));
+    settle().await;
+    assert!(!refused(&mut bench));
+    bench.attach(hello(4, "stream4"));
+    settle().await;
+    assert!(refused(&mut bench));
+    bench.attach(Attach { create: false, ..hello(5, "stream3") });
+    settle().await;
+    assert!(!refused(&mut bench), "streams that are there go on");
+    let mut app = bench.join(1, "one", &[]);
+    settle().await;
+    assert_eq!(app.started().len(), 3);
+    bench.attach(hello(6, "stream4"));
+    settle().await;
+    assert!(!refused(&mut bench));
+    let outputs = app.outputs();
+    let [AppOutput::Started(started), ..] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(started.origin.started_at_ms, 1_700_000_000_000, "by the wall clock");
+}
+
+#[tokio::test]
+async fn ends_that_nobody_acknowledges_do_not_stay_for_ever() {
+    let store = TestStore::free();
+    let bench = with_streams(&store, 1).await;
+    bench.send(Mail::Detach { link: LINK, transport: TransportId(1) });
+    settle().await;
+    bench.wait(120_000).await;
+    assert_eq!(bench.counters.ended.load(Ordering::Relaxed), 1);
+    bench.wait(24 * 3_600_000 - 1).await;
+    assert_eq!(bench.counters.streams.load(Ordering::Relaxed), 1);
+    bench.wait(1).await;
+    assert_eq!(bench.counters.streams.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.counters.forgotten.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_full_mailbox_turns_attaches_away() {
     let (partitions, receivers) = Partitions::new(1);
-    let (outputs, mut edge) = unbounded_channel();
+    let (outputs, mut edge) = outputs();
     let link = LinkHandle { id: LINK, outputs };
     let attach = || Mail::Attach { link: link.clone(), attach: Box::new(hello(1, "stream")) };
     for _ in 0..MAILBOX_ATTACH_LIMIT - 1 {
         partitions.send(0, Mail::LinkLost(LINK));
     }
     partitions.send(0, attach());
-    assert!(edge.try_recv().is_err(), "the last place");
+    assert!(edge.try_next().is_none(), "the last place");
     partitions.send(0, attach());
-    assert!(is_unavailable(&edge.try_recv().unwrap()));
+    assert!(is_unavailable(&edge.try_next().unwrap()));
     drop(receivers);
-    assert!(is_unavailable(&edge.try_recv().unwrap()), "what waited is answered");
+    assert!(is_unavailable(&edge.try_next().unwrap()), "what waited is answered");
     partitions.send(0, attach());
-    assert!(is_unavailable(&edge.try_recv().unwrap()), "nobody is there");
+    assert!(is_unavailable(&edge.try_next().unwrap()), "nobody is there");
 }
 
 #[tokio::test]

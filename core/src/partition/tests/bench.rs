@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::{Sack, StreamId};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
-    Counters, LinkHandle, LinkId, Mail, Partition, PartitionOptions, Partitions, SessionHandle,
-    SessionId, Setup,
+    Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions, Partitions,
+    SessionHandle, SessionId, Setup, outputs,
 };
 use crate::store::{Store, StoreError};
 use crate::stream::{
@@ -30,13 +29,13 @@ pub(super) struct Bench {
     pub(super) clock: Arc<AtomicU64>,
     pub(super) counters: Arc<Counters>,
     pub(super) link: LinkHandle,
-    pub(super) edge: UnboundedReceiver<EdgeOutput>,
+    pub(super) edge: OutputReceiver<EdgeOutput>,
 }
 
 /// A session's end of its channel.
 pub(super) struct Session {
     pub(super) handle: SessionHandle,
-    pub(super) app: UnboundedReceiver<AppOutput>,
+    pub(super) app: OutputReceiver<AppOutput>,
 }
 
 impl Bench {
@@ -62,12 +61,13 @@ impl Bench {
             limits,
             options,
             clock: Arc::new(move || Millis(time.load(Ordering::Relaxed))),
+            wall_clock: Arc::new(|| Millis(1_700_000_000_000)),
             counters: counters.clone(),
         };
         let mut partition = Partition::recover(setup, &claimed).unwrap();
         partition.gate.is_open = is_gate_open;
         let task = tokio::spawn(partition.serve());
-        let (outputs, edge) = unbounded_channel();
+        let (outputs, edge) = outputs();
         let link = LinkHandle { id: LINK, outputs };
         Self { partitions, task, clock, counters, link, edge }
     }
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     pub(super) fn join(&self, id: u64, instance: &str, held: &[u64]) -> Session {
-        let (outputs, app) = unbounded_channel();
+        let (outputs, app) = outputs();
         let handle = SessionHandle {
             id: SessionId(id),
             service: "default".into(),
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     pub(super) fn edge_outputs(&mut self) -> Vec<EdgeOutput> {
-        std::iter::from_fn(|| self.edge.try_recv().ok()).collect()
+        std::iter::from_fn(|| self.edge.try_next()).collect()
     }
 
     /// Time passes, and the partition looks at it.
@@ -120,7 +120,7 @@ impl Bench {
 
 impl Session {
     pub(super) fn outputs(&mut self) -> Vec<AppOutput> {
-        std::iter::from_fn(|| self.app.try_recv().ok()).collect()
+        std::iter::from_fn(|| self.app.try_next()).collect()
     }
 
     /// The streams that were assigned by these outputs, and whether they were resumed.

@@ -27,7 +27,7 @@ impl Bench {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
         let mut turn = Turn { now, limits: &limits, effects: &mut effects };
-        let mut stream = Stream::open(NUMBER, &attach, &mut turn);
+        let mut stream = Stream::open(NUMBER, &attach, 1_700_000_000_000, &mut turn);
         stream.on_attach(LINK, attach, &mut turn);
         stream.flush(&mut turn);
         let mut bench = Self { stream, limits, now, records: Vec::new() };

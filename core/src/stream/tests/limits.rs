@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, batch, bytes, primary, secondary};
 use crate::limits::Limits;
+use crate::stream::batches::MAX_PARKED;
 use crate::stream::{Batch, Run};
 
 fn limits() -> Limits {
@@ -165,8 +166,9 @@ fn batches_that_wait_on_one_transport() {
         strings: vec![Run { first: number, strings: bytes(&["b"]) }],
         ..batch(0, 0, &[])
     };
-    for number in 1..=4096 {
+    for number in 1..=MAX_PARKED as u64 {
         assert_eq!(bench.batch(waiting(number)), [""; 0]);
     }
-    assert_eq!(bench.batch(waiting(4097)), ["0 close unavailable: too many batches wait"]);
+    let more = waiting(MAX_PARKED as u64 + 1);
+    assert_eq!(bench.batch(more), ["0 close unavailable: too many batches wait"]);
 }

@@ -1,0 +1,32 @@
+//! Witnesses: clients and edges say what they have seen. A stream that came from the store and knows less
+//! than they do has lost what was acknowledged: the store went back in time. Such a stream ends, so that
+//! the loss is known to both sides.
+
+use minerva_proto::Reset;
+
+use super::{Attach, Ended, EndedBy, Stream, Turn};
+
+/// The store has forgotten what was acknowledged.
+const STATE_LOST: &str = "state lost";
+
+impl Stream {
+    /// Whether a hello, or an edge that brings a transport over, proves that something was lost. Of a
+    /// stream that was made by this owner nothing can be lost: then it is the client that is wrong.
+    pub(super) fn is_behind(&self, attach: &Attach) -> bool {
+        let (seen, next) = (&attach.seen_ack, self.state.outbox().next());
+        self.is_recovered
+            && (seen.acked > self.state.sack().acked
+                || seen.beyond.iter().any(|&number| !self.state.has_received(number))
+                || attach.sack.as_ref().is_some_and(|sack| !self.state.outbox().admits(sack))
+                || attach
+                    .resume
+                    .is_some_and(|resume| resume.next_s2c.is_some_and(|written| written > next)))
+    }
+
+    /// Ends the stream because something of it was lost.
+    pub(super) fn end_lost(&mut self, turn: &mut Turn<'_>) -> Reset {
+        let reset = Reset::new(STATE_LOST, false);
+        self.end(Ended { reset: reset.clone(), by: EndedBy::Core }, turn);
+        reset
+    }
+}
