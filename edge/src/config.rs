@@ -44,7 +44,7 @@ pub struct Config {
     #[arg(long, env = "MINERVA_REQUIRE_ORIGIN", value_parser = BoolishValueParser::new())]
     pub require_origin: bool,
 
-    /// Open connections at most; more wait to be accepted.
+    /// Open connections at most; more wait to be accepted. The limit of open files is raised for them.
     #[arg(long, env = "MINERVA_MAX_CONNECTIONS", value_name = "N", default_value_t = 50_000,
         value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub max_connections: u32,

@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 
 use crate::clock;
 use crate::config::{Config, DEFAULT_SERVICE};
+use crate::files;
 use crate::http::{Origins, TrustedProxies};
 use crate::link::Link;
 use crate::listener::Listener;
@@ -36,6 +37,7 @@ pub struct Edge {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
+    /// Permits in `room`.
     max_connections: u32,
     phase: watch::Sender<Phase>,
     /// The link's task; ends with the edge.
@@ -61,12 +63,13 @@ impl Edge {
         tasks.spawn(task);
         let (phase, phases) = watch::channel(Phase::Running);
         let shared = share(&config, pages, link, metrics, phases)?;
+        let max_connections = files::make_room(config.max_connections);
         Ok(Self {
             listeners,
             local_addr,
             shared: Arc::new(shared),
-            room: Arc::new(Semaphore::new(config.max_connections as usize)),
-            max_connections: config.max_connections,
+            room: Arc::new(Semaphore::new(max_connections as usize)),
+            max_connections,
             phase,
             tasks,
         })

@@ -8,6 +8,7 @@
 mod clock;
 mod config;
 mod edge;
+mod files;
 mod http;
 mod link;
 mod listener;
