@@ -1,6 +1,7 @@
 //! The application service of a run: it takes the clients' strings and pushes its own.
 //!
-//! Runs in this process and outlives every kill of the server, so the SDK's promise is exactly once.
+//! Runs in this process and outlives every kill of the server, so the SDK's promise is exactly once. The
+//! one that is itself killed is in `app_process.rs`.
 
 use std::sync::Arc;
 
@@ -25,10 +26,15 @@ pub(crate) fn credentials(stream: usize) -> String {
     format!("stream {stream}")
 }
 
+/// Which stream of the run this is, of so many.
+pub(crate) fn number_of(stream: &AppStream, streams: usize) -> Option<usize> {
+    let number = stream.credentials().strip_prefix("stream ")?.parse().ok()?;
+    (number < streams).then_some(number)
+}
+
 async fn attend(stream: AppStream, behaviour: Arc<Behaviour>) -> Result<(), SendError> {
     let ledger = &behaviour.lane.ledger;
-    let number = stream.credentials().strip_prefix("stream ").and_then(|text| text.parse().ok());
-    let Some(number) = number.filter(|&number| number < ledger.streams()) else { return Ok(()) };
+    let Some(number) = number_of(&stream, ledger.streams()) else { return Ok(()) };
     let (mut strings, sender) = stream.split();
     let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane.clone() };
     let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };

@@ -1,25 +1,30 @@
-//! `minerva-faults kill`: the server is killed again and again while strings go both ways.
+//! `minerva-faults kill`: the server, its parts or the application are killed again and again while
+//! strings go both ways.
 
-use std::collections::BTreeMap;
+mod findings;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use minerva_client::TransportKind;
-use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::app;
+use crate::balancer;
 use crate::clients::{self, Client};
 use crate::clock;
+use crate::deployment::{self, Deployment, Target};
+use crate::effects::{self, Counted};
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 use crate::random::Random;
-use crate::report::{self, Checks, Pauses, Row};
-use crate::server::{self, Server};
 use crate::traffic::{Behaviour, Lane, Stop, Supply};
+
+use findings::Findings;
 
 /// Longest padding of a string: most strings of real applications are short.
 const PADDING: usize = 200;
@@ -33,10 +38,18 @@ const AFTERMATH: Duration = Duration::from_secs(1);
 /// Options of `kill`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// The program `minerva`; the one beside this program if not given.
+    /// What is killed.
+    #[arg(long, value_enum, default_value_t = Target::Standalone)]
+    target: Target,
+    /// Edges in front of the core, if the target is core, edge or both. Connections go to each in turn, and to
+    /// another if it refuses.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    edges: u8,
+    /// The program `minerva`; `minerva-core` and `minerva-edge` are expected beside it. Those beside this
+    /// program if not given.
     #[arg(long)]
     minerva: Option<PathBuf>,
-    /// How often it is killed.
+    /// How often something is killed.
     #[arg(long, default_value_t = 20)]
     kills: u64,
     /// Seconds in which that happens, at random moments.
@@ -51,7 +64,7 @@ pub(crate) struct Config {
     /// Transports, given to the streams in turn; all of them if not given.
     #[arg(long, value_delimiter = ',')]
     transports: Vec<TransportKind>,
-    /// Decides the moments of the kills; random if not given.
+    /// Decides the moments of the kills, and the victims; random if not given.
     #[arg(long)]
     seed: Option<u64>,
     /// Write the figures as JSON to this file; `-` is the output.
@@ -59,96 +72,121 @@ pub(crate) struct Config {
     json: Option<PathBuf>,
 }
 
-/// Everything that a run found.
-#[derive(Serialize)]
-struct Findings {
-    seed: u64,
-    kills: u64,
-    rows: Vec<Row>,
-    reconnects: BTreeMap<String, u64>,
-    /// How long the server took to be ready, each time it got there.
-    starts: Pauses,
-    #[serde(flatten)]
-    checks: Checks,
-}
-
 /// A run under way.
 struct Run {
-    server: Server,
+    target: Target,
+    seed: u64,
+    deployment: Deployment,
     random: Random,
     ledger: Arc<Ledger>,
     stop: Stop,
     clients: Vec<Client>,
+    /// What the application did, if it is a process of its own.
+    effects: Option<Arc<Counted>>,
 }
 
 /// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
-    println!("seed {seed}");
+    println!("target {}, seed {seed}", config.target);
     let mut run = Run::start(&config, seed).await?;
     sleep(CALM).await;
     let kills = run.kill_at_random(&config).await?;
     sleep(CALM).await;
     let drained = run.drain().await?;
-    let findings = run.judge(seed, kills, &config, drained);
-    report::print(&findings.rows);
-    for (transport, number) in &findings.reconnects {
-        println!("{transport}: {number} reconnects");
-    }
-    let Pauses { p50, max, .. } = findings.starts;
-    println!("{kills} kills; ready again after {p50} ms (median), {max} ms (longest)");
-    if let Some(path) = &config.json {
-        report::write_json(path, &findings)?;
-    }
-    Ok(if findings.checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let findings = Findings::of(&run, kills, config.kills, drained);
+    Ok(if findings.tell(config.json.as_deref())? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Run {
-    async fn start(config: &Config, seed: u64) -> anyhow::Result<Self> {
-        if config.streams == 0 || !config.rate.is_finite() || config.rate <= 0.0 {
+impl Config {
+    fn check(&self) -> anyhow::Result<()> {
+        if self.streams == 0 || !self.rate.is_finite() || self.rate <= 0.0 {
             bail!("--streams and --rate must be above 0");
         }
-        let program = match &config.minerva {
-            Some(path) => path.clone(),
-            None => server::beside_this()?,
+        Ok(())
+    }
+
+    /// Describes the processes; with an application if that is to be killed, whose effects go to a file.
+    fn deployment(&self, random: &mut Random) -> anyhow::Result<(Deployment, Option<PathBuf>)> {
+        let program = |name: &str| match &self.minerva {
+            Some(minerva) => deployment::beside(minerva, name),
+            None => deployment::beside_this(name),
         };
-        let mut random = Random::new(seed);
-        let mut server = Server::new(program, &mut random)?;
-        server.spawn()?;
-        server.ready().await?;
-        let ledger = Arc::new(Ledger::new(config.streams));
-        let stop = Stop::default();
-        let behaviour = Behaviour {
+        if self.target.is_pair() {
+            let programs = [program("minerva-core")?, program("minerva-edge")?];
+            return Ok((Deployment::pair(programs, self.edges.into(), random)?, None));
+        }
+        let minerva = self.minerva.clone().map_or_else(|| program("minerva"), Ok)?;
+        let mut deployment = Deployment::standalone(minerva, random)?;
+        if self.target != Target::App {
+            return Ok((deployment, None));
+        }
+        let effects = deployment.directory().join("effects");
+        let this = std::env::current_exe().context("cannot find this program's own path")?;
+        let mut arguments = vec!["app".into(), "--effects".into(), effects.clone().into()];
+        for (name, value) in [
+            ("--api", deployment.api().to_string()),
+            ("--streams", self.streams.to_string()),
+            ("--rate", self.rate.to_string()),
+            ("--padding", PADDING.to_string()),
+        ] {
+            arguments.extend([name.into(), value.into()]);
+        }
+        deployment.add_app(this, arguments);
+        Ok((deployment, Some(effects)))
+    }
+
+    fn behaviour(&self, ledger: &Arc<Ledger>, stop: &Stop) -> Behaviour {
+        let every = Some(Duration::from_secs_f64(1.0 / self.rate));
+        Behaviour {
             lane: Lane {
-                ledger: ledger.clone(),
+                ledger: Arc::clone(ledger),
                 direction: Direction::C2s,
                 stream: 0,
                 length: Length::UpTo(PADDING),
             },
-            supply: Supply {
-                every: Some(Duration::from_secs_f64(1.0 / config.rate)),
-                most: u64::MAX,
-            },
+            supply: Supply { every, most: u64::MAX },
             stop: stop.clone(),
             bytes_per_second: None,
+        }
+    }
+}
+
+impl Run {
+    async fn start(config: &Config, seed: u64) -> anyhow::Result<Self> {
+        config.check()?;
+        let mut random = Random::new(seed);
+        let (mut deployment, effects) = config.deployment(&mut random)?;
+        deployment.start().await?;
+        let (ledger, stop) = (Arc::new(Ledger::new(config.streams)), Stop::default());
+        let behaviour = config.behaviour(&ledger, &stop);
+        let effects = match effects {
+            Some(path) => Some(effects::follow(path, Arc::clone(&ledger), Length::UpTo(PADDING))),
+            None => {
+                app::start(&deployment.api().to_string(), behaviour.clone()).await?;
+                None
+            }
         };
-        app::start(&server.api().to_string(), behaviour.clone()).await?;
+        let address = match deployment.listen() {
+            [only] => *only,
+            several => balancer::start(several.to_vec()).await?,
+        };
         let transports = match config.transports.as_slice() {
             [] => TransportKind::ALL.to_vec(),
             chosen => chosen.to_vec(),
         };
-        let address = server.listen().to_string();
         let clients = (0..config.streams)
             .map(|number| {
                 let transport = transports[number % transports.len()];
-                clients::start(&address, transport, number, behaviour.clone())
+                clients::start(&address.to_string(), transport, number, behaviour.clone())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { server, random, ledger, stop, clients })
+        let target = config.target;
+        Ok(Self { target, seed, deployment, random, ledger, stop, clients, effects })
     }
 
-    /// Kills the server at random moments, starting it again at once. Some of these moments fall into
-    /// its start. In the end it is running.
+    /// Kills at random moments, starting again at once. Some of these moments fall into a start. In
+    /// the end everything is running.
     async fn kill_at_random(&mut self, config: &Config) -> anyhow::Result<u64> {
         let span = config.duration * 1000;
         let mut moments: Vec<u64> =
@@ -159,23 +197,25 @@ impl Run {
         for moment in moments {
             let moment = start + Duration::from_millis(moment);
             sleep(moment.saturating_duration_since(clock::now())).await;
-            self.server.kill().await?;
+            self.deployment.check()?;
+            self.deployment.kill(self.target, &mut self.random).await?;
             kills += 1;
             self.ledger.killed();
-            self.server.spawn()?;
         }
-        self.server.ready().await?;
+        self.deployment.ready().await?;
         Ok(kills)
     }
 
     /// Lets everything that was sent arrive; false if something does not.
     async fn drain(&mut self) -> anyhow::Result<bool> {
         self.stop.stop();
+        if self.effects.is_some() {
+            self.deployment.last()?.tell("stop").await?;
+        }
         let mut progress = (self.ledger.arrived(), clock::now());
         loop {
-            self.server.check()?;
-            let sent = self.clients.iter().all(|client| client.producer.is_finished());
-            if sent && self.ledger.is_drained() {
+            self.deployment.check()?;
+            if self.is_all_sent() && self.ledger.is_drained() {
                 // The application's last strings may still be on their way to the ledger.
                 sleep(AFTERMATH).await;
                 if self.ledger.is_drained() {
@@ -192,41 +232,10 @@ impl Run {
         }
     }
 
-    fn judge(&self, seed: u64, kills: u64, config: &Config, drained: bool) -> Findings {
-        let mut by_transport: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut reconnects: BTreeMap<String, u64> = BTreeMap::new();
-        for (number, client) in self.clients.iter().enumerate() {
-            let transport = client.transport.to_string();
-            by_transport.entry(transport.clone()).or_default().push(number);
-            *reconnects.entry(transport).or_default() += client.stream.counters().reconnects;
-        }
-        let rows: Vec<Row> = by_transport
-            .iter()
-            .flat_map(|(transport, streams)| {
-                Direction::BOTH.map(|way| Row::new(transport, way, streams, &self.ledger))
-            })
-            .collect();
-        let mut checks = Checks::default();
-        checks.add(format!("killed {} times", config.kills), kills == config.kills);
-        checks.add("everything sent has arrived", drained);
-        checks.add_strings(&rows);
-        self.check_streams(&mut checks);
-        let starts = Pauses::of(self.server.starts());
-        Findings { seed, kills, rows, reconnects, starts, checks }
-    }
-
-    fn check_streams(&self, checks: &mut Checks) {
-        for direction in Direction::BOTH {
-            let still: Vec<usize> = (0..self.ledger.streams())
-                .filter(|&stream| !self.ledger.moved_since_last_kill(direction, stream))
-                .collect();
-            let what = format!("{direction}: every stream went on after the last kill");
-            checks.add(format!("{what} (did not: {still:?})"), still.is_empty());
-        }
-        for (stream, client) in self.clients.iter().enumerate() {
-            for why in self.ledger.ends(stream) {
-                println!("stream {stream} ({}): {why}", client.transport);
-            }
-        }
+    /// Nothing more is sent, and how much it was is known.
+    fn is_all_sent(&self) -> bool {
+        let app = self.effects.as_ref();
+        self.clients.iter().all(|client| client.producer.is_finished())
+            && app.is_none_or(|app| app.sent.load(Ordering::Relaxed) >= self.clients.len())
     }
 }

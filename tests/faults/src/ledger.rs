@@ -14,7 +14,7 @@ use crate::message::{self, Direction, Length};
 /// All streams of a run.
 pub(crate) struct Ledger {
     streams: Vec<Entry>,
-    /// How often the server was killed so far.
+    /// How often something was killed so far.
     kills: AtomicU64,
 }
 
@@ -69,6 +69,11 @@ impl Ledger {
         self.flow(direction, stream).sent
     }
 
+    /// So many strings were sent, in a place where this ledger is not.
+    pub(crate) fn set_sent(&self, direction: Direction, stream: usize, strings: u64) {
+        self.flow(direction, stream).sent = strings;
+    }
+
     /// Takes back the last string: it was refused.
     pub(crate) fn unsent(&self, direction: Direction, stream: usize) {
         let mut flow = self.flow(direction, stream);
@@ -94,7 +99,7 @@ impl Ledger {
         flow.note_pause(now, kills);
     }
 
-    /// The server was killed.
+    /// Something was killed.
     pub(crate) fn killed(&self) {
         self.kills.fetch_add(1, Ordering::Relaxed);
     }

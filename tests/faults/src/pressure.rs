@@ -13,12 +13,12 @@ use tokio::time::sleep;
 use crate::app;
 use crate::clients::{self, Client};
 use crate::clock;
+use crate::deployment::{self, Deployment};
 use crate::ledger::Ledger;
 use crate::memory;
 use crate::message::{Direction, Length};
 use crate::random::Random;
 use crate::report::{self, Checks, Row};
-use crate::server::{self, Server};
 use crate::traffic::{Behaviour, Lane, Stop, Supply};
 
 /// A megabyte, everywhere in this program.
@@ -92,11 +92,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     config.check()?;
     let program = match &config.minerva {
         Some(path) => path.clone(),
-        None => server::beside_this()?,
+        None => deployment::beside_this("minerva")?,
     };
-    let mut server = Server::new(program, &mut Random::new(Random::fresh_seed()))?;
-    server.spawn()?;
-    server.ready().await?;
+    let mut server = Deployment::standalone(program, &mut Random::new(Random::fresh_seed()))?;
+    server.start().await?;
     let ledger = Arc::new(Ledger::new(1));
     let client = config.start(&server, &ledger).await?;
     let samples = watch(&mut server, &ledger, config.strings()).await?;
@@ -141,7 +140,7 @@ impl Config {
         (self.megabytes * MEGABYTE / self.string_bytes as f64).ceil() as u64
     }
 
-    async fn start(&self, server: &Server, ledger: &Arc<Ledger>) -> anyhow::Result<Client> {
+    async fn start(&self, server: &Deployment, ledger: &Arc<Ledger>) -> anyhow::Result<Client> {
         let behaviour = |rate: f64| Behaviour {
             lane: Lane {
                 ledger: ledger.clone(),
@@ -154,7 +153,7 @@ impl Config {
             bytes_per_second: Some(rate * MEGABYTE),
         };
         app::start(&server.api().to_string(), behaviour(self.app_rate)).await?;
-        let address = server.listen().to_string();
+        let address = server.listen()[0].to_string();
         clients::start(&address, self.transport, 0, behaviour(self.client_rate))
     }
 
@@ -188,7 +187,7 @@ impl Config {
 }
 
 /// Measures until all has arrived or nothing arrives any more.
-async fn watch(server: &mut Server, ledger: &Ledger, strings: u64) -> anyhow::Result<Samples> {
+async fn watch(server: &mut Deployment, ledger: &Ledger, strings: u64) -> anyhow::Result<Samples> {
     let start = clock::now();
     let mut samples = Samples::default();
     let mut progress = (0, start);
@@ -196,7 +195,7 @@ async fn watch(server: &mut Server, ledger: &Ledger, strings: u64) -> anyhow::Re
     while !samples.finished && clock::now().duration_since(progress.1) < STUCK {
         sleep(SAMPLE).await;
         server.check()?;
-        let Some(pid) = server.pid() else { bail!("the server is gone") };
+        let Some(pid) = server.last()?.pid() else { bail!("the server is gone") };
         let memory = memory::of(pid)?;
         samples.resident.push(memory.resident);
         samples.peak = samples.peak.max(memory.peak);

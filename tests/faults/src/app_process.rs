@@ -1,0 +1,113 @@
+//! The application service of a run as a process of its own, to be killed: `minerva-faults app`.
+//!
+//! It keeps the number of each event with its effect (`effects.rs`) and acknowledges by hand, some events
+//! late, so that after a crash events come again which it has handled. What it sends is numbered as the SDK
+//! numbers it, so that a successor goes on where its predecessor was.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use minerva_app::{AppStream, Event, Receiver, Sender, Service};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app;
+use crate::effects::{Effect, Journal};
+use crate::message::{self, Direction, Length};
+
+/// Only every so many events are acknowledged: the others come again after a crash.
+const ACKNOWLEDGED: u64 = 10;
+
+/// Options of `app`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// The core's address for applications.
+    #[arg(long)]
+    api: String,
+    /// The file of effects.
+    #[arg(long)]
+    effects: PathBuf,
+    /// Streams that there will be.
+    #[arg(long)]
+    streams: usize,
+    /// Strings a second, per stream.
+    #[arg(long)]
+    rate: f64,
+    /// Longest padding of a string.
+    #[arg(long)]
+    padding: usize,
+}
+
+/// What all streams share.
+struct Work {
+    journal: Journal,
+    config: Config,
+    /// True: send no more.
+    stop: watch::Receiver<bool>,
+}
+
+/// Serves until it is killed or its input ends; a line of input ends the sending.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let journal = Journal::open(&config.effects)?;
+    let (stopper, stop) = watch::channel(false);
+    let service = Service::connect(config.api.as_str()).name("default").start().await?;
+    println!("ready");
+    let work = Arc::new(Work { journal, config, stop });
+    let serving = service.run(move |stream| attend(stream, Arc::clone(&work)));
+    let mut input = BufReader::new(tokio::io::stdin()).lines();
+    let listening = async {
+        while let Some(_line) = input.next_line().await.context("no input")? {
+            stopper.send_replace(true);
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        () = serving => {}
+        ended = listening => ended?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
+    let Some(number) = app::number_of(&stream, work.config.streams) else { return Ok(()) };
+    let first = stream.first_send();
+    let (mut receiver, sender) = stream.split();
+    receiver.acknowledge_by_hand();
+    let supplying = work.supply(number, first, sender);
+    tokio::try_join!(supplying, work.consume(number, receiver))?;
+    work.journal.add(Effect::Over { stream: number })?;
+    Ok(())
+}
+
+impl Work {
+    /// Sends strings from number `next` on until it is told to stop, then says how many there are.
+    async fn supply(&self, stream: usize, mut next: u64, sender: Sender) -> anyhow::Result<()> {
+        let length = Length::UpTo(self.config.padding);
+        let mut ticks = interval(Duration::from_secs_f64(1.0 / self.config.rate));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !*self.stop.borrow() {
+            ticks.tick().await;
+            sender.send(message::write(Direction::S2c, stream, next, length)).await?;
+            next += 1;
+        }
+        sender.durable().await?;
+        self.journal.add(Effect::Sent { stream, strings: next })?;
+        Ok(())
+    }
+
+    async fn consume(&self, stream: usize, mut receiver: Receiver) -> anyhow::Result<()> {
+        while let Some(event) = receiver.next_event().await {
+            if let Event::String { event, string } = event {
+                self.journal.take(stream, event, &string)?;
+                if event % ACKNOWLEDGED == 0 {
+                    receiver.acknowledge(event);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Spreads connections over the edges as a proxy in front of them would: the next edge in turn, and
+//! another one if that refuses. Thus the transports of one stream pass through different edges.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Listens on a free port of this machine and serves as long as the run lasts.
+pub(crate) async fn start(edges: Vec<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port to listen on")?;
+    let address = listener.local_addr().context("no local address")?;
+    let edges = Arc::new((edges, AtomicUsize::new(0)));
+    tokio::spawn(async move {
+        loop {
+            // A connection that is gone already is no matter.
+            let Ok((client, _)) = listener.accept().await else { continue };
+            let edges = Arc::clone(&edges);
+            tokio::spawn(async move { pass(client, &edges.0, &edges.1).await });
+        }
+    });
+    Ok(address)
+}
+
+/// Carries one connection to its end; drops it if no edge takes it.
+async fn pass(mut client: TcpStream, edges: &[SocketAddr], turn: &AtomicUsize) {
+    let first = turn.fetch_add(1, Ordering::Relaxed);
+    for offset in 0..edges.len() {
+        let Ok(mut edge) = TcpStream::connect(edges[(first + offset) % edges.len()]).await else {
+            continue;
+        };
+        let _ = (client.set_nodelay(true), edge.set_nodelay(true));
+        // It ends in error when an edge is killed: then both sockets are dropped, as they should be.
+        let _ = copy_bidirectional(&mut client, &mut edge).await;
+        return;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Answers each connection with its name, then closes.
+    async fn edge(name: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let _ = socket.write_all(name).await;
+            }
+        });
+        (address, task)
+    }
+
+    async fn ask(address: SocketAddr) -> String {
+        let mut answer = String::new();
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let _ = socket.read_to_string(&mut answer).await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn edges_take_turns_and_stand_in_for_each_other() {
+        let ((a, _a), (b, b_task)) = (edge(b"a").await, edge(b"b").await);
+        let balancer = start(vec![a, b]).await.unwrap();
+        let mut answers = [ask(balancer).await, ask(balancer).await];
+        answers.sort();
+        assert_eq!(answers, ["a", "b"]);
+        b_task.abort();
+        let _ = b_task.await;
+        assert_eq!([ask(balancer).await, ask(balancer).await], ["a", "a"]);
+    }
+
+    #[tokio::test]
+    async fn without_any_edge_the_connection_is_closed() {
+        let (a, task) = edge(b"a").await;
+        task.abort();
+        let _ = task.await;
+        let balancer = start(vec![a]).await.unwrap();
+        assert_eq!(ask(balancer).await, "");
+    }
+}

@@ -1,0 +1,259 @@
+//! The processes under test, on fixed ports and with a directory of their own: `minerva` alone, or a
+//! core with its edges; and an application service, if that is to be killed.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::random::Random;
+
+/// Ports to choose from: below those that the system gives to outgoing connections, so that no client
+/// takes one while a process is down.
+const PORTS: (u64, u64) = (20_000, 29_999);
+
+/// What is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// `minerva`, which is everything in one.
+    Standalone,
+    /// `minerva-core`, behind edges that live.
+    Core,
+    /// One `minerva-edge` of several, in front of a core that lives.
+    Edge,
+    /// The core, an edge, or both at once.
+    Both,
+    /// The application service, behind a `minerva` that lives.
+    App,
+}
+
+/// All processes of a run.
+pub(crate) struct Deployment {
+    /// The server, or the core followed by its edges; behind them the application service, if there is one.
+    processes: Vec<Process>,
+    /// Where clients connect: one address for each process that takes clients.
+    listen: Vec<SocketAddr>,
+    api: SocketAddr,
+    /// Holds the store and the logs; deleted with this value.
+    directory: TempDir,
+}
+
+/// Chooses ports, each once.
+struct Ports<'a> {
+    random: &'a mut Random,
+    taken: Vec<SocketAddr>,
+}
+
+impl Target {
+    /// Whether the server is a core with edges of its own.
+    pub(crate) fn is_pair(self) -> bool {
+        match self {
+            Self::Core | Self::Edge | Self::Both => true,
+            Self::Standalone | Self::App => false,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Standalone => "standalone",
+            Self::Core => "core",
+            Self::Edge => "edge",
+            Self::Both => "both",
+            Self::App => "app",
+        })
+    }
+}
+
+impl Deployment {
+    /// Describes `minerva`; starts nothing.
+    pub(crate) fn standalone(program: PathBuf, random: &mut Random) -> anyhow::Result<Self> {
+        let mut ports = Ports { random, taken: Vec::new() };
+        let (listen, api, admin) = (ports.next()?, ports.next()?, ports.next()?);
+        let directory = tempfile::tempdir().context("no temporary directory")?;
+        let mut arguments = options(&[("--listen", listen), ("--api", api), ("--admin", admin)]);
+        arguments.extend(["--demo".into(), "off".into(), "--data-dir".into()]);
+        arguments.push(directory.path().join("data").into());
+        let log = directory.path().join("server.log");
+        let processes = vec![Process::new("the server", program, arguments, log)];
+        Ok(Self { processes, listen: vec![listen], api, directory })
+    }
+
+    /// Describes a core and its edges; starts nothing.
+    pub(crate) fn pair(
+        [core, edge]: [PathBuf; 2],
+        edges: usize,
+        random: &mut Random,
+    ) -> anyhow::Result<Self> {
+        let mut ports = Ports { random, taken: Vec::new() };
+        let (link, api, admin) = (ports.next()?, ports.next()?, ports.next()?);
+        let directory = tempfile::tempdir().context("no temporary directory")?;
+        let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
+        let mut store = OsString::from("redb:");
+        store.push(directory.path().join("data"));
+        arguments.extend(["--store".into(), store]);
+        let log = directory.path().join("core.log");
+        let mut processes = vec![Process::new("the core", core, arguments, log)];
+        let mut listen = Vec::new();
+        for number in 1..=edges {
+            let (clients, admin) = (ports.next()?, ports.next()?);
+            let arguments = options(&[("--listen", clients), ("--core", link), ("--admin", admin)]);
+            let log = directory.path().join(format!("edge{number}.log"));
+            processes.push(Process::new(format!("edge {number}"), edge.clone(), arguments, log));
+            listen.push(clients);
+        }
+        Ok(Self { processes, listen, api, directory })
+    }
+
+    /// Adds the application service as a process.
+    pub(crate) fn add_app(&mut self, program: PathBuf, arguments: Vec<OsString>) {
+        let log = self.directory.path().join("app.log");
+        self.processes.push(Process::new("the application", program, arguments, log));
+    }
+
+    /// A place for files of the run.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where clients connect.
+    pub(crate) fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// Where application services connect.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// All processes.
+    pub(crate) fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// The process that was described last.
+    pub(crate) fn last(&mut self) -> anyhow::Result<&mut Process> {
+        self.processes.last_mut().context("there is no process")
+    }
+
+    /// Starts all processes and waits until they are ready.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
+        for process in &mut self.processes {
+            process.spawn()?;
+        }
+        self.ready().await
+    }
+
+    /// Waits until all processes are ready.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        for process in &mut self.processes {
+            process.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// An error if a process has ended by itself.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        self.processes.iter_mut().try_for_each(Process::check)
+    }
+
+    /// Kills what the target names, in this order if it is several, and starts it again.
+    pub(crate) async fn kill(&mut self, target: Target, random: &mut Random) -> anyhow::Result<()> {
+        let victims = self.victims(target, random);
+        for &victim in &victims {
+            self.processes[victim].kill().await?;
+        }
+        for &victim in &victims {
+            self.processes[victim].spawn()?;
+        }
+        Ok(())
+    }
+
+    /// Places in `processes`.
+    fn victims(&self, target: Target, random: &mut Random) -> Vec<usize> {
+        let edge = |random: &mut Random| random.between(1, self.listen.len() as u64) as usize;
+        match target {
+            Target::Standalone | Target::Core => vec![0],
+            Target::Edge => vec![edge(random)],
+            Target::App => vec![self.processes.len() - 1],
+            Target::Both => match random.between(0, 2) {
+                0 => vec![0],
+                1 => vec![edge(random)],
+                _ => vec![0, edge(random)],
+            },
+        }
+    }
+}
+
+impl Ports<'_> {
+    fn next(&mut self) -> anyhow::Result<SocketAddr> {
+        for _ in 0..100 {
+            let port = self.random.between(PORTS.0, PORTS.1) as u16;
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if !self.taken.contains(&address) && TcpListener::bind(address).is_ok() {
+                self.taken.push(address);
+                return Ok(address);
+            }
+        }
+        bail!("no free port");
+    }
+}
+
+/// The program of this name that was built along with this one.
+pub(crate) fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find this program's own path")?;
+    beside(&this, name)
+}
+
+/// The program of this name in the directory of another.
+pub(crate) fn beside(program: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let found = program.parent().map(|directory| directory.join(name));
+    found.filter(|path| path.exists()).with_context(|| {
+        format!("{name} is not beside {}: build it, or see --minerva", program.display())
+    })
+}
+
+fn options(addresses: &[(&str, SocketAddr)]) -> Vec<OsString> {
+    addresses.iter().flat_map(|(name, at)| [name.into(), at.to_string().into()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_the_target_is_hit_and_no_other() {
+        let mut random = Random::new(1);
+        let programs = ["core".into(), "edge".into()];
+        let pair = Deployment::pair(programs, 2, &mut random).unwrap();
+        let mut hit = |target| {
+            let mut sets: Vec<_> = (0..200).map(|_| pair.victims(target, &mut random)).collect();
+            sets.sort();
+            sets.dedup();
+            sets
+        };
+        assert_eq!(hit(Target::Core), [[0]]);
+        assert_eq!(hit(Target::Edge), [[1], [2]]);
+        assert_eq!(hit(Target::Both), [vec![0], vec![0, 1], vec![0, 2], vec![1], vec![2]]);
+        let mut alone = Deployment::standalone("minerva".into(), &mut random).unwrap();
+        assert_eq!(alone.victims(Target::Standalone, &mut random), [0]);
+        alone.add_app("app".into(), Vec::new());
+        assert_eq!(alone.victims(Target::App, &mut random), [1]);
+    }
+
+    #[test]
+    fn a_port_is_given_once() {
+        let mut random = Random::new(2);
+        let mut ports = Ports { random: &mut random, taken: Vec::new() };
+        let mut given: Vec<_> = (0..200).map(|_| ports.next().unwrap()).collect();
+        given.sort();
+        given.dedup();
+        assert_eq!(given.len(), 200);
+    }
+}

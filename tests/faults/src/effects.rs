@@ -1,0 +1,267 @@
+//! What an application service that is killed did: a file that only grows, a line for each effect.
+//!
+//! The service writes each effect together with the number of the event that caused it, which is what lets
+//! it tell after a crash which events it has handled. The runner reads along and counts.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::ledger::Ledger;
+use crate::message::{Direction, Length};
+
+/// How often the runner looks for new lines: pauses are seen no finer.
+const LOOKS: Duration = Duration::from_millis(10);
+
+/// One line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect<'a> {
+    /// The string of this event was taken.
+    Took { stream: usize, event: u64, string: &'a [u8] },
+    /// This event came although it had been handled, and had no effect.
+    Again { stream: usize, event: u64 },
+    /// So many strings were sent in all, and are durable.
+    Sent { stream: usize, strings: u64 },
+    /// The stream ended, which it should not.
+    Over { stream: usize },
+}
+
+/// The service's side: appends lines, knows what was handled.
+pub(crate) struct Journal(Mutex<Inner>);
+
+struct Inner {
+    file: File,
+    /// The last event handled, by stream.
+    handled: HashMap<usize, u64>,
+}
+
+/// The runner's side: what it counted besides the strings, which the ledger has.
+#[derive(Default)]
+pub(crate) struct Counted {
+    /// Events that came again and had no effect.
+    pub(crate) again: AtomicU64,
+    /// Streams of which all is sent.
+    pub(crate) sent: AtomicUsize,
+}
+
+impl<'a> Effect<'a> {
+    /// Reads a line without its end.
+    fn read(line: &'a [u8]) -> Option<Self> {
+        let mut words = line.splitn(4, |&byte| byte == b' ');
+        let mut next = || words.next();
+        let kind = next()?;
+        let stream = number(next()?)?.try_into().ok()?;
+        Some(match kind {
+            b"took" => Self::Took { stream, event: number(next()?)?, string: next()? },
+            b"again" => Self::Again { stream, event: number(next()?)? },
+            b"sent" => Self::Sent { stream, strings: number(next()?)? },
+            b"over" => Self::Over { stream },
+            _ => return None,
+        })
+    }
+
+    fn line(self) -> Vec<u8> {
+        let mut line = match self {
+            Self::Took { stream, event, .. } => format!("took {stream} {event} "),
+            Self::Again { stream, event } => format!("again {stream} {event}"),
+            Self::Sent { stream, strings } => format!("sent {stream} {strings}"),
+            Self::Over { stream } => format!("over {stream}"),
+        }
+        .into_bytes();
+        if let Self::Took { string, .. } = self {
+            line.extend_from_slice(string);
+        }
+        line.push(b'\n');
+        line
+    }
+}
+
+impl Journal {
+    /// Opens the file, learns what was handled, cuts off a line that was not written to its end.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path);
+        let mut file = file.with_context(|| format!("cannot open {path:?}"))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).context("cannot read the journal")?;
+        text.truncate(whole_lines(&text));
+        file.set_len(text.len() as u64).context("cannot cut the journal")?;
+        let mut handled = HashMap::new();
+        for line in text.split(|&byte| byte == b'\n') {
+            if let Some(Effect::Took { stream, event, .. }) = Effect::read(line) {
+                handled.insert(stream, event);
+            }
+        }
+        Ok(Self(Mutex::new(Inner { file, handled })))
+    }
+
+    /// Handles the event of a string: once, however often it comes.
+    pub(crate) fn take(&self, stream: usize, event: u64, string: &[u8]) -> std::io::Result<()> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let effect = match inner.handled.get(&stream) {
+            Some(&last) if event <= last => Effect::Again { stream, event },
+            Some(_) | None => Effect::Took { stream, event, string },
+        };
+        inner.file.write_all(&effect.line())?;
+        if let Effect::Took { .. } = effect {
+            inner.handled.insert(stream, event);
+        }
+        Ok(())
+    }
+
+    /// Appends a line about something else.
+    pub(crate) fn add(&self, effect: Effect<'_>) -> std::io::Result<()> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.file.write_all(&effect.line())
+    }
+}
+
+/// Reads along as long as the run lasts; `length` is that of all strings.
+pub(crate) fn follow(path: PathBuf, ledger: Arc<Ledger>, length: Length) -> Arc<Counted> {
+    let counted = Arc::new(Counted::default());
+    let counts = Arc::clone(&counted);
+    tokio::spawn(async move {
+        let mut offset = 0;
+        loop {
+            // A file that cannot be read yet is looked at again; one that never can fails the run,
+            // because nothing arrives.
+            offset += read_on(&path, offset, &ledger, length, &counts).unwrap_or(0);
+            sleep(LOOKS).await;
+        }
+    });
+    counted
+}
+
+/// Counts the whole lines from `offset` on; how many bytes that were.
+fn read_on(
+    path: &Path,
+    offset: u64,
+    ledger: &Ledger,
+    length: Length,
+    counts: &Counted,
+) -> std::io::Result<u64> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    text.truncate(whole_lines(&text));
+    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        match Effect::read(line).filter(|effect| effect.stream() < ledger.streams()) {
+            Some(effect) => count(effect, ledger, length, counts),
+            None => println!("not an effect: {}", String::from_utf8_lossy(line)),
+        }
+    }
+    Ok(text.len() as u64)
+}
+
+fn count(effect: Effect<'_>, ledger: &Ledger, length: Length, counts: &Counted) {
+    match effect {
+        Effect::Took { stream, string, .. } => {
+            ledger.arrive(Direction::C2s, stream, string, length, clock::now());
+        }
+        Effect::Again { .. } => drop(counts.again.fetch_add(1, Ordering::Relaxed)),
+        Effect::Sent { stream, strings } => {
+            ledger.set_sent(Direction::S2c, stream, strings);
+            counts.sent.fetch_add(1, Ordering::Relaxed);
+        }
+        Effect::Over { stream } => {
+            ledger.ended(stream, "the application's stream ended".to_owned());
+        }
+    }
+}
+
+impl Effect<'_> {
+    fn stream(&self) -> usize {
+        match *self {
+            Self::Took { stream, .. }
+            | Self::Again { stream, .. }
+            | Self::Sent { stream, .. }
+            | Self::Over { stream } => stream,
+        }
+    }
+}
+
+/// Length of the text up to its last line end.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
+}
+
+fn number(word: &[u8]) -> Option<u64> {
+    str::from_utf8(word).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message;
+
+    const LENGTH: Length = Length::UpTo(30);
+
+    #[test]
+    fn lines_are_read_back() {
+        let string = b"c2s:3:1: with  spaces ".as_slice();
+        for effect in [
+            Effect::Took { stream: 3, event: 2, string },
+            Effect::Again { stream: 0, event: 7 },
+            Effect::Sent { stream: 1, strings: 9 },
+            Effect::Over { stream: 2 },
+        ] {
+            let line = effect.line();
+            assert_eq!(Effect::read(line.strip_suffix(b"\n").unwrap()), Some(effect));
+        }
+        for wrong in ["", "took", "took 1 1", "took x 1 s", "sent 1", "sent 1 -1", "lost 1 1"] {
+            assert_eq!(Effect::read(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_event_has_one_effect_over_crashes_and_torn_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("effects");
+        let (ledger, counts) = (Ledger::new(1), Counted::default());
+        let strings: Vec<_> =
+            (0..3).map(|_| ledger.next_string(Direction::C2s, 0, LENGTH)).collect();
+        let mut offset = 0;
+        let mut look = || offset += read_on(&path, offset, &ledger, LENGTH, &counts).unwrap();
+        let journal = Journal::open(&path).unwrap();
+        journal.take(0, 1, &strings[0]).unwrap();
+        journal.take(0, 2, &strings[1]).unwrap();
+        journal.0.lock().unwrap().file.write_all(b"took 0 3 c2s:0").unwrap();
+        look();
+        drop(journal);
+        let journal = Journal::open(&path).unwrap();
+        for event in 1..=3_u64 {
+            journal.take(0, event, &strings[event as usize - 1]).unwrap();
+        }
+        journal.add(Effect::Sent { stream: 0, strings: 0 }).unwrap();
+        look();
+        assert!(ledger.is_drained() && ledger.tally(Direction::C2s, 0).is_clean());
+        assert_eq!(counts.again.load(Ordering::Relaxed), 2);
+        assert_eq!(counts.sent.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_was_taken_twice_or_not_at_all_is_noticed() {
+        let ledger = Ledger::new(1);
+        let counts = Counted::default();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("effects");
+        let mut text = Vec::new();
+        for (event, number) in [(1, 0), (2, 0), (3, 2)] {
+            ledger.next_string(Direction::C2s, 0, LENGTH);
+            let string = message::write(Direction::C2s, 0, number, LENGTH);
+            text.extend(Effect::Took { stream: 0, event, string: &string }.line());
+        }
+        std::fs::write(&path, text).unwrap();
+        read_on(&path, 0, &ledger, LENGTH, &counts).unwrap();
+        let tally = ledger.tally(Direction::C2s, 0);
+        assert_eq!((tally.doubled, tally.lost), (1, 1));
+    }
+}

@@ -1,0 +1,156 @@
+//! One process of a run: started, killed without warning, started again as the same.
+//!
+//! Knows nothing of what the program does, but that it prints a line when it is ready. Touches no
+//! process that it did not start.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
+
+use crate::clock;
+
+/// Time for the program to say that it is ready.
+const START: Duration = Duration::from_secs(60);
+/// How much of its log is shown when it has ended by itself.
+const SHOWN_LOG: usize = 4000;
+
+/// A program with its arguments, which stay the same, and the process that runs it now.
+pub(crate) struct Process {
+    /// What reports call it.
+    name: String,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    /// Where its standard error goes, start after start.
+    log: PathBuf,
+    running: Option<Running>,
+    /// How long each start took that was not cut short.
+    starts: Arc<Mutex<Vec<Duration>>>,
+    kills: u64,
+}
+
+struct Running {
+    child: Child,
+    /// Closed with this value, which tells the process that nobody needs it any more.
+    input: ChildStdin,
+    /// Told true when the process says that it is ready, and closed when it says no more.
+    ready: watch::Receiver<bool>,
+}
+
+impl Process {
+    /// Describes a process; starts nothing.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        log: PathBuf,
+    ) -> Self {
+        let name = name.into();
+        Self { name, program, arguments, log, running: None, starts: Arc::default(), kills: 0 }
+    }
+
+    /// What reports call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Process id, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.running.as_ref().and_then(|running| running.child.id())
+    }
+
+    /// How often it was killed.
+    pub(crate) fn kills(&self) -> u64 {
+        self.kills
+    }
+
+    /// How long each start took that was not cut short.
+    pub(crate) fn starts(&self) -> Vec<Duration> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts the process, without waiting for it.
+    pub(crate) fn spawn(&mut self) -> anyhow::Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log);
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.context("no log file")?)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", self.program))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("{} has no input or output", self.name);
+        };
+        let (told, ready) = watch::channel(false);
+        tokio::spawn(listen(BufReader::new(output).lines(), told, Arc::clone(&self.starts)));
+        self.running = Some(Running { child, input, ready });
+        Ok(())
+    }
+
+    /// Waits until the process says that it is ready.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        let Some(running) = &mut self.running else { bail!("{} was not started", self.name) };
+        let ready = async { running.ready.wait_for(|ready| *ready).await.map(drop) };
+        match tokio::time::timeout(START, ready).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => bail!("{} ended before it was ready:\n{}", self.name, self.log()),
+            Err(_) => bail!("{} is not ready after {START:?}:\n{}", self.name, self.log()),
+        }
+    }
+
+    /// Writes a line to its input.
+    pub(crate) async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        let Some(running) = &mut self.running else { bail!("{} does not run", self.name) };
+        let told = running.input.write_all(format!("{line}\n").as_bytes()).await;
+        told.with_context(|| format!("{} takes no input", self.name))
+    }
+
+    /// Ends the process by SIGKILL. An error if it had ended by itself.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        self.check()?;
+        if let Some(mut running) = self.running.take() {
+            running.child.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
+            self.kills += 1;
+        }
+        Ok(())
+    }
+
+    /// An error if the process has ended by itself.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        let status = self.running.as_mut().map(|running| running.child.try_wait());
+        match status {
+            Some(Ok(Some(status))) => bail!("{} ended ({status}):\n{}", self.name, self.log()),
+            Some(Ok(None) | Err(_)) | None => Ok(()),
+        }
+    }
+
+    /// The end of its log.
+    fn log(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN_LOG)..]).into_owned()
+    }
+}
+
+/// Waits for the ready line, then reads on so that the program never blocks on its output.
+async fn listen(
+    mut output: Lines<BufReader<ChildStdout>>,
+    ready: watch::Sender<bool>,
+    starts: Arc<Mutex<Vec<Duration>>>,
+) {
+    let spawned = clock::now();
+    while let Ok(Some(_)) = output.next_line().await {
+        if !ready.send_replace(true) {
+            let took = clock::now().duration_since(spawned);
+            starts.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+        }
+    }
+}
