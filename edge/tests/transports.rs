@@ -155,6 +155,19 @@ async fn a_streamed_response_goes_on() {
 }
 
 #[tokio::test]
+async fn what_came_of_a_broken_upload_counts() {
+    let mut rig = Rig::start().await;
+    let mut client = rig.connect().await;
+    let head = "POST /_minerva/io/ HTTP/1.1\r\nHost: e\r\nContent-Length: 5000\r\n\r\n";
+    client.send(format!("{head}{}\na \nb", hello("\"ming\":false")).as_bytes()).await;
+    drop(client);
+    let batch = rig.core.attach().await.batch.unwrap();
+    assert_eq!(texts(&batch), [(0, vec!["a".to_owned()])]);
+    assert_eq!(batch.end, None, "the body never ended");
+    rig.core.detach().await;
+}
+
+#[tokio::test]
 async fn an_aborted_stream_is_detached() {
     let mut rig = Rig::start().await;
     let mut client = rig.post(&[&hello("\"ming\":true,\"eeds\":null,\"new\":true")]).await;

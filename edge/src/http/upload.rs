@@ -26,18 +26,21 @@ pub(super) struct Upload {
     gap: Duration,
     gathered: BytesMut,
     complete: bool,
+    /// Why nothing follows `gathered`, though the body is not complete.
+    broken: Option<hyper::Error>,
 }
 
 impl Upload {
     pub(super) fn new(body: Incoming) -> Self {
         let known = body.size_hint().exact().is_some();
         let gap = if known { GAP_KNOWN } else { GAP_UNKNOWN };
-        Self { body, gap, gathered: BytesMut::new(), complete: false }
+        Self { body, gap, gathered: BytesMut::new(), complete: false, broken: None }
     }
 
-    /// The next stretch, and whether it is the last. May be cancelled: what is gathered stays.
+    /// The next stretch, and whether it is the last. May be cancelled: what is gathered stays. Not to
+    /// be called again after an error.
     pub(super) async fn next(&mut self) -> Result<(Bytes, bool), hyper::Error> {
-        while !self.complete && self.gathered.len() < GATHERED {
+        while !self.complete && self.broken.is_none() && self.gathered.len() < GATHERED {
             let frame = if self.gathered.is_empty() {
                 self.body.frame().await
             } else {
@@ -46,15 +49,21 @@ impl Upload {
                     Err(_) => break,
                 }
             };
-            match frame.transpose()? {
-                Some(frame) => {
+            match frame {
+                Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.gathered.extend_from_slice(&data);
                     }
                     self.complete = self.body.is_end_stream();
                 }
+                Some(Err(error)) => self.broken = Some(error),
                 None => self.complete = true,
             }
+        }
+        if self.gathered.is_empty()
+            && let Some(error) = self.broken.take()
+        {
+            return Err(error);
         }
         Ok((std::mem::take(&mut self.gathered).freeze(), self.complete))
     }
