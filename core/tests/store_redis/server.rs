@@ -33,6 +33,19 @@ impl Server {
         Self::start(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
+    /// A Sentinel, which watches nobody yet.
+    pub(crate) fn sentinel() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let file = directory.path().join("sentinel.conf");
+        std::fs::write(&file, "").unwrap();
+        let options = vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()];
+        let child = spawn(port, &directory, &options);
+        let server = Self { child, port, directory, options };
+        server.wait_until_up();
+        server
+    }
+
     fn start_at(port: u16, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
@@ -123,11 +136,19 @@ pub(crate) fn wait_until(what: &str, mut is_done: impl FnMut() -> bool) {
 
 fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
     let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".to_owned());
-    let child = Command::new(&program)
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+    let mut command = Command::new(&program);
+    // The file of a Sentinel comes first, and it is no server that saves.
+    let is_sentinel = options.last().is_some_and(|option| option == "--sentinel");
+    if is_sentinel {
+        command.args(options);
+    } else {
+        // A replica gets its copy at once, not after the usual 5 s.
+        command.args(options).args(["--save", "", "--repl-diskless-sync-delay", "0"]);
+    }
+    let child = command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .arg("--dir")
         .arg(directory.path())
-        .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();

@@ -21,8 +21,8 @@ end
 if index >= first and redis.call('LINDEX', KEYS[2], index - first) ~= ARGV[3] then
   return {'conflict'}
 end
--- The first sending may have been on another connection, and WAIT waits only for what its own connection
--- wrote. So something is written here, too. (PERSIST: see renew.lua.)
+-- The first sending may have been on another connection, and WAIT promises only to wait for what its own
+-- connection wrote. So something is written here, too. (PERSIST: see renew.lua.)
 redis.call('PERSIST', KEYS[1])
 redis.call('HSET', KEYS[1], 'first', first)
 return {'ok'}

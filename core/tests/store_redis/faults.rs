@@ -1,0 +1,248 @@
+//! Servers and connections that fail under a store in use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minerva_core::store::{FIRST_LEASE, Store, StoreError};
+use tokio::time::sleep;
+
+use crate::server::{Server, free_port, store};
+use crate::{append, assert_log, assert_unavailable, claim, content};
+
+/// A writer of one partition, which tells how far it is confirmed.
+fn write(store: &Arc<dyn Store>, partition: u32, to: u64) -> tokio::task::JoinHandle<u32> {
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        let (epoch, _) = claim(&*store, partition, "writer").await;
+        let mut repeats = 0;
+        for from in (0..to).step_by(8) {
+            repeats += append(&*store, partition, epoch, from..to.min(from + 8)).await;
+        }
+        repeats
+    })
+}
+
+/// Whatever was confirmed is in the file; whatever was not is repeated by the writers, which then have
+/// each entry once and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn confirmed_appends_survive_kill_9_of_redis() {
+    let mut server = Server::durable();
+    let handle = server.store("");
+    let writers: Vec<_> = (0..4).map(|partition| write(&handle, partition, 1000)).collect();
+    for round in 0..4 {
+        sleep(Duration::from_millis(60 + round * 30)).await;
+        tokio::task::block_in_place(|| {
+            server.kill();
+            server.restart();
+        });
+    }
+    let mut repeats = 0;
+    for writer in writers {
+        repeats += writer.await.unwrap();
+    }
+    assert!(repeats >= 4, "the kills met nobody: {repeats}");
+    tokio::task::block_in_place(|| {
+        server.kill();
+        server.restart();
+    });
+    for partition in 0..4 {
+        assert_log(partition, &claim(&*handle, partition, "writer").await.1, 1000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_are_made_again() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    let writers: Vec<_> = (0..4).map(|partition| write(&handle, partition, 2000)).collect();
+    for _ in 0..10 {
+        sleep(Duration::from_millis(10)).await;
+        tokio::task::block_in_place(|| server.command(&["CLIENT", "KILL", "TYPE", "normal"]));
+    }
+    let mut repeats = 0;
+    for writer in writers {
+        repeats += writer.await.unwrap();
+    }
+    assert!(repeats >= 2, "the cuts met nobody: {repeats}");
+    for partition in 0..4 {
+        assert_log(partition, &claim(&*handle, partition, "writer").await.1, 2000);
+    }
+}
+
+/// The store sends what did not find its script again by itself: nothing fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flushed_scripts_are_loaded_again_without_an_error() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    let writers: Vec<_> = (0..4).map(|partition| write(&handle, partition, 2000)).collect();
+    for _ in 0..10 {
+        sleep(Duration::from_millis(10)).await;
+        tokio::task::block_in_place(|| server.command(&["SCRIPT", "FLUSH"]));
+    }
+    for writer in writers {
+        assert_eq!(writer.await.unwrap(), 0, "something was unavailable");
+    }
+    for partition in 0..4 {
+        assert_log(partition, &claim(&*handle, partition, "writer").await.1, 2000);
+    }
+    let mut epoch = claim(&*handle, 9, "me").await.0;
+    for _ in 0..3 {
+        server.command(&["SCRIPT", "FLUSH"]);
+        handle.renew(9, epoch, FIRST_LEASE).await.unwrap();
+        server.command(&["SCRIPT", "FLUSH"]);
+        let next = claim(&*handle, 9, "me").await.0;
+        assert_eq!(next.0, epoch.0 + 1, "a claim that was sent again counted twice");
+        epoch = next;
+    }
+}
+
+#[tokio::test]
+async fn a_second_owner_fences_the_first_whatever_it_has_under_way() {
+    let server = Server::start(&[]);
+    let (first, second) = (server.store(""), server.store(""));
+    let (old, _) = claim(&*first, 1, "first").await;
+    append(&*first, 1, old, 0..10).await;
+    let held = second.claim(1, "second").await;
+    assert!(matches!(held, Err(StoreError::Held { owner, .. }) if owner == "first"));
+    first.renew(1, old, Duration::from_millis(1)).await.unwrap();
+    sleep(Duration::from_millis(10)).await;
+    let late = (10..40).map(|index| first.append(1, old, index, content(1, index)));
+    let late: Vec<_> = late.collect();
+    let (new, log) = claim(&*second, 1, "second").await;
+    let confirmed = {
+        let mut confirmed = 10;
+        for call in late {
+            match call.await {
+                Ok(()) => confirmed += 1,
+                Err(error) => assert_eq!(error, StoreError::Fenced),
+            }
+        }
+        confirmed
+    };
+    assert_log(1, &log, confirmed);
+    assert_eq!(first.append(1, old, confirmed, content(1, 0)).await, Err(StoreError::Fenced));
+    assert_eq!(first.renew(1, old, FIRST_LEASE).await, Err(StoreError::Fenced));
+    append(&*second, 1, new, confirmed..50).await;
+    assert_log(1, &claim(&*second, 1, "second").await.1, 50);
+}
+
+/// What a stopped server finds in its sockets when it goes on is older than what was called meanwhile on
+/// new connections, and must not undo it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stopped_server_finds_late_does_no_harm() {
+    let server = Server::start(&[]);
+    let handle = server.store("?response_ms=200&connect_ms=200");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..10).await;
+    server.signal("STOP");
+    let stuck: Vec<_> =
+        (10..15).map(|index| handle.append(1, epoch, index, content(1, index))).collect();
+    for call in stuck {
+        assert_unavailable(call.await, "in time");
+    }
+    // The connection to a stopped server is made by the kernel: these commands wait in its sockets, too.
+    for _ in 0..2 {
+        assert_unavailable(handle.claim(1, "me").await, "in time");
+    }
+    server.signal("CONT");
+    let (new, log) = claim(&*handle, 1, "me").await;
+    let length = log.len() as u64;
+    assert!((10..=15).contains(&length), "{length}");
+    assert_log(1, &log, length);
+    append(&*handle, 1, new, length..30).await;
+    sleep(Duration::from_millis(300)).await;
+    handle.renew(1, new, FIRST_LEASE).await.expect("nothing late has fenced it");
+    assert_log(1, &claim(&*handle, 1, "me").await.1, 30);
+}
+
+#[tokio::test]
+async fn a_full_server_takes_checkpoints_and_renewals_and_recovers() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..50).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let answer = handle.append(1, epoch, 50, content(1, 50)).await;
+    assert_unavailable(answer, "raise its maxmemory");
+    handle.renew(1, epoch, FIRST_LEASE).await.expect("leases are kept");
+    let changed = vec![(7, Some(content(7, 7)))];
+    handle.checkpoint(1, epoch, 40, content(0, 0), changed).await.expect("room can be made");
+    handle.append(1, epoch, 45, content(1, 45)).await.expect("a repeat needs no room");
+    let claimed = handle.claim(1, "me").await.expect("a core can start");
+    assert_eq!((claimed.first_index, claimed.next_index()), (40, 50));
+    assert_eq!(claimed.streams, [(7, content(7, 7))]);
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    handle.append(1, claimed.epoch, 50, content(1, 50)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_may_forget_is_refused_and_waited_for_later() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let Err(StoreError::Config(text)) = server.store("").partitions(4).await else {
+        panic!("accepted");
+    };
+    assert!(
+        text.contains("allkeys-lru") && text.contains("set `maxmemory-policy noeviction`"),
+        "{text}"
+    );
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    let handle = server.store("");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    // Once in use, a core waits for the operator instead of giving its streams up.
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    while !matches!(handle.append(1, epoch, 0, content(1, 0)).await,
+        Err(StoreError::Unavailable(text)) if text.contains("volatile-ttl"))
+    {
+        sleep(Duration::from_millis(10)).await;
+    }
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    append(&*handle, 1, epoch, 0..3).await;
+}
+
+#[tokio::test]
+async fn the_number_of_partitions_is_the_same_for_every_handle_and_prefix() {
+    let server = Server::start(&[]);
+    assert_eq!(server.store("").partitions(8).await, Ok(8));
+    let Err(StoreError::Config(text)) = server.store("").partitions(16).await else {
+        panic!("accepted");
+    };
+    assert!(text.contains("--partitions 16") && text.contains("--partitions 8"), "{text}");
+    assert_eq!(server.store("?prefix=other:").partitions(16).await, Ok(16));
+    assert_eq!(server.store("1").partitions(16).await, Ok(16), "another database");
+}
+
+#[tokio::test]
+async fn nobody_there_is_unavailable() {
+    let handle = store(&format!("redis://127.0.0.1:{}", free_port()));
+    assert_unavailable(handle.claim(1, "me").await, "is it running");
+}
+
+#[tokio::test]
+async fn a_key_of_something_else_is_corrupt() {
+    let server = Server::start(&[]);
+    server.command(&["SET", "minerva:{p1}:head", "mine"]);
+    let answer = server.store("").claim(1, "me").await;
+    assert!(
+        matches!(&answer, Err(StoreError::Corrupt(text)) if text.contains("prefix")),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn many_streams_and_entries_come_back_whole() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..130).await;
+    let streams: Vec<_> = (0..5000).map(|stream| (stream * 7, content(9, stream))).collect();
+    let set = streams.iter().map(|(stream, blob)| (*stream, Some(blob.clone())));
+    handle.checkpoint(1, epoch, 1, content(0, 1), set.clone().collect()).await.unwrap();
+    let removed = streams.iter().skip(4500).map(|(stream, _)| (*stream, None));
+    let changed = set.take(2500).chain(removed).collect();
+    handle.checkpoint(1, epoch, 2, content(0, 2), changed).await.unwrap();
+    let claimed = handle.claim(1, "me").await.unwrap();
+    assert_eq!((claimed.first_index, claimed.next_index()), (2, 130));
+    assert_eq!(claimed.streams, streams[..4500]);
+    assert_eq!(claimed.meta, Some(content(0, 2)));
+}

@@ -1,0 +1,98 @@
+//! Passwords, users and TLS.
+
+use std::path::Path;
+use std::process::Command;
+
+use minerva_core::store::StoreError;
+
+use crate::server::{Server, free_port, store};
+use crate::{append, assert_log, assert_unavailable, claim};
+
+/// The rights of a user that is only for us.
+const RIGHTS: [&str; 12] = [
+    "resetkeys",
+    "~app:*",
+    "resetchannels",
+    "-@all",
+    "+@read",
+    "+@write",
+    "+evalsha",
+    "+script|load",
+    "+info",
+    "+wait",
+    "+time",
+    "+select",
+];
+
+async fn assert_refused(url: &str) {
+    let answer = store(url).partitions(4).await;
+    let Err(StoreError::Config(text)) = answer else { panic!("{answer:?}") };
+    assert!(text.contains("user and password in --store"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough_and_a_wrong_login_is_refused() {
+    let server = Server::start(&[]);
+    let mut command = vec!["ACL", "SETUSER", "core", "on", ">canary"];
+    command.extend(RIGHTS);
+    server.command(&command);
+    let url = |login: &str, prefix: &str| {
+        format!("redis://{login}@127.0.0.1:{}/?prefix={prefix}", server.port)
+    };
+    let handle = store(&url("core:canary", "app:"));
+    assert_eq!(handle.partitions(4).await, Ok(4));
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..10).await;
+    assert_log(1, &claim(&*handle, 1, "me").await.1, 10);
+    assert_refused(&url("core:wrong-canary", "app:")).await;
+    assert_refused(&url("core:canary", "theirs:")).await;
+    server.command(&["ACL", "SETUSER", "default", "off"]);
+    assert_refused(&format!("redis://127.0.0.1:{}", server.port)).await;
+}
+
+#[tokio::test]
+async fn a_password_without_a_user_is_that_of_the_default_user() {
+    let server = Server::start(&["--requirepass", "can@ry"]);
+    let at = format!("127.0.0.1:{}", server.port);
+    assert_eq!(store(&format!("redis://:can%40ry@{at}")).partitions(4).await, Ok(4));
+    assert_refused(&format!("redis://{at}")).await;
+}
+
+/// Makes a key and a certificate for localhost that signs itself.
+fn make_certificate(directory: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(directory)
+        .output()
+        .expect("openssl is installed: apt-get install openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[tokio::test]
+async fn tls_checks_the_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificate(directory.path());
+    let file = |name| directory.path().join(name).to_str().unwrap().to_owned();
+    let (key, cert, tls_port) = (file("key.pem"), file("cert.pem"), free_port().to_string());
+    let _server = Server::start(&[
+        "--tls-port",
+        &tls_port,
+        "--tls-key-file",
+        &key,
+        "--tls-cert-file",
+        &cert,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let handle = store(&format!("rediss://localhost:{tls_port}?ca={cert}"));
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..10).await;
+    let unknown = store(&format!("rediss://localhost:{tls_port}"));
+    assert_unavailable(unknown.claim(1, "me").await, "certificate");
+    let other_name = store(&format!("rediss://127.0.0.1:{tls_port}?ca={cert}"));
+    assert_unavailable(other_name.claim(1, "me").await, "certificate");
+}

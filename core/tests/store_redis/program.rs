@@ -1,0 +1,59 @@
+//! The program with a Redis: it starts, takes over from one that died, and says nothing of the password.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use crate::server::Server;
+
+const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
+
+fn core(url: &str) -> Command {
+    let mut command = Command::new(CORE);
+    command.env("MINERVA_STORE", url).args(["--link", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command.args(["--api", "127.0.0.1:0", "--partitions", "4"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts a core and waits for its first line.
+fn start(url: &str) -> (Child, String) {
+    let mut child = core(url).env("RUST_LOG", "debug").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, line)
+}
+
+/// Kills a core; returns what it logged.
+fn kill(mut child: Child) -> String {
+    child.kill().unwrap();
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    child.wait().unwrap();
+    log
+}
+
+#[test]
+fn a_core_starts_on_redis_and_waits_for_the_lease_of_one_that_died() {
+    let server = Server::start(&["--requirepass", "canary"]);
+    let url = format!("redis://:canary@127.0.0.1:{}/1", server.port);
+    let (first, line) = start(&url);
+    let store = format!("store redis://127.0.0.1:{}/1", server.port);
+    assert!(line.contains("ready") && line.contains(&store), "{line}");
+    let mut logs = vec![line, kill(first)];
+    let (second, line) = start(&url);
+    assert!(line.contains("ready"), "{line}");
+    logs.extend([line, kill(second)]);
+    assert!(logs[3].contains("cannot claim yet"), "it did not wait: {}", logs[3]);
+    let wrong = core(&format!("redis://:wrong-canary@127.0.0.1:{}", server.port)).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(64));
+    let help = core(&url).arg("--help").output().unwrap();
+    let unreadable = core("redis://:canary@host:port").output().unwrap();
+    assert_eq!(unreadable.status.code(), Some(64));
+    for output in [wrong, help, unreadable] {
+        logs.push(String::from_utf8_lossy(&output.stdout).into_owned());
+        logs.push(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    for log in logs {
+        assert!(!log.contains("canary"), "{log}");
+    }
+}

@@ -1,0 +1,93 @@
+//! Replicas, waiting for them, and Sentinels.
+
+use std::time::Duration;
+
+use minerva_core::store::FIRST_LEASE;
+use tokio::time::sleep;
+
+use crate::server::{Server, free_port, store, wait_until};
+use crate::{append, assert_log, assert_unavailable, claim, content};
+
+/// A replica of a server, with all of its data.
+fn replica_of(primary: &Server) -> Server {
+    let port = primary.port.to_string();
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &port]);
+    wait_until("the replica is connected", || primary.info().contains("state=online"));
+    replica
+}
+
+#[tokio::test]
+async fn a_replica_is_refused_until_it_is_promoted() {
+    let primary = Server::start(&[]);
+    let replica = replica_of(&primary);
+    let handle = replica.store("");
+    assert_unavailable(handle.claim(1, "me").await, "is a replica");
+    replica.command(&["REPLICAOF", "NO", "ONE"]);
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..5).await;
+    // Demoted under a store in use: the same connection says so, and a new one is tried each time.
+    replica.command(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+    for _ in 0..3 {
+        assert_unavailable(handle.append(1, epoch, 5, content(1, 5)).await, "replica");
+    }
+    replica.command(&["REPLICAOF", "NO", "ONE"]);
+    claim(&*handle, 1, "me").await;
+}
+
+#[tokio::test]
+async fn an_append_waits_for_its_replicas() {
+    let primary = Server::start(&[]);
+    let replica = replica_of(&primary);
+    let query = "?wait=1&wait_ms=150";
+    let handle = primary.store(query);
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..20).await;
+    assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(20));
+    replica.signal("STOP");
+    assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
+    // It is in the log now, and still not confirmed: not by a repeat, and not by one on a connection
+    // that never wrote it.
+    assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
+    let other = primary.store(query);
+    assert_unavailable(other.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
+    handle.renew(1, epoch, FIRST_LEASE).await.expect("a lease need not survive a failover");
+    replica.signal("CONT");
+    append(&*handle, 1, epoch, 20..25).await;
+    assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(25));
+}
+
+/// One Sentinel, which is enough to decide when it says that one is enough.
+fn sentinel_of(primary: &Server) -> Server {
+    let sentinel = Server::sentinel();
+    let port = primary.port.to_string();
+    sentinel.command(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "1"]);
+    for (name, value) in [("down-after-milliseconds", "300"), ("failover-timeout", "3000")] {
+        sentinel.command(&["SENTINEL", "SET", "main", name, value]);
+    }
+    wait_until("the sentinel knows the replica", || {
+        let replicas = sentinel.command(&["SENTINEL", "REPLICAS", "main"]);
+        matches!(replicas, redis::Value::Array(replicas) if !replicas.is_empty())
+    });
+    sentinel
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_lead_to_the_next_primary() {
+    let mut primary = Server::start(&[]);
+    let replica = replica_of(&primary);
+    let sentinel = sentinel_of(&primary);
+    let nobody = free_port();
+    let url = format!("redis-sentinel://127.0.0.1:{nobody},127.0.0.1:{}/main", sentinel.port);
+    let handle = store(&url);
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..50).await;
+    wait_until("the replica has all", || {
+        replica.command(&["LLEN", "minerva:{p1}:log"]) == redis::Value::Int(50)
+    });
+    tokio::task::block_in_place(|| primary.kill());
+    assert!(append(&*handle, 1, epoch, 50..100).await > 0, "the failover took no time");
+    sleep(Duration::from_millis(50)).await;
+    assert_log(1, &claim(&*handle, 1, "me").await.1, 100);
+    let wrong = store(&format!("redis-sentinel://127.0.0.1:{}/other", sentinel.port));
+    assert_unavailable(wrong.claim(1, "me").await, "no primary called `other`");
+}

@@ -1,0 +1,69 @@
+//! The scripts by themselves: what happens when one is sent again, or arrives behind a later one.
+
+use redis::Value;
+
+use crate::server::Server;
+
+const CLAIM: &str = include_str!("../../src/store/redis/claim.lua");
+const CHECKPOINT: &str = include_str!("../../src/store/redis/checkpoint.lua");
+const RENEW: &str = include_str!("../../src/store/redis/renew.lua");
+const RELEASE: &str = include_str!("../../src/store/redis/release.lua");
+
+fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
+    let mut parts = vec!["EVAL", script, "3", "{p}:head", "{p}:log", "{p}:streams"];
+    parts.extend(arguments);
+    let answer = server.command(&parts);
+    let Value::Array(answer) = answer else { panic!("{answer:?}") };
+    answer
+}
+
+fn word(text: &str) -> Value {
+    Value::BulkString(text.as_bytes().to_vec())
+}
+
+fn claimed(epoch: i64) -> Vec<Value> {
+    vec![word("ok"), Value::Int(epoch), Value::Int(0), Value::Int(0), Value::Nil]
+}
+
+fn field(server: &Server, name: &str) -> String {
+    redis::from_redis_value(server.command(&["HGET", "{p}:head", name])).unwrap()
+}
+
+#[test]
+fn a_claim_that_is_sent_again_counts_once_and_a_late_one_not_at_all() {
+    let server = Server::start(&[]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5"]), claimed(1));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5"]), claimed(1));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6"]), claimed(2));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5"]), [word("overtaken")]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1"]), claimed(3));
+    let held = run(&server, CLAIM, &["you", "1000", "t", "1"]);
+    assert_eq!((&held[0], &held[1]), (&word("held"), &word("me")));
+    assert_eq!(field(&server, "epoch"), "3");
+}
+
+#[test]
+fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
+    let server = Server::start(&[]);
+    run(&server, CLAIM, &["me", "1000", "s", "1"]);
+    let checkpoint = |call, meta, blob| {
+        let answer = run(&server, CHECKPOINT, &["1", "s", call, "0", meta, "1", "7", blob]);
+        assert_eq!(answer, [word("ok")]);
+        let stored = server.command(&["HGET", "{p}:streams", "7"]);
+        (field(&server, "meta"), redis::from_redis_value::<String>(stored).unwrap())
+    };
+    assert_eq!(checkpoint("2", "m2", "b2"), ("m2".to_owned(), "b2".to_owned()));
+    assert_eq!(checkpoint("3", "m3", "b3"), ("m3".to_owned(), "b3".to_owned()));
+    assert_eq!(checkpoint("3", "m3", "b3"), ("m3".to_owned(), "b3".to_owned()));
+    assert_eq!(checkpoint("2", "m2", "b2"), ("m3".to_owned(), "b3".to_owned()), "late");
+}
+
+#[test]
+fn a_renewal_behind_a_release_does_not_bring_the_lease_back() {
+    let server = Server::start(&[]);
+    run(&server, CLAIM, &["me", "60000", "s", "1"]);
+    assert_eq!(run(&server, RENEW, &["1", "60000"]), [word("ok")]);
+    assert_eq!(run(&server, RELEASE, &["1"]), [word("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "60000"]), [word("ok")]);
+    assert_eq!(run(&server, CLAIM, &["you", "60000", "t", "1"]), claimed(2));
+}
