@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
@@ -31,7 +33,7 @@ pub struct Metrics {
     /// Seconds that an append took.
     pub(crate) append_seconds: Histogram,
     /// Calls that the store did not do.
-    pub(crate) store_errors: Counter,
+    pub(crate) store_errors: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -47,7 +49,7 @@ impl Metrics {
             partitions: Gauge::default(),
             counters: Arc::default(),
             append_seconds,
-            store_errors: Counter::default(),
+            store_errors: Family::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("minerva_core"));
         metrics
@@ -84,7 +86,10 @@ impl Collector for Collected {
         let counters = &*self.0;
         let gauges = [
             ("streams", "Streams, with those that ended and wait for their app", &counters.streams),
+            ("streams_unserved", "Streams without an application instance", &counters.unserved),
             ("transports", "Transports that are attached now", &counters.transports),
+            ("inbox_bytes", "Bytes of strings held for applications", &counters.inbox_bytes),
+            ("outbox_bytes", "Bytes of strings held for clients", &counters.outbox_bytes),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(read(value));
@@ -92,7 +97,10 @@ impl Collector for Collected {
         }
         let counts = [
             ("streams_opened", "Streams that were made", &counters.opened),
-            ("streams_ended", "Streams that ended", &counters.ended),
+            ("streams_forgotten", "Ends that no application acknowledged", &counters.forgotten),
+            ("transports_unavailable", "Transports told to come again", &counters.unavailable),
+            ("transports_killed", "Transports that were killed", &counters.killed),
+            ("sends_refused", "Sends refused for want of room", &counters.sends_refused),
             ("strings_c2s", "Strings taken from clients", &counters.strings_c2s),
             ("strings_s2c", "Strings taken from applications", &counters.strings_s2c),
             ("store_appends", "Turns with something to store", &counters.appends),
@@ -107,6 +115,15 @@ impl Collector for Collected {
                 None,
                 counter.metric_type(),
             )?)?;
+        }
+        let mut encoder = encoder.encode_descriptor(
+            "streams_ended",
+            "Streams that ended",
+            None,
+            MetricType::Counter,
+        )?;
+        for (by, count) in Counters::ENDED_BY.iter().zip(&counters.ended) {
+            ConstCounter::new(read(count)).encode(encoder.encode_family(&[("by", *by)])?)?;
         }
         Ok(())
     }
@@ -126,6 +143,8 @@ mod tests {
         let metrics = Metrics::new(&mut registry);
         metrics.counters.strings_c2s.store(7, Ordering::Relaxed);
         metrics.counters.streams.store(3, Ordering::Relaxed);
+        metrics.counters.ended[3].store(2, Ordering::Relaxed);
+        metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
         metrics.links.inc();
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
@@ -133,6 +152,8 @@ mod tests {
             "minerva_core_links 1",
             "minerva_core_streams 3",
             "minerva_core_strings_c2s_total 7",
+            "minerva_core_streams_ended_total{by=\"slow\"} 2",
+            "minerva_core_store_errors_total{kind=\"fenced\"} 1",
             "minerva_core_store_append_seconds_count 0",
         ] {
             assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");

@@ -33,6 +33,7 @@ use std::collections::VecDeque;
 use minerva_proto::Sack;
 
 pub use app::Violation;
+pub(crate) use ending::{IDLE, SLOW};
 pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId, TransportKind};
 pub use output::{
     AppOutput, CloseCause, EdgeOutput, Ended, EndedBy, Origin, RefusedReason, SendState, Started,

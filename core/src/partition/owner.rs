@@ -10,14 +10,14 @@ use std::sync::Arc;
 use minerva_proto::StreamId;
 
 use super::assignment::Assignment;
-use super::counters::{Counters, add, subtract};
+use super::counters::{Counters, add, replace, subtract};
 use super::mailbox::LinkId;
 use super::{Clock, Outputs, Setup};
 use crate::limits::Limits;
 use crate::record::{Meta, Record, Snapshot};
 use crate::stream::{
-    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, Stream, StreamState, TransportKey,
-    Turn,
+    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, Stream, StreamState,
+    TransportKey, Turn,
 };
 
 /// A partition's streams and whom they talk to.
@@ -43,6 +43,17 @@ pub(super) struct Owner {
     deadline_of: HashMap<u64, Millis>,
     /// Streams that something happened to in this turn.
     touched: BTreeSet<u64>,
+    /// What the streams hold now, and what of it is in `counters`.
+    held: Held,
+    shown: Held,
+}
+
+/// How much the streams of a partition hold.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    inbox_bytes: usize,
+    outbox_bytes: usize,
+    unserved: usize,
 }
 
 impl Owner {
@@ -69,6 +80,8 @@ impl Owner {
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
             touched: BTreeSet::new(),
+            held: Held::default(),
+            shown: Held::default(),
         };
         for (number, state) in recovered {
             let origin = state.origin().clone();
@@ -82,6 +95,10 @@ impl Owner {
             owner.streams.insert(number, stream);
             add(&owner.counters.streams, 1);
         }
+        owner.held.inbox_bytes = owner.streams.values().map(|stream| held_bytes(stream).0).sum();
+        owner.held.outbox_bytes = owner.streams.values().map(|stream| held_bytes(stream).1).sum();
+        owner.held.unserved = owner.assignment.waiting();
+        owner.show_held();
         owner
     }
 
@@ -124,7 +141,7 @@ impl Owner {
         }
         self.touched.clear();
         self.forget_closed(effects);
-        self.count(&effects.records);
+        self.count(effects);
     }
 
     /// Says what may be said. Whoever is gone needs no answer.
@@ -165,6 +182,7 @@ impl Owner {
     pub(super) fn uncount(&self) {
         subtract(&self.counters.transports, self.transports.len() as u64);
         subtract(&self.counters.streams, self.streams.len() as u64);
+        show(&self.counters, self.shown, Held::default());
     }
 
     /// Runs a stream's machine.
@@ -177,7 +195,12 @@ impl Owner {
     ) -> Option<R> {
         let stream = self.streams.get_mut(&number)?;
         self.touched.insert(number);
-        Some(run(stream, &mut Turn { now, limits: &self.limits, effects }))
+        let before = held_bytes(stream);
+        let result = run(stream, &mut Turn { now, limits: &self.limits, effects });
+        let after = held_bytes(stream);
+        self.held.inbox_bytes = self.held.inbox_bytes + after.0 - before.0;
+        self.held.outbox_bytes = self.held.outbox_bytes + after.1 - before.1;
+        Some(result)
     }
 
     /// Puts down what became of a stream in this turn.
@@ -235,20 +258,57 @@ impl Owner {
         Some(stream)
     }
 
-    fn count(&self, records: &[(u64, Record)]) {
-        for (_, record) in records {
+    fn count(&mut self, effects: &Effects) {
+        for (_, record) in &effects.records {
             match record {
                 Record::Opened { .. } => add(&self.counters.opened, 1),
                 Record::Received { strings, .. } => {
                     add(&self.counters.strings_c2s, strings.len() as u64);
                 }
                 Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
-                Record::Ended(_) => add(&self.counters.ended, 1),
+                Record::Ended(ended) => self.counters.count_end(ended),
                 Record::Assigned
                 | Record::Sacked(_)
                 | Record::Acknowledged { .. }
                 | Record::LimitsSet { .. } => {}
             }
         }
+        for output in &effects.outputs {
+            match output {
+                Output::Edge(
+                    _,
+                    EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. },
+                ) => {
+                    add(&self.counters.unavailable, 1);
+                }
+                Output::Edge(_, EdgeOutput::Close { cause: CloseCause::Kill(_), .. }) => {
+                    add(&self.counters.killed, 1);
+                }
+                Output::App(_, AppOutput::SendRefused { reason, .. })
+                    if *reason == RefusedReason::ResourceExhausted =>
+                {
+                    add(&self.counters.sends_refused, 1);
+                }
+                Output::Edge(..) | Output::App(..) => {}
+            }
+        }
+        self.held.unserved = self.assignment.waiting();
+        self.show_held();
     }
+
+    fn show_held(&mut self) {
+        show(&self.counters, self.shown, self.held);
+        self.shown = self.held;
+    }
+}
+
+/// Bytes that a stream holds for the application and for the client.
+fn held_bytes(stream: &Stream) -> (usize, usize) {
+    (stream.state().inbox().bytes(), stream.state().outbox().bytes())
+}
+
+fn show(counters: &Counters, old: Held, new: Held) {
+    replace(&counters.inbox_bytes, old.inbox_bytes, new.inbox_bytes);
+    replace(&counters.outbox_bytes, old.outbox_bytes, new.outbox_bytes);
+    replace(&counters.unserved, old.unserved, new.unserved);
 }

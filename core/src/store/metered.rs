@@ -28,11 +28,24 @@ impl MeteredStore {
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let errors = self.metrics.store_errors.clone();
         call.inspect(move |result| {
-            if result.is_err() {
-                errors.inc();
+            if let Err(error) = result {
+                errors.get_or_create(&[("kind", kind(error))]).inc();
             }
         })
         .boxed()
+    }
+}
+
+fn kind(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Fenced => "fenced",
+        StoreError::Held { .. } => "held",
+        StoreError::Behind { .. } => "behind",
+        StoreError::Conflict { .. } => "conflict",
+        StoreError::TooLarge { .. } => "too_large",
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Corrupt(_) => "corrupt",
+        StoreError::Config(_) => "config",
     }
 }
 

@@ -9,9 +9,9 @@ use crate::limits::Limits;
 use crate::record::Record;
 
 /// What the original server says of a stream that nobody uses.
-const IDLE: &str = "no activity from peer";
+pub(crate) const IDLE: &str = "no activity from peer";
 /// The client takes nothing though it is connected.
-const SLOW: &str = "slow client";
+pub(crate) const SLOW: &str = "slow client";
 
 /// Measures how long the client has acknowledged nothing although strings waited for it and it had a
 /// primary transport. Time without one does not count.

@@ -40,6 +40,11 @@ impl Outbox {
         self.queue.base()
     }
 
+    /// Bytes of the strings that are not SACKed.
+    pub fn bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
     /// Nothing waits for a SACK.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
