@@ -95,7 +95,7 @@ impl Link {
         (Self { calls, numbers: Arc::new(AtomicU64::new(1)) }, task)
     }
 
-    /// Whether a call is up, and what comes after it.
+    /// Whether a call is up.
     pub(crate) fn is_up(&self) -> bool {
         self.calls.borrow().is_some()
     }
