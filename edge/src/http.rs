@@ -24,9 +24,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-use crate::listener::Rewind;
+use crate::listener::{Rewind, Seat};
 use crate::shared::{Phase, Shared};
 use crate::transport::Caller;
 use crate::websocket;
@@ -61,8 +61,7 @@ pub(crate) struct Connection {
     /// The service that `/_minerva/io/` means here.
     pub(crate) service: String,
     pub(crate) peer: IpAddr,
-    /// Held by all that lives on the connection.
-    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) seat: Arc<Seat>,
 }
 
 /// Serves one connection until it is closed or becomes a WebSocket.

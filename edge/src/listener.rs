@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -54,7 +55,7 @@ impl Listener {
 
     async fn accept_all(&self) {
         loop {
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
             let (stream, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -64,7 +65,8 @@ impl Listener {
                 }
             };
             let (shared, service) = (Arc::clone(&self.shared), self.service.clone());
-            tokio::spawn(serve(stream, peer, permit, shared, service));
+            let seat = Seat::new(room, &shared);
+            tokio::spawn(serve(stream, peer, seat, shared, service));
         }
     }
 }
@@ -73,11 +75,10 @@ impl Listener {
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    seat: Seat,
     shared: Arc<Shared>,
     service: String,
 ) {
-    let _count = Count::new(&shared);
     set_up(&stream);
     let mut phase = shared.phase.clone();
     let face = tokio::select! {
@@ -90,15 +91,15 @@ async fn serve(
             let peer_address = peer.to_canonical().to_string();
             let caller = Caller { service, headers: Vec::new(), peer_address };
             Box::pin(tcp::serve(stream, rest, shared, caller)).await;
-            drop(permit);
+            drop(seat);
         }
         Face::Policy => {
             Box::pin(tcp::serve_policy(stream, shared)).await;
-            drop(permit);
+            drop(seat);
         }
         Face::Http { read } => {
-            let permit = Arc::new(permit);
-            let connection = http::Connection { shared, service, peer, permit };
+            let seat = Arc::new(seat);
+            let connection = http::Connection { shared, service, peer, seat };
             Box::pin(http::serve(Rewind::new(read, stream), connection)).await;
         }
         Face::Garbage => {
@@ -119,20 +120,24 @@ fn set_up(stream: &TcpStream) {
     let _ = socket.set_tcp_user_timeout(Some(UNACKED));
 }
 
-/// Counts a connection as open while it lives.
-struct Count(prometheus_client::metrics::gauge::Gauge);
+/// One of the connections that may be open, and counted as such. Held by all that lives on the
+/// connection.
+pub(crate) struct Seat {
+    connections: Gauge,
+    _room: OwnedSemaphorePermit,
+}
 
-impl Count {
-    fn new(shared: &Shared) -> Self {
+impl Seat {
+    fn new(room: OwnedSemaphorePermit, shared: &Shared) -> Self {
         let connections = shared.metrics.connections.clone();
         connections.inc();
-        Self(connections)
+        Self { connections, _room: room }
     }
 }
 
-impl Drop for Count {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.dec();
+        self.connections.dec();
     }
 }
 

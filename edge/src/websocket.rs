@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,7 +84,7 @@ pub(crate) fn upgrade(
         let socket = open(upgraded, &connection).await;
         if let Some(socket) = socket {
             let session = Session::new(&connection.shared, Kind::WebSocket, caller);
-            Driver { socket, session, flushing: false, deaf: false }.run().await;
+            Driver { socket, session, flushing: false, answering: false, deaf: false }.run().await;
         }
     });
     response
@@ -115,6 +115,8 @@ struct Driver {
     session: Session,
     /// The session's first chunk is with the socket.
     flushing: bool,
+    /// A pong is with the socket; nothing is read before it is written, so that pongs do not pile up.
+    answering: bool,
     /// Reading failed for good; writing may still work.
     deaf: bool,
 }
@@ -133,14 +135,14 @@ enum Event {
 impl Driver {
     async fn run(mut self) {
         while self.session.ending().is_none() && !self.session.is_over() {
-            let Self { socket, session, flushing, deaf } = &mut self;
+            let Self { socket, session, flushing, answering, deaf } = &mut self;
             let reads = session.wants_input();
             let chunk = if *flushing { None } else { session.chunk().cloned() };
             let event = poll_fn(|cx| {
                 let written = poll_write(Pin::new(&mut *socket), cx, chunk.clone(), flushing);
                 match written {
                     Poll::Pending if reads && *deaf => poll_discard(socket.get_mut(), cx),
-                    Poll::Pending if reads => poll_message(Pin::new(&mut *socket), cx),
+                    Poll::Pending if reads => poll_message(Pin::new(&mut *socket), cx, answering),
                     Poll::Ready(_) | Poll::Pending => written,
                 }
             });
@@ -201,13 +203,20 @@ fn poll_write(
 fn poll_message(
     mut socket: Pin<&mut WebSocketStream<TcpStream>>,
     cx: &mut Context<'_>,
+    answering: &mut bool,
 ) -> Poll<Event> {
     loop {
-        let Poll::Ready(message) = socket.as_mut().poll_next(cx) else { return Poll::Pending };
-        match message {
+        if *answering {
+            if ready!(socket.as_mut().poll_flush(cx)).is_err() {
+                return Poll::Ready(Event::Gone);
+            }
+            *answering = false;
+        }
+        match ready!(socket.as_mut().poll_next(cx)) {
             Some(Ok(Message::Text(text))) => return Poll::Ready(Event::Message(text.into())),
             Some(Ok(Message::Binary(_))) => return Poll::Ready(Event::Garbled),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Ping(_))) => *answering = true,
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(error)) if is_garbled(&error) => return Poll::Ready(Event::Deaf),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Poll::Ready(Event::Gone),
         }

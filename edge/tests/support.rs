@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_edge::{Config, Edge, LinkState, Pages};
+use minerva_edge::{Config, Edge, LinkState, Metrics, Pages};
 use minerva_proto::link as wire;
 use minerva_proto::link::core_frame::Frame as FromCore;
 use minerva_proto::link::edge_frame::Frame as ToCore;
 use minerva_proto::link::link_service_server::{LinkService, LinkServiceServer};
+use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +35,7 @@ pub(crate) struct Rig {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) core: Core,
     link: LinkState,
+    registry: Registry,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) running: tokio::task::JoinHandle<()>,
 }
@@ -75,14 +77,24 @@ impl Rig {
         let endpoint = Endpoint::from_shared(format!("http://{core}")).unwrap();
         let channel = minerva_edge::tune(endpoint).connect_lazy();
         let pages = Pages::new().with("/", "text/html; charset=utf-8", "<p>hi</p>");
-        let edge = Edge::bind(config, channel, pages, None).await.unwrap();
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let edge = Edge::bind(config, channel, pages, Some(metrics)).await.unwrap();
         let (address, link) = (edge.local_addr(), edge.link_state());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(edge.run(async {
             let _ = stopped.await;
         }));
         let core = Core { calls, call: None };
-        Self { address, core, link, stop: Some(stop), running }
+        Self { address, core, link, registry, stop: Some(stop), running }
+    }
+
+    /// The value of a metric without labels; the name is behind `minerva_edge_`.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let prefix = format!("minerva_edge_{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
     }
 
     pub(crate) fn stop(&mut self) {

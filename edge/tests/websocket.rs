@@ -110,6 +110,23 @@ async fn a_message_may_come_in_fragments_with_pings_between() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_no_pongs_is_not_read_either() {
+    // Far more than the system's buffers take on both ways.
+    const ENOUGH: usize = 64 << 20;
+    let rig = Rig::start().await;
+    let mut client = open(&rig).await;
+    let pings = message(0x89, &[b'p'; 125]).repeat(1000);
+    let mut taken = 0;
+    while taken < ENOUGH {
+        match tokio::time::timeout(SOON, client.stream.write(&pings[taken % pings.len()..])).await {
+            Ok(written) => taken += written.unwrap(),
+            Err(_) => return,
+        }
+    }
+    panic!("{taken} bytes of pings are taken");
+}
+
+#[tokio::test]
 async fn a_close_is_answered_with_a_close() {
     let mut rig = Rig::start().await;
     let mut client = open(&rig).await;
@@ -138,6 +155,22 @@ async fn a_client_whose_message_cannot_be_read_may_close_at_once() {
         client.stream.shutdown().await.unwrap();
         let closed = async { while client.more().await {} };
         tokio::time::timeout(SOON, closed).await.expect("the close is noticed");
+    }
+}
+
+#[tokio::test]
+async fn an_open_websocket_counts_as_a_connection() {
+    let rig = Rig::start().await;
+    assert_eq!(rig.metric("connections"), 0);
+    let mut client = open(&rig).await;
+    client.send(&message(0x89, b"?")).await;
+    heard(&mut client).await;
+    assert_eq!(rig.metric("connections"), 1);
+    client.send(&message(0x88, b"")).await;
+    heard(&mut client).await;
+    client.is_closed().await;
+    while rig.metric("connections") > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -27,10 +27,10 @@ pub(super) async fn serve(
         upload: Some(Upload::new(request.into_body())),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
-    let permit = Arc::clone(&connection.permit);
+    let seat = Arc::clone(&connection.seat);
     tokio::spawn(async move {
         exchange.run().await;
-        drop(permit);
+        drop(seat);
     });
     let unreadable = || reply::text(StatusCode::BAD_REQUEST, "the request cannot be read\n");
     response.await.unwrap_or_else(|_| unreadable())
