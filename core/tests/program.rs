@@ -101,7 +101,7 @@ fn wrong_options_exit_with_64_and_say_what_to_do() {
     let store = ["--link", &free[0], "--api", &free[1], "--admin", &free[2], "--store"];
     for (arguments, text) in [
         (vec!["--store", "sqlite:x"], "redb:DIR"),
-        (vec!["--store", "redis://host"], "Redis is not in this version"),
+        (vec!["--store", "redis://host:port"], "Redis needs a host and perhaps a port"),
         (vec!["--link", "nowhere"], "--link"),
         (vec!["--max-idle", "0"], "--max-idle"),
         (vec!["--log", "=,="], "--log"),

@@ -18,11 +18,11 @@ mod server;
 
 pub use self::address::RedisUrl;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,8 @@ struct Shared {
     session: String,
     /// Numbers the claims and checkpoints of this handle. One that arrives behind a later one is ignored.
     calls: AtomicU64,
+    /// The last claim of each partition: its epoch and name.
+    claims: Mutex<HashMap<u32, (Epoch, String)>>,
     routes: Routes,
 }
 
@@ -71,6 +73,7 @@ impl RedisStore {
             prefix: url.options.prefix.clone(),
             session: format!("{:016x}", RandomState::new().hash_one(clock::wall_ms())),
             calls: AtomicU64::new(1),
+            claims: Mutex::default(),
             routes: Routes::new(Connector::new(url.clone())?),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -94,8 +97,28 @@ impl Shared {
         PartitionKeys::new(&self.prefix, partition)
     }
 
+    /// The name of the claim that made an epoch; empty if this handle did not make it.
+    fn claim_name(&self, partition: u32, epoch: Epoch) -> String {
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let claim = claims.get(&partition).filter(|(made, _)| *made == epoch);
+        claim.map(|(_, name)| name.clone()).unwrap_or_default()
+    }
+
+    fn note_claim(&self, partition: u32, epoch: Epoch, name: String) {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.insert(partition, (epoch, name));
+    }
+
     fn number(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The beginning of a call that only the owner may make: keys, epoch and the claim's name.
+    fn owners_call(&self, script: Script, partition: u32, epoch: Epoch) -> Cmd {
+        let keys = self.keys(partition);
+        let mut call = script.call(&[&keys.head, &keys.log, &keys.streams]);
+        call.arg(epoch.0).arg(self.claim_name(partition, epoch));
+        call
     }
 
     /// Puts a command behind all others of its partition, now; the future waits for the answer.
@@ -160,10 +183,13 @@ impl Store for RedisStore {
     fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
         let keys = self.shared.keys(partition);
         let mut call = Script::Claim.call(&[&keys.head, &keys.log]);
-        call.arg(owner).arg(to_ms(FIRST_LEASE)).arg(&self.shared.session).arg(self.shared.number());
+        let (session, number) = (&self.shared.session, self.shared.number());
+        call.arg(owner).arg(to_ms(FIRST_LEASE)).arg(session).arg(number);
+        let name = format!("{session}:{number}");
         let answer = self.shared.call(partition, call, 0, true);
         async move {
             let head = Head::parse(reply::read(answer.await?, None)?)?;
+            self.shared.note_claim(partition, Epoch(head.epoch), name);
             recall(&self.shared, partition, head).await
         }
         .boxed()
@@ -179,9 +205,8 @@ impl Store for RedisStore {
         if let Err(error) = check_size([blob.len()]) {
             return ready(Err(error)).boxed();
         }
-        let keys = self.shared.keys(partition);
-        let mut call = Script::Append.call(&[&keys.head, &keys.log]);
-        call.arg(epoch.0).arg(index).arg(&*blob);
+        let mut call = self.shared.owners_call(Script::Append, partition, epoch);
+        call.arg(index).arg(&*blob);
         self.call_unit(partition, call, blob.len(), Some(index))
     }
 
@@ -198,10 +223,8 @@ impl Store for RedisStore {
         if let Err(error) = check_size(blobs.chain([meta.len()])) {
             return ready(Err(error)).boxed();
         }
-        let keys = self.shared.keys(partition);
-        let mut call = Script::Checkpoint.call(&[&keys.head, &keys.log, &keys.streams]);
-        call.arg(epoch.0).arg(&self.shared.session).arg(self.shared.number());
-        call.arg(covers).arg(&*meta);
+        let mut call = self.shared.owners_call(Script::Checkpoint, partition, epoch);
+        call.arg(&self.shared.session).arg(self.shared.number()).arg(covers).arg(&*meta);
         add_streams(&mut call, changed);
         self.call_unit(partition, call, bytes, None)
     }
@@ -212,16 +235,13 @@ impl Store for RedisStore {
         epoch: Epoch,
         lease: Duration,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let keys = self.shared.keys(partition);
-        let mut call = Script::Renew.call(&[&keys.head, &keys.log]);
-        call.arg(epoch.0).arg(to_ms(lease));
+        let mut call = self.shared.owners_call(Script::Renew, partition, epoch);
+        call.arg(to_ms(lease));
         self.call_unit(partition, call, 0, None)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        let keys = self.shared.keys(partition);
-        let mut call = Script::Release.call(&[&keys.head, &keys.log]);
-        call.arg(epoch.0);
+        let call = self.shared.owners_call(Script::Release, partition, epoch);
         self.call_unit(partition, call, 0, None)
     }
 }

@@ -126,6 +126,26 @@ async fn a_second_owner_fences_the_first_whatever_it_has_under_way() {
     assert_log(1, &claim(&*second, 1, "second").await.1, 50);
 }
 
+/// A failover can lose the last claim; then its epoch is given a second time, to somebody else.
+#[tokio::test]
+async fn an_epoch_given_twice_has_one_owner() {
+    let server = Server::start(&[]);
+    let (first, second) = (server.store(""), server.store(""));
+    let (epoch, _) = claim(&*first, 1, "first").await;
+    append(&*first, 1, epoch, 0..3).await;
+    server.command(&["HSET", "minerva:{p1}:head", "epoch", "0", "until", "0", "claim", "older"]);
+    let (again, log) = claim(&*second, 1, "second").await;
+    assert_eq!((again, log.len()), (epoch, 3));
+    assert_eq!(first.append(1, epoch, 3, content(1, 3)).await, Err(StoreError::Fenced));
+    assert_eq!(first.append(1, epoch, 1, content(1, 1)).await, Err(StoreError::Fenced));
+    let checkpoint = first.checkpoint(1, epoch, 1, content(0, 0), Vec::new());
+    assert_eq!(checkpoint.await, Err(StoreError::Fenced));
+    assert_eq!(first.renew(1, epoch, FIRST_LEASE).await, Err(StoreError::Fenced));
+    assert_eq!(first.release(1, epoch).await, Err(StoreError::Fenced));
+    append(&*second, 1, again, 3..6).await;
+    assert_log(1, &claim(&*second, 1, "second").await.1, 6);
+}
+
 /// What a stopped server finds in its sockets when it goes on is older than what was called meanwhile on
 /// new connections, and must not undo it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,7 @@ fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
     let server = Server::start(&[]);
     run(&server, CLAIM, &["me", "1000", "s", "1"]);
     let checkpoint = |call, meta, blob| {
-        let answer = run(&server, CHECKPOINT, &["1", "s", call, "0", meta, "1", "7", blob]);
+        let answer = run(&server, CHECKPOINT, &["1", "s:1", "s", call, "0", meta, "1", "7", blob]);
         assert_eq!(answer, [word("ok")]);
         let stored = server.command(&["HGET", "{p}:streams", "7"]);
         (field(&server, "meta"), redis::from_redis_value::<String>(stored).unwrap())
@@ -62,8 +62,8 @@ fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
 fn a_renewal_behind_a_release_does_not_bring_the_lease_back() {
     let server = Server::start(&[]);
     run(&server, CLAIM, &["me", "60000", "s", "1"]);
-    assert_eq!(run(&server, RENEW, &["1", "60000"]), [word("ok")]);
-    assert_eq!(run(&server, RELEASE, &["1"]), [word("ok")]);
-    assert_eq!(run(&server, RENEW, &["1", "60000"]), [word("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000"]), [word("ok")]);
+    assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [word("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000"]), [word("ok")]);
     assert_eq!(run(&server, CLAIM, &["you", "60000", "t", "1"]), claimed(2));
 }

@@ -1,19 +1,22 @@
 -- Changes a partition's checkpoint and trims its log, in one step.
 --
 -- KEYS   1 head, 2 log, 3 streams
--- ARGV   1 epoch, 2 session, 3 number of the call, 4 covers, 5 meta, 6 how many streams are set,
---        then number and blob of each of those, then the numbers of the streams that are removed
+-- ARGV   1 epoch, 2 the claim's name (see claim.lua), 3 session, 4 number of the call, 5 covers, 6 meta,
+--        7 how many streams are set, then number and blob of each of those, then the numbers of the
+--        streams that are removed
 -- Reply  {'ok'} | {'fenced'} | {'behind', next index}
 -- Again  The same call sent again sets the same. One that arrives behind a later call of its session, or
 --        that covers less than the log has lost already, answers 'ok' and changes nothing.
-local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'session', 'call')
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'session', 'call', 'claim')
 local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
 local after = first + redis.call('LLEN', KEYS[2])
-local mine, covers = tonumber(ARGV[1]), tonumber(ARGV[4])
+local mine, covers = tonumber(ARGV[1]), tonumber(ARGV[5])
 if mine < epoch then return {'fenced'} end
-if mine > epoch or covers > after then return {'behind', after} end
+if mine > epoch then return {'behind', after} end
+if ARGV[2] ~= '' and ARGV[2] ~= head[5] then return {'fenced'} end
+if covers > after then return {'behind', after} end
 if covers < first then return {'ok'} end
-if head[3] == ARGV[2] and tonumber(ARGV[3]) < tonumber(head[4]) then return {'ok'} end
+if head[3] == ARGV[3] and tonumber(ARGV[4]) < tonumber(head[4]) then return {'ok'} end
 
 -- First of all what frees memory: Redis lets a script that has written go on when memory is full, and a
 -- full Redis gets room again only by checkpoints.
@@ -25,8 +28,8 @@ local function each(command, from, to)
     redis.call(command, KEYS[3], unpack(ARGV, at, math.min(at + step - 1, to)))
   end
 end
-local removed = 7 + 2 * tonumber(ARGV[6])
+local removed = 8 + 2 * tonumber(ARGV[7])
 each('HDEL', removed, #ARGV)
-each('HSET', 7, removed - 1)
-redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[5], 'session', ARGV[2], 'call', ARGV[3])
+each('HSET', 8, removed - 1)
+redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[6], 'session', ARGV[3], 'call', ARGV[4])
 return {'ok'}

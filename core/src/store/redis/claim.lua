@@ -7,6 +7,9 @@
 -- Again  The same call sent again answers the same, as long as nothing came after it. One that arrives
 --        behind a later call of its session (it was stuck in a connection given up long ago) changes
 --        nothing, so that it cannot fence the claim that replaced it.
+--
+-- The claim's name, `session:number`, goes with each call of the owner. It tells apart two owners of one
+-- epoch: there can be two if Redis loses a claim in a failover and then gives its epoch again.
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'owner', 'until', 'session', 'call', 'meta')
 local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
 local clock = redis.call('TIME')
@@ -19,5 +22,6 @@ if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
 end
 redis.call('PERSIST', KEYS[1]) -- see renew.lua
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1],
-  'until', now + ARGV[2], 'session', ARGV[3], 'call', ARGV[4])
+  'until', now + ARGV[2], 'session', ARGV[3], 'call', ARGV[4],
+  'claim', ARGV[3] .. ':' .. ARGV[4])
 return {'ok', epoch, first, redis.call('LLEN', KEYS[2]), head[7]}

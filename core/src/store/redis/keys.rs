@@ -2,7 +2,7 @@
 //! number as their hash tag, so that they are in one slot and a script may touch them together.
 //!
 //! ```text
-//!   PREFIX{p12}:head      hash: epoch, first, owner, until, session, call, meta
+//!   PREFIX{p12}:head      hash: epoch, claim, first, owner, until, session, call, meta
 //!   PREFIX{p12}:log       list: the blobs from index `first` on
 //!   PREFIX{p12}:streams   hash: the stream's number to its blob
 //!   PREFIX{store}:partitions   the number of partitions

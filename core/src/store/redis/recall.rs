@@ -17,7 +17,7 @@ const PIECE: u64 = 64;
 
 /// What a claim answered.
 pub(super) struct Head {
-    epoch: u64,
+    pub(super) epoch: u64,
     first: u64,
     /// Entries in the log.
     length: u64,
