@@ -2,6 +2,7 @@
 
 mod assignment;
 mod bench;
+mod bounds;
 mod checkpoint;
 mod conversation;
 mod crash;

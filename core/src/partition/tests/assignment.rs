@@ -2,8 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::Reset;
-
 use super::bench::{Bench, LINK, hello, options, settle, strings};
 use super::store::TestStore;
 use crate::limits::Limits;
@@ -11,9 +9,9 @@ use crate::partition::{
     LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, Partitions, outputs,
 };
 use crate::store::{Store, StoreError};
-use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
+use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput};
 
-async fn with_streams(store: &TestStore, count: u64) -> Bench {
+pub(super) async fn with_streams(store: &TestStore, count: u64) -> Bench {
     let bench = Bench::start(store).await;
     for stream in 1..=count {
         bench.attach(hello(stream, &format!("stream{stream}")));
@@ -22,7 +20,7 @@ async fn with_streams(store: &TestStore, count: u64) -> Bench {
     bench
 }
 
-fn is_unavailable(output: &EdgeOutput) -> bool {
+pub(super) fn is_unavailable(output: &EdgeOutput) -> bool {
     matches!(output, EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. })
 }
 
@@ -238,55 +236,6 @@ async fn services_do_not_share_streams() {
         bench.edge_outputs()[..],
         [EdgeOutput::Close { cause: CloseCause::Kill(_), sack: None, status: None, .. }]
     ));
-}
-
-#[tokio::test]
-async fn a_service_without_instances_holds_so_many_streams() {
-    let store = TestStore::free();
-    let limits = Limits { max_unserved: 3, ..Limits::default() };
-    let mut bench = Bench::start_with(&store, limits, options(), false).await;
-    let refused = |bench: &mut Bench| bench.edge_outputs().iter().any(is_unavailable);
-    for stream in 1..=2 {
-        bench.attach(hello(stream, &format!("stream{stream}")));
-    }
-    // One that has ended and that nobody acknowledges counts as well.
-    bench.batch(Batch {
-        reset: Some(Reset::new("bye", true)),
-        ..strings(2, 0, 0, vec!["a".into()])
-    });
-    bench.attach(hello(3, "stream3"));
-    settle().await;
-    assert!(!refused(&mut bench));
-    bench.attach(hello(4, "stream4"));
-    settle().await;
-    assert!(refused(&mut bench));
-    bench.attach(Attach { create: false, ..hello(5, "stream3") });
-    settle().await;
-    assert!(!refused(&mut bench), "streams that are there go on");
-    let mut app = bench.join(1, "one", &[]);
-    settle().await;
-    assert_eq!(app.started().len(), 3);
-    bench.attach(hello(6, "stream4"));
-    settle().await;
-    assert!(!refused(&mut bench));
-    let outputs = app.outputs();
-    let [AppOutput::Started(started), ..] = &outputs[..] else { panic!("{outputs:?}") };
-    assert_eq!(started.origin.started_at_ms, 1_700_000_000_000, "by the wall clock");
-}
-
-#[tokio::test]
-async fn ends_that_nobody_acknowledges_do_not_stay_for_ever() {
-    let store = TestStore::free();
-    let bench = with_streams(&store, 1).await;
-    bench.send(Mail::Detach { link: LINK, transport: TransportId(1) });
-    settle().await;
-    bench.wait(120_000).await;
-    assert_eq!(bench.counters.ended[2].load(Ordering::Relaxed), 1);
-    bench.wait(24 * 3_600_000 - 1).await;
-    assert_eq!(bench.counters.streams.load(Ordering::Relaxed), 1);
-    bench.wait(1).await;
-    assert_eq!(bench.counters.streams.load(Ordering::Relaxed), 0);
-    assert_eq!(bench.counters.forgotten.load(Ordering::Relaxed), 1);
 }
 
 #[test]
