@@ -28,9 +28,10 @@ use findings::Findings;
 
 /// Longest padding of a string: most strings of real applications are short.
 const PADDING: usize = 200;
-/// Traffic before the first kill and after the last one, so that every stream is under way.
+/// Traffic before the first kill, so that every stream is under way, and after the last one, so that what
+/// was on its way then has arrived.
 const CALM: Duration = Duration::from_secs(2);
-/// Draining is given up if nothing has arrived for so long.
+/// Draining is given up if nothing has arrived for so long; as long, streams may take to go on.
 const STUCK: Duration = Duration::from_secs(30);
 /// How long is waited for strings that come again after everything has arrived.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -93,8 +94,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     sleep(CALM).await;
     let kills = run.kill_at_random(&config).await?;
     sleep(CALM).await;
+    let still = run.go_on().await?;
     let drained = run.drain().await?;
-    let findings = Findings::of(&run, kills, config.kills, drained);
+    let findings = Findings::of(&run, kills, config.kills, &still, drained);
     Ok(if findings.tell(config.json.as_deref())? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -206,6 +208,22 @@ impl Run {
         Ok(kills)
     }
 
+    /// Waits until strings arrive on every stream, each way; gives those, each way, on which none does.
+    async fn go_on(&mut self) -> anyhow::Result<[Vec<usize>; 2]> {
+        let arrived = |ledger: &Ledger| Direction::BOTH.map(|way| ledger.arrived_each(way));
+        let (start, before) = (clock::now(), arrived(&self.ledger));
+        loop {
+            self.deployment.check()?;
+            let after = arrived(&self.ledger);
+            let still = [0, 1].map(|way| still(&before[way], &after[way]));
+            let is_late = clock::now().duration_since(start) > STUCK;
+            if is_late || still.iter().all(Vec::is_empty) {
+                return Ok(still);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Lets everything that was sent arrive; false if something does not.
     async fn drain(&mut self) -> anyhow::Result<bool> {
         self.stop.stop();
@@ -237,5 +255,22 @@ impl Run {
         let app = self.effects.as_ref();
         self.clients.iter().all(|client| client.producer.is_finished())
             && app.is_none_or(|app| app.sent.load(Ordering::Relaxed) >= self.clients.len())
+    }
+}
+
+/// Places at which nothing has changed.
+fn still(before: &[u64], after: &[u64]) -> Vec<usize> {
+    let pairs = before.iter().zip(after).enumerate();
+    pairs.filter(|(_, (before, after))| before == after).map(|(place, _)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_streams_that_stand_still_are_named() {
+        assert_eq!(still(&[3, 0, 5], &[3, 1, 5]), [0, 2]);
+        assert!(still(&[3, 0], &[4, 1]).is_empty());
     }
 }

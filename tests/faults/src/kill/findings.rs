@@ -49,8 +49,15 @@ struct Deaths {
 }
 
 impl Findings {
-    /// Judges a run in which `kills` kills of those wanted happened.
-    pub(super) fn of(run: &Run, kills: u64, wanted: u64, drained: bool) -> Self {
+    /// Judges a run in which `kills` kills of those wanted happened, and `still` streams, each way, did not go
+    /// on afterwards.
+    pub(super) fn of(
+        run: &Run,
+        kills: u64,
+        wanted: u64,
+        still: &[Vec<usize>; 2],
+        drained: bool,
+    ) -> Self {
         let mut by_transport: BTreeMap<TransportName, Vec<usize>> = BTreeMap::new();
         let mut reconnects: BTreeMap<TransportName, Reconnects> = BTreeMap::new();
         for (number, client) in run.clients.iter().enumerate() {
@@ -72,7 +79,7 @@ impl Findings {
         checks.add(format!("killed {wanted} times"), kills == wanted);
         checks.add("everything sent has arrived", drained);
         checks.add_strings(&rows);
-        check_streams(run, &mut checks);
+        check_streams(run, still, &mut checks);
         check_reconnects(run.target, &reconnects, &mut checks);
         let deaths = run.deployment.processes().iter().map(|process| Deaths {
             process: process.name().to_owned(),
@@ -117,11 +124,8 @@ impl Findings {
 }
 
 /// Every stream went on; those that ended say why.
-fn check_streams(run: &Run, checks: &mut Checks) {
-    for direction in Direction::BOTH {
-        let still: Vec<usize> = (0..run.ledger.streams())
-            .filter(|&stream| !run.ledger.moved_since_last_kill(direction, stream))
-            .collect();
+fn check_streams(run: &Run, still: &[Vec<usize>; 2], checks: &mut Checks) {
+    for (direction, still) in Direction::BOTH.into_iter().zip(still) {
         let what = format!("{direction}: every stream went on after the last kill");
         checks.add(format!("{what} (did not: {still:?})"), still.is_empty());
     }
