@@ -6,6 +6,11 @@
 //! and an application gets at most its window of events per stream. Attaches have no such bound:
 //! [`Partitions::send`] turns them away when a mailbox is too full. What applications say has none
 //! either, so their sessions use [`Partitions::send_with_room`], which waits.
+//!
+//! While one partition's store does not answer, an instance that says much to that partition waits there
+//! with its whole call, also with what it says to other partitions. That is meant: commands of one call
+//! stay in order, the partitions of a core share one store as a rule, and nothing waits the other way
+//! round, since no partition ever waits for a session.
 
 use std::fmt;
 use std::sync::Arc;
