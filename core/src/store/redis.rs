@@ -2,7 +2,7 @@
 //! it. Alone, behind Sentinels or as a cluster. Every write is one Lua script, which checks the epoch and
 //! may be sent any number of times (each says in its file how); what is read is read with plain commands.
 //!
-//! This file turns calls into commands; [`routes`] and [`lane`] bring them to the server in order.
+//! This file turns calls into commands; `routes` and `lane` bring them to the server in order.
 
 mod address;
 mod cluster;

@@ -1,34 +1,67 @@
 //! Servers and connections that fail under a store in use.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use minerva_core::store::{FIRST_LEASE, Store, StoreError};
+use futures_util::FutureExt;
+use minerva_core::store::{Epoch, FIRST_LEASE, Store, StoreError};
 use tokio::time::sleep;
 
 use crate::server::{Server, free_port, store};
 use crate::{append, assert_log, assert_unavailable, claim, content};
 
-/// A writer of one partition, which tells how far it is confirmed.
-fn write(store: &Arc<dyn Store>, partition: u32, to: u64) -> tokio::task::JoinHandle<u32> {
-    let store = Arc::clone(store);
-    tokio::spawn(async move {
-        let (epoch, _) = claim(&*store, partition, "writer").await;
-        let mut repeats = 0;
-        for from in (0..to).step_by(8) {
-            repeats += append(&*store, partition, epoch, from..to.min(from + 8)).await;
-        }
-        repeats
-    })
+/// Writers of four partitions, which go on until they are stopped.
+struct Writers {
+    store: Arc<dyn Store>,
+    is_enough: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<(u64, u32)>>,
 }
 
-/// Whatever was confirmed is in the file; whatever was not is repeated by the writers, which then have
-/// each entry once and in order.
+impl Writers {
+    fn start(store: Arc<dyn Store>) -> Self {
+        let is_enough = Arc::new(AtomicBool::new(false));
+        let write = |partition| {
+            let (store, is_enough) = (Arc::clone(&store), Arc::clone(&is_enough));
+            tokio::spawn(async move {
+                let (epoch, _) = claim(&*store, partition, "writer").await;
+                let (mut next, mut repeats) = (0, 0);
+                while !is_enough.load(Ordering::Relaxed) {
+                    repeats += append(&*store, partition, epoch, next..next + 8).await;
+                    next += 8;
+                }
+                (next, repeats)
+            })
+        };
+        let tasks = (0..4).map(write).collect();
+        Self { store, is_enough, tasks }
+    }
+
+    /// Stops them; returns the lengths of their logs and how often they had to repeat.
+    async fn stop(&mut self) -> (Vec<u64>, u32) {
+        self.is_enough.store(true, Ordering::Relaxed);
+        let (mut lengths, mut all_repeats) = (Vec::new(), 0);
+        for task in self.tasks.drain(..) {
+            let (length, repeats) = task.await.unwrap();
+            lengths.push(length);
+            all_repeats += repeats;
+        }
+        (lengths, all_repeats)
+    }
+
+    /// Asserts that each has what was confirmed, once and in order.
+    async fn check(&self, lengths: &[u64]) {
+        for (partition, length) in (0..).zip(lengths) {
+            assert_log(partition, &claim(&*self.store, partition, "writer").await.1, *length);
+        }
+    }
+}
+
+/// Whatever was confirmed is in the file; whatever was not is repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn confirmed_appends_survive_kill_9_of_redis() {
     let mut server = Server::durable();
-    let handle = server.store("");
-    let writers: Vec<_> = (0..4).map(|partition| write(&handle, partition, 1000)).collect();
+    let mut writers = Writers::start(server.store(""));
     for round in 0..4 {
         sleep(Duration::from_millis(60 + round * 30)).await;
         tokio::task::block_in_place(|| {
@@ -36,37 +69,26 @@ async fn confirmed_appends_survive_kill_9_of_redis() {
             server.restart();
         });
     }
-    let mut repeats = 0;
-    for writer in writers {
-        repeats += writer.await.unwrap();
-    }
+    let (lengths, repeats) = writers.stop().await;
     assert!(repeats >= 4, "the kills met nobody: {repeats}");
     tokio::task::block_in_place(|| {
         server.kill();
         server.restart();
     });
-    for partition in 0..4 {
-        assert_log(partition, &claim(&*handle, partition, "writer").await.1, 1000);
-    }
+    writers.check(&lengths).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_are_made_again() {
     let server = Server::start(&[]);
-    let handle = server.store("");
-    let writers: Vec<_> = (0..4).map(|partition| write(&handle, partition, 2000)).collect();
+    let mut writers = Writers::start(server.store(""));
     for _ in 0..10 {
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(15)).await;
         tokio::task::block_in_place(|| server.command(&["CLIENT", "KILL", "TYPE", "normal"]));
     }
-    let mut repeats = 0;
-    for writer in writers {
-        repeats += writer.await.unwrap();
-    }
-    assert!(repeats >= 2, "the cuts met nobody: {repeats}");
-    for partition in 0..4 {
-        assert_log(partition, &claim(&*handle, partition, "writer").await.1, 2000);
-    }
+    let (lengths, repeats) = writers.stop().await;
+    assert!(repeats >= 4, "the cuts met nobody: {repeats}");
+    writers.check(&lengths).await;
 }
 
 /// The store sends what did not find its script again by itself: nothing fails.
@@ -74,17 +96,14 @@ async fn connections_that_are_cut_are_made_again() {
 async fn flushed_scripts_are_loaded_again_without_an_error() {
     let server = Server::start(&[]);
     let handle = server.store("");
-    let writers: Vec<_> = (0..4).map(|partition| write(&handle, partition, 2000)).collect();
+    let mut writers = Writers::start(Arc::clone(&handle));
     for _ in 0..10 {
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(15)).await;
         tokio::task::block_in_place(|| server.command(&["SCRIPT", "FLUSH"]));
     }
-    for writer in writers {
-        assert_eq!(writer.await.unwrap(), 0, "something was unavailable");
-    }
-    for partition in 0..4 {
-        assert_log(partition, &claim(&*handle, partition, "writer").await.1, 2000);
-    }
+    let (lengths, repeats) = writers.stop().await;
+    assert_eq!(repeats, 0, "something was unavailable");
+    writers.check(&lengths).await;
     let mut epoch = claim(&*handle, 9, "me").await.0;
     for _ in 0..3 {
         server.command(&["SCRIPT", "FLUSH"]);
@@ -94,6 +113,29 @@ async fn flushed_scripts_are_loaded_again_without_an_error() {
         assert_eq!(next.0, epoch.0 + 1, "a claim that was sent again counted twice");
         epoch = next;
     }
+}
+
+/// Checks the bound where nothing is sent yet: the tasks that send run only when this one waits.
+fn check_queue(store: &dyn Store, epoch: Epoch) {
+    let limit = 1024;
+    let mut calls: Vec<_> =
+        (0..limit + 1).map(|index| store.append(1, epoch, index, content(1, index))).collect();
+    let refused = calls.pop().and_then(FutureExt::now_or_never).expect("it is refused at once");
+    assert_unavailable(refused, "too many calls wait");
+    for call in &mut calls {
+        assert!(call.now_or_never().is_none(), "it waits");
+    }
+}
+
+#[tokio::test]
+async fn the_queue_takes_its_limit_and_no_more() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    check_queue(&*handle, epoch);
+    assert_log(1, &claim(&*handle, 1, "me").await.1, 1024);
+    let nobody = store(&format!("redis-cluster://127.0.0.1:{}", free_port()));
+    check_queue(&*nobody, epoch);
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ fn a_core_starts_on_redis_and_waits_for_the_lease_of_one_that_died() {
     let store = format!("store redis://127.0.0.1:{}/1", server.port);
     assert!(line.contains("ready") && line.contains(&store), "{line}");
     let mut logs = vec![line, kill(first)];
+    assert!(logs[1].contains("Redis writes no append-only file"), "no warning: {}", logs[1]);
     let (second, line) = start(&url);
     assert!(line.contains("ready"), "{line}");
     logs.extend([line, kill(second)]);
