@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use minerva_proto::process::address;
 use tonic::transport::Server;
 
 use crate::limits::Limits;
@@ -29,12 +30,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 #[group(id = "core")]
 pub struct Config {
     /// Address for application services (gRPC).
-    #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR")]
+    #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR",
+        value_parser = address, help_heading = "App services")]
     pub api: SocketAddr,
 
     /// Number of partitions; fixed for ever at the first use of a store.
     #[arg(long, env = "MINERVA_PARTITIONS", default_value_t = 64, value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
+        help_heading = "State", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
     pub partitions: u32,
 
     /// Limits of streams.

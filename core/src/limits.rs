@@ -4,59 +4,61 @@
 use std::time::Duration;
 
 use clap::Args;
+use minerva_proto::process::positive_duration;
 
 /// Limits; every one can be set on the command line or in the environment.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Streams")]
 pub struct Limits {
     /// How long a stream lives without any transport, unless its application says otherwise.
-    #[arg(long, env = "MINERVA_MAX_IDLE", default_value = "120s", value_parser = parse_duration)]
+    #[arg(long, env = "MINERVA_MAX_IDLE", default_value = "120s", value_name = "TIME", value_parser = positive_duration)]
     pub max_idle: Duration,
 
     /// Bytes of strings that a stream holds for its application before it takes no more from the client.
-    #[arg(long, env = "MINERVA_INBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
+    #[arg(long, env = "MINERVA_INBOX_BYTES", default_value_t = 1 << 20, value_name = "BYTES", value_parser = parse_bytes)]
     pub inbox_bytes: usize,
 
     /// Strings that a stream holds for its application before it takes no more from the client.
-    #[arg(long, env = "MINERVA_INBOX_STRINGS", default_value_t = 1000, value_parser = parse_strings)]
+    #[arg(long, env = "MINERVA_INBOX_STRINGS", default_value_t = 1000, value_name = "N", value_parser = parse_strings)]
     pub inbox_strings: usize,
 
     /// Bytes of strings that a stream holds for its client before it takes no more from the application.
-    #[arg(long, env = "MINERVA_OUTBOX_BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
+    #[arg(long, env = "MINERVA_OUTBOX_BYTES", default_value_t = 1 << 20, value_name = "BYTES", value_parser = parse_bytes)]
     pub outbox_bytes: usize,
 
     /// Strings that a stream holds for its client before it takes no more from the application.
-    #[arg(long, env = "MINERVA_OUTBOX_STRINGS", default_value_t = 1000, value_parser = parse_strings)]
+    #[arg(long, env = "MINERVA_OUTBOX_STRINGS", default_value_t = 1000, value_name = "N", value_parser = parse_strings)]
     pub outbox_strings: usize,
 
     /// Bytes that may wait behind a gap in what the client sent; each string counts as 30 more.
-    #[arg(long, env = "MINERVA_RWIN_BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
+    #[arg(long, env = "MINERVA_RWIN_BYTES", default_value_t = 1 << 20, value_name = "BYTES", value_parser = parse_bytes)]
     pub rwin_bytes: usize,
 
     /// Strings that may wait behind a gap in what the client sent.
-    #[arg(long, env = "MINERVA_RWIN_STRINGS", default_value_t = 50, value_parser = parse_strings)]
+    #[arg(long, env = "MINERVA_RWIN_STRINGS", default_value_t = 50, value_name = "N", value_parser = parse_strings)]
     pub rwin_strings: usize,
 
     /// Transports that a stream has at the same time.
-    #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_name = "N", value_parser = parse_size)]
     pub transports_per_stream: usize,
 
     /// How long a connected client may acknowledge nothing of what waits for it.
-    #[arg(long, env = "MINERVA_SLOW_CLIENT_TIME", default_value = "120s", value_parser = parse_duration)]
+    #[arg(long, env = "MINERVA_SLOW_CLIENT_TIME", default_value = "120s", value_name = "TIME", value_parser = positive_duration)]
     pub slow_client_time: Duration,
 
     /// How long the end of a stream waits for its application to acknowledge it. Then the stream is forgotten,
     /// with what the application has not acknowledged.
-    #[arg(long, env = "MINERVA_KEEP_ENDED", default_value = "24h", value_parser = parse_duration)]
+    #[arg(long, env = "MINERVA_KEEP_ENDED", default_value = "24h", value_name = "TIME", value_parser = positive_duration)]
     pub keep_ended: Duration,
 
     /// Streams of one partition that wait for an application instance, those that ended included. Beyond it
     /// no stream is made for a service that has no instance.
-    #[arg(long, env = "MINERVA_MAX_UNSERVED", default_value_t = 1000, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_MAX_UNSERVED", default_value_t = 1000, value_name = "N", value_parser = parse_size)]
     pub max_unserved: usize,
 
     /// Streams that one partition has at the same time, those that ended and wait for their application
     /// included; no more are made beyond.
-    #[arg(long, env = "MINERVA_MAX_STREAMS", default_value_t = 100_000, value_parser = parse_size)]
+    #[arg(long, env = "MINERVA_MAX_STREAMS", default_value_t = 100_000, value_name = "N", value_parser = parse_size)]
     pub max_streams: usize,
 }
 
@@ -96,24 +98,6 @@ impl Default for Limits {
     }
 }
 
-/// Reads a time: `120s`, `500ms`, `5m`, or a plain number of seconds.
-///
-/// # Errors
-/// A text that says what is wrong and what would be right.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let wrong = || format!("`{text}` is not a time above zero such as 120s, 500ms or 5m");
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let millis = match &text[digits.len()..] {
-        "ms" => Some(number),
-        "" | "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => None,
-    };
-    millis.filter(|&millis| millis > 0).map(Duration::from_millis).ok_or_else(wrong)
-}
-
 /// Most bytes of one kind that a stream may hold, and most strings: a whole stream has to fit into one call
 /// of the store ([`crate::store::MAX_BLOB`]), three kinds of bytes and what may overdraw them.
 const MOST_BYTES: usize = 6 << 20;
@@ -143,29 +127,6 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, ms) in
-            [("500ms", 500), ("2s", 2000), ("2", 2000), ("5m", 300_000), ("1h", 3_600_000)]
-        {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in [
-            "",
-            "0",
-            "0s",
-            "-1s",
-            "1.5s",
-            "5d",
-            "s",
-            "1 s",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
-            assert!(parse_duration(text).is_err_and(|error| error.contains("120s")), "{text}");
-        }
-    }
 
     #[test]
     fn sizes_have_bounds() {

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use minerva_core::store::{self, StoreError, StoreUrl};
 use minerva_core::{Config, Core, Metrics, StartError};
-use minerva_proto::process::{Admin, ConfigError, LogConfig, Readiness, StopSignals, program};
+use minerva_proto::process::{
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, address, program,
+};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -18,7 +20,8 @@ use tokio::net::TcpListener;
 #[command(name = "minerva-core", version)]
 struct Options {
     /// Address for edges (gRPC).
-    #[arg(long, env = "MINERVA_LINK", default_value = "127.0.0.1:7403", value_name = "ADDR")]
+    #[arg(long, env = "MINERVA_LINK", default_value = "127.0.0.1:7403", value_name = "ADDR",
+        value_parser = address)]
     link: SocketAddr,
 
     /// Where the state of streams is kept: redis://HOST:PORT/DB (also rediss, redis-sentinel,
@@ -34,13 +37,14 @@ struct Options {
     store: StoreUrl,
 
     /// Address for /healthz, /readyz and /metrics.
-    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR")]
+    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR",
+        value_parser = address, help_heading = "Operation")]
     admin: SocketAddr,
 
     #[command(flatten)]
     core: Config,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
 }
 

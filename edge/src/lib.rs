@@ -20,7 +20,7 @@ mod tcp;
 pub mod transport;
 mod websocket;
 
-pub use config::{Config, DEFAULT_SERVICE, Port, address};
+pub use config::{Config, DEFAULT_SERVICE, Port};
 pub use edge::{Edge, LinkState};
 pub use link::tune;
 pub use metrics::Metrics;

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use http::uri::{Scheme, Uri};
-use minerva_edge::{Config, Edge, LinkState, Metrics, Pages, address};
-use minerva_proto::process::{Admin, ConfigError, LogConfig, Readiness, StopSignals, program};
+use minerva_edge::{Config, Edge, LinkState, Metrics, Pages};
+use minerva_proto::process::{
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, address, program,
+};
 use prometheus_client::registry::Registry;
 use tonic::transport::{Channel, Endpoint};
 

@@ -3,10 +3,13 @@
 //! streams.
 
 mod admin;
+mod values;
 
 pub use admin::{Admin, Readiness};
+pub use values::{address, duration, positive_duration};
 
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -77,7 +80,10 @@ impl LogConfig {
                 "use a level such as `info`, or `info,minerva_core=debug`",
             )
         })?;
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
         // A second start in one process (tests) keeps the first one's settings.
         let _ = logs.try_init();
         Ok(())

@@ -3,26 +3,27 @@
 use std::time::Duration;
 
 use clap::Args;
-
-use crate::limits::parse_duration;
+use minerva_proto::process::positive_duration;
 
 /// How partitions treat their log, their lease and application instances that come and go.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "State")]
 pub struct PartitionOptions {
     /// How long a stream waits for its application instance to come back before another one gets it.
-    #[arg(long, env = "MINERVA_APP_GRACE", default_value = "2s", value_parser = parse_duration)]
+    #[arg(long, env = "MINERVA_APP_GRACE", default_value = "2s", value_name = "TIME", value_parser = positive_duration,
+        help_heading = "App services")]
     pub app_grace: Duration,
 
     /// Bytes in a partition's log after which it writes a checkpoint.
-    #[arg(long, env = "MINERVA_CHECKPOINT_BYTES", default_value_t = 1 << 20)]
+    #[arg(long, env = "MINERVA_CHECKPOINT_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
     pub checkpoint_bytes: usize,
 
     /// Entries in a partition's log after which it writes a checkpoint.
-    #[arg(long, env = "MINERVA_CHECKPOINT_ENTRIES", default_value_t = 1000)]
+    #[arg(long, env = "MINERVA_CHECKPOINT_ENTRIES", default_value_t = 1000, value_name = "N")]
     pub checkpoint_entries: u64,
 
     /// How long a partition stays with a core that does not renew its claim; renewed every third of it.
-    #[arg(long, env = "MINERVA_LEASE", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, env = "MINERVA_LEASE", default_value = "10s", value_name = "TIME", value_parser = positive_duration)]
     pub lease: Duration,
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use minerva_core::store::StoreUrl;
-use minerva_proto::process::{ConfigError, LogConfig};
+use minerva_proto::process::{ConfigError, LogConfig, address};
 
 /// The whole of Minerva in one process: reliable streams between browsers or devices and application
 /// services.
@@ -23,19 +23,32 @@ pub(crate) struct Options {
     pub(crate) core: minerva_core::Config,
 
     /// Address for /healthz, /readyz and /metrics.
-    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR")]
+    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR",
+        value_parser = address, help_heading = "Operation")]
     pub(crate) admin: SocketAddr,
 
     /// Directory that holds the state of all streams; made if it does not exist. One process at a time.
-    #[arg(long, env = "MINERVA_DATA_DIR", default_value = "minerva-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "MINERVA_DATA_DIR",
+        default_value = "minerva-data",
+        value_name = "DIR",
+        help_heading = "State"
+    )]
     pub(crate) data_dir: PathBuf,
 
     /// Serve the demo: a chat page at `/`, with the chat application as the service `default`. With
     /// `off`, the service `default` is for an application service of yours.
-    #[arg(long, env = "MINERVA_DEMO", default_value = "on", value_name = "on|off")]
+    #[arg(
+        long,
+        env = "MINERVA_DEMO",
+        default_value = "on",
+        value_name = "on|off",
+        help_heading = "Demo"
+    )]
     pub(crate) demo: Switch,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Operation")]
     pub(crate) log: LogConfig,
 }
 
