@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -75,8 +76,16 @@ pub(crate) async fn serve(io: Rewind<TcpStream>, connection: Connection) {
         if let Some(seen) = seen {
             let _ = seen.send(());
         }
-        let connection = Arc::clone(&connection);
-        async move { Ok::<_, Infallible>(answer(request, connection).await) }
+        // Begun here and not when hyper asks for it: a client that sends an upload and closes at once
+        // makes hyper give up before that, and the upload would be lost.
+        let mut answer = Box::pin(answer(request, Arc::clone(&connection)));
+        let at_once = answer.as_mut().now_or_never();
+        async move {
+            Ok::<_, Infallible>(match at_once {
+                Some(response) => response,
+                None => answer.await,
+            })
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -168,6 +168,17 @@ async fn what_came_of_a_broken_upload_counts() {
 }
 
 #[tokio::test]
+async fn an_upload_counts_although_its_client_closes_at_once() {
+    let mut rig = Rig::start().await;
+    for number in 0..5 {
+        drop(rig.post(&[&hello("\"ming\":false"), &format!("{number}N"), "last words "]).await);
+        let batch = rig.core.attach().await.batch.unwrap();
+        assert_eq!(texts(&batch), [(number, vec!["last words".to_owned()])]);
+        rig.core.detach().await;
+    }
+}
+
+#[tokio::test]
 async fn an_aborted_stream_is_detached() {
     let mut rig = Rig::start().await;
     let mut client = rig.post(&[&hello("\"ming\":true,\"eeds\":null,\"new\":true")]).await;
