@@ -16,6 +16,12 @@ pub enum StartError {
         /// What was given.
         name: String,
     },
+    /// The instance's name is none.
+    #[error("`{id}` is not an instance id: use 1 to 64 of the characters 0x21-0x7E")]
+    InstanceId {
+        /// What was given.
+        id: String,
+    },
     /// The core answers, but does not let this instance register.
     #[error("the core refused the registration: {message}")]
     Refused {

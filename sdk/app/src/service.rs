@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// HTTP/2 windows, of the call and the connection: the default of 64 KiB halves the throughput.
 const HTTP2_WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
-/// Longest name of a service.
+/// Longest name of a service, and of an instance.
 const MAX_NAME: usize = 64;
 
 /// This process as an instance of a service. Gives the streams that the core assigns to it.
@@ -47,6 +47,7 @@ pub struct Service {
 pub struct ServiceBuilder {
     address: String,
     name: String,
+    instance_id: String,
     window: u32,
 }
 
@@ -60,7 +61,12 @@ impl Service {
     /// Begins to describe a service at the core with this address, `HOST:PORT` or `http://HOST:PORT`.
     pub fn connect(address: impl Into<String>) -> ServiceBuilder {
         let name = "default".to_owned();
-        ServiceBuilder { address: address.into(), name, window: STREAM_WINDOW_BYTES }
+        ServiceBuilder {
+            address: address.into(),
+            name,
+            instance_id: random::instance_id(),
+            window: STREAM_WINDOW_BYTES,
+        }
     }
 
     /// The next stream that was assigned to this instance; `None` once the service is stopped.
@@ -146,6 +152,14 @@ impl ServiceBuilder {
         self
     }
 
+    /// The name of this instance among those of the service; a random one unless set. If a process keeps its
+    /// name over a restart (a host's or a pod's), the streams it had come back to it at once, instead of waiting
+    /// out the core's `--app-grace`. Two processes must not have the same name at the same time.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance_id = id.into();
+        self
+    }
+
     /// Bytes of strings that one stream may have waiting for its handler or unacknowledged (256 KiB if not
     /// set; at least one string always may). Beyond it the core holds them, and then the client.
     pub fn stream_window_bytes(mut self, bytes: u32) -> Self {
@@ -163,6 +177,9 @@ impl ServiceBuilder {
         if !is_name(&self.name) {
             return Err(StartError::Name { name: self.name });
         }
+        if !is_instance_id(&self.instance_id) {
+            return Err(StartError::InstanceId { id: self.instance_id });
+        }
         let endpoint = endpoint(self.address)?;
         let shared = Shared::new(self.window as usize);
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
@@ -171,7 +188,7 @@ impl ServiceBuilder {
             shared,
             endpoint,
             service: self.name,
-            instance_id: random::instance_id(),
+            instance_id: self.instance_id,
             window: self.window,
             ready: Some(ready),
         };
@@ -200,6 +217,10 @@ fn endpoint(address: String) -> Result<Endpoint, StartError> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(HTTP2_WINDOWS.0)
         .initial_connection_window_size(HTTP2_WINDOWS.1))
+}
+
+fn is_instance_id(id: &str) -> bool {
+    (1..=MAX_NAME).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_name(name: &str) -> bool {

@@ -273,7 +273,8 @@ impl Session {
             }
             self.release(number, signals);
         }
-        if let Some(last) = self.finished.remove(number) {
+        let finished = self.finished.remove(number).filter(|_| started.resumed);
+        if let Some(last) = finished {
             self.streams.insert(number, Stream::finished(started, last));
         } else {
             self.streams.insert(number, Stream::new(started));

@@ -22,6 +22,9 @@ const STATE_LOST: &str = "state lost";
 #[derive(Debug)]
 pub(super) struct Stream {
     number: u64,
+    /// The id that the client chose; tells this stream from another one that got its number because the
+    /// core's store went back in time.
+    id: String,
     incoming: Incoming,
     outgoing: Outgoing,
     /// Started came on this call; before it nothing may be said about the stream.
@@ -56,7 +59,7 @@ struct Pending<T> {
 pub(super) enum Resumed {
     /// It goes on.
     Here,
-    /// Another instance had it in between: what is known here is of no use.
+    /// Another instance had it in between, or it is another stream: what is known here is of no use.
     Elsewhere,
 }
 
@@ -65,6 +68,7 @@ impl Stream {
         let (next_event, next_send) = (started.next_event, started.next_send);
         Self {
             number: started.stream,
+            id: started.stream_id.clone(),
             incoming: Incoming::starting_at(next_event),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
             attached: true,
@@ -110,7 +114,11 @@ impl Stream {
     /// Started came again.
     pub(super) fn resume(&mut self, started: &Started) -> Resumed {
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
-        if started.next_event > self.incoming.expected() || started.next_send > *sends.end() {
+        let goes_on = started.stream_id == self.id;
+        if !goes_on
+            || started.next_event > self.incoming.expected()
+            || started.next_send > *sends.end()
+        {
             return Resumed::Elsewhere;
         }
         self.disconnect();

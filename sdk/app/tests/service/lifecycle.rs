@@ -38,11 +38,28 @@ async fn waits_for_a_core() {
 }
 
 #[tokio::test]
+async fn an_instance_may_keep_its_name_over_restarts() {
+    let mut core = FakeCore::start().await;
+    for _restart in 0..2 {
+        let service = Service::connect(&core.address).instance_id("pod-7").start();
+        let start = tokio::spawn(service);
+        let (_call, register) = core.registered().await;
+        assert_eq!(register.instance_id, "pod-7");
+        start.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn wrong_options_and_refusals_are_errors() {
     let error = Service::connect("nowhere at all").start().await.unwrap_err();
     assert!(matches!(error, StartError::Address { .. }), "{error}");
     let error = Service::connect("127.0.0.1:1").name("Big").start().await.unwrap_err();
     assert!(matches!(error, StartError::Name { .. }), "{error}");
+    for id in [String::new(), "two words".to_owned(), "x".repeat(65)] {
+        let service = Service::connect("127.0.0.1:1").instance_id(id);
+        let error = service.start().await.unwrap_err();
+        assert!(matches!(error, StartError::InstanceId { .. }), "{error}");
+    }
     let mut core = FakeCore::start().await;
     let start = tokio::spawn(Service::connect(&core.address).start());
     let (call, _) = core.call().await;

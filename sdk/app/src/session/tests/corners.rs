@@ -219,6 +219,23 @@ fn a_stream_that_another_instance_had_is_a_new_one() {
 }
 
 #[test]
+fn another_stream_that_got_the_same_number_is_a_new_one() {
+    let other = || Started { stream_id: ID.replace('a', "b"), ..started(100, 100) };
+    let mut held = session(100, 100);
+    register(&mut held);
+    let signals = hear(&mut held, event::Event::Started(Started { resumed: true, ..other() }));
+    assert!(matches!(&signals[..], [Signal::Released(STREAM), Signal::Arrived(_)]), "{signals:?}");
+
+    let mut finished = session(100, 100);
+    finished.abandon(STREAM);
+    hear(&mut finished, ended(1));
+    told(&mut finished);
+    assert!(finished.streams.is_empty());
+    let signals = hear(&mut finished, event::Event::Started(other()));
+    assert!(matches!(&signals[..], [Signal::Arrived(_)]), "{signals:?}");
+}
+
+#[test]
 fn a_core_that_lost_confirmed_sends_gets_a_reset() {
     let mut session = session(100, 100);
     send(&mut session, "x").unwrap();
