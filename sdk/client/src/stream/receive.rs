@@ -197,7 +197,9 @@ impl StreamMachine {
         }
         let worked = transport.useful || now.saturating_sub(transport.opened) >= WORKED;
         if transport.kind == TransportKind::LongPoll && end == End::Finished {
-            self.after_poll(now, worked);
+            // An upload's answer may have overtaken it: then the server had to say that once more.
+            let overtaken = transport.seen_ack != self.seen_ack;
+            self.after_poll(now, worked || overtaken);
             return;
         }
         if worked {
@@ -207,8 +209,8 @@ impl StreamMachine {
         self.retry.fail(now);
     }
 
-    /// Polls follow one another at once. One that said nothing new is normal (an upload was faster);
-    /// several in a row are a server that has nothing to say and does not hold them.
+    /// Polls follow one another at once. Several in a row that say nothing new are a server that has nothing
+    /// to say and does not hold them.
     fn after_poll(&mut self, now: Time, worked: bool) {
         self.futile_polls = if worked { 0 } else { self.futile_polls + 1 };
         if self.futile_polls > 1 {

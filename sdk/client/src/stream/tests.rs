@@ -109,6 +109,28 @@ fn polls_follow_at_once_unless_they_say_nothing_twice() {
 }
 
 #[test]
+fn polls_that_uploads_overtake_follow_at_once() {
+    let mut machine = machine(TransportKind::LongPoll);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    receive(&mut machine, first, &["C", "|-1A", "|-1T"]);
+    machine.on_end(Time::ZERO, first, End::Finished);
+    for number in 0..5 {
+        let (poll, _, role) = opened(&mut machine);
+        assert_eq!((role, frames_after_hello(&mut machine, poll)), (Role::Primary, vec![]));
+        machine.push(Time::ZERO, "hi".into());
+        let (upload, _, role) = opened(&mut machine);
+        assert_eq!((role, frames_after_hello(&mut machine, upload).len()), (Role::Upload, 2));
+        let sack = format!("|{number}A");
+        receive(&mut machine, upload, &[&sack, "|-1T"]);
+        machine.on_end(Time::ZERO, upload, End::Finished);
+        receive(&mut machine, poll, &[&sack, "|-1T"]);
+        machine.on_end(Time::ZERO, poll, End::Finished);
+    }
+    assert!(matches!(machine.next_output(), Some(Output::Open { role: Role::Primary, .. })));
+}
+
+#[test]
 fn in_flight_limit() {
     for (length, sent) in [(999, 2), (1000, 1), (5000, 1)] {
         let mut config = Config::new("", TransportKind::Tcp);

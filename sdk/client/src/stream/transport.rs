@@ -1,5 +1,7 @@
 //! One open transport as the stream machine sees it.
 
+use minerva_proto::Sack;
+
 use super::Time;
 use crate::config::TransportKind;
 
@@ -32,6 +34,8 @@ pub(super) struct Transport {
     /// If it is not over by then, it is closed: set once a successor stands.
     pub(super) close_by: Option<Time>,
     pub(super) hello_sent: bool,
+    /// What the hello said that we have seen of the server's SACKs.
+    pub(super) seen_ack: Sack,
     pub(super) reset_sent: bool,
     /// The server has taken it on: something other than a kill or the preamble came.
     pub(super) attached: bool,
@@ -57,6 +61,7 @@ impl Transport {
             last_heard: now,
             close_by: None,
             hello_sent: false,
+            seen_ack: Sack::NONE,
             reset_sent: false,
             attached: false,
             useful: false,

@@ -34,6 +34,7 @@ impl StreamMachine {
         let is_upload = transport.role == Role::Upload;
         if !transport.hello_sent {
             transport.hello_sent = true;
+            transport.seen_ack = self.seen_ack.clone();
             transport.last_heard = now;
             frames.push(Frame::Hello(Bytes::from(self.hello(number, transport).to_json())));
             transport.carried_sack = self.sack_due.take().is_some();
