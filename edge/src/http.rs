@@ -176,7 +176,10 @@ fn caller(headers: &HeaderMap, service: String, connection: &Connection) -> Call
 
 fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
     let Some(page) = shared.pages.at(request.uri().path()) else {
-        return reply::text(StatusCode::NOT_FOUND, "there is nothing here\n");
+        return reply::text(
+            StatusCode::NOT_FOUND,
+            "there is nothing here: clients use /_minerva/ws and /_minerva/io/\n",
+        );
     };
     match *request.method() {
         Method::GET | Method::HEAD => {}
