@@ -2,6 +2,7 @@
 //! back at the end. Made by a program's `main.rs` or a test; decides nothing about streams.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{Request, Response};
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::link::link_service_server::LinkServiceServer;
+use minerva_proto::process::ConfigError;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -73,6 +75,17 @@ pub enum StartError {
     /// The API server could not be made.
     #[error("the API server: {0}")]
     Api(String),
+}
+
+/// Whether an operator has to change an option because of this error, which a program met when it opened a
+/// store or started a core.
+pub fn is_config(error: &(dyn Error + 'static)) -> bool {
+    let store = match error.downcast_ref::<StartError>() {
+        Some(StartError::Store(error)) => Some(error),
+        Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
+        None => error.downcast_ref::<StoreError>(),
+    };
+    error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
 }
 
 /// A partition that ended by itself.

@@ -24,4 +24,4 @@ pub mod stream;
 pub use config::Config;
 pub use metrics::Metrics;
 
-pub use crate::core::{Core, Lost, StartError};
+pub use crate::core::{Core, Lost, StartError, is_config};

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use minerva_core::store::{self, StoreError, StoreUrl};
-use minerva_core::{Config, Core, Metrics, StartError};
+use minerva_core::store::{self, StoreUrl};
+use minerva_core::{Config, Core, Metrics, is_config};
 use minerva_proto::process::{
     Admin, ConfigError, LogConfig, Readiness, StopSignals, address, program,
 };
@@ -49,7 +49,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    program("minerva-core", run, is_config)
+    program("minerva-core", run, |error: &anyhow::Error| is_config(error.as_ref()))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -112,14 +112,4 @@ async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, 
     TcpListener::bind(address)
         .await
         .map_err(|error| ConfigError::cannot_listen(option, address, &error))
-}
-
-/// Whether the operator has to change an option.
-fn is_config(error: &anyhow::Error) -> bool {
-    let store = match error.downcast_ref::<StartError>() {
-        Some(StartError::Store(error)) => Some(error),
-        Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
-        None => error.downcast_ref::<StoreError>(),
-    };
-    error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
 }

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use minerva_core::store::{self, StoreError};
-use minerva_core::{Core, StartError};
+use minerva_core::store;
+use minerva_core::{Core, is_config};
 use minerva_edge::{Edge, Pages};
 use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, program};
 use options::{Options, Switch};
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
-    program("minerva", run, is_config)
+    program("minerva", run, |error: &anyhow::Error| is_config(error.as_ref()))
 }
 
 /// Starts the parts, inside out: store, core, edge, demo.
@@ -122,14 +122,4 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-/// Whether the operator has to change an option.
-fn is_config(error: &anyhow::Error) -> bool {
-    let store = match error.downcast_ref::<StartError>() {
-        Some(StartError::Store(error)) => Some(error),
-        Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
-        None => error.downcast_ref::<StoreError>(),
-    };
-    error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
 }
