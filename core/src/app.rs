@@ -67,7 +67,7 @@ impl AppService for AppServer {
             id: SessionId(self.next.fetch_add(1, Ordering::Relaxed)),
             partitions: self.partitions.clone(),
             sessions: Arc::clone(&self.sessions),
-            limits: self.limits,
+            limits: self.limits.clone(),
             metrics: self.metrics.clone(),
         };
         tokio::spawn(call.run(request.into_inner(), control, self.stopping.clone()));
@@ -94,7 +94,7 @@ impl Call {
         let Control { greeting, outputs, end } = control;
         let result = match register(&mut incoming).await {
             Ok((registration, rest)) => {
-                let event = Some(event::Event::Registered(self.limits));
+                let event = Some(event::Event::Registered(self.limits.clone()));
                 // An instance that is gone needs no greeting.
                 let _ = greeting.send(ServeResponse { events: vec![Event { event }] });
                 let session = SessionHandle {

@@ -68,9 +68,11 @@ impl LinkService for LinkServer {
             metrics: self.metrics.clone(),
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
+        let partitions = self.partitions.count();
         tokio::spawn(async move {
             let answer = move || {
-                let hello = CoreHello { version: VERSION, core_id: core_id.to_string() };
+                let hello =
+                    CoreHello { version: VERSION, core_id: core_id.to_string(), partitions };
                 let frame = Some(core_frame::Frame::Hello(hello));
                 // An edge that is gone needs no greeting.
                 let _ = greeting.send(RelayResponse { frames: vec![CoreFrame { frame }] });

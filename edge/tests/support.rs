@@ -150,7 +150,12 @@ impl Core {
         assert_eq!(hello.version, wire::VERSION);
         assert!(hello.edge_id.starts_with("edge-"), "{}", hello.edge_id);
         let core_id = "core".to_owned();
-        self.say(FromCore::Hello(wire::CoreHello { version: wire::VERSION, core_id })).await;
+        self.say(FromCore::Hello(wire::CoreHello {
+            version: wire::VERSION,
+            core_id,
+            partitions: 1,
+        }))
+        .await;
     }
 
     /// Ends the call.

@@ -24,6 +24,7 @@ pub(super) fn registered(limits: &Limits) -> Registered {
         outbox_bytes: saturating(limits.outbox_bytes),
         outbox_strings: saturating(limits.outbox_strings),
         max_string_bytes: saturating(MAX_STRING),
+        core_id: String::new(),
     }
 }
 
@@ -110,6 +111,7 @@ fn started(started: stream::Started) -> Started {
         transport: transport_kind(origin.kind).into(),
         started_at_ms: origin.started_at_ms,
         send_state: Some(send_state(started.stream, started.send_state)),
+        epoch: 0,
     }
 }
 

@@ -104,7 +104,9 @@ async fn greet(
             | Frame::Sack(_)
             | Frame::Strings(_)
             | Frame::Close(_)
-            | Frame::Taken(_),
+            | Frame::Taken(_)
+            | Frame::Owned(_)
+            | Frame::Released(_),
         )
         | None => Err(Malformed::Greeting.into()),
     }

@@ -59,6 +59,7 @@ pub(crate) fn from_wire(frame: wire::CoreFrame) -> Result<(u64, FromCore), Malfo
             (close.transport, FromCore::Close(Box::new(close_from_wire(close)?)))
         }
         Frame::Taken(taken) => (taken.transport, FromCore::Taken(taken.batch)),
+        Frame::Owned(_) | Frame::Released(_) => return Err(Malformed::Greeting),
     })
 }
 
@@ -130,6 +131,7 @@ fn close_from_wire(close: wire::Close) -> Result<Close, Malformed> {
             reason: unavailable.reason,
             retry_after: Duration::from_millis(unavailable.retry_after_ms.into()),
         },
+        Some(Cause::Moved(_)) => return Err(Malformed::Empty),
     };
     Ok(Close {
         sack: close.sack.map(sack_from_wire).transpose()?,

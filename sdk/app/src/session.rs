@@ -136,7 +136,9 @@ impl Session {
             return Err(Violation::NotRegistered);
         }
         match event {
-            event::Event::Registered(_) => {}
+            event::Event::Registered(_)
+            | event::Event::PartitionOwned(_)
+            | event::Event::PartitionLeft(_) => {}
             event::Event::Started(started) => self.on_started(&started, signals)?,
             event::Event::Strings(strings) => self.on_strings(strings, signals)?,
             event::Event::Ended(ended) => {

@@ -83,6 +83,7 @@ impl FakeCore {
     pub(crate) async fn registered(&mut self) -> (Call, Register) {
         let (call, register) = self.call().await;
         call.say(event::Event::Registered(Registered {
+            core_id: String::new(),
             outbox_bytes: 1 << 20,
             outbox_strings: 1000,
             max_string_bytes: 1 << 20,

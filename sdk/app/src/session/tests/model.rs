@@ -62,6 +62,7 @@ impl Model {
         assert!(held.iter().all(|&stream| stream == STREAM));
         assert!(held.len() <= 1);
         self.events.push_back(Event::Registered(Registered {
+            core_id: String::new(),
             outbox_bytes: OUTBOX_BYTES as u32,
             outbox_strings: OUTBOX_STRINGS as u32,
             max_string_bytes: 1000,
