@@ -44,12 +44,13 @@ pub(crate) struct AppServer {
 impl AppServer {
     pub(crate) fn new(
         partitions: Partitions,
+        core_id: &str,
         limits: &Limits,
         metrics: Metrics,
         stopping: Stopping,
     ) -> Self {
         let sessions = Arc::new(Sessions::new(partitions.clone()));
-        let limits = encode::registered(limits);
+        let limits = encode::registered(limits, core_id);
         Self { partitions, sessions, limits, metrics, stopping, next: AtomicU64::new(1) }
     }
 }

@@ -15,6 +15,7 @@ pub mod limits;
 mod link;
 mod metrics;
 mod outgoing;
+mod ownership;
 pub mod partition;
 pub mod record;
 mod stop;
@@ -24,4 +25,4 @@ pub mod stream;
 pub use config::Config;
 pub use metrics::Metrics;
 
-pub use crate::core::{Core, Lost, StartError, is_config};
+pub use crate::core::{Core, StartError, is_config};

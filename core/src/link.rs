@@ -102,6 +102,7 @@ impl Link {
     ) -> Result<(), Status> {
         let (edge, rest) = hello(&mut incoming).await?;
         answer();
+        self.partitions.link(self.handle.clone());
         tracing::info!(link = self.handle.id.0, edge = %edge.edge_id, "an edge is linked");
         self.metrics.links.inc();
         let closed = self.handle.outputs.clone();
@@ -111,7 +112,7 @@ impl Link {
             () = stopping.wait() => Err(Status::unavailable("the core stops")),
         };
         let id = self.handle.id;
-        self.partitions.send_to_all(|_| Mail::LinkLost(id));
+        self.partitions.unlink(id);
         self.metrics.links.dec();
         let error = result.as_ref().err().map(Status::message);
         tracing::info!(link = id.0, edge = %edge.edge_id, error, "a link has ended");

@@ -83,28 +83,17 @@ async fn run(options: Options) -> anyhow::Result<()> {
     core.serve_api(api);
     readiness.set_ready();
     println!("{ready}");
-    serve(core, &mut signals, &readiness).await
+    stop(core, &mut signals, &readiness).await;
+    Ok(())
 }
 
 /// Waits for the end and ends in order.
-async fn serve(
-    mut core: Core,
-    signals: &mut StopSignals,
-    readiness: &Readiness,
-) -> anyhow::Result<()> {
+async fn stop(core: Core, signals: &mut StopSignals, readiness: &Readiness) {
+    signals.next().await;
+    readiness.set_unready("stopping");
     tokio::select! {
-        lost = core.lost() => {
-            readiness.set_unready(lost.to_string());
-            Err(lost.into())
-        }
-        () = signals.next() => {
-            readiness.set_unready("stopping");
-            tokio::select! {
-                () = core.stop() => {}
-                () = signals.next() => tracing::warn!("stopped at once by a second signal"),
-            }
-            Ok(())
-        }
+        () = core.stop() => {}
+        () = signals.next() => tracing::warn!("stopped at once by a second signal"),
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub(crate) app_commands: Counter,
     /// Partitions that this process serves.
     pub(crate) partitions: Gauge,
+    pub(crate) cores: Gauge,
     /// What partitions count.
     pub(crate) counters: Arc<Counters>,
     /// Seconds that an append took.
@@ -47,6 +48,7 @@ impl Metrics {
             instances: Gauge::default(),
             app_commands: Counter::default(),
             partitions: Gauge::default(),
+            cores: Gauge::default(),
             counters: Arc::default(),
             append_seconds,
             store_errors: Family::default(),
@@ -62,6 +64,7 @@ impl Metrics {
             instances,
             app_commands,
             partitions,
+            cores,
             counters,
             append_seconds,
             store_errors,
@@ -71,6 +74,7 @@ impl Metrics {
         into.register("app_instances", "Application instances that are registered now", instances);
         into.register("app_commands", "Commands of application instances", app_commands);
         into.register("partitions", "Partitions that this process serves", partitions);
+        into.register("cores", "Cores that share the store now", cores);
         into.register_collector(Box::new(Collected(counters)));
         into.register("store_append_seconds", "Seconds that an append took", append_seconds);
         into.register("store_errors", "Calls that the store did not do", store_errors);

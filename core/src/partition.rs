@@ -21,6 +21,8 @@ mod options;
 mod outputs;
 mod owner;
 mod recovery;
+mod rescue;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -32,18 +34,17 @@ use tokio::time::sleep;
 
 pub use counters::Counters;
 pub use mailbox::{
-    LinkHandle, LinkId, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, Partitions, SessionHandle,
-    SessionId,
+    LinkHandle, LinkId, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, SessionHandle, SessionId,
 };
 pub use options::PartitionOptions;
 pub use outputs::{MAX_BACKLOG, OutputReceiver, Outputs, outputs};
-pub use recovery::RecoveryError;
+pub use recovery::{Recovered, RecoveryError};
+pub use table::Partitions;
 
 use checkpoint::Checkpoints;
 use gate::Gate;
 use lease::Lease;
 use owner::Owner;
-use recovery::Recovered;
 
 use crate::limits::Limits;
 use crate::record::encode_entry;
@@ -66,6 +67,8 @@ pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 pub struct Setup {
     /// Which partition.
     pub partition: u32,
+    /// The name under which it was claimed.
+    pub owner: Arc<str>,
     /// The store.
     pub store: Arc<dyn Store>,
     /// Its end of the mailbox.
@@ -107,17 +110,21 @@ impl Partition {
     /// # Errors
     /// If what the store has cannot be read, or contradicts itself.
     pub fn recover(setup: Setup, claimed: &Claimed) -> Result<Self, RecoveryError> {
-        let recovered = Recovered::from_claimed(claimed)?;
-        let (store, partition, epoch) = (setup.store.clone(), setup.partition, claimed.epoch);
+        Ok(Self::new(setup, Recovered::from_claimed(claimed)?))
+    }
+
+    /// A partition with the streams that were brought back.
+    pub fn new(setup: Setup, recovered: Recovered) -> Self {
+        let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
         let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
         let mut checkpoints =
             Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
         let entries = recovered.next_index - recovered.first_index;
         checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
         let now = (setup.clock)();
-        let owner = Owner::new(&setup, recovered.streams, recovered.streams_made, now);
+        let owner = Owner::new(&setup, epoch, recovered.streams, recovered.streams_made, now);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
-        Ok(Self { setup, owner, gate, checkpoints, lease })
+        Self { setup, owner, gate, checkpoints, lease }
     }
 
     /// How many streams it has.
@@ -126,16 +133,12 @@ impl Partition {
     }
 
     /// Serves the streams until the partition is stopped by [`Mail::Stop`] or every sender of mail is gone.
+    /// Edges and sessions are told nothing: closing it in the table of [`Partitions`] does that.
     ///
     /// # Errors
-    /// If the store refuses for good; [`StoreError::Fenced`]: another owner has the partition. Edges and
-    /// sessions were told that its streams are not here any more. A partition that is stopped tells them
-    /// nothing: the end of their calls does, and then they come again with all they have.
+    /// If the store refuses for good; [`StoreError::Fenced`]: another owner has the partition.
     pub async fn serve(mut self) -> Result<(), StoreError> {
         let result = self.serve_until_stopped().await;
-        if result.is_err() {
-            self.owner.abandon();
-        }
         self.owner.uncount();
         if let Some(done) = result? {
             // Nobody may be waiting any more.
@@ -147,7 +150,14 @@ impl Partition {
     /// Turns, until the partition is stopped. Returns who waits for that.
     async fn serve_until_stopped(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreError> {
         loop {
-            match self.next_event().await? {
+            let event = match self.next_event().await {
+                Err(StoreError::Behind { .. }) => {
+                    self.rescue().await?;
+                    continue;
+                }
+                event => event?,
+            };
+            match event {
                 Event::Mail(None) => return self.stop(None).await,
                 Event::Mail(Some(mail)) => {
                     if let Some(done) = self.turn(Some(mail)) {
@@ -167,15 +177,15 @@ impl Partition {
     async fn next_event(&mut self) -> Result<Event, StoreError> {
         let until_deadline = self.until_deadline();
         let confirmed = self.gate.confirmed();
-        let has_room = self.gate.has_room();
+        let may_act = self.gate.has_room() && self.lease.is_good();
         // In this order: what is confirmed is released before more is begun.
         tokio::select! {
             biased;
             outputs = self.gate.next() => Ok(Event::Confirmed(outputs?)),
-            renewed = self.lease.renew() => renewed.map(|()| Event::Renewed),
+            renewed = self.lease.renew(confirmed) => renewed.map(|()| Event::Renewed),
             step = self.checkpoints.next(confirmed) => Ok(Event::CheckpointStep(step?)),
-            () = sleep(until_deadline), if has_room => Ok(Event::Deadline),
-            mail = self.setup.mail.recv(), if has_room => Ok(Event::Mail(mail)),
+            () = sleep(until_deadline), if may_act => Ok(Event::Deadline),
+            mail = self.setup.mail.recv(), if may_act => Ok(Event::Mail(mail)),
         }
     }
 

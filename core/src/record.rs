@@ -28,8 +28,11 @@ pub enum Record {
         /// Its idle limit.
         max_idle_ms: u64,
     },
-    /// The stream was assigned to an application instance for the first time.
-    Assigned,
+    /// The stream was assigned to an application instance that did not have it before.
+    Assigned {
+        /// Its identity.
+        instance: Arc<str>,
+    },
     /// Strings from the client, that were not there before and that fit.
     Received {
         /// Number of the first one; the others follow it.
@@ -66,8 +69,8 @@ impl Record {
                 strings.iter().map(Bytes::len).sum()
             }
             Self::Opened { origin, .. } => origin.size(),
-            Self::Assigned
-            | Self::Sacked(_)
+            Self::Assigned { instance } => instance.len(),
+            Self::Sacked(_)
             | Self::Acknowledged { .. }
             | Self::Ended(_)
             | Self::LimitsSet { .. } => 0,

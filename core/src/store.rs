@@ -54,13 +54,22 @@ pub const MAX_PARTITIONS: u32 = 1 << 16;
 pub const FIRST_LEASE: Duration = Duration::from_secs(10);
 
 /// Counts the owners of a partition; the first has 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// A core that lives, as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// The name with which it claims: no other process has it.
+    pub name: String,
+    /// It owns partitions only while there is no core that is none.
+    pub is_standby: bool,
 }
 
 /// A store of partitions. See the module for what holds for every call.
@@ -73,9 +82,21 @@ pub trait Store: Send + Sync + 'static {
     /// another number; it names both and says what to do.
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
 
+    /// Puts a core on the list of those that live, for `lease` from now on; zero takes it off. Returns the
+    /// list without those whose time is over, by name. Calls of this kind take effect in their order.
+    ///
+    /// # Errors
+    /// As for every call.
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>>;
+
     /// Makes `owner` the owner of a partition under a new epoch, with a lease of [`FIRST_LEASE`], and
     /// returns all that the partition has. `owner` is a name that no other process has, and that this
-    /// one does not keep when it starts again.
+    /// one does not keep when it starts again. The new epoch is also greater than `above`, which is 0 or an
+    /// epoch of which the caller knows although the store may have forgotten it.
     ///
     /// A repeated claim makes one more epoch, and the last one counts. A partition that was never used
     /// is empty.
@@ -83,7 +104,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Held`] if another owner's lease is alive: wait and claim again.
     /// [`StoreError::Corrupt`] if what is stored cannot be read.
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>>;
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>>;
 
     /// Puts a blob of at most [`MAX_BLOB`] bytes at the end of the log. `index` must be the next one:
     /// [`Claimed::next_index`] for the first append after a claim, then counting up.
@@ -121,15 +147,16 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Makes the owner's lease end `lease` from now. Succeeds also when it has run out, as long as nobody
-    /// else has claimed the partition.
+    /// else has claimed the partition. `next` is an index that the owner knows the log to have reached.
     ///
     /// # Errors
-    /// As for every call.
+    /// [`StoreError::Behind`] if the log ends before `next`: then the lease stays as it is.
     fn renew(
         &self,
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Ends the owner's lease, so that another one can claim at once. The owner MUST NOT write after it.

@@ -133,6 +133,9 @@ over_every_store! {
     a_released_partition_can_be_claimed_at_once
     a_lease_that_ran_out_fences_nobody
     more_than_the_limit_is_refused
+    a_claim_passes_an_epoch_that_is_known_otherwise
+    a_renewal_finds_a_log_that_is_too_short
+    members_live_as_long_as_they_say
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_core::store::redb::RedbStore;
-use minerva_core::store::{Store, StoreError};
+use minerva_core::store::{Epoch, Store, StoreError};
 
 /// Set for the child of [`confirmed_appends_survive_kill_9`]: the directory it writes to.
 const CHILD: &str = "MINERVA_TEST_STORE_CHILD";
@@ -39,7 +39,7 @@ async fn append_until_killed(directory: &Path) {
     let store = RedbStore::open(directory).unwrap();
     let mut claims = Vec::new();
     for partition in 0..PARTITIONS {
-        let claimed = store.claim(partition, "child").await.unwrap();
+        let claimed = store.claim(partition, "child", Epoch(0)).await.unwrap();
         claims.push((partition, claimed.epoch, claimed.next_index()));
     }
     loop {
@@ -90,7 +90,7 @@ fn run_child_and_kill_it(directory: &Path, lines: u64, confirmed: &mut [u64]) {
 async fn check(directory: &Path, confirmed: &[u64]) {
     let store = RedbStore::open(directory).unwrap();
     for (partition, next) in (0..).zip(confirmed) {
-        let claimed = store.claim(partition, "parent").await.unwrap();
+        let claimed = store.claim(partition, "parent", Epoch(0)).await.unwrap();
         assert!(claimed.next_index() >= *next, "{partition}: {} < {next}", claimed.next_index());
         for (index, blob) in (claimed.first_index..).zip(&claimed.log) {
             assert_eq!(*blob, content(partition, index), "{partition}/{index}");
@@ -152,7 +152,7 @@ fn a_directory_that_cannot_be_is_a_config_error() {
 async fn a_steady_load_does_not_grow_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = RedbStore::open(directory.path()).unwrap();
-    let epoch = store.claim(0, "me").await.unwrap().epoch;
+    let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     let blob = Bytes::from(vec![b'x'; 50_000]);
     let mut sizes = Vec::new();
     for index in 0..800u64 {
@@ -173,7 +173,7 @@ async fn a_steady_load_does_not_grow_the_file() {
 async fn waiting_calls_are_answered_before_the_store_closes() {
     let directory = tempfile::tempdir().unwrap();
     let store = RedbStore::open(directory.path()).unwrap();
-    let epoch = store.claim(0, "me").await.unwrap().epoch;
+    let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     let appends: Vec<_> =
         (0..200).map(|index| store.append(0, epoch, index, content(0, index))).collect();
     drop(store);
@@ -181,5 +181,5 @@ async fn waiting_calls_are_answered_before_the_store_closes() {
         tokio::time::timeout(Duration::from_secs(10), append).await.unwrap().unwrap();
     }
     let store = RedbStore::open(directory.path()).unwrap();
-    assert_eq!(store.claim(0, "me").await.unwrap().next_index(), 200);
+    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), 200);
 }

@@ -69,7 +69,7 @@ pub(crate) async fn append(
 pub(crate) async fn claim(store: &dyn Store, partition: u32, owner: &str) -> (Epoch, Vec<Bytes>) {
     let claimed = timeout(PATIENCE, async {
         loop {
-            match store.claim(partition, owner).await {
+            match store.claim(partition, owner, Epoch(0)).await {
                 Ok(claimed) => return claimed,
                 Err(StoreError::Unavailable(_) | StoreError::Held { .. }) => {
                     sleep(Duration::from_millis(20)).await;

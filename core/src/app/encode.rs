@@ -3,8 +3,9 @@
 use minerva_proto::MAX_STRING;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
-    Ended, EndedBy, Event, Header, Registered, Released, SendRefused, SendRefusedReason, SendState,
-    ServeResponse, Started, Strings, TransportChanged, TransportKind,
+    Ended, EndedBy, Event, Header, PartitionLeft, PartitionOwned, Registered, Released,
+    SendRefused, SendRefusedReason, SendState, ServeResponse, Started, Strings, TransportChanged,
+    TransportKind,
 };
 use tonic::Status;
 
@@ -18,13 +19,13 @@ const EVENT: usize = 48;
 const STRING: usize = 4;
 
 /// What an instance is told about this core.
-pub(super) fn registered(limits: &Limits) -> Registered {
+pub(super) fn registered(limits: &Limits, core_id: &str) -> Registered {
     let saturating = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     Registered {
         outbox_bytes: saturating(limits.outbox_bytes),
         outbox_strings: saturating(limits.outbox_strings),
         max_string_bytes: saturating(MAX_STRING),
-        core_id: String::new(),
+        core_id: core_id.to_owned(),
     }
 }
 
@@ -46,6 +47,8 @@ impl Pack for AppOutput {
             | Self::SendState { .. }
             | Self::SendRefused { .. }
             | Self::Released { .. }
+            | Self::PartitionOwned { .. }
+            | Self::PartitionLeft { .. }
             | Self::Violation(_) => EVENT,
         }
     }
@@ -90,6 +93,10 @@ fn event(output: AppOutput) -> Option<Kind> {
             Kind::SendRefused(SendRefused { stream, first, reason, next_send })
         }
         AppOutput::Released { stream } => Kind::Released(Released { stream }),
+        AppOutput::PartitionOwned { partition, epoch } => {
+            Kind::PartitionOwned(PartitionOwned { partition, epoch: epoch.0 })
+        }
+        AppOutput::PartitionLeft { partition } => Kind::PartitionLeft(PartitionLeft { partition }),
         // Ends the call instead: see `failure`.
         AppOutput::Violation(_) => return None,
     })
@@ -111,7 +118,7 @@ fn started(started: stream::Started) -> Started {
         transport: transport_kind(origin.kind).into(),
         started_at_ms: origin.started_at_ms,
         send_state: Some(send_state(started.stream, started.send_state)),
-        epoch: 0,
+        epoch: started.epoch.0,
     }
 }
 

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::partition::{Mail, Partitions, SessionHandle, SessionId};
-use crate::stream::AppOutput;
+use crate::partition::{Partitions, SessionHandle, SessionId};
 
 /// Service and instance id.
 type Identity = (Arc<str>, Arc<str>);
@@ -34,19 +33,15 @@ impl Sessions {
     /// Tells every partition of a new instance and of the streams it holds there. Ends an earlier call
     /// with the same identity first. The receiver is told when another call does that to this one.
     pub(super) fn join(&self, session: SessionHandle, held: Vec<u64>) -> oneshot::Receiver<()> {
-        let mut held = self.split(&session, held);
         let (replaced, on_replaced) = oneshot::channel();
         let live = Live { id: session.id, replaced };
         let mut sessions = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = sessions.insert(identity(&session), live) {
             // Its call may have ended by itself in this moment.
             let _ = earlier.replaced.send(());
-            self.partitions.send_to_all(|_| Mail::Left(earlier.id));
+            self.partitions.leave(earlier.id);
         }
-        self.partitions.send_to_all(|partition| Mail::Joined {
-            session: session.clone(),
-            held: held.remove(&partition).unwrap_or_default(),
-        });
+        self.partitions.join(session, held);
         on_replaced
     }
 
@@ -57,24 +52,8 @@ impl Sessions {
             && live.get().id == session.id
         {
             live.remove();
-            self.partitions.send_to_all(|_| Mail::Left(session.id));
+            self.partitions.leave(session.id);
         }
-    }
-
-    /// Sorts held streams by partition. Those that cannot exist here are released at once.
-    fn split(&self, session: &SessionHandle, mut held: Vec<u64>) -> HashMap<u32, Vec<u64>> {
-        held.sort_unstable();
-        held.dedup();
-        let mut split: HashMap<u32, Vec<u64>> = HashMap::new();
-        for stream in held {
-            match self.partitions.of_number(stream) {
-                Some(partition) => split.entry(partition).or_default().push(stream),
-                None => {
-                    session.outputs.send(AppOutput::Released { stream });
-                }
-            }
-        }
-        split
     }
 }
 

@@ -2,13 +2,14 @@
 
 use minerva_proto::link::core_frame::Frame;
 use minerva_proto::link::{
-    Close, CoreFrame, KillReason as LinkKillReason, Opened, RelayResponse, Reset, Sack as LinkSack,
-    SackUpdate, Strings, Taken, Unavailable, close,
+    Claim, Close, CoreFrame, KillReason as LinkKillReason, Moved, Opened, Owned, RelayResponse,
+    Released, Reset, Sack as LinkSack, SackUpdate, Strings, Taken, Unavailable, close,
 };
 use minerva_proto::{KillReason, Sack};
 use tonic::Status;
 
 use crate::outgoing::Pack;
+use crate::store::Epoch;
 use crate::stream::{CloseCause, EdgeOutput};
 
 /// Bytes of a frame beside its strings, roughly.
@@ -17,6 +18,8 @@ const FRAME: usize = 32;
 const STRING: usize = 4;
 /// Most bytes of a number up to 2^53.
 const NUMBER: usize = 8;
+/// Most bytes of a claim.
+const CLAIM: usize = 20;
 
 impl Pack for EdgeOutput {
     type Message = RelayResponse;
@@ -34,6 +37,8 @@ impl Pack for EdgeOutput {
                 FRAME + sacks.sum::<usize>() + reason(cause).len()
             }
             Self::Taken { .. } => FRAME,
+            Self::Owned(claims) => FRAME + CLAIM * claims.len(),
+            Self::Released(partitions) => FRAME + NUMBER * partitions.len(),
         }
     }
 
@@ -55,7 +60,7 @@ fn reason(cause: &CloseCause) -> &str {
     match cause {
         CloseCause::Reset(reset) => &reset.reason,
         CloseCause::Unavailable { reason, .. } => reason,
-        CloseCause::Gentle | CloseCause::Kill(_) => "",
+        CloseCause::Gentle | CloseCause::Kill(_) | CloseCause::Moved => "",
     }
 }
 
@@ -79,6 +84,11 @@ fn frame(output: EdgeOutput) -> Frame {
         EdgeOutput::Taken { transport, batch } => {
             Frame::Taken(Taken { transport: transport.0, batch })
         }
+        EdgeOutput::Owned(claims) => {
+            let claim = |(partition, epoch): (u32, Epoch)| Claim { partition, epoch: epoch.0 };
+            Frame::Owned(Owned { claims: claims.into_iter().map(claim).collect() })
+        }
+        EdgeOutput::Released(partitions) => Frame::Released(Released { partitions }),
     }
 }
 
@@ -93,6 +103,7 @@ fn close_cause(cause: CloseCause) -> Option<close::Cause> {
         CloseCause::Unavailable { reason, retry_after_ms } => {
             Some(close::Cause::Unavailable(Unavailable { reason, retry_after_ms }))
         }
+        CloseCause::Moved => Some(close::Cause::Moved(Moved {})),
     }
 }
 
@@ -134,7 +145,10 @@ mod tests {
             EdgeOutput::Sack { transport, sack: long() },
             EdgeOutput::Strings { transport, first: 1 << 53, strings: vec!["s".into(); 1000] },
             EdgeOutput::Taken { transport, batch: u64::MAX },
+            EdgeOutput::Owned(vec![(u32::MAX, Epoch(u64::MAX)); 1000]),
+            EdgeOutput::Released(vec![u32::MAX; 1000]),
             close(CloseCause::Gentle),
+            close(CloseCause::Moved),
             close(CloseCause::Reset(reset)),
             close(CloseCause::Unavailable { reason: "u".repeat(100), retry_after_ms: u32::MAX }),
         ];

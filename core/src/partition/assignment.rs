@@ -56,22 +56,16 @@ impl Assignment {
         self.sessions.values().any(|session| *session.handle.service == *service)
     }
 
-    /// All streams that a session has.
-    pub(super) fn assigned(&self) -> impl Iterator<Item = (&SessionHandle, u64)> {
-        self.sessions
-            .values()
-            .flat_map(|session| session.streams.iter().map(|&stream| (&session.handle, stream)))
-    }
-
-    /// A stream that has no session: it gets one now if `grace` is absent, or waits for the one that had
-    /// it until then.
+    /// A stream that has no session: it gets one now if it never had one, or waits until a time for the
+    /// instance that had it.
     pub(super) fn add(
         &mut self,
         stream: u64,
         service: Arc<str>,
-        grace: Option<Millis>,
+        instance: Option<(Arc<str>, Millis)>,
     ) -> Option<&SessionHandle> {
-        self.wait(stream, Waiting { service, instance_id: None, grace });
+        let (instance_id, grace) = instance.unzip();
+        self.wait(stream, Waiting { service, instance_id, grace });
         if grace.is_none() { self.assign(stream) } else { None }
     }
 

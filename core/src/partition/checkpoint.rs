@@ -74,6 +74,23 @@ impl Checkpoints {
         Self { store, partition, epoch, changed, log, first_index, last_bytes: 0, under_way: None }
     }
 
+    /// Begins again under a new epoch: every stream is put down, and all that the store has beside them,
+    /// `gone` and the log before `covers`, goes with the last step.
+    pub(super) fn rewrite(
+        &mut self,
+        epoch: Epoch,
+        (first_index, covers): (u64, u64),
+        meta: Meta,
+        streams: VecDeque<(u64, Snapshot)>,
+        gone: Vec<u64>,
+    ) {
+        (self.epoch, self.first_index, self.log) = (epoch, first_index, (0, 0));
+        self.changed.clear();
+        let meta = meta.encode();
+        let (step, bytes, call, pause) = (None, 0, None, None);
+        self.under_way = Some(UnderWay { covers, meta, streams, gone, step, bytes, call, pause });
+    }
+
     /// Counts what is in the log.
     pub(super) fn note_append(
         &mut self,

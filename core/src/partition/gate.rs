@@ -35,7 +35,7 @@ type Append = BoxFuture<'static, Result<(), StoreError>>;
 pub(super) struct Gate {
     store: Arc<dyn Store>,
     partition: u32,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     /// Index of the next append.
     next_index: u64,
     /// All appends below this index are confirmed.
@@ -81,6 +81,17 @@ impl Gate {
             next_pause: PAUSES.0,
             #[cfg(test)]
             is_open: false,
+        }
+    }
+
+    /// The owner has a new epoch, and has written all that it knows under it: what is under way needs no
+    /// append any more and may be said.
+    pub(super) fn restart(&mut self, epoch: Epoch, next_index: u64) {
+        self.epoch = epoch;
+        (self.next_index, self.confirmed) = (next_index, next_index);
+        (self.pause, self.next_pause) = (None, PAUSES.0);
+        for turn in &mut self.turns {
+            (turn.append, turn.call) = (None, None);
         }
     }
 

@@ -1,23 +1,21 @@
-//! How the link and application servers reach partitions: what can be said, and the router that finds
-//! the mailbox. Says nothing of what a partition does with its mail.
+//! How the link and application servers reach a partition: what can be said, and the mailbox for it. Says
+//! nothing of what a partition does with its mail; the `table` finds the mailbox.
 //!
 //! The channels are unbounded because what is in them is bounded otherwise: an edge sends at most its
 //! window of batches per transport that were not taken, a partition writes at most what the edge granted,
 //! and an application gets at most its window of events per stream. Attaches have no such bound:
-//! [`Partitions::send`] turns them away when a mailbox is too full. What applications say has none
-//! either, so their sessions use [`Partitions::send_with_room`], which waits.
+//! [`Mailbox::send`] turns them away when a mailbox is too full. What applications say has none
+//! either, so their sessions use [`Mailbox::send_with_room`], which waits.
 //!
 //! While one partition's store does not answer, an instance that says much to that partition waits there
 //! with its whole call, also with what it says to other partitions. That is meant: commands of one call
 //! stay in order, the partitions of a core share one store as a rule, and nothing waits the other way
 //! round, since no partition ever waits for a session.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use minerva_proto::StreamId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::outputs::Outputs;
@@ -28,7 +26,7 @@ pub use crate::stream::{LinkId, SessionId};
 /// a second, far less than what would fill the memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
 
-/// What [`Partitions::send_with_room`] may fill of one mailbox, in KiB: a few turns' worth.
+/// What [`Mailbox::send_with_room`] may fill of one mailbox, in KiB: a few turns' worth.
 const ROOM_KIB: u32 = 8 << 10;
 
 /// How to answer an edge.
@@ -149,14 +147,9 @@ pub enum Mail {
     },
 }
 
-/// Finds the mailbox of a stream.
+/// The way into one partition. Cheap to clone.
 #[derive(Clone)]
-pub struct Partitions {
-    mailboxes: Arc<[Mailbox]>,
-}
-
-#[derive(Clone)]
-struct Mailbox {
+pub(super) struct Mailbox {
     sender: mpsc::UnboundedSender<Envelope>,
     /// Mails sent and not yet taken out.
     waiting: Arc<AtomicUsize>,
@@ -174,66 +167,6 @@ struct Envelope {
 pub struct MailReceiver {
     receiver: mpsc::UnboundedReceiver<Envelope>,
     waiting: Arc<AtomicUsize>,
-}
-
-impl Partitions {
-    /// Makes `count` (1 to 65,536) mailboxes; the receivers are for the partitions, in order.
-    pub fn new(count: u32) -> (Self, Vec<MailReceiver>) {
-        let count = count.clamp(1, 1 << 16);
-        let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox()).unzip();
-        (Self { mailboxes: mailboxes.into() }, receivers)
-    }
-
-    /// How many partitions there are.
-    pub fn count(&self) -> u32 {
-        self.mailboxes.len() as u32
-    }
-
-    /// The partition of a stream id.
-    pub fn of(&self, id: &StreamId) -> u32 {
-        (id.stable_hash() % self.mailboxes.len() as u64) as u32
-    }
-
-    /// The partition of a stream number; `None` if no stream can have this number.
-    pub fn of_number(&self, stream: u64) -> Option<u32> {
-        let partition = (stream >> 48) as u32;
-        (partition < self.count() && stream & NUMBER_MASK != 0).then_some(partition)
-    }
-
-    /// Puts mail into a partition's mailbox. An attach that finds the mailbox too full, or nobody behind
-    /// it, is answered with `Unavailable`; other mail for a partition that is gone is dropped.
-    pub fn send(&self, partition: u32, mail: Mail) {
-        let Some(mailbox) = self.mailboxes.get(partition as usize) else { return };
-        if let Mail::Attach { link, attach } = &mail
-            && mailbox.waiting.load(Ordering::Relaxed) >= MAILBOX_ATTACH_LIMIT
-        {
-            refuse(link, attach.transport, "overloaded");
-            return;
-        }
-        mailbox.put(mail, None);
-    }
-
-    /// As [`Partitions::send`], but waits first while mail sent in this way fills its share of the mailbox.
-    /// Mail sent in the two ways by one sender stays in order if the sender awaits each call.
-    pub async fn send_with_room(&self, partition: u32, mail: Mail) {
-        let Some(mailbox) = self.mailboxes.get(partition as usize) else { return };
-        let room = mailbox.room.clone().acquire_many_owned(mail.cost_kib()).await;
-        // The semaphore is never closed.
-        mailbox.put(mail, room.ok());
-    }
-
-    /// Puts mail into every mailbox; `mail` makes it for the partition of the given number.
-    pub fn send_to_all(&self, mut mail: impl FnMut(u32) -> Mail) {
-        for partition in 0..self.count() {
-            self.send(partition, mail(partition));
-        }
-    }
-}
-
-impl fmt::Debug for Partitions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Partitions({})", self.count())
-    }
 }
 
 impl MailReceiver {
@@ -266,6 +199,35 @@ impl Drop for MailReceiver {
 }
 
 impl Mailbox {
+    /// A mailbox and the partition's end of it.
+    pub(super) fn new() -> (Self, MailReceiver) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
+        (Self { sender, waiting: waiting.clone(), room }, MailReceiver { receiver, waiting })
+    }
+
+    /// Puts mail in. An attach that finds the mailbox too full is answered with `Unavailable`, one that finds
+    /// nobody behind it with `Moved`; other mail for a partition that is gone is dropped.
+    pub(super) fn send(&self, mail: Mail) {
+        if let Mail::Attach { link, attach } = &mail
+            && self.waiting.load(Ordering::Relaxed) >= MAILBOX_ATTACH_LIMIT
+        {
+            let reason = "overloaded".to_owned();
+            refuse(link, attach.transport, CloseCause::Unavailable { reason, retry_after_ms: 0 });
+            return;
+        }
+        self.put(mail, None);
+    }
+
+    /// As [`Mailbox::send`], but waits first while mail sent in this way fills its share of the mailbox.
+    /// Mail sent in the two ways by one sender stays in order if the sender awaits each call.
+    pub(super) async fn send_with_room(&self, mail: Mail) {
+        let room = self.room.clone().acquire_many_owned(mail.cost_kib()).await;
+        // The semaphore is never closed.
+        self.put(mail, room.ok());
+    }
+
     fn put(&self, mail: Mail, room: Option<OwnedSemaphorePermit>) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         if let Err(mpsc::error::SendError(envelope)) =
@@ -305,9 +267,9 @@ impl Mail {
     }
 
     /// Answers it if nobody will take it.
-    fn turn_away(self) {
+    pub(super) fn turn_away(self) {
         if let Self::Attach { link, attach } = self {
-            refuse(&link, attach.transport, "not served here");
+            refuse(&link, attach.transport, CloseCause::Moved);
         }
     }
 }
@@ -320,16 +282,8 @@ pub(crate) fn stream_number(partition: u32, count: u64) -> u64 {
     (u64::from(partition) << 48) | (count & NUMBER_MASK)
 }
 
-fn mailbox() -> (Mailbox, MailReceiver) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
-    (Mailbox { sender, waiting: waiting.clone(), room }, MailReceiver { receiver, waiting })
-}
-
-/// Answers an attach that cannot be decided now.
-pub(crate) fn refuse(link: &LinkHandle, transport: TransportId, reason: &str) {
-    let cause = CloseCause::Unavailable { reason: reason.to_owned(), retry_after_ms: 0 };
+/// Answers an attach that is not taken.
+fn refuse(link: &LinkHandle, transport: TransportId, cause: CloseCause) {
     link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
 }
 

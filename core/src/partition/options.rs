@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use minerva_proto::process::positive_duration;
 
 /// How partitions treat their log, their lease and application instances that come and go.
@@ -22,9 +23,14 @@ pub struct PartitionOptions {
     #[arg(long, env = "MINERVA_CHECKPOINT_ENTRIES", default_value_t = 1000, value_name = "N")]
     pub checkpoint_entries: u64,
 
-    /// How long a partition stays with a core that does not renew its claim; renewed every third of it.
-    #[arg(long, env = "MINERVA_LEASE", default_value = "10s", value_name = "TIME", value_parser = positive_duration)]
+    /// How long a partition stays with a core that does not renew its claim, and how long a core counts as
+    /// living; renewed every third of it. Another core takes over as soon after a death.
+    #[arg(long, env = "MINERVA_LEASE", default_value = "2s", value_name = "TIME", value_parser = positive_duration)]
     pub lease: Duration,
+
+    /// Own partitions only while there is no core without this option.
+    #[arg(long, env = "MINERVA_STANDBY", value_parser = BoolishValueParser::new())]
+    pub standby: bool,
 }
 
 impl Default for PartitionOptions {
@@ -33,7 +39,8 @@ impl Default for PartitionOptions {
             app_grace: Duration::from_secs(2),
             checkpoint_bytes: 1 << 20,
             checkpoint_entries: 1000,
-            lease: Duration::from_secs(10),
+            lease: Duration::from_secs(2),
+            standby: false,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::mailbox::LinkId;
 use super::{Clock, Outputs, Setup};
 use crate::limits::Limits;
 use crate::record::{Meta, Record, Snapshot};
+use crate::store::Epoch;
 use crate::stream::{
     AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, Stream, StreamState,
     TransportKey, Turn,
@@ -23,6 +24,8 @@ use crate::stream::{
 /// A partition's streams and whom they talk to.
 pub(super) struct Owner {
     partition: u32,
+    /// Under which it owns; applications are told.
+    pub(super) epoch: Epoch,
     limits: Limits,
     /// How long streams wait for their instance to come back, in milliseconds.
     app_grace_ms: u64,
@@ -60,6 +63,7 @@ impl Owner {
     /// Takes over what was recovered; all deadlines begin anew.
     pub(super) fn new(
         setup: &Setup,
+        epoch: Epoch,
         recovered: BTreeMap<u64, StreamState>,
         streams_made: u64,
         now: Millis,
@@ -67,6 +71,7 @@ impl Owner {
         let app_grace_ms = u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX);
         let mut owner = Self {
             partition: setup.partition,
+            epoch,
             limits: setup.limits.clone(),
             app_grace_ms,
             counters: setup.counters.clone(),
@@ -88,8 +93,9 @@ impl Owner {
             if !state.is_ended() {
                 owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
             }
-            let grace = state.was_assigned().then_some(Millis(now.0.saturating_add(app_grace_ms)));
-            owner.assignment.add(number, origin.service.clone(), grace);
+            let grace = Millis(now.0.saturating_add(app_grace_ms));
+            let instance = state.instance().map(|instance| (instance.clone(), grace));
+            owner.assignment.add(number, origin.service.clone(), instance);
             let stream = Stream::recover(number, state, now);
             owner.set_deadline(number, stream.next_deadline(&owner.limits));
             owner.streams.insert(number, stream);
@@ -110,6 +116,11 @@ impl Owner {
     /// What a checkpoint keeps beside the streams.
     pub(super) fn meta(&self) -> Meta {
         Meta { streams_made: self.streams_made }
+    }
+
+    /// The numbers of all streams.
+    pub(super) fn numbers(&self) -> BTreeSet<u64> {
+        self.streams.keys().copied().collect()
     }
 
     /// A stream for a checkpoint; `None` if it is gone.
@@ -153,28 +164,15 @@ impl Owner {
                         link.send(output);
                     }
                 }
-                Output::App(session, output) => {
+                Output::App(session, mut output) => {
+                    if let AppOutput::Started(started) = &mut output {
+                        started.epoch = self.epoch;
+                    }
                     if let Some(session) = self.assignment.session(session) {
                         session.outputs.send(output);
                     }
                 }
             }
-        }
-    }
-
-    /// The partition is lost: every transport is told to come again, every session that its streams are not
-    /// its own any more.
-    pub(super) fn abandon(&self) {
-        for key in self.transports.keys() {
-            let cause = CloseCause::Unavailable { reason: "moved".to_owned(), retry_after_ms: 0 };
-            let (transport, sack, status) = (key.transport, None, None);
-            let close = EdgeOutput::Close { transport, sack, status, cause };
-            if let Some(link) = self.links.get(&key.link) {
-                link.send(close);
-            }
-        }
-        for (session, stream) in self.assignment.assigned() {
-            session.outputs.send(AppOutput::Released { stream });
         }
     }
 
@@ -238,7 +236,7 @@ impl Owner {
         while let Some((stream, session)) = self.assignment.end_grace(now) {
             let Some(session) = session else { continue };
             self.with_stream(stream, now, effects, |stream, turn| {
-                stream.on_assigned(session.id, session.window, turn);
+                stream.on_assigned(session.id, &session.instance_id, session.window, turn);
             });
         }
     }
@@ -267,7 +265,7 @@ impl Owner {
                 }
                 Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
                 Record::Ended(ended) => self.counters.count_end(ended),
-                Record::Assigned
+                Record::Assigned { .. }
                 | Record::Sacked(_)
                 | Record::Acknowledged { .. }
                 | Record::LimitsSet { .. } => {}

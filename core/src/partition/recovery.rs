@@ -7,12 +7,14 @@ use bytes::Bytes;
 
 use super::mailbox::stream_count;
 use crate::record::{DecodeError, Meta, Record, Snapshot, decode_entry};
-use crate::store::Claimed;
+use crate::store::{Claimed, Epoch};
 use crate::stream::{Inconsistent, StreamState};
 
 /// What a partition had when it was claimed.
 #[derive(Debug)]
-pub(super) struct Recovered {
+pub struct Recovered {
+    /// The claim's epoch.
+    pub(super) epoch: Epoch,
     /// Its streams.
     pub(super) streams: BTreeMap<u64, StreamState>,
     /// Streams that changed since the checkpoint, those that are gone included.
@@ -68,7 +70,7 @@ impl Recovered {
     ///
     /// # Errors
     /// If what is stored cannot be read, or contradicts itself.
-    pub(super) fn from_claimed(claimed: &Claimed) -> Result<Self, RecoveryError> {
+    pub fn from_claimed(claimed: &Claimed) -> Result<Self, RecoveryError> {
         let meta = match &claimed.meta {
             Some(meta) => Meta::decode(meta.clone()).map_err(decode_error("meta"))?,
             None => Meta::default(),
@@ -87,6 +89,7 @@ impl Recovered {
         }
         let streams = recovery.streams.into_iter().map(|(number, rebuilt)| (number, rebuilt.state));
         Ok(Self {
+            epoch: claimed.epoch,
             streams: streams.collect(),
             changed,
             streams_made: recovery.made,

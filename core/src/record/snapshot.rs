@@ -22,8 +22,8 @@ pub struct Snapshot {
     pub origin: Arc<Origin>,
     /// Its idle limit.
     pub max_idle_ms: u64,
-    /// It was assigned to an application instance at some time.
-    pub assigned: bool,
+    /// The application instance that it was assigned to last.
+    pub instance: Option<Arc<str>>,
     /// First event that is not acknowledged.
     pub inbox_base: u64,
     /// The strings in the inbox, the last of which is the one before `received_next`.
@@ -71,7 +71,7 @@ impl Snapshot {
             as_of,
             origin: Some(self.origin.as_ref().into()),
             max_idle_ms: self.max_idle_ms,
-            assigned: self.assigned,
+            instance: self.instance.as_deref().map(str::to_owned),
             inbox_base: self.inbox_base,
             inbox: self.inbox.clone(),
             received_next: self.received_next,
@@ -101,7 +101,7 @@ impl Snapshot {
         let snapshot = Self {
             origin: Origin::try_from(wire.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
             max_idle_ms: wire.max_idle_ms,
-            assigned: wire.assigned,
+            instance: wire.instance.map(Into::into),
             inbox_base: wire.inbox_base,
             inbox: wire.inbox,
             received_next: wire.received_next,
@@ -140,8 +140,8 @@ struct Wire {
     origin: Option<WireOrigin>,
     #[prost(uint64, tag = "3")]
     max_idle_ms: u64,
-    #[prost(bool, tag = "4")]
-    assigned: bool,
+    #[prost(string, optional, tag = "4")]
+    instance: Option<String>,
     #[prost(uint64, tag = "5")]
     inbox_base: u64,
     #[prost(bytes = "bytes", repeated, tag = "6")]

@@ -22,7 +22,7 @@ fn every_record() -> Vec<(u64, Record)> {
     let ended = |by| Record::Ended(Ended { reset: Reset::new("over", true), by });
     let records = vec![
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
-        Record::Assigned,
+        Record::Assigned { instance: "i-1".into() },
         Record::Received { first: 0, strings: vec!["a".into(), Bytes::new()] },
         Record::Sacked(Sack { acked: None, beyond: vec![3, 9] }),
         Record::Sacked(Sack { acked: Some(0), beyond: vec![] }),
@@ -40,7 +40,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         origin: origin().into(),
         max_idle_ms: 7,
-        assigned: true,
+        instance: Some("i-1".into()),
         inbox_base: 2,
         inbox: vec!["c".into()],
         received_next: 2,
@@ -95,7 +95,7 @@ fn strings_that_follow_one_another_become_one_record() {
     let mut record = received(3, "a");
     assert!(record.extend(&received(4, "b")));
     assert!(!record.extend(&received(6, "d")), "not over a gap");
-    assert!(!record.extend(&Record::Assigned));
+    assert!(!record.extend(&Record::Assigned { instance: "i".into() }));
     assert_eq!(record, Record::Received { first: 3, strings: vec!["a".into(), "b".into()] });
 }
 

@@ -102,7 +102,10 @@ struct Opened {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Assigned {}
+struct Assigned {
+    #[prost(string, tag = "1")]
+    instance: String,
+}
 
 #[derive(Clone, PartialEq, Message)]
 struct Received {
@@ -175,7 +178,9 @@ impl From<&Record> for Content {
                 origin: Some(origin.as_ref().into()),
                 max_idle_ms: *max_idle_ms,
             }),
-            Record::Assigned => Self::Assigned(Assigned {}),
+            Record::Assigned { instance } => {
+                Self::Assigned(Assigned { instance: instance.to_string() })
+            }
             Record::Received { first, strings } => {
                 Self::Received(Received { first: *first, strings: strings.clone() })
             }
@@ -201,7 +206,9 @@ impl TryFrom<Content> for Record {
                 let origin = origin.ok_or(DecodeError::Field("origin"))?;
                 Self::Opened { origin: Origin::try_from(origin)?.into(), max_idle_ms }
             }
-            Content::Assigned(Assigned {}) => Self::Assigned,
+            Content::Assigned(Assigned { instance }) => {
+                Self::Assigned { instance: instance.into() }
+            }
             Content::Received(Received { first, .. }) if first > MAX_NUMBER => {
                 return Err(DecodeError::Field("first"));
             }

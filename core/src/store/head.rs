@@ -37,6 +37,17 @@ impl Head {
         }
     }
 
+    /// Makes the next epoch, above one that the caller knows.
+    pub(super) fn claim(&mut self, above: Epoch) {
+        self.epoch = self.epoch.max(above.0) + 1;
+    }
+
+    /// Lets only the owner pass that knows of nothing beyond the log.
+    pub(super) fn renew(&self, epoch: Epoch, next: u64) -> Result<(), StoreError> {
+        self.check(epoch)?;
+        if next > self.next { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
+    }
+
     /// Decides about an append.
     pub(super) fn append(&self, epoch: Epoch, index: u64) -> Result<Append, StoreError> {
         self.check(epoch)?;

@@ -1,12 +1,12 @@
-//! Who holds which partition until when, for stores that only one process uses: kept in memory, because
-//! nobody else can have the store open while this process lives.
+//! Who holds which partition until when, and which cores live, for stores that only one process uses: kept
+//! in memory, because nobody else can have the store open while this process lives.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{FIRST_LEASE, StoreError};
+use super::{FIRST_LEASE, Member, StoreError};
 
 /// The leases of all partitions.
 #[derive(Debug, Default)]
@@ -47,5 +47,22 @@ impl Leases {
         if let Some(held) = self.held.get_mut(&partition) {
             held.ends = now + lease;
         }
+    }
+}
+
+/// The cores that live, and until when.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    until: BTreeMap<Member, Instant>,
+}
+
+impl Members {
+    /// One says that it lives, or with no lease that it does not. Returns those that do.
+    pub(super) fn beat(&mut self, member: Member, lease: Duration, now: Instant) -> Vec<Member> {
+        self.until.retain(|other, until| other.name != member.name && *until > now);
+        if !lease.is_zero() {
+            self.until.insert(member, now + lease);
+        }
+        self.until.keys().cloned().collect()
     }
 }

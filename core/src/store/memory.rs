@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
 use super::head::{Append, Head};
-use super::leases::Leases;
-use super::{Claimed, Epoch, Store, StoreError, check_partitions, check_size};
+use super::leases::{Leases, Members};
+use super::{Claimed, Epoch, Member, Store, StoreError, check_partitions, check_size};
 use crate::clock;
 
 /// A store in memory. Clones share the data, so that a second owner can claim what the first one wrote.
@@ -24,6 +24,7 @@ pub struct MemoryStore {
 struct Data {
     partitions: Option<u32>,
     leases: Leases,
+    members: Members,
     by_partition: HashMap<u32, Partition>,
 }
 
@@ -68,12 +69,25 @@ impl Store for MemoryStore {
         })
     }
 
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        self.with(move |data| Ok(data.members.beat(member, lease, clock::now())))
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
         self.with(|data| {
             let now = clock::now();
             data.leases.check(partition, owner, now)?;
             data.leases.begin(partition, owner, now);
-            Ok(data.by_partition.entry(partition).or_default().claim())
+            Ok(data.by_partition.entry(partition).or_default().claim(above))
         })
     }
 
@@ -111,31 +125,28 @@ impl Store for MemoryStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.with(|data| data.set_lease(partition, epoch, lease))
+        self.with(move |data| {
+            let head = &data.by_partition.entry(partition).or_default().head;
+            head.renew(epoch, next)?;
+            data.leases.set(partition, clock::now(), lease);
+            Ok(())
+        })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.with(|data| data.set_lease(partition, epoch, Duration::ZERO))
-    }
-}
-
-impl Data {
-    fn set_lease(
-        &mut self,
-        partition: u32,
-        epoch: Epoch,
-        lease: Duration,
-    ) -> Result<(), StoreError> {
-        self.by_partition.entry(partition).or_default().head.check(epoch)?;
-        self.leases.set(partition, clock::now(), lease);
-        Ok(())
+        self.with(move |data| {
+            data.by_partition.entry(partition).or_default().head.check(epoch)?;
+            data.leases.set(partition, clock::now(), Duration::ZERO);
+            Ok(())
+        })
     }
 }
 
 impl Partition {
-    fn claim(&mut self) -> Claimed {
-        self.head.epoch += 1;
+    fn claim(&mut self, above: Epoch) -> Claimed {
+        self.head.claim(above);
         Claimed {
             epoch: Epoch(self.head.epoch),
             meta: self.meta.clone(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Claimed, Epoch, Store, StoreError};
+use super::{Claimed, Epoch, Member, Store, StoreError};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -54,8 +54,21 @@ impl Store for MeteredStore {
         self.count_errors(self.store.partitions(wanted))
     }
 
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.count_errors(self.store.claim(partition, owner))
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        self.count_errors(self.store.beat(member, lease))
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.count_errors(self.store.claim(partition, owner, above))
     }
 
     fn append(
@@ -91,8 +104,9 @@ impl Store for MeteredStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.count_errors(self.store.renew(partition, epoch, lease))
+        self.count_errors(self.store.renew(partition, epoch, lease, next))
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use self::writer::{Answer, Call, Open, Request, Writer};
-use super::{Claimed, Epoch, Store, StoreError, check_size};
+use super::{Claimed, Epoch, Member, Store, StoreError, check_size};
 
 /// Calls that may wait for the writer: some for each of the 64 partitions of a usual deployment. What is
 /// beyond it fails as unavailable and is repeated.
@@ -119,8 +119,22 @@ impl Store for RedbStore {
         async move { answer.await.and_then(Answer::into_partitions) }.boxed()
     }
 
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        let answer = self.call(Call::Claim { partition, owner: owner.to_owned() });
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        let answer = self.call(Call::Beat { member, lease });
+        async move { answer.await.and_then(Answer::into_members) }.boxed()
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        let answer = self.call(Call::Claim { partition, owner: owner.to_owned(), above });
         async move { answer.await.and_then(Answer::into_claimed) }.boxed()
     }
 
@@ -157,12 +171,13 @@ impl Store for RedbStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(Call::Lease { partition, epoch, lease })
+        self.call_unit(Call::Lease { partition, epoch, lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(Call::Lease { partition, epoch, lease: Duration::ZERO })
+        self.call_unit(Call::Lease { partition, epoch, lease: Duration::ZERO, next: 0 })
     }
 }
 

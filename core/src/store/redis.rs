@@ -34,12 +34,12 @@ use tokio::time::sleep;
 
 use self::connection::Connector;
 use self::failure::stopped;
-use self::keys::{PartitionKeys, partition_slot, partitions_key, partitions_slot};
+use self::keys::{PartitionKeys, members_key, partition_slot, partitions_key, store_slot};
 use self::lane::{Answer, Job};
 use self::recall::{Head, recall};
 use self::routes::Routes;
 use self::scripts::Script;
-use super::{Claimed, Epoch, FIRST_LEASE, Store, StoreError, check_partitions, check_size};
+use super::{Claimed, Epoch, FIRST_LEASE, Member, Store, StoreError, check_partitions, check_size};
 use crate::clock;
 
 /// How long the first call of all waits for a Redis that is not there yet, and the pause between two
@@ -148,7 +148,7 @@ impl Shared {
     async fn fix_partitions(&self, wanted: u32) -> Result<u32, StoreError> {
         let mut call = Script::Partitions.call(&[&partitions_key(&self.prefix)]);
         call.arg(wanted);
-        let answer = self.send(partitions_slot(), 0, call, 0, true).await?;
+        let answer = self.send(store_slot(), 0, call, 0, true).await?;
         let stored = reply::number(reply::read(answer, None)?.next())?;
         check_partitions(Some(u32::try_from(stored).unwrap_or(u32::MAX)), wanted)
     }
@@ -180,11 +180,28 @@ impl Store for RedisStore {
         .boxed()
     }
 
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        let standby = u8::from(member.is_standby);
+        let mut call = Script::Beat.call(&[&members_key(&self.shared.prefix)]);
+        call.arg(member.name).arg(standby).arg(to_ms(lease));
+        let answer = self.shared.send(store_slot(), 0, call, 0, false);
+        async move { reply::read(answer.await?, None).and_then(reply::members) }.boxed()
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
         let keys = self.shared.keys(partition);
         let mut call = Script::Claim.call(&[&keys.head, &keys.log]);
         let (session, number) = (&self.shared.session, self.shared.number());
-        call.arg(owner).arg(to_ms(FIRST_LEASE)).arg(session).arg(number);
+        call.arg(owner).arg(to_ms(FIRST_LEASE)).arg(session).arg(number).arg(above.0);
         let name = format!("{session}:{number}");
         let answer = self.shared.call(partition, call, 0, true);
         async move {
@@ -234,9 +251,10 @@ impl Store for RedisStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut call = self.shared.owners_call(Script::Renew, partition, epoch);
-        call.arg(to_ms(lease));
+        call.arg(to_ms(lease)).arg(next);
         self.call_unit(partition, call, 0, None)
     }
 

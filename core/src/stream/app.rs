@@ -1,5 +1,7 @@
 //! The stream and its application session: events out, acknowledgements and strings in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use minerva_proto::Reset;
 
@@ -7,6 +9,7 @@ use super::{
     AppOutput, Ended, EndedBy, RefusedReason, SendState, SessionId, Started, Stream, Turn,
 };
 use crate::record::Record;
+use crate::store::Epoch;
 
 /// What is known of the session that the stream is assigned to.
 #[derive(Debug)]
@@ -39,10 +42,16 @@ impl AppSide {
 
 impl Stream {
     /// The stream is assigned to a session; everything that is not acknowledged is delivered to it.
-    pub fn on_assigned(&mut self, session: SessionId, window: usize, turn: &mut Turn<'_>) {
+    pub fn on_assigned(
+        &mut self,
+        session: SessionId,
+        instance: &Arc<str>,
+        window: usize,
+        turn: &mut Turn<'_>,
+    ) {
         let resumed = self.state.was_assigned();
-        if !resumed {
-            self.commit(Record::Assigned, turn);
+        if self.state.instance() != Some(instance) {
+            self.commit(Record::Assigned { instance: instance.clone() }, turn);
         }
         let send_state = self.state.outbox().room(turn.limits);
         let next_event = self.state.inbox().base();
@@ -52,6 +61,7 @@ impl Stream {
             resumed,
             next_event,
             send_state,
+            epoch: Epoch::default(),
         };
         turn.effects.app(session, AppOutput::Started(Box::new(started)));
         self.app = Some(AppSide {
@@ -73,7 +83,7 @@ impl Stream {
     /// Events are done with.
     ///
     /// # Errors
-    /// If one of them was not delivered in this session; nothing is changed.
+    /// If there is no such event; nothing is changed.
     pub fn on_acknowledge(
         &mut self,
         session: SessionId,
@@ -83,14 +93,22 @@ impl Stream {
         let Some(app) = self.app.as_ref().filter(|app| app.session == session) else {
             return Ok(());
         };
-        if event >= app.delivered {
-            let number = self.number;
-            return Err(Violation(format!(
-                "acknowledge.event: event {event} of stream {number} was not delivered"
-            )));
+        if event < app.delivered {
+            self.acknowledge(event, turn);
+            return Ok(());
         }
-        self.acknowledge(event, turn);
-        Ok(())
+        self.excuse(event)
+    }
+
+    /// An acknowledgement of what was not delivered in this session may have been under way while the
+    /// partition was elsewhere and came back: it means nothing then, and what the session has done comes
+    /// again when it has seen its Started.
+    fn excuse(&self, event: u64) -> Result<(), Violation> {
+        if event < self.state.inbox().next() {
+            return Ok(());
+        }
+        let number = self.number;
+        Err(Violation(format!("acknowledge.event: stream {number} has no event {event}")))
     }
 
     /// Strings for the client: all or none, with the acknowledgement or without either.
@@ -112,7 +130,7 @@ impl Stream {
         if let Some(event) = acknowledge
             && event >= app.delivered
         {
-            return self.on_acknowledge(session, event, turn);
+            return self.excuse(event);
         }
         let strings = match self.judge(first, strings, turn) {
             Ok(strings) => strings,

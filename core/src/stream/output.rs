@@ -10,6 +10,7 @@ use bytes::Bytes;
 use minerva_proto::{KillReason, Reset, Sack, StreamId};
 
 use super::input::{TransportId, TransportKind};
+use crate::store::Epoch;
 
 /// One thing for an edge to do for one transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,10 @@ pub enum EdgeOutput {
         /// Number of the last batch that is taken.
         batch: u64,
     },
+    /// The core owns these partitions from now on, each under its epoch. Of no transport.
+    Owned(Vec<(u32, Epoch)>),
+    /// The core owns these partitions no longer. Of no transport.
+    Released(Vec<u32>),
 }
 
 /// Why a transport is ended.
@@ -75,6 +80,8 @@ pub enum CloseCause {
         /// How long the client should wait; 0: as it likes.
         retry_after_ms: u32,
     },
+    /// Another core has the stream's partition, or will have it.
+    Moved,
 }
 
 /// One thing to tell an application instance.
@@ -130,6 +137,18 @@ pub enum AppOutput {
         /// The stream's number.
         stream: u64,
     },
+    /// All streams of a partition that are the instance's were started before this.
+    PartitionOwned {
+        /// The partition.
+        partition: u32,
+        /// Its owner's epoch.
+        epoch: Epoch,
+    },
+    /// The core owns a partition no longer.
+    PartitionLeft {
+        /// The partition.
+        partition: u32,
+    },
     /// The instance broke the contract: the call ends with INVALID_ARGUMENT and this text.
     Violation(String),
 }
@@ -147,6 +166,8 @@ pub struct Started {
     pub next_event: u64,
     /// Number that the next string to send has, and how much room there is.
     pub send_state: SendState,
+    /// The partition's epoch, which its owner puts in.
+    pub epoch: Epoch,
 }
 
 /// What is known of a stream from the hello that made it; never changes.

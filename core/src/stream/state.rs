@@ -31,8 +31,8 @@ const MAX_COPY: usize = 256 << 10;
 pub struct StreamState {
     origin: Arc<Origin>,
     max_idle_ms: u64,
-    /// It was assigned to an application instance at some time.
-    assigned: bool,
+    /// The application instance that it was assigned to last.
+    instance: Option<Arc<str>>,
     /// Puts c2s strings in order; what is in order moves to the inbox at once.
     window: ReceiveWindow,
     inbox: Inbox,
@@ -61,7 +61,7 @@ impl StreamState {
         Self {
             origin,
             max_idle_ms,
-            assigned: false,
+            instance: None,
             window: ReceiveWindow::new(NO_LIMITS),
             inbox: Inbox::new(),
             outbox: Outbox::default(),
@@ -81,7 +81,7 @@ impl StreamState {
         let over = self.is_ended();
         match record {
             Record::Opened { .. } => return Err(Inconsistent("opened twice")),
-            Record::Assigned => self.assigned = true,
+            Record::Assigned { instance } => self.instance = Some(instance.clone()),
             Record::Acknowledged { event } if *event >= self.inbox.next() => {
                 return Err(Inconsistent("acknowledges an event that is not there"));
             }
@@ -108,7 +108,7 @@ impl StreamState {
         Snapshot {
             origin: self.origin.clone(),
             max_idle_ms: self.max_idle_ms,
-            assigned: self.assigned,
+            instance: self.instance.clone(),
             inbox_base: self.inbox.base(),
             inbox: self.inbox.iter().cloned().collect(),
             received_next: self.window.next(),
@@ -151,7 +151,7 @@ impl StreamState {
         Ok(Self {
             origin: snapshot.origin,
             max_idle_ms: snapshot.max_idle_ms,
-            assigned: snapshot.assigned,
+            instance: snapshot.instance,
             window,
             inbox: Inbox::restore(snapshot.inbox_base, inbox, next_string, snapshot.ended),
             outbox,
@@ -170,7 +170,12 @@ impl StreamState {
 
     /// It was assigned to an application instance at some time.
     pub fn was_assigned(&self) -> bool {
-        self.assigned
+        self.instance.is_some()
+    }
+
+    /// The application instance that it was assigned to last.
+    pub fn instance(&self) -> Option<&Arc<str>> {
+        self.instance.as_ref()
     }
 
     /// What it holds for the application.

@@ -105,13 +105,13 @@ pub(crate) fn run(bench: fn() -> Bench) {
 
 async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
     let mut model = Model::default();
-    let claimed = bench.store.claim(5, "me").await.unwrap();
+    let claimed = bench.store.claim(5, "me", Epoch(0)).await.unwrap();
     prop_assert_eq!(claimed, model.claim());
     for (step, op) in ops.into_iter().enumerate() {
         let at = |offset: i8| (model.all.len() as u64).saturating_add_signed(offset.into());
         match op {
             Op::Claim => {
-                prop_assert_eq!(bench.store.claim(5, "me").await.unwrap(), model.claim());
+                prop_assert_eq!(bench.store.claim(5, "me", Epoch(0)).await.unwrap(), model.claim());
             }
             Op::Reopen => bench = bench.reopen(),
             Op::Append { stale, index, content } => {
@@ -136,6 +136,6 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
         }
     }
     let bench = bench.reopen();
-    prop_assert_eq!(bench.store.claim(5, "me").await.unwrap(), model.claim());
+    prop_assert_eq!(bench.store.claim(5, "me", Epoch(0)).await.unwrap(), model.claim());
     Ok(())
 }

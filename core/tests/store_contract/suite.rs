@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_core::store::{
-    Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Store, StoreError,
+    Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Store, StoreError,
 };
 
 use crate::Bench;
@@ -16,7 +16,7 @@ fn blob(text: &'static str) -> Bytes {
 }
 
 async fn claim(store: &dyn Store, partition: u32) -> Claimed {
-    store.claim(partition, ME).await.unwrap()
+    store.claim(partition, ME, Epoch(0)).await.unwrap()
 }
 
 /// Claims partition 1 and appends one blob per text.
@@ -61,7 +61,7 @@ pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     assert_eq!(store.append(1, stale, 1, blob("b")).await, fenced, "a repeat is fenced as well");
     let changed = vec![(7, Some(blob("s")))];
     assert_eq!(store.checkpoint(1, stale, 1, blob("m"), changed).await, fenced);
-    assert_eq!(store.renew(1, stale, FIRST_LEASE).await, fenced);
+    assert_eq!(store.renew(1, stale, FIRST_LEASE, 0).await, fenced);
     assert_eq!(store.release(1, stale).await, fenced);
     let claimed = claim(&**store, 1).await;
     assert_eq!(claimed, Claimed { log: vec![blob("a"), blob("b")], ..empty(3) });
@@ -73,7 +73,7 @@ pub(crate) async fn an_epoch_that_never_was_is_behind(bench: Bench) {
     let behind = Err(StoreError::Behind { next: 1 });
     assert_eq!(bench.store.append(1, future, 1, blob("b")).await, behind);
     assert_eq!(bench.store.checkpoint(1, future, 1, blob("m"), vec![]).await, behind);
-    assert_eq!(bench.store.renew(1, future, FIRST_LEASE).await, behind);
+    assert_eq!(bench.store.renew(1, future, FIRST_LEASE, 0).await, behind);
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
@@ -210,13 +210,13 @@ pub(crate) async fn the_number_of_partitions_is_fixed(bench: Bench) {
 
 pub(crate) async fn a_living_lease_keeps_others_out(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
-    let held = bench.store.claim(1, "other").await;
+    let held = bench.store.claim(1, "other", Epoch(0)).await;
     let Err(StoreError::Held { owner, left }) = held else { panic!("not held: {held:?}") };
     assert_eq!(owner, ME);
     assert!(left <= FIRST_LEASE && left > FIRST_LEASE / 2, "{left:?}");
     bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
-    bench.store.renew(1, epoch, FIRST_LEASE * 10).await.unwrap();
-    let held = bench.store.claim(1, "other").await;
+    bench.store.renew(1, epoch, FIRST_LEASE * 10, 0).await.unwrap();
+    let held = bench.store.claim(1, "other", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { left, .. }) if left > FIRST_LEASE), "{held:?}");
     assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch.0 + 1), "the owner itself may");
 }
@@ -225,20 +225,20 @@ pub(crate) async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     bench.store.release(1, epoch).await.unwrap();
     bench.store.release(1, epoch).await.unwrap();
-    let claimed = bench.store.claim(1, "other").await.unwrap();
+    let claimed = bench.store.claim(1, "other", Epoch(0)).await.unwrap();
     assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(epoch.0 + 1) });
 }
 
 pub(crate) async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
-    bench.store.renew(1, epoch, Duration::from_millis(1)).await.unwrap();
+    bench.store.renew(1, epoch, Duration::from_millis(1), 0).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     bench.store.append(1, epoch, 0, blob("a")).await.unwrap();
-    bench.store.renew(1, epoch, FIRST_LEASE).await.unwrap();
-    assert!(matches!(bench.store.claim(1, "other").await, Err(StoreError::Held { .. })));
-    bench.store.renew(1, epoch, Duration::from_millis(1)).await.unwrap();
+    bench.store.renew(1, epoch, FIRST_LEASE, 0).await.unwrap();
+    assert!(matches!(bench.store.claim(1, "other", Epoch(0)).await, Err(StoreError::Held { .. })));
+    bench.store.renew(1, epoch, Duration::from_millis(1), 0).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    bench.store.claim(1, "other").await.unwrap();
+    bench.store.claim(1, "other", Epoch(0)).await.unwrap();
     assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
 }
 
@@ -265,4 +265,40 @@ pub(crate) async fn calls_up_to_the_limit_are_taken(bench: Bench) {
     }
     let claimed = claim(&*bench.store, 1).await;
     assert_eq!((claimed.log[1].len(), claimed.streams[0].1.len()), (MAX_BLOB, MAX_BLOB - 1));
+}
+
+pub(crate) async fn a_claim_passes_an_epoch_that_is_known_otherwise(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    for (above, made) in [(9, 10), (9, 11), (0, 12)] {
+        let claimed = bench.store.claim(1, ME, Epoch(above)).await.unwrap();
+        assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(made) });
+        assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
+    }
+    let bench = bench.reopen();
+    assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(13));
+}
+
+pub(crate) async fn a_renewal_finds_a_log_that_is_too_short(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b"]).await;
+    bench.store.checkpoint(1, epoch, 1, blob("m"), vec![]).await.unwrap();
+    let renew = |next| bench.store.renew(1, epoch, FIRST_LEASE, next);
+    for next in 0..=2 {
+        assert_eq!(renew(next).await, Ok(()), "{next}");
+    }
+    assert_eq!(renew(3).await, Err(StoreError::Behind { next: 2 }));
+}
+
+pub(crate) async fn members_live_as_long_as_they_say(bench: Bench) {
+    let member = |name: &str, is_standby| Member { name: name.to_owned(), is_standby };
+    let (a, b) = (member("a", false), member("b", true));
+    let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
+    let beat = |member: &Member, lease| bench.store.beat(member.clone(), lease);
+    assert_eq!(beat(&b, long).await.unwrap(), [b.clone()]);
+    assert_eq!(beat(&a, short).await.unwrap(), [a.clone(), b.clone()]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(beat(&b, long).await.unwrap(), [b.clone()], "its time was over");
+    assert_eq!(beat(&a, long).await.unwrap(), [a.clone(), b.clone()]);
+    assert_eq!(beat(&a, Duration::ZERO).await.unwrap(), [b.clone()], "it has left");
+    let active = member("b", false);
+    assert_eq!(beat(&active, long).await.unwrap(), [active], "the last word of a name counts");
 }

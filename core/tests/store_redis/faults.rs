@@ -107,7 +107,7 @@ async fn flushed_scripts_are_loaded_again_without_an_error() {
     let mut epoch = claim(&*handle, 9, "me").await.0;
     for _ in 0..3 {
         server.command(&["SCRIPT", "FLUSH"]);
-        handle.renew(9, epoch, FIRST_LEASE).await.unwrap();
+        handle.renew(9, epoch, FIRST_LEASE, 0).await.unwrap();
         server.command(&["SCRIPT", "FLUSH"]);
         let next = claim(&*handle, 9, "me").await.0;
         assert_eq!(next.0, epoch.0 + 1, "a claim that was sent again counted twice");
@@ -144,9 +144,9 @@ async fn a_second_owner_fences_the_first_whatever_it_has_under_way() {
     let (first, second) = (server.store(""), server.store(""));
     let (old, _) = claim(&*first, 1, "first").await;
     append(&*first, 1, old, 0..10).await;
-    let held = second.claim(1, "second").await;
+    let held = second.claim(1, "second", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { owner, .. }) if owner == "first"));
-    first.renew(1, old, Duration::from_millis(1)).await.unwrap();
+    first.renew(1, old, Duration::from_millis(1), 0).await.unwrap();
     sleep(Duration::from_millis(10)).await;
     let late = (10..40).map(|index| first.append(1, old, index, content(1, index)));
     let late: Vec<_> = late.collect();
@@ -163,7 +163,7 @@ async fn a_second_owner_fences_the_first_whatever_it_has_under_way() {
     };
     assert_log(1, &log, confirmed);
     assert_eq!(first.append(1, old, confirmed, content(1, 0)).await, Err(StoreError::Fenced));
-    assert_eq!(first.renew(1, old, FIRST_LEASE).await, Err(StoreError::Fenced));
+    assert_eq!(first.renew(1, old, FIRST_LEASE, 0).await, Err(StoreError::Fenced));
     append(&*second, 1, new, confirmed..50).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 50);
 }
@@ -182,7 +182,7 @@ async fn an_epoch_given_twice_has_one_owner() {
     assert_eq!(first.append(1, epoch, 1, content(1, 1)).await, Err(StoreError::Fenced));
     let checkpoint = first.checkpoint(1, epoch, 1, content(0, 0), Vec::new());
     assert_eq!(checkpoint.await, Err(StoreError::Fenced));
-    assert_eq!(first.renew(1, epoch, FIRST_LEASE).await, Err(StoreError::Fenced));
+    assert_eq!(first.renew(1, epoch, FIRST_LEASE, 0).await, Err(StoreError::Fenced));
     assert_eq!(first.release(1, epoch).await, Err(StoreError::Fenced));
     append(&*second, 1, again, 3..6).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 6);
@@ -204,7 +204,7 @@ async fn what_a_stopped_server_finds_late_does_no_harm() {
     }
     // The connection to a stopped server is made by the kernel: these commands wait in its sockets, too.
     for _ in 0..2 {
-        assert_unavailable(handle.claim(1, "me").await, "in time");
+        assert_unavailable(handle.claim(1, "me", Epoch(0)).await, "in time");
     }
     server.signal("CONT");
     let (new, log) = claim(&*handle, 1, "me").await;
@@ -213,7 +213,7 @@ async fn what_a_stopped_server_finds_late_does_no_harm() {
     assert_log(1, &log, length);
     append(&*handle, 1, new, length..30).await;
     sleep(Duration::from_millis(300)).await;
-    handle.renew(1, new, FIRST_LEASE).await.expect("nothing late has fenced it");
+    handle.renew(1, new, FIRST_LEASE, 0).await.expect("nothing late has fenced it");
     assert_log(1, &claim(&*handle, 1, "me").await.1, 30);
 }
 
@@ -226,11 +226,11 @@ async fn a_full_server_takes_checkpoints_and_renewals_and_recovers() {
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let answer = handle.append(1, epoch, 50, content(1, 50)).await;
     assert_unavailable(answer, "raise its maxmemory");
-    handle.renew(1, epoch, FIRST_LEASE).await.expect("leases are kept");
+    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("leases are kept");
     let changed = vec![(7, Some(content(7, 7)))];
     handle.checkpoint(1, epoch, 40, content(0, 0), changed).await.expect("room can be made");
     handle.append(1, epoch, 45, content(1, 45)).await.expect("a repeat needs no room");
-    let claimed = handle.claim(1, "me").await.expect("a core can start");
+    let claimed = handle.claim(1, "me", Epoch(0)).await.expect("a core can start");
     assert_eq!((claimed.first_index, claimed.next_index()), (40, 50));
     assert_eq!(claimed.streams, [(7, content(7, 7))]);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -277,14 +277,14 @@ async fn the_number_of_partitions_is_the_same_for_every_handle_and_prefix() {
 #[tokio::test]
 async fn nobody_there_is_unavailable() {
     let handle = store(&format!("redis://127.0.0.1:{}", free_port()));
-    assert_unavailable(handle.claim(1, "me").await, "is it running");
+    assert_unavailable(handle.claim(1, "me", Epoch(0)).await, "is it running");
 }
 
 #[tokio::test]
 async fn a_key_of_something_else_is_corrupt() {
     let server = Server::start(&[]);
     server.command(&["SET", "minerva:{p1}:head", "mine"]);
-    let answer = server.store("").claim(1, "me").await;
+    let answer = server.store("").claim(1, "me", Epoch(0)).await;
     assert!(
         matches!(&answer, Err(StoreError::Corrupt(text)) if text.contains("prefix")),
         "{answer:?}"
@@ -303,7 +303,7 @@ async fn many_streams_and_entries_come_back_whole() {
     let removed = streams.iter().skip(4500).map(|(stream, _)| (*stream, None));
     let changed = set.take(2500).chain(removed).collect();
     handle.checkpoint(1, epoch, 2, content(0, 2), changed).await.unwrap();
-    let claimed = handle.claim(1, "me").await.unwrap();
+    let claimed = handle.claim(1, "me", Epoch(0)).await.unwrap();
     assert_eq!((claimed.first_index, claimed.next_index()), (2, 130));
     assert_eq!(claimed.streams, streams[..4500]);
     assert_eq!(claimed.meta, Some(content(0, 2)));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use minerva_core::store::StoreError;
+use minerva_core::store::{Epoch, StoreError};
 
 use crate::server::{Server, free_port, store};
 use crate::{append, assert_log, assert_unavailable, claim};
@@ -92,7 +92,7 @@ async fn tls_checks_the_certificate() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..10).await;
     let unknown = store(&format!("rediss://localhost:{tls_port}"));
-    assert_unavailable(unknown.claim(1, "me").await, "certificate");
+    assert_unavailable(unknown.claim(1, "me", Epoch(0)).await, "certificate");
     let other_name = store(&format!("rediss://127.0.0.1:{tls_port}?ca={cert}"));
-    assert_unavailable(other_name.claim(1, "me").await, "certificate");
+    assert_unavailable(other_name.claim(1, "me", Epoch(0)).await, "certificate");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minerva_core::store::FIRST_LEASE;
+use minerva_core::store::{Epoch, FIRST_LEASE};
 use tokio::time::sleep;
 
 use crate::server::{Server, free_port, store, wait_until};
@@ -21,7 +21,7 @@ async fn a_replica_is_refused_until_it_is_promoted() {
     let primary = Server::start(&[]);
     let replica = replica_of(&primary);
     let handle = replica.store("");
-    assert_unavailable(handle.claim(1, "me").await, "is a replica");
+    assert_unavailable(handle.claim(1, "me", Epoch(0)).await, "is a replica");
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..5).await;
@@ -50,7 +50,7 @@ async fn an_append_waits_for_its_replicas() {
     assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
     let other = primary.store(query);
     assert_unavailable(other.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
-    handle.renew(1, epoch, FIRST_LEASE).await.expect("a lease need not survive a failover");
+    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("a lease need not survive a failover");
     replica.signal("CONT");
     append(&*handle, 1, epoch, 20..25).await;
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(25));
@@ -89,5 +89,5 @@ async fn sentinels_lead_to_the_next_primary() {
     sleep(Duration::from_millis(50)).await;
     assert_log(1, &claim(&*handle, 1, "me").await.1, 100);
     let wrong = store(&format!("redis-sentinel://127.0.0.1:{}/other", sentinel.port));
-    assert_unavailable(wrong.claim(1, "me").await, "no primary called `other`");
+    assert_unavailable(wrong.claim(1, "me", Epoch(0)).await, "no primary called `other`");
 }

@@ -7,6 +7,7 @@ use crate::server::Server;
 const CLAIM: &str = include_str!("../../src/store/redis/claim.lua");
 const CHECKPOINT: &str = include_str!("../../src/store/redis/checkpoint.lua");
 const RENEW: &str = include_str!("../../src/store/redis/renew.lua");
+const BEAT: &str = include_str!("../../src/store/redis/beat.lua");
 const RELEASE: &str = include_str!("../../src/store/redis/release.lua");
 
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
@@ -32,12 +33,12 @@ fn field(server: &Server, name: &str) -> String {
 #[test]
 fn a_claim_that_is_sent_again_counts_once_and_a_late_one_not_at_all() {
     let server = Server::start(&[]);
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5"]), claimed(1));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5"]), claimed(1));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6"]), claimed(2));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5"]), [word("overtaken")]);
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1"]), claimed(3));
-    let held = run(&server, CLAIM, &["you", "1000", "t", "1"]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0"]), claimed(2));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), [word("overtaken")]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0"]), claimed(3));
+    let held = run(&server, CLAIM, &["you", "1000", "t", "1", "0"]);
     assert_eq!((&held[0], &held[1]), (&word("held"), &word("me")));
     assert_eq!(field(&server, "epoch"), "3");
 }
@@ -45,7 +46,7 @@ fn a_claim_that_is_sent_again_counts_once_and_a_late_one_not_at_all() {
 #[test]
 fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
     let server = Server::start(&[]);
-    run(&server, CLAIM, &["me", "1000", "s", "1"]);
+    run(&server, CLAIM, &["me", "1000", "s", "1", "0"]);
     let checkpoint = |call, meta, blob| {
         let answer = run(&server, CHECKPOINT, &["1", "s:1", "s", call, "0", meta, "1", "7", blob]);
         assert_eq!(answer, [word("ok")]);
@@ -61,9 +62,27 @@ fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
 #[test]
 fn a_renewal_behind_a_release_does_not_bring_the_lease_back() {
     let server = Server::start(&[]);
-    run(&server, CLAIM, &["me", "60000", "s", "1"]);
-    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000"]), [word("ok")]);
+    run(&server, CLAIM, &["me", "60000", "s", "1", "0"]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [word("ok")]);
     assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [word("ok")]);
-    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000"]), [word("ok")]);
-    assert_eq!(run(&server, CLAIM, &["you", "60000", "t", "1"]), claimed(2));
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [word("ok")]);
+    assert_eq!(run(&server, CLAIM, &["you", "60000", "t", "1", "0"]), claimed(2));
+}
+
+#[test]
+fn a_claim_passes_an_epoch_that_the_store_forgot() {
+    let server = Server::start(&[]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "1", "0"]), claimed(1));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "2", "7"]), claimed(8));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "3", "7"]), claimed(9));
+}
+
+#[test]
+fn a_list_of_members_that_somebody_spoilt_mends_itself() {
+    let server = Server::start(&[]);
+    server.command(&["HSET", "{p}:head", "spoilt", "soon", "over", "5 0"]);
+    let member = |name: &str| [word(name), Value::Int(1)];
+    assert_eq!(run(&server, BEAT, &["a", "1", "60000"])[1..], member("a"));
+    assert_eq!(run(&server, BEAT, &["a", "1", "0"]), [word("ok")]);
+    assert_eq!(server.command(&["HLEN", "{p}:head"]), Value::Int(0));
 }

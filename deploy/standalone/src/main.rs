@@ -63,7 +63,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
 /// Serves until a signal; then drains the edge, and stops the core behind it.
 async fn serve(
     edge: Edge,
-    mut core: Core,
+    core: Core,
     signals: &mut StopSignals,
     readiness: &Readiness,
 ) -> anyhow::Result<()> {
@@ -71,13 +71,7 @@ async fn serve(
     let edge = tokio::spawn(edge.run(async {
         let _ = stopped.await;
     }));
-    tokio::select! {
-        lost = core.lost() => {
-            readiness.set_unready(lost.to_string());
-            return Err(lost.into());
-        }
-        () = signals.next() => {}
-    }
+    signals.next().await;
     readiness.set_unready("stopping");
     drop(stop);
     let drained = async {

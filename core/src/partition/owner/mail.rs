@@ -108,7 +108,7 @@ impl Owner {
         let mut stream = Stream::open(number, attach, started_at, &mut turn);
         let service = attach.service.clone();
         if let Some(session) = self.assignment.add(number, service.clone(), None) {
-            stream.on_assigned(session.id, session.window, &mut turn);
+            stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
         self.by_id.insert((service, attach.stream_id.clone()), number);
         self.streams.insert(number, stream);
@@ -150,14 +150,18 @@ impl Owner {
         for other in self.assignment.others_of(&session) {
             self.on_left(other, now, effects);
         }
-        let (id, window) = (session.id, session.window);
+        let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
         let joined = self.assignment.join(session, held);
         for stream in joined.released {
             effects.app(id, AppOutput::Released { stream });
         }
         for stream in joined.assigned {
-            self.with_stream(stream, now, effects, |s, turn| s.on_assigned(id, window, turn));
+            self.with_stream(stream, now, effects, |s, turn| {
+                s.on_assigned(id, &instance, window, turn);
+            });
         }
+        let (partition, epoch) = (self.partition, self.epoch);
+        effects.app(id, AppOutput::PartitionOwned { partition, epoch });
     }
 
     fn on_left(&mut self, session: SessionId, now: Millis, effects: &mut Effects) {

@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::partition::{
     LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, Partitions, outputs,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput};
 
 pub(super) async fn with_streams(store: &TestStore, count: u64) -> Bench {
@@ -22,6 +22,10 @@ pub(super) async fn with_streams(store: &TestStore, count: u64) -> Bench {
 
 pub(super) fn is_unavailable(output: &EdgeOutput) -> bool {
     matches!(output, EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. })
+}
+
+fn is_moved(output: &EdgeOutput) -> bool {
+    matches!(output, EdgeOutput::Close { cause: CloseCause::Moved, .. })
 }
 
 #[tokio::test]
@@ -105,13 +109,45 @@ async fn after_a_start_streams_wait_for_who_held_them() {
     bench.task.abort();
     let bench = Bench::start(&store).await;
     let mut any = bench.join(2, "two", &[]);
-    let mut holder = bench.join(3, "one", &[2]);
+    let mut holder = bench.join(3, "three", &[2]);
     settle().await;
     assert_eq!(any.started(), []);
     assert_eq!(holder.started(), [(2, true)]);
     bench.wait(2000).await;
     assert_eq!(any.started(), [(1, true), (3, true)], "the less loaded one, then the first of two");
     assert_eq!(holder.started(), []);
+}
+
+#[tokio::test]
+async fn after_a_start_streams_go_back_to_the_instance_that_had_them() {
+    let store = TestStore::free();
+    let bench = with_streams(&store, 2).await;
+    bench.join(1, "one", &[]);
+    settle().await;
+    bench.task.abort();
+    let bench = Bench::start(&store).await;
+    let mut other = bench.join(2, "two", &[]);
+    let mut back = bench.join(3, "one", &[]);
+    settle().await;
+    assert_eq!(other.started(), []);
+    assert_eq!(back.started(), [(1, true), (2, true)]);
+}
+
+#[tokio::test]
+async fn an_instance_is_told_when_it_has_all_its_streams_and_under_which_epoch() {
+    let store = TestStore::free();
+    let bench = with_streams(&store, 1).await;
+    bench.task.abort();
+    let bench = Bench::start(&store).await;
+    let mut app = bench.join(1, "one", &[]);
+    settle().await;
+    let outputs: Vec<_> = std::iter::from_fn(|| app.app.try_next()).collect();
+    let [AppOutput::Started(started), AppOutput::PartitionOwned { partition: 0, epoch }] =
+        &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((started.epoch, *epoch), (Epoch(2), Epoch(2)));
 }
 
 #[tokio::test]
@@ -125,13 +161,10 @@ async fn a_fenced_partition_stops_at_once() {
     store.is_fenced.store(true, Ordering::Relaxed);
     bench.batch(strings(1, 0, 0, vec!["a".into()]));
     settle().await;
-    let edge = bench.edge_outputs();
-    assert_eq!(edge.len(), 2, "{edge:?}");
-    assert!(edge.iter().all(is_unavailable), "{edge:?}");
-    let released = [1, 2].map(|stream| AppOutput::Released { stream });
-    assert_eq!(app.outputs(), released, "the string was not delivered");
+    assert_eq!(bench.edge_outputs(), [], "the table tells");
+    assert_eq!(app.outputs(), [], "the string was not delivered");
     bench.attach(hello(9, "late"));
-    assert!(bench.edge_outputs().iter().all(is_unavailable));
+    assert!(bench.edge_outputs().iter().all(is_moved));
     assert_eq!(bench.task.await.unwrap(), Err(StoreError::Fenced));
 }
 
@@ -147,7 +180,7 @@ async fn a_stopped_partition_leaves_a_checkpoint_and_no_lease() {
     let edge = bench.edge_outputs();
     assert!(!edge.iter().any(is_unavailable), "transports live on and come again: {edge:?}");
     assert!(!app.outputs().iter().any(|o| matches!(o, AppOutput::Released { .. })));
-    let claimed = store.claim(0, "somebody else").await.unwrap();
+    let claimed = store.claim(0, "somebody else", Epoch(0)).await.unwrap();
     assert_eq!((claimed.streams.len(), claimed.log.len()), (3, 0));
 }
 
@@ -163,7 +196,7 @@ async fn checkpoints_are_written_when_the_log_is_long_enough() {
         }
         assert_eq!(store.checkpoints.lock().unwrap().len(), expected, "{entries}");
         bench.task.abort();
-        let claimed = store.claim(0, "core").await.unwrap();
+        let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
         let recovered = super::super::recovery::Recovered::from_claimed(&claimed).unwrap();
         assert_eq!(recovered.streams.len() as u64, entries);
         assert_eq!(recovered.streams_made, entries);
@@ -240,7 +273,8 @@ async fn services_do_not_share_streams() {
 
 #[test]
 fn a_full_mailbox_turns_attaches_away() {
-    let (partitions, receivers) = Partitions::new(1);
+    let partitions = Partitions::new(1);
+    let receiver = partitions.open(0, Epoch(1));
     let (outputs, mut edge) = outputs();
     let link = LinkHandle { id: LINK, outputs };
     let attach = || Mail::Attach { link: link.clone(), attach: Box::new(hello(1, "stream")) };
@@ -251,15 +285,19 @@ fn a_full_mailbox_turns_attaches_away() {
     assert!(edge.try_next().is_none(), "the last place");
     partitions.send(0, attach());
     assert!(is_unavailable(&edge.try_next().unwrap()));
-    drop(receivers);
-    assert!(is_unavailable(&edge.try_next().unwrap()), "what waited is answered");
+    drop(receiver);
+    assert!(is_moved(&edge.try_next().unwrap()), "what waited is answered");
     partitions.send(0, attach());
-    assert!(is_unavailable(&edge.try_next().unwrap()), "nobody is there");
+    assert!(is_moved(&edge.try_next().unwrap()), "nobody is there");
+    partitions.close(0);
+    partitions.send(0, attach());
+    assert!(is_moved(&edge.try_next().unwrap()), "nor is it expected");
 }
 
 #[tokio::test]
 async fn mail_with_room_waits_for_room() {
-    let (partitions, mut receivers) = Partitions::new(1);
+    let partitions = Partitions::new(1);
+    let mut receiver = partitions.open(0, Epoch(1));
     let send = |length: usize| Mail::Send {
         session: crate::partition::SessionId(1),
         stream: 1,
@@ -271,6 +309,6 @@ async fn mail_with_room_waits_for_room() {
     let more = partitions.send_with_room(0, send(1));
     tokio::pin!(more);
     assert!(futures_util::poll!(&mut more).is_pending());
-    receivers[0].recv().await.unwrap();
+    receiver.recv().await.unwrap();
     more.await;
 }

@@ -15,7 +15,7 @@ use crate::partition::{
     Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions, Partitions,
     SessionHandle, SessionId, Setup, outputs,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{
     AppOutput, Attach, Batch, EdgeOutput, Millis, Run, TransportId, TransportKind,
 };
@@ -49,15 +49,16 @@ impl Bench {
         options: PartitionOptions,
         is_gate_open: bool,
     ) -> Self {
-        let claimed = store.claim(0, "core").await.unwrap();
-        let (partitions, mut mailboxes) = Partitions::new(1);
+        let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
+        let partitions = Partitions::new(1);
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
         let counters = Arc::new(Counters::default());
         let setup = Setup {
             partition: 0,
+            owner: "core".into(),
             store: Arc::new(store.clone()),
-            mail: mailboxes.remove(0),
+            mail: partitions.open(0, claimed.epoch),
             limits,
             options,
             clock: Arc::new(move || Millis(time.load(Ordering::Relaxed))),
@@ -119,8 +120,10 @@ impl Bench {
 }
 
 impl Session {
+    /// What it was told, but for that it has all its streams.
     pub(super) fn outputs(&mut self) -> Vec<AppOutput> {
-        std::iter::from_fn(|| self.app.try_next()).collect()
+        let is_told = |output: &AppOutput| !matches!(output, AppOutput::PartitionOwned { .. });
+        std::iter::from_fn(|| self.app.try_next()).filter(is_told).collect()
     }
 
     /// The streams that were assigned by these outputs, and whether they were resumed.

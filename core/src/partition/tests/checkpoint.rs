@@ -22,7 +22,7 @@ fn stream(strings: usize) -> Snapshot {
 
 async fn claimed(entries: u64) -> (Arc<MemoryStore>, Epoch) {
     let store = Arc::new(MemoryStore::new());
-    let epoch = store.claim(0, "core").await.unwrap().epoch;
+    let epoch = store.claim(0, "core", Epoch(0)).await.unwrap().epoch;
     for index in 0..entries {
         store.append(0, epoch, index, Bytes::new()).await.unwrap();
     }
@@ -49,7 +49,7 @@ async fn large_streams_are_written_in_steps() {
         });
         let mut made = 1;
         while !checkpoints.next(2).await.unwrap() {
-            let claimed = store.claim(0, "core").await.unwrap();
+            let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
             assert_eq!((claimed.first_index, claimed.log.len()), (0, 3), "{sizes:?}");
             assert!(made < steps, "{sizes:?}");
             made += 1;
@@ -57,7 +57,7 @@ async fn large_streams_are_written_in_steps() {
             checkpoints.epoch = claimed.epoch;
         }
         assert_eq!(made, steps, "{sizes:?}");
-        let claimed = store.claim(0, "core").await.unwrap();
+        let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
         assert_eq!((claimed.first_index, claimed.log.len()), (2, 1), "{sizes:?}");
         assert_eq!(claimed.streams.len(), sizes.len(), "{sizes:?}");
     }

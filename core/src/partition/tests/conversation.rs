@@ -108,6 +108,7 @@ impl Client {
             EdgeOutput::Close { transport, cause, .. } if *transport == mine => {
                 panic!("closed: {cause:?}")
             }
+            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => {}
             EdgeOutput::Opened { .. }
             | EdgeOutput::Sack { .. }
             | EdgeOutput::Strings { .. }
@@ -191,10 +192,11 @@ impl App {
                 let held = self.streams.get_mut(&stream).unwrap();
                 held.confirmed = held.confirmed.max(state.next_send);
             }
-            AppOutput::TransportChanged { .. } => {}
+            AppOutput::TransportChanged { .. } | AppOutput::PartitionOwned { .. } => {}
             AppOutput::Ended { .. }
             | AppOutput::SendRefused { .. }
             | AppOutput::Released { .. }
+            | AppOutput::PartitionLeft { .. }
             | AppOutput::Violation(_) => panic!("{output:?}"),
         }
     }

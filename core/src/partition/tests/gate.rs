@@ -61,6 +61,7 @@ impl Checker {
                 EdgeOutput::Close { transport, sack: None, .. } => {
                     streams.get(&transport.0).is_some_and(StreamState::is_ended)
                 }
+                EdgeOutput::Owned(_) | EdgeOutput::Released(_) => true,
                 EdgeOutput::Taken { transport, batch } => acked(transport.0, &Sack::up_to(*batch)),
                 EdgeOutput::Strings { transport, first, strings } => {
                     let state = streams.get(&transport.0);
@@ -87,6 +88,8 @@ impl Checker {
                 AppOutput::TransportChanged { .. }
                 | AppOutput::SendRefused { .. }
                 | AppOutput::Released { .. }
+                | AppOutput::PartitionOwned { .. }
+                | AppOutput::PartitionLeft { .. }
                 | AppOutput::Violation(_) => true,
             };
             self.expect(is_durable, output);
@@ -196,7 +199,8 @@ async fn an_unavailable_store_is_asked_again_until_it_answers() {
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         assert_eq!(bench.edge_outputs().len(), 4);
         bench.stop().await.unwrap();
-        let claimed = crate::store::Store::claim(&store, 0, "core").await.unwrap();
+        let claimed =
+            crate::store::Store::claim(&store, 0, "core", crate::store::Epoch(0)).await.unwrap();
         assert_eq!(claimed.streams.len(), 4, "each once");
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, pending};
 use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
-use crate::store::{Claimed, Epoch, Store, StoreError};
+use crate::store::{Claimed, Epoch, Member, Store, StoreError};
 
 /// A memory store with faults.
 #[derive(Clone)]
@@ -66,8 +66,21 @@ impl Store for TestStore {
         self.inner.partitions(wanted)
     }
 
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.inner.claim(partition, owner)
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        self.inner.beat(member, lease)
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.inner.claim(partition, owner, above)
     }
 
     fn append(
@@ -126,8 +139,9 @@ impl Store for TestStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.inner.renew(partition, epoch, lease)
+        self.inner.renew(partition, epoch, lease, next)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

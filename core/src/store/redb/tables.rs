@@ -59,9 +59,9 @@ impl<'t> Tables<'t> {
         Ok(count)
     }
 
-    pub(super) fn claim(&mut self, partition: u32) -> Result<Claimed, StoreError> {
+    pub(super) fn claim(&mut self, partition: u32, above: Epoch) -> Result<Claimed, StoreError> {
         let mut head = self.head(partition)?;
-        head.epoch += 1;
+        head.claim(above);
         self.set_head(partition, head)?;
         let meta = self.meta.get(partition).map_err(storage)?;
         Ok(Claimed {

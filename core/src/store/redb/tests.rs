@@ -85,7 +85,7 @@ fn blob(index: u64) -> Bytes {
 async fn a_full_disk_is_unavailable_until_there_is_room() {
     let disk = Disk::default();
     let store = disk.store().unwrap();
-    let epoch = store.claim(0, "me").await.unwrap().epoch;
+    let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     for index in 0..20 {
         let is_full = index % 4 == 3;
         disk.is_full.store(is_full, Ordering::Relaxed);
@@ -101,7 +101,7 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
     }
     drop(store);
     let store = disk.store().unwrap();
-    let log = store.claim(0, "me").await.unwrap().log;
+    let log = store.claim(0, "me", Epoch(0)).await.unwrap().log;
     assert_eq!(log, (0..20).map(blob).collect::<Vec<_>>());
 }
 
@@ -109,7 +109,7 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
 async fn a_full_disk_fails_all_calls_that_wait_and_they_can_be_repeated() {
     let disk = Disk::default();
     let store = disk.store().unwrap();
-    let epoch = store.claim(0, "me").await.unwrap().epoch;
+    let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     disk.is_full.store(true, Ordering::Relaxed);
     let calls: Vec<_> = (0..8).map(|index| store.append(0, epoch, index, blob(index))).collect();
     assert!(matches!(calls.into_iter().next().unwrap().await, Err(StoreError::Unavailable(_))));
@@ -117,5 +117,5 @@ async fn a_full_disk_fails_all_calls_that_wait_and_they_can_be_repeated() {
     for index in 0..8 {
         store.append(0, epoch, index, blob(index)).await.unwrap();
     }
-    assert_eq!(store.claim(0, "me").await.unwrap().next_index(), 8);
+    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), 8);
 }

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::file;
 use super::tables::Tables;
 use crate::clock;
-use crate::store::leases::Leases;
-use crate::store::{Claimed, Epoch, StoreError};
+use crate::store::leases::{Leases, Members};
+use crate::store::{Claimed, Epoch, Member, StoreError};
 
 /// Bytes at which a transaction takes no more calls: enough to make the sync cheap per byte, little
 /// enough to wait for, and to hold in memory.
@@ -26,6 +26,7 @@ pub(super) enum Call {
     Claim {
         partition: u32,
         owner: String,
+        above: Epoch,
     },
     Append {
         partition: u32,
@@ -45,6 +46,11 @@ pub(super) enum Call {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
+    },
+    Beat {
+        member: Member,
+        lease: Duration,
     },
 }
 
@@ -54,6 +60,7 @@ pub(super) enum Answer {
     Done,
     Partitions(u32),
     Claimed(Box<Claimed>),
+    Members(Vec<Member>),
 }
 
 /// A call and where its answer goes.
@@ -72,12 +79,13 @@ pub(super) struct Writer {
     /// `None` after an error of the disk, until it could be opened again.
     database: Option<Database>,
     leases: Leases,
+    members: Members,
 }
 
 impl Writer {
     pub(super) fn new(mut open: Open) -> Result<Self, StoreError> {
         let database = Some(open()?);
-        Ok(Self { open, database, leases: Leases::default() })
+        Ok(Self { open, database, leases: Leases::default(), members: Members::default() })
     }
 
     /// Serves requests until the store is dropped.
@@ -112,7 +120,7 @@ impl Writer {
             let mut tables = Tables::open(&transaction)?;
             let mut answers = Vec::with_capacity(calls.len());
             for call in calls {
-                let answer = perform(&mut tables, &mut self.leases, call);
+                let answer = perform(&mut tables, (&mut self.leases, &mut self.members), call);
                 if let Err(error @ (StoreError::Unavailable(_) | StoreError::Corrupt(_))) = answer {
                     return Err(error);
                 }
@@ -148,14 +156,14 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
 
 fn perform(
     tables: &mut Tables<'_>,
-    leases: &mut Leases,
+    (leases, members): (&mut Leases, &mut Members),
     call: &Call,
 ) -> Result<Answer, StoreError> {
     match call {
         Call::Partitions { wanted } => tables.partitions(*wanted).map(Answer::Partitions),
-        Call::Claim { partition, owner } => {
+        Call::Claim { partition, owner, above } => {
             leases.check(*partition, owner, clock::now())?;
-            let claimed = tables.claim(*partition)?;
+            let claimed = tables.claim(*partition, *above)?;
             leases.begin(*partition, owner, clock::now());
             Ok(Answer::Claimed(Box::new(claimed)))
         }
@@ -165,10 +173,13 @@ fn perform(
         Call::Checkpoint { partition, epoch, covers, meta, changed } => {
             tables.checkpoint(*partition, *epoch, *covers, meta, changed).map(|()| Answer::Done)
         }
-        Call::Lease { partition, epoch, lease } => {
-            tables.head(*partition)?.check(*epoch)?;
+        Call::Lease { partition, epoch, lease, next } => {
+            tables.head(*partition)?.renew(*epoch, *next)?;
             leases.set(*partition, clock::now(), *lease);
             Ok(Answer::Done)
+        }
+        Call::Beat { member, lease } => {
+            Ok(Answer::Members(members.beat(member.clone(), *lease, clock::now())))
         }
     }
 }
@@ -182,7 +193,10 @@ impl Call {
                 let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
                 meta.len() + blobs.sum::<usize>()
             }
-            Self::Partitions { .. } | Self::Claim { .. } | Self::Lease { .. } => 0,
+            Self::Partitions { .. }
+            | Self::Claim { .. }
+            | Self::Lease { .. }
+            | Self::Beat { .. } => 0,
         }
     }
 }
@@ -190,6 +204,10 @@ impl Call {
 impl Answer {
     pub(super) fn into_partitions(self) -> Result<u32, StoreError> {
         if let Self::Partitions(count) = self { Ok(count) } else { Err(mixed_up()) }
+    }
+
+    pub(super) fn into_members(self) -> Result<Vec<Member>, StoreError> {
+        if let Self::Members(members) = self { Ok(members) } else { Err(mixed_up()) }
     }
 
     pub(super) fn into_claimed(self) -> Result<Claimed, StoreError> {

@@ -1,7 +1,7 @@
 -- Makes somebody the owner of a partition under a new epoch.
 --
 -- KEYS   1 head, 2 log
--- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 number of the call
+-- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 number of the call, 5 an epoch to be passed
 -- Reply  {'ok', epoch, first index, length of the log, meta or nil}
 --        | {'held', the other owner, milliseconds left} | {'overtaken'}
 -- Again  The same call sent again answers the same, as long as nothing came after it. One that arrives
@@ -18,7 +18,7 @@ if head[5] == ARGV[3] and tonumber(ARGV[4]) < tonumber(head[6]) then return {'ov
 if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
   local left = tonumber(head[4] or 0) - now
   if head[3] and head[3] ~= ARGV[1] and left > 0 then return {'held', head[3], left} end
-  epoch = epoch + 1
+  epoch = math.max(epoch, tonumber(ARGV[5])) + 1
 end
 redis.call('PERSIST', KEYS[1]) -- see renew.lua
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1],

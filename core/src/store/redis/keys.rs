@@ -6,6 +6,7 @@
 //!   PREFIX{p12}:log       list: the blobs from index `first` on
 //!   PREFIX{p12}:streams   hash: the stream's number to its blob
 //!   PREFIX{store}:partitions   the number of partitions
+//!   PREFIX{store}:members      hash: a core's name to `UNTIL STANDBY`
 //! ```
 
 /// Slots of every Redis Cluster.
@@ -31,13 +32,18 @@ pub(super) fn partitions_key(prefix: &str) -> String {
     format!("{prefix}{{store}}:partitions")
 }
 
+/// The key of the list of living cores.
+pub(super) fn members_key(prefix: &str) -> String {
+    format!("{prefix}{{store}}:members")
+}
+
 /// The slot of the keys of a partition.
 pub(super) fn partition_slot(partition: u32) -> u16 {
     tag_slot(&format!("p{partition}"))
 }
 
-/// The slot of [`partitions_key`].
-pub(super) fn partitions_slot() -> u16 {
+/// The slot of [`partitions_key`] and [`members_key`].
+pub(super) fn store_slot() -> u16 {
     tag_slot("store")
 }
 

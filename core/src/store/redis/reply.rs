@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
-use super::super::StoreError;
+use super::super::{Member, StoreError};
 
 /// Reads a script's answer; what stands behind `ok` is returned. `index` is that of the append that was
 /// called, if it was one.
@@ -28,6 +28,17 @@ pub(super) fn read(
         "overtaken" => Err(StoreError::Unavailable("a later claim came first".to_owned())),
         _ => Err(unknown()),
     }
+}
+
+/// The living cores, as `beat.lua` answers them: name, then whether it is a standby.
+pub(super) fn members(parts: std::vec::IntoIter<Value>) -> Result<Vec<Member>, StoreError> {
+    let (mut parts, mut members) = (parts, Vec::new());
+    while let (Some(name), Some(standby)) = (parts.next(), parts.next()) {
+        let name = String::from_redis_value(name).map_err(|_| unknown())?;
+        members.push(Member { name, is_standby: number(Some(standby))? != 0 });
+    }
+    members.sort_unstable();
+    Ok(members)
 }
 
 /// A number in an answer.

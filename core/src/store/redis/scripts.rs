@@ -9,6 +9,7 @@ use redis::{Cmd, Pipeline, cmd};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     Append,
+    Beat,
     Checkpoint,
     Claim,
     Partitions,
@@ -16,8 +17,9 @@ pub(super) enum Script {
     Renew,
 }
 
-const ALL: [Script; 6] = [
+const ALL: [Script; 7] = [
     Script::Append,
+    Script::Beat,
     Script::Checkpoint,
     Script::Claim,
     Script::Partitions,
@@ -26,13 +28,14 @@ const ALL: [Script; 6] = [
 ];
 
 /// The digests by which the server knows the scripts, in the order of [`ALL`].
-static HASHES: LazyLock<[String; 6]> =
+static HASHES: LazyLock<[String; 7]> =
     LazyLock::new(|| ALL.map(|script| redis::Script::new(script.code()).get_hash().to_owned()));
 
 impl Script {
     fn code(self) -> &'static str {
         match self {
             Self::Append => include_str!("append.lua"),
+            Self::Beat => include_str!("beat.lua"),
             Self::Checkpoint => include_str!("checkpoint.lua"),
             Self::Claim => include_str!("claim.lua"),
             Self::Partitions => include_str!("partitions.lua"),

@@ -56,7 +56,7 @@ fn another_session_gets_all_that_is_not_acknowledged() {
     bench.says(|stream, _| stream.on_unassigned());
     let other = SessionId(10);
     assert_eq!(
-        bench.says(|stream, turn| stream.on_assigned(other, 1000, turn)),
+        bench.says(|stream, turn| stream.on_assigned(other, &"b".into(), 1000, turn)),
         ["app resumed event 2 send 1", "app event 2: b"]
     );
     assert_eq!(bench.acknowledge(2), [""; 0], "the old session has nothing to say");
@@ -69,10 +69,13 @@ fn only_what_was_delivered_can_be_acknowledged() {
     let mut bench = Bench::with_primary();
     bench.assign(1);
     bench.batch(batch(0, 0, &["aa", "bb"]));
-    let violation = "violation acknowledge.event: event 2 of stream 7 was not delivered";
-    assert_eq!(bench.acknowledge(2), [violation]);
-    assert_eq!(bench.send_and_acknowledge(0, &["x"], Some(2)), [violation]);
+    let violation = "violation acknowledge.event: stream 7 has no event 3";
+    for (event, answer) in [(2, &[][..]), (3, &[violation][..])] {
+        assert_eq!(bench.acknowledge(event), answer);
+        assert_eq!(bench.send_and_acknowledge(0, &["x"], Some(event)), answer);
+    }
     assert_eq!(bench.stream.state().outbox().next(), 0, "nothing of it was applied");
+    assert_eq!(bench.stream.state().inbox().base(), 0);
     assert_eq!(bench.acknowledge(1), ["app event 2: bb"]);
     assert_eq!(bench.acknowledge(0), [""; 0], "repeats have no effect");
 }

@@ -73,7 +73,7 @@ impl Bench {
     }
 
     pub(super) fn assign(&mut self, window: usize) -> Vec<String> {
-        self.says(|stream, turn| stream.on_assigned(APP, window, turn))
+        self.says(|stream, turn| stream.on_assigned(APP, &"a".into(), window, turn))
     }
 
     pub(super) fn acknowledge(&mut self, event: u64) -> Vec<String> {
@@ -236,11 +236,13 @@ fn edge_text(output: &EdgeOutput) -> String {
                 CloseCause::Reset(reset) => {
                     format!("{}|{}!", reset.reason, u8::from(reset.application_level))
                 }
+                CloseCause::Moved => "moved".to_owned(),
                 CloseCause::Unavailable { reason, .. } => format!("unavailable: {reason}"),
             };
             format!("{} close{}{} {cause}", transport.0, frame(sack, 'A'), frame(status, 'T'))
         }
         EdgeOutput::Taken { transport, batch } => format!("{} taken {batch}", transport.0),
+        EdgeOutput::Owned(_) | EdgeOutput::Released(_) => panic!("no stream says {output:?}"),
     }
 }
 
@@ -273,6 +275,9 @@ fn app_text(output: &AppOutput) -> String {
             format!("app refused {first} {reason:?} next {next_send}")
         }
         AppOutput::Released { .. } => "app released".to_owned(),
+        AppOutput::PartitionOwned { .. } | AppOutput::PartitionLeft { .. } => {
+            panic!("no stream says {output:?}")
+        }
         AppOutput::Violation(text) => format!("app violation {text}"),
     }
 }

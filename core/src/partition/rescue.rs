@@ -1,0 +1,73 @@
+//! A store that went back in time under a living owner (a failover that lost writes, an older file put back):
+//! the owner still knows everything, so it claims the partition again and writes all its streams anew. Then
+//! what was under way is durable, and nobody has noticed anything but a pause.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Partition, Setup};
+use crate::clock;
+use crate::store::{Claimed, Epoch, StoreError};
+
+/// Pause before another try to claim.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Partition {
+    /// Writes everything anew, under a new epoch. What is under way in the gate may be said afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if another core has claimed in between; whatever else the store refuses for
+    /// good.
+    pub(super) async fn rescue(&mut self) -> Result<(), StoreError> {
+        let partition = self.setup.partition;
+        tracing::warn!(partition, "the store went back in time; writing all streams anew");
+        let claimed = claim_again(&self.setup, self.gate.epoch).await?;
+        let (first, next) = (claimed.first_index, claimed.next_index());
+        self.lease.restart(claimed.epoch);
+        self.owner.epoch = claimed.epoch;
+        self.rewrite(&claimed);
+        while self.checkpoints.is_under_way() {
+            tokio::select! {
+                biased;
+                renewed = self.lease.renew(first) => renewed?,
+                step = self.checkpoints.next(next) => self.count_checkpoint(step?),
+            }
+        }
+        self.gate.restart(claimed.epoch, next);
+        tracing::info!(partition, epoch = %claimed.epoch, "all streams are stored again");
+        Ok(())
+    }
+
+    fn rewrite(&mut self, claimed: &Claimed) {
+        let numbers = self.owner.numbers();
+        let saved = numbers.iter().filter_map(|&number| Some((number, self.owner.save(number)?)));
+        let streams = saved.collect();
+        let stored: BTreeSet<u64> = claimed.streams.iter().map(|(number, _)| *number).collect();
+        let gone = stored.difference(&numbers).copied().collect();
+        let indexes = (claimed.first_index, claimed.next_index());
+        self.checkpoints.rewrite(claimed.epoch, indexes, self.owner.meta(), streams, gone);
+    }
+}
+
+/// Claims under an epoch above our own. A lease that came back from the past runs out; one that lasts longer
+/// is renewed by a living core.
+async fn claim_again(setup: &Setup, above: Epoch) -> Result<Claimed, StoreError> {
+    let store = setup.store.clone();
+    let mut give_up: Option<Instant> = None;
+    loop {
+        match store.claim(setup.partition, &setup.owner, above).await {
+            Err(StoreError::Held { owner, left }) => {
+                let now = clock::now();
+                if now > *give_up.get_or_insert(now + left + 2 * PAUSE) {
+                    tracing::warn!(partition = setup.partition, owner, "claimed by another core");
+                    return Err(StoreError::Fenced);
+                }
+            }
+            Err(StoreError::Unavailable(_)) => {}
+            claimed => return claimed,
+        }
+        sleep(PAUSE).await;
+    }
+}
