@@ -24,5 +24,6 @@ pub mod stream;
 
 pub use config::Config;
 pub use metrics::Metrics;
+pub use partition::PartitionOptions;
 
 pub use crate::core::{Core, StartError, is_config};

@@ -4,6 +4,8 @@
 
 #[path = "serve/calls.rs"]
 mod calls;
+#[path = "serve/cores.rs"]
+mod cores;
 #[path = "serve/peers.rs"]
 mod peers;
 #[path = "serve/streams.rs"]

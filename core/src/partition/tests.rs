@@ -7,6 +7,7 @@ mod checkpoint;
 mod conversation;
 mod crash;
 mod gate;
+mod rescue;
 mod store;
 
 use std::sync::Arc;

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::{FIRST_LEASE, Member, StoreError};
 
 /// The leases of all partitions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Leases {
     held: HashMap<u32, Lease>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
     owner: String,
     ends: Instant,
@@ -51,7 +51,7 @@ impl Leases {
 }
 
 /// The cores that live, and until when.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Members {
     until: BTreeMap<Member, Instant>,
 }

@@ -20,7 +20,7 @@ pub struct MemoryStore {
     shared: Arc<Mutex<Data>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Data {
     partitions: Option<u32>,
     leases: Leases,
@@ -28,7 +28,7 @@ struct Data {
     by_partition: HashMap<u32, Partition>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Partition {
     head: Head,
     meta: Option<Bytes>,
@@ -41,6 +41,18 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A copy of what it has now, as a backup is.
+    pub fn backup(&self) -> Self {
+        let data = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { shared: Arc::new(Mutex::new(data)) }
+    }
+
+    /// Goes back to what a backup has: for all owners, while they live.
+    pub fn go_back_to(&self, backup: &Self) {
+        let data = backup.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = data;
     }
 
     /// Does something with the data at once; a poisoned lock is taken over, because no call leaves the

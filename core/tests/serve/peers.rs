@@ -39,9 +39,12 @@ pub(crate) async fn serve() -> Served {
 }
 
 pub(crate) async fn serve_from(store: Arc<dyn Store>) -> Served {
-    let config = Config { partitions: 4, ..Config::default() };
+    serve_with(&Config { partitions: 4, ..Config::default() }, store).await
+}
+
+pub(crate) async fn serve_with(config: &Config, store: Arc<dyn Store>) -> Served {
     let metrics = Metrics::new(&mut Registry::default());
-    let mut core = Core::start(&config, store, metrics).await.unwrap();
+    let mut core = Core::start(config, store, metrics).await.unwrap();
     let link = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (link_address, api_address) = (link.local_addr().unwrap(), api.local_addr().unwrap());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, pending};
+use futures_util::future::{BoxFuture, pending, ready};
 use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
@@ -26,6 +26,8 @@ pub(super) struct TestStore {
     pub(super) fails_after: Arc<AtomicBool>,
     /// The next appends are fenced.
     pub(super) is_fenced: Arc<AtomicBool>,
+    /// Renewals fail without effect.
+    pub(super) are_renewals_lost: Arc<AtomicBool>,
     /// The last append that has a permit takes effect, but nobody hears of it.
     pub(super) is_mute: bool,
     /// Checkpoints that were finished: what they cover.
@@ -42,6 +44,7 @@ impl TestStore {
             failures: Arc::default(),
             fails_after: Arc::default(),
             is_fenced: Arc::default(),
+            are_renewals_lost: Arc::default(),
             is_mute: false,
             checkpoints: Arc::default(),
         }
@@ -141,6 +144,10 @@ impl Store for TestStore {
         lease: Duration,
         next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
+        if self.are_renewals_lost.load(Ordering::Relaxed) {
+            let lost = Err(StoreError::Unavailable("as the test says".to_owned()));
+            return ready(lost).boxed();
+        }
         self.inner.renew(partition, epoch, lease, next)
     }
 
