@@ -18,10 +18,9 @@ fn send(bench: &Bench, number: u64) {
 }
 
 fn taken(bench: &mut Bench) -> Vec<u64> {
-    let batch = |output| match output {
-        EdgeOutput::Taken { batch, .. } => Some(batch),
-        EdgeOutput::Close { .. } => panic!("{output:?}"),
-        _ => None,
+    let batch = |output| {
+        assert!(!matches!(output, EdgeOutput::Close { .. }), "{output:?}");
+        if let EdgeOutput::Taken { batch, .. } = output { Some(batch) } else { None }
     };
     bench.edge_outputs().into_iter().filter_map(batch).collect()
 }
@@ -80,11 +79,8 @@ async fn an_append_that_finds_the_store_behind_writes_everything_anew() {
 }
 
 fn first_event(output: AppOutput) -> Option<u64> {
-    match output {
-        AppOutput::Strings { first_event, .. } => Some(first_event),
-        AppOutput::Released { .. } | AppOutput::PartitionLeft { .. } => panic!("{output:?}"),
-        _ => None,
-    }
+    assert!(!matches!(output, AppOutput::Released { .. }), "{output:?}");
+    if let AppOutput::Strings { first_event, .. } = output { Some(first_event) } else { None }
 }
 
 #[tokio::test(start_paused = true)]
