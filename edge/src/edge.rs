@@ -1,4 +1,4 @@
-//! An edge: its ports, its link, and its life from the first connection to the last. Made and run by
+//! An edge: its ports, its links, and its life from the first connection to the last. Made and run by
 //! `minerva-edge` and by programs that embed one.
 
 use std::net::SocketAddr;
@@ -10,13 +10,12 @@ use minerva_proto::process::ConfigError;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::clock;
 use crate::config::{Config, DEFAULT_SERVICE};
 use crate::files;
 use crate::http::{Origins, TrustedProxies};
-use crate::link::Link;
+use crate::link::{self, Cores, Directory};
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
@@ -30,7 +29,7 @@ const POLICY: &str = "<cross-domain-policy>\n<allow-access-from domain=\"*\" to-
 /// Time for connections that are cut off to notice.
 const CUT_OFF_TIME: Duration = Duration::from_millis(500);
 
-/// An edge whose ports are open and whose link is being built.
+/// An edge whose ports are open and whose links are being built.
 #[derive(Debug)]
 pub struct Edge {
     listeners: Vec<(TcpListener, String)>,
@@ -40,29 +39,28 @@ pub struct Edge {
     /// Permits in `room`.
     max_connections: u32,
     phase: watch::Sender<Phase>,
-    /// The link's task; ends with the edge.
+    /// The links' task; ends with the edge.
     tasks: JoinSet<()>,
 }
 
 impl Edge {
-    /// Opens the ports and begins to build the link. `channel` leads to the core; it should be
-    /// [tuned](crate::tune).
+    /// Opens the ports and begins to build the links to `cores`: addresses, or one channel.
     ///
     /// # Errors
     /// If an option is wrong or a port cannot be opened.
     pub async fn bind(
         config: Config,
-        channel: Channel,
+        cores: impl Into<Cores>,
         pages: Pages,
         metrics: Option<Metrics>,
     ) -> Result<Self, ConfigError> {
         let metrics = metrics.unwrap_or_default();
         let (listeners, local_addr) = open_ports(&config).await?;
-        let (link, task) = Link::new(channel, edge_id(local_addr), metrics.clone());
+        let (links, task) = link::links(cores.into(), edge_id(local_addr), metrics.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
         let (phase, phases) = watch::channel(Phase::Running);
-        let shared = share(&config, pages, link, metrics, phases)?;
+        let shared = share(&config, pages, links, metrics, phases)?;
         let max_connections = files::make_room(config.max_connections);
         Ok(Self {
             listeners,
@@ -80,9 +78,9 @@ impl Edge {
         self.local_addr
     }
 
-    /// Whether the link to the core is up; follow it to tell whether the edge can do its work.
+    /// Whether there is a core to work with; follow it to tell whether the edge can do its work.
     pub fn link_state(&self) -> LinkState {
-        LinkState { link: self.shared.link.clone() }
+        LinkState { obstacle: self.shared.links.obstacle() }
     }
 
     /// Serves until `stop`; then accepts no more, asks clients to move, and cuts off what is left
@@ -112,21 +110,28 @@ impl Edge {
     }
 }
 
-/// Follows the link of an edge.
+/// Follows the links of an edge.
 #[derive(Debug, Clone)]
 pub struct LinkState {
-    link: Link,
+    obstacle: watch::Receiver<Option<&'static str>>,
 }
 
 impl LinkState {
-    /// Whether the link is up.
+    /// Whether a link is up and some core owns streams.
     pub fn is_up(&self) -> bool {
-        self.link.is_up()
+        self.obstacle().is_none()
     }
 
-    /// Waits until it goes up or down.
+    /// What is missing, if something is.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        *self.obstacle.borrow()
+    }
+
+    /// Waits until that changes; for ever if the edge is gone.
     pub async fn changed(&mut self) {
-        self.link.changed().await;
+        if self.obstacle.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -148,7 +153,7 @@ async fn open_ports(
 fn share(
     config: &Config,
     pages: Pages,
-    link: Link,
+    links: Directory,
     metrics: Metrics,
     phase: watch::Receiver<Phase>,
 ) -> Result<Shared, ConfigError> {
@@ -179,7 +184,7 @@ fn share(
         pages,
         policy: policy(config)?,
         drain_time: config.drain_time,
-        link,
+        links,
         metrics,
         phase,
     })

@@ -1,5 +1,5 @@
 //! The edge: sockets in, link out. It speaks the wire protocol with clients over TCP, WebSocket and
-//! HTTP on one port, and tells a core what they say; it holds no stream state that matters.
+//! HTTP on one port, and tells cores what they say; it holds no stream state that matters.
 //!
 //! One string's way through this crate: `listener.rs` (what does the connection speak?), a driver
 //! (`tcp.rs`, `websocket.rs`, `http/exchange.rs`), `session.rs`, the pure machine in `transport.rs`,
@@ -22,7 +22,7 @@ mod websocket;
 
 pub use config::{Config, DEFAULT_SERVICE, Port};
 pub use edge::{Edge, LinkState};
-pub use link::tune;
+pub use link::{Cores, tune};
 pub use metrics::Metrics;
 pub use minerva_proto::process::ConfigError;
 pub use pages::{CLIENT_JS, Pages};

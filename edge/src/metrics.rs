@@ -13,11 +13,12 @@ use crate::transport::Carrier;
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     pub(crate) connections: Gauge,
-    pub(crate) link_up: Gauge,
+    pub(crate) links_up: Gauge,
     pub(crate) link_losses: Counter,
+    pub(crate) partitions: Gauge,
     pub(crate) transports: Family<Kind, Counter>,
     pub(crate) open_transports: Family<Kind, Gauge>,
-    pub(crate) resumed: Counter,
+    pub(crate) reattached: Family<Reattachment, Counter>,
     pub(crate) ended: Family<Outcome, Counter>,
     pub(crate) c2s_strings: Counter,
     pub(crate) s2c_strings: Counter,
@@ -39,6 +40,27 @@ pub(crate) enum CarrierName {
     websocket,
     http_stream,
     long_poll,
+}
+
+/// Label: why a transport was attached again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reattachment {
+    pub(crate) cause: Cause,
+}
+
+/// Why a transport has to be attached again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Cause {
+    /// The link to the owner is lost.
+    LinkLost,
+    /// The owner gave the partition up.
+    Released,
+    /// The owner refused the transport, as it is no owner.
+    Moved,
+    /// Another core claims the partition under a higher epoch.
+    Claimed,
+    /// The link dropped the transport, whose task did not take what came.
+    Dropped,
 }
 
 /// Label: how a transport ended.
@@ -66,11 +88,14 @@ impl Metrics {
         let metrics = Self::default();
         let all = registry.sub_registry_with_prefix("minerva_edge");
         all.register("connections", "Open connections", metrics.connections.clone());
-        all.register("link_up", "1 while the link to the core is up", metrics.link_up.clone());
+        all.register("links_up", "Links to cores that are up", metrics.links_up.clone());
         all.register("link_losses", "Links lost", metrics.link_losses.clone());
+        let partitions = "Partitions whose owner is known";
+        all.register("partitions", partitions, metrics.partitions.clone());
         all.register("transports", "Transports that said hello", metrics.transports.clone());
         all.register("open_transports", "Transports open now", metrics.open_transports.clone());
-        all.register("resumed", "Transports attached again", metrics.resumed.clone());
+        let reattached = "Transports attached again, by why";
+        all.register("reattached", reattached, metrics.reattached.clone());
         all.register("ended", "Transports that ended, by how", metrics.ended.clone());
         all.register("c2s_strings", "Strings sent to the core", metrics.c2s_strings.clone());
         all.register("s2c_strings", "Strings written to clients", metrics.s2c_strings.clone());

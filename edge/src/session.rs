@@ -1,4 +1,4 @@
-//! One transport at work: the machine, its place on the link, its timer. A driver (`tcp.rs`,
+//! One transport at work: the machine, its route to the owner of its stream, its timer. A driver (`tcp.rs`,
 //! `http/exchange.rs`, `websocket.rs`) adds the socket: it feeds what it reads, writes the chunks, and
 //! ends as it is told. Nothing here waits for a socket.
 
@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use crate::clock;
-use crate::link::{Link, Place};
-use crate::metrics::{Kind as KindLabel, Outcome};
+use crate::link::{News, Route};
+use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
 use crate::transport::{Caller, Carrier, Ending, FromCore, Input, Kind, Output, ToCore, Transport};
 
@@ -23,9 +23,10 @@ const IN_ONE_GO: usize = 64;
 pub(crate) struct Session {
     machine: Transport,
     shared: Arc<Shared>,
-    link: Link,
-    /// `None`: no call is up.
-    place: Option<Place>,
+    /// Set once the hello has named the stream.
+    route: Option<Route>,
+    /// Why the transport lost its place, until it is attached again.
+    displaced: Option<Cause>,
     phase: watch::Receiver<Phase>,
     /// When the client is asked to move, once the edge drains.
     drain_at: Option<Instant>,
@@ -44,8 +45,8 @@ impl Session {
         let machine = Transport::new(now, kind, Arc::new(caller), shared.limits.clone());
         let mut session = Self {
             machine,
-            link: shared.link.clone(),
-            place: None,
+            route: None,
+            displaced: None,
             phase: shared.phase.clone(),
             drain_at: None,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
@@ -55,7 +56,6 @@ impl Session {
             counted: None,
             shared: Arc::clone(shared),
         };
-        session.take_place();
         session.on_phase();
         session.run_machine();
         session
@@ -102,27 +102,18 @@ impl Session {
         self.machine.attach().map(|attach| attach.carrier)
     }
 
-    /// Waits for the timer, the core, the link or the end of the edge, and reacts. May be cancelled.
+    /// Waits for the timer, the core or the end of the edge, and reacts. May be cancelled.
     pub(crate) async fn wait(&mut self) {
-        let Self { place, link, timer, armed, phase, .. } = self;
-        let from_core = async {
-            match place {
-                Some(place) => Some(place.next().await),
-                None => {
-                    link.changed().await;
-                    None
-                }
-            }
-        };
+        let Self { route, timer, armed, phase, .. } = self;
         tokio::select! {
-            event = from_core => match event {
-                Some(Some(event)) => self.on_core(event),
-                Some(None) => {
-                    self.place = None;
-                    self.machine.handle_input(clock::now(), Input::LinkLost);
+            news = news(route) => match news {
+                News::Said(event) => self.on_core(event),
+                News::Displaced(cause) => {
+                    self.displaced = Some(cause);
+                    self.machine.handle_input(clock::now(), Input::Displaced);
                     self.take_place();
                 }
-                None => self.take_place(),
+                News::Open => self.take_place(),
             },
             () = timer.as_mut(), if armed.is_some() => self.on_timer(),
             changed = phase.changed() => {
@@ -145,7 +136,7 @@ impl Session {
                 self.shared.metrics.s2c_strings.inc_by(strings.len() as u64);
             }
             self.machine.handle_input(now, Input::Core(event));
-            next = self.place.as_mut().and_then(Place::try_next);
+            next = self.route.as_mut().and_then(Route::try_next);
         }
         if let Some(event) = next {
             self.machine.handle_input(now, Input::Core(event));
@@ -176,16 +167,14 @@ impl Session {
     }
 
     fn take_place(&mut self) {
-        if self.place.is_none()
-            && let Some(place) = self.link.place()
-        {
-            self.place = Some(place);
-            self.machine.handle_input(clock::now(), Input::LinkUp);
+        if self.route.as_mut().is_some_and(Route::take_place) {
+            self.machine.handle_input(clock::now(), Input::Placed);
         }
     }
 
     /// Does what the machine wants done and sets the timer.
     fn run_machine(&mut self) {
+        self.find_route();
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Write(chunk) => self.writes.push_back(chunk),
@@ -202,18 +191,24 @@ impl Session {
         }
     }
 
+    /// Once the hello has named the stream: the way to its owner.
+    fn find_route(&mut self) {
+        let (None, Some(attach)) = (&self.route, self.machine.attach()) else { return };
+        let kind = KindLabel::from(attach.carrier);
+        self.counted = Some(attach.carrier);
+        self.route = Some(Route::new(&self.shared.links, &attach.stream));
+        let metrics = &self.shared.metrics;
+        metrics.transports.get_or_create(&kind).inc();
+        metrics.open_transports.get_or_create(&kind).inc();
+        self.take_place();
+    }
+
     fn tell(&mut self, message: ToCore) {
         let metrics = &self.shared.metrics;
         let batch = match &message {
             ToCore::Attach(attach) => {
-                if self.counted.is_none() {
-                    let kind = KindLabel::from(attach.carrier);
-                    metrics.transports.get_or_create(&kind).inc();
-                    metrics.open_transports.get_or_create(&kind).inc();
-                    self.counted = Some(attach.carrier);
-                }
-                if attach.resume.is_some() {
-                    metrics.resumed.inc();
+                if let Some(cause) = self.displaced.take() {
+                    metrics.reattached.get_or_create(&Reattachment { cause }).inc();
                 }
                 tracing::debug!(
                     stream = %attach.stream.short_hash(),
@@ -231,9 +226,16 @@ impl Session {
             let strings: usize = batch.runs.iter().map(|run| run.strings.len()).sum();
             metrics.c2s_strings.inc_by(strings as u64);
         }
-        if let Some(place) = &mut self.place {
-            place.tell(message);
+        if let Some(route) = &mut self.route {
+            route.tell(message);
         }
+    }
+}
+
+async fn news(route: &mut Option<Route>) -> News {
+    match route {
+        Some(route) => route.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every connection of one edge shares: settings made ready for use, the link, the metrics, and
+//! What every connection of one edge shares: settings made ready for use, the links, the metrics, and
 //! how far the edge is in its life. Made once by `edge.rs`, read by all drivers.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::http::{Origins, TrustedProxies};
-use crate::link::Link;
+use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::transport::Limits;
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// The policy file with its NUL.
     pub(crate) policy: Bytes,
     pub(crate) drain_time: Duration,
-    pub(crate) link: Link,
+    pub(crate) links: Directory,
     pub(crate) metrics: Metrics,
     pub(crate) phase: watch::Receiver<Phase>,
 }

@@ -1,6 +1,6 @@
 //! The transport machine: everything `docs/protocol.md` says about one transport, from its first byte
 //! to its last, as a pure function of inputs and time. It cuts bytes into frames, reads the hello,
-//! numbers strings, beats, keeps what the core has not taken over the loss of a link, and writes what
+//! numbers strings, beats, keeps what the core has not taken over the loss of a place, and writes what
 //! the core answers. It knows no clock, socket, task or lock, and nothing of the stream: that is the
 //! core's. One [`Transport`] serves every [`Kind`]; the drivers (`tcp.rs`, `http/exchange.rs`,
 //! `websocket.rs`) run it through `session.rs`.
@@ -77,13 +77,13 @@ pub struct Transport {
     state: State,
     inbound: Inbound,
     outbound: Outbound,
-    /// The link is up; if `attach` is set too, Attach was sent on it.
-    link_up: bool,
+    /// There is an owner to talk to; if `attach` is set too, Attach was sent to it.
+    placed: bool,
     /// What the hello said; its `batch` and `resume` are unset. Set for ever with the hello.
     attach: Option<Box<Attach>>,
     /// The core has attached the transport at least once.
     opened: bool,
-    /// The core holds something for the transport, until Detach or the loss of the link.
+    /// The core holds something for the transport, until Detach or the loss of the place.
     owes_detach: bool,
     /// Until when somebody must have answered for the stream; set while an answer is due.
     answer_due: Option<Instant>,
@@ -110,7 +110,7 @@ pub struct Transport {
 enum State {
     /// Waits for the hello.
     Greeting { until: Instant },
-    /// The core knows the transport, or will when the link is up.
+    /// The core knows the transport, or will when there is a place with one.
     Attached,
     /// Nothing more is read; the core's Close is awaited. `None`: the client gave the stream up.
     Ending { end: Option<End> },
@@ -121,7 +121,7 @@ enum State {
 }
 
 impl Transport {
-    /// A transport that has just been opened by a client. The link counts as lost at first.
+    /// A transport that has just been opened by a client. It has no place at first.
     pub fn new(now: Instant, kind: Kind, caller: Arc<Caller>, limits: Limits) -> Self {
         Self {
             kind,
@@ -130,7 +130,7 @@ impl Transport {
             inbound: Inbound::new(kind.framing(), limits.max_frame, limits.untaken),
             outbound: Outbound::new(kind, limits.s2c_window),
             limits,
-            link_up: false,
+            placed: false,
             attach: None,
             opened: false,
             owes_detach: false,
@@ -150,8 +150,8 @@ impl Transport {
             Input::Garbled => self.on_garbled(now),
             Input::Written => self.on_written(),
             Input::Gone => self.over(None),
-            Input::LinkUp => self.on_link_up(),
-            Input::LinkLost => self.on_link_lost(now),
+            Input::Placed => self.on_placed(),
+            Input::Displaced => self.on_displaced(now),
             Input::Drain => self.on_drain(now),
             Input::Core(core) => self.on_core(now, core),
         }
@@ -234,7 +234,7 @@ impl Transport {
     fn on_written(&mut self) {
         self.outbound.on_written();
         if matches!(self.state, State::Attached | State::Ending { .. })
-            && self.link_up
+            && self.placed
             && let Some(bytes) = self.outbound.grant()
         {
             self.outputs.push_back(Output::ToCore(ToCore::Grant(bytes)));

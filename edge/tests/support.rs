@@ -1,11 +1,11 @@
-//! An edge with a core whose every word the test says, and clients that speak raw bytes.
+//! An edge with cores whose every word the test says, and clients that speak raw bytes.
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_edge::{Config, Edge, LinkState, Metrics, Pages};
+use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::link as wire;
 use minerva_proto::link::core_frame::Frame as FromCore;
 use minerva_proto::link::edge_frame::Frame as ToCore;
@@ -42,6 +42,7 @@ pub(crate) struct Rig {
 
 /// A core that is scripted by the test.
 pub(crate) struct Core {
+    pub(crate) address: std::net::SocketAddr,
     calls: mpsc::Receiver<Call>,
     call: Option<Call>,
 }
@@ -67,34 +68,61 @@ impl Rig {
         rig
     }
 
-    pub(crate) async fn unlinked(mut config: Config) -> Self {
+    /// With one core, over one channel.
+    pub(crate) async fn unlinked(config: Config) -> Self {
+        let core = Core::listen().await;
+        let endpoint = Endpoint::from_shared(format!("http://{}", core.address)).unwrap();
+        Self::between(config, minerva_edge::tune(endpoint).connect_lazy(), core).await
+    }
+
+    /// With two cores, which are not greeted yet: `core` of this, and the other.
+    pub(crate) async fn two(config: Config) -> (Self, Core) {
+        let (one, other) = (Core::listen().await, Core::listen().await);
+        let cores = Cores::at(&[one.address.to_string(), other.address.to_string()]).unwrap();
+        (Self::between(config, cores, one).await, other)
+    }
+
+    pub(crate) async fn between(mut config: Config, cores: impl Into<Cores>, core: Core) -> Self {
         config.listen.set_port(0);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let core = listener.local_addr().unwrap();
-        let (sender, calls) = mpsc::channel(4);
-        let server = Server::builder().add_service(LinkServiceServer::new(Service { sender }));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        let endpoint = Endpoint::from_shared(format!("http://{core}")).unwrap();
-        let channel = minerva_edge::tune(endpoint).connect_lazy();
         let pages = Pages::new().with("/", "text/html; charset=utf-8", "<p>hi</p>");
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let edge = Edge::bind(config, channel, pages, Some(metrics)).await.unwrap();
+        let edge = Edge::bind(config, cores, pages, Some(metrics)).await.unwrap();
         let (address, link) = (edge.local_addr(), edge.link_state());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(edge.run(async {
             let _ = stopped.await;
         }));
-        let core = Core { calls, call: None };
         Self { address, core, link, registry, stop: Some(stop), running }
     }
 
-    /// The value of a metric without labels; the name is behind `minerva_edge_`.
+    /// Waits until the edge finds this wrong, or nothing.
+    pub(crate) async fn is_hindered_by(&mut self, obstacle: Option<&str>) {
+        let found = async {
+            while self.link.obstacle() != obstacle {
+                self.link.changed().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("it never is");
+    }
+
+    /// Waits until a metric has a value.
+    pub(crate) async fn counts(&self, name: &str, value: u64) {
+        let reached = async {
+            while self.metric(name) != value {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        assert!(reached.is_ok(), "{name} is {}", self.metric(name));
+    }
+
+    /// The value of a metric, its labels included; the name is behind `minerva_edge_`. 0: not counted yet.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         let prefix = format!("minerva_edge_{name} ");
-        text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).map_or(0, |n| n.parse().unwrap())
     }
 
     pub(crate) fn stop(&mut self) {
@@ -142,20 +170,54 @@ impl LinkService for Service {
 }
 
 impl Core {
-    /// Takes the next call of the edge.
+    pub(crate) async fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, calls) = mpsc::channel(4);
+        let server = Server::builder().add_service(LinkServiceServer::new(Service { sender }));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { address, calls, call: None }
+    }
+
+    /// Takes the next call of the edge and claims the only partition, under epoch 1.
     pub(crate) async fn greet(&mut self) {
+        self.introduce(1).await;
+        self.owns(&[(0, 1)]).await;
+    }
+
+    /// Takes the next call of the edge.
+    pub(crate) async fn introduce(&mut self, partitions: u32) {
         let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
         self.call = Some(call);
         let ToCore::Hello(hello) = self.next().await else { panic!("no EdgeHello") };
         assert_eq!(hello.version, wire::VERSION);
         assert!(hello.edge_id.starts_with("edge-"), "{}", hello.edge_id);
-        let core_id = "core".to_owned();
-        self.say(FromCore::Hello(wire::CoreHello {
-            version: wire::VERSION,
-            core_id,
-            partitions: 1,
-        }))
-        .await;
+        let core_id = format!("core-{}", self.address.port());
+        let version = wire::VERSION;
+        self.say(FromCore::Hello(wire::CoreHello { version, core_id, partitions })).await;
+    }
+
+    /// Partitions and their epochs.
+    pub(crate) async fn owns(&mut self, claims: &[(u32, u64)]) {
+        let claim = |&(partition, epoch)| wire::Claim { partition, epoch };
+        let claims = claims.iter().map(claim).collect();
+        self.say(FromCore::Owned(wire::Owned { claims })).await;
+    }
+
+    pub(crate) async fn releases(&mut self, partitions: &[u32]) {
+        let partitions = partitions.to_vec();
+        self.say(FromCore::Released(wire::Released { partitions })).await;
+    }
+
+    pub(crate) async fn moved(&mut self, transport: u64) {
+        let cause = Some(wire::close::Cause::Moved(wire::Moved {}));
+        self.say(FromCore::Close(wire::Close { transport, cause, ..Default::default() })).await;
+    }
+
+    /// Sees that the edge has hung up, or never called.
+    pub(crate) async fn is_left(&mut self) {
+        let left = async { while self.recv().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, left).await.expect("the edge stays");
     }
 
     /// Ends the call.
@@ -171,7 +233,7 @@ impl Core {
     async fn recv(&mut self) -> Option<ToCore> {
         let call = self.call.as_mut().expect("no call");
         while call.waiting.is_empty() {
-            let message = call.requests.message().await.unwrap()?;
+            let message = call.requests.message().await.ok().flatten()?;
             assert!(!message.frames.is_empty() && message.frames.len() <= 64);
             call.waiting.extend(message.frames);
         }

@@ -1,5 +1,5 @@
-//! One call of the link, from the greeting to its end. Owns the table of transports on this call;
-//! called by `link.rs` alone.
+//! One call to one core, from the greeting to its end. Owns the table of transports on this call, and tells
+//! the directory what the core owns. Made by `dial.rs` alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -13,12 +13,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::Message;
-use super::convert::{Malformed, from_wire, to_wire};
+use super::convert::{Malformed, Said, from_wire, to_wire};
+use super::directory::{Directory, Joined, Unfit};
+use super::place::{Message, Recipient, Uplink};
 use crate::transport::{FromCore, ToCore};
 
 /// Time for connection, call and greeting.
-const GREETING_TIME: Duration = Duration::from_secs(10);
+const GREETING_TIME: Duration = Duration::from_secs(5);
 
 /// Frames in one message: throughput stops growing at 16 (measured); 64 keeps bursts together.
 const FRAMES: usize = 64;
@@ -44,6 +45,8 @@ pub(super) enum CallError {
     NoGreeting,
     #[error("the core speaks version {0} of the link")]
     Version(u32),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     #[error("the core sent {0}")]
     Malformed(#[from] Malformed),
     #[error("the core ended the call")]
@@ -56,21 +59,23 @@ impl From<tonic::Status> for CallError {
     }
 }
 
-/// Makes a call and serves it until it ends; `up` learns how to send when the core has greeted.
+/// Makes a call and serves it until it ends; `up` hears the core's name when it has greeted.
 pub(super) async fn make(
     channel: Channel,
     edge_id: &str,
-    up: impl FnOnce(&str, mpsc::UnboundedSender<Message>),
+    directory: &Directory,
+    up: impl FnOnce(&str),
 ) -> Result<Infallible, CallError> {
     let (outgoing, requests) = mpsc::channel(WAITING);
     let greeting = greet(channel, edge_id, &outgoing, requests);
-    let (core_id, responses, rest) = tokio::time::timeout(GREETING_TIME, greeting)
+    let (hello, responses, rest) = tokio::time::timeout(GREETING_TIME, greeting)
         .await
         .map_err(|_| CallError::NoGreeting)??;
-    let (sender, messages) = mpsc::unbounded_channel();
-    up(&core_id, sender);
-    let mut call =
-        Call { outgoing, messages, responses, routes: HashMap::new(), frames: VecDeque::new() };
+    let (uplink, messages) = Uplink::new();
+    let joined = directory.join(hello.partitions, uplink)?;
+    up(&hello.core_id);
+    let (recipients, frames) = (HashMap::new(), VecDeque::new());
+    let mut call = Call { outgoing, messages, responses, joined, recipients, frames };
     call.deliver_all(rest).await?;
     call.run().await
 }
@@ -80,7 +85,7 @@ async fn greet(
     edge_id: &str,
     outgoing: &mpsc::Sender<wire::RelayRequest>,
     requests: mpsc::Receiver<wire::RelayRequest>,
-) -> Result<(String, Streaming<wire::RelayResponse>, Vec<wire::CoreFrame>), CallError> {
+) -> Result<(wire::CoreHello, Streaming<wire::RelayResponse>, Vec<wire::CoreFrame>), CallError> {
     use wire::core_frame::Frame;
     let hello = wire::EdgeHello { version: wire::VERSION, edge_id: edge_id.to_owned() };
     let frame = wire::EdgeFrame { frame: Some(wire::edge_frame::Frame::Hello(hello)) };
@@ -95,9 +100,7 @@ async fn greet(
     };
     let rest = frames.split_off(1);
     match frames.pop().and_then(|frame| frame.frame) {
-        Some(Frame::Hello(hello)) if hello.version == wire::VERSION => {
-            Ok((hello.core_id, responses, rest))
-        }
+        Some(Frame::Hello(hello)) if hello.version == wire::VERSION => Ok((hello, responses, rest)),
         Some(Frame::Hello(hello)) => Err(CallError::Version(hello.version)),
         Some(
             Frame::Opened(_)
@@ -116,8 +119,10 @@ struct Call {
     outgoing: mpsc::Sender<wire::RelayRequest>,
     messages: mpsc::UnboundedReceiver<Message>,
     responses: Streaming<wire::RelayResponse>,
+    /// While this call lasts the directory knows it.
+    joined: Joined,
     /// Where to bring what the core says, by transport.
-    routes: HashMap<u64, mpsc::Sender<FromCore>>,
+    recipients: HashMap<u64, Recipient>,
     /// What goes into the next message; at most `FRAMES`, and an overflow's Detach.
     frames: VecDeque<wire::EdgeFrame>,
 }
@@ -151,17 +156,17 @@ impl Call {
 
     fn accept(&mut self, message: Message) {
         let (transport, content) = match message {
-            Message::Attach { transport, content, deliver } => {
-                self.routes.insert(transport, deliver);
+            Message::Attach { transport, content, recipient } => {
+                self.recipients.insert(transport, recipient);
                 (transport, content)
             }
             Message::Other { transport, content } => (transport, content),
         };
         // What was dropped here is detached already; its driver does not know yet.
         let known = if content == ToCore::Detach {
-            self.routes.remove(&transport).is_some()
+            self.recipients.remove(&transport).is_some()
         } else {
-            self.routes.contains_key(&transport)
+            self.recipients.contains_key(&transport)
         };
         if !known {
             return;
@@ -175,23 +180,37 @@ impl Call {
 
     async fn deliver_all(&mut self, frames: Vec<wire::CoreFrame>) -> Result<(), CallError> {
         for frame in frames {
-            let (transport, content) = from_wire(frame)?;
-            self.deliver(transport, content).await;
+            match from_wire(frame)? {
+                Said::Of(transport, content) => self.deliver(transport, content).await,
+                Said::Moved(transport) => self.move_on(transport),
+                Said::Owned(claims) if self.joined.claim(&claims) => {}
+                Said::Owned(_) => return Err(Malformed::Partition.into()),
+                Said::Released(partitions) => self.joined.release(&partitions),
+            }
         }
         Ok(())
     }
 
+    /// The core is not whom this transport needs: it attaches to the owner, when that is known.
+    fn move_on(&mut self, transport: u64) {
+        // The directory first: the transport looks there when it finds itself dropped.
+        if let Some(recipient) = self.recipients.get(&transport) {
+            self.joined.disown(recipient.tenure);
+        }
+        self.recipients.remove(&transport);
+    }
+
     /// Brings one thing to its transport. One that does not take it is dropped: it attaches anew.
     async fn deliver(&mut self, transport: u64, content: FromCore) {
-        let Some(route) = self.routes.get(&transport) else { return };
-        let taken = match route.try_send(content) {
+        let Some(recipient) = self.recipients.get(&transport) else { return };
+        let taken = match recipient.deliver.try_send(content) {
             Ok(()) => true,
             Err(TrySendError::Closed(_)) => false,
             Err(TrySendError::Full(content)) => {
-                route.send_timeout(content, DELIVERY_TIME).await.is_ok()
+                recipient.deliver.send_timeout(content, DELIVERY_TIME).await.is_ok()
             }
         };
-        if !taken && self.routes.remove(&transport).is_some() {
+        if !taken && self.recipients.remove(&transport).is_some() {
             self.push(transport, ToCore::Detach);
         }
     }

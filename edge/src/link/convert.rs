@@ -19,9 +19,25 @@ pub(crate) enum Malformed {
     /// A second CoreHello, or a first frame that is none.
     #[error("a greeting where none belongs, or none where one belongs")]
     Greeting,
+    /// A partition that does not exist.
+    #[error("a claim of a partition that does not exist")]
+    Partition,
     /// A SACK or a string that cannot be written.
     #[error("a SACK, reason or string that cannot be written to a client")]
     Unwritable,
+}
+
+/// What the core says, and of what.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// Of one transport.
+    Of(u64, FromCore),
+    /// The core has nothing to do with this transport's stream.
+    Moved(u64),
+    /// It owns these partitions, each under its epoch.
+    Owned(Vec<(u32, u64)>),
+    /// It owns these partitions no longer.
+    Released(Vec<u32>),
 }
 
 /// What goes to the core about `transport`, as a frame.
@@ -35,31 +51,33 @@ pub(crate) fn to_wire(transport: u64, message: ToCore) -> wire::edge_frame::Fram
     }
 }
 
-/// What the core says, and of which transport.
-pub(crate) fn from_wire(frame: wire::CoreFrame) -> Result<(u64, FromCore), Malformed> {
+/// What the core says in one frame.
+pub(crate) fn from_wire(frame: wire::CoreFrame) -> Result<Said, Malformed> {
     use wire::core_frame::Frame;
     Ok(match frame.frame.ok_or(Malformed::Empty)? {
         Frame::Hello(_) => return Err(Malformed::Greeting),
         Frame::Opened(opened) => {
             let sack = opened.sack.map(sack_from_wire).transpose()?;
-            (opened.transport, FromCore::Opened { created: opened.created, sack })
+            Said::Of(opened.transport, FromCore::Opened { created: opened.created, sack })
         }
         Frame::Sack(update) => {
             let sack = update.sack.ok_or(Malformed::Empty)?;
-            (update.transport, FromCore::Sack(sack_from_wire(sack)?))
+            Said::Of(update.transport, FromCore::Sack(sack_from_wire(sack)?))
         }
         Frame::Strings(strings) => {
             if !strings.strings.iter().all(|string| is_string_allowed(string)) {
                 return Err(Malformed::Unwritable);
             }
             let content = FromCore::Strings { first: strings.first, strings: strings.strings };
-            (strings.transport, content)
+            Said::Of(strings.transport, content)
         }
-        Frame::Close(close) => {
-            (close.transport, FromCore::Close(Box::new(close_from_wire(close)?)))
+        Frame::Close(close) => close_from_wire(close)?,
+        Frame::Taken(taken) => Said::Of(taken.transport, FromCore::Taken(taken.batch)),
+        Frame::Owned(owned) => {
+            let claim = |claim: wire::Claim| (claim.partition, claim.epoch);
+            Said::Owned(owned.claims.into_iter().map(claim).collect())
         }
-        Frame::Taken(taken) => (taken.transport, FromCore::Taken(taken.batch)),
-        Frame::Owned(_) | Frame::Released(_) => return Err(Malformed::Greeting),
+        Frame::Released(released) => Said::Released(released.partitions),
     })
 }
 
@@ -121,7 +139,7 @@ fn batch_to_wire(transport: u64, batch: Batch) -> wire::Batch {
     }
 }
 
-fn close_from_wire(close: wire::Close) -> Result<Close, Malformed> {
+fn close_from_wire(close: wire::Close) -> Result<Said, Malformed> {
     use wire::close::Cause;
     let cause = match close.cause {
         None => CloseCause::Gentle,
@@ -131,13 +149,14 @@ fn close_from_wire(close: wire::Close) -> Result<Close, Malformed> {
             reason: unavailable.reason,
             retry_after: Duration::from_millis(unavailable.retry_after_ms.into()),
         },
-        Some(Cause::Moved(_)) => return Err(Malformed::Empty),
+        Some(Cause::Moved(_)) => return Ok(Said::Moved(close.transport)),
     };
-    Ok(Close {
+    let content = Close {
         sack: close.sack.map(sack_from_wire).transpose()?,
         status: close.status.map(sack_from_wire).transpose()?,
         cause,
-    })
+    };
+    Ok(Said::Of(close.transport, FromCore::Close(Box::new(content))))
 }
 
 fn sack_to_wire(sack: Sack) -> wire::Sack {

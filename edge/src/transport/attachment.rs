@@ -1,4 +1,4 @@
-//! The transport machine towards the core: attaching, on every link anew; what the core says.
+//! The transport machine towards the core: attaching, at every place anew; what the core says.
 
 use std::time::Instant;
 
@@ -10,15 +10,15 @@ use super::inbound::Cut;
 use super::{BEAT, State, Transport};
 
 impl Transport {
-    pub(super) fn on_link_up(&mut self) {
-        self.link_up = true;
+    pub(super) fn on_placed(&mut self) {
+        self.placed = true;
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.send_attach();
         }
     }
 
-    pub(super) fn on_link_lost(&mut self, now: Instant) {
-        self.link_up = false;
+    pub(super) fn on_displaced(&mut self, now: Instant) {
+        self.placed = false;
         self.owes_detach = false;
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.answer_due.get_or_insert(now + self.limits.hold_time);
@@ -27,7 +27,7 @@ impl Transport {
 
     pub(super) fn on_core(&mut self, now: Instant, core: FromCore) {
         let lives = matches!(self.state, State::Attached | State::Ending { .. });
-        if !lives || !self.link_up {
+        if !lives || !self.placed {
             return;
         }
         match core {
@@ -84,12 +84,12 @@ impl Transport {
 
     pub(super) fn send_end(&mut self, end: End) {
         let batch = self.inbound.keep(Cut::end(end));
-        if let (true, Some(batch)) = (self.link_up, batch) {
+        if let (true, Some(batch)) = (self.placed, batch) {
             self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
         }
     }
 
-    /// Attaches the transport on the link that is up now, with all that is not taken.
+    /// Attaches the transport where it has its place now, with all that is not taken.
     pub(super) fn send_attach(&mut self) {
         let Some(attach) = &self.attach else { return };
         let mut attach = attach.clone();
@@ -111,7 +111,7 @@ impl Transport {
         self.end_again();
     }
 
-    /// Tells the end once more if the core of a lost link had taken it and could not answer.
+    /// Tells the end once more if a former owner had taken it and could not answer.
     fn end_again(&mut self) {
         let State::Ending { end: Some(end) } = self.state else { return };
         if !self.inbound.untaken().any(|batch| batch.end.is_some()) {

@@ -25,10 +25,10 @@ pub enum Input {
     Written,
     /// The socket is gone, or the client will send no more on a socket.
     Gone,
-    /// The link to the core is up: the transport is nobody's until it is attached.
-    LinkUp,
-    /// The link is lost.
-    LinkLost,
+    /// There is a link to the owner of the stream: the transport is nobody's until it is attached.
+    Placed,
+    /// That link is lost, or its core is the owner no longer.
+    Displaced,
     /// The edge is going away: ask the client to move.
     Drain,
     /// The core did or wants something.
@@ -163,7 +163,7 @@ pub struct Attach {
     pub caller: Arc<Caller>,
     /// How many bytes of strings the core may send before the first grant.
     pub s2c_bytes: u64,
-    /// How far the transport had come on a lost link, if it was attached before.
+    /// How far the transport had come with a former owner, if it was attached before.
     pub resume: Option<Resume>,
     /// What came right behind the hello; number 0. Never when resuming.
     pub batch: Option<Batch>,

@@ -109,7 +109,7 @@ impl Outbound {
         Some(std::mem::take(&mut self.freed))
     }
 
-    /// Credit for a new link: grants given on the lost one are void.
+    /// Credit at a new place: grants given at the lost one are void.
     pub(super) fn credit_anew(&mut self) -> u64 {
         self.freed = 0;
         self.window.saturating_sub(self.unwritten_strings)

@@ -47,7 +47,7 @@ impl Transport {
         }
         self.conclude(now, &mut cut);
         let batch = self.inbound.keep(cut);
-        if self.link_up {
+        if self.placed {
             if greeting {
                 self.send_attach();
             } else if let Some(batch) = batch {

@@ -33,7 +33,7 @@ impl Rig {
     /// With the link up.
     pub(super) fn new(kind: Kind) -> Self {
         let mut rig = Self::without_link(kind, Limits::default());
-        rig.input(Input::LinkUp);
+        rig.input(Input::Placed);
         rig
     }
 

@@ -10,7 +10,7 @@ fn string_of_cost(cost: usize) -> String {
 
 fn rig(untaken: usize) -> Rig {
     let mut rig = Rig::without_link(Kind::Tcp, Limits { untaken, ..Limits::default() });
-    rig.input(Input::LinkUp);
+    rig.input(Input::Placed);
     rig.hello(",\"maxia\":0,\"eeds\":null");
     rig.core(FromCore::Opened { created: false, sack: None });
     rig.to_core.clear();
@@ -46,7 +46,7 @@ fn one_frame_beyond_is_taken_and_the_rest_of_the_read_waits() {
 #[test]
 fn an_upload_ends_only_when_all_of_it_is_cut() {
     let mut rig = Rig::without_link(Kind::Http, Limits { untaken: 300, ..Limits::default() });
-    rig.input(Input::LinkUp);
+    rig.input(Input::Placed);
     let big = string_of_cost(400);
     rig.hello_and(",\"maxia\":0", &[&big, "b "], true);
     rig.core(FromCore::Opened { created: false, sack: None });
@@ -76,7 +76,7 @@ fn what_the_socket_took_is_granted_again_by_quarters() {
     let limits = Limits { s2c_window: 400, ..Limits::default() };
     for (length, granted) in [(99, None), (100, Some(100)), (101, Some(101))] {
         let mut rig = Rig::without_link(Kind::Tcp, limits.clone());
-        rig.input(Input::LinkUp);
+        rig.input(Input::Placed);
         rig.hello(",\"maxia\":0,\"eeds\":null");
         let [ToCore::Attach(attach)] = &rig.take_to_core()[..] else { panic!() };
         assert_eq!(attach.s2c_bytes, 400);
@@ -98,7 +98,7 @@ fn a_core_may_overdraw_by_one_string_only() {
     {
         let limits = Limits { s2c_window: window as u64, ..Limits::default() };
         let mut rig = Rig::without_link(Kind::Tcp, limits);
-        rig.input(Input::LinkUp);
+        rig.input(Input::Placed);
         rig.hello(",\"maxia\":0,\"eeds\":null");
         rig.core(FromCore::Opened { created: false, sack: None });
         let strings = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];

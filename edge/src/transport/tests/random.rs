@@ -43,9 +43,9 @@ fn steps() -> impl Strategy<Value = Step> {
         Just(Input::Garbled),
         Just(Input::Gone),
         Just(Input::Drain),
-        Just(Input::LinkLost),
-        Just(Input::LinkUp),
-        Just(Input::LinkUp),
+        Just(Input::Displaced),
+        Just(Input::Placed),
+        Just(Input::Placed),
     ];
     prop_oneof![
         1 => (prop::collection::vec(any::<u8>(), 0..60), any::<bool>())
@@ -129,7 +129,7 @@ fn play(kind: Kind, steps: Vec<Step>, hello: bool) {
     let mut rig = Rig::without_link(kind, limits);
     let mut watch = Watch::default();
     if hello {
-        rig.input(Input::LinkUp);
+        rig.input(Input::Placed);
         rig.hello(",\"maxia\":1,\"eeds\":null");
     }
     let mut link_up = hello;
@@ -142,14 +142,14 @@ fn play(kind: Kind, steps: Vec<Step>, hello: bool) {
                 let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
                 rig.frames(&frames, last);
             }
-            Step::Input(Input::LinkUp) if link_up => {}
-            Step::Input(Input::LinkLost) => {
+            Step::Input(Input::Placed) if link_up => {}
+            Step::Input(Input::Displaced) => {
                 link_up = false;
                 watch.attached = false;
-                rig.input(Input::LinkLost);
+                rig.input(Input::Displaced);
             }
             Step::Input(input) => {
-                link_up |= input == Input::LinkUp;
+                link_up |= input == Input::Placed;
                 rig.input(input);
             }
             Step::Taken(back) => {

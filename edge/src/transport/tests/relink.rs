@@ -23,7 +23,7 @@ fn a_hello_waits_for_the_link() {
     rig.frames(&["b "], false);
     assert!(rig.to_core.is_empty());
     rig.pass(29 * SECOND);
-    rig.input(Input::LinkUp);
+    rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
     assert_eq!((attach.resume, attach.create), (None, true));
     assert_eq!(attach.batch.unwrap().number, 0);
@@ -41,10 +41,10 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
     rig.frames(&["c "], false);
     rig.core(strings(0, &["x", "y"]));
     rig.take_to_core();
-    rig.input(Input::LinkLost);
+    rig.input(Input::Displaced);
     rig.frames(&["d "], false);
     assert!(rig.to_core.is_empty());
-    rig.input(Input::LinkUp);
+    rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
     assert_eq!(attach.resume, Some(Resume { next_s2c: Some(2) }));
     assert_eq!((attach.create, attach.succeeds, &attach.sack), (false, None, &None));
@@ -63,9 +63,9 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
 fn a_transport_that_was_never_opened_says_hello_again() {
     let mut rig = Rig::new(Kind::Tcp);
     rig.hello_and(",\"maxia\":7,\"new\":true", &["a "], false);
-    rig.input(Input::LinkLost);
+    rig.input(Input::Displaced);
     rig.take_to_core();
-    rig.input(Input::LinkUp);
+    rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
     assert!(attach.create && attach.heartbeat && attach.resume.is_none());
     assert_eq!(attach.batch.map(|batch| batch.number), Some(0));
@@ -77,8 +77,8 @@ fn the_initial_beat_is_written_once() {
     let mut rig = Rig::new(Kind::Tcp);
     rig.hello(",\"maxia\":7,\"new\":true");
     rig.core(FromCore::Opened { created: true, sack: None });
-    rig.input(Input::LinkLost);
-    rig.input(Input::LinkUp);
+    rig.input(Input::Displaced);
+    rig.input(Input::Placed);
     rig.core(FromCore::Opened { created: true, sack: None });
     assert_eq!(rig.written, ["C", "beat^"]);
 }
@@ -90,13 +90,13 @@ fn an_end_that_was_taken_but_not_answered_is_told_again() {
     rig.core(FromCore::Opened { created: false, sack: None });
     rig.core(FromCore::Taken(0));
     rig.take_to_core();
-    rig.input(Input::LinkLost);
-    rig.input(Input::LinkUp);
+    rig.input(Input::Displaced);
+    rig.input(Input::Placed);
     let (_, batches) = attach(&mut rig);
     assert_eq!(batches.len(), 1);
     assert_eq!((batches[0].number, batches[0].end), (1, Some(End { kill: None })));
-    rig.input(Input::LinkLost);
-    rig.input(Input::LinkUp);
+    rig.input(Input::Displaced);
+    rig.input(Input::Placed);
     let (_, batches) = attach(&mut rig);
     assert_eq!(batches.len(), 1, "not once per link");
 }
@@ -107,7 +107,7 @@ fn a_transport_is_held_without_link_for_a_bounded_time() {
         let mut rig = Rig::new(kind);
         rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == Kind::Http);
         rig.core(FromCore::Opened { created: false, sack: None });
-        rig.input(Input::LinkLost);
+        rig.input(Input::Displaced);
         rig.pass(30 * SECOND - Duration::from_millis(1));
         assert_eq!(rig.ending, None);
         rig.pass(Duration::from_millis(1));
@@ -120,9 +120,9 @@ fn a_transport_is_held_without_link_for_a_bounded_time() {
 fn a_link_that_comes_back_without_an_answer_does_not_prolong_the_time() {
     let mut rig = Rig::attached();
     for _ in 0..31 {
-        rig.input(Input::LinkLost);
+        rig.input(Input::Displaced);
         rig.pass(SECOND / 2);
-        rig.input(Input::LinkUp);
+        rig.input(Input::Placed);
         rig.pass(SECOND / 2);
     }
     assert!(matches!(rig.ending, Some(Ending::Unavailable { .. })));
@@ -132,8 +132,8 @@ fn a_link_that_comes_back_without_an_answer_does_not_prolong_the_time() {
 fn a_closing_transport_does_not_attach_again() {
     let mut rig = Rig::attached();
     rig.core(FromCore::Close(Box::default()));
-    rig.input(Input::LinkLost);
-    rig.input(Input::LinkUp);
+    rig.input(Input::Displaced);
+    rig.input(Input::Placed);
     rig.written_all();
     assert!(rig.to_core.is_empty(), "and owes the new link no Detach");
 }
