@@ -197,6 +197,11 @@ impl Core {
         self.say(FromCore::Hello(wire::CoreHello { version, core_id, partitions })).await;
     }
 
+    /// Whether the edge calls in the next while.
+    pub(crate) async fn is_called(&mut self) -> bool {
+        tokio::time::timeout(3 * QUIET, self.calls.recv()).await.is_ok()
+    }
+
     /// Partitions and their epochs.
     pub(crate) async fn owns(&mut self, claims: &[(u32, u64)]) {
         let claim = |&(partition, epoch)| wire::Claim { partition, epoch };
