@@ -4,6 +4,6 @@ use std::time::Instant;
 
 /// The present moment.
 #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }

@@ -3,19 +3,16 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::ValueEnum;
 use tempfile::TempDir;
 
+use crate::ports::Ports;
 use crate::process::Process;
 use crate::random::Random;
-
-/// Ports to choose from: below those that the system gives to outgoing connections, so that no client
-/// takes one while a process is down.
-const PORTS: (u64, u64) = (20_000, 29_999);
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,12 +40,6 @@ pub(crate) struct Deployment {
     directory: TempDir,
 }
 
-/// Chooses ports, each once.
-struct Ports<'a> {
-    random: &'a mut Random,
-    taken: Vec<SocketAddr>,
-}
-
 impl Target {
     /// Whether the server is a core with edges of its own.
     pub(crate) fn is_pair(self) -> bool {
@@ -74,8 +65,8 @@ impl fmt::Display for Target {
 impl Deployment {
     /// Describes `minerva`; starts nothing.
     pub(crate) fn standalone(program: PathBuf, random: &mut Random) -> anyhow::Result<Self> {
-        let mut ports = Ports { random, taken: Vec::new() };
-        let (listen, api, admin) = (ports.next()?, ports.next()?, ports.next()?);
+        let mut ports = Ports::new(random);
+        let (listen, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut arguments = options(&[("--listen", listen), ("--api", api), ("--admin", admin)]);
         arguments.extend(["--demo".into(), "off".into(), "--data-dir".into()]);
@@ -91,8 +82,8 @@ impl Deployment {
         edges: usize,
         random: &mut Random,
     ) -> anyhow::Result<Self> {
-        let mut ports = Ports { random, taken: Vec::new() };
-        let (link, api, admin) = (ports.next()?, ports.next()?, ports.next()?);
+        let mut ports = Ports::new(random);
+        let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
         let mut store = OsString::from("redb:");
@@ -102,7 +93,7 @@ impl Deployment {
         let mut processes = vec![Process::new("the core", core, arguments, log)];
         let mut listen = Vec::new();
         for number in 1..=edges {
-            let (clients, admin) = (ports.next()?, ports.next()?);
+            let (clients, admin) = (ports.take()?, ports.take()?);
             let arguments = options(&[("--listen", clients), ("--core", link), ("--admin", admin)]);
             let log = directory.path().join(format!("edge{number}.log"));
             processes.push(Process::new(format!("edge {number}"), edge.clone(), arguments, log));
@@ -191,35 +182,22 @@ impl Deployment {
     }
 }
 
-impl Ports<'_> {
-    fn next(&mut self) -> anyhow::Result<SocketAddr> {
-        for _ in 0..100 {
-            let port = self.random.between(PORTS.0, PORTS.1) as u16;
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            if !self.taken.contains(&address) && TcpListener::bind(address).is_ok() {
-                self.taken.push(address);
-                return Ok(address);
-            }
-        }
-        bail!("no free port");
-    }
-}
-
 /// The program of this name that was built along with this one.
-pub(crate) fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
+pub fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find this program's own path")?;
     beside(&this, name)
 }
 
 /// The program of this name in the directory of another.
-pub(crate) fn beside(program: &Path, name: &str) -> anyhow::Result<PathBuf> {
+pub fn beside(program: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let found = program.parent().map(|directory| directory.join(name));
     found.filter(|path| path.exists()).with_context(|| {
         format!("{name} is not beside {}: build it, or see --minerva", program.display())
     })
 }
 
-fn options(addresses: &[(&str, SocketAddr)]) -> Vec<OsString> {
+/// Options with addresses as values.
+pub fn options(addresses: &[(&str, SocketAddr)]) -> Vec<OsString> {
     addresses.iter().flat_map(|(name, at)| [name.into(), at.to_string().into()]).collect()
 }
 
@@ -245,15 +223,5 @@ mod tests {
         assert_eq!(alone.victims(Target::Standalone, &mut random), [0]);
         alone.add_app("app".into(), Vec::new());
         assert_eq!(alone.victims(Target::App, &mut random), [1]);
-    }
-
-    #[test]
-    fn a_port_is_given_once() {
-        let mut random = Random::new(2);
-        let mut ports = Ports { random: &mut random, taken: Vec::new() };
-        let mut given: Vec<_> = (0..200).map(|_| ports.next().unwrap()).collect();
-        given.sort();
-        given.dedup();
-        assert_eq!(given.len(), 200);
     }
 }

@@ -4,15 +4,15 @@ use anyhow::Context as _;
 
 /// Memory of a process in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Resident now.
-    pub(crate) resident: u64,
+    pub resident: u64,
     /// The most that ever was.
-    pub(crate) peak: u64,
+    pub peak: u64,
 }
 
 /// Asks the system about a process.
-pub(crate) fn of(pid: u32) -> anyhow::Result<Memory> {
+pub fn of(pid: u32) -> anyhow::Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     parse(&status).with_context(|| format!("{path} says nothing of memory"))

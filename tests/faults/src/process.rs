@@ -1,21 +1,26 @@
-//! One process of a run: started, killed without warning, started again as the same.
+//! One process of a run: started, killed without warning, stopped for a while, asked to end, started again
+//! as the same.
 //!
 //! Knows nothing of what the program does, but that it prints a line when it is ready. Touches no
 //! process that it did not start.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use crate::clock;
+
+pub use rustix::process::Signal;
 
 /// Time for the program to say that it is ready.
 const START: Duration = Duration::from_secs(60);
@@ -23,13 +28,15 @@ const START: Duration = Duration::from_secs(60);
 const SHOWN_LOG: usize = 4000;
 
 /// A program with its arguments, which stay the same, and the process that runs it now.
-pub(crate) struct Process {
+pub struct Process {
     /// What reports call it.
     name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
-    /// Where its standard error goes, start after start.
+    /// Where what it prints goes, start after start.
     log: PathBuf,
+    /// It is ready when it prints a line with this in it.
+    sign: &'static str,
     running: Option<Running>,
     /// How long each start took that was not cut short.
     starts: Arc<Mutex<Vec<Duration>>>,
@@ -46,44 +53,54 @@ struct Running {
 
 impl Process {
     /// Describes a process; starts nothing.
-    pub(crate) fn new(
+    pub fn new(
         name: impl Into<String>,
         program: PathBuf,
         arguments: Vec<OsString>,
         log: PathBuf,
     ) -> Self {
         let name = name.into();
-        Self { name, program, arguments, log, running: None, starts: Arc::default(), kills: 0 }
+        let starts = Arc::default();
+        Self { name, program, arguments, log, sign: "", running: None, starts, kills: 0 }
+    }
+
+    /// It is ready when it prints a line with `sign` in it; without this, with its first line.
+    #[must_use]
+    pub fn ready_when(mut self, sign: &'static str) -> Self {
+        self.sign = sign;
+        self
     }
 
     /// What reports call it.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Process id, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().and_then(|running| running.child.id())
     }
 
     /// How often it was killed.
-    pub(crate) fn kills(&self) -> u64 {
+    pub fn kills(&self) -> u64 {
         self.kills
     }
 
     /// How long each start took that was not cut short.
-    pub(crate) fn starts(&self) -> Vec<Duration> {
+    pub fn starts(&self) -> Vec<Duration> {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Starts the process, without waiting for it.
-    pub(crate) fn spawn(&mut self) -> anyhow::Result<()> {
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
+        let log = log.context("no log file")?;
+        let printed = log.try_clone().context("no log file")?;
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log.context("no log file")?)
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {:?}", self.program))?;
@@ -91,13 +108,20 @@ impl Process {
             bail!("{} has no input or output", self.name);
         };
         let (told, ready) = watch::channel(false);
-        tokio::spawn(listen(BufReader::new(output).lines(), told, Arc::clone(&self.starts)));
+        let listener = Listener {
+            output: BufReader::new(output).lines(),
+            log: printed,
+            sign: self.sign,
+            ready: told,
+            starts: Arc::clone(&self.starts),
+        };
+        tokio::spawn(listener.run());
         self.running = Some(Running { child, input, ready });
         Ok(())
     }
 
     /// Waits until the process says that it is ready.
-    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("{} was not started", self.name) };
         let ready = async { running.ready.wait_for(|ready| *ready).await.map(drop) };
         match tokio::time::timeout(START, ready).await {
@@ -108,14 +132,14 @@ impl Process {
     }
 
     /// Writes a line to its input.
-    pub(crate) async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+    pub async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("{} does not run", self.name) };
         let told = running.input.write_all(format!("{line}\n").as_bytes()).await;
         told.with_context(|| format!("{} takes no input", self.name))
     }
 
     /// Ends the process by SIGKILL. An error if it had ended by itself.
-    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.check()?;
         if let Some(mut running) = self.running.take() {
             running.child.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
@@ -124,8 +148,22 @@ impl Process {
         Ok(())
     }
 
+    /// Sends a signal, if the process runs.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let Some(pid) = pid else { return Ok(()) };
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Whether it has ended, and how; `None` while it runs or if it was not started.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.running.as_mut().and_then(|running| running.child.try_wait().ok()?);
+        self.running.take_if(|_| ended.is_some());
+        ended
+    }
+
     /// An error if the process has ended by itself.
-    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+    pub fn check(&mut self) -> anyhow::Result<()> {
         let status = self.running.as_mut().map(|running| running.child.try_wait());
         match status {
             Some(Ok(Some(status))) => bail!("{} ended ({status}):\n{}", self.name, self.log()),
@@ -140,17 +178,26 @@ impl Process {
     }
 }
 
-/// Waits for the ready line, then reads on so that the program never blocks on its output.
-async fn listen(
-    mut output: Lines<BufReader<ChildStdout>>,
+/// Reads what a process prints.
+struct Listener {
+    output: Lines<BufReader<ChildStdout>>,
+    log: File,
+    sign: &'static str,
     ready: watch::Sender<bool>,
     starts: Arc<Mutex<Vec<Duration>>>,
-) {
-    let spawned = clock::now();
-    while let Ok(Some(_)) = output.next_line().await {
-        if !ready.send_replace(true) {
-            let took = clock::now().duration_since(spawned);
-            starts.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+}
+
+impl Listener {
+    /// Waits for the ready line, then reads on so that the program never blocks on its output.
+    async fn run(mut self) {
+        let spawned = clock::now();
+        while let Ok(Some(line)) = self.output.next_line().await {
+            // A log that is not complete spoils no run.
+            let _ = writeln!(self.log, "{line}");
+            if line.contains(self.sign) && !self.ready.send_replace(true) {
+                let took = clock::now().duration_since(spawned);
+                self.starts.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+            }
         }
     }
 }

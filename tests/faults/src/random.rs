@@ -4,20 +4,21 @@ use std::hash::{BuildHasher as _, RandomState};
 
 /// A splitmix64 generator.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The numbers of this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A seed that differs from run to run: hashers are seeded by the system.
-    pub(crate) fn fresh_seed() -> u64 {
+    pub fn fresh_seed() -> u64 {
         RandomState::new().hash_one(0)
     }
 
     /// The next 64 bits.
-    pub(crate) fn bits(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,8 +26,19 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number from 0 to 1, 1 excluded.
+    pub fn fraction(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// One of these; `None` if there is none.
+    pub fn choose<T: Copy>(&mut self, among: &[T]) -> Option<T> {
+        let last = among.len().checked_sub(1)?;
+        among.get(self.between(0, last as u64) as usize).copied()
+    }
+
     /// A number from `low` to `high`, both included.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.bits() % (high.saturating_sub(low) + 1)
     }
 }

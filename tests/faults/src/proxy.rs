@@ -1,0 +1,151 @@
+//! A TCP proxy of our own that does harm on the way: delays, cuts, swallows, slows. Stands between any two
+//! processes of a run and is told in this process what to do.
+//!
+//! It knows bytes only. What it holds back is not lost, as TCP would send it again; a connection of which one
+//! direction died never comes back.
+
+mod pipe;
+mod weather;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use pipe::Pipe;
+pub use weather::{Cut, Way, Weather};
+
+/// A proxy that runs as long as this value, or a connection through it, lives.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// What all connections know.
+struct Shared {
+    upstream: SocketAddr,
+    weather: watch::Sender<Weather>,
+    /// Changes with every cut.
+    cut: watch::Sender<Cut>,
+    /// Seeds the jitter of each pipe.
+    seeds: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Proxy {
+    /// Listens on a free port of this machine, in front of `upstream`.
+    ///
+    /// # Errors
+    /// If there is no port.
+    pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port to listen on")?;
+        let address = listener.local_addr().context("no local address")?;
+        let shared = Arc::new(Shared {
+            upstream,
+            weather: watch::Sender::new(Weather::Fair),
+            cut: watch::Sender::new(Cut::Fin),
+            seeds: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, accepting })
+    }
+
+    /// Where to connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes what happens to bytes from now on, on all connections and those to come.
+    pub fn set(&self, weather: Weather) {
+        self.shared.weather.send_replace(weather);
+    }
+
+    /// Ends all connections there are.
+    pub fn cut(&self, how: Cut) {
+        self.shared.cut.send_replace(how);
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        // A connection that is gone already is no matter.
+        let Ok((client, _)) = listener.accept().await else { continue };
+        let cut = shared.cut.subscribe();
+        tokio::spawn(Arc::clone(&shared).carry(client, cut));
+    }
+}
+
+impl Shared {
+    /// Carries one connection to its end.
+    async fn carry(self: Arc<Self>, client: TcpStream, mut cut: watch::Receiver<Cut>) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        tokio::select! {
+            _ = cut.changed() => end(&client, *cut.borrow()),
+            server = self.reach() => {
+                if let Some(server) = server {
+                    self.join(client, server, cut).await;
+                }
+            }
+        }
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connects to where bytes go, once any can go there; `None` if it refuses.
+    async fn reach(&self) -> Option<TcpStream> {
+        let mut weather = self.weather.subscribe();
+        let passes = |weather: &Weather| !weather.stalls(Way::There);
+        weather.wait_for(passes).await.ok()?;
+        TcpStream::connect(self.upstream).await.ok()
+    }
+
+    async fn join(&self, client: TcpStream, server: TcpStream, mut cut: watch::Receiver<Cut>) {
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let (from_client, mut to_client) = client.into_split();
+        let (from_server, mut to_server) = server.into_split();
+        let pipe = |way| {
+            Pipe::new(way, self.weather.subscribe(), self.seeds.fetch_add(1, Ordering::Relaxed))
+        };
+        let there = pipe(Way::There).carry(from_client, &mut to_server);
+        let back = pipe(Way::Back).carry(from_server, &mut to_client);
+        let how = tokio::select! {
+            // One end is gone in error, so the other one has nobody to talk to.
+            Err(()) = async { tokio::try_join!(there, back).map(drop) } => Cut::Rst,
+            _ = cut.changed() => *cut.borrow(),
+            else => Cut::Fin,
+        };
+        for half in [to_client, to_server] {
+            end(half.as_ref(), how);
+            // Its usual end is a FIN, before the socket closes.
+            half.forget();
+        }
+    }
+}
+
+/// Decides how the socket will close when it is dropped.
+fn end(socket: &TcpStream, how: Cut) {
+    if how == Cut::Rst {
+        // One that is closed already is no matter.
+        let _ = socket.set_zero_linger();
+    }
+}
+
+#[cfg(test)]
+mod tests;

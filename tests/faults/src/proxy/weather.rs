@@ -1,0 +1,62 @@
+//! What a proxy does to bytes.
+
+use std::time::Duration;
+
+/// Which way bytes go through a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From whoever connected.
+    There,
+    /// To whoever connected.
+    Back,
+}
+
+/// What happens to bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Weather {
+    /// They pass.
+    Fair,
+    /// They pass later, in order.
+    Delay {
+        /// At least so much.
+        least: Duration,
+        /// And at random up to so much more.
+        jitter: Duration,
+    },
+    /// Nothing passes, no end of a connection either. Connections are accepted, and what was
+    /// written to them passes afterwards.
+    BlackHole,
+    /// So many bytes a second pass, on each connection and each way.
+    Slow {
+        /// At least 1.
+        bytes_per_second: u32,
+    },
+    /// Nothing passes in one direction, and never will on connections that had something to carry or
+    /// were made meanwhile.
+    HalfOpen(Way),
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// As if each end had closed it, behind all that was written.
+    Fin,
+    /// In an error, at once.
+    Rst,
+}
+
+impl Weather {
+    /// Nothing passes that way now.
+    pub(super) fn stalls(self, way: Way) -> bool {
+        match self {
+            Self::BlackHole => true,
+            Self::HalfOpen(dead) => dead == way,
+            Self::Fair | Self::Delay { .. } | Self::Slow { .. } => false,
+        }
+    }
+
+    /// What has to be waited for a second time does not pass at all.
+    pub(super) fn is_for_ever(self) -> bool {
+        matches!(self, Self::HalfOpen(_))
+    }
+}

@@ -1,0 +1,189 @@
+//! Redis servers and Sentinels as processes of a run: how they are started, and commands to them.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisResult};
+use tokio::time::{sleep, timeout};
+
+use crate::process::Process;
+
+/// The program, unless this variable names another one.
+const PROGRAM: (&str, &str) = ("redis-server", "MINERVA_TEST_REDIS_SERVER");
+/// Longest time for a command.
+const COMMAND: Duration = Duration::from_secs(5);
+/// How often a server is asked that is not yet as wished, and how long.
+const ASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// A server; knows where it is, not whether it runs.
+#[derive(Debug, Clone)]
+pub struct RedisServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its files are.
+    pub directory: PathBuf,
+}
+
+impl RedisServer {
+    /// Describes a server in a directory of its own, which is made, and the process that runs it: with an
+    /// append-only file that is synced every second. `options` come behind those.
+    ///
+    /// # Errors
+    /// If the directory cannot be made.
+    pub fn new(
+        name: &str,
+        address: SocketAddr,
+        directory: PathBuf,
+        options: &[&str],
+    ) -> anyhow::Result<(Self, Process)> {
+        let usual = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
+        // A replica gets its copy at once, not after the usual 5 s.
+        let quick = ["--repl-diskless-sync-delay", "0"];
+        let options = [usual.as_slice(), &quick, options].concat();
+        let server = Self { address, directory };
+        let process = server.process(name, "Ready to accept connections", &options)?;
+        Ok((server, process))
+    }
+
+    /// Describes a Sentinel that watches `primary` under the name `minerva`, and the process that runs it.
+    ///
+    /// # Errors
+    /// If its files cannot be written.
+    pub fn sentinel(
+        name: &str,
+        address: SocketAddr,
+        directory: PathBuf,
+        primary: SocketAddr,
+    ) -> anyhow::Result<(Self, Process)> {
+        std::fs::create_dir_all(&directory).context("no directory for a Sentinel")?;
+        let file = directory.join("sentinel.conf");
+        let text = format!(
+            "sentinel monitor minerva {} {} 2\nsentinel down-after-milliseconds minerva 1000\n\
+             sentinel failover-timeout minerva 5000\n",
+            primary.ip(),
+            primary.port()
+        );
+        std::fs::write(&file, text).context("no file for a Sentinel")?;
+        let server = Self { address, directory };
+        let file = file.to_str().context("a path that is no text")?;
+        let process = server.process(name, "+monitor", &[file, "--sentinel"])?;
+        Ok((server, process))
+    }
+
+    fn process(&self, name: &str, sign: &'static str, options: &[&str]) -> anyhow::Result<Process> {
+        std::fs::create_dir_all(&self.directory).context("no directory for Redis")?;
+        let program = std::env::var_os(PROGRAM.1).unwrap_or_else(|| PROGRAM.0.into());
+        let mut arguments: Vec<OsString> = options.iter().map(Into::into).collect();
+        let port = self.address.port().to_string();
+        arguments.extend(["--port", &port, "--bind", "127.0.0.1", "--dir"].map(OsString::from));
+        arguments.push(self.directory.clone().into());
+        let log = self.directory.with_extension("log");
+        Ok(Process::new(name, program.into(), arguments, log).ready_when(sign))
+    }
+
+    /// Does a command, on a connection of its own.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or refuses.
+    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> anyhow::Result<T> {
+        let asked = async {
+            let mut connection = self.connect().await?;
+            redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
+        };
+        let what = || format!("{} to {}", words.join(" "), self.address);
+        let answer: RedisResult<T> = timeout(COMMAND, asked).await.with_context(what)?;
+        answer.with_context(what)
+    }
+
+    /// One figure of INFO.
+    ///
+    /// # Errors
+    /// If it cannot be had.
+    pub async fn figure(&self, section: &str, name: &str) -> anyhow::Result<f64> {
+        let text: String = self.command(&["INFO", section]).await?;
+        figure(&text, name).with_context(|| format!("INFO {section} has no {name}"))
+    }
+
+    /// Asks again and again until the answer to a command is as wished.
+    ///
+    /// # Errors
+    /// If it is not for a long time.
+    pub async fn until<T: FromRedisValue>(
+        &self,
+        words: &[&str],
+        wished: impl Fn(&T) -> bool,
+    ) -> anyhow::Result<T> {
+        let asking = async {
+            loop {
+                match self.command::<T>(words).await {
+                    Ok(answer) if wished(&answer) => return answer,
+                    Ok(_) | Err(_) => sleep(ASKED.0).await,
+                }
+            }
+        };
+        match timeout(ASKED.1, asking).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => bail!("{} does not answer {} as it should", self.address, words.join(" ")),
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let client = redis::Client::open(format!("redis://{}", self.address))?;
+        client.get_multiplexed_async_connection().await
+    }
+}
+
+fn figure(info: &str, name: &str) -> Option<f64> {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| *key == name)?.1.trim().parse().ok()
+}
+
+/// Copies a directory and all below it; what was there before is deleted.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn copy_directory(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found_by_their_whole_name() {
+        let info = "# CPU\r\nused_cpu_sys:1.5\r\nused_cpu_sys_children:9\r\n";
+        assert_eq!(figure(info, "used_cpu_sys"), Some(1.5));
+        assert_eq!(figure(info, "used_cpu"), None);
+    }
+
+    #[test]
+    fn a_copy_replaces_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        std::fs::create_dir_all(from.join("below")).unwrap();
+        std::fs::write(from.join("below/a"), "new").unwrap();
+        std::fs::create_dir_all(&to).unwrap();
+        std::fs::write(to.join("old"), "old").unwrap();
+        copy_directory(&from, &to).unwrap();
+        assert_eq!(std::fs::read(to.join("below/a")).unwrap(), b"new");
+        assert!(!to.join("old").exists());
+    }
+}
