@@ -16,6 +16,17 @@ pub(crate) struct Ledger {
     streams: Vec<Entry>,
     /// How often something was killed so far.
     kills: AtomicU64,
+    strikes: Mutex<Vec<Strike>>,
+}
+
+/// A fault, for the pauses that it makes.
+#[derive(Debug, Clone, Copy)]
+struct Strike {
+    at: Instant,
+    /// A pause that begins later is not of this fault.
+    until: Instant,
+    /// Whatever tells faults apart.
+    kind: usize,
 }
 
 /// One stream.
@@ -40,13 +51,19 @@ struct Flow {
     pauses: Vec<Duration>,
     /// How many kills there were when the last string arrived.
     seen_kills: u64,
+    /// The longest time without a string that was under way when a fault struck, or began soon
+    /// after, by the place of the fault.
+    struck: Vec<(usize, Duration)>,
+    /// Earlier faults are over.
+    first_strike: usize,
 }
 
 impl Ledger {
     pub(crate) fn new(streams: usize) -> Self {
         let entry =
             || Entry { c2s: Mutex::default(), s2c: Mutex::default(), ends: Mutex::default() };
-        Self { streams: (0..streams).map(|_| entry()).collect(), kills: AtomicU64::new(0) }
+        let streams = (0..streams).map(|_| entry()).collect();
+        Self { streams, kills: AtomicU64::new(0), strikes: Mutex::default() }
     }
 
     /// Number of streams.
@@ -96,7 +113,27 @@ impl Ledger {
             Some(number) => flow.checker.arrive(number),
             None => flow.checker.garbled(),
         }
+        flow.note_strikes(now, &lock(&self.strikes));
         flow.note_pause(now, kills);
+    }
+
+    /// A fault of this kind strikes; pauses that begin until then are its own.
+    pub(crate) fn struck(&self, kind: usize, at: Instant, until: Instant) {
+        lock(&self.strikes).push(Strike { at, until, kind });
+    }
+
+    /// The longest pause on each direction of each stream for each fault of this kind.
+    pub(crate) fn pauses_of(&self, kind: usize) -> Vec<Duration> {
+        let strikes = lock(&self.strikes).clone();
+        let mut pauses = Vec::new();
+        for stream in 0..self.streams() {
+            for direction in Direction::BOTH {
+                let flow = self.flow(direction, stream);
+                let of_kind = flow.struck.iter().filter(|(place, _)| strikes[*place].kind == kind);
+                pauses.extend(of_kind.map(|(_, pause)| *pause));
+            }
+        }
+        pauses
     }
 
     /// Something was killed.
@@ -114,9 +151,10 @@ impl Ledger {
         lock(&self.streams[stream].ends).clone()
     }
 
-    /// Everything sent so far has arrived.
+    /// Everything sent so far has arrived, on streams that have not ended.
     pub(crate) fn is_drained(&self) -> bool {
-        (0..self.streams()).all(|stream| {
+        let lives = |stream: &usize| lock(&self.streams[*stream].ends).is_empty();
+        (0..self.streams()).filter(lives).all(|stream| {
             Direction::BOTH.into_iter().all(|direction| {
                 let flow = self.flow(direction, stream);
                 flow.checker.has_all(flow.sent)
@@ -161,6 +199,24 @@ impl Ledger {
 }
 
 impl Flow {
+    fn note_strikes(&mut self, now: Instant, strikes: &[Strike]) {
+        let Some(last) = self.last else { return };
+        let pause = now.duration_since(last);
+        let is_over = |strike: &Strike| strike.until <= last;
+        while strikes.get(self.first_strike).is_some_and(is_over) {
+            self.first_strike += 1;
+        }
+        for (place, strike) in strikes.iter().enumerate().skip(self.first_strike) {
+            if strike.at >= now || is_over(strike) {
+                continue;
+            }
+            match self.struck.iter_mut().rev().find(|(known, _)| *known == place) {
+                Some((_, longest)) => *longest = pause.max(*longest),
+                None => self.struck.push((place, pause)),
+            }
+        }
+    }
+
     fn note_pause(&mut self, now: Instant, kills: u64) {
         if kills != self.seen_kills {
             if self.seen_kills > 0 {
@@ -215,6 +271,30 @@ mod tests {
         ledger.unsent(Direction::S2c, 0);
         assert_eq!(ledger.next_string(Direction::S2c, 0, LENGTH), first);
         assert_eq!(ledger.sent(Direction::S2c, 0), 1);
+    }
+
+    #[test]
+    fn a_fault_has_the_longest_pause_that_it_met_or_that_began_soon_after() {
+        let ledger = Ledger::new(2);
+        let start = clock::now();
+        let time = |ms: u64| start + Duration::from_millis(ms);
+        let at = |ms: u64| {
+            let string = ledger.next_string(Direction::S2c, 0, LENGTH);
+            ledger.arrive(Direction::S2c, 0, &string, LENGTH, time(ms));
+        };
+        at(0);
+        ledger.struck(7, time(400), time(600));
+        ledger.struck(8, time(500), time(500));
+        at(550);
+        at(1500);
+        at(5000);
+        ledger.struck(7, time(5001), time(5002));
+        at(5010);
+        let ms =
+            |kind| -> Vec<_> { ledger.pauses_of(kind).iter().map(Duration::as_millis).collect() };
+        assert_eq!(ms(7), [950, 10]);
+        assert_eq!(ms(8), [550]);
+        assert_eq!(ms(9), []);
     }
 
     #[test]

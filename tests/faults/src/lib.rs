@@ -9,26 +9,36 @@ pub mod deployment;
 pub mod memory;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod redis_server;
 
+mod answering;
 mod app;
 mod app_process;
+mod audit;
 mod balancer;
 mod checker;
 mod clients;
 mod effects;
+mod fault;
+mod fleet;
+mod harm;
 mod kill;
 mod ledger;
+mod load;
 mod message;
+mod notes;
 mod pressure;
-pub mod proxy;
 mod report;
+mod run;
 mod traffic;
 
 use std::process::ExitCode;
 
+use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Harms a real Minerva under load and counts what arrives at both ends.
@@ -37,11 +47,17 @@ enum Program {
     /// Kill the server, its parts or the application again and again while strings go both ways: none may
     /// be lost, doubled or reordered, and no stream may end.
     Kill(kill::Config),
+    /// Harm everything in a deployment of several cores, edges and application instances on Redis, at random
+    /// moments: no string may be lost, doubled or reordered, and no stream may end without a cause.
+    Run(run::Config),
     /// Send much both ways to slow readers: the server must stay small.
     Pressure(pressure::Config),
     /// The application service that `kill --target app` kills.
     #[command(hide = true)]
     App(app_process::Config),
+    /// One application instance of `run`.
+    #[command(hide = true)]
+    Answer(answering::Config),
 }
 
 /// Reads the options and does it.
@@ -51,9 +67,25 @@ enum Program {
 pub async fn main() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match Program::parse() {
+    let program = Program::parse();
+    if let Program::Answer(config) = program {
+        return answering::run(config).await;
+    }
+    let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    tokio::select! {
+        done = run(program) => done,
+        // What was started is killed when it is dropped.
+        _ = asked.recv() => bail!("asked to stop"),
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn run(program: Program) -> anyhow::Result<ExitCode> {
+    match program {
         Program::Kill(config) => kill::run(config).await,
+        Program::Run(config) => run::run(config).await,
         Program::Pressure(config) => pressure::run(config).await,
         Program::App(config) => app_process::run(config).await,
+        Program::Answer(config) => answering::run(config).await,
     }
 }

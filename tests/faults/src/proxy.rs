@@ -66,6 +66,12 @@ impl Proxy {
         self.shared.weather.send_replace(weather);
     }
 
+    /// Whether everything passes now.
+    #[must_use]
+    pub fn is_fair(&self) -> bool {
+        *self.shared.weather.borrow() == Weather::Fair
+    }
+
     /// Ends all connections there are.
     pub fn cut(&self, how: Cut) {
         self.shared.cut.send_replace(how);

@@ -1,0 +1,136 @@
+//! The application service of a run with several instances, each a process to be killed: `minerva-faults
+//! answer`.
+//!
+//! It notes each event (`notes.rs`), answers it with one string, and acknowledges only some: those of others come
+//! again to whoever gets the stream next. Answer N - 1 is to event N, so a successor knows from the
+//! number of the next send which events are answered already.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use minerva_app::{AppStream, Event, Service};
+use tokio::io::{AsyncReadExt as _, stdin};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app;
+use crate::message::{self, Direction, Length};
+use crate::notes::{Note, Notebook};
+
+/// Only every so many events are acknowledged, each with its answer and those before.
+const ACKNOWLEDGED: u64 = 4;
+
+/// Options of `answer`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// The cores' addresses for applications, separated by commas.
+    #[arg(long)]
+    api: String,
+    /// The file of notes.
+    #[arg(long)]
+    notes: PathBuf,
+    /// A name that stays when the process is started again.
+    #[arg(long)]
+    name: Option<String>,
+    /// Streams that there will be.
+    #[arg(long)]
+    streams: usize,
+    /// Longest padding of a string.
+    #[arg(long)]
+    padding: usize,
+}
+
+/// What all streams share.
+struct Work {
+    notebook: Notebook,
+    instance: u64,
+    streams: usize,
+    length: Length,
+}
+
+/// Serves until it is killed, asked to end, or nobody holds its input any more.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let notebook = Notebook::open(&config.notes)?;
+    let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut service = Service::connect(config.api.as_str()).name("default");
+    if let Some(name) = config.name {
+        service = service.instance_id(name);
+    }
+    let service = service.start().await?;
+    println!("ready");
+    let work = Arc::new(Work {
+        notebook,
+        instance: std::process::id().into(),
+        streams: config.streams,
+        length: Length::UpTo(config.padding),
+    });
+    let handle = service.handle();
+    let serving = service.run(move |stream| attend(stream, Arc::clone(&work)));
+    let mut rest = Vec::new();
+    let mut input = stdin();
+    tokio::select! {
+        () = serving => {}
+        _ = input.read_to_end(&mut rest) => {}
+        _ = asked.recv() => handle.stop().await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
+    let Some(number) = app::number_of(&stream, work.streams) else { return Ok(()) };
+    work.attend(number, stream).await
+}
+
+impl Work {
+    async fn attend(&self, number: usize, mut stream: AppStream) -> anyhow::Result<()> {
+        stream.acknowledge_by_hand();
+        let (first_event, mut next) = (stream.first_event(), stream.first_send());
+        let instance = self.instance;
+        self.note(Note::Began { instance, stream: number, first_event, first_send: next })?;
+        while let Some(happened) = stream.next_event().await {
+            match happened {
+                Event::String { event, string } => {
+                    let string = string.to_vec();
+                    self.note(Note::Took { instance, stream: number, event, string })?;
+                    if event > next {
+                        self.answer(number, event, next, &stream).await?;
+                        next += 1;
+                    }
+                    if event % ACKNOWLEDGED == 0 {
+                        stream.acknowledge(event);
+                    }
+                }
+                Event::Ended { ended, .. } => {
+                    let reason = format!("{}, by {:?}", ended.reason, ended.by);
+                    self.note(Note::Ended { instance, stream: number, reason })?;
+                }
+                // The stream went on elsewhere, or a transport changed.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers an event by the string with the number before it, which must be the next one.
+    async fn answer(
+        &self,
+        number: usize,
+        event: u64,
+        next: u64,
+        stream: &AppStream,
+    ) -> anyhow::Result<()> {
+        if event != next + 1 {
+            let what = format!("event {event} comes, but the next answer is {next}");
+            self.note(Note::Wrong { instance: self.instance, stream: number, what })?;
+        }
+        let answer = message::write(Direction::S2c, number, event - 1, self.length);
+        // If the stream is over, its end comes as an event.
+        let _ = stream.send(answer).await;
+        Ok(())
+    }
+
+    fn note(&self, note: Note) -> anyhow::Result<()> {
+        self.notebook.add(&note).context("cannot write notes")
+    }
+}

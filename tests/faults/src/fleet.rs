@@ -1,0 +1,268 @@
+//! The whole deployment of a run: a store, cores, edges and application instances as processes, with a
+//! proxy on every way between them that a run wants to harm.
+//!
+//! Describes and starts it, and knows who is of which kind. What is done to it is decided elsewhere.
+
+mod plan;
+mod store;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use crate::balancer;
+use crate::ports::Ports;
+use crate::process::Process;
+use crate::proxy::Proxy;
+use crate::random::Random;
+use crate::redis_server::RedisServer;
+
+pub(crate) use plan::{Options, Plan, StoreKind};
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// A Redis with data.
+    Redis,
+    Sentinel,
+    Core,
+    Edge,
+    App,
+}
+
+/// Between whom a proxy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hop {
+    /// Clients and edges.
+    Client,
+    /// Edges and cores.
+    Link,
+    /// Application instances and cores.
+    Api,
+    /// Cores and Redis.
+    Redis,
+}
+
+/// A process and what it is.
+pub(crate) struct Member {
+    pub(crate) part: Part,
+    pub(crate) condition: Condition,
+    pub(crate) process: Process,
+}
+
+/// What has been done to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Nothing, or it was started again.
+    Well,
+    /// SIGSTOP.
+    Stopped,
+    /// It was asked to end.
+    Ending,
+    /// It was killed, and not started yet.
+    Down,
+}
+
+/// All of it.
+pub(crate) struct Fleet {
+    pub(crate) members: Vec<Member>,
+    /// Those with data; the first one is the primary at first.
+    pub(crate) servers: Vec<RedisServer>,
+    pub(crate) sentinels: Vec<RedisServer>,
+    proxies: Vec<(Hop, Proxy)>,
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    /// The file to which application instances write.
+    pub(crate) notes: PathBuf,
+    /// Holds the store and the logs; deleted with this value, unless it is kept.
+    directory: TempDir,
+}
+
+impl Fleet {
+    /// Describes the plan's processes and starts the proxies between them.
+    pub(crate) async fn new(plan: &Plan, random: &mut Random) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir().context("no temporary directory")?;
+        let mut ports = Ports::new(random);
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let notes = directory.path().join("notes");
+        let (members, servers, sentinels) = (Vec::new(), Vec::new(), Vec::new());
+        let proxies = Vec::new();
+        let mut fleet =
+            Self { members, servers, sentinels, proxies, address: nowhere, notes, directory };
+        let store = fleet.add_store(plan, &mut ports).await?;
+        fleet.add_cores(plan, &store, &mut ports).await?;
+        let edges = fleet.add_edges(plan, &mut ports)?;
+        fleet.add_apps(plan)?;
+        let balancer = balancer::start(edges).await?;
+        fleet.address = fleet.proxy(Hop::Client, balancer).await?;
+        Ok(fleet)
+    }
+
+    /// Starts everything, the store first, and waits until it is ready.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
+        for part in [Part::Redis, Part::Sentinel] {
+            self.start_all(|other| other == part).await?;
+        }
+        self.wait_for_sentinels().await?;
+        self.start_all(|part| part > Part::Sentinel).await
+    }
+
+    async fn start_all(&mut self, wanted: impl Fn(Part) -> bool) -> anyhow::Result<()> {
+        let mut chosen: Vec<_> =
+            self.members.iter_mut().filter(|member| wanted(member.part)).collect();
+        for member in &mut chosen {
+            member.process.spawn()?;
+        }
+        for member in chosen {
+            member.process.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Places of all processes of a kind.
+    pub(crate) fn all(&self, part: Part) -> Vec<usize> {
+        let members = self.members.iter().enumerate();
+        members.filter(|(_, member)| member.part == part).map(|(place, _)| place).collect()
+    }
+
+    /// Places of the processes of a kind that nothing is done to.
+    pub(crate) fn all_well(&self, part: Part) -> Vec<usize> {
+        let is_well = |place: &usize| self.members[*place].condition == Condition::Well;
+        self.all(part).into_iter().filter(is_well).collect()
+    }
+
+    /// Places of the proxies on a hop that let everything pass.
+    pub(crate) fn free_proxies(&self, hop: Hop) -> Vec<usize> {
+        let proxies = self.proxies.iter().enumerate();
+        let free = proxies.filter(|(_, (other, proxy))| *other == hop && proxy.is_fair());
+        free.map(|(place, _)| place).collect()
+    }
+
+    /// The proxy in a place.
+    pub(crate) fn proxy_at(&self, place: usize) -> &Proxy {
+        &self.proxies[place].1
+    }
+
+    /// The proxies on a hop.
+    pub(crate) fn proxies(&self, hop: Hop) -> impl Iterator<Item = &Proxy> {
+        self.proxies.iter().filter(move |(other, _)| *other == hop).map(|(_, proxy)| proxy)
+    }
+
+    /// A place for files of the run.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Keeps the directory, which is named.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.directory.disable_cleanup(true);
+        self.directory.path()
+    }
+
+    async fn proxy(&mut self, hop: Hop, upstream: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let proxy = Proxy::start(upstream).await?;
+        let address = proxy.address();
+        self.proxies.push((hop, proxy));
+        Ok(address)
+    }
+
+    fn add(&mut self, part: Part, process: Process) {
+        self.members.push(Member { part, condition: Condition::Well, process });
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.path().join(format!("{name}.log"))
+    }
+
+    async fn add_cores(
+        &mut self,
+        plan: &Plan,
+        store: &str,
+        ports: &mut Ports<'_>,
+    ) -> anyhow::Result<()> {
+        for number in 1..=plan.cores {
+            let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
+            let arguments = plan.core_arguments(store, link, api, admin);
+            let log = self.log(&format!("core{number}"));
+            let process = Process::new(format!("core {number}"), plan.core.clone(), arguments, log);
+            self.add(Part::Core, process);
+            self.proxy(Hop::Link, link).await?;
+            self.proxy(Hop::Api, api).await?;
+        }
+        Ok(())
+    }
+
+    fn add_edges(&mut self, plan: &Plan, ports: &mut Ports<'_>) -> anyhow::Result<Vec<SocketAddr>> {
+        let cores = self.addresses(Hop::Link);
+        let mut listen = Vec::new();
+        for number in 1..=plan.edges {
+            let (clients, admin) = (ports.take()?, ports.take()?);
+            let arguments = plan.edge_arguments(&cores, clients, admin);
+            let log = self.log(&format!("edge{number}"));
+            let process = Process::new(format!("edge {number}"), plan.edge.clone(), arguments, log);
+            self.add(Part::Edge, process);
+            listen.push(clients);
+        }
+        Ok(listen)
+    }
+
+    fn add_apps(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let this = std::env::current_exe().context("cannot find this program's own path")?;
+        let cores = self.addresses(Hop::Api);
+        for number in 1..=plan.apps {
+            let arguments = plan.app_arguments(number, &cores, &self.notes);
+            let log = self.log(&format!("app{number}"));
+            let process = Process::new(format!("app {number}"), this.clone(), arguments, log);
+            self.add(Part::App, process);
+        }
+        Ok(())
+    }
+
+    /// The addresses of a hop's proxies, separated by commas.
+    fn addresses(&self, hop: Hop) -> String {
+        let addresses: Vec<_> =
+            self.proxies(hop).map(|proxy| proxy.address().to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// An error for each process that has ended by itself; it is started again.
+    pub(crate) fn revive(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut ended = Vec::new();
+        for member in &mut self.members {
+            if member.condition == Condition::Ending {
+                continue;
+            }
+            if let Err(error) = member.process.check() {
+                ended.push(error.to_string());
+                member.process.ended();
+                member.process.spawn()?;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Waits until all processes that were started are ready.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            member.process.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// The store's server that takes writes now.
+    pub(crate) async fn primary(&self) -> anyhow::Result<usize> {
+        for (place, server) in self.servers.iter().enumerate() {
+            let role: Result<redis::Value, _> = server.command(&["ROLE"]).await;
+            let is_primary = |role: &redis::Value| {
+                let first = role.as_sequence().and_then(<[_]>::first);
+                matches!(first, Some(redis::Value::BulkString(text)) if text == b"master")
+            };
+            if role.is_ok_and(|role| is_primary(&role)) {
+                return Ok(place);
+            }
+        }
+        bail!("no Redis is the primary")
+    }
+}

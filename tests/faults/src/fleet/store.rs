@@ -1,0 +1,84 @@
+//! The store of a deployment: one Redis behind a proxy, a set with Sentinels, or a file.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+
+use super::{Fleet, Hop, Part, Plan, StoreKind};
+use crate::ports::Ports;
+use crate::redis_server::RedisServer;
+
+/// Replicas of a set, and Sentinels that watch it.
+const REPLICAS: usize = 2;
+const SENTINELS: usize = 3;
+
+impl Fleet {
+    /// Adds its processes. Returns the address for the cores.
+    pub(super) async fn add_store(
+        &mut self,
+        plan: &Plan,
+        ports: &mut Ports<'_>,
+    ) -> anyhow::Result<String> {
+        let address = match plan.store {
+            StoreKind::Redis => {
+                let server = self.add_redis("redis", ports.take()?, &[])?;
+                // A server in a set is found by the address that it has itself, so only this one has a proxy.
+                format!("redis://{}/", self.proxy(Hop::Redis, server).await?)
+            }
+            StoreKind::Sentinel => self.add_set(ports)?,
+            StoreKind::Redb => format!("redb:{}", self.directory().join("data").display()),
+        };
+        let query = if plan.store_options.is_empty() { "" } else { "?" };
+        Ok(format!("{address}{query}{}", plan.store_options))
+    }
+
+    fn add_redis(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+        options: &[&str],
+    ) -> anyhow::Result<SocketAddr> {
+        let directory = self.directory().join(name);
+        let (server, process) = RedisServer::new(name, address, directory, options)?;
+        self.servers.push(server);
+        self.add(Part::Redis, process);
+        Ok(address)
+    }
+
+    fn add_set(&mut self, ports: &mut Ports<'_>) -> anyhow::Result<String> {
+        let primary = self.add_redis("redis1", ports.take()?, &[])?;
+        let port = primary.port().to_string();
+        for number in 2..2 + REPLICAS {
+            let options = ["--replicaof", "127.0.0.1", &port];
+            self.add_redis(&format!("redis{number}"), ports.take()?, &options)?;
+        }
+        for number in 1..=SENTINELS {
+            let name = format!("sentinel{number}");
+            let (address, directory) = (ports.take()?, self.directory().join(&name));
+            let (sentinel, process) = RedisServer::sentinel(&name, address, directory, primary)?;
+            self.sentinels.push(sentinel);
+            self.add(Part::Sentinel, process);
+        }
+        let addresses: Vec<_> =
+            self.sentinels.iter().map(|sentinel| sentinel.address.to_string()).collect();
+        Ok(format!("redis-sentinel://{}/minerva/0", addresses.join(",")))
+    }
+
+    /// Waits until every Sentinel knows the others and the replicas, without which none of them does a failover.
+    pub(super) async fn wait_for_sentinels(&self) -> anyhow::Result<()> {
+        for sentinel in &self.sentinels {
+            for (list, number) in [("REPLICAS", REPLICAS), ("SENTINELS", SENTINELS - 1)] {
+                let all = |listed: &Vec<redis::Value>| listed.len() >= number;
+                let known = sentinel.until(&["SENTINEL", list, "minerva"], all).await;
+                known.with_context(|| format!("{} are missing", list.to_lowercase()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for another primary.
+    pub(crate) async fn fail_over(&self) -> anyhow::Result<()> {
+        let sentinel = self.sentinels.first().context("there is no Sentinel")?;
+        sentinel.command::<()>(&["SENTINEL", "FAILOVER", "minerva"]).await
+    }
+}

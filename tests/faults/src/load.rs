@@ -1,0 +1,189 @@
+//! The strings of a run with several application instances: clients in this process that send, instances
+//! that answer each string by one, and what both ends say of it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use minerva_client::TransportKind;
+use tokio::time::sleep;
+
+use crate::audit::{Arrival, Audit};
+use crate::clients::{self, Client};
+use crate::clock;
+use crate::ledger::Ledger;
+use crate::message::{Direction, Length};
+use crate::notes::{Note, Reader};
+use crate::traffic::{Behaviour, Lane, Stop, Supply};
+
+/// Longest padding of a string: most strings of real applications are short.
+pub(crate) const PADDING: usize = 200;
+/// How often the runner looks for new notes: pauses are seen no finer.
+const LOOKS: Duration = Duration::from_millis(10);
+/// Draining is given up if nothing has arrived for so long; as long, streams may take to go on.
+const STUCK: Duration = Duration::from_secs(45);
+/// How long is waited for strings that come again after everything has arrived.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
+/// What both ends do, and did.
+pub(crate) struct Load {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) clients: Vec<Client>,
+    address: String,
+    transports: Vec<TransportKind>,
+    audit: Arc<Mutex<Audit>>,
+    following: tokio::task::JoinHandle<()>,
+}
+
+/// Reads notes for a load.
+struct Follower {
+    reader: Reader,
+    ledger: Arc<Ledger>,
+    audit: Arc<Mutex<Audit>>,
+}
+
+impl Load {
+    /// A load of so many streams, none of which there is yet. `transports` are given to them in turn.
+    pub(crate) fn new(
+        address: String,
+        notes: PathBuf,
+        streams: usize,
+        transports: &[TransportKind],
+    ) -> Self {
+        let transports = if transports.is_empty() { &TransportKind::ALL } else { transports };
+        let ledger = Arc::new(Ledger::new(streams));
+        let audit = Arc::new(Mutex::new(Audit::new(streams, Length::UpTo(PADDING))));
+        let reader = Reader::new(notes);
+        let follower = Follower { reader, ledger: Arc::clone(&ledger), audit: Arc::clone(&audit) };
+        let following = tokio::spawn(follower.run());
+        let (clients, transports) = (Vec::new(), transports.to_vec());
+        Self { ledger, clients, address, transports, audit, following }
+    }
+
+    /// Starts the next `count` streams, which send until they are stopped.
+    pub(crate) fn add(&mut self, count: usize, rate: f64, stop: &Stop) -> anyhow::Result<()> {
+        let every = Some(Duration::from_secs_f64(1.0 / rate));
+        let behaviour = Behaviour {
+            lane: Lane {
+                ledger: Arc::clone(&self.ledger),
+                direction: Direction::C2s,
+                stream: 0,
+                length: Length::UpTo(PADDING),
+            },
+            supply: Supply { every, most: u64::MAX },
+            stop: stop.clone(),
+            bytes_per_second: None,
+        };
+        for number in self.clients.len()..self.clients.len() + count {
+            let transport = self.transports[number % self.transports.len()];
+            self.clients.push(clients::start(&self.address, transport, number, behaviour.clone())?);
+        }
+        Ok(())
+    }
+
+    /// What instances did.
+    pub(crate) fn audit(&self) -> MutexGuard<'_, Audit> {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a stream has not ended, as far as either end knows.
+    pub(crate) fn lives(&self, stream: usize) -> bool {
+        self.ledger.ends(stream).is_empty()
+    }
+
+    /// Waits until strings arrive on each of these streams, each way, unless it ends; gives those, each way, on
+    /// which none does.
+    pub(crate) async fn go_on(&self, streams: &[usize]) -> [Vec<usize>; 2] {
+        let arrived = || Direction::BOTH.map(|way| self.ledger.arrived_each(way));
+        let (start, before) = (clock::now(), arrived());
+        loop {
+            let after = arrived();
+            let still = [0, 1].map(|way| -> Vec<usize> {
+                let stands = |stream: &&usize| before[way][**stream] == after[way][**stream];
+                streams
+                    .iter()
+                    .filter(stands)
+                    .filter(|stream| self.lives(**stream))
+                    .copied()
+                    .collect()
+            });
+            let is_late = clock::now().duration_since(start) > STUCK;
+            if is_late || still.iter().all(Vec::is_empty) {
+                return still;
+            }
+            sleep(LOOKS).await;
+        }
+    }
+
+    /// Waits until everything that was sent on streams that live has arrived, and its answers; their producers
+    /// are stopped. Gives when that was; `None` if something does not arrive.
+    pub(crate) async fn drain(&self) -> Option<Instant> {
+        let mut progress = (self.ledger.arrived(), clock::now());
+        loop {
+            if self.is_drained() {
+                let drained = clock::now();
+                sleep(AFTERMATH).await;
+                if self.is_drained() {
+                    return Some(drained);
+                }
+            }
+            let arrived = self.ledger.arrived();
+            if arrived != progress.0 {
+                progress = (arrived, clock::now());
+            } else if clock::now().duration_since(progress.1) > STUCK {
+                return None;
+            }
+            sleep(LOOKS).await;
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let is_done = |(stream, client): (usize, &Client)| {
+            let sent = self.ledger.sent(Direction::C2s, stream);
+            let has_ended =
+                client.producer.is_finished() && self.ledger.sent(Direction::S2c, stream) == sent;
+            has_ended || !self.lives(stream)
+        };
+        self.clients.iter().enumerate().all(is_done) && self.ledger.is_drained()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Follower {
+    async fn run(mut self) {
+        loop {
+            // A file that cannot be read fails the run, because nothing arrives.
+            for note in self.reader.read().unwrap_or_default() {
+                match note {
+                    Ok(note) => self.take(&note),
+                    Err(torn) => println!("torn: {torn}"),
+                }
+            }
+            sleep(LOOKS).await;
+        }
+    }
+
+    fn take(&mut self, note: &Note) {
+        let (ledger, stream) = (&self.ledger, note.stream());
+        if stream >= ledger.streams() {
+            println!("not a stream of this run: {note:?}");
+            return;
+        }
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrival = audit.take(note);
+        if let (Arrival::First, Note::Took { string, .. }) = (arrival, note) {
+            let length = Length::UpTo(PADDING);
+            // Before it has arrived, so that the stream is not drained in between.
+            ledger.set_sent(Direction::S2c, stream, audit.answers(stream));
+            ledger.arrive(Direction::C2s, stream, string, length, clock::now());
+        }
+        if let Note::Ended { reason, .. } = note {
+            ledger.ended(stream, format!("the application: {reason}"));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `minerva-faults run`: the whole deployment under load, everything in it harmed at random moments.
+
+mod findings;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use minerva_client::TransportKind;
+use minerva_proto::process::positive_duration;
+use tokio::time::sleep;
+
+use crate::fault::{self, Fault};
+use crate::fleet::{Fleet, Options, Plan};
+use crate::harm::Villain;
+use crate::load::{Load, PADDING};
+use crate::random::Random;
+use crate::traffic::Stop;
+
+use findings::Findings;
+
+/// Traffic after the last fault, so that what was on its way then has arrived.
+const CALM: Duration = Duration::from_secs(2);
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    #[command(flatten)]
+    fleet: Options,
+    /// How long faults happen.
+    #[arg(long, default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
+    duration: Duration,
+    /// Streams.
+    #[arg(long, default_value_t = 40)]
+    streams: usize,
+    /// Strings a second and stream that clients send; each has an answer.
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
+    /// Transports, given to the streams in turn; all of them if not given.
+    #[arg(long, value_delimiter = ',')]
+    transports: Vec<TransportKind>,
+    /// What happens, as KIND=INTERVAL or KIND=INTERVAL/LASTING with commas between; everything that the store
+    /// allows if not given. KIND is (edge|core|app|redis)-(kill|stop|term),
+    /// (client|link|api|redis)-(cut|delay|blackhole|slow|half-open) or failover.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<Fault>,
+    /// Decides moments and victims; random if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Write the figures as JSON to this file; `-` is the output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Keep the directory of logs even if nothing failed.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Does it all.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let seed = config.seed.unwrap_or_else(Random::fresh_seed);
+    let (plan, faults) = config.check()?;
+    println!("seed {seed}, {} cores, {} edges, {} apps", plan.cores, plan.edges, plan.apps);
+    let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
+    let outcome = harm(&config, seed, faults, &mut fleet).await;
+    let passed = matches!(outcome, Ok(true));
+    if !passed || config.keep {
+        println!("logs: {}", fleet.keep().display());
+    }
+    outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn harm(
+    config: &Config,
+    seed: u64,
+    faults: Vec<Fault>,
+    fleet: &mut Fleet,
+) -> anyhow::Result<bool> {
+    fleet.start().await?;
+    let (stop, streams) = (Stop::default(), config.streams);
+    let address = fleet.address.to_string();
+    let mut load = Load::new(address, fleet.notes.clone(), streams, &config.transports);
+    load.add(streams, config.rate, &stop)?;
+    let all: Vec<usize> = (0..streams).collect();
+    let never_began = load.go_on(&all).await;
+    let mut villain = Villain::new(faults, seed, fleet)?;
+    villain.run(fleet, &load.ledger, config.duration).await?;
+    sleep(CALM).await;
+    let still = load.go_on(&all).await;
+    stop.stop();
+    let drained = load.drain().await.is_some();
+    let findings = Findings::of(seed, &load, &villain, [never_began, still], drained);
+    findings.tell(config.json.as_deref())
+}
+
+impl Config {
+    fn check(&self) -> anyhow::Result<(Plan, Vec<Fault>)> {
+        if self.streams == 0 || !self.rate.is_finite() || self.rate <= 0.0 {
+            bail!("--streams and --rate must be above 0");
+        }
+        let plan = self.fleet.plan(self.streams, PADDING)?;
+        if self.faults.is_empty() {
+            return Ok((plan, fault::usual(self.fleet.store)));
+        }
+        if let Some(fault) = self.faults.iter().find(|fault| !fault.kind.fits(plan.store)) {
+            bail!("{} cannot be done to this --store", fault.kind);
+        }
+        Ok((plan, self.faults.clone()))
+    }
+}
