@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use minerva_app::{AppStream, Event, Service};
-use tokio::io::{AsyncReadExt as _, stdin};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::app;
 use crate::message::{self, Direction, Length};
@@ -67,14 +67,27 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     });
     let handle = service.handle();
     let serving = service.run(move |stream| attend(stream, Arc::clone(&work)));
-    let mut rest = Vec::new();
-    let mut input = stdin();
+    let stopping = async {
+        asked.recv().await;
+        handle.stop().await;
+    };
     tokio::select! {
-        () = serving => {}
-        _ = input.read_to_end(&mut rest) => {}
-        _ = asked.recv() => handle.stop().await,
+        ((), ()) = async { tokio::join!(serving, stopping) } => {}
+        _ = input_ended() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Told when nobody holds the input any more. A thread of its own, as one of the runtime's could not be left
+/// behind at the end.
+fn input_ended() -> oneshot::Receiver<()> {
+    let (told, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Nobody waits if the service was stopped.
+        let _ = told.send(());
+    });
+    ended
 }
 
 async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {

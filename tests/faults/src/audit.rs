@@ -20,8 +20,8 @@ pub(crate) struct Audit {
     streams: Vec<Stream>,
     length: Length,
     counts: Counts,
-    /// What must not be, in words.
-    wrong: Vec<String>,
+    /// What must not be, by stream, in words.
+    wrong: Vec<(usize, String)>,
 }
 
 /// What happened that is no harm.
@@ -66,8 +66,8 @@ impl Audit {
         self.counts
     }
 
-    /// What must not be, in words.
-    pub(crate) fn wrong(&self) -> &[String] {
+    /// What must not be, by stream, in words.
+    pub(crate) fn wrong(&self) -> &[(usize, String)] {
         &self.wrong
     }
 
@@ -137,7 +137,7 @@ impl Audit {
     }
 
     fn find(&mut self, stream: usize, instance: u64, what: &str) {
-        self.wrong.push(format!("stream {stream}, instance {instance}: {what}"));
+        self.wrong.push((stream, format!("instance {instance}, stream {stream}: {what}")));
     }
 }
 

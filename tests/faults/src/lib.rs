@@ -29,8 +29,10 @@ mod ledger;
 mod load;
 mod message;
 mod notes;
+mod outage;
 mod pressure;
 mod report;
+mod rollback;
 mod run;
 mod traffic;
 
@@ -50,6 +52,12 @@ enum Program {
     /// Harm everything in a deployment of several cores, edges and application instances on Redis, at random
     /// moments: no string may be lost, doubled or reordered, and no stream may end without a cause.
     Run(run::Config),
+    /// Take Redis away for a while: nothing may be acknowledged meanwhile, nothing may grow, and all must
+    /// arrive soon after.
+    Outage(outage::Config),
+    /// Replace Redis by an older copy of itself: streams that lost something must end with `state lost` on both
+    /// sides, and no others.
+    Rollback(rollback::Config),
     /// Send much both ways to slow readers: the server must stay small.
     Pressure(pressure::Config),
     /// The application service that `kill --target app` kills.
@@ -84,6 +92,8 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
     match program {
         Program::Kill(config) => kill::run(config).await,
         Program::Run(config) => run::run(config).await,
+        Program::Outage(config) => outage::run(config).await,
+        Program::Rollback(config) => rollback::run(config).await,
         Program::Pressure(config) => pressure::run(config).await,
         Program::App(config) => app_process::run(config).await,
         Program::Answer(config) => answering::run(config).await,

@@ -1,6 +1,7 @@
 //! The strings of a run with several application instances: clients in this process that send, instances
 //! that answer each string by one, and what both ends say of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use crate::clock;
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 use crate::notes::{Note, Reader};
+use crate::report::Row;
 use crate::traffic::{Behaviour, Lane, Stop, Supply};
 
 /// Longest padding of a string: most strings of real applications are short.
@@ -135,6 +137,21 @@ impl Load {
             }
             sleep(LOOKS).await;
         }
+    }
+
+    /// The streams of each transport that have not ended: those that have may have lost strings.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut by_transport: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (number, client) in self.clients.iter().enumerate() {
+            if self.lives(number) {
+                by_transport.entry(client.transport.to_string()).or_default().push(number);
+            }
+        }
+        let row = |(transport, streams): (&String, &Vec<usize>)| {
+            Direction::BOTH
+                .map(|way| Row::new(transport, way, streams, &self.ledger).without_pauses())
+        };
+        by_transport.iter().flat_map(row).collect()
     }
 
     fn is_drained(&self) -> bool {

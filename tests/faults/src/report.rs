@@ -20,12 +20,13 @@ pub(crate) struct Row {
     tally: Tally,
     /// Streams that ended, which none should.
     resets: usize,
-    /// How long nothing came after a kill.
-    pauses: Pauses,
+    /// How long nothing came after a kill; `None` if pauses are told by kind of fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pauses: Option<Pauses>,
 }
 
 /// Lengths of time in milliseconds; zeros if there was none.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(crate) struct Pauses {
     pub(crate) p50: u64,
     pub(crate) p99: u64,
@@ -65,8 +66,14 @@ impl Row {
             streams: streams.len(),
             tally,
             resets,
-            pauses: Pauses::of(pauses),
+            pauses: Some(Pauses::of(pauses)),
         }
+    }
+
+    /// Without pauses, which are told elsewhere.
+    pub(crate) fn without_pauses(mut self) -> Self {
+        self.pauses = None;
+        self
     }
 }
 
@@ -107,9 +114,28 @@ impl Checks {
         }
     }
 
+    /// Adds that there is nothing among what must not be, and prints what there is.
+    pub(crate) fn add_none<'a>(&mut self, who: &str, wrong: impl IntoIterator<Item = &'a String>) {
+        let number = wrong.into_iter().inspect(|what| println!("{who}: {what}")).count();
+        self.add(format!("{who}: {number} things that must not be"), number == 0);
+    }
+
+    /// Adds that no stream is among those, each way, that stood still.
+    pub(crate) fn add_still(&mut self, what: &str, still: &[Vec<usize>; 2]) {
+        for (direction, still) in Direction::BOTH.into_iter().zip(still) {
+            let what = format!("{direction}: every stream {what} (did not: {still:?})");
+            self.add(what, still.is_empty());
+        }
+    }
+
+    /// How many failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.checks.iter().filter(|check| !check.passed).count()
+    }
+
     /// Prints the last line; true if nothing failed.
     pub(crate) fn finish(&self) -> bool {
-        let failed = self.checks.iter().filter(|check| !check.passed).count();
+        let failed = self.failed();
         println!("{} passed, {failed} failed", self.checks.len() - failed);
         failed == 0
     }
@@ -117,8 +143,8 @@ impl Checks {
 
 /// Prints the rows as a table.
 pub(crate) fn print(rows: &[Row]) {
-    println!(
-        "{:<12} {:<4} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {:>6} {:>8} {:>8} {:>8}",
+    print!(
+        "{:<12} {:<4} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {:>6}",
         "transport",
         "way",
         "streams",
@@ -129,24 +155,18 @@ pub(crate) fn print(rows: &[Row]) {
         "reordered",
         "garbled",
         "resets",
-        "p50 ms",
-        "p99 ms",
-        "max ms"
     );
+    let has_pauses = rows.iter().any(|row| row.pauses.is_some());
+    println!("{}", if has_pauses { "   p50 ms   p99 ms   max ms" } else { "" });
     for Row { transport, direction, streams, tally, resets, pauses } in rows {
-        println!(
-            "{transport:<12} {direction:<4} {streams:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} \
-             {resets:>6} {:>8} {:>8} {:>8}",
-            tally.sent,
-            tally.arrived,
-            tally.lost,
-            tally.doubled,
-            tally.reordered,
-            tally.garbled,
-            pauses.p50,
-            pauses.p99,
-            pauses.max,
+        print!(
+            "{transport:<12} {direction:<4} {streams:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {resets:>6}",
+            tally.sent, tally.arrived, tally.lost, tally.doubled, tally.reordered, tally.garbled,
         );
+        match pauses {
+            Some(Pauses { p50, p99, max }) => println!(" {p50:>8} {p99:>8} {max:>8}"),
+            None => println!(),
+        }
     }
 }
 

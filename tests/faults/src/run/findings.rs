@@ -1,6 +1,5 @@
 //! What a `run` found: the tables, the checks, the JSON.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,6 @@ use crate::fault::Kind;
 use crate::fleet::Part;
 use crate::harm::Villain;
 use crate::load::Load;
-use crate::message::Direction;
 use crate::report::{self, Checks, Pauses, Row};
 
 /// A Redis that crashed may have lost what it confirmed within this time, and a core that crashed within
@@ -57,18 +55,15 @@ impl Findings {
         drained: bool,
     ) -> Self {
         let mut checks = Checks::default();
-        for (what, still) in ["began", "went on after the last fault"].iter().zip(still) {
-            for (direction, still) in Direction::BOTH.into_iter().zip(still) {
-                let what = format!("{direction}: every stream {what} (did not: {still:?})");
-                checks.add(what, still.is_empty());
-            }
+        for (what, still) in ["began", "went on after the last fault"].iter().zip(&still) {
+            checks.add_still(what, still);
         }
         checks.add("everything sent has arrived", drained);
         let resets = judge_resets(load, villain, &mut checks);
-        let rows = rows(load);
+        let rows = load.rows();
         checks.add_strings(&rows);
-        judge_words("instances", load.audit().wrong(), &mut checks);
-        judge_words("processes", villain.wrong(), &mut checks);
+        checks.add_none("instances", load.audit().wrong().iter().map(|(_, what)| what));
+        checks.add_none("processes", villain.wrong());
         let faults = villain.counts().map(|(place, kind, times)| Struck {
             kind: kind.to_string(),
             times,
@@ -108,21 +103,6 @@ impl Findings {
     }
 }
 
-/// The streams of each transport that have not ended: those that have may have lost strings.
-fn rows(load: &Load) -> Vec<Row> {
-    let mut by_transport: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (number, client) in load.clients.iter().enumerate() {
-        let streams = by_transport.entry(client.transport.to_string()).or_default();
-        if load.lives(number) {
-            streams.push(number);
-        }
-    }
-    let row = |(transport, streams): (&String, &Vec<usize>)| {
-        Direction::BOTH.map(|way| Row::new(transport, way, streams, &load.ledger))
-    };
-    by_transport.iter().filter(|(_, streams)| !streams.is_empty()).flat_map(row).collect()
-}
-
 fn judge_resets(load: &Load, villain: &Villain, checks: &mut Checks) -> Resets {
     let may_forget = may_forget(villain.deeds());
     let mut resets = Resets::default();
@@ -147,13 +127,6 @@ fn may_forget(deeds: &[(Instant, Kind)]) -> bool {
         let is_near = |other: &Instant| other.max(at).duration_since(*other.min(at)) < FORGETS;
         deeds.iter().any(|(other, kind)| *kind == Kind::Kill(Part::Core) && is_near(other))
     })
-}
-
-fn judge_words(who: &str, wrong: &[String], checks: &mut Checks) {
-    for what in wrong {
-        println!("{who}: {what}");
-    }
-    checks.add(format!("{who}: {} things that must not be", wrong.len()), wrong.is_empty());
 }
 
 #[cfg(test)]

@@ -1,0 +1,281 @@
+//! `minerva-faults rollback`: Redis comes back with what it had some seconds ago. If the cores died with it, the
+//! streams that lost something end with `state lost` on both sides, and no others; if they lived, nothing is
+//! lost.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use minerva_proto::process::positive_duration;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::fleet::{Fleet, Options, Part, StoreKind};
+use crate::load::{Load, PADDING};
+use crate::message::{Direction, Length};
+use crate::process::Signal;
+use crate::random::Random;
+use crate::redis_server::copy_directory;
+use crate::report::{self, Checks, Row};
+use crate::traffic::Stop;
+
+/// How long streams may take to notice.
+const NOTICED: Duration = Duration::from_secs(60);
+/// Strings sent afterwards on streams that lost nothing.
+const PROBES: u64 = 5;
+
+/// Options of `rollback`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    #[command(flatten)]
+    fleet: Options,
+    /// How old the copy is.
+    #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "TIME")]
+    age: Duration,
+    /// What becomes of the cores meanwhile; both, one after the other, if not given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    cores_are: Vec<Cores>,
+    /// Streams of each group.
+    #[arg(long, default_value_t = 8)]
+    streams: usize,
+    /// Strings a second and stream that clients send; each has an answer.
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
+    /// Decides the ports; random if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Write the figures as JSON to this file; `-` is the output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What becomes of the cores while Redis goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Cores {
+    /// They are killed.
+    Killed,
+    /// They live, and are witnesses.
+    Alive,
+}
+
+/// Streams, by what they did around the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Group {
+    /// Nothing since before.
+    Idle,
+    /// They went on.
+    Active,
+    /// Made after it.
+    Late,
+}
+
+/// Everything that was found.
+#[derive(Serialize)]
+struct Findings {
+    seed: u64,
+    rollbacks: Vec<Rollback>,
+    #[serde(flatten)]
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Rollback {
+    cores: Cores,
+    groups: Vec<Ended>,
+    rows: Vec<Row>,
+}
+
+/// How many streams of a group ended.
+#[derive(Serialize)]
+struct Ended {
+    group: Group,
+    streams: usize,
+    /// On both sides with `state lost`.
+    state_lost: usize,
+    /// On one side only, or for another reason.
+    otherwise: usize,
+}
+
+const GROUPS: [Group; 3] = [Group::Idle, Group::Active, Group::Late];
+
+/// Does it all.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    if config.fleet.store != StoreKind::Redis {
+        bail!("a rollback needs --store redis");
+    }
+    let seed = config.seed.unwrap_or_else(Random::fresh_seed);
+    println!("seed {seed}");
+    let ways = match &*config.cores_are {
+        [] => &[Cores::Killed, Cores::Alive],
+        chosen => chosen,
+    };
+    let mut findings = Findings { seed, rollbacks: Vec::new(), checks: Checks::default() };
+    for &cores in ways {
+        let plan = config.fleet.plan(GROUPS.len() * config.streams, PADDING)?;
+        let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
+        let failed = findings.checks.failed();
+        let done = config.roll_back(cores, &mut fleet, &mut findings).await;
+        if done.is_err() || findings.checks.failed() > failed {
+            println!("logs: {}", fleet.keep().display());
+        }
+        done?;
+    }
+    if let Some(path) = &config.json {
+        report::write_json(path, &findings)?;
+    }
+    Ok(if findings.checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Config {
+    async fn roll_back(
+        &self,
+        cores: Cores,
+        fleet: &mut Fleet,
+        findings: &mut Findings,
+    ) -> anyhow::Result<()> {
+        fleet.start().await?;
+        let (stop_idle, stop) = (Stop::default(), Stop::default());
+        let all = GROUPS.len() * self.streams;
+        let mut load = Load::new(fleet.address.to_string(), fleet.notes.clone(), all, &[]);
+        let checks = &mut findings.checks;
+        load.add(self.streams, self.rate, &stop_idle)?;
+        checks.add_still("idle began", &load.go_on(&self.members(Group::Idle)).await);
+        stop_idle.stop();
+        checks.add("idle streams drained", load.drain().await.is_some());
+        load.add(self.streams, self.rate, &stop)?;
+        checks.add_still("active began", &load.go_on(&self.members(Group::Active)).await);
+        let copy = copy(fleet).await?;
+        load.add(self.streams, self.rate, &stop)?;
+        checks.add_still("late began", &load.go_on(&self.members(Group::Late)).await);
+        sleep(self.age).await;
+        go_back(fleet, &copy, cores).await?;
+        if cores == Cores::Killed {
+            self.wait_for_ends(&load).await;
+        }
+        let living: Vec<usize> = (0..all).filter(|stream| load.lives(*stream)).collect();
+        probe(&load, &self.members(Group::Idle)).await;
+        let active: Vec<_> =
+            living.iter().copied().filter(|stream| *stream >= self.streams).collect();
+        checks.add_still("that lives went on", &load.go_on(&active).await);
+        stop.stop();
+        checks.add(format!("{cores:?}: everything sent has arrived"), load.drain().await.is_some());
+        let rollback = self.judge(cores, &load, checks);
+        checks.add_none("processes", &fleet.revive()?);
+        rollback.print();
+        findings.rollbacks.push(rollback);
+        Ok(())
+    }
+
+    /// The streams of a group.
+    fn members(&self, group: Group) -> Vec<usize> {
+        let place = GROUPS.iter().position(|other| *other == group).unwrap_or(0);
+        (place * self.streams..(place + 1) * self.streams).collect()
+    }
+
+    /// Waits until all streams that lost something have ended on both sides, or long enough.
+    async fn wait_for_ends(&self, load: &Load) {
+        let start = clock::now();
+        let lost = [self.members(Group::Active), self.members(Group::Late)].concat();
+        let has_ended = |stream: &usize| load.ledger.ends(*stream).len() >= 2;
+        while !lost.iter().all(has_ended) && clock::now().duration_since(start) < NOTICED {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn judge(&self, cores: Cores, load: &Load, checks: &mut Checks) -> Rollback {
+        let groups = GROUPS.map(|group| {
+            let loses = cores == Cores::Killed && group != Group::Idle;
+            let ended = judge_group(group, loses, &self.members(group), load);
+            let Ended { streams, state_lost, otherwise, .. } = ended;
+            let expected = if loses { streams } else { 0 };
+            let what = format!("{cores:?}, {group:?}: {state_lost} of {streams} lost state");
+            checks.add(format!("{what}, {expected} expected"), state_lost == expected);
+            let what = format!("{cores:?}, {group:?}: {otherwise} streams ended otherwise");
+            checks.add(what, otherwise == 0);
+            ended
+        });
+        let rows = load.rows();
+        checks.add_strings(&rows);
+        let audit = load.audit();
+        let lives = |(stream, what): &'_ (usize, String)| load.lives(*stream).then(|| what.clone());
+        let wrong: Vec<_> = audit.wrong().iter().filter_map(lives).collect();
+        checks.add_none("instances", &wrong);
+        Rollback { cores, groups: groups.into(), rows }
+    }
+}
+
+fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> Ended {
+    let mut ended = Ended { group, streams: members.len(), state_lost: 0, otherwise: 0 };
+    for &stream in members {
+        let ends = load.ledger.ends(stream);
+        let sides = |side: &str| ends.iter().any(|end| end.contains(side));
+        let is_lost = ends.iter().all(|end| end.contains("state lost"));
+        if is_lost && sides("client") && sides("application") {
+            ended.state_lost += 1;
+        } else if !ends.is_empty() || loses {
+            ended.otherwise += 1;
+            println!("stream {stream} ({}, {group:?}): {ends:?}", load.clients[stream].transport);
+        }
+    }
+    ended
+}
+
+/// Copies what Redis has at one moment.
+async fn copy(fleet: &Fleet) -> anyhow::Result<PathBuf> {
+    let server = fleet.servers.first().context("there is no Redis")?;
+    let copy = fleet.directory().join("copy");
+    let redis = fleet.all(Part::Redis);
+    let signal = |signal| redis.iter().try_for_each(|at| fleet.members[*at].process.signal(signal));
+    // What it answered is in the file: only then is the copy of one moment.
+    signal(Signal::STOP)?;
+    let copied = copy_directory(&server.directory, &copy);
+    signal(Signal::CONT)?;
+    copied.context("cannot copy what Redis has")?;
+    Ok(copy)
+}
+
+/// Replaces what Redis has by the copy.
+async fn go_back(fleet: &mut Fleet, copy: &Path, cores: Cores) -> anyhow::Result<()> {
+    let dying = if cores == Cores::Killed { fleet.all(Part::Core) } else { Vec::new() };
+    for place in dying.iter().chain(&fleet.all(Part::Redis)) {
+        fleet.members[*place].process.kill().await?;
+    }
+    let server = fleet.servers.first().context("there is no Redis")?;
+    copy_directory(copy, &server.directory).context("cannot put the copy back")?;
+    for place in fleet.all(Part::Redis).iter().chain(&dying) {
+        fleet.members[*place].process.spawn()?;
+    }
+    fleet.ready().await
+}
+
+/// Sends some strings on each of these streams.
+async fn probe(load: &Load, streams: &[usize]) {
+    for &stream in streams {
+        for _ in 0..PROBES {
+            let length = Length::UpTo(PADDING);
+            let string = load.ledger.next_string(Direction::C2s, stream, length);
+            if load.clients[stream].stream.queue(string).await.is_err() {
+                load.ledger.unsent(Direction::C2s, stream);
+            }
+        }
+    }
+}
+
+impl Rollback {
+    fn print(&self) {
+        println!("cores {:?}:", self.cores);
+        for Ended { group, streams, state_lost, otherwise } in &self.groups {
+            println!(
+                "  {:<7} {streams:>4} streams, {state_lost:>4} ended with state lost on both sides, {otherwise:>4} \
+                 otherwise",
+                format!("{group:?}")
+            );
+        }
+        report::print(&self.rows);
+    }
+}
