@@ -1,20 +1,16 @@
 /**
- * The client as applications see it: runs the stream machine with real sockets, clock and
- * randomness, and turns its outputs into events, promises and an async iteration.
+ * The client as applications see it: turns what its driver tells into events, promises and an async
+ * iteration.
  *
  *     const stream = new MinervaStream('/_minerva/');
  *     stream.onstring = (event) => console.log(event.data);
  *     await stream.send('hello'); // durable on the server now
  */
+import { Driver, now, type News } from './driver.js';
 import { isStringAllowed, MAX_REASON, MAX_STRING } from './frames.js';
 import { newStreamId } from './ids.js';
 import { Inbox } from './inbox.js';
-import { StreamMachine } from './stream.js';
-import type { Counters, Kind, Output, State } from './stream/types.js';
-import { openHttpStream } from './transports/http_stream.js';
-import { openLongPoll } from './transports/longpoll.js';
-import type { TransportHandle } from './transports/transport.js';
-import { openWebSocket } from './transports/websocket.js';
+import type { Counters, Kind, State } from './stream/types.js';
 
 export type { Counters, Kind, State };
 
@@ -66,34 +62,28 @@ export class MinervaStream extends EventTarget {
   ontransport: Handler<'transport'> = null;
   onstate: Handler<'state'> = null;
   onend: Handler<'end'> = null;
-  #machine: StreamMachine;
-  #ioUrl: string;
-  #wsUrl: string;
-  #transports = new Map<number, TransportHandle>();
+  #driver: Driver;
   /** Who waits for the acknowledgement of a string, by its number. */
   #sends = new Map<number, Waiter>();
   #readies: Waiter[] = [];
   #inboxes = new Set<Inbox>();
   #end: End | null = null;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #running = false;
 
   /** `url` is the address of the service, `/_minerva/` for the default one. */
   constructor(url: string | URL = '/_minerva/', options: MinervaOptions = {}) {
     super();
     const base = new URL(url, globalThis.location?.href);
     if (!base.pathname.endsWith('/')) base.pathname += '/';
-    this.#ioUrl = new URL('io/', base).href;
-    this.#wsUrl = new URL('ws', base).href.replace(/^http/, 'ws');
-    this.#machine = new StreamMachine({
-      id: this.id,
-      kind: options.transport ?? 'websocket',
-      random: Math.random,
-      ...(options.cred === undefined ? {} : { cred: options.cred }),
-    });
-    globalThis.addEventListener?.('online', this.#onOnline);
+    const { transport, cred } = options;
+    const machine = { id: this.id, kind: transport ?? 'websocket', random: Math.random };
+    this.#driver = new Driver(
+      base,
+      cred === undefined ? machine : { ...machine, cred },
+      (news) => this.#onNews(news),
+      () => this.#onRest(),
+    );
     // After the caller had the chance to set handlers.
-    queueMicrotask(() => this.#run());
+    queueMicrotask(() => this.#driver.run());
   }
 
   /**
@@ -103,11 +93,11 @@ export class MinervaStream extends EventTarget {
   send(text: string): Promise<void> {
     const problem = this.#problem(text);
     if (problem) return Promise.reject(new MinervaError(problem));
-    const number = this.#machine.send(text);
+    const number = this.#driver.machine.send(text);
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
     // A caller who does not look at the promise learns of the end by its event.
     sent.catch(() => {});
-    this.#soon();
+    this.#driver.soon();
     return sent;
   }
 
@@ -120,20 +110,20 @@ export class MinervaStream extends EventTarget {
 
   /** Bytes given to `send` and not acknowledged. */
   get bufferedAmount(): number {
-    return this.#machine.bufferedAmount;
+    return this.#driver.machine.bufferedAmount;
   }
 
   get state(): State {
-    return this.#machine.state;
+    return this.#driver.machine.state;
   }
 
   /** The kind of transport that carries the stream now; null: none. */
   get transport(): Kind | null {
-    return this.#machine.transport;
+    return this.#driver.machine.transport;
   }
 
   get counters(): Readonly<Counters> {
-    return this.#machine.counters;
+    return this.#driver.machine.counters;
   }
 
   /** How the stream ended; null: it has not. */
@@ -143,14 +133,14 @@ export class MinervaStream extends EventTarget {
 
   /** Moves the stream to another kind of transport, which takes over before the present one ends. */
   switchTo(kind: Kind): void {
-    this.#machine.switchTo(kind, now());
-    this.#run();
+    this.#driver.machine.switchTo(kind, now());
+    this.#driver.run();
   }
 
   /** Drops the transport as a broken network would; the stream finds a new one. For tests and demos. */
   cut(): void {
-    this.#machine.cut(now());
-    this.#run();
+    this.#driver.machine.cut(now());
+    this.#driver.run();
   }
 
   /** Gives the stream up, on both sides. `reason`: at most 255 characters 0x20-0x7E. */
@@ -158,8 +148,8 @@ export class MinervaStream extends EventTarget {
     if (reason.length > MAX_REASON || !isStringAllowed(reason)) {
       throw new MinervaError('a reason has at most 255 characters, all in 0x20-0x7E');
     }
-    this.#machine.reset(reason, now());
-    this.#run();
+    this.#driver.machine.reset(reason, now());
+    this.#driver.run();
   }
 
   /** The strings that come from now on; the server is held back while they are not taken. */
@@ -188,94 +178,36 @@ export class MinervaStream extends EventTarget {
     return new MinervaError(`the stream has ended: ${this.#end?.reason ?? ''}`);
   }
 
-  #onOnline = (): void => {
-    this.#machine.hurry(now());
-    this.#run();
-  };
-
-  #scheduled = false;
-
-  /** Runs the machine once for all calls of this turn: their strings go out together. */
-  #soon(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.#run();
-    });
-  }
-
-  /** Executes what the machine asks for until it asks for nothing, then sets the timer. */
-  #run(): void {
-    // A handler of an event may call back into the stream: the outer run goes on with that.
-    if (this.#running) return;
-    this.#running = true;
-    try {
-      let outputs = this.#machine.drain(now());
-      while (outputs.length > 0) {
-        for (const output of outputs) this.#execute(output);
-        outputs = this.#machine.drain(now());
-      }
-    } finally {
-      this.#running = false;
-    }
-    clearTimeout(this.#timer);
-    const timeout = this.#machine.pollTimeout();
-    if (timeout !== null) this.#timer = setTimeout(() => this.#run(), Math.max(0, timeout - now()));
+  #onRest(): void {
     if (this.bufferedAmount <= HIGH_WATER) for (const { resolve } of this.#readies.splice(0)) resolve();
   }
 
-  #execute(output: Output): void {
-    switch (output.do) {
-      case 'open':
-        return this.#open(output.tnum, output.kind, output.frames);
-      case 'write':
-        return this.#transports.get(output.tnum)?.write(output.frames);
-      case 'close':
-        this.#transports.get(output.tnum)?.close();
-        this.#transports.delete(output.tnum);
-        return;
+  #onNews(news: News): void {
+    switch (news.do) {
       case 'deliver':
-        for (const inbox of this.#inboxes) inbox.push(output.text);
+        for (const inbox of this.#inboxes) inbox.push(news.text);
         this.#hold();
-        return this.#emit('string', output.text);
+        return this.#emit('string', news.text);
       case 'acked':
-        this.#sends.get(output.number)?.resolve();
-        this.#sends.delete(output.number);
+        this.#sends.get(news.number)?.resolve();
+        this.#sends.delete(news.number);
         return;
       case 'transport':
-        return this.#emit('transport', output.kind);
+        return this.#emit('transport', news.kind);
       case 'state':
-        return this.#emit('state', output.state);
+        return this.#emit('state', news.state);
       case 'end':
-        return this.#onEnd({ reason: output.reason, applicationLevel: output.applicationLevel });
+        return this.#onEnd({ reason: news.reason, applicationLevel: news.applicationLevel });
     }
-  }
-
-  #open(tnum: number, kind: Kind | 'upload', frames: readonly string[]): void {
-    const [open, url] =
-      kind === 'websocket'
-        ? [openWebSocket, this.#wsUrl]
-        : [kind === 'http-stream' ? openHttpStream : openLongPoll, this.#ioUrl];
-    const handle = open(url, frames, (received, ending) => {
-      if (received.length > 0) this.#machine.recvFrames(tnum, received, now());
-      if (ending) {
-        this.#machine.onClosed(tnum, ending, now());
-        this.#transports.delete(tnum);
-      }
-      this.#run();
-    });
-    this.#transports.set(tnum, handle);
   }
 
   #hold(): void {
     const full = [...this.#inboxes].some((inbox) => inbox.isFull);
-    if (this.#machine.hold(full)) this.#soon();
+    if (this.#driver.machine.hold(full)) this.#driver.soon();
   }
 
   #onEnd(end: End): void {
     this.#end = end;
-    globalThis.removeEventListener?.('online', this.#onOnline);
     const error = this.#endError();
     for (const { reject } of [...this.#sends.values(), ...this.#readies.splice(0)]) reject(error);
     this.#sends.clear();
@@ -301,8 +233,4 @@ export class MinervaStream extends EventTarget {
     }
     this.dispatchEvent(event);
   }
-}
-
-function now(): number {
-  return performance.now();
 }

@@ -1,15 +1,12 @@
 /**
- * The stream machine: owns the queue of own strings, the window of received ones, and the rules of
- * which transport to open, what to write to it and when to give it up. Refuses to know sockets,
+ * The stream machine: owns the rules of which transport to open, what to write to it and when to give it
+ * up; the strings themselves are in its dialogue. Refuses to know sockets,
  * clocks and randomness: the client passes `now` (ms, any origin), feeds it frames, and executes what
  * `drain` returns, in order.
  */
 import { decodeFrame, encodeFrame, type Frame } from './frames.js';
 import { helloOf, helloToJson, MAX_POLL, MAX_SILENCE } from './hello.js';
-import { formatSack } from './sack.js';
-import { SendQueue } from './window/send_queue.js';
-import { Flight } from './stream/flight.js';
-import { Incoming } from './stream/incoming.js';
+import { Dialogue, type Verdict } from './stream/dialogue.js';
 import { Retry } from './stream/retry.js';
 import { Standing } from './stream/standing.js';
 import { Transports } from './stream/transports.js';
@@ -33,25 +30,18 @@ export interface StreamOptions {
 }
 
 export class StreamMachine {
-  readonly #counts = { sent: 0, acknowledged: 0, received: 0 };
+  #dialogue = new Dialogue();
   #standing = new Standing();
   /** The kind wanted; differs from the primary's while switching. */
   #kind: Kind;
-  #queue = new SendQueue();
-  #incoming = new Incoming();
   #transports = new Transports();
   #outputs: Output[] = [];
-  /** A StreamCreated frame was seen. */
-  #created = false;
   #nextTnum = 0;
   /** The last long-poll ended in order: the next one needs no proof that it works. */
   #polling = false;
   #idlePolls = 0;
   #retry: Retry;
   #uploadRetry: Retry;
-  #flight = new Flight();
-  /** Kills `acked_unsent_strings` in a row: two prove that the two sides disagree for good. */
-  #disagreements = 0;
 
   constructor(readonly options: StreamOptions) {
     this.#kind = options.kind;
@@ -61,8 +51,7 @@ export class StreamMachine {
 
   /** Queues a string (already checked) and returns its number. */
   send(text: string): number {
-    this.#counts.sent += 1;
-    return this.#queue.push(text);
+    return this.#dialogue.send(text);
   }
 
   /** Wants another kind of transport; the present one goes on until the new one works. */
@@ -84,7 +73,7 @@ export class StreamMachine {
 
   /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
   hold(held: boolean): boolean {
-    const changed = this.#incoming.hold(held);
+    const changed = this.#dialogue.incoming.hold(held);
     this.#deliver();
     return changed;
   }
@@ -161,12 +150,12 @@ export class StreamMachine {
   }
 
   get counters(): Counters {
-    return { ...this.#counts, reconnects: this.#standing.reconnects };
+    return { ...this.#dialogue.counts, reconnects: this.#standing.reconnects };
   }
 
   /** Bytes of own strings that are not acknowledged. */
   get bufferedAmount(): number {
-    return this.#queue.bytes;
+    return this.#dialogue.bytes;
   }
 
   // Frames.
@@ -174,19 +163,20 @@ export class StreamMachine {
   #recv(transport: Transport, frame: Frame, now: number): boolean {
     switch (frame.type) {
       case 'string':
-        return this.#recvString(transport, frame.text);
+        return this.#judge(transport, this.#dialogue.recvString(transport, frame.text));
       case 'seqnum':
         transport.nextIn = frame.number;
         return true;
-      case 'sack':
-        return this.#recvSack(transport, frame);
+      case 'sack': {
+        const verdict = this.#dialogue.recvSack(frame.sack, this.#outputs);
+        return verdict === 'wrong' ? this.#onDisagreement() : this.#judge(transport, verdict);
+      }
       case 'status':
         transport.closing = true;
         transport.deadline = Math.min(transport.deadline, now + LINGER);
         return true;
       case 'created':
-        transport.progress ||= !this.#created;
-        this.#created = true;
+        transport.progress ||= this.#dialogue.recvCreated() === 'new';
         return true;
       case 'you_close_it':
         this.#drop(transport, 'ended', now);
@@ -203,24 +193,12 @@ export class StreamMachine {
     }
   }
 
-  #recvString(transport: Transport, text: string): boolean {
-    const received = this.#incoming.receive(transport.nextIn, text);
-    if (received === 'overflow') return false;
-    transport.nextIn += 1;
-    if (received !== 'duplicate') this.#onProgress(transport);
-    return true;
-  }
-
-  #recvSack(transport: Transport, { sack }: Frame & { type: 'sack' }): boolean {
-    const before = this.#counts.acknowledged;
-    const freed = this.#queue.apply(sack, (number, bytes) => {
-      this.#flight.onFreed(number, bytes);
-      this.#counts.acknowledged += 1;
-      this.#outputs.push({ do: 'acked', number });
-    });
-    if (!freed) return this.#onDisagreement();
-    if (this.#counts.acknowledged > before) this.#onProgress(transport);
-    return true;
+  #judge(transport: Transport, verdict: Verdict): boolean {
+    if (verdict === 'new') {
+      transport.progress = true;
+      this.#retry.onSuccess();
+    }
+    return verdict !== 'wrong';
   }
 
   #recvKill(reason: string): boolean {
@@ -230,8 +208,7 @@ export class StreamMachine {
   }
 
   #onDisagreement(): boolean {
-    this.#disagreements += 1;
-    if (this.#disagreements > 1) this.#end('acked_unsent_strings', false);
+    if (this.#dialogue.onDisagreement()) this.#end('acked_unsent_strings', false);
     return false;
   }
 
@@ -243,19 +220,8 @@ export class StreamMachine {
     if (transport.kind !== 'upload') transport.deadline = now + 2000 * MAX_SILENCE;
   }
 
-  #onProgress(transport: Transport): void {
-    transport.progress = true;
-    this.#disagreements = 0;
-    this.#retry.onSuccess();
-  }
-
-  /** Hands the strings that are in order to the application. */
   #deliver(): void {
-    if (this.#standing.state === 'ended') return;
-    for (let text = this.#incoming.pop(); text !== undefined; text = this.#incoming.pop()) {
-      this.#counts.received += 1;
-      this.#outputs.push({ do: 'deliver', text });
-    }
+    if (this.#standing.state !== 'ended') this.#dialogue.deliver(this.#outputs);
   }
 
   // Transports that end.
@@ -278,13 +244,13 @@ export class StreamMachine {
     else if (part === 'primary') this.#onPrimaryGone(transport, ending, now);
     else if (part === 'previous') {
       // What was written to it counts as received until a SACK says otherwise.
-      this.#incoming.sackDue = true;
+      this.#dialogue.incoming.sackDue = true;
       if (ending === 'ended') this.#standing.onHandover();
     }
   }
 
   #onUploadGone(transport: Transport, ending: Ending, now: number): void {
-    this.#incoming.sackDue ||= ending === 'failed';
+    this.#dialogue.incoming.sackDue ||= ending === 'failed';
     const fine = ending === 'ended' && (transport.progress || !transport.carried);
     if (fine) this.#uploadRetry.onSuccess();
     else this.#uploadRetry.onFailure(now);
@@ -351,12 +317,12 @@ export class StreamMachine {
     const json = helloToJson({
       tnum: number,
       id,
-      isNew: !this.#created,
-      seenack: formatSack(this.#queue.sack()),
-      sack: this.#incoming.takeSack(),
+      isNew: !this.#dialogue.created,
+      seenack: this.#dialogue.seen,
+      sack: this.#dialogue.incoming.takeSack(),
       // A hello that asks `new` is answered at once anyway.
-      ...helloOf(kind, this.#transports.working?.number ?? null, this.#polling || !this.#created),
-      ...(cred === undefined || this.#created ? {} : { cred }),
+      ...helloOf(kind, this.#transports.working?.number ?? null, this.#polling || !this.#dialogue.created),
+      ...(cred === undefined || this.#dialogue.created ? {} : { cred }),
       why,
     });
     frames.unshift(`${json}H`);
@@ -372,8 +338,8 @@ export class StreamMachine {
   #pump(now: number): void {
     const carrier = this.#transports.carrier;
     if (carrier?.kind === 'websocket') {
-      const frames = this.#incoming.mayAck ? [`${this.#incoming.takeSack()}A`] : [];
-      frames.push(...this.#flight.take(carrier, this.#queue));
+      const frames = this.#dialogue.incoming.mayAck ? [`${this.#dialogue.incoming.takeSack()}A`] : [];
+      frames.push(...this.#dialogue.take(carrier));
       if (frames.length > 0) this.#outputs.push({ do: 'write', tnum: carrier.number, frames });
     } else if (!this.#transports.upload && now >= this.#uploadRetry.at && this.#hasUpload()) {
       this.#startUpload(now);
@@ -383,16 +349,16 @@ export class StreamMachine {
   #hasUpload(): boolean {
     const carrier = this.#transports.carrier;
     const http = carrier ? carrier.kind !== 'websocket' : this.#polling;
-    if (!http || !this.#created) return false;
+    if (!http || !this.#dialogue.created) return false;
     // A long-poll that has brought something is about to end, and the next one brings the SACK.
     const soon = this.#transports.primary?.kind === 'long-poll' && this.#transports.primary.progress;
-    return this.#queue.length > 0 || (this.#incoming.mayAck && !soon && carrier !== null);
+    return this.#dialogue.waits || (this.#dialogue.incoming.mayAck && !soon && carrier !== null);
   }
 
   #startUpload(now: number): void {
     const frames: string[] = [];
     this.#transports.upload = this.#open('upload', now, 'upload', frames);
-    frames.push(...this.#flight.take(this.#transports.upload, this.#queue));
+    frames.push(...this.#dialogue.take(this.#transports.upload));
   }
 
   #close(transport: Transport): void {

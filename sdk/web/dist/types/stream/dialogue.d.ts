@@ -1,0 +1,39 @@
+/**
+ * The numbered strings of both directions: own ones kept until they are acknowledged, received ones put in
+ * order, and what each side was told of the other's. Knows which transport a frame came on, not which
+ * transports there are. Used by the stream machine.
+ */
+import { type Sack } from '../sack.js';
+import { Incoming } from './incoming.js';
+import type { Output, Transport } from './types.js';
+/** What a frame was: it brought something new, nothing new, or what cannot be. */
+export type Verdict = 'new' | 'old' | 'wrong';
+export declare class Dialogue {
+    #private;
+    readonly counts: {
+        sent: number;
+        acknowledged: number;
+        received: number;
+    };
+    /** A StreamCreated frame was seen. */
+    created: boolean;
+    readonly incoming: Incoming;
+    /** Queues a string (already checked) and returns its number. */
+    send(text: string): number;
+    recvCreated(): Verdict;
+    recvString(transport: Transport, text: string): Verdict;
+    /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
+    recvSack(sack: Sack, outputs: Output[]): Verdict;
+    /** One side acknowledged what the other never sent. True: it is hopeless. */
+    onDisagreement(): boolean;
+    /** Hands the strings that are in order to the application. */
+    deliver(outputs: Output[]): void;
+    /** Frames of own strings that may be written to `carrier` now. */
+    take(carrier: Transport): string[];
+    /** SACK text: what the server is known to have. */
+    get seen(): string;
+    /** There are own strings that are not acknowledged. */
+    get waits(): boolean;
+    /** Bytes of own strings that are not acknowledged. */
+    get bytes(): number;
+}

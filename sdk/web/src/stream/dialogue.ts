@@ -1,0 +1,94 @@
+/**
+ * The numbered strings of both directions: own ones kept until they are acknowledged, received ones put in
+ * order, and what each side was told of the other's. Knows which transport a frame came on, not which
+ * transports there are. Used by the stream machine.
+ */
+import { formatSack, type Sack } from '../sack.js';
+import { SendQueue } from '../window/send_queue.js';
+import { Flight } from './flight.js';
+import { Incoming } from './incoming.js';
+import type { Output, Transport } from './types.js';
+
+/** What a frame was: it brought something new, nothing new, or what cannot be. */
+export type Verdict = 'new' | 'old' | 'wrong';
+
+export class Dialogue {
+  readonly counts = { sent: 0, acknowledged: 0, received: 0 };
+  /** A StreamCreated frame was seen. */
+  created = false;
+  readonly incoming = new Incoming();
+  #queue = new SendQueue();
+  #flight = new Flight();
+  /** How often in a row the two sides contradicted each other about what was sent: twice is for good. */
+  #disagreements = 0;
+
+  /** Queues a string (already checked) and returns its number. */
+  send(text: string): number {
+    this.counts.sent += 1;
+    return this.#queue.push(text);
+  }
+
+  recvCreated(): Verdict {
+    const verdict = this.created ? 'old' : 'new';
+    this.created = true;
+    return verdict;
+  }
+
+  recvString(transport: Transport, text: string): Verdict {
+    const received = this.incoming.receive(transport.nextIn, text);
+    if (received === 'overflow') return 'wrong';
+    transport.nextIn += 1;
+    return received === 'duplicate' ? 'old' : this.#agree('new');
+  }
+
+  /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
+  recvSack(sack: Sack, outputs: Output[]): Verdict {
+    const before = this.counts.acknowledged;
+    const freed = this.#queue.apply(sack, (number, bytes) => {
+      this.#flight.onFreed(number, bytes);
+      this.counts.acknowledged += 1;
+      outputs.push({ do: 'acked', number });
+    });
+    if (!freed) return 'wrong';
+    return this.counts.acknowledged > before ? this.#agree('new') : 'old';
+  }
+
+  /** One side acknowledged what the other never sent. True: it is hopeless. */
+  onDisagreement(): boolean {
+    this.#disagreements += 1;
+    return this.#disagreements > 1;
+  }
+
+  /** Hands the strings that are in order to the application. */
+  deliver(outputs: Output[]): void {
+    for (let text = this.incoming.pop(); text !== undefined; text = this.incoming.pop()) {
+      this.counts.received += 1;
+      outputs.push({ do: 'deliver', text });
+    }
+  }
+
+  /** Frames of own strings that may be written to `carrier` now. */
+  take(carrier: Transport): string[] {
+    return this.#flight.take(carrier, this.#queue);
+  }
+
+  /** SACK text: what the server is known to have. */
+  get seen(): string {
+    return formatSack(this.#queue.sack());
+  }
+
+  /** There are own strings that are not acknowledged. */
+  get waits(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** Bytes of own strings that are not acknowledged. */
+  get bytes(): number {
+    return this.#queue.bytes;
+  }
+
+  #agree(verdict: Verdict): Verdict {
+    this.#disagreements = 0;
+    return verdict;
+  }
+}
