@@ -67,6 +67,8 @@ pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 pub struct Setup {
     /// Which partition.
     pub partition: u32,
+    /// How many there are.
+    pub count: u32,
     /// The name under which it was claimed.
     pub owner: Arc<str>,
     /// The store.

@@ -130,6 +130,7 @@ impl Tenure {
         let _open = Open::new(&means, partition);
         let setup = Setup {
             partition,
+            count: means.partitions.count(),
             owner: Arc::clone(&means.owner),
             store: Arc::clone(&means.store),
             mail,

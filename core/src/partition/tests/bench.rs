@@ -56,6 +56,7 @@ impl Bench {
         let counters = Arc::new(Counters::default());
         let setup = Setup {
             partition: 0,
+            count: 1,
             owner: "core".into(),
             store: Arc::new(store.clone()),
             mail: partitions.open(0, claimed.epoch),
