@@ -10,10 +10,15 @@ mod faults;
 mod login;
 #[path = "store_redis/nodes.rs"]
 mod nodes;
+#[allow(dead_code, reason = "made for the tests of whole cores")]
+#[path = "serve/peers.rs"]
+mod peers;
 #[path = "store_redis/program.rs"]
 mod program;
 #[path = "store_redis/replicas.rs"]
 mod replicas;
+#[path = "store_redis/rescue.rs"]
+mod rescue;
 #[path = "store_redis/scripts.rs"]
 mod scripts;
 #[path = "store_redis/server.rs"]

@@ -1,0 +1,62 @@
+//! A whole core over a Redis that loses what it had: no stream is lost as long as the core lives.
+
+use minerva_core::{Config, PartitionOptions};
+use minerva_proto::link::{self, Attach, core_frame, edge_frame};
+
+use crate::peers::{App, Edge, attach, batch, serve_with};
+use crate::server::Server;
+
+const ID: &str = "stream-id-stream-id-1";
+
+fn config() -> Config {
+    let partition = PartitionOptions { checkpoint_entries: 5, ..PartitionOptions::default() };
+    Config { partitions: 4, partition, ..Config::default() }
+}
+
+/// Waits until the core has told of so many partitions.
+async fn owned(edge: &mut Edge, count: usize) {
+    let mut owned = 0;
+    while owned < count {
+        if let core_frame::Frame::Owned(claims) = edge.next().await {
+            owned += claims.claims.len();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_core_writes_its_streams_into_a_redis_that_was_emptied() {
+    let server = Server::start(&[]);
+    let served = serve_with(&config(), server.store("")).await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    for number in 0..20 {
+        edge.send(edge_frame::Frame::Batch(batch(1, number, number, &["string"])));
+    }
+    edge.taken(19).await;
+    app.strings(1, 20).await;
+    app.send_strings(stream, 0, &["x", "y"]);
+    app.sent(2).await;
+    server.command(&["FLUSHALL"]);
+    edge.send(edge_frame::Frame::Batch(batch(1, 20, 20, &["after"])));
+    edge.taken(20).await;
+    assert_eq!(app.strings(21, 1).await, ["after"], "nothing comes again");
+    drop(served);
+
+    let served = serve_with(&config(), server.store("")).await;
+    let mut edge = Edge::connect(served.link).await;
+    owned(&mut edge, 4).await;
+    let seen_ack = Some(link::Sack { acked: 20, beyond: vec![] });
+    let opened = edge.attach(Attach { create: false, seen_ack, ..attach(1, ID) }).await;
+    assert_eq!(opened.sack, None, "the client has seen what is stored");
+    assert_eq!(edge.strings(1, 0, 2).await, ["x", "y"]);
+    let mut app = App::register(served.api, "one", vec![stream]).await;
+    let started = app.started().await;
+    assert_eq!((started.stream, started.next_event, started.next_send), (stream, 0, 2));
+    assert_eq!(app.strings(1, 21).await.len(), 21);
+    let wrong = Config { partitions: 8, ..config() };
+    let metrics = minerva_core::Metrics::new(&mut prometheus_client::registry::Registry::default());
+    let refused = minerva_core::Core::start(&wrong, server.store(""), metrics).await;
+    assert!(refused.is_err(), "the number of partitions was written again, too");
+}
