@@ -118,8 +118,8 @@ impl Work {
                     let reason = format!("{}, by {:?}", ended.reason, ended.by);
                     self.note(Note::Ended { instance, stream: number, reason })?;
                 }
-                // The stream went on elsewhere, or a transport changed.
-                _ => {}
+                // It went on elsewhere, if this is the last one.
+                Event::TransportChanged(_) | Event::Released | _ => {}
             }
         }
         Ok(())

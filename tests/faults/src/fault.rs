@@ -61,13 +61,14 @@ const HARMS: [(&str, Harm); 5] = [
     ("slow", Harm::Slow),
     ("half-open", Harm::HalfOpen),
 ];
-const TO_PARTS: [(&str, fn(Part) -> Kind); 3] =
-    [("kill", Kind::Kill), ("stop", Kind::Stop), ("term", Kind::Term)];
+/// What is done to a process of a kind.
+type ToPart = fn(Part) -> Kind;
+const TO_PARTS: [ToPart; 3] = [Kind::Kill, Kind::Stop, Kind::Term];
 
 impl Kind {
     /// All there are.
     pub(crate) fn all() -> Vec<Self> {
-        let to_parts = PARTS.iter().flat_map(|(_, part)| TO_PARTS.map(|(_, make)| make(*part)));
+        let to_parts = PARTS.iter().flat_map(|(_, part)| TO_PARTS.map(|make| make(*part)));
         let ways = HOPS.iter().flat_map(|(_, hop)| HARMS.map(|(_, harm)| Self::Way(*hop, harm)));
         let all = to_parts.chain(ways).chain([Self::Failover]);
         // Redis that is asked to end is started again with what it saved: nothing that a kill does not show.

@@ -149,7 +149,7 @@ impl Config {
         checks.add("idle streams drained", load.drain().await.is_some());
         load.add(self.streams, self.rate, &stop)?;
         checks.add_still("active began", &load.go_on(&self.members(Group::Active)).await);
-        let copy = copy(fleet).await?;
+        let copy = self.copy(fleet, &load, checks).await?;
         load.add(self.streams, self.rate, &stop)?;
         checks.add_still("late began", &load.go_on(&self.members(Group::Late)).await);
         sleep(self.age).await;
@@ -169,6 +169,31 @@ impl Config {
         rollback.print();
         findings.rollbacks.push(rollback);
         Ok(())
+    }
+
+    /// Copies what Redis has at one moment.
+    async fn copy(
+        &self,
+        fleet: &Fleet,
+        load: &Load,
+        checks: &mut Checks,
+    ) -> anyhow::Result<PathBuf> {
+        let server = fleet.servers.first().context("there is no Redis")?;
+        let sync =
+            |how| async move { server.command::<()>(&["CONFIG", "SET", "appendfsync", how]).await };
+        // While a sync is under way, what is answered need not be in the file, unless it is always synced.
+        sync("always").await?;
+        checks.add_still("active went on", &load.go_on(&self.members(Group::Active)).await);
+        let copy = fleet.directory().join("copy");
+        let redis = fleet.all(Part::Redis);
+        let signal =
+            |signal| redis.iter().try_for_each(|at| fleet.members[*at].process.signal(signal));
+        signal(Signal::STOP)?;
+        let copied = copy_directory(&server.directory, &copy);
+        signal(Signal::CONT)?;
+        copied.context("cannot copy what Redis has")?;
+        sync("everysec").await?;
+        Ok(copy)
     }
 
     /// The streams of a group.
@@ -223,20 +248,6 @@ fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> End
         }
     }
     ended
-}
-
-/// Copies what Redis has at one moment.
-async fn copy(fleet: &Fleet) -> anyhow::Result<PathBuf> {
-    let server = fleet.servers.first().context("there is no Redis")?;
-    let copy = fleet.directory().join("copy");
-    let redis = fleet.all(Part::Redis);
-    let signal = |signal| redis.iter().try_for_each(|at| fleet.members[*at].process.signal(signal));
-    // What it answered is in the file: only then is the copy of one moment.
-    signal(Signal::STOP)?;
-    let copied = copy_directory(&server.directory, &copy);
-    signal(Signal::CONT)?;
-    copied.context("cannot copy what Redis has")?;
-    Ok(copy)
 }
 
 /// Replaces what Redis has by the copy.

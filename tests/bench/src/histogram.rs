@@ -1,0 +1,80 @@
+//! Latencies, counted in buckets of about 3 %: shared by all connections without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Buckets of each doubling.
+const STEPS: u64 = 32;
+/// Doublings above the first: up to half an hour in microseconds.
+const DOUBLINGS: u64 = 26;
+
+/// Counts of latencies in microseconds.
+pub(crate) struct Histogram(Vec<AtomicU64>);
+
+impl Histogram {
+    pub(crate) fn new() -> Self {
+        Self((0..STEPS * (DOUBLINGS + 1)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(crate) fn add(&self, latency: Duration) {
+        let bucket = bucket(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        self.0[bucket.min(self.0.len() - 1)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn take(&self) -> Vec<u64> {
+        self.0.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect()
+    }
+}
+
+/// The latency below which so many of a hundred are, in microseconds.
+pub(crate) fn percentile(counts: &[u64], percent: u64) -> u64 {
+    let rank = (counts.iter().sum::<u64>() * percent).div_ceil(100);
+    let mut seen = 0;
+    let reached = counts.iter().position(|count| {
+        seen += count;
+        seen >= rank
+    });
+    reached.map_or(0, lowest)
+}
+
+fn bucket(micros: u64) -> usize {
+    let doublings = (micros / STEPS).checked_ilog2().map_or(0, |log| u64::from(log) + 1);
+    let step = if doublings == 0 { micros } else { (micros >> (doublings - 1)) - STEPS };
+    (doublings * STEPS + step) as usize
+}
+
+/// The lowest latency in a bucket.
+fn lowest(bucket: usize) -> u64 {
+    let (doublings, step) = (bucket as u64 / STEPS, bucket as u64 % STEPS);
+    if doublings == 0 { step } else { (STEPS + step) << (doublings - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_follow_each_other_and_are_narrow() {
+        for micros in (0..100_000).chain([1 << 20, (1 << 30) + 12345]) {
+            let low = lowest(bucket(micros));
+            assert!(low <= micros && micros <= low + low / STEPS, "{micros} in {low}");
+        }
+        for bucket_number in 0..STEPS as usize * 20 {
+            assert_eq!(bucket(lowest(bucket_number)), bucket_number);
+        }
+    }
+
+    #[test]
+    fn percentiles_are_of_what_was_counted() {
+        let histogram = Histogram::new();
+        for micros in 1..=100 {
+            histogram.add(Duration::from_micros(micros));
+        }
+        histogram.add(Duration::MAX);
+        let counts = histogram.take();
+        assert_eq!((percentile(&counts, 1), percentile(&counts, 50)), (2, 50));
+        assert!(percentile(&counts, 100) > 1 << 30);
+        assert_eq!(percentile(&histogram.take(), 50), 0);
+    }
+}

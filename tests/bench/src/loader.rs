@@ -1,0 +1,150 @@
+//! The load: connections that each keep so many strings in flight, and what they count.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use minerva_faults::clock;
+use minerva_faults::random::Random;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+
+use crate::histogram::Histogram;
+use crate::wire::{Dialect, Wire};
+
+/// Nothing comes for so long: something is wrong.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// What the load is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
+    /// Strings of each connection that are under way.
+    pub(crate) in_flight: usize,
+    /// Length of a string.
+    pub(crate) bytes: usize,
+}
+
+/// How it is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) warm_up: Duration,
+    pub(crate) length: Duration,
+    pub(crate) runs: u8,
+}
+
+/// Connections at work; they end when this is dropped.
+pub(crate) struct Loader {
+    counted: Arc<Counted>,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+/// What all connections count.
+pub(crate) struct Counted {
+    /// Strings that came back.
+    echoed: AtomicU64,
+    latencies: Histogram,
+}
+
+impl Loader {
+    /// Sets connections to work.
+    pub(crate) async fn start(
+        dialect: Dialect,
+        address: SocketAddr,
+        shape: Shape,
+    ) -> anyhow::Result<Self> {
+        let counted = Arc::new(Counted { echoed: AtomicU64::new(0), latencies: Histogram::new() });
+        let mut tasks = JoinSet::new();
+        for _ in 0..shape.connections {
+            let mut connection = Connection::open(dialect, address, shape).await?;
+            let counted = Arc::clone(&counted);
+            tasks.spawn(async move { connection.run(&counted).await });
+        }
+        Ok(Self { counted, tasks })
+    }
+
+    /// Strings that came back so far.
+    pub(crate) fn echoed(&self) -> u64 {
+        self.counted.echoed.load(Ordering::Relaxed)
+    }
+
+    /// Latencies since the last call, in buckets.
+    pub(crate) fn latencies(&self) -> Vec<u64> {
+        self.counted.latencies.take()
+    }
+
+    /// Waits so long.
+    ///
+    /// # Errors
+    /// If a connection fails meanwhile.
+    pub(crate) async fn last(&mut self, length: Duration) -> anyhow::Result<()> {
+        tokio::select! {
+            () = sleep(length) => Ok(()),
+            Some(ended) = self.tasks.join_next() => {
+                ended.context("a connection's task failed")??;
+                bail!("a connection ended");
+            }
+        }
+    }
+}
+
+struct Connection {
+    socket: WebSocketStream<TcpStream>,
+    wire: Wire,
+    in_flight: usize,
+    /// When each string under way was sent.
+    sent: VecDeque<Instant>,
+}
+
+impl Connection {
+    async fn open(dialect: Dialect, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
+        let socket = TcpStream::connect(address).await.context("cannot connect")?;
+        socket.set_nodelay(true)?;
+        let url = format!("ws://{address}/_minerva/ws");
+        let (mut socket, _) = tokio_tungstenite::client_async(url, socket).await?;
+        let wire = Wire::new(dialect, shape.bytes);
+        let id = format!("bench-{:020}", Random::new(Random::fresh_seed()).bits());
+        if let Some(hello) = wire.hello(&id) {
+            socket.send(hello).await?;
+        }
+        Ok(Self { socket, wire, in_flight: shape.in_flight, sent: VecDeque::new() })
+    }
+
+    /// Sends until it is dropped.
+    async fn run(&mut self, counted: &Counted) -> anyhow::Result<()> {
+        loop {
+            let room = self.in_flight - self.sent.len();
+            for message in self.wire.strings(room) {
+                self.socket.feed(message).await?;
+            }
+            self.socket.flush().await?;
+            let now = clock::now();
+            self.sent.extend(std::iter::repeat_n(now, room));
+            let came = timeout(STUCK, self.hear()).await.context("nothing comes any more")??;
+            let now = clock::now();
+            for sent in self.sent.drain(..came.min(self.sent.len())) {
+                counted.latencies.add(now.duration_since(sent));
+            }
+            counted.echoed.fetch_add(came as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for strings, and takes all that are there already.
+    async fn hear(&mut self) -> anyhow::Result<usize> {
+        let mut came = 0;
+        while came == 0 {
+            let message = self.socket.next().await.context("the server closed")??;
+            came += self.wire.hear(&message)?;
+        }
+        while let Some(message) = self.socket.next().now_or_never() {
+            came += self.wire.hear(&message.context("the server closed")??)?;
+        }
+        Ok(came)
+    }
+}

@@ -1,0 +1,92 @@
+//! What processes and Redis have used so far, to be compared before and after a run.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+
+use crate::stage::Stage;
+
+/// Ticks of the system's clock in a second, as /proc counts: the same on every Linux that there is.
+const TICKS: f64 = 100.0;
+
+/// Figures at one moment, each only growing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Usage {
+    /// Seconds of CPU of each process.
+    pub(crate) cpu: BTreeMap<&'static str, f64>,
+    /// Seconds of CPU, as Redis says itself, more exactly.
+    pub(crate) redis_cpu: f64,
+    /// Commands that Redis did, scripts' own ones included.
+    pub(crate) redis_commands: f64,
+    /// Scripts that Redis ran.
+    pub(crate) redis_scripts: f64,
+    /// Appends that the core's partitions made.
+    pub(crate) appends: f64,
+}
+
+impl Usage {
+    /// The present figures.
+    pub(crate) async fn now(stage: &Stage) -> anyhow::Result<Self> {
+        let mut cpu = BTreeMap::new();
+        for (name, pid) in stage.pids() {
+            let path = format!("/proc/{pid}/stat");
+            let stat = std::fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
+            cpu.insert(name, ticks(&stat).with_context(|| format!("{path} is odd"))? / TICKS);
+        }
+        let redis = &stage.redis;
+        let redis_cpu = redis.figure("cpu", "used_cpu_sys").await?
+            + redis.figure("cpu", "used_cpu_user").await?;
+        let scripts: String = redis.command(&["INFO", "commandstats"]).await?;
+        Ok(Self {
+            cpu,
+            redis_cpu,
+            redis_commands: redis.figure("stats", "total_commands_processed").await?,
+            redis_scripts: calls(&scripts, "evalsha"),
+            appends: stage.core_figure("minerva_core_store_append_seconds_count").await?,
+        })
+    }
+
+    /// What was used since an earlier moment.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let used = |name: &&'static str| {
+            self.cpu[name] - earlier.cpu.get(name).copied().unwrap_or_default()
+        };
+        Self {
+            cpu: self.cpu.keys().map(|name| (*name, used(name))).collect(),
+            redis_cpu: self.redis_cpu - earlier.redis_cpu,
+            redis_commands: self.redis_commands - earlier.redis_commands,
+            redis_scripts: self.redis_scripts - earlier.redis_scripts,
+            appends: self.appends - earlier.appends,
+        }
+    }
+}
+
+/// User and system time of a process, from its line in /proc.
+fn ticks(stat: &str) -> Option<f64> {
+    // The name, in brackets, may have anything in it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some(next()? + next()?)
+}
+
+/// How often a command was called; never, if it is not listed.
+fn calls(commandstats: &str, command: &str) -> f64 {
+    let key = format!("cmdstat_{command}:calls=");
+    let mut lines = commandstats.lines().filter_map(|line| line.strip_prefix(&key));
+    let number = lines.next().and_then(|rest| rest.split(',').next()?.parse().ok());
+    number.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found() {
+        let stat = "12 (a) b) S 1 1 1 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 5 6 7";
+        assert_eq!(ticks(stat), Some(300.0));
+        let stats = "# Commandstats\r\ncmdstat_evalsha:calls=12,usec=3\r\n";
+        assert_eq!((calls(stats, "evalsha"), calls(stats, "eval")), (12.0, 0.0));
+    }
+}

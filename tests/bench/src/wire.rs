@@ -1,0 +1,114 @@
+//! What a load generator says and hears on a WebSocket, as cheap as can be: in Minerva's protocol
+//! (`docs/protocol.md`), or one string per message to the bare server.
+
+use anyhow::{Context as _, bail};
+use bytes::{BufMut as _, BytesMut};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+/// How strings travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Frames of the protocol.
+    Minerva,
+    /// A message each.
+    Bare,
+}
+
+/// One end's knowledge of a connection.
+pub(crate) struct Wire {
+    dialect: Dialect,
+    /// The string, always the same.
+    string: Utf8Bytes,
+    /// Strings received.
+    received: u64,
+    /// Those of them that a SACK was sent for.
+    acknowledged: u64,
+}
+
+impl Wire {
+    /// Of strings of so many bytes.
+    pub(crate) fn new(dialect: Dialect, bytes: usize) -> Self {
+        let string = "x".repeat(bytes).into();
+        Self { dialect, string, received: 0, acknowledged: 0 }
+    }
+
+    /// The first message, if there is one.
+    pub(crate) fn hello(&self, id: &str) -> Option<Message> {
+        let hello = format!(
+            r#"{{"ver":2,"tnum":0,"id":"{id}","new":true,"ming":true,"maxia":20,"seenack":"|-1","sack":"|-1","eeds":null}}H{}"#,
+            "\n"
+        );
+        (self.dialect == Dialect::Minerva).then(|| Message::text(hello))
+    }
+
+    /// Messages with so many strings, and what else is due.
+    pub(crate) fn strings(&mut self, count: usize) -> Vec<Message> {
+        match self.dialect {
+            Dialect::Bare => vec![Message::Text(self.string.clone()); count],
+            Dialect::Minerva => {
+                let mut text = BytesMut::with_capacity(count * (self.string.len() + 2) + 32);
+                if self.received > self.acknowledged {
+                    text.extend_from_slice(format!("|{}A\n", self.received - 1).as_bytes());
+                    self.acknowledged = self.received;
+                }
+                for _ in 0..count {
+                    text.extend_from_slice(self.string.as_bytes());
+                    text.put_slice(b" \n");
+                }
+                // Everything in it is ASCII.
+                vec![Message::Text(Utf8Bytes::try_from(text.freeze()).unwrap_or_default())]
+            }
+        }
+    }
+
+    /// How many strings a message brought.
+    ///
+    /// # Errors
+    /// If it is none that belongs into a benchmark.
+    pub(crate) fn hear(&mut self, message: &Message) -> anyhow::Result<usize> {
+        let Message::Text(text) = message else { return Ok(0) };
+        let count = match self.dialect {
+            Dialect::Bare => usize::from(*text == self.string),
+            Dialect::Minerva => self.hear_frames(text.as_str())?,
+        };
+        self.received += count as u64;
+        Ok(count)
+    }
+
+    fn hear_frames(&self, text: &str) -> anyhow::Result<usize> {
+        let mut count = 0;
+        for frame in text.lines() {
+            match frame.as_bytes().last().context("an empty frame")? {
+                b' ' if frame.len() == self.string.len() + 1 => count += 1,
+                b'A' | b'C' | b'^' | b'N' => {}
+                _ => bail!("the server says {frame}"),
+            }
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_travel_with_the_sack_of_those_received() {
+        let mut wire = Wire::new(Dialect::Minerva, 2);
+        assert_eq!(wire.strings(2), [Message::text("xx \nxx \n")]);
+        let heard = wire.hear(&Message::text("C\n|1A\n0N\nxx \nxx \nbeat^\n")).unwrap();
+        assert_eq!(heard, 2);
+        assert_eq!(wire.strings(1), [Message::text("|1A\nxx \n")]);
+        assert_eq!(wire.strings(1), [Message::text("xx \n")]);
+        assert!(wire.hear(&Message::text("state lost|0!\n")).is_err());
+        assert!(wire.hear(&Message::text("x \n")).is_err());
+    }
+
+    #[test]
+    fn bare_strings_are_messages() {
+        let mut wire = Wire::new(Dialect::Bare, 2);
+        assert!(wire.hello("id").is_none());
+        assert_eq!(wire.strings(2), [Message::text("xx"), Message::text("xx")]);
+        assert_eq!(wire.hear(&Message::text("xx")).unwrap(), 1);
+    }
+}

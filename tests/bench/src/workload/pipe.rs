@@ -1,0 +1,5 @@
+//! Throughput: many streams, each with many short strings under way.
+
+use crate::loader::Shape;
+
+pub(super) const SHAPE: Shape = Shape { connections: 100, in_flight: 64, bytes: 64 };
