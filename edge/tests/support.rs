@@ -2,21 +2,20 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
+mod scripted;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::link as wire;
-use minerva_proto::link::core_frame::Frame as FromCore;
-use minerva_proto::link::edge_frame::Frame as ToCore;
-use minerva_proto::link::link_service_server::{LinkService, LinkServiceServer};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::transport::{Endpoint, Server};
-use tonic::{Request, Response, Status, Streaming};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tonic::transport::Endpoint;
+
+pub(crate) use scripted::Core;
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,19 +37,6 @@ pub(crate) struct Rig {
     registry: Registry,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) running: tokio::task::JoinHandle<()>,
-}
-
-/// A core that is scripted by the test.
-pub(crate) struct Core {
-    pub(crate) address: std::net::SocketAddr,
-    calls: mpsc::Receiver<Call>,
-    call: Option<Call>,
-}
-
-struct Call {
-    requests: Streaming<wire::RelayRequest>,
-    responses: mpsc::Sender<Result<wire::RelayResponse, Status>>,
-    waiting: std::collections::VecDeque<wire::EdgeFrame>,
 }
 
 impl Rig {
@@ -146,157 +132,6 @@ impl Rig {
         let mut client = self.connect().await;
         client.post("/_minerva/io/", frames, "").await;
         client
-    }
-}
-
-struct Service {
-    sender: mpsc::Sender<Call>,
-}
-
-#[tonic::async_trait]
-impl LinkService for Service {
-    type RelayStream = ReceiverStream<Result<wire::RelayResponse, Status>>;
-
-    async fn relay(
-        &self,
-        request: Request<Streaming<wire::RelayRequest>>,
-    ) -> Result<Response<Self::RelayStream>, Status> {
-        let (responses, outgoing) = mpsc::channel(64);
-        let waiting = std::collections::VecDeque::new();
-        let call = Call { requests: request.into_inner(), responses, waiting };
-        self.sender.send(call).await.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(Response::new(ReceiverStream::new(outgoing)))
-    }
-}
-
-impl Core {
-    pub(crate) async fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, calls) = mpsc::channel(4);
-        let server = Server::builder().add_service(LinkServiceServer::new(Service { sender }));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { address, calls, call: None }
-    }
-
-    /// Takes the next call of the edge and claims the only partition, under epoch 1.
-    pub(crate) async fn greet(&mut self) {
-        self.introduce(1).await;
-        self.owns(&[(0, 1)]).await;
-    }
-
-    /// Takes the next call of the edge.
-    pub(crate) async fn introduce(&mut self, partitions: u32) {
-        let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
-        self.call = Some(call);
-        let ToCore::Hello(hello) = self.next().await else { panic!("no EdgeHello") };
-        assert_eq!(hello.version, wire::VERSION);
-        assert!(hello.edge_id.starts_with("edge-"), "{}", hello.edge_id);
-        let core_id = format!("core-{}", self.address.port());
-        let version = wire::VERSION;
-        self.say(FromCore::Hello(wire::CoreHello { version, core_id, partitions })).await;
-    }
-
-    /// Whether the edge calls in the next while.
-    pub(crate) async fn is_called(&mut self) -> bool {
-        tokio::time::timeout(3 * QUIET, self.calls.recv()).await.is_ok()
-    }
-
-    /// Partitions and their epochs.
-    pub(crate) async fn owns(&mut self, claims: &[(u32, u64)]) {
-        let claim = |&(partition, epoch)| wire::Claim { partition, epoch };
-        let claims = claims.iter().map(claim).collect();
-        self.say(FromCore::Owned(wire::Owned { claims })).await;
-    }
-
-    pub(crate) async fn releases(&mut self, partitions: &[u32]) {
-        let partitions = partitions.to_vec();
-        self.say(FromCore::Released(wire::Released { partitions })).await;
-    }
-
-    pub(crate) async fn moved(&mut self, transport: u64) {
-        let cause = Some(wire::close::Cause::Moved(wire::Moved {}));
-        self.say(FromCore::Close(wire::Close { transport, cause, ..Default::default() })).await;
-    }
-
-    /// Sees that the edge has hung up, or never called.
-    pub(crate) async fn is_left(&mut self) {
-        let left = async { while self.recv().await.is_some() {} };
-        tokio::time::timeout(PATIENCE, left).await.expect("the edge stays");
-    }
-
-    /// Ends the call.
-    pub(crate) fn hang_up(&mut self) {
-        self.call = None;
-    }
-
-    pub(crate) async fn next(&mut self) -> ToCore {
-        let frame = tokio::time::timeout(PATIENCE, self.recv()).await.expect("the edge is silent");
-        frame.expect("the edge hung up")
-    }
-
-    async fn recv(&mut self) -> Option<ToCore> {
-        let call = self.call.as_mut().expect("no call");
-        while call.waiting.is_empty() {
-            let message = call.requests.message().await.ok().flatten()?;
-            assert!(!message.frames.is_empty() && message.frames.len() <= 64);
-            call.waiting.extend(message.frames);
-        }
-        call.waiting.pop_front().map(|frame| frame.frame.expect("a frame without content"))
-    }
-
-    /// Sees that the edge says nothing for a while.
-    pub(crate) async fn hears_nothing(&mut self) {
-        if let Ok(frame) = tokio::time::timeout(QUIET, self.recv()).await {
-            panic!("{frame:?}");
-        }
-    }
-
-    pub(crate) async fn attach(&mut self) -> wire::Attach {
-        let frame = self.next().await;
-        let ToCore::Attach(attach) = frame else { panic!("{frame:?} instead of Attach") };
-        attach
-    }
-
-    pub(crate) async fn batch(&mut self) -> wire::Batch {
-        let frame = self.next().await;
-        let ToCore::Batch(batch) = frame else { panic!("{frame:?} instead of Batch") };
-        batch
-    }
-
-    pub(crate) async fn detach(&mut self) -> u64 {
-        let frame = self.next().await;
-        let ToCore::Detach(detach) = frame else { panic!("{frame:?} instead of Detach") };
-        detach.transport
-    }
-
-    pub(crate) async fn say(&mut self, frame: FromCore) {
-        let frames = vec![wire::CoreFrame { frame: Some(frame) }];
-        let call = self.call.as_ref().expect("no call");
-        call.responses.send(Ok(wire::RelayResponse { frames })).await.unwrap();
-    }
-
-    pub(crate) async fn opened(&mut self, transport: u64, created: bool) {
-        self.say(FromCore::Opened(wire::Opened { transport, created, sack: None })).await;
-    }
-
-    pub(crate) async fn strings(&mut self, transport: u64, first: u64, strings: &[&str]) {
-        let strings = strings.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-        self.say(FromCore::Strings(wire::Strings { transport, first, strings })).await;
-    }
-
-    pub(crate) async fn sack(&mut self, transport: u64, acked: i64) {
-        self.say(FromCore::Sack(wire::SackUpdate { transport, sack: Some(sack(acked)) })).await;
-    }
-
-    pub(crate) async fn taken(&mut self, transport: u64, batch: u64) {
-        self.say(FromCore::Taken(wire::Taken { transport, batch })).await;
-    }
-
-    /// Closes gently.
-    pub(crate) async fn close(&mut self, transport: u64, acked: i64) {
-        let (sack, status) = (Some(sack(acked)), Some(sack(-1)));
-        self.say(FromCore::Close(wire::Close { transport, sack, status, cause: None })).await;
     }
 }
 
