@@ -10,6 +10,14 @@ pub enum StartError {
         /// What was given.
         address: String,
     },
+    /// Too many addresses.
+    #[error("{count} addresses of cores: at most {max}")]
+    TooManyAddresses {
+        /// How many were given.
+        count: usize,
+        /// How many may be.
+        max: usize,
+    },
     /// The service's name is none.
     #[error("`{name}` is not a service name: use 1 to 64 of a-z, 0-9, '-' and '_'")]
     Name {
@@ -22,10 +30,10 @@ pub enum StartError {
         /// What was given.
         id: String,
     },
-    /// The core answers, but does not let this instance register.
-    #[error("the core refused the registration: {message}")]
+    /// A core answers, but does not let this instance register.
+    #[error("a core refused the registration: {message}")]
     Refused {
-        /// The core's words.
+        /// Its words.
         message: String,
     },
 }

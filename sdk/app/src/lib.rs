@@ -54,7 +54,7 @@ mod stream;
 pub use error::{InvalidReason, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
 pub use minerva_proto::StreamId;
-pub use service::{Service, ServiceBuilder, ServiceHandle};
+pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};
 
 /// Compiles the app service that the README shows.

@@ -1,21 +1,24 @@
-//! A service: this process as one instance of it, registered with a core. Owns the start and the stop and
-//! hands out the streams; the call itself is the `driver`'s, what streams do is the handles'.
+//! A service: this process as one instance of it, registered with every core. Owns the start and the stop and
+//! hands out the streams; the calls are the `driver`'s and its lines', what streams do is the handles'.
 
+mod addresses;
 mod backoff;
+mod call;
+mod claims;
 mod driver;
+mod line;
 pub(crate) mod shared;
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
-use tonic::transport::Endpoint;
 
-use self::driver::Driver;
+pub use self::addresses::Addresses;
+use self::driver::Context;
 use self::shared::{Phase, Shared};
 use crate::error::StartError;
 use crate::random;
@@ -23,19 +26,13 @@ use crate::stream::{AppStream, Supervisor};
 
 /// Bytes of unacknowledged strings per stream, unless set otherwise.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Time for a connection to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A core that does not answer a ping for this long is gone; asked as often.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// HTTP/2 windows, of the call and the connection: the default of 64 KiB halves the throughput.
-const HTTP2_WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
 /// Longest name of a service, and of an instance.
 const MAX_NAME: usize = 64;
 
-/// This process as an instance of a service. Gives the streams that the core assigns to it.
+/// This process as an instance of a service. Gives the streams that the cores assign to it.
 ///
-/// The connection to the core is made again for ever when it is lost, and streams do not notice. Dropping the
-/// service stops it, as [`ServiceHandle::stop`] does, without waiting.
+/// The connections to the cores are made again for ever when they are lost, and streams do not notice: nor
+/// do they notice that another core takes over. Dropping the service stops it, as [`ServiceHandle::stop`] does, without waiting.
 #[derive(Debug)]
 pub struct Service {
     handle: ServiceHandle,
@@ -45,7 +42,7 @@ pub struct Service {
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `start`"]
 pub struct ServiceBuilder {
-    address: String,
+    addresses: Addresses,
     name: String,
     instance_id: String,
     window: u32,
@@ -58,11 +55,15 @@ pub struct ServiceHandle {
 }
 
 impl Service {
-    /// Begins to describe a service at the core with this address, `HOST:PORT` or `http://HOST:PORT`.
-    pub fn connect(address: impl Into<String>) -> ServiceBuilder {
+    /// Begins to describe a service at the cores with these addresses: one text of `HOST:PORT` (or
+    /// `http://HOST:PORT`) with commas in between, or a list of them.
+    ///
+    /// A host name may stand for several cores; it is looked up again every few seconds. Not every core need be
+    /// named for the service to start, but the streams of one that is not come to other instances only.
+    pub fn connect(addresses: impl Into<Addresses>) -> ServiceBuilder {
         let name = "default".to_owned();
         ServiceBuilder {
-            address: address.into(),
+            addresses: addresses.into(),
             name,
             instance_id: random::instance_id(),
             window: STREAM_WINDOW_BYTES,
@@ -154,7 +155,8 @@ impl ServiceBuilder {
 
     /// The name of this instance among those of the service; a random one unless set. If a process keeps its
     /// name over a restart (a host's or a pod's), the streams it had come back to it at once, instead of waiting
-    /// out the core's `--app-grace`. Two processes must not have the same name at the same time.
+    /// out the cores' `--app-grace`; those that were acknowledged come with what was not. Two processes must not
+    /// have the same name at the same time: each would end the other's calls.
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = id.into();
         self
@@ -167,12 +169,14 @@ impl ServiceBuilder {
         self
     }
 
-    /// Starts the service: returns when it is registered. Must be called within a tokio runtime.
+    /// Starts the service: returns when the first core has registered it. Must be called within a tokio runtime.
     ///
     /// A core that cannot be reached is tried again for ever, so apps and cores may be started in any order.
+    /// Dropping the future gives the start up.
     ///
     /// # Errors
-    /// If the address or the name is wrong, or the core refuses the registration.
+    /// If an address or a name is wrong, or a core refuses the registration before another one has taken it. One that
+    /// refuses later is logged and asked again.
     pub async fn start(self) -> Result<Service, StartError> {
         if !is_name(&self.name) {
             return Err(StartError::Name { name: self.name });
@@ -180,43 +184,17 @@ impl ServiceBuilder {
         if !is_instance_id(&self.instance_id) {
             return Err(StartError::InstanceId { id: self.instance_id });
         }
-        let endpoint = endpoint(self.address)?;
+        let addresses = self.addresses.parse()?;
         let shared = Shared::new(self.window as usize);
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
         let (ready, registered) = oneshot::channel();
-        let driver = Driver {
-            shared,
-            endpoint,
-            service: self.name,
-            instance_id: self.instance_id,
-            window: self.window,
-            ready: Some(ready),
-        };
-        tokio::spawn(driver.run());
+        let names = (self.name, self.instance_id);
+        let context = Context::new(shared, names, self.window, ready);
+        tokio::spawn(driver::run(context, addresses));
         let stopped = StartError::Refused { message: "the task of the service is gone".to_owned() };
         registered.await.unwrap_or(Err(stopped))?;
         Ok(service)
     }
-}
-
-fn endpoint(address: String) -> Result<Endpoint, StartError> {
-    let uri = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-    let Ok(endpoint) = Endpoint::from_shared(uri) else {
-        return Err(StartError::Address { address });
-    };
-    if endpoint.uri().host().is_none_or(str::is_empty)
-        || endpoint.uri().scheme_str() != Some("http")
-    {
-        return Err(StartError::Address { address });
-    }
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(HTTP2_WINDOWS.0)
-        .initial_connection_window_size(HTTP2_WINDOWS.1))
 }
 
 fn is_instance_id(id: &str) -> bool {
@@ -259,16 +237,6 @@ mod tests {
         }
         for name in ["", "A", "a b", "ä", "a/b", &format!("{longest}a")] {
             assert!(!is_name(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        for address in ["127.0.0.1:7400", "http://core:7400", "[::1]:7400"] {
-            assert!(endpoint(address.to_owned()).is_ok(), "{address}");
-        }
-        for address in ["", "http://", "ftp://core:1", "a b"] {
-            assert!(endpoint(address.to_owned()).is_err(), "{address}");
         }
     }
 }

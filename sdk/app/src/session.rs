@@ -1,31 +1,39 @@
-//! All streams of one instance, across any number of calls: what the core says goes in, what is to be
-//! told to it comes out, and the handlers' reads and sends happen in between.
+//! All streams of one instance, across any number of cores and calls: what the cores say goes in, what is to be
+//! told to each comes out, and the handlers' reads and sends happen in between.
 //!
 //! Pure: no clock, I/O, randomness or waiting. Calls, tasks and wake-ups belong to `service`, which keeps
 //! this machine behind a lock.
 //!
 //! ```text
-//!            register()          Registered            call lost
-//!   apart ──────────────> registering ───────> registered ─────────> apart
+//!                       Started on a call             Started on another call, as new or newer
+//!   arrives, apart ───────────────────────> at home ───────────────────────────────────────────> at home there
+//!                   <───────────────────────
+//!                     call lost, PartitionLeft
 //! ```
-//! A stream takes part in a call from its Started on it.
+//! A stream is *at home* on one call at most: only what that says about it counts, and only there something is said
+//! about it. What was said before and neither acknowledged nor confirmed is said again at the next home.
 
+mod calls;
 mod finished;
+mod hear;
 mod incoming;
 mod outgoing;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+pub(crate) use calls::CallId;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minerva_proto::MAX_STRING;
-use minerva_proto::app::{Command, Registered, Started, Strings, command, event};
+use minerva_proto::app::{Command, command};
 
+use self::calls::Calls;
 use self::finished::Finished;
-use self::stream::{Resumed, Stream};
-use crate::event::{Ended, Event, TransportChange};
+use self::stream::Stream;
+use crate::event::{Ended, Event};
 use crate::info::StreamInfo;
 
 /// The streams of one instance.
@@ -33,13 +41,9 @@ use crate::info::StreamInfo;
 pub(crate) struct Session {
     streams: BTreeMap<u64, Stream>,
     finished: Finished,
-    /// Streams with something to tell, each once; those with [`Stream::listed`] set.
-    talking: VecDeque<u64>,
-    /// Bytes of unacknowledged strings that the core may deliver for one stream.
+    calls: Calls,
+    /// Bytes of unacknowledged strings that a core may deliver for one stream.
     window: usize,
-    /// Longest string that the core takes.
-    max_string: usize,
-    registered: bool,
 }
 
 /// What the shell must do after an event.
@@ -74,7 +78,7 @@ pub(crate) enum Refusal {
     Over,
 }
 
-/// The core broke the contract: the call must be given up.
+/// A core broke the contract, or what it says cannot be judged: the call must be given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     #[error("an event before Registered")]
@@ -89,6 +93,8 @@ pub(crate) enum Violation {
     StreamId,
     #[error("a number of sends that cannot be")]
     Number,
+    #[error("a partition under an older epoch than a core that is gone had told")]
+    Overtaken,
 }
 
 impl Session {
@@ -96,81 +102,44 @@ impl Session {
         Self {
             streams: BTreeMap::new(),
             finished: Finished::default(),
-            talking: VecDeque::new(),
+            calls: Calls::default(),
             window,
-            max_string: MAX_STRING,
-            registered: false,
         }
     }
 
-    /// Begins a call; gives the streams that are held from earlier ones.
-    pub(crate) fn register(&mut self) -> Vec<u64> {
-        self.registered = false;
-        self.talking.clear();
-        for stream in self.streams.values_mut() {
-            stream.disconnect();
+    /// Begins a call; gives the streams that are held and that no other call has.
+    pub(crate) fn begin(&mut self) -> (CallId, Vec<u64>) {
+        let apart = self.streams.iter().filter(|(_, stream)| stream.home().is_none());
+        let held = apart.map(|(&number, _)| number).chain(self.finished.apart()).collect();
+        (self.calls.begin(), held)
+    }
+
+    /// A call is lost: its streams are apart.
+    pub(crate) fn end(&mut self, call: CallId) {
+        self.calls.end(call);
+        for stream in self.streams.values_mut().filter(|stream| stream.is_at(call)) {
+            stream.part();
         }
-        self.streams.keys().copied().chain(self.finished.streams()).collect()
+        self.finished.part(call, None);
     }
 
     /// The core has answered the registration on this call.
-    pub(crate) fn is_registered(&self) -> bool {
-        self.registered
+    pub(crate) fn is_registered(&self, call: CallId) -> bool {
+        self.calls.is_registered(call)
     }
 
-    pub(crate) fn max_string(&self) -> usize {
-        self.max_string
+    /// Longest string that may be sent to a stream.
+    pub(crate) fn max_string(&self, number: u64) -> usize {
+        self.streams.get(&number).map_or(MAX_STRING, Stream::max_string)
     }
 
-    /// Takes what the core says. After an error the call must be given up; the machine stays whole.
-    pub(crate) fn on_event(
-        &mut self,
-        event: event::Event,
-        signals: &mut Vec<Signal>,
-    ) -> Result<(), Violation> {
-        if let event::Event::Registered(registered) = event {
-            self.on_registered(&registered);
-            return Ok(());
-        }
-        if !self.registered {
-            return Err(Violation::NotRegistered);
-        }
-        match event {
-            event::Event::Registered(_)
-            | event::Event::PartitionOwned(_)
-            | event::Event::PartitionLeft(_) => {}
-            event::Event::Started(started) => self.on_started(&started, signals)?,
-            event::Event::Strings(strings) => self.on_strings(strings, signals)?,
-            event::Event::Ended(ended) => {
-                let (number, event) = (ended.stream, ended.event);
-                self.on_ended(number, event, Ended::from_proto(ended), signals)?;
-            }
-            event::Event::TransportChanged(change) => {
-                if let Some(stream) = self.streams.get_mut(&change.stream) {
-                    stream.on_change(TransportChange::from_proto(&change));
-                    signals.push(Signal::Readable(change.stream));
-                }
-            }
-            event::Event::SendState(state) => {
-                self.with(state.stream, |stream| stream.on_send_state(&state))?;
-                signals.push(Signal::Writable(state.stream));
-            }
-            event::Event::SendRefused(refused) => {
-                self.with(refused.stream, |stream| stream.on_refused(&refused))?;
-                // Those who wait for room may have none to come.
-                signals.push(Signal::Writable(refused.stream));
-            }
-            event::Event::Released(released) => self.release(released.stream, signals),
-        }
-        Ok(())
-    }
-
-    /// What to tell the core, about `budget` bytes of it, or more if one string is longer. Empty when there
+    /// What to tell on a call, about `budget` bytes of it, or more if one string is longer. Empty when there
     /// is nothing to tell.
-    pub(crate) fn take_commands(&mut self, mut budget: usize) -> Vec<Command> {
+    pub(crate) fn take_commands(&mut self, call: CallId, mut budget: usize) -> Vec<Command> {
         let mut commands = Vec::new();
-        while let Some(number) = self.talking.pop_front() {
-            let Some(stream) = self.streams.get_mut(&number) else { continue };
+        while let Some(number) = self.calls.pop_talking(call) {
+            let talking = |stream: &&mut Stream| stream.listed && stream.is_at(call);
+            let Some(stream) = self.streams.get_mut(&number).filter(talking) else { continue };
             stream.listed = false;
             while budget > 0
                 && let Some(command) = stream.next_command()
@@ -179,8 +148,9 @@ impl Session {
                 commands.push(command);
             }
             if let Some(last) = stream.finished_at() {
+                let home = stream.home();
                 self.streams.remove(&number);
-                self.finished.insert(number, last);
+                self.finished.insert(number, last, home);
             } else if budget == 0 {
                 // Others have their turn first.
                 self.list(number);
@@ -190,12 +160,18 @@ impl Session {
         commands
     }
 
-    /// There is something to tell.
-    pub(crate) fn has_commands(&self) -> bool {
-        self.registered && !self.talking.is_empty()
+    /// There is something to tell on this call.
+    pub(crate) fn has_commands(&self, call: CallId) -> bool {
+        self.calls.is_talking(call)
     }
 
-    /// All that handlers have done has reached the core, as far as can be known.
+    /// The call on which a stream has something to tell, as far as is known.
+    pub(crate) fn talks_on(&self, number: u64) -> Option<CallId> {
+        let home = self.streams.get(&number)?.home()?;
+        Some(home.call).filter(|&call| self.has_commands(call))
+    }
+
+    /// All that handlers have done has reached a core, as far as can be known.
     pub(crate) fn is_flushed(&self) -> bool {
         self.streams.values().all(Stream::is_flushed)
     }
@@ -255,84 +231,8 @@ impl Session {
         self.change(number, Stream::abandon);
     }
 
-    fn on_registered(&mut self, registered: &Registered) {
-        self.registered = true;
-        self.max_string = (registered.max_string_bytes as usize).min(MAX_STRING);
-    }
-
-    fn on_started(
-        &mut self,
-        started: &Started,
-        signals: &mut Vec<Signal>,
-    ) -> Result<(), Violation> {
-        let number = started.stream;
-        let info = StreamInfo::from_proto(started).map_err(|_| Violation::StreamId)?;
-        if let Some(stream) = self.streams.get_mut(&number) {
-            if stream.resume(started) == Resumed::Here {
-                self.settle(number);
-                signals.extend([Signal::Readable(number), Signal::Writable(number)]);
-                return Ok(());
-            }
-            self.release(number, signals);
-        }
-        let finished = self.finished.remove(number).filter(|_| started.resumed);
-        if let Some(last) = finished {
-            self.streams.insert(number, Stream::finished(started, last));
-        } else {
-            self.streams.insert(number, Stream::new(started));
-            signals.push(Signal::Arrived(Box::new(info)));
-        }
-        Ok(())
-    }
-
-    fn on_strings(&mut self, strings: Strings, signals: &mut Vec<Signal>) -> Result<(), Violation> {
-        let (number, window) = (strings.stream, self.window);
-        let Some(stream) = self.streams.get_mut(&number) else { return self.late(number) };
-        if stream.on_strings(strings.first_event, strings.strings, window)? {
-            signals.push(Signal::Readable(number));
-        }
-        self.settle(number);
-        Ok(())
-    }
-
-    fn on_ended(
-        &mut self,
-        number: u64,
-        event: u64,
-        ended: Ended,
-        signals: &mut Vec<Signal>,
-    ) -> Result<(), Violation> {
-        let Some(stream) = self.streams.get_mut(&number) else { return self.late(number) };
-        if stream.on_ended(event, ended.clone())? {
-            signals.push(Signal::Ended(number, ended));
-        }
-        self.settle(number);
-        Ok(())
-    }
-
-    /// Events of a stream that is not here: repeats of what was done with, or nonsense.
-    fn late(&self, number: u64) -> Result<(), Violation> {
-        if self.finished.contains(number) { Ok(()) } else { Err(Violation::UnknownStream) }
-    }
-
-    fn release(&mut self, number: u64, signals: &mut Vec<Signal>) {
-        self.finished.remove(number);
-        if self.streams.remove(&number).is_some() {
-            signals.push(Signal::Released(number));
-        }
-    }
-
     fn live(&self, number: u64) -> Option<&Stream> {
         self.streams.get(&number).filter(|stream| !stream.is_over())
-    }
-
-    /// Something about a stream of which the core need not know that it is gone.
-    fn with(
-        &mut self,
-        number: u64,
-        then: impl FnOnce(&mut Stream) -> Result<(), Violation>,
-    ) -> Result<(), Violation> {
-        self.change(number, then).unwrap_or(Ok(()))
     }
 
     fn change<T>(&mut self, number: u64, then: impl FnOnce(&mut Stream) -> T) -> Option<T> {
@@ -350,9 +250,10 @@ impl Session {
     fn list(&mut self, number: u64) {
         if let Some(stream) = self.streams.get_mut(&number)
             && !stream.listed
+            && let Some(home) = stream.home()
         {
             stream.listed = true;
-            self.talking.push_back(number);
+            self.calls.push_talking(home.call, number);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What a service's task and its handles share: the session behind a lock, and the wake-ups. The lock is a
+//! What a service's tasks and its handles share: the session behind a lock, and the wake-ups. The lock is a
 //! plain one and is never held over an await; each method here takes it once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -10,14 +11,14 @@ use tokio::sync::{Notify, watch};
 
 use crate::event::Ended;
 use crate::info::StreamInfo;
-use crate::session::{Read, Refusal, Session, Signal, Violation};
+use crate::session::{CallId, Read, Refusal, Session, Signal, Violation};
 
-/// Shared by the task that owns the call, the service and all its streams.
+/// Shared by the tasks that own the calls, the service and all its streams.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Wakes the task: there is something to tell, or the phase changed.
-    work: Notify,
+    /// Wakes whoever waits for the end of draining to look again.
+    drained: Notify,
     /// Wakes whoever waits for a stream.
     arrivals: Notify,
     phase: watch::Sender<Phase>,
@@ -38,12 +39,22 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 struct State {
     session: Session,
+    /// Wakes the task of each call: there is something to tell, or the phase changed.
+    calls: BTreeMap<CallId, Arc<Notify>>,
     /// The streams that were not told to be over.
     cells: HashMap<u64, Arc<Cell>>,
     /// Streams that nobody has accepted. As many as the core assigns; each is bounded by its window.
     arrived: VecDeque<Arc<Cell>>,
     /// Streams in the hands of handlers.
     accepted: usize,
+}
+
+/// One call's part in the session, for as long as it lasts.
+#[derive(Debug)]
+pub(super) struct LiveCall {
+    shared: Arc<Shared>,
+    id: CallId,
+    work: Arc<Notify>,
 }
 
 /// One stream's part outside the session: shared by its handles.
@@ -62,13 +73,14 @@ impl Shared {
     pub(crate) fn new(window: usize) -> Arc<Self> {
         let state = State {
             session: Session::new(window),
+            calls: BTreeMap::new(),
             cells: HashMap::new(),
             arrived: VecDeque::new(),
             accepted: 0,
         };
         Arc::new(Self {
             state: Mutex::new(state),
-            work: Notify::new(),
+            drained: Notify::new(),
             arrivals: Notify::new(),
             phase: watch::Sender::new(Phase::Running),
         })
@@ -88,7 +100,6 @@ impl Shared {
 
     pub(crate) fn drain(&self) {
         self.advance(Phase::Draining);
-        self.work.notify_one();
     }
 
     /// A stream that nobody has accepted; `None` when there will be none.
@@ -112,53 +123,41 @@ impl Shared {
         Some(cell)
     }
 
-    // The task's side.
+    // The calls' side.
 
-    /// Waits until there may be something to do.
-    pub(super) async fn worked(&self) {
-        self.work.notified().await;
-    }
-
-    pub(super) fn register(&self) -> Vec<u64> {
-        self.lock().session.register()
-    }
-
-    pub(super) fn is_registered(&self) -> bool {
-        self.lock().session.is_registered()
-    }
-
-    pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), Violation> {
+    /// Begins a call; gives the streams to register with it. Over when the value is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> (LiveCall, Vec<u64>) {
+        let work = Arc::new(Notify::new());
         let mut state = self.lock();
-        let mut signals = Vec::new();
-        let events = response.events.into_iter().filter_map(|event| event.event);
-        let mut outcome = Ok(());
-        for event in events {
-            outcome = state.session.on_event(event, &mut signals);
-            if outcome.is_err() {
-                break;
-            }
-        }
-        for signal in signals {
-            self.on_signal(&mut state, signal);
-        }
-        outcome
+        let (id, held) = state.session.begin();
+        state.calls.insert(id, Arc::clone(&work));
+        (LiveCall { shared: Arc::clone(self), id, work }, held)
     }
 
-    pub(super) fn has_commands(&self) -> bool {
-        self.lock().session.has_commands()
-    }
-
-    pub(super) fn take_commands(&self, budget: usize) -> Vec<Command> {
-        self.lock().session.take_commands(budget)
-    }
-
-    /// Nothing is left to be done for handlers.
+    /// The service is being stopped, and nothing is left to be done for handlers.
     pub(super) fn is_drained(&self) -> bool {
+        if self.phase() == Phase::Running {
+            return false;
+        }
         let state = self.lock();
         state.accepted == 0 && state.session.is_flushed()
     }
 
-    /// The call is gone for good: nothing will come for any stream.
+    /// Waits until [`Self::is_drained`].
+    pub(super) async fn until_drained(&self) {
+        let mut change = pin!(self.drained.notified());
+        loop {
+            // Before it is asked, so that no wake-up is missed in between.
+            change.as_mut().enable();
+            if self.is_drained() {
+                return;
+            }
+            change.as_mut().await;
+            change.set(self.drained.notified());
+        }
+    }
+
+    /// The calls are gone for good: nothing will come for any stream.
     pub(super) fn finish(&self) {
         self.advance(Phase::Stopped);
     }
@@ -170,7 +169,7 @@ impl Shared {
     }
 
     pub(crate) fn done(&self, number: u64, event: u64) {
-        self.change(|session| session.done(number, event));
+        self.change(number, |session| session.done(number, event));
     }
 
     pub(crate) fn send(
@@ -182,11 +181,11 @@ impl Shared {
         if self.phase() == Phase::Stopped {
             return Err(Refusal::Over);
         }
-        self.change(|session| session.send(number, string, mind_pause))
+        self.change(number, |session| session.send(number, string, mind_pause))
     }
 
-    pub(crate) fn max_string(&self) -> usize {
-        self.lock().session.max_string()
+    pub(crate) fn max_string(&self, number: u64) -> usize {
+        self.lock().session.max_string(number)
     }
 
     pub(crate) fn is_ready(&self, number: u64) -> Result<(), Refusal> {
@@ -207,7 +206,7 @@ impl Shared {
     }
 
     pub(crate) fn reset(&self, number: u64, reason: String, application_level: bool) {
-        self.change(|session| session.reset(number, reason, application_level));
+        self.change(number, |session| session.reset(number, reason, application_level));
         // Its senders wait for what will never come.
         if let Some(cell) = self.lock().cells.get(&number) {
             cell.writable.notify_waiters();
@@ -215,17 +214,17 @@ impl Shared {
     }
 
     pub(crate) fn set_max_idle_ms(&self, number: u64, max_idle_ms: u64) {
-        self.change(|session| session.set_max_idle_ms(number, max_idle_ms));
+        self.change(number, |session| session.set_max_idle_ms(number, max_idle_ms));
     }
 
     pub(crate) fn abandon(&self, number: u64) {
-        self.change(|session| session.abandon(number));
+        self.change(number, |session| session.abandon(number));
     }
 
     /// A handler has let its stream go.
     pub(crate) fn on_reader_dropped(&self) {
         self.lock().accepted -= 1;
-        self.work.notify_one();
+        self.wake_calls();
     }
 
     fn on_signal(&self, state: &mut State, signal: Signal) {
@@ -272,6 +271,17 @@ impl Shared {
         for cell in self.lock().cells.values() {
             cell.wake();
         }
+        self.wake_calls();
+    }
+
+    /// While the service is being stopped: what one call has heard may be what all wait for.
+    fn wake_calls(&self) {
+        if self.phase() != Phase::Running {
+            for work in self.lock().calls.values() {
+                work.notify_one();
+            }
+            self.drained.notify_waiters();
+        }
     }
 
     fn ask<T>(&self, ask: impl FnOnce(&Session) -> Result<T, Refusal>) -> Result<T, Refusal> {
@@ -281,13 +291,14 @@ impl Shared {
         ask(&self.lock().session)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+    fn change<T>(&self, number: u64, change: impl FnOnce(&mut Session) -> T) -> T {
         let mut state = self.lock();
         let outcome = change(&mut state.session);
-        let wake = state.session.has_commands();
+        let call = state.session.talks_on(number);
+        let work = call.and_then(|call| state.calls.get(&call)).cloned();
         drop(state);
-        if wake {
-            self.work.notify_one();
+        if let Some(work) = work {
+            work.notify_one();
         }
         outcome
     }
@@ -295,6 +306,56 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The session keeps itself whole even if a caller panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveCall {
+    /// Waits until there may be something to do.
+    pub(super) async fn worked(&self) {
+        self.work.notified().await;
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        self.shared.lock().session.is_registered(self.id)
+    }
+
+    pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), Violation> {
+        let outcome = self.take(response);
+        self.shared.wake_calls();
+        outcome
+    }
+
+    pub(super) fn has_commands(&self) -> bool {
+        self.shared.lock().session.has_commands(self.id)
+    }
+
+    pub(super) fn take_commands(&self, budget: usize) -> Vec<Command> {
+        self.shared.lock().session.take_commands(self.id, budget)
+    }
+
+    fn take(&self, response: ServeResponse) -> Result<(), Violation> {
+        let mut state = self.shared.lock();
+        let mut signals = Vec::new();
+        let events = response.events.into_iter().filter_map(|event| event.event);
+        let mut outcome = Ok(());
+        for event in events {
+            outcome = state.session.on_event(self.id, event, &mut signals);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        for signal in signals {
+            self.shared.on_signal(&mut state, signal);
+        }
+        outcome
+    }
+}
+
+impl Drop for LiveCall {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.session.end(self.id);
+        state.calls.remove(&self.id);
     }
 }
 

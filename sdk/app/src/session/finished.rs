@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::calls::{CallId, Partition, partition};
+use super::stream::Home;
+
 /// Ended streams remembered. Only those whose acknowledgement was on its way when a call broke matter; this is
 /// more than any call has on its way.
 pub(super) const MAX_FINISHED: usize = 4096;
@@ -10,34 +13,64 @@ pub(super) const MAX_FINISHED: usize = 4096;
 /// The numbers of the last events of streams that are done with.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
-    last_events: BTreeMap<u64, u64>,
-    /// The streams by age; each stands in `last_events` unless it was taken out.
+    done: BTreeMap<u64, Done>,
+    /// The streams by age; each stands in `done` unless it was taken out.
     order: VecDeque<u64>,
 }
 
+/// A stream that is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Done {
+    last_event: u64,
+    /// Where its end was acknowledged; `None` once that core may not have heard it.
+    home: Option<Home>,
+}
+
 impl Finished {
-    pub(super) fn insert(&mut self, stream: u64, last_event: u64) {
+    pub(super) fn insert(&mut self, stream: u64, last_event: u64, home: Option<Home>) {
         if self.order.len() == MAX_FINISHED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.last_events.remove(&oldest);
+            self.done.remove(&oldest);
         }
         self.order.push_back(stream);
-        self.last_events.insert(stream, last_event);
+        self.done.insert(stream, Done { last_event, home });
     }
 
     pub(super) fn remove(&mut self, stream: u64) -> Option<u64> {
-        let last_event = self.last_events.remove(&stream)?;
+        let done = self.done.remove(&stream)?;
         self.order.retain(|&other| other != stream);
-        Some(last_event)
+        Some(done.last_event)
+    }
+
+    /// Forgets the streams of a partition that its owner under `home` has not.
+    pub(super) fn retain(&mut self, of: Partition, home: Home) {
+        self.done.retain(|&stream, done| partition(stream) != of || done.home == Some(home));
+        let done = &self.done;
+        self.order.retain(|stream| done.contains_key(stream));
+    }
+
+    /// A call has lost a partition, or all of them.
+    pub(super) fn part(&mut self, call: CallId, left: Option<Partition>) {
+        for (&stream, done) in &mut self.done {
+            if left.is_none_or(|left| left == partition(stream)) {
+                done.home = done.home.filter(|home| home.call != call);
+            }
+        }
     }
 
     pub(super) fn contains(&self, stream: u64) -> bool {
-        self.last_events.contains_key(&stream)
+        self.done.contains_key(&stream)
     }
 
-    pub(super) fn streams(&self) -> impl Iterator<Item = u64> {
-        self.last_events.keys().copied()
+    /// It is here, and no other call than `call` has it.
+    pub(super) fn is_free_for(&self, stream: u64, call: CallId) -> bool {
+        self.done.get(&stream).is_some_and(|done| done.home.is_none_or(|home| home.call == call))
+    }
+
+    /// The streams that no call has.
+    pub(super) fn apart(&self) -> impl Iterator<Item = u64> {
+        self.done.iter().filter(|(_, done)| done.home.is_none()).map(|(&stream, _)| stream)
     }
 }
 
@@ -49,13 +82,13 @@ mod tests {
     fn forgets_the_oldest_beyond_its_bound() {
         let mut finished = Finished::default();
         for stream in 1..=MAX_FINISHED as u64 {
-            finished.insert(stream, 7);
+            finished.insert(stream, 7, None);
         }
-        assert_eq!(finished.streams().count(), MAX_FINISHED);
-        assert_eq!(finished.streams().next(), Some(1));
-        finished.insert(MAX_FINISHED as u64 + 1, 7);
-        assert_eq!(finished.streams().count(), MAX_FINISHED);
-        assert_eq!(finished.streams().next(), Some(2));
+        assert_eq!(finished.apart().count(), MAX_FINISHED);
+        assert_eq!(finished.apart().next(), Some(1));
+        finished.insert(MAX_FINISHED as u64 + 1, 7, None);
+        assert_eq!(finished.apart().count(), MAX_FINISHED);
+        assert_eq!(finished.apart().next(), Some(2));
         assert_eq!(finished.remove(2), Some(7));
         assert_eq!(finished.remove(2), None);
     }

@@ -1,5 +1,5 @@
 //! What one stream's handler receives: events in order, each once. Drops what was seen before; knows
-//! which of them were delivered on this call, since no others may be acknowledged on it. Pure; called by the
+//! which of them were delivered at the stream's home, since no others may be acknowledged there. Pure; called by the
 //! stream's state only.
 
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ const MAX_STRINGS: usize = 65_536;
 pub(super) struct Incoming {
     /// Number of the next event not seen before; all below were queued for the handler or given to it.
     expected: u64,
-    /// All events below were delivered on this call or acknowledged before it; at most `expected`.
+    /// All events below were delivered at this home or acknowledged before; at most `expected`.
     delivered: u64,
     /// What the handler has not read.
     queue: VecDeque<Event>,
@@ -43,7 +43,7 @@ impl Incoming {
         Self { expected: last + 1, ..Self::starting_at(0) }
     }
 
-    /// A new call on which the core goes on at `next_event`, which is at most `expected`.
+    /// A new home, where the core goes on at `next_event`, which is at most `expected`.
     pub(super) fn resume(&mut self, next_event: u64) {
         self.delivered = next_event.max(1).min(self.expected);
     }
@@ -53,7 +53,7 @@ impl Incoming {
         self.expected
     }
 
-    /// All events below may be acknowledged on this call.
+    /// All events below may be acknowledged at this home.
     pub(super) fn delivered(&self) -> u64 {
         self.delivered
     }

@@ -21,11 +21,11 @@ const MAX_SEND_STRINGS: usize = 1024;
 pub(super) struct Outgoing {
     /// What is not confirmed; its base is the number that the core confirmed up to.
     queue: SendQueue,
-    /// Number of the first string not put into a Send on this call; within base..=next of `queue`.
+    /// Number of the first string not put into a Send at this home; within base..=next of `queue`.
     sent: u64,
     /// Bytes of the strings from the base to `sent`.
     sent_bytes: usize,
-    /// The Sends of this call that were neither confirmed nor refused, in order.
+    /// The Sends of this home that were neither confirmed nor refused, in order.
     in_flight: VecDeque<InFlight>,
     room: Room,
 }
@@ -61,7 +61,7 @@ impl Outgoing {
         }
     }
 
-    /// A new call: nothing is on its way; goes on at what the core says it has.
+    /// A new home: nothing is on its way; goes on at what the core says it has.
     ///
     /// The caller has made sure that `next` is within what is queued.
     pub(super) fn resume(&mut self, next: u64, state: Option<&SendState>) {
@@ -72,8 +72,8 @@ impl Outgoing {
         self.room = Room::of(state);
     }
 
-    /// The call is gone.
-    pub(super) fn disconnect(&mut self) {
+    /// The home is lost.
+    pub(super) fn part(&mut self) {
         self.in_flight.clear();
     }
 
@@ -90,6 +90,11 @@ impl Outgoing {
     /// All that was queued is confirmed.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// A string waits that is longer than `max`.
+    pub(super) fn has_longer_than(&self, max: usize) -> bool {
+        self.queue.iter_from(self.queue.base()).any(|(_, string)| string.len() > max)
     }
 
     /// Something could be put into a Send now.

@@ -10,6 +10,7 @@ use minerva_proto::app::{
     command,
 };
 
+use super::calls::CallId;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::{Refusal, Violation};
@@ -17,6 +18,8 @@ use crate::event::{Ended, Event, TransportChange};
 
 /// The reason of the reset when the core has lost sends that it had confirmed.
 const STATE_LOST: &str = "state lost";
+/// The reason of the reset when the stream went to a core that takes shorter strings than are waiting.
+const TOO_LONG: &str = "string too long";
 
 /// The state of one stream.
 #[derive(Debug)]
@@ -27,19 +30,21 @@ pub(super) struct Stream {
     id: String,
     incoming: Incoming,
     outgoing: Outgoing,
-    /// Started came on this call; before it nothing may be said about the stream.
-    attached: bool,
+    /// The call on which Started came, and only on which something may be said about the stream; `None`: apart.
+    home: Option<Home>,
+    /// Longest string that the core there takes, or the last one did.
+    max_string: usize,
     /// Nobody reads: whatever comes is done with.
     abandoned: bool,
     /// All events below are done with; at most `incoming.expected()`.
     done: u64,
     /// Sends below this number must be durable before `done` is acknowledged.
     barrier: u64,
-    /// All events below are acknowledged on this call, or were when it began.
+    /// All events below are acknowledged at this home, or were when the stream came to it.
     acknowledged: u64,
     /// Number of the Ended event, once that came.
     ended: Option<u64>,
-    /// The core has said on this call that no more strings are taken: Ended or Released follows.
+    /// The core has said at this home that no more strings are taken: Ended or Released follows.
     closing: bool,
     reset: Option<Pending<(String, bool)>>,
     max_idle_ms: Option<Pending<u64>>,
@@ -47,7 +52,15 @@ pub(super) struct Stream {
     pub(super) listed: bool,
 }
 
-/// Something that the core must be told on each call.
+/// Where a stream lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Home {
+    pub(super) call: CallId,
+    /// The owner's, of the stream's partition.
+    pub(super) epoch: u64,
+}
+
+/// Something that the core must be told at each home.
 #[derive(Debug)]
 struct Pending<T> {
     what: T,
@@ -64,14 +77,15 @@ pub(super) enum Resumed {
 }
 
 impl Stream {
-    pub(super) fn new(started: &Started) -> Self {
+    pub(super) fn new(started: &Started, call: CallId, max_string: usize) -> Self {
         let (next_event, next_send) = (started.next_event, started.next_send);
         Self {
             number: started.stream,
             id: started.stream_id.clone(),
             incoming: Incoming::starting_at(next_event),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
-            attached: true,
+            home: Some(Home { call, epoch: started.epoch }),
+            max_string,
             abandoned: false,
             done: next_event,
             barrier: 0,
@@ -86,8 +100,8 @@ impl Stream {
 
     /// A stream that this instance has done with, and that the core delivers again because the
     /// acknowledgement of its end was lost.
-    pub(super) fn finished(started: &Started, last: u64) -> Self {
-        let mut stream = Self::new(started);
+    pub(super) fn finished(started: &Started, call: CallId, last: u64) -> Self {
+        let mut stream = Self::new(started, call, 0);
         stream.incoming = Incoming::finished(last);
         stream.incoming.resume(started.next_event);
         stream.outgoing.clear();
@@ -97,12 +111,20 @@ impl Stream {
         stream
     }
 
-    /// The call is gone.
-    pub(super) fn disconnect(&mut self) {
-        self.attached = false;
+    pub(super) fn home(&self) -> Option<Home> {
+        self.home
+    }
+
+    pub(super) fn is_at(&self, call: CallId) -> bool {
+        self.home.is_some_and(|home| home.call == call)
+    }
+
+    /// The home is lost: nothing may be said until Started comes again, there or elsewhere.
+    pub(super) fn part(&mut self) {
+        self.home = None;
         self.closing = false;
         self.listed = false;
-        self.outgoing.disconnect();
+        self.outgoing.part();
         if let Some(reset) = &mut self.reset {
             reset.told = false;
         }
@@ -111,8 +133,8 @@ impl Stream {
         }
     }
 
-    /// Started came again.
-    pub(super) fn resume(&mut self, started: &Started) -> Resumed {
+    /// Started came again, on this call.
+    pub(super) fn resume(&mut self, started: &Started, call: CallId, max_string: usize) -> Resumed {
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
         let goes_on = started.stream_id == self.id;
         if !goes_on
@@ -121,17 +143,20 @@ impl Stream {
         {
             return Resumed::Elsewhere;
         }
-        self.disconnect();
-        self.attached = true;
+        self.part();
+        self.home = Some(Home { call, epoch: started.epoch });
+        self.max_string = max_string;
         self.incoming.resume(started.next_event);
         self.acknowledged = started.next_event;
         if self.ended.is_some() {
             self.outgoing.clear();
         } else if sends.contains(&started.next_send) {
             self.outgoing.resume(started.next_send, started.send_state.as_ref());
+            if self.outgoing.has_longer_than(max_string) {
+                self.fail(TOO_LONG);
+            }
         } else {
-            self.outgoing.clear();
-            self.reset(STATE_LOST.to_owned(), false);
+            self.fail(STATE_LOST);
         }
         Resumed::Here
     }
@@ -214,6 +239,10 @@ impl Stream {
         self.outgoing.has_room() && !(mind_pause && self.outgoing.is_paused())
     }
 
+    pub(super) fn max_string(&self) -> usize {
+        self.max_string
+    }
+
     pub(super) fn next_send(&self) -> u64 {
         self.outgoing.next()
     }
@@ -248,12 +277,12 @@ impl Stream {
 
     /// Its end is acknowledged: nothing is left to do here. Gives the number of its last event.
     pub(super) fn finished_at(&self) -> Option<u64> {
-        self.ended.filter(|&last| self.attached && self.acknowledged > last)
+        self.ended.filter(|&last| self.home.is_some() && self.acknowledged > last)
     }
 
     /// There is something to tell.
     pub(super) fn has_commands(&self) -> bool {
-        self.attached
+        self.home.is_some()
             && (self.max_idle_ms.as_ref().is_some_and(|pending| !pending.told)
                 || (self.outgoing.is_ready() && !self.closing)
                 || self.reset.as_ref().is_some_and(|pending| !pending.told)
@@ -262,9 +291,7 @@ impl Stream {
 
     /// The next thing to tell: limits, sends, reset, acknowledgement, in that order.
     pub(super) fn next_command(&mut self) -> Option<Command> {
-        if !self.attached {
-            return None;
-        }
+        self.home?;
         let command = self
             .take_limits()
             .or_else(|| self.take_send())
@@ -318,6 +345,12 @@ impl Stream {
     fn free_acknowledgement(&self) -> Option<u64> {
         self.acknowledgement()
             .filter(|_| self.is_over() || self.barrier <= self.outgoing.confirmed())
+    }
+
+    /// What waits to be sent can never be.
+    fn fail(&mut self, reason: &str) {
+        self.outgoing.clear();
+        self.reset(reason.to_owned(), false);
     }
 
     fn is_reset(&self) -> bool {

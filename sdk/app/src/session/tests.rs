@@ -1,11 +1,13 @@
 //! The session against a model core: whatever breaks in between, each string arrives once and in order, both
-//! ways. Then the corners one by one.
+//! ways. The same against several cores that hand streams over. Then the corners one by one.
 
+mod cores;
 mod corners;
 mod model;
+mod moves;
 
 use bytes::Bytes;
-use minerva_proto::app::command;
+use minerva_proto::app::{Started, Strings, command, event};
 use proptest::prelude::*;
 
 use self::model::{ID, Model, STREAM};
@@ -44,10 +46,64 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A session on one call at a time.
+#[derive(Debug)]
+struct Talk {
+    session: Session,
+    call: CallId,
+}
+
+impl Talk {
+    fn new(window: usize) -> Self {
+        let mut session = Session::new(window);
+        let (call, held) = session.begin();
+        assert!(held.is_empty());
+        Self { session, call }
+    }
+
+    /// The call is lost and made again; gives what is held.
+    fn call_again(&mut self) -> Vec<u64> {
+        self.session.end(self.call);
+        let (call, held) = self.session.begin();
+        self.call = call;
+        held
+    }
+
+    fn on_event(
+        &mut self,
+        event: event::Event,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), Violation> {
+        self.session.on_event(self.call, event, signals)
+    }
+
+    fn take_commands(&mut self, budget: usize) -> Vec<Command> {
+        self.session.take_commands(self.call, budget)
+    }
+
+    fn has_commands(&self) -> bool {
+        self.session.has_commands(self.call)
+    }
+}
+
+impl std::ops::Deref for Talk {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl std::ops::DerefMut for Talk {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}
+
 /// A session with its one handler, and the model core.
 struct World {
     model: Model,
-    session: Session,
+    session: Talk,
     /// Strings that the handler read.
     read: Vec<Bytes>,
     /// Strings that the handler sent.
@@ -64,7 +120,7 @@ impl World {
     fn new() -> Self {
         let mut world = Self {
             model: Model::new(),
-            session: Session::new(64),
+            session: Talk::new(64),
             read: Vec::new(),
             sent: Vec::new(),
             unfinished: Some(0),
@@ -77,7 +133,7 @@ impl World {
     }
 
     fn call(&mut self) {
-        let held = self.session.register();
+        let held = self.session.call_again();
         self.model.register(&held);
     }
 
@@ -117,13 +173,17 @@ impl World {
             let Some(event) = self.model.events.pop_front() else { return };
             let mut signals = Vec::new();
             self.session.on_event(event, &mut signals).unwrap();
-            for signal in signals {
-                match signal {
-                    Signal::Arrived(_) => self.arrivals += 1,
-                    Signal::Released(_) => panic!("released"),
-                    Signal::Ended(..) => self.ends += 1,
-                    Signal::Readable(_) | Signal::Writable(_) => {}
-                }
+            self.on_signals(signals);
+        }
+    }
+
+    fn on_signals(&mut self, signals: Vec<Signal>) {
+        for signal in signals {
+            match signal {
+                Signal::Arrived(_) => self.arrivals += 1,
+                Signal::Released(_) => panic!("released"),
+                Signal::Ended(..) => self.ends += 1,
+                Signal::Readable(_) | Signal::Writable(_) => {}
             }
         }
     }

@@ -119,7 +119,7 @@ impl Sender {
     }
 
     fn checked(&self, string: Bytes) -> Result<Bytes, SendError> {
-        let max = self.shared.max_string();
+        let max = self.shared.max_string(self.number());
         if string.len() > max {
             return Err(SendError::Length { length: string.len(), max });
         }

@@ -8,15 +8,15 @@ use minerva_proto::app::{
 use super::*;
 
 /// Registered, with one new stream that has this room.
-fn session(bytes_left: u32, strings_left: u32) -> Session {
-    let mut session = Session::new(1000);
+fn session(bytes_left: u32, strings_left: u32) -> Talk {
+    let mut session = Talk::new(1000);
     register(&mut session);
     hear(&mut session, event::Event::Started(started(bytes_left, strings_left)));
     session
 }
 
-fn register(session: &mut Session) -> Vec<u64> {
-    let held = session.register();
+fn register(session: &mut Talk) -> Vec<u64> {
+    let held = session.call_again();
     let registered = Registered { max_string_bytes: 500, ..Registered::default() };
     hear(session, event::Event::Registered(registered));
     held
@@ -47,21 +47,21 @@ fn ended(event: u64) -> event::Event {
     event::Event::Ended(ended)
 }
 
-fn hear(session: &mut Session, event: event::Event) -> Vec<Signal> {
+fn hear(session: &mut Talk, event: event::Event) -> Vec<Signal> {
     let mut signals = Vec::new();
     session.on_event(event, &mut signals).unwrap();
     signals
 }
 
-fn told(session: &mut Session) -> Vec<command::Command> {
+fn told(session: &mut Talk) -> Vec<command::Command> {
     session.take_commands(1 << 20).into_iter().filter_map(|command| command.command).collect()
 }
 
-fn send(session: &mut Session, string: &'static str) -> Result<u64, Refusal> {
+fn send(session: &mut Talk, string: &'static str) -> Result<u64, Refusal> {
     session.send(STREAM, Bytes::from_static(string.as_bytes()), false)
 }
 
-fn read_strings(session: &mut Session) -> Vec<Bytes> {
+fn read_strings(session: &mut Talk) -> Vec<Bytes> {
     let mut read = Vec::new();
     while let Read::Event(Event::String { string, .. }) = session.read(STREAM) {
         read.push(string);
@@ -262,7 +262,7 @@ fn a_released_stream_is_gone() {
 
 #[test]
 fn violations() {
-    let mut unregistered = Session::new(1000);
+    let mut unregistered = Talk::new(1000);
     let mut signals = Vec::new();
     let outcome = unregistered.on_event(event::Event::Started(started(1, 1)), &mut signals);
     assert_eq!(outcome, Err(Violation::NotRegistered));

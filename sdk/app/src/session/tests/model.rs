@@ -31,6 +31,8 @@ pub(super) struct Model {
     delivered: u64,
     pub(super) ended: bool,
     started: bool,
+    /// Of the core that owns the stream's partition.
+    pub(super) epoch: u64,
     /// Strings in the outbox that came from elsewhere.
     pub(super) used_by_others: usize,
     pub(super) events: VecDeque<Event>,
@@ -47,6 +49,7 @@ impl Model {
             delivered: 0,
             ended: false,
             started: false,
+            epoch: 0,
             used_by_others: 0,
             events: VecDeque::new(),
             commands: VecDeque::new(),
@@ -61,14 +64,23 @@ impl Model {
     pub(super) fn register(&mut self, held: &[u64]) {
         assert!(held.iter().all(|&stream| stream == STREAM));
         assert!(held.len() <= 1);
+        self.answer_registration();
+        self.start(!held.is_empty());
+    }
+
+    pub(super) fn answer_registration(&mut self) {
         self.events.push_back(Event::Registered(Registered {
             core_id: String::new(),
             outbox_bytes: OUTBOX_BYTES as u32,
             outbox_strings: OUTBOX_STRINGS as u32,
             max_string_bytes: 1000,
         }));
+    }
+
+    /// What the owner says of the stream first.
+    pub(super) fn start(&mut self, held: bool) {
         if self.is_forgotten() {
-            if !held.is_empty() {
+            if held {
                 self.events.push_back(Event::Released(Released { stream: STREAM }));
             }
             return;
@@ -78,12 +90,18 @@ impl Model {
             stream: STREAM,
             stream_id: ID.to_owned(),
             resumed: self.started,
+            epoch: self.epoch,
             next_event: self.acknowledged,
             next_send: self.taken.len() as u64,
             send_state: Some(self.state()),
             ..Started::default()
         }));
         self.started = true;
+    }
+
+    /// Events up to this one were delivered by the owner.
+    pub(super) fn is_delivered(&self, event: u64) -> bool {
+        event < self.delivered
     }
 
     pub(super) fn client_sends(&mut self) {

@@ -1,0 +1,139 @@
+//! Where the cores are: what the app wrote, read into addresses to look up. Knows no sockets; the tasks that call
+//! look the names up.
+
+use tonic::transport::Uri;
+
+use crate::error::StartError;
+
+/// Addresses of one service at most: far above what one deployment has.
+const MAX_ADDRESSES: usize = 64;
+
+/// Where the cores are, as `HOST:PORT` or `http://HOST:PORT`: one text with commas in between, or a list.
+///
+/// A host name may stand for several cores (all its addresses are used), and for others later: it is looked up again
+/// every few seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses(Vec<String>);
+
+/// One address, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    /// The host, an IPv6 address without its brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// What requests name as their target.
+    pub(super) origin: Uri,
+}
+
+impl Addresses {
+    /// Reads them; each is there once.
+    pub(super) fn parse(self) -> Result<Vec<Address>, StartError> {
+        let mut addresses = Vec::new();
+        for text in self.0 {
+            let address = Address::parse(&text).ok_or(StartError::Address { address: text })?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        match addresses.len() {
+            0 => Err(StartError::Address { address: String::new() }),
+            1..=MAX_ADDRESSES => Ok(addresses),
+            count => Err(StartError::TooManyAddresses { count, max: MAX_ADDRESSES }),
+        }
+    }
+}
+
+impl Address {
+    fn parse(text: &str) -> Option<Self> {
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let origin: Uri = url.parse().ok()?;
+        let host = origin.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let plain = matches!(origin.path(), "" | "/") && origin.query().is_none();
+        if origin.scheme_str() != Some("http") || host.is_empty() || !plain {
+            return None;
+        }
+        let port = origin.port_u16().unwrap_or(80);
+        Some(Self { host, port, origin })
+    }
+
+    /// What stands for the core here until that has told its name.
+    pub(super) fn text(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl From<&str> for Addresses {
+    fn from(text: &str) -> Self {
+        Self(text.split(',').map(|address| address.trim().to_owned()).collect())
+    }
+}
+
+impl From<&String> for Addresses {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<String> for Addresses {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl<A: Into<String>> From<Vec<A>> for Addresses {
+    fn from(addresses: Vec<A>) -> Self {
+        addresses.into_iter().collect()
+    }
+}
+
+impl<A: Into<String>, const N: usize> From<[A; N]> for Addresses {
+    fn from(addresses: [A; N]) -> Self {
+        addresses.into_iter().collect()
+    }
+}
+
+impl<A: Into<String>> FromIterator<A> for Addresses {
+    fn from_iter<I: IntoIterator<Item = A>>(addresses: I) -> Self {
+        Self(addresses.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(addresses: impl Into<Addresses>) -> Vec<String> {
+        addresses.into().parse().unwrap().iter().map(Address::text).collect()
+    }
+
+    #[test]
+    fn one_several_and_lists() {
+        assert_eq!(texts("127.0.0.1:7400"), ["127.0.0.1:7400"]);
+        assert_eq!(texts("http://core:7400/"), ["core:7400"]);
+        assert_eq!(texts("a:1, http://[::1]:2,a:1"), ["a:1", "::1:2"]);
+        assert_eq!(texts(vec!["a:1", "b:2"]), ["a:1", "b:2"]);
+        assert_eq!(texts(["a:1".to_owned()]), ["a:1"]);
+        let listed: Addresses = (1..=2).map(|port| format!("a:{port}")).collect();
+        assert_eq!(texts(listed), ["a:1", "a:2"]);
+    }
+
+    #[test]
+    fn wrong_ones_are_named() {
+        for wrong in
+            ["", "http://", "ftp://core:1", "a b", "https://a:1", "a:1,", "a:1,,b:1", "a:1/x"]
+        {
+            let error = Addresses::from(wrong).parse().unwrap_err();
+            assert!(matches!(error, StartError::Address { .. }), "{wrong}: {error}");
+        }
+        let none: Addresses = Vec::<String>::new().into();
+        assert!(none.parse().is_err());
+    }
+
+    #[test]
+    fn bounded() {
+        for (count, fits) in [(63, true), (64, true), (65, false)] {
+            let addresses: Addresses = (1..=count).map(|port| format!("a:{port}")).collect();
+            assert_eq!(addresses.parse().is_ok(), fits, "{count}");
+        }
+    }
+}

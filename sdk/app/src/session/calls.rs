@@ -1,0 +1,208 @@
+//! The calls of an instance, one per core at most: what each may be told, and which core's word counts for a
+//! partition. Knows epochs, no streams. Pure; called by the session only.
+//!
+//! Two cores may both talk of a partition: the new owner and an old one whose words were on their way. The higher
+//! epoch counts. What a call says under a lower one than another call has told meanwhile is ignored; if that other
+//! call is gone, nobody can tell an old word from a store that went back in time, so the call is given up and its core
+//! asked again by a new one.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use minerva_proto::MAX_STRING;
+use minerva_proto::app::Registered;
+
+use super::Violation;
+
+/// Names a call; never used again for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CallId(u64);
+
+/// A partition: the top 16 bits of its streams' numbers.
+pub(super) type Partition = u16;
+
+/// The partition of a stream.
+pub(super) fn partition(stream: u64) -> Partition {
+    Partition::from_be_bytes([(stream >> 56) as u8, (stream >> 48) as u8])
+}
+
+/// The calls that were begun and are not lost.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    live: BTreeMap<CallId, Call>,
+    begun: u64,
+}
+
+/// One call.
+#[derive(Debug)]
+struct Call {
+    registered: bool,
+    /// Longest string that its core takes.
+    max_string: usize,
+    /// Streams at home here with something to tell. One that went elsewhere meanwhile is skipped.
+    talking: VecDeque<u64>,
+    /// The epoch that this call told last, of the partitions that its core owns by its own words.
+    told: BTreeMap<Partition, u64>,
+    /// The highest epoch that other calls have told since this one began, or had told then.
+    overtaken: BTreeMap<Partition, u64>,
+}
+
+impl Calls {
+    /// A new call.
+    pub(super) fn begin(&mut self) -> CallId {
+        let mut overtaken = BTreeMap::new();
+        for (&partition, &epoch) in self.live.values().flat_map(|call| &call.told) {
+            raise(&mut overtaken, partition, epoch);
+        }
+        let id = CallId(self.begun);
+        self.begun += 1;
+        let call = Call {
+            registered: false,
+            max_string: MAX_STRING,
+            talking: VecDeque::new(),
+            told: BTreeMap::new(),
+            overtaken,
+        };
+        self.live.insert(id, call);
+        id
+    }
+
+    pub(super) fn end(&mut self, id: CallId) {
+        self.live.remove(&id);
+    }
+
+    pub(super) fn on_registered(&mut self, id: CallId, registered: &Registered) {
+        if let Some(call) = self.live.get_mut(&id) {
+            call.registered = true;
+            call.max_string = (registered.max_string_bytes as usize).min(MAX_STRING);
+        }
+    }
+
+    pub(super) fn is_registered(&self, id: CallId) -> bool {
+        self.live.get(&id).is_some_and(|call| call.registered)
+    }
+
+    pub(super) fn max_string(&self, id: CallId) -> usize {
+        self.live.get(&id).map_or(MAX_STRING, |call| call.max_string)
+    }
+
+    /// A call says that its core owns a partition under this epoch. Gives whether that is to be believed.
+    ///
+    /// # Errors
+    /// If it was overtaken by a call that is gone.
+    pub(super) fn on_owner(
+        &mut self,
+        id: CallId,
+        partition: Partition,
+        epoch: u64,
+    ) -> Result<bool, Violation> {
+        let Some(call) = self.live.get_mut(&id) else { return Ok(false) };
+        if call.overtaken.get(&partition).is_some_and(|&higher| epoch < higher) {
+            return if self.is_owned_above(partition, epoch) {
+                Ok(false)
+            } else {
+                Err(Violation::Overtaken)
+            };
+        }
+        let before = call.told.insert(partition, epoch);
+        // A core's own words come in order: if its epoch falls, the store went back in time.
+        let fell = before.is_some_and(|before| epoch < before);
+        for (_, other) in self.live.iter_mut().filter(|(other, _)| **other != id) {
+            if fell {
+                other.overtaken.insert(partition, epoch);
+            } else {
+                raise(&mut other.overtaken, partition, epoch);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A call says that its core owns a partition no longer.
+    pub(super) fn on_left(&mut self, id: CallId, left: Partition) {
+        if let Some(call) = self.live.get_mut(&id) {
+            call.told.remove(&left);
+            call.talking.retain(|&stream| partition(stream) != left);
+        }
+    }
+
+    /// Others have told a higher epoch than this call: it may go on talking for a moment.
+    pub(super) fn is_overtaken(&self, id: CallId, partition: Partition) -> bool {
+        self.live.get(&id).is_none_or(|call| {
+            let told = call.told.get(&partition).copied().unwrap_or(0);
+            call.overtaken.get(&partition).is_some_and(|&higher| told < higher)
+        })
+    }
+
+    /// A stream has something to tell on this call.
+    pub(super) fn push_talking(&mut self, id: CallId, stream: u64) {
+        if let Some(call) = self.live.get_mut(&id) {
+            call.talking.push_back(stream);
+        }
+    }
+
+    /// The stream whose turn it is.
+    pub(super) fn pop_talking(&mut self, id: CallId) -> Option<u64> {
+        self.live.get_mut(&id)?.talking.pop_front()
+    }
+
+    /// Some stream may have something to tell on this call.
+    pub(super) fn is_talking(&self, id: CallId) -> bool {
+        self.live.get(&id).is_some_and(|call| call.registered && !call.talking.is_empty())
+    }
+
+    fn is_owned_above(&self, partition: Partition, epoch: u64) -> bool {
+        self.live.values().any(|call| call.told.get(&partition).is_some_and(|&told| told > epoch))
+    }
+}
+
+fn raise(epochs: &mut BTreeMap<Partition, u64>, partition: Partition, epoch: u64) {
+    let highest = epochs.entry(partition).or_default();
+    *highest = epoch.max(*highest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partition_is_the_top_of_the_number() {
+        for (stream, expected) in [(1, 0), (1 << 48, 1), (u64::MAX, u16::MAX), ((1 << 48) - 1, 0)] {
+            assert_eq!(partition(stream), expected);
+        }
+    }
+
+    #[test]
+    fn the_higher_epoch_counts_and_an_equal_one_is_newer() {
+        let mut calls = Calls::default();
+        let (a, b) = (calls.begin(), calls.begin());
+        assert_eq!(calls.on_owner(a, 1, 4), Ok(true));
+        for (epoch, believed) in [(3, false), (4, true), (5, true)] {
+            assert_eq!(calls.on_owner(b, 1, epoch), Ok(believed), "{epoch}");
+        }
+        assert!(calls.is_overtaken(a, 1) && !calls.is_overtaken(b, 1) && !calls.is_overtaken(a, 2));
+        // A call that begins now has to do better as well.
+        let c = calls.begin();
+        assert_eq!(calls.on_owner(c, 1, 4), Ok(false));
+    }
+
+    #[test]
+    fn who_was_overtaken_by_a_call_that_is_gone_is_asked_again() {
+        let mut calls = Calls::default();
+        let (a, b) = (calls.begin(), calls.begin());
+        calls.on_owner(b, 1, 5).unwrap();
+        calls.end(b);
+        assert_eq!(calls.on_owner(a, 1, 4), Err(Violation::Overtaken));
+        calls.end(a);
+        let again = calls.begin();
+        assert_eq!(calls.on_owner(again, 1, 4), Ok(true));
+    }
+
+    #[test]
+    fn a_store_that_went_back_in_time_is_followed() {
+        let mut calls = Calls::default();
+        let (a, b) = (calls.begin(), calls.begin());
+        calls.on_owner(a, 1, 9).unwrap();
+        calls.on_owner(a, 1, 5).unwrap();
+        calls.on_left(a, 1);
+        assert_eq!(calls.on_owner(b, 1, 6), Ok(true));
+    }
+}
