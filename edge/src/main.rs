@@ -7,14 +7,17 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::process::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, address, program,
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, health, program,
 };
 use prometheus_client::registry::Registry;
 
 /// Minerva's edge: clients connect here over WebSocket, HTTP or TCP; their streams live in cores.
 #[derive(Debug, Parser)]
-#[command(name = "minerva-edge", version)]
+#[command(name = "minerva-edge", version, disable_help_subcommand = true)]
 struct Options {
+    #[command(subcommand)]
+    task: Option<Task>,
+
     #[command(flatten)]
     edge: Config,
 
@@ -31,7 +34,7 @@ struct Options {
     core: Vec<String>,
 
     /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, help_heading = "Operation", env = "MINERVA_ADMIN", value_name = "ADDR",
+    #[arg(long, help_heading = "Operation", env = "MINERVA_ADMIN", value_name = "ADDR", global = true,
         default_value = "127.0.0.1:7402", value_parser = address)]
     admin: SocketAddr,
 
@@ -44,6 +47,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
+    if let Some(Task::Health) = options.task {
+        return Ok(health(options.admin).await?);
+    }
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let mut registry = Registry::default();

@@ -1,11 +1,13 @@
 //! How a Minerva program shows itself to its operator: logs on standard error, exit codes, the two
-//! signals that stop it, and the admin port. Called by each program's `main.rs`; knows nothing of
+//! signals that stop it, the admin port, and the question to it. Called by each program's `main.rs`; knows nothing of
 //! streams.
 
 mod admin;
+mod health;
 mod values;
 
 pub use admin::{Admin, Readiness};
+pub use health::{HealthError, Task, health};
 pub use values::{address, duration, positive_duration};
 
 use std::fmt::Display;
