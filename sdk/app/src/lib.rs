@@ -1,8 +1,8 @@
 //! The SDK for application services of Minerva.
 //!
-//! An app is a program that dials a core, registers under a service name and gets the streams of clients:
-//! ordered, reliable, both ways, whatever transports carry them. A lost connection to the core, a
-//! restarted core, a client on the move: nothing of that shows here.
+//! An app is a program that dials the cores, registers under a service name and gets the streams of clients:
+//! ordered, reliable, both ways, whatever transports carry them. A lost connection to a core, a restarted core,
+//! another core that takes over, a client on the move: nothing of that shows here.
 //!
 //! # An echo service
 //!
@@ -35,11 +35,34 @@
 //! - Everything is bounded: a client that does not read makes [`Sender::send`] wait; a handler that does not
 //!   receive makes the client wait.
 //!
+//! # Several cores
+//!
+//! [`Service::connect`] takes all of them: `"core-a:7400,core-b:7400"`, a list, or a host name that stands for several
+//! (it is looked up again every few seconds). The service registers with each under one instance id, and starts
+//! when the first has taken it. Each stream belongs to one core at a time; when another one takes over, what was
+//! not acknowledged or not confirmed is told again there, and the promises above hold across it. An address that leads
+//! to a core which is called already is left alone until that call is lost.
+//!
+//! # Errors
+//!
+//! Lost connections are no errors: they are logged and made again, with random pauses of at most three seconds.
+//! [`StartError`] tells of options that cannot work and of a core that refuses the service; [`SendError`] of a
+//! string that cannot travel and of a stream that is over; nothing else fails. A core that has lost what it had
+//! confirmed, or that takes only shorter strings than are waiting, costs the streams concerned: they are reset, not at
+//! application level.
+//!
+//! # Cancellation
+//!
+//! Every future here may be dropped: no stream, event or string is lost with it ([`Sender::send`]: the string was not
+//! sent then). Dropping a [`Receiver`] ends its stream; dropping the [`Service`] begins its
+//! [stop](ServiceHandle::stop).
+//!
 //! # Layout
 //!
 //! [`Service`] starts, gives streams and stops; [`AppStream`] is one stream, with its halves [`Receiver`] and
 //! [`Sender`]; [`qan`] is questions and answers on top of a stream. Inside, `session` is the pure machine that knows
-//! what is delivered, sent and acknowledged, and `service/driver.rs` the task that owns the gRPC call.
+//! what is delivered, sent and acknowledged and where, and `service/` has the tasks that own the gRPC calls: the
+//! `driver` keeps a `line` to each address, which makes one `call` after the other.
 #![warn(missing_docs)]
 
 mod error;

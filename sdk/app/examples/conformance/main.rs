@@ -16,8 +16,9 @@ const MAX_FATES: usize = 100_000;
 /// The application that the conformance vectors talk to.
 #[derive(Parser)]
 struct Config {
-    /// Where the core serves apps.
-    #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR")]
+    /// Where the cores serve apps: one address or several, with commas in between; a host name may stand for
+    /// several cores.
+    #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDRS")]
     api: String,
     /// Service to register as; `default` is what clients of /_minerva/ reach.
     #[arg(long, default_value = "default", value_name = "NAME")]

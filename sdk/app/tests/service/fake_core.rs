@@ -62,6 +62,11 @@ impl FakeCore {
         Self::start_on(TcpListener::bind(address).await.unwrap())
     }
 
+    /// Where no core is yet.
+    pub(crate) async fn unreachable() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
     fn start_on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let (sender, calls) = mpsc::channel(8);
@@ -70,6 +75,11 @@ impl FakeCore {
         let server = tonic::transport::Server::builder().add_service(server);
         tokio::spawn(server.serve_with_incoming(incoming));
         Self { address, calls }
+    }
+
+    /// Nobody calls for a while.
+    pub(crate) async fn not_called(&mut self) {
+        assert!(timeout(SILENCE, self.calls.recv()).await.is_err());
     }
 
     /// The next call, before anything was said on it.
@@ -81,9 +91,14 @@ impl FakeCore {
 
     /// The next call, registered.
     pub(crate) async fn registered(&mut self) -> (Call, Register) {
+        self.registered_as("").await
+    }
+
+    /// The next call, registered with a core of this name.
+    pub(crate) async fn registered_as(&mut self, core_id: &str) -> (Call, Register) {
         let (call, register) = self.call().await;
         call.say(event::Event::Registered(Registered {
-            core_id: String::new(),
+            core_id: core_id.to_owned(),
             outbox_bytes: 1 << 20,
             outbox_strings: 1000,
             max_string_bytes: 1 << 20,
@@ -107,6 +122,16 @@ impl Call {
         self.say(event::Event::Started(started(stream))).await;
     }
 
+    /// Starts the stream, or starts it again, under this epoch: the core knows `next_send` sends of it and
+    /// `next_event` acknowledged events.
+    pub(crate) async fn resume(&self, stream: u64, epoch: u64, next_event: u64, next_send: u64) {
+        let resumed = next_event > 0 || next_send > 0;
+        let new = started(stream);
+        let send_state = new.send_state.map(|state| SendState { next_send, ..state });
+        let started = Started { resumed, epoch, next_event, next_send, send_state, ..new };
+        self.say(event::Event::Started(started)).await;
+    }
+
     pub(crate) async fn strings(&self, stream: u64, first_event: u64, strings: &[&'static str]) {
         let strings = strings.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
         self.say(event::Event::Strings(Strings { stream, first_event, strings })).await;
@@ -116,6 +141,13 @@ impl Call {
         let (reason, by) = ("bye".to_owned(), EndedBy::Client.into());
         let ended = Ended { stream, event, reason, application_level: true, by };
         self.say(event::Event::Ended(ended)).await;
+    }
+
+    /// All strings below `next_send` are taken.
+    pub(crate) async fn confirm(&self, stream: u64, next_send: u64) {
+        let (bytes_left, strings_left) = (1000, 100);
+        let state = SendState { stream, next_send, bytes_left, strings_left, paused: false };
+        self.say(event::Event::SendState(state)).await;
     }
 
     pub(crate) async fn room(&self, next_send: u64, strings_left: u32, paused: bool) {
@@ -181,6 +213,11 @@ impl Call {
         assert!(timeout(SILENCE, self.requests.message()).await.is_err());
     }
 
+    /// The instance ends the call, at once or in order.
+    pub(crate) async fn gone(&mut self) {
+        while let Ok(Some(_)) = timeout(PATIENCE, self.requests.message()).await.expect("an end") {}
+    }
+
     /// The instance ends the call; gives what it said before.
     pub(crate) async fn closed(&mut self) -> Vec<command::Command> {
         let mut commands: Vec<_> = self.commands.drain(..).collect();
@@ -197,7 +234,8 @@ impl Call {
 pub(crate) fn started(stream: u64) -> Started {
     Started {
         stream,
-        stream_id: format!("secret-secret-secret-{stream}"),
+        // The partition is not part of it: ids are short.
+        stream_id: format!("secret-secret-secret-{}", stream & 0xFFFF_FFFF),
         credentials: "token".to_owned(),
         peer_address: "192.0.2.1".to_owned(),
         send_state: Some(SendState {
