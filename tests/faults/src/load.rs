@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use minerva_client::TransportKind;
 use tokio::time::sleep;
 
@@ -115,6 +116,18 @@ impl Load {
             }
             sleep(LOOKS).await;
         }
+    }
+
+    /// Waits until strings arrive on each of these streams, each way.
+    ///
+    /// # Errors
+    /// Names those on which none does: there is nothing to be harmed.
+    pub(crate) async fn begun(&self, streams: &[usize]) -> anyhow::Result<()> {
+        let [c2s, s2c] = self.go_on(streams).await;
+        if c2s.is_empty() && s2c.is_empty() {
+            return Ok(());
+        }
+        bail!("streams that did not begin: c2s {c2s:?}, s2c {s2c:?}")
     }
 
     /// Waits until everything that was sent on streams that live has arrived, and its answers; their producers

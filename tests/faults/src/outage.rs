@@ -113,7 +113,7 @@ async fn watch(config: &Config, seed: u64, fleet: &mut Fleet) -> anyhow::Result<
     let mut load = Load::new(fleet.address.to_string(), fleet.notes.clone(), streams, &[]);
     load.add(streams, config.rate, &stop)?;
     let all: Vec<usize> = (0..streams).collect();
-    let never_began = load.go_on(&all).await;
+    load.begun(&all).await?;
     sleep(CALM).await;
     let ways = if config.how.is_empty() { &[How::Stop, How::Blackhole] } else { &*config.how };
     let mut outages = Vec::new();
@@ -125,8 +125,7 @@ async fn watch(config: &Config, seed: u64, fleet: &mut Fleet) -> anyhow::Result<
     stop.stop();
     let drained = load.drain().await.is_some();
     let ended = fleet.revive()?;
-    let findings =
-        Findings::of(seed, config.limit, outages, &load, [never_began, still], drained, &ended);
+    let findings = Findings::of(seed, config.limit, outages, &load, &still, drained, &ended);
     findings.tell(config.json.as_deref())
 }
 

@@ -144,14 +144,14 @@ impl Config {
         let mut load = Load::new(fleet.address.to_string(), fleet.notes.clone(), all, &[]);
         let checks = &mut findings.checks;
         load.add(self.streams, self.rate, &stop_idle)?;
-        checks.add_still("idle began", &load.go_on(&self.members(Group::Idle)).await);
+        load.begun(&self.members(Group::Idle)).await?;
         stop_idle.stop();
         checks.add("idle streams drained", load.drain().await.is_some());
         load.add(self.streams, self.rate, &stop)?;
-        checks.add_still("active began", &load.go_on(&self.members(Group::Active)).await);
+        load.begun(&self.members(Group::Active)).await?;
         let copy = self.copy(fleet, &load, checks).await?;
         load.add(self.streams, self.rate, &stop)?;
-        checks.add_still("late began", &load.go_on(&self.members(Group::Late)).await);
+        load.begun(&self.members(Group::Late)).await?;
         sleep(self.age).await;
         go_back(fleet, &copy, cores).await?;
         if cores == Cores::Killed {

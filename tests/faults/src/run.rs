@@ -82,14 +82,14 @@ async fn harm(
     let mut load = Load::new(address, fleet.notes.clone(), streams, &config.transports);
     load.add(streams, config.rate, &stop)?;
     let all: Vec<usize> = (0..streams).collect();
-    let never_began = load.go_on(&all).await;
+    load.begun(&all).await?;
     let mut villain = Villain::new(faults, seed, fleet)?;
     villain.run(fleet, &load.ledger, config.duration).await?;
     sleep(CALM).await;
     let still = load.go_on(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
-    let findings = Findings::of(seed, &load, &villain, [never_began, still], drained);
+    let findings = Findings::of(seed, &load, &villain, &still, drained);
     findings.tell(config.json.as_deref())
 }
 

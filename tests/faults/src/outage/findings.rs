@@ -45,21 +45,20 @@ struct Grown {
 }
 
 impl Findings {
-    /// Judges what was seen. `still` are the streams, each way, that did not begin and that did not go on; `ended`
+    /// Judges what was seen. `still` are the streams, each way, that did not go on; `ended`
     /// the processes that ended by themselves.
     pub(super) fn of(
         seed: u64,
         limit: f64,
         outages: Vec<Outage>,
         load: &Load,
-        still: [[Vec<usize>; 2]; 2],
+        still: &[Vec<usize>; 2],
         drained: bool,
         ended: &[String],
     ) -> Self {
         let mut checks = Checks::default();
-        checks.add_still("began", &still[0]);
         let outages = outages.into_iter().map(|outage| judge(outage, limit, &mut checks)).collect();
-        checks.add_still("went on after the last outage", &still[1]);
+        checks.add_still("went on after the last outage", still);
         checks.add("everything sent has arrived", drained);
         let rows = load.rows();
         checks.add_strings(&rows);

@@ -46,18 +46,16 @@ struct Resets {
 }
 
 impl Findings {
-    /// Judges a run. `still` are the streams, each way, that did not begin and that did not go on.
+    /// Judges a run. `still` are the streams, each way, that did not go on.
     pub(super) fn of(
         seed: u64,
         load: &Load,
         villain: &Villain,
-        still: [[Vec<usize>; 2]; 2],
+        still: &[Vec<usize>; 2],
         drained: bool,
     ) -> Self {
         let mut checks = Checks::default();
-        for (what, still) in ["began", "went on after the last fault"].iter().zip(&still) {
-            checks.add_still(what, still);
-        }
+        checks.add_still("went on after the last fault", still);
         checks.add("everything sent has arrived", drained);
         let resets = judge_resets(load, villain, &mut checks);
         let rows = load.rows();
