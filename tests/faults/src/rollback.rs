@@ -238,9 +238,9 @@ fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> End
     let mut ended = Ended { group, streams: members.len(), state_lost: 0, otherwise: 0 };
     for &stream in members {
         let ends = load.ledger.ends(stream);
-        let sides = |side: &str| ends.iter().any(|end| end.contains(side));
+        let sides = |side: &str| ends.iter().any(|end| end.starts_with(side));
         let is_lost = ends.iter().all(|end| end.contains("state lost"));
-        if is_lost && sides("client") && sides("application") {
+        if is_lost && sides("the client") && sides("the application") {
             ended.state_lost += 1;
         } else if !ends.is_empty() || loses {
             ended.otherwise += 1;
