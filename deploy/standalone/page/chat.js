@@ -20,7 +20,8 @@
   const room = /^#[a-z0-9_-]{1,32}$/.test(location.hash) ? location.hash.slice(1) : 'lobby';
   const asked = new URLSearchParams(location.search).get('transport');
 
-  let kind = Object.hasOwn(KINDS, asked ?? '') ? asked : 'websocket';
+  /** The kind that was asked for, or the best that works. */
+  let kind = Object.hasOwn(KINDS, asked ?? '') ? asked : 'auto';
   let stream = null;
   let chat = null;
   let pings = null;
@@ -261,7 +262,7 @@
     $('by').hidden = transport === null;
     show('transport', KINDS[transport] ?? '');
     for (const button of switches) {
-      button.setAttribute('aria-pressed', button.dataset.switch === kind);
+      button.setAttribute('aria-pressed', button.dataset.switch === (kind === 'auto' ? transport : kind));
       button.disabled = state === 'ended';
     }
     for (const id of ['cut', 'say', 'burst', 'ping-toggle']) $(id).disabled = state === 'ended';
@@ -281,7 +282,8 @@
       counters();
     };
     stream.ontransport = (event) => {
-      happened(event.data ? `${KINDS[event.data]} carries the stream` : 'no transport: trying again');
+      const { kind: now, why } = event.data;
+      happened(now ? `${KINDS[now]} carries the stream (${why})` : 'no transport: trying again');
       status();
     };
     stream.onstate = status;

@@ -10,19 +10,22 @@ import { build } from 'esbuild';
 /** The client must not be what makes a page slow. */
 const MAX_GZIPPED = 10 * 1024;
 
+/** Names that only the machine's parts use among themselves: the build may shorten them. */
+const INTERNAL = new RegExp(`^(${readFileSync('scripts/internal.txt', 'utf8').trim().split(/\s+/).join('|')})$`);
+
 const check = process.argv.includes('--check');
 const files = new Map();
 
-for (const [name, format] of [['client.js', 'iife'], ['client.mjs', 'esm']]) {
+for (const [name, entry, format] of [['client.js', 'src/script.ts', 'iife'], ['client.mjs', 'src/client.ts', 'esm']]) {
   const { outputFiles } = await build({
-    entryPoints: ['src/client.ts'],
+    entryPoints: [entry],
     bundle: true,
     minify: true,
     write: false,
     format,
     target: 'es2022',
     legalComments: 'none',
-    ...(format === 'iife' ? { globalName: 'Minerva' } : {}),
+    mangleProps: INTERNAL,
   });
   files.set(name, outputFiles[0].text);
 }

@@ -9,27 +9,34 @@
 import { Driver, now, type News } from './driver.js';
 import { isStringAllowed, MAX_REASON, MAX_STRING } from './frames.js';
 import { newStreamId } from './ids.js';
+import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
-import type { Counters, Kind, State } from './stream/types.js';
+import { Qan, QanError, type QanHandler } from './qan.js';
+import type { Counters, End, Kind, State } from './stream/types.js';
 
-export type { Counters, Kind, State };
+export { Qan, QanError, toJson };
+export type { Counters, End, Kind, QanHandler, State };
 
 /** `ready` waits while more bytes than this are unacknowledged. */
 export const HIGH_WATER = 256 * 1024;
+/** Characters of credentials that servers take. */
+const MAX_CRED = 8192;
 /** `send` refuses what would make the unacknowledged bytes more than this. */
 export const MAX_BUFFERED = 16 << 20;
 
 export interface MinervaOptions {
-  /** The first kind of transport; `websocket` unless given. */
-  readonly transport?: Kind;
+  /** The only kind of transport to use; `auto`, unless given: the best that works, changing with the network. */
+  readonly transport?: Kind | 'auto';
   /** Shown to the application when the stream starts; at most 8 KiB. */
   readonly cred?: string;
+  /** Seconds of silence after which the server sends a heartbeat, 1 to 600; 20 unless given. */
+  readonly heartbeat?: number;
 }
 
-/** How a stream ended; `applicationLevel`: because an application said so. */
-export interface End {
-  readonly reason: string;
-  readonly applicationLevel: boolean;
+/** What carries the stream now (`null`: nothing) and why that was opened. */
+export interface TransportChange {
+  readonly kind: Kind | null;
+  readonly why: string;
 }
 
 /** Why a promise of a stream was rejected: the stream ended, or the argument cannot be sent. */
@@ -37,23 +44,34 @@ export class MinervaError extends Error {
   override readonly name = 'MinervaError';
 }
 
-interface StreamEvents {
+export interface StreamEvents {
   string: string;
-  transport: Kind | null;
+  transport: TransportChange;
   state: State;
   end: End;
+  /** An upload is about to be made: what is sent now travels along. */
+  upload: null;
 }
 
-type Handler<K extends keyof StreamEvents> = ((event: MessageEvent<StreamEvents[K]>) => void) | null;
+type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 
 interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: MinervaError) => void;
 }
 
+type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
+
+export interface MinervaStream {
+  addEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void;
+  addEventListener(...event: Parameters<EventTarget['addEventListener']>): void;
+  removeEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: EventListenerOptions | boolean): void;
+  removeEventListener(...event: Parameters<EventTarget['removeEventListener']>): void;
+}
+
 /**
  * A stream of strings with the application behind `url`, in order, each once, over whatever
- * transport works. Events: `string`, `transport`, `state`, `end`; the value is in `event.data`.
+ * transport works. Events: see `StreamEvents`; the value is in `event.data`.
  */
 export class MinervaStream extends EventTarget {
   /** The secret that names the stream. */
@@ -62,23 +80,29 @@ export class MinervaStream extends EventTarget {
   ontransport: Handler<'transport'> = null;
   onstate: Handler<'state'> = null;
   onend: Handler<'end'> = null;
+  onupload: Handler<'upload'> = null;
   #driver: Driver;
   /** Who waits for the acknowledgement of a string, by its number. */
   #sends = new Map<number, Waiter>();
   #readies: Waiter[] = [];
   #inboxes = new Set<Inbox>();
   #end: End | null = null;
+  #qan: Qan | null = null;
+  #readable: ReadableStream<string> | null = null;
+  #writable: WritableStream<string> | null = null;
 
   /** `url` is the address of the service, `/_minerva/` for the default one. */
   constructor(url: string | URL = '/_minerva/', options: MinervaOptions = {}) {
     super();
     const base = new URL(url, globalThis.location?.href);
     if (!base.pathname.endsWith('/')) base.pathname += '/';
-    const { transport, cred } = options;
-    const machine = { id: this.id, kind: transport ?? 'websocket', random: Math.random };
+    const { transport = 'auto', ...rest } = options;
+    const { cred = '', heartbeat = 1 } = rest;
+    if (cred.length > MAX_CRED) throw new MinervaError(`cred has at most ${MAX_CRED} characters`);
+    if (!(heartbeat >= 1 && heartbeat <= 600)) throw new MinervaError('heartbeat is 1 to 600 s');
     this.#driver = new Driver(
       base,
-      cred === undefined ? machine : { ...machine, cred },
+      { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload: () => this.#emit('upload', null) },
       (news) => this.#onNews(news),
       () => this.#onRest(),
     );
@@ -92,7 +116,10 @@ export class MinervaStream extends EventTarget {
    */
   send(text: string): Promise<void> {
     const problem = this.#problem(text);
-    if (problem) return Promise.reject(new MinervaError(problem));
+    return problem ? Promise.reject(new MinervaError(problem)) : this.#send(text);
+  }
+
+  #send(text: string): Promise<void> {
     const number = this.#driver.machine.send(text);
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
     // A caller who does not look at the promise learns of the end by its event.
@@ -131,8 +158,42 @@ export class MinervaStream extends EventTarget {
     return this.#end;
   }
 
-  /** Moves the stream to another kind of transport, which takes over before the present one ends. */
-  switchTo(kind: Kind): void {
+  /** Questions, answers and notifications. From its first use on all strings belong to it. */
+  get qan(): Qan {
+    return (this.#qan ??= new Qan(
+      (text) => this.send(text),
+      (reason) => this.reset(reason),
+    ));
+  }
+
+  /** The strings that come, as a WHATWG stream: one for all who ask. */
+  get readable(): ReadableStream<string> {
+    const make = (): ReadableStream<string> => {
+      const strings = this[Symbol.asyncIterator]();
+      const pull = async (controller: ReadableStreamDefaultController<string>): Promise<void> => {
+        const { done, value } = await strings.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      };
+      return new ReadableStream({ pull, cancel: () => void strings.return?.() }, { highWaterMark: 0 });
+    };
+    return (this.#readable ??= make());
+  }
+
+  /** Takes strings to send, as a WHATWG stream; closed when all are durable on the server, aborted by a reset. */
+  get writable(): WritableStream<string> {
+    let last: Promise<void> | undefined;
+    const write = async (text: string): Promise<void> => {
+      await this.ready;
+      const problem = this.#problem(text);
+      if (problem) throw new MinervaError(problem);
+      last = this.#send(text);
+    };
+    return (this.#writable ??= new WritableStream({ write, close: () => last, abort: () => this.reset('aborted') }));
+  }
+
+  /** Uses this kind of transport only, or `auto`; it takes over before the present one ends. */
+  switchTo(kind: Kind | 'auto'): void {
     this.#driver.machine.switchTo(kind, now());
     this.#driver.run();
   }
@@ -146,7 +207,7 @@ export class MinervaStream extends EventTarget {
   /** Gives the stream up, on both sides. `reason`: at most 255 characters 0x20-0x7E. */
   reset(reason = ''): void {
     if (reason.length > MAX_REASON || !isStringAllowed(reason)) {
-      throw new MinervaError('a reason has at most 255 characters, all in 0x20-0x7E');
+      throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
     }
     this.#driver.machine.reset(reason, now());
     this.#driver.run();
@@ -168,10 +229,11 @@ export class MinervaStream extends EventTarget {
 
   #problem(text: string): string | null {
     if (this.#end) return this.#endError().message;
-    if (text.length > MAX_STRING) return `a string has at most ${MAX_STRING} characters`;
-    if (!isStringAllowed(text)) return 'a string has only characters 0x20-0x7E';
-    if (this.bufferedAmount + text.length > MAX_BUFFERED) return 'the send buffer is full: await ready';
-    return null;
+    if (text.length > MAX_STRING) return `a string has at most ${MAX_STRING} characters: split it`;
+    if (!isStringAllowed(text)) {
+      return `strings have the characters 0x20-0x7E only, not the one at ${text.search(/[^ -~]/)}: send toJson(value)`;
+    }
+    return this.bufferedAmount + text.length > MAX_BUFFERED ? 'the send buffer is full: await ready' : null;
   }
 
   #endError(): MinervaError {
@@ -185,6 +247,7 @@ export class MinervaStream extends EventTarget {
   #onNews(news: News): void {
     switch (news.do) {
       case 'deliver':
+        if (this.#qan) return this.#qan.recv(news.text);
         for (const inbox of this.#inboxes) inbox.push(news.text);
         this.#hold();
         return this.#emit('string', news.text);
@@ -193,11 +256,11 @@ export class MinervaStream extends EventTarget {
         this.#sends.delete(news.number);
         return;
       case 'transport':
-        return this.#emit('transport', news.kind);
+        return this.#emit('transport', { kind: news.kind, why: news.why });
       case 'state':
         return this.#emit('state', news.state);
       case 'end':
-        return this.#onEnd({ reason: news.reason, applicationLevel: news.applicationLevel });
+        return this.#onEnd({ reason: news.reason, applicationLevel: news.applicationLevel, by: news.by });
     }
   }
 
@@ -211,20 +274,15 @@ export class MinervaStream extends EventTarget {
     const error = this.#endError();
     for (const { reject } of [...this.#sends.values(), ...this.#readies.splice(0)]) reject(error);
     this.#sends.clear();
+    this.#qan?.end(error);
     for (const inbox of this.#inboxes) inbox.end();
     this.#emit('end', end);
   }
 
   #emit<K extends keyof StreamEvents>(type: K, data: StreamEvents[K]): void {
     const event = new MessageEvent(type, { data });
-    const handlers: { [E in keyof StreamEvents]: Handler<E> } = {
-      string: this.onstring,
-      transport: this.ontransport,
-      state: this.onstate,
-      end: this.onend,
-    };
     try {
-      handlers[type]?.call(this, event);
+      (this[`on${type}`] as Handler<K>)?.call(this, event);
     } catch (error) {
       // As for any event handler: it does not stop the stream.
       queueMicrotask(() => {

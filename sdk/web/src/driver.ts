@@ -3,15 +3,21 @@
  * and wakes it when it wants to be. Knows nothing of events and promises: what concerns the
  * application it passes on. Used by the client.
  */
+import { recall, remember } from './memory.js';
+import { CHANGES, listen } from './network.js';
 import { StreamMachine, type StreamOptions } from './stream.js';
 import type { Kind, Output } from './stream/types.js';
-import { openHttpStream } from './transports/http_stream.js';
-import { openLongPoll } from './transports/longpoll.js';
-import type { TransportHandle } from './transports/transport.js';
+import { openHttp, request } from './transports/http.js';
+import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';
 
 /** What concerns the application. */
 export type News = Exclude<Output, { readonly do: 'open' | 'write' | 'close' }>;
+
+/** Bytes that browsers let a page send while it goes away, and some room. */
+const PARTING = 60_000;
+/** ms by which a timer may be late before the machine must have slept. */
+const LATE = 5_000;
 
 export class Driver {
   readonly machine: StreamMachine;
@@ -19,6 +25,7 @@ export class Driver {
   #wsUrl: string;
   #transports = new Map<number, TransportHandle>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopListening: () => void;
   #running = false;
   #scheduled = false;
 
@@ -29,10 +36,11 @@ export class Driver {
     readonly onNews: (news: News) => void,
     readonly onRest: () => void,
   ) {
-    this.machine = new StreamMachine(options);
     this.#ioUrl = new URL('io/', base).href;
+    const known = options.kind === 'auto' ? recall(this.#ioUrl) : undefined;
+    this.machine = new StreamMachine(known ? { ...options, known } : options);
     this.#wsUrl = new URL('ws', base).href.replace(/^http/, 'ws');
-    globalThis.addEventListener?.('online', this.#onOnline);
+    this.#stopListening = listen(this.#onEvent);
   }
 
   /** Runs the machine once for all calls of this turn: their strings go out together. */
@@ -59,49 +67,75 @@ export class Driver {
     } finally {
       this.#running = false;
     }
-    clearTimeout(this.#timer);
-    const timeout = this.machine.pollTimeout();
-    if (timeout !== null) this.#timer = setTimeout(() => this.run(), Math.max(0, timeout - now()));
+    this.#arm();
     this.onRest();
   }
 
-  #onOnline = (): void => {
-    this.machine.hurry(now());
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const timeout = this.machine.pollTimeout();
+    if (timeout === null) return;
+    const wait = Math.max(0, timeout - now());
+    const due = Date.now() + wait;
+    this.#timer = setTimeout(() => {
+      // Two clocks: one may stand still while the machine sleeps.
+      const late = Math.max(now() - timeout, Date.now() - due);
+      if (late > LATE) this.machine.wake('clock', false, now());
+      this.run();
+    }, wait);
+  }
+
+  #onEvent = (event: Event): void => {
+    const { type } = event;
+    if (type === 'pagehide') this.#leave();
+    else if (type === 'visibilitychange') this.machine.hurry(false, now());
+    // A page is also shown when it is loaded.
+    else if (type !== 'pageshow' || (event as PageTransitionEvent).persisted) {
+      this.machine.wake(type, CHANGES.includes(type), now());
+    }
     this.run();
   };
+
+  /** Sends what is queued on its way as far as it fits. */
+  #leave(): void {
+    const frames = this.machine.leave(PARTING);
+    if (frames) fetch(this.#ioUrl, request(frames, true)).catch(() => {});
+  }
 
   #execute(output: Output): void {
     switch (output.do) {
       case 'open':
-        return this.#open(output.tnum, output.kind, output.frames);
+        return this.#open(output.key, output.kind, output.frames);
       case 'write':
-        return this.#transports.get(output.tnum)?.write(output.frames);
+        return this.#transports.get(output.key)?.write(output.frames);
       case 'close':
-        this.#transports.get(output.tnum)?.close();
-        this.#transports.delete(output.tnum);
+        this.#transports.get(output.key)?.close();
+        this.#transports.delete(output.key);
         return;
       case 'end':
-        globalThis.removeEventListener?.('online', this.#onOnline);
+        this.#stopListening();
+        return this.onNews(output);
+      case 'transport':
+        if (output.kind && this.machine.isAuto) remember(this.#ioUrl, output.kind);
         return this.onNews(output);
       default:
         return this.onNews(output);
     }
   }
 
-  #open(tnum: number, kind: Kind | 'upload', frames: readonly string[]): void {
-    const [open, url] =
-      kind === 'websocket'
-        ? [openWebSocket, this.#wsUrl]
-        : [kind === 'http-stream' ? openHttpStream : openLongPoll, this.#ioUrl];
-    const handle = open(url, frames, (received, ending) => {
-      if (received.length > 0) this.machine.recvFrames(tnum, received, now());
+  #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
+    const report: Listener = (received, ending, wait) => {
+      if (received.length > 0) this.machine.recvFrames(key, received, now());
+      else if (!ending) this.machine.onOpened(key, now());
       if (ending) {
-        this.machine.onClosed(tnum, ending, now());
-        this.#transports.delete(tnum);
+        this.machine.onClosed(key, ending, now(), wait);
+        this.#transports.delete(key);
       }
       this.run();
-    });
-    this.#transports.set(tnum, handle);
+    };
+    const isSocket = kind === 'websocket';
+    const handle = isSocket ? openWebSocket(this.#wsUrl, report) : openHttp(this.#ioUrl, frames, report, kind !== 'http-stream');
+    this.#transports.set(key, handle);
   }
 }
 

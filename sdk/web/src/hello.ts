@@ -2,19 +2,18 @@
  * Writes the hello, the first frame of every transport. Knows no stream state. Used by the stream
  * machine.
  */
-import type { Kind } from './stream/types.js';
-
-/** Seconds of silence after which the server sends a heartbeat. */
-export const MAX_SILENCE = 20;
+/** Seconds of silence after which the server sends a heartbeat, unless the page says otherwise. */
+export const HEARTBEAT = 20;
 /** Seconds a long-poll is held: below the minute at which many proxies give up. */
 export const MAX_POLL = 50;
 
-/** What a hello says; docs of each key: the protocol page, section Hello. */
+/** What a hello says; docs of each key: the protocol page, section Hello. What is undefined is not said. */
 export interface Hello {
+  readonly ver: 2;
   readonly tnum: number;
   readonly id: string;
   /** Make the stream if it does not exist: asked until a StreamCreated frame was seen. */
-  readonly isNew: boolean;
+  readonly new: true | undefined;
   readonly ming: boolean;
   /** Seconds; 0: no heartbeats. */
   readonly maxia: number;
@@ -23,30 +22,15 @@ export interface Hello {
   /** SACK text: what this side has. */
   readonly sack: string;
   /** Absent: an upload. Null or the number of the primary that this transport succeeds. */
-  readonly eeds?: number | null;
+  readonly eeds: number | null | undefined;
   /** Seconds. */
-  readonly maxt?: number;
-  readonly cred?: string;
-  readonly why?: string;
+  readonly maxt: number | undefined;
+  readonly cred: string | undefined;
+  readonly why: string;
 }
 
-/** What depends on the kind of transport. `proven`: the hello of a long-poll that follows one that worked. */
-export function helloOf(
-  kind: Kind | 'upload',
-  predecessor: number | null,
-  proven: boolean,
-): Pick<Hello, 'ming' | 'maxia' | 'eeds' | 'maxt'> {
-  if (kind === 'upload') return { ming: false, maxia: 0 };
-  // An unproven long-poll is answered at once, by a heartbeat: that proves that it works.
-  if (kind === 'long-poll') {
-    return { ming: false, maxia: proven ? 0 : MAX_SILENCE, eeds: predecessor, maxt: MAX_POLL };
-  }
-  return { ming: true, maxia: MAX_SILENCE, eeds: predecessor };
-}
-
-/** The JSON text of a hello, in ASCII. */
-export function helloToJson(hello: Hello): string {
-  const { isNew, ...rest } = hello;
-  const json = JSON.stringify({ ver: 2, ...rest, ...(isNew ? { new: true } : {}) });
-  return json.replace(/[\x7f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+/** JSON that may be sent as a string: all in ASCII. */
+export function toJson(value: unknown): string {
+  const escape = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value).replace(/[\x7f-\uffff]/g, escape);
 }

@@ -38,23 +38,23 @@ export class Inbox implements AsyncIterableIterator<string> {
     return this.#strings.length >= FULL.strings || this.#bytes >= FULL.bytes;
   }
 
-  next(): Promise<IteratorResult<string>> {
+  async next(): Promise<IteratorResult<string>> {
     const text = this.#strings.shift();
     if (text !== undefined) {
       this.#bytes -= text.length;
       this.onTaken();
-      return Promise.resolve({ done: false, value: text });
+      return { done: false, value: text };
     }
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    if (this.#ended) return { done: true, value: undefined };
     return new Promise((resolve) => this.#takers.push(resolve));
   }
 
-  return(): Promise<IteratorResult<string>> {
+  async return(): Promise<IteratorResult<string>> {
     this.#strings = [];
     this.#bytes = 0;
     this.end();
     this.onReturn(this);
-    return Promise.resolve({ done: true, value: undefined });
+    return { done: true, value: undefined };
   }
 
   [Symbol.asyncIterator](): this {

@@ -1,52 +1,61 @@
 /**
- * The stream machine: owns the rules of which transport to open, what to write to it and when to give it
- * up; the strings themselves are in its dialogue. Refuses to know sockets,
- * clocks and randomness: the client passes `now` (ms, any origin), feeds it frames, and executes what
- * `drain` returns, in order.
+ * The stream machine: owns a stream's transports, what is written to them and what their frames do; which
+ * to open is decided by its course, the strings themselves are in its dialogue. Refuses to know
+ * sockets, clocks and randomness: the driver passes `now` (ms, any origin), feeds it frames, and
+ * executes what `drain` returns, in order.
  */
-import { decodeFrame, encodeFrame, type Frame } from './frames.js';
-import { helloOf, helloToJson, MAX_POLL, MAX_SILENCE } from './hello.js';
+import { decodeFrame, type Frame } from './frames.js';
+import { HEARTBEAT } from './hello.js';
+import { Course } from './stream/course.js';
 import { Dialogue, type Verdict } from './stream/dialogue.js';
-import { Retry } from './stream/retry.js';
+import { Opener, PATIENCE } from './stream/opener.js';
 import { Standing } from './stream/standing.js';
 import { Transports } from './stream/transports.js';
-import type { Counters, Ending, Kind, Output, State, Transport } from './stream/types.js';
+import { Uploads } from './stream/uploads.js';
+import type { Counters, End, Ending, Kind, Output, State, Transport } from './stream/types.js';
 
-/** ms from opening a transport to its first frame. */
-export const PATIENCE = 15_000;
 /** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
 const LINGER = 5_000;
-/** A transport that ends in order after this many ms is succeeded at once, an earlier one after a wait. */
-const SETTLED = 1_000;
-/** Polls in a row that may return quickly with nothing, before waiting: races cause a few. */
-const IDLE_POLLS = 3;
 
 export interface StreamOptions {
   readonly id: string;
-  readonly kind: Kind;
+  /** The only kind to use, or `auto`: the best that works. */
+  readonly kind: Kind | 'auto';
+  /** The best kind that worked the last time, if any. */
+  readonly known?: Kind;
   readonly cred?: string;
+  /** Seconds of silence after which the server sends a heartbeat. */
+  readonly heartbeat?: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Called just before an upload: what it sends travels along. */
+  readonly beforeUpload?: () => void;
 }
 
 export class StreamMachine {
-  #dialogue = new Dialogue();
   #standing = new Standing();
-  /** The kind wanted; differs from the primary's while switching. */
-  #kind: Kind;
+  #dialogue = new Dialogue();
   #transports = new Transports();
+  #course: Course;
+  #opener: Opener;
+  #uploads: Uploads;
   #outputs: Output[] = [];
-  #nextTnum = 0;
-  /** The last long-poll ended in order: the next one needs no proof that it works. */
-  #polling = false;
-  #idlePolls = 0;
-  #retry: Retry;
-  #uploadRetry: Retry;
+  /** ms of silence after which the server sends a heartbeat. */
+  #beat: number;
+  /** The page is away: no transport is opened. */
+  #away = false;
+  /** The time of the last `drain`: what was due then was done. */
+  #drained = 0;
+  /** When something was last written to a WebSocket. */
+  #writtenAt = 0;
 
   constructor(readonly options: StreamOptions) {
-    this.#kind = options.kind;
-    this.#retry = new Retry(options.random);
-    this.#uploadRetry = new Retry(options.random);
+    const { id, cred, random, kind, known, heartbeat = HEARTBEAT } = options;
+    this.#beat = heartbeat * 1000;
+    this.#course = new Course(this.#transports, random, kind, known, this.#beat);
+    this.#course.due = (transport) => this.#dialogue.dueOn(transport);
+    this.#opener = new Opener(this.#dialogue, id, cred, heartbeat);
+    this.#uploads = new Uploads(this.#transports, this.#dialogue, this.#course, random);
   }
 
   /** Queues a string (already checked) and returns its number. */
@@ -54,16 +63,41 @@ export class StreamMachine {
     return this.#dialogue.send(text);
   }
 
-  /** Wants another kind of transport; the present one goes on until the new one works. */
-  switchTo(kind: Kind, now: number): void {
-    this.#kind = kind;
-    this.hurry(now);
+  /** Uses this kind only, or the best that works; the present one goes on until the new one works. */
+  switchTo(kind: Kind | 'auto', now: number): void {
+    const { candidate } = this.#transports;
+    if (candidate && kind !== 'auto' && kind !== 'websocket') this.#close(candidate);
+    this.#course.choice.pinned = kind === 'auto' ? null : kind;
+    this.hurry(false, now);
   }
 
-  /** Tries again now: the network changed. */
-  hurry(now: number): void {
-    this.#retry.hurry(now);
-    this.#uploadRetry.hurry(now);
+  /** Tries again now, better kinds too. `anew`: the network is another one. */
+  hurry(anew: boolean, now: number): void {
+    this.#course.hurry(anew, now);
+    this.#uploads.retry.hurry(now);
+  }
+
+  /** The transports may be dead, and their silence proves nothing: time stood still, or (`anew`) the network changed. */
+  wake(why: string, anew: boolean, now: number): void {
+    this.#away = false;
+    for (const transport of this.#transports.all()) transport.deadline = Math.max(transport.deadline, now + LINGER);
+    this.#course.suspect(why);
+    this.hurry(anew, now);
+  }
+
+  /**
+   * The page goes away: drops all transports until `wake`. Returns the frames of an upload with what the
+   * server may not have, at most `room` bytes; null: it has all.
+   */
+  leave(room: number): string[] | null {
+    if (this.#standing.state === 'ended' || this.#away) return null;
+    this.#away = true;
+    const upload = this.#opener.transport('upload', 'leave', 0);
+    const hello = this.#hello(upload);
+    const frames = this.#dialogue.parting(room - hello.length);
+    for (const transport of this.#transports.all()) this.#close(transport);
+    this.#course.polling = false;
+    return frames.length > 0 ? [hello, ...frames] : null;
   }
 
   /** Drops all transports as a broken network would. */
@@ -81,51 +115,72 @@ export class StreamMachine {
   /** Gives the stream up and tells the server if it can be reached now. */
   reset(reason: string, now: number): void {
     if (this.#standing.state === 'ended') return;
-    const frame = encodeFrame({ type: 'reset', reason, applicationLevel: true });
+    const frame = `${reason}|1!`;
     const { primary, previous } = this.#transports;
     const socket = [primary, previous].find((t) => t?.kind === 'websocket') ?? null;
-    this.#end(reason, true, socket);
+    this.#end({ reason, applicationLevel: true, by: 'client' }, socket);
     if (socket) {
       this.#transports.primary = socket;
-      this.#outputs.push({ do: 'write', tnum: socket.number, frames: [frame] });
-    } else if (this.#nextTnum > 0) {
-      this.#transports.upload = this.#open('upload', now, 'reset', [frame]);
+      this.#write(socket, [frame]);
+    } else if (this.#opener.greeted > 0) {
+      this.#transports.upload = this.#open('upload', 'reset', now, [frame]);
     }
     for (const transport of this.#transports.all()) transport.deadline = now + LINGER;
   }
 
+  /** A WebSocket is open. */
+  onOpened(key: number, now: number): void {
+    const { candidate } = this.#transports;
+    if (candidate?.key !== key) return;
+    candidate.opened = true;
+    candidate.deadline = Infinity;
+    candidate.openedAt = now;
+  }
+
   /** Frames that came on a transport, together. */
-  recvFrames(tnum: number, frames: readonly string[], now: number): void {
-    const transport = this.#transports.find(tnum);
+  recvFrames(key: number, frames: readonly string[], now: number): void {
+    const transport = this.#transports.find(key);
     if (!transport) return;
     if (this.#standing.state === 'ended') {
       if (frames.includes('Y')) this.#close(transport);
       return;
     }
-    this.#onHeard(transport, now);
+    this.#onHeard(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
       if (!frame || !this.#recv(transport, frame, now)) this.#lose(transport, now);
-      if (!this.#transports.find(tnum)) break;
+      if (!this.#transports.find(key)) break;
     }
     this.#deliver();
   }
 
-  /** A transport is over. */
-  onClosed(tnum: number, ending: Ending, now: number): void {
-    const transport = this.#transports.find(tnum);
-    if (transport) this.#onGone(transport, ending, now);
+  /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
+  onClosed(key: number, ending: Ending, now: number, wait = 0): void {
+    const transport = this.#transports.find(key);
+    if (!transport) return;
+    const { kind, heard, closing, openedAt } = transport;
+    const broken = ending === 'failed' || !closing;
+    if (broken && heard && kind !== 'upload') this.#course.lifetimes.onBroken(kind, now - openedAt);
+    if (ending === 'unavailable') {
+      this.#course.retry.onPause(now, wait);
+      this.#uploads.retry.onPause(now, wait);
+    }
+    this.#onGone(transport, ending, now);
   }
 
   /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
   drain(now: number): Output[] {
+    this.#drained = now;
     for (const transport of this.#transports.all()) {
       if (now >= transport.deadline) this.#lose(transport, now);
     }
     if (this.#standing.state !== 'ended') {
-      this.#openPrimary(now);
-      this.#pump(now);
-      this.#outputs.push(...this.#standing.update(this.#transports, this.#polling));
+      if (!this.#away) {
+        this.#course.watch(now);
+        this.#advance(now);
+        this.#pump(now);
+      }
+      this.#outputs.push(...this.#standing.update(this.#transports, this.#course.polling));
     }
     return this.#outputs.splice(0);
   }
@@ -133,11 +188,18 @@ export class StreamMachine {
   /** When `drain` must be called at the latest; null: only after an input. */
   pollTimeout(): number | null {
     const times = this.#transports.all().map((t) => t.deadline);
-    if (this.#standing.state !== 'ended') {
-      if (this.#transports.primary?.kind !== this.#kind) times.push(this.#retry.at);
-      if (!this.#transports.upload && this.#hasUpload()) times.push(this.#uploadRetry.at);
+    if (this.#standing.state !== 'ended' && !this.#away) {
+      times.push(...this.#course.times());
+      if (this.#uploads.due) times.push(this.#uploads.retry.at);
+      if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#beat);
     }
-    return times.length === 0 ? null : Math.min(...times);
+    const next = Math.min(...times.filter((time) => time > this.#drained));
+    return next === Infinity ? null : next;
+  }
+
+  /** Any kind may be used. */
+  get isAuto(): boolean {
+    return this.#course.choice.pinned === null;
   }
 
   get state(): State {
@@ -168,8 +230,8 @@ export class StreamMachine {
         transport.nextIn = frame.number;
         return true;
       case 'sack': {
-        const verdict = this.#dialogue.recvSack(frame.sack, this.#outputs);
-        return verdict === 'wrong' ? this.#onDisagreement() : this.#judge(transport, verdict);
+        const verdict = this.#dialogue.recvSack(frame.sack, this.#outputs, now);
+        return verdict === 'wrong' ? this.#onDisagreement('client') : this.#judge(transport, verdict);
       }
       case 'status':
         transport.closing = true;
@@ -184,7 +246,7 @@ export class StreamMachine {
       case 'comment':
         return true;
       case 'reset':
-        this.#end(frame.reason, frame.applicationLevel);
+        this.#end({ reason: frame.reason, applicationLevel: frame.applicationLevel, by: 'server' });
         return true;
       case 'kill':
         return this.#recvKill(frame.reason);
@@ -196,28 +258,32 @@ export class StreamMachine {
   #judge(transport: Transport, verdict: Verdict): boolean {
     if (verdict === 'new') {
       transport.progress = true;
-      this.#retry.onSuccess();
+      this.#course.retry.onSuccess();
     }
     return verdict !== 'wrong';
   }
 
   #recvKill(reason: string): boolean {
-    if (reason === 'stream_attach_failure') this.#end(reason, false);
-    if (reason === 'acked_unsent_strings') this.#onDisagreement();
+    if (reason === 'stream_attach_failure') this.#end({ reason, applicationLevel: false, by: 'server' });
+    if (reason === 'acked_unsent_strings') this.#onDisagreement('server');
     return false;
   }
 
-  #onDisagreement(): boolean {
-    if (this.#dialogue.onDisagreement()) this.#end('acked_unsent_strings', false);
+  #onDisagreement(by: End['by']): boolean {
+    if (this.#dialogue.onDisagreement()) this.#end({ reason: 'acked_unsent_strings', applicationLevel: false, by });
     return false;
   }
 
-  #onHeard(transport: Transport, now: number): void {
-    if (!transport.heard && transport === this.#transports.primary && this.#transports.previous) {
-      this.#transports.previous.deadline = Math.min(this.#transports.previous.deadline, now + LINGER);
-    }
-    transport.heard = true;
-    if (transport.kind !== 'upload') transport.deadline = now + 2000 * MAX_SILENCE;
+  #onHeard(transport: Transport, over: boolean, now: number): void {
+    const { primary, previous } = this.#transports;
+    const first = !transport.heard;
+    Object.assign(transport, { heard: true, heardAt: now });
+    if (transport.suspect) Object.assign(transport, { suspect: false, renew: '' });
+    if (transport.kind === 'upload') return;
+    if (first) this.#course.onFirst(transport, over, now);
+    if (transport === primary && first && previous) previous.deadline = Math.min(previous.deadline, now + LINGER);
+    if (transport === previous && primary?.heard) return;
+    if (!transport.closing) transport.deadline = now + 2 * this.#beat;
   }
 
   #deliver(): void {
@@ -232,104 +298,115 @@ export class StreamMachine {
 
   /** Closes a transport and reacts to its end. */
   #drop(transport: Transport, ending: Ending, now: number): void {
-    if (!this.#transports.find(transport.number)) return;
-    this.#outputs.push({ do: 'close', tnum: transport.number });
+    if (!this.#transports.find(transport.key)) return;
+    this.#outputs.push({ do: 'close', key: transport.key });
     this.#onGone(transport, ending, now);
   }
 
   #onGone(transport: Transport, ending: Ending, now: number): void {
     const part = this.#transports.remove(transport);
     if (this.#standing.state === 'ended') return;
-    if (part === 'upload') this.#onUploadGone(transport, ending, now);
-    else if (part === 'primary') this.#onPrimaryGone(transport, ending, now);
-    else if (part === 'previous') {
+    if (part === 'upload') return this.#uploads.onGone(transport, ending, now);
+    if (part === 'previous') {
       // What was written to it counts as received until a SACK says otherwise.
       this.#dialogue.incoming.sackDue = true;
       if (ending === 'ended') this.#standing.onHandover();
+      return;
     }
-  }
-
-  #onUploadGone(transport: Transport, ending: Ending, now: number): void {
-    this.#dialogue.incoming.sackDue ||= ending === 'failed';
-    const fine = ending === 'ended' && (transport.progress || !transport.carried);
-    if (fine) this.#uploadRetry.onSuccess();
-    else this.#uploadRetry.onFailure(now);
+    if (part === 'candidate') this.#course.onFailed(transport, ending, now);
+    else this.#onPrimaryGone(transport, ending, now);
+    // A successor could not be had either.
+    const { primary } = this.#transports;
+    if (ending === 'failed' && primary?.suspect) this.#lose(primary, now);
   }
 
   #onPrimaryGone(transport: Transport, ending: Ending, now: number): void {
-    const settled = transport.progress || now - transport.openedAt >= SETTLED;
-    if (transport.heard && settled) this.#retry.onSuccess();
-    this.#polling = ending === 'ended' && transport.kind === 'long-poll';
-    if (this.#polling) {
-      this.#idlePolls = settled ? 0 : this.#idlePolls + 1;
-      if (this.#idlePolls > IDLE_POLLS) this.#retry.onFailure(now);
-      return;
-    }
-    if (this.#transports.working) {
-      this.#transports.primary = this.#transports.working;
+    const polled = ending === 'ended' && transport.kind === 'long-poll';
+    const { previous } = this.#transports;
+    if (!polled && previous?.heard && !previous.closing) {
+      this.#transports.primary = previous;
       this.#transports.previous = null;
     }
-    if (ending === 'failed' || !settled) this.#retry.onFailure(now);
+    this.#course.onPrimaryGone(transport, ending, now);
   }
 
-  #end(reason: string, applicationLevel: boolean, except: Transport | null = null): void {
+  #end(end: End, except: Transport | null = null): void {
     this.#deliver();
     for (const transport of this.#transports.all()) {
       if (transport === except) this.#transports.remove(transport);
       else this.#close(transport);
     }
-    this.#outputs.push({ do: 'end', reason, applicationLevel });
+    this.#outputs.push({ do: 'end', ...end });
     this.#outputs.push(...this.#standing.end());
   }
 
   // Transports that begin.
 
-  #openPrimary(now: number): void {
-    if (this.#transports.primary?.kind === this.#kind || now < this.#retry.at) return;
-    let why = this.#nextTnum === 0 ? 'start' : this.#polling ? 'poll' : 'lost';
-    if (this.#transports.primary) {
-      why = 'switch';
-      this.#retire(this.#transports.primary);
+  #advance(now: number): void {
+    const { candidate } = this.#transports;
+    if (candidate?.opened && this.#course.mayRetire(now)) this.#promote(candidate, now);
+    const kind = this.#course.next(now);
+    if (kind === null) return;
+    const why = this.#opener.made === 0 ? 'start' : this.#course.why(kind);
+    if (kind === 'websocket') {
+      this.#transports.candidate = this.#open(kind, why, now);
+    } else if (this.#course.mayRetire(now)) {
+      this.#retire();
+      this.#openPrimary(kind, why, now);
     }
-    const again = this.#polling && this.#kind === 'long-poll';
-    this.#transports.primary = this.#open(this.#kind, now, why);
-    if (again) {
-      this.#transports.primary.heard = true;
-      this.#transports.primary.deadline = now + MAX_POLL * 1000 + PATIENCE;
-    }
-    this.#polling = false;
   }
 
-  /** Makes room for a successor: one that works stays open until that has taken over. */
-  #retire(transport: Transport): void {
-    if (!transport.heard || transport.closing) {
-      this.#close(transport);
-      return;
+  /** A WebSocket that is open takes over. */
+  #promote(candidate: Transport, now: number): void {
+    this.#transports.candidate = null;
+    this.#retire();
+    this.#transports.primary = candidate;
+    this.#endPolling();
+    candidate.openedAt = now;
+    candidate.deadline = now + PATIENCE;
+    this.#write(candidate, [this.#hello(candidate), ...this.#dialogue.take(candidate, now)], now);
+  }
+
+  #openPrimary(kind: Kind, why: string, now: number): void {
+    const again = this.#course.polling && kind === 'long-poll';
+    const primary = this.#open(kind, why, now, [], again);
+    this.#transports.primary = primary;
+    if (again) {
+      Object.assign(primary, { heard: true, heardAt: now });
+      primary.deadline = now + this.#course.maxPoll * 1000 + PATIENCE;
     }
-    if (this.#transports.previous) this.#close(this.#transports.previous);
-    this.#transports.previous = transport;
+    this.#endPolling();
+  }
+
+  /** A primary transport takes over from a poll that has ended. */
+  #endPolling(): void {
+    if (this.#course.polling) this.#standing.onHandover();
+    this.#course.polling = false;
+  }
+
+  /** Makes room for a successor: the present one stays open until that has taken over. */
+  #retire(): void {
+    const { primary, previous, working } = this.#transports;
+    if (!primary) return;
+    if (primary.closing || (!primary.heard && working)) return this.#close(primary);
+    if (previous) this.#close(previous);
+    this.#transports.previous = primary;
     this.#transports.primary = null;
   }
 
-  #open(kind: Kind | 'upload', now: number, why: string, frames: string[] = []): Transport {
-    const number = this.#nextTnum++;
-    const { id, cred } = this.options;
-    const json = helloToJson({
-      tnum: number,
-      id,
-      isNew: !this.#dialogue.created,
-      seenack: this.#dialogue.seen,
-      sack: this.#dialogue.incoming.takeSack(),
-      // A hello that asks `new` is answered at once anyway.
-      ...helloOf(kind, this.#transports.working?.number ?? null, this.#polling || !this.#dialogue.created),
-      ...(cred === undefined || this.#dialogue.created ? {} : { cred }),
-      why,
-    });
-    frames.unshift(`${json}H`);
-    this.#outputs.push({ do: 'open', tnum: number, kind, frames });
-    const deadline = now + (kind === 'upload' ? 2000 * MAX_SILENCE : PATIENCE);
-    const fresh = { heard: false, closing: false, progress: false, carried: false };
-    return { number, kind, openedAt: now, deadline, nextOut: 0, nextIn: 0, ...fresh };
+  #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], proven = false): Transport {
+    const transport = this.#opener.transport(kind, why, now);
+    if (kind !== 'websocket') {
+      frames.unshift(this.#hello(transport, proven));
+      // Before the stream is known to exist there are no uploads: strings go along with the hello.
+      if (kind !== 'upload' && !this.#dialogue.created) frames.push(...this.#dialogue.take(transport, now));
+    }
+    this.#outputs.push({ do: 'open', key: transport.key, kind, frames });
+    return transport;
+  }
+
+  #hello(transport: Transport, proven = false): string {
+    return this.#opener.hello(transport, this.#transports.working, this.#course.maxPoll, proven);
   }
 
   // What goes out.
@@ -338,31 +415,26 @@ export class StreamMachine {
   #pump(now: number): void {
     const carrier = this.#transports.carrier;
     if (carrier?.kind === 'websocket') {
-      const frames = this.#dialogue.incoming.mayAck ? [`${this.#dialogue.incoming.takeSack()}A`] : [];
-      frames.push(...this.#dialogue.take(carrier));
-      if (frames.length > 0) this.#outputs.push({ do: 'write', tnum: carrier.number, frames });
-    } else if (!this.#transports.upload && now >= this.#uploadRetry.at && this.#hasUpload()) {
-      this.#startUpload(now);
+      const { incoming } = this.#dialogue;
+      // A SACK is this side's heartbeat, too.
+      const beats = now >= this.#writtenAt + this.#beat && carrier.heard && !carrier.closing;
+      const frames = incoming.mayAck || beats ? [`${incoming.takeSack()}A`] : [];
+      frames.push(...this.#dialogue.take(carrier, now));
+      if (frames.length > 0) this.#write(carrier, frames, now);
+    } else if (this.#uploads.due && now >= this.#uploads.retry.at) {
+      this.options.beforeUpload?.();
+      const frames: string[] = [];
+      this.#uploads.load(this.#open('upload', 'upload', now, frames), frames, now);
     }
   }
 
-  #hasUpload(): boolean {
-    const carrier = this.#transports.carrier;
-    const http = carrier ? carrier.kind !== 'websocket' : this.#polling;
-    if (!http || !this.#dialogue.created) return false;
-    // A long-poll that has brought something is about to end, and the next one brings the SACK.
-    const soon = this.#transports.primary?.kind === 'long-poll' && this.#transports.primary.progress;
-    return this.#dialogue.waits || (this.#dialogue.incoming.mayAck && !soon && carrier !== null);
-  }
-
-  #startUpload(now: number): void {
-    const frames: string[] = [];
-    this.#transports.upload = this.#open('upload', now, 'upload', frames);
-    frames.push(...this.#dialogue.take(this.#transports.upload));
+  #write(transport: Transport, frames: string[], now = 0): void {
+    this.#writtenAt = now;
+    this.#outputs.push({ do: 'write', key: transport.key, frames });
   }
 
   #close(transport: Transport): void {
-    this.#outputs.push({ do: 'close', tnum: transport.number });
+    this.#outputs.push({ do: 'close', key: transport.key });
     this.#transports.remove(transport);
   }
 }

@@ -119,19 +119,19 @@ test('back-pressure: ready waits for acknowledgements, and the send buffer has a
   await assert.rejects(last, /ended: done/);
   await assert.rejects(stream.send('x'), /ended/);
   await assert.rejects(stream.ready, /ended/);
-  assert.deepEqual(stream.end, { reason: 'done', applicationLevel: true });
+  assert.deepEqual(stream.end, { reason: 'done', applicationLevel: true, by: 'client' });
 });
 
 test('events come by handler and by listener', () =>
   withServer('websocket', async (stream, server) => {
     const seen: unknown[] = [];
     stream.onstate = (event) => seen.push(event.data);
-    stream.addEventListener('transport', (event) => seen.push((event as MessageEvent<unknown>).data));
+    stream.addEventListener('transport', (event) => seen.push(event.data.kind));
     stream.onend = (event) => seen.push(event.data);
     await stream.send('x');
     server.model.reset(stream.id, 'enough');
     await within(2000, 'the end', () => stream.state === 'ended');
-    assert.deepEqual(seen, ['websocket', 'open', { reason: 'enough', applicationLevel: true }, null, 'ended']);
+    assert.deepEqual(seen, ['websocket', 'open', { reason: 'enough', applicationLevel: true, by: 'server' }, null, 'ended']);
   }));
 
 test('iteration: strings in order, until the stream ends', () =>

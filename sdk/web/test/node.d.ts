@@ -2,6 +2,7 @@
 declare module 'node:test' {
   export default function test(name: string, body: () => void | Promise<void>): void;
 }
+declare const process: { readonly env: Record<string, string | undefined> };
 declare module 'node:assert/strict' {
   interface Assert {
     (value: unknown, message?: string): asserts value;

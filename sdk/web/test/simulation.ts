@@ -3,7 +3,7 @@
  * swallows. Connections keep order; between connections there is none.
  */
 import assert from 'node:assert/strict';
-import { StreamMachine } from '../src/stream.js';
+import { StreamMachine, type StreamOptions } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { ModelServer, type Wire } from './model_server.js';
 import type { Random } from './random.js';
@@ -11,11 +11,35 @@ import type { Random } from './random.js';
 export const ID = 'abcdefghijklmnopqrstuvwxyz';
 export const KINDS: readonly Kind[] = ['websocket', 'http-stream', 'long-poll'];
 
+/** All arrived, and both sides know. */
+export function settled(sim: Simulation): boolean {
+  return (
+    sim.stream !== undefined &&
+    sim.stream.delivered.length === sim.sent.length &&
+    sim.delivered.length === sim.stream.sent.length &&
+    sim.acked.length === sim.sent.length &&
+    sim.stream.isSettled
+  );
+}
+
+/** The guarantee: order, no loss, no duplicate, both ways. */
+export function check(sim: Simulation, name: string): void {
+  assert(sim.stream, `${name}: the stream is gone`);
+  assert.equal(sim.end, null, name);
+  assert.equal(sim.server.created, 1, name);
+  assert.deepEqual(sim.stream.delivered, sim.sent, `${name}: client to server`);
+  assert.deepEqual(sim.delivered, sim.stream.sent, `${name}: server to client`);
+  assert.deepEqual([...sim.acked].sort((a, b) => a - b), sim.sent.map((_, i) => i), `${name}: acknowledged`);
+  assert(settled(sim), `${name}: not settled`);
+}
+
 interface Connection {
-  readonly tnum: number;
+  readonly key: number;
   readonly kind: Kind | 'upload';
   /** Broken: nothing passes any more, and the client may not have noticed. */
   broken: boolean;
+  /** A proxy swallows what the client says. */
+  muted: boolean;
   /** The client no longer listens. */
   closed: boolean;
   /** Times before which nothing may arrive: a connection keeps order. */
@@ -41,10 +65,21 @@ export class Simulation {
   readonly sent: string[] = [];
   /** One line per thing that happened: the same seed must give the same trace. */
   readonly trace: string[] = [];
+  traced = true;
+  /** HTTP connections that were open at a time. */
+  mostHttp = 0;
   readonly kinds: (Kind | null)[] = [];
   end: string | null = null;
   /** The server takes connections. */
   up = true;
+  /** Kinds whose connections a proxy refuses, and after how many ms it cuts those of a kind. */
+  readonly refused = new Set<Kind | 'upload'>();
+  readonly cutAfter = new Map<Kind | 'upload', number>();
+  /** WebSockets never open; or they open and nothing passes. */
+  hung = false;
+  mute = false;
+  /** Responses are held back until they end. */
+  buffering = false;
   #connections = new Map<number, Connection>();
   #events: Event[] = [];
   #order = 0;
@@ -52,11 +87,15 @@ export class Simulation {
 
   constructor(
     readonly random: Random,
-    kind: Kind,
+    kind: Kind | 'auto',
     /** Longest delay of a message in ms. */
     readonly latency = 50,
+    options: Partial<StreamOptions> = {},
+    /** Puts proxies in the way before anything is opened. */
+    proxies: (sim: Simulation) => void = () => {},
   ) {
-    this.client = new StreamMachine({ id: ID, kind, random: random.next });
+    proxies(this);
+    this.client = new StreamMachine({ id: ID, kind, random: random.next, ...options });
     this.drain();
   }
 
@@ -88,6 +127,13 @@ export class Simulation {
     this.after(this.random.below(this.latency), () => this.#closed(connection, 'failed'));
   }
 
+  /** No proxy is in the way any more. */
+  clear(): void {
+    this.hung = this.mute = this.buffering = false;
+    this.refused.clear();
+    this.cutAfter.clear();
+  }
+
   after(delay: number, run: () => void): void {
     this.#events.push({ at: this.now + delay, order: this.#order++, run });
   }
@@ -117,27 +163,30 @@ export class Simulation {
 
   drain(): void {
     for (const output of this.client.drain(this.now)) {
-      this.trace.push(`${Math.round(this.now)} ${JSON.stringify(output)}`);
+      if (this.traced) this.trace.push(`${Math.round(this.now)} ${JSON.stringify(output)}`);
       this.#execute(output);
     }
     const open = [...this.#connections.values()].map((c) => c.kind);
     assert(open.filter((kind) => kind === 'upload').length <= 1, 'two uploads');
-    assert(open.length <= 3, `too many transports: ${open.join()}`);
+    const http = open.filter((kind) => kind !== 'websocket');
+    this.mostHttp = Math.max(this.mostHttp, http.length);
+    assert(http.length <= 3, `too many HTTP connections: ${http.join()}`);
+    assert(open.length <= 4, `too many transports: ${open.join()}`);
   }
 
   #execute(output: Output): void {
     switch (output.do) {
       case 'open':
-        return this.#open(output.tnum, output.kind, output.frames);
+        return this.#open(output.key, output.kind, output.frames);
       case 'write': {
-        const connection = this.#connections.get(output.tnum);
-        if (connection) this.#toServer(connection, () => connection.recv?.(output.frames));
+        const connection = this.#connections.get(output.key);
+        if (connection) this.#toServer(connection, () => this.#recv(connection, output.frames));
         return;
       }
       case 'close': {
-        const connection = this.#connections.get(output.tnum);
+        const connection = this.#connections.get(output.key);
         if (connection) connection.closed = true;
-        this.#connections.delete(output.tnum);
+        this.#connections.delete(output.key);
         return;
       }
       case 'deliver':
@@ -156,20 +205,32 @@ export class Simulation {
     }
   }
 
-  #open(tnum: number, kind: Kind | 'upload', frames: readonly string[]): void {
+  #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
     assert(kind !== 'upload' || this.#created, 'an upload before the stream was created');
-    const fresh = { broken: false, closed: false, toServer: this.now, toClient: this.now };
-    const connection: Connection = { tnum, kind, ...fresh, response: [], recv: undefined };
-    this.#connections.set(tnum, connection);
-    if (!this.up) return this.break(connection, false);
+    const fresh = { broken: false, muted: false, closed: false, toServer: this.now, toClient: this.now };
+    const connection: Connection = { key, kind, ...fresh, response: [], recv: undefined };
+    this.#connections.set(key, connection);
+    if (!this.up || this.refused.has(kind)) return this.break(connection, false);
+    const life = this.cutAfter.get(kind);
+    if (life !== undefined) this.after(life, () => this.break(connection, false));
+    if (kind === 'websocket') {
+      if (!this.hung) this.#toServer(connection, () => this.#later(connection, () => this.client.onOpened(key, this.now)));
+      return;
+    }
     // A browser repeats a POST whose kept-alive connection died under it.
-    if (kind !== 'websocket' && this.random.chance(0.03)) {
+    if (this.random.chance(0.03)) {
       const dead: Wire = { kind: 'http', write: () => {}, end: () => {}, after: () => {} };
       this.#toServer(connection, () => this.server.accept(dead, frames));
     }
-    this.#toServer(connection, () => {
-      connection.recv = this.server.accept(this.#wire(connection), frames);
-    });
+    this.#toServer(connection, () => this.#recv(connection, frames));
+  }
+
+  /** Frames arrive at the server. */
+  #recv(connection: Connection, frames: readonly string[]): void {
+    connection.muted ||= this.mute && connection.kind === 'websocket';
+    if (connection.muted) return;
+    if (connection.recv) connection.recv(frames);
+    else connection.recv = this.server.accept(this.#wire(connection), frames) ?? (() => {});
   }
 
   #toServer(connection: Connection, run: () => void): void {
@@ -183,17 +244,19 @@ export class Simulation {
     });
   }
 
+  #later(connection: Connection, run: () => void): void {
+    connection.toClient = Math.max(connection.toClient, this.now + this.random.below(this.latency));
+    this.#events.push({
+      at: connection.toClient,
+      order: this.#order++,
+      run: () => {
+        if (!connection.broken) run();
+      },
+    });
+  }
+
   #wire(connection: Connection): Wire {
-    const later = (run: () => void): void => {
-      connection.toClient = Math.max(connection.toClient, this.now + this.random.below(this.latency));
-      this.#events.push({
-        at: connection.toClient,
-        order: this.#order++,
-        run: () => {
-          if (!connection.broken) run();
-        },
-      });
-    };
+    const later = (run: () => void): void => this.#later(connection, run);
     return {
       kind: connection.kind === 'websocket' ? 'websocket' : 'http',
       write: (frames) => {
@@ -213,17 +276,18 @@ export class Simulation {
   #toClient(connection: Connection, frames: string[]): void {
     if (connection.closed) return;
     if (frames.includes('C')) this.#created = true;
-    if (connection.kind === 'long-poll' || connection.kind === 'upload') connection.response.push(...frames);
-    else this.client.recvFrames(connection.tnum, frames, this.now);
+    const whole = connection.kind !== 'websocket' && (connection.kind !== 'http-stream' || this.buffering || connection.response.length > 0);
+    if (whole) connection.response.push(...frames);
+    else this.client.recvFrames(connection.key, frames, this.now);
   }
 
   #closed(connection: Connection, ending: 'ended' | 'failed'): void {
     if (connection.closed) return;
     connection.closed = true;
-    this.#connections.delete(connection.tnum);
+    this.#connections.delete(connection.key);
     if (connection.response.length > 0) {
-      this.client.recvFrames(connection.tnum, connection.response, this.now);
+      this.client.recvFrames(connection.key, connection.response, this.now);
     }
-    this.client.onClosed(connection.tnum, ending, this.now);
+    this.client.onClosed(connection.key, ending, this.now);
   }
 }

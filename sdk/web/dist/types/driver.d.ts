@@ -1,8 +1,3 @@
-/**
- * Runs the stream machine with real sockets and the real clock: opens, writes and closes what it asks for,
- * and wakes it when it wants to be. Knows nothing of events and promises: what concerns the
- * application it passes on. Used by the client.
- */
 import { StreamMachine, type StreamOptions } from './stream.js';
 import type { Output } from './stream/types.js';
 /** What concerns the application. */

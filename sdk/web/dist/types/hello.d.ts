@@ -2,17 +2,17 @@
  * Writes the hello, the first frame of every transport. Knows no stream state. Used by the stream
  * machine.
  */
-import type { Kind } from './stream/types.js';
-/** Seconds of silence after which the server sends a heartbeat. */
-export declare const MAX_SILENCE = 20;
+/** Seconds of silence after which the server sends a heartbeat, unless the page says otherwise. */
+export declare const HEARTBEAT = 20;
 /** Seconds a long-poll is held: below the minute at which many proxies give up. */
 export declare const MAX_POLL = 50;
-/** What a hello says; docs of each key: the protocol page, section Hello. */
+/** What a hello says; docs of each key: the protocol page, section Hello. What is undefined is not said. */
 export interface Hello {
+    readonly ver: 2;
     readonly tnum: number;
     readonly id: string;
     /** Make the stream if it does not exist: asked until a StreamCreated frame was seen. */
-    readonly isNew: boolean;
+    readonly new: true | undefined;
     readonly ming: boolean;
     /** Seconds; 0: no heartbeats. */
     readonly maxia: number;
@@ -21,13 +21,11 @@ export interface Hello {
     /** SACK text: what this side has. */
     readonly sack: string;
     /** Absent: an upload. Null or the number of the primary that this transport succeeds. */
-    readonly eeds?: number | null;
+    readonly eeds: number | null | undefined;
     /** Seconds. */
-    readonly maxt?: number;
-    readonly cred?: string;
-    readonly why?: string;
+    readonly maxt: number | undefined;
+    readonly cred: string | undefined;
+    readonly why: string;
 }
-/** What depends on the kind of transport. `proven`: the hello of a long-poll that follows one that worked. */
-export declare function helloOf(kind: Kind | 'upload', predecessor: number | null, proven: boolean): Pick<Hello, 'ming' | 'maxia' | 'eeds' | 'maxt'>;
-/** The JSON text of a hello, in ASCII. */
-export declare function helloToJson(hello: Hello): string;
+/** JSON that may be sent as a string: all in ASCII. */
+export declare function toJson(value: unknown): string;

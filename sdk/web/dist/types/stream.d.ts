@@ -1,12 +1,17 @@
 import type { Counters, Ending, Kind, Output, State } from './stream/types.js';
-/** ms from opening a transport to its first frame. */
-export declare const PATIENCE = 15000;
 export interface StreamOptions {
     readonly id: string;
-    readonly kind: Kind;
+    /** The only kind to use, or `auto`: the best that works. */
+    readonly kind: Kind | 'auto';
+    /** The best kind that worked the last time, if any. */
+    readonly known?: Kind;
     readonly cred?: string;
+    /** Seconds of silence after which the server sends a heartbeat. */
+    readonly heartbeat?: number;
     /** Uniform in [0, 1). */
     readonly random: () => number;
+    /** Called just before an upload: what it sends travels along. */
+    readonly beforeUpload?: () => void;
 }
 export declare class StreamMachine {
     #private;
@@ -14,24 +19,35 @@ export declare class StreamMachine {
     constructor(options: StreamOptions);
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
-    /** Wants another kind of transport; the present one goes on until the new one works. */
-    switchTo(kind: Kind, now: number): void;
-    /** Tries again now: the network changed. */
-    hurry(now: number): void;
+    /** Uses this kind only, or the best that works; the present one goes on until the new one works. */
+    switchTo(kind: Kind | 'auto', now: number): void;
+    /** Tries again now, better kinds too. `anew`: the network is another one. */
+    hurry(anew: boolean, now: number): void;
+    /** The transports may be dead, and their silence proves nothing: time stood still, or (`anew`) the network changed. */
+    wake(why: string, anew: boolean, now: number): void;
+    /**
+     * The page goes away: drops all transports until `wake`. Returns the frames of an upload with what the
+     * server may not have, at most `room` bytes; null: it has all.
+     */
+    leave(room: number): string[] | null;
     /** Drops all transports as a broken network would. */
     cut(now: number): void;
     /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
     hold(held: boolean): boolean;
     /** Gives the stream up and tells the server if it can be reached now. */
     reset(reason: string, now: number): void;
+    /** A WebSocket is open. */
+    onOpened(key: number, now: number): void;
     /** Frames that came on a transport, together. */
-    recvFrames(tnum: number, frames: readonly string[], now: number): void;
-    /** A transport is over. */
-    onClosed(tnum: number, ending: Ending, now: number): void;
+    recvFrames(key: number, frames: readonly string[], now: number): void;
+    /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
+    onClosed(key: number, ending: Ending, now: number, wait?: number): void;
     /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
     drain(now: number): Output[];
     /** When `drain` must be called at the latest; null: only after an input. */
     pollTimeout(): number | null;
+    /** Any kind may be used. */
+    get isAuto(): boolean;
     get state(): State;
     /** The kind that carries the stream now; null: none. */
     get transport(): Kind | null;

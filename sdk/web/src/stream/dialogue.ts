@@ -42,10 +42,10 @@ export class Dialogue {
   }
 
   /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
-  recvSack(sack: Sack, outputs: Output[]): Verdict {
+  recvSack(sack: Sack, outputs: Output[], now: number): Verdict {
     const before = this.counts.acknowledged;
     const freed = this.#queue.apply(sack, (number, bytes) => {
-      this.#flight.onFreed(number, bytes);
+      this.#flight.onFreed(number, bytes, now);
       this.counts.acknowledged += 1;
       outputs.push({ do: 'acked', number });
     });
@@ -68,8 +68,28 @@ export class Dialogue {
   }
 
   /** Frames of own strings that may be written to `carrier` now. */
-  take(carrier: Transport): string[] {
-    return this.#flight.take(carrier, this.#queue);
+  take(carrier: Transport, now: number): string[] {
+    return this.#flight.take(carrier, this.#queue, now);
+  }
+
+  /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
+  dueOn(carrier: Transport): number {
+    return this.#flight.dueOn(carrier);
+  }
+
+  /** Frames of the first own strings that are not acknowledged, of at most `room` bytes in all. */
+  parting(room: number): string[] {
+    const frames: string[] = [];
+    let next = -1;
+    for (const [number, text] of this.#queue.iterFrom(0)) {
+      // Two line ends, a type, and a SeqNum frame in front.
+      room -= text.length + 20;
+      if (room < 0) break;
+      if (number !== next) frames.push(`${number}N`);
+      frames.push(`${text} `);
+      next = number + 1;
+    }
+    return frames;
   }
 
   /** SACK text: what the server is known to have. */

@@ -15,7 +15,12 @@ export class Retry {
   }
 
   onFailure(now: number): void {
-    this.at = now + backoff(this.#attempt++, this.random());
+    this.at = Math.max(this.at, now + backoff(this.#attempt++, this.random()));
+  }
+
+  /** The server asked for a pause of `ms`; others were asked, too. */
+  onPause(now: number, ms: number): void {
+    this.at = Math.max(this.at, now + ms * (1 + this.random() / 4));
   }
 
   /** Allows the next attempt at once. */

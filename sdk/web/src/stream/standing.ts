@@ -13,6 +13,8 @@ export class Standing {
   reconnects = 0;
   /** The previous transport ended in order and the primary has not answered yet. */
   #handover = false;
+  /** Why the transport that carries the stream was opened. */
+  #why = '';
 
   onHandover(): void {
     this.#handover = true;
@@ -21,23 +23,24 @@ export class Standing {
   /** Looks at the transports again (`polling`: between two long-polls); returns what has changed. */
   update(transports: Transports, polling: boolean): Output[] {
     const { primary, previous } = transports;
+    if (primary?.heard) this.#why = primary.why;
     const carrier = [primary, previous].find((t) => t?.heard);
     this.#handover &&= !carrier && primary !== null;
     const silent = this.#handover ? this.kind : polling && !primary ? 'long-poll' : null;
     const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : silent;
     const lost = this.state === 'connecting' ? 'connecting' : 'reconnecting';
-    return this.#become(kind ? 'open' : lost, kind);
+    return this.#become(kind ? 'open' : lost, kind, kind ? this.#why : 'lost');
   }
 
   /** The stream is over. */
   end(): Output[] {
-    return this.#become('ended', null);
+    return this.#become('ended', null, 'end');
   }
 
-  #become(state: State, kind: Kind | null): Output[] {
+  #become(state: State, kind: Kind | null, why: string): Output[] {
     const changes: Output[] = [];
     if (this.state === 'reconnecting' && state === 'open') this.reconnects += 1;
-    if (kind !== this.kind) changes.push({ do: 'transport', kind });
+    if (kind !== this.kind) changes.push({ do: 'transport', kind, why });
     if (state !== this.state) changes.push({ do: 'state', state });
     this.kind = kind;
     this.state = state;

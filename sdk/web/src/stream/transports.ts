@@ -2,9 +2,16 @@
  * The transports that a stream has at a time and the part each plays. Knows no frames. Used by the
  * stream machine.
  */
-import type { Transport } from './types.js';
+import type { Kind, Transport } from './types.js';
+
+const PARTS = ['candidate', 'upload', 'previous', 'primary'] as const;
+
+/** What a transport is to its stream. */
+export type Part = (typeof PARTS)[number];
 
 export class Transports {
+  /** A WebSocket that is being opened; the server has not heard of it yet. */
+  candidate: Transport | null = null;
   /** The newest transport that wants strings. */
   primary: Transport | null = null;
   /** The one it succeeds, still open: at most one. */
@@ -13,30 +20,34 @@ export class Transports {
   upload: Transport | null = null;
 
   all(): Transport[] {
-    return [this.upload, this.previous, this.primary].filter((t) => t !== null);
+    return PARTS.map((part) => this[part]).filter((t) => t !== null);
   }
 
-  find(tnum: number): Transport | undefined {
-    return this.all().find((t) => t.number === tnum);
+  find(key: number): Transport | undefined {
+    return this.all().find((t) => t.key === key);
   }
 
   /** Takes a transport out; tells what it was. */
-  remove(transport: Transport): 'primary' | 'previous' | 'upload' | null {
-    for (const part of ['primary', 'previous', 'upload'] as const) {
-      if (this[part] !== transport) continue;
-      this[part] = null;
-      return part;
-    }
-    return null;
+  remove(transport: Transport): Part | null {
+    const part = PARTS.find((each) => this[each] === transport) ?? null;
+    if (part) this[part] = null;
+    return part;
   }
 
   /** The predecessor as long as it works. */
   get working(): Transport | null {
-    return this.previous?.heard && !this.previous.closing ? this.previous : null;
+    const { previous } = this;
+    return previous?.heard && !previous.closing && !previous.suspect ? previous : null;
   }
 
   /** Where own strings go: the newest transport that works, for want of one the newest. */
   get carrier(): Transport | null {
     return this.primary?.heard ? this.primary : (this.working ?? this.primary);
+  }
+
+  /** The kind that works now; null: none does. */
+  get sound(): Kind | null {
+    const found = [this.primary, this.working].find((t) => t?.heard && !t.suspect);
+    return found ? (found.kind as Kind) : null;
   }
 }

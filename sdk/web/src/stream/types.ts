@@ -6,6 +6,14 @@
 /** What can carry server-to-client strings. */
 export type Kind = 'websocket' | 'http-stream' | 'long-poll';
 
+/** All kinds, the best one first. */
+export const KINDS: readonly Kind[] = ['websocket', 'http-stream', 'long-poll'];
+
+/** Whether `a` is better than `b`. */
+export function isBetter(a: Kind, b: Kind): boolean {
+  return KINDS.indexOf(a) < KINDS.indexOf(b);
+}
+
 /**
  *     connecting ──first transport answers──> open <──another answers──┐
  *         │                                    └──none is left──> reconnecting
@@ -13,30 +21,54 @@ export type Kind = 'websocket' | 'http-stream' | 'long-poll';
  */
 export type State = 'connecting' | 'open' | 'reconnecting' | 'ended';
 
-/** Side effects, to be executed in order. */
+/** Side effects, to be executed in order. `key` names a transport between the machine and its shell. */
 export type Output =
-  /** Make a transport and write these frames first. */
-  | { readonly do: 'open'; readonly tnum: number; readonly kind: Kind | 'upload'; readonly frames: readonly string[] }
-  | { readonly do: 'write'; readonly tnum: number; readonly frames: readonly string[] }
+  /** Make a transport and write these frames first. A WebSocket gets none: they follow once it is open. */
+  | { readonly do: 'open'; readonly key: number; readonly kind: Kind | 'upload'; readonly frames: readonly string[] }
+  | { readonly do: 'write'; readonly key: number; readonly frames: readonly string[] }
   /** Close it and tell the machine nothing more about it. */
-  | { readonly do: 'close'; readonly tnum: number }
+  | { readonly do: 'close'; readonly key: number }
   | { readonly do: 'deliver'; readonly text: string }
   /** The string of this number is durable on the other side. */
   | { readonly do: 'acked'; readonly number: number }
   | { readonly do: 'state'; readonly state: State }
-  | { readonly do: 'transport'; readonly kind: Kind | null }
-  | { readonly do: 'end'; readonly reason: string; readonly applicationLevel: boolean };
+  /** Another kind carries the stream (null: none), and why. */
+  | { readonly do: 'transport'; readonly kind: Kind | null; readonly why: string }
+  | ({ readonly do: 'end' } & End);
 
-/** How a transport ended: by its normal way, or by an error. */
-export type Ending = 'ended' | 'failed';
+/** How a stream ended. */
+export interface End {
+  readonly reason: string;
+  /** An application said so, on either side; not the machinery below. */
+  readonly applicationLevel: boolean;
+  /** Which side ended it. */
+  readonly by: 'client' | 'server';
+}
+
+/** How a transport ended: by its normal way, by an error, or because the server has no time now. */
+export type Ending = 'ended' | 'failed' | 'unavailable';
 
 /** What the machine remembers of one transport. */
 export interface Transport {
-  readonly number: number;
+  /** Names it to the shell. */
+  readonly key: number;
   readonly kind: Kind | 'upload';
-  readonly openedAt: number;
+  /** Why it was opened. */
+  readonly why: string;
+  /** Names it to the server; given with the hello. */
+  number: number;
+  /** When it was asked for; for a WebSocket, once it is open, when that was. */
+  openedAt: number;
+  /** Frames may be written. */
+  opened: boolean;
   /** The server is known to have attached it. */
   heard: boolean;
+  /** When something came last. */
+  heardAt: number;
+  /** Why it is to be succeeded; empty: it is not. */
+  renew: string;
+  /** It may be dead; it goes on until a successor works, or fails. */
+  suspect: boolean;
   /** The server said that it ends: no more is written to it. */
   closing: boolean;
   /** New strings came or own ones were acknowledged on it. */

@@ -1,12 +1,16 @@
 /**
- * One HTTP exchange: a POST of frames, and the frames of its response as they come. Used by the
- * HTTP transports and for uploads.
+ * One HTTP exchange: a POST of frames, and the frames of its response as they come (an HTTP stream) or together
+ * at its end (a long-poll, an upload). Used by the driver.
  */
 import { joinLines, Lines } from '../framing.js';
+import type { Ending } from '../stream/types.js';
 import type { Listener, TransportHandle } from './transport.js';
 
+/** A server's wish to be left alone is honoured up to this, in ms. */
+const LONGEST_WAIT = 300_000;
+
 /** Posts `frames`; with `together` the response is reported once, as a whole. */
-export function post(
+export function openHttp(
   url: string,
   frames: readonly string[],
   listener: Listener,
@@ -14,16 +18,14 @@ export function post(
 ): TransportHandle {
   const abort = new AbortController();
   const received: string[] = [];
+  let ending: Ending = 'failed';
+  let wait = 0;
   const exchange = async (): Promise<void> => {
-    const response = await fetch(url, {
-      method: 'POST',
-      body: joinLines(frames),
-      // Not one of the types a foreign page's form could post.
-      headers: { 'content-type': 'application/octet-stream' },
-      cache: 'no-store',
-      credentials: 'same-origin',
-      signal: abort.signal,
-    });
+    const response = await fetch(url, { ...request(frames), signal: abort.signal });
+    if (response.status === 503) {
+      ending = 'unavailable';
+      wait = Math.min(LONGEST_WAIT, 1000 * (Number(response.headers.get('retry-after')) || 0));
+    }
     if (response.status !== 200 || !response.body) throw new Error(`status ${response.status}`);
     const reader = response.body.getReader();
     // One character per byte: a broken byte must not swallow its neighbours.
@@ -31,20 +33,32 @@ export function post(
     const lines = new Lines();
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return;
+      if (done) break;
       received.push(...lines.push(decoder.decode(value, { stream: true })));
       if (lines.corrupt) throw new Error('a frame is too long');
       if (!together && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
     }
+    ending = 'ended';
   };
-  const over = (ending: 'ended' | 'failed'): void => {
+  const over = (): void => {
     // A frame that came whole counts, however the exchange ended.
-    if (!abort.signal.aborted) listener(received.splice(0), ending);
+    if (!abort.signal.aborted) listener(received.splice(0), ending, wait);
     abort.abort();
   };
-  exchange().then(
-    () => over('ended'),
-    () => over('failed'),
-  );
+  exchange().then(over, over);
   return { write: () => {}, close: () => abort.abort() };
+}
+
+/** The request of an upload. `keepalive`: it goes on when the page is gone; browsers limit its size. */
+export function request(frames: readonly string[], keepalive = false): RequestInit {
+  return {
+    method: 'POST',
+    body: joinLines(frames),
+    // Not one of the types a foreign page's form could post.
+    headers: { 'content-type': 'application/octet-stream' },
+    cache: 'no-store',
+    credentials: 'same-origin',
+    // The reset of a page that leaves is short.
+    keepalive: keepalive || frames.at(-1)?.endsWith('!') === true,
+  };
 }

@@ -9,5 +9,8 @@ export interface TransportHandle {
   close(): void;
 }
 
-/** Told what comes together: frames, and `null` or how the transport ended behind them. */
-export type Listener = (frames: readonly string[], ending: Ending | null) => void;
+/**
+ * Told what comes together: frames, and `null` or how the transport ended behind them. `wait`: ms that an
+ * unavailable server asks for. No frames and `null`: the transport is open.
+ */
+export type Listener = (frames: readonly string[], ending: Ending | null, wait?: number) => void;

@@ -5,10 +5,9 @@ import type { Listener, TransportHandle } from './transport.js';
 /** Characters per message: servers bound messages; a longer frame goes alone. */
 const MESSAGE = 64 * 1024;
 
-/** Opens a WebSocket and writes `frames` as soon as it is open. */
-export function openWebSocket(url: string, frames: readonly string[], listener: Listener): TransportHandle {
+/** Opens a WebSocket; frames may be written once it is open. */
+export function openWebSocket(url: string, listener: Listener): TransportHandle {
   const socket = new WebSocket(url, 'minerva.2');
-  let early = [...frames];
   let closed = false;
   const close = (): void => {
     closed = true;
@@ -19,19 +18,18 @@ export function openWebSocket(url: string, frames: readonly string[], listener: 
     close();
     listener([], 'failed');
   };
-  const write = (more: readonly string[]): void => {
-    if (socket.readyState === WebSocket.CONNECTING) early.push(...more);
-    else if (socket.readyState === WebSocket.OPEN) for (const text of messages(more)) socket.send(text);
+  const write = (frames: readonly string[]): void => {
+    if (socket.readyState === WebSocket.OPEN) for (const text of messages(frames)) socket.send(text);
   };
   socket.onopen = () => {
-    write(early);
-    early = [];
+    if (!closed) listener([], null);
   };
   socket.onmessage = (event: MessageEvent<unknown>) => {
     if (closed) return;
     if (typeof event.data !== 'string') return fail();
     const lines = new Lines();
-    listener(lines.push(event.data), null);
+    const frames = lines.push(event.data);
+    if (frames.length > 0) listener(frames, null);
     if (lines.corrupt) fail();
   };
   socket.onclose = socket.onerror = fail;

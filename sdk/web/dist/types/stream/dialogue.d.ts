@@ -23,13 +23,17 @@ export declare class Dialogue {
     recvCreated(): Verdict;
     recvString(transport: Transport, text: string): Verdict;
     /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
-    recvSack(sack: Sack, outputs: Output[]): Verdict;
+    recvSack(sack: Sack, outputs: Output[], now: number): Verdict;
     /** One side acknowledged what the other never sent. True: it is hopeless. */
     onDisagreement(): boolean;
     /** Hands the strings that are in order to the application. */
     deliver(outputs: Output[]): void;
     /** Frames of own strings that may be written to `carrier` now. */
-    take(carrier: Transport): string[];
+    take(carrier: Transport, now: number): string[];
+    /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
+    dueOn(carrier: Transport): number;
+    /** Frames of the first own strings that are not acknowledged, of at most `room` bytes in all. */
+    parting(room: number): string[];
     /** SACK text: what the server is known to have. */
     get seen(): string;
     /** There are own strings that are not acknowledged. */

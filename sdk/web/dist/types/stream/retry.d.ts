@@ -7,6 +7,8 @@ export declare class Retry {
     /** It works: the next failure is a first one. */
     onSuccess(): void;
     onFailure(now: number): void;
+    /** The server asked for a pause of `ms`; others were asked, too. */
+    onPause(now: number, ms: number): void;
     /** Allows the next attempt at once. */
     hurry(now: number): void;
 }

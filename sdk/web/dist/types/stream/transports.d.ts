@@ -2,8 +2,13 @@
  * The transports that a stream has at a time and the part each plays. Knows no frames. Used by the
  * stream machine.
  */
-import type { Transport } from './types.js';
+import type { Kind, Transport } from './types.js';
+declare const PARTS: readonly ['candidate', 'upload', 'previous', 'primary'];
+/** What a transport is to its stream. */
+export type Part = (typeof PARTS)[number];
 export declare class Transports {
+    /** A WebSocket that is being opened; the server has not heard of it yet. */
+    candidate: Transport | null;
     /** The newest transport that wants strings. */
     primary: Transport | null;
     /** The one it succeeds, still open: at most one. */
@@ -11,11 +16,14 @@ export declare class Transports {
     /** Carries own strings when the primary cannot. */
     upload: Transport | null;
     all(): Transport[];
-    find(tnum: number): Transport | undefined;
+    find(key: number): Transport | undefined;
     /** Takes a transport out; tells what it was. */
-    remove(transport: Transport): 'primary' | 'previous' | 'upload' | null;
+    remove(transport: Transport): Part | null;
     /** The predecessor as long as it works. */
     get working(): Transport | null;
     /** Where own strings go: the newest transport that works, for want of one the newest. */
     get carrier(): Transport | null;
+    /** The kind that works now; null: none does. */
+    get sound(): Kind | null;
 }
+export {};

@@ -7,5 +7,8 @@ export interface TransportHandle {
     /** Closes it; nothing more is reported. */
     close(): void;
 }
-/** Told what comes together: frames, and `null` or how the transport ended behind them. */
-export type Listener = (frames: readonly string[], ending: Ending | null) => void;
+/**
+ * Told what comes together: frames, and `null` or how the transport ended behind them. `wait`: ms that an
+ * unavailable server asks for. No frames and `null`: the transport is open.
+ */
+export type Listener = (frames: readonly string[], ending: Ending | null, wait?: number) => void;

@@ -1,0 +1,58 @@
+/**
+ * Makes transports and their hellos: numbers them, and says in each what the server must know. Opens nothing
+ * itself. Used by the stream machine.
+ */
+import { toJson, type Hello } from '../hello.js';
+import type { Dialogue } from './dialogue.js';
+import type { Kind, Transport } from './types.js';
+
+/** ms from a hello to its answer. */
+export const PATIENCE = 15_000;
+/** ms from asking for a WebSocket until it is open. */
+const OPENS = 10_000;
+
+export class Opener {
+  /** Transports made, and hellos written so far. */
+  made = 0;
+  greeted = 0;
+
+  constructor(
+    readonly dialogue: Dialogue,
+    readonly id: string,
+    readonly cred: string | undefined,
+    /** Seconds of silence after which the server sends a heartbeat. */
+    readonly heartbeat: number,
+  ) {}
+
+  transport(kind: Kind | 'upload', why: string, now: number): Transport {
+    const deadline = now + (kind === 'websocket' ? OPENS : PATIENCE);
+    const numbers = { key: this.made++, number: -1, openedAt: now, heardAt: now, deadline, nextOut: 0, nextIn: 0 };
+    const fresh = { opened: false, heard: false, renew: '', suspect: false, closing: false, progress: false, carried: false };
+    return { kind, why, ...numbers, ...fresh };
+  }
+
+  /** The hello of a transport, which gets its number. `proven`: of a long-poll that follows one that worked. */
+  hello(transport: Transport, predecessor: Transport | null, maxPoll: number, proven = false): string {
+    transport.number = this.greeted++;
+    const { id, cred, dialogue } = this;
+    const { created } = dialogue;
+    const isUpload = transport.kind === 'upload';
+    const isPoll = transport.kind === 'long-poll';
+    const hello: Hello = {
+      ver: 2,
+      tnum: transport.number,
+      id,
+      new: created ? undefined : true,
+      cred: created ? undefined : cred,
+      ming: !isUpload && !isPoll,
+      // An unproven long-poll is answered at once by a heartbeat, if not by `C`.
+      maxia: isUpload || (isPoll && (proven || !created)) ? 0 : this.heartbeat,
+      maxt: isPoll ? maxPoll : undefined,
+      seenack: dialogue.seen,
+      sack: dialogue.incoming.takeSack(),
+      eeds: isUpload ? undefined : (predecessor?.number ?? null),
+      why: transport.why,
+    };
+    return `${toJson(hello)}H`;
+  }
+}
