@@ -166,8 +166,11 @@ impl Partition {
                         return self.stop(Some(done)).await;
                     }
                 }
+                // It takes the mail that waits, too.
                 Event::Deadline => {
-                    self.turn(None);
+                    if let Some(done) = self.turn(None) {
+                        return self.stop(Some(done)).await;
+                    }
                 }
                 Event::Confirmed(outputs) => self.owner.say(outputs),
                 Event::CheckpointStep(is_finished) => self.count_checkpoint(is_finished),
