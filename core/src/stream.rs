@@ -42,6 +42,7 @@ pub use output::{
 pub use state::{Inconsistent, StreamState};
 pub use transports::TransportKey;
 pub use turn::{Effects, Output, Turn};
+pub(crate) use witness::STATE_LOST;
 
 use app::AppSide;
 use ending::SlowClient;

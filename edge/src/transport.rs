@@ -83,6 +83,8 @@ pub struct Transport {
     attach: Option<Box<Attach>>,
     /// The core has attached the transport at least once.
     opened: bool,
+    /// The number that the core has for the stream, once it has attached the transport.
+    stream: u64,
     /// The core holds something for the transport, until Detach or the loss of the place.
     owes_detach: bool,
     /// Until when somebody must have answered for the stream; set while an answer is due.
@@ -133,6 +135,7 @@ impl Transport {
             placed: false,
             attach: None,
             opened: false,
+            stream: 0,
             owes_detach: false,
             answer_due: None,
             maxt_due: None,

@@ -93,8 +93,8 @@ fn event(output: AppOutput) -> Option<Kind> {
             Kind::SendRefused(SendRefused { stream, first, reason, next_send })
         }
         AppOutput::Released { stream } => Kind::Released(Released { stream }),
-        AppOutput::PartitionOwned { partition, epoch } => {
-            Kind::PartitionOwned(PartitionOwned { partition, epoch: epoch.0 })
+        AppOutput::PartitionOwned { partition, epoch, streams_made } => {
+            Kind::PartitionOwned(PartitionOwned { partition, epoch: epoch.0, streams_made })
         }
         AppOutput::PartitionLeft { partition } => Kind::PartitionLeft(PartitionLeft { partition }),
         // Ends the call instead: see `failure`.

@@ -38,7 +38,9 @@ pub(super) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
         headers: attach.headers.into_iter().map(|header| (header.name, header.value)).collect(),
         peer_address: attach.peer_address,
         s2c_bytes: attach.s2c_bytes,
-        resume: attach.resume.map(|resume| Resume { next_s2c: resume.next_s2c }),
+        resume: attach
+            .resume
+            .map(|resume| Resume { stream: resume.stream, next_s2c: resume.next_s2c }),
         batch: first_batch.transpose()?,
     })
 }

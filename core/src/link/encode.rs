@@ -66,8 +66,9 @@ fn reason(cause: &CloseCause) -> &str {
 
 fn frame(output: EdgeOutput) -> Frame {
     match output {
-        EdgeOutput::Opened { transport, created, sack: given } => {
-            Frame::Opened(Opened { transport: transport.0, created, sack: given.map(sack) })
+        EdgeOutput::Opened { transport, created, sack: given, stream } => {
+            let sack = given.map(sack);
+            Frame::Opened(Opened { transport: transport.0, created, sack, stream })
         }
         EdgeOutput::Sack { transport, sack: given } => {
             Frame::Sack(SackUpdate { transport: transport.0, sack: Some(sack(given)) })
@@ -141,7 +142,7 @@ mod tests {
         };
         let reset = minerva_proto::Reset::new(&"r".repeat(255), true);
         let outputs = [
-            EdgeOutput::Opened { transport, created: true, sack: Some(long()) },
+            EdgeOutput::Opened { transport, created: true, sack: Some(long()), stream: u64::MAX },
             EdgeOutput::Sack { transport, sack: long() },
             EdgeOutput::Strings { transport, first: 1 << 53, strings: vec!["s".into(); 1000] },
             EdgeOutput::Taken { transport, batch: u64::MAX },

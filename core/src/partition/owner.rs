@@ -33,7 +33,7 @@ pub(super) struct Owner {
     /// For what applications are told of a stream's beginning.
     wall_clock: Clock,
     streams: BTreeMap<u64, Stream>,
-    /// The streams that have not ended, by what clients call them. Keyed by clients: a map with SipHash.
+    /// The streams by what clients call them; of several with one id, the last one. Keyed by clients: a map with SipHash.
     by_id: HashMap<(Arc<str>, StreamId), u64>,
     /// How many streams were ever made.
     streams_made: u64,
@@ -90,9 +90,8 @@ impl Owner {
         };
         for (number, state) in recovered {
             let origin = state.origin().clone();
-            if !state.is_ended() {
-                owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
-            }
+            // Of several with one id, the last one counts.
+            owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
             let grace = Millis(now.0.saturating_add(app_grace_ms));
             let instance = state.instance().map(|instance| (instance.clone(), grace));
             owner.assignment.add(number, origin.service.clone(), instance);
@@ -205,14 +204,12 @@ impl Owner {
     fn settle(&mut self, number: u64) {
         let Some(stream) = self.streams.get(&number) else { return };
         let deadline = stream.next_deadline(&self.limits);
-        if stream.state().is_ended() {
+        if stream.state().inbox().is_done() {
             let origin = stream.state().origin();
             let key = (origin.service.clone(), origin.id.clone());
             if self.by_id.get(&key) == Some(&number) {
                 self.by_id.remove(&key);
             }
-        }
-        if stream.state().inbox().is_done() {
             self.assignment.remove(number, stream.session());
             self.streams.remove(&number);
             subtract(&self.counters.streams, 1);

@@ -95,6 +95,7 @@ impl Stream {
             transport: attach.transport,
             created: attach.create && is_new,
             sack: (!is_new || sack != attach.seen_ack).then_some(sack),
+            stream: self.number,
         }
     }
 

@@ -82,6 +82,8 @@ pub struct Attach {
 /// How far a transport had come when its link was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resume {
+    /// The stream's number.
+    pub stream: u64,
     /// The number behind the last string written to the client.
     pub next_s2c: Option<u64>,
 }

@@ -23,6 +23,8 @@ pub enum EdgeOutput {
         created: bool,
         /// Write this SACK behind it.
         sack: Option<Sack>,
+        /// The stream's number.
+        stream: u64,
     },
     /// Write a SACK of c2s strings.
     Sack {
@@ -143,6 +145,8 @@ pub enum AppOutput {
         partition: u32,
         /// Its owner's epoch.
         epoch: Epoch,
+        /// How many streams it has ever made.
+        streams_made: u64,
     },
     /// The core owns a partition no longer.
     PartitionLeft {

@@ -6,8 +6,9 @@ use minerva_proto::Reset;
 
 use super::{Attach, Ended, EndedBy, Stream, Turn};
 
-/// The store has forgotten what was acknowledged.
-const STATE_LOST: &str = "state lost";
+/// Why a stream ends of which the store has forgotten what was acknowledged; also what the application SDK says
+/// when it finds out.
+pub(crate) const STATE_LOST: &str = "state lost";
 
 impl Stream {
     /// Whether a hello, or an edge that brings a transport over, proves that something was lost. Of a

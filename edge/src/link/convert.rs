@@ -58,7 +58,10 @@ pub(crate) fn from_wire(frame: wire::CoreFrame) -> Result<Said, Malformed> {
         Frame::Hello(_) => return Err(Malformed::Greeting),
         Frame::Opened(opened) => {
             let sack = opened.sack.map(sack_from_wire).transpose()?;
-            Said::Of(opened.transport, FromCore::Opened { created: opened.created, sack })
+            Said::Of(
+                opened.transport,
+                FromCore::Opened { created: opened.created, sack, stream: opened.stream },
+            )
         }
         Frame::Sack(update) => {
             let sack = update.sack.ok_or(Malformed::Empty)?;
@@ -105,7 +108,7 @@ fn attach_to_wire(transport: u64, attach: Attach) -> wire::Attach {
             .collect(),
         peer_address: caller.peer_address.clone(),
         s2c_bytes: attach.s2c_bytes,
-        resume: attach.resume.map(|Resume { next_s2c }| wire::Resume { next_s2c }),
+        resume: attach.resume.map(|Resume { stream, next_s2c }| wire::Resume { stream, next_s2c }),
         batch: batch.map(|batch| batch_to_wire(transport, batch)),
     }
 }

@@ -31,7 +31,10 @@ impl Transport {
             return;
         }
         match core {
-            FromCore::Opened { created, sack } => self.on_opened(created, sack),
+            FromCore::Opened { created, sack, stream } => {
+                self.stream = stream;
+                self.on_opened(created, sack);
+            }
             FromCore::Sack(sack) => self.put_sack(sack),
             FromCore::Strings { first, strings } => {
                 self.put = true;
@@ -95,7 +98,8 @@ impl Transport {
         let mut attach = attach.clone();
         attach.s2c_bytes = self.outbound.credit_anew();
         if self.opened {
-            attach.resume = Some(Resume { next_s2c: self.outbound.next_string() });
+            attach.resume =
+                Some(Resume { stream: self.stream, next_s2c: self.outbound.next_string() });
             attach.create = false;
             attach.succeeds = None;
             attach.sack = None;

@@ -44,6 +44,8 @@ pub enum FromCore {
         created: bool,
         /// Write this SACK behind it.
         sack: Option<Sack>,
+        /// The stream's number at the core.
+        stream: u64,
     },
     /// Write a SACK of c2s strings.
     Sack(Sack),
@@ -172,6 +174,8 @@ pub struct Attach {
 /// How far a transport had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resume {
+    /// The stream's number at the core.
+    pub stream: u64,
     /// The number behind the last string written, if one was.
     pub next_s2c: Option<u64>,
 }

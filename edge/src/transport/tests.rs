@@ -90,7 +90,7 @@ impl Rig {
     pub(super) fn attached() -> Self {
         let mut rig = Self::new(Kind::Tcp);
         rig.hello(",\"maxia\":0,\"eeds\":null");
-        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
         rig.to_core.clear();
         rig
     }

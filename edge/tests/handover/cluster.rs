@@ -208,6 +208,7 @@ impl Member {
         let first = next.map_or(store.acked, |next| usize::try_from(next).unwrap());
         let sack = Some(sack(store.last_received()));
         let mut frames = vec![FromCore::Opened(wire::Opened {
+            stream: 1,
             transport: attach.transport,
             created: false,
             sack,

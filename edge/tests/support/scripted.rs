@@ -158,7 +158,8 @@ impl Core {
     }
 
     pub(crate) async fn opened(&mut self, transport: u64, created: bool) {
-        self.say(FromCore::Opened(wire::Opened { transport, created, sack: None })).await;
+        self.say(FromCore::Opened(wire::Opened { transport, created, sack: None, stream: 1 }))
+            .await;
     }
 
     pub(crate) async fn strings(&mut self, transport: u64, first: u64, strings: &[&str]) {

@@ -109,7 +109,8 @@ impl Session {
 
     /// Begins a call; gives the streams that are held and that no other call has.
     pub(crate) fn begin(&mut self) -> (CallId, Vec<u64>) {
-        let apart = self.streams.iter().filter(|(_, stream)| stream.home().is_none());
+        let is_apart = |stream: &Stream| stream.home().is_none() && !stream.is_lost();
+        let apart = self.streams.iter().filter(|(_, stream)| is_apart(stream));
         let held = apart.map(|(&number, _)| number).chain(self.finished.apart()).collect();
         (self.calls.begin(), held)
     }
@@ -242,6 +243,10 @@ impl Session {
     }
 
     fn settle(&mut self, number: u64) {
+        if self.streams.get(&number).is_some_and(Stream::is_lost_and_done) {
+            self.streams.remove(&number);
+            return;
+        }
         if self.streams.get(&number).is_some_and(Stream::has_commands) {
             self.list(number);
         }

@@ -59,7 +59,7 @@ fn complaints_name_the_field() {
         "attach.seen_ack"
     );
     assert_eq!(
-        complaint(|attach| attach.resume = Some(link::Resume { next_s2c: None })),
+        complaint(|attach| attach.resume = Some(link::Resume { stream: 1, next_s2c: None })),
         "attach.batch"
     );
     let kill = |kill| {

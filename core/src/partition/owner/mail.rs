@@ -3,11 +3,13 @@
 use minerva_proto::{KillReason, Reset};
 
 use super::super::counters::add;
-use super::super::mailbox::{LinkHandle, LinkId, Mail, SessionHandle, SessionId, stream_number};
+use super::super::mailbox::{
+    LinkHandle, LinkId, Mail, SessionHandle, SessionId, stream_count, stream_number,
+};
 use super::Owner;
 use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, Stream, TransportId,
-    TransportKey, Turn, Violation,
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, STATE_LOST, Stream,
+    TransportId, TransportKey, Turn, Violation,
 };
 
 impl Owner {
@@ -59,27 +61,13 @@ impl Owner {
         // An edge that uses a number twice must not leave a transport behind that nobody detaches.
         self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link.outputs);
-        let number = match self.find(&attach) {
-            Some(number) => number,
-            // A transport that was attached before belongs to a stream that is over by now.
-            None if !attach.create || attach.resume.is_some() => {
-                let cause = CloseCause::Kill(KillReason::StreamAttachFailure);
+        let number = match (self.find(&attach), self.refusal(&attach)) {
+            (Some(number), _) => number,
+            (None, Some(cause)) => {
                 effects.edge(key, bare_close(key, cause));
                 return;
             }
-            None if self.streams.len() >= self.limits.max_streams => {
-                let reason = "too many streams".to_owned();
-                let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
-                effects.edge(key, bare_close(key, cause));
-                return;
-            }
-            None if self.is_unserved(&attach) => {
-                let reason = "no application".to_owned();
-                let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
-                effects.edge(key, bare_close(key, cause));
-                return;
-            }
-            None => self.open(&attach, now, effects),
+            (None, None) => self.open(&attach, now, effects),
         };
         if self.transports.insert(key, number).is_none() {
             add(&self.counters.transports, 1);
@@ -92,6 +80,47 @@ impl Owner {
         let number = self.by_id.get(&(attach.service.clone(), attach.stream_id.clone()))?;
         let stream = self.streams.get(number)?;
         (!stream.state().is_ended()).then_some(*number)
+    }
+
+    /// Why a stream that does not live cannot be had either.
+    fn refusal(&self, attach: &Attach) -> Option<CloseCause> {
+        let unavailable = |reason: &str| {
+            let reason = reason.to_owned();
+            Some(CloseCause::Unavailable { reason, retry_after_ms: 0 })
+        };
+        if !attach.create || attach.resume.is_some() {
+            // A transport that was attached before belongs to a stream that is over by now.
+            let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
+            return Some(self.end_of(attach).map_or(kill, CloseCause::Reset));
+        }
+        if self.streams.len() >= self.limits.max_streams {
+            return unavailable("too many streams");
+        }
+        if self.is_unserved(attach) { unavailable("no application") } else { None }
+    }
+
+    /// How a stream ended, where the client must be told. (One that says hello to an ended stream gets an
+    /// attach failure, as from the original, unless something was lost.)
+    fn end_of(&self, attach: &Attach) -> Option<Reset> {
+        let key = (attach.service.clone(), attach.stream_id.clone());
+        let resumed = attach.resume.map(|resume| resume.stream);
+        let number = resumed.or_else(|| self.by_id.get(&key).copied())?;
+        let stream = self.streams.get(&number).filter(|s| s.state().origin().id == key.1);
+        let ended = stream.and_then(|stream| stream.state().inbox().ended());
+        match ended.map(|(_, ended)| &ended.reset) {
+            Some(reset) if resumed.is_some() || reset.reason == STATE_LOST => Some(reset.clone()),
+            Some(_) => None,
+            // The store has never heard of a stream that this core, or one before it, has made.
+            None => resumed
+                .filter(|number| self.is_lost(*number))
+                .map(|_| Reset::new(STATE_LOST, false)),
+        }
+    }
+
+    /// Whether a number was given to a stream that the store has lost.
+    fn is_lost(&self, number: u64) -> bool {
+        number == stream_number(self.partition, stream_count(number))
+            && stream_count(number) > self.streams_made
     }
 
     /// Whether too many streams wait for an application already, and nobody would serve this one either.
@@ -152,7 +181,8 @@ impl Owner {
         }
         let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
         let joined = self.assignment.join(session, held);
-        for stream in joined.released {
+        // Of those that are lost, the instance learns by what follows.
+        for stream in joined.released.into_iter().filter(|stream| !self.is_lost(*stream)) {
             effects.app(id, AppOutput::Released { stream });
         }
         for stream in joined.assigned {
@@ -160,8 +190,8 @@ impl Owner {
                 s.on_assigned(id, &instance, window, turn);
             });
         }
-        let (partition, epoch) = (self.partition, self.epoch);
-        effects.app(id, AppOutput::PartitionOwned { partition, epoch });
+        let (partition, epoch, streams_made) = (self.partition, self.epoch, self.streams_made);
+        effects.app(id, AppOutput::PartitionOwned { partition, epoch, streams_made });
     }
 
     fn on_left(&mut self, session: SessionId, now: Millis, effects: &mut Effects) {

@@ -61,7 +61,7 @@ impl Client {
     /// Dials, at first or after a crash; a transport that was open comes back on another link.
     pub(super) fn dial(&mut self, bench: &Bench) {
         let next_s2c = (self.received > 0).then_some(self.received);
-        let resume = self.opened.then_some(Resume { next_s2c });
+        let resume = self.opened.then_some(Resume { stream: 1, next_s2c });
         self.transport += 1;
         self.opened = false;
         self.next_batch = 0;

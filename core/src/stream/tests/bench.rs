@@ -221,7 +221,7 @@ pub(super) fn text(output: &Output) -> String {
 
 fn edge_text(output: &EdgeOutput) -> String {
     match output {
-        EdgeOutput::Opened { transport, created, sack } => {
+        EdgeOutput::Opened { transport, created, sack, .. } => {
             let created = if *created { " C" } else { "" };
             format!("{} opened{created}{}", transport.0, frame(sack, 'A'))
         }

@@ -24,7 +24,7 @@ fn live() -> Bench {
 }
 
 fn resumed(next_s2c: u64) -> Attach {
-    Attach { resume: Some(Resume { next_s2c: Some(next_s2c) }), ..primary(1) }
+    Attach { resume: Some(Resume { stream: 7, next_s2c: Some(next_s2c) }), ..primary(1) }
 }
 
 #[test]

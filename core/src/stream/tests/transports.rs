@@ -213,7 +213,7 @@ fn strings_are_written_as_far_as_the_credit_goes_and_one_more() {
 fn a_transport_from_a_lost_link_goes_on_where_it_was() {
     let mut bench = with_sent(&["0", "1", "2"]);
     bench.crash();
-    let resume = Some(Resume { next_s2c: Some(2) });
+    let resume = Some(Resume { stream: 7, next_s2c: Some(2) });
     let says = bench.attach(Attach { resume, create: true, ..primary(5) });
     assert_eq!(says[0..2], ["5 opened |-1A", "5 2N 2"]);
     let older = Attach { resume, ..primary(3) };

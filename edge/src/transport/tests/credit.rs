@@ -12,7 +12,7 @@ fn rig(untaken: usize) -> Rig {
     let mut rig = Rig::without_link(Kind::Tcp, Limits { untaken, ..Limits::default() });
     rig.input(Input::Placed);
     rig.hello(",\"maxia\":0,\"eeds\":null");
-    rig.core(FromCore::Opened { created: false, sack: None });
+    rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
     rig.to_core.clear();
     rig
 }
@@ -49,7 +49,7 @@ fn an_upload_ends_only_when_all_of_it_is_cut() {
     rig.input(Input::Placed);
     let big = string_of_cost(400);
     rig.hello_and(",\"maxia\":0", &[&big, "b "], true);
-    rig.core(FromCore::Opened { created: false, sack: None });
+    rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
     let mut ends = 0;
     for number in 0..3 {
         ends += rig.take_batches().iter().filter(|batch| batch.end.is_some()).count();
@@ -80,7 +80,7 @@ fn what_the_socket_took_is_granted_again_by_quarters() {
         rig.hello(",\"maxia\":0,\"eeds\":null");
         let [ToCore::Attach(attach)] = &rig.take_to_core()[..] else { panic!() };
         assert_eq!(attach.s2c_bytes, 400);
-        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
         rig.core(FromCore::Strings { first: 0, strings: vec!["y".repeat(length).into()] });
         assert!(rig.to_core.is_empty(), "not before it is written");
         rig.written_all();
@@ -100,7 +100,7 @@ fn a_core_may_overdraw_by_one_string_only() {
         let mut rig = Rig::without_link(Kind::Tcp, limits);
         rig.input(Input::Placed);
         rig.hello(",\"maxia\":0,\"eeds\":null");
-        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
         let strings = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];
         rig.core(FromCore::Strings { first: 0, strings });
         assert_eq!(rig.ending.is_none(), good, "{bytes}");

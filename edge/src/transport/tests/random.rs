@@ -32,7 +32,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just("bye|1!".to_owned()),
     ];
     let core = prop_oneof![
-        3 => any::<bool>().prop_map(|created| FromCore::Opened { created, sack: Some(Sack::NONE) }),
+        3 => any::<bool>().prop_map(|created| FromCore::Opened { created, sack: Some(Sack::NONE), stream: 9 }),
         3 => Just(FromCore::Sack(Sack::up_to(4))),
         6 => (0..9_u64, prop::collection::vec("[a-z]{0,300}", 0..4)).prop_map(|(first, strings)| {
             FromCore::Strings { first, strings: strings.into_iter().map(Bytes::from).collect() }

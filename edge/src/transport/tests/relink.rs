@@ -34,7 +34,7 @@ fn a_hello_waits_for_the_link() {
 fn an_attached_transport_resumes_with_what_is_not_taken() {
     let mut rig = Rig::new(Kind::Tcp);
     rig.hello_and(",\"maxia\":0,\"new\":true,\"sack\":\"|-1\",\"eeds\":5", &["a "], false);
-    rig.core(FromCore::Opened { created: true, sack: None });
+    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
     rig.core(FromCore::Sack(Sack::up_to(0)));
     rig.core(FromCore::Taken(0));
     rig.frames(&["b "], false);
@@ -46,7 +46,7 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
     assert!(rig.to_core.is_empty());
     rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
-    assert_eq!(attach.resume, Some(Resume { next_s2c: Some(2) }));
+    assert_eq!(attach.resume, Some(Resume { stream: 9, next_s2c: Some(2) }));
     assert_eq!((attach.create, attach.succeeds, &attach.sack), (false, None, &None));
     assert_eq!((attach.wants_strings, attach.seen_ack), (true, Sack::up_to(0)));
     assert_eq!(attach.s2c_bytes, Limits::default().s2c_window - 2, "two bytes are unwritten");
@@ -54,7 +54,7 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
     assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(runs(&batches[2]), [(3, vec!["d".into()])]);
     rig.take_written();
-    rig.core(FromCore::Opened { created: false, sack: Some(Sack::up_to(1)) });
+    rig.core(FromCore::Opened { created: false, sack: Some(Sack::up_to(1)), stream: 9 });
     rig.core(strings(2, &["z"]));
     assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");
 }
@@ -76,10 +76,10 @@ fn a_transport_that_was_never_opened_says_hello_again() {
 fn the_initial_beat_is_written_once() {
     let mut rig = Rig::new(Kind::Tcp);
     rig.hello(",\"maxia\":7,\"new\":true");
-    rig.core(FromCore::Opened { created: true, sack: None });
+    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
     rig.input(Input::Displaced);
     rig.input(Input::Placed);
-    rig.core(FromCore::Opened { created: true, sack: None });
+    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
     assert_eq!(rig.written, ["C", "beat^"]);
 }
 
@@ -87,7 +87,7 @@ fn the_initial_beat_is_written_once() {
 fn an_end_that_was_taken_but_not_answered_is_told_again() {
     let mut rig = Rig::new(Kind::Http);
     rig.hello_and(",\"maxia\":0", &["a "], true);
-    rig.core(FromCore::Opened { created: false, sack: None });
+    rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
     rig.core(FromCore::Taken(0));
     rig.take_to_core();
     rig.input(Input::Displaced);
@@ -106,7 +106,7 @@ fn a_transport_is_held_without_link_for_a_bounded_time() {
     for kind in [Kind::Tcp, Kind::Http] {
         let mut rig = Rig::new(kind);
         rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == Kind::Http);
-        rig.core(FromCore::Opened { created: false, sack: None });
+        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
         rig.input(Input::Displaced);
         rig.pass(30 * SECOND - Duration::from_millis(1));
         assert_eq!(rig.ending, None);

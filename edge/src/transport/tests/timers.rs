@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn opened(kind: Kind, keys: &str) -> Rig {
     let mut rig = Rig::new(kind);
     rig.hello_and(keys, &[], kind == Kind::Http);
-    rig.core(FromCore::Opened { created: true, sack: Some(Sack::NONE) });
+    rig.core(FromCore::Opened { created: true, sack: Some(Sack::NONE), stream: 9 });
     rig
 }
 

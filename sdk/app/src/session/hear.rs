@@ -51,7 +51,7 @@ impl Session {
             event::Event::PartitionOwned(owned) => {
                 if let Ok(partition) = Partition::try_from(owned.partition) {
                     let home = Home { call, epoch: owned.epoch };
-                    self.on_partition_owned(partition, home, signals)?;
+                    self.on_partition_owned(partition, home, owned.streams_made, signals)?;
                 }
             }
             event::Event::PartitionLeft(left) => {
@@ -137,11 +137,13 @@ impl Session {
         }
     }
 
-    /// Streams of the partition that were not started on the call under this epoch are not this instance's.
+    /// Streams of the partition that were not started on the call under this epoch are not this instance's; those
+    /// that its store has never heard of are lost.
     fn on_partition_owned(
         &mut self,
         partition: Partition,
         home: Home,
+        streams_made: u64,
         signals: &mut Vec<Signal>,
     ) -> Result<(), Violation> {
         if !self.calls.on_owner(home.call, partition, home.epoch)? {
@@ -154,10 +156,22 @@ impl Session {
             .map(|(&number, _)| number)
             .collect();
         for number in gone {
-            self.forget(number, signals);
+            if number & COUNT > streams_made {
+                self.lose(number, signals);
+            } else {
+                self.forget(number, signals);
+            }
         }
         self.finished.retain(partition, home);
         Ok(())
+    }
+
+    fn lose(&mut self, number: u64, signals: &mut Vec<Signal>) {
+        let Some(stream) = self.streams.get_mut(&number).filter(|stream| !stream.is_lost()) else {
+            return;
+        };
+        signals.push(Signal::Ended(number, stream.lose()));
+        self.settle(number);
     }
 
     fn on_partition_left(&mut self, call: CallId, partition: Partition) {
@@ -208,8 +222,11 @@ impl Session {
     }
 }
 
+/// The bits of a stream's number that count the streams of its partition.
+const COUNT: u64 = (1 << 48) - 1;
+
 /// The numbers that the streams of a partition may have.
 fn numbers(partition: Partition) -> std::ops::RangeInclusive<u64> {
     let first = u64::from(partition) << 48;
-    first..=first | ((1 << 48) - 1)
+    first..=first | COUNT
 }

@@ -98,6 +98,14 @@ impl Incoming {
         Ok(new)
     }
 
+    /// Takes an end that comes before events which were seen: the core has lost those. The handler gets it behind
+    /// them; the core is to hear of its own number.
+    pub(super) fn end_short(&mut self, event: u64, ended: Ended) {
+        self.queue.push_back(Event::Ended { event: self.expected, ended });
+        self.expected += 1;
+        self.delivered = event.saturating_add(1).min(self.expected);
+    }
+
     pub(super) fn on_change(&mut self, change: TransportChange) {
         if self.changes == MAX_CHANGES {
             let oldest = self.queue.iter().position(|e| matches!(e, Event::TransportChanged(_)));

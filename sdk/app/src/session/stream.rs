@@ -14,9 +14,10 @@ use super::calls::CallId;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::{Refusal, Violation};
-use crate::event::{Ended, Event, TransportChange};
+use crate::event::{Ended, EndedBy, Event, TransportChange};
 
-/// The reason of the reset when the core has lost sends that it had confirmed.
+/// The reason of the reset when the core has lost sends that it had confirmed, and of the end when it has lost the
+/// stream.
 const STATE_LOST: &str = "state lost";
 /// The reason of the reset when the stream went to a core that takes shorter strings than are waiting.
 const TOO_LONG: &str = "string too long";
@@ -46,6 +47,8 @@ pub(super) struct Stream {
     ended: Option<u64>,
     /// The core has said at this home that no more strings are taken: Ended or Released follows.
     closing: bool,
+    /// No core knows it any more.
+    lost: bool,
     reset: Option<Pending<(String, bool)>>,
     max_idle_ms: Option<Pending<u64>>,
     /// It is in the session's list of streams with something to tell.
@@ -92,6 +95,7 @@ impl Stream {
             acknowledged: next_event,
             ended: None,
             closing: false,
+            lost: false,
             reset: None,
             max_idle_ms: None,
             listed: false,
@@ -172,12 +176,43 @@ impl Stream {
     }
 
     pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, Violation> {
-        let new = self.incoming.on_ended(event, ended)?;
+        let is_short = self.ended.is_none() && event < self.incoming.expected();
+        let new = if is_short {
+            self.incoming.end_short(event, ended);
+            self.done = self.done.min(event);
+            true
+        } else {
+            self.incoming.on_ended(event, ended)?
+        };
         self.ended = Some(event);
         self.outgoing.clear();
         self.barrier = 0;
         self.reset = None;
         Ok(self.settle() && new)
+    }
+
+    /// No core knows the stream any more. It ends, and nobody is to be told of it.
+    pub(super) fn lose(&mut self) -> Ended {
+        let reason = STATE_LOST.to_owned();
+        let ended = Ended { reason, application_level: false, by: EndedBy::Core };
+        self.part();
+        self.lost = true;
+        self.ended = Some(self.incoming.expected());
+        self.incoming.end_short(0, ended.clone());
+        self.outgoing.clear();
+        (self.barrier, self.reset) = (0, None);
+        self.settle();
+        ended
+    }
+
+    /// It was lost, and its handler has done with the end.
+    pub(super) fn is_lost_and_done(&self) -> bool {
+        self.lost && self.ended.is_some_and(|last| self.done > last)
+    }
+
+    /// No core may be asked for it.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     pub(super) fn on_change(&mut self, change: TransportChange) {
@@ -337,8 +372,14 @@ impl Stream {
 
     /// All below this number is to be acknowledged.
     fn acknowledgement(&self) -> Option<u64> {
-        let below = self.done.min(self.incoming.delivered());
-        (below > self.acknowledged).then_some(below)
+        let mut below = self.done.min(self.incoming.delivered());
+        // An end that came before events that were seen: it is done with when they are, too.
+        if let Some(last) = self.ended
+            && self.done < self.incoming.expected()
+        {
+            below = below.min(last);
+        }
+        (!self.lost && below > self.acknowledged).then_some(below)
     }
 
     /// The acknowledgement, if it needs no strings to go with it.

@@ -31,7 +31,7 @@ fn left(partition: u32) -> event::Event {
 }
 
 fn owned(partition: u32, epoch: u64) -> event::Event {
-    event::Event::PartitionOwned(PartitionOwned { partition, epoch })
+    event::Event::PartitionOwned(PartitionOwned { partition, epoch, streams_made: u64::MAX })
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ impl World {
             succeeds: succeeds.then_some(number - 1),
             sack: (sack > 0).then(|| self.some_sack(sack)),
             s2c_bytes: credit.into(),
-            resume: resume.then_some(Resume { next_s2c }),
+            resume: resume.then_some(Resume { stream: 1, next_s2c }),
             ..plain
         };
         if kind > 2 {

@@ -147,7 +147,7 @@ impl Cores {
     fn start(&mut self) {
         let Some(owner) = self.owner else { return };
         let held = self.cores[owner].held;
-        let owned = PartitionOwned { partition: 0, epoch: self.epoch };
+        let owned = PartitionOwned { partition: 0, epoch: self.epoch, streams_made: 9 };
         self.as_owner(|world| {
             world.model.start(held);
             world.model.events.push_back(event::Event::PartitionOwned(owned));

@@ -39,7 +39,7 @@ fn start(session: &mut Session, call: CallId, stream: u64, epoch: u64) -> Vec<Si
 }
 
 fn own(session: &mut Session, call: CallId, partition: u32, epoch: u64) -> Vec<Signal> {
-    let owned = PartitionOwned { partition, epoch };
+    let owned = PartitionOwned { partition, epoch, streams_made: u64::MAX };
     hear(session, call, event::Event::PartitionOwned(owned))
 }
 
@@ -202,4 +202,73 @@ fn the_longest_string_is_the_homes() {
         let [Command { command: Some(command) }] = &commands[..] else { panic!("{commands:?}") };
         assert_eq!(matches!(command, command::Command::Reset(_)), resets, "{max}");
     }
+}
+
+/// What the handler of a stream reads, up to its end.
+fn read_all(session: &mut Session, number: u64) -> Vec<Event> {
+    let next = || match session.read(number) {
+        Read::Event(event) => Some(event),
+        Read::Waiting | Read::Over => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
+fn lost() -> Ended {
+    let reason = "state lost".to_owned();
+    Ended { reason, application_level: false, by: crate::event::EndedBy::Core }
+}
+
+#[test]
+fn a_stream_that_the_store_has_never_heard_of_has_ended() {
+    for (streams_made, is_lost) in [(STREAM - 1, true), (STREAM, false)] {
+        let (mut session, a, b) = session();
+        start(&mut session, a, STREAM, 1);
+        hear(&mut session, a, strings(1));
+        send(&mut session);
+        session.end(a);
+        let owned = PartitionOwned { partition: 0, epoch: 2, streams_made };
+        let signals = hear(&mut session, b, event::Event::PartitionOwned(owned.clone()));
+        if !is_lost {
+            assert_eq!(signals, [Signal::Released(STREAM)]);
+            continue;
+        }
+        assert_eq!(signals, [Signal::Ended(STREAM, lost())]);
+        assert_eq!(hear(&mut session, b, event::Event::PartitionOwned(owned)), [], "once");
+        let events = read_all(&mut session, STREAM);
+        assert!(
+            matches!(events[0], Event::String { event: 1, .. }),
+            "what came first is read first"
+        );
+        assert_eq!(events[1], Event::Ended { event: 2, ended: lost() });
+        assert_eq!(session.begin().1, [0; 0], "no core is asked for it");
+        assert_eq!(session.send(STREAM, "x".into(), false), Err(Refusal::Over));
+        session.done(STREAM, 2);
+        assert_eq!(session.read(STREAM), Read::Over);
+        assert!(session.is_flushed());
+    }
+}
+
+#[test]
+fn an_end_before_events_that_were_seen_is_no_repeat() {
+    let (mut session, a, b) = session();
+    start(&mut session, a, STREAM, 1);
+    (1..=5).for_each(|event| drop(hear(&mut session, a, strings(event))));
+    session.end(a);
+    start(&mut session, b, STREAM, 2);
+    let ended = minerva_proto::app::Ended { stream: STREAM, event: 3, ..Default::default() };
+    let signals = hear(&mut session, b, event::Event::Ended(ended.clone()));
+    assert!(matches!(signals[..], [Signal::Ended(STREAM, _)]));
+    assert_eq!(hear(&mut session, b, event::Event::Ended(ended)), [], "this one is");
+    let last = read_all(&mut session, STREAM).pop();
+    assert!(matches!(last, Some(Event::Ended { event: 6, .. })), "{last:?}");
+    session.done(STREAM, 5);
+    let told = |session: &mut Session| session.take_commands(b, 10_000);
+    let acknowledged = |commands: &[Command]| match commands {
+        [Command { command: Some(command::Command::Acknowledge(told)) }] => Some(told.event),
+        _ => None,
+    };
+    assert_eq!(acknowledged(&told(&mut session)), Some(2), "the end was not handled");
+    session.done(STREAM, 6);
+    assert_eq!(acknowledged(&told(&mut session)), Some(3), "by the core's number");
+    assert_eq!(session.read(STREAM), Read::Over);
 }
