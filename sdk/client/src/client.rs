@@ -125,8 +125,8 @@ impl Stream {
     }
 
     /// The next string from the application; `None` once the stream has ended and all is taken. While
-    /// many wait to be taken, sockets are not read, not even for the acknowledgements that
-    /// [`Stream::send`] waits for. Dropping the future loses nothing.
+    /// many wait to be taken, the server is made to wait with more; what [`Stream::send`] waits for comes all the
+    /// same. Dropping the future loses nothing.
     pub async fn recv(&self) -> Option<Bytes> {
         self.inner.shared.receive().await
     }

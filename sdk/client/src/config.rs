@@ -36,10 +36,17 @@ pub struct Config {
     pub max_queued_bytes: usize,
     /// Strings that wait for their acknowledgement; beyond it, sending waits.
     pub max_queued_strings: usize,
-    /// Bytes received and not yet taken by the application; beyond it, sockets are not read.
+    /// Bytes received, acknowledged and not yet taken by the application; what comes beyond it is not
+    /// acknowledged, so that the server stops (HTTP responses are not read).
     pub max_received_bytes: usize,
-    /// Strings received and not yet taken by the application; beyond it, sockets are not read.
+    /// Strings received, acknowledged and not yet taken by the application; as above.
     pub max_received_strings: usize,
+    /// Bytes that a socket may bring on top of those, which are not acknowledged; beyond it sockets are not
+    /// read, not even for acknowledgements. More than what a server holds for one stream (1 MiB or 1,000 strings, if not
+    /// set otherwise), so that only a server that knows no bounds comes there.
+    pub max_unacknowledged_bytes: usize,
+    /// Strings that a socket may bring on top; as above.
+    pub max_unacknowledged_strings: usize,
 }
 
 impl Config {
@@ -60,6 +67,8 @@ impl Config {
             max_queued_strings: 1000,
             max_received_bytes: 256 << 10,
             max_received_strings: 1000,
+            max_unacknowledged_bytes: 4 << 20,
+            max_unacknowledged_strings: 4000,
         }
     }
 }

@@ -45,7 +45,7 @@ fn carry_out(
     while let Some(output) = state.machine.next_output() {
         match output {
             Output::Open { number, kind, role } => {
-                let link = Arc::new(Link::new(number));
+                let link = Arc::new(Link::new(number, kind, role));
                 state.links.insert(number, link.clone());
                 transports.spawn(carry(shared.clone(), target.clone(), link, kind, role));
             }

@@ -26,6 +26,7 @@ mod config;
 mod driver;
 mod error;
 mod http;
+mod inbox;
 mod shared;
 mod stream;
 mod tcp;

@@ -1,7 +1,7 @@
 //! What the handle, the driver and the transports of one stream share: the machine behind a lock, what
 //! was received, and who waits for what. Every change goes through [`Shared::with`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -9,8 +9,9 @@ use minerva_proto::Frame;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::stream::{End, StreamMachine, Time};
+use crate::config::{Config, TransportKind};
+use crate::inbox::Inbox;
+use crate::stream::{End, Role, StreamMachine, Time};
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -28,8 +29,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) machine: StreamMachine,
     /// Strings in order that the application has not yet taken.
-    received: VecDeque<Bytes>,
-    received_bytes: usize,
+    inbox: Inbox,
     /// The transports that are open.
     pub(crate) links: BTreeMap<u64, Arc<Link>>,
 }
@@ -37,6 +37,8 @@ pub(crate) struct State {
 /// One open transport: the ties between its task and the stream.
 pub(crate) struct Link {
     pub(crate) number: u64,
+    kind: TransportKind,
+    role: Role,
     /// There may be frames to write.
     writable: Notify,
     /// It may be read again.
@@ -56,8 +58,8 @@ pub(crate) enum Closing {
 
 impl Shared {
     pub(crate) fn new(config: Config, clock: Clock, machine: StreamMachine) -> Self {
-        let (received, links) = (VecDeque::new(), BTreeMap::new());
-        let state = State { machine, received, received_bytes: 0, links };
+        let (inbox, links) = (Inbox::new(&config), BTreeMap::new());
+        let state = State { machine, inbox, links };
         Self {
             config,
             clock,
@@ -79,7 +81,7 @@ impl Shared {
         let now = self.clock.now();
         let mut state = self.look();
         let result = change(&mut state.machine, now);
-        let arrived = self.fetch_received(&mut state);
+        let arrived = Self::fetch_received(&mut state, now);
         self.tell_reading(&mut state, now);
         state.links.values().for_each(|link| link.writable.notify_one());
         drop(state);
@@ -95,8 +97,11 @@ impl Shared {
     pub(crate) fn take_received(&self) -> Option<Bytes> {
         let now = self.clock.now();
         let mut state = self.look();
-        let string = state.received.pop_front()?;
-        state.received_bytes -= string.len();
+        let string = state.inbox.pop()?;
+        if Self::grant(&mut state, now) {
+            state.links.values().for_each(|link| link.writable.notify_one());
+            self.work.notify_one();
+        }
         self.tell_reading(&mut state, now);
         Some(string)
     }
@@ -129,37 +134,43 @@ impl Shared {
         }
     }
 
-    fn may_read(&self, state: &State) -> bool {
-        state.received_bytes < self.config.max_received_bytes
-            && state.received.len() < self.config.max_received_strings
+    /// Moves what is in order out of the machine's window. Returns whether a receiver should look.
+    fn fetch_received(state: &mut State, now: Time) -> bool {
+        let before = state.inbox.len();
+        while let Some(string) = state.machine.pop() {
+            state.inbox.push(string);
+        }
+        Self::grant(state, now);
+        state.inbox.len() > before || state.machine.ended().is_some()
     }
 
-    /// Moves what is in order out of the machine's window. Returns whether a receiver should look.
-    fn fetch_received(&self, state: &mut State) -> bool {
-        let before = state.received.len();
-        while let Some(string) = state.machine.pop() {
-            state.received_bytes += string.len();
-            state.received.push_back(string);
-        }
-        state.received.len() > before || state.machine.ended().is_some()
+    /// Tells the machine what may be acknowledged. Returns whether that is more than before.
+    fn grant(state: &mut State, now: Time) -> bool {
+        let withheld = state.inbox.withheld();
+        state.machine.withhold(now, withheld)
     }
 
     fn tell_reading(&self, state: &mut State, now: Time) {
-        let reading = self.may_read(state);
+        let reading = state.may_read(state.machine.kind());
         if state.machine.set_reading(now, reading) {
             // Silence means something again, or no longer: there is another timeout.
             self.work.notify_one();
         }
-        if reading {
-            state.links.values().for_each(|link| link.readable.notify_one());
-        }
+        // Each looks whether it may.
+        state.links.values().for_each(|link| link.readable.notify_one());
+    }
+}
+
+impl State {
+    fn may_read(&self, kind: TransportKind) -> bool {
+        if kind.is_socket() { self.inbox.may_read_socket() } else { self.inbox.may_read_response() }
     }
 }
 
 impl Link {
-    pub(crate) fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64, kind: TransportKind, role: Role) -> Self {
         let (writable, readable) = (Notify::new(), Notify::new());
-        Self { number, writable, readable, closing: watch::Sender::new(None) }
+        Self { number, kind, role, writable, readable, closing: watch::Sender::new(None) }
     }
 
     /// Tells the transport to end.
@@ -192,10 +203,10 @@ impl Link {
         shared.look().machine.take_frames(shared.clock.now(), self.number)
     }
 
-    /// Waits until the application has room for what may be read.
+    /// Waits until the application has room for what may be read. Answers to uploads bring no strings.
     pub(crate) async fn may_read(&self, shared: &Shared) {
         loop {
-            let may_read = shared.may_read(&shared.look());
+            let may_read = self.role == Role::Upload || shared.look().may_read(self.kind);
             if may_read {
                 return;
             }

@@ -81,6 +81,10 @@ pub(crate) struct StreamMachine {
     retry: Backoff,
     /// When an upload may be opened.
     upload_retry: Backoff,
+    /// The newest strings taken out of the window that must not be acknowledged yet.
+    withheld: u64,
+    /// The SACK told last; only its growth counts while some are withheld.
+    told: Sack,
     /// There is something to SACK; at this time it must not wait for company any more.
     sack_due: Option<Time>,
     /// How many polls in a row said nothing new.
@@ -111,6 +115,8 @@ impl StreamMachine {
             transports: BTreeMap::new(),
             retry: backoff(seed),
             upload_retry: backoff(seed.rotate_left(32)),
+            withheld: 0,
+            told: Sack::NONE,
             sack_due: None,
             futile_polls: 0,
             acked_unsent: 0,
@@ -183,6 +189,31 @@ impl StreamMachine {
         }
     }
 
+    /// Tells how many of the newest strings taken must not be acknowledged on sockets yet: the application is
+    /// behind. Returns whether there is something to acknowledge by that.
+    pub(crate) fn withhold(&mut self, now: Time, strings: usize) -> bool {
+        let before = self.sack();
+        self.withheld = strings as u64;
+        let grows = self.sack().acked > before.acked && self.sack() != self.told;
+        if grows && self.kind.is_socket() {
+            self.sack_due.get_or_insert(now);
+        }
+        grows
+    }
+
+    pub(crate) fn kind(&self) -> TransportKind {
+        self.kind
+    }
+
+    /// What is acknowledged now. Never less than what was told before.
+    fn sack(&self) -> Sack {
+        let below = self.window.next().saturating_sub(self.withheld).max(end(&self.told));
+        if !self.kind.is_socket() || below >= self.window.next() {
+            return self.window.sack();
+        }
+        below.checked_sub(1).map_or(Sack::NONE, Sack::up_to)
+    }
+
     /// Tells whether the driver reads its transports. Returns whether that is new.
     pub(crate) fn set_reading(&mut self, now: Time, reading: bool) -> bool {
         if reading && !self.reading {
@@ -236,4 +267,9 @@ impl StreamMachine {
         }
         self.transports.clear();
     }
+}
+
+/// One past the highest number that a SACK names.
+fn end(sack: &Sack) -> u64 {
+    sack.beyond.iter().copied().chain(sack.acked).max().map_or(0, |highest| highest + 1)
 }

@@ -104,7 +104,7 @@ async fn what_the_application_does_not_take_stays_with_the_server() {
     const LENGTH: usize = 10_000;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
-    config.max_received_bytes = 100_000;
+    (config.max_received_bytes, config.max_unacknowledged_bytes) = (60_000, 40_000);
     let stream = Stream::connect(config).unwrap();
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
@@ -126,12 +126,55 @@ async fn what_the_application_does_not_take_stays_with_the_server() {
     soon(flood).await.unwrap();
 }
 
+/// A server with a bounded outbox: writes on when there is room by what was acknowledged, and acknowledges what it gets
+/// behind what it wrote.
+#[tokio::test]
+async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself() {
+    const OUTBOX: u64 = 100;
+    const LENGTH: usize = 10_000;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream =
+        Stream::connect(config(listener.local_addr().unwrap(), TransportKind::Tcp)).unwrap();
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    peer.write(Frame::SeqNum(0)).await;
+    let string = |number: u64| Bytes::from(format!("{number:0LENGTH$}"));
+    let server = tokio::spawn(async move {
+        let (mut written, mut acknowledged) = (0, 0);
+        loop {
+            while written < acknowledged + OUTBOX {
+                peer.write(Frame::String(string(written))).await;
+                written += 1;
+            }
+            match peer.read().await {
+                Frame::Sack(sack) => acknowledged = sack.acked.map_or(0, |acked| acked + 1),
+                Frame::String(_) => peer.write(Frame::Sack(Sack::up_to(0))).await,
+                Frame::SeqNum(_) => {}
+                other => panic!("{other:?}"),
+            }
+            if acknowledged >= 1000 {
+                return;
+            }
+        }
+    });
+    // More has come than is acknowledged, and the server waits.
+    while stream.counters().received < 26 + OUTBOX {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(soon(stream.send("x")).await, Ok(0));
+    assert!(stream.counters().received <= 27 + OUTBOX);
+    for number in 0..1000 {
+        assert_eq!(soon(stream.recv()).await, Some(string(number)));
+    }
+    soon(server).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_fell_silent_is_left_also_after_a_pause_in_reading() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
     config.heartbeat = Duration::from_secs(1);
-    config.max_received_strings = 1;
+    (config.max_received_strings, config.max_unacknowledged_strings) = (1, 0);
     let stream = Stream::connect(config).unwrap();
     let (mut silent, hello) = soon(Peer::accept(&listener)).await;
     assert_eq!(hello.maxia, Duration::from_secs(1));

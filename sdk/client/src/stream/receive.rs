@@ -109,7 +109,7 @@ impl StreamMachine {
         };
         if transport.role == Role::Upload {
             transport.carried_sack = false;
-            if *status != self.window.sack() {
+            if *status != self.sack() {
                 self.sack_due.get_or_insert(now + HTTP_SACK_DELAY);
             }
         }

@@ -36,16 +36,26 @@ impl StreamMachine {
             transport.hello_sent = true;
             transport.seen_ack = self.seen_ack.clone();
             transport.last_heard = now;
+            self.told = self.sack();
             frames.push(Frame::Hello(Bytes::from(self.hello(number, transport).to_json())));
             transport.carried_sack = self.sack_due.take().is_some();
         } else if is_upload || !is_carrier {
             return;
         } else if transport.is_socket() && self.sack_due.take().is_some() {
-            frames.push(Frame::Sack(self.window.sack()));
+            self.write_sack(frames);
         }
         if is_upload || (is_carrier && transport.is_socket()) {
             self.write_strings(transport, frames);
             self.write_reset(transport, frames);
+        }
+    }
+
+    fn write_sack(&mut self, frames: &mut Vec<Frame>) {
+        let sack = self.sack();
+        // What is withheld is not worth a repetition.
+        if self.withheld == 0 || sack != self.told {
+            self.told = sack.clone();
+            frames.push(Frame::Sack(sack));
         }
     }
 
@@ -86,7 +96,7 @@ impl StreamMachine {
             // A heartbeat would end a poll at once; polls end by `maxt` instead.
             maxia: if is_upload || is_poll { Duration::ZERO } else { heartbeat },
             seenack: self.seen_ack.clone(),
-            sack: Some(self.window.sack()),
+            sack: Some(self.told.clone()),
             eeds: if is_upload { Eeds::Absent } else { self.predecessor(number) },
             maxt: (is_poll && !is_upload).then_some(heartbeat),
             cred: self.config.credentials.clone().filter(|_| !self.created),
