@@ -1,7 +1,9 @@
 //! Talks to the demo chat from a terminal, or to any service: each line typed is sent, each string
 //! received is printed.
 //!
-//!     cargo run -p minerva-client --example chatter -- 127.0.0.1:8080 tcp default
+//!     cargo run -p minerva-client --example chatter -- 127.0.0.1:8080 websocket,http-stream,long-poll default
+//!
+//! The addresses (several with commas), the transports by preference, the service.
 //!
 //! `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints what happened so far.
 
@@ -14,8 +16,11 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".into());
-    let transport = args.next().map_or(Ok(TransportKind::Tcp), |kind| kind.parse())?;
-    let mut config = Config::new(address, transport);
+    let kinds = args.next().unwrap_or_else(|| "tcp".into());
+    let mut kinds = kinds.split(',').map(str::parse::<TransportKind>);
+    let first = kinds.next().unwrap_or(Ok(TransportKind::Tcp))?;
+    let mut config = Config::new(address, first);
+    config.fallbacks = kinds.collect::<Result<_, _>>()?;
     if let Some(service) = args.next() {
         config.service = service;
     }

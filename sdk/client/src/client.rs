@@ -44,15 +44,16 @@ impl Stream {
     pub fn connect(config: Config) -> Result<Self, ConnectError> {
         check(&config)?;
         let runtime = Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
-        let target = HttpTarget::new(&config)?;
+        let targets = config.addresses().map(|address| HttpTarget::new(&config, address));
+        let targets = targets.collect::<Result<Vec<_>, _>>()?;
         let id = match &config.id {
             Some(id) => id.clone(),
             None => random_id()?,
         };
         let seed = getrandom::u64().map_err(|_| ConnectError::Randomness)?;
         let machine = StreamMachine::new(config.clone(), id.clone(), seed);
-        let shared = Arc::new(Shared::new(config, Clock::start(), machine));
-        let driver = runtime.spawn(driver::run(shared.clone(), target));
+        let shared = Arc::new(Shared::new(&config, Clock::start(), machine));
+        let driver = runtime.spawn(driver::run(shared.clone(), targets));
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
     }
 

@@ -9,12 +9,16 @@ use minerva_proto::StreamId;
 /// How to connect. Made with [`Config::new`]; change the fields that differ.
 #[derive(Clone)]
 pub struct Config {
-    /// Host and port, e.g. `127.0.0.1:8080`; without TLS.
+    /// Host and port, e.g. `127.0.0.1:8080`; without TLS. Or several, with commas in between: they are tried in turn
+    /// when a transport cannot be opened or is not answered.
     pub address: String,
     /// The service to talk to; `default` unless changed. TCP listeners name theirs themselves.
     pub service: String,
     /// What carries the stream at first; see [`crate::Stream::switch`].
     pub transport: TransportKind,
+    /// What to try when that does not work with any of the addresses, in this order, and then from the start: e.g.
+    /// a network that lets no WebSocket through, or holds streamed responses back. What works is kept until it fails.
+    pub fallbacks: Vec<TransportKind>,
     /// Passed to the application when the stream starts; at most 8 KiB.
     pub credentials: Option<String>,
     /// The stream id; a random one unless given. Whoever knows it owns the stream.
@@ -56,6 +60,7 @@ impl Config {
             address: address.into(),
             service: "default".into(),
             transport,
+            fallbacks: Vec::new(),
             credentials: None,
             id: None,
             headers: Vec::new(),
@@ -70,6 +75,13 @@ impl Config {
             max_unacknowledged_bytes: 4 << 20,
             max_unacknowledged_strings: 4000,
         }
+    }
+}
+
+impl Config {
+    /// The addresses one by one.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.split(',').map(str::trim)
     }
 }
 

@@ -13,13 +13,13 @@ use crate::shared::{Closing, Link, Shared, State};
 use crate::stream::{End, Output, Role};
 use crate::{tcp, websocket};
 
-pub(crate) async fn run(shared: Arc<Shared>, target: HttpTarget) {
+pub(crate) async fn run(shared: Arc<Shared>, targets: Vec<HttpTarget>) {
     let mut transports = JoinSet::new();
     shared.with(|machine, now| machine.on_timeout(now));
     loop {
         let (timeout, over) = {
             let mut state = shared.look();
-            carry_out(&shared, &target, &mut state, &mut transports);
+            carry_out(&shared, &targets, &mut state, &mut transports);
             (state.machine.next_timeout(shared.clock.now()), state.machine.ended().is_some())
         };
         if over {
@@ -38,13 +38,15 @@ pub(crate) async fn run(shared: Arc<Shared>, target: HttpTarget) {
 
 fn carry_out(
     shared: &Arc<Shared>,
-    target: &HttpTarget,
+    targets: &[HttpTarget],
     state: &mut State,
     transports: &mut JoinSet<()>,
 ) {
     while let Some(output) = state.machine.next_output() {
         match output {
-            Output::Open { number, kind, role } => {
+            Output::Open { number, kind, role, server } => {
+                // There are as many as the machine counts.
+                let Some(target) = targets.get(server) else { continue };
                 let link = Arc::new(Link::new(number, kind, role));
                 state.links.insert(number, link.clone());
                 transports.spawn(carry(shared.clone(), target.clone(), link, kind, role));
@@ -71,7 +73,7 @@ async fn carry(
 ) {
     let stream = shared.look().machine.id().short_hash();
     let outcome = match kind {
-        TransportKind::Tcp => tcp::carry(&shared, &link).await,
+        TransportKind::Tcp => tcp::carry(&shared, &target.address, &link).await,
         TransportKind::WebSocket => websocket::carry(&shared, &target, &link).await,
         TransportKind::HttpStream | TransportKind::LongPoll => {
             http::carry(&shared, &target, &link).await

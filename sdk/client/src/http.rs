@@ -22,6 +22,7 @@ use crate::transport::{TransportError, cut_frames, put_frames};
 /// Where to send requests, and over which kept connections.
 #[derive(Clone)]
 pub(crate) struct HttpTarget {
+    pub(crate) address: String,
     io: Uri,
     websocket: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -29,13 +30,13 @@ pub(crate) struct HttpTarget {
 }
 
 impl HttpTarget {
-    pub(crate) fn new(config: &Config) -> Result<Self, ConnectError> {
+    pub(crate) fn new(config: &Config, address: &str) -> Result<Self, ConnectError> {
         let service = match config.service.as_str() {
             "default" => String::new(),
             service => format!("{service}/"),
         };
         let uri = |scheme: &str, end: &str| {
-            let text = format!("{scheme}://{}/_minerva/{service}{end}", config.address);
+            let text = format!("{scheme}://{address}/_minerva/{service}{end}");
             text.parse::<Uri>().map_err(|_| ConnectError::Request)
         };
         let header = |(name, value): &(String, String)| {
@@ -50,6 +51,7 @@ impl HttpTarget {
         let client =
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(2).build(connector);
         Ok(Self {
+            address: address.to_owned(),
             io: uri("http", "io/")?,
             websocket: uri("ws", "ws")?,
             headers: headers.ok_or(ConnectError::Request)?,

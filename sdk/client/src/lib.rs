@@ -17,6 +17,22 @@
 //! # }
 //! ```
 //!
+//! # What it promises
+//!
+//! - Each string of the application is received once and in order; each string sent arrives once and in order,
+//!   unless the stream ends.
+//! - [`Stream::send`] returns when the string is durable on the server; [`Stream::queue`] when there was room for it,
+//!   with [`Stream::flush`] to wait for all; [`Stream::try_send`] never waits.
+//! - The stream ends once, with a reason ([`Stream::closed`]). Lost connections are no end: they are made again, with
+//!   random pauses that double up to [`Config::backoff_cap`], to the next address and over the next of
+//!   [`Config::fallbacks`] if the ones in use do not answer.
+//! - A connection takes at most 10 s to be made and its hello 15 s to be answered; a transport that is silent for twice
+//!   [`Config::heartbeat`] is given up.
+//! - Everything is bounded: what waits to be sent makes sending wait, what waits to be received makes the server wait.
+//! - Every future may be dropped; what was queued is sent all the same, and nothing received is lost.
+//!
+//! There is no TLS in it yet: put it on the way where strings are not to be read.
+//!
 //! Inside, the module `stream` is a pure machine that decides; `driver` and the transports below it do.
 #![warn(missing_docs)]
 
@@ -38,3 +54,8 @@ pub use config::{Config, TransportKind, UnknownTransport};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
 pub use minerva_proto::StreamId;
 pub use stream::Counters;
+
+/// Compiles what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

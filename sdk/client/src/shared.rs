@@ -14,7 +14,6 @@ use crate::inbox::Inbox;
 use crate::stream::{End, Role, StreamMachine, Time};
 
 pub(crate) struct Shared {
-    pub(crate) config: Config,
     pub(crate) clock: Clock,
     /// Locked for short, never across an await.
     state: Mutex<State>,
@@ -57,11 +56,10 @@ pub(crate) enum Closing {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, clock: Clock, machine: StreamMachine) -> Self {
-        let (inbox, links) = (Inbox::new(&config), BTreeMap::new());
+    pub(crate) fn new(config: &Config, clock: Clock, machine: StreamMachine) -> Self {
+        let (inbox, links) = (Inbox::new(config), BTreeMap::new());
         let state = State { machine, inbox, links };
         Self {
-            config,
             clock,
             state: Mutex::new(state),
             work: Notify::new(),

@@ -10,6 +10,7 @@
 mod backoff;
 mod plan;
 mod receive;
+mod route;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use backoff::Backoff;
 use bytes::Bytes;
 use minerva_proto::{ReceiveWindow, Reset, Sack, SendQueue, StreamId, WindowLimits};
+use route::Route;
 use transport::Transport;
 pub(crate) use transport::{End, Role};
 
@@ -38,8 +40,8 @@ const WINDOW: WindowLimits =
 /// What the machine wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// Open a transport; its first frames are there to take.
-    Open { number: u64, kind: TransportKind, role: Role },
+    /// Open a transport to the server of this index among the addresses; its first frames are there to take.
+    Open { number: u64, kind: TransportKind, role: Role, server: usize },
     /// Close it as the protocol wants: what is written stays written.
     Close { number: u64 },
     /// Drop it with all that is under way, as a bad network would.
@@ -66,6 +68,7 @@ pub(crate) struct StreamMachine {
     id: StreamId,
     /// What the primary transport should be.
     kind: TransportKind,
+    route: Route,
     queue: SendQueue,
     window: ReceiveWindow,
     /// The furthest SACK of c2s strings that the server has told.
@@ -106,6 +109,7 @@ impl StreamMachine {
         let backoff = |seed| Backoff::new(config.backoff_base, config.backoff_cap, seed);
         Self {
             kind: config.transport,
+            route: Route::new(&config),
             queue: SendQueue::new(),
             window: ReceiveWindow::new(WINDOW),
             seen_ack: Sack::NONE,
@@ -162,6 +166,7 @@ impl StreamMachine {
     pub(crate) fn switch(&mut self, now: Time, kind: TransportKind) {
         self.kind = kind;
         self.generation += 1;
+        self.route.on_success();
         self.retry.reset();
         self.plan(now);
     }

@@ -15,8 +15,12 @@ const PREAMBLE: &[u8] = b"<int32/>\n";
 /// How much is read at once: so much may come in beyond the receive queue's limit.
 const READ_BUFFER: usize = 16 << 10;
 
-pub(crate) async fn carry(shared: &Shared, link: &Link) -> Result<(), TransportError> {
-    let mut socket = connect(&shared.config.address).await?;
+pub(crate) async fn carry(
+    shared: &Shared,
+    address: &str,
+    link: &Link,
+) -> Result<(), TransportError> {
+    let mut socket = connect(address).await?;
     let (reader, mut writer) = socket.split();
     let closing = tokio::select! {
         outcome = read(shared, link, reader) => return outcome,

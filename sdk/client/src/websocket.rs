@@ -29,7 +29,7 @@ pub(crate) async fn carry(
     target: &HttpTarget,
     link: &Link,
 ) -> Result<(), TransportError> {
-    let opening = timeout(CONNECT_TIMEOUT, open(shared, target));
+    let opening = timeout(CONNECT_TIMEOUT, open(target));
     let socket = opening.await.map_err(|_| TransportError::Timeout)??;
     let (mut sink, stream) = socket.split();
     let closing = tokio::select! {
@@ -43,8 +43,8 @@ pub(crate) async fn carry(
     Ok(())
 }
 
-async fn open(shared: &Shared, target: &HttpTarget) -> Result<Socket, TransportError> {
-    let socket = tcp::connect(&shared.config.address).await?;
+async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
+    let socket = tcp::connect(&target.address).await?;
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER;
     config.max_message_size = Some(MAX_MESSAGE);

@@ -1,5 +1,9 @@
 //! The client's transports against small servers made for the purpose: refusing, failing, flooding.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 use std::time::Duration;
 
@@ -77,6 +81,31 @@ async fn comes_back_after_refusals_and_early_ends() {
     peer.write(Frame::Sack(Sack::up_to(0))).await;
     soon(stream.flush()).await.unwrap();
     assert!(stream.counters().reconnects >= 3, "{:?}", stream.counters());
+}
+
+#[tokio::test]
+async fn goes_to_the_next_address_and_falls_back_to_the_next_transport() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = format!("{gone}, {}", listener.local_addr().unwrap());
+    let mut config = config(addresses, TransportKind::WebSocket);
+    config.fallbacks = vec![TransportKind::Tcp];
+    let stream = Stream::connect(config).unwrap();
+    // A server that knows no WebSocket.
+    let (mut socket, _) = soon(listener.accept()).await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        assert_ne!(soon(socket.read_buf(&mut request)).await.unwrap(), 0, "closed");
+    }
+    assert!(request.starts_with(b"GET /_minerva/ws "));
+    let refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    socket.write_all(refusal).await.unwrap();
+    // What worked is tried again when it is lost.
+    for _ in 0..2 {
+        let (mut peer, _) = soon(Peer::accept(&listener)).await;
+        peer.write(Frame::StreamCreated).await;
+        soon(stream.ready()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,10 @@ use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 
+/// A hello is answered with a heartbeat at once, unless the server waits for one behind it, or something on the way
+/// holds the response back.
+const ANSWER_TIMEOUT: Time = Time::from_secs(15);
+
 impl StreamMachine {
     /// The time has come that [`Self::next_timeout`] named.
     pub(crate) fn on_timeout(&mut self, now: Time) {
@@ -74,7 +78,8 @@ impl StreamMachine {
         self.next_number += 1;
         self.counters.transports += 1;
         self.transports.insert(number, Transport::new(self.kind, role, self.generation, now));
-        self.outputs.push_back(Output::Open { number, kind: self.kind, role });
+        let (kind, server) = (self.kind, self.route.server());
+        self.outputs.push_back(Output::Open { number, kind, role, server });
     }
 
     /// When a transport counts as dead.
@@ -83,7 +88,11 @@ impl StreamMachine {
             return None;
         }
         // Polls have no heartbeats; they end by `maxt`, which is one heartbeat long.
-        let silence = transport.last_heard + 2 * self.config.heartbeat;
+        let mut silence = transport.last_heard + 2 * self.config.heartbeat;
+        let answers_at_once = transport.is_primary() && transport.kind != TransportKind::LongPoll;
+        if answers_at_once && !transport.attached {
+            silence = silence.min(transport.last_heard + ANSWER_TIMEOUT);
+        }
         Some(transport.close_by.map_or(silence, |close_by| close_by.min(silence)))
     }
 }

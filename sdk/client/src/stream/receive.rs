@@ -167,7 +167,10 @@ impl StreamMachine {
         transport.useful = true;
         self.acked_unsent = 0;
         match transport.role {
-            Role::Primary => self.retry.forget_failures(),
+            Role::Primary => {
+                self.retry.forget_failures();
+                self.route.on_success();
+            }
             Role::Upload => self.upload_retry.forget_failures(),
         }
     }
@@ -195,7 +198,8 @@ impl StreamMachine {
             self.sack_due.get_or_insert(now);
             return;
         }
-        let worked = transport.useful || now.saturating_sub(transport.opened) >= WORKED;
+        let lived = now.saturating_sub(transport.opened) >= WORKED;
+        let worked = transport.useful || (lived && (transport.attached || end == End::Finished));
         if transport.kind == TransportKind::LongPoll && end == End::Finished {
             // An upload's answer may have overtaken it: then the server had to say that once more.
             let overtaken = transport.seen_ack != self.seen_ack;
@@ -204,6 +208,9 @@ impl StreamMachine {
         }
         if worked {
             self.retry.forget_failures();
+            self.route.on_success();
+        } else {
+            self.kind = self.route.on_failure(self.kind);
         }
         self.counters.reconnects += 1;
         self.retry.fail(now);

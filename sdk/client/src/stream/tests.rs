@@ -29,7 +29,7 @@ fn decode(texts: &[&str]) -> Vec<Frame> {
 /// The transport that is to be opened; nothing else is wanted.
 fn opened(machine: &mut StreamMachine) -> (u64, TransportKind, Role) {
     match (machine.next_output(), machine.next_output()) {
-        (Some(Output::Open { number, kind, role }), None) => (number, kind, role),
+        (Some(Output::Open { number, kind, role, .. }), None) => (number, kind, role),
         other => panic!("{other:?}"),
     }
 }
@@ -321,6 +321,52 @@ fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
     assert_eq!(machine.next_output(), None);
     machine.on_timeout(100 * SECOND);
     assert_eq!(machine.next_output(), Some(Output::Close { number }));
+}
+
+#[test]
+fn a_hello_that_is_not_answered_in_time_costs_the_transport() {
+    // Polls are answered when there is something to say.
+    for (kind, limit) in [
+        (TransportKind::Tcp, 15 * SECOND),
+        (TransportKind::WebSocket, 15 * SECOND),
+        (TransportKind::HttpStream, 15 * SECOND),
+        (TransportKind::LongPoll, 40 * SECOND),
+    ] {
+        let mut machine = machine(kind);
+        let (number, ..) = opened(&mut machine);
+        machine.take_frames(Time::ZERO, number);
+        machine.on_timeout(limit - Time::from_millis(1));
+        assert_eq!(machine.next_output(), None);
+        machine.on_timeout(limit);
+        assert_eq!(machine.next_output(), Some(Output::Close { number }), "{kind}");
+    }
+}
+
+#[test]
+fn what_is_withheld_is_not_acknowledged_until_it_is_taken() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (number, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, number);
+    receive(&mut machine, number, &["C", "0N", "a ", "b ", "c "]);
+    while machine.pop().is_some() {}
+    machine.withhold(Time::ZERO, 2);
+    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|0A"]));
+    receive(&mut machine, number, &["d "]);
+    assert_eq!(machine.pop(), Some("d".into()));
+    machine.withhold(Time::ZERO, 3);
+    // Nothing new to tell.
+    assert_eq!(machine.take_frames(Time::ZERO, number), []);
+    assert!(machine.withhold(Time::ZERO, 1));
+    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|2A"]));
+    // What was told is not taken back.
+    machine.withhold(Time::ZERO, 4);
+    machine.on_end(Time::ZERO, number, End::Failed);
+    machine.on_timeout(10 * SECOND);
+    let (next, ..) = opened(&mut machine);
+    let Some(Frame::Hello(json)) = machine.take_frames(10 * SECOND, next).into_iter().next() else {
+        panic!("no hello")
+    };
+    assert_eq!(minerva_proto::Hello::parse(&json).unwrap().sack, Some(Sack::up_to(2)));
 }
 
 proptest! {

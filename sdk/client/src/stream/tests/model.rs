@@ -144,7 +144,7 @@ impl World {
     fn run(&mut self) {
         while let Some(output) = self.client.next_output() {
             match output {
-                Output::Open { number, kind, role } => self.open(number, kind, role),
+                Output::Open { number, kind, role, .. } => self.open(number, kind, role),
                 Output::Close { number } | Output::Drop { number } => self.forget(number),
             }
         }
