@@ -2,8 +2,8 @@
 //! registers it with every partition, checks and routes its commands, and sends back what partitions
 //! say. Knows nothing of streams beyond their numbers. Served by [`crate::Core::serve_api`].
 
-mod decode;
-mod encode;
+pub(crate) mod decode;
+pub(crate) mod encode;
 mod sessions;
 
 use std::sync::Arc;

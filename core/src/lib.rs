@@ -18,6 +18,9 @@ mod outgoing;
 mod ownership;
 pub mod partition;
 pub mod record;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod stop;
 pub mod store;
 pub mod stream;

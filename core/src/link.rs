@@ -2,7 +2,7 @@
 //! frames to the partitions, and sends back what they say. Knows nothing of streams; forgets a transport
 //! with its `Detach`. Served by [`crate::Core::serve_link`].
 
-mod decode;
+pub(crate) mod decode;
 mod encode;
 
 use std::collections::HashMap;

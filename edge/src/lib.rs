@@ -16,6 +16,9 @@ mod metrics;
 mod pages;
 mod session;
 mod shared;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod tcp;
 pub mod transport;
 mod websocket;

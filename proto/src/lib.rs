@@ -30,6 +30,8 @@ pub mod frame;
 pub mod hello;
 mod json;
 mod number;
+#[doc(hidden)]
+pub mod planted;
 pub mod qan;
 pub mod sack;
 pub mod stream_id;

@@ -16,14 +16,14 @@ const MAX_IDLE_MS: u64 = 604_800_000;
 
 /// What an instance says of itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Registration {
-    pub(super) service: Arc<str>,
-    pub(super) instance_id: Arc<str>,
-    pub(super) window: usize,
-    pub(super) held: Vec<u64>,
+pub(crate) struct Registration {
+    pub(crate) service: Arc<str>,
+    pub(crate) instance_id: Arc<str>,
+    pub(crate) window: usize,
+    pub(crate) held: Vec<u64>,
 }
 
-pub(super) fn registration(register: Register) -> Result<Registration, Invalid> {
+pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> {
     invalid::check_service("register.service", &register.service)?;
     let id = register.instance_id;
     if !(1..=64).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -42,7 +42,7 @@ pub(super) fn registration(register: Register) -> Result<Registration, Invalid> 
 }
 
 /// The stream that a command is about, and the mail for its partition.
-pub(super) fn command(session: SessionId, command: Command) -> Result<(u64, Mail), Invalid> {
+pub(crate) fn command(session: SessionId, command: Command) -> Result<(u64, Mail), Invalid> {
     match command.command {
         Some(Kind::Register(_)) => {
             Err(Invalid::new("register", "only allowed as the first command"))

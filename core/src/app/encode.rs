@@ -19,7 +19,7 @@ const EVENT: usize = 48;
 const STRING: usize = 4;
 
 /// What an instance is told about this core.
-pub(super) fn registered(limits: &Limits, core_id: &str) -> Registered {
+pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
     let saturating = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     Registered {
         outbox_bytes: saturating(limits.outbox_bytes),

@@ -7,7 +7,7 @@ use minerva_proto::{KillReason, MAX_NUMBER, Sack, StreamId, link};
 use crate::invalid::{self, Invalid};
 use crate::stream::{Attach, Batch, End, Resume, Run, TransportId, TransportKind};
 
-pub(super) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
+pub(crate) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
     let transport = TransportId(attach.transport);
     invalid::check_service("attach.service", &attach.service)?;
     check_number("attach.transport_number", attach.transport_number)?;
@@ -45,7 +45,7 @@ pub(super) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
     })
 }
 
-pub(super) fn batch(batch: link::Batch) -> Result<Batch, Invalid> {
+pub(crate) fn batch(batch: link::Batch) -> Result<Batch, Invalid> {
     Ok(Batch {
         transport: TransportId(batch.transport),
         number: batch.number,

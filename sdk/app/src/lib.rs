@@ -72,6 +72,9 @@ pub mod qan;
 mod random;
 mod service;
 mod session;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod stream;
 
 pub use error::{InvalidReason, SendError, StartError, TrySendError};

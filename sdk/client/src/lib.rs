@@ -44,6 +44,9 @@ mod error;
 mod http;
 mod inbox;
 mod shared;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod stream;
 mod tcp;
 mod transport;

@@ -1,0 +1,148 @@
+//! What the simulation (`tests/simulation`) uses of the inside: the session machine, so that it does what the
+//! SDK does. Not built into any program.
+
+use bytes::Bytes;
+use minerva_proto::app::{Command, event};
+
+use crate::event::Ended;
+pub use crate::event::Event;
+use crate::session::{Read, Session, Signal};
+
+/// What the shell must do after an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sign {
+    /// A stream came that was not here before: its number, id, the first event that is not acknowledged, the
+    /// number of the next send, and whether it was assigned before.
+    Arrived(Arrival),
+    /// Something for the stream's reader.
+    Readable(u64),
+    /// Something for its sender.
+    Writable(u64),
+    /// It ended.
+    Ended(u64, Ended),
+    /// It is not here any more.
+    Released(u64),
+}
+
+/// A stream that was not here before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its number.
+    pub number: u64,
+    /// Its id.
+    pub id: String,
+    /// It was assigned before.
+    pub resumed: bool,
+    /// First event that is not acknowledged.
+    pub next_event: u64,
+    /// Number of the next send.
+    pub next_send: u64,
+}
+
+/// What a reader gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Got {
+    /// The next event.
+    Event(Event),
+    /// Nothing now.
+    Waiting,
+    /// Nothing ever again.
+    Over,
+}
+
+/// All streams of one instance.
+#[derive(Debug)]
+pub struct Machine(Session);
+
+impl Machine {
+    /// No streams yet.
+    pub fn new(window: usize) -> Self {
+        Self(Session::new(window))
+    }
+
+    /// Begins a call; the streams that are held.
+    pub fn register(&mut self) -> Vec<u64> {
+        self.0.register()
+    }
+
+    /// The core has answered the registration.
+    pub fn is_registered(&self) -> bool {
+        self.0.is_registered()
+    }
+
+    /// Takes what the core says.
+    ///
+    /// # Errors
+    /// How the core broke the contract.
+    pub fn on_event(&mut self, event: event::Event, signs: &mut Vec<Sign>) -> Result<(), String> {
+        let mut signals = Vec::new();
+        let outcome = self.0.on_event(event, &mut signals);
+        signs.extend(signals.into_iter().map(sign));
+        outcome.map_err(|violation| violation.to_string())
+    }
+
+    /// What to tell the core.
+    pub fn take_commands(&mut self, budget: usize) -> Vec<Command> {
+        self.0.take_commands(budget)
+    }
+
+    /// There is something to tell.
+    pub fn has_commands(&self) -> bool {
+        self.0.has_commands()
+    }
+
+    /// The next event of a stream.
+    pub fn read(&mut self, number: u64) -> Got {
+        match self.0.read(number) {
+            Read::Event(event) => Got::Event(event),
+            Read::Waiting => Got::Waiting,
+            Read::Over => Got::Over,
+        }
+    }
+
+    /// Events are done with.
+    pub fn done(&mut self, number: u64, event: u64) {
+        self.0.done(number, event);
+    }
+
+    /// Queues a string; `None` if there is no room or the stream is over.
+    pub fn send(&mut self, number: u64, string: Bytes) -> Option<u64> {
+        self.0.send(number, string, true).ok()
+    }
+
+    /// Number of the next string, if the stream is live.
+    pub fn next_send(&self, number: u64) -> Option<u64> {
+        self.0.next_send(number)
+    }
+
+    /// All strings below are durable.
+    pub fn confirmed(&self, number: u64) -> Option<u64> {
+        self.0.confirmed(number)
+    }
+
+    /// Ends a stream.
+    pub fn reset(&mut self, number: u64, reason: &str) {
+        self.0.reset(number, reason.to_owned(), true);
+    }
+
+    /// Nobody reads a stream any more.
+    pub fn abandon(&mut self, number: u64) {
+        self.0.abandon(number);
+    }
+}
+
+fn sign(signal: Signal) -> Sign {
+    match signal {
+        Signal::Arrived(info) => Sign::Arrived(Arrival {
+            number: info.number,
+            id: info.id.as_str().to_owned(),
+            resumed: info.resumed,
+            next_event: info.next_event,
+            next_send: info.next_send,
+        }),
+        Signal::Readable(number) => Sign::Readable(number),
+        Signal::Writable(number) => Sign::Writable(number),
+        Signal::Ended(number, ended) => Sign::Ended(number, ended),
+        Signal::Released(number) => Sign::Released(number),
+    }
+}

@@ -1,0 +1,307 @@
+//! An application instance: the SDK's session machine in a shell that stands for its task and its handlers. A
+//! handler reads events in order, tells the checker, answers, and acknowledges.
+
+mod handler;
+
+use std::collections::BTreeMap;
+
+use minerva_app::simulation::{Arrival, Event as StreamEvent, Got, Machine, Sign};
+use minerva_proto::app::{Command, Event as AppEvent, Register, command};
+
+use self::handler::Handler;
+use crate::agenda::Time;
+use crate::checker::{Checker, client_of, s2c_string};
+use crate::event::{Content, Event, Life};
+use crate::network::{ConnId, Network, Side};
+
+/// Bytes of commands in one request, about.
+const REQUEST: usize = 4000;
+
+/// One instance.
+pub(crate) struct App {
+    index: usize,
+    pub(crate) life: Life,
+    pub(crate) is_up: bool,
+    /// Counts its names.
+    name: u64,
+    window: usize,
+    total: u64,
+    pace: Time,
+    machine: Machine,
+    call: Option<Call>,
+    failures: u32,
+    handlers: BTreeMap<u64, Handler>,
+    slow_until: Time,
+}
+
+/// The call to a core.
+struct Call {
+    core: usize,
+    conn: ConnId,
+}
+
+impl App {
+    pub(crate) fn new(index: usize, window: usize, total: u64, pace: Time) -> Self {
+        Self {
+            index,
+            life: 0,
+            is_up: false,
+            name: 0,
+            window,
+            total,
+            pace,
+            machine: Machine::new(window),
+            call: None,
+            failures: 0,
+            handlers: BTreeMap::new(),
+            slow_until: 0,
+        }
+    }
+
+    pub(crate) fn start(&mut self, keeps_name: bool, net: &mut Network) {
+        self.life += 1;
+        self.name += u64::from(!keeps_name);
+        self.is_up = true;
+        self.machine = Machine::new(self.window);
+        self.dial_soon(net);
+    }
+
+    /// It is gone; its connection was cut by the caller.
+    pub(crate) fn crash(&mut self) {
+        self.is_up = false;
+        self.call = None;
+        self.handlers.clear();
+    }
+
+    pub(crate) fn be_slow(&mut self, until: Time) {
+        self.slow_until = until;
+    }
+
+    pub(crate) fn wants_call(&self) -> bool {
+        self.is_up && self.call.is_none()
+    }
+
+    /// A call is connected, or could not be.
+    pub(crate) fn on_dialled(&mut self, call: Option<(usize, ConnId)>, net: &mut Network) {
+        let Some((core, conn)) = call else { return self.dial_soon(net) };
+        self.call = Some(Call { core, conn });
+        let register = Register {
+            service: "default".to_owned(),
+            instance_id: format!("app-{}-{}", self.index, self.name),
+            stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
+            held_streams: self.machine.register(),
+        };
+        let command = Command { command: Some(command::Command::Register(register)) };
+        net.send(conn, Side::Caller, Content::Commands(vec![command]));
+    }
+
+    /// The core says something.
+    pub(crate) fn on_core(
+        &mut self,
+        core: usize,
+        events: Vec<AppEvent>,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        if self.call.as_ref().is_none_or(|call| call.core != core) {
+            return;
+        }
+        let mut signs = Vec::new();
+        for event in events.into_iter().filter_map(|event| event.event) {
+            if let Err(error) = self.machine.on_event(event, &mut signs) {
+                checker.violation(format!("a core says to app {}: {error}", self.index));
+                break;
+            }
+        }
+        if self.machine.is_registered() {
+            self.failures = 0;
+        }
+        for sign in signs {
+            self.on_sign(sign, net, checker);
+        }
+        self.tell(net);
+    }
+
+    /// The call is gone.
+    pub(crate) fn on_lost(&mut self, net: &mut Network) {
+        if let Some(call) = self.call.take() {
+            net.close(call.conn, Side::Caller);
+            self.dial_soon(net);
+        }
+    }
+
+    /// A handler goes on.
+    pub(crate) fn work(&mut self, stream: u64, net: &mut Network, checker: &mut Checker) {
+        if let Some(handler) = self.handlers.get_mut(&stream) {
+            handler.is_waiting = false;
+            if net.now < self.slow_until {
+                handler.wait_until(self.slow_until, self.index, self.life, stream, net);
+            } else {
+                self.handle(stream, net, checker);
+            }
+        }
+        self.tell(net);
+    }
+
+    /// Ends a stream of a client, if this instance has it.
+    pub(crate) fn reset(
+        &mut self,
+        client: usize,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) -> bool {
+        let stream = self.handlers.iter().find(|(_, h)| h.client == client && !h.has_ended);
+        let Some(stream) = stream.map(|(stream, _)| *stream) else { return false };
+        checker.on_app_resets(client);
+        self.machine.reset(stream, "app had enough");
+        self.tell(net);
+        true
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let call = self.call.as_ref().map(|call| call.core);
+        format!("app {}: call to {call:?}, {} streams", self.index, self.handlers.len())
+    }
+
+    fn on_sign(&mut self, sign: Sign, net: &mut Network, checker: &mut Checker) {
+        match sign {
+            Sign::Arrived(arrival) => self.on_arrived(&arrival, net, checker),
+            Sign::Readable(stream) | Sign::Writable(stream) => self.wake(stream, net),
+            Sign::Ended(stream, _) => self.wake(stream, net),
+            Sign::Released(stream) => {
+                self.handlers.remove(&stream);
+            }
+        }
+    }
+
+    fn on_arrived(&mut self, arrival: &Arrival, net: &mut Network, checker: &mut Checker) {
+        let Some(client) = client_of(&arrival.id) else {
+            return checker.violation("an app hears of an unknown stream".to_owned());
+        };
+        net.trace.note(net.now, "arrived", [self.index as u64, arrival.number, arrival.next_event]);
+        net.trace.say(|| format!("{arrival:?}"));
+        let handler = Handler::new(client, (self.index as u64) << 32 | self.life);
+        checker.on_arrived(client, handler.instance, arrival);
+        if arrival.next_event == 0 {
+            self.machine.done(arrival.number, 0);
+        }
+        self.handlers.insert(arrival.number, handler);
+        self.wake(arrival.number, net);
+    }
+
+    fn wake(&mut self, stream: u64, net: &mut Network) {
+        let pace = net.random.between(0, 20);
+        if let Some(handler) = self.handlers.get_mut(&stream) {
+            handler.wait_until(net.now + pace, self.index, self.life, stream, net);
+        }
+    }
+
+    /// Reads some events, answers, sends.
+    fn handle(&mut self, stream: u64, net: &mut Network, checker: &mut Checker) {
+        for _ in 0..net.random.between(1, 8) {
+            if !self.answer(stream, net) {
+                // There is no room: somebody will tell.
+                return;
+            }
+            match self.machine.read(stream) {
+                Got::Event(event) => self.on_event(stream, event, net, checker),
+                Got::Waiting => return self.push(stream, net),
+                Got::Over => {
+                    self.handlers.remove(&stream);
+                    return;
+                }
+            }
+        }
+        self.wake(stream, net);
+    }
+
+    fn on_event(
+        &mut self,
+        stream: u64,
+        event: StreamEvent,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        let Some(handler) = self.handlers.get_mut(&stream) else { return };
+        match event {
+            StreamEvent::String { event, string } => {
+                checker.on_app_takes(handler.client, stream, handler.instance, event, &string);
+                handler.answering = Some(event);
+                self.answer(stream, net);
+            }
+            StreamEvent::Ended { event, ended } => {
+                handler.has_ended = true;
+                let numbers = [self.index as u64, stream, event];
+                net.trace.note(net.now, "app hears end", numbers);
+                checker.on_app_ended(handler.client, stream, handler.instance, event, &ended);
+                self.machine.done(stream, event);
+            }
+            StreamEvent::TransportChanged(_) => {}
+            StreamEvent::Released => {
+                self.handlers.remove(&stream);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the answers that are due, then acknowledges; whether there was room.
+    fn answer(&mut self, stream: u64, net: &mut Network) -> bool {
+        let Some(handler) = self.handlers.get_mut(&stream) else { return true };
+        let Some(event) = handler.answering else { return true };
+        if !handler.pushes() {
+            while let Some(next) = self.machine.next_send(stream)
+                && next < event.min(self.total)
+            {
+                if self.machine.send(stream, s2c_string(handler.client, next)).is_none() {
+                    net.trace.note(
+                        net.now,
+                        "app waits for room",
+                        [self.index as u64, stream, next],
+                    );
+                    return false;
+                }
+            }
+        }
+        handler.answering = None;
+        self.machine.done(stream, event);
+        true
+    }
+
+    /// A handler that sends by itself does so.
+    fn push(&mut self, stream: u64, net: &mut Network) {
+        let Some(handler) = self.handlers.get_mut(&stream) else { return };
+        if !handler.pushes() || handler.has_ended {
+            return;
+        }
+        for _ in 0..net.random.between(1, 6) {
+            match self.machine.next_send(stream) {
+                Some(next) if next < self.total => {
+                    if self.machine.send(stream, s2c_string(handler.client, next)).is_none() {
+                        return;
+                    }
+                }
+                Some(_) | None => return,
+            }
+        }
+        let at = net.now + net.random.between(1, 2 * self.pace);
+        handler.wait_until(at, self.index, self.life, stream, net);
+    }
+
+    fn tell(&mut self, net: &mut Network) {
+        let Some(call) = &self.call else { return };
+        while self.machine.has_commands() {
+            let commands = self.machine.take_commands(REQUEST);
+            if !commands.is_empty() {
+                net.trace.note(net.now, "app tells", [self.index as u64, commands.len() as u64, 0]);
+                net.trace.say(|| format!("{commands:?}"));
+                net.send(call.conn, Side::Caller, Content::Commands(commands));
+            }
+        }
+    }
+
+    fn dial_soon(&mut self, net: &mut Network) {
+        self.failures += 1;
+        let bound = (100 << self.failures.min(5)).min(3000);
+        net.within(1, bound, Event::AppDials { app: self.index, life: self.life });
+    }
+}

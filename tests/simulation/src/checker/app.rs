@@ -1,0 +1,104 @@
+//! What application instances see.
+
+use minerva_app::Ended;
+use minerva_app::simulation::Arrival;
+
+use super::{Checker, StreamRecord, c2s_string};
+
+impl Checker {
+    /// An instance gets a stream that it did not have.
+    pub(crate) fn on_arrived(&mut self, client: usize, instance: u64, arrival: &Arrival) {
+        let number = arrival.number;
+        let first = *self.clients[client].stream.get_or_insert(number);
+        if first != number && self.durable.living(&super::stream_id(client)) == Some(first) {
+            self.violation(format!("client {client} has two streams, {first:x} and {number:x}"));
+        }
+        let stream = self.streams.entry(number).or_default();
+        stream.client = client;
+        let (next, answered) = (arrival.next_event, arrival.next_send);
+        stream.next.insert(instance, next.max(1));
+        stream.applied = stream.applied.max(1);
+        if next > stream.applied && stream.ended.is_none() {
+            let applied = stream.applied;
+            self.violation(format!(
+                "stream {number:x} comes with event {next}, but {applied} was never taken"
+            ));
+        }
+        // A handler of this kind sends one string for each, before it acknowledges.
+        let is_answering = client.is_multiple_of(2);
+        let due = next.saturating_sub(1).min(self.total);
+        let has_ended = self.durable.has_ended(&super::stream_id(client));
+        if is_answering && answered < due && !has_ended {
+            self.violation(format!(
+                "stream {number:x}: {due} events are acknowledged, {answered} answers durable"
+            ));
+        }
+    }
+
+    /// A handler takes a string.
+    pub(crate) fn on_app_takes(
+        &mut self,
+        client: usize,
+        number: u64,
+        instance: u64,
+        event: u64,
+        string: &[u8],
+    ) {
+        let stream = self.streams.entry(number).or_insert_with(StreamRecord::default);
+        let next = stream.next.entry(instance).or_insert(event);
+        let expected = *next;
+        *next = event + 1;
+        let is_new = event == stream.applied;
+        stream.applied = stream.applied.max(event + 1);
+        if expected != event {
+            self.violation(format!("stream {number:x}: event {event} where {expected} belongs"));
+        }
+        if c2s_string(client, event.saturating_sub(1)) != string {
+            let text = String::from_utf8_lossy(string).into_owned();
+            self.violation(format!("stream {number:x}, event {event}: `{text}`"));
+        }
+        self.strings += u64::from(is_new);
+    }
+
+    /// A handler hears of the end.
+    pub(crate) fn on_app_ended(
+        &mut self,
+        client: usize,
+        number: u64,
+        instance: u64,
+        event: u64,
+        ended: &Ended,
+    ) {
+        let stream = self.streams.entry(number).or_default();
+        let expected = stream.next.insert(instance, event + 1);
+        let before = stream.ended.replace((event, ended.clone()));
+        if expected != Some(event) {
+            self.violation(format!(
+                "stream {number:x}: it ends with event {event} where {expected:?} belongs"
+            ));
+        }
+        if before.is_some_and(|before| before != (event, ended.clone())) {
+            self.violation(format!("stream {number:x} ends twice, in different ways: {ended:?}"));
+        }
+        let record = &self.clients[client];
+        let is_ghost = record.stream != Some(number);
+        let is_justified = match ended.reason.as_str() {
+            "client had enough" => record.has_reset,
+            "app had enough" => record.app_has_reset,
+            "no activity from peer" => record.may_idle || is_ghost || self.may_be_idle,
+            _ => false,
+        };
+        let other = record.ended.as_ref().filter(|_| !is_ghost);
+        let is_same = other.is_none_or(|other| {
+            other.reason == ended.reason || other.reason == "stream_attach_failure"
+        });
+        // A client that gives a stream up while it is being ended keeps its own reason.
+        let is_same = is_same || record.has_reset;
+        if !is_justified {
+            self.violation(format!("stream {number:x}: an end without a cause: {ended:?}"));
+        }
+        if !is_same {
+            self.violation(format!("client {client} and its app heard of different ends"));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What cores let out, compared with what is durable at that moment.
+
+use minerva_core::stream::{AppOutput, CloseCause, EdgeOutput, StreamState};
+use minerva_proto::{KillReason, Sack};
+
+use super::{Checker, c2s_string, s2c_string, stream_id};
+use crate::core::TransportWatch;
+use crate::network::Network;
+
+impl Checker {
+    /// A core says something about a transport.
+    pub(crate) fn on_edge_output(
+        &mut self,
+        watch: &mut TransportWatch,
+        output: &EdgeOutput,
+        net: &Network,
+    ) {
+        let client = watch.client;
+        let holds = match output {
+            EdgeOutput::Opened { sack, .. } => {
+                self.holds_sack(client, sack.as_ref()) && self.number(client).is_some()
+            }
+            EdgeOutput::Sack { sack, .. } => self.holds_sack(client, Some(sack)),
+            EdgeOutput::Strings { first, strings, .. } => {
+                let end = first + strings.len() as u64;
+                (*first..end).zip(strings).all(|(n, string)| s2c_string(client, n) == *string)
+                    && self.holds(client, |state| state.outbox().next() >= end)
+            }
+            EdgeOutput::Close { sack, cause, .. } => {
+                self.holds_sack(client, sack.as_ref()) && self.holds_close(client, cause)
+            }
+            EdgeOutput::Taken { batch, .. } => {
+                let later = watch.batches.split_off(&(batch + 1));
+                let taken = std::mem::replace(&mut watch.batches, later);
+                let runs: Vec<(u64, u64)> = taken.into_values().flatten().collect();
+                let all = |state: &StreamState| {
+                    let mut numbers = runs.iter().flat_map(|(first, n)| *first..first + n);
+                    numbers.all(|number| state.has_received(number)) || state.is_ended()
+                };
+                self.holds(client, all)
+            }
+        };
+        if !holds {
+            let now = net.now;
+            self.violation(format!("client {client} at {now}: not durable, or wrong: {output:?}"));
+        }
+    }
+
+    /// A core says something to an instance.
+    pub(crate) fn on_app_output(&mut self, output: &AppOutput, net: &Network) {
+        let holds = match output {
+            AppOutput::Started(started) => {
+                let (next_event, send) = (started.next_event, started.send_state.next_send);
+                self.durable.implies(started.stream, |state| {
+                    state.inbox().base() >= next_event && state.outbox().next() >= send
+                })
+            }
+            AppOutput::Strings { stream, first_event, strings } => {
+                let end = first_event + strings.len() as u64;
+                self.durable.implies(*stream, |state| state.inbox().next() >= end)
+                    && self.are_strings(*stream, *first_event, strings)
+            }
+            AppOutput::Ended { stream, event, end } => {
+                self.durable.implies(*stream, |state| state.inbox().ended() == Some((*event, end)))
+            }
+            AppOutput::SendState { stream, state } => {
+                let next = state.next_send;
+                self.durable.implies(*stream, |state| state.outbox().next() >= next)
+            }
+            AppOutput::SendRefused { .. }
+            | AppOutput::TransportChanged { .. }
+            | AppOutput::Released { .. } => true,
+            AppOutput::Violation(text) => {
+                self.violation(format!("an instance broke the contract: {text}"));
+                true
+            }
+        };
+        if !holds {
+            self.violation(format!("at {}: not durable, or wrong: {output:?}", net.now));
+        }
+    }
+
+    fn are_strings(&self, number: u64, first: u64, strings: &[bytes::Bytes]) -> bool {
+        let Some(state) = self.durable.stream(number) else { return true };
+        let Some(client) = super::client_of(state.origin().id.as_str()) else { return false };
+        (first..).zip(strings).all(|(event, string)| c2s_string(client, event - 1) == *string)
+    }
+
+    /// The number of a client's living stream, or of its last one.
+    fn number(&self, client: usize) -> Option<u64> {
+        self.durable.living(&stream_id(client)).or(self.clients[client].stream)
+    }
+
+    fn holds(&self, client: usize, holds: impl Fn(&StreamState) -> bool) -> bool {
+        let living = self.durable.living(&stream_id(client));
+        let numbers = living.into_iter().chain(self.clients[client].stream);
+        numbers.into_iter().any(|number| self.durable.implies(number, &holds))
+            || self.durable.has_ended(&stream_id(client))
+    }
+
+    fn holds_sack(&self, client: usize, sack: Option<&Sack>) -> bool {
+        let Some(sack) = sack.filter(|sack| **sack != Sack::NONE) else { return true };
+        let all = |state: &StreamState| {
+            sack.acked.iter().chain(&sack.beyond).all(|number| state.has_received(*number))
+        };
+        self.holds(client, all)
+    }
+
+    fn holds_close(&self, client: usize, cause: &CloseCause) -> bool {
+        match cause {
+            CloseCause::Gentle | CloseCause::Unavailable { .. } => true,
+            CloseCause::Kill(KillReason::StreamAttachFailure) => {
+                self.durable.living(&stream_id(client)).is_none()
+            }
+            CloseCause::Kill(reason) => *reason == KillReason::RwinOverflow,
+            CloseCause::Reset(_) => self.durable.has_ended(&stream_id(client)),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What is durable at this moment: the model store's blobs, read as the core reads them, kept up to date with every
+//! call that takes effect. What may be let out is what follows from it. After the store has gone back in time,
+//! what was durable before counts as well: an owner may say it before it notices.
+
+use std::collections::BTreeMap;
+
+use minerva_core::record::{Record, Snapshot, decode_entry};
+use minerva_core::stream::StreamState;
+
+use crate::store::{Op, Part, StoreData};
+
+/// All partitions, read.
+#[derive(Debug, Default)]
+pub(crate) struct Durable {
+    partitions: BTreeMap<u32, Shadow>,
+    /// What was there each time the store went back.
+    before: Vec<BTreeMap<u32, Shadow>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Shadow {
+    /// Index of the next log entry.
+    next: u64,
+    streams: BTreeMap<u64, StreamState>,
+    /// Streams that were done with: all that could be said of them is true.
+    gone: BTreeMap<u64, Gone>,
+}
+
+/// What is left of a stream that was done with.
+#[derive(Debug, Clone)]
+struct Gone {
+    id: String,
+}
+
+impl Durable {
+    /// A call took effect.
+    pub(crate) fn on_act(&mut self, partition: u32, op: &Op) -> Result<(), String> {
+        let Op::Append { index, blob, .. } = op else { return Ok(()) };
+        let shadow = self.partitions.entry(partition).or_default();
+        if *index != shadow.next {
+            return Ok(());
+        }
+        shadow.next += 1;
+        let records = decode_entry(blob.clone()).map_err(|error| error.to_string())?;
+        records.iter().try_for_each(|(stream, record)| shadow.apply(*stream, record))
+    }
+
+    /// The store has gone back.
+    pub(crate) fn go_back(&mut self, data: &StoreData) -> Result<(), String> {
+        self.before.push(self.partitions.clone());
+        self.partitions.clear();
+        for number in data.numbers() {
+            if let Some(part) = data.partition(number) {
+                self.partitions.insert(number, Shadow::read(part)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream as it is now.
+    pub(crate) fn stream(&self, number: u64) -> Option<&StreamState> {
+        self.partitions.get(&partition_of(number))?.streams.get(&number)
+    }
+
+    /// How many streams there are.
+    pub(crate) fn streams(&self) -> usize {
+        self.partitions.values().map(|shadow| shadow.streams.len()).sum()
+    }
+
+    /// Whether something is true of a stream, or was before the store went back; of one that was done with all
+    /// is.
+    pub(crate) fn implies(&self, number: u64, holds: impl Fn(&StreamState) -> bool) -> bool {
+        let partition = partition_of(number);
+        let all = self.before.iter().chain([&self.partitions]);
+        all.filter_map(|partitions| partitions.get(&partition)).any(|shadow| {
+            shadow.gone.contains_key(&number) || shadow.streams.get(&number).is_some_and(&holds)
+        })
+    }
+
+    /// The number of the living stream with an id, now.
+    pub(crate) fn living(&self, id: &str) -> Option<u64> {
+        self.partitions.values().find_map(|shadow| shadow.living(id))
+    }
+
+    /// Whether some stream with this id has ended, now or before the store went back.
+    pub(crate) fn has_ended(&self, id: &str) -> bool {
+        let all = self.before.iter().chain([&self.partitions]).flat_map(BTreeMap::values);
+        all.into_iter().any(|shadow| shadow.has_ended(id))
+    }
+
+    pub(crate) fn has_gone_back(&self) -> bool {
+        !self.before.is_empty()
+    }
+}
+
+impl Shadow {
+    fn read(part: &Part) -> Result<Self, String> {
+        let mut shadow = Self { next: part.first, ..Self::default() };
+        let mut as_of = BTreeMap::new();
+        for (number, blob) in &part.streams {
+            let (snapshot, covers) = Snapshot::decode(blob.clone()).map_err(|e| e.to_string())?;
+            let state = StreamState::restore(snapshot).map_err(|error| error.to_string())?;
+            shadow.streams.insert(*number, state);
+            as_of.insert(*number, covers);
+        }
+        for blob in &part.log {
+            let records = decode_entry(blob.clone()).map_err(|error| error.to_string())?;
+            for (stream, record) in &records {
+                if as_of.get(stream).is_none_or(|as_of| shadow.next >= *as_of) {
+                    shadow.apply(*stream, record)?;
+                }
+            }
+            shadow.next += 1;
+        }
+        Ok(shadow)
+    }
+
+    fn apply(&mut self, stream: u64, record: &Record) -> Result<(), String> {
+        if let Record::Opened { origin, max_idle_ms } = record {
+            self.streams.insert(stream, StreamState::new(origin.clone(), *max_idle_ms));
+            return Ok(());
+        }
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return Err(format!("a record of stream {stream:x}, which there is not: {record:?}"));
+        };
+        state.apply(record).map_err(|error| error.to_string())?;
+        if state.inbox().is_done() {
+            let id = state.origin().id.as_str().to_owned();
+            self.streams.remove(&stream);
+            self.gone.insert(stream, Gone { id });
+        }
+        Ok(())
+    }
+
+    fn living(&self, id: &str) -> Option<u64> {
+        let is_it = |s: &StreamState| s.origin().id.as_str() == id && !s.is_ended();
+        self.streams.iter().find(|(_, state)| is_it(state)).map(|(number, _)| *number)
+    }
+
+    fn has_ended(&self, id: &str) -> bool {
+        let is_it = |s: &StreamState| s.origin().id.as_str() == id && s.is_ended();
+        self.gone.values().any(|gone| gone.id == id) || self.streams.values().any(is_it)
+    }
+}
+
+/// The partition that a stream's number names.
+pub(crate) fn partition_of(number: u64) -> u32 {
+    (number >> 48) as u32
+}

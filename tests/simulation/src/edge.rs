@@ -1,0 +1,395 @@
+//! An edge: the real transport machine of each connection, in a shell that stands for its drivers and its links. It
+//! has a link to every core, learns who owns which partition, and attaches each transport to the owner.
+
+mod holder;
+mod table;
+
+use std::collections::BTreeMap;
+
+use minerva_client::TransportKind;
+use minerva_edge::simulation::{from_wire, to_wire};
+use minerva_edge::transport::{FromCore, Input, ToCore};
+use minerva_proto::link::core_frame::Frame;
+use minerva_proto::link::{CoreFrame, EdgeFrame, EdgeHello, VERSION, close, edge_frame};
+
+use self::holder::{Holder, Place};
+use self::table::Table;
+use crate::checker::Checker;
+use crate::clock::Clock;
+use crate::event::{Content, Event, Life};
+use crate::network::{ConnId, Network, Node, Side};
+
+/// One edge.
+pub(crate) struct Edge {
+    index: usize,
+    pub(crate) life: Life,
+    pub(crate) is_up: bool,
+    is_draining: bool,
+    clock: Clock,
+    s2c_window: u64,
+    partitions: u32,
+    links: BTreeMap<usize, LinkToCore>,
+    table: Table,
+    holders: BTreeMap<u64, Holder>,
+    /// Which holder has which number on a link.
+    routes: BTreeMap<u64, u64>,
+    /// Transports accepted, and numbers given, in all lives.
+    accepted: u64,
+    numbered: u64,
+}
+
+/// A link to one core.
+#[derive(Default)]
+struct LinkToCore {
+    conn: Option<ConnId>,
+    is_up: bool,
+    outgoing: Vec<EdgeFrame>,
+}
+
+impl Edge {
+    pub(crate) fn new(index: usize, clock: Clock, s2c_window: u64, partitions: u32) -> Self {
+        Self {
+            index,
+            life: 0,
+            is_up: false,
+            is_draining: false,
+            clock,
+            s2c_window,
+            partitions,
+            links: BTreeMap::new(),
+            table: Table::default(),
+            holders: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            accepted: 0,
+            numbered: 0,
+        }
+    }
+
+    pub(crate) fn start(&mut self, cores: usize, net: &mut Network) {
+        self.life += 1;
+        (self.is_up, self.is_draining) = (true, false);
+        for core in 0..cores {
+            self.links.insert(core, LinkToCore::default());
+            self.dial_soon(core, net);
+        }
+    }
+
+    /// It is gone; its connections were cut by the caller.
+    pub(crate) fn crash(&mut self) {
+        self.is_up = false;
+        self.links.clear();
+        self.table = Table::default();
+        self.holders.clear();
+        self.routes.clear();
+    }
+
+    /// Asks its clients to move.
+    pub(crate) fn drain(&mut self, net: &mut Network, checker: &mut Checker) {
+        self.is_draining = true;
+        for number in self.holder_numbers() {
+            self.input(number, Input::Drain, net, checker);
+        }
+        self.flush(net);
+    }
+
+    pub(crate) fn accepts(&self) -> bool {
+        self.is_up && !self.is_draining
+    }
+
+    /// A client connects; returns its transport here.
+    pub(crate) fn accept(
+        &mut self,
+        conn: ConnId,
+        kind: TransportKind,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) -> u64 {
+        self.accepted += 1;
+        let number = self.accepted;
+        let now = self.clock.instant(net.now).into_std();
+        self.holders.insert(number, Holder::new(now, conn, kind, self.s2c_window));
+        self.run(number, net, checker);
+        number
+    }
+
+    /// Something came from a client.
+    pub(crate) fn on_client(
+        &mut self,
+        number: u64,
+        content: Content,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        match content {
+            Content::Up { bytes, last } => {
+                if let Some(holder) = self.holders.get_mut(&number) {
+                    holder.unread.push_back((bytes, last));
+                }
+                self.run(number, net, checker);
+            }
+            Content::Closed => self.on_client_lost(number, net, checker),
+            Content::Down(_)
+            | Content::DownEnd { .. }
+            | Content::ToCore(_)
+            | Content::FromCore(_)
+            | Content::Commands(_)
+            | Content::Events(_) => {}
+        }
+        self.flush(net);
+    }
+
+    pub(crate) fn on_client_lost(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
+        if let Some(holder) = self.holders.get_mut(&number) {
+            holder.is_gone = true;
+            self.input(number, Input::Gone, net, checker);
+        }
+        self.flush(net);
+    }
+
+    pub(crate) fn on_timer(
+        &mut self,
+        number: u64,
+        stamp: u64,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        let now = self.clock.instant(net.now).into_std();
+        if let Some(holder) = self.holders.get_mut(&number).filter(|h| h.stamp == stamp) {
+            holder.armed = None;
+            holder.machine.handle_timeout(now);
+            self.run(number, net, checker);
+        }
+        self.flush(net);
+    }
+
+    /// A socket took a chunk.
+    pub(crate) fn on_wrote(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
+        self.input(number, Input::Written, net, checker);
+        self.flush(net);
+    }
+
+    /// A link is connected, or could not be.
+    pub(crate) fn on_dialled(&mut self, core: usize, conn: Option<ConnId>, net: &mut Network) {
+        let Some(link) = self.links.get_mut(&core) else { return };
+        let Some(conn) = conn else { return self.dial_soon(core, net) };
+        link.conn = Some(conn);
+        let hello = EdgeHello { version: VERSION, edge_id: format!("edge-{}", self.index) };
+        let frame = EdgeFrame { frame: Some(edge_frame::Frame::Hello(hello)) };
+        net.send(conn, Side::Caller, Content::ToCore(vec![frame]));
+    }
+
+    pub(crate) fn wants_link(&self, core: usize) -> bool {
+        self.is_up && self.links.get(&core).is_some_and(|link| link.conn.is_none())
+    }
+
+    /// A core says something.
+    pub(crate) fn on_core(
+        &mut self,
+        core: usize,
+        frames: Vec<CoreFrame>,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        for frame in frames {
+            self.on_frame(core, frame, net, checker);
+        }
+        self.flush(net);
+    }
+
+    /// A link is gone.
+    pub(crate) fn on_link_lost(&mut self, core: usize, net: &mut Network, checker: &mut Checker) {
+        if let Some(link) = self.links.get_mut(&core) {
+            if let Some(conn) = link.conn.take() {
+                net.close(conn, Side::Caller);
+            }
+            *link = LinkToCore::default();
+            self.table.forget_core(core);
+            self.displace(|place| place.core == core, net, checker);
+            self.dial_soon(core, net);
+        }
+        self.flush(net);
+    }
+
+    fn on_frame(
+        &mut self,
+        core: usize,
+        frame: CoreFrame,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        match frame.frame {
+            Some(Frame::Hello(_)) => {
+                if let Some(link) = self.links.get_mut(&core) {
+                    link.is_up = true;
+                }
+            }
+            Some(Frame::Owned(owned)) => {
+                for claim in owned.claims {
+                    if self.table.claim(core, claim.partition, claim.epoch) {
+                        let partition = claim.partition;
+                        let is_elsewhere =
+                            |p: &Place| p.partition == partition && p.epoch < claim.epoch;
+                        self.displace(is_elsewhere, net, checker);
+                    }
+                }
+                self.place_all(net, checker);
+            }
+            Some(Frame::Released(released)) => {
+                for partition in released.partitions {
+                    self.table.forget(core, partition);
+                    let is_there = |p: &Place| p.core == core && p.partition == partition;
+                    self.displace(is_there, net, checker);
+                }
+                self.place_all(net, checker);
+            }
+            Some(Frame::Close(close)) if matches!(close.cause, Some(close::Cause::Moved(_))) => {
+                self.on_moved(core, close.transport, net, checker);
+            }
+            Some(_) => match from_wire(frame) {
+                Ok((number, message)) => self.on_message(core, number, message, net, checker),
+                Err(error) => checker.violation(format!("a core says to an edge {error}")),
+            },
+            None => checker.violation("a core sends an empty frame".to_owned()),
+        }
+    }
+
+    fn on_moved(&mut self, core: usize, number: u64, net: &mut Network, checker: &mut Checker) {
+        let Some(holder) = self.routes.get(&number).and_then(|n| self.holders.get(n)) else {
+            return;
+        };
+        let Some(place) = holder.place.as_ref().filter(|place| place.core == core) else { return };
+        let partition = place.partition;
+        self.table.forget(core, partition);
+        self.displace(|p| p.core == core && p.partition == partition, net, checker);
+    }
+
+    fn on_message(
+        &mut self,
+        core: usize,
+        number: u64,
+        message: FromCore,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        let Some(holder) = self.routes.get(&number).copied() else { return };
+        let place = self.holders.get(&holder).and_then(|holder| holder.place.as_ref());
+        if place.is_some_and(|place| place.core == core && place.number == number) {
+            self.input(holder, Input::Core(message), net, checker);
+        }
+    }
+
+    /// Takes transports from where they are, as if their link were lost.
+    fn displace(
+        &mut self,
+        is_meant: impl Fn(&Place) -> bool,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        for number in self.holder_numbers() {
+            let Some(holder) = self.holders.get_mut(&number) else { continue };
+            let Some(place) = holder.place.take_if(|place| is_meant(place)) else { continue };
+            self.routes.remove(&place.number);
+            self.input(number, Input::LinkLost, net, checker);
+        }
+    }
+
+    fn place_all(&mut self, net: &mut Network, checker: &mut Checker) {
+        for number in self.holder_numbers() {
+            self.run(number, net, checker);
+        }
+    }
+
+    fn holder_numbers(&self) -> Vec<u64> {
+        self.holders.keys().copied().collect()
+    }
+
+    fn input(&mut self, number: u64, input: Input, net: &mut Network, checker: &mut Checker) {
+        let now = self.clock.instant(net.now).into_std();
+        if let Some(holder) = self.holders.get_mut(&number) {
+            holder.machine.handle_input(now, input);
+            self.run(number, net, checker);
+        }
+    }
+
+    /// Does what a transport's machine wants, as far as it goes.
+    fn run(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
+        let now = self.clock.instant(net.now).into_std();
+        let Some(mut holder) = self.holders.remove(&number) else { return };
+        loop {
+            let messages = holder.run(now, self.index, self.life, number, net);
+            let has_more = self.find_place(&mut holder, number, now);
+            let has_told = !messages.is_empty();
+            messages.into_iter().for_each(|message| self.tell(&mut holder, message, checker));
+            if !has_more && !has_told {
+                break;
+            }
+        }
+        if holder.is_finished() {
+            self.let_go(holder);
+            return;
+        }
+        holder.arm(self.clock, self.index, self.life, number, net);
+        self.holders.insert(number, holder);
+    }
+
+    /// Finds a transport that has none a place with the owner of its stream; whether it has one now.
+    fn find_place(&mut self, holder: &mut Holder, number: u64, now: std::time::Instant) -> bool {
+        if holder.place.is_some() || holder.is_gone {
+            return false;
+        }
+        let Some(attach) = holder.machine.attach() else { return false };
+        let partition = (attach.stream.stable_hash() % u64::from(self.partitions)) as u32;
+        let Some((core, epoch)) = self.table.owner(partition) else { return false };
+        if !self.links.get(&core).is_some_and(|link| link.is_up) {
+            return false;
+        }
+        self.numbered += 1;
+        holder.place = Some(Place { core, number: self.numbered, partition, epoch });
+        self.routes.insert(self.numbered, number);
+        holder.machine.handle_input(now, Input::LinkUp);
+        true
+    }
+
+    fn tell(&mut self, holder: &mut Holder, message: ToCore, checker: &mut Checker) {
+        let Some(place) = &holder.place else { return };
+        holder.is_attached = match &message {
+            ToCore::Attach(_) => true,
+            ToCore::Detach => false,
+            ToCore::Batch(_) | ToCore::Grant(_) => holder.is_attached,
+        };
+        if let Some(link) = self.links.get_mut(&place.core) {
+            link.outgoing.push(to_wire(place.number, message));
+        } else {
+            checker.violation("a place on a link that is not there".to_owned());
+        }
+    }
+
+    /// A transport is over.
+    fn let_go(&mut self, mut holder: Holder) {
+        let Some(place) = holder.place.take() else { return };
+        self.routes.remove(&place.number);
+        if holder.is_attached
+            && let Some(link) = self.links.get_mut(&place.core)
+        {
+            link.outgoing.push(to_wire(place.number, ToCore::Detach));
+        }
+    }
+
+    fn flush(&mut self, net: &mut Network) {
+        for link in self.links.values_mut() {
+            if let Some(conn) = link.conn.filter(|_| !link.outgoing.is_empty()) {
+                let frames = std::mem::take(&mut link.outgoing);
+                net.send(conn, Side::Caller, Content::ToCore(frames));
+            }
+        }
+    }
+
+    fn dial_soon(&self, core: usize, net: &mut Network) {
+        net.within(5, 500, Event::EdgeDials { edge: self.index, life: self.life, core });
+    }
+
+    /// How its link looks at the caller's end.
+    pub(crate) fn node_of_link(&self, core: usize) -> Node {
+        Node::EdgeLink { edge: self.index, core }
+    }
+}

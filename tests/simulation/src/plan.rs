@@ -1,0 +1,120 @@
+//! What a seed decides beforehand: how many of everything there are, how large the limits are, and which faults
+//! happen when.
+
+use std::time::Duration;
+
+use minerva_core::limits::Limits;
+use minerva_core::partition::PartitionOptions;
+
+use crate::agenda::Time;
+use crate::event::Event;
+use crate::faults::Fault;
+use crate::network::Network;
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Clients, each with one stream.
+    pub streams: usize,
+    /// Strings each way for each stream.
+    pub strings: u64,
+    /// Print what happens.
+    pub trace: bool,
+    /// The store goes back in time while its owners live, too. So far streams are lost then.
+    pub rollback: bool,
+}
+
+/// One seed's plan.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) edges: usize,
+    pub(crate) cores: usize,
+    pub(crate) apps: usize,
+    pub(crate) partitions: u32,
+    /// Milliseconds between two bursts of strings, about.
+    pub(crate) pace: Time,
+    /// When everything is healed.
+    pub(crate) healed_at: Time,
+    pub(crate) s2c_window: u64,
+    pub(crate) app_window: usize,
+    pub(crate) max_idle: Time,
+    pub(crate) limits: Limits,
+    pub(crate) options: PartitionOptions,
+}
+
+/// How often each fault is put on the agenda, relative to the others.
+const WEIGHTS: [(Fault, u64); 20] = [
+    (Fault::CutClient, 14),
+    (Fault::CutLink, 6),
+    (Fault::CutApp, 5),
+    (Fault::Delay, 4),
+    (Fault::EdgeCrash, 3),
+    (Fault::EdgeDrain, 2),
+    (Fault::CoreCrash, 4),
+    (Fault::HandOver, 3),
+    (Fault::CorePause, 3),
+    (Fault::AppCrash, 3),
+    (Fault::AppRestart, 2),
+    (Fault::AppAbsent, 2),
+    (Fault::StoreSlow, 3),
+    (Fault::StoreUnavailable, 3),
+    (Fault::AnswerLost, 3),
+    (Fault::ClientMoves, 8),
+    (Fault::ClientSilent, 3),
+    (Fault::ClientSlow, 4),
+    (Fault::ClientResets, 1),
+    (Fault::AppResets, 1),
+];
+
+impl Plan {
+    pub(crate) fn new(options: &Options, net: &mut Network) -> Self {
+        let random = &mut net.random;
+        let length = random.between(30_000, 60_000);
+        let max_idle = random.pick(&[20_000, 40_000]);
+        let limits = Limits {
+            max_idle: Duration::from_millis(max_idle),
+            inbox_bytes: random.between(400, 4000) as usize,
+            inbox_strings: random.between(5, 60) as usize,
+            outbox_bytes: random.between(400, 4000) as usize,
+            outbox_strings: random.between(5, 60) as usize,
+            ..Limits::default()
+        };
+        let partition_options = PartitionOptions {
+            app_grace: Duration::from_millis(random.between(500, 3000)),
+            checkpoint_bytes: 1 << 20,
+            checkpoint_entries: random.between(3, 60),
+            lease: Duration::from_secs(2),
+        };
+        Self {
+            edges: random.between(2, 3) as usize,
+            cores: 2,
+            apps: random.between(1, 2) as usize,
+            partitions: random.between(1, 4) as u32,
+            pace: (length * 3 / options.strings.max(1)).max(1),
+            healed_at: length,
+            s2c_window: random.pick(&[200, 2000, 100_000]),
+            app_window: random.pick(&[100, 1000, 100_000]),
+            max_idle,
+            limits,
+            options: partition_options,
+        }
+    }
+
+    /// Puts the faults on the agenda.
+    pub(crate) fn schedule(&self, net: &mut Network) {
+        let sum: u64 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+        for _ in 0..net.random.between(20, 50) {
+            let mut pick = net.random.between(0, sum - 1);
+            let fault = WEIGHTS.iter().find(|(_, weight)| {
+                let is_it = pick < *weight;
+                pick = pick.saturating_sub(*weight);
+                is_it
+            });
+            if let Some((fault, _)) = fault {
+                let at = net.random.between(500, self.healed_at - 500);
+                net.agenda.put(at, Event::Fault(*fault));
+            }
+        }
+        net.agenda.put(self.healed_at, Event::Heal);
+    }
+}

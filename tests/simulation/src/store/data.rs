@@ -1,0 +1,169 @@
+//! What the model of the store holds, and what each call does to it: the contract of `minerva_core::store`, written
+//! down once more and as simply as it can be. Knows no time but the one it is given, and no faults.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use minerva_core::store::{Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, StoreError};
+use minerva_proto::planted::{self, Bug};
+
+use super::call::{Answer, Op};
+use crate::agenda::Time;
+
+/// All that is stored.
+#[derive(Debug, Clone, Default)]
+pub struct StoreData {
+    count: Option<u32>,
+    partitions: BTreeMap<u32, Part>,
+}
+
+/// One partition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Part {
+    epoch: u64,
+    lease: Option<Lease>,
+    /// Index of the first blob of `log`.
+    pub(crate) first: u64,
+    pub(crate) log: VecDeque<Bytes>,
+    meta: Option<Bytes>,
+    pub(crate) streams: BTreeMap<u64, Bytes>,
+}
+
+#[derive(Debug, Clone)]
+struct Lease {
+    owner: String,
+    ends: Time,
+}
+
+impl StoreData {
+    /// Does what a call asks for.
+    ///
+    /// # Errors
+    /// As the contract says; nothing is changed then.
+    pub fn act(&mut self, now: Time, partition: u32, op: &Op) -> Result<Answer, StoreError> {
+        if let Op::Partitions(wanted) = op {
+            return self.fix_partitions(*wanted).map(Answer::Partitions);
+        }
+        let part = self.partitions.entry(partition).or_default();
+        match op {
+            Op::Partitions(_) => Ok(Answer::Done),
+            Op::Claim(owner) => part.claim(now, owner).map(Answer::Claimed),
+            Op::Append { epoch, index, blob } => part.append(*epoch, *index, blob),
+            Op::Checkpoint { epoch, covers, meta, changed } => {
+                part.checkpoint(*epoch, *covers, meta, changed)
+            }
+            Op::Renew { epoch, length } => part.lend(*epoch, now + millis(*length)),
+            Op::Release { epoch } => part.lend(*epoch, now),
+        }
+    }
+
+    pub(crate) fn partition(&self, partition: u32) -> Option<&Part> {
+        self.partitions.get(&partition)
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.partitions.keys().copied().collect()
+    }
+
+    fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
+        let is_fine = (1..=MAX_PARTITIONS).contains(&wanted)
+            && self.count.is_none_or(|stored| stored == wanted);
+        if !is_fine {
+            return Err(StoreError::Config(format!("--partitions {wanted}: not that many")));
+        }
+        self.count = Some(wanted);
+        Ok(wanted)
+    }
+}
+
+impl Part {
+    /// Index that the next blob gets.
+    pub(crate) fn next(&self) -> u64 {
+        self.first + self.log.len() as u64
+    }
+
+    fn check(&self, epoch: Epoch) -> Result<(), StoreError> {
+        if epoch.0 < self.epoch && !planted::is(Bug::StaleEpochAccepted) {
+            return Err(StoreError::Fenced);
+        }
+        if epoch.0 > self.epoch {
+            return Err(StoreError::Behind { next: self.next() });
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, now: Time, owner: &str) -> Result<Claimed, StoreError> {
+        if let Some(lease) = self.lease.as_ref().filter(|l| l.owner != owner && l.ends > now) {
+            let left = std::time::Duration::from_millis(lease.ends - now);
+            return Err(StoreError::Held { owner: lease.owner.clone(), left });
+        }
+        self.lease = Some(Lease { owner: owner.to_owned(), ends: now + millis(FIRST_LEASE) });
+        self.epoch += 1;
+        Ok(Claimed {
+            epoch: Epoch(self.epoch),
+            meta: self.meta.clone(),
+            streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
+            first_index: self.first,
+            log: self.log.iter().cloned().collect(),
+        })
+    }
+
+    fn append(&mut self, epoch: Epoch, index: u64, blob: &Bytes) -> Result<Answer, StoreError> {
+        check_size(blob.len())?;
+        self.check(epoch)?;
+        let next = self.next();
+        if index > next {
+            return Err(StoreError::Behind { next });
+        }
+        if index == next {
+            self.log.push_back(blob.clone());
+        } else if index >= self.first && self.log.get((index - self.first) as usize) != Some(blob) {
+            return Err(StoreError::Conflict { index });
+        }
+        Ok(Answer::Done)
+    }
+
+    fn checkpoint(
+        &mut self,
+        epoch: Epoch,
+        covers: u64,
+        meta: &Bytes,
+        changed: &[(u64, Option<Bytes>)],
+    ) -> Result<Answer, StoreError> {
+        let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
+        check_size(blobs.sum::<usize>() + meta.len())?;
+        self.check(epoch)?;
+        if covers > self.next() {
+            return Err(StoreError::Behind { next: self.next() });
+        }
+        if covers < self.first {
+            return Ok(Answer::Done);
+        }
+        self.meta = Some(meta.clone());
+        for (stream, blob) in changed {
+            match blob {
+                Some(blob) => self.streams.insert(*stream, blob.clone()),
+                None => self.streams.remove(stream),
+            };
+        }
+        self.log.drain(..(covers - self.first) as usize);
+        self.first = covers;
+        Ok(Answer::Done)
+    }
+
+    fn lend(&mut self, epoch: Epoch, ends: Time) -> Result<Answer, StoreError> {
+        self.check(epoch)?;
+        if let Some(lease) = &mut self.lease {
+            lease.ends = ends;
+        }
+        Ok(Answer::Done)
+    }
+}
+
+fn check_size(bytes: usize) -> Result<(), StoreError> {
+    if bytes > MAX_BLOB { Err(StoreError::TooLarge { bytes }) } else { Ok(()) }
+}
+
+fn millis(duration: std::time::Duration) -> Time {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

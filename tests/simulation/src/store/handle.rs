@@ -1,0 +1,137 @@
+//! The handle that a core's partitions have of the store: each call becomes a value in a queue that the run
+//! empties.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use minerva_core::store::{Claimed, Epoch, Store, StoreError};
+use tokio::sync::oneshot;
+
+use super::call::{Answer, Call, Op, Outcome, Reply};
+use crate::event::Life;
+
+/// Calls that were made and not yet looked at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallQueue {
+    shared: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    calls: Vec<Call>,
+    waker: Option<Waker>,
+}
+
+/// One core's way to the store.
+pub(crate) struct StoreHandle {
+    core: usize,
+    life: Life,
+    queue: CallQueue,
+}
+
+impl CallQueue {
+    pub(crate) fn put(&self, call: Call) {
+        let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.calls.push(call);
+        if let Some(waker) = waiting.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// All calls that wait, in the order in which they were made.
+    pub(crate) fn take(&self) -> Vec<Call> {
+        let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut waiting.calls)
+    }
+
+    /// Ready when a call waits.
+    pub(crate) fn poll_waits(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.calls.is_empty() {
+            return Poll::Ready(());
+        }
+        waiting.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl StoreHandle {
+    pub(crate) fn new(core: usize, life: Life, queue: CallQueue) -> Self {
+        Self { core, life, queue }
+    }
+
+    fn call(&self, partition: u32, op: Op) -> BoxFuture<'static, Outcome> {
+        let (answer, answered) = oneshot::channel();
+        let (core, life, reply) = (self.core, self.life, Reply::Task(answer));
+        self.queue.put(Call { core, life, partition, op, reply, is_mute: false });
+        let lost = || Err(StoreError::Unavailable("the answer is lost".to_owned()));
+        answered.map(move |outcome| outcome.unwrap_or_else(|_| lost())).boxed()
+    }
+
+    fn do_it(&self, partition: u32, op: Op) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.call(partition, op).map(|outcome| outcome.map(|_| ())).boxed()
+    }
+}
+
+impl Store for StoreHandle {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        let call = self.call(0, Op::Partitions(wanted));
+        call.map(|outcome| match outcome? {
+            Answer::Partitions(count) => Ok(count),
+            Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
+        })
+        .boxed()
+    }
+
+    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        let call = self.call(partition, Op::Claim(owner.to_owned()));
+        call.map(|outcome| match outcome? {
+            Answer::Claimed(claimed) => Ok(claimed),
+            Answer::Partitions(_) | Answer::Done => Err(wrong_answer()),
+        })
+        .boxed()
+    }
+
+    fn append(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        index: u64,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.do_it(partition, Op::Append { epoch, index, blob })
+    }
+
+    fn checkpoint(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        covers: u64,
+        meta: Bytes,
+        changed: Vec<(u64, Option<Bytes>)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.do_it(partition, Op::Checkpoint { epoch, covers, meta, changed })
+    }
+
+    fn renew(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.do_it(partition, Op::Renew { epoch, length: lease })
+    }
+
+    fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.do_it(partition, Op::Release { epoch })
+    }
+}
+
+/// A defect of the model.
+fn wrong_answer() -> StoreError {
+    StoreError::Corrupt("the model gave another answer than was asked for".to_owned())
+}

@@ -1,0 +1,88 @@
+//! Who gets connected to whom.
+
+use super::World;
+use crate::core::State;
+use crate::event::Life;
+use crate::network::{ConnId, Node, Side};
+
+impl World {
+    /// The balancer gives a client some edge; if that is down, mostly another one.
+    pub(super) fn client_dials(&mut self, client: usize, transport: u64) {
+        let Some(kind) = self.clients[client].dials(transport) else { return };
+        let edge = self.some_edge().filter(|_| !self.clients[client].is_silent(self.net.now));
+        let conn = edge.map(|edge| {
+            let caller = Node::Client { client, transport };
+            let conn = self.net.connect(caller, Node::EdgeTransport { edge, transport: 0 });
+            let (net, checker) = (&mut self.net, &mut self.checker);
+            let accepted = self.edges[edge].accept(conn, kind, net, checker);
+            self.net.set_callee(conn, Node::EdgeTransport { edge, transport: accepted });
+            conn
+        });
+        self.clients[client].on_dialled(transport, conn, &mut self.net, &mut self.checker);
+    }
+
+    pub(super) fn edge_dials(&mut self, edge: usize, life: Life, core: usize) {
+        if self.edges[edge].life != life || !self.edges[edge].wants_link(core) {
+            return;
+        }
+        let conn = self.cores[core].is_reachable().then(|| {
+            let link = self.cores[core].next_number();
+            let caller = self.edges[edge].node_of_link(core);
+            let conn = self.net.connect(caller, Node::CoreLink { core, link });
+            self.cores[core].accept_link(link, conn);
+            conn
+        });
+        self.edges[edge].on_dialled(core, conn, &mut self.net);
+    }
+
+    /// An instance calls the core that owns everything, if there is one.
+    pub(super) fn app_dials(&mut self, app: usize, life: Life) {
+        if self.apps[app].life != life || !self.apps[app].wants_call() {
+            return;
+        }
+        let core = (0..self.cores.len()).find(|core| self.cores[*core].owns_all());
+        let call = core.map(|core| {
+            let session = self.cores[core].next_number();
+            let callee = Node::CoreSession { core, session };
+            let conn = self.net.connect(Node::App { app, core }, callee);
+            self.cores[core].accept_session(session, conn);
+            (core, conn)
+        });
+        self.apps[app].on_dialled(call, &mut self.net);
+    }
+
+    pub(super) fn start_edge(&mut self, edge: usize) {
+        if !self.edges[edge].is_up {
+            let cores = self.cores.len();
+            self.edges[edge].start(cores, &mut self.net);
+        }
+    }
+
+    pub(super) fn start_core(&mut self, core: usize) {
+        if self.cores[core].state == State::Down {
+            self.cores[core].start(&mut self.net);
+        }
+    }
+
+    pub(super) fn start_app(&mut self, app: usize, keeps_name: bool) {
+        if !self.apps[app].is_up {
+            self.apps[app].start(keeps_name, &mut self.net);
+        }
+    }
+
+    /// Cuts what a process has open, as its death does.
+    pub(super) fn abort_all(&mut self, is_meant: impl Fn(Node) -> bool) {
+        let ends: Vec<(ConnId, Side)> = self.net.ends_of(is_meant);
+        for (conn, side) in ends {
+            self.net.abort(conn, side);
+        }
+    }
+
+    fn some_edge(&mut self) -> Option<usize> {
+        let edge = self.net.random.below(self.edges.len());
+        if self.edges[edge].accepts() || self.net.random.percent(30) {
+            return Some(edge).filter(|edge| self.edges[*edge].accepts());
+        }
+        (0..self.edges.len()).find(|edge| self.edges[*edge].accepts())
+    }
+}

@@ -1,0 +1,216 @@
+//! What goes wrong, and how it is healed.
+
+use super::{Stage, World};
+use crate::client::random_kind;
+use crate::core::State;
+use crate::event::{Event, Life};
+use crate::faults::Fault;
+use crate::network::{ConnId, Node};
+
+/// Time in which everything must have arrived once nothing goes wrong any more.
+const DRAIN_TIME: u64 = 300_000;
+
+impl World {
+    pub(super) fn go_wrong(&mut self, fault: Fault) {
+        if self.stage != Stage::Faulty {
+            return;
+        }
+        self.net.trace.note(self.net.now, "fault", [fault as u64, 0, 0]);
+        self.net.trace.say(|| fault.name());
+        match fault {
+            Fault::CutClient | Fault::CutLink | Fault::CutApp => self.cut(fault),
+            Fault::Delay => {
+                self.net.faults.fire(fault);
+                let until = self.net.now + self.net.random.between(500, 4000);
+                self.net.slow_down(until);
+            }
+            Fault::EdgeCrash | Fault::EdgeDrain => self.hit_edge(fault),
+            Fault::CoreCrash | Fault::HandOver | Fault::CorePause => self.hit_core(fault),
+            Fault::AppCrash | Fault::AppRestart | Fault::AppAbsent => self.hit_app(fault),
+            Fault::StoreSlow | Fault::StoreUnavailable | Fault::AnswerLost => self.hit_store(fault),
+            Fault::Rollback | Fault::RollbackDeath => self.begin_rollback(fault),
+            Fault::ClientMoves
+            | Fault::ClientSilent
+            | Fault::ClientSlow
+            | Fault::ClientResets
+            | Fault::AppResets => self.hit_client(fault),
+            // They come with others.
+            Fault::TailLost | Fault::HalfOpen => {}
+        }
+    }
+
+    fn cut(&mut self, fault: Fault) {
+        let conns = match fault {
+            Fault::CutLink => self.net.of_callers(|node| matches!(node, Node::EdgeLink { .. })),
+            Fault::CutApp => self.net.of_callers(|node| matches!(node, Node::App { .. })),
+            _ => self.net.of_callers(|node| matches!(node, Node::Client { .. })),
+        };
+        if conns.is_empty() {
+            return;
+        }
+        // Some, sometimes many of the clients' at once.
+        let many = if fault == Fault::CutClient && self.net.random.percent(20) { 10 } else { 1 };
+        for _ in 0..many {
+            let conn: ConnId = self.net.random.pick(&conns);
+            let cut = self.net.random_cut(10_000);
+            self.net.cut(conn, cut);
+            self.net.faults.fire(fault);
+        }
+    }
+
+    fn hit_edge(&mut self, fault: Fault) {
+        let edge = self.net.random.below(self.edges.len());
+        if !self.edges[edge].accepts() {
+            return;
+        }
+        self.net.faults.fire(fault);
+        let life = self.edges[edge].life;
+        if fault == Fault::EdgeDrain {
+            self.edges[edge].drain(&mut self.net, &mut self.checker);
+            self.net.within(1000, 5000, Event::EdgeStops { edge, life });
+        } else {
+            self.stop_edge(edge, life);
+        }
+    }
+
+    /// An edge dies; it starts again later.
+    pub(super) fn stop_edge(&mut self, edge: usize, life: Life) {
+        if self.edges[edge].life != life || !self.edges[edge].is_up {
+            return;
+        }
+        self.abort_all(|node| match node {
+            Node::EdgeTransport { edge: of, .. } | Node::EdgeLink { edge: of, .. } => of == edge,
+            _ => false,
+        });
+        self.edges[edge].crash();
+        self.net.within(100, 5000, Event::EdgeStarts { edge });
+    }
+
+    fn hit_core(&mut self, fault: Fault) {
+        let owner = (0..self.cores.len()).find(|core| self.cores[*core].owns_any());
+        let Some(core) = owner.filter(|core| self.cores[*core].state == State::Up) else { return };
+        self.net.faults.fire(fault);
+        match fault {
+            Fault::HandOver => self.cores[core].stop(&mut self.net),
+            Fault::CorePause => {
+                self.cores[core].pause();
+                let life = self.cores[core].life;
+                self.net.within(200, 15_000, Event::CoreResumes { core, life });
+            }
+            _ => {
+                let pause = self.net.random.between(50, 6000);
+                self.crash_core(core, pause);
+            }
+        }
+    }
+
+    /// A core dies, with all that is under way; it starts again after a pause.
+    pub(super) fn crash_core(&mut self, core: usize, pause: u64) {
+        self.abort_all(|node| match node {
+            Node::CoreLink { core: of, .. } | Node::CoreSession { core: of, .. } => of == core,
+            _ => false,
+        });
+        self.cores[core].crash();
+        self.net.after(pause + 1, Event::CoreStarts { core });
+    }
+
+    fn hit_app(&mut self, fault: Fault) {
+        let app = self.net.random.below(self.apps.len());
+        let hit = if fault == Fault::AppAbsent { 0..self.apps.len() } else { app..app + 1 };
+        let pause = if fault == Fault::AppAbsent { (2000, 8000) } else { (10, 2000) };
+        for app in hit.filter(|app| self.apps[*app].is_up).collect::<Vec<_>>() {
+            self.net.faults.fire(fault);
+            self.abort_all(|node| matches!(node, Node::App { app: of, .. } if of == app));
+            self.apps[app].crash();
+            let keeps_name = fault == Fault::AppRestart;
+            self.net.within(pause.0, pause.1, Event::AppStarts { app, keeps_name });
+        }
+    }
+
+    fn hit_store(&mut self, fault: Fault) {
+        let until = self.net.now + self.net.random.between(300, 4000);
+        match fault {
+            Fault::StoreSlow => self.store.be_slow(until),
+            Fault::StoreUnavailable => self.store.be_unavailable(until),
+            _ => self.store.lose_answers(until),
+        }
+    }
+
+    fn begin_rollback(&mut self, fault: Fault) {
+        if !self.store.is_going_back() {
+            self.store.keep();
+            let deadly = fault == Fault::RollbackDeath;
+            self.net.within(20, 800, Event::StoreReturns { deadly });
+        }
+    }
+
+    pub(super) fn store_returns(&mut self, deadly: bool) {
+        if !self.store.go_back() {
+            return;
+        }
+        self.net.faults.fire(if deadly { Fault::RollbackDeath } else { Fault::Rollback });
+        if let Err(error) = self.checker.durable.go_back(&self.store.data) {
+            self.checker.violation(format!("the store went back: {error}"));
+        }
+        if deadly {
+            for core in 0..self.cores.len() {
+                self.crash_core(core, 50);
+            }
+        }
+    }
+
+    fn hit_client(&mut self, fault: Fault) {
+        let client = self.net.random.below(self.clients.len());
+        let (net, checker) = (&mut self.net, &mut self.checker);
+        if self.clients[client].has_ended() {
+            return;
+        }
+        match fault {
+            Fault::ClientMoves => {
+                let kind = random_kind(net);
+                self.clients[client].switch(kind, net, checker);
+                return;
+            }
+            Fault::ClientSilent => {
+                let is_long = net.random.percent(30);
+                let longest = if is_long { self.plan.max_idle + 10_000 } else { 8000 };
+                let until = net.now + net.random.between(longest / 2, longest);
+                if until - net.now > self.plan.max_idle / 2 {
+                    checker.on_long_silence(client);
+                }
+                self.clients[client].be_silent(until, net, checker);
+            }
+            Fault::ClientSlow => {
+                let until = net.now + net.random.between(500, 5000);
+                self.clients[client].be_slow(until);
+                let app = net.random.below(self.apps.len());
+                self.apps[app].be_slow(net.now + net.random.between(0, 2000));
+            }
+            Fault::ClientResets => self.clients[client].reset(net, checker),
+            _ => {
+                if !self.apps.iter_mut().any(|app| app.reset(client, net, checker)) {
+                    return;
+                }
+            }
+        }
+        self.net.faults.fire(fault);
+    }
+
+    /// From now on nothing goes wrong.
+    pub(super) fn heal(&mut self) {
+        self.net.trace.note(self.net.now, "heal", [0; 3]);
+        self.store.heal();
+        self.net.slow_down(0);
+        self.clients.iter_mut().for_each(super::Client::heal);
+        for core in 0..self.cores.len() {
+            self.net.agenda.put(self.net.now + 1, Event::CoreStarts { core });
+        }
+        for edge in 0..self.edges.len() {
+            self.net.agenda.put(self.net.now + 1, Event::EdgeStarts { edge });
+        }
+        for app in 0..self.apps.len() {
+            self.net.agenda.put(self.net.now + 1, Event::AppStarts { app, keeps_name: false });
+        }
+        self.stage = Stage::Draining { until: self.net.now + DRAIN_TIME };
+    }
+}
