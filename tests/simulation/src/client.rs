@@ -177,8 +177,15 @@ impl Client {
     }
 
     /// Its application takes nothing for a while.
-    pub(crate) fn be_slow(&mut self, until: Time) {
+    pub(crate) fn be_slow(&mut self, until: Time, net: &mut Network) {
         self.slow_until = until;
+        net.agenda.put(until, Event::ClientWakes { client: self.index });
+    }
+
+    /// It is as before.
+    pub(crate) fn wake(&mut self, net: &mut Network, checker: &mut Checker) {
+        self.take_received(net, checker);
+        self.drive(net, checker);
     }
 
     /// Gives the stream up.
@@ -190,8 +197,9 @@ impl Client {
         }
     }
 
-    pub(crate) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self, net: &mut Network) {
         (self.slow_until, self.silent_until) = (0, 0);
+        net.after(1, Event::ClientWakes { client: self.index });
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -250,6 +258,7 @@ impl Client {
                 Err(error) => checker.violation(format!("client {}: {error}", self.index)),
             }
         }
+        net.trace.say(|| format!("client {} reads on {transport}: {frames:?}", self.index));
         for frame in frames {
             checker.on_client_frame(self.index, &frame);
             self.machine.on_frame(now, transport, frame);
@@ -363,6 +372,7 @@ impl Client {
                 continue;
             }
             has_written = true;
+            net.trace.say(|| format!("client {} writes on {number}: {frames:?}", self.index));
             link.is_asked = true;
             let mut bytes = BytesMut::new();
             frames.iter().for_each(|frame| framing(link.kind).put(frame, &mut bytes));

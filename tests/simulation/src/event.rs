@@ -39,7 +39,7 @@ pub(crate) enum Event {
     ClientWorks {
         client: usize,
     },
-    /// A client's silence is over.
+    /// A client's silence is over, or it takes strings again.
     ClientWakes {
         client: usize,
     },

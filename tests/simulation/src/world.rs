@@ -199,7 +199,7 @@ impl World {
             Event::ClientWorks { client } => {
                 self.clients[client].work(self.plan.pace, net, checker)
             }
-            Event::ClientWakes { .. } => {}
+            Event::ClientWakes { client } => self.clients[client].wake(net, checker),
             Event::EdgeTimer { edge, life, transport, stamp } => {
                 if self.edges[edge].life == life {
                     self.edges[edge].on_timer(transport, stamp, net, checker);

@@ -50,7 +50,8 @@ pub(super) struct Place {
 impl Holder {
     pub(super) fn new(now: Instant, conn: ConnId, kind: TransportKind, s2c_window: u64) -> Self {
         let limits = Limits {
-            untaken: 2000,
+            // More than a client has in flight, so that its SACKs are always read.
+            untaken: 8000,
             s2c_window,
             hold_time: Duration::from_secs(30),
             ..Limits::default()

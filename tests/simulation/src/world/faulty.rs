@@ -182,7 +182,7 @@ impl World {
             }
             Fault::ClientSlow => {
                 let until = net.now + net.random.between(500, 5000);
-                self.clients[client].be_slow(until);
+                self.clients[client].be_slow(until, net);
                 let app = net.random.below(self.apps.len());
                 self.apps[app].be_slow(net.now + net.random.between(0, 2000));
             }
@@ -201,7 +201,7 @@ impl World {
         self.net.trace.note(self.net.now, "heal", [0; 3]);
         self.store.heal();
         self.net.slow_down(0);
-        self.clients.iter_mut().for_each(super::Client::heal);
+        self.clients.iter_mut().for_each(|client| client.heal(&mut self.net));
         for core in 0..self.cores.len() {
             self.net.agenda.put(self.net.now + 1, Event::CoreStarts { core });
         }
