@@ -116,7 +116,10 @@ impl Ownership {
                 State::Free(from) if is_ours && *from <= now => {
                     let (keep, kept) = watch::channel(true);
                     let tenure = Tenure::new(Arc::clone(&self.means), partition, kept);
-                    let task = self.tenures.spawn(tenure.run());
+                    let run = tenure.run();
+                    #[cfg(feature = "simulation")]
+                    let run = crate::simulation::of_current(run);
+                    let task = self.tenures.spawn(run);
                     self.running.insert(task.id(), partition);
                     *state = State::Taken(keep);
                     begun += 1;

@@ -1,17 +1,29 @@
-//! What the simulation (`tests/simulation`) uses of the inside: the wire's two translations and the clock of
-//! deadlines, so that it runs what the core runs. Not built into any program.
+//! What the simulation (`tests/simulation`) uses of the inside: the ownership task and the wire's two translations,
+//! so that it runs what the core runs. Not built into any program.
+
+mod standing;
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use minerva_proto::{app, link};
+use prometheus_client::registry::Registry;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::sleep;
+
+pub(crate) use standing::of_current;
+pub use standing::{Standing, Stands, of_process};
 
 use crate::app::{decode as from_app, encode as to_app};
-use crate::clock::PatientClock;
 use crate::limits::Limits;
 use crate::link::decode as from_link;
+use crate::metrics::Metrics;
 use crate::outgoing::Pack;
-use crate::partition::{Clock, MAX_SLEEP, Mail, SessionId};
-use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Millis};
+use crate::ownership::{CLAIMS, Means, Ownership, Start};
+use crate::partition::{Mail, PartitionOptions, Partitions, SessionId};
+use crate::store::Store;
+use crate::stream::{AppOutput, Attach, Batch, EdgeOutput};
 
 /// What an instance says of itself.
 #[derive(Debug)]
@@ -26,10 +38,35 @@ pub struct Registration {
     pub held: Vec<u64>,
 }
 
-/// The clock of one partition's deadlines, as the core has it.
-pub fn live_clock() -> Clock {
-    let clock = PatientClock::new(2 * MAX_SLEEP);
-    Arc::new(move || Millis(clock.now_ms()))
+/// A core's ownership task, as the core's start makes it: it takes part until `resign`, then gives everything
+/// back. Dropping it is like a crash.
+pub async fn own(
+    owner: Arc<str>,
+    store: Arc<dyn Store>,
+    partitions: Partitions,
+    limits: Limits,
+    options: PartitionOptions,
+    resign: oneshot::Receiver<()>,
+) {
+    while store.partitions(partitions.count()).await.is_err() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let standby = options.standby;
+    let means = Means {
+        owner,
+        store,
+        partitions,
+        limits,
+        options,
+        metrics: Metrics::new(&mut Registry::default()),
+        claims: Semaphore::new(CLAIMS),
+        start: Start::new(),
+    };
+    let stop = async {
+        // Dropped without a word, this core is gone.
+        let _ = resign.await;
+    };
+    Ownership::new(means, standby).run(stop).await;
 }
 
 /// Reads an Attach.
@@ -72,8 +109,8 @@ pub fn command(session: SessionId, command: app::Command) -> Result<(u64, Mail),
 }
 
 /// What an instance is told of a core's limits.
-pub fn registered(limits: &Limits) -> app::Registered {
-    to_app::registered(limits)
+pub fn registered(limits: &Limits, core_id: &str) -> app::Registered {
+    to_app::registered(limits, core_id)
 }
 
 /// A message for an instance.

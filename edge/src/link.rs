@@ -10,7 +10,7 @@ mod dial;
 mod directory;
 mod place;
 mod route;
-mod table;
+pub(crate) mod table;
 
 use std::time::Duration;
 

@@ -11,15 +11,15 @@ pub(crate) struct LinkId(pub(crate) u64);
 /// A link's claim of a partition, from when it was told until it is given up. A core that claims again
 /// what it gave up has forgotten the transports in between: that is another tenure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tenure {
-    pub(super) link: LinkId,
-    pub(super) partition: u32,
+pub(crate) struct Tenure {
+    pub(crate) link: LinkId,
+    pub(crate) partition: u32,
     since: u64,
 }
 
 /// What has become of a tenure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It may be relied on.
     Good,
     /// The link has another one, or none.
@@ -31,7 +31,7 @@ pub(super) enum Standing {
 /// The claims of all links. The highest epoch is right, and of equal ones the one told last; once that is
 /// given up, the highest that is left.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// Claims by partition; at most one of each link.
     claims: Vec<Vec<Claim>>,
     /// Partitions with a claim.
@@ -52,29 +52,29 @@ struct Claim {
 
 impl Table {
     /// No claims yet.
-    pub(super) fn new(partitions: u32) -> Self {
+    pub(crate) fn new(partitions: u32) -> Self {
         Self { claims: vec![Vec::new(); partitions as usize], owned: 0, told: 0 }
     }
 
     /// How many partitions there are.
-    pub(super) fn partitions(&self) -> u32 {
+    pub(crate) fn partitions(&self) -> u32 {
         u32::try_from(self.claims.len()).unwrap_or(u32::MAX)
     }
 
     /// How many of them have an owner.
-    pub(super) fn owned(&self) -> usize {
+    pub(crate) fn owned(&self) -> usize {
         self.owned
     }
 
     /// The one to rely on.
-    pub(super) fn owner(&self, partition: u32) -> Option<Tenure> {
+    pub(crate) fn owner(&self, partition: u32) -> Option<Tenure> {
         let claims = self.claims.get(partition as usize)?;
         let best = claims.iter().max_by_key(|claim| (claim.epoch, claim.told))?;
         Some(Tenure { link: best.link, partition, since: best.since })
     }
 
     /// What has become of a tenure that [`Self::owner`] gave.
-    pub(super) fn standing(&self, tenure: Tenure) -> Standing {
+    pub(crate) fn standing(&self, tenure: Tenure) -> Standing {
         let claims = self.claims.get(tenure.partition as usize).map_or(&[][..], Vec::as_slice);
         let own = claims.iter().find(|claim| claim.link == tenure.link);
         match own.filter(|claim| claim.since == tenure.since) {
@@ -86,7 +86,7 @@ impl Table {
 
     /// `link` claims `partition`, which must exist. `true`: whoever waits for an owner or has another one
     /// should look again.
-    pub(super) fn claim(&mut self, link: LinkId, partition: u32, epoch: u64) -> bool {
+    pub(crate) fn claim(&mut self, link: LinkId, partition: u32, epoch: u64) -> bool {
         self.told += 1;
         let told = self.told;
         let Some(claims) = self.claims.get_mut(partition as usize) else { return false };
@@ -105,7 +105,7 @@ impl Table {
     }
 
     /// `link` claims `partition` no longer. `true`: it did before.
-    pub(super) fn release(&mut self, link: LinkId, partition: u32) -> bool {
+    pub(crate) fn release(&mut self, link: LinkId, partition: u32) -> bool {
         let Some(claims) = self.claims.get_mut(partition as usize) else { return false };
         let before = claims.len();
         claims.retain(|claim| claim.link != link);
@@ -118,12 +118,12 @@ impl Table {
 
     /// A core refused a transport that relied on `tenure`: as [`Self::release`], unless the partition was
     /// claimed anew since.
-    pub(super) fn disown(&mut self, tenure: Tenure) -> bool {
+    pub(crate) fn disown(&mut self, tenure: Tenure) -> bool {
         self.standing(tenure) != Standing::GivenUp && self.release(tenure.link, tenure.partition)
     }
 
     /// The link is lost, and with it all that it claimed; that is returned.
-    pub(super) fn lose(&mut self, link: LinkId) -> Vec<u32> {
+    pub(crate) fn lose(&mut self, link: LinkId) -> Vec<u32> {
         (0..self.partitions()).filter(|&partition| self.release(link, partition)).collect()
     }
 }

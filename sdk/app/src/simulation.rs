@@ -50,50 +50,69 @@ pub enum Got {
     Over,
 }
 
+/// Whether the machine can have several calls at a time.
+pub const SEVERAL_CALLS: bool = false;
+
 /// All streams of one instance.
 #[derive(Debug)]
-pub struct Machine(Session);
+pub struct Machine {
+    session: Session,
+    /// The call that counts.
+    call: u64,
+}
 
 impl Machine {
     /// No streams yet.
     pub fn new(window: usize) -> Self {
-        Self(Session::new(window))
+        Self { session: Session::new(window), call: 0 }
     }
 
-    /// Begins a call; the streams that are held.
-    pub fn register(&mut self) -> Vec<u64> {
-        self.0.register()
+    /// Begins a call; its number, and the streams that are held.
+    pub fn begin(&mut self) -> (u64, Vec<u64>) {
+        self.call += 1;
+        (self.call, self.session.register())
     }
+
+    /// A call has ended.
+    pub fn end(&mut self, _call: u64) {}
 
     /// The core has answered the registration.
-    pub fn is_registered(&self) -> bool {
-        self.0.is_registered()
+    pub fn is_registered(&self, call: u64) -> bool {
+        call == self.call && self.session.is_registered()
     }
 
-    /// Takes what the core says.
+    /// Takes what the core says on a call.
     ///
     /// # Errors
     /// How the core broke the contract.
-    pub fn on_event(&mut self, event: event::Event, signs: &mut Vec<Sign>) -> Result<(), String> {
+    pub fn on_event(
+        &mut self,
+        call: u64,
+        event: event::Event,
+        signs: &mut Vec<Sign>,
+    ) -> Result<(), String> {
+        if call != self.call {
+            return Ok(());
+        }
         let mut signals = Vec::new();
-        let outcome = self.0.on_event(event, &mut signals);
+        let outcome = self.session.on_event(event, &mut signals);
         signs.extend(signals.into_iter().map(sign));
         outcome.map_err(|violation| violation.to_string())
     }
 
-    /// What to tell the core.
-    pub fn take_commands(&mut self, budget: usize) -> Vec<Command> {
-        self.0.take_commands(budget)
+    /// What to tell the core on a call.
+    pub fn take_commands(&mut self, call: u64, budget: usize) -> Vec<Command> {
+        if call == self.call { self.session.take_commands(budget) } else { Vec::new() }
     }
 
-    /// There is something to tell.
-    pub fn has_commands(&self) -> bool {
-        self.0.has_commands()
+    /// There is something to tell on a call.
+    pub fn has_commands(&self, call: u64) -> bool {
+        call == self.call && self.session.has_commands()
     }
 
     /// The next event of a stream.
     pub fn read(&mut self, number: u64) -> Got {
-        match self.0.read(number) {
+        match self.session.read(number) {
             Read::Event(event) => Got::Event(event),
             Read::Waiting => Got::Waiting,
             Read::Over => Got::Over,
@@ -102,32 +121,32 @@ impl Machine {
 
     /// Events are done with.
     pub fn done(&mut self, number: u64, event: u64) {
-        self.0.done(number, event);
+        self.session.done(number, event);
     }
 
     /// Queues a string; `None` if there is no room or the stream is over.
     pub fn send(&mut self, number: u64, string: Bytes) -> Option<u64> {
-        self.0.send(number, string, true).ok()
+        self.session.send(number, string, true).ok()
     }
 
     /// Number of the next string, if the stream is live.
     pub fn next_send(&self, number: u64) -> Option<u64> {
-        self.0.next_send(number)
+        self.session.next_send(number)
     }
 
     /// All strings below are durable.
     pub fn confirmed(&self, number: u64) -> Option<u64> {
-        self.0.confirmed(number)
+        self.session.confirmed(number)
     }
 
     /// Ends a stream.
     pub fn reset(&mut self, number: u64, reason: &str) {
-        self.0.reset(number, reason.to_owned(), true);
+        self.session.reset(number, reason.to_owned(), true);
     }
 
     /// Nobody reads a stream any more.
     pub fn abandon(&mut self, number: u64) {
-        self.0.abandon(number);
+        self.session.abandon(number);
     }
 }
 

@@ -28,16 +28,18 @@ pub(crate) struct App {
     total: u64,
     pace: Time,
     machine: Machine,
-    call: Option<Call>,
-    failures: u32,
+    /// By core.
+    calls: BTreeMap<usize, Call>,
     handlers: BTreeMap<u64, Handler>,
     slow_until: Time,
 }
 
-/// The call to a core.
+/// The call to a core, or the wish for one.
+#[derive(Default)]
 struct Call {
-    core: usize,
-    conn: ConnId,
+    /// The connection, and the machine's number of the call.
+    line: Option<(ConnId, u64)>,
+    failures: u32,
 }
 
 impl App {
@@ -51,25 +53,27 @@ impl App {
             total,
             pace,
             machine: Machine::new(window),
-            call: None,
-            failures: 0,
+            calls: BTreeMap::new(),
             handlers: BTreeMap::new(),
             slow_until: 0,
         }
     }
 
-    pub(crate) fn start(&mut self, keeps_name: bool, net: &mut Network) {
+    pub(crate) fn start(&mut self, keeps_name: bool, cores: usize, net: &mut Network) {
         self.life += 1;
         self.name += u64::from(!keeps_name);
         self.is_up = true;
         self.machine = Machine::new(self.window);
-        self.dial_soon(net);
+        for core in 0..cores {
+            self.calls.insert(core, Call::default());
+            self.dial_soon(core, net);
+        }
     }
 
-    /// It is gone; its connection was cut by the caller.
+    /// It is gone; its connections were cut by the caller.
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
-        self.call = None;
+        self.calls.clear();
         self.handlers.clear();
     }
 
@@ -77,25 +81,34 @@ impl App {
         self.slow_until = until;
     }
 
-    pub(crate) fn wants_call(&self) -> bool {
-        self.is_up && self.call.is_none()
+    pub(crate) fn wants_call(&self, core: usize) -> bool {
+        self.is_up && self.calls.get(&core).is_some_and(|call| call.line.is_none())
+    }
+
+    /// The cores that it has a call to.
+    pub(crate) fn called(&self) -> Vec<usize> {
+        let calls = self.calls.iter().filter(|(_, call)| call.line.is_some());
+        calls.map(|(core, _)| *core).collect()
     }
 
     /// A call is connected, or could not be.
-    pub(crate) fn on_dialled(&mut self, call: Option<(usize, ConnId)>, net: &mut Network) {
-        let Some((core, conn)) = call else { return self.dial_soon(net) };
-        self.call = Some(Call { core, conn });
+    pub(crate) fn on_dialled(&mut self, core: usize, conn: Option<ConnId>, net: &mut Network) {
+        let Some(conn) = conn else { return self.dial_soon(core, net) };
+        let (number, held_streams) = self.machine.begin();
+        if let Some(call) = self.calls.get_mut(&core) {
+            call.line = Some((conn, number));
+        }
         let register = Register {
             service: "default".to_owned(),
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
-            held_streams: self.machine.register(),
+            held_streams,
         };
         let command = Command { command: Some(command::Command::Register(register)) };
         net.send(conn, Side::Caller, Content::Commands(vec![command]));
     }
 
-    /// The core says something.
+    /// A core says something.
     pub(crate) fn on_core(
         &mut self,
         core: usize,
@@ -103,18 +116,18 @@ impl App {
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        if self.call.as_ref().is_none_or(|call| call.core != core) {
-            return;
-        }
+        let Some((_, number)) = self.calls.get(&core).and_then(|call| call.line) else { return };
         let mut signs = Vec::new();
         for event in events.into_iter().filter_map(|event| event.event) {
-            if let Err(error) = self.machine.on_event(event, &mut signs) {
+            if let Err(error) = self.machine.on_event(number, event, &mut signs) {
                 checker.violation(format!("a core says to app {}: {error}", self.index));
                 break;
             }
         }
-        if self.machine.is_registered() {
-            self.failures = 0;
+        if self.machine.is_registered(number)
+            && let Some(call) = self.calls.get_mut(&core)
+        {
+            call.failures = 0;
         }
         for sign in signs {
             self.on_sign(sign, net, checker);
@@ -122,11 +135,13 @@ impl App {
         self.tell(net);
     }
 
-    /// The call is gone.
-    pub(crate) fn on_lost(&mut self, net: &mut Network) {
-        if let Some(call) = self.call.take() {
-            net.close(call.conn, Side::Caller);
-            self.dial_soon(net);
+    /// A call is gone.
+    pub(crate) fn on_lost(&mut self, core: usize, net: &mut Network) {
+        let Some(call) = self.calls.get_mut(&core) else { return };
+        if let Some((conn, number)) = call.line.take() {
+            net.close(conn, Side::Caller);
+            self.machine.end(number);
+            self.dial_soon(core, net);
         }
     }
 
@@ -159,8 +174,8 @@ impl App {
     }
 
     pub(crate) fn describe(&self) -> String {
-        let call = self.call.as_ref().map(|call| call.core);
-        format!("app {}: call to {call:?}, {} streams", self.index, self.handlers.len())
+        let calls = self.called();
+        format!("app {}: calls to {calls:?}, {} streams", self.index, self.handlers.len())
     }
 
     fn on_sign(&mut self, sign: Sign, net: &mut Network, checker: &mut Checker) {
@@ -288,20 +303,23 @@ impl App {
     }
 
     fn tell(&mut self, net: &mut Network) {
-        let Some(call) = &self.call else { return };
-        while self.machine.has_commands() {
-            let commands = self.machine.take_commands(REQUEST);
-            if !commands.is_empty() {
-                net.trace.note(net.now, "app tells", [self.index as u64, commands.len() as u64, 0]);
-                net.trace.say(|| format!("{commands:?}"));
-                net.send(call.conn, Side::Caller, Content::Commands(commands));
+        for (conn, number) in self.calls.values().filter_map(|call| call.line) {
+            while self.machine.has_commands(number) {
+                let commands = self.machine.take_commands(number, REQUEST);
+                if !commands.is_empty() {
+                    let numbers = [self.index as u64, commands.len() as u64, 0];
+                    net.trace.note(net.now, "app tells", numbers);
+                    net.trace.say(|| format!("{commands:?}"));
+                    net.send(conn, Side::Caller, Content::Commands(commands));
+                }
             }
         }
     }
 
-    fn dial_soon(&mut self, net: &mut Network) {
-        self.failures += 1;
-        let bound = (100 << self.failures.min(5)).min(3000);
-        net.within(1, bound, Event::AppDials { app: self.index, life: self.life });
+    fn dial_soon(&mut self, core: usize, net: &mut Network) {
+        let Some(call) = self.calls.get_mut(&core) else { return };
+        call.failures += 1;
+        let bound = (100 << call.failures.min(5)).min(3000);
+        net.within(1, bound, Event::AppDials { app: self.index, life: self.life, core });
     }
 }

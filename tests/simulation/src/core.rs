@@ -1,42 +1,41 @@
-//! A core: real partition tasks over the simulated store, in a shell that stands for its links, its calls and its
-//! ownership. It claims what it can get, tells its links and instances, and serves until it dies, stops or is
-//! fenced.
+//! A core: the real ownership task, with the real partitions' tasks below it, over the simulated store, in a shell
+//! that stands for its links and its calls.
 
 mod link;
 mod session;
-mod standing;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use minerva_core::limits::Limits;
-use minerva_core::partition::{Mail, MailReceiver, Partition, PartitionOptions, Partitions, Setup};
-use minerva_core::simulation::live_clock;
-use minerva_core::store::{Claimed, StoreError};
-use minerva_core::stream::{AppOutput, EdgeOutput, Millis};
+use minerva_core::partition::{
+    LinkHandle, LinkId, OutputReceiver, PartitionOptions, Partitions, outputs,
+};
+use minerva_core::simulation::{Standing, of_process, own};
+use minerva_core::stream::{AppOutput, EdgeOutput};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use self::link::Link;
 pub(crate) use self::link::TransportWatch;
 use self::session::Session;
-use self::standing::{Standing, standing};
 use crate::checker::Checker;
-use crate::event::{Content, Event, Life};
+use crate::event::{Content, Life};
 use crate::network::{ConnId, Network, Side};
-use crate::store::{Answer, Answered, Call, CallQueue, Op, Reply, StoreHandle};
+use crate::store::{CallQueue, StoreHandle};
 
 /// Outputs taken at once.
 const MANY: usize = 256;
 
-/// What the tasks of cores tell the run.
+/// The link of which no edge knows: it hears what the core owns.
+const SPY: LinkId = LinkId(u64::MAX);
+
+/// What the tasks of cores tell the run: one has given everything back.
 #[derive(Debug)]
 pub(crate) struct News {
     pub(crate) core: usize,
     pub(crate) life: Life,
-    pub(crate) partition: u32,
-    pub(crate) result: Result<(), StoreError>,
 }
 
 /// What all cores of a run have in common.
@@ -54,18 +53,27 @@ pub(crate) struct Core {
     pub(crate) index: usize,
     pub(crate) life: Life,
     pub(crate) state: State,
+    is_standby: bool,
     deployment: Deployment,
-    router: Option<Partitions>,
-    mailboxes: BTreeMap<u32, MailReceiver>,
-    owned: BTreeMap<u32, Owned>,
-    claiming: bool,
+    process: Option<Process>,
     links: BTreeMap<u64, Link>,
     sessions: BTreeMap<u64, Session>,
-    standing: Arc<Standing>,
     /// What came while it stood still.
     held: VecDeque<Arrived>,
-    /// Told when a partition is given back.
+    /// Numbers given to links and sessions.
     numbered: u64,
+}
+
+/// What a core is while it lives.
+struct Process {
+    partitions: Partitions,
+    standing: Arc<Standing>,
+    task: AbortHandle,
+    /// Makes it give everything back.
+    resign: Option<oneshot::Sender<()>>,
+    /// Hears what it owns.
+    spy: OutputReceiver<EdgeOutput>,
+    owned: BTreeSet<u32>,
 }
 
 /// What a core does.
@@ -79,18 +87,12 @@ pub(crate) enum State {
     Stopping,
 }
 
-struct Owned {
-    epoch: u64,
-    task: AbortHandle,
-}
-
 /// Something that arrives at a core.
 pub(crate) enum Arrived {
     Link(u64, Content),
     LinkLost(u64),
     Session(u64, Content),
     SessionLost(u64),
-    Store(Box<Answered>),
 }
 
 /// What a core's partitions said.
@@ -100,110 +102,104 @@ pub(crate) enum Said {
 }
 
 impl Core {
-    pub(crate) fn new(index: usize, deployment: Deployment) -> Self {
+    pub(crate) fn new(index: usize, is_standby: bool, deployment: Deployment) -> Self {
         Self {
             index,
             life: 0,
             state: State::Down,
+            is_standby,
             deployment,
-            router: None,
-            mailboxes: BTreeMap::new(),
-            owned: BTreeMap::new(),
-            claiming: false,
+            process: None,
             links: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            standing: Arc::default(),
             held: VecDeque::new(),
             numbered: 0,
         }
     }
 
-    pub(crate) fn start(&mut self, net: &mut Network) {
+    pub(crate) fn start(&mut self) {
         self.life += 1;
         self.state = State::Up;
-        self.claiming = false;
-        self.standing = Arc::default();
-        let (router, mailboxes) = Partitions::new(self.deployment.partitions);
-        self.router = Some(router);
-        self.mailboxes = (0..).zip(mailboxes).collect();
-        net.within(1, 20, Event::CoreClaims { core: self.index, life: self.life });
+        let Deployment { partitions, limits, options, queue, news } = self.deployment.clone();
+        let partitions = Partitions::new(partitions);
+        let (spying, spy) = outputs();
+        partitions.link(LinkHandle { id: SPY, outputs: spying });
+        let (resign, resigned) = oneshot::channel();
+        let options = PartitionOptions { standby: self.is_standby, ..options };
+        let store = Arc::new(StoreHandle::new(self.index, queue));
+        let owning = own(self.name().into(), store, partitions.clone(), limits, options, resigned);
+        let standing = Arc::<Standing>::default();
+        let (core, life) = (self.index, self.life);
+        let task = tokio::spawn(of_process(Arc::clone(&standing), async move {
+            owning.await;
+            // The run may be over.
+            let _ = news.send(News { core, life });
+        }));
+        let (task, resign, owned) = (task.abort_handle(), Some(resign), BTreeSet::new());
+        self.process = Some(Process { partitions, standing, task, resign, spy, owned });
     }
 
     /// It is gone; its connections were cut by the caller.
     pub(crate) fn crash(&mut self) {
         self.state = State::Down;
-        for owned in std::mem::take(&mut self.owned).into_values() {
-            owned.task.abort();
+        if let Some(process) = self.process.take() {
+            process.task.abort();
         }
-        self.router = None;
-        self.mailboxes.clear();
         self.links.clear();
         self.sessions.clear();
         self.held.clear();
     }
 
     pub(crate) fn is_reachable(&self) -> bool {
-        matches!(self.state, State::Up | State::Paused)
+        self.state != State::Down
     }
 
+    /// It serves all partitions.
     pub(crate) fn owns_all(&self) -> bool {
-        self.state == State::Up && self.owned.len() == self.deployment.partitions as usize
+        self.owned() == self.deployment.partitions as usize
     }
 
-    pub(crate) fn owns_any(&self) -> bool {
-        !self.owned.is_empty()
+    /// How many partitions it serves, as far as it has said.
+    pub(crate) fn owned(&self) -> usize {
+        self.process.as_ref().map_or(0, |process| process.owned.len())
     }
 
     /// Stands still.
     pub(crate) fn pause(&mut self) {
         self.state = State::Paused;
-        self.standing.stop();
+        if let Some(process) = &self.process {
+            process.standing.stop();
+        }
     }
 
     /// Goes on.
     pub(crate) fn resume(&mut self, net: &mut Network, checker: &mut Checker) {
         self.state = State::Up;
-        self.standing.go_on();
+        if let Some(process) = &self.process {
+            process.standing.go_on();
+        }
         for arrived in std::mem::take(&mut self.held) {
             self.arrive(arrived, net, checker);
         }
     }
 
-    /// Calls end, then partitions are given back.
-    pub(crate) fn stop(&mut self, net: &mut Network) {
+    /// Partitions are given back; calls end when that is done.
+    pub(crate) fn stop(&mut self) {
         self.state = State::Stopping;
-        let Some(router) = &self.router else { return };
-        for link in std::mem::take(&mut self.links).into_values() {
-            net.close(link.conn, Side::Callee);
-            router.send_to_all(|_| Mail::LinkLost(link.id()));
-        }
-        for session in std::mem::take(&mut self.sessions).into_values() {
-            net.close(session.conn, Side::Callee);
-            router.send_to_all(|_| Mail::Left(session.id()));
-        }
-        for partition in self.owned.keys() {
-            // Its end is told by its task.
-            let (done, _) = oneshot::channel();
-            router.send(*partition, Mail::Stop { done });
+        if let Some(resign) = self.process.as_mut().and_then(|process| process.resign.take()) {
+            // The task may be gone.
+            let _ = resign.send(());
         }
     }
 
-    /// Claims what it does not have. Whoever has the first partition claims the others.
-    pub(crate) fn claim(&mut self, net: &mut Network) {
-        net.after(250, Event::CoreClaims { core: self.index, life: self.life });
-        if self.state != State::Up || self.claiming {
-            return;
+    /// Ends all calls, in order.
+    pub(crate) fn end_calls(&mut self, net: &mut Network) {
+        for link in self.links.values() {
+            net.close(link.conn, Side::Callee);
         }
-        let mut missing = self.mailboxes.keys().copied();
-        let Some(partition) =
-            missing.next().filter(|first| *first == 0 || self.owned.contains_key(&0))
-        else {
-            return;
-        };
-        self.claiming = true;
-        let op = Op::Claim(format!("core-{}-{}", self.index, self.life));
-        let (core, life, reply) = (self.index, self.life, Reply::Core);
-        self.deployment.queue.put(Call { core, life, partition, op, reply, is_mute: false });
+        for session in self.sessions.values() {
+            net.close(session.conn, Side::Callee);
+        }
     }
 
     /// Something arrives; if it stands still, later.
@@ -217,7 +213,6 @@ impl Core {
             Arrived::LinkLost(link) => self.on_link_lost(link, net),
             Arrived::Session(session, content) => self.on_session(session, content, net, checker),
             Arrived::SessionLost(session) => self.on_session_lost(session, net),
-            Arrived::Store(answered) => self.on_claimed(*answered, net, checker),
         }
     }
 
@@ -235,15 +230,13 @@ impl Core {
         self.sessions.insert(number, Session::new(number, conn));
     }
 
-    /// A partition's task has ended.
-    pub(crate) fn on_ended(&mut self, partition: u32) {
-        self.owned.remove(&partition);
-    }
-
     /// Takes what its partitions said, or arranges to be woken.
     pub(crate) fn poll_said(&mut self, cx: &mut Context<'_>, said: &mut Vec<(usize, Said)>) {
         if self.state == State::Paused {
             return;
+        }
+        if let Some(process) = &mut self.process {
+            process.look(cx);
         }
         for (number, link) in &mut self.links {
             let mut outputs = Vec::new();
@@ -278,62 +271,30 @@ impl Core {
         }
     }
 
-    fn on_claimed(&mut self, answered: Answered, net: &mut Network, checker: &mut Checker) {
-        self.claiming = false;
-        match answered.outcome {
-            Ok(Answer::Claimed(claimed)) => self.begin(answered.partition, &claimed, net, checker),
-            Ok(_) => checker.violation("a claim was answered with something else".to_owned()),
-            Err(error) => net.trace.say(|| format!("core {} cannot claim: {error}", self.index)),
-        }
+    fn name(&self) -> String {
+        format!("core-{}-{}", self.index, self.life)
     }
 
-    /// Serves a partition that was claimed.
-    fn begin(
-        &mut self,
-        partition: u32,
-        claimed: &Claimed,
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
-        let Some(mail) = self.mailboxes.remove(&partition) else { return };
-        let numbers = [self.index as u64, partition.into(), claimed.epoch.0];
-        net.trace.note(net.now, "core owns", numbers);
-        let handle = StoreHandle::new(self.index, self.life, self.deployment.queue.clone());
-        let setup = Setup {
-            partition,
-            store: Arc::new(handle),
-            mail,
-            limits: self.deployment.limits.clone(),
-            options: self.deployment.options.clone(),
-            clock: live_clock(),
-            wall_clock: Arc::new(|| Millis(1)),
-            counters: Arc::default(),
-        };
-        let recovered = match Partition::recover(setup, claimed) {
-            Ok(recovered) => recovered,
-            Err(error) => return checker.violation(format!("partition {partition}: {error}")),
-        };
-        let (core, life, news) = (self.index, self.life, self.deployment.news.clone());
-        let serving = standing(recovered.serve(), self.standing.clone());
-        let task = tokio::spawn(async move {
-            let result = serving.await;
-            // The run may be over.
-            let _ = news.send(News { core, life, partition, result });
-        });
-        let owned = Owned { epoch: claimed.epoch.0, task: task.abort_handle() };
-        self.owned.insert(partition, owned);
-        self.introduce(partition, net);
-        // The next one at once.
-        if !self.mailboxes.is_empty() {
-            self.claim(net);
-        }
+    fn partitions(&self) -> Option<Partitions> {
+        self.process.as_ref().map(|process| process.partitions.clone())
     }
+}
 
-    /// Tells links and sessions of a partition, and the partition of the sessions.
-    fn introduce(&mut self, partition: u32, net: &mut Network) {
-        let Some(owned) = self.owned.get(&partition) else { return };
-        for link in self.links.values_mut().filter(|link| link.is_greeted) {
-            link.tell_owned(vec![(partition, owned.epoch)], net);
+impl Process {
+    /// Hears what it owns.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        let mut outputs = Vec::new();
+        while let Poll::Ready(1..) = self.spy.poll_many(cx, &mut outputs, MANY) {}
+        for output in outputs {
+            match output {
+                EdgeOutput::Owned(claims) => {
+                    self.owned.extend(claims.iter().map(|(partition, _)| *partition));
+                }
+                EdgeOutput::Released(partitions) => {
+                    self.owned.retain(|partition| !partitions.contains(partition));
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -34,7 +34,16 @@ struct Gone {
 
 impl Durable {
     /// A call took effect.
-    pub(crate) fn on_act(&mut self, partition: u32, op: &Op) -> Result<(), String> {
+    pub(crate) fn on_act(
+        &mut self,
+        partition: u32,
+        op: &Op,
+        data: &StoreData,
+    ) -> Result<(), String> {
+        if let (Op::Checkpoint { .. }, true) = (op, self.has_gone_back()) {
+            // An owner that finds the store behind writes everything anew.
+            return self.read(partition, data);
+        }
         let Op::Append { index, blob, .. } = op else { return Ok(()) };
         let shadow = self.partitions.entry(partition).or_default();
         if *index != shadow.next {
@@ -47,13 +56,15 @@ impl Durable {
 
     /// The store has gone back.
     pub(crate) fn go_back(&mut self, data: &StoreData) -> Result<(), String> {
-        self.before.push(self.partitions.clone());
-        self.partitions.clear();
-        for number in data.numbers() {
-            if let Some(part) = data.partition(number) {
-                self.partitions.insert(number, Shadow::read(part)?);
-            }
-        }
+        self.before.push(std::mem::take(&mut self.partitions));
+        data.numbers().into_iter().try_for_each(|number| self.read(number, data))
+    }
+
+    fn read(&mut self, partition: u32, data: &StoreData) -> Result<(), String> {
+        let Some(part) = data.partition(partition) else { return Ok(()) };
+        let gone = self.partitions.remove(&partition).map(|shadow| shadow.gone);
+        let shadow = Shadow { gone: gone.unwrap_or_default(), ..Shadow::read(part)? };
+        self.partitions.insert(partition, shadow);
         Ok(())
     }
 
@@ -88,7 +99,7 @@ impl Durable {
         all.into_iter().any(|shadow| shadow.has_ended(id))
     }
 
-    pub(crate) fn has_gone_back(&self) -> bool {
+    fn has_gone_back(&self) -> bool {
         !self.before.is_empty()
     }
 }

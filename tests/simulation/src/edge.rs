@@ -2,18 +2,16 @@
 //! has a link to every core, learns who owns which partition, and attaches each transport to the owner.
 
 mod holder;
-mod table;
 
 use std::collections::BTreeMap;
 
 use minerva_client::TransportKind;
-use minerva_edge::simulation::{from_wire, to_wire};
+use minerva_edge::simulation::{Owners, Said, from_wire, to_wire};
 use minerva_edge::transport::{FromCore, Input, ToCore};
 use minerva_proto::link::core_frame::Frame;
-use minerva_proto::link::{CoreFrame, EdgeFrame, EdgeHello, VERSION, close, edge_frame};
+use minerva_proto::link::{CoreFrame, EdgeFrame, EdgeHello, VERSION, edge_frame};
 
 use self::holder::{Holder, Place};
-use self::table::Table;
 use crate::checker::Checker;
 use crate::clock::Clock;
 use crate::event::{Content, Event, Life};
@@ -29,13 +27,14 @@ pub(crate) struct Edge {
     s2c_window: u64,
     partitions: u32,
     links: BTreeMap<usize, LinkToCore>,
-    table: Table,
+    owners: Owners,
     holders: BTreeMap<u64, Holder>,
     /// Which holder has which number on a link.
     routes: BTreeMap<u64, u64>,
     /// Transports accepted, and numbers given, in all lives.
     accepted: u64,
     numbered: u64,
+    linked: u64,
 }
 
 /// A link to one core.
@@ -43,6 +42,8 @@ pub(crate) struct Edge {
 struct LinkToCore {
     conn: Option<ConnId>,
     is_up: bool,
+    /// Its number among the claims; a new call has a new one.
+    number: u64,
     outgoing: Vec<EdgeFrame>,
 }
 
@@ -57,11 +58,12 @@ impl Edge {
             s2c_window,
             partitions,
             links: BTreeMap::new(),
-            table: Table::default(),
+            owners: Owners::new(partitions),
             holders: BTreeMap::new(),
             routes: BTreeMap::new(),
             accepted: 0,
             numbered: 0,
+            linked: 0,
         }
     }
 
@@ -78,7 +80,7 @@ impl Edge {
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
         self.links.clear();
-        self.table = Table::default();
+        self.owners = Owners::new(self.partitions);
         self.holders.clear();
         self.routes.clear();
     }
@@ -202,10 +204,10 @@ impl Edge {
             if let Some(conn) = link.conn.take() {
                 net.close(conn, Side::Caller);
             }
+            self.owners.lose(link.number);
             *link = LinkToCore::default();
-            self.table.forget_core(core);
-            self.displace(|place| place.core == core, net, checker);
             self.dial_soon(core, net);
+            self.look(net, checker);
         }
         self.flush(net);
     }
@@ -217,50 +219,43 @@ impl Edge {
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        match frame.frame {
-            Some(Frame::Hello(_)) => {
-                if let Some(link) = self.links.get_mut(&core) {
-                    link.is_up = true;
+        let Some(link) = self.links.get_mut(&core) else { return };
+        if let Some(Frame::Hello(_)) = frame.frame {
+            self.linked += 1;
+            (link.is_up, link.number) = (true, self.linked);
+            return;
+        }
+        let number = link.number;
+        match from_wire(frame) {
+            Ok(Said::Owned(claims)) => {
+                for (partition, epoch) in claims {
+                    self.owners.claim(number, partition, epoch);
                 }
+                self.look(net, checker);
             }
-            Some(Frame::Owned(owned)) => {
-                for claim in owned.claims {
-                    if self.table.claim(core, claim.partition, claim.epoch) {
-                        let partition = claim.partition;
-                        let is_elsewhere =
-                            |p: &Place| p.partition == partition && p.epoch < claim.epoch;
-                        self.displace(is_elsewhere, net, checker);
-                    }
+            Ok(Said::Released(partitions)) => {
+                for partition in partitions {
+                    self.owners.release(number, partition);
                 }
-                self.place_all(net, checker);
+                self.look(net, checker);
             }
-            Some(Frame::Released(released)) => {
-                for partition in released.partitions {
-                    self.table.forget(core, partition);
-                    let is_there = |p: &Place| p.core == core && p.partition == partition;
-                    self.displace(is_there, net, checker);
-                }
-                self.place_all(net, checker);
+            Ok(Said::Moved(transport)) => self.on_moved(core, transport, net, checker),
+            Ok(Said::Of(transport, message)) => {
+                self.on_message(core, transport, message, net, checker);
             }
-            Some(Frame::Close(close)) if matches!(close.cause, Some(close::Cause::Moved(_))) => {
-                self.on_moved(core, close.transport, net, checker);
-            }
-            Some(_) => match from_wire(frame) {
-                Ok((number, message)) => self.on_message(core, number, message, net, checker),
-                Err(error) => checker.violation(format!("a core says to an edge {error}")),
-            },
-            None => checker.violation("a core sends an empty frame".to_owned()),
+            Err(error) => checker.violation(format!("a core says to an edge {error}")),
         }
     }
 
     fn on_moved(&mut self, core: usize, number: u64, net: &mut Network, checker: &mut Checker) {
-        let Some(holder) = self.routes.get(&number).and_then(|n| self.holders.get(n)) else {
-            return;
-        };
-        let Some(place) = holder.place.as_ref().filter(|place| place.core == core) else { return };
-        let partition = place.partition;
-        self.table.forget(core, partition);
-        self.displace(|p| p.core == core && p.partition == partition, net, checker);
+        let Some(holder) = self.routes.get(&number).copied() else { return };
+        let Some(holder) = self.holders.get_mut(&holder) else { return };
+        if let Some(place) = holder.place.filter(|p| p.core == core && p.number == number) {
+            // The core knows nothing of it.
+            holder.is_attached = false;
+            self.owners.disown(place.reliance);
+            self.look(net, checker);
+        }
     }
 
     fn on_message(
@@ -278,24 +273,24 @@ impl Edge {
         }
     }
 
-    /// Takes transports from where they are, as if their link were lost.
-    fn displace(
-        &mut self,
-        is_meant: impl Fn(&Place) -> bool,
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
+    /// Takes transports from where they cannot stay, and to where they belong.
+    fn look(&mut self, net: &mut Network, checker: &mut Checker) {
         for number in self.holder_numbers() {
+            let owners = &self.owners;
             let Some(holder) = self.holders.get_mut(&number) else { continue };
-            let Some(place) = holder.place.take_if(|place| is_meant(place)) else { continue };
+            let is_bad = |place: &mut Place| !owners.is_good(place.reliance);
+            let place = holder.place.take_if(is_bad);
+            let was_attached = std::mem::take(&mut holder.is_attached);
+            let Some(place) = place else {
+                holder.is_attached = was_attached;
+                self.run(number, net, checker);
+                continue;
+            };
             self.routes.remove(&place.number);
-            self.input(number, Input::LinkLost, net, checker);
-        }
-    }
-
-    fn place_all(&mut self, net: &mut Network, checker: &mut Checker) {
-        for number in self.holder_numbers() {
-            self.run(number, net, checker);
+            if was_attached {
+                self.detach(place);
+            }
+            self.input(number, Input::Displaced, net, checker);
         }
     }
 
@@ -339,15 +334,18 @@ impl Edge {
         }
         let Some(attach) = holder.machine.attach() else { return false };
         let partition = (attach.stream.stable_hash() % u64::from(self.partitions)) as u32;
-        let Some((core, epoch)) = self.table.owner(partition) else { return false };
-        if !self.links.get(&core).is_some_and(|link| link.is_up) {
-            return false;
-        }
+        let Some((link, reliance)) = self.owners.owner(partition) else { return false };
+        let Some(core) = self.core_of(link) else { return false };
         self.numbered += 1;
-        holder.place = Some(Place { core, number: self.numbered, partition, epoch });
+        holder.place = Some(Place { core, number: self.numbered, reliance });
         self.routes.insert(self.numbered, number);
-        holder.machine.handle_input(now, Input::LinkUp);
+        holder.machine.handle_input(now, Input::Placed);
         true
+    }
+
+    fn core_of(&self, number: u64) -> Option<usize> {
+        let mut links = self.links.iter();
+        links.find(|(_, link)| link.is_up && link.number == number).map(|(core, _)| *core)
     }
 
     fn tell(&mut self, holder: &mut Holder, message: ToCore, checker: &mut Checker) {
@@ -368,9 +366,13 @@ impl Edge {
     fn let_go(&mut self, mut holder: Holder) {
         let Some(place) = holder.place.take() else { return };
         self.routes.remove(&place.number);
-        if holder.is_attached
-            && let Some(link) = self.links.get_mut(&place.core)
-        {
+        if holder.is_attached {
+            self.detach(place);
+        }
+    }
+
+    fn detach(&mut self, place: Place) {
+        if let Some(link) = self.links.get_mut(&place.core).filter(|link| link.is_up) {
             link.outgoing.push(to_wire(place.number, ToCore::Detach));
         }
     }

@@ -70,11 +70,6 @@ pub(crate) enum Event {
         edge: usize,
         life: Life,
     },
-    /// A core looks for partitions to claim.
-    CoreClaims {
-        core: usize,
-        life: Life,
-    },
     CoreStarts {
         core: usize,
     },
@@ -87,6 +82,7 @@ pub(crate) enum Event {
     AppDials {
         app: usize,
         life: Life,
+        core: usize,
     },
     AppStarts {
         app: usize,

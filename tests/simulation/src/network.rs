@@ -87,11 +87,6 @@ impl Side {
     }
 }
 
-impl Cut {
-    /// All that is under way arrives, both ends notice soon.
-    pub(crate) const CLEAN: Self = Self { arrives: [50; 2], noticed: [60; 2] };
-}
-
 impl Network {
     pub(crate) fn new(seed: u64) -> Self {
         Self {

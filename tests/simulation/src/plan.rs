@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use minerva_app::simulation::SEVERAL_CALLS;
 use minerva_core::limits::Limits;
 use minerva_core::partition::PartitionOptions;
 
@@ -29,6 +30,8 @@ pub struct Options {
 pub(crate) struct Plan {
     pub(crate) edges: usize,
     pub(crate) cores: usize,
+    /// All cores but the first are on standby.
+    standby: bool,
     pub(crate) apps: usize,
     pub(crate) partitions: u32,
     /// Milliseconds between two bursts of strings, about.
@@ -84,12 +87,14 @@ impl Plan {
             checkpoint_bytes: 1 << 20,
             checkpoint_entries: random.between(3, 60),
             lease: Duration::from_secs(2),
+            standby: false,
         };
         Self {
             edges: random.between(2, 3) as usize,
-            cores: 2,
+            cores: random.between(2, 3) as usize,
+            standby: !SEVERAL_CALLS || random.percent(30),
             apps: random.between(1, 2) as usize,
-            partitions: random.between(1, 4) as u32,
+            partitions: random.between(1, 8) as u32,
             pace: (length * 3 / options.strings.max(1)).max(1),
             healed_at: length,
             s2c_window: random.pick(&[200, 2000, 100_000]),
@@ -98,6 +103,11 @@ impl Plan {
             limits,
             options: partition_options,
         }
+    }
+
+    /// Whether a core is on standby.
+    pub(crate) fn is_standby(&self, core: usize) -> bool {
+        self.standby && core > 0
     }
 
     /// Puts the faults on the agenda.

@@ -9,9 +9,10 @@ mod handle;
 use std::collections::BTreeMap;
 
 use minerva_core::store::{Epoch, StoreError};
+use tokio::sync::oneshot;
 
 pub use call::{Answer, Op};
-pub(crate) use call::{Answered, Call, Reply};
+pub(crate) use call::{Answered, Call};
 pub(crate) use data::Part;
 pub use data::StoreData;
 pub(crate) use handle::{CallQueue, StoreHandle};
@@ -69,15 +70,13 @@ impl Store {
             Fate::Done => {}
             Fate::NotDone => {
                 net.faults.fire(Fault::StoreUnavailable);
-                return net.agenda.put(net.now + delay, answer(call, Err(unavailable())));
+                return answer_at(net.now + delay, call.reply, Err(unavailable()), net);
             }
             Fate::AnswerLost => {
                 net.faults.fire(Fault::AnswerLost);
-                let mute = Call { reply: Reply::Core, op: call.op.clone(), is_mute: true, ..call };
                 // The caller gives up before or after it is done.
                 let gives_up = net.now + net.random.between(1, 2 * delay);
-                net.agenda.put(gives_up, answer(call, Err(unavailable())));
-                call = mute;
+                answer_at(gives_up, call.reply.take(), Err(unavailable()), net);
             }
         }
         *busy = at;
@@ -101,10 +100,8 @@ impl Store {
         if let (Op::Release { epoch }, true) = (&call.op, is_ok) {
             self.released.insert(call.partition, *epoch);
         }
-        if !call.is_mute {
-            let delay = net.random.between(1, 3);
-            net.after(delay, answer(call, outcome));
-        }
+        let at = net.now + net.random.between(1, 3);
+        answer_at(at, call.reply, outcome, net);
         (is_ok, is_late)
     }
 
@@ -157,9 +154,15 @@ impl Store {
     }
 }
 
-fn answer(call: Call, outcome: call::Outcome) -> Event {
-    let Call { core, life, partition, reply, .. } = call;
-    Event::StoreAnswers(Box::new(Answered { core, life, partition, reply, outcome }))
+fn answer_at(
+    at: Time,
+    reply: Option<oneshot::Sender<call::Outcome>>,
+    outcome: call::Outcome,
+    net: &mut Network,
+) {
+    if let Some(reply) = reply {
+        net.agenda.put(at, Event::StoreAnswers(Box::new(Answered { reply, outcome })));
+    }
 }
 
 fn unavailable() -> StoreError {
@@ -169,7 +172,8 @@ fn unavailable() -> StoreError {
 fn name_of(op: &Op) -> &'static str {
     match op {
         Op::Partitions(_) => "partitions",
-        Op::Claim(_) => "claim",
+        Op::Beat { .. } => "beat",
+        Op::Claim { .. } => "claim",
         Op::Append { .. } => "append",
         Op::Checkpoint { .. } => "checkpoint",
         Op::Renew { .. } => "renew",
@@ -181,6 +185,10 @@ fn index_of(op: &Op) -> u64 {
     match op {
         Op::Append { index, .. } => *index,
         Op::Checkpoint { covers, .. } => *covers,
-        Op::Partitions(_) | Op::Claim(_) | Op::Renew { .. } | Op::Release { .. } => 0,
+        Op::Partitions(_)
+        | Op::Beat { .. }
+        | Op::Claim { .. }
+        | Op::Renew { .. }
+        | Op::Release { .. } => 0,
     }
 }

@@ -23,7 +23,7 @@ use crate::event::{Content, Event};
 use crate::network::{Network, Node};
 use crate::plan::{Options, Plan};
 use crate::run::Outcome;
-use crate::store::{Answered, Reply, Store};
+use crate::store::{Answered, Store};
 
 /// Everything there is.
 pub(crate) struct World {
@@ -85,7 +85,9 @@ impl World {
             store,
             clients,
             edges: (0..plan.edges).map(edge).collect(),
-            cores: (0..plan.cores).map(|index| Core::new(index, deployment.clone())).collect(),
+            cores: (0..plan.cores)
+                .map(|i| Core::new(i, plan.is_standby(i), deployment.clone()))
+                .collect(),
             apps: (0..plan.apps).map(app).collect(),
             news,
             stage: Stage::Faulty,
@@ -114,9 +116,9 @@ impl World {
 
     fn begin(&mut self) {
         let cores = self.cores.len();
-        self.cores.iter_mut().for_each(|core| core.start(&mut self.net));
+        self.cores.iter_mut().for_each(Core::start);
         self.edges.iter_mut().for_each(|edge| edge.start(cores, &mut self.net));
-        self.apps.iter_mut().for_each(|app| app.start(false, &mut self.net));
+        self.apps.iter_mut().for_each(|app| app.start(false, cores, &mut self.net));
         for client in &mut self.clients {
             client.start(&mut self.net, &mut self.checker);
         }
@@ -158,25 +160,15 @@ impl World {
         if said.is_empty() && news.is_empty() { calls } else { Poll::Ready(()) }
     }
 
+    /// A core has given everything back: its calls end, and it starts anew.
     fn on_news(&mut self, news: &News) {
         let core = &mut self.cores[news.core];
         if core.life != news.life || core.state == State::Down {
             return;
         }
-        let numbers = [news.core as u64, news.partition.into(), u64::from(news.result.is_ok())];
-        self.net.trace.note(self.net.now, "partition ends", numbers);
-        core.on_ended(news.partition);
-        match &news.result {
-            Ok(()) if core.state == State::Stopping && !core.owns_any() => {
-                self.crash_core(news.core, 0);
-            }
-            Ok(()) => {}
-            Err(error) => {
-                self.net.trace.say(|| error.to_string());
-                // So far a core that loses a partition cannot go on.
-                self.crash_core(news.core, 0);
-            }
-        }
+        self.net.trace.note(self.net.now, "core has stopped", [news.core as u64, 0, 0]);
+        core.end_calls(&mut self.net);
+        self.crash_core(news.core, 50);
     }
 
     fn happen(&mut self, event: Event) {
@@ -213,18 +205,13 @@ impl World {
             Event::EdgeDials { edge, life, core } => self.edge_dials(edge, life, core),
             Event::EdgeStarts { edge } => self.start_edge(edge),
             Event::EdgeStops { edge, life } => self.stop_edge(edge, life),
-            Event::CoreClaims { core, life } => {
-                if self.cores[core].life == life {
-                    self.cores[core].claim(net);
-                }
-            }
             Event::CoreStarts { core } => self.start_core(core),
             Event::CoreResumes { core, life } => {
                 if self.cores[core].life == life && self.cores[core].state == State::Paused {
                     self.cores[core].resume(net, checker);
                 }
             }
-            Event::AppDials { app, life } => self.app_dials(app, life),
+            Event::AppDials { app, life, core } => self.app_dials(app, life, core),
             Event::AppStarts { app, keeps_name } => self.start_app(app, keeps_name),
             Event::AppWorks { app, life, stream } => {
                 if self.apps[app].life == life {
@@ -232,7 +219,11 @@ impl World {
                 }
             }
             Event::StoreActs(call) => self.store_acts(*call),
-            Event::StoreAnswers(answered) => self.store_answers(*answered),
+            Event::StoreAnswers(answered) => {
+                let Answered { reply, outcome } = *answered;
+                // Nobody waits any more if the task is gone.
+                drop(reply.send(outcome));
+            }
             Event::StoreReturns { deadly } => self.store_returns(deadly),
             Event::Fault(fault) => self.go_wrong(fault),
             Event::Heal => self.heal(),
@@ -257,7 +248,7 @@ impl World {
             }
             Node::App { app, core } => match content {
                 Content::Events(events) => self.apps[app].on_core(core, events, net, checker),
-                _ => self.apps[app].on_lost(net),
+                _ => self.apps[app].on_lost(core, net),
             },
             Node::CoreSession { core, session } => {
                 self.cores[core].arrive(Arrived::Session(session, content), net, checker);
@@ -278,7 +269,7 @@ impl World {
             Node::CoreLink { core, link } => {
                 self.cores[core].arrive(Arrived::LinkLost(link), net, checker);
             }
-            Node::App { app, .. } => self.apps[app].on_lost(net),
+            Node::App { app, core } => self.apps[app].on_lost(core, net),
             Node::CoreSession { core, session } => {
                 self.cores[core].arrive(Arrived::SessionLost(session), net, checker);
             }
@@ -292,21 +283,9 @@ impl World {
             let text = format!("partition {partition} is written after it was given back");
             self.checker.violation(text);
         }
-        if is_done && let Err(error) = self.checker.durable.on_act(partition, &op) {
+        if is_done && let Err(error) = self.checker.durable.on_act(partition, &op, &self.store.data)
+        {
             self.checker.violation(format!("partition {partition}: {error}"));
-        }
-    }
-
-    fn store_answers(&mut self, answered: Answered) {
-        let core = &mut self.cores[answered.core];
-        match answered.reply {
-            // Nobody waits any more if the task is gone.
-            Reply::Task(reply) => drop(reply.send(answered.outcome)),
-            Reply::Core if core.life == answered.life && core.state != State::Down => {
-                let arrived = Arrived::Store(Box::new(Answered { reply: Reply::Core, ..answered }));
-                core.arrive(arrived, &mut self.net, &mut self.checker);
-            }
-            Reply::Core => {}
         }
     }
 }

@@ -29,6 +29,7 @@ impl Checker {
             EdgeOutput::Close { sack, cause, .. } => {
                 self.holds_sack(client, sack.as_ref()) && self.holds_close(client, cause)
             }
+            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => true,
             EdgeOutput::Taken { batch, .. } => {
                 let later = watch.batches.split_off(&(batch + 1));
                 let taken = std::mem::replace(&mut watch.batches, later);
@@ -69,7 +70,9 @@ impl Checker {
             }
             AppOutput::SendRefused { .. }
             | AppOutput::TransportChanged { .. }
-            | AppOutput::Released { .. } => true,
+            | AppOutput::Released { .. }
+            | AppOutput::PartitionOwned { .. }
+            | AppOutput::PartitionLeft { .. } => true,
             AppOutput::Violation(text) => {
                 self.violation(format!("an instance broke the contract: {text}"));
                 true
@@ -108,7 +111,7 @@ impl Checker {
 
     fn holds_close(&self, client: usize, cause: &CloseCause) -> bool {
         match cause {
-            CloseCause::Gentle | CloseCause::Unavailable { .. } => true,
+            CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
             CloseCause::Kill(KillReason::StreamAttachFailure) => {
                 self.durable.living(&stream_id(client)).is_none()
             }

@@ -7,9 +7,7 @@ use minerva_core::partition::{LinkHandle, LinkId, Mail, OutputReceiver, outputs}
 use minerva_core::simulation as real;
 use minerva_core::stream::{EdgeOutput, TransportId};
 use minerva_proto::link::core_frame::Frame;
-use minerva_proto::link::{
-    self, Claim, CoreFrame, CoreHello, Moved, Owned, VERSION, close, edge_frame,
-};
+use minerva_proto::link::{self, CoreFrame, CoreHello, VERSION, edge_frame};
 
 use super::Core;
 use crate::checker::{Checker, client_of};
@@ -21,7 +19,6 @@ pub(super) struct Link {
     handle: LinkHandle,
     pub(super) receiver: OutputReceiver<EdgeOutput>,
     pub(super) conn: ConnId,
-    pub(super) is_greeted: bool,
     transports: BTreeMap<u64, Attached>,
 }
 
@@ -44,16 +41,7 @@ impl Link {
     pub(super) fn new(number: u64, conn: ConnId) -> Self {
         let (outputs, receiver) = outputs();
         let handle = LinkHandle { id: LinkId(number), outputs };
-        Self { handle, receiver, conn, is_greeted: false, transports: BTreeMap::new() }
-    }
-
-    pub(super) fn id(&self) -> LinkId {
-        self.handle.id
-    }
-
-    pub(super) fn tell_owned(&mut self, claims: Vec<(u32, u64)>, net: &mut Network) {
-        let claims = claims.into_iter().map(|(partition, epoch)| Claim { partition, epoch });
-        self.send(vec![Frame::Owned(Owned { claims: claims.collect() })], net);
+        Self { handle, receiver, conn, transports: BTreeMap::new() }
     }
 
     pub(super) fn let_out(
@@ -63,7 +51,7 @@ impl Link {
         checker: &mut Checker,
     ) {
         for output in &outputs {
-            let number = transport_of(output).0;
+            let Some(TransportId(number)) = transport_of(output) else { continue };
             if let Some(attached) = self.transports.get_mut(&number) {
                 checker.on_edge_output(&mut attached.watch, output, net);
             }
@@ -100,9 +88,11 @@ impl Core {
     }
 
     pub(super) fn on_link_lost(&mut self, number: u64, net: &mut Network) {
-        let (Some(link), Some(router)) = (self.links.remove(&number), &self.router) else { return };
+        let (Some(link), Some(router)) = (self.links.remove(&number), self.partitions()) else {
+            return;
+        };
         net.close(link.conn, Side::Callee);
-        router.send_to_all(|_| Mail::LinkLost(link.id()));
+        router.unlink(link.handle.id);
     }
 
     fn route(
@@ -111,7 +101,8 @@ impl Core {
         frame: link::EdgeFrame,
         net: &mut Network,
     ) -> Result<(), String> {
-        let (Some(link), Some(router)) = (self.links.get_mut(&number), &self.router) else {
+        let router = self.partitions();
+        let (Some(link), Some(router)) = (self.links.get_mut(&number), router) else {
             return Ok(());
         };
         let id = link.handle.id;
@@ -144,18 +135,15 @@ impl Core {
         Ok(())
     }
 
-    fn greet(&mut self, number: u64, net: &mut Network) {
-        let claims =
-            self.owned.iter().map(|(partition, owned)| (*partition, owned.epoch)).collect();
+    fn greet(&self, number: u64, net: &mut Network) {
         let hello = CoreHello {
             version: VERSION,
-            core_id: format!("core-{}-{}", self.index, self.life),
+            core_id: self.name(),
             partitions: self.deployment.partitions,
         };
-        if let Some(link) = self.links.get_mut(&number) {
-            link.is_greeted = true;
+        if let (Some(link), Some(router)) = (self.links.get(&number), self.partitions()) {
             link.send(vec![Frame::Hello(hello)], net);
-            link.tell_owned(claims, net);
+            router.link(link.handle.clone());
         }
     }
 
@@ -165,18 +153,12 @@ impl Core {
         attach: link::Attach,
         net: &mut Network,
     ) -> Result<(), String> {
-        let (Some(link), Some(router)) = (self.links.get_mut(&number), &self.router) else {
+        let router = self.partitions();
+        let (Some(link), Some(router)) = (self.links.get_mut(&number), router) else {
             return Ok(());
         };
         let attach = real::attach(attach)?;
         let partition = router.of(&attach.stream_id);
-        if !self.owned.contains_key(&partition) {
-            let moved = close::Cause::Moved(Moved {});
-            let transport = attach.transport.0;
-            let close = link::Close { transport, cause: Some(moved), ..link::Close::default() };
-            link.send(vec![Frame::Close(close)], net);
-            return Ok(());
-        }
         let client = client_of(attach.stream_id.as_str()).ok_or("an unknown stream id")?;
         let mut watch = TransportWatch { client, ..TransportWatch::default() };
         if let Some(batch) = &attach.batch {
@@ -200,12 +182,13 @@ impl TransportWatch {
     }
 }
 
-fn transport_of(output: &EdgeOutput) -> TransportId {
+fn transport_of(output: &EdgeOutput) -> Option<TransportId> {
     match output {
+        EdgeOutput::Owned(_) | EdgeOutput::Released(_) => None,
         EdgeOutput::Opened { transport, .. }
         | EdgeOutput::Sack { transport, .. }
         | EdgeOutput::Strings { transport, .. }
         | EdgeOutput::Close { transport, .. }
-        | EdgeOutput::Taken { transport, .. } => *transport,
+        | EdgeOutput::Taken { transport, .. } => Some(*transport),
     }
 }

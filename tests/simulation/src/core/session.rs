@@ -1,11 +1,10 @@
 //! A core's end of an instance's call: registers it with the partitions, reads its commands as the core does, and
 //! lets out what partitions say. Every output passes the checker.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use minerva_core::partition::{Mail, OutputReceiver, SessionHandle, SessionId, outputs};
+use minerva_core::partition::{OutputReceiver, SessionHandle, SessionId, outputs};
 use minerva_core::simulation as real;
 use minerva_core::stream::AppOutput;
 use minerva_proto::app::{Command, Event, Register, command, event};
@@ -67,18 +66,19 @@ impl Core {
     }
 
     pub(super) fn on_session_lost(&mut self, number: u64, net: &mut Network) {
-        let (Some(session), Some(router)) = (self.sessions.remove(&number), &self.router) else {
+        let (Some(session), Some(router)) = (self.sessions.remove(&number), self.partitions())
+        else {
             return;
         };
         net.close(session.conn, Side::Callee);
-        router.send_to_all(|_| Mail::Left(session.id()));
+        router.leave(session.id());
     }
 
     fn obey(&mut self, number: u64, command: Command, net: &mut Network) -> Result<(), String> {
         if let Some(command::Command::Register(register)) = command.command {
             return self.register(number, register, net);
         }
-        let (Some(session), Some(router)) = (self.sessions.get(&number), &self.router) else {
+        let (Some(session), Some(router)) = (self.sessions.get(&number), self.partitions()) else {
             return Ok(());
         };
         let (stream, mail) = real::command(session.id(), command)?;
@@ -101,7 +101,8 @@ impl Core {
         if let Some(earlier) = earlier.map(|(number, _)| *number) {
             self.on_session_lost(earlier, net);
         }
-        let (Some(session), Some(router)) = (self.sessions.get_mut(&number), &self.router) else {
+        let (router, name) = (self.partitions(), self.name());
+        let (Some(session), Some(router)) = (self.sessions.get_mut(&number), router) else {
             return Ok(());
         };
         let (outputs, receiver) = outputs();
@@ -114,17 +115,10 @@ impl Core {
             outputs,
         };
         (session.handle, session.receiver) = (Some(handle.clone()), Some(receiver));
-        let registered = event::Event::Registered(real::registered(&self.deployment.limits));
+        let registered = event::Event::Registered(real::registered(&self.deployment.limits, &name));
         let event = Event { event: Some(registered) };
         net.send(session.conn, Side::Callee, Content::Events(vec![event]));
-        let mut held: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-        for stream in registration.held {
-            held.entry((stream >> 48) as u32).or_default().push(stream);
-        }
-        router.send_to_all(|partition| Mail::Joined {
-            session: handle.clone(),
-            held: held.remove(&partition).unwrap_or_default(),
-        });
+        router.join(handle, registration.held);
         Ok(())
     }
 }

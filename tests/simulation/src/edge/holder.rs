@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use minerva_client::TransportKind;
+use minerva_edge::simulation::Reliance;
 use minerva_edge::transport::{
     Caller, Carrier, Ending, Input, Kind, Limits, Output, ToCore, Transport,
 };
@@ -43,8 +44,8 @@ pub(super) struct Place {
     pub(super) core: usize,
     /// Its number on the link.
     pub(super) number: u64,
-    pub(super) partition: u32,
-    pub(super) epoch: u64,
+    /// Why it is there.
+    pub(super) reliance: Reliance,
 }
 
 impl Holder {

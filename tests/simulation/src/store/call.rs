@@ -3,18 +3,28 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, StoreError};
 use tokio::sync::oneshot;
-
-use crate::event::Life;
 
 /// What a call asks for.
 #[derive(Debug, Clone)]
 pub enum Op {
     /// `Store::partitions`.
     Partitions(u32),
-    /// `Store::claim`, for this owner.
-    Claim(String),
+    /// `Store::beat`.
+    Beat {
+        /// Who lives.
+        member: Member,
+        /// How long from now; zero: not any more.
+        length: Duration,
+    },
+    /// `Store::claim`.
+    Claim {
+        /// For whom.
+        owner: String,
+        /// The new epoch is above this one.
+        above: Epoch,
+    },
     /// `Store::append`.
     Append {
         /// The owner's epoch.
@@ -41,6 +51,8 @@ pub enum Op {
         epoch: Epoch,
         /// How long from now.
         length: Duration,
+        /// The log has reached this index.
+        next: u64,
     },
     /// `Store::release`.
     Release {
@@ -54,6 +66,8 @@ pub enum Op {
 pub enum Answer {
     /// The number of partitions.
     Partitions(u32),
+    /// Who lives.
+    Members(Vec<Member>),
     /// What the partition has.
     Claimed(Claimed),
     /// It is done.
@@ -67,29 +81,19 @@ pub(crate) type Outcome = Result<Answer, StoreError>;
 pub(crate) struct Call {
     /// Whose it is.
     pub(crate) core: usize,
-    pub(crate) life: Life,
+    /// [`NO_PARTITION`] if it is about none.
     pub(crate) partition: u32,
     pub(crate) op: Op,
-    pub(crate) reply: Reply,
-    /// The answer will not arrive: it was given up before.
-    pub(crate) is_mute: bool,
+    /// Who waits for the answer; `None`: nobody any more.
+    pub(crate) reply: Option<oneshot::Sender<Outcome>>,
 }
 
-/// Who waits for the answer.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    /// A partition's task.
-    Task(oneshot::Sender<Outcome>),
-    /// The core's claiming, which is no task.
-    Core,
-}
+/// The partition of calls that are about none.
+pub(crate) const NO_PARTITION: u32 = u32::MAX;
 
 /// An answer under way.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(crate) core: usize,
-    pub(crate) life: Life,
-    pub(crate) partition: u32,
-    pub(crate) reply: Reply,
+    pub(crate) reply: oneshot::Sender<Outcome>,
     pub(crate) outcome: Outcome,
 }

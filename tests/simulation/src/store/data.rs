@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, StoreError};
+use minerva_core::store::{
+    Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, StoreError,
+};
 use minerva_proto::planted::{self, Bug};
 
 use super::call::{Answer, Op};
@@ -14,6 +16,8 @@ use crate::agenda::Time;
 #[derive(Debug, Clone, Default)]
 pub struct StoreData {
     count: Option<u32>,
+    /// The cores that live, and until when.
+    members: BTreeMap<Member, Time>,
     partitions: BTreeMap<u32, Part>,
 }
 
@@ -41,19 +45,23 @@ impl StoreData {
     /// # Errors
     /// As the contract says; nothing is changed then.
     pub fn act(&mut self, now: Time, partition: u32, op: &Op) -> Result<Answer, StoreError> {
-        if let Op::Partitions(wanted) = op {
-            return self.fix_partitions(*wanted).map(Answer::Partitions);
+        match op {
+            Op::Partitions(wanted) => return self.fix_partitions(*wanted).map(Answer::Partitions),
+            Op::Beat { member, length } => {
+                return Ok(Answer::Members(self.beat(now, member, millis(*length))));
+            }
+            _ => {}
         }
         let part = self.partitions.entry(partition).or_default();
         match op {
-            Op::Partitions(_) => Ok(Answer::Done),
-            Op::Claim(owner) => part.claim(now, owner).map(Answer::Claimed),
+            Op::Partitions(_) | Op::Beat { .. } => Ok(Answer::Done),
+            Op::Claim { owner, above } => part.claim(now, owner, *above).map(Answer::Claimed),
             Op::Append { epoch, index, blob } => part.append(*epoch, *index, blob),
             Op::Checkpoint { epoch, covers, meta, changed } => {
                 part.checkpoint(*epoch, *covers, meta, changed)
             }
-            Op::Renew { epoch, length } => part.lend(*epoch, now + millis(*length)),
-            Op::Release { epoch } => part.lend(*epoch, now),
+            Op::Renew { epoch, length, next } => part.renew(*epoch, now + millis(*length), *next),
+            Op::Release { epoch } => part.renew(*epoch, now, 0),
         }
     }
 
@@ -63,6 +71,14 @@ impl StoreData {
 
     pub(crate) fn numbers(&self) -> Vec<u32> {
         self.partitions.keys().copied().collect()
+    }
+
+    fn beat(&mut self, now: Time, member: &Member, length: Time) -> Vec<Member> {
+        self.members.retain(|other, until| other.name != member.name && *until > now);
+        if length > 0 {
+            self.members.insert(member.clone(), now + length);
+        }
+        self.members.keys().cloned().collect()
     }
 
     fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
@@ -92,13 +108,13 @@ impl Part {
         Ok(())
     }
 
-    fn claim(&mut self, now: Time, owner: &str) -> Result<Claimed, StoreError> {
+    fn claim(&mut self, now: Time, owner: &str, above: Epoch) -> Result<Claimed, StoreError> {
         if let Some(lease) = self.lease.as_ref().filter(|l| l.owner != owner && l.ends > now) {
             let left = std::time::Duration::from_millis(lease.ends - now);
             return Err(StoreError::Held { owner: lease.owner.clone(), left });
         }
         self.lease = Some(Lease { owner: owner.to_owned(), ends: now + millis(FIRST_LEASE) });
-        self.epoch += 1;
+        self.epoch = self.epoch.max(above.0) + 1;
         Ok(Claimed {
             epoch: Epoch(self.epoch),
             meta: self.meta.clone(),
@@ -151,8 +167,11 @@ impl Part {
         Ok(Answer::Done)
     }
 
-    fn lend(&mut self, epoch: Epoch, ends: Time) -> Result<Answer, StoreError> {
+    fn renew(&mut self, epoch: Epoch, ends: Time, next: u64) -> Result<Answer, StoreError> {
         self.check(epoch)?;
+        if next > self.next() {
+            return Err(StoreError::Behind { next: self.next() });
+        }
         if let Some(lease) = &mut self.lease {
             lease.ends = ends;
         }

@@ -8,11 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use minerva_core::store::{Claimed, Epoch, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Store, StoreError};
 use tokio::sync::oneshot;
 
-use super::call::{Answer, Call, Op, Outcome, Reply};
-use crate::event::Life;
+use super::call::{Answer, Call, NO_PARTITION, Op, Outcome};
 
 /// Calls that were made and not yet looked at.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +28,6 @@ struct Waiting {
 /// One core's way to the store.
 pub(crate) struct StoreHandle {
     core: usize,
-    life: Life,
     queue: CallQueue,
 }
 
@@ -60,14 +58,13 @@ impl CallQueue {
 }
 
 impl StoreHandle {
-    pub(crate) fn new(core: usize, life: Life, queue: CallQueue) -> Self {
-        Self { core, life, queue }
+    pub(crate) fn new(core: usize, queue: CallQueue) -> Self {
+        Self { core, queue }
     }
 
     fn call(&self, partition: u32, op: Op) -> BoxFuture<'static, Outcome> {
         let (answer, answered) = oneshot::channel();
-        let (core, life, reply) = (self.core, self.life, Reply::Task(answer));
-        self.queue.put(Call { core, life, partition, op, reply, is_mute: false });
+        self.queue.put(Call { core: self.core, partition, op, reply: Some(answer) });
         let lost = || Err(StoreError::Unavailable("the answer is lost".to_owned()));
         answered.map(move |outcome| outcome.unwrap_or_else(|_| lost())).boxed()
     }
@@ -79,19 +76,37 @@ impl StoreHandle {
 
 impl Store for StoreHandle {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        let call = self.call(0, Op::Partitions(wanted));
+        let call = self.call(NO_PARTITION, Op::Partitions(wanted));
         call.map(|outcome| match outcome? {
             Answer::Partitions(count) => Ok(count),
-            Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
+            Answer::Members(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
         })
         .boxed()
     }
 
-    fn claim(&self, partition: u32, owner: &str) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        let call = self.call(partition, Op::Claim(owner.to_owned()));
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        let call = self.call(NO_PARTITION, Op::Beat { member, length: lease });
+        call.map(|outcome| match outcome? {
+            Answer::Members(members) => Ok(members),
+            Answer::Partitions(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
+        })
+        .boxed()
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        let call = self.call(partition, Op::Claim { owner: owner.to_owned(), above });
         call.map(|outcome| match outcome? {
             Answer::Claimed(claimed) => Ok(claimed),
-            Answer::Partitions(_) | Answer::Done => Err(wrong_answer()),
+            Answer::Partitions(_) | Answer::Members(_) | Answer::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -122,8 +137,9 @@ impl Store for StoreHandle {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
+        next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, Op::Renew { epoch, length: lease })
+        self.do_it(partition, Op::Renew { epoch, length: lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -87,11 +87,16 @@ impl World {
     }
 
     fn hit_core(&mut self, fault: Fault) {
-        let owner = (0..self.cores.len()).find(|core| self.cores[*core].owns_any());
-        let Some(core) = owner.filter(|core| self.cores[*core].state == State::Up) else { return };
+        // Mostly one that owns something.
+        let any = self.net.random.below(self.cores.len());
+        let owner = (0..self.cores.len()).find(|core| self.cores[*core].owned() > 0);
+        let core = if self.net.random.percent(70) { owner.unwrap_or(any) } else { any };
+        if self.cores[core].state != State::Up {
+            return;
+        }
         self.net.faults.fire(fault);
         match fault {
-            Fault::HandOver => self.cores[core].stop(&mut self.net),
+            Fault::HandOver => self.cores[core].stop(),
             Fault::CorePause => {
                 self.cores[core].pause();
                 let life = self.cores[core].life;
