@@ -30,22 +30,22 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// Describes a server in a directory of its own, which is made, and the process that runs it: with an
-    /// append-only file that is synced every second. `options` come behind those.
+    /// append-only file that is synced every second. `settings` are more lines for its file, which Sentinels change.
     ///
     /// # Errors
-    /// If the directory cannot be made.
+    /// If its files cannot be written.
     pub fn new(
         name: &str,
         address: SocketAddr,
         directory: PathBuf,
-        options: &[&str],
+        settings: &[&str],
     ) -> anyhow::Result<(Self, Process)> {
-        let usual = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
         // A replica gets its copy at once, not after the usual 5 s.
-        let quick = ["--repl-diskless-sync-delay", "0"];
-        let options = [usual.as_slice(), &quick, options].concat();
+        let usual =
+            ["appendonly yes", "appendfsync everysec", "save \"\"", "repl-diskless-sync-delay 0"];
+        let text = [&usual, settings].concat().join("\n");
         let server = Self { address, directory };
-        let process = server.process(name, "Ready to accept connections", &options)?;
+        let process = server.process(name, "Ready to accept connections", &text, &[])?;
         Ok((server, process))
     }
 
@@ -59,28 +59,33 @@ impl RedisServer {
         directory: PathBuf,
         primary: SocketAddr,
     ) -> anyhow::Result<(Self, Process)> {
-        std::fs::create_dir_all(&directory).context("no directory for a Sentinel")?;
-        let file = directory.join("sentinel.conf");
         let text = format!(
             "sentinel monitor minerva {} {} 2\nsentinel down-after-milliseconds minerva 1000\n\
-             sentinel failover-timeout minerva 5000\n",
+             sentinel failover-timeout minerva 5000",
             primary.ip(),
             primary.port()
         );
-        std::fs::write(&file, text).context("no file for a Sentinel")?;
         let server = Self { address, directory };
-        let file = file.to_str().context("a path that is no text")?;
-        let process = server.process(name, "+monitor", &[file, "--sentinel"])?;
+        let process = server.process(name, "+monitor", &text, &["--sentinel"])?;
         Ok((server, process))
     }
 
-    fn process(&self, name: &str, sign: &'static str, options: &[&str]) -> anyhow::Result<Process> {
-        std::fs::create_dir_all(&self.directory).context("no directory for Redis")?;
+    fn process(
+        &self,
+        name: &str,
+        sign: &'static str,
+        settings: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Process> {
+        let directory = self.directory.to_str().context("a path that is no text")?;
+        std::fs::create_dir_all(directory).context("no directory for Redis")?;
+        let port = self.address.port();
+        let text = format!("{settings}\nport {port}\nbind 127.0.0.1\ndir {directory}\n");
+        let file = self.directory.with_extension("conf");
+        std::fs::write(&file, text).context("no file for Redis")?;
         let program = std::env::var_os(PROGRAM.1).unwrap_or_else(|| PROGRAM.0.into());
-        let mut arguments: Vec<OsString> = options.iter().map(Into::into).collect();
-        let port = self.address.port().to_string();
-        arguments.extend(["--port", &port, "--bind", "127.0.0.1", "--dir"].map(OsString::from));
-        arguments.push(self.directory.clone().into());
+        let arguments = arguments.iter().map(OsString::from);
+        let arguments = [OsString::from(file)].into_iter().chain(arguments).collect();
         let log = self.directory.with_extension("log");
         Ok(Process::new(name, program.into(), arguments, log).ready_when(sign))
     }

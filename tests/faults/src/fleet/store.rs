@@ -36,10 +36,10 @@ impl Fleet {
         &mut self,
         name: &str,
         address: SocketAddr,
-        options: &[&str],
+        settings: &[&str],
     ) -> anyhow::Result<SocketAddr> {
         let directory = self.directory().join(name);
-        let (server, process) = RedisServer::new(name, address, directory, options)?;
+        let (server, process) = RedisServer::new(name, address, directory, settings)?;
         self.servers.push(server);
         self.add(Part::Redis, process);
         Ok(address)
@@ -47,10 +47,10 @@ impl Fleet {
 
     fn add_set(&mut self, ports: &mut Ports<'_>) -> anyhow::Result<String> {
         let primary = self.add_redis("redis1", ports.take()?, &[])?;
-        let port = primary.port().to_string();
+        let port = primary.port();
         for number in 2..2 + REPLICAS {
-            let options = ["--replicaof", "127.0.0.1", &port];
-            self.add_redis(&format!("redis{number}"), ports.take()?, &options)?;
+            let replica = format!("replicaof 127.0.0.1 {port}");
+            self.add_redis(&format!("redis{number}"), ports.take()?, &[&replica])?;
         }
         for number in 1..=SENTINELS {
             let name = format!("sentinel{number}");
