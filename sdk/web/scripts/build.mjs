@@ -16,7 +16,12 @@ const INTERNAL = new RegExp(`^(${readFileSync('scripts/internal.txt', 'utf8').tr
 const check = process.argv.includes('--check');
 const files = new Map();
 
-for (const [name, entry, format] of [['client.js', 'src/script.ts', 'iife'], ['client.mjs', 'src/client.ts', 'esm']]) {
+for (const [name, entry, format] of [
+  ['client.js', 'src/script.ts', 'iife'],
+  ['client.mjs', 'src/client.ts', 'esm'],
+  // An extra for pages that want it.
+  ['shared.js', 'src/shared.ts', 'iife'],
+]) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -25,7 +30,7 @@ for (const [name, entry, format] of [['client.js', 'src/script.ts', 'iife'], ['c
     format,
     target: 'es2022',
     legalComments: 'none',
-    mangleProps: INTERNAL,
+    ...(name === 'shared.js' ? {} : { mangleProps: INTERNAL }),
   });
   files.set(name, outputFiles[0].text);
 }
