@@ -8,8 +8,13 @@ use bytes::Bytes;
 
 /// Path of the web client.
 pub const CLIENT_JS: &str = "/_minerva/client.js";
+/// Path of its extra for many tabs.
+pub const SHARED_JS: &str = "/_minerva/shared.js";
 /// The web client as built from `sdk/web`; a test there fails if it is not what the source gives.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
+const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Pages by path. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,10 +31,10 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// The web client alone.
+    /// The web client and its extra alone.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
-        none.with(CLIENT_JS, "text/javascript; charset=utf-8", CLIENT)
+        none.with(CLIENT_JS, JAVASCRIPT, CLIENT).with(SHARED_JS, JAVASCRIPT, SHARED)
     }
 
     /// These pages and one more; a page at the same path is replaced.
@@ -70,7 +75,9 @@ mod tests {
 
     #[test]
     fn the_web_client_is_there_from_the_start() {
-        assert!(Pages::new().at(CLIENT_JS).is_some_and(|page| page.body.len() > 1000));
+        for path in [CLIENT_JS, SHARED_JS] {
+            assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
+        }
     }
 
     #[test]
