@@ -1,0 +1,99 @@
+// A page of a foreign origin can do nothing with an edge: no fetch, no form, no WebSocket.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { launch } from './demo_page.mjs';
+import { Pair } from './pair.mjs';
+import { Proxy } from './proxy.mjs';
+import { PAGES } from './talk.mjs';
+
+const ID = 'a-stream-of-the-victims';
+const FRAMES = `${JSON.stringify({ ver: 2, tnum: 0, id: ID, new: true, ming: false, maxia: 0, seenack: '|-1' })}H\n0N\nforged \n`;
+
+let pair;
+let proxy;
+let foreign;
+let browser;
+let page;
+
+before(async () => {
+  [pair, browser] = await Promise.all([Pair.start(), launch()]);
+  proxy = await Proxy.start(pair.port, PAGES);
+  foreign = await Proxy.start(pair.port, PAGES);
+  page = await browser.newPage();
+  await page.goto(`${foreign.url}/talk.html`);
+});
+
+after(async () => {
+  await browser?.close();
+  await proxy?.stop();
+  await foreign?.stop();
+  await pair?.stop();
+});
+
+/** Whether the edge knows the stream: asked without an origin, as a program may. */
+async function exists() {
+  const hello = { ver: 2, tnum: 1, id: ID, ming: false, maxia: 0, seenack: '|-1' };
+  const response = await fetch(`http://127.0.0.1:${pair.port}/_minerva/io/`, { method: 'POST', body: `${JSON.stringify(hello)}H\n` });
+  return !(await response.text()).includes('stream_attach_failure');
+}
+
+test('fetch: refused, with and without CORS', async () => {
+  for (const init of [
+    { mode: 'cors', headers: { 'content-type': 'application/octet-stream' } },
+    { mode: 'cors', headers: { 'content-type': 'text/plain' } },
+    { mode: 'no-cors', headers: { 'content-type': 'text/plain' } },
+  ]) {
+    const got = await page.evaluate(([url, body, init]) => fetch(url, { method: 'POST', body, ...init }).then(
+      (response) => response.text(),
+      (error) => error.name,
+    ), [`${proxy.url}/_minerva/io/`, FRAMES, init]);
+    assert(got === 'TypeError' || got === '', got);
+    assert.equal(await exists(), false, JSON.stringify(init));
+  }
+});
+
+test('a form: refused', async () => {
+  await page.evaluate(([url, frames]) => {
+    const form = Object.assign(document.createElement('form'), { method: 'POST', action: url, enctype: 'text/plain', target: 'frame' });
+    const frame = Object.assign(document.createElement('iframe'), { name: 'frame' });
+    const input = Object.assign(document.createElement('textarea'), { name: frames, value: '' });
+    form.append(input);
+    document.body.append(frame, form);
+    form.submit();
+  }, [`${proxy.url}/_minerva/io/`, FRAMES]);
+  for (const start = Date.now(); !proxy.posts.some((body) => body.includes('forged')); await sleep(20)) {
+    assert(Date.now() - start < 5000, 'the form was not posted');
+  }
+  await sleep(200);
+  assert.equal(await exists(), false);
+});
+
+test('a WebSocket: refused', async () => {
+  const got = await page.evaluate(([url, frames]) => new Promise((resolve) => {
+    const socket = new WebSocket(url);
+    socket.onopen = () => socket.send(frames);
+    socket.onmessage = ({ data }) => resolve(data);
+    socket.onerror = () => resolve('refused');
+  }), [`${proxy.url.replace('http', 'ws')}/_minerva/ws`, FRAMES]);
+  assert.equal(got, 'refused');
+  assert.equal(await exists(), false);
+});
+
+test('the client itself: never connects, and does not ask in a tight loop', async () => {
+  proxy.clear();
+  const state = await page.evaluate(async (url) => {
+    const stream = new Minerva.MinervaStream(`${url}/_minerva/`);
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    return stream.state;
+  }, proxy.url);
+  assert.equal(state, 'connecting');
+  assert(proxy.upgrades + proxy.posts.length < 40, `${proxy.upgrades} and ${proxy.posts.length} attempts`);
+});
+
+test('the right origin can do all of it', async () => {
+  await page.goto(`${proxy.url}/talk.html`);
+  const got = await page.evaluate(([body]) => fetch('/_minerva/io/', { method: 'POST', body }).then((r) => r.text()), [FRAMES]);
+  assert(got.includes('|0A'), got);
+  assert.equal(await exists(), true);
+});
