@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// Path of the web client.
 pub const CLIENT_JS: &str = "/_minerva/client.js";
 /// Path of its extra for many tabs.
-pub const SHARED_JS: &str = "/_minerva/shared.js";
+const SHARED_JS: &str = "/_minerva/shared.js";
 /// The web client as built from `sdk/web`; a test there fails if it is not what the source gives.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");

@@ -49,6 +49,8 @@ export class Driver {
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
+      // What a page sends when it hears that it goes away still goes out.
+      if (this.machine.away) this.#leave();
       this.run();
     });
   }

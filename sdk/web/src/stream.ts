@@ -43,7 +43,7 @@ export class StreamMachine {
   /** ms of silence after which the server sends a heartbeat. */
   #beat: number;
   /** The page is away: no transport is opened. */
-  #away = false;
+  away = false;
   /** The time of the last `drain`: what was due then was done. */
   #drained = 0;
   /** When something was last written to a WebSocket. */
@@ -79,7 +79,7 @@ export class StreamMachine {
 
   /** The transports may be dead, and their silence proves nothing: time stood still, or (`anew`) the network changed. */
   wake(why: string, anew: boolean, now: number): void {
-    this.#away = false;
+    this.away = false;
     for (const transport of this.#transports.all()) transport.deadline = Math.max(transport.deadline, now + LINGER);
     this.#course.suspect(why);
     this.hurry(anew, now);
@@ -90,8 +90,8 @@ export class StreamMachine {
    * server may not have, at most `room` bytes; null: it has all.
    */
   leave(room: number): string[] | null {
-    if (this.#standing.state === 'ended' || this.#away) return null;
-    this.#away = true;
+    if (this.#standing.state === 'ended') return null;
+    this.away = true;
     const upload = this.#opener.transport('upload', 'leave', 0);
     const hello = this.#hello(upload);
     const frames = this.#dialogue.parting(room - hello.length);
@@ -175,7 +175,7 @@ export class StreamMachine {
       if (now >= transport.deadline) this.#lose(transport, now);
     }
     if (this.#standing.state !== 'ended') {
-      if (!this.#away) {
+      if (!this.away) {
         this.#course.watch(now);
         this.#advance(now);
         this.#pump(now);
@@ -188,7 +188,7 @@ export class StreamMachine {
   /** When `drain` must be called at the latest; null: only after an input. */
   pollTimeout(): number | null {
     const times = this.#transports.all().map((t) => t.deadline);
-    if (this.#standing.state !== 'ended' && !this.#away) {
+    if (this.#standing.state !== 'ended' && !this.away) {
       times.push(...this.#course.times());
       if (this.#uploads.due) times.push(this.#uploads.retry.at);
       if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#beat);

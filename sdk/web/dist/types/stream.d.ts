@@ -16,6 +16,8 @@ export interface StreamOptions {
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
+    /** The page is away: no transport is opened. */
+    away: boolean;
     constructor(options: StreamOptions);
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
