@@ -1,7 +1,7 @@
 /** The client with real sockets against the model server. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { HIGH_WATER, MAX_BUFFERED, MinervaError, MinervaStream } from '../src/client.js';
+import { HIGH_WATER, MAX_BUFFERED, MinervaError, MinervaStream, toJson, type MinervaOptions } from '../src/client.js';
 import { MAX_STRING } from '../src/frames.js';
 import { FULL } from '../src/inbox.js';
 import { RealServer } from './real_server.js';
@@ -178,4 +178,78 @@ test('ids: 26 characters, not the same twice', () => {
     stream.reset();
   }
   assert.equal(ids.size, 100);
+});
+
+test('WHATWG streams: both ways, closed when all is durable', () =>
+  withServer('websocket', async (stream, server) => {
+    const writer = stream.writable.getWriter();
+    for (let i = 0; i < 50; i += 1) await writer.write(`c${i}`);
+    await writer.close();
+    const model = server.model.streams.get(stream.id);
+    assert.equal(model?.delivered.length, 50);
+    const reader = stream.readable.getReader();
+    for (const text of ['a', 'b', 'c']) model?.send(text);
+    for (const text of ['a', 'b', 'c']) assert.deepEqual(await reader.read(), { done: false, value: text });
+    server.model.reset(stream.id, 'enough');
+    assert.deepEqual(await reader.read(), { done: true, value: undefined });
+  }));
+
+test('WHATWG streams: what cannot be sent breaks the writer, not the stream', () =>
+  withServer('websocket', async (stream) => {
+    const writer = stream.writable.getWriter();
+    writer.closed.catch(() => {});
+    await assert.rejects(writer.write('\n'), /toJson/);
+    await stream.send('goes on');
+  }));
+
+test('WHATWG streams: an abort resets the stream', () =>
+  withServer('websocket', async (stream, server) => {
+    await stream.send('x');
+    const model = server.model.streams.get(stream.id);
+    await stream.writable.abort();
+    await within(2000, 'the reset', () => model?.reset === 'aborted');
+  }));
+
+test('QAN over a stream: asked and answered, and strings belong to it', () =>
+  withServer('http-stream', async (stream, server) => {
+    const heard: string[] = [];
+    stream.onstring = (event) => heard.push(event.data);
+    stream.qan.handle({ question: (body) => `${body}?` });
+    const asked = stream.qan.ask('how');
+    await within(2000, 'the question', () => server.model.streams.get(stream.id)?.delivered.length === 1);
+    const model = server.model.streams.get(stream.id);
+    assert.deepEqual(model?.delivered, ['how|1Q']);
+    model?.send('so|1K');
+    assert.equal(await asked, 'so');
+    model?.send('why|1Q');
+    await within(2000, 'the answer', () => model?.delivered.length === 2);
+    assert.deepEqual(model?.delivered.slice(1), ['why?|1K']);
+    assert.deepEqual(heard, []);
+    model?.send('no frame');
+    await within(2000, 'the end', () => stream.state === 'ended');
+    assert.equal(stream.end?.reason, 'bad QAN frame');
+  }));
+
+test('options that no server takes are refused', () => {
+  const make = (options: MinervaOptions) => () => new MinervaStream('http://127.0.0.1:9/', options).reset();
+  for (const heartbeat of [0, 0.5, 601, Number.NaN]) assert.throws(make({ heartbeat }), MinervaError);
+  assert.throws(make({ cred: 'x'.repeat(8193) }), MinervaError);
+  for (const heartbeat of [1, 600]) make({ heartbeat })();
+  for (const length of [8191, 8192]) make({ cred: 'x'.repeat(length) })();
+});
+
+test('an upload is announced, and takes along what is sent then', () =>
+  withServer('http-stream', async (stream, server) => {
+    await stream.send('first');
+    stream.onupload = () => {
+      if (stream.counters.sent === 2) stream.send('free');
+    };
+    await stream.send('paid');
+    assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['first', 'paid', 'free']);
+  }));
+
+test('JSON that may be sent: all in ASCII', () => {
+  const text = toJson({ é: '☃\u{1f600}\u007f\n' });
+  assert(/^[ -~]*$/.test(text), text);
+  assert.deepEqual(JSON.parse(text), { é: '☃\u{1f600}\u007f\n' });
 });
