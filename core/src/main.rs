@@ -8,7 +8,7 @@ use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config};
 use minerva_proto::process::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, address, program,
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, health, program,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -37,7 +37,7 @@ struct Options {
     store: StoreUrl,
 
     /// Address for /healthz, /readyz and /metrics.
-    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR",
+    #[arg(long, env = "MINERVA_ADMIN", global = true, default_value = "127.0.0.1:7401", value_name = "ADDR",
         value_parser = address, help_heading = "Operation")]
     admin: SocketAddr,
 
@@ -46,6 +46,9 @@ struct Options {
 
     #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
+
+    #[command(subcommand)]
+    task: Option<Task>,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
+    if options.task == Some(Task::Health) {
+        return Ok(health(options.admin).await?);
+    }
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let readiness = Readiness::starting();

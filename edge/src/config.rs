@@ -37,6 +37,16 @@ pub struct Config {
     )]
     pub extra_listen: Vec<Port>,
 
+    /// Ports, written likewise, for proxies that begin each connection with a line that says who connects (the
+    /// PROXY protocol, version 1). Proxies that are not in --trust-forwarded-for are turned away there.
+    #[arg(
+        long,
+        env = "MINERVA_PROXY_LISTEN",
+        value_name = "[SERVICE=]ADDR",
+        value_delimiter = ','
+    )]
+    pub proxy_listen: Vec<Port>,
+
     /// Web pages that may connect, separated by commas: origins such as https://example.com, or * for
     /// all. Without it, pages of the same host and port may.
     #[arg(long, env = "MINERVA_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
@@ -97,6 +107,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             extra_listen: Vec::new(),
+            proxy_listen: Vec::new(),
             origins: Vec::new(),
             require_origin: false,
             max_connections: 50_000,

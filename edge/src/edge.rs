@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::clock;
-use crate::config::{Config, DEFAULT_SERVICE};
+use crate::config::{Config, DEFAULT_SERVICE, Port};
 use crate::files;
 use crate::http::{Origins, TrustedProxies};
 use crate::link::{self, Cores, Directory};
@@ -26,13 +26,16 @@ use crate::transport::Limits;
 const POLICY: &str = "<cross-domain-policy>\n<allow-access-from domain=\"*\" to-ports=\"*\"/>\n\
     </cross-domain-policy>";
 
+/// The option of ports on which proxies say who connects.
+const PROXY_LISTEN: &str = "--proxy-listen";
+
 /// Time for connections that are cut off to notice.
 const CUT_OFF_TIME: Duration = Duration::from_millis(500);
 
 /// An edge whose ports are open and whose links are being built.
 #[derive(Debug)]
 pub struct Edge {
-    listeners: Vec<(TcpListener, String)>,
+    listeners: Vec<Open>,
     local_addr: SocketAddr,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
@@ -86,9 +89,9 @@ impl Edge {
     /// Serves until `stop`; then accepts no more, asks clients to move, and cuts off what is left
     /// after the drain time.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
-        for (socket, service) in std::mem::take(&mut self.listeners) {
-            let room = Arc::clone(&self.room);
-            let listener = Listener { socket, service, room, shared: Arc::clone(&self.shared) };
+        for Open { socket, service, proxied } in std::mem::take(&mut self.listeners) {
+            let (room, shared) = (Arc::clone(&self.room), Arc::clone(&self.shared));
+            let listener = Listener { socket, service, proxied, room, shared };
             self.tasks.spawn(listener.run());
         }
         stop.await;
@@ -135,18 +138,26 @@ impl LinkState {
     }
 }
 
-async fn open_ports(
-    config: &Config,
-) -> Result<(Vec<(TcpListener, String)>, SocketAddr), ConfigError> {
-    let extra = config.extra_listen.iter();
-    let extra = extra.map(|port| ("--extra-listen", port.address, port.service.as_str()));
-    let first = ("--listen", config.listen, DEFAULT_SERVICE);
+/// A port that is open.
+#[derive(Debug)]
+struct Open {
+    socket: TcpListener,
+    service: String,
+    proxied: bool,
+}
+
+async fn open_ports(config: &Config) -> Result<(Vec<Open>, SocketAddr), ConfigError> {
+    let first = Port { service: DEFAULT_SERVICE.to_owned(), address: config.listen };
+    let extra = config.extra_listen.iter().map(|port| ("--extra-listen", port));
+    let proxied = config.proxy_listen.iter().map(|port| (PROXY_LISTEN, port));
     let mut listeners = Vec::new();
-    for (option, address, service) in std::iter::once(first).chain(extra) {
-        let wrong = |error| ConfigError::cannot_listen(option, address, &error);
-        listeners.push((TcpListener::bind(address).await.map_err(wrong)?, service.to_owned()));
+    for (option, port) in std::iter::once(("--listen", &first)).chain(extra).chain(proxied) {
+        let wrong = |error| ConfigError::cannot_listen(option, port.address, &error);
+        let socket = TcpListener::bind(port.address).await.map_err(wrong)?;
+        let (service, proxied) = (port.service.clone(), option == PROXY_LISTEN);
+        listeners.push(Open { socket, service, proxied });
     }
-    let local_addr = listeners.first().and_then(|(first, _)| first.local_addr().ok());
+    let local_addr = listeners.first().and_then(|first| first.socket.local_addr().ok());
     Ok((listeners, local_addr.unwrap_or(config.listen)))
 }
 

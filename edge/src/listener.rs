@@ -1,10 +1,11 @@
 //! Accepts connections, at most so many at a time, finds out what each speaks, and hands it to its
 //! driver. Run by `edge.rs`, one per port.
 
+mod proxied;
 mod rewind;
 mod sniff;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::http;
 use crate::shared::{Phase, Shared};
 use crate::tcp;
 use crate::transport::Caller;
+use proxied::Origin;
 pub(crate) use rewind::Rewind;
 use sniff::{Face, sniff};
 
@@ -38,6 +40,8 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// The service of a path, or of a TCP transport, that names none.
     pub(crate) service: String,
+    /// Whether each connection begins with a proxy's word about who connects.
+    pub(crate) proxied: bool,
     /// Connections that may be opened yet; one for all ports. More wait in the system's backlog.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) shared: Arc<Shared>,
@@ -64,28 +68,38 @@ impl Listener {
                     continue;
                 }
             };
-            let (shared, service) = (Arc::clone(&self.shared), self.service.clone());
+            let shared = Arc::clone(&self.shared);
             let seat = Seat::new(room, &shared);
-            tokio::spawn(serve(stream, peer, seat, shared, service));
+            let arrival = Arrival { stream, peer: peer.ip(), proxied: self.proxied, seat };
+            tokio::spawn(serve(arrival, shared, self.service.clone()));
         }
     }
 }
 
-/// Serves one connection; small, because every idle connection holds this future.
-async fn serve(
+/// A connection that was accepted.
+struct Arrival {
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: IpAddr,
+    proxied: bool,
     seat: Seat,
-    shared: Arc<Shared>,
-    service: String,
-) {
+}
+
+/// Serves one connection; small, because every idle connection holds this future.
+async fn serve(arrival: Arrival, shared: Arc<Shared>, service: String) {
+    let Arrival { stream, peer, proxied, seat } = arrival;
     set_up(&stream);
     let mut phase = shared.phase.clone();
-    let face = tokio::select! {
-        face = Box::pin(sniff(&stream)) => face,
+    let beginning = async {
+        let peer = if proxied { client(&stream, peer, &shared).await? } else { peer };
+        Some((peer, sniff(&stream).await))
+    };
+    let (peer, face) = tokio::select! {
+        beginning = Box::pin(beginning) => match beginning {
+            Some(beginning) => beginning,
+            None => return refuse(&stream, &shared),
+        },
         _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
     };
-    let peer = peer.ip();
     match face {
         Face::Socket { rest } => {
             let peer_address = peer.to_canonical().to_string();
@@ -102,12 +116,26 @@ async fn serve(
             let connection = http::Connection { shared, service, peer, seat };
             Box::pin(http::serve(Rewind::new(read, stream), connection)).await;
         }
-        Face::Garbage => {
-            shared.metrics.garbage.inc();
-            let _ = stream.set_zero_linger();
-        }
+        Face::Garbage => refuse(&stream, &shared),
         Face::Silence => {}
     }
+}
+
+/// Who connects, as the proxy says; `None` if it is not one that is trusted, or says nothing.
+async fn client(stream: &TcpStream, proxy: IpAddr, shared: &Shared) -> Option<IpAddr> {
+    if !shared.proxies.trusts(proxy.to_canonical()) {
+        return None;
+    }
+    match proxied::origin(stream).await? {
+        Origin::Client(client) => Some(client),
+        Origin::Unknown => Some(proxy),
+    }
+}
+
+/// Breaks off a connection that speaks nothing we know, or must not speak here.
+fn refuse(stream: &TcpStream, shared: &Shared) {
+    shared.metrics.garbage.inc();
+    let _ = stream.set_zero_linger();
 }
 
 /// Tunes a socket. One that cannot be tuned works all the same.

@@ -13,7 +13,7 @@ use anyhow::Context;
 use minerva_core::store;
 use minerva_core::{Core, is_config};
 use minerva_edge::{Edge, Pages};
-use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, program};
+use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, Task, health, program};
 use options::{Options, Switch};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -25,6 +25,9 @@ fn main() -> ExitCode {
 
 /// Starts the parts, inside out: store, core, edge, demo.
 async fn run(options: Options) -> anyhow::Result<()> {
+    if options.task == Some(Task::Health) {
+        return Ok(health(options.admin).await?);
+    }
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let readiness = Readiness::starting();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use minerva_core::store::StoreUrl;
-use minerva_proto::process::{ConfigError, LogConfig, address};
+use minerva_proto::process::{ConfigError, LogConfig, Task, address};
 
 /// The whole of Minerva in one process: reliable streams between browsers or devices and application
 /// services.
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     pub(crate) core: minerva_core::Config,
 
     /// Address for /healthz, /readyz and /metrics.
-    #[arg(long, env = "MINERVA_ADMIN", default_value = "127.0.0.1:7401", value_name = "ADDR",
+    #[arg(long, env = "MINERVA_ADMIN", global = true, default_value = "127.0.0.1:7401", value_name = "ADDR",
         value_parser = address, help_heading = "Operation")]
     pub(crate) admin: SocketAddr,
 
@@ -50,6 +50,9 @@ pub(crate) struct Options {
 
     #[command(flatten, next_help_heading = "Operation")]
     pub(crate) log: LogConfig,
+
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
 }
 
 impl Options {
