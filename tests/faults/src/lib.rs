@@ -34,7 +34,9 @@ mod pressure;
 mod report;
 mod rollback;
 mod run;
+mod slow;
 mod traffic;
+mod visit;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,11 @@ enum Program {
     Rollback(rollback::Config),
     /// Send much both ways to slow readers: the server must stay small.
     Pressure(pressure::Config),
+    /// Send strings through a deployment that somebody else runs and harms, with `answer` as its application.
+    Load(visit::Config),
+    /// Read slowly, through a deployment that somebody else runs, what an application sends quickly: the
+    /// application must be paused, and no process may grow.
+    Slow(slow::Config),
     /// The application service that `kill --target app` kills.
     #[command(hide = true)]
     App(app_process::Config),
@@ -95,6 +102,8 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
         Program::Outage(config) => outage::run(config).await,
         Program::Rollback(config) => rollback::run(config).await,
         Program::Pressure(config) => pressure::run(config).await,
+        Program::Load(config) => visit::run(config).await,
+        Program::Slow(config) => slow::run(config).await,
         Program::App(config) => app_process::run(config).await,
         Program::Answer(config) => answering::run(config).await,
     }

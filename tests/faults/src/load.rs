@@ -33,6 +33,8 @@ pub(crate) struct Load {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) clients: Vec<Client>,
     address: String,
+    /// Where those of raw TCP connect.
+    tcp_address: String,
     transports: Vec<TransportKind>,
     audit: Arc<Mutex<Audit>>,
     following: tokio::task::JoinHandle<()>,
@@ -59,8 +61,14 @@ impl Load {
         let reader = Reader::new(notes);
         let follower = Follower { reader, ledger: Arc::clone(&ledger), audit: Arc::clone(&audit) };
         let following = tokio::spawn(follower.run());
-        let (clients, transports) = (Vec::new(), transports.to_vec());
-        Self { ledger, clients, address, transports, audit, following }
+        let (clients, transports, tcp_address) = (Vec::new(), transports.to_vec(), address.clone());
+        Self { ledger, clients, address, tcp_address, transports, audit, following }
+    }
+
+    /// The same, with another address for raw TCP.
+    pub(crate) fn with_tcp_at(mut self, address: String) -> Self {
+        self.tcp_address = address;
+        self
     }
 
     /// Starts the next `count` streams, which send until they are stopped.
@@ -79,7 +87,13 @@ impl Load {
         };
         for number in self.clients.len()..self.clients.len() + count {
             let transport = self.transports[number % self.transports.len()];
-            self.clients.push(clients::start(&self.address, transport, number, behaviour.clone())?);
+            let address = match transport {
+                TransportKind::Tcp => &self.tcp_address,
+                TransportKind::WebSocket | TransportKind::HttpStream | TransportKind::LongPoll => {
+                    &self.address
+                }
+            };
+            self.clients.push(clients::start(address, transport, number, behaviour.clone())?);
         }
         Ok(())
     }

@@ -1,0 +1,159 @@
+//! `minerva-faults slow`: a client that reads slowly from an application that sends as quickly as it may, through
+//! whatever stands between them. Shows whether the application is paused, and what is under way.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use minerva_client::TransportKind;
+use minerva_proto::process::positive_duration;
+use tokio::time::sleep;
+
+use crate::app;
+use crate::clients;
+use crate::ledger::Ledger;
+use crate::memory;
+use crate::message::{Direction, Length};
+use crate::report::Checks;
+use crate::traffic::{Behaviour, Lane, Stop, Supply};
+
+/// A megabyte, everywhere in this program.
+const MEGABYTE: f64 = 1e6;
+/// Time between two samples of memory.
+const SAMPLE: Duration = Duration::from_millis(250);
+/// Queues on the way have filled when this part of the time is over.
+const FILLING: u32 = 2;
+
+/// Options of `slow`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// Where the client connects: host and port.
+    #[arg(long)]
+    address: String,
+    /// The cores' addresses for applications, separated by commas.
+    #[arg(long)]
+    api: String,
+    /// Bytes a second that the client reads.
+    #[arg(long, default_value_t = 100_000.0)]
+    rate: f64,
+    /// Length of a string in bytes.
+    #[arg(long, default_value_t = 1000)]
+    string_bytes: usize,
+    /// How long.
+    #[arg(long, default_value = "20s", value_parser = positive_duration, value_name = "TIME")]
+    duration: Duration,
+    /// The transport.
+    #[arg(long, default_value = "websocket")]
+    transport: TransportKind,
+    /// Processes that must not grow, by their ids.
+    #[arg(long, value_delimiter = ',')]
+    watch: Vec<u32>,
+    /// Megabytes by which each may grow.
+    #[arg(long, default_value_t = 8.0)]
+    limit: f64,
+}
+
+/// What was sent and what arrived, in strings.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    sent: u64,
+    arrived: u64,
+}
+
+/// Does it all.
+pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    if !config.rate.is_finite() || config.rate <= 0.0 || config.string_bytes < 64 {
+        bail!("--rate must be above 0 and --string-bytes at least 64");
+    }
+    let ledger = Arc::new(Ledger::new(1));
+    app::start(&config.api, config.behaviour(&ledger, u64::MAX, None)).await?;
+    let before = config.resident()?;
+    let silent = config.behaviour(&ledger, 0, Some(config.rate));
+    let client = clients::start(&config.address, config.transport, 0, silent)?;
+    let peak = config.wait(&before, config.duration / FILLING).await?;
+    let full = Moment::of(&ledger);
+    let peak = config.wait(&peak, config.duration - config.duration / FILLING).await?;
+    let end = Moment::of(&ledger);
+    let reconnects = client.stream.counters().reconnects;
+    let mut checks = config.judge(full, end, reconnects, ledger.ends(0));
+    for ((pid, before), peak) in config.watch.iter().zip(&before).zip(&peak) {
+        let growth = (*peak as f64 - *before as f64) / MEGABYTE;
+        println!("process {pid} grew by {growth:.1} MB to {:.1} MB", *peak as f64 / MEGABYTE);
+        checks.add(format!("process {pid} grew by {growth:.1} MB"), growth < config.limit);
+    }
+    Ok(if checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Moment {
+    fn of(ledger: &Ledger) -> Self {
+        let arrived = ledger.arrived_each(Direction::S2c).iter().sum();
+        Self { sent: ledger.sent(Direction::S2c, 0), arrived }
+    }
+
+    fn under_way(self) -> u64 {
+        self.sent.saturating_sub(self.arrived)
+    }
+}
+
+impl Config {
+    fn behaviour(&self, ledger: &Arc<Ledger>, most: u64, rate: Option<f64>) -> Behaviour {
+        Behaviour {
+            lane: Lane {
+                ledger: Arc::clone(ledger),
+                direction: Direction::C2s,
+                stream: 0,
+                length: Length::Exactly(self.string_bytes),
+            },
+            supply: Supply { every: None, most },
+            stop: Stop::default(),
+            bytes_per_second: rate,
+        }
+    }
+
+    /// What each watched process holds.
+    fn resident(&self) -> anyhow::Result<Vec<u64>> {
+        self.watch.iter().map(|pid| memory::of(*pid).map(|memory| memory.resident)).collect()
+    }
+
+    /// The most that each watched process holds until then, and held before.
+    async fn wait(&self, before: &[u64], time: Duration) -> anyhow::Result<Vec<u64>> {
+        let mut peak = before.to_vec();
+        let samples = (time.as_millis() / SAMPLE.as_millis()).max(1);
+        for _ in 0..samples {
+            sleep(SAMPLE).await;
+            for (peak, now) in peak.iter_mut().zip(self.resident()?) {
+                *peak = now.max(*peak);
+            }
+        }
+        Ok(peak)
+    }
+
+    /// A paused application sends what the client reads and no more, and what is under way stays as it is.
+    fn judge(&self, full: Moment, end: Moment, reconnects: u64, ends: Vec<String>) -> Checks {
+        let bytes = |strings: u64| strings * self.string_bytes as u64;
+        let seconds = (self.duration - self.duration / FILLING).as_secs_f64();
+        let per_second = |strings: u64| bytes(strings) as f64 / seconds;
+        let sent = per_second(end.sent.saturating_sub(full.sent));
+        let arrived = per_second(end.arrived.saturating_sub(full.arrived));
+        let grown = bytes(end.under_way().saturating_sub(full.under_way()));
+        println!(
+            "{}: {} KB under way, then {} KB; sent {:.0} KB/s, arrived {:.0} KB/s of {:.0}; {reconnects} reconnects",
+            self.transport,
+            bytes(full.under_way()) / 1000,
+            bytes(end.under_way()) / 1000,
+            sent / 1000.0,
+            arrived / 1000.0,
+            self.rate / 1000.0,
+        );
+        let mut checks = Checks::default();
+        checks.add("strings arrive at the client's rate", arrived > self.rate * 0.7);
+        checks.add(
+            "the application is paused: it sends at twice that rate at most",
+            sent < self.rate * 2.0,
+        );
+        checks.add(format!("{grown} more bytes under way later"), grown < 512 * 1024);
+        checks.add_none("stream", &ends);
+        checks
+    }
+}
