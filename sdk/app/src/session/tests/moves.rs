@@ -227,7 +227,7 @@ fn a_stream_that_the_store_has_never_heard_of_has_ended() {
         send(&mut session);
         session.end(a);
         let owned = PartitionOwned { partition: 0, epoch: 2, streams_made };
-        let signals = hear(&mut session, b, event::Event::PartitionOwned(owned.clone()));
+        let signals = hear(&mut session, b, event::Event::PartitionOwned(owned));
         if !is_lost {
             assert_eq!(signals, [Signal::Released(STREAM)]);
             continue;
