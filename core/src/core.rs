@@ -13,7 +13,7 @@ use minerva_proto::link::link_service_server::LinkServiceServer;
 use minerva_proto::process::ConfigError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::body::Body;
@@ -117,6 +117,7 @@ impl Core {
             metrics: metrics.clone(),
             claims: Semaphore::new(CLAIMS),
             start: start.clone(),
+            hold: watch::Sender::new(clock::now()),
         };
         let (resign, resigned) = oneshot::channel::<()>();
         let mut ownership = JoinSet::new();

@@ -35,6 +35,10 @@ use crate::store::Member;
 /// end waits for this.
 const BEATS: u32 = 8;
 
+/// How long nothing is claimed after the store could not be reached, in leases. All leases in it may be over by
+/// then, and it may have lost its last writes: owners that live come first, and write anew what it lost.
+const HOLD: u32 = 2;
+
 /// Pause before a partition is tried again that somebody may have to mend.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -43,6 +47,8 @@ pub(crate) struct Ownership {
     means: Arc<Means>,
     member: Member,
     lease: Duration,
+    /// The last beat had no answer.
+    is_unheard: bool,
     /// The cores that lived when that was asked last, by name.
     members: Vec<Member>,
     states: BTreeMap<u32, State>,
@@ -66,7 +72,8 @@ impl Ownership {
         let states = (0..means.partitions.count()).map(|p| (p, State::Free(now))).collect();
         let lease = means.options.lease;
         let (members, tenures, running) = (Vec::new(), JoinSet::new(), HashMap::new());
-        Self { means: Arc::new(means), member, lease, members, states, tenures, running }
+        let (means, is_unheard) = (Arc::new(means), false);
+        Self { means, member, lease, is_unheard, members, states, tenures, running }
     }
 
     /// Takes part until `stop`, then gives everything back. Dropping it is like a crash.
@@ -90,7 +97,12 @@ impl Ownership {
 
     /// Says that this core lives and hears who else does. Without an answer the last one stands.
     async fn beat(&mut self) {
-        match self.means.store.beat(self.member.clone(), self.lease).await {
+        let beat = self.means.store.beat(self.member.clone(), self.lease).await;
+        if self.is_unheard || beat.is_err() {
+            self.means.hold.send_replace(clock::now() + HOLD * self.lease);
+        }
+        self.is_unheard = beat.is_err();
+        match beat {
             Ok(members) => {
                 if members != self.members {
                     let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();

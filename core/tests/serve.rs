@@ -6,6 +6,8 @@
 mod calls;
 #[path = "serve/cores.rs"]
 mod cores;
+#[path = "serve/outage.rs"]
+mod outage;
 #[path = "serve/peers.rs"]
 mod peers;
 #[path = "serve/streams.rs"]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Start;
 use crate::clock::{self, PatientClock};
@@ -39,6 +39,8 @@ pub(crate) struct Means {
     /// Permits for claims.
     pub(crate) claims: Semaphore,
     pub(crate) start: Start,
+    /// Until then nothing is claimed.
+    pub(crate) hold: watch::Sender<Instant>,
 }
 
 /// How a tenure ended: because it was over or another core has the partition, or with an error.
@@ -97,6 +99,12 @@ impl Tenure {
     async fn claim(&mut self) -> Result<Option<Claimed>, StoreError> {
         let means = Arc::clone(&self.means);
         while *self.keep.borrow() {
+            let hold = *means.hold.borrow();
+            if hold > clock::now() {
+                // Whichever comes first: its end, or that the partition is not wanted.
+                let _ = timeout_at(hold, unwanted(&mut self.keep)).await;
+                continue;
+            }
             let permit = means.claims.acquire().await;
             let claimed = means.store.claim(self.partition, &means.owner, Epoch(0)).await;
             drop(permit);

@@ -197,7 +197,10 @@ impl Call {
         if let Some(recipient) = self.recipients.get(&transport) {
             self.joined.disown(recipient.tenure);
         }
-        self.recipients.remove(&transport);
+        if self.recipients.remove(&transport).is_some() {
+            // The core keeps the number until then.
+            self.push(transport, ToCore::Detach);
+        }
     }
 
     /// Brings one thing to its transport. One that does not take it is dropped: it attaches anew.

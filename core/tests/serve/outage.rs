@@ -1,0 +1,135 @@
+//! A store that comes back after an outage in which all leases ran out: owners that live keep what they have,
+//! also if another core reaches the store before them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use minerva_core::store::memory::MemoryStore;
+use minerva_core::store::{Claimed, Epoch, Member, Store, StoreError};
+use minerva_core::{Config, PartitionOptions};
+use minerva_proto::link::core_frame;
+use tokio::time::{sleep, timeout};
+
+use crate::peers::{Edge, Served, serve_with};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// One core's way to the store, which a test cuts.
+struct Way {
+    store: Arc<MemoryStore>,
+    is_cut: AtomicBool,
+}
+
+impl Way {
+    fn to(store: &Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self { store: Arc::clone(store), is_cut: AtomicBool::new(false) })
+    }
+
+    fn cut<T: Send + 'static>(&self) -> Option<BoxFuture<'static, Result<T, StoreError>>> {
+        let error = || ready(Err(StoreError::Unavailable("cut".to_owned()))).boxed();
+        self.is_cut.load(Ordering::Relaxed).then(error)
+    }
+}
+
+impl Store for Way {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.partitions(wanted))
+    }
+
+    fn beat(
+        &self,
+        member: Member,
+        lease: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.beat(member, lease))
+    }
+
+    fn claim(
+        &self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.claim(partition, owner, above))
+    }
+
+    fn append(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        index: u64,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.append(partition, epoch, index, blob))
+    }
+
+    fn checkpoint(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        covers: u64,
+        meta: Bytes,
+        changed: Vec<(u64, Option<Bytes>)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let call = || self.store.checkpoint(partition, epoch, covers, meta, changed);
+        self.cut().unwrap_or_else(call)
+    }
+
+    fn renew(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        lease: Duration,
+        next: u64,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.renew(partition, epoch, lease, next))
+    }
+
+    fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.release(partition, epoch))
+    }
+}
+
+async fn core(way: &Arc<Way>) -> Served {
+    let partition = PartitionOptions { lease: LEASE, ..PartitionOptions::default() };
+    let config = Config { partitions: 16, partition, ..Config::default() };
+    serve_with(&config, Arc::clone(way) as Arc<dyn Store>).await
+}
+
+/// How many partitions a core has told an edge of.
+async fn owned(edge: &mut Edge) -> usize {
+    match edge.next().await {
+        core_frame::Frame::Owned(owned) => owned.claims.len(),
+        core_frame::Frame::Released(released) => panic!("{released:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn owners_come_first_after_an_outage() {
+    let store = Arc::new(MemoryStore::new());
+    let (first, second) = (Way::to(&store), Way::to(&store));
+    let (one, two) = (core(&first).await, core(&second).await);
+    let mut edges = loop {
+        let mut edges = (Edge::connect(one.link).await, Edge::connect(two.link).await);
+        let shares = (owned(&mut edges.0).await, owned(&mut edges.1).await);
+        if shares.0 + shares.1 == 16 && shares.1 > 0 {
+            break edges;
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    first.is_cut.store(true, Ordering::Relaxed);
+    second.is_cut.store(true, Ordering::Relaxed);
+    sleep(LEASE + LEASE / 2).await;
+    second.is_cut.store(false, Ordering::Relaxed);
+    sleep(LEASE / 4).await;
+    first.is_cut.store(false, Ordering::Relaxed);
+    let changes = async {
+        tokio::select! { n = owned(&mut edges.0) => n, n = owned(&mut edges.1) => n }
+    };
+    assert!(timeout(3 * LEASE, changes).await.is_err(), "nothing has changed hands");
+}
