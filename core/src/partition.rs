@@ -29,6 +29,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_proto::planted::{self, Bug};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -249,6 +250,9 @@ impl Partition {
         &mut self,
         done: Option<oneshot::Sender<()>>,
     ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        if planted::is(Bug::ReleaseTooEarly) {
+            self.lease.release().await;
+        }
         while !self.gate.is_empty() {
             let outputs = self.gate.next().await?;
             self.owner.say(outputs);

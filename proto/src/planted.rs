@@ -14,7 +14,7 @@ pub enum Bug {
     ForgetInboxEntry,
     /// Core: a SACK names one string too many.
     SackTooHigh,
-    /// Core: strings in the log that a checkpoint has already are applied again.
+    /// Core: strings for the client that are in the log are applied twice when the stream is brought back.
     ApplyTwice,
     /// Core: a new transport goes on behind what was written before, not at what is unacknowledged.
     ForgetUnacked,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use minerva_proto::planted::{self, Bug};
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
@@ -157,7 +158,10 @@ impl Checkpoints {
             work.pause = None;
         }
         if work.call.is_none() {
-            let (covers, step) = work.step(self.first_index);
+            let (mut covers, step) = work.step(self.first_index);
+            if planted::is(Bug::TrimTooMuch) && work.streams.is_empty() && confirmed > covers {
+                covers += 1;
+            }
             let (partition, epoch, meta) = (self.partition, self.epoch, work.meta.clone());
             work.call = Some(self.store.checkpoint(partition, epoch, covers, meta, step));
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use minerva_proto::StreamId;
+use minerva_proto::planted::{self, Bug};
 
 use super::assignment::Assignment;
 use super::counters::{Counters, add, replace, subtract};
@@ -91,7 +92,9 @@ impl Owner {
         for (number, state) in recovered {
             let origin = state.origin().clone();
             // Of several with one id, the last one counts.
-            owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
+            if !planted::is(Bug::ForgetIds) {
+                owner.by_id.insert((origin.service.clone(), origin.id.clone()), number);
+            }
             let grace = Millis(now.0.saturating_add(app_grace_ms));
             let instance = state.instance().map(|instance| (instance.clone(), grace));
             owner.assignment.add(number, origin.service.clone(), instance);

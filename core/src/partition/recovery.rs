@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use minerva_proto::planted::{self, Bug};
 
 use super::mailbox::stream_count;
 use crate::record::{DecodeError, Meta, Record, Snapshot, decode_entry};
@@ -137,6 +138,10 @@ impl Recovery {
             .state
             .apply(record)
             .map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
+        if planted::is(Bug::ApplyTwice) && matches!(record, Record::Sent { .. }) {
+            let again = rebuilt.state.apply(record);
+            again.map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
+        }
         if rebuilt.state.inbox().is_done() {
             self.streams.remove(&stream);
         }

@@ -1,5 +1,6 @@
 //! Transports come and go.
 
+use minerva_proto::planted::{self, Bug};
 use minerva_proto::{KillReason, Sack};
 
 use super::transports::Transport;
@@ -170,6 +171,9 @@ impl Stream {
 
     /// Where a new primary transport begins.
     fn first_to_write(&self) -> u64 {
+        if planted::is(Bug::ForgetUnacked) {
+            return self.state.outbox().next();
+        }
         self.state.outbox().base().max(self.assumed)
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::planted::{self, Bug};
 use minerva_proto::{ReceiveWindow, Sack, WindowLimits};
 
 use super::inbox::Inbox;
@@ -124,7 +125,14 @@ impl StreamState {
     ///
     /// # Errors
     /// If it contradicts itself.
-    pub fn restore(snapshot: Snapshot) -> Result<Self, Inconsistent> {
+    pub fn restore(mut snapshot: Snapshot) -> Result<Self, Inconsistent> {
+        if planted::is(Bug::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
+            snapshot.inbox.remove(0);
+            snapshot.inbox_base = snapshot.inbox_base.max(1) + 1;
+        }
+        if planted::is(Bug::ForgetEnd) {
+            snapshot.ended = None;
+        }
         let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
         for (number, string) in snapshot.waiting {
             if number <= snapshot.received_next || window.receive(number, owned(&string)).is_err() {
@@ -190,7 +198,11 @@ impl StreamState {
 
     /// What was received from the client.
     pub fn sack(&self) -> Sack {
-        self.window.sack()
+        let mut sack = self.window.sack();
+        if planted::is(Bug::SackTooHigh) {
+            sack.acked = sack.acked.map(|acked| acked + 1);
+        }
+        sack
     }
 
     /// Whether a c2s string was received.
@@ -206,7 +218,11 @@ impl StreamState {
     /// What would become of a string from the client.
     pub fn fit(&self, number: u64, string: &Bytes, limits: &Limits) -> Fit {
         if number <= self.window.next() {
-            return if number == self.window.next() { Fit::Fits } else { Fit::Duplicate };
+            return if number == self.window.next() || planted::is(Bug::TakeDuplicates) {
+                Fit::Fits
+            } else {
+                Fit::Duplicate
+            };
         }
         let (mut strings, mut bytes) = (0, string.len() + STRING_OVERHEAD);
         for (waiting, string) in self.window.waiting() {
@@ -222,6 +238,9 @@ impl StreamState {
 
     fn receive(&mut self, first: u64, strings: &[Bytes]) {
         for (number, string) in (first..).zip(strings) {
+            if number < self.window.next() && planted::is(Bug::TakeDuplicates) {
+                self.inbox.push(owned(string));
+            }
             // Without limits there is no overflow, and a duplicate changes nothing.
             let _ = self.window.receive(number, owned(string));
             while let Some((_, string)) = self.window.pop() {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use minerva_proto::planted::{self, Bug};
 use minerva_proto::{Frame, Sack};
 
 use super::event::{Close, CloseCause, End, Ending, FromCore, Output, Resume, ToCore};
@@ -98,8 +99,9 @@ impl Transport {
         let mut attach = attach.clone();
         attach.s2c_bytes = self.outbound.credit_anew();
         if self.opened {
-            attach.resume =
-                Some(Resume { stream: self.stream, next_s2c: self.outbound.next_string() });
+            let too_far = u64::from(planted::is(Bug::ResumeTooFar));
+            let next_s2c = self.outbound.next_string().map(|next| next + too_far);
+            attach.resume = Some(Resume { stream: self.stream, next_s2c });
             attach.create = false;
             attach.succeeds = None;
             attach.sack = None;
@@ -111,6 +113,7 @@ impl Transport {
         self.outputs.push_back(Output::ToCore(ToCore::Attach(attach)));
         self.owes_detach = true;
         let rest = self.inbound.untaken().skip(with_it).cloned();
+        let rest = rest.filter(|_| !(self.opened && planted::is(Bug::DropUntaken)));
         self.outputs.extend(rest.map(|batch| Output::ToCore(ToCore::Batch(batch))));
         self.end_again();
     }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use minerva_proto::Sack;
 use minerva_proto::app::{Send, SendRefused, SendRefusedReason, SendState};
+use minerva_proto::planted::{self, Bug};
 use minerva_proto::window::SendQueue;
 
 use super::Violation;
@@ -68,6 +69,9 @@ impl Outgoing {
         self.in_flight.clear();
         self.free(next);
         self.sent = self.queue.base();
+        if planted::is(Bug::ForgetSends) {
+            self.sent = self.queue.next();
+        }
         self.sent_bytes = 0;
         self.room = Room::of(state);
     }

@@ -9,6 +9,7 @@ use minerva_proto::app::{
     Acknowledge, Command, Reset, SendRefused, SendRefusedReason, SendState, SetLimits, Started,
     command,
 };
+use minerva_proto::planted::{self, Bug};
 
 use super::calls::CallId;
 use super::incoming::Incoming;
@@ -251,7 +252,11 @@ impl Stream {
         let done = event.saturating_add(1).min(self.incoming.expected());
         if done > self.done {
             self.done = done;
-            self.barrier = if self.ended.is_some() { 0 } else { self.outgoing.next() };
+            self.barrier = if self.ended.is_some() || planted::is(Bug::AcknowledgeBeforeSends) {
+                0
+            } else {
+                self.outgoing.next()
+            };
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which transports there should be, and when to look again.
 
+use minerva_proto::planted::{self, Bug};
+
 use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
@@ -77,7 +79,11 @@ impl StreamMachine {
         let number = self.next_number;
         self.next_number += 1;
         self.counters.transports += 1;
-        self.transports.insert(number, Transport::new(self.kind, role, self.generation, now));
+        let mut transport = Transport::new(self.kind, role, self.generation, now);
+        if planted::is(Bug::ForgetToSendAgain) && self.created {
+            transport.next_sent = self.queue.next();
+        }
+        self.transports.insert(number, transport);
         let (kind, server) = (self.kind, self.route.server());
         self.outputs.push_back(Output::Open { number, kind, role, server });
     }

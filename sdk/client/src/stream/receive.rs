@@ -1,6 +1,7 @@
 //! What comes in on a transport, and how transports end.
 
 use bytes::Bytes;
+use minerva_proto::planted::{self, Bug};
 use minerva_proto::{Frame, KillReason, Reset, Sack};
 
 use super::transport::{End, Role, Transport};
@@ -121,7 +122,10 @@ impl StreamMachine {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
-        let (string_number, kind) = (transport.next_received, transport.kind);
+        let (mut string_number, kind) = (transport.next_received, transport.kind);
+        if planted::is(Bug::DeliverBehindGap) {
+            string_number = string_number.min(self.window.next());
+        }
         transport.next_received += 1;
         if self.window.receive(string_number, string).is_err() {
             // It would be lost here; a new primary gets it again.
