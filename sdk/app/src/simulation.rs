@@ -1,12 +1,14 @@
 //! What the simulation (`tests/simulation`) uses of the inside: the session machine, so that it does what the
 //! SDK does. Not built into any program.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use minerva_proto::app::{Command, event};
 
 use crate::event::Ended;
 pub use crate::event::Event;
-use crate::session::{Read, Session, Signal};
+use crate::session::{CallId, Read, Session, Signal, Violation};
 
 /// What the shell must do after an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,64 +52,79 @@ pub enum Got {
     Over,
 }
 
-/// Whether the machine can have several calls at a time.
-pub const SEVERAL_CALLS: bool = false;
+/// Why a call must be given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Its core may not know yet that it is no owner any more: it is asked again.
+    Overtaken,
+    /// The core broke the contract.
+    Violation(String),
+}
 
 /// All streams of one instance.
 #[derive(Debug)]
 pub struct Machine {
     session: Session,
-    /// The call that counts.
-    call: u64,
+    /// The calls that were begun and have not ended, by number.
+    calls: BTreeMap<u64, CallId>,
+    begun: u64,
 }
 
 impl Machine {
     /// No streams yet.
     pub fn new(window: usize) -> Self {
-        Self { session: Session::new(window), call: 0 }
+        Self { session: Session::new(window), calls: BTreeMap::new(), begun: 0 }
     }
 
     /// Begins a call; its number, and the streams that are held.
     pub fn begin(&mut self) -> (u64, Vec<u64>) {
-        self.call += 1;
-        (self.call, self.session.register())
+        let (id, held) = self.session.begin();
+        self.begun += 1;
+        self.calls.insert(self.begun, id);
+        (self.begun, held)
     }
 
     /// A call has ended.
-    pub fn end(&mut self, _call: u64) {}
+    pub fn end(&mut self, call: u64) {
+        if let Some(id) = self.calls.remove(&call) {
+            self.session.end(id);
+        }
+    }
 
     /// The core has answered the registration.
     pub fn is_registered(&self, call: u64) -> bool {
-        call == self.call && self.session.is_registered()
+        self.calls.get(&call).is_some_and(|id| self.session.is_registered(*id))
     }
 
     /// Takes what the core says on a call.
     ///
     /// # Errors
-    /// How the core broke the contract.
+    /// Why the call must be given up.
     pub fn on_event(
         &mut self,
         call: u64,
         event: event::Event,
         signs: &mut Vec<Sign>,
-    ) -> Result<(), String> {
-        if call != self.call {
-            return Ok(());
-        }
+    ) -> Result<(), GiveUp> {
+        let Some(id) = self.calls.get(&call) else { return Ok(()) };
         let mut signals = Vec::new();
-        let outcome = self.session.on_event(event, &mut signals);
+        let outcome = self.session.on_event(*id, event, &mut signals);
         signs.extend(signals.into_iter().map(sign));
-        outcome.map_err(|violation| violation.to_string())
+        outcome.map_err(|violation| match violation {
+            Violation::Overtaken => GiveUp::Overtaken,
+            violation => GiveUp::Violation(violation.to_string()),
+        })
     }
 
     /// What to tell the core on a call.
     pub fn take_commands(&mut self, call: u64, budget: usize) -> Vec<Command> {
-        if call == self.call { self.session.take_commands(budget) } else { Vec::new() }
+        let id = self.calls.get(&call).copied();
+        id.map_or_else(Vec::new, |id| self.session.take_commands(id, budget))
     }
 
     /// There is something to tell on a call.
     pub fn has_commands(&self, call: u64) -> bool {
-        call == self.call && self.session.has_commands()
+        self.calls.get(&call).is_some_and(|id| self.session.has_commands(*id))
     }
 
     /// The next event of a stream.

@@ -5,7 +5,7 @@ mod handler;
 
 use std::collections::BTreeMap;
 
-use minerva_app::simulation::{Arrival, Event as StreamEvent, Got, Machine, Sign};
+use minerva_app::simulation::{Arrival, Event as StreamEvent, GiveUp, Got, Machine, Sign};
 use minerva_proto::app::{Command, Event as AppEvent, Register, command};
 
 use self::handler::Handler;
@@ -117,10 +117,10 @@ impl App {
         checker: &mut Checker,
     ) {
         let Some((_, number)) = self.calls.get(&core).and_then(|call| call.line) else { return };
-        let mut signs = Vec::new();
+        let (mut signs, mut outcome) = (Vec::new(), Ok(()));
         for event in events.into_iter().filter_map(|event| event.event) {
-            if let Err(error) = self.machine.on_event(number, event, &mut signs) {
-                checker.violation(format!("a core says to app {}: {error}", self.index));
+            outcome = self.machine.on_event(number, event, &mut signs);
+            if outcome.is_err() {
                 break;
             }
         }
@@ -131,6 +131,13 @@ impl App {
         }
         for sign in signs {
             self.on_sign(sign, net, checker);
+        }
+        if let Err(reason) = outcome {
+            net.trace.say(|| format!("app {} gives up its call: {reason:?}", self.index));
+            if let GiveUp::Violation(text) = reason {
+                checker.violation(format!("a core says to app {}: {text}", self.index));
+            }
+            self.on_lost(core, net);
         }
         self.tell(net);
     }

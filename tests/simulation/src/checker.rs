@@ -48,7 +48,8 @@ struct ClientRecord {
 /// What is known of one stream.
 #[derive(Debug, Default)]
 struct StreamRecord {
-    client: usize,
+    /// Whose it is. A number is used again if the store went back.
+    client: Option<usize>,
     /// Next event that an application that stores numbers with effects has not seen.
     applied: u64,
     /// Next event of each life of each instance.
@@ -98,7 +99,8 @@ impl Checker {
     pub(crate) fn is_over(&self, client: usize) -> bool {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
-        record.ended.is_some() && app.is_none_or(|stream| stream.ended.is_some())
+        record.ended.is_some()
+            && (app.is_none_or(|stream| stream.ended.is_some()) || self.durable.has_lost(client))
     }
 
     /// How far a client is, for whoever reads.

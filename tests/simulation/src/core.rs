@@ -154,11 +154,6 @@ impl Core {
         self.state != State::Down
     }
 
-    /// It serves all partitions.
-    pub(crate) fn owns_all(&self) -> bool {
-        self.owned() == self.deployment.partitions as usize
-    }
-
     /// How many partitions it serves, as far as it has said.
     pub(crate) fn owned(&self) -> usize {
         self.process.as_ref().map_or(0, |process| process.owned.len())

@@ -2,11 +2,12 @@
 //! call that takes effect. What may be let out is what follows from it. After the store has gone back in time,
 //! what was durable before counts as well: an owner may say it before it notices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minerva_core::record::{Record, Snapshot, decode_entry};
 use minerva_core::stream::StreamState;
 
+use crate::checker::client_of;
 use crate::store::{Op, Part, StoreData};
 
 /// All partitions, read.
@@ -15,6 +16,10 @@ pub(crate) struct Durable {
     partitions: BTreeMap<u32, Shadow>,
     /// What was there each time the store went back.
     before: Vec<BTreeMap<u32, Shadow>>,
+    /// Who claimed each partition last.
+    owners: BTreeMap<u32, String>,
+    /// Clients whose streams an owner found with less than they once had: they may end for that.
+    lost: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,6 +45,12 @@ impl Durable {
         op: &Op,
         data: &StoreData,
     ) -> Result<(), String> {
+        if let Op::Claim { owner, .. } = op {
+            let before = self.owners.insert(partition, owner.clone());
+            if before.is_some_and(|before| before != *owner) {
+                self.lose(partition);
+            }
+        }
         if let (Op::Checkpoint { .. }, true) = (op, self.has_gone_back()) {
             // An owner that finds the store behind writes everything anew.
             return self.read(partition, data);
@@ -56,6 +67,7 @@ impl Durable {
 
     /// The store has gone back.
     pub(crate) fn go_back(&mut self, data: &StoreData) -> Result<(), String> {
+        // A rescue makes all of it true again; until then what was done with is not.
         self.before.push(std::mem::take(&mut self.partitions));
         data.numbers().into_iter().try_for_each(|number| self.read(number, data))
     }
@@ -97,6 +109,30 @@ impl Durable {
     pub(crate) fn has_ended(&self, id: &str) -> bool {
         let all = self.before.iter().chain([&self.partitions]).flat_map(BTreeMap::values);
         all.into_iter().any(|shadow| shadow.has_ended(id))
+    }
+
+    /// Whether a client's stream lost something that was acknowledged: the store went back, and who knew more died.
+    pub(crate) fn has_lost(&self, client: usize) -> bool {
+        self.lost.contains(&client)
+    }
+
+    /// A new owner knows only what is stored now.
+    fn lose(&mut self, partition: u32) {
+        let now = self.partitions.get(&partition);
+        for before in self.before.iter().filter_map(|partitions| partitions.get(&partition)) {
+            let is_lost = |(number, state): &(&u64, &StreamState)| {
+                let stored = now.and_then(|now| now.streams.get(number));
+                let is_gone = now.is_some_and(|now| now.gone.contains_key(number));
+                !is_gone && stored.is_none_or(|stored| knows_more(state, stored))
+            };
+            let lost = before.streams.iter().filter(is_lost);
+            self.lost.extend(lost.filter_map(|(_, s)| client_of(s.origin().id.as_str())));
+            let gone = before
+                .gone
+                .iter()
+                .filter(|(number, _)| now.is_none_or(|now| !now.gone.contains_key(number)));
+            self.lost.extend(gone.filter_map(|(_, gone)| client_of(&gone.id)));
+        }
     }
 
     fn has_gone_back(&self) -> bool {
@@ -152,6 +188,16 @@ impl Shadow {
         let is_it = |s: &StreamState| s.origin().id.as_str() == id && s.is_ended();
         self.gone.values().any(|gone| gone.id == id) || self.streams.values().any(is_it)
     }
+}
+
+/// Whether a stream once had what it has not now.
+fn knows_more(before: &StreamState, now: &StreamState) -> bool {
+    let received = before.sack();
+    let all = received.acked.iter().chain(&received.beyond);
+    before.origin().id != now.origin().id
+        || before.is_ended() && !now.is_ended()
+        || before.outbox().next() > now.outbox().next()
+        || all.into_iter().any(|number| !now.has_received(*number))
 }
 
 /// The partition that a stream's number names.

@@ -29,7 +29,7 @@ pub use faults::{Fault, Faults};
 pub use minerva_proto::planted::Bug;
 pub use plan::Options;
 pub use run::{Outcome, run};
-pub use store::{Answer, Op, StoreData};
+pub use store::{Answer, ModelStore, Op, StoreData};
 
 /// Real time, for reports.
 pub fn wall_clock() -> std::time::Instant {

@@ -1,51 +1,79 @@
 //! Runs the simulation over many seeds.
 
+mod plants;
+mod report;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use minerva_simulation::{Options, run};
 
+use self::plants::find;
+use self::report::Report;
+
 /// Runs clients, edges, cores, applications and a store in virtual time, with faults, and checks that nothing is lost,
-/// doubled, reordered or said too early.
+/// doubled, reordered or said too early. Exits with 1 if something is, and says how to repeat it.
 #[derive(Debug, Parser)]
 struct Config {
     /// How many seeds to run.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
+
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
+
     /// Streams in each run.
     #[arg(long, default_value_t = 20)]
     streams: usize,
+
     /// Strings each way for each stream.
     #[arg(long, default_value_t = 200)]
     strings: u64,
-    /// Print what happens with the first seed.
+
+    /// Print what happens with the first seed, and run no other.
     #[arg(long)]
     trace: bool,
+
+    /// The store never goes back in time.
+    #[arg(long)]
+    no_rollback: bool,
+
+    /// Plant a defect, or `all` of them one after the other: each must be found within the given seeds.
+    #[arg(long, value_name = "BUG")]
+    plant: Option<String>,
+
+    /// Name the defects that can be planted.
+    #[arg(long)]
+    list_bugs: bool,
+
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
     let config = Config::parse();
+    if config.list_bugs {
+        minerva_simulation::Bug::ALL.iter().for_each(|bug| println!("{bug:?}"));
+        return ExitCode::SUCCESS;
+    }
     let options = Options {
         streams: config.streams,
         strings: config.strings,
         trace: config.trace,
-        rollback: false,
+        rollback: !config.no_rollback,
     };
-    let mut bad = 0;
-    for seed in config.first..config.first + config.seeds {
-        let outcome = run(seed, &options, None);
-        println!(
-            "seed {seed}: {:016x} {} strings, {} ms",
-            outcome.trace, outcome.strings, outcome.virtual_ms
-        );
-        for text in outcome.violations.iter().take(4) {
-            println!("  {text}");
-        }
-        bad += u64::from(!outcome.violations.is_empty());
+    if let Some(plant) = &config.plant {
+        return find(plant, config.first, config.seeds, &options);
     }
-    println!("{bad} bad");
-    if bad > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let begun = minerva_simulation::wall_clock();
+    let mut report = Report::new(&config);
+    let seeds = if config.trace { 1 } else { config.seeds };
+    for seed in config.first..config.first.saturating_add(seeds) {
+        let outcome = run(seed, &options, None);
+        report.add(seed, &outcome);
+    }
+    report.print(begun.elapsed(), config.json);
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use minerva_app::simulation::SEVERAL_CALLS;
 use minerva_core::limits::Limits;
 use minerva_core::partition::PartitionOptions;
 
@@ -21,7 +20,7 @@ pub struct Options {
     pub strings: u64,
     /// Print what happens.
     pub trace: bool,
-    /// The store goes back in time while its owners live, too. So far streams are lost then.
+    /// The store may go back in time.
     pub rollback: bool,
 }
 
@@ -41,12 +40,14 @@ pub(crate) struct Plan {
     pub(crate) s2c_window: u64,
     pub(crate) app_window: usize,
     pub(crate) max_idle: Time,
+    /// The store goes back in time.
+    pub(crate) may_go_back: bool,
     pub(crate) limits: Limits,
     pub(crate) options: PartitionOptions,
 }
 
 /// How often each fault is put on the agenda, relative to the others.
-const WEIGHTS: [(Fault, u64); 20] = [
+const WEIGHTS: [(Fault, u64); 22] = [
     (Fault::CutClient, 14),
     (Fault::CutLink, 6),
     (Fault::CutApp, 5),
@@ -62,6 +63,8 @@ const WEIGHTS: [(Fault, u64); 20] = [
     (Fault::StoreSlow, 3),
     (Fault::StoreUnavailable, 3),
     (Fault::AnswerLost, 3),
+    (Fault::Rollback, 2),
+    (Fault::RollbackDeath, 2),
     (Fault::ClientMoves, 8),
     (Fault::ClientSilent, 3),
     (Fault::ClientSlow, 4),
@@ -92,7 +95,7 @@ impl Plan {
         Self {
             edges: random.between(2, 3) as usize,
             cores: random.between(2, 3) as usize,
-            standby: !SEVERAL_CALLS || random.percent(30),
+            standby: random.percent(30),
             apps: random.between(1, 2) as usize,
             partitions: random.between(1, 8) as u32,
             pace: (length * 3 / options.strings.max(1)).max(1),
@@ -100,6 +103,8 @@ impl Plan {
             s2c_window: random.pick(&[200, 2000, 100_000]),
             app_window: random.pick(&[100, 1000, 100_000]),
             max_idle,
+            // A run in which it does shows less of the rest: what was lost may end.
+            may_go_back: options.rollback && random.percent(50),
             limits,
             options: partition_options,
         }
@@ -120,7 +125,9 @@ impl Plan {
                 pick = pick.saturating_sub(*weight);
                 is_it
             });
-            if let Some((fault, _)) = fault {
+            let is_meant =
+                |f: Fault| self.may_go_back || !matches!(f, Fault::Rollback | Fault::RollbackDeath);
+            if let Some((fault, _)) = fault.filter(|(fault, _)| is_meant(*fault)) {
                 let at = net.random.between(500, self.healed_at - 500);
                 net.agenda.put(at, Event::Fault(*fault));
             }

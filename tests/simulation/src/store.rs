@@ -4,6 +4,7 @@
 
 mod call;
 mod data;
+mod direct;
 mod handle;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ pub use call::{Answer, Op};
 pub(crate) use call::{Answered, Call};
 pub(crate) use data::Part;
 pub use data::StoreData;
+pub use direct::ModelStore;
 pub(crate) use handle::{CallQueue, StoreHandle};
 
 use crate::agenda::Time;

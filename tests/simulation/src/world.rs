@@ -29,7 +29,6 @@ use crate::store::{Answered, Store};
 pub(crate) struct World {
     clock: Clock,
     plan: Plan,
-    options: Options,
     net: Network,
     checker: Checker,
     store: Store,
@@ -91,7 +90,6 @@ impl World {
             apps: (0..plan.apps).map(app).collect(),
             news,
             stage: Stage::Faulty,
-            options: *options,
             plan,
             net,
         }

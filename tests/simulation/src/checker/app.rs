@@ -10,15 +10,22 @@ impl Checker {
     pub(crate) fn on_arrived(&mut self, client: usize, instance: u64, arrival: &Arrival) {
         let number = arrival.number;
         let first = *self.clients[client].stream.get_or_insert(number);
-        if first != number && self.durable.living(&super::stream_id(client)) == Some(first) {
-            self.violation(format!("client {client} has two streams, {first:x} and {number:x}"));
+        if first != number {
+            if self.durable.living(&super::stream_id(client)) == Some(first) {
+                self.violation(format!("client {client} has two streams, {first:x}, {number:x}"));
+            } else if self.clients[client].ended.is_none() {
+                self.clients[client].stream = Some(number);
+            }
         }
+        let is_lost = self.durable.has_lost(client);
         let stream = self.streams.entry(number).or_default();
-        stream.client = client;
+        if stream.client.replace(client).is_some_and(|before| before != client) {
+            *stream = StreamRecord { client: Some(client), ..StreamRecord::default() };
+        }
         let (next, answered) = (arrival.next_event, arrival.next_send);
         stream.next.insert(instance, next.max(1));
         stream.applied = stream.applied.max(1);
-        if next > stream.applied && stream.ended.is_none() {
+        if next > stream.applied && stream.ended.is_none() && !is_lost {
             let applied = stream.applied;
             self.violation(format!(
                 "stream {number:x} comes with event {next}, but {applied} was never taken"
@@ -28,7 +35,7 @@ impl Checker {
         let is_answering = client.is_multiple_of(2);
         let due = next.saturating_sub(1).min(self.total);
         let has_ended = self.durable.has_ended(&super::stream_id(client));
-        if is_answering && answered < due && !has_ended {
+        if is_answering && answered < due && !has_ended && !is_lost {
             self.violation(format!(
                 "stream {number:x}: {due} events are acknowledged, {answered} answers durable"
             ));
@@ -44,7 +51,7 @@ impl Checker {
         event: u64,
         string: &[u8],
     ) {
-        let stream = self.streams.entry(number).or_insert_with(StreamRecord::default);
+        let stream = self.streams.entry(number).or_default();
         let next = stream.next.entry(instance).or_insert(event);
         let expected = *next;
         *next = event + 1;
@@ -72,12 +79,13 @@ impl Checker {
         let stream = self.streams.entry(number).or_default();
         let expected = stream.next.insert(instance, event + 1);
         let before = stream.ended.replace((event, ended.clone()));
+        let is_lost = self.durable.has_lost(client);
         if expected != Some(event) {
             self.violation(format!(
                 "stream {number:x}: it ends with event {event} where {expected:?} belongs"
             ));
         }
-        if before.is_some_and(|before| before != (event, ended.clone())) {
+        if before.is_some_and(|before| before != (event, ended.clone())) && !is_lost {
             self.violation(format!("stream {number:x} ends twice, in different ways: {ended:?}"));
         }
         let record = &self.clients[client];
@@ -85,7 +93,8 @@ impl Checker {
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
-            "no activity from peer" => record.may_idle || is_ghost || self.may_be_idle,
+            "no activity from peer" => record.may_idle || is_ghost || is_lost || self.may_be_idle,
+            "state lost" => is_lost,
             _ => false,
         };
         let other = record.ended.as_ref().filter(|_| !is_ghost);
@@ -93,7 +102,7 @@ impl Checker {
             other.reason == ended.reason || other.reason == "stream_attach_failure"
         });
         // A client that gives a stream up while it is being ended keeps its own reason.
-        let is_same = is_same || record.has_reset;
+        let is_same = is_same || record.has_reset || is_lost;
         if !is_justified {
             self.violation(format!("stream {number:x}: an end without a cause: {ended:?}"));
         }

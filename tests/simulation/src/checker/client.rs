@@ -23,6 +23,7 @@ impl Checker {
     pub(crate) fn on_client_frame(&mut self, client: usize, frame: &Frame) {
         let Frame::TransportKill(reason) = frame else { return };
         match reason {
+            _ if self.durable.has_lost(client) => {}
             KillReason::StreamAttachFailure if self.durable.has_ended(&stream_id(client)) => {}
             // The window of a server is small; a client that has two transports may pass it.
             KillReason::RwinOverflow => {}
@@ -38,7 +39,8 @@ impl Checker {
     /// A client's stream has ended.
     pub(crate) fn on_client_ended(&mut self, client: usize, ended: &Ended) {
         let id = stream_id(client);
-        let is_known = self.durable.has_ended(&id);
+        let is_lost = self.durable.has_lost(client);
+        let is_known = self.durable.has_ended(&id) || is_lost;
         let record = &mut self.clients[client];
         record.ended = Some(ended.clone());
         let is_own = ended.by == EndedBy::Client && record.has_reset;
@@ -52,6 +54,7 @@ impl Checker {
             "app had enough" => record.app_has_reset,
             "no activity from peer" => record.may_idle || self.may_be_idle,
             "stream_attach_failure" => true,
+            "state lost" => is_lost,
             _ => false,
         };
         if !is_justified {

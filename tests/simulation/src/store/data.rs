@@ -82,13 +82,12 @@ impl StoreData {
     }
 
     fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
-        let is_fine = (1..=MAX_PARTITIONS).contains(&wanted)
-            && self.count.is_none_or(|stored| stored == wanted);
-        if !is_fine {
-            return Err(StoreError::Config(format!("--partitions {wanted}: not that many")));
+        let stored = *self.count.get_or_insert(wanted);
+        if (1..=MAX_PARTITIONS).contains(&wanted) && stored == wanted {
+            return Ok(wanted);
         }
-        self.count = Some(wanted);
-        Ok(wanted)
+        self.count = self.count.filter(|count| (1..=MAX_PARTITIONS).contains(count));
+        Err(StoreError::Config(format!("--partitions {wanted}: not --partitions {stored}")))
     }
 }
 

@@ -1,7 +1,5 @@
 //! Who gets connected to whom.
 
-use minerva_app::simulation::SEVERAL_CALLS;
-
 use super::World;
 use crate::core::State;
 use crate::event::Life;
@@ -37,14 +35,11 @@ impl World {
         self.edges[edge].on_dialled(core, conn, &mut self.net);
     }
 
-    /// An instance calls a core. An SDK that can have only one call has it to whoever owns everything.
     pub(super) fn app_dials(&mut self, app: usize, life: Life, core: usize) {
         if self.apps[app].life != life || !self.apps[app].wants_call(core) {
             return;
         }
-        let owner = &self.cores[core];
-        let may_call = SEVERAL_CALLS || (owner.owns_all() && self.apps[app].called().is_empty());
-        let conn = (owner.is_reachable() && may_call).then(|| {
+        let conn = self.cores[core].is_reachable().then(|| {
             let session = self.cores[core].next_number();
             let callee = Node::CoreSession { core, session };
             let conn = self.net.connect(Node::App { app, core }, callee);
@@ -52,21 +47,6 @@ impl World {
             conn
         });
         self.apps[app].on_dialled(core, conn, &mut self.net);
-    }
-
-    /// Calls to cores that own nothing any more are of no use to an SDK that can have only one.
-    pub(super) fn hang_up(&mut self) {
-        if SEVERAL_CALLS {
-            return;
-        }
-        let owner = self.cores.iter().position(crate::core::Core::owns_all);
-        for app in 0..self.apps.len() {
-            for core in self.apps[app].called() {
-                if owner.is_some_and(|owner| owner != core) {
-                    self.apps[app].on_lost(core, &mut self.net);
-                }
-            }
-        }
     }
 
     pub(super) fn start_edge(&mut self, edge: usize) {

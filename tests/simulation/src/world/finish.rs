@@ -14,7 +14,6 @@ impl World {
             self.stage = Stage::Over;
             return;
         }
-        self.hang_up();
         let clients = 0..self.clients.len();
         match self.stage {
             Stage::Faulty | Stage::Over => {}

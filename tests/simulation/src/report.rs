@@ -1,0 +1,110 @@
+//! What a run over many seeds has shown: the table for people, JSON for programs, and each bad seed at once.
+
+use std::time::Duration;
+
+use minerva_simulation::{Fault, Outcome};
+use serde_json::json;
+
+use crate::Config;
+
+/// Violations of a seed that are printed.
+const TOLD: usize = 3;
+
+/// The sums.
+pub(crate) struct Report {
+    /// What repeats a seed, but for its number.
+    repeat: String,
+    seeds: u64,
+    bad: Vec<u64>,
+    strings: u64,
+    virtual_ms: u64,
+    trace: u64,
+    /// In how many seeds each fault fired, and how often in all.
+    fired: Vec<(Fault, u64, u64)>,
+}
+
+impl Report {
+    pub(crate) fn new(config: &Config) -> Self {
+        let rollback = if config.no_rollback { " --no-rollback" } else { "" };
+        let repeat = format!(
+            "minerva-simulation --streams {} --strings {}{rollback} --trace --first",
+            config.streams, config.strings
+        );
+        Self {
+            repeat,
+            seeds: 0,
+            bad: Vec::new(),
+            strings: 0,
+            virtual_ms: 0,
+            trace: 0,
+            fired: Fault::ALL.into_iter().map(|fault| (fault, 0, 0)).collect(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, seed: u64, outcome: &Outcome) {
+        self.seeds += 1;
+        self.strings += outcome.strings;
+        self.virtual_ms += outcome.virtual_ms;
+        self.trace = self.trace.rotate_left(1) ^ outcome.trace;
+        for (fault, seeds, times) in &mut self.fired {
+            let count = outcome.faults.count(*fault);
+            *seeds += u64::from(count > 0);
+            *times += count;
+        }
+        if !outcome.violations.is_empty() {
+            self.bad.push(seed);
+            println!("seed {seed}: VIOLATION; repeat: {} {seed}", self.repeat);
+            outcome.violations.iter().take(TOLD).for_each(|text| println!("  {text}"));
+        }
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.bad.is_empty()
+    }
+
+    pub(crate) fn print(&self, took: Duration, as_json: bool) {
+        if as_json {
+            self.print_json(took);
+        } else {
+            self.print_table(took);
+        }
+        let failed = self.bad.len() as u64;
+        if !as_json {
+            println!("{} passed, {failed} failed", self.seeds - failed);
+        }
+    }
+
+    fn print_json(&self, took: Duration) {
+        let share = |(fault, seeds, times): &(Fault, u64, u64)| {
+            (fault.name(), json!({ "seeds": seeds, "times": times }))
+        };
+        let faults: serde_json::Map<_, _> = self.fired.iter().map(share).collect();
+        let report = json!({
+            "seeds": self.seeds,
+            "bad": self.bad,
+            "strings": self.strings,
+            "virtual_seconds": self.virtual_ms / 1000,
+            "wall_seconds": took.as_secs_f64(),
+            "trace": format!("{:016x}", self.trace),
+            "faults": faults,
+        });
+        println!("{report}");
+    }
+
+    fn print_table(&self, took: Duration) {
+        println!("{:<20} {:>7} {:>9}", "fault", "seeds", "times");
+        for (fault, seeds, times) in &self.fired {
+            let share = 100.0 * *seeds as f64 / self.seeds.max(1) as f64;
+            println!("{:<20} {share:>6.0}% {times:>9}", fault.name());
+        }
+        println!(
+            "{} seeds, {} strings, {} violations, {} s of virtual time in {:.1} s, trace {:016x}",
+            self.seeds,
+            self.strings,
+            self.bad.len(),
+            self.virtual_ms / 1000,
+            took.as_secs_f64(),
+            self.trace
+        );
+    }
+}

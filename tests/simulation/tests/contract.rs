@@ -1,0 +1,203 @@
+//! The simulation is worth what its store is worth: the model keeps the contract that every store keeps, and
+//! answers as the real store in Redis does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../../core/tests/store_contract/model.rs"]
+mod model;
+#[allow(dead_code, reason = "made for all tests with a Redis")]
+#[path = "../../../core/tests/store_redis/server.rs"]
+mod server;
+#[path = "../../../core/tests/store_contract/suite.rs"]
+mod suite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use minerva_core::store::{Claimed, Epoch, Member, Store, StoreError};
+use minerva_simulation::ModelStore;
+use proptest::prelude::*;
+
+/// A store under test, as the contract's suite wants it.
+pub(crate) struct Bench {
+    pub(crate) store: Arc<dyn Store>,
+}
+
+impl Bench {
+    fn model() -> Self {
+        Self { store: Arc::new(ModelStore::new()) }
+    }
+
+    /// The model does not outlive its process.
+    pub(crate) fn reopen(self) -> Self {
+        self
+    }
+}
+
+macro_rules! over_the_model {
+    ($($test:ident)*) => {
+        $(#[tokio::test]
+        async fn $test() { suite::$test(Bench::model()).await; })*
+    };
+}
+
+over_the_model! {
+    an_unused_partition_is_empty
+    a_claim_returns_what_was_appended
+    every_claim_has_a_greater_epoch
+    a_stale_epoch_is_fenced_and_changes_nothing
+    an_epoch_that_never_was_is_behind
+    a_repeated_append_succeeds_once
+    other_content_at_an_index_is_a_conflict
+    a_gap_is_behind
+    an_append_below_the_checkpoint_succeeds
+    a_checkpoint_trims_and_keeps_unchanged_streams
+    a_repeated_checkpoint_changes_nothing
+    a_late_checkpoint_changes_nothing
+    a_checkpoint_beyond_the_log_is_behind
+    calls_take_effect_in_the_order_made
+    a_dropped_future_takes_nothing_back
+    partitions_do_not_touch_each_other
+    the_number_of_partitions_is_fixed
+    a_living_lease_keeps_others_out
+    a_released_partition_can_be_claimed_at_once
+    a_lease_that_ran_out_fences_nobody
+    more_than_the_limit_is_refused
+    calls_up_to_the_limit_are_taken
+    a_claim_passes_an_epoch_that_is_known_otherwise
+    a_renewal_finds_a_log_that_is_too_short
+    members_live_as_long_as_they_say
+}
+
+#[test]
+fn the_contracts_own_model_agrees() {
+    model::run(Bench::model);
+}
+
+/// A call; numbers are offsets from what would be right.
+#[derive(Debug, Clone)]
+enum Step {
+    Claim { other: bool, above: u64 },
+    Append { stale: u64, index: i8, content: u8 },
+    Checkpoint { stale: u64, covers: i8, changed: Vec<(u8, Option<u8>)> },
+    Renew { stale: u64, next: i8 },
+    Release { stale: u64 },
+    Beat { member: u8, lives: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let stale = || prop_oneof![9 => Just(0), 1 => 1..3u64];
+    let offset = || prop_oneof![4 => Just(0), 1 => -4..3i8];
+    let changed = prop::collection::vec((0..6u8, prop::option::of(any::<u8>())), 0..4);
+    prop_oneof![
+        2 => (any::<bool>(), 0..9u64).prop_map(|(other, above)| Step::Claim { other, above }),
+        8 => (stale(), offset(), 0..3u8)
+            .prop_map(|(stale, index, content)| Step::Append { stale, index, content }),
+        3 => (stale(), offset(), changed)
+            .prop_map(|(stale, covers, changed)| Step::Checkpoint { stale, covers, changed }),
+        2 => (stale(), offset()).prop_map(|(stale, next)| Step::Renew { stale, next }),
+        1 => stale().prop_map(|stale| Step::Release { stale }),
+        1 => (0..3u8, any::<bool>()).prop_map(|(member, lives)| Step::Beat { member, lives }),
+    ]
+}
+
+/// What a store answered, without what depends on its clock.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Claimed(Claimed),
+    Members(Vec<Member>),
+    Done,
+    Held(String),
+    Error(StoreError),
+}
+
+impl From<StoreError> for Answer {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Held { owner, .. } => Self::Held(owner),
+            error => Self::Error(error),
+        }
+    }
+}
+
+/// Where a run of steps is: the last epoch, and the index behind the log.
+#[derive(Default)]
+struct At {
+    epoch: u64,
+    next: u64,
+}
+
+async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer {
+    let epoch = |stale: &u64| Epoch(at.epoch.saturating_sub(*stale));
+    let index = |offset: &i8| at.next.saturating_add_signed((*offset).into());
+    let lease = Duration::from_secs(60);
+    let done = match step {
+        Step::Claim { other, above } => {
+            let owner = if *other { "other" } else { "me" };
+            let claimed = store.claim(partition, owner, Epoch(*above)).await;
+            return claimed.map_or_else(Answer::from, Answer::Claimed);
+        }
+        Step::Beat { member, lives } => {
+            let member = Member { name: format!("core-{member}"), is_standby: *member == 0 };
+            let lease = if *lives { lease } else { Duration::ZERO };
+            return store.beat(member, lease).await.map_or_else(Answer::from, Answer::Members);
+        }
+        Step::Append { stale, index: offset, content } => {
+            let blob = Bytes::from(vec![*content; (*content).into()]);
+            store.append(partition, epoch(stale), index(offset), blob).await
+        }
+        Step::Checkpoint { stale, covers, changed } => {
+            let changed = changed.iter().map(|(stream, blob)| {
+                (u64::from(*stream), blob.map(|byte| Bytes::from(vec![byte])))
+            });
+            let meta = Bytes::from_static(b"meta");
+            store.checkpoint(partition, epoch(stale), index(covers), meta, changed.collect()).await
+        }
+        Step::Renew { stale, next } => {
+            store.renew(partition, epoch(stale), lease, index(next)).await
+        }
+        Step::Release { stale } => store.release(partition, epoch(stale)).await,
+    };
+    done.map_or_else(Answer::from, |()| Answer::Done)
+}
+
+async fn compare(real: &dyn Store, model: &dyn Store, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut at = At::default();
+    for step in steps {
+        let answer = act(model, 3, step, &at).await;
+        match (&answer, step) {
+            (Answer::Claimed(claimed), _) => {
+                at = At { epoch: claimed.epoch.0, next: claimed.next_index() };
+            }
+            (Answer::Done, Step::Append { stale: 0, index: 0, .. }) => at.next += 1,
+            _ => {}
+        }
+        // The same moment for both, so that what is the next index is judged alike.
+        let before = match (&answer, step) {
+            (Answer::Done, Step::Append { stale: 0, index: 0, .. }) => {
+                At { epoch: at.epoch, next: at.next - 1 }
+            }
+            _ => At { epoch: at.epoch, next: at.next },
+        };
+        let is_claim = matches!(step, Step::Claim { .. });
+        let real_answer = act(real, 3, step, if is_claim { &at } else { &before }).await;
+        prop_assert_eq!(real_answer, answer, "{:?}", step);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_model_answers_as_redis_does() {
+    let server = server::Server::start(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config =
+        ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    let prefix = std::cell::Cell::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let outcome = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
+        prefix.set(prefix.get() + 1);
+        let real = server.store(&format!("?prefix=sim{}:", prefix.get()));
+        runtime.block_on(compare(&*real, &ModelStore::new(), &steps))
+    });
+    outcome.unwrap();
+}
