@@ -13,7 +13,7 @@ use minerva_proto::link::link_service_server::LinkServiceServer;
 use minerva_proto::process::ConfigError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::body::Body;
@@ -27,7 +27,7 @@ use crate::clock;
 use crate::config::{Config, MAX_MESSAGE, grpc_server};
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
-use crate::ownership::{CLAIMS, Means, Ownership, Start, TenureError};
+use crate::ownership::{Means, Ownership, TenureError};
 use crate::partition::{Partitions, RecoveryError};
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
@@ -107,18 +107,15 @@ impl Core {
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let count = store.partitions(config.partitions).await?;
         let partitions = Partitions::new(count);
-        let start = Start::new();
-        let means = Means {
-            owner: Arc::clone(&id),
+        let means = Means::new(
+            Arc::clone(&id),
             store,
-            partitions: partitions.clone(),
-            limits: config.limits.clone(),
-            options: config.partition.clone(),
-            metrics: metrics.clone(),
-            claims: Semaphore::new(CLAIMS),
-            start: start.clone(),
-            hold: watch::Sender::new(clock::now()),
-        };
+            partitions.clone(),
+            config.limits.clone(),
+            config.partition.clone(),
+            metrics.clone(),
+        );
+        let start = means.start.clone();
         let (resign, resigned) = oneshot::channel::<()>();
         let mut ownership = JoinSet::new();
         ownership.spawn(Ownership::new(means, config.partition.standby).run(async move {

@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-pub(crate) use self::start::Start;
-pub(crate) use self::tenure::{CLAIMS, Means, TenureError};
+use self::start::Start;
+pub(crate) use self::tenure::{Means, TenureError};
 
 use self::share::owner_of;
 use self::tenure::{End, Tenure};

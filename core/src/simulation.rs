@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use minerva_proto::{app, link};
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 pub(crate) use standing::of_current;
@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::link::decode as from_link;
 use crate::metrics::Metrics;
 use crate::outgoing::Pack;
-use crate::ownership::{CLAIMS, Means, Ownership, Start};
+use crate::ownership::{Means, Ownership};
 use crate::partition::{Mail, PartitionOptions, Partitions, SessionId};
 use crate::store::Store;
 use crate::stream::{AppOutput, Attach, Batch, EdgeOutput};
@@ -52,16 +52,8 @@ pub async fn own(
         sleep(Duration::from_millis(100)).await;
     }
     let standby = options.standby;
-    let means = Means {
-        owner,
-        store,
-        partitions,
-        limits,
-        options,
-        metrics: Metrics::new(&mut Registry::default()),
-        claims: Semaphore::new(CLAIMS),
-        start: Start::new(),
-    };
+    let metrics = Metrics::new(&mut Registry::default());
+    let means = Means::new(owner, store, partitions, limits, options, metrics);
     let stop = async {
         // Dropped without a word, this core is gone.
         let _ = resign.await;

@@ -19,7 +19,7 @@ use crate::store::{Claimed, Epoch, Store, StoreError};
 use crate::stream::Millis;
 
 /// Partitions that are claimed at the same time; far less than a store lets wait.
-pub(crate) const CLAIMS: usize = 64;
+const CLAIMS: usize = 64;
 
 /// Pause before a partition is claimed again that another core holds: what a hand-over waits for.
 const HELD_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +41,21 @@ pub(crate) struct Means {
     pub(crate) start: Start,
     /// Until then nothing is claimed.
     pub(crate) hold: watch::Sender<Instant>,
+}
+
+impl Means {
+    pub(crate) fn new(
+        owner: Arc<str>,
+        store: Arc<dyn Store>,
+        partitions: Partitions,
+        limits: Limits,
+        options: PartitionOptions,
+        metrics: Metrics,
+    ) -> Self {
+        let (claims, start) = (Semaphore::new(CLAIMS), Start::new());
+        let hold = watch::Sender::new(clock::now());
+        Self { owner, store, partitions, limits, options, metrics, claims, start, hold }
+    }
 }
 
 /// How a tenure ended: because it was over or another core has the partition, or with an error.

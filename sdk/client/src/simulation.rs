@@ -44,7 +44,9 @@ impl Machine {
     /// The next thing to do.
     pub fn next_wish(&mut self) -> Option<Wish> {
         Some(match self.0.next_output()? {
-            Output::Open { number, kind, role } => Wish::Open(number, kind, role == Role::Upload),
+            Output::Open { number, kind, role, .. } => {
+                Wish::Open(number, kind, role == Role::Upload)
+            }
             Output::Close { number } => Wish::Close(number),
             Output::Drop { number } => Wish::Drop(number),
         })
