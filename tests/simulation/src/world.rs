@@ -52,6 +52,8 @@ enum Stage {
     /// The streams that live are ended: all must hear of it by then.
     Ending {
         until: Time,
+        /// Those that live then are ended by their clients: an instance may have lost them in the meantime.
+        again: Time,
     },
     Over,
 }

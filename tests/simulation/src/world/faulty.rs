@@ -7,8 +7,9 @@ use crate::event::{Event, Life};
 use crate::faults::Fault;
 use crate::network::{ConnId, Node};
 
-/// Time in which everything must have arrived once nothing goes wrong any more.
-const DRAIN_TIME: u64 = 300_000;
+/// Time in which everything must have arrived once nothing goes wrong any more. Long, because an upload that waits
+/// for room carries no SACK for the other direction: both can be full until the client gives it up.
+const DRAIN_TIME: u64 = 900_000;
 
 impl World {
     pub(super) fn go_wrong(&mut self, fault: Fault) {

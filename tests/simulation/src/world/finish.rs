@@ -25,7 +25,13 @@ impl World {
                     self.complain("does not drain", Self::is_drained);
                 }
             }
-            Stage::Ending { until } => {
+            Stage::Ending { until, again } => {
+                if self.net.now > again {
+                    self.stage = Stage::Ending { until, again: until };
+                    for client in &mut self.clients {
+                        client.reset(&mut self.net, &mut self.checker);
+                    }
+                }
                 let over = clients.clone().all(|client| self.checker.is_over(client));
                 if over && self.checker.durable.streams() == 0 {
                     self.stage = Stage::Over;
@@ -63,7 +69,8 @@ impl World {
                 self.clients[client].reset(net, checker);
             }
         }
-        self.stage = Stage::Ending { until: self.net.now + END_TIME };
+        let now = self.net.now;
+        self.stage = Stage::Ending { until: now + END_TIME, again: now + END_TIME / 10 };
     }
 
     fn complain(&mut self, what: &str, is_fine: impl Fn(&Self, usize) -> bool) {
