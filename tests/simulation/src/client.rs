@@ -164,6 +164,14 @@ impl Client {
         self.drive(net, checker);
     }
 
+    /// Opens its primary transport anew.
+    pub(crate) fn say_hello(&mut self, net: &mut Network, checker: &mut Checker) {
+        let kind = self.links.values().last().map(|link| link.kind);
+        if let Some(kind) = kind.filter(|_| !self.has_ended()) {
+            self.switch(kind, net, checker);
+        }
+    }
+
     /// Has no network for a while.
     pub(crate) fn be_silent(&mut self, until: Time, net: &mut Network, checker: &mut Checker) {
         self.silent_until = until;

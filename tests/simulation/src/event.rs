@@ -104,6 +104,8 @@ pub(crate) enum Event {
     },
     /// Something goes wrong.
     Fault(Fault),
+    /// All clients say hello once more: a loss is noticed then at the latest.
+    Hellos,
     /// From now on nothing goes wrong any more.
     Heal,
 }

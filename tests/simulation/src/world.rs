@@ -226,6 +226,11 @@ impl World {
             }
             Event::StoreReturns { deadly } => self.store_returns(deadly),
             Event::Fault(fault) => self.go_wrong(fault),
+            Event::Hellos => {
+                for client in &mut self.clients {
+                    client.say_hello(net, checker);
+                }
+            }
             Event::Heal => self.heal(),
         }
     }

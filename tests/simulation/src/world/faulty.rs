@@ -11,6 +11,9 @@ use crate::network::{ConnId, Node};
 /// for room carries no SACK for the other direction: both can be full until the client gives it up.
 const DRAIN_TIME: u64 = 900_000;
 
+/// Time after which every partition has its last owner.
+const HELLOS_AFTER: u64 = 15_000;
+
 impl World {
     pub(super) fn go_wrong(&mut self, fault: Fault) {
         if self.stage != Stage::Faulty {
@@ -217,6 +220,7 @@ impl World {
         for app in 0..self.apps.len() {
             self.net.agenda.put(self.net.now + 1, Event::AppStarts { app, keeps_name: false });
         }
+        self.net.after(HELLOS_AFTER, Event::Hellos);
         self.stage = Stage::Draining { until: self.net.now + DRAIN_TIME };
     }
 }
