@@ -167,14 +167,21 @@ impl Owner {
                     }
                 }
                 Output::App(session, mut output) => {
-                    if let AppOutput::Started(started) = &mut output {
-                        started.epoch = self.epoch;
-                    }
+                    self.put_epoch(&mut output);
                     if let Some(session) = self.assignment.session(session) {
                         session.outputs.send(output);
                     }
                 }
             }
+        }
+    }
+
+    /// A rescue may have changed it since the turn that made this: one epoch must be told, in all of it.
+    fn put_epoch(&self, output: &mut AppOutput) {
+        if let AppOutput::Started(started) = output {
+            started.epoch = self.epoch;
+        } else if let AppOutput::PartitionOwned { epoch, .. } = output {
+            *epoch = self.epoch;
         }
     }
 
