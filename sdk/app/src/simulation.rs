@@ -110,9 +110,12 @@ impl Machine {
         let mut signals = Vec::new();
         let outcome = self.session.on_event(*id, event, &mut signals);
         signs.extend(signals.into_iter().map(sign));
-        outcome.map_err(|violation| match violation {
-            Violation::Overtaken => GiveUp::Overtaken,
-            violation => GiveUp::Violation(violation.to_string()),
+        outcome.map_err(|violation| {
+            if violation == Violation::Overtaken {
+                GiveUp::Overtaken
+            } else {
+                GiveUp::Violation(violation.to_string())
+            }
         })
     }
 

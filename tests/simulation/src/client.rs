@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use minerva_client::simulation::{Machine, Wish};
 use minerva_client::{Config, TransportKind};
 use minerva_proto::{Frame, Framing, MAX_FRAME, StreamId};
@@ -12,10 +12,9 @@ use minerva_proto::{Frame, Framing, MAX_FRAME, StreamId};
 use crate::agenda::Time;
 use crate::checker::{Checker, c2s_string, stream_id};
 use crate::event::{Content, Event};
-use crate::faults::Fault;
 use crate::network::{ConnId, Network, Side};
 
-/// Strings received and not taken, beyond which transports are not read.
+/// Strings received and not taken, beyond which none is acknowledged.
 const MAX_RECEIVED: usize = 30;
 
 /// One client with one stream.
@@ -28,8 +27,6 @@ pub(crate) struct Client {
     /// Strings queued so far, and how many there are to be.
     sent: u64,
     total: u64,
-    /// Received in order and not taken by the application.
-    received: VecDeque<Bytes>,
     /// Set while the application takes nothing.
     slow_until: Time,
     /// Set while it has no network.
@@ -43,6 +40,7 @@ pub(crate) struct Client {
 /// One transport.
 struct Link {
     kind: TransportKind,
+    is_upload: bool,
     conn: Option<ConnId>,
     buffer: BytesMut,
     /// HTTP: the request was sent.
@@ -57,6 +55,7 @@ impl Client {
         config.heartbeat = Duration::from_secs(5);
         config.max_in_flight = 2000;
         config.max_queued_strings = 40;
+        config.max_received_strings = MAX_RECEIVED;
         let id = stream_id(index);
         config.id = StreamId::parse(&id).ok();
         let machine = match StreamId::parse(&id) {
@@ -70,7 +69,6 @@ impl Client {
             begun: now,
             sent: 0,
             total,
-            received: VecDeque::new(),
             slow_until: 0,
             silent_until: 0,
             stamp: 0,
@@ -99,7 +97,7 @@ impl Client {
             self.sent += 1;
         }
         self.take_received(net, checker);
-        if self.sent < self.total || !self.received.is_empty() {
+        if self.sent < self.total || self.machine.has_received() {
             let delay = if self.sent < self.total { pace } else { 100 };
             net.within(1, 2 * delay, Event::ClientWorks { client: self.index });
         }
@@ -144,7 +142,7 @@ impl Client {
         checker: &mut Checker,
     ) {
         let Some(link) = self.links.get_mut(&transport) else { return };
-        if self.received.len() >= MAX_RECEIVED || !link.unread.is_empty() {
+        if !self.machine.may_read(link.kind, link.is_upload) || !link.unread.is_empty() {
             link.unread.push_back(content);
         } else {
             self.read(transport, content, net, checker);
@@ -276,9 +274,7 @@ impl Client {
 
     /// Moves what is in order out of the machine.
     fn fetch(&mut self, net: &mut Network, checker: &mut Checker) {
-        while let Some(string) = self.machine.pop() {
-            self.received.push_back(string);
-        }
+        self.machine.fetch(self.time(net));
         self.take_received(net, checker);
     }
 
@@ -286,7 +282,7 @@ impl Client {
         if net.now < self.slow_until {
             return;
         }
-        while let Some(string) = self.received.pop_front() {
+        while let Some(string) = self.machine.take(self.time(net)) {
             checker.on_client_takes(self.index, &string);
         }
         let unread: Vec<u64> =
@@ -297,8 +293,8 @@ impl Client {
     }
 
     fn read_on(&mut self, transport: u64, net: &mut Network, checker: &mut Checker) {
-        while self.received.len() < MAX_RECEIVED
-            && let Some(link) = self.links.get_mut(&transport)
+        while let Some(link) = self.links.get_mut(&transport)
+            && self.machine.may_read(link.kind, link.is_upload)
             && let Some(content) = link.unread.pop_front()
         {
             self.read(transport, content, net, checker);
@@ -326,8 +322,7 @@ impl Client {
                 break;
             }
         }
-        let reading = self.received.len() < MAX_RECEIVED;
-        self.machine.set_reading(self.time(net), reading);
+        self.machine.tell_reading(self.time(net));
         self.arm(net);
         if let Some(ended) = self.machine.ended().filter(|_| !self.told_end) {
             self.told_end = true;
@@ -344,7 +339,7 @@ impl Client {
                 net.trace.note(net.now, "client opens", numbers);
                 net.trace.say(|| kind.to_string());
                 let (buffer, unread) = (BytesMut::new(), VecDeque::new());
-                let link = Link { kind, conn: None, buffer, is_asked: false, unread };
+                let link = Link { kind, is_upload, conn: None, buffer, is_asked: false, unread };
                 self.links.insert(number, link);
                 let (client, transport) = (self.index, number);
                 net.within(1, 20, Event::ClientDials { client, transport });
@@ -423,10 +418,4 @@ pub(crate) fn is_socket(kind: TransportKind) -> bool {
 
 fn framing(kind: TransportKind) -> Framing {
     if kind == TransportKind::Tcp { Framing::Int32 } else { Framing::Lines }
-}
-
-/// Counts a fault of a client.
-pub(crate) fn random_kind(net: &mut Network) -> TransportKind {
-    net.faults.fire(Fault::ClientMoves);
-    net.random.pick(&TransportKind::ALL)
 }

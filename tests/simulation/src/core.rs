@@ -281,14 +281,10 @@ impl Process {
         let mut outputs = Vec::new();
         while let Poll::Ready(1..) = self.spy.poll_many(cx, &mut outputs, MANY) {}
         for output in outputs {
-            match output {
-                EdgeOutput::Owned(claims) => {
-                    self.owned.extend(claims.iter().map(|(partition, _)| *partition));
-                }
-                EdgeOutput::Released(partitions) => {
-                    self.owned.retain(|partition| !partitions.contains(partition));
-                }
-                _ => {}
+            if let EdgeOutput::Owned(claims) = output {
+                self.owned.extend(claims.iter().map(|(partition, _)| *partition));
+            } else if let EdgeOutput::Released(partitions) = output {
+                self.owned.retain(|partition| !partitions.contains(partition));
             }
         }
     }

@@ -40,6 +40,15 @@ pub(crate) enum Node {
     CoreSession { core: usize, session: u64 },
 }
 
+/// Whose an end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Process {
+    Client(usize),
+    Edge(usize),
+    Core(usize),
+    App(usize),
+}
+
 /// How a connection is cut.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
@@ -76,6 +85,17 @@ pub(crate) struct Network {
     made: u64,
     /// Until then connections are slow.
     slow_until: Time,
+}
+
+impl Node {
+    pub(crate) fn process(self) -> Process {
+        match self {
+            Self::Client { client, .. } => Process::Client(client),
+            Self::EdgeTransport { edge, .. } | Self::EdgeLink { edge, .. } => Process::Edge(edge),
+            Self::CoreLink { core, .. } | Self::CoreSession { core, .. } => Process::Core(core),
+            Self::App { app, .. } => Process::App(app),
+        }
+    }
 }
 
 impl Side {

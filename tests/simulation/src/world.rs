@@ -244,17 +244,23 @@ impl World {
             Node::EdgeTransport { edge, transport } => {
                 self.edges[edge].on_client(transport, content, net, checker);
             }
-            Node::EdgeLink { edge, core } => match content {
-                Content::FromCore(frames) => self.edges[edge].on_core(core, frames, net, checker),
-                _ => self.edges[edge].on_link_lost(core, net, checker),
-            },
+            Node::EdgeLink { edge, core } => {
+                if let Content::FromCore(frames) = content {
+                    self.edges[edge].on_core(core, frames, net, checker);
+                } else {
+                    self.edges[edge].on_link_lost(core, net, checker);
+                }
+            }
             Node::CoreLink { core, link } => {
                 self.cores[core].arrive(Arrived::Link(link, content), net, checker);
             }
-            Node::App { app, core } => match content {
-                Content::Events(events) => self.apps[app].on_core(core, events, net, checker),
-                _ => self.apps[app].on_lost(core, net),
-            },
+            Node::App { app, core } => {
+                if let Content::Events(events) = content {
+                    self.apps[app].on_core(core, events, net, checker);
+                } else {
+                    self.apps[app].on_lost(core, net);
+                }
+            }
             Node::CoreSession { core, session } => {
                 self.cores[core].arrive(Arrived::Session(session, content), net, checker);
             }

@@ -113,9 +113,10 @@ enum Answer {
 
 impl From<StoreError> for Answer {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Held { owner, .. } => Self::Held(owner),
-            error => Self::Error(error),
+        if let StoreError::Held { owner, .. } = error {
+            Self::Held(owner)
+        } else {
+            Self::Error(error)
         }
     }
 }

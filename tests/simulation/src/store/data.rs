@@ -45,12 +45,11 @@ impl StoreData {
     /// # Errors
     /// As the contract says; nothing is changed then.
     pub fn act(&mut self, now: Time, partition: u32, op: &Op) -> Result<Answer, StoreError> {
-        match op {
-            Op::Partitions(wanted) => return self.fix_partitions(*wanted).map(Answer::Partitions),
-            Op::Beat { member, length } => {
-                return Ok(Answer::Members(self.beat(now, member, millis(*length))));
-            }
-            _ => {}
+        if let Op::Partitions(wanted) = op {
+            return self.fix_partitions(*wanted).map(Answer::Partitions);
+        }
+        if let Op::Beat { member, length } = op {
+            return Ok(Answer::Members(self.beat(now, member, millis(*length))));
         }
         let part = self.partitions.entry(partition).or_default();
         match op {

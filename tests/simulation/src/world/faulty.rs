@@ -1,11 +1,12 @@
 //! What goes wrong, and how it is healed.
 
+use minerva_client::TransportKind;
+
 use super::{Stage, World};
-use crate::client::random_kind;
 use crate::core::State;
 use crate::event::{Event, Life};
 use crate::faults::Fault;
-use crate::network::{ConnId, Node};
+use crate::network::{ConnId, Node, Process};
 
 /// Time in which everything must have arrived once nothing goes wrong any more. Long, because an upload that waits
 /// for room carries no SACK for the other direction: both can be full until the client gives it up.
@@ -44,11 +45,17 @@ impl World {
     }
 
     fn cut(&mut self, fault: Fault) {
-        let conns = match fault {
-            Fault::CutLink => self.net.of_callers(|node| matches!(node, Node::EdgeLink { .. })),
-            Fault::CutApp => self.net.of_callers(|node| matches!(node, Node::App { .. })),
-            _ => self.net.of_callers(|node| matches!(node, Node::Client { .. })),
-        };
+        let conns = self.net.of_callers(|node| {
+            let kind = match node {
+                Node::Client { .. } => Fault::CutClient,
+                Node::EdgeLink { .. } => Fault::CutLink,
+                Node::App { .. } => Fault::CutApp,
+                Node::EdgeTransport { .. } | Node::CoreLink { .. } | Node::CoreSession { .. } => {
+                    return false;
+                }
+            };
+            kind == fault
+        });
         if conns.is_empty() {
             return;
         }
@@ -82,10 +89,7 @@ impl World {
         if self.edges[edge].life != life || !self.edges[edge].is_up {
             return;
         }
-        self.abort_all(|node| match node {
-            Node::EdgeTransport { edge: of, .. } | Node::EdgeLink { edge: of, .. } => of == edge,
-            _ => false,
-        });
+        self.abort_all(|node| node.process() == Process::Edge(edge));
         self.edges[edge].crash();
         self.net.within(100, 5000, Event::EdgeStarts { edge });
     }
@@ -99,26 +103,21 @@ impl World {
             return;
         }
         self.net.faults.fire(fault);
-        match fault {
-            Fault::HandOver => self.cores[core].stop(),
-            Fault::CorePause => {
-                self.cores[core].pause();
-                let life = self.cores[core].life;
-                self.net.within(200, 15_000, Event::CoreResumes { core, life });
-            }
-            _ => {
-                let pause = self.net.random.between(50, 6000);
-                self.crash_core(core, pause);
-            }
+        if fault == Fault::HandOver {
+            self.cores[core].stop();
+        } else if fault == Fault::CorePause {
+            self.cores[core].pause();
+            let life = self.cores[core].life;
+            self.net.within(200, 15_000, Event::CoreResumes { core, life });
+        } else {
+            let pause = self.net.random.between(50, 6000);
+            self.crash_core(core, pause);
         }
     }
 
     /// A core dies, with all that is under way; it starts again after a pause.
     pub(super) fn crash_core(&mut self, core: usize, pause: u64) {
-        self.abort_all(|node| match node {
-            Node::CoreLink { core: of, .. } | Node::CoreSession { core: of, .. } => of == core,
-            _ => false,
-        });
+        self.abort_all(|node| node.process() == Process::Core(core));
         self.cores[core].crash();
         self.net.after(pause + 1, Event::CoreStarts { core });
     }
@@ -129,7 +128,7 @@ impl World {
         let pause = if fault == Fault::AppAbsent { (2000, 8000) } else { (10, 2000) };
         for app in hit.filter(|app| self.apps[*app].is_up).collect::<Vec<_>>() {
             self.net.faults.fire(fault);
-            self.abort_all(|node| matches!(node, Node::App { app: of, .. } if of == app));
+            self.abort_all(|node| node.process() == Process::App(app));
             self.apps[app].crash();
             let keeps_name = fault == Fault::AppRestart;
             self.net.within(pause.0, pause.1, Event::AppStarts { app, keeps_name });
@@ -138,10 +137,12 @@ impl World {
 
     fn hit_store(&mut self, fault: Fault) {
         let until = self.net.now + self.net.random.between(300, 4000);
-        match fault {
-            Fault::StoreSlow => self.store.be_slow(until),
-            Fault::StoreUnavailable => self.store.be_unavailable(until),
-            _ => self.store.lose_answers(until),
+        if fault == Fault::StoreSlow {
+            self.store.be_slow(until);
+        } else if fault == Fault::StoreUnavailable {
+            self.store.be_unavailable(until);
+        } else {
+            self.store.lose_answers(until);
         }
     }
 
@@ -170,39 +171,38 @@ impl World {
 
     fn hit_client(&mut self, fault: Fault) {
         let client = self.net.random.below(self.clients.len());
-        let (net, checker) = (&mut self.net, &mut self.checker);
         if self.clients[client].has_ended() {
             return;
         }
-        match fault {
-            Fault::ClientMoves => {
-                let kind = random_kind(net);
-                self.clients[client].switch(kind, net, checker);
-                return;
-            }
-            Fault::ClientSilent => {
-                let is_long = net.random.percent(30);
-                let longest = if is_long { self.plan.max_idle + 10_000 } else { 8000 };
-                let until = net.now + net.random.between(longest / 2, longest);
-                if until - net.now > self.plan.max_idle / 2 {
-                    checker.on_long_silence(client);
-                }
-                self.clients[client].be_silent(until, net, checker);
-            }
-            Fault::ClientSlow => {
-                let until = net.now + net.random.between(500, 5000);
-                self.clients[client].be_slow(until, net);
-                let app = net.random.below(self.apps.len());
-                self.apps[app].be_slow(net.now + net.random.between(0, 2000));
-            }
-            Fault::ClientResets => self.clients[client].reset(net, checker),
-            _ => {
-                if !self.apps.iter_mut().any(|app| app.reset(client, net, checker)) {
-                    return;
-                }
-            }
+        let (net, checker) = (&mut self.net, &mut self.checker);
+        if fault == Fault::ClientMoves {
+            let kind = net.random.pick(&TransportKind::ALL);
+            self.clients[client].switch(kind, net, checker);
+        } else if fault == Fault::ClientSilent {
+            self.silence(client);
+        } else if fault == Fault::ClientSlow {
+            let until = net.now + net.random.between(500, 5000);
+            self.clients[client].be_slow(until, net);
+            let app = net.random.below(self.apps.len());
+            self.apps[app].be_slow(net.now + net.random.between(0, 2000));
+        } else if fault == Fault::ClientResets {
+            self.clients[client].reset(net, checker);
+        } else if !self.apps.iter_mut().any(|app| app.reset(client, net, checker)) {
+            return;
         }
         self.net.faults.fire(fault);
+    }
+
+    /// A client has no network for a while, sometimes longer than its stream lives without.
+    fn silence(&mut self, client: usize) {
+        let net = &mut self.net;
+        let is_long = net.random.percent(30);
+        let longest = if is_long { self.plan.max_idle + 10_000 } else { 8000 };
+        let until = net.now + net.random.between(longest / 2, longest);
+        if until - net.now > self.plan.max_idle / 2 {
+            self.checker.on_long_silence(client);
+        }
+        self.clients[client].be_silent(until, net, &mut self.checker);
     }
 
     /// From now on nothing goes wrong.
