@@ -6,31 +6,16 @@
  */
 import { decodeFrame, type Frame } from './frames.js';
 import { HEARTBEAT } from './hello.js';
-import { Course } from './stream/course.js';
+import { Course, LINGER } from './stream/course.js';
 import { Dialogue, type Verdict } from './stream/dialogue.js';
 import { Opener, PATIENCE } from './stream/opener.js';
 import { Standing } from './stream/standing.js';
 import { Transports } from './stream/transports.js';
 import { Uploads } from './stream/uploads.js';
-import type { Counters, End, Ending, Kind, Output, State, Transport } from './stream/types.js';
+import type { Counters, End, Ending, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
 
-/** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
-const LINGER = 5_000;
 
-export interface StreamOptions {
-  readonly id: string;
-  /** The only kind to use, or `auto`: the best that works. */
-  readonly kind: Kind | 'auto';
-  /** The best kind that worked the last time, if any. */
-  readonly known?: Kind;
-  readonly cred?: string;
-  /** Seconds of silence after which the server sends a heartbeat. */
-  readonly heartbeat?: number;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Called just before an upload: what it sends travels along. */
-  readonly beforeUpload?: () => void;
-}
+export type { StreamOptions };
 
 export class StreamMachine {
   #standing = new Standing();
@@ -102,7 +87,7 @@ export class StreamMachine {
 
   /** Drops all transports as a broken network would. */
   cut(now: number): void {
-    for (const transport of this.#transports.all()) this.#lose(transport, now);
+    for (const transport of this.#transports.all()) this.#drop(transport, now);
   }
 
   /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
@@ -145,10 +130,10 @@ export class StreamMachine {
       if (frames.includes('Y')) this.#close(transport);
       return;
     }
-    this.#onHeard(transport, frames.some((frame) => frame.endsWith('T')), now);
+    this.#course.onHeard(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
-      if (!frame || !this.#recv(transport, frame, now)) this.#lose(transport, now);
+      if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
       if (!this.#transports.find(key)) break;
     }
     this.#deliver();
@@ -158,13 +143,8 @@ export class StreamMachine {
   onClosed(key: number, ending: Ending, now: number, wait = 0): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
-    const { kind, heard, closing, openedAt } = transport;
-    const broken = ending === 'failed' || !closing;
-    if (broken && heard && kind !== 'upload') this.#course.lifetimes.onBroken(kind, now - openedAt);
-    if (ending === 'unavailable') {
-      this.#course.retry.onPause(now, wait);
-      this.#uploads.retry.onPause(now, wait);
-    }
+    this.#course.onClosed(transport, ending, now);
+    if (ending === 'unavailable') for (const { retry } of [this.#course, this.#uploads]) retry.onPause(now, wait);
     this.#onGone(transport, ending, now);
   }
 
@@ -172,7 +152,7 @@ export class StreamMachine {
   drain(now: number): Output[] {
     this.#drained = now;
     for (const transport of this.#transports.all()) {
-      if (now >= transport.deadline) this.#lose(transport, now);
+      if (now >= transport.deadline) this.#drop(transport, now);
     }
     if (this.#standing.state !== 'ended') {
       if (!this.away) {
@@ -241,7 +221,7 @@ export class StreamMachine {
         transport.progress ||= this.#dialogue.recvCreated() === 'new';
         return true;
       case 'you_close_it':
-        this.#drop(transport, 'ended', now);
+        this.#drop(transport, now, 'ended');
         return true;
       case 'comment':
         return true;
@@ -274,30 +254,14 @@ export class StreamMachine {
     return false;
   }
 
-  #onHeard(transport: Transport, over: boolean, now: number): void {
-    const { primary, previous } = this.#transports;
-    const first = !transport.heard;
-    Object.assign(transport, { heard: true, heardAt: now });
-    if (transport.suspect) Object.assign(transport, { suspect: false, renew: '' });
-    if (transport.kind === 'upload') return;
-    if (first) this.#course.onFirst(transport, over, now);
-    if (transport === primary && first && previous) previous.deadline = Math.min(previous.deadline, now + LINGER);
-    if (transport === previous && primary?.heard) return;
-    if (!transport.closing) transport.deadline = now + 2 * this.#beat;
-  }
-
   #deliver(): void {
     if (this.#standing.state !== 'ended') this.#dialogue.deliver(this.#outputs);
   }
 
   // Transports that end.
 
-  #lose(transport: Transport, now: number): void {
-    this.#drop(transport, 'failed', now);
-  }
-
   /** Closes a transport and reacts to its end. */
-  #drop(transport: Transport, ending: Ending, now: number): void {
+  #drop(transport: Transport, now: number, ending: Ending = 'failed'): void {
     if (!this.#transports.find(transport.key)) return;
     this.#outputs.push({ do: 'close', key: transport.key });
     this.#onGone(transport, ending, now);
@@ -317,7 +281,7 @@ export class StreamMachine {
     else this.#onPrimaryGone(transport, ending, now);
     // A successor could not be had either.
     const { primary } = this.#transports;
-    if (ending === 'failed' && primary?.suspect) this.#lose(primary, now);
+    if (ending === 'failed' && primary?.suspect) this.#drop(primary, now);
   }
 
   #onPrimaryGone(transport: Transport, ending: Ending, now: number): void {
@@ -384,14 +348,10 @@ export class StreamMachine {
     this.#course.polling = false;
   }
 
-  /** Makes room for a successor: the present one stays open until that has taken over. */
+  /** Makes room for a successor. */
   #retire(): void {
-    const { primary, previous, working } = this.#transports;
-    if (!primary) return;
-    if (primary.closing || (!primary.heard && working)) return this.#close(primary);
-    if (previous) this.#close(previous);
-    this.#transports.previous = primary;
-    this.#transports.primary = null;
+    const closed = this.#transports.retire();
+    if (closed) this.#close(closed);
   }
 
   #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], proven = false): Transport {

@@ -1,18 +1,5 @@
-import type { Counters, Ending, Kind, Output, State } from './stream/types.js';
-export interface StreamOptions {
-    readonly id: string;
-    /** The only kind to use, or `auto`: the best that works. */
-    readonly kind: Kind | 'auto';
-    /** The best kind that worked the last time, if any. */
-    readonly known?: Kind;
-    readonly cred?: string;
-    /** Seconds of silence after which the server sends a heartbeat. */
-    readonly heartbeat?: number;
-    /** Uniform in [0, 1). */
-    readonly random: () => number;
-    /** Called just before an upload: what it sends travels along. */
-    readonly beforeUpload?: () => void;
-}
+import type { Counters, Ending, Kind, Output, State, StreamOptions } from './stream/types.js';
+export type { StreamOptions };
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;

@@ -10,6 +10,8 @@ import { Retry } from './retry.js';
 import type { Transports } from './transports.js';
 import { isBetter, type Ending, type Kind, type Transport } from './types.js';
 
+/** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
+export const LINGER = 5_000;
 /** ms that a WebSocket may take to open before another kind is tried beside it. */
 export const RACE = 500;
 /** ms from a hello to its answer before a lesser kind is tried beside it: the first beat comes at once. */
@@ -121,16 +123,22 @@ export class Course {
     return Math.max(1, Math.floor(Math.min(MAX_POLL, this.lifetimes.limit('long-poll') / 1000)));
   }
 
-  /** The first frames came on a transport; `over`: and it ended with them. */
-  onFirst(transport: Transport, over: boolean, now: number): void {
+  /** Frames came on a transport; `over`: and it ended with them. */
+  onHeard(transport: Transport, over: boolean, now: number): void {
     const { primary, previous } = this.transports;
-    const silent = transport === primary && previous && !previous.heard ? [previous.kind as Kind] : [];
-    if (transport === previous) {
-      // A response that comes only when it is over was held back on the way.
-      if (over) return;
-      this.#answer = Math.min(LONGEST_ANSWER, this.#answer * 2);
-    }
-    this.choice.onHeard(transport.kind as Kind, silent, now);
+    const first = !transport.heard;
+    Object.assign(transport, { heard: true, heardAt: now });
+    if (transport.suspect) Object.assign(transport, { suspect: false, renew: '' });
+    if (transport.kind === 'upload') return;
+    if (first) this.#onFirst(transport, over, now);
+    if (transport === primary && first && previous) previous.deadline = Math.min(previous.deadline, now + LINGER);
+    if (transport === previous && primary?.heard) return;
+    if (!transport.closing) transport.deadline = now + 2 * this.beat;
+  }
+
+  /** The network or the server ended a transport: not this side. */
+  onClosed({ kind, heard, closing, openedAt }: Transport, ending: Ending, now: number): void {
+    if ((ending === 'failed' || !closing) && heard && kind !== 'upload') this.lifetimes.onBroken(kind, now - openedAt);
   }
 
   /** The primary transport is over, and its predecessor does not take its place. */
@@ -164,6 +172,17 @@ export class Course {
     this.#pollRetry.hurry(now);
     this.choice.hurry(anew);
     if (anew) this.lifetimes.forget();
+  }
+
+  #onFirst(transport: Transport, over: boolean, now: number): void {
+    const { primary, previous } = this.transports;
+    const silent = transport === primary && previous && !previous.heard ? [previous.kind as Kind] : [];
+    if (transport === previous) {
+      // A response that comes only when it is over was held back on the way.
+      if (over) return;
+      this.#answer = Math.min(LONGEST_ANSWER, this.#answer * 2);
+    }
+    this.choice.onHeard(transport.kind as Kind, silent, now);
   }
 
   /** What to open beside a WebSocket that is being opened. */

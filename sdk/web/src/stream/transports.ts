@@ -34,6 +34,15 @@ export class Transports {
     return part;
   }
 
+  /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */
+  retire(): Transport | null {
+    const { primary, previous, working } = this;
+    if (!primary || primary.closing || (!primary.heard && working)) return primary;
+    this.previous = primary;
+    this.primary = null;
+    return previous;
+  }
+
   /** The predecessor as long as it works. */
   get working(): Transport | null {
     const { previous } = this;

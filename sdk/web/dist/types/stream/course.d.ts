@@ -3,6 +3,8 @@ import { Lifetimes } from './lifetimes.js';
 import { Retry } from './retry.js';
 import type { Transports } from './transports.js';
 import { type Ending, type Kind, type Transport } from './types.js';
+/** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
+export declare const LINGER = 5000;
 /** ms that a WebSocket may take to open before another kind is tried beside it. */
 export declare const RACE = 500;
 /** ms from a hello to its answer before a lesser kind is tried beside it: the first beat comes at once. */
@@ -36,8 +38,10 @@ export declare class Course {
     times(): number[];
     /** Seconds that a long-poll may be held. */
     get maxPoll(): number;
-    /** The first frames came on a transport; `over`: and it ended with them. */
-    onFirst(transport: Transport, over: boolean, now: number): void;
+    /** Frames came on a transport; `over`: and it ended with them. */
+    onHeard(transport: Transport, over: boolean, now: number): void;
+    /** The network or the server ended a transport: not this side. */
+    onClosed({ kind, heard, closing, openedAt }: Transport, ending: Ending, now: number): void;
     /** The primary transport is over, and its predecessor does not take its place. */
     onPrimaryGone(transport: Transport, ending: Ending, now: number): void;
     /** An attempt failed, or a transport was lost. */

@@ -19,6 +19,8 @@ export declare class Transports {
     find(key: number): Transport | undefined;
     /** Takes a transport out; tells what it was. */
     remove(transport: Transport): Part | null;
+    /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */
+    retire(): Transport | null;
     /** The predecessor as long as it works. */
     get working(): Transport | null;
     /** Where own strings go: the newest transport that works, for want of one the newest. */

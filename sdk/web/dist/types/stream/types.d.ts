@@ -105,3 +105,18 @@ export interface Counters {
     /** How often the stream was without a transport and found one again. */
     reconnects: number;
 }
+/** What a stream is made with. */
+export interface StreamOptions {
+    readonly id: string;
+    /** The only kind to use, or `auto`: the best that works. */
+    readonly kind: Kind | 'auto';
+    /** The best kind that worked the last time, if any. */
+    readonly known?: Kind;
+    readonly cred?: string;
+    /** Seconds of silence after which the server sends a heartbeat. */
+    readonly heartbeat?: number;
+    /** Uniform in [0, 1). */
+    readonly random: () => number;
+    /** Called just before an upload: what it sends travels along. */
+    readonly beforeUpload?: () => void;
+}
