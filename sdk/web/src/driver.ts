@@ -5,8 +5,8 @@
  */
 import { recall, remember } from './memory.js';
 import { CHANGES, listen } from './network.js';
-import { StreamMachine, type StreamOptions } from './stream.js';
-import type { Kind, Output } from './stream/types.js';
+import { StreamMachine } from './stream.js';
+import type { Kind, Output, StreamOptions } from './stream/types.js';
 import { openHttp, request } from './transports/http.js';
 import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';

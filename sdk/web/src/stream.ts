@@ -15,8 +15,6 @@ import { Uploads } from './stream/uploads.js';
 import type { Counters, End, Ending, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
 
 
-export type { StreamOptions };
-
 export class StreamMachine {
   #standing = new Standing();
   #dialogue = new Dialogue();
@@ -268,16 +266,17 @@ export class StreamMachine {
   }
 
   #onGone(transport: Transport, ending: Ending, now: number): void {
-    const part = this.#transports.remove(transport);
+    const { candidate, previous, upload } = this.#transports;
+    this.#transports.remove(transport);
     if (this.#standing.state === 'ended') return;
-    if (part === 'upload') return this.#uploads.onGone(transport, ending, now);
-    if (part === 'previous') {
+    if (transport === upload) return this.#uploads.onGone(transport, ending, now);
+    if (transport === previous) {
       // What was written to it counts as received until a SACK says otherwise.
       this.#dialogue.incoming.sackDue = true;
       if (ending === 'ended') this.#standing.onHandover();
       return;
     }
-    if (part === 'candidate') this.#course.onFailed(transport, ending, now);
+    if (transport === candidate) this.#course.onFailed(transport, ending, now);
     else this.#onPrimaryGone(transport, ending, now);
     // A successor could not be had either.
     const { primary } = this.#transports;

@@ -3,8 +3,8 @@
  * swallows. Connections keep order; between connections there is none.
  */
 import assert from 'node:assert/strict';
-import { StreamMachine, type StreamOptions } from '../src/stream.js';
-import type { Kind, Output } from '../src/stream/types.js';
+import { StreamMachine } from '../src/stream.js';
+import type { Kind, Output, StreamOptions } from '../src/stream/types.js';
 import { ModelServer, type Wire } from './model_server.js';
 import type { Random } from './random.js';
 

@@ -1,5 +1,5 @@
-import { StreamMachine, type StreamOptions } from './stream.js';
-import type { Output } from './stream/types.js';
+import { StreamMachine } from './stream.js';
+import type { Output, StreamOptions } from './stream/types.js';
 /** What concerns the application. */
 export type News = Exclude<Output, {
     readonly do: 'open' | 'write' | 'close';

@@ -1,5 +1,4 @@
 import type { Counters, Ending, Kind, Output, State, StreamOptions } from './stream/types.js';
-export type { StreamOptions };
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;

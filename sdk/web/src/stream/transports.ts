@@ -4,11 +4,6 @@
  */
 import type { Kind, Transport } from './types.js';
 
-const PARTS = ['candidate', 'upload', 'previous', 'primary'] as const;
-
-/** What a transport is to its stream. */
-export type Part = (typeof PARTS)[number];
-
 export class Transports {
   /** A WebSocket that is being opened; the server has not heard of it yet. */
   candidate: Transport | null = null;
@@ -20,18 +15,19 @@ export class Transports {
   upload: Transport | null = null;
 
   all(): Transport[] {
-    return PARTS.map((part) => this[part]).filter((t) => t !== null);
+    return [this.candidate, this.upload, this.previous, this.primary].filter((t) => t !== null);
   }
 
   find(key: number): Transport | undefined {
     return this.all().find((t) => t.key === key);
   }
 
-  /** Takes a transport out; tells what it was. */
-  remove(transport: Transport): Part | null {
-    const part = PARTS.find((each) => this[each] === transport) ?? null;
-    if (part) this[part] = null;
-    return part;
+  /** Takes a transport out. */
+  remove(transport: Transport): void {
+    if (this.candidate === transport) this.candidate = null;
+    if (this.upload === transport) this.upload = null;
+    if (this.previous === transport) this.previous = null;
+    if (this.primary === transport) this.primary = null;
   }
 
   /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */

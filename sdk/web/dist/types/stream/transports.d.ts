@@ -3,9 +3,6 @@
  * stream machine.
  */
 import type { Kind, Transport } from './types.js';
-declare const PARTS: readonly ['candidate', 'upload', 'previous', 'primary'];
-/** What a transport is to its stream. */
-export type Part = (typeof PARTS)[number];
 export declare class Transports {
     /** A WebSocket that is being opened; the server has not heard of it yet. */
     candidate: Transport | null;
@@ -17,8 +14,8 @@ export declare class Transports {
     upload: Transport | null;
     all(): Transport[];
     find(key: number): Transport | undefined;
-    /** Takes a transport out; tells what it was. */
-    remove(transport: Transport): Part | null;
+    /** Takes a transport out. */
+    remove(transport: Transport): void;
     /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */
     retire(): Transport | null;
     /** The predecessor as long as it works. */
@@ -28,4 +25,3 @@ export declare class Transports {
     /** The kind that works now; null: none does. */
     get sound(): Kind | null;
 }
-export {};
