@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use minerva_client::TransportKind;
 use minerva_proto::process::positive_duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::app;
 use crate::clients;
@@ -22,6 +22,8 @@ use crate::traffic::{Behaviour, Lane, Stop, Supply};
 const MEGABYTE: f64 = 1e6;
 /// Time between two samples of memory.
 const SAMPLE: Duration = Duration::from_millis(250);
+/// Time for the stream to end, which would otherwise be given to the application of the next run.
+const ENDS: Duration = Duration::from_secs(2);
 /// Queues on the way have filled when this part of the time is over.
 const FILLING: u32 = 2;
 
@@ -82,6 +84,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         println!("process {pid} grew by {growth:.1} MB to {:.1} MB", *peak as f64 / MEGABYTE);
         checks.add(format!("process {pid} grew by {growth:.1} MB"), growth < config.limit);
     }
+    client.stream.reset("the run is over");
+    // One that does not end in time ends by itself later.
+    let _ = timeout(ENDS, client.stream.closed()).await;
     Ok(if checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

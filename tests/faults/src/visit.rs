@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use minerva_client::TransportKind;
 use minerva_proto::process::positive_duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::clock;
 use crate::load::Load;
@@ -20,8 +20,11 @@ use crate::traffic::Stop;
 
 /// How often the file of steps is looked at.
 const LOOKS: Duration = Duration::from_millis(20);
-/// A pause that begins later after a step is not of it.
-const SETTLES: Duration = Duration::from_secs(20);
+/// A step lasts until the next one. Each such part of it counts for itself, with the longest pause that was or began
+/// in it on each stream, each way.
+const PART: Duration = Duration::from_secs(1);
+/// Time for a stream to end.
+const ENDS: Duration = Duration::from_secs(2);
 /// The line that ends a run.
 const END: &str = "end";
 
@@ -77,22 +80,39 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     checks.add_still("began", &never_began);
     checks.add_still("went on after the last step", &still);
     checks.add("everything sent has arrived", drained);
-    Ok(if tell(&load, &steps, checks) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passed = tell(&load, &steps, checks);
+    end(&load).await;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ends the streams, which would otherwise be given to the applications of the next run.
+async fn end(load: &Load) {
+    for client in &load.clients {
+        client.stream.reset("the run is over");
+    }
+    for client in &load.clients {
+        // One that does not end in time ends by itself later.
+        let _ = timeout(ENDS, client.stream.closed()).await;
+    }
 }
 
 impl Config {
     /// Tells the ledger of each step until the end; the steps, and whether the end came in time.
     async fn follow(&self, load: &Load) -> anyhow::Result<(Vec<String>, bool)> {
         let start = clock::now();
-        let mut steps = Vec::new();
+        let (mut steps, mut next_part) = (Vec::new(), start);
         while clock::now().duration_since(start) < self.within {
+            let now = clock::now();
             for step in read(&self.steps)?.into_iter().skip(steps.len()) {
                 if step == END {
                     return Ok((steps, true));
                 }
-                let now = clock::now();
-                load.ledger.struck(steps.len(), now, now + SETTLES);
                 steps.push(step);
+                next_part = now;
+            }
+            if now >= next_part && !steps.is_empty() {
+                load.ledger.struck(steps.len() - 1, now, now + PART);
+                next_part = now + PART;
             }
             sleep(LOOKS).await;
         }
