@@ -16,7 +16,6 @@ pub(crate) use standing::of_current;
 pub use standing::{Standing, Stands, of_process};
 
 use crate::app::{decode as from_app, encode as to_app};
-use crate::clock;
 use crate::limits::Limits;
 use crate::link::decode as from_link;
 use crate::metrics::Metrics;
