@@ -27,8 +27,6 @@ pub(crate) struct Checker {
     /// Strings that arrived, both ways.
     pub(crate) strings: u64,
     total: u64,
-    /// Idle ends are to be expected.
-    pub(crate) may_be_idle: bool,
 }
 
 /// What is known of one client.

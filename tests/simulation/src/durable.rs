@@ -69,7 +69,15 @@ impl Durable {
     pub(crate) fn go_back(&mut self, data: &StoreData) -> Result<(), String> {
         // A rescue makes all of it true again; until then what was done with is not.
         self.before.push(std::mem::take(&mut self.partitions));
-        data.numbers().into_iter().try_for_each(|number| self.read(number, data))
+        for number in data.numbers() {
+            self.read(number, data)?;
+            let owner = data.partition(number).and_then(Part::owner);
+            if self.owners.get(&number).is_some_and(|last| Some(last.as_str()) != owner) {
+                // An owner of former times has it again, who knows less than the last one.
+                self.lose(number);
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self, partition: u32, data: &StoreData) -> Result<(), String> {

@@ -91,6 +91,11 @@ impl StoreData {
 }
 
 impl Part {
+    /// Who claimed it last, as far as is stored.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.lease.as_ref().map(|lease| lease.owner.as_str())
+    }
+
     /// Index that the next blob gets.
     pub(crate) fn next(&self) -> u64 {
         self.first + self.log.len() as u64
