@@ -1,0 +1,61 @@
+//! Ports on which a proxy says who connects.
+
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use minerva_edge::{Config, Port};
+use support::{Rig, hello};
+
+const LINE: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
+
+/// A rig whose clients connect to a port for proxies, of which these are trusted.
+async fn rig(trusted: &[&str]) -> Rig {
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address: SocketAddr = free.local_addr().unwrap();
+    drop(free);
+    let mut rig = Rig::with(Config {
+        proxy_listen: vec![Port { service: "default".to_owned(), address }],
+        trust_forwarded_for: trusted.iter().map(|&network| network.to_owned()).collect(),
+        ..Config::default()
+    })
+    .await;
+    rig.address = address;
+    rig
+}
+
+#[tokio::test]
+async fn a_client_of_raw_tcp_has_the_address_that_its_proxy_says() {
+    let mut rig = rig(&["127.0.0.1"]).await;
+    let mut client = rig.connect().await;
+    client.send(LINE).await;
+    client.send(b"<int32/>\n").await;
+    client.frames(&[&hello("\"ming\":true,\"new\":true")]).await;
+    assert_eq!(rig.core.attach().await.peer_address, "203.0.113.9");
+}
+
+#[tokio::test]
+async fn what_such_a_client_says_of_itself_is_not_believed() {
+    let mut rig = rig(&["127.0.0.1"]).await;
+    let mut client = rig.connect().await;
+    client.send(LINE).await;
+    let hello = hello("\"ming\":true,\"new\":true");
+    client.post("/_minerva/io/", &[&hello], "X-Forwarded-For: 198.51.100.7\r\n").await;
+    assert_eq!(rig.core.attach().await.peer_address, "203.0.113.9");
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_turned_away() {
+    let rig = rig(&["127.0.0.1"]).await;
+    rig.tcp(&[&hello("\"ming\":true")]).await.is_closed().await;
+    rig.counts("garbage_total", 1).await;
+}
+
+#[tokio::test]
+async fn who_is_not_trusted_is_turned_away() {
+    let rig = rig(&["192.0.2.1"]).await;
+    let mut client = rig.connect().await;
+    client.send(LINE).await;
+    client.is_closed().await;
+    rig.counts("garbage_total", 1).await;
+}
