@@ -103,6 +103,14 @@ impl Load {
         self.audit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What must not be of the streams that live: of one that the store has lost in part, instances may be told
+    /// what does not fit together.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let audit = self.audit();
+        let of_living = audit.wrong().iter().filter(|(stream, _)| self.lives(*stream));
+        of_living.map(|(_, what)| what.clone()).collect()
+    }
+
     /// Whether a stream has not ended, as far as either end knows.
     pub(crate) fn lives(&self, stream: usize) -> bool {
         self.ledger.ends(stream).is_empty()

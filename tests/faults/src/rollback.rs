@@ -226,10 +226,7 @@ impl Config {
         });
         let rows = load.rows();
         checks.add_strings(&rows);
-        let audit = load.audit();
-        let lives = |(stream, what): &'_ (usize, String)| load.lives(*stream).then(|| what.clone());
-        let wrong: Vec<_> = audit.wrong().iter().filter_map(lives).collect();
-        checks.add_none("instances", &wrong);
+        checks.add_none("instances", &load.wrong());
         Rollback { cores, groups: groups.into(), rows }
     }
 }

@@ -25,9 +25,10 @@ pub(crate) struct Options {
     /// Where the cores keep state.
     #[arg(long, value_enum, default_value_t = StoreKind::Redis)]
     pub(crate) store: StoreKind,
-    /// Goes behind the store's address, such as `wait=1`.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(crate) store_options: String,
+    /// Goes behind the store's address; `wait=1` with Sentinels if not given, as replicas otherwise lack what was
+    /// confirmed last.
+    #[arg(long)]
+    pub(crate) store_options: Option<String>,
     /// Cores, which share the streams; 1 with redb.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) cores: u8,
@@ -73,7 +74,9 @@ impl Options {
             core: self.core.clone().map_or_else(|| program("minerva-core"), Ok)?,
             edge: program("minerva-edge")?,
             store: self.store,
-            store_options: self.store_options.clone(),
+            store_options: self.store_options.clone().unwrap_or_else(|| {
+                if self.store == StoreKind::Sentinel { "wait=1".to_owned() } else { String::new() }
+            }),
             cores: if self.store == StoreKind::Redb { 1 } else { self.cores },
             edges: self.edges,
             apps: self.apps,

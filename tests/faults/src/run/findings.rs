@@ -60,7 +60,7 @@ impl Findings {
         let resets = judge_resets(load, villain, &mut checks);
         let rows = load.rows();
         checks.add_strings(&rows);
-        checks.add_none("instances", load.audit().wrong().iter().map(|(_, what)| what));
+        checks.add_none("instances", &load.wrong());
         checks.add_none("processes", villain.wrong());
         let faults = villain.counts().map(|(place, kind, times)| Struck {
             kind: kind.to_string(),
