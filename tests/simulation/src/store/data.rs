@@ -60,7 +60,7 @@ impl StoreData {
                 part.checkpoint(*epoch, *covers, meta, changed)
             }
             Op::Renew { epoch, length, next } => part.renew(*epoch, now + millis(*length), *next),
-            Op::Release { epoch } => part.renew(*epoch, now, 0),
+            Op::Release { epoch } => part.release(*epoch),
         }
     }
 
@@ -167,6 +167,13 @@ impl Part {
         }
         self.log.drain(..(covers - self.first) as usize);
         self.first = covers;
+        Ok(Answer::Done)
+    }
+
+    /// A renewal that comes behind it finds nothing to renew, as in Redis.
+    fn release(&mut self, epoch: Epoch) -> Result<Answer, StoreError> {
+        self.check(epoch)?;
+        self.lease = None;
         Ok(Answer::Done)
     }
 
