@@ -1,4 +1,5 @@
 //! Ports on which a proxy says who connects.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
