@@ -173,6 +173,7 @@ impl Client {
     /// Has no network for a while.
     pub(crate) fn be_silent(&mut self, until: Time, net: &mut Network, checker: &mut Checker) {
         self.silent_until = until;
+        net.trace.note(net.now, "client silent", [self.index as u64, until, 0]);
         net.agenda.put(until, Event::ClientWakes { client: self.index });
         self.machine.cut(self.time(net));
         self.drive(net, checker);
@@ -220,11 +221,12 @@ impl Client {
     /// How far it is, for whoever reads.
     pub(crate) fn describe(&self) -> String {
         format!(
-            "client {}: sent {}, acknowledged {}, {} transports, ended {:?}",
+            "client {}: sent {}, acknowledged {}, {} transports, alarm {:?}, ended {:?}",
             self.index,
             self.sent,
             self.machine.acknowledged(),
             self.links.len(),
+            self.armed,
             self.machine.ended()
         )
     }

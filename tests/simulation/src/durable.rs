@@ -124,6 +124,11 @@ impl Durable {
         self.lost.contains(&client)
     }
 
+    /// Who owns what, and who has lost something, for whoever reads.
+    pub(crate) fn describe(&self) -> String {
+        format!("claimed last: {:?}; clients that lost something: {:?}", self.owners, self.lost)
+    }
+
     /// A new owner knows only what is stored now.
     fn lose(&mut self, partition: u32) {
         let now = self.partitions.get(&partition);

@@ -34,7 +34,9 @@ pub(crate) struct Store {
     /// When the last call of a partition takes effect.
     busy: BTreeMap<u32, Time>,
     /// Epochs whose owners have given their partition back: they must not write any more.
-    released: BTreeMap<u32, Epoch>,
+    released: BTreeMap<u32, (usize, Epoch)>,
+    /// It has gone back: epochs may be given twice.
+    has_gone_back: bool,
     slow_until: Time,
     unavailable_until: Time,
     lossy_until: Time,
@@ -100,7 +102,7 @@ impl Store {
         }
         let is_late = is_ok && self.is_late(&call);
         if let (Op::Release { epoch }, true) = (&call.op, is_ok) {
-            self.released.insert(call.partition, *epoch);
+            self.released.insert(call.partition, (call.core, *epoch));
         }
         let at = net.now + net.random.between(1, 3);
         answer_at(at, call.reply, outcome, net);
@@ -126,7 +128,7 @@ impl Store {
 
     /// Goes back, if something was kept.
     pub(crate) fn go_back(&mut self) -> bool {
-        self.released.clear();
+        self.has_gone_back = true;
         self.kept.take().map(|kept| self.data = kept).is_some()
     }
 
@@ -152,7 +154,7 @@ impl Store {
         let (Op::Append { epoch, .. } | Op::Checkpoint { epoch, .. }) = &call.op else {
             return false;
         };
-        self.released.get(&call.partition) == Some(epoch)
+        !self.has_gone_back && self.released.get(&call.partition) == Some(&(call.core, *epoch))
     }
 }
 

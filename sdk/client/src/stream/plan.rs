@@ -2,6 +2,7 @@
 
 use minerva_proto::planted::{self, Bug};
 
+use super::backoff::Backoff;
 use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
@@ -28,8 +29,11 @@ impl StreamMachine {
             return None;
         }
         let deadlines = self.transports.values().filter_map(|t| self.deadline(t));
-        let primary = self.retry.waits_until(now).filter(|_| self.wants_primary());
-        let upload = self.upload_retry.waits_until(now).filter(|_| self.wants_upload(now));
+        // A wait that is over counts until something was opened: whoever asks may have been woken by something else.
+        let due =
+            |wanted: bool, retry: &Backoff| wanted.then(|| retry.waits_until(now).unwrap_or(now));
+        let primary = due(self.wants_primary(), &self.retry);
+        let upload = due(self.wants_upload(now), &self.upload_retry);
         let sack = self.sack_due.filter(|due| *due > now);
         deadlines.chain(primary).chain(upload).chain(sack).min()
     }

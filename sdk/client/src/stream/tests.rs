@@ -307,6 +307,18 @@ fn reset_is_told_and_repeated_until_known() {
 }
 
 #[test]
+fn a_wait_that_is_over_is_not_forgotten() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (number, ..) = opened(&mut machine);
+    machine.on_end(Time::ZERO, number, End::Failed);
+    let next = machine.next_timeout(Time::ZERO).unwrap();
+    // The driver is woken by something else at that very moment, and asks again.
+    assert_eq!(machine.next_timeout(next), Some(next));
+    machine.on_timeout(next);
+    opened(&mut machine);
+}
+
+#[test]
 fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);

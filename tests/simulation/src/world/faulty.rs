@@ -162,6 +162,8 @@ impl World {
         if let Err(error) = self.checker.durable.go_back(&self.store.data) {
             self.checker.violation(format!("the store went back: {error}"));
         }
+        self.net.trace.note(self.net.now, "store is back", [u64::from(deadly), 0, 0]);
+        self.net.trace.say(|| self.checker.durable.describe());
         if deadly {
             for core in 0..self.cores.len() {
                 self.crash_core(core, 50);

@@ -43,6 +43,10 @@ impl World {
     }
 
     pub(super) fn outcome(self) -> Outcome {
+        for (index, client) in self.clients.iter().enumerate() {
+            let text = || format!("{}; {}", client.describe(), self.checker.describe(index));
+            self.net.trace.say(text);
+        }
         Outcome {
             violations: self.checker.violations().to_vec(),
             faults: self.net.faults.clone(),
