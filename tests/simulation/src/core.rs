@@ -126,8 +126,9 @@ impl Core {
         partitions.link(LinkHandle { id: SPY, outputs: spying });
         let (resign, resigned) = oneshot::channel();
         let options = PartitionOptions { standby: self.is_standby, ..options };
-        let store = Arc::new(StoreHandle::new(self.index, queue));
-        let owning = own(self.name().into(), store, partitions.clone(), limits, options, resigned);
+        let name: Arc<str> = self.name().into();
+        let store = Arc::new(StoreHandle::new(self.index, Arc::clone(&name), queue));
+        let owning = own(name, store, partitions.clone(), limits, options, resigned);
         let standing = Arc::<Standing>::default();
         let (core, life) = (self.index, self.life);
         let task = tokio::spawn(of_process(Arc::clone(&standing), async move {

@@ -90,7 +90,8 @@ impl Store {
     /// Does a call; its answer is under way then. The second: whether it is written by an owner that has given
     /// its partition back.
     pub(crate) fn act(&mut self, call: Call, net: &mut Network) -> (bool, bool) {
-        let outcome = self.data.act(net.now, call.partition, &call.op);
+        let name = Some(&*call.name);
+        let outcome = self.data.act(net.now, name, call.partition, &call.op);
         let is_ok = outcome.is_ok();
         net.trace.note(
             net.now,

@@ -1,5 +1,6 @@
 //! Calls of the store as values, so that they can be put off, lost and answered late.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +62,19 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The owner's epoch, if it is an owner's call.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Append { epoch, .. }
+            | Self::Checkpoint { epoch, .. }
+            | Self::Renew { epoch, .. }
+            | Self::Release { epoch } => Some(*epoch),
+            Self::Partitions(_) | Self::Beat { .. } | Self::Claim { .. } => None,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -79,8 +93,9 @@ pub(crate) type Outcome = Result<Answer, StoreError>;
 /// A call under way.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Whose it is.
+    /// Whose it is: the core, and the name under which it claims.
     pub(crate) core: usize,
+    pub(crate) name: Arc<str>,
     /// [`NO_PARTITION`] if it is about none.
     pub(crate) partition: u32,
     pub(crate) op: Op,

@@ -26,6 +26,8 @@ pub struct StoreData {
 pub(crate) struct Part {
     epoch: u64,
     lease: Option<Lease>,
+    /// Who claimed it last.
+    claimer: Option<String>,
     /// Index of the first blob of `log`.
     pub(crate) first: u64,
     pub(crate) log: VecDeque<Bytes>,
@@ -40,11 +42,18 @@ struct Lease {
 }
 
 impl StoreData {
-    /// Does what a call asks for.
+    /// Does what a call asks for. `name` is the one under which the caller claims, if that is known: a store that
+    /// went back may give an epoch twice, and then only the last one that claimed passes, as in Redis.
     ///
     /// # Errors
     /// As the contract says; nothing is changed then.
-    pub fn act(&mut self, now: Time, partition: u32, op: &Op) -> Result<Answer, StoreError> {
+    pub fn act(
+        &mut self,
+        now: Time,
+        name: Option<&str>,
+        partition: u32,
+        op: &Op,
+    ) -> Result<Answer, StoreError> {
         if let Op::Partitions(wanted) = op {
             return self.fix_partitions(*wanted).map(Answer::Partitions);
         }
@@ -52,6 +61,9 @@ impl StoreData {
             return Ok(Answer::Members(self.beat(now, member, millis(*length))));
         }
         let part = self.partitions.entry(partition).or_default();
+        if name.is_some() && part.is_for_another(op, name) {
+            return Err(StoreError::Fenced);
+        }
         match op {
             Op::Partitions(_) | Op::Beat { .. } => Ok(Answer::Done),
             Op::Claim { owner, above } => part.claim(now, owner, *above).map(Answer::Claimed),
@@ -93,7 +105,12 @@ impl StoreData {
 impl Part {
     /// Who claimed it last, as far as is stored.
     pub(crate) fn owner(&self) -> Option<&str> {
-        self.lease.as_ref().map(|lease| lease.owner.as_str())
+        self.claimer.as_deref()
+    }
+
+    /// Whether a call has the epoch of the last claim, which was somebody else's.
+    fn is_for_another(&self, op: &Op, name: Option<&str>) -> bool {
+        op.epoch() == Some(Epoch(self.epoch)) && self.claimer.as_deref() != name
     }
 
     /// Index that the next blob gets.
@@ -117,6 +134,7 @@ impl Part {
             return Err(StoreError::Held { owner: lease.owner.clone(), left });
         }
         self.lease = Some(Lease { owner: owner.to_owned(), ends: now + millis(FIRST_LEASE) });
+        self.claimer = Some(owner.to_owned());
         self.epoch = self.epoch.max(above.0) + 1;
         Ok(Claimed {
             epoch: Epoch(self.epoch),

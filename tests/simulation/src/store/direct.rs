@@ -28,7 +28,7 @@ impl ModelStore {
 
     fn act(&self, partition: u32, op: &Op) -> Outcome {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        data.act(self.clock.now(), partition, op)
+        data.act(self.clock.now(), None, partition, op)
     }
 
     fn do_it(&self, partition: u32, op: &Op) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -28,6 +28,8 @@ struct Waiting {
 /// One core's way to the store.
 pub(crate) struct StoreHandle {
     core: usize,
+    /// The name under which it claims.
+    name: Arc<str>,
     queue: CallQueue,
 }
 
@@ -58,13 +60,19 @@ impl CallQueue {
 }
 
 impl StoreHandle {
-    pub(crate) fn new(core: usize, queue: CallQueue) -> Self {
-        Self { core, queue }
+    pub(crate) fn new(core: usize, name: Arc<str>, queue: CallQueue) -> Self {
+        Self { core, name, queue }
     }
 
     fn call(&self, partition: u32, op: Op) -> BoxFuture<'static, Outcome> {
         let (answer, answered) = oneshot::channel();
-        self.queue.put(Call { core: self.core, partition, op, reply: Some(answer) });
+        self.queue.put(Call {
+            core: self.core,
+            name: Arc::clone(&self.name),
+            partition,
+            op,
+            reply: Some(answer),
+        });
         let lost = || Err(StoreError::Unavailable("the answer is lost".to_owned()));
         answered.map(move |outcome| outcome.unwrap_or_else(|_| lost())).boxed()
     }
