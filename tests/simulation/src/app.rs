@@ -119,6 +119,7 @@ impl App {
         let Some((_, number)) = self.calls.get(&core).and_then(|call| call.line) else { return };
         let (mut signs, mut outcome) = (Vec::new(), Ok(()));
         for event in events.into_iter().filter_map(|event| event.event) {
+            net.trace.say(|| format!("app {} hears from core {core}: {event:?}", self.index));
             outcome = self.machine.on_event(number, event, &mut signs);
             if outcome.is_err() {
                 break;
