@@ -154,7 +154,16 @@ impl App {
     }
 
     /// A handler goes on.
-    pub(crate) fn work(&mut self, stream: u64, net: &mut Network, checker: &mut Checker) {
+    pub(crate) fn work(
+        &mut self,
+        life: Life,
+        stream: u64,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        if life != self.life {
+            return;
+        }
         if let Some(handler) = self.handlers.get_mut(&stream) {
             handler.is_waiting = false;
             if net.now < self.slow_until {
@@ -313,11 +322,19 @@ impl App {
     fn tell(&mut self, net: &mut Network) {
         for (conn, number) in self.calls.values().filter_map(|call| call.line) {
             while self.machine.has_commands(number) {
-                let commands = self.machine.take_commands(number, REQUEST);
+                let mut commands = self.machine.take_commands(number, REQUEST);
+                if commands.is_empty() {
+                    continue;
+                }
+                net.trace.note(net.now, "app tells", [self.index as u64, commands.len() as u64, 0]);
+                net.trace.say(|| format!("{commands:?}"));
+                // What is ready should go together; it need not.
+                if net.random.percent(30) {
+                    let rest = commands.split_off(net.random.below(commands.len()) + 1);
+                    net.send(conn, Side::Caller, Content::Commands(commands));
+                    commands = rest;
+                }
                 if !commands.is_empty() {
-                    let numbers = [self.index as u64, commands.len() as u64, 0];
-                    net.trace.note(net.now, "app tells", numbers);
-                    net.trace.say(|| format!("{commands:?}"));
                     net.send(conn, Side::Caller, Content::Commands(commands));
                 }
             }

@@ -1,18 +1,21 @@
 //! A client: the SDK's stream machine in a shell that stands for its driver and its transports, all four kinds,
 //! and an application above it that sends numbered strings and takes what comes. Tells the checker what it takes.
 
+mod driving;
+mod reading;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use minerva_client::simulation::{Machine, Wish};
+use minerva_client::simulation::Machine;
 use minerva_client::{Config, TransportKind};
-use minerva_proto::{Frame, Framing, MAX_FRAME, StreamId};
+use minerva_proto::{Framing, StreamId};
 
 use crate::agenda::Time;
 use crate::checker::{Checker, c2s_string, stream_id};
 use crate::event::{Content, Event};
-use crate::network::{ConnId, Network, Side};
+use crate::network::{ConnId, Network};
 
 /// Strings received and not taken, beyond which none is acknowledged.
 const MAX_RECEIVED: usize = 30;
@@ -234,184 +237,6 @@ impl Client {
     fn time(&self, net: &Network) -> Duration {
         Duration::from_millis(net.now.saturating_sub(self.begun))
     }
-
-    fn read(&mut self, transport: u64, content: Content, net: &mut Network, checker: &mut Checker) {
-        match content {
-            Content::Down(bytes) => self.read_bytes(transport, &bytes, net, checker),
-            Content::DownEnd { complete } => self.end_link(transport, complete, net),
-            Content::Closed => self.end_link(transport, false, net),
-            Content::Up { .. }
-            | Content::ToCore(_)
-            | Content::FromCore(_)
-            | Content::Commands(_)
-            | Content::Events(_) => {}
-        }
-    }
-
-    fn read_bytes(
-        &mut self,
-        transport: u64,
-        bytes: &[u8],
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
-        let now = self.time(net);
-        let Some(link) = self.links.get_mut(&transport) else { return };
-        link.buffer.extend_from_slice(bytes);
-        let framing = framing(link.kind);
-        let mut frames = Vec::new();
-        while let Ok(Some(raw)) = framing.cut(&mut link.buffer, MAX_FRAME) {
-            match Frame::decode(raw) {
-                Ok(frame) => frames.push(frame),
-                Err(error) => checker.violation(format!("client {}: {error}", self.index)),
-            }
-        }
-        net.trace.say(|| format!("client {} reads on {transport}: {frames:?}", self.index));
-        for frame in frames {
-            checker.on_client_frame(self.index, &frame);
-            self.machine.on_frame(now, transport, frame);
-        }
-        self.fetch(net, checker);
-    }
-
-    /// Moves what is in order out of the machine.
-    fn fetch(&mut self, net: &mut Network, checker: &mut Checker) {
-        self.machine.fetch(self.time(net));
-        self.take_received(net, checker);
-    }
-
-    fn take_received(&mut self, net: &mut Network, checker: &mut Checker) {
-        if net.now < self.slow_until {
-            return;
-        }
-        while let Some(string) = self.machine.take(self.time(net)) {
-            checker.on_client_takes(self.index, &string);
-        }
-        let unread: Vec<u64> =
-            self.links.iter().filter(|(_, l)| !l.unread.is_empty()).map(|(n, _)| *n).collect();
-        for transport in unread {
-            self.read_on(transport, net, checker);
-        }
-    }
-
-    fn read_on(&mut self, transport: u64, net: &mut Network, checker: &mut Checker) {
-        while let Some(link) = self.links.get_mut(&transport)
-            && self.machine.may_read(link.kind, link.is_upload)
-            && let Some(content) = link.unread.pop_front()
-        {
-            self.read(transport, content, net, checker);
-        }
-    }
-
-    /// A transport is over, not by our own wish.
-    fn end_link(&mut self, transport: u64, finished: bool, net: &mut Network) {
-        if let Some(link) = self.links.remove(&transport) {
-            if let Some(conn) = link.conn {
-                net.close(conn, Side::Caller);
-            }
-            self.machine.on_end(self.time(net), transport, finished);
-        }
-    }
-
-    /// Does what the machine wants.
-    fn drive(&mut self, net: &mut Network, checker: &mut Checker) {
-        self.fetch(net, checker);
-        loop {
-            while let Some(wish) = self.machine.next_wish() {
-                self.grant(wish, net);
-            }
-            if !self.write(net) {
-                break;
-            }
-        }
-        self.machine.tell_reading(self.time(net));
-        self.arm(net);
-        if let Some(ended) = self.machine.ended().filter(|_| !self.told_end) {
-            self.told_end = true;
-            net.trace.note(net.now, "client ended", [self.index as u64, 0, 0]);
-            net.trace.say(|| format!("{ended:?}"));
-            checker.on_client_ended(self.index, ended);
-        }
-    }
-
-    fn grant(&mut self, wish: Wish, net: &mut Network) {
-        match wish {
-            Wish::Open(number, kind, is_upload) => {
-                let numbers = [self.index as u64, number, u64::from(is_upload)];
-                net.trace.note(net.now, "client opens", numbers);
-                net.trace.say(|| kind.to_string());
-                let (buffer, unread) = (BytesMut::new(), VecDeque::new());
-                let link = Link { kind, is_upload, conn: None, buffer, is_asked: false, unread };
-                self.links.insert(number, link);
-                let (client, transport) = (self.index, number);
-                net.within(1, 20, Event::ClientDials { client, transport });
-            }
-            Wish::Close(number) => {
-                let Some(link) = self.links.remove(&number) else { return };
-                let Some(conn) = link.conn else { return };
-                if is_socket(link.kind) {
-                    net.close(conn, Side::Caller);
-                } else {
-                    net.abort(conn, Side::Caller);
-                }
-            }
-            Wish::Drop(number) => {
-                if let Some(conn) = self.links.remove(&number).and_then(|link| link.conn) {
-                    net.abort(conn, Side::Caller);
-                }
-            }
-        }
-    }
-
-    /// Writes to the transports what they can take; whether there was something.
-    fn write(&mut self, net: &mut Network) -> bool {
-        let now = self.time(net);
-        let mut has_written = false;
-        for (number, link) in &mut self.links {
-            let Some(conn) = link.conn else { continue };
-            if link.is_asked && !is_socket(link.kind) {
-                continue;
-            }
-            let frames = self.machine.take_frames(now, *number);
-            if frames.is_empty() {
-                continue;
-            }
-            has_written = true;
-            net.trace.say(|| format!("client {} writes on {number}: {frames:?}", self.index));
-            link.is_asked = true;
-            let mut bytes = BytesMut::new();
-            frames.iter().for_each(|frame| framing(link.kind).put(frame, &mut bytes));
-            send(conn, bytes, link.kind, net);
-        }
-        has_written
-    }
-
-    fn arm(&mut self, net: &mut Network) {
-        let now = self.time(net);
-        let due = self.machine.next_timeout(now).map(|at| {
-            let at = u64::try_from(at.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
-            (self.begun + at).max(net.now + 1)
-        });
-        if due != self.armed {
-            self.armed = due;
-            self.stamp += 1;
-            if let Some(at) = due {
-                net.agenda.put(at, Event::ClientTimer { client: self.index, stamp: self.stamp });
-            }
-        }
-    }
-}
-
-/// Sends bytes, sometimes in two parts, whose border may be within a frame.
-fn send(conn: ConnId, mut bytes: BytesMut, kind: TransportKind, net: &mut Network) {
-    let last = !is_socket(kind);
-    // A WebSocket's message is whole.
-    if kind != TransportKind::WebSocket && bytes.len() > 1 && net.random.percent(30) {
-        let at = 1 + net.random.below(bytes.len() - 1);
-        let first = bytes.split_to(at).freeze();
-        net.send(conn, Side::Caller, Content::Up { bytes: first, last: false });
-    }
-    net.send(conn, Side::Caller, Content::Up { bytes: bytes.freeze(), last });
 }
 
 pub(crate) fn is_socket(kind: TransportKind) -> bool {

@@ -169,7 +169,10 @@ impl Core {
     }
 
     /// Goes on.
-    pub(crate) fn resume(&mut self, net: &mut Network, checker: &mut Checker) {
+    pub(crate) fn resume(&mut self, life: Life, net: &mut Network, checker: &mut Checker) {
+        if life != self.life || self.state != State::Paused {
+            return;
+        }
         self.state = State::Up;
         if let Some(process) = &self.process {
             process.standing.go_on();

@@ -148,7 +148,8 @@ impl Durable {
         }
     }
 
-    fn has_gone_back(&self) -> bool {
+    /// The store has gone back.
+    pub(crate) fn has_gone_back(&self) -> bool {
         !self.before.is_empty()
     }
 }

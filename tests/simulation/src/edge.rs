@@ -2,20 +2,20 @@
 //! has a link to every core, learns who owns which partition, and attaches each transport to the owner.
 
 mod holder;
+mod links;
 
 use std::collections::BTreeMap;
 
 use minerva_client::TransportKind;
-use minerva_edge::simulation::{Owners, Said, from_wire, to_wire};
-use minerva_edge::transport::{FromCore, Input, ToCore};
-use minerva_proto::link::core_frame::Frame;
-use minerva_proto::link::{CoreFrame, EdgeFrame, EdgeHello, VERSION, edge_frame};
+use minerva_edge::simulation::{Owners, to_wire};
+use minerva_edge::transport::{Input, ToCore};
+use minerva_proto::link::EdgeFrame;
 
 use self::holder::{Holder, Place};
 use crate::checker::Checker;
 use crate::clock::Clock;
-use crate::event::{Content, Event, Life};
-use crate::network::{ConnId, Network, Node, Side};
+use crate::event::{Content, Life};
+use crate::network::{ConnId, Network};
 
 /// One edge.
 pub(crate) struct Edge {
@@ -150,13 +150,16 @@ impl Edge {
 
     pub(crate) fn on_timer(
         &mut self,
+        life: Life,
         number: u64,
         stamp: u64,
         net: &mut Network,
         checker: &mut Checker,
     ) {
         let now = self.clock.instant(net.now).into_std();
-        if let Some(holder) = self.holders.get_mut(&number).filter(|h| h.stamp == stamp) {
+        let holder =
+            self.holders.get_mut(&number).filter(|h| life == self.life && h.stamp == stamp);
+        if let Some(holder) = holder {
             holder.armed = None;
             holder.machine.handle_timeout(now);
             self.run(number, net, checker);
@@ -165,112 +168,18 @@ impl Edge {
     }
 
     /// A socket took a chunk.
-    pub(crate) fn on_wrote(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
-        self.input(number, Input::Written, net, checker);
-        self.flush(net);
-    }
-
-    /// A link is connected, or could not be.
-    pub(crate) fn on_dialled(&mut self, core: usize, conn: Option<ConnId>, net: &mut Network) {
-        let Some(link) = self.links.get_mut(&core) else { return };
-        let Some(conn) = conn else { return self.dial_soon(core, net) };
-        link.conn = Some(conn);
-        let hello = EdgeHello { version: VERSION, edge_id: format!("edge-{}", self.index) };
-        let frame = EdgeFrame { frame: Some(edge_frame::Frame::Hello(hello)) };
-        net.send(conn, Side::Caller, Content::ToCore(vec![frame]));
-    }
-
-    pub(crate) fn wants_link(&self, core: usize) -> bool {
-        self.is_up && self.links.get(&core).is_some_and(|link| link.conn.is_none())
-    }
-
-    /// A core says something.
-    pub(crate) fn on_core(
+    pub(crate) fn on_wrote(
         &mut self,
-        core: usize,
-        frames: Vec<CoreFrame>,
+        life: Life,
+        number: u64,
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        for frame in frames {
-            self.on_frame(core, frame, net, checker);
-        }
-        self.flush(net);
-    }
-
-    /// A link is gone.
-    pub(crate) fn on_link_lost(&mut self, core: usize, net: &mut Network, checker: &mut Checker) {
-        if let Some(link) = self.links.get_mut(&core) {
-            if let Some(conn) = link.conn.take() {
-                net.close(conn, Side::Caller);
-            }
-            self.owners.lose(link.number);
-            *link = LinkToCore::default();
-            self.dial_soon(core, net);
-            self.look(net, checker);
-        }
-        self.flush(net);
-    }
-
-    fn on_frame(
-        &mut self,
-        core: usize,
-        frame: CoreFrame,
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
-        let Some(link) = self.links.get_mut(&core) else { return };
-        if let Some(Frame::Hello(_)) = frame.frame {
-            self.linked += 1;
-            (link.is_up, link.number) = (true, self.linked);
+        if life != self.life {
             return;
         }
-        let number = link.number;
-        match from_wire(frame) {
-            Ok(Said::Owned(claims)) => {
-                for (partition, epoch) in claims {
-                    self.owners.claim(number, partition, epoch);
-                }
-                self.look(net, checker);
-            }
-            Ok(Said::Released(partitions)) => {
-                for partition in partitions {
-                    self.owners.release(number, partition);
-                }
-                self.look(net, checker);
-            }
-            Ok(Said::Moved(transport)) => self.on_moved(core, transport, net, checker),
-            Ok(Said::Of(transport, message)) => {
-                self.on_message(core, transport, message, net, checker);
-            }
-            Err(error) => checker.violation(format!("a core says to an edge {error}")),
-        }
-    }
-
-    fn on_moved(&mut self, core: usize, number: u64, net: &mut Network, checker: &mut Checker) {
-        let Some(holder) = self.routes.get(&number).copied() else { return };
-        let Some(holder) = self.holders.get_mut(&holder) else { return };
-        if let Some(place) = holder.place.filter(|p| p.core == core && p.number == number) {
-            // The core knows nothing of it.
-            holder.is_attached = false;
-            self.owners.disown(place.reliance);
-            self.look(net, checker);
-        }
-    }
-
-    fn on_message(
-        &mut self,
-        core: usize,
-        number: u64,
-        message: FromCore,
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
-        let Some(holder) = self.routes.get(&number).copied() else { return };
-        let place = self.holders.get(&holder).and_then(|holder| holder.place.as_ref());
-        if place.is_some_and(|place| place.core == core && place.number == number) {
-            self.input(holder, Input::Core(message), net, checker);
-        }
+        self.input(number, Input::Written, net, checker);
+        self.flush(net);
     }
 
     /// Takes transports from where they cannot stay, and to where they belong.
@@ -343,11 +252,6 @@ impl Edge {
         true
     }
 
-    fn core_of(&self, number: u64) -> Option<usize> {
-        let mut links = self.links.iter();
-        links.find(|(_, link)| link.is_up && link.number == number).map(|(core, _)| *core)
-    }
-
     fn tell(&mut self, holder: &mut Holder, message: ToCore, checker: &mut Checker) {
         let Some(place) = &holder.place else { return };
         holder.is_attached = match &message {
@@ -375,23 +279,5 @@ impl Edge {
         if let Some(link) = self.links.get_mut(&place.core).filter(|link| link.is_up) {
             link.outgoing.push(to_wire(place.number, ToCore::Detach));
         }
-    }
-
-    fn flush(&mut self, net: &mut Network) {
-        for link in self.links.values_mut() {
-            if let Some(conn) = link.conn.filter(|_| !link.outgoing.is_empty()) {
-                let frames = std::mem::take(&mut link.outgoing);
-                net.send(conn, Side::Caller, Content::ToCore(frames));
-            }
-        }
-    }
-
-    fn dial_soon(&self, core: usize, net: &mut Network) {
-        net.within(5, 500, Event::EdgeDials { edge: self.index, life: self.life, core });
-    }
-
-    /// How its link looks at the caller's end.
-    pub(crate) fn node_of_link(&self, core: usize) -> Node {
-        Node::EdgeLink { edge: self.index, core }
     }
 }

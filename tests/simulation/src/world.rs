@@ -23,7 +23,7 @@ use crate::event::{Content, Event};
 use crate::network::{Network, Node};
 use crate::plan::{Options, Plan};
 use crate::run::Outcome;
-use crate::store::{Answered, Store};
+use crate::store::Store;
 
 /// Everything there is.
 pub(crate) struct World {
@@ -193,44 +193,26 @@ impl World {
             }
             Event::ClientWakes { client } => self.clients[client].wake(net, checker),
             Event::EdgeTimer { edge, life, transport, stamp } => {
-                if self.edges[edge].life == life {
-                    self.edges[edge].on_timer(transport, stamp, net, checker);
-                }
+                self.edges[edge].on_timer(life, transport, stamp, net, checker);
             }
             Event::EdgeWrote { edge, life, transport } => {
-                if self.edges[edge].life == life {
-                    self.edges[edge].on_wrote(transport, net, checker);
-                }
+                self.edges[edge].on_wrote(life, transport, net, checker);
             }
             Event::EdgeDials { edge, life, core } => self.edge_dials(edge, life, core),
             Event::EdgeStarts { edge } => self.start_edge(edge),
             Event::EdgeStops { edge, life } => self.stop_edge(edge, life),
             Event::CoreStarts { core } => self.start_core(core),
-            Event::CoreResumes { core, life } => {
-                if self.cores[core].life == life && self.cores[core].state == State::Paused {
-                    self.cores[core].resume(net, checker);
-                }
-            }
+            Event::CoreResumes { core, life } => self.cores[core].resume(life, net, checker),
             Event::AppDials { app, life, core } => self.app_dials(app, life, core),
             Event::AppStarts { app, keeps_name } => self.start_app(app, keeps_name),
             Event::AppWorks { app, life, stream } => {
-                if self.apps[app].life == life {
-                    self.apps[app].work(stream, net, checker);
-                }
+                self.apps[app].work(life, stream, net, checker);
             }
             Event::StoreActs(call) => self.store_acts(*call),
-            Event::StoreAnswers(answered) => {
-                let Answered { reply, outcome } = *answered;
-                // Nobody waits any more if the task is gone.
-                drop(reply.send(outcome));
-            }
+            Event::StoreAnswers(answered) => answered.arrive(),
             Event::StoreReturns { deadly } => self.store_returns(deadly),
             Event::Fault(fault) => self.go_wrong(fault),
-            Event::Hellos => {
-                for client in &mut self.clients {
-                    client.say_hello(net, checker);
-                }
-            }
+            Event::Hellos => self.say_hellos(),
             Event::Heal => self.heal(),
         }
     }

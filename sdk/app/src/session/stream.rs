@@ -348,7 +348,8 @@ impl Stream {
     }
 
     fn take_send(&mut self) -> Option<command::Command> {
-        if self.closing {
+        let is_late = self.acknowledgement().is_some() && planted::is(Bug::AcknowledgeBeforeSends);
+        if self.closing || is_late {
             return None;
         }
         let (acknowledgement, barrier) = (self.acknowledgement(), self.barrier);

@@ -112,3 +112,10 @@ pub(crate) struct Answered {
     pub(crate) reply: oneshot::Sender<Outcome>,
     pub(crate) outcome: Outcome,
 }
+
+impl Answered {
+    pub(crate) fn arrive(self) {
+        // Nobody waits any more if the task is gone.
+        drop(self.reply.send(self.outcome));
+    }
+}

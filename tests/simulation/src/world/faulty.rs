@@ -207,6 +207,13 @@ impl World {
         self.clients[client].be_silent(until, net, &mut self.checker);
     }
 
+    /// All clients say hello once more.
+    pub(super) fn say_hellos(&mut self) {
+        for client in &mut self.clients {
+            client.say_hello(&mut self.net, &mut self.checker);
+        }
+    }
+
     /// From now on nothing goes wrong.
     pub(super) fn heal(&mut self) {
         self.net.trace.note(self.net.now, "heal", [0; 3]);
@@ -222,7 +229,9 @@ impl World {
         for app in 0..self.apps.len() {
             self.net.agenda.put(self.net.now + 1, Event::AppStarts { app, keeps_name: false });
         }
-        self.net.after(HELLOS_AFTER, Event::Hellos);
+        if self.checker.durable.has_gone_back() {
+            self.net.after(HELLOS_AFTER, Event::Hellos);
+        }
         self.stage = Stage::Draining { until: self.net.now + DRAIN_TIME };
     }
 }
