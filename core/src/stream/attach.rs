@@ -159,11 +159,16 @@ impl Stream {
 
     /// A SACK told what arrived; what was only assumed is written again.
     fn stop_assuming(&mut self) {
-        let (from, to) = (self.state.outbox().base(), self.assumed);
-        self.assumed = 0;
-        if from < to
-            && let Some(primary) = self.transports.primary_mut()
-        {
+        let (from, assumed) = (self.state.outbox().base(), std::mem::take(&mut self.assumed));
+        let gap_ends = self.last_sack.beyond.iter().max();
+        let Some(primary) = self.transports.primary_mut() else { return };
+        // Strings of one transport arrive in order: those in the gap were not written to this one.
+        let unsure = gap_ends.map_or(0, |last| primary.unsure.min(*last));
+        if gap_ends.is_some() || from >= primary.unsure {
+            primary.unsure = 0;
+        }
+        let to = assumed.max(unsure);
+        if from < to {
             let from = primary.rewrite.map_or(from, |(first, _)| first.min(from));
             primary.rewrite = Some((from, to));
         }

@@ -30,6 +30,9 @@ pub(super) struct Transport {
     pub(super) has_strings: bool,
     /// The next string to write to it.
     pub(super) cursor: u64,
+    /// It came over from another owner or link with strings below this number written. Some of them may have been
+    /// written to its predecessor only, and been taken to have arrived: the next SACK with a gap tells. 0: no.
+    pub(super) unsure: u64,
     /// Strings below the cursor that were taken to have arrived and did not: from, and up to but without.
     pub(super) rewrite: Option<(u64, u64)>,
     /// Bytes of strings that may be written; below 0 after the last string overdrew it.
@@ -64,6 +67,7 @@ impl Transport {
             has_output: attach.heartbeat && attach.resume.is_none(),
             has_strings: next_s2c.is_some(),
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
+            unsure: next_s2c.unwrap_or(0),
             rewrite: None,
             credit: i64::try_from(attach.s2c_bytes).unwrap_or(i64::MAX),
             parked: VecDeque::new(),

@@ -75,6 +75,18 @@ fn what_a_successor_took_for_granted_is_written_again_once_after_a_sack_without_
     assert_eq!(bench.send(4, &["x"])[0], "1 4N x");
 }
 
+#[test]
+fn a_gap_below_what_a_transport_brought_over_is_filled_once() {
+    let mut bench = with_sent(&["0", "1", "2", "3"]);
+    bench.detach(0);
+    // 0 and 1 were written to its predecessor and lost, 2 and 3 to this one.
+    let resume = Some(Resume { stream: 7, next_s2c: Some(4) });
+    assert_eq!(bench.attach(Attach { resume, ..primary(1) })[0], "1 opened |-1A");
+    assert_eq!(bench.batch(sacks(1, &["|-1"])), ["1 taken 0"], "no gap yet");
+    assert_eq!(bench.batch(sacks(1, &["2|-1"])), ["1 taken 0", "1 0N 0,1"]);
+    assert_eq!(bench.batch(sacks(1, &["2,3|-1"])), ["1 taken 0"], "once");
+}
+
 // s2c/socket/eeds_with_sack_in_hello
 #[test]
 fn what_is_taken_for_granted_stays_so_until_a_sack_comes() {
