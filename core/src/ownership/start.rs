@@ -13,8 +13,10 @@ pub(crate) struct Start {
 
 #[derive(Debug, Default)]
 struct Progress {
-    /// Partitions of the first share of which nothing is known yet; absent while there is no share.
-    open: Option<usize>,
+    /// How many partitions the first share has; absent while there is none.
+    share: Option<usize>,
+    /// Partitions of which something is known. Tenures may tell so before the size of their share is.
+    decided: usize,
     failure: Option<TenureError>,
 }
 
@@ -26,18 +28,15 @@ impl Start {
     /// The first share has so many partitions; later ones do not count.
     pub(super) fn begun(&self, share: usize) {
         self.progress.send_if_modified(|progress| {
-            let is_first = progress.open.is_none();
-            progress.open.get_or_insert(share);
+            let is_first = progress.share.is_none();
+            progress.share.get_or_insert(share);
             is_first
         });
     }
 
     /// A partition is served, or another core has it for now.
     pub(super) fn decided(&self) {
-        self.progress.send_if_modified(|progress| {
-            progress.open = progress.open.map(|open| open.saturating_sub(1));
-            true
-        });
+        self.progress.send_modify(|progress| progress.decided += 1);
     }
 
     /// A partition cannot be had until somebody mends something.
@@ -54,11 +53,40 @@ impl Start {
     /// The first failure.
     pub(crate) async fn wait(&self) -> Result<(), TenureError> {
         let mut progress = self.progress.subscribe();
-        let is_over = |p: &Progress| p.open == Some(0) || p.failure.is_some();
+        let is_over =
+            |p: &Progress| p.share.is_some_and(|share| p.decided >= share) || p.failure.is_some();
         match progress.wait_for(is_over).await {
             Ok(progress) => progress.failure.clone().map_or(Ok(()), Err),
             // The sender is in `self`.
             Err(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn tenures_may_be_faster_than_the_size_of_their_share() {
+        let start = Start::new();
+        start.decided();
+        assert!(start.wait().now_or_never().is_none(), "nobody knows yet how many there are");
+        start.begun(2);
+        assert!(start.wait().now_or_never().is_none());
+        start.decided();
+        assert!(matches!(start.wait().now_or_never(), Some(Ok(()))));
+    }
+
+    #[test]
+    fn a_share_of_nothing_is_a_start() {
+        let start = Start::new();
+        start.begun(0);
+        assert!(matches!(start.wait().now_or_never(), Some(Ok(()))));
+        // Shares that come later are not part of it.
+        start.begun(3);
+        assert!(matches!(start.wait().now_or_never(), Some(Ok(()))));
     }
 }
