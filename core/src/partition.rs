@@ -16,6 +16,7 @@ mod checkpoint;
 mod counters;
 mod gate;
 mod lease;
+mod lineage;
 mod mailbox;
 mod options;
 mod outputs;
@@ -27,6 +28,7 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use minerva_proto::planted::{self, Bug};
@@ -45,6 +47,7 @@ pub use table::Partitions;
 use checkpoint::Checkpoints;
 use gate::Gate;
 use lease::Lease;
+use lineage::Lineage;
 use owner::Owner;
 
 use crate::limits::Limits;
@@ -72,6 +75,8 @@ pub struct Setup {
     pub count: u32,
     /// The name under which it was claimed.
     pub owner: Arc<str>,
+    /// The greatest epoch of the partition that was ever claimed under this name.
+    pub last_epoch: Arc<AtomicU64>,
     /// The store.
     pub store: Arc<dyn Store>,
     /// Its end of the mailbox.
@@ -96,6 +101,7 @@ pub struct Partition {
     gate: Gate,
     checkpoints: Checkpoints,
     lease: Lease,
+    lineage: Lineage,
 }
 
 /// What the task waited for.
@@ -127,7 +133,9 @@ impl Partition {
         let now = (setup.clock)();
         let owner = Owner::new(&setup, epoch, recovered.streams, recovered.streams_made, now);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
-        Self { setup, owner, gate, checkpoints, lease }
+        let lineage =
+            Lineage::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
+        Self { setup, owner, gate, checkpoints, lease, lineage }
     }
 
     /// How many streams it has.

@@ -27,6 +27,7 @@
 //! the same call again with the same arguments, in the same order if there are several; no harm comes
 //! of it. Dropping a future does not take its call back.
 
+mod claims;
 mod head;
 mod leases;
 pub mod memory;
@@ -35,6 +36,7 @@ pub mod redb;
 pub mod redis;
 mod url;
 
+pub use claims::{CLAIMS_KEPT, Claim};
 pub use url::{StoreUrl, StoreUrlError, open};
 
 use std::fmt;
@@ -171,6 +173,8 @@ pub trait Store: Send + Sync + 'static {
 pub struct Claimed {
     /// The owner's epoch, for all its calls.
     pub epoch: Epoch,
+    /// The last [`CLAIMS_KEPT`] claims, this one last.
+    pub claims: Vec<Claim>,
     /// The checkpoint's meta blob; `None` if there never was a checkpoint.
     pub meta: Option<Bytes>,
     /// The checkpoint's streams, each number once, in rising order.

@@ -2,6 +2,7 @@
 //! streams back, serves it, gives it back when it is wanted elsewhere. A task of the ownership task.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -31,6 +32,9 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Means {
     /// The name under which the core claims.
     pub(crate) owner: Arc<str>,
+    /// The greatest epoch of each partition that this core has claimed: a store that went back in time gives
+    /// none of them to it again.
+    last_epochs: Vec<Arc<AtomicU64>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) partitions: Partitions,
     pub(crate) limits: Limits,
@@ -54,7 +58,19 @@ impl Means {
     ) -> Self {
         let (claims, start) = (Semaphore::new(CLAIMS), Start::new());
         let hold = watch::Sender::new(clock::now());
-        Self { owner, store, partitions, limits, options, metrics, claims, start, hold }
+        let last_epochs = (0..partitions.count()).map(|_| Arc::default()).collect();
+        Self {
+            owner,
+            last_epochs,
+            store,
+            partitions,
+            limits,
+            options,
+            metrics,
+            claims,
+            start,
+            hold,
+        }
     }
 }
 
@@ -113,6 +129,7 @@ impl Tenure {
     /// Claims as soon as the partition can be had; `None` if it is not wanted any more.
     async fn claim(&mut self) -> Result<Option<Claimed>, StoreError> {
         let means = Arc::clone(&self.means);
+        let last_epoch = &means.last_epochs[self.partition as usize];
         while *self.keep.borrow() {
             let hold = *means.hold.borrow();
             if hold > clock::now() {
@@ -121,7 +138,8 @@ impl Tenure {
                 continue;
             }
             let permit = means.claims.acquire().await;
-            let claimed = means.store.claim(self.partition, &means.owner, Epoch(0)).await;
+            let above = Epoch(last_epoch.load(Ordering::Relaxed));
+            let claimed = means.store.claim(self.partition, &means.owner, above).await;
             drop(permit);
             let pause = match claimed {
                 Err(StoreError::Held { left, owner }) => {
@@ -139,7 +157,11 @@ impl Tenure {
                     tracing::warn!(partition = self.partition, %error, "cannot claim yet");
                     STORE_PAUSE
                 }
-                claimed => return claimed.map(Some),
+                Ok(claimed) => {
+                    last_epoch.fetch_max(claimed.epoch.0, Ordering::Relaxed);
+                    return Ok(Some(claimed));
+                }
+                Err(error) => return Err(error),
             };
             // Whichever comes first: the pause, or that it is not wanted.
             let _ = timeout(pause, unwanted(&mut self.keep)).await;
@@ -155,6 +177,7 @@ impl Tenure {
             partition,
             count: means.partitions.count(),
             owner: Arc::clone(&means.owner),
+            last_epoch: Arc::clone(&means.last_epochs[partition as usize]),
             store: Arc::clone(&means.store),
             mail,
             limits: means.limits.clone(),

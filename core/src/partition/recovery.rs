@@ -8,7 +8,7 @@ use minerva_proto::planted::{self, Bug};
 
 use super::mailbox::stream_count;
 use crate::record::{DecodeError, Meta, Record, Snapshot, decode_entry};
-use crate::store::{Claimed, Epoch};
+use crate::store::{Claim, Claimed, Epoch};
 use crate::stream::{Inconsistent, StreamState};
 
 /// What a partition had when it was claimed.
@@ -16,6 +16,8 @@ use crate::stream::{Inconsistent, StreamState};
 pub struct Recovered {
     /// The claim's epoch.
     pub(super) epoch: Epoch,
+    /// The last claims, that one included.
+    pub(super) claims: Vec<Claim>,
     /// Its streams.
     pub(super) streams: BTreeMap<u64, StreamState>,
     /// Streams that changed since the checkpoint, those that are gone included.
@@ -91,6 +93,7 @@ impl Recovered {
         let streams = recovery.streams.into_iter().map(|(number, rebuilt)| (number, rebuilt.state));
         Ok(Self {
             epoch: claimed.epoch,
+            claims: claimed.claims.clone(),
             streams: streams.collect(),
             changed,
             streams_made: recovery.made,
@@ -163,7 +166,8 @@ mod tests {
 
     fn claimed(streams: Vec<(u64, Bytes)>, log: &[Vec<(u64, Record)>]) -> Claimed {
         let log = log.iter().map(|records| encode_entry(records)).collect();
-        Claimed { epoch: Epoch(1), meta: None, streams, first_index: 10, log }
+        let claims = Vec::new();
+        Claimed { epoch: Epoch(1), claims, meta: None, streams, first_index: 10, log }
     }
 
     fn opened() -> Record {

@@ -3,6 +3,7 @@
 //! what was under way is durable, and nobody has noticed anything but a pause.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -18,12 +19,19 @@ impl Partition {
     /// Writes everything anew, under a new epoch. What is under way in the gate may be said afterwards.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] if another core has claimed in between; whatever else the store refuses for
-    /// good.
+    /// [`StoreError::Fenced`] if another core has claimed in between: what it has promised since the store went
+    /// back stands, and we do not know it. Whatever else the store refuses for good.
     pub(super) async fn rescue(&mut self) -> Result<(), StoreError> {
         let partition = self.setup.partition;
         tracing::warn!(partition, "the store went back in time; writing all streams anew");
         let claimed = claim_again(&self.setup, self.gate.epoch).await?;
+        self.setup.last_epoch.fetch_max(claimed.epoch.0, Ordering::Relaxed);
+        if !self.lineage.has_all_of(&claimed, self.gate.epoch) {
+            tracing::warn!(partition, "another core has served it since; its streams stand");
+            self.lease.restart(claimed.epoch);
+            self.lease.release().await;
+            return Err(StoreError::Fenced);
+        }
         let (first, next) = (claimed.first_index, claimed.next_index());
         self.lease.restart(claimed.epoch);
         self.owner.epoch = claimed.epoch;

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Epoch, StoreError};
+use super::{Claim, Epoch, StoreError};
 
 /// What a partition is at, without its blobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,9 +37,10 @@ impl Head {
         }
     }
 
-    /// Makes the next epoch, above one that the caller knows.
-    pub(super) fn claim(&mut self, above: Epoch) {
+    /// Makes the next epoch, above one that the caller knows. Returns what to remember of it.
+    pub(super) fn claim(&mut self, owner: &str, above: Epoch) -> Claim {
         self.epoch = self.epoch.max(above.0) + 1;
+        Claim { epoch: Epoch(self.epoch), next_index: self.next, owner: owner.to_owned() }
     }
 
     /// Lets only the owner pass that knows of nothing beyond the log.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
+use super::claims::{Claim, remember};
 use super::head::{Append, Head};
 use super::leases::{Leases, Members};
 use super::{Claimed, Epoch, Member, Store, StoreError, check_partitions, check_size};
@@ -31,6 +32,7 @@ struct Data {
 #[derive(Clone, Default)]
 struct Partition {
     head: Head,
+    claims: Vec<Claim>,
     meta: Option<Bytes>,
     streams: BTreeMap<u64, Bytes>,
     /// The blobs from `head.first` up to `head.next`.
@@ -99,7 +101,7 @@ impl Store for MemoryStore {
             let now = clock::now();
             data.leases.check(partition, owner, now)?;
             data.leases.begin(partition, owner, now);
-            Ok(data.by_partition.entry(partition).or_default().claim(above))
+            Ok(data.by_partition.entry(partition).or_default().claim(owner, above))
         })
     }
 
@@ -157,10 +159,11 @@ impl Store for MemoryStore {
 }
 
 impl Partition {
-    fn claim(&mut self, above: Epoch) -> Claimed {
-        self.head.claim(above);
+    fn claim(&mut self, owner: &str, above: Epoch) -> Claimed {
+        remember(&mut self.claims, self.head.claim(owner, above));
         Claimed {
             epoch: Epoch(self.head.epoch),
+            claims: self.claims.clone(),
             meta: self.meta.clone(),
             streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
             first_index: self.head.first,

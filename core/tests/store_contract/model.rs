@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, StoreError};
+use minerva_core::store::{CLAIMS_KEPT, Claim, Claimed, Epoch, StoreError};
 use proptest::prelude::*;
 
 use crate::Bench;
@@ -34,6 +34,7 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Default)]
 struct Model {
     epoch: u64,
+    claims: Vec<Claim>,
     meta: Option<Bytes>,
     streams: BTreeMap<u64, Bytes>,
     trimmed: u64,
@@ -44,8 +45,11 @@ struct Model {
 impl Model {
     fn claim(&mut self) -> Claimed {
         self.epoch += 1;
+        let (epoch, next_index) = (Epoch(self.epoch), self.all.len() as u64);
+        self.claims.push(Claim { epoch, next_index, owner: "me".to_owned() });
         Claimed {
-            epoch: Epoch(self.epoch),
+            epoch,
+            claims: self.claims[self.claims.len().saturating_sub(CLAIMS_KEPT)..].to_vec(),
             meta: self.meta.clone(),
             streams: self.streams.clone().into_iter().collect(),
             first_index: self.trimmed,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_core::store::{
-    Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Store, StoreError,
+    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Store,
+    StoreError,
 };
 
 use crate::Bench;
@@ -16,7 +17,13 @@ fn blob(text: &'static str) -> Bytes {
 }
 
 async fn claim(store: &dyn Store, partition: u32) -> Claimed {
-    store.claim(partition, ME, Epoch(0)).await.unwrap()
+    claim_as(store, partition, ME, 0).await
+}
+
+/// Claims; what is remembered of claims has its own test.
+async fn claim_as(store: &dyn Store, partition: u32, owner: &str, above: u64) -> Claimed {
+    let claimed = store.claim(partition, owner, Epoch(above)).await.unwrap();
+    Claimed { claims: vec![], ..claimed }
 }
 
 /// Claims partition 1 and appends one blob per text.
@@ -30,7 +37,8 @@ async fn with_log(bench: &Bench, texts: &[&'static str]) -> Epoch {
 }
 
 fn empty(epoch: u64) -> Claimed {
-    Claimed { epoch: Epoch(epoch), meta: None, streams: vec![], first_index: 0, log: vec![] }
+    let (claims, meta, streams, first_index, log) = (vec![], None, vec![], 0, vec![]);
+    Claimed { epoch: Epoch(epoch), claims, meta, streams, first_index, log }
 }
 
 pub(crate) async fn an_unused_partition_is_empty(bench: Bench) {
@@ -48,6 +56,23 @@ pub(crate) async fn a_claim_returns_what_was_appended(bench: Bench) {
 pub(crate) async fn every_claim_has_a_greater_epoch(mut bench: Bench) {
     for epoch in 1..=4 {
         assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch));
+        bench = bench.reopen();
+    }
+}
+
+pub(crate) async fn a_claim_returns_the_last_claims(mut bench: Bench) {
+    let mut all = Vec::new();
+    for made in 1..=CLAIMS_KEPT as u64 + 1 {
+        let owner = format!("core {made}");
+        let claimed = bench.store.claim(1, &owner, Epoch(10 * made)).await.unwrap();
+        let (epoch, next_index) = (Epoch(10 * made + 1), made - 1);
+        all.push(Claim { epoch, next_index, owner });
+        assert_eq!(claimed.claims, all[all.len().saturating_sub(CLAIMS_KEPT)..]);
+        bench.store.append(1, epoch, next_index, blob("a")).await.unwrap();
+        if made % 2 == 0 {
+            bench.store.checkpoint(1, epoch, made, blob("m"), vec![]).await.unwrap();
+        }
+        bench.store.release(1, epoch).await.unwrap();
         bench = bench.reopen();
     }
 }
@@ -122,6 +147,7 @@ pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench)
     let bench = bench.reopen();
     let claimed = claim(&*bench.store, 1).await;
     let expected = Claimed {
+        claims: vec![],
         epoch: Epoch(2),
         meta: Some(blob("m2")),
         streams: vec![(7, blob("y2")), (top, blob("x1")), (u64::MAX, blob(""))],
@@ -225,7 +251,7 @@ pub(crate) async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     bench.store.release(1, epoch).await.unwrap();
     bench.store.release(1, epoch).await.unwrap();
-    let claimed = bench.store.claim(1, "other", Epoch(0)).await.unwrap();
+    let claimed = claim_as(&*bench.store, 1, "other", 0).await;
     assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(epoch.0 + 1) });
 }
 
@@ -270,7 +296,7 @@ pub(crate) async fn calls_up_to_the_limit_are_taken(bench: Bench) {
 pub(crate) async fn a_claim_passes_an_epoch_that_is_known_otherwise(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for (above, made) in [(9, 10), (9, 11), (0, 12)] {
-        let claimed = bench.store.claim(1, ME, Epoch(above)).await.unwrap();
+        let claimed = claim_as(&*bench.store, 1, ME, above).await;
         assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(made) });
         assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
     }

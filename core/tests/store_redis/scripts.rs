@@ -22,8 +22,8 @@ fn word(text: &str) -> Value {
     Value::BulkString(text.as_bytes().to_vec())
 }
 
-fn claimed(epoch: i64) -> Vec<Value> {
-    vec![word("ok"), Value::Int(epoch), Value::Int(0), Value::Int(0), Value::Nil]
+fn claimed(epoch: i64, claims: &str) -> Vec<Value> {
+    vec![word("ok"), Value::Int(epoch), Value::Int(0), Value::Int(0), word(claims), Value::Nil]
 }
 
 fn field(server: &Server, name: &str) -> String {
@@ -33,11 +33,12 @@ fn field(server: &Server, name: &str) -> String {
 #[test]
 fn a_claim_that_is_sent_again_counts_once_and_a_late_one_not_at_all() {
     let server = Server::start(&[]);
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0"]), claimed(2));
+    let (one, two) = ("1 0 me\n", "1 0 me\n2 0 me\n");
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1, one));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1, one));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0"]), claimed(2, two));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), [word("overtaken")]);
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0"]), claimed(3));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0"])[1], Value::Int(3));
     let held = run(&server, CLAIM, &["you", "1000", "t", "1", "0"]);
     assert_eq!((&held[0], &held[1]), (&word("held"), &word("me")));
     assert_eq!(field(&server, "epoch"), "3");
@@ -66,15 +67,23 @@ fn a_renewal_behind_a_release_does_not_bring_the_lease_back() {
     assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [word("ok")]);
     assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [word("ok")]);
     assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [word("ok")]);
-    assert_eq!(run(&server, CLAIM, &["you", "60000", "t", "1", "0"]), claimed(2));
+    assert_eq!(
+        run(&server, CLAIM, &["you", "60000", "t", "1", "0"]),
+        claimed(2, "1 0 me\n2 0 you\n")
+    );
 }
 
 #[test]
 fn a_claim_passes_an_epoch_that_the_store_forgot() {
     let server = Server::start(&[]);
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "1", "0"]), claimed(1));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "2", "7"]), claimed(8));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "3", "7"]), claimed(9));
+    for (call, above, claims) in [
+        ("1", "0", "1 0 me\n"),
+        ("2", "7", "1 0 me\n8 0 me\n"),
+        ("3", "7", "1 0 me\n8 0 me\n9 0 me\n"),
+    ] {
+        let claim = run(&server, CLAIM, &["me", "1000", "s", call, above]);
+        assert_eq!(claim[4], word(claims));
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ over_the_model! {
     an_unused_partition_is_empty
     a_claim_returns_what_was_appended
     every_claim_has_a_greater_epoch
+    a_claim_returns_the_last_claims
     a_stale_epoch_is_fenced_and_changes_nothing
     an_epoch_that_never_was_is_behind
     a_repeated_append_succeeds_once

@@ -58,6 +58,7 @@ impl Bench {
             partition: 0,
             count: 1,
             owner: "core".into(),
+            last_epoch: Arc::default(),
             store: Arc::new(store.clone()),
             mail: partitions.open(0, claimed.epoch),
             limits,

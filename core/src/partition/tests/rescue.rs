@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use minerva_proto::{Reset, Sack};
 
 use super::bench::{Bench, LINK, Session, hello, options, settle, strings};
@@ -11,6 +12,7 @@ use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Recovered;
 use crate::partition::{Mail, PartitionOptions};
+use crate::record::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput, Resume, TransportId};
 
@@ -135,6 +137,50 @@ async fn another_core_that_has_claimed_in_between_keeps_the_partition() {
     }
     assert_eq!(bench.task.await.unwrap(), Err(StoreError::Fenced));
     assert_eq!(store.inner.append(0, epoch, 0, "theirs".into()).await, Ok(()));
+}
+
+/// Another core owns the partition for a moment, writes one entry and hands it over in order.
+async fn serve_as(store: &TestStore, owner: &str) {
+    let claimed = store.inner.claim(0, owner, Epoch(0)).await.unwrap();
+    let (epoch, index) = (claimed.epoch, claimed.next_index());
+    store.inner.append(0, epoch, index, encode_entry(&[])).await.unwrap();
+    store.inner.release(0, epoch).await.unwrap();
+}
+
+async fn log_of(store: &TestStore) -> Vec<Bytes> {
+    store.inner.backup().claim(0, "core", Epoch(0)).await.unwrap().log
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_core_wrote_since_and_left_in_order_stands() {
+    let store = TestStore::free();
+    serve_as(&store, "other").await;
+    let backup = store.inner.backup();
+    let (bench, _app) = with_a_stream(&store, options()).await;
+    send(&bench, 0);
+    settle().await;
+    store.inner.go_back_to(&backup);
+    // Its claim has the number that ours had.
+    serve_as(&store, "other").await;
+    let log = log_of(&store).await;
+    assert_eq!(bench.task.await.unwrap(), Err(StoreError::Fenced));
+    assert_eq!(log_of(&store).await, log);
+    let next = store.inner.claim(0, "third", Epoch(0)).await;
+    assert!(next.is_ok(), "it is free at once: {next:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_wrote_before_us_is_no_obstacle() {
+    let store = TestStore::free();
+    serve_as(&store, "other").await;
+    let backup = store.inner.backup();
+    serve_as(&store, "third").await;
+    let (bench, _app) = with_a_stream(&store, options()).await;
+    send(&bench, 0);
+    settle().await;
+    store.inner.go_back_to(&backup);
+    rescue(&bench).await;
+    assert_eq!(received(&recovered(&store).await, 1), 1);
 }
 
 /// The owner dies at any moment of the rescue: the next one finds a state that can be read, never a

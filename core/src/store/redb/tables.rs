@@ -5,13 +5,16 @@ use bytes::Bytes;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::file::storage;
+use crate::store::claims::{decode, encode, remember};
 use crate::store::head::{Append, Head};
-use crate::store::{Claimed, Epoch, StoreError, check_partitions};
+use crate::store::{Claim, Claimed, Epoch, StoreError, check_partitions};
 
 /// `format` and `partitions`.
 pub(super) const SETTINGS: TableDefinition<'static, &str, u64> = TableDefinition::new("settings");
 /// Partition to epoch, first and next index.
 const HEADS: TableDefinition<'static, u32, (u64, u64, u64)> = TableDefinition::new("heads");
+/// Partition to the claims that are remembered, as text.
+const CLAIMS: TableDefinition<'static, u32, &str> = TableDefinition::new("claims");
 /// Partition and index to blob.
 const LOG: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::new("log");
 /// Partition to the checkpoint's meta blob.
@@ -23,6 +26,7 @@ const STREAMS: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::ne
 pub(super) struct Tables<'t> {
     settings: Table<'t, &'static str, u64>,
     heads: Table<'t, u32, (u64, u64, u64)>,
+    claims: Table<'t, u32, &'static str>,
     log: Table<'t, (u32, u64), &'static [u8]>,
     meta: Table<'t, u32, &'static [u8]>,
     streams: Table<'t, (u32, u64), &'static [u8]>,
@@ -35,6 +39,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             settings: transaction.open_table(SETTINGS).map_err(storage)?,
             heads: transaction.open_table(HEADS).map_err(storage)?,
+            claims: transaction.open_table(CLAIMS).map_err(storage)?,
             log: transaction.open_table(LOG).map_err(storage)?,
             meta: transaction.open_table(META).map_err(storage)?,
             streams: transaction.open_table(STREAMS).map_err(storage)?,
@@ -59,13 +64,19 @@ impl<'t> Tables<'t> {
         Ok(count)
     }
 
-    pub(super) fn claim(&mut self, partition: u32, above: Epoch) -> Result<Claimed, StoreError> {
+    pub(super) fn claim(
+        &mut self,
+        partition: u32,
+        owner: &str,
+        above: Epoch,
+    ) -> Result<Claimed, StoreError> {
         let mut head = self.head(partition)?;
-        head.claim(above);
+        let claims = self.remember(partition, head.claim(owner, above))?;
         self.set_head(partition, head)?;
         let meta = self.meta.get(partition).map_err(storage)?;
         Ok(Claimed {
             epoch: Epoch(head.epoch),
+            claims,
             meta: meta.map(|blob| Bytes::copy_from_slice(blob.value())),
             streams: rows(&self.streams, partition, 0)?,
             first_index: head.first,
@@ -116,6 +127,14 @@ impl<'t> Tables<'t> {
         self.log.retain_in(trimmed, |_, _| false).map_err(storage)?;
         head.first = covers;
         self.set_head(partition, head)
+    }
+
+    fn remember(&mut self, partition: u32, claim: Claim) -> Result<Vec<Claim>, StoreError> {
+        let stored = self.claims.get(partition).map_err(storage)?;
+        let mut claims = stored.map_or_else(|| Ok(Vec::new()), |text| decode(text.value()))?;
+        remember(&mut claims, claim);
+        self.claims.insert(partition, &*encode(&claims)).map_err(storage)?;
+        Ok(claims)
     }
 
     fn set_head(&mut self, partition: u32, head: Head) -> Result<(), StoreError> {

@@ -163,7 +163,7 @@ fn perform(
         Call::Partitions { wanted } => tables.partitions(*wanted).map(Answer::Partitions),
         Call::Claim { partition, owner, above } => {
             leases.check(*partition, owner, clock::now())?;
-            let claimed = tables.claim(*partition, *above)?;
+            let claimed = tables.claim(*partition, owner, *above)?;
             leases.begin(*partition, owner, clock::now());
             Ok(Answer::Claimed(Box::new(claimed)))
         }

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use redis::{FromRedisValue, Value, cmd};
 
-use super::super::{Claimed, Epoch, StoreError};
+use super::super::claims::decode;
+use super::super::{Claim, Claimed, Epoch, StoreError};
 use super::Shared;
 use super::keys::PartitionKeys;
-use super::reply::number;
+use super::reply::{number, text};
 
 /// Log entries and streams in one answer. An entry is some KiB on average and some MiB at most.
 const PIECE: u64 = 64;
@@ -21,6 +22,7 @@ pub(super) struct Head {
     first: u64,
     /// Entries in the log.
     length: u64,
+    claims: Vec<Claim>,
     meta: Option<Bytes>,
 }
 
@@ -29,8 +31,9 @@ impl Head {
     pub(super) fn parse(mut parts: impl Iterator<Item = Value>) -> Result<Self, StoreError> {
         let mut next = || number(parts.next());
         let (epoch, first, length) = (next()?, next()?, next()?);
+        let claims = decode(&text(parts.next())?)?;
         let meta = parts.next().and_then(into_bytes);
-        Ok(Self { epoch, first, length, meta })
+        Ok(Self { epoch, first, length, claims, meta })
     }
 }
 
@@ -51,8 +54,8 @@ pub(super) async fn recall(
         return Err(corrupt(partition, "its log has another length than a moment before"));
     }
     let streams = streams.into_iter().collect();
-    let epoch = Epoch(head.epoch);
-    Ok(Claimed { epoch, meta: head.meta, streams, first_index: head.first, log })
+    let Head { first: first_index, claims, meta, .. } = head;
+    Ok(Claimed { epoch: Epoch(head.epoch), claims, meta, streams, first_index, log })
 }
 
 async fn read_log(

@@ -14,16 +14,15 @@ pub(super) fn read(
 ) -> Result<std::vec::IntoIter<Value>, StoreError> {
     let Value::Array(parts) = answer else { return Err(unknown()) };
     let mut parts = parts.into_iter();
-    let word = String::from_redis_value(parts.next().unwrap_or_default()).map_err(|_| unknown())?;
+    let word = text(parts.next())?;
     match &*word {
         "ok" => Ok(parts),
         "fenced" => Err(StoreError::Fenced),
         "behind" => Err(StoreError::Behind { next: number(parts.next())? }),
         "conflict" => Err(StoreError::Conflict { index: index.unwrap_or_default() }),
         "held" => {
-            let owner = String::from_redis_value(parts.next().unwrap_or_default());
-            let left = Duration::from_millis(number(parts.next())?);
-            Err(StoreError::Held { owner: owner.map_err(|_| unknown())?, left })
+            let owner = text(parts.next())?;
+            Err(StoreError::Held { owner, left: Duration::from_millis(number(parts.next())?) })
         }
         "overtaken" => Err(StoreError::Unavailable("a later claim came first".to_owned())),
         _ => Err(unknown()),
@@ -34,7 +33,7 @@ pub(super) fn read(
 pub(super) fn members(parts: std::vec::IntoIter<Value>) -> Result<Vec<Member>, StoreError> {
     let (mut parts, mut members) = (parts, Vec::new());
     while let (Some(name), Some(standby)) = (parts.next(), parts.next()) {
-        let name = String::from_redis_value(name).map_err(|_| unknown())?;
+        let name = text(Some(name))?;
         members.push(Member { name, is_standby: number(Some(standby))? != 0 });
     }
     members.sort_unstable();
@@ -48,6 +47,11 @@ pub(super) fn number(value: Option<Value>) -> Result<u64, StoreError> {
         return u64::try_from(number).map_err(|_| unknown());
     }
     u64::from_redis_value(value.unwrap_or_default()).map_err(|_| unknown())
+}
+
+/// A text in an answer.
+pub(super) fn text(value: Option<Value>) -> Result<String, StoreError> {
+    String::from_redis_value(value.unwrap_or_default()).map_err(|_| unknown())
 }
 
 fn unknown() -> StoreError {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minerva_core::store::{
-    Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, StoreError,
+    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, StoreError,
 };
 use minerva_proto::planted::{self, Bug};
 
@@ -26,8 +26,8 @@ pub struct StoreData {
 pub(crate) struct Part {
     epoch: u64,
     lease: Option<Lease>,
-    /// Who claimed it last.
-    claimer: Option<String>,
+    /// Who claimed it, the last one last.
+    claims: VecDeque<Claim>,
     /// Index of the first blob of `log`.
     pub(crate) first: u64,
     pub(crate) log: VecDeque<Bytes>,
@@ -105,12 +105,12 @@ impl StoreData {
 impl Part {
     /// Who claimed it last, as far as is stored.
     pub(crate) fn owner(&self) -> Option<&str> {
-        self.claimer.as_deref()
+        self.claims.back().map(|claim| &*claim.owner)
     }
 
     /// Whether a call has the epoch of the last claim, which was somebody else's.
     fn is_for_another(&self, op: &Op, name: Option<&str>) -> bool {
-        op.epoch() == Some(Epoch(self.epoch)) && self.claimer.as_deref() != name
+        op.epoch() == Some(Epoch(self.epoch)) && self.owner() != name
     }
 
     /// Index that the next blob gets.
@@ -134,10 +134,15 @@ impl Part {
             return Err(StoreError::Held { owner: lease.owner.clone(), left });
         }
         self.lease = Some(Lease { owner: owner.to_owned(), ends: now + millis(FIRST_LEASE) });
-        self.claimer = Some(owner.to_owned());
         self.epoch = self.epoch.max(above.0) + 1;
+        let (epoch, next_index) = (Epoch(self.epoch), self.next());
+        self.claims.push_back(Claim { epoch, next_index, owner: owner.to_owned() });
+        if self.claims.len() > CLAIMS_KEPT {
+            self.claims.pop_front();
+        }
         Ok(Claimed {
-            epoch: Epoch(self.epoch),
+            epoch,
+            claims: self.claims.iter().cloned().collect(),
             meta: self.meta.clone(),
             streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
             first_index: self.first,
