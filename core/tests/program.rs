@@ -11,6 +11,8 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,6 +20,9 @@ use minerva_proto::link::{self, edge_frame};
 use peers::{App, Edge, attach, batch, sack};
 
 const ID: &str = "stream-id-stream-id-1";
+
+/// Far longer than a start takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program; killed when dropped.
 struct Program {
@@ -41,10 +46,33 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-/// Three addresses that were free a moment ago.
+/// Three addresses that nobody uses: below those that the system gives to connections by itself, far from those
+/// of another process of these tests, and never given twice.
 fn free_addresses() -> [SocketAddr; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    [(); 3].map(|()| {
+        loop {
+            let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+            let port = 10_000 + (std::process::id() * 131 + tried) % 20_000;
+            let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+            if TcpListener::bind(address).is_ok() {
+                return address;
+            }
+        }
+    })
+}
+
+/// The first line that a program says, or nothing if it ends first or says none.
+fn first_line(child: &mut Child) -> String {
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (said, line) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        // Nobody may be waiting any more.
+        let _ = said.send(line);
+    });
+    line.recv_timeout(PATIENCE).unwrap_or_default()
 }
 
 impl Program {
@@ -60,14 +88,15 @@ impl Program {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let line = first_line(&mut child);
+        // Killed also if it said something else.
+        let program = Self { child, link, api, admin };
         let expected = format!(
             "minerva-core: ready, edges on {link}, apps on {api}, admin on http://{admin}, \
              store {store}\n"
         );
         assert_eq!(line, expected);
-        Self { child, link, api, admin }
+        program
     }
 
     fn signal(&self, signal: &str) {
