@@ -3,13 +3,14 @@
 //!
 //!     cargo run -p minerva-client --example chatter -- 127.0.0.1:8080 websocket,http-stream,long-poll default
 //!
-//! The addresses (several with commas), the transports by preference, the service.
+//! The addresses (several with commas), the transports by preference, the service, and for TLS the word `tls` or
+//! a PEM file with the authorities to trust.
 //!
 //! `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints what happened so far.
 
 use std::error::Error;
 
-use minerva_client::{Config, Stream, TransportKind};
+use minerva_client::{Config, Stream, Tls, TransportKind};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 #[tokio::main(flavor = "current_thread")]
@@ -24,6 +25,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(service) = args.next() {
         config.service = service;
     }
+    config.tls = match args.next().as_deref() {
+        None => None,
+        Some("tls") => Some(Tls::system()?),
+        Some(file) => Some(Tls::trusting(&std::fs::read(file)?)?),
+    };
     let stream = Stream::connect(config)?;
     tokio::select! {
         outcome = print_received(&stream) => outcome,

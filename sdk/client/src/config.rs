@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use minerva_proto::StreamId;
 
+use crate::tls::Tls;
+
 /// How to connect. Made with [`Config::new`]; change the fields that differ.
 #[derive(Clone)]
 pub struct Config {
-    /// Host and port, e.g. `127.0.0.1:8080`; without TLS. Or several, with commas in between: they are tried in turn
+    /// Host and port, e.g. `127.0.0.1:8080`. Or several, with commas in between: they are tried in turn
     /// when a transport cannot be opened or is not answered.
     pub address: String,
+    /// Encrypts every transport, if it is there.
+    pub tls: Option<Tls>,
     /// The service to talk to; `default` unless changed. TCP listeners name theirs themselves.
     pub service: String,
     /// What carries the stream at first; see [`crate::Stream::switch`].
@@ -58,6 +62,7 @@ impl Config {
     pub fn new(address: impl Into<String>, transport: TransportKind) -> Self {
         Self {
             address: address.into(),
+            tls: None,
             service: "default".into(),
             transport,
             fallbacks: Vec::new(),
@@ -90,6 +95,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("address", &self.address)
+            .field("tls", &self.tls.is_some())
             .field("service", &self.service)
             .field("transport", &self.transport)
             .field("id", &self.id)

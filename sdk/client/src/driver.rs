@@ -73,7 +73,9 @@ async fn carry(
 ) {
     let stream = shared.look().machine.id().short_hash();
     let outcome = match kind {
-        TransportKind::Tcp => tcp::carry(&shared, &target.address, &link).await,
+        TransportKind::Tcp => {
+            tcp::carry(&shared, &target.address, target.tls.as_ref(), &link).await
+        }
         TransportKind::WebSocket => websocket::carry(&shared, &target, &link).await,
         TransportKind::HttpStream | TransportKind::LongPoll => {
             http::carry(&shared, &target, &link).await

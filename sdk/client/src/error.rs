@@ -1,5 +1,7 @@
 //! How streams end, and why a string was not sent.
 
+use crate::tls::TlsError;
+
 /// A stream is over; it ends once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the stream has ended: {reason}")]
@@ -50,6 +52,9 @@ pub enum ConnectError {
     /// The address, service or a header cannot be put into a request.
     #[error("the address, the service or a header has a character that a request cannot have")]
     Request,
+    /// There can be no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Called outside a tokio runtime.
     #[error("a stream needs a tokio runtime to run in")]
     NoRuntime,

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -17,16 +18,21 @@ use crate::clock::CONNECT_TIMEOUT;
 use crate::config::Config;
 use crate::error::ConnectError;
 use crate::shared::{Link, Shared};
+use crate::tls::Tls;
 use crate::transport::{TransportError, cut_frames, put_frames};
+
+/// The protocol as TLS calls it.
+pub(crate) const HTTP: &str = "http/1.1";
 
 /// Where to send requests, and over which kept connections.
 #[derive(Clone)]
 pub(crate) struct HttpTarget {
     pub(crate) address: String,
+    pub(crate) tls: Option<Tls>,
     io: Uri,
     websocket: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl HttpTarget {
@@ -44,16 +50,16 @@ impl HttpTarget {
             Some((name, HeaderValue::from_str(value).ok()?))
         };
         let headers: Option<Vec<_>> = config.headers.iter().map(header).collect();
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         // A primary and an upload; more connections the protocol does not want.
-        let client =
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(2).build(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(2)
+            .build(connector(config.tls.as_ref())?);
+        let (http, ws) = if config.tls.is_some() { ("https", "wss") } else { ("http", "ws") };
         Ok(Self {
             address: address.to_owned(),
-            io: uri("http", "io/")?,
-            websocket: uri("ws", "ws")?,
+            tls: config.tls.clone(),
+            io: uri(http, "io/")?,
+            websocket: uri(ws, "ws")?,
             headers: headers.ok_or(ConnectError::Request)?,
             client,
         })
@@ -79,6 +85,19 @@ impl HttpTarget {
             status => Err(TransportError::Status(status)),
         }
     }
+}
+
+fn connector(tls: Option<&Tls>) -> Result<HttpsConnector<HttpConnector>, ConnectError> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.enforce_http(false);
+    // Without TLS no address asks for it.
+    let config = match tls {
+        Some(tls) => tls.speaking(&[HTTP]),
+        None => Tls::trusting_nobody()?.speaking(&[HTTP]),
+    };
+    Ok(HttpsConnector::from((connector, config)))
 }
 
 pub(crate) async fn carry(

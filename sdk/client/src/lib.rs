@@ -31,7 +31,7 @@
 //! - Everything is bounded: what waits to be sent makes sending wait, what waits to be received makes the server wait.
 //! - Every future may be dropped; what was queued is sent all the same, and nothing received is lost.
 //!
-//! There is no TLS in it yet: put it on the way where strings are not to be read.
+//! With [`Config::tls`] every transport is encrypted, and the server's certificate checked.
 //!
 //! Inside, the module `stream` is a pure machine that decides; `driver` and the transports below it do.
 #![warn(missing_docs)]
@@ -49,6 +49,7 @@ mod shared;
 pub mod simulation;
 mod stream;
 mod tcp;
+mod tls;
 mod transport;
 mod websocket;
 
@@ -56,7 +57,9 @@ pub use client::Stream;
 pub use config::{Config, TransportKind, UnknownTransport};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
 pub use minerva_proto::StreamId;
+pub use rustls;
 pub use stream::Counters;
+pub use tls::{Tls, TlsError};
 
 /// Compiles what the README shows.
 #[cfg(doctest)]

@@ -1,14 +1,14 @@
-//! Raw TCP: `<int32/>` and a line feed, then frames behind their length, both ways.
+//! Raw TCP, perhaps within TLS: `<int32/>` and a line feed, then frames behind their length, both ways.
 
 use bytes::BytesMut;
 use minerva_proto::Framing;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
 use crate::shared::{Closing, Link, Shared};
+use crate::tls::{Socket, Tls};
 use crate::transport::{TransportError, cut_frames, put_frames};
 
 const PREAMBLE: &[u8] = b"<int32/>\n";
@@ -18,10 +18,11 @@ const READ_BUFFER: usize = 16 << 10;
 pub(crate) async fn carry(
     shared: &Shared,
     address: &str,
+    tls: Option<&Tls>,
     link: &Link,
 ) -> Result<(), TransportError> {
-    let mut socket = connect(address).await?;
-    let (reader, mut writer) = socket.split();
+    // No protocol is named: a port that carries everything takes it for ours then.
+    let (reader, mut writer) = split(connect(address, tls, &[]).await?);
     let closing = tokio::select! {
         outcome = read(shared, link, reader) => return outcome,
         outcome = write(shared, link, &mut writer) => return outcome,
@@ -33,17 +34,25 @@ pub(crate) async fn carry(
     Ok(())
 }
 
-pub(crate) async fn connect(address: &str) -> Result<TcpStream, TransportError> {
+/// Connects, and encrypts if that is wanted, for one of these protocols.
+pub(crate) async fn connect(
+    address: &str,
+    tls: Option<&Tls>,
+    protocols: &[&str],
+) -> Result<Socket, TransportError> {
     let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
     let socket = connecting.await.map_err(|_| TransportError::Timeout)??;
     socket.set_nodelay(true)?;
-    Ok(socket)
+    match tls {
+        Some(tls) => tls.wrap(socket, address, protocols).await,
+        None => Ok(Socket::Left(socket)),
+    }
 }
 
 async fn read(
     shared: &Shared,
     link: &Link,
-    mut reader: ReadHalf<'_>,
+    mut reader: ReadHalf<Socket>,
 ) -> Result<(), TransportError> {
     let mut buf = BytesMut::new();
     loop {
@@ -60,7 +69,7 @@ async fn read(
 async fn write(
     shared: &Shared,
     link: &Link,
-    writer: &mut WriteHalf<'_>,
+    writer: &mut WriteHalf<Socket>,
 ) -> Result<(), TransportError> {
     let mut buf = BytesMut::from(PREAMBLE);
     loop {

@@ -10,6 +10,8 @@ pub(crate) enum TransportError {
     Io(#[from] std::io::Error),
     #[error("timed out")]
     Timeout,
+    #[error("no certificate can have the name of this host")]
+    Name,
     #[error("closed by the server")]
     Closed,
     #[error(transparent)]

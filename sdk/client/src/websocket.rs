@@ -4,16 +4,16 @@ use bytes::BytesMut;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use minerva_proto::{Framing, MAX_FRAME};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
-use crate::http::HttpTarget;
+use crate::http::{HTTP, HttpTarget};
 use crate::shared::{Closing, Link, Shared};
 use crate::tcp;
+use crate::tls;
 use crate::transport::{TransportError, cut_frames, put_frames};
 
 /// tungstenite reads into this much eagerly; its default is 128 KiB.
@@ -21,7 +21,7 @@ const READ_BUFFER: usize = 4 << 10;
 /// The longest message taken: a server may put many frames into one.
 const MAX_MESSAGE: usize = 16 * MAX_FRAME;
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<tls::Socket>;
 type WsError = tokio_tungstenite::tungstenite::Error;
 
 pub(crate) async fn carry(
@@ -44,7 +44,7 @@ pub(crate) async fn carry(
 }
 
 async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
-    let socket = tcp::connect(&target.address).await?;
+    let socket = tcp::connect(&target.address, target.tls.as_ref(), &[HTTP]).await?;
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER;
     config.max_message_size = Some(MAX_MESSAGE);

@@ -1,0 +1,113 @@
+//! Every transport within TLS: what the server sees, and that a server which cannot prove its name sees nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minerva_client::rustls::ServerConfig;
+use minerva_client::rustls::crypto::ring::default_provider;
+use minerva_client::rustls::pki_types::pem::PemObject;
+use minerva_client::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use minerva_client::{Config, Stream, Tls, TransportKind};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A server for `localhost` with a certificate that signs itself.
+struct Server {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    pem: Vec<u8>,
+}
+
+/// What one connection brought: the protocol that its TLS named, and its first bytes.
+type Seen = (Option<String>, String);
+
+impl Server {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        make_certificate(directory.path());
+        let pem = std::fs::read(directory.path().join("cert.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(directory.path().join("key.pem")).unwrap();
+        let certificate = CertificateDer::from_pem_slice(&pem).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)), pem }
+    }
+
+    fn config(&self, host: &str, kind: TransportKind) -> Config {
+        let port = self.listener.local_addr().unwrap().port();
+        Config::new(format!("{host}:{port}"), kind)
+    }
+
+    /// Takes one connection.
+    async fn accept(&self) -> std::io::Result<Seen> {
+        let (socket, _) = self.listener.accept().await?;
+        let mut socket = self.acceptor.accept(socket).await?;
+        let protocol = socket.get_ref().1.alpn_protocol();
+        let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
+        let mut bytes = [0; 9];
+        socket.read_exact(&mut bytes).await?;
+        Ok((protocol, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+fn make_certificate(directory: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(directory)
+        .output()
+        .expect("openssl is installed: apt-get install openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[tokio::test]
+async fn every_transport_goes_within_it() {
+    let server = Server::start().await;
+    let http = Some("http/1.1".to_owned());
+    for (kind, protocol, bytes) in [
+        // Without a protocol's name, a port that takes everything knows it for raw TCP.
+        (TransportKind::Tcp, None, "<int32/>\n"),
+        (TransportKind::WebSocket, http.clone(), "GET /_min"),
+        (TransportKind::HttpStream, http.clone(), "POST /_mi"),
+        (TransportKind::LongPoll, http.clone(), "POST /_mi"),
+    ] {
+        let mut config = server.config("localhost", kind);
+        config.tls = Some(Tls::trusting(&server.pem).unwrap());
+        let _stream = Stream::connect(config).unwrap();
+        let seen = timeout(SOON, server.accept()).await.unwrap().unwrap();
+        assert_eq!(seen, (protocol, bytes.to_owned()), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_prove_its_name_is_told_nothing() {
+    let server = Server::start().await;
+    let stranger = Server::start().await;
+    for (host, pem) in [("127.0.0.1", &server.pem), ("localhost", &stranger.pem)] {
+        for kind in TransportKind::ALL {
+            let mut config = server.config(host, kind);
+            config.tls = Some(Tls::trusting(pem).unwrap());
+            let stream = Stream::connect(config).unwrap();
+            for _ in 0..2 {
+                let seen = timeout(SOON, server.accept()).await.unwrap();
+                assert!(seen.is_err(), "{host} over {kind}: {seen:?}");
+            }
+            assert_eq!(stream.counters().received, 0);
+        }
+    }
+}
