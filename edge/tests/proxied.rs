@@ -12,8 +12,8 @@ const LINE: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
 
 /// A rig whose clients connect to a port for proxies, of which these are trusted.
 async fn rig(trusted: &[&str]) -> Rig {
-    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address: SocketAddr = free.local_addr().unwrap();
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no port is free");
+    let address: SocketAddr = free.local_addr().expect("it has no address");
     drop(free);
     let mut rig = Rig::with(Config {
         proxy_listen: vec![Port { service: "default".to_owned(), address }],
