@@ -8,7 +8,7 @@ use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config};
 use minerva_proto::process::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, health, program,
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -30,6 +30,7 @@ struct Options {
     #[arg(
         long,
         env = "MINERVA_STORE",
+        global = true,
         hide_env_values = true,
         value_name = "URL",
         default_value = "redb:./minerva-data"
@@ -56,8 +57,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
-    if options.task == Some(Task::Health) {
-        return Ok(health(options.admin).await?);
+    match options.task {
+        Some(Task::Health) => return Ok(health(options.admin).await?),
+        Some(Task::Doctor) => return Ok(examine(&options.store).await?),
+        None => {}
     }
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
@@ -91,6 +94,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     println!("{ready}");
     stop(core, &mut signals, &readiness).await;
     Ok(())
+}
+
+/// Checks the machine and the store.
+async fn examine(store: &StoreUrl) -> Result<(), doctor::Unfit> {
+    let needs = doctor::Needs { clients: None, has_redis: matches!(store, StoreUrl::Redis(_)) };
+    let mut findings = doctor::machine(needs).await;
+    findings.extend(store::doctor(store).await);
+    doctor::report(&findings)
 }
 
 /// Waits for the end and ends in order.

@@ -28,6 +28,7 @@
 //! of it. Dropping a future does not take its call back.
 
 mod claims;
+mod doctor;
 mod head;
 mod leases;
 pub mod memory;
@@ -37,6 +38,7 @@ pub mod redis;
 mod url;
 
 pub use claims::{CLAIMS_KEPT, Claim};
+pub use doctor::doctor;
 pub use url::{StoreUrl, StoreUrlError, open};
 
 use std::fmt;

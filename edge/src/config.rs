@@ -11,6 +11,7 @@ use clap::builder::BoolishValueParser;
 
 use minerva_proto::process::{address as parse_address, duration};
 
+use crate::files;
 use crate::http::is_service_name;
 
 /// The service of paths and ports that name none.
@@ -57,7 +58,8 @@ pub struct Config {
     pub require_origin: bool,
 
     /// Open connections at most; more wait to be accepted. The limit of open files is raised for them.
-    #[arg(long, env = "MINERVA_MAX_CONNECTIONS", value_name = "N", default_value_t = 50_000,
+    #[arg(long, env = "MINERVA_MAX_CONNECTIONS", value_name = "N", global = true,
+        default_value_t = 50_000,
         value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub max_connections: u32,
 
@@ -100,6 +102,13 @@ pub struct Config {
     /// File to answer Flash's policy requests with; without it, one that allows everything.
     #[arg(long, env = "MINERVA_POLICY_FILE", value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// The most connections, and the files that have to be open for them: for `minerva-edge doctor`.
+    pub fn needed_files(&self) -> (u32, u64) {
+        (self.max_connections, files::needed(self.max_connections))
+    }
 }
 
 impl Default for Config {

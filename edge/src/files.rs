@@ -7,9 +7,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// store, pages that are asked for by an operator.
 const OTHERS: u64 = 256;
 
+/// Files that have to be open for so many connections.
+pub(crate) fn needed(connections: u32) -> u64 {
+    u64::from(connections) + OTHERS
+}
+
 /// Raises the limit so that `connections` fit, as far as the system lets it, and returns how many do.
 pub(crate) fn make_room(connections: u32) -> u32 {
-    let wanted = u64::from(connections) + OTHERS;
+    let wanted = needed(connections);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let mut limit = current.unwrap_or(u64::MAX);
     if limit < wanted {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::process::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, health, program,
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 
@@ -47,8 +47,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
-    if let Some(Task::Health) = options.task {
-        return Ok(health(options.admin).await?);
+    match options.task {
+        Some(Task::Health) => return Ok(health(options.admin).await?),
+        Some(Task::Doctor) => {
+            let clients = Some(options.edge.needed_files());
+            let needs = doctor::Needs { clients, has_redis: false };
+            return Ok(doctor::report(&doctor::machine(needs).await)?);
+        }
+        None => {}
     }
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;

@@ -1,8 +1,9 @@
 //! How a Minerva program shows itself to its operator: logs on standard error, exit codes, the two
-//! signals that stop it, the admin port, and the question to it. Called by each program's `main.rs`; knows nothing of
-//! streams.
+//! signals that stop it, the admin port, and the questions to it and to its machine. Called by each
+//! program's `main.rs`; knows nothing of streams.
 
 mod admin;
+pub mod doctor;
 mod health;
 mod values;
 

@@ -7,6 +7,7 @@
 mod address;
 mod cluster;
 mod connection;
+mod doctor;
 mod failure;
 mod keys;
 mod lane;
@@ -17,6 +18,7 @@ mod scripts;
 mod server;
 
 pub use self::address::RedisUrl;
+pub(super) use self::doctor::examine;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -73,3 +73,49 @@ fn a_core_starts_on_redis_and_takes_over_from_one_that_died() {
         assert!(!log.contains("canary"), "{log}");
     }
 }
+
+/// What `minerva-core doctor` says of a store: exit code and lines.
+fn doctor(url: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(CORE);
+    let output = command.args(["doctor", "--store", url]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_doctor_says_what_to_change_about_a_server() {
+    let mut server = Server::start(&["--requirepass", "canary", "--appendonly", "yes"]);
+    let url = format!("redis://:canary@127.0.0.1:{}/1", server.port);
+    let (code, report) = doctor(&url);
+    assert_eq!(code, Some(0), "{report}");
+    let place = format!("Redis at 127.0.0.1:{}", server.port);
+    for line in [
+        format!("ok    {place}, maxmemory-policy: noeviction\n"),
+        format!("ok    {place}, scripts: loaded\n"),
+        format!("ok    {place}, aof_last_write_status: ok\n"),
+        format!("warn  {place}, appendfsync: everysec, "),
+        format!("ok    {place}, clock: "),
+    ] {
+        assert!(report.contains(&line), "no `{line}` in:\n{report}");
+    }
+    assert_eq!(doctor(&format!("{url}?wait=1")).0, Some(1), "no replica to wait for");
+    let (code, report) = doctor(&url.replace("canary", "wrong-canary"));
+    assert!(
+        code == Some(1) && report.contains("fail  Redis at") && report.contains("; fix: "),
+        "{report}"
+    );
+    assert!(!report.contains("canary"), "{report}");
+    server.kill();
+    let (code, report) = doctor(&url);
+    assert!(code == Some(1) && report.contains("cannot be reached"), "{report}");
+    assert_eq!(doctor("redis://:canary@host:port").0, Some(64));
+}
+
+#[test]
+fn the_doctor_refuses_a_server_that_a_core_refuses() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let (code, report) = doctor(&server.url(""));
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("maxmemory-policy: allkeys-lru; fix: "), "{report}");
+    let core = core(&server.url("")).output().unwrap();
+    assert_eq!(core.status.code(), Some(64));
+}

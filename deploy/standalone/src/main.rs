@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use minerva_core::store;
+use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Core, is_config};
 use minerva_edge::{Edge, Pages};
-use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, Task, health, program};
-use options::{Options, Switch};
+use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, doctor, health, program};
+use options::{Options, Switch, Task};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -25,8 +25,10 @@ fn main() -> ExitCode {
 
 /// Starts the parts, inside out: store, core, edge, demo.
 async fn run(options: Options) -> anyhow::Result<()> {
-    if options.task == Some(Task::Health) {
-        return Ok(health(options.admin).await?);
+    match &options.task {
+        Some(Task::Health) => return Ok(health(options.admin).await?),
+        Some(Task::Doctor { store }) => return Ok(examine(&options, store.as_ref()).await?),
+        None => {}
     }
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
@@ -61,6 +63,17 @@ async fn run(options: Options) -> anyhow::Result<()> {
     readiness.set_ready();
     println!("{}", ready_line(&options, clients, api_address, admin_address));
     serve(edge, core, &mut signals, &readiness).await
+}
+
+/// Checks the machine, and a store if one is named.
+async fn examine(options: &Options, store: Option<&StoreUrl>) -> Result<(), doctor::Unfit> {
+    let clients = Some(options.edge.needed_files());
+    let needs = doctor::Needs { clients, has_redis: matches!(store, Some(StoreUrl::Redis(_))) };
+    let mut findings = doctor::machine(needs).await;
+    if let Some(store) = store {
+        findings.extend(store::doctor(store).await);
+    }
+    doctor::report(&findings)
 }
 
 /// Serves until a signal; then drains the edge, and stops the core behind it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use minerva_core::store::StoreUrl;
-use minerva_proto::process::{ConfigError, LogConfig, Task, address};
+use minerva_proto::process::{ConfigError, LogConfig, address};
 
 /// The whole of Minerva in one process: reliable streams between browsers or devices and application
 /// services.
@@ -65,9 +65,41 @@ impl Options {
     }
 }
 
+/// What the program can do instead of serving.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Task {
+    /// Ask the process that serves at --admin whether it can do its work; exit with 0 if so, else with 1.
+    Health,
+    /// Check this machine and say what to change, one line per check; exit with 1 if something will not do.
+    Doctor {
+        /// Check this store, too, for cores that use it: redis://HOST:PORT/DB and its relatives. Give a
+        /// password by the environment, where other users of the machine do not see it.
+        #[arg(long, env = "MINERVA_STORE", hide_env_values = true, value_name = "URL")]
+        store: Option<StoreUrl>,
+    },
+}
+
 /// An option that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Switch {
     On,
     Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_doctor_takes_what_it_checks() {
+        let words = ["minerva", "doctor", "--max-connections", "7", "--store", "redis://h"];
+        let options = Options::parse_from(words);
+        assert_eq!(options.edge.needed_files(), (7, 7 + 256));
+        let Some(Task::Doctor { store: Some(StoreUrl::Redis(_)) }) = options.task else {
+            panic!("{:?}", options.task);
+        };
+        assert!(Options::try_parse_from(["minerva", "doctor", "--store", "redis://"]).is_err());
+    }
 }

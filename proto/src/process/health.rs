@@ -19,6 +19,9 @@ const ANSWER: u64 = 16 * 1024;
 pub enum Task {
     /// Ask the process that serves at --admin whether it can do its work; exit with 0 if so, else with 1.
     Health,
+    /// Check this machine, and a core's store, and say what to change, one line per check; exit with 1 if
+    /// something will not do.
+    Doctor,
 }
 
 /// Why a process is not healthy.

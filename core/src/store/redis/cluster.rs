@@ -61,6 +61,11 @@ impl Cluster {
         self.look(&mut self.state());
     }
 
+    /// Those that own slots, asked anew.
+    pub(super) async fn owners(&self) -> Result<Vec<Node>, StoreError> {
+        Ok(self.ask(Vec::new()).await?.nodes())
+    }
+
     /// A lock that no holder can leave half changed.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

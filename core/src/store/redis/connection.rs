@@ -164,7 +164,7 @@ impl Connector {
     }
 
     /// Asks one Sentinel after the other where the primary is. The login is for Redis, not for them.
-    async fn ask_sentinels(&self) -> Result<Node, StoreError> {
+    pub(super) async fn ask_sentinels(&self) -> Result<Node, StoreError> {
         let Kind::Sentinel(name) = &self.url.kind else {
             return Err(StoreError::Config("--store names no Sentinels".to_owned()));
         };

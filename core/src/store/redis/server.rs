@@ -19,6 +19,9 @@ pub(super) struct Server {
     is_cluster: bool,
 }
 
+/// What was looked at, what it is, and whether it will do.
+pub(super) type Check<'a> = (&'static str, &'a str, Result<(), StoreError>);
+
 impl Server {
     /// Reads the text of INFO; what is missing stays empty.
     pub(super) fn parse(info: &str) -> Self {
@@ -44,34 +47,66 @@ impl Server {
     /// [`StoreError::Config`] if an operator has to change something, [`StoreError::Unavailable`] if time
     /// may mend it.
     pub(super) fn check(&self, place: &str, in_cluster: bool) -> Result<(), StoreError> {
-        let config = |text: String| Err(StoreError::Config(text));
-        if self.major_minor().is_none_or(|version| version < OLDEST) {
-            let version = &self.version;
-            return config(format!("Redis at {place} is version `{version}`; 7.0 is the oldest"));
+        self.checks(place, in_cluster).into_iter().try_for_each(|(_, _, result)| result)
+    }
+
+    /// The same one by one.
+    pub(super) fn checks(&self, place: &str, in_cluster: bool) -> [Check<'_>; 5] {
+        let yes_no = |is| if is { "yes" } else { "no" };
+        [
+            ("version", &self.version, self.check_version(place)),
+            ("loading", yes_no(self.is_loading), self.check_loading(place)),
+            ("maxmemory-policy", &self.policy, self.check_policy(place)),
+            ("cluster", yes_no(self.is_cluster), self.check_cluster(place, in_cluster)),
+            ("role", &self.role, self.check_role(place)),
+        ]
+    }
+
+    fn check_version(&self, place: &str) -> Result<(), StoreError> {
+        if self.major_minor().is_some_and(|version| version >= OLDEST) {
+            return Ok(());
         }
-        if self.is_loading {
-            let text = format!("Redis at {place} is still loading its data");
-            return Err(StoreError::Unavailable(text));
+        let version = &self.version;
+        let text = format!("Redis at {place} is version `{version}`; 7.0 is the oldest");
+        Err(StoreError::Config(text))
+    }
+
+    fn check_loading(&self, place: &str) -> Result<(), StoreError> {
+        if !self.is_loading {
+            return Ok(());
         }
-        if self.policy != "noeviction" {
-            return config(format!(
-                "Redis at {place} has maxmemory-policy `{}`, by which it would drop what must not be \
-                 lost; set `maxmemory-policy noeviction`",
-                self.policy
-            ));
+        let text = format!("Redis at {place} is still loading its data");
+        Err(StoreError::Unavailable(text))
+    }
+
+    fn check_policy(&self, place: &str) -> Result<(), StoreError> {
+        if self.policy == "noeviction" {
+            return Ok(());
         }
-        if self.is_cluster && !in_cluster {
-            return config(format!(
-                "Redis at {place} is a node of a cluster; use redis-cluster:// in --store"
-            ));
+        Err(StoreError::Config(format!(
+            "Redis at {place} has maxmemory-policy `{}`, by which it would drop what must not be lost; \
+             set `maxmemory-policy noeviction`",
+            self.policy
+        )))
+    }
+
+    fn check_cluster(&self, place: &str, in_cluster: bool) -> Result<(), StoreError> {
+        if !self.is_cluster || in_cluster {
+            return Ok(());
         }
-        if self.role != "master" {
-            return Err(StoreError::Unavailable(format!(
-                "Redis at {place} is a replica and does not write; name the primary in --store, or \
-                 the Sentinels by redis-sentinel://"
-            )));
+        Err(StoreError::Config(format!(
+            "Redis at {place} is a node of a cluster; use redis-cluster:// in --store"
+        )))
+    }
+
+    fn check_role(&self, place: &str) -> Result<(), StoreError> {
+        if self.role == "master" {
+            return Ok(());
         }
-        Ok(())
+        Err(StoreError::Unavailable(format!(
+            "Redis at {place} is a replica and does not write; name the primary in --store, or the \
+             Sentinels by redis-sentinel://"
+        )))
     }
 
     fn major_minor(&self) -> Option<(u32, u32)> {
