@@ -2,6 +2,7 @@
 //! are. Turns mail into calls of the stream machines, one turn at a time, and says what comes out.
 //! Knows no store.
 
+mod departed;
 mod mail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,9 +19,11 @@ use crate::limits::Limits;
 use crate::record::{Meta, Record, Snapshot};
 use crate::store::Epoch;
 use crate::stream::{
-    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, Stream, StreamState,
-    TransportKey, Turn,
+    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, STATE_LOST, Stream,
+    StreamState, TransportKey, Turn,
 };
+
+use departed::Departed;
 
 /// A partition's streams and whom they talk to.
 pub(super) struct Owner {
@@ -38,6 +41,8 @@ pub(super) struct Owner {
     by_id: HashMap<(Arc<str>, StreamId), u64>,
     /// How many streams were ever made.
     streams_made: u64,
+    /// What is known of streams that are not there.
+    departed: Departed,
     /// Whose the attached transports are.
     transports: BTreeMap<TransportKey, u64>,
     links: BTreeMap<LinkId, Outputs<EdgeOutput>>,
@@ -80,6 +85,7 @@ impl Owner {
             streams: BTreeMap::new(),
             by_id: HashMap::new(),
             streams_made,
+            departed: Departed::new(streams_made, now, app_grace_ms, setup.limits.max_idle_ms()),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),
@@ -150,7 +156,7 @@ impl Owner {
         }
         for number in std::mem::take(&mut self.touched) {
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
-            self.settle(number);
+            self.settle(number, now);
         }
         self.touched.clear();
         self.forget_closed(effects);
@@ -211,7 +217,7 @@ impl Owner {
     }
 
     /// Puts down what became of a stream in this turn.
-    fn settle(&mut self, number: u64) {
+    fn settle(&mut self, number: u64, now: Millis) {
         let Some(stream) = self.streams.get(&number) else { return };
         let deadline = stream.next_deadline(&self.limits);
         if stream.state().inbox().is_done() {
@@ -220,6 +226,9 @@ impl Owner {
             if self.by_id.get(&key) == Some(&number) {
                 self.by_id.remove(&key);
             }
+            let ended = stream.state().inbox().ended();
+            let is_lost = ended.is_some_and(|(_, ended)| ended.reset.reason == STATE_LOST);
+            self.departed.add(key, is_lost, now);
             self.assignment.remove(number, stream.session());
             self.streams.remove(&number);
             subtract(&self.counters.streams, 1);
@@ -271,7 +280,10 @@ impl Owner {
                     add(&self.counters.strings_c2s, strings.len() as u64);
                 }
                 Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
-                Record::Ended(ended) => self.counters.count_end(ended),
+                Record::Ended(ended) => {
+                    self.departed.note(ended.reset.reason == STATE_LOST);
+                    self.counters.count_end(ended);
+                }
                 Record::Assigned { .. }
                 | Record::Sacked(_)
                 | Record::Acknowledged { .. }

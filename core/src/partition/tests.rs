@@ -7,17 +7,20 @@ mod checkpoint;
 mod conversation;
 mod crash;
 mod gate;
+mod lost;
 mod rescue;
 mod store;
 
 use std::sync::Arc;
+
+pub(super) use bench::hello;
 
 use crate::stream::{Origin, TransportKind};
 
 /// What is known of some stream.
 pub(super) fn hello_origin() -> Arc<Origin> {
     let origin = Origin {
-        id: bench::hello(1, "stream").stream_id,
+        id: hello(1, "stream").stream_id,
         service: "default".into(),
         credentials: String::new(),
         headers: Vec::new(),

@@ -7,6 +7,7 @@ use super::super::mailbox::{
     LinkHandle, LinkId, Mail, SessionHandle, SessionId, stream_count, stream_number,
 };
 use super::Owner;
+use super::departed::{Fate, Key};
 use crate::stream::{
     AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, STATE_LOST, Stream,
     TransportId, TransportKey, Turn, Violation,
@@ -61,7 +62,7 @@ impl Owner {
         // An edge that uses a number twice must not leave a transport behind that nobody detaches.
         self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link.outputs);
-        let number = match (self.find(&attach), self.refusal(&attach)) {
+        let number = match (self.find(&attach), self.refusal(&attach, now)) {
             (Some(number), _) => number,
             (None, Some(cause)) => {
                 effects.edge(key, bare_close(key, cause));
@@ -83,15 +84,18 @@ impl Owner {
     }
 
     /// Why a stream that does not live cannot be had either.
-    fn refusal(&self, attach: &Attach) -> Option<CloseCause> {
+    fn refusal(&mut self, attach: &Attach, now: Millis) -> Option<CloseCause> {
         let unavailable = |reason: &str| {
             let reason = reason.to_owned();
             Some(CloseCause::Unavailable { reason, retry_after_ms: 0 })
         };
         if !attach.create || attach.resume.is_some() {
             // A transport that was attached before belongs to a stream that is over by now.
-            let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
-            return Some(self.end_of(attach).map_or(kill, CloseCause::Reset));
+            return match self.end_of(attach).map_or_else(|| self.fate(attach, now), Fate::Ended) {
+                Fate::Ended(reset) => Some(CloseCause::Reset(reset)),
+                Fate::Over => Some(CloseCause::Kill(KillReason::StreamAttachFailure)),
+                Fate::Unsure => unavailable("its owner is new"),
+            };
         }
         if self.streams.len() >= self.limits.max_streams {
             return unavailable("too many streams");
@@ -107,14 +111,29 @@ impl Owner {
         let number = resumed.or_else(|| self.by_id.get(&key).copied())?;
         let stream = self.streams.get(&number).filter(|s| s.state().origin().id == key.1);
         let ended = stream.and_then(|stream| stream.state().inbox().ended());
-        match ended.map(|(_, ended)| &ended.reset) {
-            Some(reset) if resumed.is_some() || reset.reason == STATE_LOST => Some(reset.clone()),
-            Some(_) => None,
-            // The store has never heard of a stream that this core, or one before it, has made.
-            None => resumed
-                .filter(|number| self.is_lost(*number))
-                .map(|_| Reset::new(STATE_LOST, false)),
+        let reset = ended.map(|(_, ended)| &ended.reset);
+        reset.filter(|reset| resumed.is_some() || reset.reason == STATE_LOST).cloned()
+    }
+
+    /// What became of a stream that is not there, or has ended.
+    fn fate(&mut self, attach: &Attach, now: Millis) -> Fate {
+        let key = (attach.service.clone(), attach.stream_id.clone());
+        if self.by_id.contains_key(&key) {
+            return Fate::Over;
         }
+        // The store has never heard of a stream that this core, or one before it, has made.
+        if attach.resume.is_some_and(|resume| {
+            self.is_lost(resume.stream) || self.is_given_again(&key, resume.stream)
+        }) {
+            self.departed.note(true);
+            return Fate::lost();
+        }
+        self.departed.fate(&key, attach, now)
+    }
+
+    /// Whether a number that an edge knows a stream by belongs to another one.
+    fn is_given_again(&self, key: &Key, number: u64) -> bool {
+        self.streams.get(&number).is_some_and(|stream| stream.state().origin().id != key.1)
     }
 
     /// Whether a number was given to a stream that the store has lost.
@@ -182,8 +201,12 @@ impl Owner {
         let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
         let joined = self.assignment.join(session, held);
         // Of those that are lost, the instance learns by what follows.
-        for stream in joined.released.into_iter().filter(|stream| !self.is_lost(*stream)) {
-            effects.app(id, AppOutput::Released { stream });
+        for stream in joined.released {
+            if self.is_lost(stream) {
+                self.departed.note(true);
+            } else {
+                effects.app(id, AppOutput::Released { stream });
+            }
         }
         for stream in joined.assigned {
             self.with_stream(stream, now, effects, |s, turn| {

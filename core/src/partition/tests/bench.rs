@@ -151,7 +151,7 @@ pub(super) fn options() -> PartitionOptions {
 }
 
 /// A `new` hello on a primary transport for the stream of this name.
-pub(super) fn hello(transport: u64, stream: &str) -> Attach {
+pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
     Attach {
         transport: TransportId(transport),
         service: "default".into(),

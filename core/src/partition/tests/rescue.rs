@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, Sack};
 
 use super::bench::{Bench, LINK, Session, hello, options, settle, strings};
 use super::store::TestStore;
@@ -14,7 +13,7 @@ use crate::partition::Recovered;
 use crate::partition::{Mail, PartitionOptions};
 use crate::record::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
-use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput, Resume, TransportId};
+use crate::stream::{AppOutput, EdgeOutput, TransportId};
 
 /// Sends string `number` of stream 1, in a batch of that number.
 fn send(bench: &Bench, number: u64) {
@@ -226,70 +225,4 @@ async fn an_owner_whose_lease_may_be_over_decides_nothing() {
     let outputs = bench.edge_outputs();
     assert!(outputs.iter().any(|o| matches!(o, EdgeOutput::Opened { .. })), "{outputs:?}");
     assert_eq!(recovered(&store).await.streams.values().filter(|s| !s.is_ended()).count(), 2);
-}
-
-/// What an edge is told that brings a transport of stream 1 or 2 over to this owner.
-async fn bring_over(bench: &mut Bench, name: &str, stream: u64) -> EdgeOutput {
-    let resume = Some(Resume { stream, next_s2c: None });
-    bench.attach(Attach { create: false, resume, ..hello(9, name) });
-    settle().await;
-    bench.edge_outputs().pop().unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_the_owner_what_the_store_has_forgotten_is_told_as_lost() {
-    let store = TestStore::free();
-    let (bench, _app) = with_a_stream(&store, options()).await;
-    send(&bench, 0);
-    settle().await;
-    let backup = store.inner.backup();
-    send(&bench, 1);
-    bench.attach(hello(2, "stream2"));
-    settle().await;
-    bench.task.abort();
-    store.inner.go_back_to(&backup);
-
-    let mut bench = Bench::start(&store).await;
-    let mut app = bench.join(2, "one", &[1, 2, 3]);
-    settle().await;
-    let outputs: Vec<_> = std::iter::from_fn(|| app.app.try_next()).collect();
-    assert!(!outputs.iter().any(|o| matches!(o, AppOutput::Released { .. })), "{outputs:?}");
-    let owned = outputs.iter().find(|o| matches!(o, AppOutput::PartitionOwned { .. }));
-    assert!(matches!(owned, Some(AppOutput::PartitionOwned { streams_made: 1, .. })), "{owned:?}");
-    let lost = |output: &EdgeOutput| {
-        matches!(output, EdgeOutput::Close { cause: CloseCause::Reset(reset), .. }
-            if reset.reason == "state lost")
-    };
-    let made_later = bring_over(&mut bench, "stream2", 2).await;
-    assert!(lost(&made_later), "{made_later:?}");
-    // A client that has seen more than there is, then others of that stream.
-    let seen_ack = Sack::up_to(1);
-    bench.attach(Attach { create: false, seen_ack, ..hello(10, "stream1") });
-    settle().await;
-    let witness = bench.edge_outputs().pop().unwrap();
-    assert!(lost(&witness), "{witness:?}");
-    let other = bring_over(&mut bench, "stream1", 1).await;
-    assert!(lost(&other), "{other:?}");
-    bench.attach(Attach { create: false, ..hello(11, "stream1") });
-    settle().await;
-    let hello = bench.edge_outputs().pop().unwrap();
-    assert!(lost(&hello), "{hello:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_edge_is_told_the_reason_of_an_end_that_it_missed_and_a_client_as_the_original_did() {
-    let store = TestStore::free();
-    let (bench, app) = with_a_stream(&store, options()).await;
-    let (session, reason) = (app.handle.id, "over".to_owned());
-    bench.send(Mail::Reset { session, stream: 1, reason, application_level: true });
-    settle().await;
-    bench.task.abort();
-    let mut bench = Bench::start(&store).await;
-    let over = Reset { reason: "over".to_owned(), application_level: true };
-    let close = bring_over(&mut bench, "stream1", 1).await;
-    assert!(matches!(&close, EdgeOutput::Close { cause: CloseCause::Reset(r), .. } if *r == over));
-    bench.attach(Attach { create: false, ..hello(10, "stream1") });
-    settle().await;
-    let close = bench.edge_outputs().pop().unwrap();
-    assert!(matches!(close, EdgeOutput::Close { cause: CloseCause::Kill(_), .. }), "{close:?}");
 }
