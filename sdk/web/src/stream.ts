@@ -29,6 +29,8 @@ export class StreamMachine {
   away = false;
   /** The time of the last `drain`: what was due then was done. */
   #drained = 0;
+  /** The reset, if it was written to a WebSocket. */
+  #farewell = '';
   /** When something was last written to a WebSocket. */
   #writtenAt = 0;
 
@@ -104,6 +106,7 @@ export class StreamMachine {
     this.#end({ reason, applicationLevel: true, by: 'client' }, socket);
     if (socket) {
       this.#transports.primary = socket;
+      this.#farewell = frame;
       this.#write(socket, [frame]);
     } else if (this.#opener.greeted > 0) {
       this.#transports.upload = this.#open('upload', 'reset', now, [frame]);
@@ -125,7 +128,11 @@ export class StreamMachine {
     const transport = this.#transports.find(key);
     if (!transport) return;
     if (this.#standing.state === 'ended') {
-      if (frames.includes('Y')) this.#close(transport);
+      if (frames.includes('Y')) {
+        this.#close(transport);
+        // The server says so too if it drains, or has taken on a successor, and has not read the reset.
+        this.#transports.upload = this.#open('upload', 'reset', now, [this.#farewell]);
+      }
       return;
     }
     this.#course.onHeard(transport, frames.some((frame) => frame.endsWith('T')), now);

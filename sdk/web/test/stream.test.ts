@@ -100,6 +100,20 @@ test('a reset by the client reaches the server, after what was sent before it', 
   }
 });
 
+test('a reset that a draining server has not read is told again', () => {
+  const sim = new Simulation(new Random(6), 'websocket');
+  sim.send('last words');
+  sim.run(2000);
+  const stream = sim.stream;
+  sim.client.reset('bye', sim.now);
+  for (const transport of stream?.transports ?? []) stream?.closeGently(transport);
+  assert.equal(stream?.reset, null);
+  sim.run(sim.now + 30_000);
+  assert.equal(stream?.reset, 'bye');
+  assert.equal(sim.end, 'bye');
+  assert.equal(sim.client.pollTimeout(), null, 'nothing is left to do');
+});
+
 test('a reset by the application ends the stream', () => {
   for (const kind of KINDS) {
     const sim = new Simulation(new Random(7), kind);

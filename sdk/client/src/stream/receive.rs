@@ -156,7 +156,7 @@ impl StreamMachine {
         }
     }
 
-    /// The server knows that we gave the stream up.
+    /// The server knows that we gave the stream up: it says that there is no such stream, or how it ended.
     fn end_by_reset(&mut self) {
         if let Some(reset) = self.resetting.take() {
             self.end(EndedBy::Client, reset.reason, reset.application_level);
@@ -181,14 +181,14 @@ impl StreamMachine {
 
     /// What follows from the end of a transport.
     fn after(&mut self, now: Time, transport: Transport, end: End) {
-        if transport.reset_sent && end == End::Finished {
-            self.end_by_reset();
-        }
         if transport.carried_sack && end == End::Failed {
             self.sack_due.get_or_insert(now);
         }
         match transport.role {
             Role::Primary => self.after_primary(now, &transport, end),
+            // Its gentle end proves nothing: a server that drains says the same before it has read the reset. The
+            // primary or the next upload is told that the stream is over.
+            Role::Upload if transport.reset_sent => self.upload_retry.fail(now),
             Role::Upload if end == End::Finished && transport.useful => self.upload_retry.reset(),
             // A SACK was all it had to bring, and it did.
             Role::Upload if end == End::Finished && transport.next_on_wire.is_none() => {}

@@ -93,11 +93,7 @@ impl Checker {
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
-            "no activity from peer" => {
-                // A client may take something else for the answer to its reset, and go.
-                let is_left = record.may_idle || record.has_reset;
-                is_left || is_ghost || is_lost
-            }
+            "no activity from peer" => record.may_idle || is_ghost || is_lost,
             "state lost" => is_lost,
             _ => false,
         };

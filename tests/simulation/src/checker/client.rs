@@ -44,8 +44,7 @@ impl Checker {
         let record = &mut self.clients[client];
         record.ended = Some(ended.clone());
         let is_own = ended.by == EndedBy::Client && record.has_reset;
-        // It may give up a stream that the server never heard of. It also takes the gentle end of a transport for
-        // the answer, which may have come for another reason.
+        // It may give up a stream that the server never heard of.
         if !(is_known || is_own) {
             self.violation(format!("client {client}: its stream ended, {ended:?}, without an end"));
         }
