@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
+use crate::cluster;
 use crate::server::Server;
 
 const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
@@ -118,4 +119,17 @@ fn the_doctor_refuses_a_server_that_a_core_refuses() {
     assert!(report.contains("maxmemory-policy: allkeys-lru; fix: "), "{report}");
     let core = core(&server.url("")).output().unwrap();
     assert_eq!(core.status.code(), Some(64));
+}
+
+#[test]
+fn the_doctor_looks_at_every_node_of_a_cluster() {
+    let nodes = cluster::start();
+    let (code, report) = doctor(&cluster::address(&nodes));
+    assert_eq!(code, Some(0), "{report}");
+    for node in &nodes {
+        let line = format!("ok    Redis at 127.0.0.1:{}, cluster: yes\n", node.port);
+        assert!(report.contains(&line), "no `{line}` in:\n{report}");
+    }
+    let one = format!("redis://127.0.0.1:{}", nodes[0].port);
+    assert_eq!(doctor(&one).0, Some(1), "a core refuses it, too");
 }

@@ -6,6 +6,7 @@ mod machine;
 mod readings;
 
 use std::fmt;
+use std::io::Write;
 
 pub use machine::{Needs, machine};
 
@@ -81,8 +82,10 @@ pub struct Unfit(usize, usize);
 /// # Errors
 /// If one of them is a failure.
 pub fn report(findings: &[Finding]) -> Result<(), Unfit> {
+    let mut out = std::io::stdout().lock();
     for finding in findings {
-        println!("{finding}");
+        // Whoever reads may stop after the first lines; the exit code says the rest.
+        let _ = writeln!(out, "{finding}");
     }
     judge(findings)
 }
