@@ -8,13 +8,17 @@ use minerva_proto::KillReason;
 use super::state::Fit;
 use super::transports::{Parked, Transport};
 use super::{
-    Batch, CloseCause, EdgeOutput, Ended, EndedBy, LinkId, Run, Stream, TransportKey, Turn,
+    Batch, CloseCause, EdgeOutput, Ended, EndedBy, LinkId, Millis, Run, Stream, TransportKey, Turn,
 };
 use crate::record::Record;
 
 /// Batches that wait on one transport before it is ended: an edge that keeps to its window of 256 KiB, in
 /// which a frame counts as 30 bytes at least, never gets there.
 pub(super) const MAX_PARKED: usize = 10_000;
+
+/// How long an upload waits for room in the inbox while strings for the client wait for a SACK, in milliseconds.
+/// The next upload brings one.
+pub(super) const UPLOAD_WAIT_MS: u64 = 2_000;
 
 impl Stream {
     /// More from the client. Ignored for a transport that is not attached (any more).
@@ -29,7 +33,7 @@ impl Stream {
             self.end_lost(turn);
             return;
         }
-        let parked = Parked { batch, bad_sack };
+        let parked = Parked { batch, bad_sack, since: turn.now };
         let has_room = self.inbox_has_room(turn);
         let Some(transport) = self.transports.find(key) else { return };
         if parked.batch.reset.is_some() && !bad_sack {
@@ -51,6 +55,25 @@ impl Stream {
                 let Some(parked) = transport.and_then(|t| t.parked.pop_front()) else { break };
                 self.take(key, parked, turn);
             }
+        }
+    }
+
+    /// When the first upload has waited long enough. A client has one upload at a time, and says in its hello what
+    /// it has received: two full directions would wait for each other.
+    pub(super) fn upload_deadline(&self) -> Option<Millis> {
+        let needs_sack = !self.state.outbox().is_empty();
+        self.transports.waits_since().filter(|_| needs_sack).map(upload_deadline)
+    }
+
+    /// Ends the uploads that have waited long enough: the client says again what was not taken.
+    pub(super) fn end_uploads(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        if self.upload_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let is_over = |t: &Transport| t.upload_since().is_some_and(|at| upload_deadline(at) <= now);
+        for key in self.transports.keys(is_over) {
+            self.close(key, CloseCause::Gentle, turn);
         }
     }
 
@@ -80,7 +103,7 @@ impl Stream {
 
     /// Strings, their SACK, the reset, the end: in this order.
     fn take(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
-        let Parked { batch, bad_sack } = parked;
+        let Parked { batch, bad_sack, .. } = parked;
         let has_strings = batch.strings.iter().any(|run| !run.strings.is_empty());
         let overflow = !self.recv_strings(batch.strings, turn);
         let kill = if bad_sack {
@@ -135,6 +158,10 @@ impl Stream {
         let inbox = self.state.inbox();
         inbox.bytes() < turn.limits.inbox_bytes && inbox.strings() < turn.limits.inbox_strings
     }
+}
+
+fn upload_deadline(since: Millis) -> Millis {
+    Millis(since.0.saturating_add(UPLOAD_WAIT_MS))
 }
 
 /// Whether a batch must wait for room in the inbox, or for one that does.

@@ -63,10 +63,11 @@ impl Stream {
         if self.state.is_ended() {
             return self.forget_deadline(limits);
         }
-        self.idle_deadline().or_else(|| self.slow.deadline(limits))
+        let end = self.idle_deadline().or_else(|| self.slow.deadline(limits));
+        end.into_iter().chain(self.upload_deadline()).min()
     }
 
-    /// Ends the stream if one of its times is over; or forgets its end.
+    /// Ends the stream if one of its times is over, or uploads that waited for too long; or forgets its end.
     pub fn on_timeout(&mut self, turn: &mut Turn<'_>) {
         let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= turn.now);
         if self.state.is_ended() {
@@ -80,6 +81,7 @@ impl Stream {
         } else if is_over(self.slow.deadline(turn.limits)) {
             SLOW
         } else {
+            self.end_uploads(turn);
             return;
         };
         self.end(Ended { reset: Reset::new(reason, false), by: EndedBy::Core }, turn);

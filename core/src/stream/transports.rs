@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Attach, Batch, LinkId, TransportChange, TransportId, TransportKind};
+use super::{Attach, Batch, LinkId, Millis, TransportChange, TransportId, TransportKind};
 
 /// One transport of one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,8 @@ pub(super) struct Parked {
     pub(super) batch: Batch,
     /// One of its SACKs was bad: the transport is killed behind its strings.
     pub(super) bad_sack: bool,
+    /// Since when it waits.
+    pub(super) since: Millis,
 }
 
 /// All transports of a stream, the oldest first.
@@ -72,6 +74,11 @@ impl Transport {
             credit: i64::try_from(attach.s2c_bytes).unwrap_or(i64::MAX),
             parked: VecDeque::new(),
         }
+    }
+
+    /// Since when it waits for room, if it is an upload.
+    pub(super) fn upload_since(&self) -> Option<Millis> {
+        self.parked.front().filter(|_| !self.is_primary).map(|parked| parked.since)
     }
 
     /// What to tell the application about it.
@@ -115,6 +122,11 @@ impl Transports {
 
     pub(super) fn primary_mut(&mut self) -> Option<&mut Transport> {
         self.list.iter_mut().find(|transport| transport.is_primary)
+    }
+
+    /// Since when an upload waits for room.
+    pub(super) fn waits_since(&self) -> Option<Millis> {
+        self.list.iter().filter_map(Transport::upload_since).min()
     }
 
     /// The oldest one.

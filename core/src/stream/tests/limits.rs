@@ -1,9 +1,9 @@
 //! Each limit of a stream one below, at, and one above.
 
-use super::bench::{Bench, batch, bytes, primary, secondary};
+use super::bench::{Bench, batch, bytes, primary, sack, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::batches::MAX_PARKED;
-use crate::stream::{Batch, Run};
+use crate::stream::batches::{MAX_PARKED, UPLOAD_WAIT_MS};
+use crate::stream::{Attach, Batch, Run};
 
 fn limits() -> Limits {
     Limits::default()
@@ -74,7 +74,7 @@ fn what_waits_for_the_inbox_is_taken_when_the_application_acknowledges() {
     bench.assign(1000);
     bench.batch(batch(0, 0, &["a"]));
     bench.send(0, &["x"]);
-    let sacks = vec![super::bench::sack("|0")];
+    let sacks = vec![sack("|0")];
     let waiting = Batch { number: 1, sacks, ..batch(0, 1, &["b"]) };
     let says = bench.batch(waiting);
     assert!(!says.iter().any(|said| said.contains("taken")), "{says:?}");
@@ -83,6 +83,43 @@ fn what_waits_for_the_inbox_is_taken_when_the_application_acknowledges() {
     assert_eq!(bench.batch(last), [""; 0]);
     assert_eq!(bench.acknowledge(1), ["0 |1A", "0 taken 1", "app event 2: b"]);
     assert_eq!(bench.acknowledge(2), ["0 |2A", "0 taken 2", "app event 3: c"]);
+}
+
+/// Both directions are full: a client over HTTP has one upload, and SACKs come with the next one.
+#[test]
+fn an_upload_waits_so_long_while_strings_wait_for_a_sack() {
+    for (wait, is_over) in
+        [(UPLOAD_WAIT_MS - 1, false), (UPLOAD_WAIT_MS, true), (UPLOAD_WAIT_MS + 1, true)]
+    {
+        let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+        bench.assign(1000);
+        bench.batch(batch(0, 0, &["a"]));
+        bench.send(0, &["x"]);
+        bench.attach(upload(1, 1, &["b"]));
+        assert_eq!(
+            bench.stream.next_deadline(&bench.limits).map(|at| at.0 - bench.now.0),
+            Some(UPLOAD_WAIT_MS)
+        );
+        let says = bench.wait(wait);
+        assert_eq!(says.contains(&"1 close |0A |-1T gently".to_owned()), is_over, "{says:?}");
+        assert_eq!(says.is_empty(), !is_over, "{says:?}");
+        let next = Attach { sack: Some(sack("|0")), ..upload(2, 1, &["b"]) };
+        bench.attach(next);
+        assert!(bench.stream.state().outbox().is_empty());
+        assert_eq!(bench.wait(100 * UPLOAD_WAIT_MS), [""; 0], "nothing waits for a SACK any more");
+        let says = bench.acknowledge(1);
+        assert!(says.contains(&"app event 2: b".to_owned()), "{says:?}");
+    }
+}
+
+#[test]
+fn a_primary_that_waits_for_room_goes_on_waiting() {
+    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+    bench.assign(1000);
+    bench.batch(batch(0, 0, &["a"]));
+    bench.send(0, &["x"]);
+    bench.batch(Batch { number: 1, ..batch(0, 1, &["b"]) });
+    assert_eq!(bench.wait(2 * UPLOAD_WAIT_MS), [""; 0], "its SACKs are read");
 }
 
 #[test]

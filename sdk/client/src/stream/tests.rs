@@ -1,4 +1,5 @@
 mod model;
+mod resets;
 
 use std::time::Duration;
 
@@ -243,6 +244,27 @@ fn a_failed_upload_leaves_its_sack_to_send() {
 }
 
 #[test]
+fn an_upload_that_ends_without_its_strings_is_repeated_with_a_fresh_sack() {
+    let mut machine = machine(TransportKind::HttpStream);
+    let (primary, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, primary);
+    receive(&mut machine, primary, &["C"]);
+    machine.push(Time::ZERO, "hi".into());
+    let (upload, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, upload);
+    receive(&mut machine, primary, &["0N", "a "]);
+    // There is no room for its strings at the moment.
+    receive(&mut machine, upload, &["|-1A", "|-1T"]);
+    machine.on_end(Time::ZERO, upload, End::Finished);
+    machine.on_timeout(SECOND);
+    let (again, ..) = opened(&mut machine);
+    let frames = machine.take_frames(SECOND, again);
+    let Some(Frame::Hello(hello)) = frames.first() else { panic!("{frames:?}") };
+    assert!(String::from_utf8_lossy(hello).contains("\"sack\":\"|0\""), "{hello:?}");
+    assert_eq!(frames[1..], decode(&["0N", "hi "]));
+}
+
+#[test]
 fn failures_wait_longer_and_longer_and_for_ever() {
     let mut machine = machine(TransportKind::Tcp);
     let mut now = Time::ZERO;
@@ -286,90 +308,6 @@ fn kills_and_ends() {
     assert_eq!(ended(&[&[unsent], &["0N", "a ", unsent]]), None);
     assert_eq!(ended(&[&["C", "bye|1!", "Y"]]), Some(("bye".into(), true, EndedBy::Server)));
     assert_eq!(ended(&[&["C", "|5A"]]).map(|(_, _, by)| by), Some(EndedBy::Client));
-}
-
-#[test]
-fn reset_is_told_and_repeated_until_known() {
-    let mut machine = machine(TransportKind::Tcp);
-    let (first, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, first);
-    receive(&mut machine, first, &["C"]);
-    machine.reset(Time::ZERO, "bye");
-    assert_eq!(machine.take_frames(Time::ZERO, first), decode(&["bye|1!"]));
-    machine.on_end(Time::ZERO, first, End::Failed);
-    assert_eq!(machine.ended(), None);
-    machine.on_timeout(SECOND);
-    let (second, ..) = opened(&mut machine);
-    assert_eq!(frames_after_hello(&mut machine, second), decode(&["bye|1!"]));
-    receive(&mut machine, second, &["stream_attach_failureK", "Y"]);
-    let ended = Ended { reason: "bye".into(), application_level: true, by: EndedBy::Client };
-    assert_eq!(machine.ended(), Some(&ended));
-}
-
-#[test]
-fn a_gentle_end_does_not_answer_a_reset() {
-    let mut machine = machine(TransportKind::WebSocket);
-    let (first, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, first);
-    receive(&mut machine, first, &["C"]);
-    machine.reset(Time::ZERO, "bye");
-    assert_eq!(machine.take_frames(Time::ZERO, first), decode(&["bye|1!"]));
-    // The edge drains, and has not read it.
-    receive(&mut machine, first, &["|-1A", "|-1T", "Y"]);
-    assert_eq!(machine.ended(), None);
-    assert_eq!(machine.next_output(), Some(Output::Close { number: first }));
-    machine.on_timeout(SECOND);
-    let (second, ..) = opened(&mut machine);
-    assert_eq!(frames_after_hello(&mut machine, second), decode(&["bye|1!"]));
-    receive(&mut machine, second, &["|-1A", "|-1T", "Y"]);
-    assert_eq!(machine.next_output(), Some(Output::Close { number: second }));
-    machine.on_timeout(60 * SECOND);
-    let (third, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, third);
-    receive(&mut machine, third, &["stream_attach_failureK", "Y"]);
-    let ended = Ended { reason: "bye".into(), application_level: true, by: EndedBy::Client };
-    assert_eq!(machine.ended(), Some(&ended));
-}
-
-#[test]
-fn a_successor_is_told_the_reset_too() {
-    let mut machine = machine(TransportKind::Tcp);
-    let (first, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, first);
-    receive(&mut machine, first, &["C"]);
-    machine.reset(Time::ZERO, "bye");
-    machine.take_frames(Time::ZERO, first);
-    machine.switch(Time::ZERO, TransportKind::WebSocket);
-    let (second, ..) = opened(&mut machine);
-    assert_eq!(frames_after_hello(&mut machine, second), []);
-    receive(&mut machine, second, &["beat^"]);
-    receive(&mut machine, first, &["|-1A", "|-1T", "Y"]);
-    assert_eq!(machine.ended(), None);
-    assert_eq!(machine.next_output(), Some(Output::Close { number: first }));
-    assert_eq!(machine.take_frames(Time::ZERO, second), decode(&["|-1A", "bye|1!"]));
-    receive(&mut machine, second, &["bye|1!"]);
-    assert_eq!(machine.ended().map(|ended| ended.by), Some(EndedBy::Client));
-}
-
-#[test]
-fn an_upload_with_a_reset_is_repeated_until_the_server_tells_the_end() {
-    let mut machine = machine(TransportKind::HttpStream);
-    let (primary, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, primary);
-    receive(&mut machine, primary, &["C"]);
-    machine.reset(Time::ZERO, "bye");
-    let (upload, _, role) = opened(&mut machine);
-    assert_eq!(role, Role::Upload);
-    assert_eq!(frames_after_hello(&mut machine, upload), decode(&["bye|1!"]));
-    receive(&mut machine, upload, &["|-1A", "|-1T"]);
-    machine.on_end(Time::ZERO, upload, End::Finished);
-    assert_eq!(machine.ended(), None);
-    assert_eq!(machine.next_output(), None, "it waits a moment");
-    machine.on_timeout(SECOND);
-    let (again, ..) = opened(&mut machine);
-    assert_eq!(frames_after_hello(&mut machine, again), decode(&["bye|1!"]));
-    receive(&mut machine, primary, &["bye|1!"]);
-    assert_eq!(machine.ended().map(|ended| ended.by), Some(EndedBy::Client));
 }
 
 #[test]
