@@ -29,14 +29,15 @@ pub(crate) use self::tenure::{Means, TenureError};
 use self::share::owner_of;
 use self::tenure::{End, Tenure};
 use crate::clock;
-use crate::store::Member;
+use crate::store::{Living, Member};
 
 /// How often a core says that it lives, as a part of its lease. What others do about its coming or its orderly
 /// end waits for this.
 const BEATS: u32 = 8;
 
-/// How long nothing is claimed after the store could not be reached, in leases. All leases in it may be over by
-/// then, and it may have lost its last writes: owners that live come first, and write anew what it lost.
+/// How long nothing is claimed after the store could not be reached or has forgotten us, in leases. All leases
+/// in it may be over by then, and it may have lost its last writes: owners that live come first, and write anew what
+/// it lost.
 const HOLD: u32 = 2;
 
 /// Pause before a partition is tried again that somebody may have to mend.
@@ -47,8 +48,10 @@ pub(crate) struct Ownership {
     means: Arc<Means>,
     member: Member,
     lease: Duration,
-    /// The last beat had no answer.
-    is_unheard: bool,
+    /// How often this core has said that it lives, and the number of the last time of which it knows that the
+    /// store heard it.
+    beats: u64,
+    heard: u64,
     /// The cores that lived when that was asked last, by name.
     members: Vec<Member>,
     states: BTreeMap<u32, State>,
@@ -72,8 +75,8 @@ impl Ownership {
         let states = (0..means.partitions.count()).map(|p| (p, State::Free(now))).collect();
         let lease = means.options.lease;
         let (members, tenures, running) = (Vec::new(), JoinSet::new(), HashMap::new());
-        let (means, is_unheard) = (Arc::new(means), false);
-        Self { means, member, lease, is_unheard, members, states, tenures, running }
+        let (means, beats, heard) = (Arc::new(means), 0, 0);
+        Self { means, member, lease, beats, heard, members, states, tenures, running }
     }
 
     /// Takes part until `stop`, then gives everything back. Dropping it is like a crash.
@@ -97,13 +100,17 @@ impl Ownership {
 
     /// Says that this core lives and hears who else does. Without an answer the last one stands.
     async fn beat(&mut self) {
-        let beat = self.means.store.beat(self.member.clone(), self.lease).await;
-        if self.is_unheard || beat.is_err() {
+        let (unheard, known) = (self.beats > self.heard, self.heard);
+        self.beats += 1;
+        let beat = self.means.store.beat(self.member.clone(), self.beats, self.lease).await;
+        // A store that went back has forgotten when others said last that they live, too.
+        let is_forgotten = beat.as_ref().is_ok_and(|living| living.last < known);
+        if unheard || is_forgotten || beat.is_err() {
             self.means.hold.send_replace(clock::now() + HOLD * self.lease);
         }
-        self.is_unheard = beat.is_err();
         match beat {
-            Ok(members) => {
+            Ok(Living { members, .. }) => {
+                self.heard = self.beats;
                 if members != self.members {
                     let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();
                     tracing::info!(cores = ?names, "the cores that live");
@@ -164,7 +171,7 @@ impl Ownership {
 
     /// Others may begin to claim at once; each partition is theirs as soon as it is written down.
     async fn give_back(&mut self) {
-        let leave = self.means.store.beat(self.member.clone(), Duration::ZERO);
+        let leave = self.means.store.beat(self.member.clone(), self.beats + 1, Duration::ZERO);
         for state in self.states.values() {
             if let State::Taken(keep) = state {
                 keep.send_replace(false);

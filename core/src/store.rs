@@ -76,6 +76,16 @@ pub struct Member {
     pub is_standby: bool,
 }
 
+/// What a beat finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Living {
+    /// The cores whose time is not over, this one included, by name.
+    pub members: Vec<Member>,
+    /// The number of this core's last beat before this one; 0 if it was not on the list, or its time was over.
+    /// Less than the number of a beat that has succeeded: that was lost, or was too long ago.
+    pub last: u64,
+}
+
 /// A store of partitions. See the module for what holds for every call.
 pub trait Store: Send + Sync + 'static {
     /// Fixes the number of partitions at the first use of the store; afterwards confirms it. Returns the
@@ -86,16 +96,17 @@ pub trait Store: Send + Sync + 'static {
     /// another number; it names both and says what to do.
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
 
-    /// Puts a core on the list of those that live, for `lease` from now on; zero takes it off. Returns the
-    /// list without those whose time is over, by name. Calls of this kind take effect in their order.
+    /// Puts a core on the list of those that live, for `lease` from now on; zero takes it off. `number` counts
+    /// the beats of one core, from 1. Calls of this kind take effect in their order.
     ///
     /// # Errors
     /// As for every call.
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>>;
+    ) -> BoxFuture<'static, Result<Living, StoreError>>;
 
     /// Makes `owner` the owner of a partition under a new epoch, with a lease of [`FIRST_LEASE`], and
     /// returns all that the partition has. `owner` is a name that no other process has, and that this

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{FIRST_LEASE, Member, StoreError};
+use super::{FIRST_LEASE, Living, Member, StoreError};
 
 /// The leases of all partitions.
 #[derive(Clone, Debug, Default)]
@@ -53,16 +53,26 @@ impl Leases {
 /// The cores that live, and until when.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Members {
-    until: BTreeMap<Member, Instant>,
+    /// With the number of the last beat.
+    until: BTreeMap<Member, (Instant, u64)>,
 }
 
 impl Members {
-    /// One says that it lives, or with no lease that it does not. Returns those that do.
-    pub(super) fn beat(&mut self, member: Member, lease: Duration, now: Instant) -> Vec<Member> {
-        self.until.retain(|other, until| other.name != member.name && *until > now);
+    /// One says that it lives, or with no lease that it does not.
+    pub(super) fn beat(
+        &mut self,
+        member: Member,
+        number: u64,
+        lease: Duration,
+        now: Instant,
+    ) -> Living {
+        self.until.retain(|_, (until, _)| *until > now);
+        let before = self.until.iter().find(|(other, _)| other.name == member.name);
+        let last = before.map_or(0, |(_, (_, number))| *number);
+        self.until.retain(|other, _| other.name != member.name);
         if !lease.is_zero() {
-            self.until.insert(member, now + lease);
+            self.until.insert(member, (now + lease, number));
         }
-        self.until.keys().cloned().collect()
+        Living { members: self.until.keys().cloned().collect(), last }
     }
 }

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, ready};
 use super::claims::{Claim, remember};
 use super::head::{Append, Head};
 use super::leases::{Leases, Members};
-use super::{Claimed, Epoch, Member, Store, StoreError, check_partitions, check_size};
+use super::{Claimed, Epoch, Living, Member, Store, StoreError, check_partitions, check_size};
 use crate::clock;
 
 /// A store in memory. Clones share the data, so that a second owner can claim what the first one wrote.
@@ -86,9 +86,10 @@ impl Store for MemoryStore {
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
-        self.with(move |data| Ok(data.members.beat(member, lease, clock::now())))
+    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+        self.with(move |data| Ok(data.members.beat(member, number, lease, clock::now())))
     }
 
     fn claim(

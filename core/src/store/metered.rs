@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Claimed, Epoch, Member, Store, StoreError};
+use super::{Claimed, Epoch, Living, Member, Store, StoreError};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -57,9 +57,10 @@ impl Store for MeteredStore {
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
-        self.count_errors(self.store.beat(member, lease))
+    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+        self.count_errors(self.store.beat(member, number, lease))
     }
 
     fn claim(

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use self::writer::{Answer, Call, Open, Request, Writer};
-use super::{Claimed, Epoch, Member, Store, StoreError, check_size};
+use super::{Claimed, Epoch, Living, Member, Store, StoreError, check_size};
 
 /// Calls that may wait for the writer: some for each of the 64 partitions of a usual deployment. What is
 /// beyond it fails as unavailable and is repeated.
@@ -122,10 +122,11 @@ impl Store for RedbStore {
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
-        let answer = self.call(Call::Beat { member, lease });
-        async move { answer.await.and_then(Answer::into_members) }.boxed()
+    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+        let answer = self.call(Call::Beat { member, number, lease });
+        async move { answer.await.and_then(Answer::into_living) }.boxed()
     }
 
     fn claim(

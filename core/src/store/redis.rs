@@ -41,7 +41,9 @@ use self::lane::{Answer, Job};
 use self::recall::{Head, recall};
 use self::routes::Routes;
 use self::scripts::Script;
-use super::{Claimed, Epoch, FIRST_LEASE, Member, Store, StoreError, check_partitions, check_size};
+use super::{
+    Claimed, Epoch, FIRST_LEASE, Living, Member, Store, StoreError, check_partitions, check_size,
+};
 use crate::clock;
 
 /// How long the first call of all waits for a Redis that is not there yet, and the pause between two
@@ -185,13 +187,14 @@ impl Store for RedisStore {
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+    ) -> BoxFuture<'static, Result<Living, StoreError>> {
         let standby = u8::from(member.is_standby);
         let mut call = Script::Beat.call(&[&members_key(&self.shared.prefix)]);
-        call.arg(member.name).arg(standby).arg(to_ms(lease));
+        call.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
         let answer = self.shared.send(store_slot(), 0, call, 0, false);
-        async move { reply::read(answer.await?, None).and_then(reply::members) }.boxed()
+        async move { reply::read(answer.await?, None).and_then(reply::living) }.boxed()
     }
 
     fn claim(

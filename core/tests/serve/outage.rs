@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::memory::MemoryStore;
-use minerva_core::store::{Claimed, Epoch, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Living, Member, Store, StoreError};
 use minerva_core::{Config, PartitionOptions};
 use minerva_proto::link::core_frame;
 use tokio::time::{sleep, timeout};
@@ -43,9 +43,10 @@ impl Store for Way {
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.beat(member, lease))
+    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.beat(member, number, lease))
     }
 
     fn claim(
@@ -109,27 +110,51 @@ async fn owned(edge: &mut Edge) -> usize {
     }
 }
 
+/// An edge at each core, once each has its share.
+async fn edges(one: &Served, two: &Served) -> (Edge, Edge) {
+    loop {
+        let mut edges = (Edge::connect(one.link).await, Edge::connect(two.link).await);
+        let shares = (owned(&mut edges.0).await, owned(&mut edges.1).await);
+        if shares.0 + shares.1 == 16 && shares.1 > 0 {
+            return edges;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn assert_nothing_changes_hands(edges: &mut (Edge, Edge)) {
+    let changes = async {
+        tokio::select! { n = owned(&mut edges.0) => n, n = owned(&mut edges.1) => n }
+    };
+    assert!(timeout(3 * LEASE, changes).await.is_err(), "nothing has changed hands");
+}
+
 #[tokio::test]
 async fn owners_come_first_after_an_outage() {
     let store = Arc::new(MemoryStore::new());
     let (first, second) = (Way::to(&store), Way::to(&store));
     let (one, two) = (core(&first).await, core(&second).await);
-    let mut edges = loop {
-        let mut edges = (Edge::connect(one.link).await, Edge::connect(two.link).await);
-        let shares = (owned(&mut edges.0).await, owned(&mut edges.1).await);
-        if shares.0 + shares.1 == 16 && shares.1 > 0 {
-            break edges;
-        }
-        sleep(Duration::from_millis(100)).await;
-    };
+    let mut edges = edges(&one, &two).await;
     first.is_cut.store(true, Ordering::Relaxed);
     second.is_cut.store(true, Ordering::Relaxed);
     sleep(LEASE + LEASE / 2).await;
     second.is_cut.store(false, Ordering::Relaxed);
     sleep(LEASE / 4).await;
     first.is_cut.store(false, Ordering::Relaxed);
-    let changes = async {
-        tokio::select! { n = owned(&mut edges.0) => n, n = owned(&mut edges.1) => n }
-    };
-    assert!(timeout(3 * LEASE, changes).await.is_err(), "nothing has changed hands");
+    assert_nothing_changes_hands(&mut edges).await;
+}
+
+/// So fast that no beat fails: that it has forgotten who lives is all there is to see.
+#[tokio::test]
+async fn owners_come_first_when_the_store_goes_back_between_two_beats() {
+    let store = Arc::new(MemoryStore::new());
+    let before = store.backup();
+    let (first, second) = (Way::to(&store), Way::to(&store));
+    let (one, two) = (core(&first).await, core(&second).await);
+    let mut edges = edges(&one, &two).await;
+    store.go_back_to(&before);
+    second.is_cut.store(true, Ordering::Relaxed);
+    sleep(LEASE / 2).await;
+    second.is_cut.store(false, Ordering::Relaxed);
+    assert_nothing_changes_hands(&mut edges).await;
 }

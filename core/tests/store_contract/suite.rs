@@ -318,14 +318,20 @@ pub(crate) async fn members_live_as_long_as_they_say(bench: Bench) {
     let member = |name: &str, is_standby| Member { name: name.to_owned(), is_standby };
     let (a, b) = (member("a", false), member("b", true));
     let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
-    let beat = |member: &Member, lease| bench.store.beat(member.clone(), lease);
-    let just_b = vec![b.clone()];
-    assert_eq!(beat(&b, long).await.unwrap(), just_b);
-    assert_eq!(beat(&a, short).await.unwrap(), [a.clone(), b.clone()]);
+    let beat = async |member: &Member, number, lease| {
+        let living = bench.store.beat(member.clone(), number, lease).await.unwrap();
+        (living.members, living.last)
+    };
+    let (just_b, both) = (vec![b.clone()], vec![a.clone(), b.clone()]);
+    assert_eq!(beat(&b, 1, long).await, (just_b.clone(), 0));
+    assert_eq!(beat(&a, 7, short).await, (both.clone(), 0));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(beat(&b, long).await.unwrap(), just_b, "its time was over");
-    assert_eq!(beat(&a, long).await.unwrap(), [a.clone(), b.clone()]);
-    assert_eq!(beat(&a, Duration::ZERO).await.unwrap(), just_b, "it has left");
+    assert_eq!(beat(&b, 2, long).await, (just_b.clone(), 1), "its time was over");
+    assert_eq!(beat(&a, 8, long).await, (both.clone(), 0), "and its last beat too long ago");
+    assert_eq!(beat(&a, 9, long).await, (both, 8));
+    assert_eq!(beat(&a, 10, Duration::ZERO).await, (just_b, 9), "it has left");
+    assert_eq!(beat(&a, 11, Duration::ZERO).await.1, 0);
     let active = member("b", false);
-    assert_eq!(beat(&active, long).await.unwrap(), [active], "the last word of a name counts");
+    let last_word = (vec![active.clone()], 2);
+    assert_eq!(beat(&active, 3, long).await, last_word, "the last word of a name counts");
 }

@@ -90,8 +90,9 @@ fn a_claim_passes_an_epoch_that_the_store_forgot() {
 fn a_list_of_members_that_somebody_spoilt_mends_itself() {
     let server = Server::start(&[]);
     server.command(&["HSET", "{p}:head", "spoilt", "soon", "over", "5 0"]);
-    let member = |name: &str| [word(name), Value::Int(1)];
-    assert_eq!(run(&server, BEAT, &["a", "1", "60000"])[1..], member("a"));
-    assert_eq!(run(&server, BEAT, &["a", "1", "0"]), [word("ok")]);
+    let alive = |last, name: &str| [word("ok"), Value::Int(last), word(name), Value::Int(1)];
+    assert_eq!(run(&server, BEAT, &["a", "1", "60000", "7"]), alive(0, "a"));
+    assert_eq!(run(&server, BEAT, &["a", "1", "60000", "7"]), alive(7, "a"), "sent again");
+    assert_eq!(run(&server, BEAT, &["a", "1", "0", "8"]), [word("ok"), Value::Int(7)]);
     assert_eq!(server.command(&["HLEN", "{p}:head"]), Value::Int(0));
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Living, Member, Store, StoreError};
 use minerva_simulation::ModelStore;
 use proptest::prelude::*;
 
@@ -83,7 +83,7 @@ enum Step {
     Checkpoint { stale: u64, covers: i8, changed: Vec<(u8, Option<u8>)> },
     Renew { stale: u64, next: i8 },
     Release { stale: u64 },
-    Beat { member: u8, lives: bool },
+    Beat { member: u8, number: u64, lives: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -98,7 +98,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(stale, covers, changed)| Step::Checkpoint { stale, covers, changed }),
         2 => (stale(), offset()).prop_map(|(stale, next)| Step::Renew { stale, next }),
         1 => stale().prop_map(|stale| Step::Release { stale }),
-        1 => (0..3u8, any::<bool>()).prop_map(|(member, lives)| Step::Beat { member, lives }),
+        1 => (0..3u8, 1..9u64, any::<bool>())
+            .prop_map(|(member, number, lives)| Step::Beat { member, number, lives }),
     ]
 }
 
@@ -106,7 +107,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, PartialEq)]
 enum Answer {
     Claimed(Claimed),
-    Members(Vec<Member>),
+    Living(Living),
     Done,
     Held(String),
     Error(StoreError),
@@ -139,10 +140,13 @@ async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer 
             let claimed = store.claim(partition, owner, Epoch(*above)).await;
             return claimed.map_or_else(Answer::from, Answer::Claimed);
         }
-        Step::Beat { member, lives } => {
+        Step::Beat { member, number, lives } => {
             let member = Member { name: format!("core-{member}"), is_standby: *member == 0 };
             let lease = if *lives { lease } else { Duration::ZERO };
-            return store.beat(member, lease).await.map_or_else(Answer::from, Answer::Members);
+            return store
+                .beat(member, *number, lease)
+                .await
+                .map_or_else(Answer::from, Answer::Living);
         }
         Step::Append { stale, index: offset, content } => {
             let blob = Bytes::from(vec![*content; (*content).into()]);

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, pending, ready};
 use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
-use crate::store::{Claimed, Epoch, Member, Store, StoreError};
+use crate::store::{Claimed, Epoch, Living, Member, Store, StoreError};
 
 /// A memory store with faults.
 #[derive(Clone)]
@@ -72,9 +72,10 @@ impl Store for TestStore {
     fn beat(
         &self,
         member: Member,
+        number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
-        self.inner.beat(member, lease)
+    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+        self.inner.beat(member, number, lease)
     }
 
     fn claim(

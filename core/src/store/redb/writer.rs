@@ -11,7 +11,7 @@ use super::file;
 use super::tables::Tables;
 use crate::clock;
 use crate::store::leases::{Leases, Members};
-use crate::store::{Claimed, Epoch, Member, StoreError};
+use crate::store::{Claimed, Epoch, Living, Member, StoreError};
 
 /// Bytes at which a transaction takes no more calls: enough to make the sync cheap per byte, little
 /// enough to wait for, and to hold in memory.
@@ -50,6 +50,7 @@ pub(super) enum Call {
     },
     Beat {
         member: Member,
+        number: u64,
         lease: Duration,
     },
 }
@@ -60,7 +61,7 @@ pub(super) enum Answer {
     Done,
     Partitions(u32),
     Claimed(Box<Claimed>),
-    Members(Vec<Member>),
+    Living(Living),
 }
 
 /// A call and where its answer goes.
@@ -178,8 +179,8 @@ fn perform(
             leases.set(*partition, clock::now(), *lease);
             Ok(Answer::Done)
         }
-        Call::Beat { member, lease } => {
-            Ok(Answer::Members(members.beat(member.clone(), *lease, clock::now())))
+        Call::Beat { member, number, lease } => {
+            Ok(Answer::Living(members.beat(member.clone(), *number, *lease, clock::now())))
         }
     }
 }
@@ -206,8 +207,8 @@ impl Answer {
         if let Self::Partitions(count) = self { Ok(count) } else { Err(mixed_up()) }
     }
 
-    pub(super) fn into_members(self) -> Result<Vec<Member>, StoreError> {
-        if let Self::Members(members) = self { Ok(members) } else { Err(mixed_up()) }
+    pub(super) fn into_living(self) -> Result<Living, StoreError> {
+        if let Self::Living(living) = self { Ok(living) } else { Err(mixed_up()) }
     }
 
     pub(super) fn into_claimed(self) -> Result<Claimed, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
-use super::super::{Member, StoreError};
+use super::super::{Living, Member, StoreError};
 
 /// Reads a script's answer; what stands behind `ok` is returned. `index` is that of the append that was
 /// called, if it was one.
@@ -29,15 +29,16 @@ pub(super) fn read(
     }
 }
 
-/// The living cores, as `beat.lua` answers them: name, then whether it is a standby.
-pub(super) fn members(parts: std::vec::IntoIter<Value>) -> Result<Vec<Member>, StoreError> {
-    let (mut parts, mut members) = (parts, Vec::new());
+/// The living cores, as `beat.lua` answers them: the number of the last beat, then name and whether it is a
+/// standby.
+pub(super) fn living(mut parts: std::vec::IntoIter<Value>) -> Result<Living, StoreError> {
+    let (last, mut members) = (number(parts.next())?, Vec::new());
     while let (Some(name), Some(standby)) = (parts.next(), parts.next()) {
         let name = text(Some(name))?;
         members.push(Member { name, is_standby: number(Some(standby))? != 0 });
     }
     members.sort_unstable();
-    Ok(members)
+    Ok(Living { members, last })
 }
 
 /// A number in an answer.

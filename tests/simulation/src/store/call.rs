@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Member, StoreError};
+use minerva_core::store::{Claimed, Epoch, Living, Member, StoreError};
 use tokio::sync::oneshot;
 
 /// What a call asks for.
@@ -16,6 +16,8 @@ pub enum Op {
     Beat {
         /// Who lives.
         member: Member,
+        /// How many it makes.
+        number: u64,
         /// How long from now; zero: not any more.
         length: Duration,
     },
@@ -81,7 +83,7 @@ pub enum Answer {
     /// The number of partitions.
     Partitions(u32),
     /// Who lives.
-    Members(Vec<Member>),
+    Living(Living),
     /// What the partition has.
     Claimed(Claimed),
     /// It is done.

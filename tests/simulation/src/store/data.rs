@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minerva_core::store::{
-    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, StoreError,
+    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, Living, MAX_BLOB, MAX_PARTITIONS, Member,
+    StoreError,
 };
 use minerva_proto::planted::{self, Bug};
 
@@ -16,8 +17,8 @@ use crate::agenda::Time;
 #[derive(Debug, Clone, Default)]
 pub struct StoreData {
     count: Option<u32>,
-    /// The cores that live, and until when.
-    members: BTreeMap<Member, Time>,
+    /// The cores that live, until when, and the number of their last beat.
+    members: BTreeMap<Member, (Time, u64)>,
     partitions: BTreeMap<u32, Part>,
 }
 
@@ -57,8 +58,8 @@ impl StoreData {
         if let Op::Partitions(wanted) = op {
             return self.fix_partitions(*wanted).map(Answer::Partitions);
         }
-        if let Op::Beat { member, length } = op {
-            return Ok(Answer::Members(self.beat(now, member, millis(*length))));
+        if let Op::Beat { member, number, length } = op {
+            return Ok(Answer::Living(self.beat(now, member, *number, millis(*length))));
         }
         let part = self.partitions.entry(partition).or_default();
         if name.is_some() && part.is_for_another(op, name) {
@@ -84,12 +85,14 @@ impl StoreData {
         self.partitions.keys().copied().collect()
     }
 
-    fn beat(&mut self, now: Time, member: &Member, length: Time) -> Vec<Member> {
-        self.members.retain(|other, until| other.name != member.name && *until > now);
+    fn beat(&mut self, now: Time, member: &Member, number: u64, length: Time) -> Living {
+        self.members.retain(|_, (until, _)| *until > now);
+        let own = self.members.keys().find(|other| other.name == member.name).cloned();
+        let last = own.and_then(|own| self.members.remove(&own)).map_or(0, |(_, number)| number);
         if length > 0 {
-            self.members.insert(member.clone(), now + length);
+            self.members.insert(member.clone(), (now + length, number));
         }
-        self.members.keys().cloned().collect()
+        Living { members: self.members.keys().cloned().collect(), last }
     }
 
     fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
