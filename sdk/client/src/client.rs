@@ -144,6 +144,27 @@ impl Stream {
         self.inner.shared.with(|machine, now| machine.switch(now, transport));
     }
 
+    /// What carries the stream now; `None` while it is being connected, and once it has ended.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.inner.shared.look().machine.carried_by()
+    }
+
+    /// Waits until something else carries the stream than `known`, and returns it: to show whether a program
+    /// is connected, and how. Changes that follow each other quickly may be told as one.
+    ///
+    /// # Errors
+    /// If the stream ends.
+    pub async fn transport_changed(
+        &self,
+        known: Option<TransportKind>,
+    ) -> Result<Option<TransportKind>, Ended> {
+        let change = |machine: &StreamMachine| match machine.ended() {
+            Some(ended) => Some(Err(ended.clone())),
+            None => Some(machine.carried_by()).filter(|now| *now != known).map(Ok),
+        };
+        self.inner.shared.wait(change).await
+    }
+
     /// Gives the stream up. The server is told, as soon as it can be reached; [`Stream::closed`] waits
     /// for that. The reason is cut to 255 characters of ASCII.
     pub fn reset(&self, reason: &str) {

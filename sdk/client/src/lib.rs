@@ -26,6 +26,7 @@
 //! - The stream ends once, with a reason ([`Stream::closed`]). Lost connections are no end: they are made again, with
 //!   random pauses that double up to [`Config::backoff_cap`], to the next address and over the next of
 //!   [`Config::fallbacks`] if the ones in use do not answer.
+//! - [`Stream::transport_changed`] tells when the stream is connected, when it is not, and over what.
 //! - A connection takes at most 10 s to be made and its hello 15 s to be answered; a transport that is silent for twice
 //!   [`Config::heartbeat`] is given up.
 //! - Everything is bounded: what waits to be sent makes sending wait, what waits to be received makes the server wait.

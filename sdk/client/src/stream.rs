@@ -78,6 +78,8 @@ pub(crate) struct StreamMachine {
     next_number: u64,
     /// Counts the calls of `switch`; transports of an earlier generation are to be succeeded.
     generation: u64,
+    /// What carries the stream; `None` while there is nothing that the server has taken on.
+    carried_by: Option<TransportKind>,
     /// All that are open, by number: the newest primary is the last one.
     transports: BTreeMap<u64, Transport>,
     /// When a primary may be opened.
@@ -116,6 +118,7 @@ impl StreamMachine {
             created: false,
             next_number: 0,
             generation: 0,
+            carried_by: None,
             transports: BTreeMap::new(),
             retry: backoff(seed),
             upload_retry: backoff(seed.rotate_left(32)),
@@ -238,6 +241,11 @@ impl StreamMachine {
         self.created
     }
 
+    /// What carries the stream now, if anything does.
+    pub(crate) fn carried_by(&self) -> Option<TransportKind> {
+        self.carried_by
+    }
+
     /// How the stream ended, if it has.
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
@@ -267,6 +275,7 @@ impl StreamMachine {
             return;
         }
         self.ended = Some(Ended { reason, application_level, by });
+        self.carried_by = None;
         for number in self.open_numbers() {
             self.outputs.push_back(Output::Close { number });
         }

@@ -105,6 +105,11 @@ async fn goes_to_the_next_address_and_falls_back_to_the_next_transport() {
         let (mut peer, _) = soon(Peer::accept(&listener)).await;
         peer.write(Frame::StreamCreated).await;
         soon(stream.ready()).await.unwrap();
+        let tcp = Some(TransportKind::Tcp);
+        assert_eq!(soon(stream.transport_changed(None)).await, Ok(tcp));
+        assert_eq!(stream.transport(), tcp);
+        drop(peer);
+        assert_eq!(soon(stream.transport_changed(tcp)).await, Ok(None));
     }
 }
 

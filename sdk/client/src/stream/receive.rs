@@ -79,6 +79,7 @@ impl StreamMachine {
         if !transport.is_primary() {
             return;
         }
+        self.carried_by = Some(transport.kind);
         for (_, older) in self.transports.range_mut(..number).filter(|(_, t)| t.is_primary()) {
             older.close_by.get_or_insert(now + self.config.heartbeat);
         }
@@ -216,6 +217,7 @@ impl StreamMachine {
         } else {
             self.kind = self.route.on_failure(self.kind);
         }
+        self.carried_by = None;
         self.counters.reconnects += 1;
         self.retry.fail(now);
     }

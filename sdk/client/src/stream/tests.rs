@@ -1,5 +1,6 @@
 mod model;
 mod resets;
+mod transports;
 
 use std::time::Duration;
 

@@ -1,0 +1,45 @@
+//! What the application is told of the transports that carry its stream.
+
+use super::*;
+
+#[test]
+fn what_carries_the_stream_is_what_the_server_has_taken_on() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    assert_eq!(machine.carried_by(), None, "it is not answered yet");
+    receive(&mut machine, first, &["C"]);
+    assert_eq!(machine.carried_by(), Some(TransportKind::Tcp));
+    machine.switch(Time::ZERO, TransportKind::WebSocket);
+    let (second, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, second);
+    assert_eq!(machine.carried_by(), Some(TransportKind::Tcp), "until its successor stands");
+    receive(&mut machine, second, &["beat^"]);
+    assert_eq!(machine.carried_by(), Some(TransportKind::WebSocket));
+    machine.on_end(Time::ZERO, first, End::Finished);
+    assert_eq!(machine.carried_by(), Some(TransportKind::WebSocket));
+    machine.on_end(Time::ZERO, second, End::Failed);
+    assert_eq!(machine.carried_by(), None);
+}
+
+#[test]
+fn polls_that_follow_one_another_carry_it_without_a_gap() {
+    let mut machine = machine(TransportKind::LongPoll);
+    let (poll, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, poll);
+    receive(&mut machine, poll, &["C", "0N", "a "]);
+    machine.on_end(Time::ZERO, poll, End::Finished);
+    assert_eq!(machine.carried_by(), Some(TransportKind::LongPoll));
+    let (next, ..) = opened(&mut machine);
+    machine.on_end(Time::ZERO, next, End::Failed);
+    assert_eq!(machine.carried_by(), None);
+}
+
+#[test]
+fn nothing_carries_a_stream_that_is_over() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (number, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, number);
+    receive(&mut machine, number, &["C", "over|1!"]);
+    assert_eq!((machine.carried_by(), machine.ended().is_some()), (None, true));
+}
