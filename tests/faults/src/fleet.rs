@@ -184,7 +184,7 @@ impl Fleet {
     ) -> anyhow::Result<()> {
         for number in 1..=plan.cores {
             let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
-            let arguments = plan.core_arguments(store, link, api, admin);
+            let arguments = plan.core_arguments(number, store, link, api, admin);
             let log = self.log(&format!("core{number}"));
             let process = Process::new(format!("core {number}"), plan.core.clone(), arguments, log);
             self.add(Part::Core, process);

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Cores, which share the streams; 1 with redb.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) cores: u8,
+    /// How many of the cores stand by: they own streams only while none of the others lives.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) standbys: u8,
     /// Edges. Connections go to each in turn, and to another if it refuses.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) edges: u8,
@@ -54,6 +57,7 @@ pub(crate) struct Plan {
     pub(crate) store: StoreKind,
     pub(crate) store_options: String,
     pub(crate) cores: u8,
+    pub(crate) standbys: u8,
     pub(crate) edges: u8,
     pub(crate) apps: u8,
     pub(crate) core_option: Vec<OsString>,
@@ -78,6 +82,7 @@ impl Options {
                 if self.store == StoreKind::Sentinel { "wait=1".to_owned() } else { String::new() }
             }),
             cores: if self.store == StoreKind::Redb { 1 } else { self.cores },
+            standbys: self.standbys,
             edges: self.edges,
             apps: self.apps,
             core_option: self.core_option.clone(),
@@ -88,8 +93,10 @@ impl Options {
 }
 
 impl Plan {
+    /// Those of a core; the last ones stand by.
     pub(super) fn core_arguments(
         &self,
+        number: u8,
         store: &str,
         link: SocketAddr,
         api: SocketAddr,
@@ -98,6 +105,9 @@ impl Plan {
         let mut arguments =
             deployment::options(&[("--link", link), ("--api", api), ("--admin", admin)]);
         arguments.extend(["--store".into(), store.into()]);
+        if number > self.cores.saturating_sub(self.standbys) {
+            arguments.push("--standby".into());
+        }
         arguments.extend_from_slice(&self.core_option);
         arguments
     }
