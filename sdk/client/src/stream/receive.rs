@@ -217,7 +217,9 @@ impl StreamMachine {
         } else {
             self.kind = self.route.on_failure(self.kind);
         }
-        self.carried_by = None;
+        // One that it should have succeeded may still stand.
+        let standing = self.transports.values().rev().find(|t| t.is_primary() && t.attached);
+        self.carried_by = standing.map(|t| t.kind);
         self.counters.reconnects += 1;
         self.retry.fail(now);
     }

@@ -23,6 +23,18 @@ fn what_carries_the_stream_is_what_the_server_has_taken_on() {
 }
 
 #[test]
+fn a_successor_that_fails_leaves_the_old_one_in_charge() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    receive(&mut machine, first, &["C"]);
+    machine.switch(Time::ZERO, TransportKind::WebSocket);
+    let (second, ..) = opened(&mut machine);
+    machine.on_end(Time::ZERO, second, End::Failed);
+    assert_eq!(machine.carried_by(), Some(TransportKind::Tcp));
+}
+
+#[test]
 fn polls_that_follow_one_another_carry_it_without_a_gap() {
     let mut machine = machine(TransportKind::LongPoll);
     let (poll, ..) = opened(&mut machine);
