@@ -132,10 +132,11 @@ impl Shared {
         let there = pipe(Way::There).carry(from_client, &mut to_server);
         let back = pipe(Way::Back).carry(from_server, &mut to_client);
         let how = tokio::select! {
-            // One end is gone in error, so the other one has nobody to talk to.
-            Err(()) = async { tokio::try_join!(there, back).map(drop) } => Cut::Rst,
+            // If one end is gone in error, the other one has nobody to talk to.
+            ended = async { tokio::try_join!(there, back) } => {
+                if ended.is_ok() { Cut::Fin } else { Cut::Rst }
+            }
             _ = cut.changed() => *cut.borrow(),
-            else => Cut::Fin,
         };
         for half in [to_client, to_server] {
             end(half.as_ref(), how);

@@ -11,6 +11,9 @@ use crate::clock;
 /// How long nothing must come to count as nothing. Only makes a test miss a defect if it is too short.
 const SILENCE: Duration = Duration::from_millis(100);
 
+/// Far longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Echoes; a proxy in front of it.
 async fn proxy() -> Proxy {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -58,6 +61,13 @@ async fn what_is_written_passes_and_so_does_the_end() {
     let mut rest = String::new();
     socket.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, "two", "one direction outlives the end of the other");
+    timeout(PATIENCE, async {
+        while proxy.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
