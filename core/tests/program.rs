@@ -6,12 +6,13 @@
 #[path = "serve/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the library")]
 mod peers;
+#[path = "support/ports.rs"]
+mod ports;
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -46,20 +47,8 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-/// Three addresses that nobody uses: below those that the system gives to connections by itself, far from those
-/// of another process of these tests, and never given twice.
 fn free_addresses() -> [SocketAddr; 3] {
-    static TRIED: AtomicU32 = AtomicU32::new(0);
-    [(); 3].map(|()| {
-        loop {
-            let tried = TRIED.fetch_add(1, Ordering::Relaxed);
-            let port = 10_000 + (std::process::id() * 131 + tried) % 20_000;
-            let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
-            if TcpListener::bind(address).is_ok() {
-                return address;
-            }
-        }
-    })
+    [(); 3].map(|()| SocketAddr::from(([127, 0, 0, 1], ports::free_port())))
 }
 
 /// The first line that a program says, or nothing if it ends first or says none.

@@ -1,8 +1,9 @@
 //! Passwords, users and TLS.
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../support/certificate.rs"]
+mod certificate;
 
+use certificate::make_certificate;
 use minerva_core::store::{Epoch, StoreError};
 
 use crate::server::{Server, free_port, store};
@@ -57,19 +58,6 @@ async fn a_password_without_a_user_is_that_of_the_default_user() {
     let at = format!("127.0.0.1:{}", server.port);
     assert_eq!(store(&format!("redis://:can%40ry@{at}")).partitions(4).await, Ok(4));
     assert_refused(&format!("redis://{at}")).await;
-}
-
-/// Makes a key and a certificate for localhost that signs itself.
-fn make_certificate(directory: &Path) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(directory)
-        .output()
-        .expect("openssl is installed: apt-get install openssl");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! Redis servers as child processes, each in a directory of its own, killed when dropped.
 
-use std::net::TcpListener;
+#[path = "../support/ports.rs"]
+mod ports;
+
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use minerva_core::store::{Store, StoreUrl, open};
+pub(crate) use ports::free_port;
 use redis::Value;
 use tempfile::TempDir;
 
@@ -117,20 +119,6 @@ impl Drop for Server {
 /// A handle on the data at an address.
 pub(crate) fn store(url: &str) -> Arc<dyn Store> {
     open(&url.parse::<StoreUrl>().unwrap()).unwrap()
-}
-
-/// A port that nobody uses: below those that the system gives to others by itself, and far from those of
-/// another process of these tests.
-pub(crate) fn free_port() -> u16 {
-    static TRIED: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (std::process::id() * 131 + tried) % 20_000;
-        let port = u16::try_from(port).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Waits for what happens in another process.

@@ -1,11 +1,13 @@
 //! Every transport within TLS: what the server sees, and that a server which cannot prove its name sees nothing.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../../core/tests/support/certificate.rs"]
+mod certificate;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use certificate::make_certificate;
 use minerva_client::rustls::ServerConfig;
 use minerva_client::rustls::crypto::ring::default_provider;
 use minerva_client::rustls::pki_types::pem::PemObject;
@@ -61,18 +63,6 @@ impl Server {
         socket.read_exact(&mut bytes).await?;
         Ok((protocol, String::from_utf8_lossy(&bytes).into_owned()))
     }
-}
-
-fn make_certificate(directory: &Path) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(directory)
-        .output()
-        .expect("openssl is installed: apt-get install openssl");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 #[tokio::test]

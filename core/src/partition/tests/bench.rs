@@ -175,6 +175,11 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
     }
 }
 
+/// Sends string `number` of stream 1, in a batch of that number.
+pub(super) fn send(bench: &Bench, number: u64) {
+    bench.batch(strings(1, number, number, vec![format!("string {number}").into()]));
+}
+
 pub(super) fn strings(transport: u64, number: u64, first: u64, strings: Vec<Bytes>) -> Batch {
     Batch {
         transport: TransportId(transport),

@@ -3,16 +3,11 @@
 
 use minerva_proto::{KillReason, Reset, Sack};
 
-use super::bench::{Bench, hello, options, settle, strings};
+use super::bench::{Bench, hello, options, send, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
 use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput, Resume};
-
-/// Sends string `number` of stream 1, in a batch of that number.
-fn send(bench: &Bench, number: u64) {
-    bench.batch(strings(1, number, number, vec![format!("string {number}").into()]));
-}
 
 /// A partition whose stream 1 has received two strings of which the store has one, and whose stream 2 the
 /// store does not know; served by a new owner.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::bench::{Bench, LINK, Session, hello, options, settle, strings};
+use super::bench::{Bench, LINK, Session, hello, options, send, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Recovered;
@@ -14,11 +14,6 @@ use crate::partition::{Mail, PartitionOptions};
 use crate::record::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, EdgeOutput, TransportId};
-
-/// Sends string `number` of stream 1, in a batch of that number.
-fn send(bench: &Bench, number: u64) {
-    bench.batch(strings(1, number, number, vec![format!("string {number}").into()]));
-}
 
 fn taken(bench: &mut Bench) -> Vec<u64> {
     let batch = |output| {
