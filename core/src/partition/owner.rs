@@ -19,8 +19,8 @@ use crate::limits::Limits;
 use crate::record::{Meta, Record, Snapshot};
 use crate::store::Epoch;
 use crate::stream::{
-    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, STATE_LOST, Stream,
-    StreamState, TransportKey, Turn,
+    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, Stream, StreamState,
+    TransportKey, Turn,
 };
 
 use departed::Departed;
@@ -227,7 +227,7 @@ impl Owner {
                 self.by_id.remove(&key);
             }
             let ended = stream.state().inbox().ended();
-            let is_lost = ended.is_some_and(|(_, ended)| ended.reset.reason == STATE_LOST);
+            let is_lost = ended.is_some_and(|(_, ended)| ended.is_loss());
             self.departed.add(key, is_lost, now);
             self.assignment.remove(number, stream.session());
             self.streams.remove(&number);
@@ -281,7 +281,7 @@ impl Owner {
                 }
                 Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
                 Record::Ended(ended) => {
-                    self.departed.note(ended.reset.reason == STATE_LOST);
+                    self.departed.note(ended.is_loss());
                     self.counters.count_end(ended);
                 }
                 Record::Assigned { .. }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use minerva_proto::{KillReason, Reset, Sack, StreamId};
 
 use super::input::{TransportId, TransportKind};
+use super::witness::STATE_LOST;
 use crate::store::Epoch;
 
 /// One thing for an edge to do for one transport.
@@ -223,6 +224,13 @@ pub struct Ended {
     pub reset: Reset,
     /// Which side did it.
     pub by: EndedBy,
+}
+
+impl Ended {
+    /// Whether the reason is that the store has lost something of it.
+    pub fn is_loss(&self) -> bool {
+        self.reset.reason == STATE_LOST
+    }
 }
 
 /// The side that ended a stream.

@@ -9,8 +9,8 @@ use super::super::mailbox::{
 use super::Owner;
 use super::departed::{Fate, Key};
 use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, STATE_LOST, Stream,
-    TransportId, TransportKey, Turn, Violation,
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, Stream, TransportId,
+    TransportKey, Turn, Violation,
 };
 
 impl Owner {
@@ -111,8 +111,8 @@ impl Owner {
         let number = resumed.or_else(|| self.by_id.get(&key).copied())?;
         let stream = self.streams.get(&number).filter(|s| s.state().origin().id == key.1);
         let ended = stream.and_then(|stream| stream.state().inbox().ended());
-        let reset = ended.map(|(_, ended)| &ended.reset);
-        reset.filter(|reset| resumed.is_some() || reset.reason == STATE_LOST).cloned()
+        let told = ended.filter(|(_, ended)| resumed.is_some() || ended.is_loss());
+        told.map(|(_, ended)| ended.reset.clone())
     }
 
     /// What became of a stream that is not there, or has ended.
