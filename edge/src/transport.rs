@@ -93,6 +93,10 @@ pub struct Transport {
     maxt_due: Option<Instant>,
     /// The hello's `maxia`, where it counts.
     beat: Option<Duration>,
+    /// The hello's `beat`, where it counts: the client says something at least so often.
+    client_beat: Option<Duration>,
+    /// When a client that was read and said nothing counts as gone.
+    hear_by: Option<Instant>,
     /// Set once the initial beat is written.
     beat_due: Option<Instant>,
     /// Something was put since the last look at the beat.
@@ -140,6 +144,8 @@ impl Transport {
             answer_due: None,
             maxt_due: None,
             beat: None,
+            client_beat: None,
+            hear_by: None,
             beat_due: None,
             put: false,
             outputs: VecDeque::new(),
@@ -171,7 +177,9 @@ impl Transport {
             State::Closing { until } if until <= now => self.over(Some(Ending::Closed)),
             State::Greeting { .. } | State::Closing { .. } | State::Over => {}
             State::Attached | State::Ending { .. } => {
-                if due(self.answer_due) {
+                if due(self.hear_by) {
+                    self.over(Some(Ending::Closed));
+                } else if due(self.answer_due) {
                     self.over(Some(Ending::Unavailable {
                         reason: "nobody answers for this stream now".to_owned(),
                         retry_after: Duration::ZERO,
@@ -205,7 +213,8 @@ impl Transport {
         match self.state {
             State::Greeting { until } | State::Closing { until } => Some(until),
             State::Attached | State::Ending { .. } => {
-                [self.answer_due, self.maxt_due, self.beat_due].into_iter().flatten().min()
+                let dues = [self.answer_due, self.maxt_due, self.beat_due, self.hear_by];
+                dues.into_iter().flatten().min()
             }
             State::Over => None,
         }
@@ -316,12 +325,19 @@ impl Transport {
         self.outbound.put(frame);
     }
 
-    /// After every step: moves the beat, answers a Close that is written.
+    /// After every step: moves the beat, awaits the client's, answers a Close that is written.
     fn settle(&mut self, now: Instant) {
         let lives = matches!(self.state, State::Attached | State::Ending { .. });
         if std::mem::take(&mut self.put) && self.opened && lives {
             self.beat_due = self.beat.map(|beat| now + beat);
         }
+        self.hear_by = match self.client_beat {
+            // One that is not read cannot be heard.
+            Some(beat) if matches!(self.state, State::Attached) && self.wants_input() => {
+                self.hear_by.or(Some(now + 2 * beat))
+            }
+            Some(_) | None => None,
+        };
         let said = matches!(self.state, State::Closing { .. } | State::Over);
         if said && self.outbound.unwritten_bytes() == 0 {
             self.detach();

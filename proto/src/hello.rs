@@ -12,6 +12,8 @@ use crate::{MAX_NUMBER, Sack, StreamId};
 const VERSION: u64 = 2;
 /// Longest silence, in seconds, that a client can ask heartbeats for.
 const MAX_MAXIA: u64 = 600;
+/// Longest time, in seconds, within which a client can promise a sign of life.
+const MAX_BEAT: u64 = 600;
 /// Most padding a client can ask for; it has no effect, but the original checks it.
 const MAX_PAD: u64 = 16 * 1024;
 /// The formats that the original knows; they have no effect.
@@ -34,6 +36,8 @@ pub struct Hello {
     pub ming: bool,
     /// Silence after which the server writes a heartbeat, 0 to 600 s; zero: never.
     pub maxia: Duration,
+    /// The client says something at least so often, 0 to 600 s; zero: it promises nothing (sockets only).
+    pub beat: Duration,
     /// The last SACK of c2s strings that the client has seen.
     pub seenack: Sack,
     /// The client's SACK of s2c strings.
@@ -95,6 +99,7 @@ impl Hello {
             new: keys.optional("new", flag)?.unwrap_or(false),
             ming: keys.required("ming", flag)?,
             maxia: keys.required("maxia", |value| seconds(value, MAX_MAXIA))?,
+            beat: keys.optional("beat", |value| seconds(value, MAX_BEAT))?.unwrap_or_default(),
             seenack: keys.required("seenack", sack)?,
             sack: keys.optional("sack", sack)?,
             eeds: keys.optional("eeds", eeds)?.unwrap_or(Eeds::Absent),
@@ -113,6 +118,9 @@ impl Hello {
         }
         // Writing to a String never fails.
         let _ = write!(text, ",\"ming\":{},\"maxia\":{}", self.ming, self.maxia.as_secs());
+        if !self.beat.is_zero() {
+            let _ = write!(text, ",\"beat\":{}", self.beat.as_secs());
+        }
         push_string(&mut text, "seenack", &self.seenack.to_string());
         if let Some(sack) = &self.sack {
             push_string(&mut text, "sack", &sack.to_string());
@@ -146,6 +154,7 @@ impl std::fmt::Debug for Hello {
             .field("new", &self.new)
             .field("ming", &self.ming)
             .field("maxia", &self.maxia)
+            .field("beat", &self.beat)
             .field("seenack", &self.seenack)
             .field("sack", &self.sack)
             .field("eeds", &self.eeds)

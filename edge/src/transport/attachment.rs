@@ -21,6 +21,7 @@ impl Transport {
     pub(super) fn on_displaced(&mut self, now: Instant) {
         self.placed = false;
         self.owes_detach = false;
+        self.inbound.on_displaced();
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.answer_due.get_or_insert(now + self.limits.hold_time);
         }

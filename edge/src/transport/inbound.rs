@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{Frame, Framing, Hello, KillReason, MAX_NUMBER};
+use minerva_proto::{Frame, Framing, Hello, KillReason, MAX_NUMBER, Sack};
 
 use super::event::{Batch, End, Run};
 
@@ -27,6 +27,8 @@ pub(super) struct Inbound {
     next_string: u64,
     /// Number of the next batch.
     next_batch: u64,
+    /// What the core was told last of what the client has; a client that beats says it again.
+    last_sack: Option<Sack>,
     /// Batches that are not taken, with their costs; consecutive numbers.
     untaken: VecDeque<(Batch, usize)>,
     /// Sum of the costs in `untaken`; below `limit` plus one frame.
@@ -57,6 +59,7 @@ impl Inbound {
             complete: false,
             next_string: 0,
             next_batch: 0,
+            last_sack: None,
             untaken: VecDeque::new(),
             outstanding: 0,
         }
@@ -142,6 +145,11 @@ impl Inbound {
         }
     }
 
+    /// Another core is told everything: it may not know what the last one was told.
+    pub(super) fn on_displaced(&mut self) {
+        self.last_sack = None;
+    }
+
     pub(super) fn untaken(&self) -> impl Iterator<Item = &Batch> {
         self.untaken.iter().map(|(batch, _)| batch)
     }
@@ -161,13 +169,17 @@ impl Inbound {
         let frame = Frame::decode(raw).map_err(|_| INVALID)?;
         match frame {
             Frame::Hello(json) if *wants_hello => {
-                cut.hello = Some(Hello::parse(&json).map_err(|_| INVALID)?);
+                let hello = Hello::parse(&json).map_err(|_| INVALID)?;
+                self.last_sack.clone_from(&hello.sack);
+                cut.hello = Some(hello);
                 *wants_hello = false;
             }
             _ if *wants_hello => return Err(INVALID),
             Frame::String(string) => self.number(string, &mut cut.batch)?,
             Frame::SeqNum(number) => self.next_string = number,
+            Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             Frame::Sack(sack) => {
+                self.last_sack = Some(sack.clone());
                 cut.cost += sack.beyond.len() * size_of::<u64>();
                 cut.batch.sacks.push(sack);
             }

@@ -12,6 +12,7 @@ use super::{Carrier, State, Transport};
 
 impl Transport {
     pub(super) fn on_received(&mut self, now: Instant, bytes: &Bytes, last: bool) {
+        self.hear_by = None;
         if self.is_reading() {
             self.inbound.receive(bytes, last);
             self.read_frames(now);
@@ -74,6 +75,7 @@ impl Transport {
         // An upload ends before any silence; it has no beat.
         let beats = !hello.maxia.is_zero() && (wants_strings || !self.kind.is_http());
         self.beat = beats.then_some(hello.maxia);
+        self.client_beat = Some(hello.beat).filter(|beat| !beat.is_zero() && !self.kind.is_http());
         if self.kind.is_http() {
             self.maxt_due = hello.maxt.and_then(|maxt| now.checked_add(maxt));
         }

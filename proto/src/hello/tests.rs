@@ -15,7 +15,8 @@ fn defaults_of_what_is_absent() {
     let hello = Hello::parse(GOOD.as_bytes()).unwrap();
     assert_eq!((hello.new, hello.sack, hello.eeds), (false, None, Eeds::Absent));
     assert_eq!((hello.maxt, hello.cred, hello.why), (None, None, None));
-    assert_eq!((hello.maxia, hello.seenack), (Duration::ZERO, Sack::NONE));
+    assert_eq!((hello.maxia, hello.beat), (Duration::ZERO, Duration::ZERO));
+    assert_eq!(hello.seenack, Sack::NONE);
 }
 
 #[test]
@@ -26,6 +27,7 @@ fn numbers_at_their_limits() {
         ("maxb", MAX_NUMBER),
         ("maxt", MAX_NUMBER),
         ("maxia", 600),
+        ("beat", 600),
         ("pad", 16384),
     ] {
         for (number, ok) in [(limit - 1, true), (limit, true), (limit + 1, false)] {
@@ -79,15 +81,16 @@ fn hellos() -> impl Strategy<Value = Hello> {
         prop_oneof![Just(Eeds::Absent), Just(Eeds::Null), (0..=MAX_NUMBER).prop_map(Eeds::Number)];
     let id = "[\\x00-\\x7f]{20,30}".prop_map(|id| StreamId::parse(&id).unwrap());
     let who = (0..=MAX_NUMBER, id, any::<bool>(), any::<bool>());
-    let when = (0_u64..=600, prop::option::of(0..=MAX_NUMBER));
+    let when = (0_u64..=600, prop::option::of(0..=MAX_NUMBER), 0_u64..=600);
     let ours = (prop::option::of(any::<String>()), prop::option::of("\\PC{0,20}"));
     (who, when, sack(), prop::option::of(sack()), eeds, ours).prop_map(
-        |((tnum, id, new, ming), (maxia, maxt), seenack, sack, eeds, (cred, why))| Hello {
+        |((tnum, id, new, ming), (maxia, maxt, beat), seenack, sack, eeds, (cred, why))| Hello {
             tnum,
             id,
             new,
             ming,
             maxia: Duration::from_secs(maxia),
+            beat: Duration::from_secs(beat),
             seenack,
             sack,
             eeds,
@@ -107,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn random_values_never_panic(key in "tnum|ver|id|new|ming|maxia|seenack|sack|eeds|maxt|maxb|pad|format|cred|why|x", value in "[-0-9.eE\"|,\\[\\]{}:a-f\\\\]{0,20}") {
+    fn random_values_never_panic(key in "tnum|ver|id|new|ming|maxia|beat|seenack|sack|eeds|maxt|maxb|pad|format|cred|why|x", value in "[-0-9.eE\"|,\\[\\]{}:a-f\\\\]{0,20}") {
         let _ = with(&format!("\"{key}\":{value}"));
     }
 }

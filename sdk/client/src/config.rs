@@ -34,7 +34,7 @@ pub struct Config {
     /// Each failure doubles the range of the wait, up to this.
     pub backoff_cap: Duration,
     /// The longest silence asked for, in whole seconds up to 600: the server then writes a heartbeat.
-    /// Twice this silence means that the transport is dead.
+    /// Twice this silence means that the transport is dead. On TCP and WebSocket this side promises the same.
     pub heartbeat: Duration,
     /// How many bytes of strings may be under way on a transport before the server has acknowledged
     /// some, so that SACKs never queue behind strings that the server does not read. One string is

@@ -17,6 +17,8 @@ export interface Hello {
   readonly ming: boolean;
   /** Seconds; 0: no heartbeats. */
   readonly maxia: number;
+  /** Seconds within which this side says something. */
+  readonly beat: number;
   /** SACK text: what the server is known to have. */
   readonly seenack: string;
   /** SACK text: what this side has. */

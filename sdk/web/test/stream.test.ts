@@ -167,6 +167,7 @@ test('a hello says what the protocol asks for', () => {
     new: true,
     ming: false,
     maxia: 0,
+    beat: 60,
     seenack: '|-1',
     sack: '|-1',
     eeds: null,

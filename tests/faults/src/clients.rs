@@ -1,5 +1,7 @@
 //! The clients of a run: one stream each, on a transport that stays the same.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use minerva_client::{Config, Stream, TransportKind};
 use tokio::task::JoinHandle;
@@ -7,6 +9,9 @@ use tokio::task::JoinHandle;
 use crate::app;
 use crate::message::Direction;
 use crate::traffic::{Behaviour, Lane, Sink, Source, consume, produce};
+
+/// A transport that is dead in one direction is noticed after twice this time: within what a run waits.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// One client at work.
 pub(crate) struct Client {
@@ -24,6 +29,7 @@ pub(crate) fn start(
     behaviour: Behaviour,
 ) -> anyhow::Result<Client> {
     let mut config = Config::new(address, transport);
+    config.heartbeat = HEARTBEAT;
     config.credentials = Some(app::credentials(number));
     let stream = Stream::connect(config)?;
     let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane };

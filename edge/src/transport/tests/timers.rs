@@ -65,6 +65,60 @@ fn zero_means_no_beat() {
 }
 
 #[test]
+fn a_client_that_promised_to_beat_and_is_silent_is_closed() {
+    for kind in [Kind::Tcp, Kind::WebSocket] {
+        let mut rig = opened(kind, ",\"maxia\":0,\"eeds\":null,\"beat\":20,\"sack\":\"|-1\"");
+        rig.to_core.clear();
+        rig.pass(30 * SECOND);
+        rig.frames(&["|-1A"], false);
+        rig.pass(40 * SECOND - Duration::from_millis(1));
+        assert_eq!((rig.ending.take(), rig.to_core.as_slice()), (None, &[][..]), "heard, no news");
+        rig.pass(Duration::from_millis(1));
+        assert_eq!(rig.ending, Some(Ending::Closed));
+        assert_eq!(rig.to_core, [ToCore::Detach]);
+    }
+}
+
+#[test]
+fn silence_counts_only_where_the_client_promised_and_is_read() {
+    for (kind, beat) in [(Kind::Tcp, 0), (Kind::Http, 1)] {
+        let mut rig = opened(kind, &format!(",\"maxia\":0,\"eeds\":null,\"beat\":{beat}"));
+        rig.pass(1000 * SECOND);
+        assert_eq!(rig.ending, None, "{kind:?}");
+    }
+    let limits = Limits { untaken: 1000, ..Limits::default() };
+    let mut rig = Rig::without_link(Kind::Tcp, limits);
+    rig.input(Input::Placed);
+    rig.hello_and(",\"maxia\":0,\"beat\":1", &[&format!("{} ", "x".repeat(1000))], false);
+    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
+    rig.pass(1000 * SECOND);
+    assert_eq!(rig.ending, None, "not read while the core takes nothing");
+    rig.core(FromCore::Taken(0));
+    rig.pass(2 * SECOND - Duration::from_millis(1));
+    assert_eq!(rig.ending, None, "has its whole time then");
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.ending, Some(Ending::Closed));
+}
+
+#[test]
+fn a_sack_is_told_once_and_again_at_another_place() {
+    let mut rig = opened(Kind::Tcp, ",\"maxia\":0,\"eeds\":null,\"sack\":\"|-1\"");
+    rig.core(strings(0, &["a"]));
+    rig.to_core.clear();
+    let told = |rig: &mut Rig| -> usize {
+        rig.frames(&["|0A"], false);
+        rig.frames(&["|0A"], false);
+        rig.take_batches().iter().map(|batch| batch.sacks.len()).sum()
+    };
+    assert_eq!(told(&mut rig), 1);
+    assert_eq!(told(&mut rig), 0);
+    rig.core(FromCore::Taken(0));
+    rig.input(Input::Displaced);
+    rig.input(Input::Placed);
+    assert_eq!(told(&mut rig), 1);
+}
+
+#[test]
 fn maxt_ends_http_gently_and_means_nothing_elsewhere() {
     for (kind, ends) in [(Kind::Http, true), (Kind::Tcp, false), (Kind::WebSocket, false)] {
         let mut rig = opened(kind, ",\"maxia\":0,\"eeds\":null,\"maxt\":3");

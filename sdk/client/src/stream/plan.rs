@@ -35,7 +35,10 @@ impl StreamMachine {
         let primary = due(self.wants_primary(), &self.retry);
         let upload = due(self.wants_upload(now), &self.upload_retry);
         let sack = self.sack_due.filter(|due| *due > now);
-        deadlines.chain(primary).chain(upload).chain(sack).min()
+        // One that is over waits for the socket, not for the time.
+        let carrier = self.carrier().and_then(|number| self.transports.get(&number));
+        let beat = carrier.and_then(|t| self.beat_due(t)).filter(|due| *due > now);
+        deadlines.chain(primary).chain(upload).chain(sack).chain(beat).min()
     }
 
     /// Opens what should be open and is not.

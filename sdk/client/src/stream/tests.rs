@@ -329,7 +329,7 @@ fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
     let (number, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, number);
     machine.on_frame(10 * SECOND, number, decode(&["C"]).remove(0));
-    assert_eq!(machine.next_timeout(10 * SECOND), Some(50 * SECOND));
+    assert_eq!(machine.next_timeout(20 * SECOND), Some(50 * SECOND));
     machine.set_reading(11 * SECOND, false);
     machine.on_timeout(60 * SECOND);
     assert_eq!(machine.next_output(), None);

@@ -31,6 +31,8 @@ pub(super) struct Transport {
     pub(super) generation: u64,
     pub(super) opened: Time,
     pub(super) last_heard: Time,
+    /// When something was written to it last.
+    pub(super) last_written: Time,
     /// If it is not over by then, it is closed: set once a successor stands.
     pub(super) close_by: Option<Time>,
     pub(super) hello_sent: bool,
@@ -59,6 +61,7 @@ impl Transport {
             generation,
             opened: now,
             last_heard: now,
+            last_written: now,
             close_by: None,
             hello_sent: false,
             seen_ack: Sack::NONE,

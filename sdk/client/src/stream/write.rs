@@ -48,6 +48,19 @@ impl StreamMachine {
             self.write_strings(transport, frames);
             self.write_reset(transport, frames);
         }
+        let is_silent = self.beat_due(transport).is_some_and(|due| due <= now);
+        if is_silent && is_carrier && frames.is_empty() {
+            frames.push(Frame::Sack(self.told.clone()));
+        }
+        if !frames.is_empty() {
+            transport.last_written = now;
+        }
+    }
+
+    /// When something must be written to a transport: a server that hears nothing for twice the heartbeat takes
+    /// the connection for dead.
+    pub(super) fn beat_due(&self, transport: &Transport) -> Option<Time> {
+        transport.is_socket().then(|| transport.last_written + self.config.heartbeat)
     }
 
     fn write_sack(&mut self, frames: &mut Vec<Frame>) {
@@ -94,6 +107,7 @@ impl StreamMachine {
             new: !self.created,
             ming: !is_upload && !is_poll,
             // A heartbeat would end a poll at once; polls end by `maxt` instead.
+            beat: if transport.is_socket() { heartbeat } else { Duration::ZERO },
             maxia: if is_upload || is_poll { Duration::ZERO } else { heartbeat },
             seenack: self.seen_ack.clone(),
             sack: Some(self.told.clone()),

@@ -10,6 +10,8 @@ import type { Kind, Transport } from './types.js';
 export const PATIENCE = 15_000;
 /** ms from asking for a WebSocket until it is open. */
 const OPENS = 10_000;
+/** Seconds between two beats of a hidden page: browsers run its timers once a minute. */
+const HIDDEN = 60;
 
 export class Opener {
   /** Transports made, and hellos written so far. */
@@ -47,6 +49,8 @@ export class Opener {
       ming: !isUpload && !isPoll,
       // An unproven long-poll is answered at once by a heartbeat, if not by `C`.
       maxia: isUpload || (isPoll && (proven || !created)) ? 0 : this.heartbeat,
+      // Means nothing but on a WebSocket.
+      beat: Math.max(this.heartbeat, HIDDEN),
       maxt: isPoll ? maxPoll : undefined,
       seenack: dialogue.seen,
       sack: dialogue.incoming.takeSack(),

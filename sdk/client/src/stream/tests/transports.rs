@@ -1,4 +1,4 @@
-//! What the application is told of the transports that carry its stream.
+//! What the application is told of the transports that carry its stream, and how they show that they live.
 
 use super::*;
 
@@ -54,4 +54,42 @@ fn nothing_carries_a_stream_that_is_over() {
     frames_after_hello(&mut machine, number);
     receive(&mut machine, number, &["C", "over|1!"]);
     assert_eq!((machine.carried_by(), machine.ended().is_some()), (None, true));
+}
+
+#[test]
+fn a_socket_is_not_silent_for_longer_than_was_promised() {
+    let heartbeat = Config::new("", TransportKind::Tcp).heartbeat;
+    let mut machine = machine(TransportKind::Tcp);
+    let (number, ..) = opened(&mut machine);
+    let Some(Frame::Hello(hello)) = machine.take_frames(Time::ZERO, number).pop() else { panic!() };
+    let hello = minerva_proto::Hello::parse(&hello).unwrap();
+    assert_eq!(hello.beat, heartbeat);
+    receive(&mut machine, number, &["C", "0N", "a "]);
+    assert_eq!(machine.take_frames(SECOND, number), decode(&["|0A"]));
+    let heard = |machine: &mut StreamMachine, now| {
+        machine.on_frame(now, number, Frame::Comment("beat".into()));
+    };
+    for round in 1..4 {
+        let due = SECOND + round * heartbeat;
+        heard(&mut machine, due - SECOND);
+        assert_eq!(machine.next_timeout(due - SECOND), Some(due));
+        assert_eq!(machine.take_frames(due - Time::from_millis(1), number), []);
+        assert!(
+            machine.next_timeout(due).unwrap() > due,
+            "a socket that is full is not asked again"
+        );
+        assert_eq!(machine.take_frames(due, number), decode(&["|0A"]));
+        assert_eq!(machine.take_frames(due, number), []);
+    }
+}
+
+#[test]
+fn http_promises_nothing() {
+    for kind in [TransportKind::HttpStream, TransportKind::LongPoll] {
+        let mut machine = machine(kind);
+        let (number, ..) = opened(&mut machine);
+        let hello = machine.take_frames(Time::ZERO, number).pop();
+        let Some(Frame::Hello(hello)) = hello else { panic!() };
+        assert!(minerva_proto::Hello::parse(&hello).unwrap().beat.is_zero());
+    }
 }
