@@ -9,7 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(feature = "grpc")]
 fn generate() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["minerva/link/v1/link.proto", "minerva/app/v1/app.proto"];
+    let files =
+        ["minerva/link/v1/link.proto", "minerva/app/v1/app.proto", "minerva/app/v1/streams.proto"];
     let descriptors = protox::Compiler::new(["."])?
         .include_source_info(true)
         .include_imports(true)

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use minerva_proto::app::DESCRIPTORS;
 use minerva_proto::app::app_service_server::{AppServiceServer, SERVICE_NAME};
+use minerva_proto::app::stream_service_server::{self, StreamServiceServer};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
@@ -19,6 +20,7 @@ use tower::{Service, ServiceExt};
 
 use crate::app::AppServer;
 use crate::config::MAX_MESSAGE;
+use crate::streams::StreamServer;
 
 type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
@@ -30,21 +32,30 @@ pub(crate) struct Api {
 
 impl Api {
     /// The services, and the handle by which the application API is said to be serving or not.
-    pub(crate) async fn new(app: AppServer) -> Result<(Self, HealthReporter), Status> {
+    pub(crate) async fn new(
+        app: AppServer,
+        streams: StreamServer,
+    ) -> Result<(Self, HealthReporter), Status> {
         let app = AppServiceServer::new(app)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let streams = StreamServiceServer::new(streams)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<AppServiceServer<AppServer>>().await;
+        reporter.set_serving::<StreamServiceServer<StreamServer>>().await;
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 .with_service_name(SERVICE_NAME)
+                .with_service_name(stream_service_server::SERVICE_NAME)
         };
         let broken = |error: tonic_reflection::server::Error| Status::internal(error.to_string());
         let mut api = Self { services: Arc::default() };
         api.add(app);
+        api.add(streams);
         api.add(health);
         api.add(reflection().build_v1().map_err(broken)?);
         api.add(reflection().build_v1alpha().map_err(broken)?);

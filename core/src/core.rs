@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use http::{Request, Response};
 use minerva_proto::app::app_service_server::AppServiceServer;
+use minerva_proto::app::stream_service_server::StreamServiceServer;
 use minerva_proto::link::link_service_server::LinkServiceServer;
 use minerva_proto::process::ConfigError;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +33,7 @@ use crate::partition::{Partitions, RecoveryError};
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
 use crate::store::{Store, StoreError};
+use crate::streams::StreamServer;
 
 /// Time for the partitions to finish what is under way and write their checkpoints.
 const STOP_PARTITIONS: Duration = Duration::from_secs(10);
@@ -131,8 +133,10 @@ impl Core {
             metrics.clone(),
             stop.stopping(),
         );
-        let (api, health) =
-            Api::new(app).await.map_err(|status| StartError::Api(status.message().to_owned()))?;
+        let streams = StreamServer::new(partitions.clone());
+        let (api, health) = Api::new(app, streams)
+            .await
+            .map_err(|status| StartError::Api(status.message().to_owned()))?;
         let servers = JoinSet::new();
         Ok(Self { id, partitions, api, health, metrics, stop, resign, ownership, servers })
     }
@@ -170,6 +174,7 @@ impl Core {
     /// do.
     pub async fn stop(mut self) {
         self.health.set_not_serving::<AppServiceServer<AppServer>>().await;
+        self.health.set_not_serving::<StreamServiceServer<StreamServer>>().await;
         let _ = self.resign.send(());
         let resigned = async { while self.ownership.join_next().await.is_some() {} };
         if timeout(STOP_PARTITIONS, resigned).await.is_err() {

@@ -1,8 +1,11 @@
 //! What is wrong with a message of a peer, and the checks that the link and the application API share.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use minerva_proto::{MAX_REASON, MAX_STRING, Reset, is_string_allowed};
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// A field of a message that is wrong. Becomes INVALID_ARGUMENT. Names the field and the rule, never the
 /// value, which may be secret.
@@ -21,7 +24,9 @@ impl Invalid {
 
 impl From<Invalid> for Status {
     fn from(invalid: Invalid) -> Self {
-        Self::invalid_argument(invalid.to_string())
+        let text = invalid.to_string();
+        let details = ErrorDetails::with_bad_request_violation(invalid.field, invalid.problem);
+        Self::with_error_details(Code::InvalidArgument, text, details)
     }
 }
 
@@ -58,6 +63,27 @@ pub(crate) fn reset(
         return Err(Invalid::new(field, "only bytes 0x20-0x7E are allowed"));
     }
     Ok(Reset { reason, application_level })
+}
+
+/// Longest label and name of a group.
+const MAX_LABEL: usize = 256;
+const MAX_GROUP: usize = 128;
+
+/// Checks a label: up to 256 of 0x20-0x7E; an empty one is none.
+pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str>>, Invalid> {
+    if label.len() > MAX_LABEL || !is_string_allowed(label.as_bytes()) {
+        return Err(Invalid::new(field, format!("must be up to {MAX_LABEL} of 0x20-0x7E")));
+    }
+    Ok((!label.is_empty()).then(|| label.into()))
+}
+
+/// Checks the name of a group: 1 to 128 of 0x21-0x7E.
+pub(crate) fn group(field: &'static str, group: String) -> Result<Arc<str>, Invalid> {
+    let allowed = group.bytes().all(|byte| byte.is_ascii_graphic());
+    if !(1..=MAX_GROUP).contains(&group.len()) || !allowed {
+        return Err(Invalid::new(field, format!("must be 1 to {MAX_GROUP} of 0x21-0x7E")));
+    }
+    Ok(group.into())
 }
 
 /// Checks a service name: 1 to 64 of a-z, 0-9, '-' and '_'.
@@ -99,6 +125,22 @@ mod tests {
             assert_eq!(reset("reason", "x".repeat(length), true).is_ok(), ok, "{length}");
         }
         assert!(reset("reason", "tab\t".to_owned(), true).is_err());
+    }
+
+    #[test]
+    fn labels_and_groups_have_limits() {
+        for (length, ok) in [(0, true), (255, true), (256, true), (257, false)] {
+            assert_eq!(label("label", "x".repeat(length)).is_ok(), ok, "{length}");
+        }
+        for (length, ok) in [(0, false), (1, true), (127, true), (128, true), (129, false)] {
+            assert_eq!(group("group", "x".repeat(length)).is_ok(), ok, "{length}");
+        }
+        assert_eq!(label("label", String::new()), Ok(None));
+        assert!(
+            label("label", "a b".to_owned()).is_ok()
+                && label("label", "\u{7f}".to_owned()).is_err()
+        );
+        assert!(group("group", "a b".to_owned()).is_err());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod simulation;
 mod stop;
 pub mod store;
 pub mod stream;
+mod streams;
 
 pub use config::Config;
 pub use metrics::Metrics;

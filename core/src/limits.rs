@@ -100,8 +100,8 @@ impl Default for Limits {
 
 /// Most bytes of one kind that a stream may hold, and most strings: a whole stream has to fit into one call
 /// of the store ([`crate::store::MAX_BLOB`]), three kinds of bytes and what may overdraw them.
-const MOST_BYTES: usize = 6 << 20;
-const MOST_STRINGS: usize = 100_000;
+pub(crate) const MOST_BYTES: usize = 6 << 20;
+pub(crate) const MOST_STRINGS: usize = 100_000;
 
 fn parse_bytes(text: &str) -> Result<usize, String> {
     parse_up_to(MOST_BYTES, text)

@@ -12,6 +12,7 @@
 //! [`Partition::serve`].
 
 mod assignment;
+mod call;
 mod checkpoint;
 mod counters;
 mod gate;
@@ -35,9 +36,10 @@ use minerva_proto::planted::{self, Bug};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+pub use call::{Answer, Ask, Call, CallId, Target};
 pub use counters::Counters;
 pub use mailbox::{
-    LinkHandle, LinkId, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, SessionHandle, SessionId,
+    LinkHandle, LinkId, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, Mark, SessionHandle, SessionId,
 };
 pub use options::PartitionOptions;
 pub use outputs::{MAX_BACKLOG, OutputReceiver, Outputs, outputs};

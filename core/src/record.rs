@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::Sack;
 
-use crate::stream::{Ended, Origin};
+use crate::stream::{Ended, Origin, OutboxLimits};
 
 pub use snapshot::{Meta, Snapshot};
 pub use wire::{DecodeError, decode_entry, encode_entry};
@@ -47,6 +47,13 @@ pub enum Record {
         /// The strings.
         strings: Vec<Bytes>,
     },
+    /// Strings for the client from others than the stream's instance; they get the next numbers.
+    Pushed {
+        /// The strings, which other streams may have in common: no parts of larger messages.
+        strings: Vec<Bytes>,
+        /// By which a repetition is known.
+        key: Option<Bytes>,
+    },
     /// The application is done with all events up to this one.
     Acknowledged {
         /// The event.
@@ -58,6 +65,23 @@ pub enum Record {
     LimitsSet {
         /// Its idle limit.
         max_idle_ms: u64,
+        /// Its own limits of the outbox.
+        outbox: OutboxLimits,
+    },
+    /// The stream has another label, or none.
+    Labelled {
+        /// The label.
+        label: Option<Arc<str>>,
+    },
+    /// The stream is in a group.
+    Joined {
+        /// The group.
+        group: Arc<str>,
+    },
+    /// The stream is in a group no longer.
+    Left {
+        /// The group.
+        group: Arc<str>,
     },
 }
 
@@ -65,11 +89,13 @@ impl Record {
     /// Bytes of strings and other texts in it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Received { strings, .. } | Self::Sent { strings } => {
-                strings.iter().map(Bytes::len).sum()
-            }
+            Self::Received { strings, .. }
+            | Self::Sent { strings }
+            | Self::Pushed { strings, .. } => strings.iter().map(Bytes::len).sum(),
             Self::Opened { origin, .. } => origin.size(),
             Self::Assigned { instance } => instance.len(),
+            Self::Joined { group } | Self::Left { group } => group.len(),
+            Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),
             Self::Sacked(_)
             | Self::Acknowledged { .. }
             | Self::Ended(_)

@@ -18,8 +18,10 @@ mod batches;
 mod ending;
 mod inbox;
 mod input;
+mod marks;
 mod outbox;
 mod output;
+mod outside;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -35,10 +37,14 @@ use minerva_proto::Sack;
 pub use app::Violation;
 pub(crate) use ending::{IDLE, SLOW};
 pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId, TransportKind};
+pub(crate) use marks::MAX_GROUPS;
+pub use marks::{Marks, OutboxLimits};
 pub use output::{
     AppOutput, CloseCause, EdgeOutput, Ended, EndedBy, Origin, RefusedReason, SendState, Started,
     TransportChange,
 };
+pub use outside::{Info, Joined, Pushed};
+pub(crate) use state::owned;
 pub use state::{Inconsistent, StreamState};
 pub use transports::TransportKey;
 pub use turn::{Effects, Output, Turn};

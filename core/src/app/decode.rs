@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use minerva_proto::MAX_NUMBER;
 use minerva_proto::app::command::Command as Kind;
-use minerva_proto::app::{Command, Register, Send, SetLimits};
+use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits};
 
 use crate::invalid::{self, Invalid};
-use crate::partition::{Mail, SessionId};
+use crate::limits::{MOST_BYTES, MOST_STRINGS};
+use crate::partition::{Mail, Mark, SessionId};
+use crate::stream::OutboxLimits;
 
 /// Bytes delivered per stream and not acknowledged, if the instance does not say.
 const DEFAULT_WINDOW: usize = 262_144;
@@ -59,6 +61,18 @@ pub(crate) fn command(session: SessionId, command: Command) -> Result<(u64, Mail
             Ok((stream, Mail::Reset { session, stream, reason, application_level }))
         }
         Some(Kind::SetLimits(limits)) => Ok((limits.stream, set_limits(session, &limits)?)),
+        Some(Kind::SetLabel(SetLabel { stream, label })) => Ok((
+            stream,
+            marked(session, stream, Mark::Label(invalid::label("set_label.label", label)?)),
+        )),
+        Some(Kind::JoinGroup(JoinGroup { stream, group })) => Ok((
+            stream,
+            marked(session, stream, Mark::Join(invalid::group("join_group.group", group)?)),
+        )),
+        Some(Kind::LeaveGroup(LeaveGroup { stream, group })) => Ok((
+            stream,
+            marked(session, stream, Mark::Leave(invalid::group("leave_group.group", group)?)),
+        )),
         None => Err(Invalid::new("command", "exactly one must be set")),
     }
 }
@@ -77,12 +91,27 @@ fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
     })
 }
 
+fn marked(session: SessionId, stream: u64, mark: Mark) -> Mail {
+    Mail::Mark { session, stream, mark }
+}
+
 fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, Invalid> {
-    let in_range = limits.max_idle_ms.is_none_or(|limit| (1..=MAX_IDLE_MS).contains(&limit));
-    if !in_range {
-        return Err(Invalid::new("set_limits.max_idle_ms", format!("must be 1 to {MAX_IDLE_MS}")));
-    }
-    Ok(Mail::SetLimits { session, stream: limits.stream, max_idle_ms: limits.max_idle_ms })
+    let check = |field, value: Option<u64>, most: u64| match value {
+        Some(value) if !(1..=most).contains(&value) => {
+            Err(Invalid::new(field, format!("must be 1 to {most}")))
+        }
+        Some(_) | None => Ok(()),
+    };
+    let (bytes, strings) = (limits.outbox_bytes, limits.outbox_strings);
+    check("set_limits.max_idle_ms", limits.max_idle_ms, MAX_IDLE_MS)?;
+    check("set_limits.outbox_bytes", bytes.map(Into::into), MOST_BYTES as u64)?;
+    check("set_limits.outbox_strings", strings.map(Into::into), MOST_STRINGS as u64)?;
+    Ok(Mail::SetLimits {
+        session,
+        stream: limits.stream,
+        max_idle_ms: limits.max_idle_ms,
+        outbox: OutboxLimits { bytes, strings },
+    })
 }
 
 #[cfg(test)]
@@ -145,13 +174,36 @@ mod tests {
 
     #[test]
     fn an_idle_limit_is_1_ms_to_a_week() {
-        let limits =
-            |max_idle_ms| complaint(Some(Kind::SetLimits(SetLimits { stream: 1, max_idle_ms })));
+        let limits = |max_idle_ms| {
+            complaint(Some(Kind::SetLimits(SetLimits { max_idle_ms, ..SetLimits::default() })))
+        };
         for limit in [None, Some(1), Some(2), Some(MAX_IDLE_MS - 1), Some(MAX_IDLE_MS)] {
             assert_eq!(limits(limit), "none", "{limit:?}");
         }
         for limit in [0, MAX_IDLE_MS + 1, u64::MAX] {
             assert_eq!(limits(Some(limit)), "set_limits.max_idle_ms", "{limit}");
+        }
+    }
+
+    #[test]
+    fn an_outbox_has_at_least_one_byte_and_string_and_no_more_than_the_store_takes() {
+        let limits = |outbox_bytes, outbox_strings| {
+            let limits = SetLimits { outbox_bytes, outbox_strings, ..SetLimits::default() };
+            complaint(Some(Kind::SetLimits(limits)))
+        };
+        let most = MOST_BYTES as u32;
+        for (bytes, ok) in
+            [(0, false), (1, true), (most - 1, true), (most, true), (most + 1, false)]
+        {
+            let expected = if ok { "none" } else { "set_limits.outbox_bytes" };
+            assert_eq!(limits(Some(bytes), None), expected, "{bytes}");
+        }
+        let most = MOST_STRINGS as u32;
+        for (count, ok) in
+            [(0, false), (1, true), (most - 1, true), (most, true), (most + 1, false)]
+        {
+            let expected = if ok { "none" } else { "set_limits.outbox_strings" };
+            assert_eq!(limits(None, Some(count)), expected, "{count}");
         }
     }
 

@@ -80,13 +80,7 @@ fn event(output: AppOutput) -> Option<Kind> {
                 transports: change.transports,
             })
         }
-        AppOutput::Ended { stream, event, end } => Kind::Ended(Ended {
-            stream,
-            event,
-            reason: end.reset.reason,
-            application_level: end.reset.application_level,
-            by: ended_by(end.by).into(),
-        }),
+        AppOutput::Ended { stream, event, end } => Kind::Ended(ended(stream, event, end)),
         AppOutput::SendState { stream, state } => Kind::SendState(send_state(stream, state)),
         AppOutput::SendRefused { stream, first, reason, next_send } => {
             let reason = refused_reason(reason).into();
@@ -100,6 +94,17 @@ fn event(output: AppOutput) -> Option<Kind> {
         // Ends the call instead: see `failure`.
         AppOutput::Violation(_) => return None,
     })
+}
+
+/// A stream's end.
+pub(crate) fn ended(stream: u64, event: u64, end: stream::Ended) -> Ended {
+    Ended {
+        stream,
+        event,
+        reason: end.reset.reason,
+        application_level: end.reset.application_level,
+        by: ended_by(end.by).into(),
+    }
 }
 
 fn started(started: stream::Started) -> Started {
@@ -132,7 +137,8 @@ fn send_state(stream: u64, state: stream::SendState) -> SendState {
     }
 }
 
-fn transport_kind(kind: stream::TransportKind) -> TransportKind {
+/// What a kind of transport is called.
+pub(crate) fn transport_kind(kind: stream::TransportKind) -> TransportKind {
     match kind {
         stream::TransportKind::Unknown => TransportKind::Unspecified,
         stream::TransportKind::Tcp => TransportKind::Tcp,

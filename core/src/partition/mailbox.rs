@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::call::Call;
 use super::outputs::Outputs;
-use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
+use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, OutboxLimits, TransportId};
 pub use crate::stream::{LinkId, SessionId};
 
 /// Mails that wait in one mailbox before attaches are turned away: far more than a partition handles in
@@ -139,12 +140,36 @@ pub enum Mail {
         stream: u64,
         /// New idle limit.
         max_idle_ms: Option<u64>,
+        /// New limits of the outbox.
+        outbox: OutboxLimits,
     },
+    /// Changes a stream's marks.
+    Mark {
+        /// Who asks.
+        session: SessionId,
+        /// The stream's number.
+        stream: u64,
+        /// Which and how.
+        mark: Mark,
+    },
+    /// Somebody else than an instance asks for something.
+    Call(Box<Call>),
     /// Finish what is under way, write a checkpoint, give the partition back, then say so.
     Stop {
         /// Told when it is done.
         done: oneshot::Sender<()>,
     },
+}
+
+/// A change of a stream's marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It gets this label, or loses its own.
+    Label(Option<Arc<str>>),
+    /// It joins a group.
+    Join(Arc<str>),
+    /// It leaves a group.
+    Leave(Arc<str>),
 }
 
 /// The way into one partition. Cheap to clone.
@@ -249,6 +274,7 @@ impl Mail {
             Self::Attach { attach, .. } => attach.batch.as_ref().map_or(0, of_batch),
             Self::Batch { batch, .. } => of_batch(batch),
             Self::Send { strings, .. } => strings.iter().map(Bytes::len).sum(),
+            Self::Call(call) => call.ask.bytes(),
             Self::Detach { .. }
             | Self::Grant { .. }
             | Self::LinkLost(_)
@@ -257,6 +283,7 @@ impl Mail {
             | Self::Acknowledge { .. }
             | Self::Reset { .. }
             | Self::SetLimits { .. }
+            | Self::Mark { .. }
             | Self::Stop { .. } => 0,
         }
     }

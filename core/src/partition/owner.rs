@@ -2,7 +2,9 @@
 //! are. Turns mail into calls of the stream machines, one turn at a time, and says what comes out.
 //! Knows no store.
 
+mod calls;
 mod departed;
+mod index;
 mod mail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,11 +12,12 @@ use std::sync::Arc;
 
 use minerva_proto::StreamId;
 use minerva_proto::planted::{self, Bug};
+use tokio::sync::oneshot;
 
 use super::assignment::Assignment;
 use super::counters::{Counters, add, replace, subtract};
 use super::mailbox::LinkId;
-use super::{Clock, Outputs, Setup};
+use super::{Answer, CallId, Clock, Outputs, Setup};
 use crate::limits::Limits;
 use crate::record::{Meta, Record, Snapshot};
 use crate::store::Epoch;
@@ -24,6 +27,7 @@ use crate::stream::{
 };
 
 use departed::Departed;
+use index::Index;
 
 /// A partition's streams and whom they talk to.
 pub(super) struct Owner {
@@ -39,6 +43,8 @@ pub(super) struct Owner {
     streams: BTreeMap<u64, Stream>,
     /// The streams by what clients call them; of several with one id, the last one. Keyed by clients: a map with SipHash.
     by_id: HashMap<(Arc<str>, StreamId), u64>,
+    /// The streams by what applications call them.
+    index: Index,
     /// How many streams were ever made.
     streams_made: u64,
     /// What is known of streams that are not there.
@@ -47,6 +53,8 @@ pub(super) struct Owner {
     transports: BTreeMap<TransportKey, u64>,
     links: BTreeMap<LinkId, Outputs<EdgeOutput>>,
     assignment: Assignment,
+    /// Who waits for answers.
+    callers: HashMap<CallId, oneshot::Sender<Answer>>,
     /// The streams' deadlines, and where to find them.
     deadlines: BTreeSet<(Millis, u64)>,
     deadline_of: HashMap<u64, Millis>,
@@ -84,11 +92,13 @@ impl Owner {
             wall_clock: setup.wall_clock.clone(),
             streams: BTreeMap::new(),
             by_id: HashMap::new(),
+            index: Index::default(),
             streams_made,
             departed: Departed::new(streams_made, now, app_grace_ms, setup.limits.max_idle_ms()),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),
+            callers: HashMap::new(),
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
             touched: BTreeSet::new(),
@@ -104,6 +114,7 @@ impl Owner {
             let grace = Millis(now.0.saturating_add(app_grace_ms));
             let instance = state.instance().map(|instance| (instance.clone(), grace));
             owner.assignment.add(number, origin.service.clone(), instance);
+            owner.index.add(number, &state);
             let stream = Stream::recover(number, state, now);
             owner.set_deadline(number, stream.next_deadline(&owner.limits));
             owner.streams.insert(number, stream);
@@ -164,7 +175,7 @@ impl Owner {
     }
 
     /// Says what may be said. Whoever is gone needs no answer.
-    pub(super) fn say(&self, outputs: Vec<Output>) {
+    pub(super) fn say(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
                 Output::Edge(link, output) => {
@@ -176,6 +187,11 @@ impl Owner {
                     self.put_epoch(&mut output);
                     if let Some(session) = self.assignment.session(session) {
                         session.outputs.send(output);
+                    }
+                }
+                Output::Answer(call, answer) => {
+                    if let Some(caller) = self.callers.remove(&call) {
+                        let _ = caller.send(answer);
                     }
                 }
             }
@@ -230,6 +246,7 @@ impl Owner {
             let is_lost = ended.is_some_and(|(_, ended)| ended.is_loss());
             self.departed.add(key, is_lost, now);
             self.assignment.remove(number, stream.session());
+            self.index.remove(number, stream.state());
             self.streams.remove(&number);
             subtract(&self.counters.streams, 1);
         }
@@ -279,7 +296,9 @@ impl Owner {
                 Record::Received { strings, .. } => {
                     add(&self.counters.strings_c2s, strings.len() as u64);
                 }
-                Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
+                Record::Sent { strings } | Record::Pushed { strings, .. } => {
+                    add(&self.counters.strings_s2c, strings.len() as u64)
+                }
                 Record::Ended(ended) => {
                     self.departed.note(ended.is_loss());
                     self.counters.count_end(ended);
@@ -287,7 +306,10 @@ impl Owner {
                 Record::Assigned { .. }
                 | Record::Sacked(_)
                 | Record::Acknowledged { .. }
-                | Record::LimitsSet { .. } => {}
+                | Record::LimitsSet { .. }
+                | Record::Labelled { .. }
+                | Record::Joined { .. }
+                | Record::Left { .. } => {}
             }
         }
         for output in &effects.outputs {
@@ -306,7 +328,7 @@ impl Owner {
                 {
                     add(&self.counters.sends_refused, 1);
                 }
-                Output::Edge(..) | Output::App(..) => {}
+                Output::Edge(..) | Output::App(..) | Output::Answer(..) => {}
             }
         }
         self.held.unserved = self.assignment.waiting();

@@ -148,6 +148,11 @@ impl Partitions {
         }
     }
 
+    /// Whether a partition is served here.
+    pub fn is_served(&self, partition: u32) -> bool {
+        self.mailbox(partition).is_some()
+    }
+
     fn send_to_all(&self, mut mail: impl FnMut() -> Mail) {
         for partition in 0..self.count() {
             if let Some(mailbox) = self.mailbox(partition) {

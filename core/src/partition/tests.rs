@@ -8,6 +8,7 @@ mod conversation;
 mod crash;
 mod gate;
 mod lost;
+mod outside;
 mod rescue;
 mod store;
 

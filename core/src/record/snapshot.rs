@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::DecodeError;
 use super::wire::{VERSION, WireEnded, WireOrigin, check_version};
-use crate::stream::{Ended, Origin};
+use crate::stream::{Ended, Marks, Origin, OutboxLimits};
 
 /// Most bytes of a string beside its content.
 const PER_STRING: usize = 20;
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub outbox_next: u64,
     /// The s2c strings that are not acknowledged.
     pub outbox: Vec<(u64, Bytes)>,
+    /// What applications have put on it.
+    pub marks: Marks,
     /// How it ended.
     pub ended: Option<Ended>,
 }
@@ -54,7 +56,7 @@ impl Snapshot {
     pub fn size(&self) -> usize {
         let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, string)| string);
         let strings = self.inbox.iter().chain(numbered).map(|string| string.len() + PER_STRING);
-        PER_STREAM + self.origin.size() + strings.sum::<usize>()
+        PER_STREAM + self.origin.size() + self.marks.size() + strings.sum::<usize>()
     }
 
     /// As bytes for a checkpoint. Log entries with an index below `as_of` are in it.
@@ -80,6 +82,7 @@ impl Snapshot {
             outbox_next: self.outbox_next,
             outbox: numbered(&self.outbox),
             ended: self.ended.as_ref().map(Into::into),
+            marks: Some((&self.marks).into()).filter(|marks| *marks != WireMarks::default()),
         };
         wire.encode_to_vec().into()
     }
@@ -109,6 +112,7 @@ impl Snapshot {
             outbox_base: wire.outbox_base,
             outbox_next: wire.outbox_next,
             outbox: numbered(wire.outbox),
+            marks: wire.marks.unwrap_or_default().into(),
             ended: wire.ended.map(TryInto::try_into).transpose()?,
         };
         Ok((snapshot, wire.as_of))
@@ -160,6 +164,50 @@ struct Wire {
     ended: Option<WireEnded>,
     #[prost(uint64, tag = "13")]
     as_of: u64,
+    #[prost(message, optional, tag = "14")]
+    marks: Option<WireMarks>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireMarks {
+    #[prost(string, optional, tag = "1")]
+    label: Option<String>,
+    #[prost(string, repeated, tag = "2")]
+    groups: Vec<String>,
+    #[prost(uint64, tag = "3")]
+    pushed: u64,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    keys: Vec<Bytes>,
+    #[prost(uint32, optional, tag = "5")]
+    outbox_bytes: Option<u32>,
+    #[prost(uint32, optional, tag = "6")]
+    outbox_strings: Option<u32>,
+}
+
+impl From<&Marks> for WireMarks {
+    fn from(marks: &Marks) -> Self {
+        Self {
+            label: marks.label.as_deref().map(str::to_owned),
+            groups: marks.groups.iter().map(|group| group.to_string()).collect(),
+            pushed: marks.pushed,
+            keys: marks.keys.iter().cloned().collect(),
+            outbox_bytes: marks.outbox.bytes,
+            outbox_strings: marks.outbox.strings,
+        }
+    }
+}
+
+impl From<WireMarks> for Marks {
+    fn from(wire: WireMarks) -> Self {
+        Self {
+            label: wire.label.map(Into::into),
+            groups: wire.groups.into_iter().map(Into::into).collect(),
+            pushed: wire.pushed,
+            // Parts of the whole checkpoint otherwise.
+            keys: wire.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
+            outbox: OutboxLimits { bytes: wire.outbox_bytes, strings: wire.outbox_strings },
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

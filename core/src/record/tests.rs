@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::{EndedBy, TransportKind};
+use crate::stream::{EndedBy, Marks, OutboxLimits, TransportKind};
 use minerva_proto::{Reset, StreamId};
 
 fn origin() -> Origin {
@@ -31,7 +31,17 @@ fn every_record() -> Vec<(u64, Record)> {
         ended(EndedBy::Client),
         ended(EndedBy::App),
         ended(EndedBy::Core),
-        Record::LimitsSet { max_idle_ms: 1 },
+        Record::LimitsSet { max_idle_ms: 1, outbox: OutboxLimits::default() },
+        Record::LimitsSet {
+            max_idle_ms: 1,
+            outbox: OutboxLimits { bytes: Some(2), strings: Some(3) },
+        },
+        Record::Pushed { strings: vec!["p".into()], key: None },
+        Record::Pushed { strings: vec!["p".into(), "q".into()], key: Some("key".into()) },
+        Record::Labelled { label: None },
+        Record::Labelled { label: Some("label".into()) },
+        Record::Joined { group: "group".into() },
+        Record::Left { group: "group".into() },
     ];
     (1..).zip(records).collect()
 }
@@ -48,8 +58,37 @@ fn snapshot() -> Snapshot {
         outbox_base: 1,
         outbox_next: 4,
         outbox: vec![(2, "s".into())],
+        marks: Marks {
+            label: Some("label".into()),
+            groups: ["a".into(), "b".into()].into(),
+            pushed: 2,
+            keys: [Bytes::from("key")].into(),
+            outbox: OutboxLimits { bytes: Some(2), strings: Some(3) },
+        },
         ended: None,
     }
+}
+
+/// Streams that have the same strings in common.
+fn pushes(streams: std::ops::Range<u64>, string: &Bytes) -> Vec<(u64, Record)> {
+    let pushed = |key| Record::Pushed { strings: vec![string.clone()], key };
+    streams.map(|stream| (stream, pushed(Some("key".into())))).collect()
+}
+
+#[test]
+fn what_many_streams_get_is_written_once() {
+    let string = Bytes::from(vec![b'x'; 10_000]);
+    let entry = pushes((7 << 48) + 1..(7 << 48) + 1001, &string);
+    let one = encode_entry(&entry[..1]).len();
+    let blob = encode_entry(&entry);
+    assert!(blob.len() < one + 1000 + 10, "{} bytes, {one} for one stream", blob.len());
+    assert_eq!(decode_entry(blob), Ok(entry));
+    // Strings that are alike by chance, and other keys, stay apart.
+    let mut mixed = pushes(1..3, &string);
+    mixed.extend(pushes(3..4, &Bytes::from(vec![b'x'; 10_000])));
+    mixed.push((4, Record::Pushed { strings: vec![string], key: None }));
+    assert!(encode_entry(&mixed).len() > 3 * 10_000);
+    assert_eq!(decode_entry(encode_entry(&mixed)), Ok(mixed));
 }
 
 #[test]
@@ -73,6 +112,15 @@ fn a_snapshot_is_not_longer_than_its_size() {
         let inbox = outbox.iter().map(|(_, string)| string.clone()).collect();
         let ended = Ended { reset: Reset::new(&"r".repeat(255), true), by: EndedBy::App };
         let base = Snapshot { waiting: many(count), ended: Some(ended), ..snapshot() };
+        let texts = (0..count.min(64)).map(|n| format!("{n:0>128}").into()).collect();
+        let marks = Marks {
+            label: Some("l".repeat(256).into()),
+            groups: texts,
+            pushed: 1 << 53,
+            keys: (0..count.min(32)).map(|_| Bytes::from(vec![b'k'; 64])).collect(),
+            outbox: OutboxLimits { bytes: Some(u32::MAX), strings: Some(u32::MAX) },
+        };
+        let base = Snapshot { marks, ..base };
         let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
         let length = full.encode(u64::MAX).len();
         assert!(length <= full.size(), "{length} bytes, size {}", full.size());

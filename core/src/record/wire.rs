@@ -6,7 +6,7 @@ use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId};
 use prost::Message;
 
 use super::Record;
-use crate::stream::{Ended, EndedBy, Origin, TransportKind};
+use crate::stream::{Ended, EndedBy, Origin, OutboxLimits, TransportKind, owned};
 
 /// Version of what is written. A reader refuses a version that it does not know.
 pub(super) const VERSION: u32 = 1;
@@ -31,11 +31,15 @@ impl From<prost::DecodeError> for DecodeError {
     }
 }
 
-/// One turn's records as a blob for the log.
+/// One turn's records as a blob for the log. What happened to several streams alike, one after the other, is
+/// written once.
 pub fn encode_entry(records: &[(u64, Record)]) -> Bytes {
-    let records = records
-        .iter()
-        .map(|(stream, record)| StreamRecord { stream: *stream, record: Some(record.into()) });
+    let alike = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
+    let records = alike.filter_map(|run| {
+        let ((stream, record), also) = run.split_first()?;
+        let also = steps(*stream, also.iter().map(|(stream, _)| *stream));
+        Some(StreamRecord { stream: *stream, also, record: Some(record.into()) })
+    });
     Entry { version: VERSION, records: records.collect() }.encode_to_vec().into()
 }
 
@@ -46,11 +50,34 @@ pub fn encode_entry(records: &[(u64, Record)]) -> Bytes {
 pub fn decode_entry(blob: Bytes) -> Result<Vec<(u64, Record)>, DecodeError> {
     let entry = Entry::decode(blob)?;
     check_version(entry.version)?;
-    let decode = |record: StreamRecord| {
-        let content = record.record.ok_or(DecodeError::Field("record"))?;
-        Ok((record.stream, content.try_into()?))
+    let mut records = Vec::with_capacity(entry.records.len());
+    for StreamRecord { stream, also, record } in entry.records {
+        let record = Record::try_from(record.ok_or(DecodeError::Field("record"))?)?;
+        records.push((stream, record.clone()));
+        let mut stream = stream;
+        for step in also {
+            stream = stream.wrapping_add(step);
+            records.push((stream, record.clone()));
+        }
+    }
+    Ok(records)
+}
+
+/// The numbers as differences, which are short: those of one partition have much in common.
+fn steps(mut from: u64, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+    numbers.map(|number| number.wrapping_sub(std::mem::replace(&mut from, number))).collect()
+}
+
+/// Whether two records are the same strings for two streams: the very same, by where they are in memory.
+fn is_same_push(a: &Record, b: &Record) -> bool {
+    let (Record::Pushed { strings, key }, Record::Pushed { strings: others, key: other_key }) =
+        (a, b)
+    else {
+        return false;
     };
-    entry.records.into_iter().map(decode).collect()
+    let is_one =
+        |(one, other): (&Bytes, &Bytes)| one.as_ptr() == other.as_ptr() && one.len() == other.len();
+    key == other_key && strings.len() == others.len() && strings.iter().zip(others).all(is_one)
 }
 
 pub(super) fn check_version(version: u32) -> Result<(), DecodeError> {
@@ -69,8 +96,11 @@ struct Entry {
 struct StreamRecord {
     #[prost(uint64, tag = "1")]
     stream: u64,
-    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     record: Option<Content>,
+    /// Other streams to which the same happened, in this order; each less the one before.
+    #[prost(uint64, repeated, tag = "14")]
+    also: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -91,6 +121,14 @@ enum Content {
     Ended(WireEnded),
     #[prost(message, tag = "9")]
     LimitsSet(LimitsSet),
+    #[prost(message, tag = "10")]
+    Pushed(Pushed),
+    #[prost(message, tag = "11")]
+    Labelled(Labelled),
+    #[prost(string, tag = "12")]
+    Joined(String),
+    #[prost(string, tag = "13")]
+    Left(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -125,6 +163,24 @@ struct Sent {
 struct LimitsSet {
     #[prost(uint64, tag = "1")]
     max_idle_ms: u64,
+    #[prost(uint32, optional, tag = "2")]
+    outbox_bytes: Option<u32>,
+    #[prost(uint32, optional, tag = "3")]
+    outbox_strings: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Pushed {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    strings: Vec<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    key: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Labelled {
+    #[prost(string, optional, tag = "1")]
+    label: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -190,9 +246,19 @@ impl From<&Record> for Content {
             Record::Sent { strings } => Self::Sent(Sent { strings: strings.clone() }),
             Record::Acknowledged { event } => Self::Acknowledged(*event),
             Record::Ended(ended) => Self::Ended(ended.into()),
-            Record::LimitsSet { max_idle_ms } => {
-                Self::LimitsSet(LimitsSet { max_idle_ms: *max_idle_ms })
+            Record::LimitsSet { max_idle_ms, outbox } => Self::LimitsSet(LimitsSet {
+                max_idle_ms: *max_idle_ms,
+                outbox_bytes: outbox.bytes,
+                outbox_strings: outbox.strings,
+            }),
+            Record::Pushed { strings, key } => {
+                Self::Pushed(Pushed { strings: strings.clone(), key: key.clone() })
             }
+            Record::Labelled { label } => {
+                Self::Labelled(Labelled { label: label.as_deref().map(str::to_owned) })
+            }
+            Record::Joined { group } => Self::Joined(group.to_string()),
+            Record::Left { group } => Self::Left(group.to_string()),
         }
     }
 }
@@ -217,7 +283,19 @@ impl TryFrom<Content> for Record {
             Content::Sent(Sent { strings }) => Self::Sent { strings },
             Content::Acknowledged(event) => Self::Acknowledged { event },
             Content::Ended(ended) => Self::Ended(ended.try_into()?),
-            Content::LimitsSet(LimitsSet { max_idle_ms }) => Self::LimitsSet { max_idle_ms },
+            Content::LimitsSet(LimitsSet { max_idle_ms, outbox_bytes, outbox_strings }) => {
+                let outbox = OutboxLimits { bytes: outbox_bytes, strings: outbox_strings };
+                Self::LimitsSet { max_idle_ms, outbox }
+            }
+            // One copy for all streams that have it in common.
+            Content::Pushed(Pushed { strings, key }) => {
+                Self::Pushed { strings: strings.iter().map(owned).collect(), key }
+            }
+            Content::Labelled(Labelled { label }) => {
+                Self::Labelled { label: label.map(Into::into) }
+            }
+            Content::Joined(group) => Self::Joined { group: group.into() },
+            Content::Left(group) => Self::Left { group: group.into() },
         })
     }
 }

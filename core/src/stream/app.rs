@@ -53,7 +53,7 @@ impl Stream {
         if self.state.instance() != Some(instance) {
             self.commit(Record::Assigned { instance: instance.clone() }, turn);
         }
-        let send_state = self.state.outbox().room(turn.limits);
+        let send_state = self.state.room(turn.limits);
         let next_event = self.state.inbox().base();
         let started = Started {
             stream: self.number,
@@ -158,30 +158,16 @@ impl Stream {
         }
     }
 
-    /// The application changes the stream's limits.
-    pub fn on_set_limits(
-        &mut self,
-        session: SessionId,
-        max_idle_ms: Option<u64>,
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(max_idle_ms) = max_idle_ms else { return };
-        let is_news = max_idle_ms != self.state.max_idle_ms() && !self.state.is_ended();
-        if is_news && self.session() == Some(session) {
-            self.commit(Record::LimitsSet { max_idle_ms }, turn);
-        }
-    }
-
     /// Delivers what can be delivered and tells of room. An ended stream tells it too: its outbox is empty,
     /// so a send that waits for room goes on, is refused, and learns of the end.
     pub(super) fn flush_app(&mut self, turn: &mut Turn<'_>) {
         while let Some((session, output)) = self.next_delivery() {
             turn.effects.app(session, output);
         }
-        let room = self.state.outbox().room(turn.limits);
+        let room = self.state.room(turn.limits);
         let stream = self.number;
         let Some(app) = &mut self.app else { return };
-        if app.is_worth_telling(room, turn.limits.outbox_bytes, turn.limits.outbox_strings) {
+        if app.is_worth_telling(room, self.state.marks().outbox.of(turn.limits)) {
             (app.told, app.must_confirm, app.was_refused) = (room, false, false);
             turn.effects.app(app.session, AppOutput::SendState { stream, state: room });
         }
@@ -213,14 +199,10 @@ impl Stream {
         if self.state.is_ended() {
             return Err(RefusedReason::Ended);
         }
-        let room = self.state.outbox().room(turn.limits);
+        let room = self.state.room(turn.limits);
         let repeated = room.next_send.checked_sub(first).ok_or(RefusedReason::OutOfOrder)?;
         strings.drain(..strings.len().min(usize::try_from(repeated).unwrap_or(usize::MAX)));
-        let Some((_, but_last)) = strings.split_last() else { return Ok(strings) };
-        let before_last: usize = but_last.iter().map(Bytes::len).sum();
-        let fits =
-            strings.len() <= room.strings_left as usize && before_last < room.bytes_left as usize;
-        if fits { Ok(strings) } else { Err(RefusedReason::ResourceExhausted) }
+        if room.admits(&strings) { Ok(strings) } else { Err(RefusedReason::ResourceExhausted) }
     }
 
     fn refuse(
@@ -230,7 +212,7 @@ impl Stream {
         reason: RefusedReason,
         turn: &mut Turn<'_>,
     ) {
-        let (stream, next_send) = (self.number, self.state.outbox().next());
+        let (stream, next_send) = (self.number, self.state.marks().next_send(self.state.outbox()));
         turn.effects.app(session, AppOutput::SendRefused { stream, first, reason, next_send });
         if let Some(app) = self.app.as_mut().filter(|app| app.session == session) {
             app.was_refused |= reason == RefusedReason::ResourceExhausted;
@@ -270,7 +252,7 @@ impl Stream {
 impl AppSide {
     /// Whether the session should hear of the room that there is now: to confirm a send, when it may pause
     /// or go on, and otherwise in steps of a quarter.
-    fn is_worth_telling(&self, room: SendState, bytes: usize, strings: usize) -> bool {
+    fn is_worth_telling(&self, room: SendState, (bytes, strings): (usize, usize)) -> bool {
         let has_room = room.bytes_left > 0 && room.strings_left > 0;
         let had_room = self.told.bytes_left > 0 && self.told.strings_left > 0;
         let grew = |now: u32, told: u32, limit: usize| {

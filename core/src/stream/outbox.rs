@@ -5,7 +5,6 @@ use minerva_proto::planted::{self, Bug};
 use minerva_proto::{Sack, SendQueue};
 
 use super::SendState;
-use crate::limits::Limits;
 
 /// The outbox of one stream.
 #[derive(Clone, Debug, Default)]
@@ -87,18 +86,18 @@ impl Outbox {
         (acked.is_some() || !beyond.is_empty()).then_some(Sack { acked, beyond })
     }
 
-    /// How much the application may send. Numbers that were SACKed behind a gap still count as strings,
+    /// How much more it takes, of so many bytes and strings. Numbers that were SACKed behind a gap still count as strings,
     /// so that a client that never closes a gap is bounded too.
-    pub fn room(&self, limits: &Limits) -> SendState {
+    pub fn room(&self, (most_bytes, most_strings): (usize, usize)) -> SendState {
         let span = usize::try_from(self.next() - self.base()).unwrap_or(usize::MAX);
-        let bytes_left = limits.outbox_bytes.saturating_sub(self.queue.bytes());
-        let strings_left = limits.outbox_strings.saturating_sub(span);
+        let bytes_left = most_bytes.saturating_sub(self.queue.bytes());
+        let strings_left = most_strings.saturating_sub(span);
         SendState {
             next_send: self.next(),
             bytes_left: u32::try_from(bytes_left).unwrap_or(u32::MAX),
             strings_left: u32::try_from(strings_left).unwrap_or(u32::MAX),
-            paused: self.queue.bytes() >= limits.outbox_bytes.div_ceil(2)
-                || span >= limits.outbox_strings.div_ceil(2),
+            paused: self.queue.bytes() >= most_bytes.div_ceil(2)
+                || span >= most_strings.div_ceil(2),
         }
     }
 

@@ -257,6 +257,15 @@ pub struct SendState {
     pub paused: bool,
 }
 
+impl SendState {
+    /// Whether all of these strings are accepted now.
+    pub(super) fn admits(&self, strings: &[Bytes]) -> bool {
+        let Some((_, but_last)) = strings.split_last() else { return true };
+        let before_last: usize = but_last.iter().map(Bytes::len).sum();
+        strings.len() <= self.strings_left as usize && before_last < self.bytes_left as usize
+    }
+}
+
 /// Why a send was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedReason {

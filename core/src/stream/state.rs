@@ -8,8 +8,9 @@ use minerva_proto::planted::{self, Bug};
 use minerva_proto::{ReceiveWindow, Sack, WindowLimits};
 
 use super::inbox::Inbox;
+use super::marks::Marks;
 use super::outbox::Outbox;
-use super::{Ended, Origin};
+use super::{Ended, Origin, SendState};
 use crate::limits::Limits;
 use crate::record::{Record, Snapshot};
 
@@ -38,6 +39,7 @@ pub struct StreamState {
     window: ReceiveWindow,
     inbox: Inbox,
     outbox: Outbox,
+    marks: Marks,
 }
 
 /// A record that does not fit the state: the log is spoilt.
@@ -66,6 +68,7 @@ impl StreamState {
             window: ReceiveWindow::new(NO_LIMITS),
             inbox: Inbox::new(),
             outbox: Outbox::default(),
+            marks: Marks::default(),
         }
     }
 
@@ -87,7 +90,12 @@ impl StreamState {
                 return Err(Inconsistent("acknowledges an event that is not there"));
             }
             Record::Acknowledged { event } => self.inbox.acknowledge(*event),
-            Record::Received { .. } | Record::Sacked(_) | Record::Sent { .. } if over => {
+            Record::Received { .. }
+            | Record::Sacked(_)
+            | Record::Sent { .. }
+            | Record::Pushed { .. }
+                if over =>
+            {
                 return Err(Inconsistent("goes on after the end"));
             }
             Record::Received { first, strings } => self.receive(*first, strings),
@@ -96,9 +104,15 @@ impl StreamState {
             }
             Record::Sacked(_) => {}
             Record::Sent { strings } => strings.iter().for_each(|s| self.outbox.push(owned(s))),
+            Record::Pushed { strings, key } => self.push(strings, key.as_ref()),
             Record::Ended(_) if over => return Err(Inconsistent("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
-            Record::LimitsSet { max_idle_ms } => self.max_idle_ms = *max_idle_ms,
+            Record::LimitsSet { max_idle_ms, outbox } => {
+                (self.max_idle_ms, self.marks.outbox) = (*max_idle_ms, *outbox);
+            }
+            Record::Labelled { label } => self.marks.label.clone_from(label),
+            Record::Joined { group } => drop(self.marks.groups.insert(group.clone())),
+            Record::Left { group } => drop(self.marks.groups.remove(group)),
         }
         Ok(())
     }
@@ -117,6 +131,7 @@ impl StreamState {
             outbox_base: self.outbox.base(),
             outbox_next: self.outbox.next(),
             outbox: self.outbox.iter_from(0).map(owned).collect(),
+            marks: self.marks.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
         }
     }
@@ -152,6 +167,9 @@ impl StreamState {
         {
             return Err(Inconsistent("an outbox that does not fit its numbers"));
         }
+        if snapshot.marks.pushed > snapshot.outbox_next {
+            return Err(Inconsistent("more strings from outside than strings"));
+        }
         let inbox = snapshot.inbox.iter().map(owned).collect();
         let outbox = snapshot.outbox.iter().map(|(number, string)| (*number, owned(string)));
         let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, outbox.collect())
@@ -163,6 +181,7 @@ impl StreamState {
             window,
             inbox: Inbox::restore(snapshot.inbox_base, inbox, next_string, snapshot.ended),
             outbox,
+            marks: snapshot.marks,
         })
     }
 
@@ -194,6 +213,16 @@ impl StreamState {
     /// What it holds for the client.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// What applications have put on it.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// How much its instance may send.
+    pub fn room(&self, limits: &Limits) -> SendState {
+        self.marks.room(&self.outbox, limits)
     }
 
     /// What was received from the client.
@@ -249,6 +278,12 @@ impl StreamState {
         }
     }
 
+    /// Strings that many streams may have in common: whoever made the record has copied them already.
+    fn push(&mut self, strings: &[Bytes], key: Option<&Bytes>) {
+        strings.iter().for_each(|string| self.outbox.push(string.clone()));
+        self.marks.note_push(strings.len(), key);
+    }
+
     fn end(&mut self, ended: Ended) {
         self.inbox.end(ended);
         self.outbox.clear();
@@ -258,6 +293,6 @@ impl StreamState {
 
 /// A string that keeps no more memory than itself: what arrives, or comes from the store, is a part of a
 /// whole message, which may be a thousand times as large and would live as long as one of its strings.
-fn owned(string: &Bytes) -> Bytes {
+pub(crate) fn owned(string: &Bytes) -> Bytes {
     if string.len() < MAX_COPY { Bytes::copy_from_slice(string) } else { string.clone() }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{AppOutput, EdgeOutput, LinkId, Millis, SessionId, TransportKey};
 use crate::limits::Limits;
+use crate::partition::{Answer, CallId};
 use crate::record::Record;
 
 /// What the machine is given: the time, the limits, and where its effects go.
@@ -35,6 +36,8 @@ pub enum Output {
     Edge(LinkId, EdgeOutput),
     /// To an application session.
     App(SessionId, AppOutput),
+    /// To a call from outside.
+    Answer(CallId, Answer),
 }
 
 impl Output {
@@ -45,7 +48,7 @@ impl Output {
             | Self::App(_, AppOutput::Strings { strings, .. }) => {
                 strings.iter().map(Bytes::len).sum()
             }
-            Self::Edge(..) | Self::App(..) => 0,
+            Self::Edge(..) | Self::App(..) | Self::Answer(..) => 0,
         }
     }
 }

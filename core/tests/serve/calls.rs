@@ -117,7 +117,7 @@ async fn wrong_commands_end_the_call_and_name_the_field() {
         let strings = vec![string.to_owned().into()];
         Some(command::Command::Send(app::Send { stream, first: 0, strings, acknowledge: None }))
     };
-    let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0) };
+    let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0), ..Default::default() };
     let cases = [
         (None, "command: "),
         (Some(register("one", vec![])), "register: "),

@@ -4,13 +4,13 @@ use minerva_proto::{KillReason, Reset};
 
 use super::super::counters::add;
 use super::super::mailbox::{
-    LinkHandle, LinkId, Mail, SessionHandle, SessionId, stream_count, stream_number,
+    LinkHandle, LinkId, Mail, Mark, SessionHandle, SessionId, stream_count, stream_number,
 };
 use super::Owner;
 use super::departed::{Fate, Key};
 use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Millis, Stream, TransportId,
-    TransportKey, Turn, Violation,
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Joined, MAX_GROUPS, Millis, Stream,
+    TransportId, TransportKey, Turn, Violation,
 };
 
 impl Owner {
@@ -48,13 +48,47 @@ impl Owner {
                 let reset = Reset { reason, application_level };
                 self.with_stream(stream, now, effects, |s, turn| s.on_reset(session, reset, turn));
             }
-            Mail::SetLimits { session, stream, max_idle_ms } => {
+            Mail::SetLimits { session, stream, max_idle_ms, outbox } => {
                 self.with_stream(stream, now, effects, |s, turn| {
-                    s.on_set_limits(session, max_idle_ms, turn);
+                    if s.is_of(session) {
+                        s.on_set_limits(max_idle_ms, outbox, turn);
+                    }
                 });
             }
+            Mail::Mark { session, stream, mark } => {
+                self.on_mark(session, stream, mark, now, effects);
+            }
+            Mail::Call(call) => self.on_call(*call, now, effects),
             Mail::Stop { .. } => {}
         }
+    }
+
+    /// The stream's instance changes its marks.
+    fn on_mark(
+        &mut self,
+        session: SessionId,
+        stream: u64,
+        mark: Mark,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        let result = self.mark(stream, now, effects, |s, turn| {
+            if !s.is_of(session) {
+                return Ok(());
+            }
+            match mark {
+                Mark::Label(label) => s.on_label(label, turn),
+                Mark::Leave(group) => s.on_leave(&group, turn),
+                Mark::Join(group) => {
+                    if s.on_join(&group, turn) == Joined::TooMany {
+                        let problem = format!("stream {stream} is in {MAX_GROUPS} groups already");
+                        return Err(Violation(format!("join_group.group: {problem}")));
+                    }
+                }
+            }
+            Ok(())
+        });
+        judge(session, result, effects);
     }
 
     fn on_attach(&mut self, link: LinkHandle, attach: Attach, now: Millis, effects: &mut Effects) {

@@ -1,8 +1,8 @@
 //! What an application session sees.
 
-use super::bench::{APP, Bench, batch, primary, secondary, upload};
+use super::bench::{Bench, batch, primary, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::{MAX_TRANSPORT_CHANGES, SessionId};
+use crate::stream::{MAX_TRANSPORT_CHANGES, OutboxLimits, SessionId};
 
 #[test]
 fn events_come_in_order_with_the_transports_between_them() {
@@ -128,7 +128,7 @@ fn a_stream_that_ends_with_a_full_outbox_tells_its_room_once_more() {
 fn the_idle_limit_can_be_set() {
     let mut bench = Bench::with_primary();
     bench.assign(1000);
-    bench.says(|stream, turn| stream.on_set_limits(APP, Some(500), turn));
+    bench.says(|stream, turn| stream.on_set_limits(Some(500), OutboxLimits::default(), turn));
     bench.detach(0);
     bench.wait(499);
     assert!(!bench.stream.state().is_ended());

@@ -216,6 +216,7 @@ pub(super) fn text(output: &Output) -> String {
     match output {
         Output::Edge(_, output) => edge_text(output),
         Output::App(_, output) => app_text(output),
+        Output::Answer(..) => panic!("no stream says {output:?}"),
     }
 }
 

@@ -60,6 +60,11 @@ enum Step {
     SetLimits {
         max_idle_ms: u16,
     },
+    /// A send from outside, perhaps with the key of the one before.
+    Push {
+        count: u8,
+        again: bool,
+    },
     Wait {
         ms: u16,
     },
@@ -87,6 +92,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             |(back, skip, count, acknowledge)| Step::Send { back, skip, count, acknowledge }
         ),
         1 => (1u16..5000).prop_map(|max_idle_ms| Step::SetLimits { max_idle_ms }),
+        4 => (0u8..4, any::<bool>()).prop_map(|(count, again)| Step::Push { count, again }),
         1 => (0u16..3000).prop_map(|ms| Step::Wait { ms }),
         1 => Just(Step::Crash),
     ];

@@ -10,8 +10,8 @@ use super::Step;
 use crate::limits::Limits;
 use crate::record::Snapshot;
 use crate::stream::{
-    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, Output, Resume, SessionId, Stream,
-    StreamState, Turn,
+    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, OutboxLimits, Output, Pushed, Resume,
+    SessionId, Stream, StreamState, Turn,
 };
 
 /// What the client and the application have seen.
@@ -24,8 +24,14 @@ pub(super) struct World {
     c2s_next: u64,
     /// s2c strings that the client has.
     s2c: BTreeSet<u64>,
-    /// What the application has sent; confirmed or not, it repeats nothing else.
+    /// What the client got.
+    got: BTreeMap<u64, Bytes>,
+    /// How much the application has sent; confirmed or not, it repeats nothing else.
     sent: u64,
+    /// All that was taken for the client, from the application or from outside.
+    taken: Vec<Bytes>,
+    /// Sends from outside so far.
+    pushes: u64,
     pub(super) session: Option<SessionId>,
     sessions: u64,
     /// Next event that the session must get.
@@ -62,7 +68,10 @@ impl World {
             open: BTreeSet::from([0]),
             c2s_next: 0,
             s2c: BTreeSet::new(),
+            got: BTreeMap::new(),
             sent: 0,
+            taken: Vec::new(),
+            pushes: 0,
             session: None,
             sessions: 100,
             expects: 0,
@@ -76,6 +85,7 @@ impl World {
             match output {
                 Output::Edge(link, output) => self.on_edge(link, output),
                 Output::App(session, output) => self.on_app(session, output),
+                Output::Answer(..) => panic!("no stream says this"),
             }
         }
         self.check();
@@ -147,11 +157,31 @@ impl World {
                 self.session = None;
                 self.open.clear();
             }
+            Step::Push { count, again } => self.push(count, again),
             Step::Assign { .. }
             | Step::Unassign
             | Step::Acknowledge { .. }
             | Step::Send { .. }
             | Step::SetLimits { .. } => self.app_step(step),
+        }
+        for (number, string) in &self.got {
+            assert_eq!(string, &self.taken[*number as usize], "what was taken arrives");
+        }
+    }
+
+    /// A send from outside, with the last one's key or another.
+    fn push(&mut self, count: u8, again: bool) {
+        let is_new = !again || self.pushes == 0;
+        self.pushes += u64::from(is_new);
+        let key = Bytes::from(format!("key {}", self.pushes));
+        let strings: Vec<_> =
+            (0..count).map(|n| Bytes::from(format!("p{}.{n}", self.pushes))).collect();
+        let pushed = self.turn(|stream, turn| stream.on_push(&strings, Some(&key), turn));
+        match pushed {
+            Pushed::Taken => self.taken.extend(strings),
+            Pushed::Repeated => assert!(!is_new),
+            Pushed::Full { .. } => assert!(count > 0),
+            Pushed::Ended => assert!(self.bench.stream.state().is_ended()),
         }
     }
 
@@ -181,12 +211,16 @@ impl World {
                 let run = |stream: &mut Stream, turn: &mut Turn<'_>| {
                     stream.on_send(session, first, strings, event, turn)
                 };
+                let before = self.taken.len() as u64;
                 self.turn(run).unwrap();
-                self.sent = self.bench.stream.state().outbox().next();
+                let taken = self.bench.stream.state().outbox().next() - before;
+                self.taken.extend((self.sent..self.sent + taken).map(s2c));
+                self.sent += taken;
             }
             Step::SetLimits { max_idle_ms } => {
                 let ms = Some(max_idle_ms.into());
-                self.turn(|stream, turn| stream.on_set_limits(session, ms, turn));
+                let none = OutboxLimits::default();
+                self.turn(|stream, turn| stream.on_set_limits(ms, none, turn));
             }
             Step::Attach { .. }
             | Step::Strings { .. }
@@ -197,6 +231,7 @@ impl World {
             | Step::LinkLost
             | Step::Assign { .. }
             | Step::Wait { .. }
+            | Step::Push { .. }
             | Step::Crash => {}
         }
     }
@@ -251,8 +286,8 @@ impl World {
             EdgeOutput::Strings { transport, first, strings } => {
                 assert!(self.open.contains(&transport.0));
                 for (number, string) in (first..).zip(strings) {
-                    assert_eq!(string, s2c(number));
                     self.s2c.insert(number);
+                    self.got.insert(number, string);
                 }
             }
             EdgeOutput::Close { transport, sack, .. } => {
@@ -280,8 +315,7 @@ impl World {
                 self.expects += 1;
             }
             AppOutput::SendState { state, .. } => {
-                let room = self.bench.stream.state().outbox().room(&self.bench.limits);
-                assert_eq!(state, room);
+                assert_eq!(state, self.bench.stream.state().room(&self.bench.limits));
             }
             AppOutput::TransportChanged { .. } | AppOutput::SendRefused { .. } => {}
             AppOutput::Released { .. }
@@ -313,7 +347,7 @@ impl World {
             let mut all = batch(self.next_transport, 0, &["x"]);
             all.strings[0].strings = (0..self.c2s_next).map(c2s).collect();
             self.turn(|stream, turn| stream.on_batch(LinkId(1), all, turn));
-            let expected: BTreeSet<u64> = (0..self.sent).collect();
+            let expected: BTreeSet<u64> = (0..self.taken.len() as u64).collect();
             assert_eq!(self.s2c, expected, "all strings reach the client");
         }
         self.assign(5);

@@ -1,0 +1,126 @@
+//! What calls from outside do to the streams: each is answered with what became of every stream that it meant.
+
+use std::sync::Arc;
+
+use super::super::call::{Answer, Ask, Call, Target};
+use super::Owner;
+use crate::stream::{Effects, Info, Millis, Output, Stream, Turn, owned};
+
+impl Owner {
+    /// Carries a call out; it is answered when the turn is durable.
+    pub(super) fn on_call(&mut self, call: Call, now: Millis, effects: &mut Effects) {
+        let Call { id, ask, answer } = call;
+        let said = match ask {
+            Ask::Push { to, strings, key } => {
+                // One copy, however many streams have it.
+                let strings: Vec<_> = strings.iter().map(owned).collect();
+                Answer::Pushed(self.each(&to, now, effects, |stream, turn| {
+                    stream.on_push(&strings, key.as_ref(), turn)
+                }))
+            }
+            Ask::Join(to, group) => {
+                Answer::Joined(
+                    self.each_marked(&to, now, effects, |s, turn| s.on_join(&group, turn)),
+                )
+            }
+            Ask::Reset(to, reset) => self.done(&to, now, effects, |stream, turn| {
+                stream.on_outside_reset(reset.clone(), turn);
+            }),
+            Ask::Leave(to, group) => self.done(&to, now, effects, |stream, turn| {
+                stream.on_leave(&group, turn);
+            }),
+            Ask::Label(to, label) => self.done(&to, now, effects, |stream, turn| {
+                stream.on_label(label.clone(), turn);
+            }),
+            Ask::Get(to) => {
+                let infos = self.each(&to, now, effects, |stream, turn| stream.info(turn));
+                Answer::Infos(infos.into_iter().map(|(_, info)| info).collect())
+            }
+            Ask::List { service, after, most } => {
+                Answer::Infos(self.list(&service, after, most, now, effects))
+            }
+        };
+        self.callers.insert(id, answer);
+        effects.outputs.push(Output::Answer(id, said));
+    }
+
+    /// Runs all machines that are meant, in the order of their numbers.
+    fn each<R>(
+        &mut self,
+        target: &Target,
+        now: Millis,
+        effects: &mut Effects,
+        mut run: impl FnMut(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> Vec<(u64, R)> {
+        let numbers = self.pick(target).into_iter();
+        let each = |number| Some((number, self.with_stream(number, now, effects, &mut run)?));
+        numbers.filter_map(each).collect()
+    }
+
+    /// The same where marks may change.
+    fn each_marked<R>(
+        &mut self,
+        target: &Target,
+        now: Millis,
+        effects: &mut Effects,
+        mut run: impl FnMut(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> Vec<(u64, R)> {
+        let numbers = self.pick(target).into_iter();
+        let each = |number| Some((number, self.mark(number, now, effects, &mut run)?));
+        numbers.filter_map(each).collect()
+    }
+
+    fn done(
+        &mut self,
+        target: &Target,
+        now: Millis,
+        effects: &mut Effects,
+        run: impl FnMut(&mut Stream, &mut Turn<'_>),
+    ) -> Answer {
+        let done = self.each_marked(target, now, effects, run);
+        Answer::Done(done.into_iter().map(|(number, ())| number).collect())
+    }
+
+    /// Runs a stream's machine where its marks may change.
+    pub(super) fn mark<R>(
+        &mut self,
+        number: u64,
+        now: Millis,
+        effects: &mut Effects,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        self.index.remove(number, self.streams.get(&number)?.state());
+        let result = self.with_stream(number, now, effects, run);
+        self.index.add(number, self.streams.get(&number)?.state());
+        result
+    }
+
+    /// Streams that are meant and have not ended; one that is named by its number may have.
+    fn pick(&self, target: &Target) -> Vec<u64> {
+        let numbers = match target {
+            Target::Numbers(numbers) => return numbers.clone(),
+            Target::Id(service, id) => {
+                let key = (service.clone(), id.clone());
+                self.by_id.get(&key).copied().into_iter().collect()
+            }
+            Target::Label(service, label) => self.index.labelled(service, label),
+            Target::Group(service, group) => self.index.members(service, group),
+        };
+        let lives = |number: &u64| self.streams.get(number).is_some_and(|s| !s.state().is_ended());
+        numbers.into_iter().filter(lives).collect()
+    }
+
+    fn list(
+        &self,
+        service: &Arc<str>,
+        after: u64,
+        most: usize,
+        now: Millis,
+        effects: &mut Effects,
+    ) -> Vec<Info> {
+        let turn = Turn { now, limits: &self.limits, effects };
+        let behind = self.streams.range(after.saturating_add(1)..).map(|(_, stream)| stream);
+        let of_service = behind.filter(|stream| stream.state().origin().service == *service);
+        of_service.take(most).map(|stream| stream.info(&turn)).collect()
+    }
+}

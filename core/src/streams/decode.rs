@@ -1,0 +1,227 @@
+//! From requests to what partitions are asked, with all checks that the contract names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::app::target::Target as Kind;
+use minerva_proto::app::{
+    self, ListRequest, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
+};
+use minerva_proto::{Reset, StreamId};
+
+use crate::invalid::{self, Invalid};
+use crate::partition::{Ask, Partitions, Target};
+
+/// Streams of one `SendMany`.
+const MOST_STREAMS: usize = 10_000;
+/// Longest idempotency key.
+const MAX_KEY: usize = 64;
+/// Streams of one page: the most, and if the caller does not say.
+const PAGE: (u32, u32) = (1000, 100);
+
+/// Which streams are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    Number(u64),
+    Id(Arc<str>, StreamId),
+    Label(Arc<str>, Arc<str>),
+}
+
+/// Strings for one target.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Send {
+    pub(super) meant: Meant,
+    pub(super) strings: Vec<Bytes>,
+    pub(super) key: Option<Bytes>,
+}
+
+/// Strings for many streams.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Many {
+    /// The streams of each partition; `None`: numbers that no stream can have.
+    pub(super) by_partition: BTreeMap<Option<u32>, Vec<u64>>,
+    pub(super) strings: Vec<Bytes>,
+    pub(super) key: Option<Bytes>,
+}
+
+/// A page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct List {
+    pub(super) service: Arc<str>,
+    pub(super) after: u64,
+    pub(super) most: usize,
+}
+
+impl From<Meant> for Target {
+    fn from(meant: Meant) -> Self {
+        match meant {
+            Meant::Number(number) => Self::Numbers(vec![number]),
+            Meant::Id(service, id) => Self::Id(service, id),
+            Meant::Label(service, label) => Self::Label(service, label),
+        }
+    }
+}
+
+pub(super) fn target(target: Option<app::Target>) -> Result<Meant, Invalid> {
+    let missing = || Invalid::new("target", "exactly one of its fields must be set");
+    let app::Target { target, service } = target.ok_or_else(missing)?;
+    match target.ok_or_else(missing)? {
+        Kind::Stream(number) => Ok(Meant::Number(number)),
+        Kind::StreamId(id) => {
+            let id = StreamId::parse(&id).map_err(|_| {
+                Invalid::new("target.stream_id", "must be 20 to 30 ASCII characters")
+            })?;
+            Ok(Meant::Id(self::service("target.service", service)?, id))
+        }
+        Kind::Label(label) => {
+            let label = invalid::label("target.label", label)?
+                .ok_or_else(|| Invalid::new("target.label", "must not be empty"))?;
+            Ok(Meant::Label(self::service("target.service", service)?, label))
+        }
+    }
+}
+
+pub(super) fn send(request: SendRequest) -> Result<Send, Invalid> {
+    let SendRequest { target, strings, idempotency_key } = request;
+    check_strings(&strings)?;
+    Ok(Send { meant: self::target(target)?, strings, key: key(idempotency_key)? })
+}
+
+pub(super) fn send_many(
+    request: SendManyRequest,
+    partitions: &Partitions,
+) -> Result<Many, Invalid> {
+    let SendManyRequest { streams, strings, idempotency_key } = request;
+    if !(1..=MOST_STREAMS).contains(&streams.len()) {
+        return Err(Invalid::new("streams", format!("must be 1 to {MOST_STREAMS}")));
+    }
+    check_strings(&strings)?;
+    let mut by_partition: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for stream in streams {
+        by_partition.entry(partitions.of_number(stream)).or_default().push(stream);
+    }
+    for numbers in by_partition.values_mut() {
+        numbers.sort_unstable();
+        numbers.dedup();
+    }
+    Ok(Many { by_partition, strings, key: key(idempotency_key)? })
+}
+
+pub(super) fn send_to_group(request: SendToGroupRequest) -> Result<Ask, Invalid> {
+    let SendToGroupRequest { service, group, strings, idempotency_key } = request;
+    check_strings(&strings)?;
+    let to = Target::Group(self::service("service", service)?, self::group(group)?);
+    Ok(Ask::Push { to, strings, key: key(idempotency_key)? })
+}
+
+pub(super) fn group(group: String) -> Result<Arc<str>, Invalid> {
+    invalid::group("group", group)
+}
+
+pub(super) fn reset(request: ResetRequest) -> Result<(Meant, Reset), Invalid> {
+    let ResetRequest { target, reason, application_level } = request;
+    let reset = invalid::reset("reason", reason, application_level)?;
+    Ok((self::target(target)?, reset))
+}
+
+pub(super) fn list(request: ListRequest) -> Result<List, Invalid> {
+    let ListRequest { service, page_size, page_token } = request;
+    let after = match page_token.as_str() {
+        "" => 0,
+        token => token.parse().map_err(|_| {
+            Invalid::new("page_token", "must be empty or the next_page_token of a response")
+        })?,
+    };
+    let most = if page_size == 0 { PAGE.1 } else { page_size };
+    if most > PAGE.0 {
+        return Err(Invalid::new("page_size", format!("must be up to {}", PAGE.0)));
+    }
+    Ok(List { service: self::service("service", service)?, after, most: most as usize })
+}
+
+fn service(field: &'static str, name: String) -> Result<Arc<str>, Invalid> {
+    if name.is_empty() {
+        return Ok("default".into());
+    }
+    invalid::check_service(field, &name)?;
+    Ok(name.into())
+}
+
+fn key(key: Bytes) -> Result<Option<Bytes>, Invalid> {
+    if key.len() > MAX_KEY {
+        return Err(Invalid::new("idempotency_key", format!("longer than {MAX_KEY} bytes")));
+    }
+    Ok((!key.is_empty()).then_some(key))
+}
+
+fn check_strings(strings: &[Bytes]) -> Result<(), Invalid> {
+    if strings.is_empty() {
+        return Err(Invalid::new("strings", "at least one must be there"));
+    }
+    invalid::check_strings("strings", 0, strings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kind: Kind) -> Option<app::Target> {
+        Some(app::Target { target: Some(kind), service: String::new() })
+    }
+
+    fn request() -> SendRequest {
+        SendRequest { target: of(Kind::Stream(1)), strings: vec!["a".into()], ..Default::default() }
+    }
+
+    fn complaint<T>(result: Result<T, Invalid>) -> String {
+        let complaint = result.err().map(|invalid| invalid.to_string());
+        complaint.and_then(|text| text.split(": ").next().map(str::to_owned)).unwrap_or_default()
+    }
+
+    #[test]
+    fn complaints_name_the_field() {
+        assert_eq!(complaint(send(request())), "");
+        assert_eq!(complaint(target(None)), "target");
+        assert_eq!(complaint(target(Some(app::Target::default()))), "target");
+        assert_eq!(complaint(target(of(Kind::StreamId("short".into())))), "target.stream_id");
+        assert_eq!(complaint(target(of(Kind::Label(String::new())))), "target.label");
+        let service = app::Target { service: "A".into(), ..of(Kind::Label("l".into())).unwrap() };
+        assert_eq!(complaint(target(Some(service))), "target.service");
+        assert_eq!(complaint(send(SendRequest { strings: Vec::new(), ..request() })), "strings");
+        let tab = SendRequest { strings: vec!["\t".into()], ..request() };
+        assert_eq!(complaint(send(tab)), "strings");
+        let list =
+            |token: &str| list(ListRequest { page_token: token.into(), ..Default::default() });
+        assert_eq!(
+            (complaint(list("1")), complaint(list("x"))),
+            (String::new(), "page_token".into())
+        );
+    }
+
+    #[test]
+    fn sizes_have_limits() {
+        for (length, ok) in [(0, true), (63, true), (64, true), (65, false)] {
+            assert_eq!(key(vec![b'k'; length].into()).is_ok(), ok, "{length}");
+        }
+        for (page_size, ok) in [(0, true), (999, true), (1000, true), (1001, false)] {
+            let list = list(ListRequest { page_size, ..Default::default() });
+            assert_eq!(list.is_ok(), ok, "{page_size}");
+        }
+        let partitions = Partitions::new(4);
+        for (count, ok) in [(0, false), (1, true), (9_999, true), (10_000, true), (10_001, false)] {
+            let (streams, strings) = (vec![1; count], vec!["a".into()]);
+            let many = SendManyRequest { streams, strings, ..Default::default() };
+            assert_eq!(send_many(many, &partitions).is_ok(), ok, "{count}");
+        }
+    }
+
+    #[test]
+    fn streams_are_sorted_by_partition_and_named_once() {
+        let streams = vec![5, (3 << 48) | 1, 5, 0, 2];
+        let many = SendManyRequest { streams, strings: vec!["a".into()], ..Default::default() };
+        let many = send_many(many, &Partitions::new(4)).unwrap();
+        let expected = [(None, vec![0]), (Some(0), vec![2, 5]), (Some(3), vec![(3 << 48) | 1])];
+        assert_eq!(many.by_partition, expected.into());
+    }
+}
