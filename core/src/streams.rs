@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::try_join_all;
 use minerva_proto::app::stream_service_server::StreamService;
 use minerva_proto::app::{
-    GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse, ListRequest,
-    ListResponse, ResetRequest, ResetResponse, SendManyRequest, SendManyResponse, SendOutcome,
-    SendRequest, SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
+    Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
+    ListRequest, ListResponse, ResetRequest, ResetResponse, SendManyRequest, SendManyResponse,
+    SendOutcome, SendRequest, SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
 };
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
@@ -49,9 +49,16 @@ impl StreamServer {
     }
 
     /// Asks all partitions that are here the same.
-    async fn ask_all(&self, ask: &Ask) -> Result<Vec<Answer>, Trouble> {
+    async fn ask_all(&self, ask: &Ask) -> Result<Said, Trouble> {
         let here = (0..self.partitions.count()).filter(|&p| self.partitions.is_served(p));
-        try_join_all(here.map(|partition| self.ask(partition, ask.clone()))).await
+        let asked = here.map(async |partition| match self.ask(partition, ask.clone()).await {
+            // It went away in this moment: not covered.
+            Err(Trouble::NotOwner) => Ok(None),
+            answer => answer.map(|answer| Some((partition, answer))),
+        });
+        let answers = try_join_all(asked).await?.into_iter().flatten();
+        let (partitions, answers) = answers.unzip();
+        Ok(Said { answers, coverage: Some(self.coverage(partitions)) })
     }
 
     /// Asks where the streams that are meant must be.
@@ -59,7 +66,7 @@ impl StreamServer {
         &self,
         meant: Meant,
         ask: impl FnOnce(Target) -> Ask,
-    ) -> Result<Vec<Answer>, Trouble> {
+    ) -> Result<Said, Trouble> {
         let partition = match &meant {
             Meant::Number(number) => {
                 Some(self.partitions.of_number(*number).ok_or(Trouble::NotFound)?)
@@ -68,28 +75,16 @@ impl StreamServer {
             Meant::Label(..) => None,
         };
         let ask = ask(meant.into());
-        match partition {
-            Some(partition) => Ok(vec![self.ask(partition, ask).await?]),
-            None => self.ask_all(&ask).await,
+        let Some(partition) = partition else { return self.ask_all(&ask).await };
+        let answer = self.ask(partition, ask).await?;
+        if answer.is_empty() {
+            return Err(Trouble::NotFound);
         }
+        Ok(Said { answers: vec![answer], coverage: None })
     }
 
-    /// The streams for which something was done; an error if there are none.
-    async fn done(
-        &self,
-        meant: Meant,
-        ask: impl FnOnce(Target) -> Ask,
-    ) -> Result<Vec<u64>, Trouble> {
-        let answers = self.ask_for(meant, ask).await?.into_iter();
-        found(answers.flat_map(|answer| match answer {
-            Answer::Done(numbers) => numbers,
-            Answer::Pushed(_) | Answer::Joined(_) | Answer::Infos(_) => Vec::new(),
-        }))
-    }
-
-    /// How many partitions are here.
-    fn partitions_here(&self) -> u32 {
-        (0..self.partitions.count()).filter(|&p| self.partitions.is_served(p)).count() as u32
+    fn coverage(&self, partitions: Vec<u32>) -> Coverage {
+        Coverage { partitions, total: self.partitions.count() }
     }
 
     /// Sends to streams of any partitions.
@@ -117,25 +112,25 @@ impl StreamServer {
         Ok(results)
     }
 
-    /// One page, and whether there is more.
-    async fn page(&self, list: decode::List) -> Result<(Vec<Info>, bool), Trouble> {
+    /// One page, whether there is more, and where it was looked for.
+    async fn page(&self, list: decode::List) -> Result<(Vec<Info>, bool, Vec<u32>), Trouble> {
         let decode::List { service, after, most } = list;
-        let mut page: Vec<Info> = Vec::new();
+        let (mut page, mut covered) = (Vec::new(), Vec::new());
         for partition in (after >> 48) as u32..self.partitions.count() {
             // One more than wanted shows that there is more.
             let ask = Ask::List { service: service.clone(), after, most: most + 1 - page.len() };
             match self.ask(partition, ask).await {
-                Ok(Answer::Infos(infos)) => page.extend(infos),
-                Ok(Answer::Pushed(_) | Answer::Joined(_) | Answer::Done(_))
-                | Err(Trouble::NotOwner) => {}
+                Ok(answer) => page.extend(encode::infos(answer)),
+                Err(Trouble::NotOwner) => continue,
                 Err(trouble) => return Err(trouble),
             }
+            covered.push(partition);
             if page.len() > most {
                 page.truncate(most);
-                return Ok((page, true));
+                return Ok((page, true, covered));
             }
         }
-        Ok((page, false))
+        Ok((page, false, covered))
     }
 }
 
@@ -143,13 +138,14 @@ impl StreamServer {
 impl StreamService for StreamServer {
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
         let decode::Send { meant, strings, key } = decode::send(request.into_inner())?;
-        let answers = self.ask_for(meant, |to| Ask::Push { to, strings, key }).await?;
-        let pushed = found(pushed(answers))?;
-        if let [(_, one)] = pushed[..] {
-            trouble::of(one).map_or(Ok(()), Err)?;
+        let Said { answers, coverage } =
+            self.ask_for(meant, |to| Ask::Push { to, strings, key }).await?;
+        let pushed = pushed(answers);
+        if let ([(_, one)], None) = (&pushed[..], &coverage) {
+            trouble::of(*one).map_or(Ok(()), Err)?;
         }
         let results = pushed.into_iter().map(encode::send_result).collect();
-        Ok(Response::new(SendResponse { results }))
+        Ok(Response::new(SendResponse { results, coverage }))
     }
 
     async fn send_many(
@@ -165,8 +161,8 @@ impl StreamService for StreamServer {
         request: Request<SendToGroupRequest>,
     ) -> Result<Response<SendToGroupResponse>, Status> {
         let ask = decode::send_to_group(request.into_inner())?;
-        let partitions = self.partitions_here();
-        let pushed = pushed(self.ask_all(&ask).await?);
+        let Said { answers, coverage } = self.ask_all(&ask).await?;
+        let pushed = pushed(answers);
         let is_full = |(_, pushed): &&(u64, Pushed)| matches!(pushed, Pushed::Full { .. });
         let full = pushed.iter().filter(is_full).map(|(stream, _)| *stream);
         let is_taken = |pushed: &Pushed| matches!(pushed, Pushed::Taken | Pushed::Repeated);
@@ -174,25 +170,21 @@ impl StreamService for StreamServer {
             taken: pushed.iter().filter(|(_, pushed)| is_taken(pushed)).count() as u64,
             full_count: full.clone().count() as u64,
             full: full.take(encode::MOST_FULL).collect(),
-            partitions,
-            partitions_total: self.partitions.count(),
+            coverage,
         }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let JoinRequest { target, group } = request.into_inner();
         let (meant, group) = (decode::target(target)?, decode::group(group)?);
-        let answers = self.ask_for(meant, |to| Ask::Join(to, group)).await?;
+        let Said { answers, coverage } = self.ask_for(meant, |to| Ask::Join(to, group)).await?;
         let joined: Vec<_> = answers.into_iter().flat_map(encode::joined).collect();
-        let streams: Vec<_> = joined
-            .iter()
-            .filter(|(_, joined)| *joined == Joined::Done)
-            .map(|(stream, _)| *stream)
-            .collect();
-        if let (true, Some((_, joined))) = (streams.is_empty(), joined.first()) {
-            return Err(trouble::of_join(*joined).into());
+        if let ([(_, one)], None) = (&joined[..], &coverage) {
+            trouble::of_join(*one).map_or(Ok(()), Err)?;
         }
-        Ok(Response::new(JoinResponse { streams: found(streams)? }))
+        let is_in = |(stream, joined)| (joined == Joined::Done).then_some(stream);
+        let streams = joined.into_iter().filter_map(is_in).collect();
+        Ok(Response::new(JoinResponse { streams, coverage }))
     }
 
     async fn leave(
@@ -201,8 +193,9 @@ impl StreamService for StreamServer {
     ) -> Result<Response<LeaveResponse>, Status> {
         let LeaveRequest { target, group } = request.into_inner();
         let (meant, group) = (decode::target(target)?, decode::group(group)?);
-        let streams = self.done(meant, |to| Ask::Leave(to, group)).await?;
-        Ok(Response::new(LeaveResponse { streams }))
+        let Said { answers, coverage } = self.ask_for(meant, |to| Ask::Leave(to, group)).await?;
+        let streams = answers.into_iter().flat_map(encode::done).collect();
+        Ok(Response::new(LeaveResponse { streams, coverage }))
     }
 
     async fn reset(
@@ -210,29 +203,34 @@ impl StreamService for StreamServer {
         request: Request<ResetRequest>,
     ) -> Result<Response<ResetResponse>, Status> {
         let (meant, reset) = decode::reset(request.into_inner())?;
-        let streams = self.done(meant, |to| Ask::Reset(to, reset)).await?;
-        Ok(Response::new(ResetResponse { streams }))
+        let Said { answers, coverage } = self.ask_for(meant, |to| Ask::Reset(to, reset)).await?;
+        let streams = answers.into_iter().flat_map(encode::done).collect();
+        Ok(Response::new(ResetResponse { streams, coverage }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let meant = decode::target(request.into_inner().target)?;
-        let answers = self.ask_for(meant, Ask::Get).await?.into_iter();
-        let infos = found(answers.flat_map(encode::infos))?;
-        Ok(Response::new(GetResponse { streams: infos.into_iter().map(encode::info).collect() }))
+        let Said { answers, coverage } = self.ask_for(meant, Ask::Get).await?;
+        let infos = answers.into_iter().flat_map(encode::infos);
+        Ok(Response::new(GetResponse { streams: infos.map(encode::info).collect(), coverage }))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        let list = decode::list(request.into_inner())?;
-        let partitions = self.partitions_here();
-        let (page, is_more) = self.page(list).await?;
+        let (page, is_more, covered) = self.page(decode::list(request.into_inner())?).await?;
         let last = page.last().filter(|_| is_more);
         Ok(Response::new(ListResponse {
             next_page_token: last.map(|info| info.stream.to_string()).unwrap_or_default(),
             streams: page.into_iter().map(encode::info).collect(),
-            partitions,
-            partitions_total: self.partitions.count(),
+            coverage: Some(self.coverage(covered)),
         }))
     }
+}
+
+/// What partitions said, in their order.
+struct Said {
+    answers: Vec<Answer>,
+    /// Which they are, if it might have been any.
+    coverage: Option<Coverage>,
 }
 
 /// What became of each stream, in the order of their numbers.
@@ -242,12 +240,6 @@ fn pushed(answers: impl IntoIterator<Item = Answer>) -> Vec<(u64, Pushed)> {
         Answer::Joined(_) | Answer::Done(_) | Answer::Infos(_) => Vec::new(),
     };
     answers.into_iter().flat_map(of).collect()
-}
-
-/// An error if there is none.
-fn found<T>(streams: impl IntoIterator<Item = T>) -> Result<Vec<T>, Trouble> {
-    let streams: Vec<T> = streams.into_iter().collect();
-    if streams.is_empty() { Err(Trouble::NotFound) } else { Ok(streams) }
 }
 
 /// What an outcome is called.

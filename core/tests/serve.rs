@@ -8,6 +8,8 @@ mod calls;
 mod cores;
 #[path = "serve/outage.rs"]
 mod outage;
+#[path = "serve/outside.rs"]
+mod outside;
 #[path = "serve/peers.rs"]
 mod peers;
 #[path = "serve/streams.rs"]

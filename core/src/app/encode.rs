@@ -3,9 +3,9 @@
 use minerva_proto::MAX_STRING;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
-    Ended, EndedBy, Event, Header, PartitionLeft, PartitionOwned, Registered, Released,
-    SendRefused, SendRefusedReason, SendState, ServeResponse, Started, Strings, TransportChanged,
-    TransportKind,
+    Ended, EndedBy, Event, GroupRefused, Header, PartitionLeft, PartitionOwned, Registered,
+    Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started, Strings,
+    TransportChanged, TransportKind,
 };
 use tonic::Status;
 
@@ -49,6 +49,7 @@ impl Pack for AppOutput {
             | Self::Released { .. }
             | Self::PartitionOwned { .. }
             | Self::PartitionLeft { .. }
+            | Self::GroupRefused { .. }
             | Self::Violation(_) => EVENT,
         }
     }
@@ -91,6 +92,9 @@ fn event(output: AppOutput) -> Option<Kind> {
             Kind::PartitionOwned(PartitionOwned { partition, epoch: epoch.0, streams_made })
         }
         AppOutput::PartitionLeft { partition } => Kind::PartitionLeft(PartitionLeft { partition }),
+        AppOutput::GroupRefused { stream, group } => {
+            Kind::GroupRefused(GroupRefused { stream, group: group.to_string() })
+        }
         // Ends the call instead: see `failure`.
         AppOutput::Violation(_) => return None,
     })

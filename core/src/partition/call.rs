@@ -83,6 +83,18 @@ pub enum Answer {
     Infos(Vec<Info>),
 }
 
+impl Answer {
+    /// No stream was found.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Pushed(streams) => streams.is_empty(),
+            Self::Joined(streams) => streams.is_empty(),
+            Self::Done(streams) => streams.is_empty(),
+            Self::Infos(streams) => streams.is_empty(),
+        }
+    }
+}
+
 impl Ask {
     /// Bytes of strings in it.
     pub(super) fn bytes(&self) -> usize {

@@ -154,6 +154,13 @@ pub enum AppOutput {
         /// The partition.
         partition: u32,
     },
+    /// A stream is in too many groups to join another one.
+    GroupRefused {
+        /// The stream's number.
+        stream: u64,
+        /// The group.
+        group: Arc<str>,
+    },
     /// The instance broke the contract: the call ends with INVALID_ARGUMENT and this text.
     Violation(String),
 }

@@ -31,6 +31,13 @@ pub(super) fn joined(answer: Answer) -> Vec<(u64, Joined)> {
     }
 }
 
+pub(super) fn done(answer: Answer) -> Vec<u64> {
+    match answer {
+        Answer::Done(numbers) => numbers,
+        Answer::Pushed(_) | Answer::Joined(_) | Answer::Infos(_) => Vec::new(),
+    }
+}
+
 pub(super) fn infos(answer: Answer) -> Vec<Info> {
     match answer {
         Answer::Infos(infos) => infos,

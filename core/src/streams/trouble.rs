@@ -37,17 +37,18 @@ pub(super) fn of(pushed: Pushed) -> Option<Trouble> {
 }
 
 /// What a stream that did not join says.
-pub(super) fn of_join(joined: Joined) -> Trouble {
+pub(super) fn of_join(joined: Joined) -> Option<Trouble> {
     match joined {
-        Joined::TooMany => Trouble::TooManyGroups,
-        Joined::Ended | Joined::Done => Trouble::Ended,
+        Joined::Done => None,
+        Joined::TooMany => Some(Trouble::TooManyGroups),
+        Joined::Ended => Some(Trouble::Ended),
     }
 }
 
 impl Trouble {
     fn say(self) -> (Code, &'static str, &'static str) {
         match self {
-            Self::NotFound => (Code::NotFound, "STREAM_NOT_FOUND", "this core has no such stream"),
+            Self::NotFound => (Code::NotFound, "STREAM_NOT_FOUND", "there is no such stream"),
             Self::NotOwner => {
                 (Code::Unavailable, "NOT_OWNER", "not this core's now: ask another one, or again")
             }

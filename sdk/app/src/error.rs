@@ -78,3 +78,20 @@ pub enum TrySendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a reason is at most {max} bytes 0x20-0x7E", max = minerva_proto::MAX_REASON)]
 pub struct InvalidReason;
+
+/// Why a stream got no label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a label is at most 256 bytes 0x20-0x7E")]
+pub struct InvalidLabel;
+
+/// Why a stream was not put into a group, or taken out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// It has no such name.
+    #[error("the name of a group is 1 to 128 bytes 0x21-0x7E")]
+    Name,
+    /// The stream is in as many groups as it may be in.
+    #[error("a stream is in at most 64 groups")]
+    TooMany,
+}

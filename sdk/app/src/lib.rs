@@ -77,7 +77,7 @@ mod session;
 pub mod simulation;
 mod stream;
 
-pub use error::{InvalidReason, SendError, StartError, TrySendError};
+pub use error::{GroupError, InvalidLabel, InvalidReason, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
 pub use minerva_proto::StreamId;
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};

@@ -18,6 +18,7 @@ mod finished;
 mod hear;
 mod incoming;
 mod outgoing;
+mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minerva_proto::MAX_STRING;
-use minerva_proto::app::{Command, command};
+use minerva_proto::app::{Command, SetLimits, command};
 
 use self::calls::Calls;
 use self::finished::Finished;
@@ -223,8 +224,22 @@ impl Session {
         self.change(number, |stream| stream.reset(reason, application_level));
     }
 
-    pub(crate) fn set_max_idle_ms(&mut self, number: u64, max_idle_ms: u64) {
-        self.change(number, |stream| stream.set_max_idle_ms(max_idle_ms));
+    /// Changes those limits of a stream that are set.
+    pub(crate) fn set_limits(&mut self, number: u64, limits: SetLimits) {
+        self.change(number, |stream| stream.settings().set_limits(limits));
+    }
+
+    pub(crate) fn set_label(&mut self, number: u64, label: String) {
+        self.change(number, |stream| stream.settings().set_label(label));
+    }
+
+    /// Puts a stream into a group; `false`: it is in too many.
+    pub(crate) fn join(&mut self, number: u64, group: String) -> bool {
+        self.change(number, |stream| stream.settings().join(group)).unwrap_or(true)
+    }
+
+    pub(crate) fn leave(&mut self, number: u64, group: String) {
+        self.change(number, |stream| stream.settings().leave(group));
     }
 
     /// Nobody reads this stream any more: whatever comes is done with.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use minerva_proto::StreamId;
 
-use crate::error::{InvalidReason, SendError, TrySendError};
+use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
 use crate::event::{Ended, Event, TransportKind};
 use crate::service::shared::{Cell, Shared};
 
@@ -156,6 +156,35 @@ impl AppStream {
     /// See [`Sender::set_max_idle`].
     pub fn set_max_idle(&self, max_idle: Duration) {
         self.sender.set_max_idle(max_idle);
+    }
+
+    /// See [`Sender::set_outbox`].
+    pub fn set_outbox(&self, bytes: u32, strings: u32) {
+        self.sender.set_outbox(bytes, strings);
+    }
+
+    /// See [`Sender::set_label`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_label(&self, label: impl Into<String>) -> Result<(), InvalidLabel> {
+        self.sender.set_label(label)
+    }
+
+    /// See [`Sender::join`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
+        self.sender.join(group)
+    }
+
+    /// See [`Sender::leave`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
+        self.sender.leave(group)
     }
 
     /// See [`Sender::ended`].

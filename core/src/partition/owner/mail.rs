@@ -9,8 +9,8 @@ use super::super::mailbox::{
 use super::Owner;
 use super::departed::{Fate, Key};
 use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Joined, MAX_GROUPS, Millis, Stream,
-    TransportId, TransportKey, Turn, Violation,
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, Joined, Millis, Stream, TransportId,
+    TransportKey, Turn, Violation,
 };
 
 impl Owner {
@@ -72,23 +72,20 @@ impl Owner {
         now: Millis,
         effects: &mut Effects,
     ) {
-        let result = self.mark(stream, now, effects, |s, turn| {
+        self.mark(stream, now, effects, |s, turn| {
             if !s.is_of(session) {
-                return Ok(());
+                return;
             }
             match mark {
                 Mark::Label(label) => s.on_label(label, turn),
                 Mark::Leave(group) => s.on_leave(&group, turn),
                 Mark::Join(group) => {
                     if s.on_join(&group, turn) == Joined::TooMany {
-                        let problem = format!("stream {stream} is in {MAX_GROUPS} groups already");
-                        return Err(Violation(format!("join_group.group: {problem}")));
+                        turn.effects.app(session, AppOutput::GroupRefused { stream, group });
                     }
                 }
             }
-            Ok(())
         });
-        judge(session, result, effects);
     }
 
     fn on_attach(&mut self, link: LinkHandle, attach: Attach, now: Millis, effects: &mut Effects) {

@@ -197,6 +197,7 @@ impl App {
             | AppOutput::SendRefused { .. }
             | AppOutput::Released { .. }
             | AppOutput::PartitionLeft { .. }
+            | AppOutput::GroupRefused { .. }
             | AppOutput::Violation(_) => panic!("{output:?}"),
         }
     }

@@ -90,6 +90,7 @@ impl Checker {
                 | AppOutput::Released { .. }
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
+                | AppOutput::GroupRefused { .. }
                 | AppOutput::Violation(_) => true,
             };
             self.expect(is_durable, output);

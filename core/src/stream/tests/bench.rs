@@ -279,6 +279,7 @@ fn app_text(output: &AppOutput) -> String {
         AppOutput::PartitionOwned { .. } | AppOutput::PartitionLeft { .. } => {
             panic!("no stream says {output:?}")
         }
+        AppOutput::GroupRefused { group, .. } => format!("app not in {group}"),
         AppOutput::Violation(text) => format!("app violation {text}"),
     }
 }

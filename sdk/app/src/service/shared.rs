@@ -213,8 +213,9 @@ impl Shared {
         }
     }
 
-    pub(crate) fn set_max_idle_ms(&self, number: u64, max_idle_ms: u64) {
-        self.change(number, |session| session.set_max_idle_ms(number, max_idle_ms));
+    /// Changes what is set of a stream.
+    pub(crate) fn set<T>(&self, number: u64, set: impl FnOnce(&mut Session) -> T) -> T {
+        self.change(number, set)
     }
 
     pub(crate) fn abandon(&self, number: u64) {

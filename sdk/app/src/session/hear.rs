@@ -47,6 +47,11 @@ impl Session {
                 // Those who wait for room may have none to come.
                 self.with(call, refused.stream, signals, |stream| stream.on_refused(&refused))?;
             }
+            event::Event::GroupRefused(refused) => {
+                if let Some(stream) = self.at_home(call, refused.stream) {
+                    stream.settings().on_refused(&refused.group);
+                }
+            }
             event::Event::Released(released) => self.on_released(call, released, signals),
             event::Event::PartitionOwned(owned) => {
                 if let Ok(partition) = Partition::try_from(owned.partition) {

@@ -6,14 +6,14 @@
 
 use bytes::Bytes;
 use minerva_proto::app::{
-    Acknowledge, Command, Reset, SendRefused, SendRefusedReason, SendState, SetLimits, Started,
-    command,
+    Acknowledge, Command, Reset, SendRefused, SendRefusedReason, SendState, Started, command,
 };
 use minerva_proto::planted::{self, Bug};
 
 use super::calls::CallId;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
+use super::settings::Settings;
 use super::{Refusal, Violation};
 use crate::event::{Ended, EndedBy, Event, TransportChange};
 
@@ -51,7 +51,7 @@ pub(super) struct Stream {
     /// No core knows it any more.
     lost: bool,
     reset: Option<Pending<(String, bool)>>,
-    max_idle_ms: Option<Pending<u64>>,
+    settings: Settings,
     /// It is in the session's list of streams with something to tell.
     pub(super) listed: bool,
 }
@@ -98,7 +98,7 @@ impl Stream {
             closing: false,
             lost: false,
             reset: None,
-            max_idle_ms: None,
+            settings: Settings::default(),
             listed: false,
         }
     }
@@ -133,9 +133,7 @@ impl Stream {
         if let Some(reset) = &mut self.reset {
             reset.told = false;
         }
-        if let Some(max_idle) = &mut self.max_idle_ms {
-            max_idle.told = false;
-        }
+        self.settings.part();
     }
 
     /// Started came again, on this call.
@@ -298,8 +296,9 @@ impl Stream {
         }
     }
 
-    pub(super) fn set_max_idle_ms(&mut self, max_idle_ms: u64) {
-        self.max_idle_ms = Some(Pending { what: max_idle_ms, told: false });
+    /// Changes what is set of it.
+    pub(super) fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// Nobody reads any more.
@@ -312,7 +311,8 @@ impl Stream {
     pub(super) fn is_flushed(&self) -> bool {
         let told = self.reset.as_ref().is_none_or(|reset| reset.told);
         let sent = self.is_over() || self.outgoing.is_empty();
-        told && sent && self.acknowledgement().is_none()
+        let set = self.is_over() || !self.settings.are_untold();
+        told && sent && set && self.acknowledgement().is_none()
     }
 
     /// Its end is acknowledged: nothing is left to do here. Gives the number of its last event.
@@ -323,28 +323,23 @@ impl Stream {
     /// There is something to tell.
     pub(super) fn has_commands(&self) -> bool {
         self.home.is_some()
-            && (self.max_idle_ms.as_ref().is_some_and(|pending| !pending.told)
+            && (self.settings.are_untold()
                 || (self.outgoing.is_ready() && !self.closing)
                 || self.reset.as_ref().is_some_and(|pending| !pending.told)
                 || self.free_acknowledgement().is_some())
     }
 
-    /// The next thing to tell: limits, sends, reset, acknowledgement, in that order.
+    /// The next thing to tell: settings, sends, reset, acknowledgement, in that order. So whatever was set is durable
+    /// when the acknowledgement is.
     pub(super) fn next_command(&mut self) -> Option<Command> {
         self.home?;
         let command = self
-            .take_limits()
+            .settings
+            .take(self.number)
             .or_else(|| self.take_send())
             .or_else(|| self.take_reset())
             .or_else(|| self.take_acknowledgement())?;
         Some(Command { command: Some(command) })
-    }
-
-    fn take_limits(&mut self) -> Option<command::Command> {
-        let pending = self.max_idle_ms.as_mut().filter(|pending| !pending.told)?;
-        pending.told = true;
-        let limits = SetLimits { stream: self.number, max_idle_ms: Some(pending.what) };
-        Some(command::Command::SetLimits(limits))
     }
 
     fn take_send(&mut self) -> Option<command::Command> {

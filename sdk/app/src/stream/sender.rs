@@ -6,15 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::app::SetLimits;
 use minerva_proto::{MAX_REASON, StreamId, is_string_allowed};
 
-use crate::error::{InvalidReason, SendError, TrySendError};
+use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
 use crate::event::Ended;
 use crate::service::shared::{Cell, Shared};
 use crate::session::Refusal;
 
 /// Longest idle limit that a stream can have: a week.
 const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
+/// Most bytes and strings that an outbox may be set to.
+const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
+/// Longest label, longest name of a group.
+const MAX_LABEL: usize = 256;
+const MAX_GROUP: usize = 128;
 
 /// Sends strings to one stream's client, from anywhere. Cheap to clone; it does not keep the stream alive.
 ///
@@ -109,13 +115,61 @@ impl Sender {
     pub fn set_max_idle(&self, max_idle: Duration) {
         let max_idle = max_idle.clamp(Duration::from_millis(1), MAX_IDLE);
         let ms = u64::try_from(max_idle.as_millis()).unwrap_or(u64::MAX);
-        self.shared.set_max_idle_ms(self.number(), ms);
+        self.set_limits(SetLimits { max_idle_ms: Some(ms), ..SetLimits::default() });
+    }
+
+    /// Sets how many bytes of strings, and how many strings, the stream holds for its client before sending
+    /// waits; at least 1 each, at most 6 MiB and 100,000. The core's own limits count if this is never called.
+    pub fn set_outbox(&self, bytes: u32, strings: u32) {
+        let (bytes, strings) = (bytes.clamp(1, MAX_OUTBOX.0), strings.clamp(1, MAX_OUTBOX.1));
+        let (outbox_bytes, outbox_strings) = (Some(bytes), Some(strings));
+        self.set_limits(SetLimits { outbox_bytes, outbox_strings, ..SetLimits::default() });
+    }
+
+    /// Gives the stream a label by which [`Streams`](crate::Streams) addresses it, such as who its user is; an
+    /// empty one takes the label away. It is durable when the events that the handler has not acknowledged yet are:
+    /// set at a stream's start, it is never missing.
+    ///
+    /// # Errors
+    /// If it is longer than 256 bytes, or has others than 0x20-0x7E.
+    pub fn set_label(&self, label: impl Into<String>) -> Result<(), InvalidLabel> {
+        let label = label.into();
+        if label.len() > MAX_LABEL || !is_string_allowed(label.as_bytes()) {
+            return Err(InvalidLabel);
+        }
+        self.shared.set(self.number(), |session| session.set_label(self.number(), label));
+        Ok(())
+    }
+
+    /// Puts the stream into a group of its service, whose sends ([`Streams::send_to_group`](crate::Streams::send_to_group)) it
+    /// gets from then on, for as long as it lives. Durable as a label is.
+    ///
+    /// # Errors
+    /// If that is no name of a group, or the stream is in 64 groups already.
+    pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
+        let group = checked_group(group.into())?;
+        let joined = self.shared.set(self.number(), |session| session.join(self.number(), group));
+        if joined { Ok(()) } else { Err(GroupError::TooMany) }
+    }
+
+    /// Takes the stream out of a group.
+    ///
+    /// # Errors
+    /// If that is no name of a group.
+    pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
+        let group = checked_group(group.into())?;
+        self.shared.set(self.number(), |session| session.leave(self.number(), group));
+        Ok(())
     }
 
     /// How the stream ended; `None` while it lives, and for ever if it went on elsewhere. Known as soon as the
     /// core has told it, which is before a slow reader gets to it.
     pub fn ended(&self) -> Option<&Ended> {
         self.cell.ended.get()
+    }
+
+    fn set_limits(&self, limits: SetLimits) {
+        self.shared.set(self.number(), |session| session.set_limits(self.number(), limits));
     }
 
     fn checked(&self, string: Bytes) -> Result<Bytes, SendError> {
@@ -147,6 +201,12 @@ impl Sender {
             }
         }
     }
+}
+
+fn checked_group(group: String) -> Result<String, GroupError> {
+    let is_name =
+        (1..=MAX_GROUP).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_name { Ok(group) } else { Err(GroupError::Name) }
 }
 
 impl fmt::Debug for Sender {

@@ -72,7 +72,8 @@ impl Checker {
             | AppOutput::TransportChanged { .. }
             | AppOutput::Released { .. }
             | AppOutput::PartitionOwned { .. }
-            | AppOutput::PartitionLeft { .. } => true,
+            | AppOutput::PartitionLeft { .. }
+            | AppOutput::GroupRefused { .. } => true,
             AppOutput::Violation(text) => {
                 self.violation(format!("an instance broke the contract: {text}"));
                 true

@@ -321,6 +321,7 @@ impl World {
             AppOutput::Released { .. }
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
+            | AppOutput::GroupRefused { .. }
             | AppOutput::Violation(_) => panic!("{output:?}"),
         }
     }

@@ -181,7 +181,7 @@ fn a_reset_follows_what_was_sent_and_is_told_on_each_call() {
 #[test]
 fn limits_are_told_on_each_call() {
     let mut session = session(100, 100);
-    session.set_max_idle_ms(STREAM, 500);
+    session.set_limits(STREAM, SetLimits { max_idle_ms: Some(500), ..SetLimits::default() });
     assert!(matches!(&told(&mut session)[..], [command::Command::SetLimits(_)]));
     assert!(told(&mut session).is_empty());
     register(&mut session);

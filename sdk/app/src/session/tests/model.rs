@@ -179,7 +179,10 @@ impl Model {
             command::Command::Send(send) => self.take_send(send),
             command::Command::Register(_)
             | command::Command::Reset(_)
-            | command::Command::SetLimits(_) => panic!("never told: {command:?}"),
+            | command::Command::SetLimits(_)
+            | command::Command::SetLabel(_)
+            | command::Command::JoinGroup(_)
+            | command::Command::LeaveGroup(_) => panic!("never told: {command:?}"),
         })
     }
 

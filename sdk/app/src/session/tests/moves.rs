@@ -87,7 +87,7 @@ fn what_was_on_its_way_to_one_home_is_said_again_at_the_next() {
     let (mut session, a, b) = session();
     start(&mut session, a, STREAM, 1);
     send(&mut session);
-    session.set_max_idle_ms(STREAM, 5);
+    session.set_limits(STREAM, SetLimits { max_idle_ms: Some(5), ..SetLimits::default() });
     assert_eq!(told(&mut session, [a, b]), [2, 0]);
     start(&mut session, b, STREAM, 2);
     assert_eq!(told(&mut session, [a, b]), [0, 2]);

@@ -1,0 +1,174 @@
+//! What the app has set of one stream: its limits, its label, its groups. Told to the core at each home again, as a
+//! core that was lost may not have it. Pure; called by the stream's state only.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use minerva_proto::app::{JoinGroup, LeaveGroup, SetLabel, SetLimits, command};
+
+/// Groups that a stream may be in; the core refuses more.
+pub(super) const MAX_GROUPS: usize = 64;
+/// Groups that were left and are told again at the next home; beyond, the first of them are forgotten.
+const MAX_LEFT: usize = 256;
+
+/// What is set of a stream.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    limits: SetLimits,
+    label: Option<String>,
+    /// Groups that it was put into, or taken out of.
+    groups: BTreeMap<String, bool>,
+    /// What the core at the present home was not told, in order.
+    untold: VecDeque<Setting>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Setting {
+    Limits,
+    Label,
+    Group(String),
+}
+
+impl Settings {
+    /// Changes the limits that are set in `limits`.
+    pub(super) fn set_limits(&mut self, limits: SetLimits) {
+        let or = |news: Option<u32>, old: Option<u32>| news.or(old);
+        self.limits = SetLimits {
+            stream: 0,
+            max_idle_ms: limits.max_idle_ms.or(self.limits.max_idle_ms),
+            outbox_bytes: or(limits.outbox_bytes, self.limits.outbox_bytes),
+            outbox_strings: or(limits.outbox_strings, self.limits.outbox_strings),
+        };
+        self.tell(Setting::Limits);
+    }
+
+    pub(super) fn set_label(&mut self, label: String) {
+        self.label = Some(label);
+        self.tell(Setting::Label);
+    }
+
+    /// Puts the stream into a group; `false`: it is in too many.
+    pub(super) fn join(&mut self, group: String) -> bool {
+        let joined = self.groups.values().filter(|&&joined| joined).count();
+        if self.groups.get(&group) != Some(&true) && joined >= MAX_GROUPS {
+            return false;
+        }
+        self.groups.insert(group.clone(), true);
+        self.tell(Setting::Group(group));
+        true
+    }
+
+    pub(super) fn leave(&mut self, group: String) {
+        if self.groups.get(&group) != Some(&false) {
+            let left = self.groups.iter().filter(|(_, joined)| !**joined);
+            if left.clone().count() >= MAX_LEFT
+                && let Some(first) = left.map(|(group, _)| group.clone()).next()
+            {
+                self.groups.remove(&first);
+            }
+        }
+        self.groups.insert(group.clone(), false);
+        self.tell(Setting::Group(group));
+    }
+
+    /// The core did not put the stream into a group.
+    pub(super) fn on_refused(&mut self, group: &str) {
+        self.groups.remove(group);
+    }
+
+    /// The home is lost: the next one is told everything.
+    pub(super) fn part(&mut self) {
+        self.untold.clear();
+        if self.limits != SetLimits::default() {
+            self.untold.push_back(Setting::Limits);
+        }
+        if self.label.is_some() {
+            self.untold.push_back(Setting::Label);
+        }
+        self.untold.extend(self.groups.keys().cloned().map(Setting::Group));
+    }
+
+    pub(super) fn are_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    /// The next thing to tell.
+    pub(super) fn take(&mut self, stream: u64) -> Option<command::Command> {
+        while let Some(setting) = self.untold.pop_front() {
+            let command = match setting {
+                Setting::Limits => command::Command::SetLimits(SetLimits { stream, ..self.limits }),
+                Setting::Label => {
+                    let Some(label) = self.label.clone() else { continue };
+                    command::Command::SetLabel(SetLabel { stream, label })
+                }
+                Setting::Group(group) => match self.groups.get(&group) {
+                    Some(true) => command::Command::JoinGroup(JoinGroup { stream, group }),
+                    Some(false) => command::Command::LeaveGroup(LeaveGroup { stream, group }),
+                    None => continue,
+                },
+            };
+            return Some(command);
+        }
+        None
+    }
+
+    /// The last word counts; it keeps its place.
+    fn tell(&mut self, setting: Setting) {
+        if !self.untold.contains(&setting) {
+            self.untold.push_back(setting);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(settings: &mut Settings) -> Vec<String> {
+        let text = |command| match command {
+            command::Command::SetLimits(limits) => {
+                format!("{:?} {:?}", limits.max_idle_ms, limits.outbox_bytes)
+            }
+            command::Command::SetLabel(label) => format!("label {}", label.label),
+            command::Command::JoinGroup(join) => format!("+{}", join.group),
+            command::Command::LeaveGroup(leave) => format!("-{}", leave.group),
+            command::Command::Register(_)
+            | command::Command::Acknowledge(_)
+            | command::Command::Send(_)
+            | command::Command::Reset(_) => panic!("no setting"),
+        };
+        std::iter::from_fn(|| settings.take(1)).map(text).collect()
+    }
+
+    #[test]
+    fn each_home_is_told_once_what_was_said_last() {
+        let mut settings = Settings::default();
+        settings.part();
+        assert!(!settings.are_untold());
+        settings.set_limits(SetLimits { max_idle_ms: Some(5), ..SetLimits::default() });
+        settings.set_limits(SetLimits { outbox_bytes: Some(7), ..SetLimits::default() });
+        settings.set_label("ann".to_owned());
+        assert!(settings.join("b".to_owned()) && settings.join("a".to_owned()));
+        settings.leave("b".to_owned());
+        assert_eq!(told(&mut settings), ["Some(5) Some(7)", "label ann", "-b", "+a"]);
+        assert!(!settings.are_untold());
+        settings.set_label(String::new());
+        assert_eq!(told(&mut settings), ["label "]);
+        settings.part();
+        assert_eq!(told(&mut settings), ["Some(5) Some(7)", "label ", "+a", "-b"]);
+    }
+
+    #[test]
+    fn groups_are_bounded() {
+        let mut settings = Settings::default();
+        for (number, fits) in (0..65).map(|number| (number, number < 64)) {
+            assert_eq!(settings.join(format!("g{number}")), fits, "{number}");
+        }
+        assert!(settings.join("g0".to_owned()), "it is there");
+        settings.leave("g0".to_owned());
+        assert!(settings.join("more".to_owned()));
+        for number in 0..1000 {
+            settings.leave(format!("x{number}"));
+        }
+        assert_eq!(settings.groups.len(), 64 + MAX_LEFT);
+    }
+}
