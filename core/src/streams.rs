@@ -98,13 +98,13 @@ impl StreamServer {
                     Some(partition) => self.ask(partition, ask).await,
                     None => Err(Trouble::NotFound),
                 };
-                match answer {
-                    Ok(answer) => Ok(encode::complete(&numbers, pushed([answer]))),
-                    Err(Trouble::NotOwner | Trouble::NotFound) => {
-                        Ok(encode::complete(&numbers, Vec::new()))
-                    }
-                    Err(trouble) => Err(trouble),
-                }
+                let (pushed, otherwise) = match answer {
+                    Ok(answer) => (pushed([answer]), SendOutcome::NotFound),
+                    Err(Trouble::NotFound) => (Vec::new(), SendOutcome::NotFound),
+                    Err(Trouble::NotOwner) => (Vec::new(), SendOutcome::NotOwner),
+                    Err(trouble) => return Err(trouble),
+                };
+                Ok(encode::complete(&numbers, pushed, otherwise))
             }
         });
         let mut results = try_join_all(each).await?.concat();

@@ -12,5 +12,7 @@ mod outage;
 mod outside;
 #[path = "serve/peers.rs"]
 mod peers;
+#[path = "serve/sdk.rs"]
+mod sdk;
 #[path = "serve/streams.rs"]
 mod streams;

@@ -14,12 +14,16 @@ pub(super) fn send_result((stream, pushed): (u64, Pushed)) -> SendResult {
     SendResult { stream, outcome: outcome(pushed).into() }
 }
 
-/// The results of all these streams: those that are not in `pushed` are not here.
-pub(super) fn complete(numbers: &[u64], pushed: Vec<(u64, Pushed)>) -> Vec<SendResult> {
+/// The results of all these streams; what is said of those that are not in `pushed`.
+pub(super) fn complete(
+    numbers: &[u64],
+    pushed: Vec<(u64, Pushed)>,
+    otherwise: SendOutcome,
+) -> Vec<SendResult> {
     let mut pushed = pushed.into_iter().peekable();
     let result = |&stream: &u64| match pushed.next_if(|(pushed, _)| *pushed == stream) {
         Some(pushed) => send_result(pushed),
-        None => SendResult { stream, outcome: SendOutcome::NotHere.into() },
+        None => SendResult { stream, outcome: otherwise.into() },
     };
     numbers.iter().map(result).collect()
 }

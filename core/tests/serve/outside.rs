@@ -106,8 +106,8 @@ async fn many_streams_and_what_became_of_each() {
             (streams[0], outcome),
             (streams[1], outcome),
             (streams[2], SendOutcome::Ended),
-            ((1 << 48) - 1, SendOutcome::NotHere),
-            (u64::MAX, SendOutcome::NotHere),
+            ((1 << 48) - 1, SendOutcome::NotFound),
+            (u64::MAX, SendOutcome::NotFound),
         ];
         expected.sort_unstable_by_key(|(stream, _)| *stream);
         got.sort_unstable_by_key(|(stream, _)| *stream);

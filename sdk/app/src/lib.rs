@@ -60,7 +60,7 @@
 //! # Layout
 //!
 //! [`Service`] starts, gives streams and stops; [`AppStream`] is one stream, with its halves [`Receiver`] and
-//! [`Sender`]; [`qan`] is questions and answers on top of a stream. Inside, `session` is the pure machine that knows
+//! [`Sender`]; [`Streams`] reaches any stream from outside; [`qan`] is questions and answers on top of a stream. Inside, `session` is the pure machine that knows
 //! what is delivered, sent and acknowledged and where, and `service/` has the tasks that own the gRPC calls: the
 //! `driver` keeps a `line` to each address, which makes one `call` after the other.
 #![warn(missing_docs)]
@@ -76,12 +76,14 @@ mod session;
 #[doc(hidden)]
 pub mod simulation;
 mod stream;
+mod streams;
 
 pub use error::{GroupError, InvalidLabel, InvalidReason, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
 pub use minerva_proto::StreamId;
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};
+pub use streams::{GroupSent, Pause, Sent, SentTo, StreamState, Streams, StreamsError, To};
 
 /// Compiles the app service that the README shows.
 #[cfg(doctest)]

@@ -17,8 +17,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
+pub(crate) use self::addresses::Address;
 pub use self::addresses::Addresses;
+pub(crate) use self::backoff::Backoff;
 use self::driver::Context;
+pub(crate) use self::driver::look_up;
+pub(crate) use self::line::endpoint;
 use self::shared::{Phase, Shared};
 use crate::error::StartError;
 use crate::random;

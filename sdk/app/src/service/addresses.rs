@@ -17,7 +17,7 @@ pub struct Addresses(Vec<String>);
 
 /// One address, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     /// The host, an IPv6 address without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -27,7 +27,7 @@ pub(super) struct Address {
 
 impl Addresses {
     /// Reads them; each is there once.
-    pub(super) fn parse(self) -> Result<Vec<Address>, StartError> {
+    pub(crate) fn parse(self) -> Result<Vec<Address>, StartError> {
         let mut addresses = Vec::new();
         for text in self.0 {
             let address = Address::parse(&text).ok_or(StartError::Address { address: text })?;

@@ -10,13 +10,13 @@ const LONGEST_MS: u64 = 3000;
 
 /// Counts failed calls in a row.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The next pause: random between 0 and a bound that doubles. `up_to` draws from 0..=its argument.
-    pub(super) fn next(&mut self, up_to: impl FnOnce(u64) -> u64) -> Duration {
+    pub(crate) fn next(&mut self, up_to: impl FnOnce(u64) -> u64) -> Duration {
         let bound = FIRST_MS.saturating_mul(1 << self.failures.min(16)).min(LONGEST_MS);
         self.failures = self.failures.saturating_add(1);
         Duration::from_millis(up_to(bound))

@@ -114,7 +114,7 @@ async fn find(context: Arc<Context>, address: Address) {
 }
 
 /// The addresses of a host; `None` if they cannot be looked up now.
-async fn look_up(address: &Address) -> Option<HashSet<SocketAddr>> {
+pub(crate) async fn look_up(address: &Address) -> Option<HashSet<SocketAddr>> {
     if let Ok(ip) = address.host.parse::<IpAddr>() {
         return Some(HashSet::from([SocketAddr::new(ip, address.port)]));
     }

@@ -107,7 +107,11 @@ impl Line {
     }
 }
 
-fn endpoint(address: &Address, at: SocketAddr) -> Result<Endpoint, tonic::transport::Error> {
+/// How a core is connected to.
+pub(crate) fn endpoint(
+    address: &Address,
+    at: SocketAddr,
+) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(format!("http://{at}"))?
         .origin(address.origin.clone())
         .connect_timeout(CONNECT_TIMEOUT)

@@ -1,0 +1,256 @@
+//! Asking the cores: all of them in a round, and round after round until what is asked for is covered. Knows what
+//! coverage is; what the answers mean is the caller's.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use minerva_proto::app::stream_service_client::StreamServiceClient;
+use minerva_proto::app::{
+    Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
+    ListRequest, ResetRequest, ResetResponse, SendManyRequest, SendManyResponse, SendOutcome,
+    SendRequest, SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
+};
+use tokio::time::{sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::answers::StreamState;
+use super::error::StreamsError;
+use crate::random;
+use crate::service::{Address, Backoff, endpoint, look_up};
+
+/// Largest answer accepted: a page of a thousand streams in 64 groups each.
+const MAX_ANSWER: usize = 32 << 20;
+/// Streams of one page.
+const PAGE: u32 = 1000;
+
+type Client = StreamServiceClient<Channel>;
+
+/// A request that every core may be asked.
+pub(super) trait Question: Clone + Send + Sync {
+    /// What a core answers.
+    type Answer: Send;
+
+    /// Asks one.
+    fn ask(
+        self,
+        client: Client,
+    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
+}
+
+/// What an answer is about.
+pub(super) trait Answer {
+    /// `None`: it is all that there is.
+    fn coverage(&self) -> Option<&Coverage>;
+
+    /// Streams that another core has, if any has.
+    fn missing(&self) -> BTreeSet<u64> {
+        BTreeSet::new()
+    }
+}
+
+macro_rules! questions {
+    ($($request:ty => $answer:ty, $method:ident;)*) => {$(
+        impl Question for $request {
+            type Answer = $answer;
+
+            async fn ask(self, mut client: Client) -> Result<Response<$answer>, Status> {
+                client.$method(self).await
+            }
+        }
+    )*};
+}
+
+macro_rules! covered {
+    ($($answer:ty),*) => {$(
+        impl Answer for $answer {
+            fn coverage(&self) -> Option<&Coverage> {
+                self.coverage.as_ref()
+            }
+        }
+    )*};
+}
+
+questions! {
+    SendRequest => SendResponse, send;
+    SendManyRequest => SendManyResponse, send_many;
+    SendToGroupRequest => SendToGroupResponse, send_to_group;
+    JoinRequest => JoinResponse, join;
+    LeaveRequest => LeaveResponse, leave;
+    ResetRequest => ResetResponse, reset;
+    GetRequest => GetResponse, get;
+}
+
+covered!(
+    SendResponse,
+    SendToGroupResponse,
+    JoinResponse,
+    LeaveResponse,
+    ResetResponse,
+    GetResponse
+);
+
+impl Answer for SendManyResponse {
+    fn coverage(&self) -> Option<&Coverage> {
+        None
+    }
+
+    fn missing(&self) -> BTreeSet<u64> {
+        let elsewhere = |result: &&SendResult| result.outcome() == SendOutcome::NotOwner;
+        self.results.iter().filter(elsewhere).map(|result| result.stream).collect()
+    }
+}
+
+/// The cores, and the connections to them.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    addresses: Vec<Address>,
+    channels: Mutex<HashMap<SocketAddr, Channel>>,
+}
+
+impl Rounds {
+    pub(super) fn new(addresses: Vec<Address>) -> Self {
+        Self { addresses, channels: Mutex::default() }
+    }
+
+    /// Asks all cores until together they have answered for everything, or one for what is only on one.
+    pub(super) async fn ask<Q: Question>(
+        &self,
+        question: &Q,
+        patience: Duration,
+    ) -> Result<Vec<Q::Answer>, StreamsError>
+    where
+        Q::Answer: Answer,
+    {
+        let mut last = None;
+        let rounds = async {
+            let mut backoff = Backoff::default();
+            loop {
+                match self.round(question).await {
+                    Err(error) if error.is_passing() => last = Some(error),
+                    done => return done,
+                }
+                sleep(backoff.next(random::up_to)).await;
+            }
+        };
+        let done = timeout(patience, rounds).await;
+        done.unwrap_or_else(|_| Err(last.unwrap_or_else(late)))
+    }
+
+    /// Asks every core once.
+    async fn round<Q: Question>(&self, question: &Q) -> Result<Vec<Q::Answer>, StreamsError>
+    where
+        Q::Answer: Answer,
+    {
+        let clients = self.clients().await;
+        let asked = clients.into_iter().map(|client| question.clone().ask(client));
+        let (mut answers, mut passing) = (Vec::new(), None);
+        for answer in join_all(asked).await {
+            match answer.map_err(StreamsError::from) {
+                Ok(answer) => answers.push(answer.into_inner()),
+                Err(error) if error.is_passing() => passing = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if is_complete(&answers) || covers_all(answers.iter().filter_map(Answer::coverage)) {
+            return Ok(answers);
+        }
+        let none = || StreamsError::Unavailable("not all partitions have a core now".to_owned());
+        Err(passing.unwrap_or_else(none))
+    }
+
+    /// All streams of a service, core by core.
+    pub(super) async fn list(
+        &self,
+        service: &str,
+        patience: Duration,
+        mut each: impl FnMut(Vec<StreamState>),
+    ) -> Result<(), StreamsError> {
+        let mut coverages = Vec::new();
+        for client in self.clients().await {
+            let mut request = ListRequest {
+                service: service.to_owned(),
+                page_size: PAGE,
+                page_token: String::new(),
+            };
+            loop {
+                let mut client = client.clone();
+                let page = timeout(patience, client.list(request.clone())).await;
+                let page = page.map_err(|_| late())?.map_err(StreamsError::from)?.into_inner();
+                coverages.extend(page.coverage);
+                each(page.streams.into_iter().map(StreamState::from).collect());
+                if page.next_page_token.is_empty() {
+                    break;
+                }
+                request.page_token = page.next_page_token;
+            }
+        }
+        if covers_all(coverages.iter()) {
+            return Ok(());
+        }
+        Err(StreamsError::Unavailable("not all partitions have a core now".to_owned()))
+    }
+
+    /// A client for each core that the addresses stand for now.
+    async fn clients(&self) -> Vec<Client> {
+        let found = join_all(self.addresses.iter().map(look_up)).await;
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.addresses.iter().zip(found).flat_map(|(address, found)| {
+            found.unwrap_or_default().into_iter().map(move |at| (address, at))
+        });
+        let current: HashMap<SocketAddr, Channel> = found
+            .filter_map(|(address, at)| {
+                let known = channels.get(&at).cloned();
+                let channel = known.or_else(|| Some(endpoint(address, at).ok()?.connect_lazy()))?;
+                Some((at, channel))
+            })
+            .collect();
+        channels.clone_from(&current);
+        let client = |channel| Client::new(channel).max_decoding_message_size(MAX_ANSWER);
+        current.into_values().map(client).collect()
+    }
+}
+
+fn late() -> StreamsError {
+    StreamsError::Unavailable("not in time".to_owned())
+}
+
+/// Whether these are all that there is, where it is not a matter of partitions.
+fn is_complete<A: Answer>(answers: &[A]) -> bool {
+    let whole = answers.iter().filter(|answer| answer.coverage().is_none());
+    let missing = whole.map(Answer::missing).reduce(|a, b| &a & &b);
+    missing.is_some_and(|missing| missing.is_empty())
+}
+
+/// Whether these are all partitions.
+fn covers_all<'a>(coverages: impl Iterator<Item = &'a Coverage>) -> bool {
+    let (mut covered, mut total) = (BTreeSet::<u32>::new(), 0);
+    for coverage in coverages {
+        covered.extend(&coverage.partitions);
+        total = coverage.total;
+    }
+    total > 0 && covered.len() == total as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_partitions_must_be_covered() {
+        let coverage = |partitions: &[u32]| Coverage { partitions: partitions.to_vec(), total: 4 };
+        for (coverages, all) in [
+            (vec![], false),
+            (vec![coverage(&[0, 1, 2, 3])], true),
+            (vec![coverage(&[0, 1]), coverage(&[2, 3])], true),
+            (vec![coverage(&[0, 1]), coverage(&[1, 2])], false),
+            (vec![coverage(&[0, 1, 2, 3]), coverage(&[])], true),
+        ] {
+            assert_eq!(covers_all(coverages.iter()), all, "{coverages:?}");
+        }
+    }
+}
