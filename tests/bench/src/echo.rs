@@ -2,6 +2,9 @@
 
 use minerva_app::{AppStream, SendError, Service};
 
+/// The group of all streams.
+pub(crate) const GROUP: &str = "all";
+
 /// Options of `app`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
@@ -19,6 +22,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn echo(mut stream: AppStream) -> Result<(), SendError> {
+    // The name is one, and the only group.
+    let _ = stream.join(GROUP);
     while let Some(string) = stream.recv().await {
         stream.send(string).await?;
     }

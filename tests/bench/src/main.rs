@@ -3,6 +3,7 @@
 
 mod bare;
 mod echo;
+mod fan_out;
 mod figures;
 mod histogram;
 mod loader;
@@ -37,6 +38,8 @@ enum Program {
     Redis(Config),
     /// `pipe`, `echo` and `rtt1`.
     All(Config),
+    /// One string to 1,000 streams by a group send, again and again.
+    FanOut(FanOut),
     /// The application service that is measured.
     #[command(hide = true)]
     App(echo::Config),
@@ -66,6 +69,19 @@ struct Config {
     json: Option<PathBuf>,
 }
 
+/// How group sends are measured.
+#[derive(Debug, clap::Args)]
+struct FanOut {
+    /// Streams in the group.
+    #[arg(long, default_value_t = 1000)]
+    streams: usize,
+    /// Bytes of each string.
+    #[arg(long, default_value_t = 64)]
+    bytes: usize,
+    #[command(flatten)]
+    config: Config,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let measured = match Program::parse() {
@@ -76,10 +92,21 @@ async fn main() -> anyhow::Result<ExitCode> {
         Program::All(config) => {
             config.measure(&[Workload::Pipe, Workload::Echo, Workload::Rtt1]).await
         }
+        Program::FanOut(fan_out) => fan_out.measure().await.map(|()| true),
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),
     };
     Ok(if measured? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl FanOut {
+    async fn measure(self) -> anyhow::Result<()> {
+        let Config { seconds, runs, core, .. } = self.config;
+        let mut stage = Stage::new(core.as_deref(), &mut Random::new(Random::fresh_seed()))?;
+        stage.start().await?;
+        let (streams, bytes, length) = (self.streams, self.bytes, seconds);
+        fan_out::measure(&stage, fan_out::Shape { streams, bytes, length, runs }).await
+    }
 }
 
 impl Config {

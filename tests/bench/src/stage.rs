@@ -21,6 +21,8 @@ pub(crate) struct Stage {
     /// Where clients connect.
     pub(crate) edge: SocketAddr,
     pub(crate) bare: SocketAddr,
+    /// Where applications connect.
+    pub(crate) api: SocketAddr,
     core_admin: SocketAddr,
     /// Holds what Redis keeps, and the logs; deleted with this value.
     directory: TempDir,
@@ -36,7 +38,8 @@ impl Stage {
         let (link, api) = (ports.take()?, ports.take()?);
         let (edge, bare) = (ports.take()?, ports.take()?);
         let (core_admin, edge_admin) = (ports.take()?, ports.take()?);
-        let mut stage = Self { processes: Vec::new(), redis, edge, bare, core_admin, directory };
+        let mut stage =
+            Self { processes: Vec::new(), redis, edge, bare, api, core_admin, directory };
         stage.processes.push(("redis", redis_process));
         let program = |name| core.map_or_else(|| beside_this(name), |core| beside(core, name));
         let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", core_admin)]);

@@ -22,6 +22,8 @@ pub(crate) struct Usage {
     pub(crate) redis_scripts: f64,
     /// Appends that the core's partitions made.
     pub(crate) appends: f64,
+    /// Bytes in them.
+    pub(crate) append_bytes: f64,
 }
 
 impl Usage {
@@ -43,6 +45,7 @@ impl Usage {
             redis_commands: redis.figure("stats", "total_commands_processed").await?,
             redis_scripts: calls(&scripts, "evalsha"),
             appends: stage.core_figure("minerva_core_store_append_seconds_count").await?,
+            append_bytes: stage.core_figure("minerva_core_store_append_bytes_total").await?,
         })
     }
 
@@ -57,6 +60,7 @@ impl Usage {
             redis_commands: self.redis_commands - earlier.redis_commands,
             redis_scripts: self.redis_scripts - earlier.redis_scripts,
             appends: self.appends - earlier.appends,
+            append_bytes: self.append_bytes - earlier.append_bytes,
         }
     }
 }
