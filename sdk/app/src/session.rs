@@ -13,6 +13,7 @@
 //! A stream is *at home* on one call at most: only what that says about it counts, and only there something is said
 //! about it. What was said before and neither acknowledged nor confirmed is said again at the next home.
 
+mod answers;
 mod calls;
 mod finished;
 mod hear;
@@ -197,6 +198,16 @@ impl Session {
         mind_pause: bool,
     ) -> Result<u64, Refusal> {
         self.change(number, |stream| stream.send(string, mind_pause)).unwrap_or(Err(Refusal::Over))
+    }
+
+    /// Queues the string that answers an event, with which that is done with; gives its number.
+    pub(crate) fn answer(
+        &mut self,
+        number: u64,
+        event: u64,
+        string: Bytes,
+    ) -> Result<u64, Refusal> {
+        self.change(number, |stream| stream.answer(event, string)).unwrap_or(Err(Refusal::Over))
     }
 
     /// Whether a string would be queued.

@@ -117,6 +117,14 @@ impl AppStream {
         self.sender.send(string).await
     }
 
+    /// See [`Sender::answer`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn answer(&self, event: u64, string: impl Into<Bytes>) -> Result<(), SendError> {
+        self.sender.answer(event, string).await
+    }
+
     /// See [`Sender::try_send`].
     ///
     /// # Errors

@@ -184,6 +184,13 @@ impl Shared {
         self.change(number, |session| session.send(number, string, mind_pause))
     }
 
+    pub(crate) fn answer(&self, number: u64, event: u64, string: Bytes) -> Result<u64, Refusal> {
+        if self.phase() == Phase::Stopped {
+            return Err(Refusal::Over);
+        }
+        self.change(number, |session| session.answer(number, event, string))
+    }
+
     pub(crate) fn max_string(&self, number: u64) -> usize {
         self.lock().session.max_string(number)
     }

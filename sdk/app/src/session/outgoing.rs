@@ -101,9 +101,9 @@ impl Outgoing {
         self.queue.iter_from(self.queue.base()).any(|(_, string)| string.len() > max)
     }
 
-    /// Something could be put into a Send now.
-    pub(super) fn is_ready(&self) -> bool {
-        self.sent < self.queue.next()
+    /// Something below `limit` could be put into a Send now.
+    pub(super) fn is_ready(&self, limit: u64) -> bool {
+        self.sent < self.queue.next().min(limit)
             && self.sent_bytes < self.room.bytes
             && self.sent_count() < self.room.strings
     }
@@ -128,14 +128,15 @@ impl Outgoing {
         *self = Self::starting_at(self.queue.next(), None);
     }
 
-    /// The next Send within the credit. `acknowledge` tells, by the number that the Send ends at, what it
+    /// The next Send of strings below `limit`, within the credit. `acknowledge` tells, by the number that the Send ends at, what it
     /// acknowledges.
     pub(super) fn take(
         &mut self,
         stream: u64,
+        limit: u64,
         acknowledge: impl FnOnce(u64) -> Option<u64>,
     ) -> Option<Send> {
-        let strings = self.next_batch();
+        let strings = self.next_batch(limit);
         if strings.is_empty() {
             return None;
         }
@@ -151,10 +152,10 @@ impl Outgoing {
 
     /// Strings to go together. The one that begins within the credit but ends beyond it goes alone: a core
     /// takes it so, while it might refuse a run that is longer than its room.
-    fn next_batch(&self) -> Vec<Bytes> {
+    fn next_batch(&self, limit: u64) -> Vec<Bytes> {
         let mut strings = Vec::new();
         let (mut bytes, mut offset, mut count) = (0, self.sent_bytes, self.sent_count());
-        for (_, string) in self.queue.iter_from(self.sent) {
+        for (_, string) in self.queue.iter_from(self.sent).take_while(|(n, _)| *n < limit) {
             if offset >= self.room.bytes || count >= self.room.strings {
                 break;
             }

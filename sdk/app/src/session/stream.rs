@@ -10,6 +10,7 @@ use minerva_proto::app::{
 };
 use minerva_proto::planted::{self, Bug};
 
+use super::answers::Answers;
 use super::calls::CallId;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
@@ -32,6 +33,8 @@ pub(super) struct Stream {
     id: String,
     incoming: Incoming,
     outgoing: Outgoing,
+    /// Which of the strings in `outgoing` go with the acknowledgement of an event.
+    answers: Answers,
     /// The call on which Started came, and only on which something may be said about the stream; `None`: apart.
     home: Option<Home>,
     /// Longest string that the core there takes, or the last one did.
@@ -88,6 +91,7 @@ impl Stream {
             id: started.stream_id.clone(),
             incoming: Incoming::starting_at(next_event),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
+            answers: Answers::default(),
             home: Some(Home { call, epoch: started.epoch }),
             max_string,
             abandoned: false,
@@ -155,6 +159,7 @@ impl Stream {
             self.outgoing.clear();
         } else if sends.contains(&started.next_send) {
             self.outgoing.resume(started.next_send, started.send_state.as_ref());
+            self.answers.free(self.outgoing.confirmed());
             if self.outgoing.has_longer_than(max_string) {
                 self.fail(TOO_LONG);
             }
@@ -220,7 +225,11 @@ impl Stream {
     }
 
     pub(super) fn on_send_state(&mut self, state: &SendState) -> Result<(), Violation> {
-        if self.ended.is_some() || self.is_reset() { Ok(()) } else { self.outgoing.confirm(state) }
+        if self.ended.is_none() && !self.is_reset() {
+            self.outgoing.confirm(state)?;
+            self.answers.free(self.outgoing.confirmed());
+        }
+        Ok(())
     }
 
     pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), Violation> {
@@ -266,6 +275,14 @@ impl Stream {
             return Err(Refusal::NoRoom);
         }
         Ok(self.outgoing.push(string))
+    }
+
+    /// Queues the string that answers an event, with which that is done with.
+    pub(super) fn answer(&mut self, event: u64, string: Bytes) -> Result<u64, Refusal> {
+        let number = self.send(string, true)?;
+        self.answers.push(number, event);
+        self.done(event);
+        Ok(number)
     }
 
     /// No more strings are taken.
@@ -324,7 +341,7 @@ impl Stream {
     pub(super) fn has_commands(&self) -> bool {
         self.home.is_some()
             && (self.settings.are_untold()
-                || (self.outgoing.is_ready() && !self.closing)
+                || (self.outgoing.is_ready(self.sends_below()) && !self.closing)
                 || self.reset.as_ref().is_some_and(|pending| !pending.told)
                 || self.free_acknowledgement().is_some())
     }
@@ -348,8 +365,11 @@ impl Stream {
             return None;
         }
         let (acknowledgement, barrier) = (self.acknowledgement(), self.barrier);
-        let send = self.outgoing.take(self.number, |end| {
-            acknowledgement.filter(|_| barrier <= end).map(|below| below - 1)
+        let (limit, answers) = (self.sends_below(), &self.answers);
+        let send = self.outgoing.take(self.number, limit, |end| {
+            let all = acknowledgement.filter(|_| barrier <= end);
+            let below = all.max(answers.done_at(end).min(acknowledgement))?;
+            below.checked_sub(1)
         })?;
         if let Some(event) = send.acknowledge {
             self.acknowledged = event + 1;
@@ -369,6 +389,11 @@ impl Stream {
         pending.told = true;
         let (reason, application_level) = pending.what.clone();
         Some(command::Command::Reset(Reset { stream: self.number, reason, application_level }))
+    }
+
+    /// Strings below this number may be sent now, if there is room.
+    fn sends_below(&self) -> u64 {
+        self.answers.limit(self.incoming.delivered())
     }
 
     /// All below this number is to be acknowledged.

@@ -25,6 +25,7 @@ enum Step {
     SessionHears(usize),
     SessionTells,
     HandlerReads,
+    HandlerAnswers,
     HandlerSends { length: usize, mind_pause: bool },
     CallBreaks,
 }
@@ -40,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..4_usize).prop_map(Step::SessionHears),
         4 => Just(Step::SessionTells),
         4 => Just(Step::HandlerReads),
+        3 => Just(Step::HandlerAnswers),
         4 => (0..40_usize, any::<bool>())
             .prop_map(|(length, mind_pause)| Step::HandlerSends { length, mind_pause }),
         1 => Just(Step::CallBreaks),
@@ -112,6 +114,8 @@ struct World {
     unfinished: Option<u64>,
     /// How many strings must be durable before an event may be acknowledged: by event.
     needed: BTreeMap<u64, usize>,
+    /// Which send answers which event.
+    answers: BTreeMap<usize, u64>,
     arrivals: usize,
     ends: usize,
 }
@@ -125,6 +129,7 @@ impl World {
             sent: Vec::new(),
             unfinished: Some(0),
             needed: BTreeMap::new(),
+            answers: BTreeMap::new(),
             arrivals: 0,
             ends: 0,
         };
@@ -148,6 +153,7 @@ impl World {
             Step::SessionHears(count) => self.hear(*count),
             Step::SessionTells => self.model.commands.extend(self.session.take_commands(200)),
             Step::HandlerReads => self.handler_reads(),
+            Step::HandlerAnswers => self.handler_answers(),
             Step::HandlerSends { length, mind_pause } => self.handler_sends(*length, *mind_pause),
             Step::CallBreaks => {
                 self.model.breaks();
@@ -207,6 +213,17 @@ impl World {
         }
     }
 
+    fn handler_answers(&mut self) {
+        let Some(event) = self.unfinished.filter(|&event| event > 0) else { return };
+        let string = Bytes::from(format!("{} answers {event}", self.sent.len()));
+        if self.session.answer(STREAM, event, string.clone()).is_ok() {
+            self.unfinished = None;
+            self.answers.insert(self.sent.len(), event);
+            self.sent.push(string);
+            self.needed.insert(event, self.sent.len());
+        }
+    }
+
     fn handler_sends(&mut self, length: usize, mind_pause: bool) {
         let string = Bytes::from(format!("{}{}", self.sent.len(), "x".repeat(length)));
         if self.session.send(STREAM, string.clone(), mind_pause).is_ok() {
@@ -218,6 +235,9 @@ impl World {
         assert_eq!(self.read, self.model.client_sent[..self.read.len()]);
         assert_eq!(self.model.taken, self.sent[..self.model.taken.len()]);
         assert!(self.arrivals <= 1);
+        // What acknowledges an answered event has its answer (`core_takes`); and no answer comes without that.
+        let mut taken = self.answers.range(..self.model.taken.len());
+        assert!(taken.all(|(_, &event)| event < self.model.acknowledged), "an answer came alone");
     }
 
     /// Lets everything come to rest.

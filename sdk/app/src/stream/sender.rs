@@ -53,6 +53,19 @@ impl Sender {
         self.wait(|| self.shared.send(self.number(), string.clone(), true).map(drop)).await
     }
 
+    /// Queues a string as [`Self::send`] does and acknowledges an event and all before it, in one durable step:
+    /// whatever crashes, either both have happened or neither. An event that comes again has no answer yet.
+    ///
+    /// One string answers one event: of strings sent before it, a crash may leave some that were taken.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; the event is not acknowledged then.
+    pub async fn answer(&self, event: u64, string: impl Into<Bytes>) -> Result<(), SendError> {
+        let string = self.checked(string.into())?;
+        let answer = || self.shared.answer(self.number(), event, string.clone()).map(drop);
+        self.wait(answer).await
+    }
+
     /// Queues a string for the client at once, paused or not: the hard room only counts.
     ///
     /// # Errors

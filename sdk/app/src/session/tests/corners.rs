@@ -116,6 +116,37 @@ fn an_acknowledgement_goes_with_the_strings_before_it() {
 }
 
 #[test]
+fn each_answer_goes_with_the_acknowledgement_of_its_event_only() {
+    // Room for one string per Send.
+    let mut session = session(5, 100);
+    hear(&mut session, strings(1, &["a", "b"]));
+    for event in [1, 2] {
+        session.answer(STREAM, event, Bytes::from_static(b"xxxx")).unwrap();
+    }
+    let told = told(&mut session);
+    let [command::Command::Send(first), command::Command::Send(second)] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!((first.acknowledge, second.acknowledge), (Some(1), Some(2)));
+}
+
+#[test]
+fn an_answer_waits_until_its_event_can_be_acknowledged() {
+    let mut session = session(100, 100);
+    hear(&mut session, strings(1, &["a"]));
+    session.answer(STREAM, 1, Bytes::from_static(b"x")).unwrap();
+    assert_eq!(told(&mut session).len(), 1);
+    // Lost with the call; at the new one the event has not come yet.
+    register(&mut session);
+    hear(&mut session, event::Event::Started(started(100, 100)));
+    assert!(told(&mut session).is_empty());
+    hear(&mut session, strings(1, &["a"]));
+    assert!(session.has_commands());
+    let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
+    assert_eq!(sent.acknowledge, Some(1));
+}
+
+#[test]
 fn an_acknowledgement_waits_for_strings_on_their_way() {
     let mut session = session(100, 100);
     hear(&mut session, strings(1, &["a"]));
