@@ -33,6 +33,8 @@ pub struct Process {
     name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
+    /// Environment variables on top of this program's own.
+    variables: Vec<(&'static str, OsString)>,
     /// Where what it prints goes, start after start.
     log: PathBuf,
     /// It is ready when it prints a line with this in it.
@@ -61,7 +63,15 @@ impl Process {
     ) -> Self {
         let name = name.into();
         let starts = Arc::default();
-        Self { name, program, arguments, log, sign: "", running: None, starts, kills: 0 }
+        let variables = Vec::new();
+        Self { name, program, arguments, variables, log, sign: "", running: None, starts, kills: 0 }
+    }
+
+    /// It gets this environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// It is ready when it prints a line with `sign` in it; without this, with its first line.
@@ -98,6 +108,7 @@ impl Process {
         let printed = log.try_clone().context("no log file")?;
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -160,6 +171,14 @@ impl Process {
         let ended = self.running.as_mut().and_then(|running| running.child.try_wait().ok()?);
         self.running.take_if(|_| ended.is_some());
         ended
+    }
+
+    /// Waits until it ends by itself, or because it was asked to.
+    pub async fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        let Some(running) = &mut self.running else { bail!("{} does not run", self.name) };
+        let status = running.child.wait().await;
+        self.running = None;
+        status.with_context(|| format!("cannot wait for {}", self.name))
     }
 
     /// An error if the process has ended by itself.

@@ -1,0 +1,205 @@
+//! Kills the ledger (`sdk/app/examples/ledger.rs`) at each point of handling a string again and again, while clients
+//! send: in the end its table has each effect once and in order, and clients had each answer once.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use minerva_faults::deployment::beside_this;
+use minerva_faults::process::{Process, Signal};
+use minerva_faults::random::Random;
+use rusqlite::Connection;
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::report::Report;
+use crate::stage::{Stage, Store};
+use crate::traffic::Traffic;
+
+/// Where it is killed, and whether what it handled then comes again although its effect is stored.
+const POINTS: [(&str, Again); 5] = [
+    // An earlier process may have stored it already.
+    ("before-transaction", Again::Sometimes),
+    ("before-commit", Again::Never),
+    ("after-commit", Again::Always),
+    ("after-answer", Again::Sometimes),
+    ("after-confirmation", Again::Never),
+];
+/// It dies at the latest when it is at its point for this time: the first strings after a start are those that came
+/// again, later ones are new.
+const LATEST: u64 = 40;
+/// Time for it to get there.
+const LIFE: Duration = Duration::from_secs(20);
+/// Answers that must come after the last kill.
+const AFTER: u64 = 200;
+
+/// Options of `ledger`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// Kills at each of the five points.
+    #[arg(long, default_value_t = 100)]
+    kills: usize,
+    /// Where the core keeps state.
+    #[arg(long, value_enum, default_value = "memory")]
+    store: Store,
+    /// Repeats the moments of the kills.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Never,
+    /// Either may be.
+    Sometimes,
+    Always,
+}
+
+/// Runs it.
+pub(crate) async fn run(config: Config) -> anyhow::Result<Report> {
+    let seed = config.seed.unwrap_or_else(Random::fresh_seed);
+    println!("ledger: {} kills at each of {} points, --seed {seed}", config.kills, POINTS.len());
+    let began = clock::now();
+    let mut stage = Stage::start(config.store).await?;
+    let mut traffic = Traffic::start(stage.clients, |_, string| format!("stored {string}"))?;
+    let killed = kill(&config, &stage, &mut traffic, &mut Random::new(seed)).await;
+    let mut report = Report::default();
+    let took = || clock::now().duration_since(began);
+    let log = std::fs::read_to_string(stage.directory().join("ledger.log")).unwrap_or_default();
+    count_deaths(&log, &config, &mut report)?;
+    let (sent, mut app) = match killed {
+        Ok(app) => (timeout(LIFE, traffic.finish()).await, app),
+        Err(error) => {
+            report.count("kills", Err(error), took());
+            stage.keep();
+            return Ok(report);
+        }
+    };
+    let sent = sent.context("clients do not get all answers").and_then(|sent| sent);
+    let strings = sent.as_ref().map_or(0, |sent| sent.iter().map(Vec::len).sum());
+    let name = format!("each of {strings} answers once, in order");
+    let (sent, answers) = match sent {
+        Ok(sent) => (sent, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    report.count(&name, answers, took());
+    app.signal(Signal::TERM)?;
+    app.wait().await?;
+    let effects = check_effects(&stage.directory().join("ledger.sqlite"), &sent);
+    report.count(&format!("each of {strings} effects once, in order"), effects, took());
+    if report.failed() > 0 {
+        stage.keep();
+    }
+    Ok(report)
+}
+
+/// Lets the app die, again and again. Gives one that lives.
+async fn kill(
+    config: &Config,
+    stage: &Stage,
+    traffic: &mut Traffic,
+    random: &mut Random,
+) -> anyhow::Result<Process> {
+    for kill in 0..config.kills * POINTS.len() {
+        let (point, _) = POINTS[kill % POINTS.len()];
+        let mut app = describe(stage, Some(format!("{point}:{}", random.between(1, LATEST))))?;
+        app.spawn()?;
+        let died = timeout(LIFE, app.wait()).await;
+        let status =
+            died.with_context(|| format!("kill {kill}: it does not come to {point}"))??;
+        let aborted = status.signal() == Some(Signal::ABORT.as_raw());
+        ensure!(aborted, "kill {kill}: it ended with {status} before {point}");
+    }
+    let mut app = describe(stage, None)?;
+    app.spawn()?;
+    match timeout(LIFE, traffic.progress(AFTER)).await {
+        Ok(done) => done?,
+        Err(_) => bail!("nothing goes on after the last kill"),
+    }
+    Ok(app)
+}
+
+fn describe(stage: &Stage, death: Option<String>) -> anyhow::Result<Process> {
+    let mut arguments = vec!["--database".into(), stage.directory().join("ledger.sqlite").into()];
+    if let Some(death) = death {
+        arguments.extend(["--die-at".into(), death.into()]);
+    }
+    let log = stage.directory().join("ledger.log");
+    let process = Process::new("the ledger", beside_this("examples/ledger")?, arguments, log);
+    Ok(process.variable("MINERVA_API", stage.api.to_string()))
+}
+
+/// Prints what became of the strings that it died with: it shows that each point is where it claims to be.
+fn count_deaths(log: &str, config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let deaths = deaths(log)?;
+    println!("{:<20} {:>6} {:>22}", "point", "kills", "stored and came again");
+    for (number, (point, expected)) in POINTS.into_iter().enumerate() {
+        let at = deaths.iter().skip(number).step_by(POINTS.len());
+        let (kills, again) =
+            at.fold((0, 0), |(kills, n), again| (kills + 1, n + usize::from(*again)));
+        println!("{point:<20} {kills:>6} {again:>22}");
+        let right = match expected {
+            Again::Never => again == 0,
+            Again::Always => again == kills,
+            Again::Sometimes => true,
+        };
+        let outcome = if kills != config.kills {
+            Err(anyhow::anyhow!("{kills} deaths were noted"))
+        } else if right {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("{again} strings came again, expected: {expected:?}"))
+        };
+        report.count(&format!("{kills} kills {point}"), outcome, Duration::ZERO);
+    }
+    Ok(())
+}
+
+/// The deaths in order: whether the string that it died with was stored when it was handled next.
+fn deaths(log: &str) -> anyhow::Result<Vec<bool>> {
+    let mut deaths = Vec::new();
+    let mut last: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+    for line in log.lines() {
+        let mut words = line.split(' ');
+        let (Some("ledger:"), Some(what)) = (words.next(), words.next()) else { continue };
+        let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
+        match (what, &numbers[..]) {
+            ("dies", &[stream, event]) => {
+                last.insert((stream, event), deaths.len());
+                deaths.push(false);
+            }
+            ("new" | "again", &[stream, event]) => {
+                if let Some(death) = last.remove(&(stream, event)) {
+                    deaths[death] = what == "again";
+                }
+            }
+            ("dies" | "new" | "again", _) => bail!("not a line of the ledger: {line:?}"),
+            _ => {}
+        }
+    }
+    Ok(deaths)
+}
+
+/// The table must have what clients sent, once and in order; `sent` is sorted.
+fn check_effects(database: &Path, sent: &[Vec<String>]) -> anyhow::Result<()> {
+    let connection = Connection::open(database).context("cannot open the table")?;
+    let mut query =
+        connection.prepare("SELECT stream, event, what FROM effects ORDER BY number")?;
+    let mut effects: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (stream, event, what): (_, i64, _) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let of_stream = effects.entry(stream).or_default();
+        of_stream.push(what);
+        ensure!(of_stream.len() as i64 == event, "stream {stream}: event {event} is out of order");
+    }
+    let mut effects: Vec<_> = effects.into_values().collect();
+    effects.sort();
+    ensure!(effects.len() == sent.len(), "{} streams instead of {}", effects.len(), sent.len());
+    for (effects, sent) in effects.iter().zip(sent) {
+        ensure!(effects == sent, "{} effects of {} strings", effects.len(), sent.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! `minerva-apps`: runs real app services against a real deployment, kills them, and checks what clients get.
+//! One set of checks for apps in every language, so that they cannot differ. What exactly once means for an app that
+//! stores effects is checked by `ledger`.
+
+mod client;
+mod clock;
+mod ledger;
+mod parrot;
+mod report;
+mod stage;
+mod traffic;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs app services, kills them, and checks what clients get. The last line says how many checks passed.
+#[derive(Debug, Parser)]
+enum Program {
+    /// The parrot in every language and on every store: starts, answers, ends, flow control, kills.
+    Parrot(parrot::Config),
+    /// The ledger, killed at five points of handling a string: each effect and each answer must be there once.
+    Ledger(ledger::Config),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::ERROR).init();
+    let report = match Program::parse() {
+        Program::Parrot(config) => parrot::run(config).await?,
+        Program::Ledger(config) => ledger::run(config).await?,
+    };
+    Ok(report.conclude())
+}
