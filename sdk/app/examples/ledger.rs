@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use minerva_app::{AppStream, Event, SendError, Service};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Stores what clients say, exactly once.
@@ -161,7 +161,9 @@ impl Table {
         let (stream, event) = (stream.cast_signed(), event.cast_signed());
         tokio::task::block_in_place(|| {
             let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection.transaction()?;
+            // Another instance that writes as well waits here, and then sees what this one wrote.
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let next: Option<i64> = transaction
                 .query_one("SELECT next_event FROM streams WHERE stream = ?", [stream], |row| {
                     row.get(0)

@@ -31,6 +31,8 @@
 //! - What a handler sends reaches the client once and in order, unless the stream ends or this
 //!   process dies before [`Sender::durable`] returns.
 //! - Acknowledging an event never outruns what was sent before.
+//! - An [answer](Sender::answer) and the acknowledgement of its event are one step: an event that comes again after a
+//!   crash has no answer yet.
 //! - Every stream ends once, with a reason ([`Ended`]).
 //! - Everything is bounded: a client that does not read makes [`Sender::send`] wait; a handler that does not
 //!   receive makes the client wait.

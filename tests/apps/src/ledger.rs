@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use minerva_faults::deployment::beside_this;
 use minerva_faults::process::{Process, Signal};
 use minerva_faults::random::Random;
@@ -67,28 +67,18 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Report> {
     let killed = kill(&config, &stage, &mut traffic, &mut Random::new(seed)).await;
     let mut report = Report::default();
     let took = || clock::now().duration_since(began);
-    let log = std::fs::read_to_string(stage.directory().join("ledger.log")).unwrap_or_default();
-    count_deaths(&log, &config, &mut report)?;
-    let (sent, mut app) = match killed {
-        Ok(app) => (timeout(LIFE, traffic.finish()).await, app),
-        Err(error) => {
-            report.count("kills", Err(error), took());
-            stage.keep();
-            return Ok(report);
-        }
-    };
-    let sent = sent.context("clients do not get all answers").and_then(|sent| sent);
-    let strings = sent.as_ref().map_or(0, |sent| sent.iter().map(Vec::len).sum());
-    let name = format!("each of {strings} answers once, in order");
-    let (sent, answers) = match sent {
-        Ok(sent) => (sent, Ok(())),
-        Err(error) => (Vec::new(), Err(error)),
-    };
-    report.count(&name, answers, took());
-    app.signal(Signal::TERM)?;
-    app.wait().await?;
-    let effects = check_effects(&stage.directory().join("ledger.sqlite"), &sent);
-    report.count(&format!("each of {strings} effects once, in order"), effects, took());
+    let app = killed.map_err(|error| report.count("kills", Err(error), took())).ok();
+    if let Some(mut app) = app {
+        let log = std::fs::read_to_string(stage.directory().join("ledger.log"))?;
+        count_deaths(&deaths(&log)?, config.kills, &mut report);
+        let sent = timeout(LIFE, traffic.finish()).await;
+        let sent = sent.context("clients do not get all answers").and_then(|sent| sent);
+        app.signal(Signal::TERM)?;
+        app.wait().await?;
+        let effects = check_effects(&stage.directory().join("ledger.sqlite"), sent.as_ref());
+        report.count("each answer once, in order", sent.map(drop), took());
+        report.count("each effect once, in order", effects, took());
+    }
     if report.failed() > 0 {
         stage.keep();
     }
@@ -106,9 +96,12 @@ async fn kill(
         let (point, _) = POINTS[kill % POINTS.len()];
         let mut app = describe(stage, Some(format!("{point}:{}", random.between(1, LATEST))))?;
         app.spawn()?;
-        let died = timeout(LIFE, app.wait()).await;
-        let status =
-            died.with_context(|| format!("kill {kill}: it does not come to {point}"))??;
+        let status = tokio::select! {
+            died = timeout(LIFE, app.wait()) => {
+                died.with_context(|| format!("kill {kill}: it does not come to {point}"))??
+            }
+            failure = traffic.failure() => return Err(failure),
+        };
         let aborted = status.signal() == Some(Signal::ABORT.as_raw());
         ensure!(aborted, "kill {kill}: it ended with {status} before {point}");
     }
@@ -132,29 +125,23 @@ fn describe(stage: &Stage, death: Option<String>) -> anyhow::Result<Process> {
 }
 
 /// Prints what became of the strings that it died with: it shows that each point is where it claims to be.
-fn count_deaths(log: &str, config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    let deaths = deaths(log)?;
+fn count_deaths(deaths: &[bool], kills: usize, report: &mut Report) {
     println!("{:<20} {:>6} {:>22}", "point", "kills", "stored and came again");
     for (number, (point, expected)) in POINTS.into_iter().enumerate() {
-        let at = deaths.iter().skip(number).step_by(POINTS.len());
-        let (kills, again) =
-            at.fold((0, 0), |(kills, n), again| (kills + 1, n + usize::from(*again)));
-        println!("{point:<20} {kills:>6} {again:>22}");
+        let at: Vec<_> = deaths.iter().skip(number).step_by(POINTS.len()).collect();
+        let again = at.iter().filter(|again| ***again).count();
+        println!("{point:<20} {:>6} {again:>22}", at.len());
         let right = match expected {
             Again::Never => again == 0,
             Again::Always => again == kills,
             Again::Sometimes => true,
         };
-        let outcome = if kills != config.kills {
-            Err(anyhow::anyhow!("{kills} deaths were noted"))
-        } else if right {
-            Ok(())
-        } else {
-            Err(anyhow::anyhow!("{again} strings came again, expected: {expected:?}"))
+        let outcome = match at.len() == kills && right {
+            true => Ok(()),
+            false => Err(anyhow!("{} noted, {again} came again: not {expected:?}", at.len())),
         };
         report.count(&format!("{kills} kills {point}"), outcome, Duration::ZERO);
     }
-    Ok(())
 }
 
 /// The deaths in order: whether the string that it died with was stored when it was handled next.
@@ -183,7 +170,11 @@ fn deaths(log: &str) -> anyhow::Result<Vec<bool>> {
 }
 
 /// The table must have what clients sent, once and in order; `sent` is sorted.
-fn check_effects(database: &Path, sent: &[Vec<String>]) -> anyhow::Result<()> {
+fn check_effects(
+    database: &Path,
+    sent: Result<&Vec<Vec<String>>, &anyhow::Error>,
+) -> anyhow::Result<()> {
+    let Ok(sent) = sent else { bail!("what was sent is not known") };
     let connection = Connection::open(database).context("cannot open the table")?;
     let mut query =
         connection.prepare("SELECT stream, event, what FROM effects ORDER BY number")?;
@@ -193,13 +184,51 @@ fn check_effects(database: &Path, sent: &[Vec<String>]) -> anyhow::Result<()> {
         let (stream, event, what): (_, i64, _) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let of_stream = effects.entry(stream).or_default();
         of_stream.push(what);
-        ensure!(of_stream.len() as i64 == event, "stream {stream}: event {event} is out of order");
+        ensure!(of_stream.len() as i64 == event, "stream {stream}: event {event} out of order");
     }
     let mut effects: Vec<_> = effects.into_values().collect();
     effects.sort();
-    ensure!(effects.len() == sent.len(), "{} streams instead of {}", effects.len(), sent.len());
-    for (effects, sent) in effects.iter().zip(sent) {
-        ensure!(effects == sent, "{} effects of {} strings", effects.len(), sent.len());
-    }
+    let count = |all: &[Vec<String>]| all.iter().map(Vec::len).sum::<usize>();
+    println!("{} strings sent, {} effects stored", count(sent), count(&effects));
+    ensure!(effects == *sent, "the effects are not what was sent");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_handling_tells_whether_a_string_was_stored() {
+        let log = "ledger: serving `default`\nledger: new 1 7\nledger: dies 1 7\n\
+                   ledger: again 1 8\nledger: again 1 7\nledger: dies 2 1\n\
+                   ledger: new 2 1\nledger: again 2 1\nledger: dies 3 1\n";
+        assert_eq!(deaths(log).unwrap(), [true, false, false]);
+        assert!(deaths("ledger: dies 1").is_err());
+    }
+
+    #[test]
+    fn a_doubled_missing_or_displaced_effect_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("table");
+        let table = Connection::open(&path).unwrap();
+        table
+            .execute_batch("CREATE TABLE effects (number INTEGER PRIMARY KEY, stream, event, what)")
+            .unwrap();
+        let check = |effects: &[(i64, i64, &str)]| {
+            table.execute("DELETE FROM effects", []).unwrap();
+            for (stream, event, what) in effects {
+                let row = rusqlite::params![stream, event, what];
+                let insert = "INSERT INTO effects (stream, event, what) VALUES (?, ?, ?)";
+                table.execute(insert, row).unwrap();
+            }
+            let sent = vec![vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]];
+            check_effects(&path, Ok(&sent)).is_ok()
+        };
+        assert!(check(&[(1, 1, "a"), (-2, 1, "c"), (1, 2, "b")]));
+        assert!(!check(&[(1, 1, "a"), (-2, 1, "c"), (1, 2, "b"), (1, 2, "b")]));
+        assert!(!check(&[(1, 1, "a"), (1, 2, "b")]));
+        assert!(!check(&[(1, 2, "b"), (1, 1, "a"), (-2, 1, "c")]));
+        assert!(!check(&[(1, 1, "a"), (1, 2, "x"), (-2, 1, "c")]));
+    }
 }

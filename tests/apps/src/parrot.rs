@@ -15,8 +15,9 @@ use crate::traffic::Traffic;
 
 /// Strings of a burst: far more than an outbox holds.
 const BURST: u64 = 5000;
-/// How often a process is harmed in one check, and answers between.
-const HARMS: u32 = 5;
+/// How often an app, or a core, is harmed in one check. A core needs a second to come back.
+const HARMS: (u32, u32) = (10, 5);
+/// Answers between: so many that all clients have strings under way.
 const BETWEEN: u64 = 300;
 
 /// Options of `parrot`.
@@ -182,7 +183,11 @@ async fn bursts(mut connection: Connection) -> anyhow::Result<()> {
 /// Clients get each answer once and in order, whatever is done to a process meanwhile.
 async fn under_traffic(stage: &mut Stage, app: &mut Process, harm: Harm) -> anyhow::Result<()> {
     let mut traffic = Traffic::start(stage.clients, |event, string| format!("{event}:{string}"))?;
-    for _ in 0..HARMS {
+    let harms = match harm {
+        Harm::KillApp | Harm::StopApp => HARMS.0,
+        Harm::KillCore => HARMS.1,
+    };
+    for _ in 0..harms {
         traffic.progress(BETWEEN).await?;
         let victim = match harm {
             Harm::KillApp | Harm::StopApp => &mut *app,

@@ -45,11 +45,13 @@ impl Traffic {
             reached = self.answered.wait_for(|answered| *answered >= goal) => {
                 reached.map(drop).context("all clients are gone")
             }
-            Some(over) = self.clients.join_next() => {
-                over?.context("a client")?;
-                anyhow::bail!("a client stopped by itself")
-            }
+            failure = failure(&mut self.clients) => Err(failure),
         }
+    }
+
+    /// Waits until a client fails, which none should.
+    pub(crate) async fn failure(&mut self) -> anyhow::Error {
+        failure(&mut self.clients).await
     }
 
     /// Stops the clients when they have all answers; gives what each sent.
@@ -61,6 +63,14 @@ impl Traffic {
         }
         sent.sort();
         Ok(sent)
+    }
+}
+
+async fn failure(clients: &mut JoinSet<anyhow::Result<Vec<String>>>) -> anyhow::Error {
+    match clients.join_next().await {
+        Some(Ok(Err(error))) => error.context("a client"),
+        Some(Err(error)) => anyhow::Error::new(error).context("a client"),
+        Some(Ok(Ok(_))) | None => anyhow::anyhow!("a client stopped by itself"),
     }
 }
 
