@@ -18,8 +18,9 @@ streams = {}  # all that this instance holds, by number; they outlive calls, and
 def say(event, string):
     """The strings that answer a string."""
     word, _, count = string.partition(":")
-    is_burst = word == "burst" and count.isdigit() and len(count) < 6
-    return [str(number) for number in range(int(count))] if is_burst else [f"{event}:{string}"]
+    if word == "burst" and count.isdigit() and len(count) < 6:
+        return [str(number) for number in range(int(count))]
+    return [f"{event}:{string}"]
 
 
 class Stream:
@@ -52,13 +53,10 @@ class Stream:
         if string.startswith("reset:"):
             return self.reset(string[6:])
         # An event that comes again, after a lost call, is not thought of again: it has the answer that it had.
-        first, strings = self.answers.setdefault(event, (self.queued, say(event, string)))
+        if event not in self.answers:
+            self.answers[event] = self.queued, say(event, string)
+        first, strings = self.answers[event]
         self.queued = first + len(strings)
-
-    def on_room(self, room):
-        self.room = room
-        if room.next_send == self.sent:  # all that was sent is durable, and acknowledged with it
-            self.answers = {event: answer for event, answer in self.answers.items() if event > self.done}
 
     def send(self):
         """Sends what there is room for, once all before is confirmed. An answer's end carries the acknowledgement of
@@ -66,9 +64,11 @@ class Stream:
         room, batch, size, full, done = self.room, [], 0, False, None
         if room.next_send != self.sent or room.paused or room.bytes_left == 0:
             return
+        for event in [event for event in self.answers if event <= self.done]:  # durable, and acknowledged with it
+            del self.answers[event]
         for event, (first, strings) in self.answers.items():
-            if full or not self.done < event < self.expected:
-                continue
+            if full or event >= self.expected:  # one that has not come again yet
+                break
             for string in strings[self.sent + len(batch) - first:]:  # of a burst, what was not taken yet
                 size += len(string)
                 full = len(batch) == room.strings_left or len(batch) > 0 and size > min(room.bytes_left, 128 << 10)
@@ -102,7 +102,7 @@ def on_event(kind, body, call):
             for event, string in enumerate(body.strings, body.first_event):
                 stream.on_string(event, string.decode())
         elif kind == "send_state":
-            stream.on_room(body)
+            stream.room = body
         elif kind == "send_refused" and body.reason != pb.SEND_REFUSED_REASON_ENDED:
             raise RuntimeError(f"a Send was refused: {body.reason}")  # cannot be; all is told again on the next call
         elif kind == "ended":
@@ -140,13 +140,9 @@ async def serve(address):
 
 
 async def main():
-    cores = asyncio.gather(*map(serve, CORES))
     # What is not acknowledged comes again, to another instance or to this one when it is started again.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, cores.cancel)
-    try:
-        await cores
-    except asyncio.CancelledError:
-        pass
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
+    await asyncio.gather(*map(serve, CORES))
 
 
 asyncio.run(main())

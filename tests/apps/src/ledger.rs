@@ -121,7 +121,7 @@ fn describe(stage: &Stage, death: Option<String>) -> anyhow::Result<Process> {
     }
     let log = stage.directory().join("ledger.log");
     let process = Process::new("the ledger", beside_this("examples/ledger")?, arguments, log);
-    Ok(process.variable("MINERVA_API", stage.api.to_string()))
+    Ok(process.variable("MINERVA_API", &stage.api))
 }
 
 /// Prints what became of the strings that it died with: it shows that each point is where it claims to be.

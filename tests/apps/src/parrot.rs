@@ -56,7 +56,7 @@ enum App {
 enum Harm {
     /// The app is killed and started again.
     KillApp,
-    /// The core likewise.
+    /// One core after the other likewise.
     KillCore,
     /// The app is asked to end, which it must with success, and started again.
     StopApp,
@@ -95,7 +95,7 @@ async fn run_app(
     }
     let mut harms = vec![("killed", Harm::KillApp), ("stopped", Harm::StopApp)];
     if store == Store::Redis {
-        harms.push(("the core killed", Harm::KillCore));
+        harms.push(("cores killed", Harm::KillCore));
     }
     for (what, harm) in harms {
         report.check(&name(what), under_traffic(&mut stage, &mut process, harm)).await;
@@ -129,7 +129,7 @@ impl App {
         let protos = config.tree.join("proto").canonicalize().context("no proto/: see --tree")?;
         let process = Process::new(self.name(), program, arguments, log).ready_when("serving");
         Ok(process
-            .variable("MINERVA_API", format!("http://{}", stage.api))
+            .variable("MINERVA_API", &stage.api)
             .variable("MINERVA_INSTANCE", "parrot")
             .variable("MINERVA_PROTO", protos))
     }
@@ -187,11 +187,12 @@ async fn under_traffic(stage: &mut Stage, app: &mut Process, harm: Harm) -> anyh
         Harm::KillApp | Harm::StopApp => HARMS.0,
         Harm::KillCore => HARMS.1,
     };
-    for _ in 0..harms {
+    let cores = stage.cores.len();
+    for number in 0..harms {
         traffic.progress(BETWEEN).await?;
         let victim = match harm {
             Harm::KillApp | Harm::StopApp => &mut *app,
-            Harm::KillCore => &mut stage.core,
+            Harm::KillCore => &mut stage.cores[number as usize % cores],
         };
         match harm {
             Harm::KillApp | Harm::KillCore => victim.kill().await?,

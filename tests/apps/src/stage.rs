@@ -1,4 +1,4 @@
-//! What an app needs around it: a store, a core and an edge as processes of their own, on ports and with a directory
+//! What an app needs around it: a store, cores and an edge as processes of their own, on ports and with a directory
 //! of their own. Knows nothing of the app.
 
 use std::net::SocketAddr;
@@ -16,19 +16,19 @@ use tempfile::TempDir;
 /// Where the core keeps state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Store {
-    /// The core's memory: it must not die.
+    /// The memory of the only core, which must not die.
     Memory,
-    /// A Redis of the run.
+    /// A Redis of the run, with two cores that share the streams.
     Redis,
 }
 
 /// A running deployment without an app.
 pub(crate) struct Stage {
-    pub(crate) core: Process,
+    pub(crate) cores: Vec<Process>,
     /// Where clients connect.
     pub(crate) clients: SocketAddr,
-    /// Where apps connect.
-    pub(crate) api: SocketAddr,
+    /// Where apps connect: an address of each core, with commas in between.
+    pub(crate) api: String,
     _edge: Process,
     _redis: Option<Process>,
     /// Holds the store and the logs; deleted with this value, unless it is kept.
@@ -43,6 +43,13 @@ impl Store {
             Self::Redis => "redis",
         }
     }
+
+    fn cores(self) -> usize {
+        match self {
+            Self::Memory => 1,
+            Self::Redis => 2,
+        }
+    }
 }
 
 impl Stage {
@@ -52,21 +59,24 @@ impl Stage {
         let mut ports = Ports::new(&mut random);
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let (redis, url) = start_redis(store, &mut ports, directory.path()).await?;
-        let [link, api, clients] = [ports.take()?, ports.take()?, ports.take()?];
-        let mut arguments =
-            options(&[("--link", link), ("--api", api), ("--admin", ports.take()?)]);
-        arguments.extend(["--store".into(), url.into()]);
-        let log = directory.path().join("core.log");
-        let mut core = Process::new("the core", beside_this("minerva-core")?, arguments, log);
-        core.spawn()?;
-        core.ready().await?;
-        let arguments =
-            options(&[("--listen", clients), ("--core", link), ("--admin", ports.take()?)]);
+        let clients = ports.take()?;
+        let (mut cores, mut links, mut apis) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 1..=store.cores() {
+            let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
+            let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
+            arguments.extend(["--store".into(), url.clone().into()]);
+            let log = directory.path().join(format!("core{number}.log"));
+            let core = Process::new("a core", beside_this("minerva-core")?, arguments, log);
+            cores.push(started(core).await?);
+            links.push(link.to_string());
+            apis.push(format!("http://{api}"));
+        }
+        let mut arguments = options(&[("--listen", clients), ("--admin", ports.take()?)]);
+        arguments.extend(["--core".into(), links.join(",").into()]);
         let log = directory.path().join("edge.log");
-        let mut edge = Process::new("the edge", beside_this("minerva-edge")?, arguments, log);
-        edge.spawn()?;
-        edge.ready().await?;
-        Ok(Self { core, clients, api, _edge: edge, _redis: redis, directory })
+        let edge = Process::new("the edge", beside_this("minerva-edge")?, arguments, log);
+        let edge = started(edge).await?;
+        Ok(Self { cores, clients, api: apis.join(","), _edge: edge, _redis: redis, directory })
     }
 
     /// A place for files of the run.
@@ -90,10 +100,14 @@ async fn start_redis(
         Store::Memory => Ok((None, "memory:".to_owned())),
         Store::Redis => {
             let address = ports.take()?;
-            let (_, mut redis) = RedisServer::new("Redis", address, directory.join("redis"), &[])?;
-            redis.spawn()?;
-            redis.ready().await?;
-            Ok((Some(redis), format!("redis://{address}/")))
+            let (_, redis) = RedisServer::new("Redis", address, directory.join("redis"), &[])?;
+            Ok((Some(started(redis).await?), format!("redis://{address}/")))
         }
     }
+}
+
+async fn started(mut process: Process) -> anyhow::Result<Process> {
+    process.spawn()?;
+    process.ready().await?;
+    Ok(process)
 }
