@@ -12,7 +12,11 @@ mod traffic;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::report::Report;
 
 /// Runs app services, kills them, and checks what clients get. The last line says how many checks passed.
 #[derive(Debug, Parser)]
@@ -26,9 +30,18 @@ enum Program {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::ERROR).init();
-    let report = match Program::parse() {
-        Program::Parrot(config) => parrot::run(config).await?,
-        Program::Ledger(config) => ledger::run(config).await?,
-    };
-    Ok(report.conclude())
+    let mut asked = signal(SignalKind::terminate())?;
+    tokio::select! {
+        report = run(Program::parse()) => Ok(report?.conclude()),
+        // What was started is killed when it is dropped.
+        _ = asked.recv() => bail!("asked to stop"),
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn run(program: Program) -> anyhow::Result<Report> {
+    match program {
+        Program::Parrot(config) => parrot::run(config).await,
+        Program::Ledger(config) => ledger::run(config).await,
+    }
 }
