@@ -9,10 +9,12 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use minerva_proto::process::doctor::Finding;
 use minerva_proto::process::{address as parse_address, duration};
 
 use crate::files;
 use crate::http::is_service_name;
+use crate::tls;
 
 /// The service of paths and ports that name none.
 pub const DEFAULT_SERVICE: &str = "default";
@@ -47,6 +49,24 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub proxy_listen: Vec<Port>,
+
+    /// Ports, written likewise, for HTTPS, WSS and raw TCP within TLS. With --tls-certificate and --tls-key.
+    #[arg(
+        long,
+        env = "MINERVA_TLS_LISTEN",
+        value_name = "[SERVICE=]ADDR",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub tls_listen: Vec<Port>,
+
+    /// PEM file: the server's certificate, and those that vouch for it. Read again at SIGHUP.
+    #[arg(long, env = "MINERVA_TLS_CERTIFICATE", value_name = "FILE", global = true)]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// PEM file: the certificate's private key, without a password. Read again at SIGHUP.
+    #[arg(long, env = "MINERVA_TLS_KEY", value_name = "FILE", global = true)]
+    pub tls_key: Option<PathBuf>,
 
     /// Web pages that may connect, separated by commas: origins such as https://example.com, or * for
     /// all. Without it, pages of the same host and port may.
@@ -109,6 +129,11 @@ impl Config {
     pub fn needed_files(&self) -> (u32, u64) {
         (self.max_connections, files::needed(self.max_connections))
     }
+
+    /// Whether certificate and key will do, if they are named: for `minerva-edge doctor`.
+    pub fn examine_tls(&self) -> Option<Finding> {
+        tls::examine(self)
+    }
 }
 
 impl Default for Config {
@@ -117,6 +142,9 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             extra_listen: Vec::new(),
             proxy_listen: Vec::new(),
+            tls_listen: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
             origins: Vec::new(),
             require_origin: false,
             max_connections: 50_000,

@@ -16,18 +16,16 @@ use crate::config::{Config, DEFAULT_SERVICE, Port};
 use crate::files;
 use crate::http::{Origins, TrustedProxies};
 use crate::link::{self, Cores, Directory};
-use crate::listener::Listener;
+use crate::listener::{Entry, Listener};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::shared::{Phase, Shared};
+use crate::tls::Certificates;
 use crate::transport::Limits;
 
 /// The policy file if none is configured: the socket speaks to anybody who knows a stream id.
 const POLICY: &str = "<cross-domain-policy>\n<allow-access-from domain=\"*\" to-ports=\"*\"/>\n\
     </cross-domain-policy>";
-
-/// The option of ports on which proxies say who connects.
-const PROXY_LISTEN: &str = "--proxy-listen";
 
 /// Time for connections that are cut off to notice.
 const CUT_OFF_TIME: Duration = Duration::from_millis(500);
@@ -37,6 +35,7 @@ const CUT_OFF_TIME: Duration = Duration::from_millis(500);
 pub struct Edge {
     listeners: Vec<Open>,
     local_addr: SocketAddr,
+    certificates: Option<Certificates>,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
     /// Permits in `room`.
@@ -58,7 +57,8 @@ impl Edge {
         metrics: Option<Metrics>,
     ) -> Result<Self, ConfigError> {
         let metrics = metrics.unwrap_or_default();
-        let (listeners, local_addr) = open_ports(&config).await?;
+        let certificates = Certificates::of(&config)?;
+        let (listeners, local_addr) = open_ports(&config, certificates.as_ref()).await?;
         let (links, task) = link::links(cores.into(), edge_id(local_addr), metrics.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
@@ -68,6 +68,7 @@ impl Edge {
         Ok(Self {
             listeners,
             local_addr,
+            certificates,
             shared: Arc::new(shared),
             room: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
@@ -81,6 +82,11 @@ impl Edge {
         self.local_addr
     }
 
+    /// What clients on ports for TLS are shown, if there are such ports; to be read again when it was renewed.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
+    }
+
     /// Whether there is a core to work with; follow it to tell whether the edge can do its work.
     pub fn link_state(&self) -> LinkState {
         LinkState { obstacle: self.shared.links.obstacle() }
@@ -89,9 +95,9 @@ impl Edge {
     /// Serves until `stop`; then accepts no more, asks clients to move, and cuts off what is left
     /// after the drain time.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
-        for Open { socket, service, proxied } in std::mem::take(&mut self.listeners) {
+        for Open { socket, service, entry } in std::mem::take(&mut self.listeners) {
             let (room, shared) = (Arc::clone(&self.room), Arc::clone(&self.shared));
-            let listener = Listener { socket, service, proxied, room, shared };
+            let listener = Listener { socket, service, entry, room, shared };
             self.tasks.spawn(listener.run());
         }
         stop.await;
@@ -143,19 +149,29 @@ impl LinkState {
 struct Open {
     socket: TcpListener,
     service: String,
-    proxied: bool,
+    entry: Entry,
 }
 
-async fn open_ports(config: &Config) -> Result<(Vec<Open>, SocketAddr), ConfigError> {
-    let first = Port { service: DEFAULT_SERVICE.to_owned(), address: config.listen };
-    let extra = config.extra_listen.iter().map(|port| ("--extra-listen", port));
-    let proxied = config.proxy_listen.iter().map(|port| (PROXY_LISTEN, port));
+async fn open_ports(
+    config: &Config,
+    certificates: Option<&Certificates>,
+) -> Result<(Vec<Open>, SocketAddr), ConfigError> {
+    let first = [Port { service: DEFAULT_SERVICE.to_owned(), address: config.listen }];
+    let mut kinds = vec![
+        ("--listen", &first[..], Entry::Plain),
+        ("--extra-listen", &config.extra_listen, Entry::Plain),
+        ("--proxy-listen", &config.proxy_listen, Entry::Proxied),
+    ];
+    if let Some(certificates) = certificates {
+        kinds.push(("--tls-listen", &config.tls_listen, Entry::Tls(certificates.clone())));
+    }
     let mut listeners = Vec::new();
-    for (option, port) in std::iter::once(("--listen", &first)).chain(extra).chain(proxied) {
-        let wrong = |error| ConfigError::cannot_listen(option, port.address, &error);
-        let socket = TcpListener::bind(port.address).await.map_err(wrong)?;
-        let (service, proxied) = (port.service.clone(), option == PROXY_LISTEN);
-        listeners.push(Open { socket, service, proxied });
+    for (option, ports, entry) in kinds {
+        for Port { service, address } in ports {
+            let wrong = |error| ConfigError::cannot_listen(option, *address, &error);
+            let socket = TcpListener::bind(address).await.map_err(wrong)?;
+            listeners.push(Open { socket, service: service.clone(), entry: entry.clone() });
+        }
     }
     let local_addr = listeners.first().and_then(|first| first.socket.local_addr().ok());
     Ok((listeners, local_addr.unwrap_or(config.listen)))

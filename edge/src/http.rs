@@ -24,10 +24,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use crate::listener::{Rewind, Seat};
+use crate::listener::{Rewind, Seat, Socket};
 use crate::shared::{Phase, Shared};
 use crate::transport::Caller;
 use crate::websocket;
@@ -62,11 +61,13 @@ pub(crate) struct Connection {
     /// The service that `/_minerva/io/` means here.
     pub(crate) service: String,
     pub(crate) peer: IpAddr,
+    /// Whether it is HTTPS here; behind a proxy it may be so for the client and not here.
+    pub(crate) encrypted: bool,
     pub(crate) seat: Arc<Seat>,
 }
 
 /// Serves one connection until it is closed or becomes a WebSocket.
-pub(crate) async fn serve(io: Rewind<TcpStream>, connection: Connection) {
+pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
     let connection = Arc::new(connection);
     let mut phase = connection.shared.phase.clone();
     let (seen, first_head) = oneshot::channel();
@@ -117,7 +118,7 @@ pub(crate) async fn serve(io: Rewind<TcpStream>, connection: Connection) {
 /// Answers one request.
 async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
     let shared = Arc::clone(&connection.shared);
-    let verdict = shared.origins.judge(request.headers());
+    let verdict = shared.origins.judge(request.headers(), connection.encrypted);
     let route = Route::of(request.uri().path(), &connection.service);
     if verdict == Verdict::Foreign && route.is_transport() {
         shared.metrics.foreign_origins.inc();

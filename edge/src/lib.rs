@@ -20,6 +20,7 @@ mod shared;
 #[doc(hidden)]
 pub mod simulation;
 mod tcp;
+mod tls;
 pub mod transport;
 mod websocket;
 
@@ -29,3 +30,4 @@ pub use link::{Cores, tune};
 pub use metrics::Metrics;
 pub use minerva_proto::process::ConfigError;
 pub use pages::{CLIENT_JS, Pages};
+pub use tls::Certificates;

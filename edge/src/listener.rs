@@ -4,6 +4,7 @@
 mod proxied;
 mod rewind;
 mod sniff;
+mod socket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::http;
 use crate::shared::{Phase, Shared};
 use crate::tcp;
+use crate::tls::{Certificates, Refused};
 use crate::transport::Caller;
 use proxied::Origin;
 pub(crate) use rewind::Rewind;
 use sniff::{Face, sniff};
+pub(crate) use socket::Socket;
 
 /// Pause after a failure of accept: mostly no file descriptors are left, and some may be soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -40,11 +43,22 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// The service of a path, or of a TCP transport, that names none.
     pub(crate) service: String,
-    /// Whether each connection begins with a proxy's word about who connects.
-    pub(crate) proxied: bool,
-    /// Connections that may be opened yet; one for all ports. More wait in the system's backlog.
+    pub(crate) entry: Entry,
+    /// Connections that may be opened yet; one for all ports. More wait: one here, the others in the system's
+    /// backlog.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) shared: Arc<Shared>,
+}
+
+/// With what each connection of a port begins, before the client's first bytes.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    /// With nothing.
+    Plain,
+    /// With a proxy's word about who connects.
+    Proxied,
+    /// With a handshake; everything that follows is encrypted.
+    Tls(Certificates),
 }
 
 impl Listener {
@@ -59,7 +73,6 @@ impl Listener {
 
     async fn accept_all(&self) {
         loop {
-            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
             let (stream, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -68,9 +81,11 @@ impl Listener {
                     continue;
                 }
             };
+            // Not before: each port would keep a place free for a connection that may never come.
+            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
             let shared = Arc::clone(&self.shared);
             let seat = Seat::new(room, &shared);
-            let arrival = Arrival { stream, peer: peer.ip(), proxied: self.proxied, seat };
+            let arrival = Arrival { stream, peer: peer.ip(), entry: self.entry.clone(), seat };
             tokio::spawn(serve(arrival, shared, self.service.clone()));
         }
     }
@@ -80,23 +95,24 @@ impl Listener {
 struct Arrival {
     stream: TcpStream,
     peer: IpAddr,
-    proxied: bool,
+    entry: Entry,
     seat: Seat,
 }
 
 /// Serves one connection; small, because every idle connection holds this future.
 async fn serve(arrival: Arrival, shared: Arc<Shared>, service: String) {
-    let Arrival { stream, peer, proxied, seat } = arrival;
+    let Arrival { stream, peer, entry, seat } = arrival;
     set_up(&stream);
     let mut phase = shared.phase.clone();
     let beginning = async {
-        let peer = if proxied { client(&stream, peer, &shared).await? } else { peer };
-        Some((peer, sniff(&stream).await))
+        let (mut socket, peer) = enter(stream, peer, entry, &shared).await?;
+        let face = sniff(&mut socket).await;
+        Some((socket, peer, face))
     };
-    let (peer, face) = tokio::select! {
+    let (socket, peer, face) = tokio::select! {
         beginning = Box::pin(beginning) => match beginning {
             Some(beginning) => beginning,
-            None => return refuse(&stream, &shared),
+            None => return,
         },
         _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
     };
@@ -104,20 +120,48 @@ async fn serve(arrival: Arrival, shared: Arc<Shared>, service: String) {
         Face::Socket { rest } => {
             let peer_address = peer.to_canonical().to_string();
             let caller = Caller { service, headers: Vec::new(), peer_address };
-            Box::pin(tcp::serve(stream, rest, shared, caller)).await;
+            Box::pin(tcp::serve(socket, rest, shared, caller)).await;
             drop(seat);
         }
         Face::Policy => {
-            Box::pin(tcp::serve_policy(stream, shared)).await;
+            Box::pin(tcp::serve_policy(socket, shared)).await;
             drop(seat);
         }
         Face::Http { read } => {
-            let seat = Arc::new(seat);
-            let connection = http::Connection { shared, service, peer, seat };
-            Box::pin(http::serve(Rewind::new(read, stream), connection)).await;
+            let (seat, encrypted) = (Arc::new(seat), socket.is_encrypted());
+            let connection = http::Connection { shared, service, peer, encrypted, seat };
+            Box::pin(http::serve(Rewind::new(read, socket), connection)).await;
         }
-        Face::Garbage => refuse(&stream, &shared),
+        Face::Garbage => refuse(socket.tcp(), &shared),
         Face::Silence => {}
+    }
+}
+
+/// Does what comes before the client's first bytes; `None` if that went wrong.
+async fn enter(
+    stream: TcpStream,
+    peer: IpAddr,
+    entry: Entry,
+    shared: &Shared,
+) -> Option<(Socket, IpAddr)> {
+    match entry {
+        Entry::Plain => Some((Socket::Plain(stream), peer)),
+        Entry::Proxied => match client(&stream, peer, shared).await {
+            Some(client) => Some((Socket::Plain(stream), client)),
+            None => {
+                refuse(&stream, shared);
+                None
+            }
+        },
+        Entry::Tls(certificates) => match certificates.accept(stream).await {
+            Ok(socket) => Some((socket, peer)),
+            Err(refused) => {
+                if refused == Refused::Garbage {
+                    shared.metrics.garbage.inc();
+                }
+                None
+            }
+        },
     }
 }
 

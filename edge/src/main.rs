@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::process::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, doctor, health, program,
+    Admin, ConfigError, Hangups, LogConfig, Readiness, StopSignals, Task, address, doctor, health,
+    program,
 };
 use prometheus_client::registry::Registry;
 
@@ -52,7 +53,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
         Some(Task::Doctor) => {
             let clients = Some(options.edge.needed_files());
             let needs = doctor::Needs { clients, has_redis: false };
-            return Ok(doctor::report(&doctor::machine(needs).await)?);
+            let mut findings = doctor::machine(needs).await;
+            findings.extend(options.edge.examine_tls());
+            return Ok(doctor::report(&findings)?);
         }
         None => {}
     }
@@ -67,6 +70,10 @@ async fn run(options: Options) -> anyhow::Result<()> {
         .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_addr = admin.local_addr()?;
     let edge = Edge::bind(options.edge, cores, Pages::new(), Some(metrics)).await?;
+    if let Some(certificates) = edge.certificates() {
+        let hangups = Hangups::listen().context("cannot listen for signals")?;
+        tokio::spawn(certificates.follow(hangups));
+    }
     tokio::spawn(admin.serve(readiness.clone(), registry));
     let clients = edge.local_addr();
     let following = tokio::spawn(follow(edge.link_state(), readiness.clone(), move || {

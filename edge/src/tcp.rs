@@ -1,14 +1,16 @@
 //! The driver of TCP transports: `<int32/>` and then frames behind their length. Also answers the
 //! request for the policy file. Called by `listener.rs`.
 
-use std::io;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use crate::listener::Socket;
 use crate::session::Session;
 use crate::shared::{Phase, Shared};
 use crate::transport::{Caller, Input, Kind};
@@ -19,72 +21,100 @@ const READ: usize = 64 * 1024;
 /// Time that a client has to close after the policy file.
 const POLICY_TIME: Duration = Duration::from_secs(10);
 
+/// Bytes dropped at once of what follows a request for the policy file.
+const DISCARD: usize = 512;
+
 /// Serves one transport; `rest` came behind the magic.
-pub(crate) async fn serve(stream: TcpStream, rest: Bytes, shared: Arc<Shared>, caller: Caller) {
+pub(crate) async fn serve(socket: Socket, rest: Bytes, shared: Arc<Shared>, caller: Caller) {
     let mut session = Session::new(&shared, Kind::Tcp, caller);
     if !rest.is_empty() {
         session.received(rest, false);
     }
-    // Bytes of the current chunk that are written.
-    let mut written = 0;
+    let mut line = Line { socket, written: 0, wrote: false };
     while session.ending().is_none() && !session.is_over() {
+        let (reads, chunk) = (session.wants_input(), session.chunk().cloned());
         tokio::select! {
-            ready = stream.readable(), if session.wants_input() => match ready {
-                Ok(()) => read(&stream, &mut session),
-                Err(_) => session.input(Input::Gone),
-            },
-            ready = stream.writable(), if session.chunk().is_some() => match ready {
-                Ok(()) => write(&stream, &mut session, &mut written),
-                Err(_) => session.input(Input::Gone),
+            event = poll_fn(|cx| line.poll(cx, reads, chunk.as_ref())) => match event {
+                Event::Read(bytes) => session.received(bytes, false),
+                Event::Written => session.written(),
+                Event::Gone => session.input(Input::Gone),
             },
             () = session.wait() => {}
         }
     }
+    drop(session);
+    line.socket.close().await;
 }
 
-fn read(stream: &TcpStream, session: &mut Session) {
-    let mut buffer = [0; READ];
-    match stream.try_read(&mut buffer) {
-        Ok(0) => session.input(Input::Gone),
-        Ok(count) => session.received(Bytes::copy_from_slice(&buffer[..count]), false),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(_) => session.input(Input::Gone),
-    }
+/// What the socket did.
+enum Event {
+    Read(Bytes),
+    /// The chunk is written.
+    Written,
+    Gone,
 }
 
-fn write(stream: &TcpStream, session: &mut Session, written: &mut usize) {
-    let Some(chunk) = session.chunk() else { return };
-    match stream.try_write(&chunk[*written..]) {
-        Ok(count) => {
-            *written += count;
-            if *written == chunk.len() {
-                *written = 0;
-                session.written();
+/// The connection, and how far it is.
+struct Line {
+    socket: Socket,
+    /// Bytes of the current chunk that are written.
+    written: usize,
+    /// The last event was a chunk's end. Then reading comes first, so that neither waits for the other.
+    wrote: bool,
+}
+
+impl Line {
+    fn poll(&mut self, cx: &mut Context<'_>, reads: bool, chunk: Option<&Bytes>) -> Poll<Event> {
+        for writing in [!self.wrote, self.wrote] {
+            let event = match chunk {
+                Some(chunk) if writing => self.poll_write(cx, chunk),
+                None | Some(_) if !writing && reads => self.poll_read(cx),
+                None | Some(_) => Poll::Pending,
+            };
+            if event.is_ready() {
+                self.wrote = writing;
+                return event;
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(_) => session.input(Input::Gone),
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.socket.poll_some::<READ>(cx).map(|read| match read {
+            Ok(bytes) if !bytes.is_empty() => Event::Read(bytes),
+            Ok(_) | Err(_) => Event::Gone,
+        })
+    }
+
+    /// Writes the rest of a chunk. Within TLS it is written when it has left the encryption's buffer.
+    fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &Bytes) -> Poll<Event> {
+        let mut socket = Pin::new(&mut self.socket);
+        while self.written < chunk.len() {
+            match ready!(socket.as_mut().poll_write(cx, &chunk[self.written..])) {
+                Ok(count) if count > 0 => self.written += count,
+                Ok(_) | Err(_) => return Poll::Ready(Event::Gone),
+            }
+        }
+        if ready!(socket.poll_flush(cx)).is_err() {
+            return Poll::Ready(Event::Gone);
+        }
+        self.written = 0;
+        Poll::Ready(Event::Written)
     }
 }
 
 /// Answers with the policy file and leaves the close to the client, for a while.
-pub(crate) async fn serve_policy(mut stream: TcpStream, shared: Arc<Shared>) {
+pub(crate) async fn serve_policy(mut socket: Socket, shared: Arc<Shared>) {
     let mut phase = shared.phase.clone();
     let answer = async {
-        stream.write_all(&shared.policy).await?;
-        while stream.readable().await.is_ok() {
-            let mut buffer = [0; 512];
-            match stream.try_read(&mut buffer) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        io::Result::Ok(())
+        socket.write_all(&shared.policy).await?;
+        socket.flush().await?;
+        while !poll_fn(|cx| socket.poll_some::<DISCARD>(cx)).await?.is_empty() {}
+        std::io::Result::Ok(())
     };
     tokio::select! {
         _ = tokio::time::timeout(POLICY_TIME, answer) => {}
         _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
     }
+    socket.close().await;
 }

@@ -18,14 +18,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::http::{Body, Connection, text_reply};
-use crate::listener::Rewind;
+use crate::listener::{Rewind, Socket};
 use crate::session::Session;
 use crate::transport::{Caller, Input, Kind};
 
@@ -91,8 +90,8 @@ pub(crate) fn upgrade(
 }
 
 /// Takes the raw connection out of hyper, and with it all of hyper's buffers.
-async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<TcpStream>> {
-    let parts = upgraded.await.ok()?.downcast::<TokioIo<Rewind<TcpStream>>>().ok()?;
+async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<Socket>> {
+    let parts = upgraded.await.ok()?.downcast::<TokioIo<Rewind<Socket>>>().ok()?;
     // Copied: a slice would keep hyper's buffer for the connection's life.
     let mut early = parts.read_buf.to_vec();
     let (rest, stream) = parts.io.into_inner().into_inner();
@@ -111,7 +110,7 @@ async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketS
 }
 
 struct Driver {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Socket>,
     session: Session,
     /// The session's first chunk is with the socket.
     flushing: bool,
@@ -164,12 +163,13 @@ impl Driver {
         // Also sends the answer to the client's close, if that is why the transport is over.
         let closing = poll_fn(|cx| Pin::new(&mut self.socket).poll_close(cx));
         let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
+        self.socket.get_mut().say_goodbye().await;
     }
 }
 
 /// Gives the socket what is to be written and flushes it.
 fn poll_write(
-    mut socket: Pin<&mut WebSocketStream<TcpStream>>,
+    mut socket: Pin<&mut WebSocketStream<Socket>>,
     cx: &mut Context<'_>,
     chunk: Option<Bytes>,
     flushing: &mut bool,
@@ -201,7 +201,7 @@ fn poll_write(
 }
 
 fn poll_message(
-    mut socket: Pin<&mut WebSocketStream<TcpStream>>,
+    mut socket: Pin<&mut WebSocketStream<Socket>>,
     cx: &mut Context<'_>,
     answering: &mut bool,
 ) -> Poll<Event> {
@@ -224,7 +224,7 @@ fn poll_message(
 }
 
 /// Drops what the client still sends, to notice when it closes.
-fn poll_discard(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Event> {
+fn poll_discard(stream: &mut Socket, cx: &mut Context<'_>) -> Poll<Event> {
     let mut buffer = [0; DISCARD];
     loop {
         let mut read = ReadBuf::new(&mut buffer);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::link as wire;
 use prometheus_client::registry::Registry;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tonic::transport::Endpoint;
@@ -145,8 +145,8 @@ pub(crate) fn texts(batch: &wire::Batch) -> Vec<(u64, Vec<String>)> {
 }
 
 /// A client's connection and what it has read and not looked at.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     pub(crate) read: Vec<u8>,
 }
 
@@ -159,9 +159,10 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     pub(crate) async fn frames(&mut self, frames: &[&str]) {

@@ -116,6 +116,27 @@ impl ConfigError {
     }
 }
 
+/// The signal that asks a program to read its files again: SIGHUP. Without one of these it ends the program.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Starts listening for the signal.
+    ///
+    /// # Errors
+    /// If the system refuses a signal handler.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// The signals that stop a program: SIGTERM and SIGINT. The first asks it to drain, the second to exit
 /// at once.
 #[derive(Debug)]

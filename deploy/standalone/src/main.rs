@@ -13,7 +13,9 @@ use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Core, is_config};
 use minerva_edge::{Edge, Pages};
-use minerva_proto::process::{Admin, ConfigError, Readiness, StopSignals, doctor, health, program};
+use minerva_proto::process::{
+    Admin, ConfigError, Hangups, Readiness, StopSignals, doctor, health, program,
+};
 use options::{Options, Switch, Task};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -55,6 +57,10 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let pages = if options.demo == Switch::On { pages::demo() } else { Pages::new() };
     let edge = Edge::bind(options.edge.clone(), channel, pages, Some(edge_metrics)).await?;
+    if let Some(certificates) = edge.certificates() {
+        let hangups = Hangups::listen().context("cannot listen for signals")?;
+        tokio::spawn(certificates.follow(hangups));
+    }
     let clients = edge.local_addr();
     linked(&edge).await;
     if options.demo == Switch::On {
@@ -70,6 +76,7 @@ async fn examine(options: &Options, store: Option<&StoreUrl>) -> Result<(), doct
     let clients = Some(options.edge.needed_files());
     let needs = doctor::Needs { clients, has_redis: matches!(store, Some(StoreUrl::Redis(_))) };
     let mut findings = doctor::machine(needs).await;
+    findings.extend(options.edge.examine_tls());
     if let Some(store) = store {
         findings.extend(store::doctor(store).await);
     }

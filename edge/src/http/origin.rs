@@ -45,7 +45,8 @@ impl Origins {
         Ok(Self { allowed: (!list.is_empty()).then_some(parsed), any, required })
     }
 
-    pub(super) fn judge(&self, headers: &HeaderMap) -> Verdict {
+    /// `encrypted`: the request came over HTTPS, for sure.
+    pub(super) fn judge(&self, headers: &HeaderMap, encrypted: bool) -> Verdict {
         let mut origins = headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else {
             return if self.required { Verdict::Foreign } else { Verdict::Absent };
@@ -58,7 +59,7 @@ impl Origins {
                     let origin = origin.to_ascii_lowercase();
                     allowed.contains(&origin)
                 }
-                None => is_same_host(origin, headers),
+                None => is_same_host(origin, headers, encrypted),
             };
         if allowed { Verdict::Allowed } else { Verdict::Foreign }
     }
@@ -91,13 +92,14 @@ fn parse(origin: &str) -> Result<String, NoOrigin> {
     if scheme_fits && host_fits { Ok(origin.to_ascii_lowercase()) } else { Err(wrong()) }
 }
 
-/// Whether the origin's host and port are those that the request was sent to.
-fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
+/// Whether the origin's host and port are those that the request was sent to. Without encryption here there may be
+/// some in front of a proxy; with it, a page that came without is another one: anybody on the way may have written it.
+fn is_same_host(origin: &str, headers: &HeaderMap, encrypted: bool) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
     let Ok(origin) = origin.parse::<Uri>() else { return false };
     let Some(authority) = origin.authority() else { return false };
     let default = match origin.scheme_str() {
-        Some("http") => 80,
+        Some("http") if !encrypted => 80,
         Some("https") => 443,
         Some(_) | None => return false,
     };
@@ -116,7 +118,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
         }
-        origins.judge(&headers)
+        origins.judge(&headers, false)
     }
 
     #[test]
@@ -132,6 +134,23 @@ mod tests {
         {
             assert_eq!(judge("a.example", Some(foreign)), Verdict::Foreign, "{foreign}");
         }
+    }
+
+    #[test]
+    fn over_https_pages_of_http_are_foreign() {
+        let origins = Origins::new(&[], false).unwrap();
+        let judge = |host: &'static str, origin| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            origins.judge(&headers, true)
+        };
+        assert_eq!(judge("a.example", "https://a.example"), Verdict::Allowed);
+        assert_eq!(judge("a.example:443", "https://a.example"), Verdict::Allowed);
+        assert_eq!(judge("a.example:8443", "https://a.example:8443"), Verdict::Allowed);
+        assert_eq!(judge("a.example", "http://a.example"), Verdict::Foreign);
+        assert_eq!(judge("a.example:8443", "http://a.example:8443"), Verdict::Foreign);
+        assert_eq!(judge("a.example:8443", "https://a.example"), Verdict::Foreign);
     }
 
     #[test]
@@ -166,8 +185,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("a"));
         headers.append(ORIGIN, HeaderValue::from_static("http://a"));
-        assert_eq!(origins.judge(&headers), Verdict::Allowed);
+        assert_eq!(origins.judge(&headers, false), Verdict::Allowed);
         headers.append(ORIGIN, HeaderValue::from_static("http://a"));
-        assert_eq!(origins.judge(&headers), Verdict::Foreign);
+        assert_eq!(origins.judge(&headers, false), Verdict::Foreign);
     }
 }

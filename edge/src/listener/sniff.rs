@@ -1,10 +1,12 @@
 //! The first bytes of a connection decide what it speaks. Pure but for [`sniff`], which reads them.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
+
+use super::Socket;
 
 /// What a TCP transport begins with.
 const SOCKET: &[u8] = b"<int32/>\n";
@@ -55,9 +57,9 @@ enum Verdict {
 }
 
 /// Reads until it is clear what the connection speaks.
-pub(super) async fn sniff(stream: &TcpStream) -> Face {
+pub(super) async fn sniff(socket: &mut Socket) -> Face {
     let mut read = BytesMut::new();
-    let first = tokio::time::timeout(FIRST_BYTE, more(stream, &mut read)).await;
+    let first = tokio::time::timeout(FIRST_BYTE, more(socket, &mut read)).await;
     if !matches!(first, Ok(Ok(true))) {
         return Face::Silence;
     }
@@ -72,7 +74,7 @@ pub(super) async fn sniff(stream: &TcpStream) -> Face {
                 Verdict::Garbage => return Face::Garbage,
                 Verdict::More => {}
             }
-            if !matches!(more(stream, &mut read).await, Ok(true)) {
+            if !matches!(more(socket, &mut read).await, Ok(true)) {
                 return Face::Silence;
             }
         }
@@ -81,19 +83,10 @@ pub(super) async fn sniff(stream: &TcpStream) -> Face {
 }
 
 /// Reads what is there; `false` at the end.
-async fn more(stream: &TcpStream, read: &mut BytesMut) -> io::Result<bool> {
-    loop {
-        stream.readable().await?;
-        let mut buffer = [0; READ];
-        match stream.try_read(&mut buffer) {
-            Ok(count) => {
-                read.extend_from_slice(&buffer[..count]);
-                return Ok(count > 0);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+async fn more(socket: &mut Socket, read: &mut BytesMut) -> io::Result<bool> {
+    let bytes = poll_fn(|cx| socket.poll_some::<READ>(cx)).await?;
+    read.extend_from_slice(&bytes);
+    Ok(!bytes.is_empty())
 }
 
 /// No HTTP method begins with `<`, and every one begins with a capital letter.

@@ -8,6 +8,7 @@ mod readings;
 use std::fmt;
 use std::io::Write;
 
+use super::ConfigError;
 pub use machine::{Needs, machine};
 
 /// How bad it is.
@@ -44,6 +45,11 @@ impl Finding {
     /// Something that has to be changed.
     pub fn fail(what: impl Into<String>, value: impl fmt::Display, fix: impl Into<String>) -> Self {
         Self { verdict: Verdict::Fail, fix: Some(fix.into()), ..Self::ok(what, value) }
+    }
+
+    /// An option with which the program would not start.
+    pub fn wrong(what: impl Into<String>, error: ConfigError) -> Self {
+        Self::fail(what, format!("{}: {}", error.option, error.problem), error.fix)
     }
 
     /// How bad it is.
