@@ -86,7 +86,7 @@ impl Listener {
             let shared = Arc::clone(&self.shared);
             let seat = Seat::new(room, &shared);
             let arrival = Arrival { stream, peer: peer.ip(), entry: self.entry.clone(), seat };
-            tokio::spawn(serve(arrival, shared, self.service.clone()));
+            tokio::spawn(serve(Box::new(arrival), shared, self.service.clone()));
         }
     }
 }
@@ -100,8 +100,8 @@ struct Arrival {
 }
 
 /// Serves one connection; small, because every idle connection holds this future.
-async fn serve(arrival: Arrival, shared: Arc<Shared>, service: String) {
-    let Arrival { stream, peer, entry, seat } = arrival;
+async fn serve(arrival: Box<Arrival>, shared: Arc<Shared>, service: String) {
+    let Arrival { stream, peer, entry, seat } = *arrival;
     set_up(&stream);
     let mut phase = shared.phase.clone();
     let beginning = async {
