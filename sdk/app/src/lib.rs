@@ -91,3 +91,8 @@ pub use streams::{GroupSent, Pause, Sent, SentTo, StreamState, Streams, StreamsE
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// Compiles what the guide shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/app-guide.md")]
+struct Guide;
