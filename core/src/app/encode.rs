@@ -37,7 +37,8 @@ impl Pack for AppOutput {
             Self::Started(started) => {
                 let origin = &started.origin;
                 let headers = origin.headers.iter().map(|(name, value)| name.len() + value.len());
-                EVENT + origin.credentials.len() + headers.sum::<usize>()
+                let groups = started.groups.iter().map(|group| group.len() + STRING);
+                EVENT + origin.credentials.len() + headers.chain(groups).sum::<usize>()
             }
             Self::Strings { strings, .. } => {
                 EVENT + strings.iter().map(|string| string.len() + STRING).sum::<usize>()
@@ -128,6 +129,8 @@ fn started(started: stream::Started) -> Started {
         started_at_ms: origin.started_at_ms,
         send_state: Some(send_state(started.stream, started.send_state)),
         epoch: started.epoch.0,
+        label: started.label.as_deref().unwrap_or_default().to_owned(),
+        groups: started.groups.iter().map(|group| group.to_string()).collect(),
     }
 }
 

@@ -62,6 +62,8 @@ impl Stream {
             next_event,
             send_state,
             epoch: Epoch::default(),
+            label: self.state.marks().label.clone(),
+            groups: self.state.marks().groups.iter().cloned().collect(),
         };
         turn.effects.app(session, AppOutput::Started(Box::new(started)));
         self.app = Some(AppSide {

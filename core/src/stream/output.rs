@@ -180,6 +180,10 @@ pub struct Started {
     pub send_state: SendState,
     /// The partition's epoch, which its owner puts in.
     pub epoch: Epoch,
+    /// The stream's label.
+    pub label: Option<Arc<str>>,
+    /// The groups that it is in.
+    pub groups: Vec<Arc<str>>,
 }
 
 /// What is known of a stream from the hello that made it; never changes.

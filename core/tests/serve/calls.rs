@@ -176,7 +176,7 @@ async fn health_and_reflection_are_on_the_api_port() {
     let endpoint = Endpoint::from_shared(format!("http://{}", served.api)).unwrap();
     let channel = endpoint.connect().await.unwrap();
     let mut health = HealthClient::new(channel.clone());
-    for service in ["", "minerva.app.v1.AppService"] {
+    for service in ["", "minerva.app.v1.AppService", "minerva.app.v1.StreamService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let answer = health.check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
@@ -192,7 +192,9 @@ async fn health_and_reflection_are_on_the_api_port() {
         panic!("{answer:?}");
     };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-    assert!(names.contains(&"minerva.app.v1.AppService".to_owned()), "{names:?}");
+    for name in ["minerva.app.v1.AppService", "minerva.app.v1.StreamService"] {
+        assert!(names.contains(&name.to_owned()), "{names:?}");
+    }
 }
 
 /// A stop looks like a lost connection: transports and streams are kept for the next core.

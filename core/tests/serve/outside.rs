@@ -153,6 +153,9 @@ async fn a_group_outlives_instances_and_cores() {
         edge.attach(attach(transport, id)).await;
         assert_eq!(edge.strings(transport, 0, 2).await, ["hello", "news"]);
     }
+    let mut app = App::register(served.api, "two", vec![]).await;
+    let started = app.started().await;
+    assert_eq!((started.label.as_str(), started.groups), ("", vec!["g".to_owned()]));
     let leave = LeaveRequest { target: target(Kind::Stream(streams[0])), group: "g".to_owned() };
     assert_eq!(client.leave(leave).await.unwrap().into_inner().streams, [streams[0]]);
     let other = SendToGroupRequest { idempotency_key: "other".into(), ..request.clone() };

@@ -20,6 +20,8 @@ pub(crate) struct StreamInfo {
     pub(crate) peer_address: String,
     pub(crate) transport: TransportKind,
     pub(crate) started_at: SystemTime,
+    pub(crate) label: Option<String>,
+    pub(crate) groups: Vec<String>,
 }
 
 impl StreamInfo {
@@ -37,6 +39,8 @@ impl StreamInfo {
             peer_address: started.peer_address.clone(),
             transport: TransportKind::from_proto(started.transport),
             started_at: SystemTime::UNIX_EPOCH + since_1970,
+            label: Some(started.label.clone()).filter(|label| !label.is_empty()),
+            groups: started.groups.clone(),
         })
     }
 }

@@ -89,6 +89,16 @@ impl AppStream {
         self.cell().info.started_at
     }
 
+    /// The label that the stream had when it came: that of a new one is not set yet.
+    pub fn label(&self) -> Option<&str> {
+        self.cell().info.label.as_deref()
+    }
+
+    /// The groups that the stream was in when it came.
+    pub fn groups(&self) -> &[String] {
+        &self.cell().info.groups
+    }
+
     /// See [`Receiver::recv`].
     pub async fn recv(&mut self) -> Option<Bytes> {
         self.receiver.recv().await

@@ -7,6 +7,7 @@ mod fan_out;
 mod figures;
 mod histogram;
 mod loader;
+mod slow_one;
 mod stage;
 mod usage;
 mod wire;
@@ -40,6 +41,8 @@ enum Program {
     All(Config),
     /// One string to 1,000 streams by a group send, again and again.
     FanOut(FanOut),
+    /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
+    SlowOne(Config),
     /// The application service that is measured.
     #[command(hide = true)]
     App(echo::Config),
@@ -93,6 +96,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             config.measure(&[Workload::Pipe, Workload::Echo, Workload::Rtt1]).await
         }
         Program::FanOut(fan_out) => fan_out.measure().await.map(|()| true),
+        Program::SlowOne(config) => config.slow_one().await,
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),
     };
@@ -110,11 +114,21 @@ impl FanOut {
 }
 
 impl Config {
+    async fn slow_one(&self) -> anyhow::Result<bool> {
+        let mut stage = Stage::new(self.core.as_deref(), &mut Random::new(Random::fresh_seed()))?;
+        stage.start().await?;
+        slow_one::measure(&stage, self.timing()).await
+    }
+
+    fn timing(&self) -> Timing {
+        Timing { warm_up: self.warm_up, length: self.seconds, runs: self.runs }
+    }
+
     /// Measures these, the floor of each first; false if a bar was not met.
     async fn measure(&self, workloads: &[Workload]) -> anyhow::Result<bool> {
         let mut stage = Stage::new(self.core.as_deref(), &mut Random::new(Random::fresh_seed()))?;
         stage.start().await?;
-        let timing = Timing { warm_up: self.warm_up, length: self.seconds, runs: self.runs };
+        let timing = self.timing();
         let mut report = Report::default();
         for workload in workloads {
             report.add(workload.measure(&stage, timing).await?);
