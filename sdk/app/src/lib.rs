@@ -59,6 +59,11 @@
 //! sent then). Dropping a [`Receiver`] ends its stream; dropping the [`Service`] begins its
 //! [stop](ServiceHandle::stop).
 //!
+//! # Testing an app
+//!
+//! With the feature `testing` the module `testing` has a kit for unit tests: a real [`Service`] at a core within the
+//! test, which plays the clients, breaks calls and restarts the app; without a server, a socket or real time.
+//!
 //! # Layout
 //!
 //! [`Service`] starts, gives streams and stops; [`AppStream`] is one stream, with its halves [`Receiver`] and
@@ -79,6 +84,8 @@ mod session;
 pub mod simulation;
 mod stream;
 mod streams;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{GroupError, InvalidLabel, InvalidReason, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};

@@ -4,6 +4,7 @@
 mod addresses;
 mod backoff;
 mod call;
+pub(crate) mod carrier;
 mod claims;
 mod driver;
 mod line;
@@ -20,6 +21,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 pub(crate) use self::addresses::Address;
 pub use self::addresses::Addresses;
 pub(crate) use self::backoff::Backoff;
+use self::carrier::Carrier;
 use self::driver::Context;
 pub(crate) use self::driver::look_up;
 pub(crate) use self::line::endpoint;
@@ -147,6 +149,12 @@ impl ServiceHandle {
         self.shared.drain();
         self.shared.reached(Phase::Stopped).await;
     }
+
+    /// Stops the service as a crash does: nothing more is said to any core.
+    #[cfg(feature = "testing")]
+    pub(crate) fn crash(&self) {
+        self.shared.finish();
+    }
 }
 
 impl ServiceBuilder {
@@ -173,6 +181,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Other addresses than those given at first.
+    #[cfg(feature = "testing")]
+    pub(crate) fn addresses(mut self, addresses: impl Into<Addresses>) -> Self {
+        self.addresses = addresses.into();
+        self
+    }
+
     /// Starts the service: returns when the first core has registered it. Must be called within a tokio runtime.
     ///
     /// A core that cannot be reached is tried again for ever, so apps and cores may be started in any order.
@@ -182,6 +197,17 @@ impl ServiceBuilder {
     /// If an address or a name is wrong, or a core refuses the registration before another one has taken it. One that
     /// refuses later is logged and asked again.
     pub async fn start(self) -> Result<Service, StartError> {
+        let (service, registered) = self.begin(Carrier::Network)?;
+        let stopped = StartError::Refused { message: "the task of the service is gone".to_owned() };
+        registered.await.unwrap_or(Err(stopped))?;
+        Ok(service)
+    }
+
+    /// Starts the service without waiting for a core: that is told later.
+    pub(crate) fn begin(
+        self,
+        carrier: Carrier,
+    ) -> Result<(Service, oneshot::Receiver<Result<(), StartError>>), StartError> {
         if !is_name(&self.name) {
             return Err(StartError::Name { name: self.name });
         }
@@ -193,11 +219,9 @@ impl ServiceBuilder {
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
         let (ready, registered) = oneshot::channel();
         let names = (self.name, self.instance_id);
-        let context = Context::new(shared, names, self.window, ready);
+        let context = Context::new(shared, names, self.window, carrier, ready);
         tokio::spawn(driver::run(context, addresses));
-        let stopped = StartError::Refused { message: "the task of the service is gone".to_owned() };
-        registered.await.unwrap_or(Err(stopped))?;
-        Ok(service)
+        Ok((service, registered))
     }
 }
 

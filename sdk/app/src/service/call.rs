@@ -8,7 +8,8 @@ use minerva_proto::app::{Command, Register, ServeRequest, ServeResponse, command
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
+use tonic::body::Body;
+use tonic::client::GrpcService;
 use tonic::{Code, Status, Streaming};
 
 use super::claims::Claim;
@@ -71,13 +72,16 @@ impl CallError {
     }
 }
 
-/// Makes a call and registers. `core` becomes the name of the core, if that tells one.
-pub(super) async fn open(
+/// Makes a call over `channel` and registers. `core` becomes the name of the core, if that tells one.
+pub(super) async fn open<C>(
     context: &Context,
-    channel: Channel,
+    channel: C,
     claim: Claim,
     core: &mut String,
-) -> Result<Open, CallError> {
+) -> Result<Open, CallError>
+where
+    C: GrpcService<Body, ResponseBody = Body>,
+{
     let mut client = AppServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
     // One request waits here while another is written: what is ready meanwhile goes into the next one.
     let (requests, receiver) = mpsc::channel(1);

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::addresses::Address;
+use super::carrier::Carrier;
 use super::claims::Claims;
 use super::line::Line;
 use super::shared::{Phase, Shared};
@@ -30,6 +31,7 @@ const MAX_ADDRESSES: usize = 64;
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) claims: Arc<Claims>,
+    pub(super) carrier: Carrier,
     pub(super) service: String,
     pub(super) instance_id: String,
     pub(super) window: u32,
@@ -42,10 +44,11 @@ impl Context {
         shared: Arc<Shared>,
         (service, instance_id): (String, String),
         window: u32,
+        carrier: Carrier,
         ready: oneshot::Sender<Result<(), StartError>>,
     ) -> Arc<Self> {
         let (claims, ready) = (Arc::default(), Mutex::new(Some(ready)));
-        Arc::new(Self { shared, claims, service, instance_id, window, ready })
+        Arc::new(Self { shared, claims, carrier, service, instance_id, window, ready })
     }
 
     /// Tells the outcome of the start; gives whether this is the first one.

@@ -12,6 +12,8 @@ use tonic::transport::Endpoint;
 use super::addresses::Address;
 use super::backoff::Backoff;
 use super::call::{self, CallError};
+use super::carrier::Carrier;
+use super::claims::Claim;
 use super::driver::Context;
 use crate::error::StartError;
 use crate::random;
@@ -91,15 +93,29 @@ impl Line {
     }
 
     async fn open(&mut self) -> Result<call::Open, CallError> {
-        self.context.claims.free(&self.core).await;
-        let endpoint =
-            self.endpoint.as_ref().map_err(|error| CallError::Endpoint(error.to_string()))?;
-        let channel = endpoint.connect().await?;
-        let claim = self.context.claims.claim(&self.core).ok_or(CallError::Taken)?;
-        let opened = call::open(&self.context, channel, claim, &mut self.core).await?;
+        let context = Arc::clone(&self.context);
+        context.claims.free(&self.core).await;
+        let opened = match &context.carrier {
+            Carrier::Network => {
+                let endpoint = self
+                    .endpoint
+                    .as_ref()
+                    .map_err(|error| CallError::Endpoint(error.to_string()))?;
+                let channel = endpoint.connect().await?;
+                call::open(&context, channel, self.claim()?, &mut self.core).await?
+            }
+            #[cfg(feature = "testing")]
+            Carrier::Memory(server) => {
+                call::open(&context, server.clone(), self.claim()?, &mut self.core).await?
+            }
+        };
         tracing::info!(service = %self.context.service, core = %self.at, "registered");
         self.context.started(Ok(()));
         Ok(opened)
+    }
+
+    fn claim(&self) -> Result<Claim, CallError> {
+        self.context.claims.claim(&self.core).ok_or(CallError::Taken)
     }
 
     fn is_current(&self) -> bool {

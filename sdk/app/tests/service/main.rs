@@ -2,13 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
-mod chat;
 mod cores;
 mod fake_core;
 mod lifecycle;
 mod qan;
-#[path = "../../examples/chat/room.rs"]
-mod room;
 mod streams;
 
 use minerva_app::{AppStream, Service};

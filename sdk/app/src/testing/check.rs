@@ -1,0 +1,92 @@
+//! The rules of `app.proto` for single commands. An app that uses this SDK cannot break them; who sees one of these
+//! complaints has found a defect of the SDK, or speaks to the kit's core by other means.
+
+use minerva_proto::app::{Register, Send, SetLimits, command};
+use minerva_proto::{MAX_REASON, is_string_allowed};
+
+/// Highest limits that a stream can be given.
+const MAX_IDLE_MS: u64 = 604_800_000;
+const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
+/// Longest names.
+const MAX_NAME: usize = 64;
+const MAX_LABEL: usize = 256;
+const MAX_GROUP: usize = 128;
+
+/// What the app did wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub(super) struct Violation {
+    field: &'static str,
+    problem: String,
+}
+
+impl Violation {
+    pub(super) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+pub(super) fn register(register: &Register) -> Result<(), Violation> {
+    let is_name = |name: &str| (1..=MAX_NAME).contains(&name.len());
+    let of_service = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    let (service, id) = (&register.service, &register.instance_id);
+    rule(
+        "register.service",
+        is_name(service) && service.bytes().all(of_service),
+        "must be 1 to 64 of a-z, 0-9, '-' and '_'",
+    )?;
+    rule("register.instance_id", is_name(id) && is_visible(id), "must be 1 to 64 of 0x21-0x7E")
+}
+
+pub(super) fn command(command: &command::Command, max_string: usize) -> Result<(), Violation> {
+    match command {
+        command::Command::Register(_) => {
+            rule("register", false, "only allowed as the first command")
+        }
+        command::Command::Acknowledge(_) => Ok(()),
+        command::Command::Send(send) => self::send(send, max_string),
+        command::Command::Reset(reset) => {
+            let fits = reset.reason.len() <= MAX_REASON;
+            let allowed = is_string_allowed(reset.reason.as_bytes());
+            rule("reset.reason", fits && allowed, "must be at most 255 of 0x20-0x7E")
+        }
+        command::Command::SetLimits(limits) => self::limits(limits),
+        command::Command::SetLabel(set) => {
+            let allowed = is_string_allowed(set.label.as_bytes());
+            let fits = set.label.len() <= MAX_LABEL;
+            rule("set_label.label", fits && allowed, "must be at most 256 of 0x20-0x7E")
+        }
+        command::Command::JoinGroup(join) => group("join_group.group", &join.group),
+        command::Command::LeaveGroup(leave) => group("leave_group.group", &leave.group),
+    }
+}
+
+fn send(send: &Send, max_string: usize) -> Result<(), Violation> {
+    for string in &send.strings {
+        rule("send.strings", string.len() <= max_string, "one is longer than the longest string")?;
+        rule("send.strings", is_string_allowed(string), "only bytes 0x20-0x7E are allowed")?;
+    }
+    Ok(())
+}
+
+fn limits(limits: &SetLimits) -> Result<(), Violation> {
+    let idle = limits.max_idle_ms.is_none_or(|ms| (1..=MAX_IDLE_MS).contains(&ms));
+    rule("set_limits.max_idle_ms", idle, "must be 1 to 604800000")?;
+    let bytes = limits.outbox_bytes.is_none_or(|bytes| (1..=MAX_OUTBOX.0).contains(&bytes));
+    rule("set_limits.outbox_bytes", bytes, "must be 1 to 6291456")?;
+    let strings = limits.outbox_strings.is_none_or(|count| (1..=MAX_OUTBOX.1).contains(&count));
+    rule("set_limits.outbox_strings", strings, "must be 1 to 100000")
+}
+
+fn group(field: &'static str, group: &str) -> Result<(), Violation> {
+    let is_group = (1..=MAX_GROUP).contains(&group.len()) && is_visible(group);
+    rule(field, is_group, "must be 1 to 128 of 0x21-0x7E")
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn rule(field: &'static str, kept: bool, problem: &str) -> Result<(), Violation> {
+    if kept { Ok(()) } else { Err(Violation::new(field, problem)) }
+}

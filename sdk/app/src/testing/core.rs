@@ -1,0 +1,210 @@
+//! The core within a test: its state behind a lock, waiting for changes of it, and the gRPC service that the app's calls
+//! reach without a network. What is true is the state's matter.
+
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{Stream, stream};
+use minerva_proto::app::app_service_server::{AppService, AppServiceServer};
+use minerva_proto::app::{Command, Event, Register, ServeRequest, ServeResponse, command, event};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::check::Violation;
+use super::state::{Limits, State};
+
+/// Longest request, as the contract says.
+const MAX_REQUEST: usize = 8 << 20;
+
+/// The core, as one start of the app knows it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Core {
+    shared: Arc<Shared>,
+    /// Which start of the app this is.
+    app: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes whoever waits for something to become true.
+    changed: Notify,
+}
+
+impl Core {
+    pub(super) fn new(limits: Limits) -> Self {
+        let (state, changed) = (Mutex::new(State::new(limits)), Notify::new());
+        Self { shared: Arc::new(Shared { state, changed }), app: 0 }
+    }
+
+    /// The core for the app's next start: what an earlier one says does not count any more.
+    pub(super) fn next_app(&mut self) {
+        self.app = self.change(|state| {
+            state.hang_up();
+            state.app += 1;
+            state.app
+        });
+    }
+
+    pub(super) fn server(&self) -> AppServiceServer<Self> {
+        AppServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST)
+    }
+
+    /// Looks at the state.
+    ///
+    /// # Panics
+    /// If the app broke the contract.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        let state = self.lock();
+        let broken = state.broken().map(str::to_owned);
+        let seen = look(&state);
+        drop(state);
+        assert_kept(broken);
+        seen
+    }
+
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let outcome = change(&mut self.lock());
+        self.shared.changed.notify_waiters();
+        outcome
+    }
+
+    /// Tries after each change until there is an outcome.
+    async fn until<T>(&self, mut attempt: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut change = pin!(self.shared.changed.notified());
+        loop {
+            // Before it is tried, so that no wake-up is missed in between.
+            change.as_mut().enable();
+            let outcome = attempt(&mut self.lock());
+            if let Some(outcome) = outcome {
+                self.shared.changed.notify_waiters();
+                return outcome;
+            }
+            change.as_mut().await;
+            change.set(self.shared.changed.notified());
+        }
+    }
+
+    /// As [`Self::until`], for the test.
+    ///
+    /// # Panics
+    /// If the app broke the contract, or there is no outcome in time.
+    pub(super) async fn expect<T>(
+        &self,
+        what: &str,
+        patience: Duration,
+        mut attempt: impl FnMut(&mut State) -> Option<T>,
+    ) -> T {
+        let outcome = self.until(|state| match state.broken() {
+            Some(broken) => Some(Err(broken.to_owned())),
+            None => attempt(state).map(Ok),
+        });
+        match timeout(patience, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(broken)) => panic!("the app broke the contract: {broken}"),
+            Err(_) => panic!("{what}: not within {patience:?}"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, register: &Register) -> Result<u64, Status> {
+        self.change(|state| {
+            if state.app != self.app {
+                return Err(Status::aborted("the app was started again"));
+            }
+            if let Some(broken) = state.broken() {
+                return Err(Status::invalid_argument(broken));
+            }
+            state.register(register).map_err(refusal)
+        })
+    }
+
+    /// Takes what the app says on a call, until it is over.
+    async fn listen(self, call: u64, first: Vec<Command>, mut requests: Streaming<ServeRequest>) {
+        let mut commands = first;
+        loop {
+            if !self.change(|state| take(state, call, commands)) {
+                return;
+            }
+            let Ok(Some(request)) = requests.message().await else { break };
+            commands = request.commands;
+        }
+        self.change(|state| state.end(call));
+    }
+
+    /// What is to be said on a call; the status with which it is over.
+    async fn next_response(&self, call: u64) -> Result<ServeResponse, Status> {
+        let events = self.until(|state| match state.take_said(call) {
+            Some(said) => (!said.is_empty()).then_some(Ok(said)),
+            None => Some(Err(lost(state))),
+        });
+        Ok(ServeResponse { events: events.await?.into_iter().map(event).collect() })
+    }
+}
+
+#[tonic::async_trait]
+impl AppService for Core {
+    type ServeStream = Pin<Box<dyn Stream<Item = Result<ServeResponse, Status>> + Send>>;
+
+    async fn serve(
+        &self,
+        request: Request<Streaming<ServeRequest>>,
+    ) -> Result<Response<Self::ServeStream>, Status> {
+        let mut requests = request.into_inner();
+        let mut commands = requests.message().await?.unwrap_or_default().commands.into_iter();
+        let first = commands.next().and_then(|command| command.command);
+        let Some(command::Command::Register(register)) = first else {
+            return Err(refusal(Violation::new("register", "must be the first command")));
+        };
+        let call = self.register(&register)?;
+        tokio::spawn(self.clone().listen(call, commands.collect(), requests));
+        let responses = stream::unfold(Some(self.clone()), move |core| async move {
+            let core = core?;
+            let response = core.next_response(call).await;
+            let goes_on = response.is_ok();
+            Some((response, goes_on.then_some(core)))
+        });
+        Ok(Response::new(Box::pin(responses)))
+    }
+}
+
+/// Applies commands of a call; `false` if it is over.
+fn take(state: &mut State, call: u64, commands: Vec<Command>) -> bool {
+    let mut commands = commands.into_iter();
+    state.is_call(call)
+        && commands.all(|command| {
+            let kept = state.on_command(command.command).is_ok();
+            if !kept {
+                state.hang_up();
+            }
+            kept
+        })
+}
+
+/// Why a call is over that is not the one that there is.
+fn lost(state: &State) -> Status {
+    match state.broken() {
+        Some(broken) => Status::invalid_argument(broken),
+        None if state.is_called() => Status::aborted("another call took over"),
+        None => Status::unavailable("the call was lost"),
+    }
+}
+
+fn event(event: event::Event) -> Event {
+    Event { event: Some(event) }
+}
+
+fn refusal(violation: Violation) -> Status {
+    Status::invalid_argument(violation.to_string())
+}
+
+fn assert_kept(broken: Option<String>) {
+    if let Some(broken) = broken {
+        panic!("the app broke the contract: {broken}");
+    }
+}

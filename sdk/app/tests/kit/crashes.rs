@@ -1,0 +1,151 @@
+//! What an app and its clients see of lost calls and of crashes: nothing lost, nothing twice.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use minerva_app::testing::{Client, Kit};
+use minerva_app::{Event, SendError};
+
+use crate::{echo, stream};
+
+#[tokio::test(start_paused = true)]
+async fn lost_calls_show_nowhere() {
+    let mut kit = Kit::new();
+    tokio::spawn(kit.service("default").run(echo));
+    let client = kit.connect(Client::new());
+    let sending = async {
+        for number in 0..300 {
+            client.send(number.to_string()).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let receiving = async {
+        for number in 0..300 {
+            assert_eq!(client.recv().await.unwrap(), number.to_string());
+        }
+    };
+    let losing = async {
+        // Each time a little later in what app and core say to each other.
+        for steps in 0..40 {
+            kit.lose_call().await;
+            for _step in 0..steps {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::join!(sending, receiving, losing);
+    client.acknowledged().await;
+    assert_eq!(client.try_recv(), None);
+}
+
+#[tokio::test]
+async fn a_lost_call_keeps_the_handles() {
+    let (kit, mut service, client, mut stream) = stream().await;
+    client.send("a").await;
+    assert_eq!(stream.recv().await.unwrap(), "a");
+    kit.lose_call().await;
+    stream.send("x").await.unwrap();
+    client.send("b").await;
+    assert_eq!(stream.recv().await.unwrap(), "b");
+    assert_eq!(client.recv().await.unwrap(), "x");
+    stream.durable().await.unwrap();
+    assert!(service.accept().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn an_end_that_is_done_with_does_not_come_again() {
+    let (kit, mut service, client, mut stream) = stream().await;
+    client.reset("bye");
+    assert_eq!(stream.recv().await, None);
+    kit.lose_call().await;
+    drop(stream);
+    client.acknowledged().await;
+    kit.lose_call().await;
+    let other = kit.connect(Client::new());
+    assert_eq!(service.accept().await.unwrap().number(), other.number());
+    assert!(service.accept().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_restarted_app_gets_what_was_not_acknowledged() {
+    let (mut kit, mut service, client, mut stream) = stream().await;
+    for string in ["a", "b", "c"] {
+        client.send(string).await;
+    }
+    assert_eq!(stream.recv().await.unwrap(), "a");
+    assert_eq!(stream.recv().await.unwrap(), "b");
+    stream.send("x").await.unwrap();
+    stream.durable().await.unwrap();
+    assert_eq!(client.unacknowledged(), 2);
+
+    kit.crash_app();
+    assert_eq!(stream.next_event().await, Some(Event::Released));
+    assert_eq!(stream.send("y").await, Err(SendError::Over));
+    assert!(service.accept().await.is_none());
+    stream.acknowledge(2);
+    drop((service, stream));
+    client.send("d").await;
+    assert_eq!(client.unacknowledged(), 3);
+
+    let mut service = kit.restart_app();
+    let mut stream = service.accept().await.unwrap();
+    assert!(stream.is_resumed());
+    assert_eq!((stream.first_event(), stream.first_send()), (2, 1));
+    for string in ["b", "c", "d"] {
+        assert_eq!(stream.recv().await.unwrap(), string);
+    }
+    stream.send("y").await.unwrap();
+    assert_eq!(client.recv().await.unwrap(), "x");
+    assert_eq!(client.recv().await.unwrap(), "y");
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashes_lose_nothing_that_was_acknowledged() {
+    let mut kit = Kit::new();
+    let client = kit.connect(Client::new());
+    // What an app stores with its effects: the last event that it has dealt with.
+    let (mut dealt_with, mut seen) = (0, Vec::new());
+    let mut service = kit.service("default");
+    for number in 0..100_u32 {
+        client.send(number.to_string()).await;
+        let mut stream = service.accept().await.unwrap();
+        assert_eq!(stream.is_resumed(), number > 0);
+        // Some starts get as far as acknowledging, some do not.
+        for _string in 0..number % 3 {
+            let Some(Event::String { event, string }) = stream.next_event().await else { break };
+            if event > dealt_with {
+                dealt_with = event;
+                seen.push(string);
+            }
+            if client.unacknowledged() == 0 {
+                break;
+            }
+        }
+        service = kit.restart_app();
+    }
+    let mut stream = service.accept().await.unwrap();
+    while dealt_with < 100 {
+        let Some(Event::String { event, string }) = stream.next_event().await else { panic!() };
+        if event > dealt_with {
+            assert_eq!(event, dealt_with + 1);
+            dealt_with = event;
+            seen.push(string);
+        }
+    }
+    let all: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(seen, all);
+}
+
+#[tokio::test]
+async fn a_stopped_app_may_be_started_again() {
+    let (mut kit, service, client, stream) = stream().await;
+    let task = tokio::spawn(echo(stream));
+    client.send("a").await;
+    assert_eq!(client.recv().await.unwrap(), "a");
+    service.stop().await;
+    task.await.unwrap().unwrap();
+    assert_eq!(client.ended(), None);
+    client.send("b").await;
+    tokio::spawn(kit.restart_app().run(echo));
+    assert_eq!(client.recv().await.unwrap(), "b");
+}

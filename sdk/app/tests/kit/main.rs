@@ -1,0 +1,33 @@
+//! The kit for unit tests, as the tests of an app use it.
+
+#![allow(clippy::unwrap_used)]
+
+mod chat;
+mod crashes;
+#[path = "../../examples/chat/room.rs"]
+mod room;
+mod streams;
+mod wrong;
+
+use minerva_app::testing::{Client, ClientStream, Kit};
+use minerva_app::{AppStream, SendError, Service};
+
+/// A service with one new stream.
+async fn stream() -> (Kit, Service, ClientStream, AppStream) {
+    stream_of(Kit::new()).await
+}
+
+async fn stream_of(mut kit: Kit) -> (Kit, Service, ClientStream, AppStream) {
+    let mut service = kit.service("default");
+    let client = kit.connect(Client::new());
+    let stream = service.accept().await.unwrap();
+    (kit, service, client, stream)
+}
+
+/// Sends everything back.
+async fn echo(mut stream: AppStream) -> Result<(), SendError> {
+    while let Some(string) = stream.recv().await {
+        stream.send(string).await?;
+    }
+    Ok(())
+}

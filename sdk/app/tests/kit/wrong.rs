@@ -1,0 +1,72 @@
+//! What panics, and what it says.
+
+use std::time::Duration;
+
+use minerva_app::testing::{Client, Kit};
+
+use crate::stream;
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a string for the client: not within 60s")]
+async fn nothing_comes() {
+    let (_kit, _service, client, _stream) = stream().await;
+    client.recv().await;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a call of the app: not within 1s")]
+async fn no_app_to_lose() {
+    Kit::new().patience(Duration::from_secs(1)).lose_call().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "a client's string is bytes 0x20-0x7E")]
+async fn a_string_that_cannot_travel() {
+    Kit::new().connect(Client::new()).send("\n").await;
+}
+
+#[tokio::test]
+async fn the_longest_string_travels() {
+    let client = Kit::new().max_string_bytes(5).connect(Client::new());
+    client.send("1234").await;
+    client.send("12345").await;
+    assert_eq!(client.unacknowledged(), 2);
+}
+
+#[tokio::test]
+#[should_panic(expected = "a client's string is at most 5 bytes long")]
+async fn a_string_that_is_too_long() {
+    Kit::new().max_string_bytes(5).connect(Client::new()).send("123456").await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "a reason is at most 255 bytes")]
+async fn a_reason_that_is_too_long() {
+    Kit::new().connect(Client::new()).reset("x".repeat(256));
+}
+
+#[tokio::test]
+#[should_panic(expected = "Client::id: a stream id has 20 to 30 characters")]
+async fn an_id_that_is_none() {
+    Kit::new().connect(Client::new().id("short"));
+}
+
+#[tokio::test]
+#[should_panic(expected = "use Kit::restart_app")]
+async fn two_services() {
+    let mut kit = Kit::new();
+    let _service = kit.service("default");
+    let _second = kit.service("default");
+}
+
+#[tokio::test]
+#[should_panic(expected = "use Kit::service")]
+async fn nothing_to_restart() {
+    let _service = Kit::new().restart_app();
+}
+
+#[tokio::test]
+#[should_panic(expected = "`Chat` is not a service name")]
+async fn a_name_that_is_none() {
+    let _service = Kit::new().service("Chat");
+}
