@@ -203,22 +203,32 @@ impl State {
                 Ok(())
             }
             command::Command::SetLimits(limits) => {
-                self.change(limits.stream, |stream, said| stream.on_limits(&limits, said));
-                Ok(())
+                self.set(limits.stream, |stream, said| stream.on_limits(&limits, said))
             }
             command::Command::SetLabel(set) => {
-                self.change(set.stream, |stream, _| stream.label = set.label);
-                Ok(())
+                self.set(set.stream, |stream, _| stream.label = set.label)
             }
             command::Command::JoinGroup(join) => {
-                self.change(join.stream, |stream, said| stream.join(join.group, said));
-                Ok(())
+                self.set(join.stream, |stream, said| stream.join(join.group, said))
             }
-            command::Command::LeaveGroup(leave) => {
-                self.change(leave.stream, |stream, _| stream.groups.remove(&leave.group));
-                Ok(())
-            }
+            command::Command::LeaveGroup(leave) => self.set(leave.stream, |stream, _| {
+                stream.groups.remove(&leave.group);
+            }),
         }
+    }
+
+    /// Changes a stream that has not ended: of those that have, nothing can be set.
+    fn set(
+        &mut self,
+        number: u64,
+        set: impl FnOnce(&mut Stream, &mut Vec<event::Event>),
+    ) -> Result<(), Violation> {
+        self.change(number, |stream, said| {
+            if stream.ended().is_none() {
+                set(stream, said);
+            }
+        });
+        Ok(())
     }
 
     fn note<T>(&mut self, outcome: &Result<T, Violation>) {

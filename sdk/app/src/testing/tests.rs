@@ -3,13 +3,13 @@
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{
     Acknowledge, Command, JoinGroup, Register, Reset, Send, SendRefusedReason, ServeRequest,
-    ServeResponse, SetLimits, command, event,
+    ServeResponse, SetLabel, SetLimits, command, event,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Client, ClientStream, Kit};
+use super::{Client, ClientStream, Core, Kit};
 
 /// An app's call by hand.
 struct Call {
@@ -19,17 +19,17 @@ struct Call {
 }
 
 impl Call {
-    async fn begin(kit: &Kit, first: command::Command) -> Result<Self, Status> {
+    async fn begin(core: &Core, first: command::Command) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::channel(8);
         requests.try_send(request(Some(first))).unwrap();
-        let mut client = AppServiceClient::new(kit.core.server());
+        let mut client = AppServiceClient::new(core.server());
         let responses = client.serve(ReceiverStream::new(receiver)).await?.into_inner();
         Ok(Self { requests, responses, heard: Default::default() })
     }
 
     async fn registered(kit: &Kit, held_streams: Vec<u64>) -> Self {
         let register = Register { held_streams, ..register("default", "a") };
-        Self::begin(kit, command::Command::Register(register)).await.unwrap()
+        Self::begin(&kit.core, command::Command::Register(register)).await.unwrap()
     }
 
     async fn say(&self, command: command::Command) {
@@ -118,7 +118,7 @@ async fn a_call_begins_with_a_good_registration() {
         (command::Command::Register(register("default", "")), "register.instance_id: must be"),
     ] {
         let (kit, _client) = kit().await;
-        let Err(status) = Call::begin(&kit, first).await else { panic!("{problem}") };
+        let Err(status) = Call::begin(&kit.core, first).await else { panic!("{problem}") };
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().starts_with(problem), "{}", status.message());
     }
@@ -158,7 +158,7 @@ async fn acknowledgements_of_what_was_not_delivered_on_the_call_have_no_effect()
     client.send("a").await;
     client.send("b").await;
     let window = Register { stream_window_bytes: 1, ..register("default", "a") };
-    let mut call = Call::begin(&kit, command::Command::Register(window)).await.unwrap();
+    let mut call = Call::begin(&kit.core, command::Command::Register(window)).await.unwrap();
     while !matches!(call.hear().await.unwrap(), event::Event::PartitionOwned(_)) {}
     call.say(acknowledge(1, 2)).await;
     call.say(send(0, &["x"], Some(2))).await;
@@ -193,4 +193,50 @@ async fn a_second_call_ends_the_first() {
     let first = Call::registered(&kit, vec![]).await;
     let _second = Call::registered(&kit, vec![]).await;
     assert_eq!(first.end().await.code(), Code::Aborted);
+}
+
+#[tokio::test]
+async fn an_app_that_has_crashed_is_not_heard() {
+    let (mut kit, client) = kit().await;
+    let _service = kit.service("default");
+    let before = kit.core.clone();
+    let call = Call::registered(&kit, vec![]).await;
+    kit.crash_app();
+    // What is under way arrives no more.
+    let _ = call.requests.send(request(Some(send(0, &["x"], Some(1))))).await;
+    assert_eq!(call.end().await.code(), Code::Unavailable);
+    let register = command::Command::Register(register("default", "a"));
+    let Err(status) = Call::begin(&before, register).await else { panic!() };
+    assert_eq!(status.code(), Code::Aborted);
+    assert_eq!((client.unacknowledged(), client.try_recv()), (1, None));
+}
+
+#[tokio::test]
+async fn nothing_is_set_of_a_stream_that_is_over() {
+    let (kit, client) = kit().await;
+    let call = Call::registered(&kit, vec![]).await;
+    let label = |label: &str| SetLabel { stream: 1, label: label.to_owned() };
+    call.say(command::Command::SetLabel(label("ann"))).await;
+    call.say(acknowledge(1, 1)).await;
+    client.acknowledged().await;
+    client.reset("bye");
+    call.say(command::Command::SetLabel(label("bob"))).await;
+    call.say(acknowledge(1, 2)).await;
+    client.acknowledged().await;
+    assert_eq!(client.label(), "ann");
+}
+
+#[tokio::test]
+async fn a_stream_is_in_at_most_64_groups() {
+    let (kit, client) = kit().await;
+    let mut call = Call::registered(&kit, vec![]).await;
+    while !matches!(call.hear().await.unwrap(), event::Event::PartitionOwned(_)) {}
+    for group in (0..=64).chain([0]).map(|number| format!("g{number}")) {
+        call.say(command::Command::JoinGroup(JoinGroup { stream: 1, group })).await;
+    }
+    let event::Event::GroupRefused(refused) = call.hear().await.unwrap() else { panic!() };
+    assert_eq!((refused.stream, refused.group.as_str()), (1, "g64"));
+    call.say(acknowledge(1, 1)).await;
+    client.acknowledged().await;
+    assert_eq!(client.groups().len(), 64);
 }
