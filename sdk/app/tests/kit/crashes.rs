@@ -1,41 +1,77 @@
 //! What an app and its clients see of lost calls and of crashes: nothing lost, nothing twice.
 
-use std::time::Duration;
-
 use futures_util::FutureExt;
-use minerva_app::testing::{Client, Kit};
+use minerva_app::testing::{Client, ClientStream, Kit};
 use minerva_app::{Event, SendError};
 
 use crate::{echo, stream};
 
 #[tokio::test(start_paused = true)]
 async fn lost_calls_show_nowhere() {
-    let mut kit = Kit::new();
+    echo_over_lost_calls(500, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_calls_show_nowhere_over_several_threads() {
+    echo_over_lost_calls(100, 9).await;
+}
+
+/// Sends so many strings to an echo and receives them; after each `step` of them the call is lost, each time a little
+/// later in what app and core say to each other.
+async fn echo_over_lost_calls(strings: u32, step: u32) {
+    // Little room: not everything may be under way at once.
+    let mut kit = Kit::new().inbox(1000, 4).outbox(1000, 4);
     tokio::spawn(kit.service("default").run(echo));
     let client = kit.connect(Client::new());
-    let sending = async {
-        for number in 0..300 {
-            client.send(number.to_string()).await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
     let receiving = async {
-        for number in 0..300 {
+        for number in 0..strings {
             assert_eq!(client.recv().await.unwrap(), number.to_string());
-        }
-    };
-    let losing = async {
-        // Each time a little later in what app and core say to each other.
-        for steps in 0..40 {
-            kit.lose_call().await;
-            for _step in 0..steps {
-                tokio::task::yield_now().await;
+            if number.is_multiple_of(step) {
+                steps(number / step % 16).await;
+                kit.lose_call().await;
             }
         }
     };
-    tokio::join!(sending, receiving, losing);
+    tokio::join!(send(&client, strings), receiving);
     client.acknowledged().await;
     assert_eq!(client.try_recv(), None);
+}
+
+/// Sends numbers from 0, and lets others go on in between.
+async fn send(client: &ClientStream, count: u32) {
+    for number in 0..count {
+        client.send(number.to_string()).await;
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn steps(count: u32) {
+    for _step in 0..count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashes_lose_no_answer() {
+    let mut kit = Kit::new().inbox(1000, 4).outbox(1000, 4);
+    tokio::spawn(kit.service("default").run(echo));
+    let client = kit.connect(Client::new());
+    let receiving = async {
+        let mut next = 0;
+        while next < 200 {
+            let number: u32 =
+                str::from_utf8(&client.recv().await.unwrap()).unwrap().parse().unwrap();
+            // An answer to what was not acknowledged may come twice.
+            assert!(number <= next, "{number} instead of {next}");
+            next = next.max(number + 1);
+            if number.is_multiple_of(3) {
+                steps(number / 3 % 16).await;
+                tokio::spawn(kit.restart_app().run(echo));
+            }
+        }
+    };
+    tokio::join!(send(&client, 200), receiving);
+    client.acknowledged().await;
 }
 
 #[tokio::test]
