@@ -2,12 +2,8 @@
 //! the real one, and the clients that reach it.
 //!
 //! An app gets a real [`Service`] and does not know the difference; there is no server, no socket, and time is tokio's,
-//! so that it may be paused. Add to the app's `Cargo.toml`:
-//!
-//! ```toml
-//! [dev-dependencies]
-//! minerva-app = { version = "*", features = ["testing"] }
-//! ```
+//! so that it may be paused. An app has `minerva-app` among its `dev-dependencies` as well for this, with
+//! `features = ["testing"]`.
 //!
 //! # A first test
 //!
