@@ -42,11 +42,19 @@ pub enum Bug {
     ResumeTooFar,
     /// Core: the end of a stream is forgotten when it comes from a checkpoint.
     ForgetEnd,
+    /// Core: the keys of sends from outside are forgotten when the stream comes from a checkpoint.
+    ForgetKeys,
+    /// Core: strings from outside count in the numbers that the instance is told.
+    CountPushed,
+    /// Core: streams that come from the store are not found by their groups.
+    ForgetGroups,
+    /// Core: a send from outside that does not fit is taken in part.
+    PushInPart,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -66,6 +74,10 @@ impl Bug {
         Self::ForgetSends,
         Self::ResumeTooFar,
         Self::ForgetEnd,
+        Self::ForgetKeys,
+        Self::CountPushed,
+        Self::ForgetGroups,
+        Self::PushInPart,
     ];
 }
 

@@ -114,7 +114,9 @@ impl Owner {
             let grace = Millis(now.0.saturating_add(app_grace_ms));
             let instance = state.instance().map(|instance| (instance.clone(), grace));
             owner.assignment.add(number, origin.service.clone(), instance);
-            owner.index.add(number, &state);
+            if !planted::is(Bug::ForgetGroups) {
+                owner.index.add(number, &state);
+            }
             let stream = Stream::recover(number, state, now);
             owner.set_deadline(number, stream.next_deadline(&owner.limits));
             owner.streams.insert(number, stream);

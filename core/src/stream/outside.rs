@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::Reset;
+use minerva_proto::planted::{self, Bug};
 
 use super::marks::MAX_GROUPS;
 use super::{Ended, EndedBy, OutboxLimits, SendState, SessionId, Stream, TransportKind, Turn};
@@ -91,6 +92,11 @@ impl Stream {
             return Pushed::Repeated;
         }
         if !self.state.room(turn.limits).admits(strings) {
+            if let (Some(first), true) = (strings.first(), planted::is(Bug::PushInPart)) {
+                let (strings, key) = (vec![first.clone()], key.cloned());
+                self.commit(Record::Pushed { strings, key }, turn);
+                return Pushed::Taken;
+            }
             let (bytes, strings) = self.state.marks().outbox.of(turn.limits);
             return Pushed::Full { bytes, strings };
         }

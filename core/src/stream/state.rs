@@ -148,6 +148,9 @@ impl StreamState {
         if planted::is(Bug::ForgetEnd) {
             snapshot.ended = None;
         }
+        if planted::is(Bug::ForgetKeys) {
+            snapshot.marks.keys.clear();
+        }
         let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
         for (number, string) in snapshot.waiting {
             if number <= snapshot.received_next || window.receive(number, owned(&string)).is_err() {

@@ -164,6 +164,12 @@ impl Machine {
         self.session.reset(number, reason.to_owned(), true);
     }
 
+    /// Puts a stream into a group.
+    pub fn join(&mut self, number: u64, group: &str) {
+        // One is never too many.
+        let _ = self.session.join(number, group.to_owned());
+    }
+
     /// Nobody reads a stream any more.
     pub fn abandon(&mut self, number: u64) {
         self.session.abandon(number);

@@ -13,6 +13,7 @@ use crate::agenda::Time;
 use crate::checker::{Checker, client_of, s2c_string};
 use crate::event::{Content, Event, Life};
 use crate::network::{ConnId, Network, Side};
+use crate::outsider::GROUP;
 
 /// Bytes of commands in one request, about.
 const REQUEST: usize = 4000;
@@ -217,6 +218,7 @@ impl App {
         if arrival.next_event == 0 {
             self.machine.done(arrival.number, 0);
         }
+        self.machine.join(arrival.number, GROUP);
         self.handlers.insert(arrival.number, handler);
         self.wake(arrival.number, net);
     }

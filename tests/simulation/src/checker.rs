@@ -5,13 +5,17 @@
 mod app;
 mod client;
 mod outputs;
+mod outside;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minerva_client::Ended as ClientEnded;
 
+use self::outside::{Outside, PushRecord};
+pub(crate) use self::outside::{out_string, push_key};
 use crate::durable::Durable;
+use crate::outsider::GROUP;
 
 /// Violations that are told; more are only counted.
 const MOST_TOLD: usize = 20;
@@ -23,6 +27,8 @@ pub(crate) struct Checker {
     clients: Vec<ClientRecord>,
     /// By number: a client's id may be used by a second stream when the first is over.
     streams: BTreeMap<u64, StreamRecord>,
+    /// By number.
+    pushes: Vec<PushRecord>,
     violations: Vec<String>,
     /// Strings that arrived, both ways.
     pub(crate) strings: u64,
@@ -32,8 +38,9 @@ pub(crate) struct Checker {
 /// What is known of one client.
 #[derive(Debug, Default)]
 struct ClientRecord {
-    /// s2c strings taken, in order.
+    /// The app's s2c strings taken, in order.
     taken: u64,
+    outside: Outside,
     has_reset: bool,
     app_has_reset: bool,
     /// It was without network for longer than the idle limit.
@@ -90,7 +97,20 @@ impl Checker {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
         record.ended.is_some()
-            || (record.taken == self.total && app.is_some_and(|s| s.applied == self.total + 1))
+            || app.is_some_and(|s| s.applied == self.total + 1)
+                && (record.taken == self.total && record.outside.is_complete()
+                    || self.durable.has_lost(client))
+                && self.is_stored(client)
+    }
+
+    /// The client has acknowledged all that the app has to send, and the stream is in its group.
+    fn is_stored(&self, client: usize) -> bool {
+        let stream = self.clients[client].stream.and_then(|number| self.durable.stream(number));
+        stream.is_some_and(|state| {
+            state.outbox().is_empty()
+                && outputs::sent_by_app(state) == self.total
+                && state.marks().groups.contains(GROUP)
+        })
     }
 
     /// Both sides know that a client's stream is over.
@@ -105,7 +125,8 @@ impl Checker {
     pub(crate) fn describe(&self, client: usize) -> String {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
-        format!("taken {}, at the app {:?}", record.taken, app.map(|s| (s.applied, &s.ended)))
+        let (app, owed) = (app.map(|s| (s.applied, &s.ended)), record.outside.owed());
+        format!("taken {}, owed from outside {owed:?}, at the app {app:?}", record.taken)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A core: the real ownership task, with the real partitions' tasks below it, over the simulated store, in a shell
 //! that stands for its links and its calls.
 
+mod calls;
 mod link;
 mod session;
 
@@ -10,19 +11,21 @@ use std::task::{Context, Poll};
 
 use minerva_core::limits::Limits;
 use minerva_core::partition::{
-    LinkHandle, LinkId, OutputReceiver, PartitionOptions, Partitions, outputs,
+    Answer, LinkHandle, LinkId, OutputReceiver, PartitionOptions, Partitions, outputs,
 };
 use minerva_core::simulation::{Standing, of_process, own};
 use minerva_core::stream::{AppOutput, EdgeOutput};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use self::calls::Waiting;
 use self::link::Link;
 pub(crate) use self::link::TransportWatch;
 use self::session::Session;
 use crate::checker::Checker;
 use crate::event::{Content, Life};
 use crate::network::{ConnId, Network, Side};
+use crate::outsider::Attempt;
 use crate::store::{CallQueue, StoreHandle};
 
 /// Outputs taken at once.
@@ -58,6 +61,8 @@ pub(crate) struct Core {
     process: Option<Process>,
     links: BTreeMap<u64, Link>,
     sessions: BTreeMap<u64, Session>,
+    /// From outside.
+    calls: Vec<Waiting>,
     /// What came while it stood still.
     held: VecDeque<Arrived>,
     /// Numbers given to links and sessions.
@@ -99,6 +104,8 @@ pub(crate) enum Arrived {
 pub(crate) enum Said {
     Edge(u64, Vec<EdgeOutput>),
     App(u64, Vec<AppOutput>),
+    /// `None`: nobody knows what was done.
+    Outside(Attempt, Option<Answer>),
 }
 
 impl Core {
@@ -112,6 +119,7 @@ impl Core {
             process: None,
             links: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            calls: Vec::new(),
             held: VecDeque::new(),
             numbered: 0,
         }
@@ -148,6 +156,7 @@ impl Core {
         }
         self.links.clear();
         self.sessions.clear();
+        self.calls.clear();
         self.held.clear();
     }
 
@@ -252,6 +261,7 @@ impl Core {
                 said.push((self.index, Said::App(*number, outputs)));
             }
         }
+        self.poll_calls(cx, said);
     }
 
     /// What a partition said is let out.
@@ -267,6 +277,7 @@ impl Core {
                     session.let_out(outputs, net, checker);
                 }
             }
+            Said::Outside(attempt, answer) => calls::let_out(attempt, answer, net, checker),
         }
     }
 

@@ -8,6 +8,7 @@ use minerva_core::record::{Record, Snapshot, decode_entry};
 use minerva_core::stream::StreamState;
 
 use crate::checker::client_of;
+use crate::outsider::GROUP;
 use crate::store::{Op, Part, StoreData};
 
 /// All partitions, read.
@@ -91,6 +92,26 @@ impl Durable {
     /// A stream as it is now.
     pub(crate) fn stream(&self, number: u64) -> Option<&StreamState> {
         self.partitions.get(&partition_of(number))?.streams.get(&number)
+    }
+
+    /// The client of a stream of which something is true, or was before the store went back.
+    pub(crate) fn client_where(
+        &self,
+        number: u64,
+        holds: impl Fn(&StreamState) -> bool,
+    ) -> Option<usize> {
+        let all = self.before.iter().chain([&self.partitions]);
+        let shadows = all.filter_map(|partitions| partitions.get(&partition_of(number)));
+        let state = shadows.filter_map(|s| s.streams.get(&number)).find(|state| holds(state))?;
+        client_of(state.origin().id.as_str())
+    }
+
+    /// The streams of a partition that are in the group and have not ended.
+    pub(crate) fn members(&self, partition: u32) -> Vec<u64> {
+        let Some(shadow) = self.partitions.get(&partition) else { return Vec::new() };
+        let is_member = |s: &StreamState| !s.is_ended() && s.marks().groups.contains(GROUP);
+        let members = shadow.streams.iter().filter(|(_, state)| is_member(state));
+        members.map(|(number, _)| *number).collect()
     }
 
     /// How many streams there are.

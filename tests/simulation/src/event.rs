@@ -6,6 +6,7 @@ use minerva_proto::link::{CoreFrame, EdgeFrame};
 
 use crate::faults::Fault;
 use crate::network::{ConnId, Side};
+use crate::outsider::{Attempt, Said};
 use crate::store::{Answered, Call};
 
 /// Which life of a process; a process that starts again has the next one.
@@ -93,6 +94,21 @@ pub(crate) enum Event {
         app: usize,
         life: Life,
         stream: u64,
+    },
+    /// An outsider looks for somebody to push to.
+    OutsiderBegins {
+        outsider: usize,
+    },
+    /// An outsider asks a partition.
+    OutsiderAsks {
+        outsider: usize,
+        push: u64,
+        partition: u32,
+    },
+    /// An outsider is answered; `None`: interrupted, or not in time.
+    OutsiderHears {
+        attempt: Attempt,
+        said: Option<Said>,
     },
     /// The store does what it was asked.
     StoreActs(Box<Call>),

@@ -51,11 +51,15 @@ pub enum Fault {
     ClientResets,
     /// An application ends a stream.
     AppResets,
+    /// A partition drops a call from outside; nobody knows what was done.
+    CallInterrupted,
+    /// A call from outside is answered, and the answer is lost.
+    CallUnheard,
 }
 
 impl Fault {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -80,6 +84,8 @@ impl Fault {
         Self::ClientSlow,
         Self::ClientResets,
         Self::AppResets,
+        Self::CallInterrupted,
+        Self::CallUnheard,
     ];
 
     /// Its name in tables.

@@ -18,6 +18,7 @@ mod edge;
 mod event;
 mod faults;
 mod network;
+mod outsider;
 mod plan;
 mod random;
 mod run;

@@ -5,6 +5,7 @@
 mod dials;
 mod faulty;
 mod finish;
+mod outside;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -21,6 +22,7 @@ use crate::core::{Arrived, Core, Deployment, News, Said, State};
 use crate::edge::Edge;
 use crate::event::{Content, Event};
 use crate::network::{Network, Node};
+use crate::outsider::{OUTSIDERS, Outsider};
 use crate::plan::{Options, Plan};
 use crate::run::Outcome;
 use crate::store::Store;
@@ -36,6 +38,7 @@ pub(crate) struct World {
     edges: Vec<Edge>,
     cores: Vec<Core>,
     apps: Vec<App>,
+    outsiders: Vec<Outsider>,
     news: mpsc::UnboundedReceiver<News>,
     stage: Stage,
 }
@@ -90,6 +93,7 @@ impl World {
                 .map(|i| Core::new(i, plan.is_standby(i), deployment.clone()))
                 .collect(),
             apps: (0..plan.apps).map(app).collect(),
+            outsiders: (0..OUTSIDERS).map(Outsider::new).collect(),
             news,
             stage: Stage::Faulty,
             plan,
@@ -122,6 +126,7 @@ impl World {
         for client in &mut self.clients {
             client.start(&mut self.net, &mut self.checker);
         }
+        self.outsiders.iter().for_each(|outsider| outsider.rest(&mut self.net));
         self.plan.schedule(&mut self.net);
     }
 
@@ -208,6 +213,11 @@ impl World {
             Event::AppWorks { app, life, stream } => {
                 self.apps[app].work(life, stream, net, checker);
             }
+            Event::OutsiderBegins { outsider } => self.outsider_begins(outsider),
+            Event::OutsiderAsks { outsider, push, partition } => {
+                self.outsider_asks(outsider, push, partition);
+            }
+            Event::OutsiderHears { attempt, said } => self.outsider_hears(&attempt, said.as_ref()),
             Event::StoreActs(call) => self.store_acts(*call),
             Event::StoreAnswers(answered) => answered.arrive(),
             Event::StoreReturns { deadly } => self.store_returns(deadly),

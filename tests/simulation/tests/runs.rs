@@ -31,7 +31,14 @@ fn nothing_is_lost_in_ten_runs_and_much_goes_wrong() {
 /// Those that nearly every run shows; `minerva-simulation --plant all` looks for all.
 #[test]
 fn planted_bugs_are_found() {
-    for bug in [Bug::OpenGate, Bug::SackTooHigh, Bug::ForgetUnacked, Bug::RepeatEvents] {
+    for bug in [
+        Bug::OpenGate,
+        Bug::SackTooHigh,
+        Bug::ForgetUnacked,
+        Bug::RepeatEvents,
+        Bug::CountPushed,
+        Bug::ForgetGroups,
+    ] {
         let is_found = |seed| !run(seed, &SMALL, Some(bug)).violations.is_empty();
         assert!((1..20).any(is_found), "{bug:?}");
     }

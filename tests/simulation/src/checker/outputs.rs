@@ -1,8 +1,10 @@
 //! What cores let out, compared with what is durable at that moment.
 
+use bytes::Bytes;
 use minerva_core::stream::{AppOutput, CloseCause, EdgeOutput, StreamState};
 use minerva_proto::{KillReason, Sack};
 
+use super::outside::parse_out;
 use super::{Checker, c2s_string, s2c_string, stream_id};
 use crate::core::TransportWatch;
 use crate::network::Network;
@@ -22,9 +24,8 @@ impl Checker {
             }
             EdgeOutput::Sack { sack, .. } => self.holds_sack(client, Some(sack)),
             EdgeOutput::Strings { first, strings, .. } => {
-                let end = first + strings.len() as u64;
-                (*first..end).zip(strings).all(|(n, string)| s2c_string(client, n) == *string)
-                    && self.holds(client, |state| state.outbox().next() >= end)
+                strings.iter().all(|string| is_for(client, string))
+                    && self.holds(client, |state| has_strings(state, *first, strings))
             }
             EdgeOutput::Close { sack, cause, .. } => {
                 self.holds_sack(client, sack.as_ref()) && self.holds_close(client, cause)
@@ -53,7 +54,7 @@ impl Checker {
             AppOutput::Started(started) => {
                 let (next_event, send) = (started.next_event, started.send_state.next_send);
                 self.durable.implies(started.stream, |state| {
-                    state.inbox().base() >= next_event && state.outbox().next() >= send
+                    state.inbox().base() >= next_event && sent_by_app(state) >= send
                 })
             }
             AppOutput::Strings { stream, first_event, strings } => {
@@ -66,11 +67,13 @@ impl Checker {
             }
             AppOutput::SendState { stream, state } => {
                 let next = state.next_send;
-                self.durable.implies(*stream, |state| state.outbox().next() >= next)
+                self.durable.implies(*stream, |state| sent_by_app(state) >= next)
             }
-            AppOutput::SendRefused { .. }
+            AppOutput::SendRefused { stream, next_send, .. } => {
+                self.durable.implies(*stream, |state| sent_by_app(state) >= *next_send)
+            }
+            AppOutput::Released { .. }
             | AppOutput::TransportChanged { .. }
-            | AppOutput::Released { .. }
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. } => true,
@@ -84,14 +87,14 @@ impl Checker {
         }
     }
 
-    fn are_strings(&self, number: u64, first: u64, strings: &[bytes::Bytes]) -> bool {
+    fn are_strings(&self, number: u64, first: u64, strings: &[Bytes]) -> bool {
         let Some(state) = self.durable.stream(number) else { return true };
         let Some(client) = super::client_of(state.origin().id.as_str()) else { return false };
         (first..).zip(strings).all(|(event, string)| c2s_string(client, event - 1) == *string)
     }
 
     /// The number of a client's living stream, or of its last one.
-    fn number(&self, client: usize) -> Option<u64> {
+    pub(crate) fn number(&self, client: usize) -> Option<u64> {
         self.durable.living(&stream_id(client)).or(self.clients[client].stream)
     }
 
@@ -120,4 +123,24 @@ impl Checker {
             CloseCause::Reset(_) => self.durable.has_ended(&stream_id(client)),
         }
     }
+}
+
+/// How many strings a stream's instance has sent: in its own count, those from outside are not there.
+pub(super) fn sent_by_app(state: &StreamState) -> u64 {
+    state.outbox().next().saturating_sub(state.marks().pushed)
+}
+
+/// These strings have these numbers; those that were acknowledged are not there any more.
+fn has_strings(state: &StreamState, first: u64, strings: &[Bytes]) -> bool {
+    let end = first + strings.len() as u64;
+    let stored = state.outbox().iter_from(first).take_while(|(number, _)| *number < end);
+    state.outbox().next() >= end
+        && stored.into_iter().all(|(number, string)| strings[(number - first) as usize] == *string)
+}
+
+/// Something that is sent to this client, by its app or from outside.
+fn is_for(client: usize, string: &Bytes) -> bool {
+    let text = std::str::from_utf8(string).unwrap_or_default();
+    let number = text.strip_prefix("down ").and_then(|text| text.split(' ').nth(1)?.parse().ok());
+    parse_out(string).is_some() || number.is_some_and(|n| s2c_string(client, n) == *string)
 }

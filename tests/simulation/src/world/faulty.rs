@@ -40,7 +40,7 @@ impl World {
             | Fault::ClientResets
             | Fault::AppResets => self.hit_client(fault),
             // They come with others.
-            Fault::TailLost | Fault::HalfOpen => {}
+            Fault::TailLost | Fault::HalfOpen | Fault::CallInterrupted | Fault::CallUnheard => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a run comes to its end: everything drains, then every stream ends, each within a bounded time.
 
 use super::{Stage, World};
+use crate::outsider::Outsider;
 use crate::run::Outcome;
 
 /// Time in which both sides must know of an end; and streams that nobody knows must have idled away.
@@ -18,7 +19,9 @@ impl World {
         match self.stage {
             Stage::Faulty | Stage::Over => {}
             Stage::Draining { until } => {
-                if clients.clone().all(|client| self.is_drained(client)) {
+                let is_drained = self.outsiders.iter().all(Outsider::is_idle)
+                    && clients.clone().all(|client| self.is_drained(client));
+                if is_drained {
                     self.net.trace.note(self.net.now, "drained", [0; 3]);
                     self.end_streams();
                 } else if self.net.now > until {
@@ -87,6 +90,8 @@ impl World {
             }
         }
         let apps: Vec<String> = self.apps.iter().map(super::App::describe).collect();
+        let outsiders = self.outsiders.iter().filter(|outsider| !outsider.is_idle());
+        texts.extend(outsiders.map(Outsider::describe));
         texts.push(format!(
             "after {} ms, {} streams are stored; {}",
             self.net.now,
