@@ -25,7 +25,8 @@ pub(super) struct AppSide {
     told: SendState,
     /// A send was taken, or repeated, in this turn: confirm it.
     must_confirm: bool,
-    /// A send was refused for want of room: tell as soon as there is more than it was told of.
+    /// A send was refused for want of room: it sends nothing until it is told of some, be it as much as it was
+    /// told of before.
     was_refused: bool,
 }
 
@@ -256,16 +257,13 @@ impl AppSide {
     /// or go on, and otherwise in steps of a quarter.
     fn is_worth_telling(&self, room: SendState, (bytes, strings): (usize, usize)) -> bool {
         let has_room = room.bytes_left > 0 && room.strings_left > 0;
-        let had_room = self.told.bytes_left > 0 && self.told.strings_left > 0;
+        let had_room = !self.was_refused && self.told.bytes_left > 0 && self.told.strings_left > 0;
         let grew = |now: u32, told: u32, limit: usize| {
             now > told && (now - told) as usize >= limit.div_ceil(4)
         };
-        let is_more =
-            room.bytes_left > self.told.bytes_left || room.strings_left > self.told.strings_left;
         self.must_confirm
             || room.paused != self.told.paused
             || (has_room && !had_room)
-            || (self.was_refused && has_room && is_more)
             || grew(room.bytes_left, self.told.bytes_left, bytes)
             || grew(room.strings_left, self.told.strings_left, strings)
     }

@@ -1,8 +1,10 @@
 //! What an application session sees.
 
-use super::bench::{Bench, batch, primary, secondary, upload};
+use bytes::Bytes;
+
+use super::bench::{Bench, batch, primary, sacks, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::{MAX_TRANSPORT_CHANGES, OutboxLimits, SessionId};
+use crate::stream::{MAX_TRANSPORT_CHANGES, OutboxLimits, Pushed, SessionId};
 
 #[test]
 fn events_come_in_order_with_the_transports_between_them() {
@@ -143,9 +145,35 @@ fn room_is_told_when_there_is_some_again() {
     bench.assign(1000);
     assert_eq!(bench.send(0, &["a"]).last().unwrap(), "app send 1 room 1048575/3");
     assert_eq!(bench.send(1, &["b"]).last().unwrap(), "app send 2 room 1048574/2 paused");
-    assert_eq!(bench.send(2, &["c", "d", "e"]), ["app refused 2 ResourceExhausted next 2"]);
-    let says = bench.batch(super::bench::sacks(0, &["|1"]));
+    let refused = "app refused 2 ResourceExhausted next 2";
+    let room = "app send 2 room 1048574/2 paused";
+    assert_eq!(bench.send(2, &["c", "d", "e"]), [refused, room]);
+    let says = bench.batch(sacks(0, &["|1"]));
     assert_eq!(says.last().unwrap(), "app send 2 room 1048576/4");
+}
+
+/// The room is as large again as the instance was told: it must hear that all the same.
+#[test]
+fn a_send_that_was_refused_for_strings_from_outside_may_go_on() {
+    let limits = Limits { outbox_strings: 4, ..Limits::default() };
+    for is_room_left in [true, false] {
+        let (mut bench, _) = Bench::open(primary(0), limits.clone());
+        bench.assign(1000);
+        let pushed = if is_room_left { 1 } else { 4 };
+        let strings = vec![Bytes::from_static(b"x"); pushed];
+        bench.says(|stream, turn| {
+            assert_eq!(stream.on_push(&strings, None, turn), Pushed::Taken);
+        });
+        let refused = "app refused 0 ResourceExhausted next 0";
+        let says = bench.send(0, &["a", "b", "c", "d"]);
+        if is_room_left {
+            assert_eq!(says, [refused, "app send 0 room 1048575/3"]);
+        } else {
+            assert_eq!(says, [refused]);
+            let says = bench.batch(sacks(0, &["|3"]));
+            assert_eq!(says.last().unwrap(), "app send 0 room 1048576/4");
+        }
+    }
 }
 
 #[test]
