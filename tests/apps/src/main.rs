@@ -4,6 +4,7 @@
 
 mod client;
 mod clock;
+mod gateway;
 mod ledger;
 mod parrot;
 mod report;
@@ -25,6 +26,8 @@ enum Program {
     Parrot(parrot::Config),
     /// The ledger, killed at five points of handling a string: each effect and each answer must be there once.
     Ledger(ledger::Config),
+    /// The TCP gateway in front of a Redis: bytes both ways, slow sides, and how connections end.
+    Gateway(gateway::Config),
 }
 
 #[tokio::main]
@@ -43,5 +46,6 @@ async fn run(program: Program) -> anyhow::Result<Report> {
     match program {
         Program::Parrot(config) => parrot::run(config).await,
         Program::Ledger(config) => ledger::run(config).await,
+        Program::Gateway(config) => gateway::run(config).await,
     }
 }

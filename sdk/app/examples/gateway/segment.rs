@@ -1,0 +1,90 @@
+//! Segments: the bytes of a connection as strings of a stream. Base64 (RFC 4648 section 4, with padding), as a string
+//! has bytes 0x20-0x7E only. Pure; knows neither connections nor streams.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+/// Most bytes of a segment: 64 KiB as base64.
+pub(crate) const MAX_SEGMENT: usize = 48 << 10;
+/// The longest string that a segment makes.
+const MAX_STRING: usize = MAX_SEGMENT / 3 * 4;
+
+/// Why a string is no segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Invalid {
+    /// It is no base64 with its padding.
+    #[error("not base64")]
+    NotBase64,
+    /// It has more bytes than a segment may have.
+    #[error("a segment of more than {MAX_SEGMENT} bytes")]
+    TooLong,
+}
+
+/// The string of a segment.
+pub(crate) fn encode(bytes: &[u8]) -> Bytes {
+    STANDARD.encode(bytes).into()
+}
+
+/// The bytes of a segment; it may have none.
+pub(crate) fn decode(string: &[u8]) -> Result<Vec<u8>, Invalid> {
+    if string.len() > MAX_STRING {
+        return Err(Invalid::TooLong);
+    }
+    STANDARD.decode(string).map_err(|_| Invalid::NotBase64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vectors_of_the_rfc() {
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+            ("\0~\u{3e}", "AH4+"),
+        ];
+        for (bytes, string) in vectors {
+            assert_eq!(encode(bytes.as_bytes()), string);
+            assert_eq!(decode(string.as_bytes()), Ok(bytes.as_bytes().to_vec()));
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_survives_as_a_string() {
+        let all: Vec<u8> = (0..=255).collect();
+        for from in 0..3 {
+            let string = encode(&all[from..]);
+            assert!(string.iter().all(|byte| matches!(byte, 0x20..=0x7E)));
+            assert_eq!(decode(&string).unwrap(), all[from..]);
+        }
+    }
+
+    #[test]
+    fn a_segment_has_a_longest() {
+        for (length, outcome) in [
+            (MAX_SEGMENT - 1, Ok(())),
+            (MAX_SEGMENT, Ok(())),
+            (MAX_SEGMENT + 1, Err(Invalid::TooLong)),
+        ] {
+            let string = encode(&vec![0xFF; length]);
+            assert_eq!(decode(&string).map(|bytes| assert_eq!(bytes.len(), length)), outcome);
+        }
+    }
+
+    #[test]
+    fn what_is_no_base64_is_found() {
+        // No padding, too much of it, one letter, another alphabet, spaces, bits that mean nothing.
+        for string in ["Zg", "Zg=", "Zg===", "Z", "_-==", "Zm9v ", "Zm 9v", "Zh==", "====", "PING"]
+        {
+            let expected = if string == "PING" { Ok(()) } else { Err(Invalid::NotBase64) };
+            assert_eq!(decode(string.as_bytes()).map(drop), expected, "{string}");
+        }
+    }
+}
