@@ -79,6 +79,9 @@ pub struct Stream {
     /// s2c strings below this number were written to a transport that was succeeded, and are taken to have
     /// arrived until the next SACK tells. 0: none.
     assumed: u64,
+    /// Only s2c strings below this number can have reached the client: those that an owner before may have written,
+    /// and those that this one has.
+    written: u64,
     /// It came from the store, which may be older than what the client has seen.
     is_recovered: bool,
     /// When the last transport went.
@@ -114,6 +117,7 @@ impl Stream {
         Self {
             number,
             last_sack: state.outbox().sack(),
+            written: state.outbox().next(),
             state,
             transports: Transports::default(),
             app: None,

@@ -50,11 +50,13 @@ pub enum Bug {
     ForgetGroups,
     /// Core: a send from outside that does not fit is taken in part.
     PushInPart,
+    /// Core: a number that was given again after a loss is taken for what the client has.
+    TrustNumbers,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -78,6 +80,7 @@ impl Bug {
         Self::CountPushed,
         Self::ForgetGroups,
         Self::PushInPart,
+        Self::TrustNumbers,
     ];
 }
 

@@ -146,7 +146,7 @@ impl Stream {
     /// Takes a SACK of s2c strings; `false` if it is bad.
     pub(super) fn recv_sack(&mut self, sack: Sack, turn: &mut Turn<'_>) -> bool {
         self.last_sack = sack;
-        if !self.state.outbox().admits(&self.last_sack) {
+        if !self.can_be_had(&self.last_sack) {
             return false;
         }
         if let Some(news) = self.state.outbox().news(&self.last_sack) {

@@ -64,12 +64,7 @@ impl Outbox {
         Sack { beyond: gaps.collect(), acked: self.base().checked_sub(1) }
     }
 
-    /// Whether a SACK names only strings that were queued.
-    pub fn admits(&self, sack: &Sack) -> bool {
-        sack.acked.iter().chain(&sack.beyond).all(|&number| number < self.next())
-    }
-
-    /// The part of an admitted SACK that frees something.
+    /// The part of a SACK that frees something; it names only strings that were queued.
     pub(super) fn news(&self, sack: &Sack) -> Option<Sack> {
         let acked = sack.acked.filter(|&number| number >= self.base());
         let first = acked.map_or(self.base(), |number| number + 1);
@@ -105,7 +100,7 @@ impl Outbox {
         self.queue.push(string);
     }
 
-    /// Frees what an admitted SACK names; `false` if it was not.
+    /// Frees what a SACK names; `false` if it names strings that were not queued.
     pub(super) fn apply(&mut self, sack: &Sack) -> bool {
         self.queue.apply(sack).is_ok()
     }

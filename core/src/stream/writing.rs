@@ -19,6 +19,7 @@ impl Stream {
                 let transport = primary.key.transport;
                 primary.has_output = true;
                 primary.has_strings = true;
+                self.written = self.written.max(first + strings.len() as u64);
                 let run = EdgeOutput::Strings { transport, first, strings };
                 turn.effects.edge(primary.key, run);
             }

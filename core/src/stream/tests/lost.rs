@@ -3,9 +3,9 @@
 
 use minerva_proto::Sack;
 
-use super::bench::{Bench, batch, primary, sack, sacks, secondary};
+use super::bench::{Bench, batch, bytes, primary, sack, sacks, secondary};
 use crate::limits::Limits;
-use crate::stream::{Attach, Resume, Stream};
+use crate::stream::{Attach, Pushed, Resume, Stream};
 
 /// A stream that has received and sent two strings, as a new owner has it.
 fn recovered() -> Bench {
@@ -54,6 +54,36 @@ fn a_client_that_has_seen_more_proves_the_loss() {
         bench.attach(attach);
         assert!(!bench.stream.state().is_ended(), "nothing can be lost: {shown}");
     }
+}
+
+/// Others may have got the numbers of what was lost before the client comes back.
+#[test]
+fn numbers_that_were_given_again_hide_no_loss() {
+    let has = |text| Attach { sack: Some(sack(text)), ..secondary(1) };
+    for (attach, is_lost) in [
+        (has("|1"), false),
+        (has("|2"), true),
+        (has("3|1"), true),
+        (resumed(2), false),
+        (resumed(3), true),
+    ] {
+        let mut bench = recovered();
+        let strings: Vec<_> = bytes(&["other 2", "other 3", "other 4"]);
+        bench.says(|stream, turn| {
+            assert_eq!(stream.on_push(&strings, None, turn), Pushed::Taken);
+        });
+        let shown = format!("{attach:?}");
+        bench.attach(attach);
+        assert_eq!(bench.stream.state().is_ended(), is_lost, "{shown}");
+    }
+    // Once they are written, the client has them.
+    let mut bench = recovered();
+    bench.says(|stream, turn| {
+        assert_eq!(stream.on_push(&bytes(&["other 2"]), None, turn), Pushed::Taken);
+    });
+    bench.attach(primary(1));
+    bench.batch(sacks(1, &["|2"]));
+    assert!(!bench.stream.state().is_ended());
 }
 
 #[test]
