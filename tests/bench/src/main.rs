@@ -67,6 +67,9 @@ struct Config {
     /// given.
     #[arg(long)]
     core: Option<PathBuf>,
+    /// A line for Redis' configuration, such as `appendfsync always`. May be repeated.
+    #[arg(long, value_name = "LINE")]
+    redis_setting: Vec<String>,
     /// Write the figures as JSON to this file; `-` is the output.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -105,9 +108,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 impl FanOut {
     async fn measure(self) -> anyhow::Result<()> {
-        let Config { seconds, runs, core, .. } = self.config;
-        let mut stage = Stage::new(core.as_deref(), &mut Random::new(Random::fresh_seed()))?;
-        stage.start().await?;
+        let Config { seconds, runs, .. } = self.config;
+        let stage = self.config.stage().await?;
         let (streams, bytes, length) = (self.streams, self.bytes, seconds);
         fan_out::measure(&stage, fan_out::Shape { streams, bytes, length, runs }).await
     }
@@ -115,9 +117,16 @@ impl FanOut {
 
 impl Config {
     async fn slow_one(&self) -> anyhow::Result<bool> {
-        let mut stage = Stage::new(self.core.as_deref(), &mut Random::new(Random::fresh_seed()))?;
-        stage.start().await?;
+        let stage = self.stage().await?;
         slow_one::measure(&stage, self.timing()).await
+    }
+
+    async fn stage(&self) -> anyhow::Result<Stage> {
+        let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
+        let random = &mut Random::new(Random::fresh_seed());
+        let mut stage = Stage::new(self.core.as_deref(), &settings, random)?;
+        stage.start().await?;
+        Ok(stage)
     }
 
     fn timing(&self) -> Timing {
@@ -126,8 +135,7 @@ impl Config {
 
     /// Measures these, the floor of each first; false if a bar was not met.
     async fn measure(&self, workloads: &[Workload]) -> anyhow::Result<bool> {
-        let mut stage = Stage::new(self.core.as_deref(), &mut Random::new(Random::fresh_seed()))?;
-        stage.start().await?;
+        let stage = self.stage().await?;
         let timing = self.timing();
         let mut report = Report::default();
         for workload in workloads {

@@ -30,11 +30,19 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Describes them; starts nothing.
-    pub(crate) fn new(core: Option<&Path>, random: &mut Random) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        core: Option<&Path>,
+        redis_settings: &[&str],
+        random: &mut Random,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut ports = Ports::new(random);
-        let (redis, redis_process) =
-            RedisServer::new("redis", ports.take()?, directory.path().join("redis"), &[])?;
+        let (redis, redis_process) = RedisServer::new(
+            "redis",
+            ports.take()?,
+            directory.path().join("redis"),
+            redis_settings,
+        )?;
         let (link, api) = (ports.take()?, ports.take()?);
         let (edge, bare) = (ports.take()?, ports.take()?);
         let (core_admin, edge_admin) = (ports.take()?, ports.take()?);
