@@ -14,26 +14,31 @@ impl Owner {
             Ask::Push { to, strings, key } => {
                 // One copy, however many streams have it.
                 let strings: Vec<_> = strings.iter().map(owned).collect();
-                Answer::Pushed(self.each(&to, now, effects, |stream, turn| {
+                let push = |stream: &mut Stream, turn: &mut Turn<'_>| {
                     stream.on_push(&strings, key.as_ref(), turn)
-                }))
-            }
-            Ask::Join(to, group) => {
-                Answer::Joined(
-                    self.each_marked(&to, now, effects, |s, turn| s.on_join(&group, turn)),
+                };
+                Answer::Pushed(
+                    self.each(&to, |owner, number| owner.with_stream(number, now, effects, push)),
                 )
             }
-            Ask::Reset(to, reset) => self.done(&to, now, effects, |stream, turn| {
-                stream.on_outside_reset(reset.clone(), turn);
+            Ask::Join(to, group) => Answer::Joined(self.each(&to, |owner, number| {
+                owner.mark(number, now, effects, |stream, turn| stream.on_join(&group, turn))
+            })),
+            Ask::Reset(to, reset) => self.done(&to, |owner, number| {
+                let reset = reset.clone();
+                owner.with_stream(number, now, effects, |s, turn| s.on_outside_reset(reset, turn))
             }),
-            Ask::Leave(to, group) => self.done(&to, now, effects, |stream, turn| {
-                stream.on_leave(&group, turn);
+            Ask::Leave(to, group) => self.done(&to, |owner, number| {
+                owner.mark(number, now, effects, |stream, turn| stream.on_leave(&group, turn))
             }),
-            Ask::Label(to, label) => self.done(&to, now, effects, |stream, turn| {
-                stream.on_label(label.clone(), turn);
+            Ask::Label(to, label) => self.done(&to, |owner, number| {
+                let label = label.clone();
+                owner.mark(number, now, effects, |stream, turn| stream.on_label(label, turn))
             }),
             Ask::Get(to) => {
-                let infos = self.each(&to, now, effects, |stream, turn| stream.info(turn));
+                let infos = self.each(&to, |owner, number| {
+                    owner.with_stream(number, now, effects, |stream, turn| stream.info(turn))
+                });
                 Answer::Infos(infos.into_iter().map(|(_, info)| info).collect())
             }
             Ask::List { service, after, most } => {
@@ -44,41 +49,18 @@ impl Owner {
         effects.outputs.push(Output::Answer(id, said));
     }
 
-    /// Runs all machines that are meant, in the order of their numbers.
+    /// Runs what is to be done for each stream that is meant, in the order of their numbers.
     fn each<R>(
         &mut self,
         target: &Target,
-        now: Millis,
-        effects: &mut Effects,
-        mut run: impl FnMut(&mut Stream, &mut Turn<'_>) -> R,
+        mut run: impl FnMut(&mut Self, u64) -> Option<R>,
     ) -> Vec<(u64, R)> {
         let numbers = self.pick(target).into_iter();
-        let each = |number| Some((number, self.with_stream(number, now, effects, &mut run)?));
-        numbers.filter_map(each).collect()
+        numbers.filter_map(|number| Some((number, run(self, number)?))).collect()
     }
 
-    /// The same where marks may change.
-    fn each_marked<R>(
-        &mut self,
-        target: &Target,
-        now: Millis,
-        effects: &mut Effects,
-        mut run: impl FnMut(&mut Stream, &mut Turn<'_>) -> R,
-    ) -> Vec<(u64, R)> {
-        let numbers = self.pick(target).into_iter();
-        let each = |number| Some((number, self.mark(number, now, effects, &mut run)?));
-        numbers.filter_map(each).collect()
-    }
-
-    fn done(
-        &mut self,
-        target: &Target,
-        now: Millis,
-        effects: &mut Effects,
-        run: impl FnMut(&mut Stream, &mut Turn<'_>),
-    ) -> Answer {
-        let done = self.each_marked(target, now, effects, run);
-        Answer::Done(done.into_iter().map(|(number, ())| number).collect())
+    fn done(&mut self, target: &Target, run: impl FnMut(&mut Self, u64) -> Option<()>) -> Answer {
+        Answer::Done(self.each(target, run).into_iter().map(|(number, ())| number).collect())
     }
 
     /// Runs a stream's machine where its marks may change.
