@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::marks::{MAX_GROUP, MAX_LABEL, is_group, is_label};
 use minerva_proto::{MAX_REASON, MAX_STRING, Reset, is_string_allowed};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -65,13 +66,9 @@ pub(crate) fn reset(
     Ok(Reset { reason, application_level })
 }
 
-/// Longest label and name of a group.
-const MAX_LABEL: usize = 256;
-const MAX_GROUP: usize = 128;
-
 /// Checks a label: up to 256 of 0x20-0x7E; an empty one is none.
 pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str>>, Invalid> {
-    if label.len() > MAX_LABEL || !is_string_allowed(label.as_bytes()) {
+    if !is_label(&label) {
         return Err(Invalid::new(field, format!("must be up to {MAX_LABEL} of 0x20-0x7E")));
     }
     Ok((!label.is_empty()).then(|| label.into()))
@@ -79,8 +76,7 @@ pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str
 
 /// Checks the name of a group: 1 to 128 of 0x21-0x7E.
 pub(crate) fn group(field: &'static str, group: String) -> Result<Arc<str>, Invalid> {
-    let allowed = group.bytes().all(|byte| byte.is_ascii_graphic());
-    if !(1..=MAX_GROUP).contains(&group.len()) || !allowed {
+    if !is_group(&group) {
         return Err(Invalid::new(field, format!("must be 1 to {MAX_GROUP} of 0x21-0x7E")));
     }
     Ok(group.into())

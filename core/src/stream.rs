@@ -37,7 +37,6 @@ use minerva_proto::Sack;
 pub use app::Violation;
 pub(crate) use ending::{IDLE, SLOW};
 pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId, TransportKind};
-pub(crate) use marks::MAX_GROUPS;
 pub use marks::{Marks, OutboxLimits};
 pub use output::{
     AppOutput, CloseCause, EdgeOutput, Ended, EndedBy, Origin, RefusedReason, SendState, Started,

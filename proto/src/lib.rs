@@ -29,6 +29,7 @@ pub mod process;
 pub mod frame;
 pub mod hello;
 mod json;
+pub mod marks;
 mod number;
 #[doc(hidden)]
 pub mod planted;

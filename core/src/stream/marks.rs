@@ -14,8 +14,6 @@ use crate::limits::Limits;
 /// Keys that a stream remembers of sends from outside: enough for every retry that is still under way, few
 /// enough not to matter in a checkpoint.
 pub(crate) const MAX_KEYS: usize = 32;
-/// Groups that a stream may be in.
-pub(crate) const MAX_GROUPS: usize = 64;
 
 /// The marks of one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

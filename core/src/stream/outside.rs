@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::Reset;
+use minerva_proto::marks::MAX_GROUPS;
 use minerva_proto::planted::{self, Bug};
 
-use super::marks::MAX_GROUPS;
 use super::{Ended, EndedBy, OutboxLimits, SendState, SessionId, Stream, TransportKind, Turn};
 use crate::record::Record;
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use minerva_proto::marks::MAX_GROUPS;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::stream::{Joined, MAX_GROUPS, Pushed};
+use crate::stream::{Joined, Pushed};
 
 /// Who names the reasons.
 const DOMAIN: &str = "minerva";

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use minerva_proto::app::{JoinGroup, LeaveGroup, SetLabel, SetLimits, command};
+use minerva_proto::marks::MAX_GROUPS;
 
-/// Groups that a stream may be in; the core refuses more.
-pub(super) const MAX_GROUPS: usize = 64;
 /// Groups that were left and are told again at the next home; beyond, the first of them are forgotten.
 const MAX_LEFT: usize = 256;
 

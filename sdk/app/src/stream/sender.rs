@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::app::SetLimits;
+use minerva_proto::marks::{is_group, is_label};
 use minerva_proto::{MAX_REASON, StreamId, is_string_allowed};
 
 use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
@@ -18,9 +19,6 @@ use crate::session::Refusal;
 const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
 /// Most bytes and strings that an outbox may be set to.
 const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
-/// Longest label, longest name of a group.
-const MAX_LABEL: usize = 256;
-const MAX_GROUP: usize = 128;
 
 /// Sends strings to one stream's client, from anywhere. Cheap to clone; it does not keep the stream alive.
 ///
@@ -147,7 +145,7 @@ impl Sender {
     /// If it is longer than 256 bytes, or has others than 0x20-0x7E.
     pub fn set_label(&self, label: impl Into<String>) -> Result<(), InvalidLabel> {
         let label = label.into();
-        if label.len() > MAX_LABEL || !is_string_allowed(label.as_bytes()) {
+        if !is_label(&label) {
             return Err(InvalidLabel);
         }
         self.shared.set(self.number(), |session| session.set_label(self.number(), label));
@@ -217,9 +215,7 @@ impl Sender {
 }
 
 fn checked_group(group: String) -> Result<String, GroupError> {
-    let is_name =
-        (1..=MAX_GROUP).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_name { Ok(group) } else { Err(GroupError::Name) }
+    if is_group(&group) { Ok(group) } else { Err(GroupError::Name) }
 }
 
 impl fmt::Debug for Sender {

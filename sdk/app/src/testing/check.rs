@@ -2,15 +2,14 @@
 //! complaints has found a defect of the SDK, or speaks to the kit's core by other means.
 
 use minerva_proto::app::{Register, Send, SetLimits, command};
+use minerva_proto::marks::{is_group, is_label};
 use minerva_proto::{MAX_REASON, is_string_allowed};
 
 /// Highest limits that a stream can be given.
 const MAX_IDLE_MS: u64 = 604_800_000;
 const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
-/// Longest names.
+/// Longest name.
 const MAX_NAME: usize = 64;
-const MAX_LABEL: usize = 256;
-const MAX_GROUP: usize = 128;
 
 /// What the app did wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,9 +51,7 @@ pub(super) fn command(command: &command::Command, max_string: usize) -> Result<(
         }
         command::Command::SetLimits(limits) => self::limits(limits),
         command::Command::SetLabel(set) => {
-            let allowed = is_string_allowed(set.label.as_bytes());
-            let fits = set.label.len() <= MAX_LABEL;
-            rule("set_label.label", fits && allowed, "must be at most 256 of 0x20-0x7E")
+            rule("set_label.label", is_label(&set.label), "must be at most 256 of 0x20-0x7E")
         }
         command::Command::JoinGroup(join) => group("join_group.group", &join.group),
         command::Command::LeaveGroup(leave) => group("leave_group.group", &leave.group),
@@ -79,8 +76,7 @@ fn limits(limits: &SetLimits) -> Result<(), Violation> {
 }
 
 fn group(field: &'static str, group: &str) -> Result<(), Violation> {
-    let is_group = (1..=MAX_GROUP).contains(&group.len()) && is_visible(group);
-    rule(field, is_group, "must be 1 to 128 of 0x21-0x7E")
+    rule(field, is_group(group), "must be 1 to 128 of 0x21-0x7E")
 }
 
 fn is_visible(text: &str) -> bool {

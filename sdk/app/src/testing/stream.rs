@@ -9,10 +9,9 @@ use minerva_proto::app::{
     SetLimits, Started, Strings, event,
 };
 
-use super::check::Violation;
+use minerva_proto::marks::MAX_GROUPS;
 
-/// Groups that a stream is in at most.
-const MAX_GROUPS: usize = 64;
+use super::check::Violation;
 
 /// Bytes and strings that something holds at most.
 #[derive(Debug, Clone, Copy)]
