@@ -190,7 +190,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The core did not take a Send. Gives whether an acknowledgement was lost with it.
+    /// The core did not take a Send, and so will take none of those on their way after it. Gives whether an
+    /// acknowledgement is lost with any of them: at once, because their strings go out again before they are refused.
     pub(super) fn refuse(&mut self, refused: &SendRefused) -> Result<bool, Violation> {
         if refused.next_send < self.queue.base() {
             return Err(Violation::Number);
@@ -202,13 +203,16 @@ impl Outgoing {
             // Until a SendState says otherwise.
             self.room = Room { bytes: 0, strings: 0, paused: true };
         }
-        if !send.doomed {
-            for later in &mut self.in_flight {
-                later.doomed = true;
-            }
-            self.rewind(refused.next_send);
+        if send.doomed {
+            return Ok(false);
         }
-        Ok(send.acknowledges)
+        let mut acknowledges = send.acknowledges;
+        for later in &mut self.in_flight {
+            later.doomed = true;
+            acknowledges |= later.acknowledges;
+        }
+        self.rewind(refused.next_send);
+        Ok(acknowledges)
     }
 
     fn rewind(&mut self, next: u64) {

@@ -177,6 +177,28 @@ fn a_refused_send_takes_its_acknowledgement_along() {
 }
 
 #[test]
+fn an_acknowledgement_is_lost_with_the_send_before_its_own() {
+    let mut session = session(100, 100);
+    send(&mut session, "x").unwrap();
+    assert_eq!(told(&mut session).len(), 1);
+    hear(&mut session, strings(1, &["a"]));
+    session.answer(STREAM, 1, Bytes::from_static(b"y")).unwrap();
+    let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
+    assert_eq!((sent.first, sent.acknowledge), (1, Some(1)));
+    // The first Send is refused; the answer goes out again before the second is.
+    let reason = SendRefusedReason::ResourceExhausted.into();
+    let refused = SendRefused { stream: STREAM, first: 0, reason, next_send: 0 };
+    hear(&mut session, event::Event::SendRefused(refused));
+    hear(&mut session, event::Event::SendState(state(0, 100, 100)));
+    let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
+    assert_eq!((sent.first, sent.strings.len(), sent.acknowledge), (0, 2, Some(1)));
+    let reason = SendRefusedReason::OutOfOrder.into();
+    let refused = SendRefused { stream: STREAM, first: 1, reason, next_send: 0 };
+    hear(&mut session, event::Event::SendRefused(refused));
+    assert!(told(&mut session).is_empty());
+}
+
+#[test]
 fn a_paused_stream_takes_only_what_cannot_wait() {
     let mut session = session(100, 100);
     let paused = SendState { paused: true, ..state(0, 100, 100) };
