@@ -133,7 +133,7 @@ impl Partition {
         let entries = recovered.next_index - recovered.first_index;
         checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
         let now = (setup.clock)();
-        let owner = Owner::new(&setup, epoch, recovered.streams, recovered.streams_made, now);
+        let owner = Owner::new(&setup, epoch, recovered.streams, recovered.meta, now);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let lineage =
             Lineage::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
@@ -246,9 +246,9 @@ impl Partition {
     }
 
     fn put_checkpoint_down(&mut self) {
-        let as_of = self.gate.next_index();
+        let (as_of, now) = (self.gate.next_index(), (self.setup.clock)());
         let owner = &self.owner;
-        self.checkpoints.put_down(as_of, owner.meta(), |number| owner.save(number));
+        self.checkpoints.put_down(as_of, &owner.meta(now), |number| owner.save(number));
     }
 
     fn count_checkpoint(&self, is_finished: bool) {

@@ -3,6 +3,7 @@
 //! The stream machine makes them, [`crate::stream::StreamState::apply`] takes them, live and at
 //! recovery; the partition writes them to its log. Nothing here knows what they mean.
 
+mod meta;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use minerva_proto::Sack;
 
 use crate::stream::{Ended, Origin, OutboxLimits};
 
-pub use snapshot::{Meta, Snapshot};
+pub use meta::{Meta, WentBack};
+pub use snapshot::Snapshot;
 pub use wire::{DecodeError, decode_entry, encode_entry};
 
 /// One fact about one stream.

@@ -81,7 +81,7 @@ impl Checkpoints {
         &mut self,
         epoch: Epoch,
         (first_index, covers): (u64, u64),
-        meta: Meta,
+        meta: &Meta,
         streams: VecDeque<(u64, Snapshot)>,
         gone: Vec<u64>,
     ) {
@@ -127,7 +127,7 @@ impl Checkpoints {
     pub(super) fn put_down(
         &mut self,
         covers: u64,
-        meta: Meta,
+        meta: &Meta,
         save: impl Fn(u64) -> Option<Snapshot>,
     ) {
         let (mut streams, mut gone) = (VecDeque::new(), Vec::new());

@@ -79,7 +79,7 @@ impl Owner {
         setup: &Setup,
         epoch: Epoch,
         recovered: BTreeMap<u64, StreamState>,
-        streams_made: u64,
+        meta: Meta,
         now: Millis,
     ) -> Self {
         let app_grace_ms = u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX);
@@ -93,8 +93,8 @@ impl Owner {
             streams: BTreeMap::new(),
             by_id: HashMap::new(),
             index: Index::default(),
-            streams_made,
-            departed: Departed::new(streams_made, now, app_grace_ms, setup.limits.max_idle_ms()),
+            streams_made: meta.streams_made,
+            departed: Departed::new(meta, now, app_grace_ms, setup.limits.max_idle_ms()),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),
@@ -135,8 +135,8 @@ impl Owner {
     }
 
     /// What a checkpoint keeps beside the streams.
-    pub(super) fn meta(&self) -> Meta {
-        Meta { streams_made: self.streams_made }
+    pub(super) fn meta(&self, now: Millis) -> Meta {
+        Meta { streams_made: self.streams_made, went_back: self.departed.went_back(now) }
     }
 
     /// The numbers of all streams.

@@ -22,8 +22,8 @@ pub struct Recovered {
     pub(super) streams: BTreeMap<u64, StreamState>,
     /// Streams that changed since the checkpoint, those that are gone included.
     pub(super) changed: BTreeSet<u64>,
-    /// How many streams it ever made.
-    pub(super) streams_made: u64,
+    /// What it keeps beside them.
+    pub(super) meta: Meta,
     /// Bytes of the log.
     pub(super) log_bytes: usize,
     /// Index of the first log entry.
@@ -96,7 +96,7 @@ impl Recovered {
             claims: claimed.claims.clone(),
             streams: streams.collect(),
             changed,
-            streams_made: recovery.made,
+            meta: Meta { streams_made: recovery.made, ..meta },
             log_bytes: claimed.log.iter().map(Bytes::len).sum(),
             first_index: claimed.first_index,
             next_index: claimed.next_index(),
@@ -188,7 +188,7 @@ mod tests {
         let outbox = recovered.streams[&7].outbox();
         let strings: Vec<&[u8]> = outbox.iter_from(0).map(|(_, string)| &string[..]).collect();
         assert_eq!(strings, [b"a", b"b"]);
-        assert_eq!((recovered.streams_made, recovered.next_index), (7, 13));
+        assert_eq!((recovered.meta.streams_made, recovered.next_index), (7, 13));
     }
 
     #[test]
@@ -216,6 +216,6 @@ mod tests {
         let recovered = Recovered::from_claimed(&claimed(Vec::new(), &log)).unwrap();
         assert!(recovered.streams.is_empty());
         assert!(recovered.changed.contains(&7), "a checkpoint removes it");
-        assert_eq!(recovered.streams_made, 7);
+        assert_eq!(recovered.meta.streams_made, 7);
     }
 }

@@ -55,7 +55,8 @@ impl Partition {
         let stored: BTreeSet<u64> = claimed.streams.iter().map(|(number, _)| *number).collect();
         let gone = stored.difference(&numbers).copied().collect();
         let indexes = (claimed.first_index, claimed.next_index());
-        self.checkpoints.rewrite(claimed.epoch, indexes, self.owner.meta(), streams, gone);
+        let meta = self.owner.meta((self.setup.clock)());
+        self.checkpoints.rewrite(claimed.epoch, indexes, &meta, streams, gone);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stored form of a whole stream in a checkpoint, and of what a partition keeps beside its streams.
+//! The stored form of a whole stream in a checkpoint.
 
 use std::sync::Arc;
 
@@ -42,13 +42,6 @@ pub struct Snapshot {
     pub marks: Marks,
     /// How it ended.
     pub ended: Option<Ended>,
-}
-
-/// What a partition keeps beside its streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Meta {
-    /// How many streams the partition has ever made.
-    pub streams_made: u64,
 }
 
 impl Snapshot {
@@ -116,23 +109,6 @@ impl Snapshot {
             ended: wire.ended.map(TryInto::try_into).transpose()?,
         };
         Ok((snapshot, wire.as_of))
-    }
-}
-
-impl Meta {
-    /// As bytes for a checkpoint.
-    pub fn encode(self) -> Bytes {
-        WireMeta { version: VERSION, streams_made: self.streams_made }.encode_to_vec().into()
-    }
-
-    /// Reads a checkpoint's meta blob.
-    ///
-    /// # Errors
-    /// If it was not written by [`Meta::encode`] of this or an older version.
-    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        let wire = WireMeta::decode(bytes)?;
-        check_version(wire.version)?;
-        Ok(Self { streams_made: wire.streams_made })
     }
 }
 
@@ -216,12 +192,4 @@ struct Numbered {
     number: u64,
     #[prost(bytes = "bytes", tag = "2")]
     string: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireMeta {
-    #[prost(uint32, tag = "1")]
-    version: u32,
-    #[prost(uint64, tag = "2")]
-    streams_made: u64,
 }

@@ -99,8 +99,12 @@ fn entries_round_trip() {
 #[test]
 fn snapshots_and_meta_round_trip() {
     assert_eq!(Snapshot::decode(snapshot().encode(9)), Ok((snapshot(), 9)));
-    let meta = Meta { streams_made: 3 };
-    assert_eq!(Meta::decode(meta.encode()), Ok(meta));
+    let ends = vec![("default".into(), origin().id, true)];
+    let went_back = WentBack { streams_made: 2, left_ms: 1000, ends };
+    for went_back in [None, Some(went_back)] {
+        let meta = Meta { streams_made: 3, went_back };
+        assert_eq!(Meta::decode(meta.encode()), Ok(meta));
+    }
 }
 
 /// Steps of a checkpoint are measured before they are made.

@@ -24,6 +24,8 @@ use crate::traffic::Stop;
 
 /// How long streams may take to notice.
 const NOTICED: Duration = Duration::from_secs(60);
+/// How long the first core is alone in that case: it claims all partitions, and hears what applications know of them.
+const ALONE: Duration = Duration::from_millis(200);
 /// Strings sent afterwards on streams that lost nothing.
 const PROBES: u64 = 5;
 
@@ -35,7 +37,7 @@ pub(crate) struct Config {
     /// How old the copy is.
     #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "TIME")]
     age: Duration,
-    /// What becomes of the cores meanwhile; both, one after the other, if not given.
+    /// What becomes of the cores meanwhile; all of them, one after the other, if not given.
     #[arg(long, value_enum, value_delimiter = ',')]
     cores_are: Vec<Cores>,
     /// Streams of each group.
@@ -58,8 +60,17 @@ pub(crate) struct Config {
 enum Cores {
     /// They are killed.
     Killed,
+    /// They are killed, and come back one after the other, so that streams are handed over as soon as they have ended.
+    Apart,
     /// They live, and are witnesses.
     Alive,
+}
+
+impl Cores {
+    /// Nobody in them knows what Redis has lost.
+    fn lose(self) -> bool {
+        self != Self::Alive
+    }
 }
 
 /// Streams, by what they did around the copy.
@@ -111,7 +122,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
     println!("seed {seed}");
     let ways = match &*config.cores_are {
-        [] => &[Cores::Killed, Cores::Alive],
+        [] => &[Cores::Killed, Cores::Apart, Cores::Alive],
         chosen => chosen,
     };
     let mut findings = Findings { seed, rollbacks: Vec::new(), checks: Checks::default() };
@@ -154,7 +165,7 @@ impl Config {
         load.begun(&self.members(Group::Late)).await?;
         sleep(self.age).await;
         go_back(fleet, &copy, cores).await?;
-        if cores == Cores::Killed {
+        if cores.lose() {
             self.wait_for_ends(&load).await;
         }
         let living: Vec<usize> = (0..all).filter(|stream| load.lives(*stream)).collect();
@@ -214,7 +225,7 @@ impl Config {
 
     fn judge(&self, cores: Cores, load: &Load, checks: &mut Checks) -> Rollback {
         let groups = GROUPS.map(|group| {
-            let loses = cores == Cores::Killed && group != Group::Idle;
+            let loses = cores.lose() && group != Group::Idle;
             let ended = judge_group(group, loses, &self.members(group), load);
             let Ended { streams, state_lost, otherwise, .. } = ended;
             let expected = if loses { streams } else { 0 };
@@ -249,14 +260,20 @@ fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> End
 
 /// Replaces what Redis has by the copy.
 async fn go_back(fleet: &mut Fleet, copy: &Path, cores: Cores) -> anyhow::Result<()> {
-    let dying = if cores == Cores::Killed { fleet.all(Part::Core) } else { Vec::new() };
+    let dying = if cores.lose() { fleet.all(Part::Core) } else { Vec::new() };
     for place in dying.iter().chain(&fleet.all(Part::Redis)) {
         fleet.members[*place].process.kill().await?;
     }
     let server = fleet.servers.first().context("there is no Redis")?;
     copy_directory(copy, &server.directory).context("cannot put the copy back")?;
-    for place in fleet.all(Part::Redis).iter().chain(&dying) {
-        fleet.members[*place].process.spawn()?;
+    for place in fleet.all(Part::Redis) {
+        fleet.members[place].process.spawn()?;
+    }
+    for place in dying {
+        fleet.members[place].process.spawn()?;
+        if cores == Cores::Apart {
+            sleep(ALONE).await;
+        }
     }
     fleet.ready().await
 }

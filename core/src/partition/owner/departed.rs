@@ -1,6 +1,6 @@
 //! What an owner knows of streams that are not there: how those ended that it has forgotten, and whether the
 //! store has lost some of which it never heard. Tells a hello that comes too late which of the two it was.
-//! Lives as long as the owner; its store knows nothing of it.
+//! Goes with a checkpoint while the store is known to have gone back, so that the next owner can tell as well.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use minerva_proto::{Reset, Sack, StreamId};
 
 use super::super::mailbox::stream_count;
+use crate::record::{Meta, WentBack};
 use crate::stream::{Attach, Millis, STATE_LOST};
 
 /// Ends that are remembered: those of a few seconds, so that a client that comes back by then is told.
@@ -51,16 +52,37 @@ pub(super) struct Departed {
 }
 
 impl Departed {
-    pub(super) fn new(streams_made: u64, now: Millis, grace_ms: u64, idle_ms: u64) -> Self {
+    /// That of a new owner. `grace_ms`: until whoever can prove a loss has come; `idle_ms`: until every client has.
+    pub(super) fn new(meta: Meta, now: Millis, grace_ms: u64, idle_ms: u64) -> Self {
         let after = |ms| Millis(now.0.saturating_add(ms));
-        Self {
+        let mut departed = Self {
             ends: HashMap::new(),
             order: VecDeque::new(),
             went_back: false,
-            streams_made,
+            streams_made: meta.streams_made,
             sure_from: after(grace_ms),
             idle_from: after(idle_ms),
+        };
+        if let Some(WentBack { streams_made, left_ms, ends }) = meta.went_back {
+            departed.went_back = true;
+            departed.streams_made = streams_made;
+            departed.idle_from = after(left_ms.min(idle_ms));
+            for (service, id, is_lost) in ends {
+                departed.add((service, id), is_lost, now);
+            }
         }
+        departed
+    }
+
+    /// What the next owner must know of a loss; `None` if there was none, or long ago.
+    pub(super) fn went_back(&self, now: Millis) -> Option<WentBack> {
+        let left_ms = self.idle_from.0.saturating_sub(now.0);
+        if !self.went_back || left_ms == 0 {
+            return None;
+        }
+        let end = |key: &Key| Some((key.0.clone(), key.1.clone(), *self.ends.get(key)?));
+        let ends = self.order.iter().filter_map(end).collect();
+        Some(WentBack { streams_made: self.streams_made, left_ms, ends })
     }
 
     /// A stream is forgotten. How those ended that lost nothing matters only while unknown ones may be lost.
@@ -120,7 +142,11 @@ mod tests {
     const CLAIMED: u64 = 1_000_000;
 
     fn departed() -> Departed {
-        Departed::new(5, Millis(CLAIMED), GRACE, IDLE)
+        Departed::new(meta(None), Millis(CLAIMED), GRACE, IDLE)
+    }
+
+    fn meta(went_back: Option<WentBack>) -> Meta {
+        Meta { streams_made: 5, went_back }
     }
 
     fn key(number: usize) -> Key {
@@ -196,5 +222,33 @@ mod tests {
         assert_eq!(departed.fate(&key(0), &stranger(), Millis(CLAIMED + IDLE)), Fate::lost());
         departed.add(key(1), false, Millis(CLAIMED + IDLE));
         assert_eq!(departed.order.len(), 1, "nothing is kept without need");
+    }
+    #[test]
+    fn the_next_owner_knows_of_a_loss_as_long_as_this_one_would() {
+        let mut departed = departed();
+        departed.add(key(0), true, Millis(CLAIMED));
+        departed.add(key(1), false, Millis(CLAIMED));
+        assert_eq!(departed.went_back(Millis(CLAIMED)), None, "nobody has proved anything");
+        departed.note(true);
+        let at = |left| Millis(CLAIMED + IDLE - left);
+        for (left, is_known) in [(IDLE, true), (1, true), (0, false)] {
+            let went_back = departed.went_back(at(left));
+            assert_eq!(went_back.is_some(), is_known, "{left}");
+            // It has made a stream since.
+            let meta = Meta { streams_made: 6, ..meta(went_back) };
+            let next = Departed::new(meta, at(left), GRACE, IDLE);
+            let fates = |after| {
+                let fate = |number, attach| next.fate(&key(number), &attach, after);
+                [fate(0, stranger()), fate(1, stranger()), fate(2, stranger()), fate(3, resumed(6))]
+            };
+            let lost = Fate::lost;
+            if is_known {
+                let (before, after) = (Millis(CLAIMED + IDLE - 1), Millis(CLAIMED + IDLE));
+                assert_eq!(fates(before), [lost(), Fate::Over, lost(), lost()]);
+                assert_eq!(fates(after), [lost(), Fate::Over, Fate::Over, Fate::Over]);
+            } else {
+                assert!(fates(at(left)).iter().all(|fate| *fate == Fate::Over));
+            }
+        }
     }
 }

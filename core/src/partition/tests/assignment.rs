@@ -198,7 +198,7 @@ async fn checkpoints_are_written_when_the_log_is_long_enough() {
         let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
         let recovered = super::super::recovery::Recovered::from_claimed(&claimed).unwrap();
         assert_eq!(recovered.streams.len() as u64, entries);
-        assert_eq!(recovered.streams_made, entries);
+        assert_eq!(recovered.meta.streams_made, entries);
     }
 }
 

@@ -72,6 +72,27 @@ async fn an_end_that_was_acknowledged_at_once_is_still_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_lost_is_told_by_the_owner_after_the_next_as_well() {
+    let store = TestStore::free();
+    let bench = gone_back(&store, Limits::default()).await;
+    let app = bench.join(2, "one", &[1, 2]);
+    settle().await;
+    let (session, reason) = (app.handle.id, "state lost".to_owned());
+    bench.send(Mail::Reset { session, stream: 1, reason, application_level: false });
+    settle().await;
+    bench.send(Mail::Acknowledge { session, stream: 1, event: 2 });
+    settle().await;
+    bench.stop().await.unwrap();
+    let mut bench = Bench::start(&store).await;
+    for (name, stream) in [("stream1", 1), ("stream2", 2)] {
+        let resumed = bring_over(&mut bench, name, stream).await;
+        assert!(is_lost(&resumed), "{resumed:?}");
+        let hello = come_back(&mut bench, name, Sack::up_to(0)).await;
+        assert!(is_lost(&hello), "{hello:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_of_a_stream_that_the_store_forgot_waits_for_a_proof() {
     let store = TestStore::free();
     let mut bench = gone_back(&store, Limits::default()).await;

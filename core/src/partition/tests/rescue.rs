@@ -69,7 +69,7 @@ async fn an_append_that_finds_the_store_behind_writes_everything_anew() {
     let strings: Vec<_> = app.outputs().into_iter().filter_map(first_event).collect();
     assert_eq!(strings, [1, 2, 3], "each once");
     let after = recovered(&store).await;
-    assert_eq!((received(&after, 1), after.streams.len(), after.streams_made), (3, 2, 2));
+    assert_eq!((received(&after, 1), after.streams.len(), after.meta.streams_made), (3, 2, 2));
     send(&bench, 3);
     settle().await;
     assert_eq!(taken(&mut bench), [3], "it goes on");
