@@ -53,7 +53,7 @@ pub enum Record {
     Pushed {
         /// The strings, which other streams may have in common: no parts of larger messages.
         strings: Vec<Bytes>,
-        /// By which a repetition is known.
+        /// By which a repetition is known; no part of a larger message either.
         key: Option<Bytes>,
     },
     /// The application is done with all events up to this one.

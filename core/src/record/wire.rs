@@ -289,6 +289,7 @@ impl TryFrom<Content> for Record {
             }
             // One copy for all streams that have it in common.
             Content::Pushed(Pushed { strings, key }) => {
+                let key = key.as_ref().map(owned);
                 Self::Pushed { strings: strings.iter().map(owned).collect(), key }
             }
             Content::Labelled(Labelled { label }) => {

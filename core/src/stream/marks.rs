@@ -75,8 +75,7 @@ impl Marks {
         if self.keys.len() >= MAX_KEYS {
             self.keys.pop_front();
         }
-        // A part of a whole message would keep all of it in memory.
-        self.keys.push_back(Bytes::copy_from_slice(key));
+        self.keys.push_back(key.clone());
     }
 
     /// Bytes of its texts, roughly.

@@ -14,6 +14,7 @@ impl Owner {
             Ask::Push { to, strings, key } => {
                 // One copy, however many streams have it.
                 let strings: Vec<_> = strings.iter().map(owned).collect();
+                let key = key.as_ref().map(owned);
                 let push = |stream: &mut Stream, turn: &mut Turn<'_>| {
                     stream.on_push(&strings, key.as_ref(), turn)
                 };
