@@ -27,6 +27,7 @@ mod rescue;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unhurried;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -51,9 +52,10 @@ use gate::Gate;
 use lease::Lease;
 use lineage::Lineage;
 use owner::Owner;
+use unhurried::Unhurried;
 
 use crate::limits::Limits;
-use crate::record::encode_entry;
+use crate::record::{Record, encode_entry};
 use crate::store::{Claimed, Store, StoreError};
 use crate::stream::{Effects, Millis, Output};
 
@@ -100,6 +102,7 @@ pub struct Setup {
 pub struct Partition {
     setup: Setup,
     owner: Owner,
+    unhurried: Unhurried,
     gate: Gate,
     checkpoints: Checkpoints,
     lease: Lease,
@@ -137,7 +140,8 @@ impl Partition {
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let lineage =
             Lineage::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
-        Self { setup, owner, gate, checkpoints, lease, lineage }
+        let unhurried = Unhurried::default();
+        Self { setup, owner, unhurried, gate, checkpoints, lease, lineage }
     }
 
     /// How many streams it has.
@@ -225,13 +229,15 @@ impl Partition {
             }
         }
         self.owner.finish_turn(now, &mut effects);
-        self.submit(effects);
+        let Effects { records, outputs, .. } = effects;
+        let records = self.unhurried.pass(records, now);
+        self.submit(&records, outputs);
         stop
     }
 
-    fn submit(&mut self, effects: Effects) {
-        let Effects { records, outputs, .. } = effects;
-        let blob = (!records.is_empty()).then(|| encode_entry(&records));
+    /// Stores and says. Whatever waits to be stored, if anything still does, is younger.
+    fn submit(&mut self, records: &[(u64, Record)], outputs: Vec<Output>) {
+        let blob = (!records.is_empty()).then(|| encode_entry(records));
         if let Some(blob) = &blob {
             let streams = records.iter().map(|(stream, _)| *stream);
             self.checkpoints.note_append(streams, blob.len(), 1);
@@ -240,7 +246,8 @@ impl Partition {
         }
         let at_once = self.gate.submit(blob, outputs);
         self.owner.say(at_once);
-        if self.checkpoints.is_due(&self.setup.options) {
+        // A checkpoint has what waits in it, which would follow it in the log.
+        if self.unhurried.is_empty() && self.checkpoints.is_due(&self.setup.options) {
             self.put_checkpoint_down();
         }
     }
@@ -263,6 +270,8 @@ impl Partition {
         if planted::is(Bug::ReleaseTooEarly) {
             self.lease.release().await;
         }
+        let records = self.unhurried.take();
+        self.submit(&records, Vec::new());
         while !self.gate.is_empty() {
             let outputs = self.gate.next().await?;
             self.owner.say(outputs);
@@ -280,7 +289,7 @@ impl Partition {
 
     fn until_deadline(&self) -> Duration {
         let now = (self.setup.clock)();
-        let at = self.owner.next_deadline();
+        let at = self.owner.next_deadline().into_iter().chain(self.unhurried.until()).min();
         at.map_or(MAX_SLEEP, |at| Duration::from_millis(at.0.saturating_sub(now.0)).min(MAX_SLEEP))
     }
 }

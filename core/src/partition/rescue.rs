@@ -35,6 +35,8 @@ impl Partition {
         let (first, next) = (claimed.first_index, claimed.next_index());
         self.lease.restart(claimed.epoch);
         self.owner.epoch = claimed.epoch;
+        // It is in what is written now.
+        self.unhurried.take();
         self.rewrite(&claimed);
         while self.checkpoints.is_under_way() {
             tokio::select! {

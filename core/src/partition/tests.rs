@@ -11,6 +11,7 @@ mod lost;
 mod outside;
 mod rescue;
 mod store;
+mod unhurried;
 
 use std::sync::Arc;
 
