@@ -11,19 +11,25 @@ pub(crate) struct Config {
     /// The core's address for applications.
     #[arg(long)]
     api: String,
+    /// Put all streams into a group.
+    #[arg(long)]
+    group: bool,
 }
 
 /// Serves until it is killed.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let service = Service::connect(config.api).start().await?;
     println!("ready");
-    service.run(echo).await;
+    let has_group = config.group;
+    service.run(move |stream| echo(stream, has_group)).await;
     Ok(())
 }
 
-async fn echo(mut stream: AppStream) -> Result<(), SendError> {
-    // The name is one, and the only group.
-    let _ = stream.join(GROUP);
+async fn echo(mut stream: AppStream, has_group: bool) -> Result<(), SendError> {
+    if has_group {
+        // The name is one, and the only group.
+        let _ = stream.join(GROUP);
+    }
     while let Some(string) = stream.recv().await {
         stream.send(string).await?;
     }

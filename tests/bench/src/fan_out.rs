@@ -9,18 +9,19 @@ use anyhow::{Context as _, ensure};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use minerva_app::Streams;
 use minerva_faults::clock;
-use minerva_faults::random::Random;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
 
+use crate::config::Config;
+use crate::count::at_least_one;
 use crate::echo::GROUP;
 use crate::histogram::{Histogram, percentile};
-use crate::stage::Stage;
+use crate::sheet::{Place, Sheet};
+use crate::socket::Socket;
+use crate::stage::{Plan, Stage};
 use crate::usage::Usage;
-use crate::wire::{Dialect, Wire};
+use crate::wire::Dialect;
 
 /// Nothing comes for so long: something is wrong.
 const STUCK: Duration = Duration::from_secs(10);
@@ -29,15 +30,28 @@ const JOINED: Duration = Duration::from_secs(30);
 /// Sends whose deliveries are not all there yet: enough to keep everything busy, far below an outbox.
 const AHEAD: u64 = 16;
 /// Processes that have to do with it, in the order of a string's way.
-const PROCESSES: [&str; 4] = ["core", "redis", "edge", "load"];
+const PROCESSES: [&str; 5] = ["core", "redis", "edge", "app", "load"];
 
-/// How it is measured.
+/// How group sends are measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Streams in the group.
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    streams: usize,
+    /// Bytes of each string; several with commas in between are measured one after the other.
+    #[arg(long, default_value = "64,1024", value_delimiter = ',', value_parser = at_least_one)]
+    bytes: Vec<usize>,
+    #[command(flatten)]
+    config: Config,
+}
+
+/// What the streams of one case are like.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
-    pub(crate) streams: usize,
-    pub(crate) bytes: usize,
-    pub(crate) length: Duration,
-    pub(crate) runs: u8,
+struct Shape {
+    streams: usize,
+    bytes: usize,
+    length: Duration,
+    runs: u8,
 }
 
 /// What all listeners share.
@@ -49,8 +63,19 @@ struct Counted {
     sent: watch::Sender<Vec<Instant>>,
 }
 
-/// Measures and prints; every run sends as quickly as deliveries allow.
-pub(crate) async fn measure(stage: &Stage, shape: Shape) -> anyhow::Result<()> {
+/// Measures; every run sends as quickly as deliveries allow.
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
+    let mut sheet = Sheet::new();
+    let Options { streams, config, .. } = options;
+    let Config { seconds: length, runs, .. } = *config;
+    for &bytes in &options.bytes {
+        let stage = config.stage(Plan { has_group: true, ..Plan::default() }).await?;
+        measure_one(&stage, Shape { streams: *streams, bytes, length, runs }, &mut sheet).await?;
+    }
+    config.tell(&sheet)
+}
+
+async fn measure_one(stage: &Stage, shape: Shape, sheet: &mut Sheet) -> anyhow::Result<()> {
     let counted = Arc::new(Counted {
         delivered: AtomicU64::new(0),
         latencies: Histogram::new(),
@@ -61,11 +86,11 @@ pub(crate) async fn measure(stage: &Stage, shape: Shape) -> anyhow::Result<()> {
         let listener = Listener::open(stage, shape.bytes).await?;
         listeners.spawn(listener.run(Arc::clone(&counted)));
     }
-    let streams = Streams::at(stage.api.to_string())?;
+    let streams = Streams::at(stage.api())?;
     all_joined(&streams, shape.streams as u64).await?;
     let sending = Sending { stage, streams, shape, counted: &counted };
     tokio::select! {
-        outcome = sending.run() => outcome,
+        outcome = sending.run(sheet) => outcome,
         Some(ended) = listeners.join_next() => ended.context("a listener's task failed")?,
     }
 }
@@ -98,12 +123,11 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    async fn run(&self) -> anyhow::Result<()> {
+    async fn run(&self, sheet: &mut Sheet) -> anyhow::Result<()> {
         let Shape { streams, bytes, length, runs } = self.shape;
+        let case = format!("{bytes} bytes to {streams} streams");
+        let place = Place { workload: "fan-out", case: &case, x: None };
         self.last(length / 2).await?;
-        println!("group sends of {bytes} bytes to {streams} streams");
-        print!("{:>12} {:>8} {:>8} {:>8}", "deliveries/s", "sends/s", "p50 us", "p99 us");
-        println!("  CPU us/delivery: {}", PROCESSES.map(|name| format!("{name:>6}")).join(" "));
         for _ in 0..runs {
             self.counted.latencies.take();
             let (before, delivered) = (Usage::now(self.stage).await?, self.delivered());
@@ -111,26 +135,33 @@ impl Sending<'_> {
             let sends = self.last(length).await?;
             let seconds = clock::now().duration_since(start).as_secs_f64();
             let used = Usage::now(self.stage).await?.since(&before);
-            self.tell(sends, self.delivered() - delivered, seconds, &used);
+            let delivered = (self.delivered() - delivered) as f64;
+            sheet.add(place, "sends", "/s", sends as f64 / seconds);
+            sheet.add(place, "deliveries", "/s", delivered / seconds);
+            self.enter(sheet, place, (sends as f64, delivered), &used);
         }
         Ok(())
     }
 
-    fn tell(&self, sends: u64, delivered: u64, seconds: f64, used: &Usage) {
-        let (count, sends) = (delivered as f64, sends as f64);
-        let latencies = self.counted.latencies.take();
-        let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
-        print!("{:>12.0} {:>8.0} {p50:>8} {p99:>8}{:19}", count / seconds, sends / seconds, "");
-        for name in PROCESSES {
-            print!(" {:>6.2}", used.cpu.get(name).copied().unwrap_or_default() * 1e6 / count);
+    /// Adds what a send and a delivery cost.
+    fn enter(&self, sheet: &mut Sheet, place: Place<'_>, counts: (f64, f64), used: &Usage) {
+        let ((sends, delivered), latencies) = (counts, self.counted.latencies.take());
+        sheet.add(place, "delivery: p50", "us", percentile(&latencies, 50) as f64);
+        sheet.add(place, "delivery: p99", "us", percentile(&latencies, 99) as f64);
+        for process in PROCESSES {
+            let seconds = used.cpu.get(process).copied().unwrap_or_default();
+            let name = format!("CPU per delivery: {process}");
+            sheet.add(place, &name, "us", seconds * 1e6 / delivered);
         }
-        println!();
-        println!(
-            "  per send: {:.1} appends, {:.0} bytes in them, {:.1} commands of Redis (SACKs of clients included)",
-            used.appends / sends,
-            used.append_bytes / sends,
-            used.redis_commands / sends,
-        );
+        // The SACKs of the clients are among them.
+        for (name, unit, count) in [
+            ("store writes per send", "", used.appends),
+            ("bytes stored per send", "B", used.append_bytes),
+            ("Redis' commands per send", "", used.redis_commands),
+            ("Redis' scripts per send", "", used.redis_scripts),
+        ] {
+            sheet.add(place, name, unit, count / sends);
+        }
     }
 
     /// Sends for so long. Gives how often.
@@ -164,30 +195,22 @@ impl Sending<'_> {
 
 /// One client.
 struct Listener {
-    socket: WebSocketStream<TcpStream>,
-    wire: Wire,
+    socket: Socket,
     /// Strings that came.
     received: usize,
 }
 
 impl Listener {
     async fn open(stage: &Stage, bytes: usize) -> anyhow::Result<Self> {
-        let socket = TcpStream::connect(stage.edge).await.context("cannot connect")?;
-        socket.set_nodelay(true)?;
-        let url = format!("ws://{}/_minerva/ws", stage.edge);
-        let (mut socket, _) = tokio_tungstenite::client_async(url, socket).await?;
-        let wire = Wire::new(Dialect::Minerva, bytes);
-        let id = format!("bench-{:020}", Random::new(Random::fresh_seed()).bits());
-        socket.send(wire.hello(&id).context("no hello")?).await?;
-        Ok(Self { socket, wire, received: 0 })
+        Ok(Self { socket: Socket::open(Dialect::Minerva, stage.edge(), bytes).await?, received: 0 })
     }
 
     async fn run(mut self, counted: Arc<Counted>) -> anyhow::Result<()> {
         loop {
-            let message = self.socket.next().await.context("the server closed")??;
-            let mut came = self.wire.hear(&message)?;
-            while let Some(message) = self.socket.next().now_or_never() {
-                came += self.wire.hear(&message.context("the server closed")??)?;
+            let message = self.socket.stream.next().await.context("the server closed")??;
+            let mut came = self.socket.wire.hear(&message)?;
+            while let Some(message) = self.socket.stream.next().now_or_never() {
+                came += self.socket.wire.hear(&message.context("the server closed")??)?;
             }
             if came == 0 {
                 continue;
@@ -199,10 +222,10 @@ impl Listener {
             self.received += came;
             counted.delivered.fetch_add(came as u64, Ordering::Relaxed);
             // The SACK.
-            for message in self.wire.strings(0) {
-                self.socket.feed(message).await?;
+            for message in self.socket.wire.strings(0) {
+                self.socket.stream.feed(message).await?;
             }
-            self.socket.flush().await?;
+            self.socket.stream.flush().await?;
         }
     }
 }

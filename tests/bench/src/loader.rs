@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use minerva_faults::clock;
-use minerva_faults::random::Random;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
 
 use crate::histogram::Histogram;
-use crate::wire::{Dialect, Wire};
+use crate::socket::Socket;
+use crate::wire::Dialect;
 
 /// Nothing comes for so long: something is wrong.
 const STUCK: Duration = Duration::from_secs(10);
@@ -53,15 +51,15 @@ pub(crate) struct Counted {
 }
 
 impl Loader {
-    /// Sets connections to work.
+    /// Sets connections to work, each with the next address.
     pub(crate) async fn start(
         dialect: Dialect,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         shape: Shape,
     ) -> anyhow::Result<Self> {
         let counted = Arc::new(Counted { echoed: AtomicU64::new(0), latencies: Histogram::new() });
         let mut tasks = JoinSet::new();
-        for _ in 0..shape.connections {
+        for address in addresses.iter().copied().cycle().take(shape.connections) {
             let mut connection = Connection::open(dialect, address, shape).await?;
             let counted = Arc::clone(&counted);
             tasks.spawn(async move { connection.run(&counted).await });
@@ -95,8 +93,7 @@ impl Loader {
 }
 
 struct Connection {
-    socket: WebSocketStream<TcpStream>,
-    wire: Wire,
+    socket: Socket,
     in_flight: usize,
     /// When each string under way was sent.
     sent: VecDeque<Instant>,
@@ -104,26 +101,18 @@ struct Connection {
 
 impl Connection {
     async fn open(dialect: Dialect, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
-        let socket = TcpStream::connect(address).await.context("cannot connect")?;
-        socket.set_nodelay(true)?;
-        let url = format!("ws://{address}/_minerva/ws");
-        let (mut socket, _) = tokio_tungstenite::client_async(url, socket).await?;
-        let wire = Wire::new(dialect, shape.bytes);
-        let id = format!("bench-{:020}", Random::new(Random::fresh_seed()).bits());
-        if let Some(hello) = wire.hello(&id) {
-            socket.send(hello).await?;
-        }
-        Ok(Self { socket, wire, in_flight: shape.in_flight, sent: VecDeque::new() })
+        let socket = Socket::open(dialect, address, shape.bytes).await?;
+        Ok(Self { socket, in_flight: shape.in_flight, sent: VecDeque::new() })
     }
 
     /// Sends until it is dropped.
     async fn run(&mut self, counted: &Counted) -> anyhow::Result<()> {
         loop {
             let room = self.in_flight - self.sent.len();
-            for message in self.wire.strings(room) {
-                self.socket.feed(message).await?;
+            for message in self.socket.wire.strings(room) {
+                self.socket.stream.feed(message).await?;
             }
-            self.socket.flush().await?;
+            self.socket.stream.flush().await?;
             let now = clock::now();
             self.sent.extend(std::iter::repeat_n(now, room));
             let came = timeout(STUCK, self.hear()).await.context("nothing comes any more")??;
@@ -139,11 +128,11 @@ impl Connection {
     async fn hear(&mut self) -> anyhow::Result<usize> {
         let mut came = 0;
         while came == 0 {
-            let message = self.socket.next().await.context("the server closed")??;
-            came += self.wire.hear(&message)?;
+            let message = self.socket.stream.next().await.context("the server closed")??;
+            came += self.socket.wire.hear(&message)?;
         }
-        while let Some(message) = self.socket.next().now_or_never() {
-            came += self.wire.hear(&message.context("the server closed")??)?;
+        while let Some(message) = self.socket.stream.next().now_or_never() {
+            came += self.socket.wire.hear(&message.context("the server closed")??)?;
         }
         Ok(came)
     }

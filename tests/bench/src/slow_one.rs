@@ -10,9 +10,11 @@ use minerva_faults::random::Random;
 use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
+use crate::config::Config;
 use crate::histogram::percentile;
 use crate::loader::{Loader, Shape, Timing};
-use crate::stage::Stage;
+use crate::sheet::{Place, Sheet, median};
+use crate::stage::Plan;
 use crate::wire::{Dialect, Wire};
 
 /// Quick clients: each asks again when it has its answer, and pauses, so that the machine is not full.
@@ -25,16 +27,20 @@ const BURST: usize = 500;
 const LONG: usize = 8 << 10;
 /// The bar: how much longer the quick ones' p99 may be.
 const BAR: f64 = 1.5;
+/// How many more streams are paused, or fewer, than the slow one.
+const PAUSED: &str = "streams paused that should not be";
 /// Time for the slow one's outbox to fill.
 const FILLS: Duration = Duration::from_secs(20);
 
-/// Measures and prints; false if the bar was not met, or another stream was paused.
-pub(crate) async fn measure(stage: &Stage, timing: Timing) -> anyhow::Result<bool> {
-    let mut quick = Loader::start(Dialect::Minerva, stage.edge, QUICK).await?;
+/// Measures; false if the bar was not met, or another stream was paused.
+pub(crate) async fn measure(config: &Config) -> anyhow::Result<bool> {
+    let (mut sheet, place, timing) = (Sheet::new(), Place::only("slow-one"), config.timing());
+    let stage = config.stage(Plan::default()).await?;
+    let mut quick = Loader::start(Dialect::Minerva, &stage.edges, QUICK).await?;
     quick.last(timing.warm_up).await?;
     let alone = p99(&mut quick, timing).await?;
-    let slow = tokio::spawn(slow(stage.edge));
-    let streams = Streams::at(stage.api.to_string())?;
+    let slow = tokio::spawn(slow(stage.edge()));
+    let streams = Streams::at(stage.api())?;
     let filled = timeout(FILLS, fills(&streams)).await.context("the slow one is never paused")?;
     filled?;
     let beside = p99(&mut quick, timing).await?;
@@ -43,24 +49,26 @@ pub(crate) async fn measure(stage: &Stage, timing: Timing) -> anyhow::Result<boo
         bail!("the slow client ended: {:?}", slow.await);
     }
     slow.abort();
-    let ratio = beside as f64 / alone as f64;
-    println!(
-        "p99 of 200 quick clients: {alone} us alone, {beside} us beside one that reads {SLOW} B/s"
-    );
-    println!("ratio {ratio:.2} (bar {BAR}), {paused} of 201 streams paused (must be 1)");
-    Ok(ratio < BAR && paused == 1)
+    for (alone, beside) in alone.iter().zip(&beside) {
+        sheet.add(place, "p99 of 200 quick clients: alone", "us", *alone);
+        sheet.add(place, "p99 of 200 quick clients: beside the slow one", "us", *beside);
+    }
+    sheet.add(place, "p99 beside to alone", "x", median(&beside) / median(&alone));
+    sheet.add(place, PAUSED, "", paused.abs_diff(1) as f64);
+    sheet.bar("p99 beside to alone", BAR);
+    sheet.bar(PAUSED, 0.0);
+    config.tell(&sheet)
 }
 
-/// The median of the runs.
-async fn p99(quick: &mut Loader, timing: Timing) -> anyhow::Result<u64> {
+/// Of each run.
+async fn p99(quick: &mut Loader, timing: Timing) -> anyhow::Result<Vec<f64>> {
     let mut all = Vec::new();
     for _ in 0..timing.runs {
         quick.latencies();
         quick.last(timing.length).await?;
-        all.push(percentile(&quick.latencies(), 99));
+        all.push(percentile(&quick.latencies(), 99) as f64);
     }
-    all.sort_unstable();
-    Ok(all[all.len() / 2])
+    Ok(all)
 }
 
 async fn fills(streams: &Streams) -> anyhow::Result<()> {

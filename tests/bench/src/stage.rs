@@ -1,5 +1,6 @@
-//! The processes that are measured: Redis, a core, an edge, an application service, and the bare server.
+//! The processes that are measured: Redis, cores, edges, an application service, and the bare server.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -10,8 +11,24 @@ use minerva_faults::process::Process;
 use minerva_faults::random::Random;
 use minerva_faults::redis_server::RedisServer;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+
+use crate::metrics;
+
+/// What is to be started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) edges: usize,
+    /// Whether a second core waits for the first one's end.
+    pub(crate) has_standby: bool,
+    /// Whether the application puts all streams into a group.
+    pub(crate) has_group: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { edges: 1, has_standby: false, has_group: false }
+    }
+}
 
 /// All of them.
 pub(crate) struct Stage {
@@ -19,11 +36,12 @@ pub(crate) struct Stage {
     processes: Vec<(&'static str, Process)>,
     pub(crate) redis: RedisServer,
     /// Where clients connect.
-    pub(crate) edge: SocketAddr,
+    pub(crate) edges: Vec<SocketAddr>,
     pub(crate) bare: SocketAddr,
-    /// Where applications connect.
-    pub(crate) api: SocketAddr,
-    core_admin: SocketAddr,
+    /// Where applications connect: one address for each core.
+    apis: Vec<SocketAddr>,
+    core_admins: Vec<SocketAddr>,
+    edge_admins: Vec<SocketAddr>,
     /// Holds what Redis keeps, and the logs; deleted with this value.
     directory: TempDir,
 }
@@ -33,6 +51,7 @@ impl Stage {
     pub(crate) fn new(
         core: Option<&Path>,
         redis_settings: &[&str],
+        plan: Plan,
         random: &mut Random,
     ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
@@ -43,26 +62,75 @@ impl Stage {
             directory.path().join("redis"),
             redis_settings,
         )?;
-        let (link, api) = (ports.take()?, ports.take()?);
-        let (edge, bare) = (ports.take()?, ports.take()?);
-        let (core_admin, edge_admin) = (ports.take()?, ports.take()?);
-        let mut stage =
-            Self { processes: Vec::new(), redis, edge, bare, api, core_admin, directory };
-        stage.processes.push(("redis", redis_process));
+        let bare = ports.take()?;
+        let mut stage = Self {
+            processes: vec![("redis", redis_process)],
+            redis,
+            edges: Vec::new(),
+            bare,
+            apis: Vec::new(),
+            core_admins: Vec::new(),
+            edge_admins: Vec::new(),
+            directory,
+        };
         let program = |name| core.map_or_else(|| beside_this(name), |core| beside(core, name));
-        let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", core_admin)]);
-        arguments.extend(["--store".into(), format!("redis://{}", stage.redis.address).into()]);
-        stage.add("core", &program("minerva-core")?, arguments);
-        let arguments = options(&[("--listen", edge), ("--core", link), ("--admin", edge_admin)]);
-        stage.add("edge", &program("minerva-edge")?, arguments);
-        let this = std::env::current_exe().context("cannot find this program's own path")?;
-        let of_this = |command: &str, address| [vec![command.into()], options(&[address])].concat();
-        stage.add("app", &this, of_this("app", ("--api", api)));
-        stage.add("bare", &this, of_this("bare", ("--listen", bare)));
+        let links = stage.add_cores(&program("minerva-core")?, plan, &mut ports)?;
+        stage.add_edges(&program("minerva-edge")?, plan, &links, &mut ports)?;
+        stage.add_own(plan)?;
         Ok(stage)
     }
 
-    fn add(&mut self, name: &'static str, program: &Path, arguments: Vec<std::ffi::OsString>) {
+    /// Gives the addresses of their links.
+    fn add_cores(
+        &mut self,
+        program: &Path,
+        plan: Plan,
+        ports: &mut Ports<'_>,
+    ) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut links = Vec::new();
+        for is_standby in [false, true].into_iter().take(1 + usize::from(plan.has_standby)) {
+            let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
+            let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
+            arguments.extend(["--store".into(), format!("redis://{}", self.redis.address).into()]);
+            arguments.extend(is_standby.then(|| "--standby".into()));
+            self.add(if is_standby { "standby" } else { "core" }, program, arguments);
+            links.push(link);
+            self.apis.push(api);
+            self.core_admins.push(admin);
+        }
+        Ok(links)
+    }
+
+    fn add_edges(
+        &mut self,
+        program: &Path,
+        plan: Plan,
+        links: &[SocketAddr],
+        ports: &mut Ports<'_>,
+    ) -> anyhow::Result<()> {
+        for _ in 0..plan.edges {
+            let (listen, admin) = (ports.take()?, ports.take()?);
+            let mut arguments = options(&[("--listen", listen), ("--admin", admin)]);
+            arguments.extend(["--core".into(), joined(links).into()]);
+            self.add("edge", program, arguments);
+            self.edges.push(listen);
+            self.edge_admins.push(admin);
+        }
+        Ok(())
+    }
+
+    /// What this program is itself.
+    fn add_own(&mut self, plan: Plan) -> anyhow::Result<()> {
+        let this = std::env::current_exe().context("cannot find this program's own path")?;
+        let mut app: Vec<OsString> = vec!["app".into(), "--api".into(), self.api().into()];
+        app.extend(plan.has_group.then(|| "--group".into()));
+        self.add("app", &this, app);
+        let bare = [vec!["bare".into()], options(&[("--listen", self.bare)])].concat();
+        self.add("bare", &this, bare);
+        Ok(())
+    }
+
+    fn add(&mut self, name: &'static str, program: &Path, arguments: Vec<OsString>) {
         let log = self.directory.path().join(format!("{name}.log"));
         self.processes.push((name, Process::new(name, program.to_owned(), arguments, log)));
     }
@@ -76,6 +144,16 @@ impl Stage {
         Ok(())
     }
 
+    /// Where clients connect, if it does not matter to which edge.
+    pub(crate) fn edge(&self) -> SocketAddr {
+        self.edges[0]
+    }
+
+    /// Where applications connect, as the SDK takes it.
+    pub(crate) fn api(&self) -> String {
+        joined(&self.apis)
+    }
+
     /// Their names and process ids, and this process, which makes the load.
     pub(crate) fn pids(&self) -> Vec<(&'static str, u32)> {
         let running = |(name, process): &(&'static str, Process)| Some((*name, process.pid()?));
@@ -85,12 +163,10 @@ impl Stage {
 
     /// One figure of the core's metrics.
     pub(crate) async fn core_figure(&self, name: &str) -> anyhow::Result<f64> {
-        let mut socket = TcpStream::connect(self.core_admin).await.context("no metrics")?;
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
-        let mut text = String::new();
-        socket.read_to_string(&mut text).await.context("no metrics")?;
-        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-        let figure = lines.find(|(key, _)| *key == name);
-        figure.and_then(|(_, value)| value.parse().ok()).with_context(|| format!("no {name}"))
+        metrics::figure(self.core_admins[0], name).await
     }
+}
+
+fn joined(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
 }

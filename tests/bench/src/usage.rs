@@ -12,7 +12,7 @@ const TICKS: f64 = 100.0;
 /// Figures at one moment, each only growing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Usage {
-    /// Seconds of CPU of each process.
+    /// Seconds of CPU of each process; of several with one name together.
     pub(crate) cpu: BTreeMap<&'static str, f64>,
     /// Seconds of CPU, as Redis says itself, more exactly.
     pub(crate) redis_cpu: f64,
@@ -33,7 +33,8 @@ impl Usage {
         for (name, pid) in stage.pids() {
             let path = format!("/proc/{pid}/stat");
             let stat = std::fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
-            cpu.insert(name, ticks(&stat).with_context(|| format!("{path} is odd"))? / TICKS);
+            let seconds = ticks(&stat).with_context(|| format!("{path} is odd"))? / TICKS;
+            *cpu.entry(name).or_default() += seconds;
         }
         let redis = &stage.redis;
         let redis_cpu = redis.figure("cpu", "used_cpu_sys").await?

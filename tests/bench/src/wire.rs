@@ -32,13 +32,18 @@ impl Wire {
         Self { dialect, string, received: 0, acknowledged: 0 }
     }
 
+    /// Whether streams begin with a hello.
+    pub(crate) fn has_hello(&self) -> bool {
+        self.dialect == Dialect::Minerva
+    }
+
     /// The first message, if there is one.
     pub(crate) fn hello(&self, id: &str) -> Option<Message> {
         let hello = format!(
             r#"{{"ver":2,"tnum":0,"id":"{id}","new":true,"ming":true,"maxia":20,"seenack":"|-1","sack":"|-1","eeds":null}}H{}"#,
             "\n"
         );
-        (self.dialect == Dialect::Minerva).then(|| Message::text(hello))
+        self.has_hello().then(|| Message::text(hello))
     }
 
     /// Messages with so many strings, and what else is due.

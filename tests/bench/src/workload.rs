@@ -1,4 +1,4 @@
-//! The workloads, each in a file that says what it is.
+//! The workloads of round trips, each in a file that says what it is.
 
 mod echo;
 mod pipe;
@@ -6,11 +6,16 @@ mod rtt1;
 
 use anyhow::Context as _;
 
-use crate::figures::{Measured, Run};
+use crate::config::Config;
+use crate::figures::{REDIS_CPU, Run};
 use crate::loader::{Loader, Shape, Timing};
-use crate::stage::Stage;
+use crate::sheet::{Place, Sheet};
+use crate::stage::{Plan, Stage};
 use crate::usage::Usage;
 use crate::wire::Dialect;
+
+/// Most CPU that Redis may take per string, in microseconds.
+const REDIS_BAR: f64 = 4.0;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +27,76 @@ pub(crate) enum Workload {
     Redis,
 }
 
+/// Measures these, the floor of each first; false if a bar was not met.
+pub(crate) async fn measure(config: &Config, workloads: &[Workload]) -> anyhow::Result<bool> {
+    let mut sheet = Sheet::new();
+    let stage = config.stage(Plan::default()).await?;
+    for workload in workloads {
+        let (floor, minerva) = both(&stage, workload.shape(), config.timing())
+            .await
+            .with_context(|| format!("{} failed", workload.name()))?;
+        enter(&mut sheet, Place::only(workload.name()), &floor, &minerva);
+        if *workload == Workload::Redis {
+            sheet.bar(REDIS_CPU, REDIS_BAR);
+        }
+    }
+    config.tell(&sheet)
+}
+
+/// Runs of the floor, then of Minerva.
+pub(crate) async fn both(
+    stage: &Stage,
+    shape: Shape,
+    timing: Timing,
+) -> anyhow::Result<(Vec<Run>, Vec<Run>)> {
+    let floor = runs(Dialect::Bare, stage, shape, timing).await.context("over bare WebSocket")?;
+    let minerva = runs(Dialect::Minerva, stage, shape, timing).await.context("over Minerva")?;
+    Ok((floor, minerva))
+}
+
+/// Adds the runs of both and their ratio.
+pub(crate) fn enter(sheet: &mut Sheet, place: Place<'_>, floor: &[Run], minerva: &[Run]) {
+    let case = format!("{} floor", place.case);
+    let of_floor = Place { case: case.trim_start(), ..place };
+    for run in floor {
+        run.enter(sheet, of_floor, &["load", "bare"]);
+    }
+    for (run, floor) in minerva.iter().zip(floor) {
+        let ratio = floor.strings_per_second / run.strings_per_second;
+        sheet.add(place, "the floor's rate to this", "x", ratio);
+        run.enter_minerva(sheet, place);
+    }
+}
+
+/// Loads one of them for so many runs.
+pub(crate) async fn runs(
+    dialect: Dialect,
+    stage: &Stage,
+    shape: Shape,
+    timing: Timing,
+) -> anyhow::Result<Vec<Run>> {
+    let addresses = match dialect {
+        Dialect::Bare => &[stage.bare][..],
+        Dialect::Minerva => &stage.edges,
+    };
+    let mut loader = Loader::start(dialect, addresses, shape).await?;
+    loader.last(timing.warm_up).await?;
+    let mut runs = Vec::new();
+    for _ in 0..timing.runs {
+        loader.latencies();
+        let (before, echoed) = (Usage::now(stage).await?, loader.echoed());
+        let start = minerva_faults::clock::now();
+        loader.last(timing.length).await?;
+        let seconds = minerva_faults::clock::now().duration_since(start).as_secs_f64();
+        let (echoed, latencies) = (loader.echoed() - echoed, loader.latencies());
+        let used = Usage::now(stage).await?.since(&before);
+        runs.push(Run::of(echoed, seconds, &latencies, used));
+    }
+    Ok(runs)
+}
+
 impl Workload {
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Pipe => "pipe",
             Self::Echo => "echo",
@@ -38,43 +111,5 @@ impl Workload {
             Self::Echo => echo::SHAPE,
             Self::Rtt1 => rtt1::SHAPE,
         }
-    }
-
-    /// The floor, then Minerva.
-    pub(crate) async fn measure(self, stage: &Stage, timing: Timing) -> anyhow::Result<Measured> {
-        let mut both = Vec::new();
-        for dialect in [Dialect::Bare, Dialect::Minerva] {
-            let runs = self.run(dialect, stage, timing).await;
-            both.push(runs.with_context(|| format!("{} over {dialect:?}", self.name()))?);
-        }
-        let minerva = both.pop().unwrap_or_default();
-        let floor = both.pop().unwrap_or_default();
-        Measured::of(self, floor, minerva).context("there was no run")
-    }
-
-    async fn run(
-        self,
-        dialect: Dialect,
-        stage: &Stage,
-        timing: Timing,
-    ) -> anyhow::Result<Vec<Run>> {
-        let address = match dialect {
-            Dialect::Bare => stage.bare,
-            Dialect::Minerva => stage.edge,
-        };
-        let mut loader = Loader::start(dialect, address, self.shape()).await?;
-        loader.last(timing.warm_up).await?;
-        let mut runs = Vec::new();
-        for _ in 0..timing.runs {
-            loader.latencies();
-            let (before, echoed) = (Usage::now(stage).await?, loader.echoed());
-            let start = minerva_faults::clock::now();
-            loader.last(timing.length).await?;
-            let seconds = minerva_faults::clock::now().duration_since(start).as_secs_f64();
-            let (echoed, latencies) = (loader.echoed() - echoed, loader.latencies());
-            let used = Usage::now(stage).await?.since(&before);
-            runs.push(Run::of(echoed, seconds, &latencies, &used));
-        }
-        Ok(runs)
     }
 }

@@ -1,0 +1,59 @@
+//! The options that every benchmark has: how long, how often, with which programs, and where the figures go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use minerva_faults::random::Random;
+use minerva_proto::process::positive_duration;
+
+use crate::loader::Timing;
+use crate::sheet::Sheet;
+use crate::stage::{Plan, Stage};
+
+/// How it is measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// How long each run lasts, where a run has no end of its own.
+    #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) seconds: Duration,
+    /// Traffic before the first run.
+    #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) warm_up: Duration,
+    /// Runs, of which the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(crate) runs: u8,
+    /// The program `minerva-core`; `minerva-edge` is expected beside it. Those beside this program if not
+    /// given.
+    #[arg(long)]
+    core: Option<PathBuf>,
+    /// A line for Redis' configuration, such as `appendfsync always`. May be repeated.
+    #[arg(long, value_name = "LINE")]
+    redis_setting: Vec<String>,
+    /// Write the figures as JSON to this file; `-` is the output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Config {
+    /// Starts the processes.
+    pub(crate) async fn stage(&self, plan: Plan) -> anyhow::Result<Stage> {
+        let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
+        let random = &mut Random::new(Random::fresh_seed());
+        let mut stage = Stage::new(self.core.as_deref(), &settings, plan, random)?;
+        stage.start().await?;
+        Ok(stage)
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        Timing { warm_up: self.warm_up, length: self.seconds, runs: self.runs }
+    }
+
+    /// Prints the figures, and writes what was asked for; false if a bar was not met.
+    pub(crate) fn tell(&self, sheet: &Sheet) -> anyhow::Result<bool> {
+        sheet.print();
+        if let Some(path) = &self.json {
+            sheet.write(path)?;
+        }
+        Ok(sheet.is_met())
+    }
+}

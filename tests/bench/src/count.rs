@@ -1,0 +1,23 @@
+//! How many of something: options that make no sense with none.
+
+/// Reads a count of one or more.
+///
+/// # Errors
+/// Says what would do.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        Ok(_) | Err(_) => Err("not a whole number above zero, such as 1000".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_and_words_are_refused() {
+        assert_eq!(at_least_one("1"), Ok(1));
+        assert!(["0", "-1", "many", ""].iter().all(|text| at_least_one(text).is_err()));
+    }
+}

@@ -1,0 +1,21 @@
+//! One figure of a process's metrics page.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Asks the admin port for the line that begins with this, labels included.
+///
+/// # Errors
+/// If it cannot be reached or there is no such line.
+pub(crate) async fn figure(admin: SocketAddr, name: &str) -> anyhow::Result<f64> {
+    let mut socket = TcpStream::connect(admin).await.context("no metrics")?;
+    socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).await.context("no metrics")?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let figure = lines.find(|(key, _)| *key == name);
+    figure.and_then(|(_, value)| value.parse().ok()).with_context(|| format!("no {name}"))
+}

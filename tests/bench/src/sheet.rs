@@ -1,0 +1,210 @@
+//! The figures of one invocation, each with its unit, its runs, their median and its bar: printed as a table and
+//! written as JSON. Knows nothing of how they were measured; every workload fills one.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+/// One figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    pub(crate) workload: String,
+    /// What differs within a workload, such as `1000 streams`; empty if nothing does.
+    pub(crate) case: String,
+    /// What was measured. What stands behind `: ` is one of several of a kind, such as a process.
+    pub(crate) name: String,
+    pub(crate) unit: String,
+    /// Where the case is on a chart's axis, if it is one of a sweep.
+    pub(crate) x: Option<f64>,
+    /// The median of the runs.
+    pub(crate) value: f64,
+    /// In their order.
+    pub(crate) runs: Vec<f64>,
+    /// The bar.
+    pub(crate) at_most: Option<f64>,
+}
+
+/// Where a figure belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) workload: &'a str,
+    pub(crate) case: &'a str,
+    pub(crate) x: Option<f64>,
+}
+
+/// Figures, in the order in which they came.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sheet {
+    pub(crate) machine: Machine,
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// Where it was measured, and how busy it was.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    cores: usize,
+    /// Load of the last minute before anything was started, as Linux says it.
+    load_before: f64,
+}
+
+impl Place<'_> {
+    /// The only case of a workload.
+    pub(crate) fn only(workload: &str) -> Place<'_> {
+        Place { workload, case: "", x: None }
+    }
+}
+
+impl Sheet {
+    /// An empty one; made before anything is started.
+    pub(crate) fn new() -> Self {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load_before = load.split(' ').next().and_then(|load| load.parse().ok());
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let machine = Machine { cores, load_before: load_before.unwrap_or_default() };
+        Self { machine, figures: Vec::new() }
+    }
+
+    /// Adds one run's value.
+    pub(crate) fn add(&mut self, place: Place<'_>, name: &str, unit: &str, value: f64) {
+        let Place { workload, case, x } = place;
+        let is_it = |f: &&mut Figure| (&*f.workload, &*f.case, &*f.name) == (workload, case, name);
+        if let Some(figure) = self.figures.iter_mut().find(is_it) {
+            figure.runs.push(value);
+            figure.value = median(&figure.runs);
+            return;
+        }
+        let [workload, case, name, unit] = [workload, case, name, unit].map(String::from);
+        let runs = vec![value];
+        self.figures.push(Figure { workload, case, name, unit, x, value, runs, at_most: None });
+    }
+
+    /// Sets the bar of all figures of this name.
+    pub(crate) fn bar(&mut self, name: &str, at_most: f64) {
+        for figure in self.figures.iter_mut().filter(|figure| figure.name == name) {
+            figure.at_most = Some(at_most);
+        }
+    }
+
+    /// A figure's median.
+    #[cfg(test)]
+    pub(crate) fn value(&self, place: Place<'_>, name: &str) -> Option<f64> {
+        let is_it =
+            |f: &&Figure| (&*f.workload, &*f.case, &*f.name) == (place.workload, place.case, name);
+        self.figures.iter().find(is_it).map(|figure| figure.value)
+    }
+
+    /// Whether all bars are met.
+    pub(crate) fn is_met(&self) -> bool {
+        self.figures.iter().all(Figure::is_met)
+    }
+
+    /// Prints a table.
+    pub(crate) fn print(&self) {
+        let Machine { cores, load_before } = self.machine;
+        println!("{cores} cores, load {load_before:.2} before");
+        let mut head = None;
+        for figure in &self.figures {
+            let under = (&figure.workload, &figure.case);
+            if head.replace(under) != Some(under) {
+                println!("{}", [&**under.0, under.1].join(" ").trim_end());
+            }
+            figure.print();
+        }
+    }
+
+    /// Writes it as JSON; `-` is the output.
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self).context("cannot write JSON")?;
+        if path == Path::new("-") {
+            println!("{text}");
+            return Ok(());
+        }
+        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {path:?}"))
+    }
+
+    /// Reads what an earlier invocation wrote.
+    #[cfg(test)]
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{path:?} is not what --json writes: measure anew"))
+    }
+}
+
+impl Figure {
+    fn is_met(&self) -> bool {
+        self.at_most.is_none_or(|bar| self.value <= bar)
+    }
+
+    fn print(&self) {
+        let Self { name, unit, value, runs, at_most, .. } = self;
+        print!("  {name:<44} {:>12} {unit:<4}", number(*value));
+        if let (Some(least), Some(most)) =
+            (runs.iter().copied().reduce(f64::min), runs.iter().copied().reduce(f64::max))
+            && runs.len() > 1
+        {
+            print!(" {} to {} in {} runs", number(least), number(most), runs.len());
+        }
+        if let Some(bar) = at_most {
+            print!("  bar {}: {}", number(*bar), if self.is_met() { "met" } else { "NOT met" });
+        }
+        println!();
+    }
+}
+
+/// The run in the middle; of an even number the lower one.
+pub(crate) fn median(runs: &[f64]) -> f64 {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.len().checked_sub(1).map_or(0.0, |last| sorted[last / 2])
+}
+
+/// As many digits as say something.
+pub(crate) fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        0.0 => 0,
+        small if small < 1.0 => 3,
+        middle if middle < 100.0 => 2,
+        _ => 0,
+    };
+    format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_counts_and_is_held_to_the_bar() {
+        let (mut sheet, place) = (Sheet::new(), Place::only("idle"));
+        for value in [9.0, 1.0, 4.0] {
+            sheet.add(place, "bytes", "B", value);
+        }
+        sheet.add(Place { case: "other", ..place }, "bytes", "B", 4.0);
+        assert_eq!(sheet.figures[0].runs, [9.0, 1.0, 4.0]);
+        assert_eq!(sheet.value(place, "bytes"), Some(4.0));
+        sheet.bar("bytes", 4.0);
+        assert!(sheet.is_met());
+        sheet.bar("bytes", 3.9);
+        assert!(!sheet.is_met());
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.json");
+        let mut sheet = Sheet::new();
+        sheet.add(Place { workload: "w", case: "c", x: Some(2.0) }, "n", "us", 1.5);
+        sheet.write(&path).unwrap();
+        assert_eq!(Sheet::read(&path).unwrap().figures, sheet.figures);
+        std::fs::write(&path, "{}").unwrap();
+        assert!(Sheet::read(&path).is_err());
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([0.0, 0.1234, 12.345, 12_345.6].map(number), ["0", "0.123", "12.35", "12346"]);
+    }
+}
