@@ -4,12 +4,15 @@
 mod bare;
 mod config;
 mod count;
+mod descriptors;
 mod echo;
 mod fan_out;
 mod figures;
 mod histogram;
+mod idle;
 mod loader;
 mod metrics;
+mod poll;
 mod sheet;
 mod slow_one;
 mod socket;
@@ -40,6 +43,9 @@ enum Program {
     All(Config),
     /// One string to 1,000 streams by a group send, again and again.
     FanOut(fan_out::Options),
+    /// Memory per open connection and per stream while nothing is said: the bars are 7 KB of the edge for a WebSocket, 24 KB
+    /// for a long-poll, and 2 KB of the core for a stream.
+    Idle(idle::Options),
     /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
     SlowOne(Config),
     /// The application service that is measured.
@@ -50,9 +56,22 @@ enum Program {
     Bare(bare::Config),
 }
 
+/// The exit code is 1 if a bar was not met, and 2 if something could not be measured.
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let measured = match Program::parse() {
+async fn main() -> ExitCode {
+    match run(Program::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("minerva-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// False if a bar was not met.
+async fn run(program: Program) -> anyhow::Result<bool> {
+    match program {
         Program::Pipe(config) => workload::measure(&config, &[Workload::Pipe]).await,
         Program::Echo(config) => workload::measure(&config, &[Workload::Echo]).await,
         Program::Rtt1(config) => workload::measure(&config, &[Workload::Rtt1]).await,
@@ -62,9 +81,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             workload::measure(&config, &all).await
         }
         Program::FanOut(options) => fan_out::measure(&options).await,
+        Program::Idle(options) => idle::measure(&options).await,
         Program::SlowOne(config) => slow_one::measure(&config).await,
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),
-    };
-    Ok(if measured? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }

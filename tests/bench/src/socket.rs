@@ -2,13 +2,18 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
-use futures_util::SinkExt as _;
+use anyhow::{Context as _, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
 use minerva_faults::random::Random;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::wire::{Dialect, Wire};
+
+/// What a socket reads at once that has little to read: thousands of them fit into this process.
+const SMALL: usize = 4 << 10;
 
 /// An open one.
 pub(crate) struct Socket {
@@ -23,15 +28,48 @@ impl Socket {
         address: SocketAddr,
         bytes: usize,
     ) -> anyhow::Result<Self> {
+        Self::open_as(dialect, address, bytes, WebSocketConfig::default()).await
+    }
+
+    /// The same, with small buffers.
+    pub(crate) async fn open_small(dialect: Dialect, address: SocketAddr) -> anyhow::Result<Self> {
+        let config = WebSocketConfig::default().read_buffer_size(SMALL).write_buffer_size(0);
+        Self::open_as(dialect, address, 64, config).await
+    }
+
+    async fn open_as(
+        dialect: Dialect,
+        address: SocketAddr,
+        bytes: usize,
+        config: WebSocketConfig,
+    ) -> anyhow::Result<Self> {
         let stream = connect(address).await?;
         let url = format!("ws://{address}/_minerva/ws");
-        let opening = tokio_tungstenite::client_async(url, stream);
+        let opening = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
         let (mut stream, _) = opening.await.context("no WebSocket")?;
         let wire = Wire::new(dialect, bytes);
         if let Some(hello) = wire.hello(&random_id()) {
             stream.send(hello).await?;
         }
         Ok(Self { stream, wire })
+    }
+
+    /// Waits until the server has made the stream: it is durable then.
+    pub(crate) async fn created(&mut self) -> anyhow::Result<()> {
+        if !self.wire.has_hello() {
+            return Ok(());
+        }
+        loop {
+            let message = self.stream.next().await.context("the server closed")??;
+            let Message::Text(text) = message else { continue };
+            for frame in text.lines() {
+                match frame.as_bytes().last() {
+                    Some(b'C') => return Ok(()),
+                    Some(b'^') => {}
+                    _ => bail!("the server says {frame}"),
+                }
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use minerva_faults::deployment::{beside, beside_this, options};
@@ -11,8 +12,13 @@ use minerva_faults::process::Process;
 use minerva_faults::random::Random;
 use minerva_faults::redis_server::RedisServer;
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use crate::metrics;
+
+/// How often processes are asked, and how long until something is wrong.
+const LOOKS: Duration = Duration::from_millis(20);
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What is to be started.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +165,32 @@ impl Stage {
         let running = |(name, process): &(&'static str, Process)| Some((*name, process.pid()?));
         let others = self.processes.iter().filter_map(running);
         others.chain([("load", std::process::id())]).collect()
+    }
+
+    /// The process id of the first one of this name.
+    pub(crate) fn pid(&self, name: &str) -> anyhow::Result<u32> {
+        let pid = self.pids().into_iter().find(|(of, _)| *of == name);
+        pid.map(|(_, pid)| pid).with_context(|| format!("{name} does not run"))
+    }
+
+    /// Waits until an edge has so many transports of a kind, as its metrics call it.
+    pub(crate) async fn await_transports(
+        &self,
+        edge: usize,
+        kind: &str,
+        count: usize,
+    ) -> anyhow::Result<()> {
+        let name = format!("minerva_edge_open_transports{{kind=\"{kind}\"}}");
+        let there = async {
+            // No such line: there was none yet.
+            while metrics::figure(self.edge_admins[edge], &name).await.unwrap_or(0.0)
+                != count as f64
+            {
+                sleep(LOOKS).await;
+            }
+        };
+        let late = || format!("the edge does not come to {count} transports of the kind {kind}");
+        timeout(STUCK, there).await.with_context(late)
     }
 
     /// One figure of the core's metrics.

@@ -1,0 +1,179 @@
+//! Memory while nothing is said: so many connections are opened, each with a stream, and the growth of each process is
+//! divided by their number.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use minerva_faults::{clock, memory};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::config::Config;
+use crate::count::at_least_one;
+use crate::descriptors;
+use crate::poll::Poll;
+use crate::sheet::{Place, Sheet};
+use crate::socket::Socket;
+use crate::stage::{Plan, Stage};
+use crate::wire::Dialect;
+
+/// The bars, in bytes.
+const WEBSOCKET_BAR: f64 = 7e3;
+const LONG_POLL_BAR: f64 = 24e3;
+const STREAM_BAR: f64 = 2e3;
+/// Names of figures that have bars.
+const CONNECTION: &str = "edge, per connection";
+const STREAM: &str = "core, per stream";
+/// Connections that are opened before memory is looked at first: what a process needs once, it has by then.
+const FIRST: usize = 100;
+/// Connections that are being opened at once.
+const AT_ONCE: usize = 64;
+/// Memory has settled if it does not change in this time, and is given up on after the second one.
+const SETTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
+
+/// How idle connections are measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Connections, each with a stream.
+    #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
+    streams: usize,
+    /// What they are.
+    #[arg(long, default_value = "websocket")]
+    transport: Transport,
+    #[command(flatten)]
+    config: Config,
+}
+
+/// What connections are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    #[value(name = "websocket")]
+    WebSocket,
+    LongPoll,
+}
+
+/// An open connection.
+enum Open {
+    /// Kept open by being here.
+    Socket {
+        _socket: Box<Socket>,
+    },
+    Poll(Poll),
+}
+
+/// Bytes, at one moment.
+struct Sizes {
+    edge: f64,
+    core: f64,
+    redis: f64,
+}
+
+/// Measures, with fresh processes for each run; false if a bar was not met.
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
+    let Options { streams, transport, config } = options;
+    descriptors::suffice_for(streams + FIRST)?;
+    let mut sheet = Sheet::new();
+    let case = format!("{streams} {}", transport.name());
+    let place = Place { workload: "idle", case: &case, x: None };
+    for _ in 0..config.runs {
+        let stage = config.stage(Plan::default()).await?;
+        let first = transport.open_all(&stage, FIRST).await?;
+        let before = settled(&stage).await?;
+        let more = transport.open_all(&stage, *streams).await?;
+        let label = transport.label();
+        stage.await_transports(0, label, first.len() + more.len()).await?;
+        let after = settled(&stage).await?;
+        first.iter().chain(&more).try_for_each(Open::check)?;
+        let each = |after: f64, before: f64| (after - before) / *streams as f64;
+        sheet.add(place, CONNECTION, "B", each(after.edge, before.edge));
+        sheet.add(place, STREAM, "B", each(after.core, before.core));
+        sheet.add(place, "Redis, per stream", "B", each(after.redis, before.redis));
+    }
+    sheet.bar(CONNECTION, transport.bar());
+    sheet.bar(STREAM, STREAM_BAR);
+    config.tell(&sheet)
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "WebSockets",
+            Self::LongPoll => "held long-polls",
+        }
+    }
+
+    /// What the edge's metrics call it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::LongPoll => "long_poll",
+        }
+    }
+
+    fn bar(self) -> f64 {
+        match self {
+            Self::WebSocket => WEBSOCKET_BAR,
+            Self::LongPoll => LONG_POLL_BAR,
+        }
+    }
+
+    async fn open_all(self, stage: &Stage, count: usize) -> anyhow::Result<Vec<Open>> {
+        let (room, address) = (std::sync::Arc::new(Semaphore::new(AT_ONCE)), stage.edge());
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let room = std::sync::Arc::clone(&room);
+            tasks.spawn(async move {
+                let _permit = room.acquire().await?;
+                self.open(address).await
+            });
+        }
+        let mut all = Vec::with_capacity(count);
+        while let Some(opened) = tasks.join_next().await {
+            let number = all.len() + 1;
+            all.push(opened?.with_context(|| format!("connection {number} cannot be opened"))?);
+        }
+        Ok(all)
+    }
+
+    async fn open(self, address: std::net::SocketAddr) -> anyhow::Result<Open> {
+        Ok(match self {
+            Self::WebSocket => {
+                let mut socket = Socket::open_small(Dialect::Minerva, address).await?;
+                socket.created().await?;
+                Open::Socket { _socket: Box::new(socket) }
+            }
+            Self::LongPoll => Open::Poll(Poll::open(address).await?),
+        })
+    }
+}
+
+impl Open {
+    fn check(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Socket { .. } => Ok(()),
+            Self::Poll(poll) => poll.check(),
+        }
+    }
+}
+
+/// Sizes that do not change any more.
+async fn settled(stage: &Stage) -> anyhow::Result<Sizes> {
+    let (start, mut last) = (clock::now(), sizes(stage).await?);
+    while clock::now().duration_since(start) < SETTLED.1 {
+        sleep(SETTLED.0).await;
+        let now = sizes(stage).await?;
+        if now.edge == last.edge && now.core == last.core {
+            return Ok(now);
+        }
+        last = now;
+    }
+    bail!("the memory of the edge or the core does not settle within {:?}", SETTLED.1)
+}
+
+async fn sizes(stage: &Stage) -> anyhow::Result<Sizes> {
+    let resident = |name| anyhow::Ok(memory::of(stage.pid(name)?)?.resident as f64);
+    let redis = stage.redis.figure("memory", "used_memory").await?;
+    Ok(Sizes { edge: resident("edge")?, core: resident("core")?, redis })
+}
