@@ -3,6 +3,7 @@
 
 mod bare;
 mod config;
+mod connect_storm;
 mod count;
 mod descriptors;
 mod echo;
@@ -13,6 +14,7 @@ mod idle;
 mod loader;
 mod metrics;
 mod poll;
+mod resume_storm;
 mod sheet;
 mod slow_one;
 mod socket;
@@ -46,6 +48,11 @@ enum Program {
     /// Memory per open connection and per stream while nothing is said: the bars are 7 KB of the edge for a WebSocket, 24 KB
     /// for a long-poll, and 2 KB of the core for a stream.
     Idle(idle::Options),
+    /// 5,000 streams opened as quickly as can be.
+    ConnectStorm(connect_storm::Options),
+    /// 5,000 streams whose edge is killed: the bars are 10 s until all are back on another one, less than one processor
+    /// for the core meanwhile, and no string lost.
+    ResumeStorm(resume_storm::Options),
     /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
     SlowOne(Config),
     /// The application service that is measured.
@@ -82,6 +89,8 @@ async fn run(program: Program) -> anyhow::Result<bool> {
         }
         Program::FanOut(options) => fan_out::measure(&options).await,
         Program::Idle(options) => idle::measure(&options).await,
+        Program::ConnectStorm(options) => connect_storm::measure(&options).await,
+        Program::ResumeStorm(options) => resume_storm::measure(&options).await,
         Program::SlowOne(config) => slow_one::measure(&config).await,
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),

@@ -150,6 +150,24 @@ impl Stage {
         Ok(())
     }
 
+    /// Kills the process of this name, or of several the one with this number.
+    pub(crate) async fn kill(&mut self, name: &str, number: usize) -> anyhow::Result<()> {
+        self.process(name, number)?.kill().await
+    }
+
+    /// Starts a process again that was killed.
+    pub(crate) async fn revive(&mut self, name: &str, number: usize) -> anyhow::Result<()> {
+        let process = self.process(name, number)?;
+        process.spawn()?;
+        process.ready().await
+    }
+
+    fn process(&mut self, name: &str, number: usize) -> anyhow::Result<&mut Process> {
+        let of_name = self.processes.iter_mut().filter(|(of, _)| *of == name);
+        let found = of_name.map(|(_, process)| process).nth(number);
+        found.with_context(|| format!("there is no {name} with the number {number}"))
+    }
+
     /// Where clients connect, if it does not matter to which edge.
     pub(crate) fn edge(&self) -> SocketAddr {
         self.edges[0]

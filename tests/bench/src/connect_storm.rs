@@ -1,0 +1,104 @@
+//! Many streams opened at once, as after a deploy in front of everything: how long until all are there, and what each
+//! costs. The floor is as many WebSockets to the bare server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use minerva_faults::clock;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::count::at_least_one;
+use crate::descriptors;
+use crate::sheet::{Place, Sheet};
+use crate::socket::Socket;
+use crate::stage::{Plan, Stage};
+use crate::usage::Usage;
+use crate::wire::Dialect;
+
+/// Connections that are being opened at once: less than what listeners let wait.
+const AT_ONCE: usize = 256;
+
+/// How streams are opened.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Streams, each on a WebSocket of its own.
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
+    streams: usize,
+    #[command(flatten)]
+    config: Config,
+}
+
+/// Measures; there is no bar.
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
+    let Options { streams, config } = options;
+    // Those of the run before may still be closing.
+    descriptors::suffice_for(*streams)?;
+    let mut sheet = Sheet::new();
+    let stage = config.stage(Plan::default()).await?;
+    let case = format!("{streams} streams");
+    let floor_case = format!("{case}, floor");
+    let place = Place { workload: "connect-storm", case: &case, x: None };
+    for _ in 0..config.runs {
+        let of_floor = Place { case: &floor_case, ..place };
+        let floor = storm(&stage, Dialect::Bare, *streams, &mut sheet, of_floor).await?;
+        let seconds = storm(&stage, Dialect::Minerva, *streams, &mut sheet, place).await?;
+        sheet.add(place, "the floor's rate to this", "x", seconds / floor);
+        stage.await_transports(0, "websocket", 0).await?;
+    }
+    config.tell(&sheet)
+}
+
+/// Opens all and drops them; gives the seconds until all were open.
+async fn storm(
+    stage: &Stage,
+    dialect: Dialect,
+    streams: usize,
+    sheet: &mut Sheet,
+    place: Place<'_>,
+) -> anyhow::Result<f64> {
+    let (address, processes) = match dialect {
+        Dialect::Bare => (stage.bare, &["load", "bare"][..]),
+        Dialect::Minerva => (stage.edge(), &["load", "edge", "core", "redis", "app"][..]),
+    };
+    let (before, start) = (Usage::now(stage).await?, clock::now());
+    let sockets = open_all(dialect, address, streams).await?;
+    let seconds = clock::now().duration_since(start).as_secs_f64();
+    let used = Usage::now(stage).await?.since(&before);
+    drop(sockets);
+    sheet.add(place, "time until all are open", "s", seconds);
+    sheet.add(place, "streams opened", "/s", streams as f64 / seconds);
+    for name in processes {
+        let cpu = used.cpu.get(name).copied().unwrap_or_default();
+        let each = cpu * 1e6 / streams as f64;
+        sheet.add(place, &format!("CPU per stream: {name}"), "us", each);
+    }
+    Ok(seconds)
+}
+
+/// Opens all, and waits until each is told that its stream is made.
+async fn open_all(
+    dialect: Dialect,
+    address: SocketAddr,
+    streams: usize,
+) -> anyhow::Result<Vec<Socket>> {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for _ in 0..streams {
+        let room = Arc::clone(&room);
+        tasks.spawn(async move {
+            let _permit = room.acquire().await?;
+            let mut socket = Socket::open_small(dialect, address).await?;
+            socket.created().await?;
+            anyhow::Ok(socket)
+        });
+    }
+    let mut sockets = Vec::with_capacity(streams);
+    while let Some(opened) = tasks.join_next().await {
+        let number = sockets.len() + 1;
+        sockets.push(opened?.with_context(|| format!("stream {number} cannot be opened"))?);
+    }
+    Ok(sockets)
+}

@@ -1,0 +1,124 @@
+//! An edge dies that carries many streams: real clients, with their real back-off, come to another one. How long until
+//! each has a string there and back again, what it costs the core, and whether a string is lost.
+
+mod client;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use minerva_faults::clock;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::Config;
+use crate::count::at_least_one;
+use crate::descriptors;
+use crate::histogram::percentile;
+use crate::sheet::{Place, Sheet};
+use crate::stage::{Plan, Stage};
+use crate::usage::Usage;
+use client::{Client, Counted};
+
+/// The bars.
+const BACK: (&str, f64) = ("time until all are back", 10.0);
+const CORE: (&str, f64) = ("processors busy meanwhile: core", 1.0);
+const LOST: (&str, f64) = ("strings lost, doubled or out of order", 0.0);
+/// How long streams may take to be made, and to come back: beyond it something is wrong.
+const STUCK: Duration = Duration::from_secs(120);
+/// How often it is asked whether all are back.
+const LOOKS: Duration = Duration::from_millis(5);
+
+/// How streams come back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Streams, each on a WebSocket of its own to the edge that dies.
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
+    streams: usize,
+    /// Strings a second that all of them together send.
+    #[arg(long, default_value_t = 500, value_parser = at_least_one)]
+    rate: usize,
+    #[command(flatten)]
+    config: Config,
+}
+
+/// Measures; false if a bar was not met.
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
+    let Options { streams, rate, config } = options;
+    descriptors::suffice_for(*streams)?;
+    let mut sheet = Sheet::new();
+    let mut stage = config.stage(Plan { edges: 2, ..Plan::default() }).await?;
+    let counted = Arc::new(Counted::new());
+    let every = Duration::from_secs_f64(*streams as f64 / *rate as f64);
+    // All begin with the first.
+    let addresses = stage.edges.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let mut clients = JoinSet::new();
+    for _ in 0..*streams {
+        let client = Client::connect(&addresses, Arc::clone(&counted))?;
+        clients.spawn(client.run(every));
+    }
+    let measuring = async {
+        all(&counted, *streams).await.context("not all streams were made")?;
+        sleep(config.warm_up).await;
+        let case = format!("{streams} streams, {rate} strings/s");
+        let place = Place { workload: "resume-storm", case: &case, x: None };
+        for run in 0..config.runs {
+            let victim = usize::from(run % 2);
+            storm(&mut stage, victim, &counted, *streams, &mut sheet, place).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        outcome = measuring => outcome?,
+        Some(ended) = clients.join_next() => ended.context("a client's task failed")??,
+    }
+    for (name, bar) in [BACK, CORE, LOST] {
+        sheet.bar(name, bar);
+    }
+    config.tell(&sheet)
+}
+
+/// Kills the edge that carries all and waits until all are back by the other one.
+async fn storm(
+    stage: &mut Stage,
+    victim: usize,
+    counted: &Counted,
+    streams: usize,
+    sheet: &mut Sheet,
+    place: Place<'_>,
+) -> anyhow::Result<()> {
+    let there = stage.await_transports(victim, "websocket", streams).await;
+    there.context("the streams are not all on the edge that is to be killed")?;
+    counted.latencies.take();
+    let before = Usage::now(stage).await?;
+    stage.kill("edge", victim).await?;
+    let start = clock::now();
+    counted.ask();
+    all(counted, streams).await.context("not all streams came back")?;
+    let seconds = clock::now().duration_since(start).as_secs_f64();
+    let used = Usage::now(stage).await?.since(&before);
+    let latencies = counted.latencies.take();
+    sheet.add(place, BACK.0, "s", seconds);
+    for percent in [50, 99] {
+        let name = format!("time until a stream is back: p{percent}");
+        sheet.add(place, &name, "s", percentile(&latencies, percent) as f64 / 1e6);
+    }
+    for process in ["core", "redis", "app", "load"] {
+        let cpu = used.cpu.get(process).copied().unwrap_or_default();
+        sheet.add(place, &format!("processors busy meanwhile: {process}"), "", cpu / seconds);
+    }
+    let lost = counted.drained(STUCK).await;
+    sheet.add(place, LOST.0, "", lost as f64);
+    stage.revive("edge", victim).await
+}
+
+/// Waits until every client has an answer to what it was last asked to say.
+async fn all(counted: &Counted, streams: usize) -> anyhow::Result<()> {
+    let answered = async {
+        while counted.answered() < streams {
+            sleep(LOOKS).await;
+        }
+    };
+    let late = || format!("only {} of {streams} after {STUCK:?}", counted.answered());
+    timeout(STUCK, answered).await.with_context(late)
+}

@@ -1,0 +1,147 @@
+//! One client of the storm, through the published SDK: it says something now and then, and at once when it is asked
+//! to, and checks that all comes back once and in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use minerva_client::{Config, Stream, TransportKind};
+use minerva_faults::clock;
+use minerva_faults::random::Random;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::histogram::Histogram;
+
+/// How often it is asked whether all has come.
+const LOOKS: Duration = Duration::from_millis(10);
+
+/// What all clients count.
+pub(super) struct Counted {
+    /// When they were asked last to say something.
+    asked: watch::Sender<Instant>,
+    /// How many have the answer.
+    answered: AtomicUsize,
+    /// From the question to the answer.
+    pub(super) latencies: Histogram,
+    sent: AtomicU64,
+    /// Those that came as they should.
+    received: AtomicU64,
+    /// Those that did not.
+    wrong: AtomicU64,
+    /// Whether nobody is to say anything now.
+    is_quiet: watch::Sender<bool>,
+}
+
+pub(super) struct Client {
+    stream: Stream,
+    counted: Arc<Counted>,
+    sent: u64,
+    received: u64,
+    /// The number of the string that is the answer to the last question, and when that was asked.
+    question: Option<(u64, Instant)>,
+}
+
+impl Counted {
+    /// All are asked at once.
+    pub(super) fn new() -> Self {
+        Self {
+            asked: watch::Sender::new(clock::now()),
+            answered: AtomicUsize::new(0),
+            latencies: Histogram::new(),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            wrong: AtomicU64::new(0),
+            is_quiet: watch::Sender::new(false),
+        }
+    }
+
+    /// Asks every client for a string.
+    pub(super) fn ask(&self) {
+        self.answered.store(0, Ordering::Relaxed);
+        self.asked.send_replace(clock::now());
+    }
+
+    /// How many clients have had theirs back.
+    pub(super) fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Lets nobody say anything for a while, waits until all has come back, and gives how many strings did not come
+    /// as they should.
+    pub(super) async fn drained(&self, longest: Duration) -> u64 {
+        self.is_quiet.send_replace(true);
+        let missing = || {
+            let sent = self.sent.load(Ordering::Relaxed);
+            sent - self.received.load(Ordering::Relaxed).min(sent)
+        };
+        let draining = async {
+            while missing() > 0 {
+                sleep(LOOKS).await;
+            }
+        };
+        // What is missing then is lost.
+        let _ = timeout(longest, draining).await;
+        let lost = missing() + self.wrong.load(Ordering::Relaxed);
+        self.is_quiet.send_replace(false);
+        lost
+    }
+}
+
+impl Client {
+    pub(super) fn connect(addresses: &str, counted: Arc<Counted>) -> anyhow::Result<Self> {
+        let config = Config::new(addresses, TransportKind::WebSocket);
+        let stream = Stream::connect(config)?;
+        Ok(Self { stream, counted, sent: 0, received: 0, question: None })
+    }
+
+    /// Goes on until it is dropped; says something each `every`.
+    pub(super) async fn run(mut self, every: Duration) -> anyhow::Result<()> {
+        let mut asked = self.counted.asked.subscribe();
+        asked.mark_changed();
+        let phase = Random::new(Random::fresh_seed()).fraction();
+        let mut next = clock::now() + every.mul_f64(phase);
+        let stream = self.stream.clone();
+        loop {
+            tokio::select! {
+                changed = asked.changed() => {
+                    changed.context("nobody asks any more")?;
+                    self.question = Some((self.sent, *asked.borrow_and_update()));
+                    self.say().await?;
+                }
+                () = tokio::time::sleep_until(next.into()) => {
+                    next += every;
+                    if !*self.counted.is_quiet.borrow() {
+                        self.say().await?;
+                    }
+                }
+                string = stream.recv() => match string {
+                    Some(string) => self.hear(&string),
+                    None => bail!("a stream ended: {:?}", stream.ended()),
+                },
+            }
+        }
+    }
+
+    async fn say(&mut self) -> anyhow::Result<()> {
+        self.counted.sent.fetch_add(1, Ordering::Relaxed);
+        self.stream.queue(self.sent.to_string()).await?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn hear(&mut self, string: &[u8]) {
+        let number = std::str::from_utf8(string).ok().and_then(|text| text.parse().ok());
+        if number != Some(self.received) {
+            self.counted.wrong.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some((_, asked)) = self.question.take_if(|(awaited, _)| *awaited == self.received) {
+            self.counted.latencies.add(clock::now().duration_since(asked));
+            self.counted.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        self.received += 1;
+        self.counted.received.fetch_add(1, Ordering::Relaxed);
+    }
+}
