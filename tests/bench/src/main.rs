@@ -14,8 +14,10 @@ mod idle;
 mod loader;
 mod metrics;
 mod poll;
+mod recovery;
 mod resume_storm;
 mod sheet;
+mod size;
 mod slow_one;
 mod socket;
 mod stage;
@@ -53,6 +55,8 @@ enum Program {
     /// 5,000 streams whose edge is killed: the bars are 10 s until all are back on another one, less than one processor
     /// for the core meanwhile, and no string lost.
     ResumeStorm(resume_storm::Options),
+    /// A core with much state is killed and another one takes over: the bar is 2 s after the last lease has run out.
+    Recovery(recovery::Options),
     /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
     SlowOne(Config),
     /// The application service that is measured.
@@ -91,6 +95,7 @@ async fn run(program: Program) -> anyhow::Result<bool> {
         Program::Idle(options) => idle::measure(&options).await,
         Program::ConnectStorm(options) => connect_storm::measure(&options).await,
         Program::ResumeStorm(options) => resume_storm::measure(&options).await,
+        Program::Recovery(options) => recovery::measure(&options).await,
         Program::SlowOne(config) => slow_one::measure(&config).await,
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),

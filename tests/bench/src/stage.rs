@@ -215,6 +215,12 @@ impl Stage {
     pub(crate) async fn core_figure(&self, name: &str) -> anyhow::Result<f64> {
         metrics::figure(self.core_admins[0], name).await
     }
+
+    /// One figure of the metrics of the core that stands by.
+    pub(crate) async fn standby_figure(&self, name: &str) -> anyhow::Result<f64> {
+        let admin = self.core_admins.get(1).context("no core stands by")?;
+        metrics::figure(*admin, name).await
+    }
 }
 
 fn joined(addresses: &[SocketAddr]) -> String {
