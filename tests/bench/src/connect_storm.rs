@@ -90,7 +90,7 @@ async fn open_all(
         let room = Arc::clone(&room);
         tasks.spawn(async move {
             let _permit = room.acquire().await?;
-            let mut socket = Socket::open_small(dialect, address).await?;
+            let mut socket = Socket::open_small(dialect, address, 64).await?;
             socket.created().await?;
             anyhow::Ok(socket)
         });

@@ -8,6 +8,8 @@ use crate::usage::Usage;
 const PROCESSES: [&str; 6] = ["load", "bare", "edge", "core", "redis", "app"];
 /// Those that are Minerva.
 const MINERVA: [&str; 4] = ["edge", "core", "redis", "app"];
+/// The name of what all of Minerva takes.
+pub(crate) const COST: &str = "CPU per string: all of Minerva";
 /// The name of what Redis says of itself.
 pub(crate) const REDIS_CPU: &str = "Redis' own CPU per string";
 
@@ -52,7 +54,7 @@ impl Run {
     /// Adds all that is said of Minerva.
     pub(crate) fn enter_minerva(&self, sheet: &mut Sheet, place: Place<'_>) {
         self.enter(sheet, place, &["load", "edge", "core", "redis", "app"]);
-        sheet.add(place, "CPU per string: all of Minerva", "us", self.cost());
+        sheet.add(place, COST, "us", self.cost());
         sheet.add(place, REDIS_CPU, "us", self.micros(self.used.redis_cpu));
         for (name, count) in [
             ("Redis' commands per string", self.used.redis_commands),

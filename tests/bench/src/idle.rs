@@ -140,7 +140,7 @@ impl Transport {
     async fn open(self, address: std::net::SocketAddr) -> anyhow::Result<Open> {
         Ok(match self {
             Self::WebSocket => {
-                let mut socket = Socket::open_small(Dialect::Minerva, address).await?;
+                let mut socket = Socket::open_small(Dialect::Minerva, address, 64).await?;
                 socket.created().await?;
                 Open::Socket { _socket: Box::new(socket) }
             }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use minerva_faults::clock;
+use minerva_faults::random::Random;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -19,6 +20,9 @@ use crate::wire::Dialect;
 /// Nothing comes for so long: something is wrong.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// From so many connections on, each has small buffers.
+const MANY: usize = 500;
+
 /// What the load is like.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
@@ -27,6 +31,8 @@ pub(crate) struct Shape {
     pub(crate) in_flight: usize,
     /// Length of a string.
     pub(crate) bytes: usize,
+    /// How long after the last strings a connection sends the next ones; at once, if `None`.
+    pub(crate) every: Option<Duration>,
 }
 
 /// How it is measured.
@@ -97,17 +103,33 @@ struct Connection {
     in_flight: usize,
     /// When each string under way was sent.
     sent: VecDeque<Instant>,
+    pace: Option<Pace>,
+}
+
+/// Moments at the same distance, the first one at random so that not all connections send at once.
+struct Pace {
+    every: Duration,
+    next: Instant,
 }
 
 impl Connection {
     async fn open(dialect: Dialect, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
-        let socket = Socket::open(dialect, address, shape.bytes).await?;
-        Ok(Self { socket, in_flight: shape.in_flight, sent: VecDeque::new() })
+        let opened = match shape.connections {
+            // Large buffers for each of so many would fill the memory.
+            MANY.. => Socket::open_small(dialect, address, shape.bytes).await,
+            _ => Socket::open(dialect, address, shape.bytes).await,
+        };
+        let socket = opened?;
+        let pace = shape.every.map(Pace::new);
+        Ok(Self { socket, in_flight: shape.in_flight, sent: VecDeque::new(), pace })
     }
 
     /// Sends until it is dropped.
     async fn run(&mut self, counted: &Counted) -> anyhow::Result<()> {
         loop {
+            if let Some(pace) = &mut self.pace {
+                pace.wait().await;
+            }
             let room = self.in_flight - self.sent.len();
             for message in self.socket.wire.strings(room) {
                 self.socket.stream.feed(message).await?;
@@ -135,5 +157,18 @@ impl Connection {
             came += self.socket.wire.hear(&message.context("the server closed")??)?;
         }
         Ok(came)
+    }
+}
+
+impl Pace {
+    fn new(every: Duration) -> Self {
+        let phase = Random::new(Random::fresh_seed()).fraction();
+        Self { every, next: clock::now() + every.mul_f64(phase) }
+    }
+
+    /// Waits for the next moment; those that have passed meanwhile are made up for.
+    async fn wait(&mut self) {
+        tokio::time::sleep_until(self.next.into()).await;
+        self.next += self.every;
     }
 }

@@ -9,6 +9,7 @@ mod descriptors;
 mod echo;
 mod fan_out;
 mod figures;
+mod grow;
 mod histogram;
 mod idle;
 mod loader;
@@ -57,6 +58,9 @@ enum Program {
     ResumeStorm(resume_storm::Options),
     /// A core with much state is killed and another one takes over: the bar is 2 s after the last lease has run out.
     Recovery(recovery::Options),
+    /// What a string costs as streams, strings and edges become more or longer: the bar is 1.3 times the cost from the
+    /// first to the last number of streams, at the same rate of them all.
+    Grow(grow::Options),
     /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
     SlowOne(Config),
     /// The application service that is measured.
@@ -96,6 +100,7 @@ async fn run(program: Program) -> anyhow::Result<bool> {
         Program::ConnectStorm(options) => connect_storm::measure(&options).await,
         Program::ResumeStorm(options) => resume_storm::measure(&options).await,
         Program::Recovery(options) => recovery::measure(&options).await,
+        Program::Grow(options) => grow::measure(&options).await,
         Program::SlowOne(config) => slow_one::measure(&config).await,
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),

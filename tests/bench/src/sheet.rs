@@ -87,7 +87,6 @@ impl Sheet {
     }
 
     /// A figure's median.
-    #[cfg(test)]
     pub(crate) fn value(&self, place: Place<'_>, name: &str) -> Option<f64> {
         let is_it =
             |f: &&Figure| (&*f.workload, &*f.case, &*f.name) == (place.workload, place.case, name);

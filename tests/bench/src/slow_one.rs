@@ -18,7 +18,7 @@ use crate::stage::Plan;
 use crate::wire::{Dialect, Wire};
 
 /// Quick clients: each asks again when it has its answer, and pauses, so that the machine is not full.
-const QUICK: Shape = Shape { connections: 200, in_flight: 1, bytes: 64 };
+const QUICK: Shape = Shape { connections: 200, in_flight: 1, bytes: 64, every: None };
 /// Bytes a second that the slow one reads.
 const SLOW: f64 = 1000.0;
 /// Strings that the slow one sends at once, each of which comes back.

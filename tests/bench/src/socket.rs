@@ -32,9 +32,13 @@ impl Socket {
     }
 
     /// The same, with small buffers.
-    pub(crate) async fn open_small(dialect: Dialect, address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn open_small(
+        dialect: Dialect,
+        address: SocketAddr,
+        bytes: usize,
+    ) -> anyhow::Result<Self> {
         let config = WebSocketConfig::default().read_buffer_size(SMALL).write_buffer_size(0);
-        Self::open_as(dialect, address, 64, config).await
+        Self::open_as(dialect, address, bytes, config).await
     }
 
     async fn open_as(

@@ -2,4 +2,4 @@
 
 use crate::loader::Shape;
 
-pub(super) const SHAPE: Shape = Shape { connections: 100, in_flight: 1, bytes: 64 };
+pub(super) const SHAPE: Shape = Shape { connections: 100, in_flight: 1, bytes: 64, every: None };
