@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use minerva_faults::random::Random;
 use minerva_proto::process::positive_duration;
 
 use crate::loader::Timing;
 use crate::sheet::Sheet;
 use crate::stage::{Plan, Stage};
+use crate::{chart, compare};
 
 /// How it is measured.
 #[derive(Debug, clap::Args)]
@@ -32,11 +34,19 @@ pub(crate) struct Config {
     /// Write the figures as JSON to this file; `-` is the output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Compare with the figures that an earlier run wrote with --json.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Draw what sweeps measured into this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 impl Config {
     /// Starts the processes.
     pub(crate) async fn stage(&self, plan: Plan) -> anyhow::Result<Stage> {
+        // Before minutes are spent.
+        self.earlier()?;
         let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
         let random = &mut Random::new(Random::fresh_seed());
         let mut stage = Stage::new(self.core.as_deref(), &settings, plan, random)?;
@@ -48,11 +58,24 @@ impl Config {
         Timing { warm_up: self.warm_up, length: self.seconds, runs: self.runs }
     }
 
+    /// What is to be compared with.
+    fn earlier(&self) -> anyhow::Result<Option<Sheet>> {
+        self.compare.as_deref().map(Sheet::read).transpose()
+    }
+
     /// Prints the figures, and writes what was asked for; false if a bar was not met.
     pub(crate) fn tell(&self, sheet: &Sheet) -> anyhow::Result<bool> {
         sheet.print();
         if let Some(path) = &self.json {
             sheet.write(path)?;
+        }
+        if let Some(path) = &self.svg {
+            let drawn = chart::draw(sheet)
+                .context("--svg: there is no sweep of two cases or more to draw")?;
+            std::fs::write(path, drawn).with_context(|| format!("cannot write {path:?}"))?;
+        }
+        if let Some(before) = self.earlier()? {
+            print!("{}", compare::table(&before, sheet));
         }
         Ok(sheet.is_met())
     }

@@ -2,6 +2,8 @@
 //! WebSocket server that echoes, which is the floor. Only ratios in one run say something; machines differ.
 
 mod bare;
+mod chart;
+mod compare;
 mod config;
 mod connect_storm;
 mod count;

@@ -43,7 +43,7 @@ pub(crate) struct Sheet {
 /// Where it was measured, and how busy it was.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    cores: usize,
+    pub(crate) cores: usize,
     /// Load of the last minute before anything was started, as Linux says it.
     load_before: f64,
 }
@@ -123,7 +123,6 @@ impl Sheet {
     }
 
     /// Reads what an earlier invocation wrote.
-    #[cfg(test)]
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;

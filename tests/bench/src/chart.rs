@@ -1,0 +1,79 @@
+//! Draws the sweeps of a sheet as one SVG: a panel for each workload and figure, a line for each of its kinds, the runs
+//! as dots, the bar as a dashed line. Knows figures, and nothing of how they were measured.
+
+mod panel;
+mod scale;
+
+use crate::sheet::{Figure, Sheet};
+use panel::Panel;
+
+/// Panels in a row.
+const COLUMNS: usize = 2;
+
+/// The document; `None` if no figure has two cases on an axis.
+pub(crate) fn draw(sheet: &Sheet) -> Option<String> {
+    let panels = panels(sheet);
+    let (columns, rows) = (COLUMNS.min(panels.len()), panels.len().div_ceil(COLUMNS));
+    let (width, height) = (columns as f64 * panel::WIDTH, rows as f64 * panel::HEIGHT);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+    );
+    for (place, panel) in panels.iter().enumerate() {
+        let x = (place % COLUMNS) as f64 * panel::WIDTH;
+        let y = (place / COLUMNS) as f64 * panel::HEIGHT;
+        text += &format!("<g transform=\"translate({x} {y})\">\n{}</g>\n", panel.draw());
+    }
+    text += "</svg>\n";
+    (!panels.is_empty()).then_some(text)
+}
+
+/// In the order of the figures.
+fn panels(sheet: &Sheet) -> Vec<Panel<'_>> {
+    let mut panels: Vec<Panel<'_>> = Vec::new();
+    for figure in sheet.figures.iter().filter(|figure| figure.x.is_some()) {
+        let (title, line) = names(figure);
+        match panels.iter_mut().find(|panel| panel.title == title) {
+            Some(panel) => panel.add(line, figure),
+            None => panels.push(Panel::new(title, line, figure)),
+        }
+    }
+    panels.retain(|panel| panel.lines.iter().any(|(_, figures)| figures.len() > 1));
+    panels
+}
+
+/// A panel's title and the line's name in it.
+fn names(figure: &Figure) -> (String, String) {
+    let (of, mut line) = figure.name.split_once(": ").unwrap_or((&figure.name, ""));
+    if line.is_empty() {
+        line = &figure.unit;
+    }
+    let line = if figure.case.ends_with("floor") { format!("{line}, floor") } else { line.into() };
+    (format!("{}: {of}", figure.workload), line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sheet::Place;
+
+    #[test]
+    fn a_sweep_has_a_panel_and_what_is_no_sweep_has_none() {
+        let mut sheet = Sheet::new();
+        for (case, x, value) in [("1", 1.0, 3.0), ("10", 10.0, 5.0)] {
+            let place = Place { workload: "grow <x>", case, x: Some(x) };
+            sheet.add(place, "CPU: edge", "us", value);
+            sheet.add(place, "CPU: edge", "us", value + 1.0);
+            sheet.add(place, "CPU: core", "us", value);
+        }
+        assert!(draw(&Sheet::new()).is_none());
+        let only = Place { workload: "recovery", case: "1 MB", x: Some(1.0) };
+        sheet.add(only, "served", "s", 1.0);
+        sheet.bar("CPU: core", 6.0);
+        let drawn = draw(&sheet).unwrap();
+        assert_eq!(drawn.matches("<polyline").count(), 2);
+        assert_eq!(drawn.matches("<circle").count(), 6);
+        assert_eq!(drawn.matches("stroke-dasharray").count(), 1);
+        assert!(drawn.contains("grow &lt;x&gt;: CPU") && !drawn.contains("recovery"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Where a value is on an axis: as it is, from zero on, or by its logarithm.
+
+/// From the range of the values to the range on the paper.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    is_logarithmic: bool,
+    /// Of the values, after the logarithm.
+    from: f64,
+    to: f64,
+    /// On the paper.
+    begin: f64,
+    end: f64,
+}
+
+impl Scale {
+    /// From zero to the highest value.
+    pub(super) fn linear(most: f64, [begin, end]: [f64; 2]) -> Self {
+        let to = if most > 0.0 { most } else { 1.0 };
+        Self { is_logarithmic: false, from: 0.0, to, begin, end }
+    }
+
+    /// From the lowest to the highest value, both above zero.
+    pub(super) fn logarithmic([least, most]: [f64; 2], [begin, end]: [f64; 2]) -> Self {
+        let from = least.max(f64::MIN_POSITIVE).ln();
+        let to = most.max(f64::MIN_POSITIVE).ln();
+        let to = if to > from { to } else { from + 1.0 };
+        Self { is_logarithmic: true, from, to, begin, end }
+    }
+
+    /// Where it is on the paper.
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let value = if self.is_logarithmic { value.max(f64::MIN_POSITIVE).ln() } else { value };
+        self.begin + (value - self.from) / (self.to - self.from) * (self.end - self.begin)
+    }
+}
+
+/// The round number that is no less: 1, 2 or 5 times a power of ten.
+pub(super) fn round_up(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|step| step * power)
+        .into_iter()
+        .find(|step| *step >= value)
+        .unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_at_the_ends_and_middles_in_the_middle() {
+        let linear = Scale::linear(10.0, [100.0, 0.0]);
+        assert_eq!([0.0, 5.0, 10.0].map(|value| linear.at(value)), [100.0, 50.0, 0.0]);
+        let logarithmic = Scale::logarithmic([100.0, 10_000.0], [0.0, 200.0]);
+        let places = [100.0, 1000.0, 10_000.0].map(|value| logarithmic.at(value).round());
+        assert_eq!(places, [0.0, 100.0, 200.0]);
+        assert!(Scale::logarithmic([5.0, 5.0], [0.0, 1.0]).at(5.0).is_finite());
+        assert!(Scale::linear(0.0, [0.0, 1.0]).at(0.0).is_finite());
+    }
+
+    #[test]
+    fn round_numbers_are_no_less() {
+        assert_eq!([0.0, 1.0, 1.1, 3.0, 7.0].map(round_up), [1.0, 1.0, 2.0, 5.0, 10.0]);
+        assert!((round_up(0.03) - 0.05).abs() < 1e-9);
+    }
+}
