@@ -44,11 +44,13 @@ fn panels(sheet: &Sheet) -> Vec<Panel<'_>> {
 
 /// A panel's title and the line's name in it.
 fn names(figure: &Figure) -> (String, String) {
-    let (of, mut line) = figure.name.split_once(": ").unwrap_or((&figure.name, ""));
-    if line.is_empty() {
-        line = &figure.unit;
-    }
-    let line = if figure.case.ends_with("floor") { format!("{line}, floor") } else { line.into() };
+    let (of, line) = figure.name.split_once(": ").unwrap_or((&figure.name, "Minerva"));
+    let is_floor = figure.case.ends_with("floor");
+    let line = match line {
+        "Minerva" if is_floor => "the floor".into(),
+        _ if is_floor => format!("{line}, the floor"),
+        _ => line.into(),
+    };
     (format!("{}: {of}", figure.workload), line)
 }
 
@@ -61,13 +63,13 @@ mod tests {
     fn a_sweep_has_a_panel_and_what_is_no_sweep_has_none() {
         let mut sheet = Sheet::new();
         for (case, x, value) in [("1", 1.0, 3.0), ("10", 10.0, 5.0)] {
-            let place = Place { workload: "grow <x>", case, x: Some(x) };
+            let place = Place { workload: "grow <x>", case, x: Some((x, "edges")) };
             sheet.add(place, "CPU: edge", "us", value);
             sheet.add(place, "CPU: edge", "us", value + 1.0);
             sheet.add(place, "CPU: core", "us", value);
         }
         assert!(draw(&Sheet::new()).is_none());
-        let only = Place { workload: "recovery", case: "1 MB", x: Some(1.0) };
+        let only = Place { workload: "recovery", case: "1 MB", x: Some((1.0, "MB")) };
         sheet.add(only, "served", "s", 1.0);
         sheet.bar("CPU: core", 6.0);
         let drawn = draw(&sheet).unwrap();

@@ -5,7 +5,7 @@ use crate::sheet::{Place, Sheet};
 use crate::usage::Usage;
 
 /// Who is measured, in the order of a string's way; who is not there has no figure.
-const PROCESSES: [&str; 6] = ["load", "bare", "edge", "core", "redis", "app"];
+const PROCESSES: [&str; 7] = ["load", "nginx", "bare", "edge", "core", "redis", "app"];
 /// Those that are Minerva.
 const MINERVA: [&str; 4] = ["edge", "core", "redis", "app"];
 /// The name of what all of Minerva takes.
@@ -53,7 +53,7 @@ impl Run {
 
     /// Adds all that is said of Minerva.
     pub(crate) fn enter_minerva(&self, sheet: &mut Sheet, place: Place<'_>) {
-        self.enter(sheet, place, &["load", "edge", "core", "redis", "app"]);
+        self.enter(sheet, place, &["load", "nginx", "edge", "core", "redis", "app"]);
         sheet.add(place, COST, "us", self.cost());
         sheet.add(place, REDIS_CPU, "us", self.micros(self.used.redis_cpu));
         for (name, count) in [

@@ -16,6 +16,7 @@ mod histogram;
 mod idle;
 mod loader;
 mod metrics;
+mod nginx;
 mod poll;
 mod recovery;
 mod resume_storm;
@@ -30,7 +31,9 @@ mod workload;
 
 use std::process::ExitCode;
 
+use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use config::Config;
 use workload::Workload;
@@ -39,15 +42,15 @@ use workload::Workload;
 #[derive(Debug, Parser)]
 enum Program {
     /// 100 streams with 64 strings of 64 bytes in flight each, as many as go through.
-    Pipe(Config),
+    Pipe(workload::Options),
     /// 100 streams with one string in flight each.
-    Echo(Config),
+    Echo(workload::Options),
     /// One stream with one string in flight: how long a round trip takes.
-    Rtt1(Config),
+    Rtt1(workload::Options),
     /// `pipe`, and what it costs Redis: the bar is 4 microseconds of its CPU per string.
-    Redis(Config),
+    Redis(workload::Options),
     /// `pipe`, `echo` and `rtt1`.
-    All(Config),
+    All(workload::Options),
     /// One string to 1,000 streams by a group send, again and again.
     FanOut(fan_out::Options),
     /// Memory per open connection and per stream while nothing is said: the bars are 7 KB of the edge for a WebSocket, 24 KB
@@ -76,7 +79,7 @@ enum Program {
 /// The exit code is 1 if a bar was not met, and 2 if something could not be measured.
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Program::parse()).await {
+    match run_or_stop(Program::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -86,16 +89,26 @@ async fn main() -> ExitCode {
     }
 }
 
+/// What was started is killed when it is dropped, so that nothing is left if this process is asked to stop.
+async fn run_or_stop(program: Program) -> anyhow::Result<bool> {
+    let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    tokio::select! {
+        measured = run(program) => measured,
+        _ = asked.recv() => bail!("asked to stop"),
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
 /// False if a bar was not met.
 async fn run(program: Program) -> anyhow::Result<bool> {
     match program {
-        Program::Pipe(config) => workload::measure(&config, &[Workload::Pipe]).await,
-        Program::Echo(config) => workload::measure(&config, &[Workload::Echo]).await,
-        Program::Rtt1(config) => workload::measure(&config, &[Workload::Rtt1]).await,
-        Program::Redis(config) => workload::measure(&config, &[Workload::Redis]).await,
-        Program::All(config) => {
+        Program::Pipe(options) => workload::measure(&options, &[Workload::Pipe]).await,
+        Program::Echo(options) => workload::measure(&options, &[Workload::Echo]).await,
+        Program::Rtt1(options) => workload::measure(&options, &[Workload::Rtt1]).await,
+        Program::Redis(options) => workload::measure(&options, &[Workload::Redis]).await,
+        Program::All(options) => {
             let all = [Workload::Pipe, Workload::Echo, Workload::Rtt1];
-            workload::measure(&config, &all).await
+            workload::measure(&options, &all).await
         }
         Program::FanOut(options) => fan_out::measure(&options).await,
         Program::Idle(options) => idle::measure(&options).await,

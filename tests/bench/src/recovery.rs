@@ -49,7 +49,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let mut sheet = Sheet::new();
     for size in sizes {
         let case = format!("{size} in {} streams", streams(size));
-        let place = Place { workload: "recovery", case: &case, x: Some(size.0 as f64 / 1e6) };
+        let place = Place {
+            workload: "recovery",
+            case: &case,
+            x: Some((size.0 as f64 / 1e6, "MB of state")),
+        };
         for _ in 0..config.runs {
             let mut stage = config.stage(Plan { has_standby: true, ..Plan::default() }).await?;
             let held = fill(&stage, streams(size)).await?;

@@ -15,8 +15,8 @@ pub(crate) struct Figure {
     /// What was measured. What stands behind `: ` is one of several of a kind, such as a process.
     pub(crate) name: String,
     pub(crate) unit: String,
-    /// Where the case is on a chart's axis, if it is one of a sweep.
-    pub(crate) x: Option<f64>,
+    /// Where the case is on a chart's axis, and what that counts, if it is one of a sweep.
+    pub(crate) x: Option<(f64, String)>,
     /// The median of the runs.
     pub(crate) value: f64,
     /// In their order.
@@ -30,7 +30,7 @@ pub(crate) struct Figure {
 pub(crate) struct Place<'a> {
     pub(crate) workload: &'a str,
     pub(crate) case: &'a str,
-    pub(crate) x: Option<f64>,
+    pub(crate) x: Option<(f64, &'a str)>,
 }
 
 /// Figures, in the order in which they came.
@@ -75,7 +75,7 @@ impl Sheet {
             return;
         }
         let [workload, case, name, unit] = [workload, case, name, unit].map(String::from);
-        let runs = vec![value];
+        let (runs, x) = (vec![value], x.map(|(at, of)| (at, of.to_owned())));
         self.figures.push(Figure { workload, case, name, unit, x, value, runs, at_most: None });
     }
 
@@ -132,6 +132,11 @@ impl Sheet {
 }
 
 impl Figure {
+    /// Its place on the axis.
+    pub(crate) fn at(&self) -> Option<f64> {
+        self.x.as_ref().map(|(at, _)| *at)
+    }
+
     fn is_met(&self) -> bool {
         self.at_most.is_none_or(|bar| self.value <= bar)
     }
@@ -194,7 +199,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.json");
         let mut sheet = Sheet::new();
-        sheet.add(Place { workload: "w", case: "c", x: Some(2.0) }, "n", "us", 1.5);
+        sheet.add(Place { workload: "w", case: "c", x: Some((2.0, "edges")) }, "n", "us", 1.5);
         sheet.write(&path).unwrap();
         assert_eq!(Sheet::read(&path).unwrap().figures, sheet.figures);
         std::fs::write(&path, "{}").unwrap();

@@ -14,7 +14,7 @@ use minerva_faults::redis_server::RedisServer;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::metrics;
+use crate::{metrics, nginx};
 
 /// How often processes are asked, and how long until something is wrong.
 const LOOKS: Duration = Duration::from_millis(20);
@@ -28,12 +28,22 @@ pub(crate) struct Plan {
     pub(crate) has_standby: bool,
     /// Whether the application puts all streams into a group.
     pub(crate) has_group: bool,
+    /// Whether nginx is started as well.
+    pub(crate) has_nginx: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { edges: 1, has_standby: false, has_group: false }
+        Self { edges: 1, has_standby: false, has_group: false, has_nginx: false }
     }
+}
+
+/// Where clients connect.
+pub(crate) struct Doors {
+    /// In turn.
+    pub(crate) minerva: Vec<SocketAddr>,
+    /// To the floor.
+    pub(crate) bare: SocketAddr,
 }
 
 /// All of them.
@@ -44,6 +54,8 @@ pub(crate) struct Stage {
     /// Where clients connect.
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) bare: SocketAddr,
+    /// Where nginx passes clients on to the edges, and to the bare server.
+    nginx: Option<[SocketAddr; 2]>,
     /// Where applications connect: one address for each core.
     apis: Vec<SocketAddr>,
     core_admins: Vec<SocketAddr>,
@@ -74,6 +86,7 @@ impl Stage {
             redis,
             edges: Vec::new(),
             bare,
+            nginx: None,
             apis: Vec::new(),
             core_admins: Vec::new(),
             edge_admins: Vec::new(),
@@ -83,6 +96,9 @@ impl Stage {
         let links = stage.add_cores(&program("minerva-core")?, plan, &mut ports)?;
         stage.add_edges(&program("minerva-edge")?, plan, &links, &mut ports)?;
         stage.add_own(plan)?;
+        if plan.has_nginx {
+            stage.add_nginx(&mut ports)?;
+        }
         Ok(stage)
     }
 
@@ -136,6 +152,14 @@ impl Stage {
         Ok(())
     }
 
+    fn add_nginx(&mut self, ports: &mut Ports<'_>) -> anyhow::Result<()> {
+        let (listen, place) = ([ports.take()?, ports.take()?], self.directory.path().join("nginx"));
+        let process = nginx::describe(&place, listen, &self.edges, self.bare)?;
+        self.processes.push(("nginx", process));
+        self.nginx = Some(listen);
+        Ok(())
+    }
+
     fn add(&mut self, name: &'static str, program: &Path, arguments: Vec<OsString>) {
         let log = self.directory.path().join(format!("{name}.log"));
         self.processes.push((name, Process::new(name, program.to_owned(), arguments, log)));
@@ -171,6 +195,16 @@ impl Stage {
     /// Where clients connect, if it does not matter to which edge.
     pub(crate) fn edge(&self) -> SocketAddr {
         self.edges[0]
+    }
+
+    /// Where clients connect, without anything in between.
+    pub(crate) fn direct(&self) -> Doors {
+        Doors { minerva: self.edges.clone(), bare: self.bare }
+    }
+
+    /// Where they connect to nginx, if it was started.
+    pub(crate) fn behind_nginx(&self) -> Option<Doors> {
+        self.nginx.map(|[minerva, bare]| Doors { minerva: vec![minerva], bare })
     }
 
     /// Where applications connect, as the SDK takes it.

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::figures::{REDIS_CPU, Run};
 use crate::loader::{Loader, Shape, Timing};
 use crate::sheet::{Place, Sheet};
-use crate::stage::{Plan, Stage};
+use crate::stage::{Doors, Plan, Stage};
 use crate::usage::Usage;
 use crate::wire::Dialect;
 
@@ -27,15 +27,30 @@ pub(crate) enum Workload {
     Redis,
 }
 
+/// How round trips are measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Measure also behind nginx, the floor too, with the configuration in deploy/nginx.
+    #[arg(long)]
+    nginx: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
 /// Measures these, the floor of each first; false if a bar was not met.
-pub(crate) async fn measure(config: &Config, workloads: &[Workload]) -> anyhow::Result<bool> {
-    let mut sheet = Sheet::new();
-    let stage = config.stage(Plan::default()).await?;
+pub(crate) async fn measure(options: &Options, workloads: &[Workload]) -> anyhow::Result<bool> {
+    let (mut sheet, config) = (Sheet::new(), &options.config);
+    let stage = config.stage(Plan { has_nginx: options.nginx, ..Plan::default() }).await?;
+    let behind = stage.behind_nginx().map(|doors| ("behind nginx", doors));
+    let ways: Vec<_> = [("", stage.direct())].into_iter().chain(behind).collect();
     for workload in workloads {
-        let (floor, minerva) = both(&stage, workload.shape(), config.timing())
-            .await
-            .with_context(|| format!("{} failed", workload.name()))?;
-        enter(&mut sheet, Place::only(workload.name()), &floor, &minerva);
+        for (case, doors) in &ways {
+            let (floor, minerva) = both(&stage, doors, workload.shape(), config.timing())
+                .await
+                .with_context(|| format!("{} {case} failed", workload.name()))?;
+            let place = Place { workload: workload.name(), case, x: None };
+            enter(&mut sheet, place, &floor, &minerva);
+        }
         if *workload == Workload::Redis {
             sheet.bar(REDIS_CPU, REDIS_BAR);
         }
@@ -46,11 +61,14 @@ pub(crate) async fn measure(config: &Config, workloads: &[Workload]) -> anyhow::
 /// Runs of the floor, then of Minerva.
 pub(crate) async fn both(
     stage: &Stage,
+    doors: &Doors,
     shape: Shape,
     timing: Timing,
 ) -> anyhow::Result<(Vec<Run>, Vec<Run>)> {
-    let floor = runs(Dialect::Bare, stage, shape, timing).await.context("over bare WebSocket")?;
-    let minerva = runs(Dialect::Minerva, stage, shape, timing).await.context("over Minerva")?;
+    let floor =
+        runs(Dialect::Bare, stage, doors, shape, timing).await.context("over bare WebSocket")?;
+    let minerva =
+        runs(Dialect::Minerva, stage, doors, shape, timing).await.context("over Minerva")?;
     Ok((floor, minerva))
 }
 
@@ -59,7 +77,7 @@ pub(crate) fn enter(sheet: &mut Sheet, place: Place<'_>, floor: &[Run], minerva:
     let case = format!("{} floor", place.case);
     let of_floor = Place { case: case.trim_start(), ..place };
     for run in floor {
-        run.enter(sheet, of_floor, &["load", "bare"]);
+        run.enter(sheet, of_floor, &["load", "nginx", "bare"]);
     }
     for (run, floor) in minerva.iter().zip(floor) {
         let ratio = floor.strings_per_second / run.strings_per_second;
@@ -72,12 +90,13 @@ pub(crate) fn enter(sheet: &mut Sheet, place: Place<'_>, floor: &[Run], minerva:
 pub(crate) async fn runs(
     dialect: Dialect,
     stage: &Stage,
+    doors: &Doors,
     shape: Shape,
     timing: Timing,
 ) -> anyhow::Result<Vec<Run>> {
     let addresses = match dialect {
-        Dialect::Bare => &[stage.bare][..],
-        Dialect::Minerva => &stage.edges,
+        Dialect::Bare => &[doors.bare][..],
+        Dialect::Minerva => &doors.minerva,
     };
     let mut loader = Loader::start(dialect, addresses, shape).await?;
     loader.last(timing.warm_up).await?;

@@ -39,7 +39,7 @@ impl<'a> Panel<'a> {
 
     pub(super) fn draw(&self) -> String {
         let [left, right, top, bottom] = PLOT;
-        let places: Vec<f64> = self.figures().filter_map(|figure| figure.x).collect();
+        let places: Vec<f64> = self.figures().filter_map(Figure::at).collect();
         let [least, most] =
             [f64::min, f64::max].map(|f| places.iter().copied().reduce(f).unwrap_or(1.0));
         let values = self.figures().flat_map(|figure| figure.runs.iter().chain(&figure.at_most));
@@ -89,8 +89,15 @@ impl<'a> Panel<'a> {
                 at + 4.0
             );
         }
+        if let Some((_, of)) = self.figures().find_map(|figure| figure.x.as_ref()) {
+            let (middle, below, of) = (f64::midpoint(left, right), bottom + 34.0, escaped(of));
+            let _ = writeln!(
+                text,
+                "<text x=\"{middle}\" y=\"{below}\" text-anchor=\"middle\">{of}</text>"
+            );
+        }
         let mut marked: Vec<f64> = Vec::new();
-        for place in self.figures().filter_map(|figure| figure.x) {
+        for place in self.figures().filter_map(Figure::at) {
             if !marked.contains(&place) {
                 marked.push(place);
                 let (at, value) = (x.at(place), number_of(place));
@@ -112,7 +119,7 @@ impl<'a> Panel<'a> {
 fn draw_line(text: &mut String, figures: &[&Figure], colour: &str, x: Scale, y: Scale) {
     let mut points = String::new();
     for figure in figures {
-        let at = x.at(figure.x.unwrap_or(1.0));
+        let at = x.at(figure.at().unwrap_or(1.0));
         let _ = write!(points, "{at:.1},{:.1} ", y.at(figure.value));
         for run in &figure.runs {
             let _ = writeln!(

@@ -15,8 +15,10 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
     for &count in edges {
         let stage = config.stage(Plan { edges: count, ..Plan::default() }).await?;
         let case = format!("{count} edges, {} streams", SHAPE.connections);
-        let place = Place { workload: "grow edges", case: &case, x: Some(count as f64) };
-        for run in workload::runs(Dialect::Minerva, &stage, SHAPE, config.timing()).await? {
+        let place = Place { workload: "grow edges", case: &case, x: Some((count as f64, "edges")) };
+        for run in workload::runs(Dialect::Minerva, &stage, &stage.direct(), SHAPE, config.timing())
+            .await?
+        {
             run.enter_minerva(sheet, place);
         }
     }

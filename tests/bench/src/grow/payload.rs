@@ -26,9 +26,14 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let stage = config.stage(Plan::default()).await?;
         let (bytes, in_flight) = (size.0 as usize, in_flight(size.0));
         let shape = Shape { connections: STREAMS, in_flight, bytes, every: None };
-        let (floor, minerva) = workload::both(&stage, shape, config.timing()).await?;
+        let (floor, minerva) =
+            workload::both(&stage, &stage.direct(), shape, config.timing()).await?;
         let case = format!("{bytes} bytes, {STREAMS} streams, {in_flight} under way on each");
-        let place = Place { workload: "grow payload", case: &case, x: Some(bytes as f64) };
+        let place = Place {
+            workload: "grow payload",
+            case: &case,
+            x: Some((bytes as f64, "bytes of a string")),
+        };
         workload::enter(sheet, place, &floor, &minerva);
         for run in &minerva {
             sheet.add(place, "megabytes", "MB/s", run.strings_per_second * bytes as f64 / 1e6);

@@ -23,8 +23,11 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let every = Some(Duration::from_secs_f64(count as f64 / *rate as f64));
         let shape = Shape { connections: count, in_flight: 1, bytes: 64, every };
         let case = format!("{count} streams, {rate} strings/s there and back");
-        let place = Place { workload: "grow streams", case: &case, x: Some(count as f64) };
-        for run in workload::runs(Dialect::Minerva, &stage, shape, config.timing()).await? {
+        let place =
+            Place { workload: "grow streams", case: &case, x: Some((count as f64, "streams")) };
+        for run in workload::runs(Dialect::Minerva, &stage, &stage.direct(), shape, config.timing())
+            .await?
+        {
             run.enter_minerva(sheet, place);
         }
         let asked = 2.0 * *rate as f64 / sheet.value(place, "strings").unwrap_or(f64::NAN);

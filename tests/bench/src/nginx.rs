@@ -1,0 +1,110 @@
+//! nginx in front of the edges and of the bare server, with the project's configuration (`deploy/nginx`): only ports,
+//! paths and addresses are changed, and that one process does all, so that its CPU can be told.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+use minerva_faults::process::Process;
+
+/// The program.
+const PROGRAM: &str = "nginx";
+const MAIN: &str = include_str!("../../../deploy/nginx/nginx.conf");
+const LOCATIONS: &str = include_str!("../../../deploy/nginx/locations.conf");
+const SERVER: &str = include_str!("../../../deploy/nginx/http.d/plain.conf");
+const EDGES: &str = include_str!("../../../deploy/nginx/edges.static.conf.example");
+
+/// Writes the configuration below a directory, and describes the process that serves it.
+///
+/// # Errors
+/// If a file cannot be written, or the project's configuration is not as this file knows it.
+pub(crate) fn describe(
+    directory: &Path,
+    [minerva, bare]: [SocketAddr; 2],
+    edges: &[SocketAddr],
+    bare_server: SocketAddr,
+) -> anyhow::Result<Process> {
+    let place = directory.to_str().context("a path that is no text")?;
+    for below in ["tmp", "http.d"] {
+        fs::create_dir_all(directory.join(below)).context("no directory for nginx")?;
+    }
+    let files = [
+        ("nginx.conf", main(place)?),
+        ("locations.conf", LOCATIONS.to_owned()),
+        ("bare.locations.conf", LOCATIONS.replace("$minerva_edges", "$bare_server")),
+        (
+            "edges.http.conf",
+            upstream("minerva_edges", edges)? + &upstream("bare_server", &[bare_server])?,
+        ),
+        ("http.d/minerva.conf", server(minerva)?),
+        ("http.d/bare.conf", server(bare)?.replace("locations.conf", "bare.locations.conf")),
+    ];
+    for (name, text) in files {
+        fs::write(directory.join(name), text).with_context(|| format!("cannot write {name}"))?;
+    }
+    let configuration = directory.join("nginx.conf").into_os_string();
+    let alone = "daemon off; master_process off;".into();
+    let arguments = vec!["-c".into(), configuration, "-g".into(), alone];
+    Ok(Process::new("nginx", PROGRAM.into(), arguments, directory.join("nginx.log")))
+}
+
+/// Without raw TCP; what it says at its start goes to the output, where its readiness is seen.
+fn main(place: &str) -> anyhow::Result<String> {
+    let (http, _) =
+        MAIN.split_once("\nstream {").context("deploy/nginx/nginx.conf has no stream part")?;
+    let text = replaced(http, "/dev/stderr warn", "/dev/stdout notice")?;
+    replaced(&text, "/tmp/", &format!("{place}/tmp/"))
+}
+
+fn server(listen: SocketAddr) -> anyhow::Result<String> {
+    replaced(SERVER, "listen 8080 ", &format!("listen {listen} "))
+}
+
+/// The addresses under a name instead of the example's.
+fn upstream(name: &str, servers: &[SocketAddr]) -> anyhow::Result<String> {
+    let text = replaced(EDGES, "minerva_edges", name)?;
+    let (mut lines, mut rest) = (String::new(), servers.iter());
+    for line in text.lines() {
+        let Some((before, after)) = line.split_once("server 10.") else {
+            lines += &format!("{line}\n");
+            continue;
+        };
+        // All where the first one is.
+        let (_, options) =
+            after.split_once(' ').context("an edge without options in deploy/nginx")?;
+        rest.by_ref().for_each(|server| lines += &format!("{before}server {server} {options}\n"));
+    }
+    Ok(lines)
+}
+
+/// An error if there is nothing to replace: then the configuration is another one.
+fn replaced(text: &str, from: &str, to: &str) -> anyhow::Result<String> {
+    anyhow::ensure!(text.contains(from), "deploy/nginx has no {from:?} any more: mend nginx.rs");
+    Ok(text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_of_the_project_is_as_expected() {
+        let [one, two, bare] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let edges = upstream("minerva_edges", &[one, two]).unwrap();
+        assert!(
+            edges.contains("server 127.0.0.1:1 max_fails")
+                && edges.contains("server 127.0.0.1:2 max_fails")
+        );
+        assert!(!edges.lines().any(|line| line.trim_start().starts_with("server 10.")));
+        assert!(
+            upstream("bare_server", &[bare])
+                .unwrap()
+                .contains("$bare_server { default bare_server; }")
+        );
+        assert!(server(one).unwrap().contains("listen 127.0.0.1:1 backlog"));
+        let main = main("/here").unwrap();
+        assert!(main.contains("/here/tmp/nginx.pid") && !main.contains("stream.d"));
+        assert!(LOCATIONS.contains("http://$minerva_edges"));
+    }
+}
