@@ -3,11 +3,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use minerva_faults::clock;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 use crate::count::at_least_one;
@@ -20,6 +22,10 @@ use crate::wire::Dialect;
 
 /// Connections that are being opened at once: less than what listeners let wait.
 const AT_ONCE: usize = 256;
+
+/// How often it is asked whether all are closed, and how long until something is wrong.
+const LOOKS: Duration = Duration::from_millis(20);
+const STUCK: Duration = Duration::from_secs(30);
 
 /// How streams are opened.
 #[derive(Debug, clap::Args)]
@@ -43,7 +49,10 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let place = Place { workload: "connect-storm", case: &case, x: None };
     for _ in 0..config.runs {
         let of_floor = Place { case: &floor_case, ..place };
+        let files = open_files(&stage)?;
         let floor = storm(&stage, Dialect::Bare, *streams, &mut sheet, of_floor).await?;
+        // What is still being closed would be in the way of what comes next.
+        timeout(STUCK, closed(&stage, files)).await.context("the bare server does not close")??;
         let seconds = storm(&stage, Dialect::Minerva, *streams, &mut sheet, place).await?;
         sheet.add(place, "the floor's rate to this", "x", seconds / floor);
         stage.await_transports(0, "websocket", 0).await?;
@@ -76,6 +85,19 @@ async fn storm(
         sheet.add(place, &format!("CPU per stream: {name}"), "us", each);
     }
     Ok(seconds)
+}
+
+/// Waits until the bare server has no more files open than before.
+async fn closed(stage: &Stage, before: usize) -> anyhow::Result<()> {
+    while open_files(stage)? > before {
+        sleep(LOOKS).await;
+    }
+    Ok(())
+}
+
+fn open_files(stage: &Stage) -> anyhow::Result<usize> {
+    let path = format!("/proc/{}/fd", stage.pid("bare")?);
+    Ok(std::fs::read_dir(&path).with_context(|| format!("no {path}"))?.count())
 }
 
 /// Opens all, and waits until each is told that its stream is made.

@@ -164,24 +164,26 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends for so long. Gives how often.
+    /// Sends for so long, and waits until all is delivered: half of a send would cost half. Gives how often.
     async fn last(&self, length: Duration) -> anyhow::Result<u64> {
         let (start, mut sends) = (clock::now(), 0);
         let string = "x".repeat(self.shape.bytes);
         while clock::now().duration_since(start) < length {
-            self.await_room().await?;
+            self.await_at_most(AHEAD).await?;
             self.counted.sent.send_modify(|sent| sent.push(clock::now()));
             let sent = self.streams.send_to_group("default", GROUP, [string.clone()]).await?;
             ensure!(sent.taken == self.shape.streams as u64, "a stream did not take it: {sent:?}");
             sends += 1;
         }
+        self.await_at_most(0).await?;
         Ok(sends)
     }
 
-    async fn await_room(&self) -> anyhow::Result<()> {
+    /// Waits until so many sends are not delivered to all.
+    async fn await_at_most(&self, ahead: u64) -> anyhow::Result<()> {
         let room = async {
             let sent = self.counted.sent.borrow().len() as u64;
-            while sent.saturating_sub(self.delivered() / self.shape.streams as u64) > AHEAD {
+            while sent.saturating_sub(self.delivered() / self.shape.streams as u64) > ahead {
                 sleep(Duration::from_millis(1)).await;
             }
         };
