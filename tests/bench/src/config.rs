@@ -1,5 +1,6 @@
 //! The options that every benchmark has: how long, how often, with which programs, and where the figures go.
 
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,8 +46,7 @@ pub(crate) struct Config {
 impl Config {
     /// Starts the processes.
     pub(crate) async fn stage(&self, plan: Plan) -> anyhow::Result<Stage> {
-        // Before minutes are spent.
-        self.earlier()?;
+        self.check()?;
         let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
         let random = &mut Random::new(Random::fresh_seed());
         let mut stage = Stage::new(self.core.as_deref(), &settings, plan, random)?;
@@ -58,6 +58,17 @@ impl Config {
         Timing { warm_up: self.warm_up, length: self.seconds, runs: self.runs }
     }
 
+    /// Whether the files can be read and written: before minutes are spent.
+    fn check(&self) -> anyhow::Result<()> {
+        self.earlier()?;
+        let is_file = |path: &&PathBuf| path.as_os_str() != "-";
+        for path in self.json.iter().chain(&self.svg).filter(is_file) {
+            let opened = OpenOptions::new().create(true).append(true).open(path);
+            opened.with_context(|| format!("cannot write {path:?}"))?;
+        }
+        Ok(())
+    }
+
     /// What is to be compared with.
     fn earlier(&self) -> anyhow::Result<Option<Sheet>> {
         self.compare.as_deref().map(Sheet::read).transpose()
@@ -66,15 +77,17 @@ impl Config {
     /// Prints the figures, and writes what was asked for; false if a bar was not met.
     pub(crate) fn tell(&self, sheet: &Sheet) -> anyhow::Result<bool> {
         sheet.print();
+        // Before it may be written anew.
+        let earlier = self.earlier()?;
         if let Some(path) = &self.json {
             sheet.write(path)?;
         }
         if let Some(path) = &self.svg {
-            let drawn = chart::draw(sheet)
-                .context("--svg: there is no sweep of two cases or more to draw")?;
+            let drawn = chart::draw(sheet);
+            let drawn = drawn.context("--svg: there is no sweep of two cases or more to draw")?;
             std::fs::write(path, drawn).with_context(|| format!("cannot write {path:?}"))?;
         }
-        if let Some(before) = self.earlier()? {
+        if let Some(before) = earlier {
             print!("{}", compare::table(&before, sheet));
         }
         Ok(sheet.is_met())

@@ -29,6 +29,7 @@ pub(crate) struct Options {
         long,
         default_value = "16,256,4096,65536,262144",
         value_delimiter = ',',
+        value_parser = payload::length,
         value_name = "SIZE"
     )]
     payloads: Vec<Size>,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use minerva_faults::deployment::{beside, beside_this, options};
 use minerva_faults::ports::Ports;
 use minerva_faults::process::Process;
@@ -19,6 +19,10 @@ use crate::{metrics, nginx};
 /// How often processes are asked, and how long until something is wrong.
 const LOOKS: Duration = Duration::from_millis(20);
 const STUCK: Duration = Duration::from_secs(30);
+
+/// What to do if a program is not there.
+const BUILD: &str = "build it beside this program (cargo build --release -p minerva-core -p minerva-edge), or say with \
+     --core where both are";
 
 /// What is to be started.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +96,10 @@ impl Stage {
             edge_admins: Vec::new(),
             directory,
         };
-        let program = |name| core.map_or_else(|| beside_this(name), |core| beside(core, name));
+        let program = |name| {
+            let found = core.map_or_else(|| beside_this(name), |core| beside(core, name));
+            found.map_err(|_| anyhow!("there is no {name}: {BUILD}"))
+        };
         let links = stage.add_cores(&program("minerva-core")?, plan, &mut ports)?;
         stage.add_edges(&program("minerva-edge")?, plan, &links, &mut ports)?;
         stage.add_own(plan)?;

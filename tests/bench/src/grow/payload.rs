@@ -1,10 +1,9 @@
 //! Longer and longer strings, as many under way as fit: strings and bytes that go through, beside the floor.
 
-use anyhow::ensure;
-
 use super::Options;
 use crate::loader::Shape;
 use crate::sheet::{Place, Sheet};
+use crate::size::Size;
 use crate::stage::Plan;
 use crate::workload;
 
@@ -16,13 +15,21 @@ const MOST_BYTES: u64 = 128 << 10;
 /// The longest that is tried.
 const LONGEST: u64 = 256 << 10;
 
+/// Reads a length of strings.
+///
+/// # Errors
+/// Says what would do.
+pub(super) fn length(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    if size.0 > LONGEST {
+        return Err(format!("longer than the {LONGEST} bytes that are measured"));
+    }
+    Ok(size)
+}
+
 pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Result<()> {
     let Options { payloads, config, .. } = options;
     for size in payloads {
-        ensure!(
-            size.0 <= LONGEST,
-            "--payloads has {size}; strings of at most {LONGEST} bytes are measured"
-        );
         let stage = config.stage(Plan::default()).await?;
         let (bytes, in_flight) = (size.0 as usize, in_flight(size.0));
         let shape = Shape { connections: STREAMS, in_flight, bytes, every: None };
@@ -49,6 +56,13 @@ fn in_flight(bytes: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn longer_strings_are_refused() {
+        let read = |bytes: u64| length(&bytes.to_string()).map(|size| size.0);
+        assert_eq!([read(262_143), read(262_144)], [Ok(262_143), Ok(262_144)]);
+        assert!(read(262_145).is_err());
+    }
 
     #[test]
     fn what_is_under_way_fits() {
