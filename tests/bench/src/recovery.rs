@@ -18,7 +18,7 @@ use crate::size::Size;
 use crate::stage::{Plan, Stage};
 
 /// The bar: seconds from the end of the last lease until every stream is served.
-const SERVED: (&str, f64) = ("all streams served: after the last lease ended", 2.0);
+const SERVED: (&str, f64) = ("all streams served: after the last lease", 2.0);
 /// What each stream holds: half of what an inbox may, so that there is room for one string more.
 const STRINGS: u64 = 500;
 const BYTES: u64 = 1000;

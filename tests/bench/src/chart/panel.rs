@@ -56,21 +56,12 @@ impl<'a> Panel<'a> {
         for (number, (name, figures)) in self.lines.iter().enumerate() {
             let colour = COLOURS[number % COLOURS.len()];
             draw_line(&mut text, figures, colour, x, y);
+            draw_bar(&mut text, figures, colour, y);
             let (name, at) = (escaped(name), top + 16.0 * number as f64);
             let _ = writeln!(
                 text,
                 "<text x=\"{}\" y=\"{at}\" fill=\"{colour}\">{name}</text>",
                 right + 12.0
-            );
-        }
-        if let Some(bar) = self.figures().find_map(|figure| figure.at_most) {
-            let at = y.at(bar);
-            let _ = writeln!(
-                text,
-                "<path d=\"M{left} {at:.1}H{right}\" stroke=\"black\" stroke-dasharray=\"5 4\"/>\
-                 <text x=\"{}\" y=\"{at:.1}\">bar {}</text>",
-                right + 4.0,
-                number_of(bar)
             );
         }
         text
@@ -133,6 +124,19 @@ fn draw_line(text: &mut String, figures: &[&Figure], colour: &str, x: Scale, y: 
         text,
         "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\"/>",
         points.trim_end()
+    );
+}
+
+/// Across the plot, if these figures have one.
+fn draw_bar(text: &mut String, figures: &[&Figure], colour: &str, y: Scale) {
+    let Some(bar) = figures.iter().find_map(|figure| figure.at_most) else { return };
+    let ([left, right, _, _], at, bar) = (PLOT, y.at(bar), number_of(bar));
+    let _ = writeln!(
+        text,
+        "<path d=\"M{left} {at:.1}H{right}\" stroke=\"{colour}\" stroke-dasharray=\"5 4\"/>\
+         <text x=\"{}\" y=\"{:.1}\" fill=\"{colour}\">bar {bar}</text>",
+        right + 4.0,
+        at + 4.0
     );
 }
 
