@@ -24,6 +24,7 @@ mod outputs;
 mod owner;
 mod recovery;
 mod rescue;
+mod subprotocols;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use mailbox::{
 pub use options::PartitionOptions;
 pub use outputs::{MAX_BACKLOG, OutputReceiver, Outputs, outputs};
 pub use recovery::{Recovered, RecoveryError};
+pub use subprotocols::Subprotocol;
 pub use table::Partitions;
 
 use checkpoint::Checkpoints;

@@ -42,6 +42,11 @@ pub enum Record {
         /// The strings.
         strings: Vec<Bytes>,
     },
+    /// The client's first string picked the service. It counts as received and is no event.
+    Chosen {
+        /// The service.
+        service: Arc<str>,
+    },
     /// The client has received strings; only what it frees is named.
     Sacked(Sack),
     /// Strings for the client; they get the next numbers.
@@ -96,6 +101,7 @@ impl Record {
             | Self::Pushed { strings, .. } => strings.iter().map(Bytes::len).sum(),
             Self::Opened { origin, .. } => origin.size(),
             Self::Assigned { instance } => instance.len(),
+            Self::Chosen { service } => service.len(),
             Self::Joined { group } | Self::Left { group } => group.len(),
             Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),
             Self::Sacked(_)

@@ -15,6 +15,7 @@
 mod app;
 mod attach;
 mod batches;
+mod choice;
 mod ending;
 mod inbox;
 mod input;
@@ -35,6 +36,7 @@ use std::collections::VecDeque;
 use minerva_proto::Sack;
 
 pub use app::Violation;
+pub use choice::Services;
 pub(crate) use ending::{IDLE, SLOW};
 pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId, TransportKind};
 pub use marks::{Marks, OutboxLimits};
@@ -69,6 +71,8 @@ pub struct Stream {
     number: u64,
     /// What is durable.
     state: StreamState,
+    /// What its client may pick from, as long as it may.
+    choices: Option<Services>,
     /// What carries it now.
     transports: Transports,
     /// The session that it is assigned to.
@@ -118,6 +122,7 @@ impl Stream {
             last_sack: state.outbox().sack(),
             written: state.outbox().next(),
             state,
+            choices: None,
             transports: Transports::default(),
             app: None,
             assumed: 0,

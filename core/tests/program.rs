@@ -8,6 +8,8 @@
 mod peers;
 #[path = "support/ports.rs"]
 mod ports;
+#[path = "program/subprotocols.rs"]
+mod subprotocols;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -69,11 +71,16 @@ impl Program {
         Self::start_at(directory, free_addresses())
     }
 
-    fn start_at(directory: &Path, [link, api, admin]: [SocketAddr; 3]) -> Self {
+    fn start_at(directory: &Path, addresses: [SocketAddr; 3]) -> Self {
+        Self::start_with(directory, addresses, &[])
+    }
+
+    fn start_with(directory: &Path, [link, api, admin]: [SocketAddr; 3], options: &[&str]) -> Self {
         let store = format!("redb:{}", directory.display());
         let addresses = [link, api, admin].map(|address| address.to_string());
         let mut child = command(&["--link", &addresses[0], "--api", &addresses[1]])
             .args(["--admin", &addresses[2], "--store", &store, "--log", "warn"])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -125,6 +132,8 @@ fn wrong_options_exit_with_64_and_say_what_to_do() {
         (vec!["--log", "=,="], "--log"),
         (vec!["--admin", "192.0.2.1:1"], "--admin: cannot listen on 192.0.2.1:1"),
         (vec!["--partitions", "0"], "--partitions"),
+        (vec!["--subprotocols", "chat,Game"], "`Game` is no service"),
+        (vec!["--subprotocols", "=chat"], "`` is no service"),
         ([&store[..], &[&under_file]].concat(), "the directory cannot be used"),
     ] {
         let (code, said) = run(&arguments);
@@ -138,8 +147,16 @@ fn help_is_no_error() {
     let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
     assert!(status.success());
     let text = String::from_utf8(stdout).unwrap();
-    for option in ["--link", "--api", "--store", "--admin", "MINERVA_STORE", "redb:./minerva-data"]
-    {
+    for option in [
+        "--link",
+        "--api",
+        "--store",
+        "--admin",
+        "MINERVA_STORE",
+        "redb:./minerva-data",
+        "--subprotocols",
+        "MINERVA_SUBPROTOCOLS",
+    ] {
         assert!(text.contains(option), "{option} is not in\n{text}");
     }
 }

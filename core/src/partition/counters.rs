@@ -19,8 +19,9 @@ pub struct Counters {
     pub outbox_bytes: AtomicU64,
     /// Streams made. This and all below only grow.
     pub opened: AtomicU64,
-    /// Streams that ended: by the client, the application, the idle limit, as slow clients, by lost state.
-    pub ended: [AtomicU64; 5],
+    /// Streams that ended: by the client, the application, the idle limit, as slow clients, by lost state, by a
+    /// first string that picks no service.
+    pub ended: [AtomicU64; 6],
     /// Transports that were told to come again later.
     pub unavailable: AtomicU64,
     /// Transports that were killed.
@@ -43,7 +44,7 @@ pub struct Counters {
 
 impl Counters {
     /// The names of the parts of `ended`.
-    pub const ENDED_BY: [&str; 5] = ["client", "app", "idle", "slow", "lost"];
+    pub const ENDED_BY: [&str; 6] = ["client", "app", "idle", "slow", "lost", "subprotocol"];
 
     pub(super) fn count_end(&self, ended: &Ended) {
         let part = match (ended.by, ended.reset.reason.as_str()) {
@@ -51,7 +52,8 @@ impl Counters {
             (EndedBy::App, _) => 1,
             (EndedBy::Core, IDLE) => 2,
             (EndedBy::Core, SLOW) => 3,
-            (EndedBy::Core, _) => 4,
+            (EndedBy::Core, _) if ended.is_loss() => 4,
+            (EndedBy::Core, _) => 5,
         };
         add(&self.ended[part], 1);
     }

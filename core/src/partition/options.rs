@@ -6,6 +6,8 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use minerva_proto::process::positive_duration;
 
+use super::subprotocols::Subprotocol;
+
 /// How partitions treat their log, their lease and application instances that come and go.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "State")]
@@ -14,6 +16,18 @@ pub struct PartitionOptions {
     #[arg(long, env = "MINERVA_APP_GRACE", default_value = "2s", value_name = "TIME", value_parser = positive_duration,
         help_heading = "App services")]
     pub app_grace: Duration,
+
+    /// Services that clients may pick, separated by commas: one that dials SERVICE gets the service NAME if
+    /// its first string is `subprotocol:NAME`. SERVICE is `default` unless named. It serves those who pick
+    /// nothing only if it is a NAME itself; otherwise their streams end. Without the option nobody picks.
+    #[arg(
+        long,
+        env = "MINERVA_SUBPROTOCOLS",
+        value_name = "[SERVICE=]NAME",
+        value_delimiter = ',',
+        help_heading = "App services"
+    )]
+    pub subprotocols: Vec<Subprotocol>,
 
     /// Bytes in a partition's log after which it writes a checkpoint.
     #[arg(long, env = "MINERVA_CHECKPOINT_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
@@ -37,6 +51,7 @@ impl Default for PartitionOptions {
     fn default() -> Self {
         Self {
             app_grace: Duration::from_secs(2),
+            subprotocols: Vec::new(),
             checkpoint_bytes: 1 << 20,
             checkpoint_entries: 1000,
             lease: Duration::from_secs(2),

@@ -3,6 +3,7 @@
 //! Knows no store.
 
 mod calls;
+mod choosing;
 mod departed;
 mod index;
 mod mail;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 use super::assignment::Assignment;
 use super::counters::{Counters, add, replace, subtract};
 use super::mailbox::LinkId;
+use super::subprotocols::Subprotocols;
 use super::{Answer, CallId, Clock, Outputs, Setup};
 use crate::limits::Limits;
 use crate::record::{Meta, Record, Snapshot};
@@ -26,6 +28,7 @@ use crate::stream::{
     TransportKey, Turn,
 };
 
+use choosing::Choosing;
 use departed::Departed;
 use index::Index;
 
@@ -53,6 +56,7 @@ pub(super) struct Owner {
     transports: BTreeMap<TransportKey, u64>,
     links: BTreeMap<LinkId, Outputs<EdgeOutput>>,
     assignment: Assignment,
+    choosing: Choosing,
     /// Who waits for answers.
     callers: HashMap<CallId, oneshot::Sender<Answer>>,
     /// The streams' deadlines, and where to find them.
@@ -98,6 +102,7 @@ impl Owner {
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),
+            choosing: Choosing::new(Subprotocols::new(&setup.options.subprotocols)),
             callers: HashMap::new(),
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
@@ -113,11 +118,14 @@ impl Owner {
             }
             let grace = Millis(now.0.saturating_add(app_grace_ms));
             let instance = state.instance().map(|instance| (instance.clone(), grace));
-            owner.assignment.add(number, origin.service.clone(), instance);
+            let service = state.service().clone();
             if !planted::is(Bug::ForgetGroups) {
                 owner.index.add(number, &state);
             }
-            let stream = Stream::recover(number, state, now);
+            let mut stream = Stream::recover(number, state, now);
+            if !owner.choosing.offer(&mut stream) {
+                owner.assignment.add(number, service, instance);
+            }
             owner.set_deadline(number, stream.next_deadline(&owner.limits));
             owner.streams.insert(number, stream);
             add(&owner.counters.streams, 1);
@@ -168,6 +176,7 @@ impl Owner {
             add(&self.counters.forgotten, u64::from(was_forgotten == Some(true)));
         }
         for number in std::mem::take(&mut self.touched) {
+            self.place(number, now, effects);
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
             self.settle(number, now);
         }
@@ -301,6 +310,7 @@ impl Owner {
                 Record::Sent { strings } | Record::Pushed { strings, .. } => {
                     add(&self.counters.strings_s2c, strings.len() as u64)
                 }
+                Record::Chosen { .. } => add(&self.counters.strings_c2s, 1),
                 Record::Ended(ended) => {
                     self.departed.note(ended.is_loss());
                     self.counters.count_end(ended);

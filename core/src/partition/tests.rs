@@ -4,6 +4,7 @@ mod assignment;
 mod bench;
 mod bounds;
 mod checkpoint;
+mod choosing;
 mod conversation;
 mod crash;
 mod gate;

@@ -20,6 +20,8 @@ const PER_STREAM: usize = 400;
 pub struct Snapshot {
     /// What is known from its hello.
     pub origin: Arc<Origin>,
+    /// The service that the client's first string picked.
+    pub chosen: Option<Arc<str>>,
     /// Its idle limit.
     pub max_idle_ms: u64,
     /// The application instance that it was assigned to last.
@@ -49,7 +51,8 @@ impl Snapshot {
     pub fn size(&self) -> usize {
         let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, string)| string);
         let strings = self.inbox.iter().chain(numbered).map(|string| string.len() + PER_STRING);
-        PER_STREAM + self.origin.size() + self.marks.size() + strings.sum::<usize>()
+        let chosen = self.chosen.as_ref().map_or(0, |service| service.len());
+        PER_STREAM + self.origin.size() + chosen + self.marks.size() + strings.sum::<usize>()
     }
 
     /// As bytes for a checkpoint. Log entries with an index below `as_of` are in it.
@@ -65,6 +68,7 @@ impl Snapshot {
             version: VERSION,
             as_of,
             origin: Some(self.origin.as_ref().into()),
+            chosen: self.chosen.as_deref().map(str::to_owned),
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.as_deref().map(str::to_owned),
             inbox_base: self.inbox_base,
@@ -96,6 +100,7 @@ impl Snapshot {
         };
         let snapshot = Self {
             origin: Origin::try_from(wire.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
+            chosen: wire.chosen.map(Into::into),
             max_idle_ms: wire.max_idle_ms,
             instance: wire.instance.map(Into::into),
             inbox_base: wire.inbox_base,
@@ -142,6 +147,8 @@ struct Wire {
     as_of: u64,
     #[prost(message, optional, tag = "14")]
     marks: Option<WireMarks>,
+    #[prost(string, optional, tag = "15")]
+    chosen: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

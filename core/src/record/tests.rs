@@ -42,6 +42,7 @@ fn every_record() -> Vec<(u64, Record)> {
         Record::Labelled { label: Some("label".into()) },
         Record::Joined { group: "group".into() },
         Record::Left { group: "group".into() },
+        Record::Chosen { service: "chat".into() },
     ];
     (1..).zip(records).collect()
 }
@@ -49,11 +50,12 @@ fn every_record() -> Vec<(u64, Record)> {
 fn snapshot() -> Snapshot {
     Snapshot {
         origin: origin().into(),
+        chosen: Some("chat".into()),
         max_idle_ms: 7,
         instance: Some("i-1".into()),
         inbox_base: 2,
         inbox: vec!["c".into()],
-        received_next: 2,
+        received_next: 3,
         waiting: vec![(4, "e".into())],
         outbox_base: 1,
         outbox_next: 4,
@@ -124,7 +126,7 @@ fn a_snapshot_is_not_longer_than_its_size() {
             keys: (0..count.min(32)).map(|_| Bytes::from(vec![b'k'; 64])).collect(),
             outbox: OutboxLimits { bytes: Some(u32::MAX), strings: Some(u32::MAX) },
         };
-        let base = Snapshot { marks, ..base };
+        let base = Snapshot { marks, chosen: Some("s".repeat(64).into()), ..base };
         let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
         let length = full.encode(u64::MAX).len();
         assert!(length <= full.size(), "{length} bytes, size {}", full.size());
@@ -169,4 +171,27 @@ proptest! {
             }
         }
     }
+}
+
+/// What a program wrote that knew no choice of a service.
+#[test]
+fn what_was_written_before_services_could_be_picked_is_read() {
+    const ORIGIN: &str = "0a1a6162636465666768696a6b6c6d6e6f707172737475767778797a120764656661756c741a\
+        06736563726574220f0a0a757365722d6167656e741201782a093139322e302e322e3130033805";
+    let bytes = |hex: String| -> Bytes {
+        let digits = hex.as_bytes().chunks(2).map(|two| std::str::from_utf8(two).unwrap());
+        digits.map(|two| u8::from_str_radix(two, 16).unwrap()).collect()
+    };
+    let entry = bytes(format!("08011255080712510a4d{ORIGIN}1007120708072203120161"));
+    let opened = Record::Opened { origin: origin().into(), max_idle_ms: 7 };
+    let received = Record::Received { first: 0, strings: vec!["a".into()] };
+    assert_eq!(decode_entry(entry), Ok(vec![(7, opened), (7, received.clone())]));
+    let stored = bytes(format!("0801124d{ORIGIN}1807280132016138016809"));
+    let (snapshot, as_of) = Snapshot::decode(stored).unwrap();
+    let mut state = crate::stream::StreamState::new(origin().into(), 7);
+    state.apply(&received).unwrap();
+    state.apply(&Record::Acknowledged { event: 0 }).unwrap();
+    assert_eq!((&snapshot, as_of), (&state.snapshot(), 9));
+    let restored = crate::stream::StreamState::restore(snapshot).unwrap();
+    assert_eq!(&**restored.service(), "default");
 }

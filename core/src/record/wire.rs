@@ -96,7 +96,7 @@ struct Entry {
 struct StreamRecord {
     #[prost(uint64, tag = "1")]
     stream: u64,
-    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15")]
     record: Option<Content>,
     /// Other streams to which the same happened, in this order; each less the one before.
     #[prost(uint64, repeated, tag = "14")]
@@ -129,6 +129,8 @@ enum Content {
     Joined(String),
     #[prost(string, tag = "13")]
     Left(String),
+    #[prost(string, tag = "15")]
+    Chosen(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -259,6 +261,7 @@ impl From<&Record> for Content {
             }
             Record::Joined { group } => Self::Joined(group.to_string()),
             Record::Left { group } => Self::Left(group.to_string()),
+            Record::Chosen { service } => Self::Chosen(service.to_string()),
         }
     }
 }
@@ -297,6 +300,7 @@ impl TryFrom<Content> for Record {
             }
             Content::Joined(group) => Self::Joined { group: group.into() },
             Content::Left(group) => Self::Left { group: group.into() },
+            Content::Chosen(service) => Self::Chosen { service: service.into() },
         })
     }
 }

@@ -106,6 +106,10 @@ impl Stream {
         let Parked { batch, bad_sack, .. } = parked;
         let has_strings = batch.strings.iter().any(|run| !run.strings.is_empty());
         let overflow = !self.recv_strings(batch.strings, turn);
+        if self.state.is_ended() {
+            // The first string was refused, and all transports are told.
+            return;
+        }
         let kill = if bad_sack {
             Some(KillReason::AckedUnsentStrings)
         } else if overflow {
@@ -135,11 +139,14 @@ impl Stream {
         }
     }
 
-    /// Takes strings up to the first that does not fit; `false` if there is one.
+    /// Takes strings up to the first that does not fit, `false` if there is one; or to the stream's end.
     fn recv_strings(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> bool {
         for run in runs {
             for (index, string) in run.strings.into_iter().enumerate() {
                 let number = run.first.saturating_add(index as u64);
+                if self.state.is_ended() {
+                    return true;
+                }
                 match self.state.fit(number, &string, turn.limits) {
                     Fit::Duplicate => {}
                     Fit::Fits => self.recv_string(number, string, turn),
@@ -151,6 +158,9 @@ impl Stream {
     }
 
     fn recv_string(&mut self, number: u64, string: Bytes, turn: &mut Turn<'_>) {
+        if number == 0 && !self.settle(&string, turn) {
+            return;
+        }
         self.commit(Record::Received { first: number, strings: vec![string] }, turn);
     }
 

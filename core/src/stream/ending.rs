@@ -97,6 +97,7 @@ impl Stream {
         }
         self.commit(Record::Ended(ended), turn);
         self.ended_at = turn.now;
+        self.forget_unchosen(turn);
     }
 
     /// The application had its time: what it did not acknowledge is given up.

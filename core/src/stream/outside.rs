@@ -166,7 +166,7 @@ impl Stream {
         let limits = turn.limits;
         Info {
             stream: self.number,
-            service: state.origin().service.clone(),
+            service: state.service().clone(),
             label: marks.label.clone(),
             groups: marks.groups.iter().cloned().collect(),
             started_at_ms: state.origin().started_at_ms,

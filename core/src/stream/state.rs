@@ -32,6 +32,8 @@ const MAX_COPY: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct StreamState {
     origin: Arc<Origin>,
+    /// The service that the client's first string picked, in place of the one that it dialled.
+    chosen: Option<Arc<str>>,
     max_idle_ms: u64,
     /// The application instance that it was assigned to last.
     instance: Option<Arc<str>>,
@@ -63,6 +65,7 @@ impl StreamState {
     pub fn new(origin: Arc<Origin>, max_idle_ms: u64) -> Self {
         Self {
             origin,
+            chosen: None,
             max_idle_ms,
             instance: None,
             window: ReceiveWindow::new(NO_LIMITS),
@@ -91,6 +94,7 @@ impl StreamState {
             }
             Record::Acknowledged { event } => self.inbox.acknowledge(*event),
             Record::Received { .. }
+            | Record::Chosen { .. }
             | Record::Sacked(_)
             | Record::Sent { .. }
             | Record::Pushed { .. }
@@ -99,6 +103,10 @@ impl StreamState {
                 return Err(Inconsistent("goes on after the end"));
             }
             Record::Received { first, strings } => self.receive(*first, strings),
+            Record::Chosen { .. } if self.is_settled() => {
+                return Err(Inconsistent("chooses a service that is settled"));
+            }
+            Record::Chosen { service } => self.choose(service),
             Record::Sacked(sack) if !self.outbox.apply(sack) => {
                 return Err(Inconsistent("acknowledges strings that were not sent"));
             }
@@ -122,6 +130,7 @@ impl StreamState {
         let owned = |(number, string): (u64, &Bytes)| (number, string.clone());
         Snapshot {
             origin: self.origin.clone(),
+            chosen: self.chosen.clone(),
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.clone(),
             inbox_base: self.inbox.base(),
@@ -157,7 +166,12 @@ impl StreamState {
                 return Err(Inconsistent("a waiting string that does not wait"));
             }
         }
-        let next_string = snapshot.received_next.saturating_add(1);
+        // A string that picked the service is no event.
+        let picks = u64::from(snapshot.chosen.is_some());
+        let Some(events) = snapshot.received_next.checked_sub(picks) else {
+            return Err(Inconsistent("a service picked by no string"));
+        };
+        let next_string = events.saturating_add(1);
         let next = next_string + u64::from(snapshot.ended.is_some());
         let held = next_string.saturating_sub(snapshot.inbox_base.max(1));
         if snapshot.inbox_base > next || snapshot.inbox.len() as u64 != held {
@@ -179,6 +193,7 @@ impl StreamState {
             .ok_or(Inconsistent("an outbox that does not fit its numbers"))?;
         Ok(Self {
             origin: snapshot.origin,
+            chosen: snapshot.chosen,
             max_idle_ms: snapshot.max_idle_ms,
             instance: snapshot.instance,
             window,
@@ -191,6 +206,16 @@ impl StreamState {
     /// What is known from the hello that made it.
     pub fn origin(&self) -> &Arc<Origin> {
         &self.origin
+    }
+
+    /// Its service: the one that was picked, or else the one that the client dialled.
+    pub fn service(&self) -> &Arc<str> {
+        self.chosen.as_ref().unwrap_or(&self.origin.service)
+    }
+
+    /// Its service cannot be picked any more: the first string is here, an instance had it, or it is over.
+    pub fn is_settled(&self) -> bool {
+        self.window.next() > 0 || self.was_assigned() || self.is_ended()
     }
 
     /// How long it lives without transports.
@@ -275,9 +300,21 @@ impl StreamState {
             }
             // Without limits there is no overflow, and a duplicate changes nothing.
             let _ = self.window.receive(number, owned(string));
-            while let Some((_, string)) = self.window.pop() {
-                self.inbox.push(string);
-            }
+            self.pass_on();
+        }
+    }
+
+    /// The first string is taken and is no event; what waited behind it is.
+    fn choose(&mut self, service: &Arc<str>) {
+        self.chosen = Some(service.clone());
+        let _ = self.window.receive(0, Bytes::new());
+        self.window.pop();
+        self.pass_on();
+    }
+
+    fn pass_on(&mut self) {
+        while let Some((_, string)) = self.window.pop() {
+            self.inbox.push(string);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod app;
 mod bench;
+mod choice;
 mod limits;
 mod lost;
 mod model;

@@ -276,8 +276,12 @@ pub(crate) fn hello(version: u32) -> edge_frame::Frame {
 }
 
 pub(crate) fn register(instance: &str, held: Vec<u64>) -> command::Command {
+    register_as("default", instance, held)
+}
+
+pub(crate) fn register_as(service: &str, instance: &str, held: Vec<u64>) -> command::Command {
     command::Command::Register(Register {
-        service: "default".to_owned(),
+        service: service.to_owned(),
         instance_id: instance.to_owned(),
         stream_window_bytes: 0,
         held_streams: held,

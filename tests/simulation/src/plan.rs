@@ -91,6 +91,7 @@ impl Plan {
             checkpoint_entries: random.between(3, 60),
             lease: Duration::from_secs(2),
             standby: false,
+            subprotocols: Vec::new(),
         };
         Self {
             edges: random.between(2, 3) as usize,

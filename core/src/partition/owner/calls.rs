@@ -103,7 +103,7 @@ impl Owner {
     ) -> Vec<Info> {
         let turn = Turn { now, limits: &self.limits, effects };
         let behind = self.streams.range(after.saturating_add(1)..).map(|(_, stream)| stream);
-        let of_service = behind.filter(|stream| stream.state().origin().service == *service);
+        let of_service = behind.filter(|stream| stream.state().service() == service);
         of_service.take(most).map(|stream| stream.info(&turn)).collect()
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Index {
 impl Index {
     /// A stream is there, with all its marks.
     pub(super) fn add(&mut self, number: u64, state: &StreamState) {
-        let service = &state.origin().service;
+        let service = state.service();
         if let Some(label) = &state.marks().label {
             insert(&mut self.labels, service, label, number);
         }
@@ -30,7 +30,7 @@ impl Index {
 
     /// A stream is gone, or about to change its marks.
     pub(super) fn remove(&mut self, number: u64, state: &StreamState) {
-        let service = &state.origin().service;
+        let service = state.service();
         if let Some(label) = &state.marks().label {
             remove(&mut self.labels, service, label, number);
         }

@@ -104,7 +104,7 @@ impl Owner {
         if self.transports.insert(key, number).is_none() {
             add(&self.counters.transports, 1);
         }
-        self.with_stream(number, now, effects, |s, turn| s.on_attach(key.link, attach, turn));
+        self.hear(number, now, effects, |s, turn| s.on_attach(key.link, attach, turn));
     }
 
     /// The stream that a hello names, unless it has ended.
@@ -173,12 +173,6 @@ impl Owner {
             && stream_count(number) > self.streams_made
     }
 
-    /// Whether too many streams wait for an application already, and nobody would serve this one either.
-    fn is_unserved(&self, attach: &Attach) -> bool {
-        self.assignment.waiting() >= self.limits.max_unserved
-            && !self.assignment.is_served(&attach.service)
-    }
-
     fn open(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> u64 {
         self.streams_made += 1;
         let number = stream_number(self.partition, self.streams_made);
@@ -186,7 +180,9 @@ impl Owner {
         let started_at = (self.wall_clock)().0;
         let mut stream = Stream::open(number, attach, started_at, &mut turn);
         let service = attach.service.clone();
-        if let Some(session) = self.assignment.add(number, service.clone(), None) {
+        if !self.choosing.offer(&mut stream)
+            && let Some(session) = self.assignment.add(number, service.clone(), None)
+        {
             stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
         self.by_id.insert((service, attach.stream_id.clone()), number);
@@ -198,7 +194,7 @@ impl Owner {
     fn on_batch(&mut self, link: LinkId, batch: Batch, now: Millis, effects: &mut Effects) {
         let key = TransportKey { link, transport: batch.transport };
         if let Some(number) = self.transports.get(&key).copied() {
-            self.with_stream(number, now, effects, |s, turn| s.on_batch(link, batch, turn));
+            self.hear(number, now, effects, |s, turn| s.on_batch(link, batch, turn));
         }
     }
 

@@ -88,10 +88,14 @@ impl Bench {
     }
 
     pub(super) fn join(&self, id: u64, instance: &str, held: &[u64]) -> Session {
+        self.join_as("default", id, instance, held)
+    }
+
+    pub(super) fn join_as(&self, service: &str, id: u64, instance: &str, held: &[u64]) -> Session {
         let (outputs, app) = outputs();
         let handle = SessionHandle {
             id: SessionId(id),
-            service: "default".into(),
+            service: service.into(),
             instance_id: instance.into(),
             window: 1000,
             load: Arc::new(AtomicUsize::new(0)),

@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::partition::{Answer, Ask, Call, CallId, Mail, Mark, SessionId, Target};
 use crate::stream::{AppOutput, EdgeOutput, Joined, Pushed};
 
-fn ask(bench: &Bench, ask: Ask) -> oneshot::Receiver<Answer> {
+pub(super) fn ask(bench: &Bench, ask: Ask) -> oneshot::Receiver<Answer> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (answer, answered) = oneshot::channel();
     let id = CallId(NEXT.fetch_add(1, Ordering::Relaxed));
