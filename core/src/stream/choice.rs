@@ -7,7 +7,6 @@ use bytes::Bytes;
 use minerva_proto::Reset;
 
 use super::{Ended, EndedBy, Stream, Turn};
-use crate::invalid::check_service;
 use crate::record::Record;
 
 /// What stands in front of the name of a service in a string that picks it.
@@ -15,8 +14,9 @@ const PREFIX: &[u8] = b"subprotocol:";
 
 /// Where a stream ends whose first string picks nothing, though it must.
 const NOTHING_PICKED: &str = "no subprotocol";
-/// Where it picks what it may not; with the name behind it, if it is one.
+/// Where it picks what it may not; with the name behind it, if that is no longer than one may be.
 const NOT_ALLOWED: &str = "subprotocol not allowed";
+const MAX_NAME: usize = 64;
 
 /// The services that a client may pick from. If the one that it dialled is among them, it need not pick.
 pub type Services = Arc<[Arc<str>]>;
@@ -85,7 +85,7 @@ fn read(first: &[u8], services: &Services, dialled: &Arc<str>) -> Choice {
     if let Some(service) = services.iter().find(|service| service.as_bytes() == name) {
         return Choice::Picks(service.clone());
     }
-    let name = std::str::from_utf8(name).ok().filter(|name| check_service("", name).is_ok());
+    let name = std::str::from_utf8(name).ok().filter(|name| (1..=MAX_NAME).contains(&name.len()));
     Choice::Refused(
         name.map_or_else(|| NOT_ALLOWED.to_owned(), |name| format!("{NOT_ALLOWED}: {name}")),
     )

@@ -76,14 +76,16 @@ fn a_stream_that_has_not_picked_may_still_with_another_owner() {
 
 #[test]
 fn a_string_that_will_not_do_ends_the_stream_for_the_client_alone() {
+    let picks = |length| format!("subprotocol:{}", "s".repeat(length));
     for (first, reason) in [
         ("hello", "no subprotocol"),
         ("Subprotocol:chat", "no subprotocol"),
         ("subprotocol:root", "subprotocol not allowed: root"),
-        // What is no service's name is not said again.
+        ("subprotocol:Chat", "subprotocol not allowed: Chat"),
+        (&picks(64), &format!("subprotocol not allowed: {}", "s".repeat(64))),
+        // What is too short or too long for a name is not said again.
         ("subprotocol:", "subprotocol not allowed"),
-        ("subprotocol: chat", "subprotocol not allowed"),
-        (&format!("subprotocol:{}", "s".repeat(65)), "subprotocol not allowed"),
+        (&picks(65), "subprotocol not allowed"),
     ] {
         let mut bench = offered(&["chat"]);
         bench.attach(secondary(1));
