@@ -57,7 +57,7 @@ use owner::Owner;
 use unhurried::Unhurried;
 
 use crate::limits::Limits;
-use crate::record::{Record, encode_entry};
+use crate::record::{Meta, Record, encode_entry};
 use crate::store::{Claimed, Store, StoreError};
 use crate::stream::{Effects, Millis, Output};
 
@@ -232,7 +232,7 @@ impl Partition {
         }
         self.owner.finish_turn(now, &mut effects);
         let Effects { records, outputs, .. } = effects;
-        let records = self.unhurried.pass(records, now);
+        let records = self.unhurried.pass(records, &outputs, now);
         self.submit(&records, outputs);
         stop
     }
@@ -250,14 +250,14 @@ impl Partition {
         self.owner.say(at_once);
         // A checkpoint has what waits in it, which would follow it in the log.
         if self.unhurried.is_empty() && self.checkpoints.is_due(&self.setup.options) {
-            self.put_checkpoint_down();
+            let meta = self.owner.meta((self.setup.clock)());
+            self.put_checkpoint_down(&meta);
         }
     }
 
-    fn put_checkpoint_down(&mut self) {
-        let (as_of, now) = (self.gate.next_index(), (self.setup.clock)());
-        let owner = &self.owner;
-        self.checkpoints.put_down(as_of, &owner.meta(now), |number| owner.save(number));
+    fn put_checkpoint_down(&mut self, meta: &Meta) {
+        let (as_of, owner) = (self.gate.next_index(), &self.owner);
+        self.checkpoints.put_down(as_of, meta, |number| owner.save(number));
     }
 
     fn count_checkpoint(&self, is_finished: bool) {
@@ -278,9 +278,12 @@ impl Partition {
             let outputs = self.gate.next().await?;
             self.owner.say(outputs);
         }
-        while self.checkpoints.is_unfinished() {
+        let meta = self.owner.last_meta((self.setup.clock)());
+        let mut is_owed = meta.went_back.is_some();
+        while is_owed || self.checkpoints.is_unfinished() {
             if !self.checkpoints.is_under_way() {
-                self.put_checkpoint_down();
+                self.put_checkpoint_down(&meta);
+                is_owed = false;
             }
             let is_finished = self.checkpoints.next(self.gate.confirmed()).await?;
             self.count_checkpoint(is_finished);

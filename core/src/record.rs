@@ -16,7 +16,7 @@ use minerva_proto::Sack;
 
 use crate::stream::{Ended, Origin, OutboxLimits};
 
-pub use meta::{Meta, WentBack};
+pub use meta::{Left, Meta, WentBack};
 pub use snapshot::Snapshot;
 pub use wire::{DecodeError, decode_entry, encode_entry};
 

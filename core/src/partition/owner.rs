@@ -21,7 +21,7 @@ use super::mailbox::LinkId;
 use super::subprotocols::Subprotocols;
 use super::{Answer, CallId, Clock, Outputs, Setup};
 use crate::limits::Limits;
-use crate::record::{Meta, Record, Snapshot};
+use crate::record::{Left, Meta, Record, Snapshot};
 use crate::store::Epoch;
 use crate::stream::{
     AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, Stream, StreamState,
@@ -98,7 +98,7 @@ impl Owner {
             by_id: HashMap::new(),
             index: Index::default(),
             streams_made: meta.streams_made,
-            departed: Departed::new(meta, now, app_grace_ms, setup.limits.max_idle_ms()),
+            departed: Departed::new(&meta, now, app_grace_ms, setup.limits.max_idle_ms()),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),
@@ -130,6 +130,11 @@ impl Owner {
             owner.streams.insert(number, stream);
             add(&owner.counters.streams, 1);
         }
+        for (number, from) in unwritten(meta) {
+            if let Some(stream) = owner.streams.get_mut(&number) {
+                stream.on_unwritten(from);
+            }
+        }
         owner.held.inbox_bytes = owner.streams.values().map(|stream| held_bytes(stream).0).sum();
         owner.held.outbox_bytes = owner.streams.values().map(|stream| held_bytes(stream).1).sum();
         owner.held.unserved = owner.assignment.waiting();
@@ -145,6 +150,17 @@ impl Owner {
     /// What a checkpoint keeps beside the streams.
     pub(super) fn meta(&self, now: Millis) -> Meta {
         Meta { streams_made: self.streams_made, went_back: self.departed.went_back(now) }
+    }
+
+    /// The same for the last checkpoint: nothing is written to anybody afterwards.
+    pub(super) fn last_meta(&self, now: Millis) -> Meta {
+        let mut meta = self.meta(now);
+        if let Some(went_back) = &mut meta.went_back {
+            let of = |(number, stream): (&u64, &Stream)| Some((*number, stream.unwritten_from()?));
+            let unwritten = self.streams.iter().filter_map(of).collect();
+            went_back.left = Some(Left { epoch: self.epoch.0, unwritten });
+        }
+        meta
     }
 
     /// The numbers of all streams.
@@ -351,6 +367,12 @@ impl Owner {
         show(&self.counters, self.shown, self.held);
         self.shown = self.held;
     }
+}
+
+/// What the owner before has written to nobody.
+fn unwritten(meta: Meta) -> Vec<(u64, u64)> {
+    let left = meta.went_back.and_then(|went_back| went_back.left);
+    left.map_or_else(Vec::new, |left| left.unwritten)
 }
 
 /// Bytes that a stream holds for the application and for the client.

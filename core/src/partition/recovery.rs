@@ -78,6 +78,10 @@ impl Recovered {
             Some(meta) => Meta::decode(meta.clone()).map_err(decode_error("meta"))?,
             None => Meta::default(),
         };
+        let mut meta = meta;
+        if let Some(went_back) = &mut meta.went_back {
+            went_back.left.take_if(|left| !is_last_before(claimed, left.epoch));
+        }
         let mut recovery = Recovery { streams: BTreeMap::new(), made: meta.streams_made };
         for (number, blob) in &claimed.streams {
             recovery.restore(*number, blob.clone())?;
@@ -102,6 +106,12 @@ impl Recovered {
             next_index: claimed.next_index(),
         })
     }
+}
+
+/// Whether nobody has claimed between an epoch and this claim.
+fn is_last_before(claimed: &Claimed, epoch: u64) -> bool {
+    let before = claimed.claims.iter().rev().find(|claim| claim.epoch != claimed.epoch);
+    before.is_some_and(|claim| claim.epoch.0 == epoch)
 }
 
 struct Recovery {

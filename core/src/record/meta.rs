@@ -27,6 +27,18 @@ pub struct WentBack {
     pub left_ms: u64,
     /// Streams that are over since, and forgotten: what clients call them, and whether something of them was lost.
     pub ends: Vec<(Arc<str>, StreamId, bool)>,
+    /// What the owner left behind that wrote this; only in its last checkpoint.
+    pub left: Option<Left>,
+}
+
+/// What an owner has not written to clients when it gives its partition back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Under which it owned. A later owner may have written more.
+    pub epoch: u64,
+    /// Streams with s2c strings that it has written to no transport: their numbers, and the first number that nobody
+    /// can have received. Numbers that were lost are given again: whoever has such a string has another one.
+    pub unwritten: Vec<(u64, u64)>,
 }
 
 impl Meta {
@@ -66,6 +78,19 @@ struct WireWentBack {
     left_ms: u64,
     #[prost(message, repeated, tag = "3")]
     ends: Vec<WireEnd>,
+    #[prost(message, optional, tag = "4")]
+    left: Option<WireLeft>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireLeft {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint64, repeated, tag = "2")]
+    streams: Vec<u64>,
+    /// As many.
+    #[prost(uint64, repeated, tag = "3")]
+    unwritten_from: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,11 +110,12 @@ impl From<&WentBack> for WireWentBack {
             id: id.as_str().to_owned(),
             is_lost: *is_lost,
         };
-        let WentBack { streams_made, left_ms, ends } = went_back;
+        let WentBack { streams_made, left_ms, ends, left } = went_back;
         Self {
             streams_made: *streams_made,
             left_ms: *left_ms,
             ends: ends.iter().map(end).collect(),
+            left: left.as_ref().map(Into::into),
         }
     }
 }
@@ -103,6 +129,26 @@ impl TryFrom<WireWentBack> for WentBack {
             Ok((end.service.into(), id, end.is_lost))
         };
         let ends = wire.ends.into_iter().map(end).collect::<Result<_, DecodeError>>()?;
-        Ok(Self { streams_made: wire.streams_made, left_ms: wire.left_ms, ends })
+        let left = wire.left.map(TryInto::try_into).transpose()?;
+        Ok(Self { streams_made: wire.streams_made, left_ms: wire.left_ms, ends, left })
+    }
+}
+
+impl From<&Left> for WireLeft {
+    fn from(left: &Left) -> Self {
+        let (streams, unwritten_from) = left.unwritten.iter().copied().unzip();
+        Self { epoch: left.epoch, streams, unwritten_from }
+    }
+}
+
+impl TryFrom<WireLeft> for Left {
+    type Error = DecodeError;
+
+    fn try_from(wire: WireLeft) -> Result<Self, DecodeError> {
+        let WireLeft { epoch, streams, unwritten_from } = wire;
+        if streams.len() != unwritten_from.len() {
+            return Err(DecodeError::Field("unwritten_from"));
+        }
+        Ok(Self { epoch, unwritten: streams.into_iter().zip(unwritten_from).collect() })
     }
 }

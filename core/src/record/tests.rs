@@ -102,8 +102,10 @@ fn entries_round_trip() {
 fn snapshots_and_meta_round_trip() {
     assert_eq!(Snapshot::decode(snapshot().encode(9)), Ok((snapshot(), 9)));
     let ends = vec![("default".into(), origin().id, true)];
-    let went_back = WentBack { streams_made: 2, left_ms: 1000, ends };
-    for went_back in [None, Some(went_back)] {
+    let left = Some(Left { epoch: 4, unwritten: vec![(1, 7), (3, 0)] });
+    let went_back = WentBack { streams_made: 2, left_ms: 1000, ends, left: None };
+    let at_last = WentBack { left, ..went_back.clone() };
+    for went_back in [None, Some(went_back), Some(at_last)] {
         let meta = Meta { streams_made: 3, went_back };
         assert_eq!(Meta::decode(meta.encode()), Ok(meta));
     }

@@ -32,7 +32,10 @@ impl Stream {
             EdgeOutput::Opened { created, ref sack, .. } if created || sack.is_some()
         );
         turn.effects.edge(key, opened);
-        if let Some(sack) = attach.sack.take()
+        // What an edge repeats may be older than what others have brought.
+        let is_old =
+            |sack: &Sack| attach.resume.is_some() && self.state.outbox().news(sack).is_none();
+        if let Some(sack) = attach.sack.take_if(|sack| !is_old(sack))
             && !self.recv_sack(sack, turn)
         {
             let cause = CloseCause::Kill(KillReason::AckedUnsentStrings);

@@ -33,6 +33,17 @@ impl Stream {
         sack.acked.iter().chain(&sack.beyond).all(|&number| number < below)
     }
 
+    /// The first number of an s2c string that this owner has written to nobody, and nobody before it can have; `None`:
+    /// there is no such string.
+    pub fn unwritten_from(&self) -> Option<u64> {
+        (self.written < self.state.outbox().next()).then_some(self.written)
+    }
+
+    /// The owner before has written no string from this number on to anybody.
+    pub fn on_unwritten(&mut self, from: u64) {
+        self.written = self.written.min(from);
+    }
+
     /// Ends the stream because something of it was lost.
     pub(super) fn end_lost(&mut self, turn: &mut Turn<'_>) -> Reset {
         let reset = Reset::new(STATE_LOST, false);

@@ -21,7 +21,6 @@ impl Transport {
     pub(super) fn on_displaced(&mut self, now: Instant) {
         self.placed = false;
         self.owes_detach = false;
-        self.inbound.on_displaced();
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.answer_due.get_or_insert(now + self.limits.hold_time);
         }
@@ -105,7 +104,8 @@ impl Transport {
             attach.resume = Some(Resume { stream: self.stream, next_s2c });
             attach.create = false;
             attach.succeeds = None;
-            attach.sack = None;
+            // This owner may not know what the last one was told.
+            attach.sack = self.inbound.last_sack().cloned();
             attach.heartbeat = false;
         } else {
             attach.batch = self.inbound.untaken().next().filter(|batch| batch.number == 0).cloned();

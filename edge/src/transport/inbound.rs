@@ -145,9 +145,9 @@ impl Inbound {
         }
     }
 
-    /// Another core is told everything: it may not know what the last one was told.
-    pub(super) fn on_displaced(&mut self) {
-        self.last_sack = None;
+    /// What the client has, as it said last.
+    pub(super) fn last_sack(&self) -> Option<&Sack> {
+        self.last_sack.as_ref()
     }
 
     pub(super) fn untaken(&self) -> impl Iterator<Item = &Batch> {

@@ -46,11 +46,14 @@ impl Durable {
         op: &Op,
         data: &StoreData,
     ) -> Result<(), String> {
-        if let Op::Claim { owner, .. } = op {
-            let before = self.owners.insert(partition, owner.clone());
-            if before.is_some_and(|before| before != *owner) {
-                self.lose(partition);
-            }
+        if let Op::Release { .. } = op {
+            // It knows nothing any more, even if it claims again.
+            self.owners.remove(&partition);
+        }
+        if let Op::Claim { owner, .. } = op
+            && self.owners.insert(partition, owner.clone()).as_ref() != Some(owner)
+        {
+            self.lose(partition);
         }
         if let (Op::Checkpoint { .. }, true) = (op, self.has_gone_back()) {
             // An owner that finds the store behind writes everything anew.

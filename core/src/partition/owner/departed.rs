@@ -53,7 +53,7 @@ pub(super) struct Departed {
 
 impl Departed {
     /// That of a new owner. `grace_ms`: until whoever can prove a loss has come; `idle_ms`: until every client has.
-    pub(super) fn new(meta: Meta, now: Millis, grace_ms: u64, idle_ms: u64) -> Self {
+    pub(super) fn new(meta: &Meta, now: Millis, grace_ms: u64, idle_ms: u64) -> Self {
         let after = |ms| Millis(now.0.saturating_add(ms));
         let mut departed = Self {
             ends: HashMap::new(),
@@ -63,12 +63,12 @@ impl Departed {
             sure_from: after(grace_ms),
             idle_from: after(idle_ms),
         };
-        if let Some(WentBack { streams_made, left_ms, ends }) = meta.went_back {
+        if let Some(WentBack { streams_made, left_ms, ends, .. }) = &meta.went_back {
             departed.went_back = true;
-            departed.streams_made = streams_made;
-            departed.idle_from = after(left_ms.min(idle_ms));
+            departed.streams_made = *streams_made;
+            departed.idle_from = after(idle_ms.min(*left_ms));
             for (service, id, is_lost) in ends {
-                departed.add((service, id), is_lost, now);
+                departed.add((service.clone(), id.clone()), *is_lost, now);
             }
         }
         departed
@@ -82,7 +82,7 @@ impl Departed {
         }
         let end = |key: &Key| Some((key.0.clone(), key.1.clone(), *self.ends.get(key)?));
         let ends = self.order.iter().filter_map(end).collect();
-        Some(WentBack { streams_made: self.streams_made, left_ms, ends })
+        Some(WentBack { streams_made: self.streams_made, left_ms, ends, left: None })
     }
 
     /// A stream is forgotten. How those ended that lost nothing matters only while unknown ones may be lost.
@@ -142,7 +142,7 @@ mod tests {
     const CLAIMED: u64 = 1_000_000;
 
     fn departed() -> Departed {
-        Departed::new(meta(None), Millis(CLAIMED), GRACE, IDLE)
+        Departed::new(&meta(None), Millis(CLAIMED), GRACE, IDLE)
     }
 
     fn meta(went_back: Option<WentBack>) -> Meta {
@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(went_back.is_some(), is_known, "{left}");
             // It has made a stream since.
             let meta = Meta { streams_made: 6, ..meta(went_back) };
-            let next = Departed::new(meta, at(left), GRACE, IDLE);
+            let next = Departed::new(&meta, at(left), GRACE, IDLE);
             let fates = |after| {
                 let fate = |number, attach| next.fate(&key(number), &attach, after);
                 [fate(0, stranger()), fate(1, stranger()), fate(2, stranger()), fate(3, resumed(6))]

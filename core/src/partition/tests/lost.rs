@@ -3,7 +3,7 @@
 
 use minerva_proto::{KillReason, Reset, Sack};
 
-use super::bench::{Bench, hello, options, send, settle};
+use super::bench::{Bench, Session, hello, options, send, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
@@ -90,6 +90,51 @@ async fn what_was_lost_is_told_by_the_owner_after_the_next_as_well() {
         let hello = come_back(&mut bench, name, Sack::up_to(0)).await;
         assert!(is_lost(&hello), "{hello:?}");
     }
+}
+
+/// What the client is told by the owner after the next, that has a string of which the store has only the number: that
+/// was given again. `is_written`: and the client got what has it now.
+async fn come_to_the_owner_after_the_next(is_written: bool) -> EdgeOutput {
+    let store = TestStore::free();
+    let bench = Bench::start(&store).await;
+    bench.attach(hello(1, "stream1"));
+    let app = bench.join(1, "one", &[]);
+    settle().await;
+    let backup = store.inner.backup();
+    push(&bench, &app, "lost");
+    bench.attach(hello(2, "stream2"));
+    settle().await;
+    bench.task.abort();
+    store.inner.go_back_to(&backup);
+    let bench = Bench::start(&store).await;
+    // Of stream 2 the application knows, which proves the loss.
+    let app = bench.join(2, "two", &[2]);
+    bench.wait(2_000).await;
+    if is_written {
+        bench.attach(Attach { create: false, ..hello(3, "stream1") });
+    }
+    push(&bench, &app, "another");
+    settle().await;
+    bench.stop().await.unwrap();
+    let mut bench = Bench::start(&store).await;
+    let sack = Some(Sack::up_to(0));
+    bench.attach(Attach { create: false, sack, ..hello(4, "stream1") });
+    settle().await;
+    bench.edge_outputs().pop().unwrap()
+}
+
+fn push(bench: &Bench, app: &Session, string: &'static str) {
+    let (session, strings) = (app.handle.id, vec![string.into()]);
+    bench.send(Mail::Send { session, stream: 1, first: 0, strings, acknowledge: None });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_was_given_again_and_written_to_nobody_proves_a_loss_to_the_next_owner_as_well()
+ {
+    let told = come_to_the_owner_after_the_next(false).await;
+    assert!(is_lost(&told), "{told:?}");
+    let told = come_to_the_owner_after_the_next(true).await;
+    assert!(matches!(told, EdgeOutput::Opened { .. }), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
