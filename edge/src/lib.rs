@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod edge;
 mod files;
+mod follow;
 mod http;
 mod link;
 mod listener;

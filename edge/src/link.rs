@@ -8,6 +8,7 @@ pub(crate) mod convert;
 mod cores;
 mod dial;
 mod directory;
+mod inbox;
 mod place;
 mod route;
 pub(crate) mod table;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use crate::clock;
+use crate::follow::Follow;
 use crate::link::{News, Route};
 use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
@@ -27,7 +27,7 @@ pub(crate) struct Session {
     route: Option<Route>,
     /// Why the transport lost its place, until it is attached again.
     displaced: Option<Cause>,
-    phase: watch::Receiver<Phase>,
+    phase: Follow<Phase>,
     /// When the client is asked to move, once the edge drains.
     drain_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -47,7 +47,7 @@ impl Session {
             machine,
             route: None,
             displaced: None,
-            phase: shared.phase.clone(),
+            phase: Follow::new(shared.phase.clone()),
             drain_at: None,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: None,
@@ -154,7 +154,7 @@ impl Session {
     }
 
     fn on_phase(&mut self) {
-        let phase = *self.phase.borrow_and_update();
+        let phase = self.phase.see();
         match phase {
             Phase::Running => {}
             Phase::Draining => {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use minerva_proto::link as wire;
 use minerva_proto::link::link_service_client::LinkServiceClient;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
 use super::convert::{Malformed, Said, from_wire, to_wire};
 use super::directory::{Directory, Joined, Unfit};
+use super::inbox::Untaken;
 use super::place::{Message, Recipient, Uplink};
 use crate::transport::{FromCore, ToCore};
 
@@ -68,9 +69,8 @@ pub(super) async fn make(
 ) -> Result<Infallible, CallError> {
     let (outgoing, requests) = mpsc::channel(WAITING);
     let greeting = greet(channel, edge_id, &outgoing, requests);
-    let (hello, responses, rest) = tokio::time::timeout(GREETING_TIME, greeting)
-        .await
-        .map_err(|_| CallError::NoGreeting)??;
+    let (hello, responses, rest) =
+        timeout(GREETING_TIME, greeting).await.map_err(|_| CallError::NoGreeting)??;
     let (uplink, messages) = Uplink::new();
     let joined = directory.join(hello.partitions, uplink)?;
     up(&hello.core_id);
@@ -208,9 +208,9 @@ impl Call {
         let Some(recipient) = self.recipients.get(&transport) else { return };
         let taken = match recipient.deliver.try_send(content) {
             Ok(()) => true,
-            Err(TrySendError::Closed(_)) => false,
-            Err(TrySendError::Full(content)) => {
-                recipient.deliver.send_timeout(content, DELIVERY_TIME).await.is_ok()
+            Err(Untaken::Gone) => false,
+            Err(Untaken::Full(content)) => {
+                timeout(DELIVERY_TIME, recipient.deliver.send(content)).await.unwrap_or(false)
             }
         };
         if !taken && self.recipients.remove(&transport).is_some() {

@@ -3,6 +3,7 @@
 
 use tokio::sync::mpsc;
 
+use super::inbox::{Deliver, Inbox, inbox};
 use super::table::Tenure;
 use crate::transport::{FromCore, ToCore};
 
@@ -30,7 +31,7 @@ pub(super) enum Message {
 /// Whom the call brings what the core says.
 #[derive(Debug)]
 pub(super) struct Recipient {
-    pub(super) deliver: mpsc::Sender<FromCore>,
+    pub(super) deliver: Deliver,
     /// Why the transport is with this core.
     pub(super) tenure: Tenure,
 }
@@ -42,10 +43,10 @@ pub(super) struct Place {
     tenure: Tenure,
     transport: u64,
     /// Taken by the Attach.
-    deliver: Option<mpsc::Sender<FromCore>>,
+    deliver: Option<Deliver>,
     /// Attach was told, Detach not yet.
     attached: bool,
-    inbox: mpsc::Receiver<FromCore>,
+    inbox: Inbox,
 }
 
 impl Uplink {
@@ -62,7 +63,7 @@ impl Uplink {
 
 impl Place {
     pub(super) fn new(uplink: Uplink, tenure: Tenure, transport: u64) -> Self {
-        let (deliver, inbox) = mpsc::channel(DELIVERY);
+        let (deliver, inbox) = inbox(DELIVERY);
         Self { uplink, tenure, transport, deliver: Some(deliver), attached: false, inbox }
     }
 
@@ -108,7 +109,7 @@ impl Place {
 
     /// What the core said already.
     pub(super) fn try_next(&mut self) -> Option<FromCore> {
-        self.inbox.try_recv().ok()
+        self.inbox.try_recv()
     }
 }
 

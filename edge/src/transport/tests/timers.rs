@@ -117,7 +117,7 @@ fn a_sack_is_told_once_and_again_at_another_place() {
     rig.input(Input::Placed);
     let attached = rig.take_to_core().into_iter().find_map(|message| match message {
         ToCore::Attach(attach) => Some(attach.sack),
-        _ => None,
+        ToCore::Batch(_) | ToCore::Grant(_) | ToCore::Detach => None,
     });
     assert_eq!(attached, Some(Some(Sack::up_to(0))));
     assert_eq!(told(&mut rig), 0);
