@@ -28,7 +28,7 @@ mod world;
 
 pub use faults::{Fault, Faults};
 pub use minerva_proto::planted::Bug;
-pub use plan::Options;
+pub use plan::{Options, Rollbacks};
 pub use run::{Outcome, run};
 pub use store::{Answer, ModelStore, Op, StoreData};
 

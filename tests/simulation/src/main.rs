@@ -6,7 +6,7 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
-use minerva_simulation::{Options, run};
+use minerva_simulation::{Options, Rollbacks, run};
 
 use self::plants::find;
 use self::report::Report;
@@ -35,9 +35,9 @@ struct Config {
     #[arg(long)]
     trace: bool,
 
-    /// The store never goes back in time.
-    #[arg(long)]
-    no_rollback: bool,
+    /// How often the store goes back in time.
+    #[arg(long, value_enum, default_value = "sometimes")]
+    rollbacks: Rollbacks,
 
     /// Plant a defect, or `all` of them one after the other: each must be found within the given seeds.
     #[arg(long, value_name = "BUG")]
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         streams: config.streams,
         strings: config.strings,
         trace: config.trace,
-        rollback: !config.no_rollback,
+        rollbacks: config.rollbacks,
     };
     if let Some(plant) = &config.plant {
         return find(plant, config.first, config.seeds, &options);

@@ -20,8 +20,19 @@ pub struct Options {
     pub strings: u64,
     /// Print what happens.
     pub trace: bool,
-    /// The store may go back in time.
-    pub rollback: bool,
+    /// How often the store goes back in time.
+    pub rollbacks: Rollbacks,
+}
+
+/// How often the store goes back in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rollbacks {
+    /// Never.
+    Never,
+    /// In half of the runs, now and then.
+    Sometimes,
+    /// In all of them, often, and clients are away when it does.
+    Often,
 }
 
 /// One seed's plan.
@@ -42,12 +53,14 @@ pub(crate) struct Plan {
     pub(crate) max_idle: Time,
     /// The store goes back in time.
     pub(crate) may_go_back: bool,
+    /// Weights of the faults.
+    weights: &'static [(Fault, u64)],
     pub(crate) limits: Limits,
     pub(crate) options: PartitionOptions,
 }
 
 /// How often each fault is put on the agenda, relative to the others.
-const WEIGHTS: [(Fault, u64); 22] = [
+const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::CutClient, 14),
     (Fault::CutLink, 6),
     (Fault::CutApp, 5),
@@ -70,6 +83,20 @@ const WEIGHTS: [(Fault, u64); 22] = [
     (Fault::ClientSlow, 4),
     (Fault::ClientResets, 1),
     (Fault::AppResets, 1),
+];
+
+/// The same where the store goes back often.
+const OFTEN: &[(Fault, u64)] = &[
+    (Fault::CutClient, 14),
+    (Fault::CutLink, 3),
+    (Fault::CutApp, 3),
+    (Fault::EdgeCrash, 3),
+    (Fault::HandOver, 6),
+    (Fault::AppCrash, 3),
+    (Fault::Rollback, 2),
+    (Fault::RollbackDeath, 20),
+    (Fault::ClientMoves, 4),
+    (Fault::ClientSilent, 30),
 ];
 
 impl Plan {
@@ -105,7 +132,12 @@ impl Plan {
             app_window: random.pick(&[100, 1000, 100_000]),
             max_idle,
             // A run in which it does shows less of the rest: what was lost may end.
-            may_go_back: options.rollback && random.percent(50),
+            may_go_back: match options.rollbacks {
+                Rollbacks::Never => false,
+                Rollbacks::Sometimes => random.percent(50),
+                Rollbacks::Often => true,
+            },
+            weights: if options.rollbacks == Rollbacks::Often { OFTEN } else { WEIGHTS },
             limits,
             options: partition_options,
         }
@@ -118,10 +150,10 @@ impl Plan {
 
     /// Puts the faults on the agenda.
     pub(crate) fn schedule(&self, net: &mut Network) {
-        let sum: u64 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+        let sum: u64 = self.weights.iter().map(|(_, weight)| weight).sum();
         for _ in 0..net.random.between(20, 50) {
             let mut pick = net.random.between(0, sum - 1);
-            let fault = WEIGHTS.iter().find(|(_, weight)| {
+            let fault = self.weights.iter().find(|(_, weight)| {
                 let is_it = pick < *weight;
                 pick = pick.saturating_sub(*weight);
                 is_it

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minerva_simulation::{Fault, Outcome};
+use minerva_simulation::{Fault, Outcome, Rollbacks};
 use serde_json::json;
 
 use crate::Config;
@@ -25,7 +25,11 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(config: &Config) -> Self {
-        let rollback = if config.no_rollback { " --no-rollback" } else { "" };
+        let rollback = match config.rollbacks {
+            Rollbacks::Never => " --rollbacks never",
+            Rollbacks::Sometimes => "",
+            Rollbacks::Often => " --rollbacks often",
+        };
         let repeat = format!(
             "minerva-simulation --streams {} --strings {}{rollback} --trace --first",
             config.streams, config.strings

@@ -1,9 +1,10 @@
 //! Runs: the same seed does the same, and nothing is lost in a few of them. The program runs many.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use minerva_simulation::{Bug, Fault, Options, Outcome, run};
+use minerva_simulation::{Bug, Fault, Options, Outcome, Rollbacks, run};
 
-const SMALL: Options = Options { streams: 6, strings: 40, trace: false, rollback: true };
+const SMALL: Options =
+    Options { streams: 6, strings: 40, trace: false, rollbacks: Rollbacks::Sometimes };
 
 fn clean(seed: u64) -> Outcome {
     let outcome = run(seed, &SMALL, None);
