@@ -10,7 +10,7 @@ use minerva_proto::process::positive_duration;
 
 use crate::loader::Timing;
 use crate::sheet::Sheet;
-use crate::stage::{Plan, Stage};
+use crate::stage::{Plan, Redis, Stage};
 use crate::{chart, compare};
 
 /// How it is measured.
@@ -32,6 +32,9 @@ pub(crate) struct Config {
     /// A line for Redis' configuration, such as `appendfsync always`. May be repeated.
     #[arg(long, value_name = "LINE")]
     redis_setting: Vec<String>,
+    /// Start a replica of Redis, too, and count an append only when it has it (`?wait=1`).
+    #[arg(long)]
+    replica: bool,
     /// Write the figures as JSON to this file; `-` is the output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -49,7 +52,8 @@ impl Config {
         self.check()?;
         let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
         let random = &mut Random::new(Random::fresh_seed());
-        let mut stage = Stage::new(self.core.as_deref(), &settings, plan, random)?;
+        let redis = Redis { settings: &settings, has_replica: self.replica };
+        let mut stage = Stage::new(self.core.as_deref(), redis, plan, random)?;
         stage.start().await?;
         Ok(stage)
     }

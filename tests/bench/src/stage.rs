@@ -42,6 +42,15 @@ impl Default for Plan {
     }
 }
 
+/// How Redis is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Redis<'a> {
+    /// Lines for its configuration.
+    pub(crate) settings: &'a [&'a str],
+    /// Whether it has a replica that cores wait for.
+    pub(crate) has_replica: bool,
+}
+
 /// Where clients connect.
 pub(crate) struct Doors {
     /// In turn.
@@ -55,6 +64,8 @@ pub(crate) struct Stage {
     /// In the order in which they are started.
     processes: Vec<(&'static str, Process)>,
     pub(crate) redis: RedisServer,
+    /// Its address, as cores take it.
+    store: String,
     /// Where clients connect.
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) bare: SocketAddr,
@@ -72,22 +83,33 @@ impl Stage {
     /// Describes them; starts nothing.
     pub(crate) fn new(
         core: Option<&Path>,
-        redis_settings: &[&str],
+        redis: Redis<'_>,
         plan: Plan,
         random: &mut Random,
     ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut ports = Ports::new(random);
-        let (redis, redis_process) = RedisServer::new(
+        let (server, process) = RedisServer::new(
             "redis",
             ports.take()?,
             directory.path().join("redis"),
-            redis_settings,
+            redis.settings,
         )?;
+        let mut store = format!("redis://{}", server.address);
+        let mut processes = vec![("redis", process)];
+        if redis.has_replica {
+            let place = directory.path().join("replica");
+            let of = format!("replicaof {} {}", server.address.ip(), server.address.port());
+            let settings = [redis.settings, &[&of]].concat();
+            let (_, process) = RedisServer::new("replica", ports.take()?, place, &settings)?;
+            processes.push(("replica", process));
+            store.push_str("?wait=1");
+        }
         let bare = ports.take()?;
         let mut stage = Self {
-            processes: vec![("redis", redis_process)],
-            redis,
+            processes,
+            redis: server,
+            store,
             edges: Vec::new(),
             bare,
             nginx: None,
@@ -120,7 +142,7 @@ impl Stage {
         for is_standby in [false, true].into_iter().take(1 + usize::from(plan.has_standby)) {
             let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
             let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
-            arguments.extend(["--store".into(), format!("redis://{}", self.redis.address).into()]);
+            arguments.extend(["--store".into(), self.store.clone().into()]);
             arguments.extend(is_standby.then(|| "--standby".into()));
             self.add(if is_standby { "standby" } else { "core" }, program, arguments);
             links.push(link);
