@@ -150,10 +150,10 @@ impl Session {
                 budget = budget.saturating_sub(cost(&command));
                 commands.push(command);
             }
-            if let Some(last) = stream.finished_at() {
+            if stream.is_finished() {
                 let home = stream.home();
                 self.streams.remove(&number);
-                self.finished.insert(number, last, home);
+                self.finished.insert(number, home);
             } else if budget == 0 {
                 // Others have their turn first.
                 self.list(number);

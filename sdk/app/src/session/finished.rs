@@ -10,51 +10,47 @@ use super::stream::Home;
 /// more than any call has on its way.
 pub(super) const MAX_FINISHED: usize = 4096;
 
-/// The numbers of the last events of streams that are done with.
+/// The streams that are done with.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
-    done: BTreeMap<u64, Done>,
+    /// Where the end of each was acknowledged; `None` once that core may not have heard it.
+    done: BTreeMap<u64, Option<Home>>,
     /// The streams by age; each stands in `done` unless it was taken out.
     order: VecDeque<u64>,
 }
 
-/// A stream that is done with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Done {
-    last_event: u64,
-    /// Where its end was acknowledged; `None` once that core may not have heard it.
-    home: Option<Home>,
-}
-
 impl Finished {
-    pub(super) fn insert(&mut self, stream: u64, last_event: u64, home: Option<Home>) {
+    pub(super) fn insert(&mut self, stream: u64, home: Option<Home>) {
         if self.order.len() == MAX_FINISHED
             && let Some(oldest) = self.order.pop_front()
         {
             self.done.remove(&oldest);
         }
         self.order.push_back(stream);
-        self.done.insert(stream, Done { last_event, home });
+        self.done.insert(stream, home);
     }
 
-    pub(super) fn remove(&mut self, stream: u64) -> Option<u64> {
-        let done = self.done.remove(&stream)?;
-        self.order.retain(|&other| other != stream);
-        Some(done.last_event)
+    /// Forgets a stream; gives whether it was here.
+    pub(super) fn remove(&mut self, stream: u64) -> bool {
+        let was_here = self.done.remove(&stream).is_some();
+        if was_here {
+            self.order.retain(|&other| other != stream);
+        }
+        was_here
     }
 
     /// Forgets the streams of a partition that its owner under `home` has not.
     pub(super) fn retain(&mut self, of: Partition, home: Home) {
-        self.done.retain(|&stream, done| partition(stream) != of || done.home == Some(home));
+        self.done.retain(|&stream, at| partition(stream) != of || *at == Some(home));
         let done = &self.done;
         self.order.retain(|stream| done.contains_key(stream));
     }
 
     /// A call has lost a partition, or all of them.
     pub(super) fn part(&mut self, call: CallId, left: Option<Partition>) {
-        for (&stream, done) in &mut self.done {
+        for (&stream, home) in &mut self.done {
             if left.is_none_or(|left| left == partition(stream)) {
-                done.home = done.home.filter(|home| home.call != call);
+                *home = home.filter(|home| home.call != call);
             }
         }
     }
@@ -65,12 +61,12 @@ impl Finished {
 
     /// It is here, and no other call than `call` has it.
     pub(super) fn is_free_for(&self, stream: u64, call: CallId) -> bool {
-        self.done.get(&stream).is_some_and(|done| done.home.is_none_or(|home| home.call == call))
+        self.done.get(&stream).is_some_and(|home| home.is_none_or(|home| home.call == call))
     }
 
     /// The streams that no call has.
     pub(super) fn apart(&self) -> impl Iterator<Item = u64> {
-        self.done.iter().filter(|(_, done)| done.home.is_none()).map(|(&stream, _)| stream)
+        self.done.iter().filter(|(_, home)| home.is_none()).map(|(&stream, _)| stream)
     }
 }
 
@@ -82,14 +78,14 @@ mod tests {
     fn forgets_the_oldest_beyond_its_bound() {
         let mut finished = Finished::default();
         for stream in 1..=MAX_FINISHED as u64 {
-            finished.insert(stream, 7, None);
+            finished.insert(stream, None);
         }
         assert_eq!(finished.apart().count(), MAX_FINISHED);
         assert_eq!(finished.apart().next(), Some(1));
-        finished.insert(MAX_FINISHED as u64 + 1, 7, None);
+        finished.insert(MAX_FINISHED as u64 + 1, None);
         assert_eq!(finished.apart().count(), MAX_FINISHED);
         assert_eq!(finished.apart().next(), Some(2));
-        assert_eq!(finished.remove(2), Some(7));
-        assert_eq!(finished.remove(2), None);
+        assert!(finished.remove(2));
+        assert!(!finished.remove(2));
     }
 }

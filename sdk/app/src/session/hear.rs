@@ -88,9 +88,9 @@ impl Session {
             }
             self.forget(number, signals);
         }
-        let finished = self.finished.remove(number).filter(|_| started.resumed);
-        if let Some(last) = finished {
-            self.streams.insert(number, Stream::finished(started, call, last));
+        if self.finished.remove(number) && started.resumed {
+            self.streams.insert(number, Stream::finished(started, call, max_string));
+            self.settle(number);
         } else {
             self.streams.insert(number, Stream::new(started, call, max_string));
             signals.push(Signal::Arrived(Box::new(info)));

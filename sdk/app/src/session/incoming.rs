@@ -39,11 +39,6 @@ impl Incoming {
         Self { expected: next, delivered: next, queue: VecDeque::new(), bytes: 0, changes: 0 }
     }
 
-    /// A stream that was done with: all up to `last` was seen.
-    pub(super) fn finished(last: u64) -> Self {
-        Self { expected: last + 1, ..Self::starting_at(0) }
-    }
-
     /// A new home, where the core goes on at `next_event`, which is at most `expected`.
     pub(super) fn resume(&mut self, next_event: u64) {
         self.delivered = next_event.max(1).min(self.expected);

@@ -107,16 +107,13 @@ impl Stream {
         }
     }
 
-    /// A stream that this instance has done with, and that the core delivers again because the
-    /// acknowledgement of its end was lost.
-    pub(super) fn finished(started: &Started, call: CallId, last: u64) -> Self {
-        let mut stream = Self::new(started, call, 0);
-        stream.incoming = Incoming::finished(last);
-        stream.incoming.resume(started.next_event);
-        stream.outgoing.clear();
+    /// A stream that this instance has done with. Either the acknowledgement of its end was lost, and the end comes
+    /// again; or the core's store has lost the end, and the client may be there still: nobody would read what it says,
+    /// so it is told.
+    pub(super) fn finished(started: &Started, call: CallId, max_string: usize) -> Self {
+        let mut stream = Self::new(started, call, max_string);
         stream.abandoned = true;
-        stream.ended = Some(last);
-        stream.done = last + 1;
+        stream.reset(STATE_LOST.to_owned(), false);
         stream
     }
 
@@ -332,9 +329,9 @@ impl Stream {
         told && sent && set && self.acknowledgement().is_none()
     }
 
-    /// Its end is acknowledged: nothing is left to do here. Gives the number of its last event.
-    pub(super) fn finished_at(&self) -> Option<u64> {
-        self.ended.filter(|&last| self.home.is_some() && self.acknowledged > last)
+    /// Its end is acknowledged: nothing is left to do here.
+    pub(super) fn is_finished(&self) -> bool {
+        self.home.is_some() && self.ended.is_some_and(|last| self.acknowledged > last)
     }
 
     /// What waits to be sent can never be.

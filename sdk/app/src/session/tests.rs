@@ -3,6 +3,7 @@
 
 mod cores;
 mod corners;
+mod ends;
 mod model;
 mod moves;
 

@@ -8,21 +8,21 @@ use minerva_proto::app::{
 use super::*;
 
 /// Registered, with one new stream that has this room.
-fn session(bytes_left: u32, strings_left: u32) -> Talk {
+pub(super) fn session(bytes_left: u32, strings_left: u32) -> Talk {
     let mut session = Talk::new(1000);
     register(&mut session);
     hear(&mut session, event::Event::Started(started(bytes_left, strings_left)));
     session
 }
 
-fn register(session: &mut Talk) -> Vec<u64> {
+pub(super) fn register(session: &mut Talk) -> Vec<u64> {
     let held = session.call_again();
     let registered = Registered { max_string_bytes: 500, ..Registered::default() };
     hear(session, event::Event::Registered(registered));
     held
 }
 
-fn started(bytes_left: u32, strings_left: u32) -> Started {
+pub(super) fn started(bytes_left: u32, strings_left: u32) -> Started {
     Started {
         stream: STREAM,
         stream_id: ID.to_owned(),
@@ -31,33 +31,33 @@ fn started(bytes_left: u32, strings_left: u32) -> Started {
     }
 }
 
-fn state(next_send: u64, bytes_left: u32, strings_left: u32) -> SendState {
+pub(super) fn state(next_send: u64, bytes_left: u32, strings_left: u32) -> SendState {
     SendState { stream: STREAM, next_send, bytes_left, strings_left, paused: false }
 }
 
-fn strings(first_event: u64, strings: &[&'static str]) -> event::Event {
+pub(super) fn strings(first_event: u64, strings: &[&'static str]) -> event::Event {
     let strings = strings.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
     event::Event::Strings(Strings { stream: STREAM, first_event, strings })
 }
 
-fn ended(event: u64) -> event::Event {
+pub(super) fn ended(event: u64) -> event::Event {
     let by = EndedBy::Client.into();
     let reason = "bye".to_owned();
     let ended = ProtoEnded { stream: STREAM, event, reason, application_level: true, by };
     event::Event::Ended(ended)
 }
 
-fn hear(session: &mut Talk, event: event::Event) -> Vec<Signal> {
+pub(super) fn hear(session: &mut Talk, event: event::Event) -> Vec<Signal> {
     let mut signals = Vec::new();
     session.on_event(event, &mut signals).unwrap();
     signals
 }
 
-fn told(session: &mut Talk) -> Vec<command::Command> {
+pub(super) fn told(session: &mut Talk) -> Vec<command::Command> {
     session.take_commands(1 << 20).into_iter().filter_map(|command| command.command).collect()
 }
 
-fn send(session: &mut Talk, string: &'static str) -> Result<u64, Refusal> {
+pub(super) fn send(session: &mut Talk, string: &'static str) -> Result<u64, Refusal> {
     session.send(STREAM, Bytes::from_static(string.as_bytes()), false)
 }
 
@@ -209,29 +209,6 @@ fn a_paused_stream_takes_only_what_cannot_wait() {
 }
 
 #[test]
-fn a_reset_follows_what_was_sent_and_is_told_on_each_call() {
-    let mut session = session(100, 100);
-    send(&mut session, "x").unwrap();
-    session.reset(STREAM, "first".to_owned(), true);
-    session.reset(STREAM, "second".to_owned(), false);
-    assert_eq!(send(&mut session, "y"), Err(Refusal::Over));
-    let commands = told(&mut session);
-    let [command::Command::Send(_), command::Command::Reset(reset)] = &commands[..] else {
-        panic!("{commands:?}")
-    };
-    assert_eq!((&*reset.reason, reset.application_level), ("first", true));
-    assert_eq!(register(&mut session), [STREAM]);
-    assert!(told(&mut session).is_empty());
-    let again = Started { resumed: true, next_send: 1, ..started(100, 100) };
-    hear(&mut session, event::Event::Started(again));
-    assert!(matches!(&told(&mut session)[..], [command::Command::Reset(_)]));
-    hear(&mut session, ended(1));
-    session.done(STREAM, 1);
-    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(_)]));
-    assert_eq!(session.read(STREAM), Read::Over);
-}
-
-#[test]
 fn limits_are_told_on_each_call() {
     let mut session = session(100, 100);
     session.set_limits(STREAM, SetLimits { max_idle_ms: Some(500), ..SetLimits::default() });
@@ -242,18 +219,6 @@ fn limits_are_told_on_each_call() {
     assert!(
         matches!(&told(&mut session)[..], [command::Command::SetLimits(l)] if l.max_idle_ms == Some(500))
     );
-}
-
-#[test]
-fn an_abandoned_stream_is_acknowledged_to_its_end() {
-    let mut session = session(100, 100);
-    hear(&mut session, strings(1, &["a"]));
-    session.abandon(STREAM);
-    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 1));
-    hear(&mut session, strings(2, &["b"]));
-    hear(&mut session, ended(3));
-    assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 3));
-    assert!(session.streams.is_empty());
 }
 
 #[test]

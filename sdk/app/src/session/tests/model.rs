@@ -177,6 +177,8 @@ impl Model {
         Some(match command {
             command::Command::Acknowledge(acknowledge) => self.acknowledge(acknowledge.event),
             command::Command::Send(send) => self.take_send(send),
+            // Of a stream that has ended it means nothing.
+            command::Command::Reset(_) if self.ended => None,
             command::Command::Register(_)
             | command::Command::Reset(_)
             | command::Command::SetLimits(_)
