@@ -58,7 +58,7 @@ pub enum FromCore {
     },
     /// Write the last frames, then end.
     Close(Box<Close>),
-    /// The batches up to this number are durable.
+    /// The batches up to this number are durable; but the last SACK is said again at another place.
     Taken(u64),
 }
 
