@@ -74,11 +74,10 @@ impl Recovered {
     /// # Errors
     /// If what is stored cannot be read, or contradicts itself.
     pub fn from_claimed(claimed: &Claimed) -> Result<Self, RecoveryError> {
-        let meta = match &claimed.meta {
+        let mut meta = match &claimed.meta {
             Some(meta) => Meta::decode(meta.clone()).map_err(decode_error("meta"))?,
             None => Meta::default(),
         };
-        let mut meta = meta;
         if let Some(went_back) = &mut meta.went_back {
             went_back.left.take_if(|left| !is_last_before(claimed, left.epoch));
         }

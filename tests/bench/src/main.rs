@@ -31,9 +31,8 @@ mod workload;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use minerva_faults::unless_asked;
 
 use config::Config;
 use workload::Workload;
@@ -79,23 +78,13 @@ enum Program {
 /// The exit code is 1 if a bar was not met, and 2 if something could not be measured.
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run_or_stop(Program::parse()).await {
+    match unless_asked(run(Program::parse())).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("minerva-bench: {error:#}");
             ExitCode::from(2)
         }
-    }
-}
-
-/// What was started is killed when it is dropped, so that nothing is left if this process is asked to stop.
-async fn run_or_stop(program: Program) -> anyhow::Result<bool> {
-    let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-    tokio::select! {
-        measured = run(program) => measured,
-        _ = asked.recv() => bail!("asked to stop"),
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }
 

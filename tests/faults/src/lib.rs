@@ -86,10 +86,18 @@ pub async fn main() -> anyhow::Result<ExitCode> {
     if let Program::Answer(config) = program {
         return answering::run(config).await;
     }
+    unless_asked(run(program)).await
+}
+
+/// Runs something unless this process is asked to stop. What it has started is killed when it is dropped, so nothing is
+/// left.
+///
+/// # Errors
+/// What it fails with, or that it was to stop.
+pub async fn unless_asked<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     tokio::select! {
-        done = run(program) => done,
-        // What was started is killed when it is dropped.
+        done = work => done,
         _ = asked.recv() => bail!("asked to stop"),
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
