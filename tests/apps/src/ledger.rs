@@ -144,21 +144,22 @@ fn count_deaths(deaths: &[bool], kills: usize, report: &mut Report) {
     }
 }
 
-/// The deaths in order: whether the string that it died with was stored when it was handled next.
+/// The deaths in order: whether the string that it died with was stored when it was handled next. It may die again
+/// before it gets that far.
 fn deaths(log: &str) -> anyhow::Result<Vec<bool>> {
     let mut deaths = Vec::new();
-    let mut last: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+    let mut pending: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for line in log.lines() {
         let mut words = line.split(' ');
         let (Some("ledger:"), Some(what)) = (words.next(), words.next()) else { continue };
         let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
         match (what, &numbers[..]) {
             ("dies", &[stream, event]) => {
-                last.insert((stream, event), deaths.len());
+                pending.entry((stream, event)).or_default().push(deaths.len());
                 deaths.push(false);
             }
             ("new" | "again", &[stream, event]) => {
-                if let Some(death) = last.remove(&(stream, event)) {
+                for death in pending.remove(&(stream, event)).into_iter().flatten() {
                     deaths[death] = what == "again";
                 }
             }
@@ -204,6 +205,9 @@ mod tests {
                    ledger: again 1 8\nledger: again 1 7\nledger: dies 2 1\n\
                    ledger: new 2 1\nledger: again 2 1\nledger: dies 3 1\n";
         assert_eq!(deaths(log).unwrap(), [true, false, false]);
+        let twice = "ledger: new 1 7\nledger: dies 1 7\nledger: dies 2 1\nledger: dies 1 7\n\
+                     ledger: again 1 7\nledger: new 2 1\n";
+        assert_eq!(deaths(twice).unwrap(), [true, false, true]);
         assert!(deaths("ledger: dies 1").is_err());
     }
 
