@@ -1,6 +1,8 @@
 //! The driver of WebSocket transports, from the handshake on. Each text message holds frames, each
 //! ended by a newline; what the client sends in one message is one batch. Called by `http.rs`.
 
+mod read_ahead;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use self::read_ahead::ReadAhead;
 use crate::http::{Body, Connection, text_reply};
 use crate::listener::{Rewind, Socket};
 use crate::session::Session;
@@ -31,8 +34,9 @@ use crate::transport::{Caller, Input, Kind};
 /// The subprotocol of this wire protocol.
 const SUBPROTOCOL: &str = "minerva.2";
 
-/// Read buffer of one connection; the default is an eager 128 KiB.
-const READ_BUFFER: usize = 4 * 1024;
+/// Read buffer of one connection; the default is an eager 128 KiB. Small, since each connection has one all the
+/// time; the socket is read in larger pieces.
+const READ_BUFFER: usize = 512;
 
 /// Room for more than one frame in a message.
 const MESSAGE_ROOM: usize = 64 * 1024;
@@ -89,8 +93,11 @@ pub(crate) fn upgrade(
     response
 }
 
+/// The connection under the WebSocket.
+type Link = ReadAhead<Socket>;
+
 /// Takes the raw connection out of hyper, and with it all of hyper's buffers.
-async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<Socket>> {
+async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<Link>> {
     let parts = upgraded.await.ok()?.downcast::<TokioIo<Rewind<Socket>>>().ok()?;
     // Copied: a slice would keep hyper's buffer for the connection's life.
     let mut early = parts.read_buf.to_vec();
@@ -104,13 +111,14 @@ async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketS
         .max_message_size(Some(max_frame + MESSAGE_ROOM))
         .max_frame_size(Some(max_frame + MESSAGE_ROOM));
     drop(rest);
+    let stream = ReadAhead::new(stream);
     let socket =
         WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
     Some(socket)
 }
 
 struct Driver {
-    socket: WebSocketStream<Socket>,
+    socket: WebSocketStream<Link>,
     session: Session,
     /// The session's first chunk is with the socket.
     flushing: bool,
@@ -163,13 +171,13 @@ impl Driver {
         // Also sends the answer to the client's close, if that is why the transport is over.
         let closing = poll_fn(|cx| Pin::new(&mut self.socket).poll_close(cx));
         let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
-        self.socket.get_mut().say_goodbye().await;
+        self.socket.get_mut().socket_mut().say_goodbye().await;
     }
 }
 
 /// Gives the socket what is to be written and flushes it.
 fn poll_write(
-    mut socket: Pin<&mut WebSocketStream<Socket>>,
+    mut socket: Pin<&mut WebSocketStream<Link>>,
     cx: &mut Context<'_>,
     chunk: Option<Bytes>,
     flushing: &mut bool,
@@ -201,7 +209,7 @@ fn poll_write(
 }
 
 fn poll_message(
-    mut socket: Pin<&mut WebSocketStream<Socket>>,
+    mut socket: Pin<&mut WebSocketStream<Link>>,
     cx: &mut Context<'_>,
     answering: &mut bool,
 ) -> Poll<Event> {
@@ -224,7 +232,7 @@ fn poll_message(
 }
 
 /// Drops what the client still sends, to notice when it closes.
-fn poll_discard(stream: &mut Socket, cx: &mut Context<'_>) -> Poll<Event> {
+fn poll_discard(stream: &mut Link, cx: &mut Context<'_>) -> Poll<Event> {
     let mut buffer = [0; DISCARD];
     loop {
         let mut read = ReadBuf::new(&mut buffer);

@@ -1,0 +1,155 @@
+//! A socket that is read in large pieces on behalf of a reader that has a small buffer, and for which nothing is kept
+//! while it is silent. Knows nothing of what is read. Used by `websocket.rs`.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Most bytes that are read at once, and so the most that wait here.
+const PIECE: usize = 16 * 1024;
+
+thread_local! {
+    /// Where a thread's sockets are read into, one after the other: what the reader has no room for is copied out.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into());
+}
+
+/// The socket, and what was read of it already.
+#[derive(Debug)]
+pub(super) struct ReadAhead<S> {
+    socket: S,
+    ahead: Bytes,
+}
+
+impl<S> ReadAhead<S> {
+    pub(super) fn new(socket: S) -> Self {
+        Self { socket, ahead: Bytes::new() }
+    }
+
+    /// The socket itself. What is read of it there is missing here.
+    pub(super) fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { socket, ahead } = self.get_mut();
+        if ahead.has_remaining() {
+            let count = ahead.len().min(buffer.remaining());
+            buffer.put_slice(&ahead.split_to(count));
+            if ahead.is_empty() {
+                // Gives the memory back: an empty rest would keep it.
+                *ahead = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(socket).poll_read(cx, &mut read))?;
+            let (fits, rest) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
+            buffer.put_slice(fits);
+            *ahead = Bytes::copy_from_slice(rest);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// What comes out in steps of so many bytes, and the most that waited meanwhile.
+    async fn read(sent: &[u8], step: usize) -> (Vec<u8>, usize) {
+        let (mut far, near) = duplex(4 * PIECE);
+        far.write_all(sent).await.unwrap();
+        drop(far);
+        let (mut near, mut came, mut most) = (ReadAhead::new(near), Vec::new(), 0);
+        let mut buffer = vec![0; step];
+        loop {
+            let count = near.read(&mut buffer).await.unwrap();
+            if count == 0 {
+                return (came, most);
+            }
+            came.extend_from_slice(&buffer[..count]);
+            most = most.max(near.ahead.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn all_comes_in_order_whatever_the_readers_buffer() {
+        for length in [1, 511, 512, 513, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
+            let sent: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            for step in [1, 512, PIECE, 2 * PIECE] {
+                let (came, most) = read(&sent, step).await;
+                assert!(came == sent, "{length} bytes in steps of {step}");
+                assert_eq!(most, length.min(PIECE).saturating_sub(step), "{length}, {step}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_what_was_read() {
+        let (mut far, near) = duplex(64);
+        far.write_all(&[7; 20]).await.unwrap();
+        let mut near = ReadAhead::new(near);
+        let mut buffer = [0; 10];
+        near.read_exact(&mut buffer).await.unwrap();
+        assert_eq!(near.ahead.len(), 10);
+        near.read_exact(&mut buffer).await.unwrap();
+        assert_eq!(near.ahead.as_ptr(), Bytes::new().as_ptr());
+    }
+
+    #[tokio::test]
+    async fn two_sockets_of_a_thread_do_not_mix() {
+        let ((mut far_one, one), (mut far_two, two)) = (duplex(64), duplex(64));
+        far_one.write_all(b"11111111").await.unwrap();
+        far_two.write_all(b"22222222").await.unwrap();
+        let (mut one, mut two) = (ReadAhead::new(one), ReadAhead::new(two));
+        for _ in 0..2 {
+            let (mut of_one, mut of_two) = ([0; 4], [0; 4]);
+            one.read_exact(&mut of_one).await.unwrap();
+            two.read_exact(&mut of_two).await.unwrap();
+            assert_eq!((&of_one, &of_two), (b"1111", b"2222"));
+        }
+    }
+}
