@@ -84,10 +84,19 @@ pub(crate) fn upgrade(
     let upgraded = hyper::upgrade::on(&mut request);
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
-        let socket = open(upgraded, &connection).await;
-        if let Some(socket) = socket {
+        if let Some(socket) = open(upgraded, &connection).await {
             let session = Session::new(&connection.shared, Kind::WebSocket, caller);
-            Driver { socket, session, flushing: false, answering: false, deaf: false }.run().await;
+            let mut driver =
+                Driver { socket, session, flushing: false, answering: false, deaf: false };
+            // It lives long, so it has a task of its own, without room for the opening; and a block, since an
+            // `async fn` has room twice for what it takes by value.
+            tokio::spawn(async move {
+                driver.run().await;
+                drop(driver.session);
+                close(&mut driver.socket).await;
+                // It counts as open until here.
+                drop(connection);
+            });
         }
     });
     response
@@ -140,9 +149,10 @@ enum Event {
 }
 
 impl Driver {
-    async fn run(mut self) {
-        while self.session.ending().is_none() && !self.session.is_over() {
-            let Self { socket, session, flushing, answering, deaf } = &mut self;
+    /// Until the transport is over.
+    async fn run(&mut self) {
+        let Self { socket, session, flushing, answering, deaf } = self;
+        while session.ending().is_none() && !session.is_over() {
             let reads = session.wants_input();
             let chunk = if *flushing { None } else { session.chunk().cloned() };
             let event = poll_fn(|cx| {
@@ -167,12 +177,14 @@ impl Driver {
                 () = session.wait() => {}
             }
         }
-        drop(self.session);
-        // Also sends the answer to the client's close, if that is why the transport is over.
-        let closing = poll_fn(|cx| Pin::new(&mut self.socket).poll_close(cx));
-        let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
-        self.socket.get_mut().socket_mut().say_goodbye().await;
     }
+}
+
+/// Also sends the answer to the client's close, if that is why the transport is over.
+async fn close(socket: &mut WebSocketStream<Link>) {
+    let closing = poll_fn(|cx| Pin::new(&mut *socket).poll_close(cx));
+    let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
+    socket.get_mut().socket_mut().say_goodbye().await;
 }
 
 /// Gives the socket what is to be written and flushes it.
