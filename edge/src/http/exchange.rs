@@ -22,14 +22,22 @@ pub(super) async fn serve(
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let (head, response) = oneshot::channel();
-    let exchange = Exchange {
+    let mut exchange = Exchange {
         session: Session::new(&connection.shared, Kind::Http, caller),
         upload: Some(Upload::new(request.into_body())),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
     let seat = Arc::clone(&connection.seat);
+    // A block: an `async fn` has room twice for what it takes by value.
     tokio::spawn(async move {
         exchange.run().await;
+        let Exchange { session, upload, reply } = exchange;
+        drop(session);
+        if let Some(upload) = upload
+            && matches!(reply, Reply::Sent)
+        {
+            upload.discard().await;
+        }
         drop(seat);
     });
     let unreadable = || reply::text(StatusCode::BAD_REQUEST, "the request cannot be read\n");
@@ -63,7 +71,8 @@ enum Event {
 }
 
 impl Exchange {
-    async fn run(mut self) {
+    /// Until the transport is over and what it had to say is with hyper.
+    async fn run(&mut self) {
         loop {
             self.gather();
             if let Some(ending) = self.session.ending().cloned()
@@ -76,12 +85,6 @@ impl Exchange {
                 break;
             }
             self.step().await;
-        }
-        drop(self.session);
-        if let Some(upload) = self.upload
-            && matches!(self.reply, Reply::Sent)
-        {
-            upload.discard().await;
         }
     }
 
