@@ -43,7 +43,8 @@ pub(super) struct Owner {
     counters: Arc<Counters>,
     /// For what applications are told of a stream's beginning.
     wall_clock: Clock,
-    streams: BTreeMap<u64, Stream>,
+    /// Boxed, as the nodes of a map that grows at its end are half empty.
+    streams: BTreeMap<u64, Box<Stream>>,
     /// The streams by what clients call them; of several with one id, the last one. Keyed by clients: a map with SipHash.
     by_id: HashMap<(Arc<str>, StreamId), u64>,
     /// The streams by what applications call them.
@@ -127,7 +128,7 @@ impl Owner {
                 owner.assignment.add(number, service, instance);
             }
             owner.set_deadline(number, stream.next_deadline(&owner.limits));
-            owner.streams.insert(number, stream);
+            owner.streams.insert(number, Box::new(stream));
             add(&owner.counters.streams, 1);
         }
         for (number, from) in unwritten(meta) {
@@ -156,8 +157,10 @@ impl Owner {
     pub(super) fn last_meta(&self, now: Millis) -> Meta {
         let mut meta = self.meta(now);
         if let Some(went_back) = &mut meta.went_back {
-            let of = |(number, stream): (&u64, &Stream)| Some((*number, stream.unwritten_from()?));
-            let unwritten = self.streams.iter().filter_map(of).collect();
+            let of_each = self.streams.iter();
+            let unwritten = of_each
+                .filter_map(|(number, stream)| Some((*number, stream.unwritten_from()?)))
+                .collect();
             went_back.left = Some(Left { epoch: self.epoch.0, unwritten });
         }
         meta

@@ -186,7 +186,7 @@ impl Owner {
             stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
         self.by_id.insert((service, attach.stream_id.clone()), number);
-        self.streams.insert(number, stream);
+        self.streams.insert(number, Box::new(stream));
         add(&self.counters.streams, 1);
         number
     }
