@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 use crate::config::Config;
 use crate::count::at_least_one;
 use crate::echo::GROUP;
-use crate::histogram::{Histogram, percentile};
+use crate::histogram::Histogram;
+use crate::quantiles::Quantiles;
 use crate::sheet::{Place, Sheet};
 use crate::socket::Socket;
 use crate::stage::{Plan, Stage};
@@ -146,8 +147,7 @@ impl Sending<'_> {
     /// Adds what a send and a delivery cost.
     fn enter(&self, sheet: &mut Sheet, place: Place<'_>, counts: (f64, f64), used: &Usage) {
         let ((sends, delivered), latencies) = (counts, self.counted.latencies.take());
-        sheet.add(place, "delivery: p50", "us", percentile(&latencies, 50) as f64);
-        sheet.add(place, "delivery: p99", "us", percentile(&latencies, 99) as f64);
+        Quantiles::of(&latencies).enter(sheet, place, "delivery");
         for process in PROCESSES {
             let seconds = used.cpu.get(process).copied().unwrap_or_default();
             let name = format!("CPU per delivery: {process}");

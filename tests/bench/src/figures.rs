@@ -1,6 +1,6 @@
 //! What a run of round trips comes to. A string counts once each way.
 
-use crate::histogram::percentile;
+use crate::quantiles::Quantiles;
 use crate::sheet::{Place, Sheet};
 use crate::usage::Usage;
 
@@ -18,9 +18,7 @@ pub(crate) const REDIS_CPU: &str = "Redis' own CPU per string";
 pub(crate) struct Run {
     pub(crate) strings_per_second: f64,
     strings: f64,
-    /// Round trips, in microseconds.
-    p50: u64,
-    p99: u64,
+    round_trips: Quantiles,
     used: Usage,
 }
 
@@ -28,8 +26,8 @@ impl Run {
     /// Of so many strings that went there and back.
     pub(crate) fn of(echoed: u64, seconds: f64, latencies: &[u64], used: Usage) -> Self {
         let strings = (2 * echoed) as f64;
-        let (p50, p99) = (percentile(latencies, 50), percentile(latencies, 99));
-        Self { strings_per_second: strings / seconds, strings, p50, p99, used }
+        let round_trips = Quantiles::of(latencies);
+        Self { strings_per_second: strings / seconds, strings, round_trips, used }
     }
 
     /// Microseconds of CPU per string, of all processes that are Minerva.
@@ -41,8 +39,7 @@ impl Run {
     /// Adds what is said of both, the floor and Minerva.
     pub(crate) fn enter(&self, sheet: &mut Sheet, place: Place<'_>, processes: &[&str]) {
         sheet.add(place, "strings", "/s", self.strings_per_second);
-        sheet.add(place, "round trip: p50", "us", self.p50 as f64);
-        sheet.add(place, "round trip: p99", "us", self.p99 as f64);
+        self.round_trips.enter(sheet, place, "round trip");
         for name in PROCESSES.iter().filter(|name| processes.contains(name)) {
             if let Some(seconds) = self.used.cpu.get(name) {
                 let name = format!("CPU per string: {name}");

@@ -27,9 +27,9 @@ impl Histogram {
     }
 }
 
-/// The latency below which so many of a hundred are, in microseconds.
-pub(crate) fn percentile(counts: &[u64], percent: u64) -> u64 {
-    let rank = (counts.iter().sum::<u64>() * percent).div_ceil(100);
+/// The latency below which so many of a thousand are, in microseconds.
+pub(crate) fn permille(counts: &[u64], of_thousand: u64) -> u64 {
+    let rank = (counts.iter().sum::<u64>() * of_thousand).div_ceil(1000);
     let mut seen = 0;
     let reached = counts.iter().position(|count| {
         seen += count;
@@ -66,15 +66,28 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_of_what_was_counted() {
+    fn permilles_are_of_what_was_counted() {
         let histogram = Histogram::new();
         for micros in 1..=100 {
             histogram.add(Duration::from_micros(micros));
         }
         histogram.add(Duration::MAX);
         let counts = histogram.take();
-        assert_eq!((percentile(&counts, 1), percentile(&counts, 50)), (2, 51));
-        assert!(percentile(&counts, 100) > 1 << 30);
-        assert_eq!(percentile(&histogram.take(), 50), 0);
+        assert_eq!((permille(&counts, 10), permille(&counts, 500)), (2, 51));
+        assert!(permille(&counts, 1000) > 1 << 30);
+        assert_eq!(permille(&histogram.take(), 500), 0);
+    }
+
+    #[test]
+    fn one_of_a_thousand_is_above_the_last_permille_but_one() {
+        let counted = |slow: u64| {
+            let histogram = Histogram::new();
+            (0..1000 - slow).for_each(|_| histogram.add(Duration::from_micros(1)));
+            (0..slow).for_each(|_| histogram.add(Duration::from_micros(20)));
+            let counts = histogram.take();
+            [990, 999, 1000].map(|of_thousand| permille(&counts, of_thousand))
+        };
+        assert_eq!([counted(0), counted(1), counted(2)], [[1; 3], [1, 1, 20], [1, 20, 20]]);
+        assert_eq!([counted(10), counted(11)], [[1, 20, 20], [20; 3]]);
     }
 }

@@ -18,6 +18,7 @@ mod loader;
 mod metrics;
 mod nginx;
 mod poll;
+mod quantiles;
 mod recovery;
 mod resume_storm;
 mod sheet;

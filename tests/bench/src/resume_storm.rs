@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::Config;
 use crate::count::at_least_one;
 use crate::descriptors;
-use crate::histogram::percentile;
+use crate::histogram::permille;
 use crate::sheet::{Place, Sheet};
 use crate::stage::{Plan, Stage};
 use crate::usage::Usage;
@@ -99,9 +99,9 @@ async fn storm(
     let used = Usage::now(stage).await?.since(&before);
     let latencies = counted.latencies.take();
     sheet.add(place, BACK.0, "s", seconds);
-    for percent in [50, 99] {
-        let name = format!("time until a stream is back: p{percent}");
-        sheet.add(place, &name, "s", percentile(&latencies, percent) as f64 / 1e6);
+    for (of, name) in [(500, "p50"), (990, "p99")] {
+        let name = format!("time until a stream is back: {name}");
+        sheet.add(place, &name, "s", permille(&latencies, of) as f64 / 1e6);
     }
     for process in ["core", "redis", "app", "load"] {
         let cpu = used.cpu.get(process).copied().unwrap_or_default();

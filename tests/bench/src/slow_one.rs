@@ -11,7 +11,7 @@ use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
-use crate::histogram::percentile;
+use crate::histogram::permille;
 use crate::loader::{Loader, Shape, Timing};
 use crate::sheet::{Place, Sheet, median};
 use crate::stage::Plan;
@@ -66,7 +66,7 @@ async fn p99(quick: &mut Loader, timing: Timing) -> anyhow::Result<Vec<f64>> {
     for _ in 0..timing.runs {
         quick.latencies();
         quick.last(timing.length).await?;
-        all.push(percentile(&quick.latencies(), 99) as f64);
+        all.push(permille(&quick.latencies(), 990) as f64);
     }
     Ok(all)
 }

@@ -1,0 +1,46 @@
+//! Latencies of one run, as they are reported: the middle one, and how slow the slowest are.
+
+use crate::histogram::permille;
+use crate::sheet::{Place, Sheet};
+
+/// What is reported, each with its latency in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Quantiles {
+    p50: u64,
+    p99: u64,
+    /// One in a thousand takes longer.
+    p999: u64,
+}
+
+impl Quantiles {
+    /// Of latencies in a histogram's buckets.
+    pub(crate) fn of(latencies: &[u64]) -> Self {
+        let [p50, p99, p999] = [500, 990, 999].map(|of| permille(latencies, of));
+        Self { p50, p99, p999 }
+    }
+
+    /// Adds them under the name of what took so long.
+    pub(crate) fn enter(&self, sheet: &mut Sheet, place: Place<'_>, what: &str) {
+        for (name, micros) in [("p50", self.p50), ("p99", self.p99), ("p99.9", self.p999)] {
+            sheet.add(place, &format!("{what}: {name}"), "us", micros as f64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_told_under_its_name() {
+        // Below 64, a bucket is a microsecond.
+        let mut latencies = [0; 64];
+        (latencies[3], latencies[20], latencies[40]) = (980, 18, 2);
+        let (mut sheet, place) = (Sheet::new(), Place::only("pipe"));
+        Quantiles::of(&latencies).enter(&mut sheet, place, "round trip");
+        let value = |name| sheet.value(place, name);
+        assert_eq!(value("round trip: p50"), Some(3.0));
+        assert_eq!(value("round trip: p99"), Some(20.0));
+        assert_eq!(value("round trip: p99.9"), Some(40.0));
+    }
+}
