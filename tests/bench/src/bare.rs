@@ -1,4 +1,6 @@
-//! The floor: a bare WebSocket server that echoes each message, as a process of its own.
+//! The floor: a bare WebSocket server, as a process of its own. It echoes each message, or says it to all.
+
+mod room;
 
 use std::net::SocketAddr;
 
@@ -6,22 +8,31 @@ use anyhow::Context as _;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use room::Room;
+
 /// Options of `bare`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
     /// Where to listen.
     #[arg(long)]
     listen: SocketAddr,
+    /// Say what one connection says to all others, instead of echoing it.
+    #[arg(long)]
+    broadcast: bool,
 }
 
 /// Serves until it is killed.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.context("cannot listen")?;
+    let room = config.broadcast.then(Room::new);
     println!("ready");
     loop {
         let (socket, _) = listener.accept().await.context("cannot accept")?;
         // Whatever goes wrong, the other end notices.
-        tokio::spawn(async move { echo(socket).await.ok() });
+        match room.clone() {
+            Some(room) => tokio::spawn(async move { room.serve(socket).await.ok() }),
+            None => tokio::spawn(async move { echo(socket).await.ok() }),
+        };
     }
 }
 

@@ -7,7 +7,7 @@ use crate::usage::Usage;
 /// Who is measured, in the order of a string's way; who is not there has no figure.
 const PROCESSES: [&str; 7] = ["load", "nginx", "bare", "edge", "core", "redis", "app"];
 /// Those that are Minerva.
-const MINERVA: [&str; 4] = ["edge", "core", "redis", "app"];
+pub(crate) const MINERVA: [&str; 4] = ["edge", "core", "redis", "app"];
 /// The name of what all of Minerva takes.
 pub(crate) const COST: &str = "CPU per string: all of Minerva";
 /// The name of what Redis says of itself.

@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     pub(crate) edges: usize,
     /// Whether a second core waits for the first one's end.
     pub(crate) has_standby: bool,
-    /// Whether the application puts all streams into a group.
+    /// Whether the application puts all streams into a group, and the bare server says to all what one says.
     pub(crate) has_group: bool,
     /// Whether nginx is started as well.
     pub(crate) has_nginx: bool,
@@ -176,7 +176,8 @@ impl Stage {
         let mut app: Vec<OsString> = vec!["app".into(), "--api".into(), self.api().into()];
         app.extend(plan.has_group.then(|| "--group".into()));
         self.add("app", &this, app);
-        let bare = [vec!["bare".into()], options(&[("--listen", self.bare)])].concat();
+        let mut bare = [vec!["bare".into()], options(&[("--listen", self.bare)])].concat();
+        bare.extend(plan.has_group.then(|| "--broadcast".into()));
         self.add("bare", &this, bare);
         Ok(())
     }

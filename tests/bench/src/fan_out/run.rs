@@ -1,0 +1,99 @@
+//! What a run of sends to all comes to.
+
+use crate::figures::MINERVA;
+use crate::quantiles::Quantiles;
+use crate::sheet::{Place, Sheet};
+use crate::usage::Usage;
+
+/// Processes that have to do with it, in the order of a string's way.
+const PROCESSES: [&str; 5] = ["core", "redis", "edge", "app", "load"];
+/// The same of the floor.
+const FLOOR: [&str; 2] = ["bare", "load"];
+
+/// One run.
+pub(super) struct Run {
+    pub(super) sends: f64,
+    /// Strings that came, over all streams.
+    pub(super) delivered: f64,
+    pub(super) seconds: f64,
+    /// From each send to each delivery.
+    pub(super) latencies: Quantiles,
+    pub(super) used: Usage,
+}
+
+impl Run {
+    /// Adds what is said of the floor.
+    pub(super) fn enter_floor(&self, sheet: &mut Sheet, place: Place<'_>) {
+        self.enter(sheet, place, &FLOOR);
+    }
+
+    /// Adds all that is said of Minerva, beside a run of the floor.
+    pub(super) fn enter_minerva(&self, sheet: &mut Sheet, place: Place<'_>, floor: &Self) {
+        self.enter(sheet, place, &PROCESSES);
+        let cost = self.cost(&MINERVA);
+        sheet.add(place, "CPU per delivery: all of Minerva", "us", cost);
+        let ratio = cost / floor.cost(&["bare"]);
+        sheet.add(place, "CPU per delivery, to the floor's", "x", ratio);
+        // The SACKs of the clients are among them.
+        for (name, unit, count) in [
+            ("store writes per send", "", self.used.appends),
+            ("bytes stored per send", "B", self.used.append_bytes),
+            ("Redis' commands per send", "", self.used.redis_commands),
+            ("Redis' scripts per send", "", self.used.redis_scripts),
+        ] {
+            sheet.add(place, name, unit, count / self.sends);
+        }
+    }
+
+    fn enter(&self, sheet: &mut Sheet, place: Place<'_>, processes: &[&str]) {
+        sheet.add(place, "sends", "/s", self.sends / self.seconds);
+        sheet.add(place, "deliveries", "/s", self.delivered / self.seconds);
+        self.latencies.enter(sheet, place, "delivery");
+        for process in processes {
+            let name = format!("CPU per delivery: {process}");
+            sheet.add(place, &name, "us", self.cost(&[process]));
+        }
+    }
+
+    /// Microseconds of CPU per delivery, of these processes together.
+    fn cost(&self, processes: &[&str]) -> f64 {
+        let seconds: f64 = processes.iter().filter_map(|name| self.used.cpu.get(name)).sum();
+        seconds * 1e6 / self.delivered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(cpu: &[(&'static str, f64)]) -> Run {
+        let cpu = cpu.iter().copied().collect();
+        let used = Usage { cpu, appends: 640.0, ..Usage::default() };
+        let latencies = Quantiles::default();
+        Run { sends: 10.0, delivered: 1000.0, seconds: 2.0, latencies, used }
+    }
+
+    #[test]
+    fn all_of_minerva_is_compared_with_the_bare_server_alone() {
+        let floor = run(&[("bare", 0.002), ("load", 9.0), ("edge", 9.0)]);
+        let minerva = run(&[
+            ("core", 0.003),
+            ("redis", 0.001),
+            ("edge", 0.005),
+            ("app", 0.001),
+            ("load", 9.0),
+            ("bare", 9.0),
+        ]);
+        let (mut sheet, place) = (Sheet::new(), Place::only("fan-out"));
+        minerva.enter_minerva(&mut sheet, place, &floor);
+        let value = |name| sheet.value(place, name).unwrap();
+        assert!((value("CPU per delivery: all of Minerva") - 10.0).abs() < 1e-9);
+        assert!((value("CPU per delivery, to the floor's") - 5.0).abs() < 1e-9);
+        assert!((value("store writes per send") - 64.0).abs() < 1e-9);
+        assert!((value("deliveries") - 500.0).abs() < 1e-9);
+        let of_floor = Place { case: "floor", ..place };
+        floor.enter_floor(&mut sheet, of_floor);
+        assert!((sheet.value(of_floor, "CPU per delivery: bare").unwrap() - 2.0).abs() < 1e-9);
+        assert_eq!(sheet.value(of_floor, "CPU per delivery: edge"), None);
+    }
+}
