@@ -7,15 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use minerva_faults::clock;
 use minerva_faults::random::Random;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::connection::{Connection, Way};
 use crate::histogram::Histogram;
-use crate::socket::Socket;
-use crate::wire::Dialect;
 
 /// Nothing comes for so long: something is wrong.
 const STUCK: Duration = Duration::from_secs(10);
@@ -59,16 +57,16 @@ pub(crate) struct Counted {
 impl Loader {
     /// Sets connections to work, each with the next address.
     pub(crate) async fn start(
-        dialect: Dialect,
+        way: Way,
         addresses: &[SocketAddr],
         shape: Shape,
     ) -> anyhow::Result<Self> {
         let counted = Arc::new(Counted { echoed: AtomicU64::new(0), latencies: Histogram::new() });
         let mut tasks = JoinSet::new();
         for address in addresses.iter().copied().cycle().take(shape.connections) {
-            let mut connection = Connection::open(dialect, address, shape).await?;
+            let mut client = Client::open(way, address, shape).await?;
             let counted = Arc::clone(&counted);
-            tasks.spawn(async move { connection.run(&counted).await });
+            tasks.spawn(async move { client.run(&counted).await });
         }
         Ok(Self { counted, tasks })
     }
@@ -98,8 +96,8 @@ impl Loader {
     }
 }
 
-struct Connection {
-    socket: Socket,
+struct Client {
+    connection: Connection,
     in_flight: usize,
     /// When each string under way was sent.
     sent: VecDeque<Instant>,
@@ -112,16 +110,13 @@ struct Pace {
     next: Instant,
 }
 
-impl Connection {
-    async fn open(dialect: Dialect, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
-        let opened = match shape.connections {
-            // Large buffers for each of so many would fill the memory.
-            MANY.. => Socket::open_small(dialect, address, shape.bytes).await,
-            _ => Socket::open(dialect, address, shape.bytes).await,
-        };
-        let socket = opened?;
+impl Client {
+    async fn open(way: Way, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
+        // Large buffers for each of so many would fill the memory.
+        let is_small = shape.connections >= MANY;
+        let connection = Connection::open(way, address, shape.bytes, is_small).await?;
         let pace = shape.every.map(Pace::new);
-        Ok(Self { socket, in_flight: shape.in_flight, sent: VecDeque::new(), pace })
+        Ok(Self { connection, in_flight: shape.in_flight, sent: VecDeque::new(), pace })
     }
 
     /// Sends until it is dropped.
@@ -131,32 +126,17 @@ impl Connection {
                 pace.wait().await;
             }
             let room = self.in_flight - self.sent.len();
-            for message in self.socket.wire.strings(room) {
-                self.socket.stream.feed(message).await?;
-            }
-            self.socket.stream.flush().await?;
+            self.connection.send(room).await?;
             let now = clock::now();
             self.sent.extend(std::iter::repeat_n(now, room));
-            let came = timeout(STUCK, self.hear()).await.context("nothing comes any more")??;
+            let came = timeout(STUCK, self.connection.hear()).await;
+            let came = came.context("nothing comes any more")??;
             let now = clock::now();
             for sent in self.sent.drain(..came.min(self.sent.len())) {
                 counted.latencies.add(now.duration_since(sent));
             }
             counted.echoed.fetch_add(came as u64, Ordering::Relaxed);
         }
-    }
-
-    /// Waits for strings, and takes all that are there already.
-    async fn hear(&mut self) -> anyhow::Result<usize> {
-        let mut came = 0;
-        while came == 0 {
-            let message = self.socket.stream.next().await.context("the server closed")??;
-            came += self.socket.wire.hear(&message)?;
-        }
-        while let Some(message) = self.socket.stream.next().now_or_never() {
-            came += self.socket.wire.hear(&message.context("the server closed")??)?;
-        }
-        Ok(came)
     }
 }
 

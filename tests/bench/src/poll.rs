@@ -7,7 +7,12 @@ use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::heard::hello;
+use crate::http::request;
 use crate::socket::{connect, random_id};
+
+/// What both transports ask for.
+const POLLS: &str = r#""ming":false,"maxia":0,"seenack":"|-1""#;
 
 /// A held one; it ends when this is dropped.
 pub(crate) struct Poll(TcpStream);
@@ -17,15 +22,15 @@ impl Poll {
     pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let id = random_id();
         let mut making = connect(address).await?;
-        let hello = hello(&id, 0, r#""new":true"#);
-        making.write_all(request(address, "close", &hello).as_bytes()).await?;
+        let makes = hello(&id, 0, &format!(r#"{POLLS},"new":true"#)) + "\n";
+        making.write_all(request(address, "close", &makes).as_bytes()).await?;
         let mut answer = String::new();
         making.read_to_string(&mut answer).await.context("no answer to a long-poll")?;
         let is_made = answer.lines().any(|frame| frame == "C");
         ensure!(is_made, "no stream was made: {answer}");
         let mut holding = connect(address).await?;
-        let hello = self::hello(&id, 1, r#""eeds":null"#);
-        holding.write_all(request(address, "keep-alive", &hello).as_bytes()).await?;
+        let asks = hello(&id, 1, &format!(r#"{POLLS},"eeds":null"#)) + "\n";
+        holding.write_all(request(address, "keep-alive", &asks).as_bytes()).await?;
         Ok(Self(holding))
     }
 
@@ -36,33 +41,5 @@ impl Poll {
             self.0.try_read(&mut byte).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
         ensure!(is_silent, "a long-poll was answered that nothing was to be said to");
         Ok(())
-    }
-}
-
-fn hello(id: &str, number: u32, more: &str) -> String {
-    format!(
-        r#"{{"ver":2,"tnum":{number},"id":"{id}","ming":false,"maxia":0,"seenack":"|-1",{more}}}H{}"#,
-        "\n"
-    )
-}
-
-fn request(address: SocketAddr, connection: &str, body: &str) -> String {
-    format!(
-        "POST /_minerva/io/ HTTP/1.1\r\nhost: {address}\r\nconnection: {connection}\r\n\
-         content-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_says_how_long_it_is() {
-        let hello = hello("bench-00000000000000000001", 1, r#""eeds":null"#);
-        assert!(hello.ends_with("\"eeds\":null}H\n"));
-        let request = request(([127, 0, 0, 1], 80).into(), "close", &hello);
-        assert!(request.contains(&format!("content-length: {}\r\n\r\n{{", hello.len())));
     }
 }

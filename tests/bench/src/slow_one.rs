@@ -11,6 +11,7 @@ use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
+use crate::connection::{Transport, Way};
 use crate::histogram::permille;
 use crate::loader::{Loader, Shape, Timing};
 use crate::sheet::{Place, Sheet, median};
@@ -36,7 +37,7 @@ const FILLS: Duration = Duration::from_secs(20);
 pub(crate) async fn measure(config: &Config) -> anyhow::Result<bool> {
     let (mut sheet, place, timing) = (Sheet::new(), Place::only("slow-one"), config.timing());
     let stage = config.stage(Plan::default()).await?;
-    let mut quick = Loader::start(Dialect::Minerva, &stage.edges, QUICK).await?;
+    let mut quick = Loader::start(Way::Minerva(Transport::WebSocket), &stage.edges, QUICK).await?;
     quick.last(timing.warm_up).await?;
     let alone = p99(&mut quick, timing).await?;
     let slow = tokio::spawn(slow(stage.edge()));

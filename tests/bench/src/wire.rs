@@ -1,9 +1,10 @@
 //! What a load generator says and hears on a WebSocket, as cheap as can be: in Minerva's protocol
 //! (`docs/protocol.md`), or one string per message to the bare server.
 
-use anyhow::{Context as _, bail};
 use bytes::{BufMut as _, BytesMut};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use crate::heard::{Heard, MAKES_AND_STREAMS, hello, sack};
 
 /// How strings travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +20,8 @@ pub(crate) struct Wire {
     dialect: Dialect,
     /// The string, always the same.
     string: Utf8Bytes,
-    /// Strings received.
-    received: u64,
-    /// Those of them that a SACK was sent for.
+    heard: Heard,
+    /// Strings received that a SACK was sent for.
     acknowledged: u64,
 }
 
@@ -29,7 +29,7 @@ impl Wire {
     /// Of strings of so many bytes.
     pub(crate) fn new(dialect: Dialect, bytes: usize) -> Self {
         let string = "x".repeat(bytes).into();
-        Self { dialect, string, received: 0, acknowledged: 0 }
+        Self { dialect, string, heard: Heard::new(bytes), acknowledged: 0 }
     }
 
     /// Whether streams begin with a hello.
@@ -39,11 +39,7 @@ impl Wire {
 
     /// The first message, if there is one.
     pub(crate) fn hello(&self, id: &str) -> Option<Message> {
-        let hello = format!(
-            r#"{{"ver":2,"tnum":0,"id":"{id}","new":true,"ming":true,"maxia":20,"seenack":"|-1","sack":"|-1","eeds":null}}H{}"#,
-            "\n"
-        );
-        self.has_hello().then(|| Message::text(hello))
+        self.has_hello().then(|| Message::text(hello(id, 0, MAKES_AND_STREAMS) + "\n"))
     }
 
     /// Messages with so many strings, and what else is due.
@@ -52,9 +48,9 @@ impl Wire {
             Dialect::Bare => vec![Message::Text(self.string.clone()); count],
             Dialect::Minerva => {
                 let mut text = BytesMut::with_capacity(count * (self.string.len() + 2) + 32);
-                if self.received > self.acknowledged {
-                    text.extend_from_slice(format!("|{}A\n", self.received - 1).as_bytes());
-                    self.acknowledged = self.received;
+                if self.heard.strings > self.acknowledged {
+                    self.acknowledged = self.heard.strings;
+                    text.extend_from_slice(format!("{}A\n", sack(self.acknowledged)).as_bytes());
                 }
                 for _ in 0..count {
                     text.extend_from_slice(self.string.as_bytes());
@@ -72,24 +68,14 @@ impl Wire {
     /// If it is none that belongs into a benchmark.
     pub(crate) fn hear(&mut self, message: &Message) -> anyhow::Result<usize> {
         let Message::Text(text) = message else { return Ok(0) };
-        let count = match self.dialect {
-            Dialect::Bare => usize::from(*text == self.string),
-            Dialect::Minerva => self.hear_frames(text.as_str())?,
-        };
-        self.received += count as u64;
-        Ok(count)
-    }
-
-    fn hear_frames(&self, text: &str) -> anyhow::Result<usize> {
-        let mut count = 0;
-        for frame in text.lines() {
-            match frame.as_bytes().last().context("an empty frame")? {
-                b' ' if frame.len() == self.string.len() + 1 => count += 1,
-                b'A' | b'C' | b'^' | b'N' => {}
-                _ => bail!("the server says {frame}"),
-            }
+        if self.dialect == Dialect::Bare {
+            return Ok(usize::from(*text == self.string));
         }
-        Ok(count)
+        let before = self.heard.strings;
+        for frame in text.lines() {
+            self.heard.frame(frame.as_bytes())?;
+        }
+        Ok((self.heard.strings - before) as usize)
     }
 }
 

@@ -1,10 +1,10 @@
 //! As many streams over more and more edges: whether a second edge is worth it on this machine, and what it costs.
 
 use super::Options;
+use crate::connection::{Transport, Way};
 use crate::loader::Shape;
 use crate::sheet::{Place, Sheet};
 use crate::stage::Plan;
-use crate::wire::Dialect;
 use crate::workload;
 
 /// As `pipe`.
@@ -16,8 +16,14 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let stage = config.stage(Plan { edges: count, ..Plan::default() }).await?;
         let case = format!("{count} edges, {} streams", SHAPE.connections);
         let place = Place { workload: "grow edges", case: &case, x: Some((count as f64, "edges")) };
-        for run in workload::runs(Dialect::Minerva, &stage, &stage.direct(), SHAPE, config.timing())
-            .await?
+        for run in workload::runs(
+            Way::Minerva(Transport::WebSocket),
+            &stage,
+            &stage.direct(),
+            SHAPE,
+            config.timing(),
+        )
+        .await?
         {
             run.enter_minerva(sheet, place);
         }

@@ -1,6 +1,7 @@
 //! Longer and longer strings, as many under way as fit: strings and bytes that go through, beside the floor.
 
 use super::Options;
+use crate::connection::{Transport, Way};
 use crate::loader::Shape;
 use crate::sheet::{Place, Sheet};
 use crate::size::Size;
@@ -33,14 +34,17 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let stage = config.stage(Plan::default()).await?;
         let (bytes, in_flight) = (size.0 as usize, in_flight(size.0));
         let shape = Shape { connections: STREAMS, in_flight, bytes, every: None };
-        let (floor, minerva) =
-            workload::both(&stage, &stage.direct(), shape, config.timing()).await?;
+        let [floor, minerva] = [Way::Floor, Way::Minerva(Transport::WebSocket)];
+        let (doors, timing) = (stage.direct(), config.timing());
+        let floor = workload::runs(floor, &stage, &doors, shape, timing).await?;
+        let minerva = workload::runs(minerva, &stage, &doors, shape, timing).await?;
         let case = format!("{bytes} bytes, {STREAMS} streams, {in_flight} under way on each");
         let place = Place {
             workload: "grow payload",
             case: &case,
             x: Some((bytes as f64, "bytes of a string")),
         };
+        workload::enter_floor(sheet, place, &floor);
         workload::enter(sheet, place, &floor, &minerva);
         for run in &minerva {
             sheet.add(place, "megabytes", "MB/s", run.strings_per_second * bytes as f64 / 1e6);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Options;
+use crate::connection::{Transport, Way};
 use crate::descriptors;
 use crate::figures::COST;
 use crate::loader::Shape;
 use crate::sheet::{Place, Sheet};
 use crate::stage::Plan;
-use crate::wire::Dialect;
 use crate::workload;
 
 /// The bar: how much more a string may cost with the last number of streams than with the first.
@@ -25,8 +25,14 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let case = format!("{count} streams, {rate} strings/s there and back");
         let place =
             Place { workload: "grow streams", case: &case, x: Some((count as f64, "streams")) };
-        for run in workload::runs(Dialect::Minerva, &stage, &stage.direct(), shape, config.timing())
-            .await?
+        for run in workload::runs(
+            Way::Minerva(Transport::WebSocket),
+            &stage,
+            &stage.direct(),
+            shape,
+            config.timing(),
+        )
+        .await?
         {
             run.enter_minerva(sheet, place);
         }

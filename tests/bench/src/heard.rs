@@ -1,0 +1,93 @@
+//! What a client of the load knows of its stream: how many strings came, and which of its own are acknowledged. Looks at
+//! frames only as far as a benchmark needs; knows nothing of what carries them.
+
+use anyhow::{Context as _, bail, ensure};
+
+/// The first frame of a transport, without what stands around it: the stream, the transport's number, and the other
+/// keys.
+pub(crate) fn hello(id: &str, number: u64, more: &str) -> String {
+    format!(r#"{{"ver":2,"tnum":{number},"id":"{id}",{more}}}H"#)
+}
+
+/// The other keys of one that makes a stream, and is told strings as they come.
+pub(crate) const MAKES_AND_STREAMS: &str =
+    r#""new":true,"ming":true,"maxia":20,"seenack":"|-1","sack":"|-1","eeds":null"#;
+
+/// A SACK's text, of so many strings.
+pub(crate) fn sack(count: u64) -> String {
+    count.checked_sub(1).map_or_else(|| "|-1".into(), |last| format!("|{last}"))
+}
+
+/// Counts.
+pub(crate) struct Heard {
+    /// Length of each string.
+    bytes: usize,
+    /// Strings that came.
+    pub(crate) strings: u64,
+    /// Own strings that are acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Whether the stream is made.
+    pub(crate) is_created: bool,
+}
+
+impl Heard {
+    /// On a stream of strings of so many bytes.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { bytes, strings: 0, acknowledged: 0, is_created: false }
+    }
+
+    /// Takes one frame, without what stands around it.
+    ///
+    /// # Errors
+    /// If it is none that belongs into a benchmark.
+    pub(crate) fn frame(&mut self, frame: &[u8]) -> anyhow::Result<()> {
+        let (kind, rest) = frame.split_last().context("an empty frame")?;
+        match kind {
+            b' ' if rest.len() == self.bytes => self.strings += 1,
+            b'N' => {
+                let next = number(rest);
+                ensure!(next == Some(self.strings), "string {next:?} comes after {}", self.strings);
+            }
+            b'A' => {
+                let last = rest.rsplit(|byte| *byte == b'|').next().and_then(number);
+                self.acknowledged = self.acknowledged.max(last.map_or(0, |last| last + 1));
+            }
+            b'C' => self.is_created = true,
+            // What the server has heard of SACKs; a comment.
+            b'T' | b'^' => {}
+            _ => bail!("the server says {}", String::from_utf8_lossy(frame)),
+        }
+        Ok(())
+    }
+}
+
+/// `None` also for the -1 of a SACK of nothing.
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_and_acknowledgements_are_counted() {
+        let mut heard = Heard::new(2);
+        for frame in [";)]}^", "C", "|-1A", "0N", "xx ", "xx ", "|4A", "|3A", "2N", "xx ", "|2T"] {
+            heard.frame(frame.as_bytes()).unwrap();
+        }
+        assert_eq!((heard.strings, heard.acknowledged, heard.is_created), (3, 5, true));
+    }
+
+    #[test]
+    fn what_is_wrong_is_no_result() {
+        for frame in ["", "x ", "xxx ", "1N", "N", "state lost|0!", "frame_corruptionK", "Y"] {
+            assert!(Heard::new(2).frame(frame.as_bytes()).is_err(), "{frame}");
+        }
+    }
+
+    #[test]
+    fn sacks_name_the_last_string() {
+        assert_eq!([0, 1, 8].map(sack), ["|-1", "|0", "|7"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! One kept HTTP/1.1 connection, written by hand so that the load stays cheap: one request after the other, and the
+//! frames of each response as they come. Knows only what edges answer.
+
+mod pair;
+mod reply;
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::heard::Heard;
+use crate::socket::connect;
+pub(crate) use pair::Pair;
+use reply::Reply;
+
+/// What is read at once.
+const READ: usize = 64 << 10;
+
+/// An open one.
+pub(crate) struct Http {
+    stream: TcpStream,
+    address: SocketAddr,
+    reply: Reply,
+    /// What came and is not looked at yet.
+    unread: BytesMut,
+    /// What came of the response's body and is not taken yet.
+    body: BytesMut,
+}
+
+impl Http {
+    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let (stream, reply) = (connect(address).await?, Reply::default());
+        Ok(Self { stream, address, reply, unread: BytesMut::new(), body: BytesMut::new() })
+    }
+
+    /// Sends a request with this body; the last one must be answered wholly.
+    pub(crate) async fn post(&mut self, body: &str) -> anyhow::Result<()> {
+        self.reply = Reply::default();
+        let request = request(self.address, "keep-alive", body);
+        self.stream.write_all(request.as_bytes()).await.context("a request cannot be sent")
+    }
+
+    /// Waits for more of the response; true if it is whole now. May be cancelled.
+    pub(crate) async fn read(&mut self) -> anyhow::Result<bool> {
+        self.unread.reserve(READ);
+        let count = self.stream.read_buf(&mut self.unread).await.context("no response")?;
+        ensure!(count > 0, "the server closed a connection that it should have kept");
+        self.reply.take(&mut self.unread, &mut self.body)?;
+        Ok(self.reply.is_whole())
+    }
+
+    /// Takes the whole frames of the response that have come.
+    pub(crate) fn hear(&mut self, heard: &mut Heard) -> anyhow::Result<()> {
+        let Some(end) = self.body.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let mut lines = self.body[..end].split(|byte| *byte == b'\n');
+        lines.try_for_each(|frame| heard.frame(frame))?;
+        self.body.advance(end + 1);
+        Ok(())
+    }
+}
+
+/// A request that carries a transport.
+pub(crate) fn request(address: SocketAddr, connection: &str, body: &str) -> String {
+    format!(
+        "POST /_minerva/io/ HTTP/1.1\r\nhost: {address}\r\nconnection: {connection}\r\n\
+         content-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heard::hello;
+
+    #[test]
+    fn a_request_says_how_long_it_is() {
+        let hello = hello("bench-00000000000000000001", 1, r#""eeds":null"#) + "\n";
+        assert!(hello.ends_with("\"eeds\":null}H\n"));
+        let request = request(([127, 0, 0, 1], 80).into(), "close", &hello);
+        assert!(request.contains(&format!("content-length: {}\r\n\r\n{{", hello.len())));
+    }
+}

@@ -1,0 +1,164 @@
+//! A response as it is read: its head, and its body by length or in chunks. Owns where in it reading stands; no socket.
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::{Buf as _, BytesMut};
+
+/// The longest head, and the longest line before a chunk.
+const HEAD: usize = 16 << 10;
+const LINE: usize = 64;
+
+/// Where reading stands.
+///
+/// ```text
+///  Head ──content-length──> Sized ──────────────────────> Whole
+///    └──chunked──> Size <──────> Chunk (its CR LF too)      ^
+///                    └──0──> Last (CR LF) ──────────────────┘
+/// ```
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    #[default]
+    Head,
+    /// So many bytes are left.
+    Sized(usize),
+    /// Before a chunk.
+    Size,
+    /// So many bytes are left of it, and the end of its line.
+    Chunk(usize),
+    /// Behind the last chunk. Edges and nginx say nothing there.
+    Last,
+    Whole,
+}
+
+impl Reply {
+    pub(super) fn is_whole(self) -> bool {
+        self == Self::Whole
+    }
+
+    /// Moves what has come of the body from one buffer to the other.
+    ///
+    /// # Errors
+    /// If it is no success, or nothing that this file knows.
+    pub(super) fn take(&mut self, from: &mut BytesMut, body: &mut BytesMut) -> anyhow::Result<()> {
+        while let Some(next) = self.step(from, body)? {
+            *self = next;
+        }
+        ensure!(!self.is_whole() || from.is_empty(), "more than the response came");
+        Ok(())
+    }
+
+    /// Where reading stands then; `None` if more is needed.
+    fn step(self, from: &mut BytesMut, body: &mut BytesMut) -> anyhow::Result<Option<Self>> {
+        Ok(match self {
+            Self::Head => cut(from, b"\r\n\r\n", HEAD)?.map(|head| after(&head)).transpose()?,
+            Self::Sized(0) => Some(Self::Whole),
+            Self::Sized(left) => pass(from, body, left).map(Self::Sized),
+            Self::Size => cut(from, b"\r\n", LINE)?.map(|line| chunk(&line)).transpose()?,
+            Self::Chunk(0) => cut(from, b"\r\n", 0)?.map(|_| Self::Size),
+            Self::Chunk(left) => pass(from, body, left).map(Self::Chunk),
+            Self::Last => cut(from, b"\r\n", 0)?.map(|_| Self::Whole),
+            Self::Whole => None,
+        })
+    }
+}
+
+/// What stands before a mark that is at most so far away.
+fn cut(from: &mut BytesMut, mark: &[u8], most: usize) -> anyhow::Result<Option<BytesMut>> {
+    match from.windows(mark.len()).position(|window| window == mark) {
+        Some(at) if at <= most => {
+            let before = from.split_to(at);
+            from.advance(mark.len());
+            Ok(Some(before))
+        }
+        None if from.len() < most + mark.len() => Ok(None),
+        Some(_) | None => bail!("a response is not as the edge writes it"),
+    }
+}
+
+/// Gives what is left then; `None` if there is nothing to pass.
+fn pass(from: &mut BytesMut, body: &mut BytesMut, left: usize) -> Option<usize> {
+    let count = left.min(from.len());
+    body.extend_from_slice(&from.split_to(count));
+    (count > 0).then_some(left - count)
+}
+
+fn after(head: &[u8]) -> anyhow::Result<Reply> {
+    let head = std::str::from_utf8(head).context("a head that is no text")?.to_ascii_lowercase();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    ensure!(status.starts_with("http/1.1 200"), "the server answers {status}");
+    for line in lines {
+        match line.split_once(':').map(|(name, value)| (name, value.trim())) {
+            Some(("content-length", length)) => {
+                return length.parse().map(Reply::Sized).context("an odd content-length");
+            }
+            Some(("transfer-encoding", "chunked")) => return Ok(Reply::Size),
+            Some(_) | None => {}
+        }
+    }
+    bail!("a response without a length")
+}
+
+fn chunk(line: &[u8]) -> anyhow::Result<Reply> {
+    let size = std::str::from_utf8(line).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+    Ok(match size.context("an odd chunk")? {
+        0 => Reply::Last,
+        size => Reply::Chunk(size),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a text that is read in pieces of so many bytes.
+    fn read(text: &str, piece: usize) -> anyhow::Result<(String, bool)> {
+        let (mut reply, mut from, mut body) = (Reply::default(), BytesMut::new(), BytesMut::new());
+        for piece in text.as_bytes().chunks(piece) {
+            from.extend_from_slice(piece);
+            reply.take(&mut from, &mut body)?;
+        }
+        Ok((String::from_utf8(body.to_vec()).unwrap(), reply.is_whole()))
+    }
+
+    const SIZED: &str = "HTTP/1.1 200 OK\r\ndate: x\r\nContent-Length: 5\r\n\r\nC\n|0A";
+    const CHUNKED: &str =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nC\n\r\nC\r\n|0A\n\r\n345678\r\n";
+
+    #[test]
+    fn bodies_are_read_however_they_are_cut() {
+        for piece in 1..SIZED.len() + 1 {
+            assert_eq!(read(SIZED, piece).unwrap(), ("C\n|0A".into(), true));
+        }
+        let end = format!("{CHUNKED}0\r\n\r\n");
+        for piece in 1..end.len() + 1 {
+            assert_eq!(read(CHUNKED, piece).unwrap(), ("C\n|0A\n\r\n345678".into(), false));
+            assert_eq!(read(&end, piece).unwrap(), ("C\n|0A\n\r\n345678".into(), true));
+        }
+        let empty = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(read(empty, 1).unwrap(), (String::new(), true));
+    }
+
+    #[test]
+    fn what_is_no_success_or_odd_is_an_error() {
+        for wrong in [
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n",
+            &format!("{SIZED}x"),
+        ] {
+            assert!(read(wrong, wrong.len()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn heads_have_a_longest_length() {
+        let head = |length: usize| {
+            let start = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ";
+            let text = format!("{start}{}\r\n\r\n", "x".repeat(length - start.len()));
+            [1000, text.len()].map(|piece| read(&text, piece).is_ok())
+        };
+        assert_eq!([HEAD - 1, HEAD, HEAD + 1].map(head), [[true; 2], [true; 2], [false; 2]]);
+    }
+}

@@ -1,0 +1,126 @@
+//! One client over raw TCP: frames behind their length, both ways.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::heard::{Heard, MAKES_AND_STREAMS, hello, sack};
+use crate::socket::{connect, random_id};
+
+/// What a connection begins with.
+const PREAMBLE: &[u8] = b"<int32/>\n";
+/// What is read at once: all that has come, as a rule.
+const READ: usize = 64 << 10;
+
+/// An open one.
+pub(crate) struct Tcp {
+    stream: TcpStream,
+    wire: Wire,
+    unread: BytesMut,
+}
+
+/// What is known of the stream.
+struct Wire {
+    /// A string, always the same.
+    string: String,
+    heard: Heard,
+    /// Strings received that a SACK was sent for.
+    acknowledged: u64,
+}
+
+impl Tcp {
+    /// Opens one for strings of so many bytes, and says hello; waits for no answer.
+    pub(crate) async fn open(address: SocketAddr, bytes: usize) -> anyhow::Result<Self> {
+        let mut stream = connect(address).await?;
+        let mut begin = BytesMut::from(PREAMBLE);
+        put(&mut begin, hello(&random_id(), 0, MAKES_AND_STREAMS).as_bytes());
+        stream.write_all(&begin).await?;
+        Ok(Self { stream, wire: Wire::new(bytes), unread: BytesMut::new() })
+    }
+
+    /// Sends so many strings, and the SACK that is due.
+    pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(&self.wire.strings(count)).await?)
+    }
+
+    /// Waits for strings; gives how many came.
+    pub(crate) async fn hear(&mut self) -> anyhow::Result<usize> {
+        loop {
+            self.unread.reserve(READ);
+            let count = self.stream.read_buf(&mut self.unread).await?;
+            ensure!(count > 0, "the server closed");
+            match self.wire.hear(&mut self.unread)? {
+                0 => {}
+                came => return Ok(came),
+            }
+        }
+    }
+}
+
+impl Wire {
+    fn new(bytes: usize) -> Self {
+        Self { string: "x".repeat(bytes) + " ", heard: Heard::new(bytes), acknowledged: 0 }
+    }
+
+    fn strings(&mut self, count: usize) -> BytesMut {
+        let mut frames = BytesMut::with_capacity(count * (self.string.len() + 4) + 32);
+        if self.heard.strings > self.acknowledged {
+            self.acknowledged = self.heard.strings;
+            put(&mut frames, format!("{}A", sack(self.acknowledged)).as_bytes());
+        }
+        (0..count).for_each(|_| put(&mut frames, self.string.as_bytes()));
+        frames
+    }
+
+    /// Takes the whole frames; gives how many strings there were.
+    fn hear(&mut self, unread: &mut BytesMut) -> anyhow::Result<usize> {
+        let before = self.heard.strings;
+        while let Some(prefix) = unread.first_chunk::<4>() {
+            let end = (u32::from_be_bytes(*prefix) as usize).checked_add(4).context("too long")?;
+            let Some(frame) = unread.get(4..end) else { break };
+            self.heard.frame(frame)?;
+            unread.advance(end);
+        }
+        Ok((self.heard.strings - before) as usize)
+    }
+}
+
+fn put(frames: &mut BytesMut, frame: &[u8]) {
+    // Far below 4 GiB.
+    frames.put_u32(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+    frames.put_slice(frame);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_cut_wherever_a_read_ends() {
+        let mut all = BytesMut::new();
+        for frame in ["C", "|1A", "0N", "xx ", "beat^", "xx "] {
+            put(&mut all, frame.as_bytes());
+        }
+        for piece in 1..=all.len() {
+            let (mut wire, mut unread, mut came) = (Wire::new(2), BytesMut::new(), 0);
+            for bytes in all.chunks(piece) {
+                unread.extend_from_slice(bytes);
+                came += wire.hear(&mut unread).unwrap();
+            }
+            assert_eq!((came, unread.len()), (2, 0), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn strings_travel_with_the_sack_of_those_received() {
+        let mut wire = Wire::new(2);
+        assert_eq!(&wire.strings(2)[..], b"\0\0\0\x03xx \0\0\0\x03xx ");
+        wire.hear(&mut BytesMut::from(&b"\0\0\0\x020N\0\0\0\x03xx "[..])).unwrap();
+        assert_eq!(&wire.strings(1)[..], b"\0\0\0\x03|0A\0\0\0\x03xx ");
+        assert_eq!(&wire.strings(1)[..], b"\0\0\0\x03xx ");
+        assert!(wire.hear(&mut BytesMut::from(&b"\0\0\0\x01Y"[..])).is_err());
+    }
+}
