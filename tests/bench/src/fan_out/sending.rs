@@ -1,4 +1,4 @@
-//! The pace: one send after the other, as quickly as deliveries allow, and what each run of them came to.
+//! The pace: sends as quickly as deliveries allow, and what each run of them came to.
 
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ impl Sending<'_> {
             sends += 1;
         }
         self.await_at_most(0).await?;
+        self.speaker.settle().await?;
         Ok(sends)
     }
 
