@@ -24,6 +24,8 @@ pub(crate) struct Heard {
     bytes: usize,
     /// Strings that came.
     pub(crate) strings: u64,
+    /// Those of them that a SACK was sent for.
+    told: u64,
     /// Own strings that are acknowledged.
     pub(crate) acknowledged: u64,
     /// Whether the stream is made.
@@ -33,7 +35,14 @@ pub(crate) struct Heard {
 impl Heard {
     /// On a stream of strings of so many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { bytes, strings: 0, acknowledged: 0, is_created: false }
+        Self { bytes, strings: 0, told: 0, acknowledged: 0, is_created: false }
+    }
+
+    /// The SACK's frame that is to be sent now, if strings came since the last one.
+    pub(crate) fn due_sack(&mut self) -> Option<String> {
+        let is_due = self.strings > self.told;
+        self.told = self.strings;
+        is_due.then(|| format!("{}A", sack(self.strings)))
     }
 
     /// Takes one frame, without what stands around it.

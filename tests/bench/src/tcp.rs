@@ -7,7 +7,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::heard::{Heard, MAKES_AND_STREAMS, hello, sack};
+use crate::heard::{Heard, MAKES_AND_STREAMS, hello};
 use crate::socket::{connect, random_id};
 
 /// What a connection begins with.
@@ -27,8 +27,6 @@ struct Wire {
     /// A string, always the same.
     string: String,
     heard: Heard,
-    /// Strings received that a SACK was sent for.
-    acknowledged: u64,
 }
 
 impl Tcp {
@@ -62,14 +60,13 @@ impl Tcp {
 
 impl Wire {
     fn new(bytes: usize) -> Self {
-        Self { string: "x".repeat(bytes) + " ", heard: Heard::new(bytes), acknowledged: 0 }
+        Self { string: "x".repeat(bytes) + " ", heard: Heard::new(bytes) }
     }
 
     fn strings(&mut self, count: usize) -> BytesMut {
         let mut frames = BytesMut::with_capacity(count * (self.string.len() + 4) + 32);
-        if self.heard.strings > self.acknowledged {
-            self.acknowledged = self.heard.strings;
-            put(&mut frames, format!("{}A", sack(self.acknowledged)).as_bytes());
+        if let Some(sack) = self.heard.due_sack() {
+            put(&mut frames, sack.as_bytes());
         }
         (0..count).for_each(|_| put(&mut frames, self.string.as_bytes()));
         frames

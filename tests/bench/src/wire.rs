@@ -4,7 +4,7 @@
 use bytes::{BufMut as _, BytesMut};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::heard::{Heard, MAKES_AND_STREAMS, hello, sack};
+use crate::heard::{Heard, MAKES_AND_STREAMS, hello};
 
 /// How strings travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +21,13 @@ pub(crate) struct Wire {
     /// The string, always the same.
     string: Utf8Bytes,
     heard: Heard,
-    /// Strings received that a SACK was sent for.
-    acknowledged: u64,
 }
 
 impl Wire {
     /// Of strings of so many bytes.
     pub(crate) fn new(dialect: Dialect, bytes: usize) -> Self {
         let string = "x".repeat(bytes).into();
-        Self { dialect, string, heard: Heard::new(bytes), acknowledged: 0 }
+        Self { dialect, string, heard: Heard::new(bytes) }
     }
 
     /// Whether streams begin with a hello.
@@ -48,9 +46,9 @@ impl Wire {
             Dialect::Bare => vec![Message::Text(self.string.clone()); count],
             Dialect::Minerva => {
                 let mut text = BytesMut::with_capacity(count * (self.string.len() + 2) + 32);
-                if self.heard.strings > self.acknowledged {
-                    self.acknowledged = self.heard.strings;
-                    text.extend_from_slice(format!("{}A\n", sack(self.acknowledged)).as_bytes());
+                if let Some(sack) = self.heard.due_sack() {
+                    text.extend_from_slice(sack.as_bytes());
+                    text.put_u8(b'\n');
                 }
                 for _ in 0..count {
                     text.extend_from_slice(self.string.as_bytes());

@@ -107,6 +107,21 @@ pub(crate) fn enter(sheet: &mut Sheet, place: Place<'_>, floor: &[Run], minerva:
     }
 }
 
+/// Loads Minerva over WebSocket, without the floor beside it, and adds the runs.
+pub(crate) async fn enter_alone(
+    sheet: &mut Sheet,
+    place: Place<'_>,
+    stage: &Stage,
+    shape: Shape,
+    timing: Timing,
+) -> anyhow::Result<()> {
+    let way = Way::Minerva(Transport::WebSocket);
+    for run in runs(way, stage, &stage.direct(), shape, timing).await? {
+        run.enter_minerva(sheet, place);
+    }
+    Ok(())
+}
+
 /// Loads one of them for so many runs.
 pub(crate) async fn runs(
     way: Way,

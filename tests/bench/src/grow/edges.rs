@@ -1,7 +1,6 @@
 //! As many streams over more and more edges: whether a second edge is worth it on this machine, and what it costs.
 
 use super::Options;
-use crate::connection::{Transport, Way};
 use crate::loader::Shape;
 use crate::sheet::{Place, Sheet};
 use crate::stage::Plan;
@@ -16,17 +15,7 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let stage = config.stage(Plan { edges: count, ..Plan::default() }).await?;
         let case = format!("{count} edges, {} streams", SHAPE.connections);
         let place = Place { workload: "grow edges", case: &case, x: Some((count as f64, "edges")) };
-        for run in workload::runs(
-            Way::Minerva(Transport::WebSocket),
-            &stage,
-            &stage.direct(),
-            SHAPE,
-            config.timing(),
-        )
-        .await?
-        {
-            run.enter_minerva(sheet, place);
-        }
+        workload::enter_alone(sheet, place, &stage, SHAPE, config.timing()).await?;
     }
     Ok(())
 }

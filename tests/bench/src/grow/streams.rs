@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Options;
-use crate::connection::{Transport, Way};
 use crate::descriptors;
 use crate::figures::COST;
 use crate::loader::Shape;
@@ -25,17 +24,7 @@ pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Res
         let case = format!("{count} streams, {rate} strings/s there and back");
         let place =
             Place { workload: "grow streams", case: &case, x: Some((count as f64, "streams")) };
-        for run in workload::runs(
-            Way::Minerva(Transport::WebSocket),
-            &stage,
-            &stage.direct(),
-            shape,
-            config.timing(),
-        )
-        .await?
-        {
-            run.enter_minerva(sheet, place);
-        }
+        workload::enter_alone(sheet, place, &stage, shape, config.timing()).await?;
         let asked = 2.0 * *rate as f64 / sheet.value(place, "strings").unwrap_or(f64::NAN);
         sheet.add(place, "strings asked for, to those that went through", "x", asked);
         let cost = sheet.value(place, COST).unwrap_or(f64::NAN);
