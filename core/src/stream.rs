@@ -16,6 +16,7 @@ mod app;
 mod attach;
 mod batches;
 mod choice;
+mod company;
 mod ending;
 mod inbox;
 mod input;
@@ -52,6 +53,7 @@ pub use turn::{Effects, Output, Turn};
 pub(crate) use witness::STATE_LOST;
 
 use app::AppSide;
+use batches::Owed;
 use ending::SlowClient;
 use transports::Transports;
 
@@ -75,6 +77,8 @@ pub struct Stream {
     choices: Option<Services>,
     /// What carries it now.
     transports: Transports,
+    /// What a transport is to be told of its batches; it may wait.
+    owed: Owed,
     /// The session that it is assigned to.
     app: Option<AppSide>,
     /// The last SACK of s2c strings that a client sent, even a bad one: what StreamStatus repeats.
@@ -124,6 +128,7 @@ impl Stream {
             state,
             choices: None,
             transports: Transports::default(),
+            owed: Owed::default(),
             app: None,
             assumed: 0,
             is_recovered: true,

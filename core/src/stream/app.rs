@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::Reset;
 
+use super::company::Company;
 use super::{
-    AppOutput, Ended, EndedBy, RefusedReason, SendState, SessionId, Started, Stream, Turn,
+    AppOutput, Ended, EndedBy, Millis, RefusedReason, SendState, SessionId, Started, Stream, Turn,
 };
 use crate::record::Record;
 use crate::store::Epoch;
@@ -23,8 +24,8 @@ pub(super) struct AppSide {
     in_flight: usize,
     /// The room that the session was told of.
     told: SendState,
-    /// A send was taken, or repeated, in this turn: confirm it.
-    must_confirm: bool,
+    /// Sends that were taken, or repeated, are to be confirmed.
+    confirm: Company,
     /// A send was refused for want of room: it sends nothing until it is told of some, be it as much as it was
     /// told of before.
     was_refused: bool,
@@ -73,7 +74,7 @@ impl Stream {
             delivered: next_event.max(1),
             in_flight: 0,
             told: send_state,
-            must_confirm: false,
+            confirm: Company::default(),
             was_refused: false,
         });
     }
@@ -143,7 +144,7 @@ impl Stream {
             }
         };
         if let Some(app) = &mut self.app {
-            app.must_confirm = true;
+            app.confirm.owe(turn.now, strings.len(), strings.iter().map(Bytes::len).sum());
         }
         if !strings.is_empty() {
             self.commit(Record::Sent { strings }, turn);
@@ -164,14 +165,21 @@ impl Stream {
     /// Delivers what can be delivered and tells of room. An ended stream tells it too: its outbox is empty,
     /// so a send that waits for room goes on, is refused, and learns of the end.
     pub(super) fn flush_app(&mut self, turn: &mut Turn<'_>) {
+        let mut is_due = false;
         while let Some((session, output)) = self.next_delivery() {
+            let has_strings = matches!(output, AppOutput::Strings { .. });
             turn.effects.app(session, output);
+            if let Some(app) = self.app.as_mut().filter(|_| has_strings) {
+                is_due |= app.confirm.join(turn.now);
+            }
         }
         let room = self.state.room(turn.limits);
         let stream = self.number;
         let Some(app) = &mut self.app else { return };
-        if app.is_worth_telling(room, self.state.marks().outbox.of(turn.limits)) {
-            (app.told, app.must_confirm, app.was_refused) = (room, false, false);
+        is_due |= app.confirm.is_due(turn.now) || (self.state.is_ended() && app.confirm.waits());
+        if is_due || app.is_worth_telling(room, self.state.marks().outbox.of(turn.limits)) {
+            app.confirm.go_alone(turn.now);
+            (app.told, app.was_refused) = (room, false);
             turn.effects.app(app.session, AppOutput::SendState { stream, state: room });
         }
     }
@@ -253,16 +261,20 @@ impl Stream {
 }
 
 impl AppSide {
-    /// Whether the session should hear of the room that there is now: to confirm a send, when it may pause
-    /// or go on, and otherwise in steps of a quarter.
+    /// When it is told at the latest that its sends were taken.
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        self.confirm.deadline()
+    }
+
+    /// Whether the session should hear of the room that there is now, be there something to confirm or not: when it
+    /// may pause or go on, and otherwise in steps of a quarter.
     fn is_worth_telling(&self, room: SendState, (bytes, strings): (usize, usize)) -> bool {
         let has_room = room.bytes_left > 0 && room.strings_left > 0;
         let had_room = !self.was_refused && self.told.bytes_left > 0 && self.told.strings_left > 0;
         let grew = |now: u32, told: u32, limit: usize| {
             now > told && (now - told) as usize >= limit.div_ceil(4)
         };
-        self.must_confirm
-            || room.paused != self.told.paused
+        room.paused != self.told.paused
             || (has_room && !had_room)
             || grew(room.bytes_left, self.told.bytes_left, bytes)
             || grew(room.strings_left, self.told.strings_left, strings)

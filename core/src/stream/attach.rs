@@ -187,6 +187,7 @@ impl Stream {
 
     fn forget(&mut self, key: TransportKey, turn: &Turn<'_>) {
         let Some(transport) = self.transports.remove(key) else { return };
+        self.owed.forget(key);
         self.note_change(transport.change(false, self.transports.len()));
         if self.transports.is_empty() {
             self.idle_since = turn.now;

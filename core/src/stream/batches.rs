@@ -1,10 +1,12 @@
-//! What comes from the client: SACKs at once, strings as far as the inbox has room.
+//! What comes from the client: SACKs at once, strings as far as the inbox has room. And what its transport is told
+//! of it: by itself, or with the strings that answer it.
 
 use std::mem;
 
 use bytes::Bytes;
 use minerva_proto::KillReason;
 
+use super::company::Company;
 use super::state::Fit;
 use super::transports::{Parked, Transport};
 use super::{
@@ -19,6 +21,37 @@ pub(super) const MAX_PARKED: usize = 10_000;
 /// How long an upload waits for room in the inbox while strings for the client wait for a SACK, in milliseconds.
 /// The next upload brings one.
 pub(super) const UPLOAD_WAIT_MS: u64 = 2_000;
+
+/// What the primary transport is to be told of its batches.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    company: Company,
+    answer: Option<Answer>,
+}
+
+/// Batches that were taken, of one transport.
+#[derive(Debug)]
+struct Answer {
+    key: TransportKey,
+    /// Number of the last one.
+    batch: u64,
+    /// Whether there were strings in them, which a SACK answers.
+    has_strings: bool,
+}
+
+impl Owed {
+    /// When it is told at the latest.
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        self.company.deadline()
+    }
+
+    /// The transport is gone.
+    pub(super) fn forget(&mut self, key: TransportKey) {
+        if self.answer.take_if(|answer| answer.key == key).is_some() {
+            self.company.forget();
+        }
+    }
+}
 
 impl Stream {
     /// More from the client. Ignored for a transport that is not attached (any more).
@@ -104,7 +137,8 @@ impl Stream {
     /// Strings, their SACK, the reset, the end: in this order.
     fn take(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
         let Parked { batch, bad_sack, .. } = parked;
-        let has_strings = batch.strings.iter().any(|run| !run.strings.is_empty());
+        let strings = batch.strings.iter().map(|run| run.strings.len()).sum();
+        let bytes = batch.strings.iter().flat_map(|run| &run.strings).map(Bytes::len).sum();
         let overflow = !self.recv_strings(batch.strings, turn);
         if self.state.is_ended() {
             // The first string was refused, and all transports are told.
@@ -122,6 +156,56 @@ impl Stream {
             self.close(key, CloseCause::Kill(kill), turn);
             return;
         }
+        self.owe(Answer { key, batch: batch.number, has_strings: strings > 0 }, turn);
+        self.owed.company.owe(turn.now, strings, bytes);
+        let may_wait = self.transports.primary().is_some_and(|t| t.key == key && !t.single_flush);
+        if !may_wait || batch.reset.is_some() || batch.end.is_some() {
+            self.say_owed(turn);
+        }
+        if let Some(reset) = batch.reset {
+            self.close(key, CloseCause::Gentle, turn);
+            self.end(Ended { reset, by: EndedBy::Client }, turn);
+        } else if batch.end.is_some() {
+            self.close(key, CloseCause::Gentle, turn);
+        }
+    }
+
+    /// One more batch is to be answered. One answer is enough for all of a transport.
+    fn owe(&mut self, mut answer: Answer, turn: &mut Turn<'_>) {
+        match &self.owed.answer {
+            Some(before) if before.key == answer.key => answer.has_strings |= before.has_strings,
+            Some(_) => self.say_owed(turn),
+            None => {}
+        }
+        self.owed.answer = Some(answer);
+    }
+
+    /// Says what must not wait any longer for strings.
+    pub(super) fn say_due(&mut self, turn: &mut Turn<'_>) {
+        if self.owed.company.is_due(turn.now) {
+            self.say_owed(turn);
+        }
+    }
+
+    /// Strings go to the primary transport now: what it is to be told goes before them.
+    pub(super) fn say_owed_with_strings(&mut self, turn: &mut Turn<'_>) {
+        if self.owed.company.join(turn.now)
+            && let Some(answer) = self.owed.answer.take()
+        {
+            self.say(answer, turn);
+        }
+    }
+
+    /// Says what a transport is to be told, if anything.
+    pub(super) fn say_owed(&mut self, turn: &mut Turn<'_>) {
+        self.owed.company.go_alone(turn.now);
+        if let Some(answer) = self.owed.answer.take() {
+            self.say(answer, turn);
+        }
+    }
+
+    fn say(&mut self, answer: Answer, turn: &mut Turn<'_>) {
+        let Answer { key, batch, has_strings } = answer;
         if has_strings {
             let sack = self.state.sack();
             turn.effects.edge(key, EdgeOutput::Sack { transport: key.transport, sack });
@@ -129,14 +213,7 @@ impl Stream {
                 transport.has_output = true;
             }
         }
-        let taken = EdgeOutput::Taken { transport: key.transport, batch: batch.number };
-        turn.effects.edge(key, taken);
-        if let Some(reset) = batch.reset {
-            self.close(key, CloseCause::Gentle, turn);
-            self.end(Ended { reset, by: EndedBy::Client }, turn);
-        } else if batch.end.is_some() {
-            self.close(key, CloseCause::Gentle, turn);
-        }
+        turn.effects.edge(key, EdgeOutput::Taken { transport: key.transport, batch });
     }
 
     /// Takes strings up to the first that does not fit, `false` if there is one; or to the stream's end.

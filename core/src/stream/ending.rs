@@ -3,6 +3,7 @@
 
 use minerva_proto::Reset;
 
+use super::app::AppSide;
 use super::outbox::Outbox;
 use super::{AppOutput, CloseCause, Ended, EndedBy, Millis, Stream, Turn};
 use crate::limits::Limits;
@@ -64,10 +65,12 @@ impl Stream {
             return self.forget_deadline(limits);
         }
         let end = self.idle_deadline().or_else(|| self.slow.deadline(limits));
-        end.into_iter().chain(self.upload_deadline()).min()
+        let confirm = self.app.as_ref().and_then(AppSide::deadline);
+        [end, self.upload_deadline(), self.owed.deadline(), confirm].into_iter().flatten().min()
     }
 
-    /// Ends the stream if one of its times is over, or uploads that waited for too long; or forgets its end.
+    /// Ends the stream if one of its times is over, or uploads that waited for too long; or forgets its end. What
+    /// waited for company is said by the flush.
     pub fn on_timeout(&mut self, turn: &mut Turn<'_>) {
         let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= turn.now);
         if self.state.is_ended() {
@@ -92,6 +95,8 @@ impl Stream {
         if self.state.is_ended() {
             return;
         }
+        // A reset has no SACK with it.
+        self.say_owed(turn);
         for key in self.transports.keys(|_| true) {
             self.close_bare(key, CloseCause::Reset(ended.reset.clone()), turn);
         }

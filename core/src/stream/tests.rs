@@ -3,6 +3,7 @@
 mod app;
 mod bench;
 mod choice;
+mod company;
 mod limits;
 mod lost;
 mod model;

@@ -1,11 +1,11 @@
 //! What goes to the client at the end of a turn: strings to the primary transport, as far as it has
-//! credit, and the end of responses that end with the first thing written.
+//! credit, what it is told of its batches with them, and the end of responses that end with the first thing written.
 
 use bytes::Bytes;
 
 use super::outbox::Outbox;
 use super::transports::Transport;
-use super::{CloseCause, EdgeOutput, Stream, Turn};
+use super::{CloseCause, EdgeOutput, Stream, TransportKey, Turn};
 
 /// Bytes in one run of strings: keeps one message on the link far below its limit. One string may be longer.
 const MAX_RUN_BYTES: usize = 256 << 10;
@@ -13,17 +13,11 @@ const MAX_RUN_BYTES: usize = 256 << 10;
 impl Stream {
     /// Writes what can be written.
     pub(super) fn flush_transports(&mut self, turn: &mut Turn<'_>) {
-        let outbox = self.state.outbox();
-        if let Some(primary) = self.transports.primary_mut() {
-            while let Some((first, strings)) = next_run(primary, outbox) {
-                let transport = primary.key.transport;
-                primary.has_output = true;
-                primary.has_strings = true;
-                self.written = self.written.max(first + strings.len() as u64);
-                let run = EdgeOutput::Strings { transport, first, strings };
-                turn.effects.edge(primary.key, run);
-            }
+        while let Some((key, run)) = self.next_strings() {
+            self.say_owed_with_strings(turn);
+            turn.effects.edge(key, run);
         }
+        self.say_due(turn);
         for key in self.transports.keys(|transport| transport.single_flush && transport.has_output)
         {
             // An upload says by its end when it is complete.
@@ -31,6 +25,17 @@ impl Stream {
                 self.close(key, CloseCause::Gentle, turn);
             }
         }
+    }
+
+    /// The next strings for the primary transport.
+    fn next_strings(&mut self) -> Option<(TransportKey, EdgeOutput)> {
+        let primary = self.transports.primary_mut()?;
+        let (first, strings) = next_run(primary, self.state.outbox())?;
+        let transport = primary.key.transport;
+        primary.has_output = true;
+        primary.has_strings = true;
+        self.written = self.written.max(first + strings.len() as u64);
+        Some((primary.key, EdgeOutput::Strings { transport, first, strings }))
     }
 }
 

@@ -71,8 +71,8 @@ fn what_a_successor_took_for_granted_is_written_again_once_after_a_sack_without_
     bench.attach(Attach { succeeds: Some(0), ..primary(1) });
     bench.send(3, &["new"]);
     assert_eq!(bench.batch(sacks(1, &["|0"])), ["1 taken 0", "1 1N 1,2"]);
-    assert_eq!(bench.batch(sacks(1, &["|0"])), ["1 taken 0"], "once");
-    assert_eq!(bench.send(4, &["x"])[0], "1 4N x");
+    assert_eq!(bench.batch(sacks(1, &["|0"])), [""; 0], "once");
+    assert_eq!(bench.send(4, &["x"])[..2], ["1 taken 0", "1 4N x"]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_gap_below_what_a_transport_brought_over_is_filled_once() {
     assert_eq!(bench.attach(Attach { resume, ..primary(1) })[0], "1 opened |-1A");
     assert_eq!(bench.batch(sacks(1, &["|-1"])), ["1 taken 0"], "no gap yet");
     assert_eq!(bench.batch(sacks(1, &["2|-1"])), ["1 taken 0", "1 0N 0,1"]);
-    assert_eq!(bench.batch(sacks(1, &["2,3|-1"])), ["1 taken 0"], "once");
+    assert_eq!(bench.batch(sacks(1, &["2,3|-1"])), [""; 0], "once");
 }
 
 // s2c/socket/eeds_with_sack_in_hello

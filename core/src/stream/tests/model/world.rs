@@ -24,6 +24,8 @@ pub(super) struct World {
     c2s_next: u64,
     /// s2c strings that the client has.
     s2c: BTreeSet<u64>,
+    /// The last SACK that the client got.
+    acked: Option<u64>,
     /// What the client got.
     got: BTreeMap<u64, Bytes>,
     /// How much the application has sent; confirmed or not, it repeats nothing else.
@@ -68,6 +70,7 @@ impl World {
             open: BTreeSet::from([0]),
             c2s_next: 0,
             s2c: BTreeSet::new(),
+            acked: None,
             got: BTreeMap::new(),
             sent: 0,
             taken: Vec::new(),
@@ -282,6 +285,7 @@ impl World {
             EdgeOutput::Sack { transport, sack } => {
                 assert!(self.open.contains(&transport.0));
                 assert!(sack.acked <= truth.acked, "acknowledges what is not stored");
+                self.acked = sack.acked;
             }
             EdgeOutput::Strings { transport, first, strings } => {
                 assert!(self.open.contains(&transport.0));
@@ -363,6 +367,8 @@ impl World {
             assert!(self.bench.stream.state().inbox().is_done());
         } else {
             assert_eq!(received, self.c2s_next);
+            self.step(&Step::Wait { ms: 20 });
+            assert_eq!(self.acked, received.checked_sub(1), "what is received is acknowledged");
         }
     }
 }
