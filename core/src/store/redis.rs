@@ -11,6 +11,7 @@ mod doctor;
 mod failure;
 mod keys;
 mod lane;
+mod pipeline;
 mod recall;
 mod reply;
 mod routes;
@@ -38,6 +39,7 @@ use self::connection::Connector;
 use self::failure::stopped;
 use self::keys::{PartitionKeys, members_key, partition_slot, partitions_key, store_slot};
 use self::lane::{Answer, Job};
+use self::pipeline::{Append, Call, Owner};
 use self::recall::{Head, recall};
 use self::routes::Routes;
 use self::scripts::Script;
@@ -62,8 +64,8 @@ struct Shared {
     session: String,
     /// Numbers the claims and checkpoints of this handle. One that arrives behind a later one is ignored.
     calls: AtomicU64,
-    /// The last claim of each partition: its epoch and name.
-    claims: Mutex<HashMap<u32, (Epoch, String)>>,
+    /// The last claim of each partition: its epoch, and what goes with the calls of its owner.
+    claims: Mutex<HashMap<u32, (Epoch, Arc<Owner>)>>,
     routes: Routes,
 }
 
@@ -89,10 +91,9 @@ impl RedisStore {
         partition: u32,
         command: Cmd,
         bytes: usize,
-        index: Option<u64>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let answer = self.shared.call(partition, command, bytes, index.is_some());
-        async move { reply::read(answer.await?, index).map(|_| ()) }.boxed()
+        let answer = self.shared.call(partition, command, bytes, false);
+        async move { reply::read(answer.await?, None).map(|_| ()) }.boxed()
     }
 }
 
@@ -101,16 +102,22 @@ impl Shared {
         PartitionKeys::new(&self.prefix, partition)
     }
 
-    /// The name of the claim that made an epoch; empty if this handle did not make it.
-    fn claim_name(&self, partition: u32, epoch: Epoch) -> String {
+    /// What goes with the calls of the owner of an epoch; without a claim's name if this handle did not make it.
+    fn owner(&self, partition: u32, epoch: Epoch) -> Arc<Owner> {
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let claim = claims.get(&partition).filter(|(made, _)| *made == epoch);
-        claim.map(|(_, name)| name.clone()).unwrap_or_default()
+        claim.map_or_else(|| self.named(partition, String::new()), |(_, owner)| Arc::clone(owner))
     }
 
     fn note_claim(&self, partition: u32, epoch: Epoch, name: String) {
+        let owner = self.named(partition, name);
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.insert(partition, (epoch, name));
+        claims.insert(partition, (epoch, owner));
+    }
+
+    fn named(&self, partition: u32, claim: String) -> Arc<Owner> {
+        let PartitionKeys { head, log, .. } = self.keys(partition);
+        Arc::new(Owner { head, log, claim })
     }
 
     fn number(&self) -> u64 {
@@ -121,7 +128,7 @@ impl Shared {
     fn owners_call(&self, script: Script, partition: u32, epoch: Epoch) -> Cmd {
         let keys = self.keys(partition);
         let mut call = script.call(&[&keys.head, &keys.log, &keys.streams]);
-        call.arg(epoch.0).arg(self.claim_name(partition, epoch));
+        call.arg(epoch.0).arg(&*self.owner(partition, epoch).claim);
         call
     }
 
@@ -133,26 +140,26 @@ impl Shared {
         bytes: usize,
         is_durable: bool,
     ) -> impl Future<Output = Answer> + Send + use<> {
-        self.send(partition_slot(partition), partition, command, bytes, is_durable)
+        self.send(partition_slot(partition), partition, Call::Alone(command), bytes, is_durable)
     }
 
     fn send(
         &self,
         slot: u16,
         lane: u32,
-        command: Cmd,
+        call: Call,
         bytes: usize,
         is_durable: bool,
     ) -> impl Future<Output = Answer> + Send + use<> {
         let (answer, answered) = oneshot::channel();
-        self.routes.send(slot, lane, Job { command, bytes, is_durable, answer });
+        self.routes.send(slot, lane, Job { call, bytes, is_durable, answer });
         async move { answered.await.unwrap_or_else(|_| Err(stopped())) }
     }
 
     async fn fix_partitions(&self, wanted: u32) -> Result<u32, StoreError> {
         let mut call = Script::Partitions.call(&[&partitions_key(&self.prefix)]);
         call.arg(wanted);
-        let answer = self.send(store_slot(), 0, call, 0, true).await?;
+        let answer = self.send(store_slot(), 0, Call::Alone(call), 0, true).await?;
         let stored = reply::number(reply::read(answer, None)?.next())?;
         check_partitions(Some(u32::try_from(stored).unwrap_or(u32::MAX)), wanted)
     }
@@ -193,7 +200,7 @@ impl Store for RedisStore {
         let standby = u8::from(member.is_standby);
         let mut call = Script::Beat.call(&[&members_key(&self.shared.prefix)]);
         call.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
-        let answer = self.shared.send(store_slot(), 0, call, 0, false);
+        let answer = self.shared.send(store_slot(), 0, Call::Alone(call), 0, false);
         async move { reply::read(answer.await?, None).and_then(reply::living) }.boxed()
     }
 
@@ -227,9 +234,11 @@ impl Store for RedisStore {
         if let Err(error) = check_size([blob.len()]) {
             return ready(Err(error)).boxed();
         }
-        let mut call = self.shared.owners_call(Script::Append, partition, epoch);
-        call.arg(index).arg(&*blob);
-        self.call_unit(partition, call, blob.len(), Some(index))
+        let owner = self.shared.owner(partition, epoch);
+        let bytes = blob.len();
+        let call = Call::Append(Append { owner, epoch: epoch.0, index, blob });
+        let answer = self.shared.send(partition_slot(partition), partition, call, bytes, true);
+        async move { reply::read(answer.await?, Some(index)).map(|_| ()) }.boxed()
     }
 
     fn checkpoint(
@@ -248,7 +257,7 @@ impl Store for RedisStore {
         let mut call = self.shared.owners_call(Script::Checkpoint, partition, epoch);
         call.arg(&self.shared.session).arg(self.shared.number()).arg(covers).arg(&*meta);
         add_streams(&mut call, changed);
-        self.call_unit(partition, call, bytes, None)
+        self.call_unit(partition, call, bytes)
     }
 
     fn renew(
@@ -260,12 +269,12 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut call = self.shared.owners_call(Script::Renew, partition, epoch);
         call.arg(to_ms(lease)).arg(next);
-        self.call_unit(partition, call, 0, None)
+        self.call_unit(partition, call, 0)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         let call = self.shared.owners_call(Script::Release, partition, epoch);
-        self.call_unit(partition, call, 0, None)
+        self.call_unit(partition, call, 0)
     }
 }
 

@@ -57,6 +57,33 @@ impl Writers {
     }
 }
 
+/// What waits while the connection is made goes in one call: a partition that fails there fails alone.
+#[tokio::test]
+async fn a_partition_that_fails_does_not_fail_those_that_are_sent_with_it() {
+    let server = Server::start(&[]);
+    let others = server.store("");
+    for partition in 0..4 {
+        claim(&*others, partition, "me").await;
+    }
+    let (stale, _) = claim(&*others, 1, "me").await;
+    let (epoch, _) = claim(&*others, 1, "me").await;
+    assert_ne!(stale, epoch);
+    server.command(&["SET", "minerva:{p2}:log", "not a list"]);
+
+    let store = server.store("");
+    let first = Epoch(1);
+    let calls =
+        [(0, first, 0), (1, stale, 0), (2, first, 0), (3, first, 1), (0, first, 1), (1, epoch, 0)]
+            .map(|(partition, epoch, index)| {
+                store.append(partition, epoch, index, content(partition, index))
+            });
+    let results = futures_util::future::join_all(calls).await;
+    assert_eq!((&results[0], &results[4], &results[5]), (&Ok(()), &Ok(()), &Ok(())));
+    assert_eq!(results[1], Err(StoreError::Fenced));
+    assert!(matches!(results[2], Err(StoreError::Corrupt(_))), "{:?}", results[2]);
+    assert_eq!(results[3], Err(StoreError::Behind { next: 0 }));
+}
+
 /// Whatever was confirmed is in the file; whatever was not is repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn confirmed_appends_survive_kill_9_of_redis() {

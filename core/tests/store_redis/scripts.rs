@@ -4,6 +4,7 @@ use redis::Value;
 
 use crate::server::Server;
 
+const APPEND: &str = include_str!("../../src/store/redis/append.lua");
 const CLAIM: &str = include_str!("../../src/store/redis/claim.lua");
 const CHECKPOINT: &str = include_str!("../../src/store/redis/checkpoint.lua");
 const RENEW: &str = include_str!("../../src/store/redis/renew.lua");
@@ -95,4 +96,48 @@ fn a_list_of_members_that_somebody_spoilt_mends_itself() {
     assert_eq!(run(&server, BEAT, &["a", "1", "60000", "7"]), alive(7, "a"), "sent again");
     assert_eq!(run(&server, BEAT, &["a", "1", "0", "8"]), [word("ok"), Value::Int(7)]);
     assert_eq!(server.command(&["HLEN", "{p}:head"]), Value::Int(0));
+}
+
+#[test]
+fn what_is_wrong_with_one_append_does_not_touch_the_others() {
+    let server = Server::start(&[]);
+    for partition in ["a", "b", "c", "d"] {
+        let head = format!("{{{partition}}}:head");
+        server.command(&["HSET", &head, "epoch", "3", "first", "0", "claim", "s:1"]);
+    }
+    // Partition, epoch, claim, index, blob.
+    let call = |appends: &[[&str; 5]]| {
+        let keys =
+            appends.iter().flat_map(|[p, ..]| [format!("{{{p}}}:head"), format!("{{{p}}}:log")]);
+        let arguments = appends.iter().flat_map(|[_, rest @ ..]| rest.map(str::to_owned));
+        let count = (2 * appends.len()).to_string();
+        let parts = ["EVAL", APPEND, &count].map(str::to_owned);
+        let parts: Vec<_> = parts.into_iter().chain(keys).chain(arguments).collect();
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+        let Value::Array(answer) = server.command(&parts) else { panic!("no array") };
+        answer
+    };
+    let length = |partition| server.command(&["LLEN", &format!("{{{partition}}}:log")]);
+
+    let good = [["a", "3", "s:1", "0", "x"], ["b", "3", "", "0", "x"], ["a", "3", "s:1", "1", "y"]];
+    assert_eq!(call(&good), [word("ok")]);
+    assert_eq!(call(&good), [word("ok")], "sent again");
+    assert_eq!((length("a"), length("b")), (Value::Int(2), Value::Int(1)));
+
+    let answers = call(&[
+        ["a", "3", "s:1", "2", "z"],
+        ["b", "2", "s:1", "1", "old epoch"],
+        ["b", "3", "s:2", "1", "other claim"],
+        ["a", "3", "s:1", "0", "other blob"],
+        ["c", "3", "s:1", "1", "gap"],
+        ["d", "3", "s:1", "0", "x"],
+    ]);
+    let one = |parts: &[Value]| Value::Array(parts.to_vec());
+    assert_eq!(answers[0], one(&[word("ok")]));
+    assert_eq!(answers[1..3], [one(&[word("fenced")]), one(&[word("fenced")])]);
+    assert_eq!(answers[3], one(&[word("conflict")]));
+    assert_eq!(answers[4], one(&[word("behind"), Value::Int(0)]));
+    assert_eq!(answers[5], one(&[word("ok")]));
+    let lengths = ["a", "b", "c", "d"].map(length);
+    assert_eq!(lengths, [3, 1, 0, 1].map(Value::Int));
 }

@@ -1,5 +1,5 @@
-//! One connection and the commands that go over it, in the order in which they were given. What waits
-//! is sent as one pipeline; a few pipelines may be under way.
+//! One connection and the calls that go over it, in the order in which they were given. What waits
+//! is sent as one pipeline (`pipeline`); a few pipelines may be under way.
 //!
 //! When anything goes wrong with the connection, all that was sent and all that waits behind it fails, and
 //! only then a new connection is made: no command overtakes an earlier one that the caller believes to be
@@ -13,13 +13,14 @@ use std::task::Poll;
 use futures_util::future::{BoxFuture, ready};
 use futures_util::{FutureExt, poll};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisResult, Value};
+use redis::{RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::cluster::Cluster;
 use super::connection::{Connector, Target};
 use super::failure::{Then, full, judge, too_few_replicas};
+use super::pipeline::{Builder, Call, Shares};
 
 /// Commands that may wait: some for each partition. What is beyond it fails as unavailable.
 pub(super) const QUEUE: usize = 1024;
@@ -35,10 +36,10 @@ const MAX_LOADS: u32 = 3;
 /// What becomes of a command.
 pub(super) type Answer = Result<Value, StoreError>;
 
-/// A command on its way. The answer is sent even if nobody waits for it any more.
+/// A call on its way. The answer is sent even if nobody waits for it any more.
 pub(super) struct Job {
-    pub(super) command: Cmd,
-    /// About how long the command is.
+    pub(super) call: Call,
+    /// About how long it is.
     pub(super) bytes: usize,
     /// Whether it counts only when replicas have it, if that is wanted at all.
     pub(super) is_durable: bool,
@@ -93,6 +94,7 @@ struct Worker {
 /// A pipeline.
 struct Batch {
     jobs: Vec<Job>,
+    shares: Shares,
     /// Whether its last command is WAIT.
     has_wait: bool,
     answers: BoxFuture<'static, RedisResult<Vec<Value>>>,
@@ -136,10 +138,9 @@ impl Worker {
             },
         };
         let options = &self.connector.url().options;
-        let mut pipeline = Pipeline::with_capacity(jobs.len() + 1);
-        for job in &jobs {
-            pipeline.add_command(job.command.clone());
-        }
+        let mut builder = Builder::default();
+        builder.add(jobs.iter().map(|job| &job.call), self.cluster.is_some());
+        let (mut pipeline, shares) = builder.finish();
         let has_wait = options.wait > 0 && jobs.iter().any(|job| job.is_durable);
         if has_wait {
             let ms = u64::try_from(options.wait_time.as_millis()).unwrap_or(u64::MAX);
@@ -152,7 +153,7 @@ impl Worker {
         if let Poll::Ready(result) = poll!(&mut answers) {
             answers = ready(result).boxed();
         }
-        self.under_way.push_back(Batch { jobs, has_wait, answers });
+        self.under_way.push_back(Batch { jobs, shares, has_wait, answers });
         Ok(())
     }
 
@@ -167,10 +168,11 @@ impl Worker {
         }
     }
 
-    async fn settle(&mut self, mut batch: Batch, mut values: Vec<Value>) {
-        let shortfall = if batch.has_wait { self.shortfall(values.pop()) } else { None };
+    async fn settle(&mut self, batch: Batch, mut values: Vec<Value>) {
+        let Batch { jobs, shares, has_wait, .. } = batch;
+        let shortfall = if has_wait { self.shortfall(values.pop()) } else { None };
         let mut then = Then::Stay;
-        let answers = values.into_iter().map(|value| {
+        let answers = shares.split(values).into_iter().map(|value| {
             let Value::ServerError(error) = value else {
                 self.connector.note_success();
                 return Ok(value);
@@ -181,12 +183,12 @@ impl Worker {
         });
         let answers: Vec<Answer> = answers.collect();
         if then == Then::Load && self.loads < MAX_LOADS {
-            return self.load_and_send_again(batch).await;
+            return self.load_and_send_again(jobs).await;
         }
         if then != Then::Load {
             self.loads = 0;
         }
-        for (job, answer) in batch.jobs.drain(..).zip(answers) {
+        for (job, answer) in jobs.into_iter().zip(answers) {
             let shortfall = shortfall.as_ref().filter(|_| job.is_durable && answer.is_ok());
             job.finish(shortfall.map_or(answer, |error| Err(error.clone())));
         }
@@ -212,9 +214,8 @@ impl Worker {
 
     /// Sends all again that is not answered, from a pipeline on that did not find its scripts. Some of it
     /// may have taken effect already, which every script bears.
-    async fn load_and_send_again(&mut self, first: Batch) {
+    async fn load_and_send_again(&mut self, mut jobs: Vec<Job>) {
         self.loads += 1;
-        let mut jobs = first.jobs;
         for batch in std::mem::take(&mut self.under_way) {
             // It says nothing that counts: a lost connection shows again at once.
             let _ = batch.answers.await;
