@@ -140,26 +140,25 @@ impl Shared {
         bytes: usize,
         is_durable: bool,
     ) -> impl Future<Output = Answer> + Send + use<> {
-        self.send(partition_slot(partition), partition, Call::Alone(command), bytes, is_durable)
+        self.send(partition_slot(partition), Call::Alone(command), bytes, is_durable)
     }
 
     fn send(
         &self,
         slot: u16,
-        lane: u32,
         call: Call,
         bytes: usize,
         is_durable: bool,
     ) -> impl Future<Output = Answer> + Send + use<> {
         let (answer, answered) = oneshot::channel();
-        self.routes.send(slot, lane, Job { call, bytes, is_durable, answer });
+        self.routes.send(slot, Job { call, bytes, is_durable, answer });
         async move { answered.await.unwrap_or_else(|_| Err(stopped())) }
     }
 
     async fn fix_partitions(&self, wanted: u32) -> Result<u32, StoreError> {
         let mut call = Script::Partitions.call(&[&partitions_key(&self.prefix)]);
         call.arg(wanted);
-        let answer = self.send(store_slot(), 0, Call::Alone(call), 0, true).await?;
+        let answer = self.send(store_slot(), Call::Alone(call), 0, true).await?;
         let stored = reply::number(reply::read(answer, None)?.next())?;
         check_partitions(Some(u32::try_from(stored).unwrap_or(u32::MAX)), wanted)
     }
@@ -200,7 +199,7 @@ impl Store for RedisStore {
         let standby = u8::from(member.is_standby);
         let mut call = Script::Beat.call(&[&members_key(&self.shared.prefix)]);
         call.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
-        let answer = self.shared.send(store_slot(), 0, Call::Alone(call), 0, false);
+        let answer = self.shared.send(store_slot(), Call::Alone(call), 0, false);
         async move { reply::read(answer.await?, None).and_then(reply::living) }.boxed()
     }
 
@@ -237,7 +236,7 @@ impl Store for RedisStore {
         let owner = self.shared.owner(partition, epoch);
         let bytes = blob.len();
         let call = Call::Append(Append { owner, epoch: epoch.0, index, blob });
-        let answer = self.shared.send(partition_slot(partition), partition, call, bytes, true);
+        let answer = self.shared.send(partition_slot(partition), call, bytes, true);
         async move { reply::read(answer.await?, Some(index)).map(|_| ()) }.boxed()
     }
 

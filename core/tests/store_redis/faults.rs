@@ -11,6 +11,9 @@ use tokio::time::sleep;
 use crate::server::{Server, free_port, store};
 use crate::{append, assert_log, assert_unavailable, claim, content};
 
+/// Calls that may wait for a server.
+const QUEUE: u64 = 2048;
+
 /// Writers of four partitions, which go on until they are stopped.
 struct Writers {
     store: Arc<dyn Store>,
@@ -144,9 +147,8 @@ async fn flushed_scripts_are_loaded_again_without_an_error() {
 
 /// Checks the bound where nothing is sent yet: the tasks that send run only when this one waits.
 fn check_queue(store: &dyn Store, epoch: Epoch) {
-    let limit = 1024;
     let mut calls: Vec<_> =
-        (0..limit + 1).map(|index| store.append(1, epoch, index, content(1, index))).collect();
+        (0..QUEUE + 1).map(|index| store.append(1, epoch, index, content(1, index))).collect();
     let refused = calls.pop().and_then(FutureExt::now_or_never).expect("it is refused at once");
     assert_unavailable(refused, "too many calls wait");
     for call in &mut calls {
@@ -160,7 +162,7 @@ async fn the_queue_takes_its_limit_and_no_more() {
     let handle = server.store("");
     let (epoch, _) = claim(&*handle, 1, "me").await;
     check_queue(&*handle, epoch);
-    assert_log(1, &claim(&*handle, 1, "me").await.1, 1024);
+    assert_log(1, &claim(&*handle, 1, "me").await.1, QUEUE);
     let nobody = store(&format!("redis-cluster://127.0.0.1:{}", free_port()));
     check_queue(&*nobody, epoch);
 }

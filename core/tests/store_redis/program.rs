@@ -51,10 +51,12 @@ fn kill(mut child: Child) -> String {
 fn a_core_starts_on_redis_and_takes_over_from_one_that_died() {
     let server = Server::start(&["--requirepass", "canary"]);
     let url = format!("redis://:canary@127.0.0.1:{}/1", server.port);
-    let (first, line) = start(&url);
+    let (mut first, line) = start(&url);
     let store = format!("store redis://127.0.0.1:{}/1", server.port);
     assert!(line.contains("ready") && line.contains(&store), "{line}");
-    let mut logs = vec![line, kill(first)];
+    // It is ready before it has its partitions.
+    let log = read_until_served(&mut first, 4);
+    let mut logs = vec![line, log, kill(first)];
     assert!(logs[1].contains("Redis writes no append-only file"), "no warning: {}", logs[1]);
     let (mut second, line) = start(&url);
     assert!(line.contains("ready"), "{line}");

@@ -25,10 +25,9 @@ pub(super) struct Cluster {
 struct State {
     /// `None` until it was known once.
     map: Option<SlotMap>,
-    /// Lanes by node and number.
-    lanes: HashMap<(Node, u32), Lane>,
+    lanes: HashMap<Node, Lane>,
     /// Commands that came before the map, at most [`QUEUE`].
-    waiting: Vec<(u16, u32, Job)>,
+    waiting: Vec<(u16, Job)>,
     /// Whether a task is asking.
     is_looking: bool,
 }
@@ -43,16 +42,16 @@ impl Cluster {
         Arc::new_cyclic(|me| Self { connector, me: Weak::clone(me), state })
     }
 
-    /// Sends a command to the owner of a slot, over one of its lanes.
-    pub(super) fn send(&self, slot: u16, lane: u32, job: Job) {
+    /// Sends a call to the owner of a slot.
+    pub(super) fn send(&self, slot: u16, job: Job) {
         let mut state = self.state();
         if state.map.is_some() {
-            return self.forward(&mut state, slot, lane, job);
+            return self.forward(&mut state, slot, job);
         }
         if state.waiting.len() >= QUEUE {
             return job.finish(Err(full()));
         }
-        state.waiting.push((slot, lane, job));
+        state.waiting.push((slot, job));
         self.look(&mut state);
     }
 
@@ -71,12 +70,12 @@ impl Cluster {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forward(&self, state: &mut State, slot: u16, number: u32, job: Job) {
+    fn forward(&self, state: &mut State, slot: u16, job: Job) {
         let Some(node) = state.map.as_ref().and_then(|map| map.owner(slot)).cloned() else {
             job.finish(Err(no_owner(slot)));
             return self.look(state);
         };
-        let lane = state.lanes.entry((node.clone(), number)).or_insert_with(|| {
+        let lane = state.lanes.entry(node.clone()).or_insert_with(|| {
             let connector = Arc::clone(&self.connector);
             Lane::start(connector, Target::Node(node), Some(Weak::clone(&self.me)))
         });
@@ -104,15 +103,15 @@ impl Cluster {
             Ok(map) => {
                 // A lane that is dropped finishes what it has; who has no slots any more refuses it.
                 let nodes = map.nodes();
-                state.lanes.retain(|(node, _), _| nodes.contains(node));
+                state.lanes.retain(|node, _| nodes.contains(node));
                 state.map = Some(map);
-                for (slot, lane, job) in waiting {
-                    self.forward(&mut state, slot, lane, job);
+                for (slot, job) in waiting {
+                    self.forward(&mut state, slot, job);
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "the Redis cluster does not say who has which slot");
-                for (_, _, job) in waiting {
+                for (_, job) in waiting {
                     job.finish(Err(error.clone()));
                 }
             }

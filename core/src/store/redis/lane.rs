@@ -22,14 +22,15 @@ use super::connection::{Connector, Target};
 use super::failure::{Then, full, judge, too_few_replicas};
 use super::pipeline::{Builder, Call, Shares};
 
-/// Commands that may wait: some for each partition. What is beyond it fails as unavailable.
-pub(super) const QUEUE: usize = 1024;
+/// Calls that may wait: some for each partition. What is beyond it fails as unavailable.
+pub(super) const QUEUE: usize = 2048;
 /// Most commands in one pipeline: beyond it the server does not get cheaper, answers only get later.
 const MAX_BATCH: usize = 64;
 /// Bytes after which a pipeline is not filled further.
 const MAX_BATCH_BYTES: usize = 4 << 20;
-/// Pipelines under way: enough to keep the server busy while answers travel.
-const MAX_UNDER_WAY: usize = 4;
+/// Pipelines under way: the server works on one while the answers to the other travel. What comes meanwhile goes
+/// together, so with more of them each would carry less.
+const MAX_UNDER_WAY: usize = 2;
 /// How often in a row scripts are loaded again before what wanted them fails.
 const MAX_LOADS: u32 = 3;
 

@@ -1,20 +1,17 @@
-//! Over which connection a partition's commands go: always the same one, so that their order holds.
+//! Over which connection a partition's calls go: always the same one, so that their order holds. There is one
+//! for each server: what goes together costs less, and Redis works for one at a time anyway.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::address::Kind;
 use super::cluster::Cluster;
 use super::connection::{Connector, Target};
 use super::lane::{Job, Lane};
 
-/// Connections to each server. One is enough up to some ten partitions; with its file synced at every
-/// write, Redis takes more from several. Few, because pipelines shrink when they are spread.
-const LANES: u32 = 2;
-
 /// The ways to the servers.
 pub(super) enum Routes {
     /// To one server, whichever that is at a time.
-    One { connector: Arc<Connector>, target: Target, lanes: Mutex<[Option<Lane>; LANES as usize]> },
+    One { connector: Arc<Connector>, target: Target, lane: OnceLock<Lane> },
     /// To the nodes of a cluster.
     Cluster(Arc<Cluster>),
 }
@@ -28,19 +25,16 @@ impl Routes {
             (Kind::Single, Some(node)) => Target::Node(node.clone()),
             (Kind::Sentinel(_), _) | (Kind::Single, None) => Target::Primary,
         };
-        Self::One { connector, target, lanes: Mutex::default() }
+        Self::One { connector, target, lane: OnceLock::new() }
     }
 
-    /// Sends a command about the keys in a slot. Commands with the same slot and number keep their order.
-    pub(super) fn send(&self, slot: u16, number: u32, job: Job) {
-        let number = number % LANES;
+    /// Sends a call about the keys in a slot. Those of one slot keep their order.
+    pub(super) fn send(&self, slot: u16, job: Job) {
         match self {
-            Self::Cluster(cluster) => cluster.send(slot, number, job),
-            Self::One { connector, target, lanes } => {
-                let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-                let Some(lane) = lanes.get_mut(number as usize) else { return };
+            Self::Cluster(cluster) => cluster.send(slot, job),
+            Self::One { connector, target, lane } => {
                 let start = || Lane::start(Arc::clone(connector), target.clone(), None);
-                lane.get_or_insert_with(start).send(job);
+                lane.get_or_init(start).send(job);
             }
         }
     }
