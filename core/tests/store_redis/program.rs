@@ -8,10 +8,13 @@ use crate::server::Server;
 
 const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
 
+/// So many that of two cores each has some: the names are chance, and who would have none does not try.
+const PARTITIONS: usize = 32;
+
 fn core(url: &str) -> Command {
     let mut command = Command::new(CORE);
     command.env("MINERVA_STORE", url).args(["--link", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    command.args(["--api", "127.0.0.1:0", "--partitions", "4"]);
+    command.args(["--api", "127.0.0.1:0", "--partitions", &PARTITIONS.to_string()]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -55,12 +58,12 @@ fn a_core_starts_on_redis_and_takes_over_from_one_that_died() {
     let store = format!("store redis://127.0.0.1:{}/1", server.port);
     assert!(line.contains("ready") && line.contains(&store), "{line}");
     // It is ready before it has its partitions.
-    let log = read_until_served(&mut first, 4);
+    let log = read_until_served(&mut first, PARTITIONS);
     let mut logs = vec![line, log, kill(first)];
     assert!(logs[1].contains("Redis writes no append-only file"), "no warning: {}", logs[1]);
     let (mut second, line) = start(&url);
     assert!(line.contains("ready"), "{line}");
-    let log = read_until_served(&mut second, 4);
+    let log = read_until_served(&mut second, PARTITIONS);
     assert!(log.contains("another core has the partition"), "it did not wait: {log}");
     logs.extend([line, log, kill(second)]);
     let wrong = core(&format!("redis://:wrong-canary@127.0.0.1:{}", server.port)).output().unwrap();
