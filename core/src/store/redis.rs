@@ -116,8 +116,7 @@ impl Shared {
     }
 
     fn named(&self, partition: u32, claim: String) -> Arc<Owner> {
-        let PartitionKeys { head, log, .. } = self.keys(partition);
-        Arc::new(Owner { head, log, claim })
+        Arc::new(Owner { keys: self.keys(partition), claim })
     }
 
     fn number(&self) -> u64 {
@@ -126,9 +125,10 @@ impl Shared {
 
     /// The beginning of a call that only the owner may make: keys, epoch and the claim's name.
     fn owners_call(&self, script: Script, partition: u32, epoch: Epoch) -> Cmd {
-        let keys = self.keys(partition);
-        let mut call = script.call(&[&keys.head, &keys.log, &keys.streams]);
-        call.arg(epoch.0).arg(&*self.owner(partition, epoch).claim);
+        let owner = self.owner(partition, epoch);
+        let PartitionKeys { head, log, streams } = &owner.keys;
+        let mut call = script.call(&[head, log, streams]);
+        call.arg(epoch.0).arg(&*owner.claim);
         call
     }
 

@@ -20,7 +20,7 @@ use super::super::StoreError;
 use super::cluster::Cluster;
 use super::connection::{Connector, Target};
 use super::failure::{Then, full, judge, too_few_replicas};
-use super::pipeline::{Builder, Call, Shares};
+use super::pipeline::{Call, Shares, build};
 
 /// Calls that may wait: some for each partition. What is beyond it fails as unavailable.
 pub(super) const QUEUE: usize = 2048;
@@ -139,9 +139,8 @@ impl Worker {
             },
         };
         let options = &self.connector.url().options;
-        let mut builder = Builder::default();
-        builder.add(jobs.iter().map(|job| &job.call), self.cluster.is_some());
-        let (mut pipeline, shares) = builder.finish();
+        let calls = jobs.iter().map(|job| &job.call);
+        let (mut pipeline, shares) = build(calls, self.cluster.is_some());
         let has_wait = options.wait > 0 && jobs.iter().any(|job| job.is_durable);
         if has_wait {
             let ms = u64::try_from(options.wait_time.as_millis()).unwrap_or(u64::MAX);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
+use super::keys::PartitionKeys;
 use super::scripts::Script;
 
 /// What a job wants of Redis.
@@ -26,18 +27,17 @@ pub(super) struct Append {
     pub(super) blob: Bytes,
 }
 
-/// Where an owner of a partition appends, and how it proves itself.
+/// An owner of a partition: where it writes, and how it proves itself.
 #[derive(Debug)]
 pub(super) struct Owner {
-    pub(super) head: String,
-    pub(super) log: String,
+    pub(super) keys: PartitionKeys,
     /// The name of its claim.
     pub(super) claim: String,
 }
 
-/// Turns calls into commands.
+/// A pipeline in the making.
 #[derive(Debug, Default)]
-pub(super) struct Builder {
+struct Builder {
     pipeline: Pipeline,
     shares: Vec<Share>,
     /// Appends that are not in the pipeline yet.
@@ -55,33 +55,35 @@ enum Share {
 #[derive(Debug)]
 pub(super) struct Shares(Vec<Share>);
 
-impl Builder {
-    /// Adds calls in their order. In a cluster, a script may only touch one partition.
-    pub(super) fn add<'a>(&mut self, calls: impl IntoIterator<Item = &'a Call>, in_cluster: bool) {
-        for call in calls {
-            match call {
-                Call::Append(append) => {
-                    let log = self.appends.last().map(|before| &before.owner.log);
-                    if in_cluster && log.is_some_and(|log| *log != append.owner.log) {
-                        self.flush();
-                    }
-                    self.appends.push(append.clone());
+/// A pipeline of calls in their order, and what tells its answers apart. In a cluster, a script may only touch one
+/// partition.
+pub(super) fn build<'a>(
+    calls: impl IntoIterator<Item = &'a Call>,
+    in_cluster: bool,
+) -> (Pipeline, Shares) {
+    let mut builder = Builder::default();
+    for call in calls {
+        match call {
+            Call::Append(append) => {
+                let keys = builder.appends.last().map(|before| &before.owner.keys);
+                if in_cluster && keys.is_some_and(|keys| *keys != append.owner.keys) {
+                    builder.flush();
                 }
-                Call::Alone(command) => {
-                    self.flush();
-                    self.pipeline.add_command(command.clone());
-                    self.shares.push(Share::One);
-                }
+                builder.appends.push(append.clone());
+            }
+            Call::Alone(command) => {
+                builder.flush();
+                builder.pipeline.add_command(command.clone());
+                builder.shares.push(Share::One);
             }
         }
-        self.flush();
     }
+    builder.flush();
+    (builder.pipeline, Shares(builder.shares))
+}
 
-    /// The pipeline, and what tells its answers apart.
-    pub(super) fn finish(self) -> (Pipeline, Shares) {
-        (self.pipeline, Shares(self.shares))
-    }
-
+impl Builder {
+    /// Puts the appends into the pipeline, as one call.
     fn flush(&mut self) {
         if self.appends.is_empty() {
             return;
@@ -89,7 +91,7 @@ impl Builder {
         let keys: Vec<&str> = self
             .appends
             .iter()
-            .flat_map(|append| [&*append.owner.head, &*append.owner.log])
+            .flat_map(|append| [&*append.owner.keys.head, &*append.owner.keys.log])
             .collect();
         let mut call = Script::Append.call(&keys);
         for append in &self.appends {
@@ -102,12 +104,6 @@ impl Builder {
 }
 
 impl Shares {
-    /// How many answers Redis gives.
-    #[cfg(test)]
-    fn commands(&self) -> usize {
-        self.0.len()
-    }
-
     /// An answer for each call, in their order.
     pub(super) fn split(self, values: Vec<Value>) -> Vec<Value> {
         let answers = self.0.into_iter().zip(values).flat_map(|(share, value)| match share {
@@ -137,15 +133,12 @@ mod tests {
     use super::*;
 
     fn append(partition: u32, index: u64) -> Call {
-        let key = |part| format!("{{p{partition}}}:{part}");
-        let owner = Owner { head: key("head"), log: key("log"), claim: "c:1".to_owned() };
+        let owner = Owner { keys: PartitionKeys::new("", partition), claim: "c:1".to_owned() };
         Call::Append(Append { owner: owner.into(), epoch: 3, index, blob: "blob".into() })
     }
 
     fn built(calls: &[Call], in_cluster: bool) -> (String, Shares) {
-        let mut builder = Builder::default();
-        builder.add(calls, in_cluster);
-        let (pipeline, shares) = builder.finish();
+        let (pipeline, shares) = build(calls, in_cluster);
         (String::from_utf8(pipeline.get_packed_pipeline()).unwrap(), shares)
     }
 
@@ -169,7 +162,7 @@ mod tests {
         let calls = [append(1, 7), append(1, 8), append(2, 7), append(1, 9)];
         let (_, shares) = built(&calls, true);
         assert_eq!(shares.0, [Share::Appends(2), Share::Appends(1), Share::Appends(1)]);
-        assert_eq!(shares.commands(), 3);
+        assert_eq!(shares.0.len(), 3);
     }
 
     #[test]
