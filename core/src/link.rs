@@ -4,6 +4,7 @@
 
 pub(crate) mod decode;
 mod encode;
+mod gather;
 
 use std::collections::HashMap;
 use std::sync::Arc;

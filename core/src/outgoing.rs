@@ -1,7 +1,7 @@
 //! The answering half of a gRPC call of ours: a greeting, then what partitions send, gathered into
 //! messages, then the status that ends the call. Used by the link and the application API, which say by
-//! [`Pack`] how their messages look. Holds no queue of its own beyond the message being made: what
-//! waits stays in the channel, bounded by the credit that the peer gave.
+//! [`Pack`] how their messages look and what of a backlog may go as one. Holds a bounded part of what waits; the rest
+//! stays in the channel, bounded by the credit that the peer gave.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,6 +15,8 @@ use crate::partition::{OutputReceiver, Outputs, outputs};
 
 /// Items in one message. Gathering more than 16 to 64 gains nothing any more.
 const MAX_ITEMS: usize = 256;
+/// Items taken out of the channel at once, of which messages are made then.
+const MAX_TAKEN: usize = 8192;
 /// Bytes at which a message takes no more items: far below what a receiver accepts, even when the last
 /// item is a string of 1 MiB.
 const MAX_BYTES: usize = 256 << 10;
@@ -29,6 +31,10 @@ pub(crate) trait Pack: Sized + Unpin {
     fn failure(&self) -> Option<Status>;
     /// Makes one message.
     fn pack(items: Vec<Self>) -> Self::Message;
+    /// Puts together what may go as one item, out of more than goes into one message: the peer is behind.
+    fn gather(items: Vec<Self>) -> VecDeque<Self> {
+        items.into()
+    }
 }
 
 /// The stream of messages. Made with the ends of three channels, whose other ends the reading half has.
@@ -38,7 +44,7 @@ pub(crate) struct Outgoing<T: Pack> {
     ready: OutputReceiver<T>,
     /// How the call ends, once nothing is ready any more.
     end: oneshot::Receiver<Result<(), Status>>,
-    /// Taken out of `ready`, not yet in a message; at most [`MAX_ITEMS`].
+    /// Taken out of `ready`, not yet in a message; at most [`MAX_TAKEN`].
     waiting: VecDeque<T>,
     finished: bool,
 }
@@ -76,8 +82,9 @@ impl<T: Pack> Outgoing<T> {
     fn fill(&mut self, cx: &mut Context<'_>) {
         if self.waiting.is_empty() {
             let mut items = Vec::new();
-            if self.ready.poll_many(cx, &mut items, MAX_ITEMS).is_ready() {
-                self.waiting = items.into();
+            if self.ready.poll_many(cx, &mut items, MAX_TAKEN).is_ready() {
+                self.waiting =
+                    if items.len() > MAX_ITEMS { T::gather(items) } else { items.into() };
             }
         }
     }
@@ -88,7 +95,8 @@ impl<T: Pack> Outgoing<T> {
             return Some(Err(status));
         }
         let (mut items, mut bytes) = (Vec::new(), 0);
-        while bytes < MAX_BYTES
+        while items.len() < MAX_ITEMS
+            && bytes < MAX_BYTES
             && self.waiting.front().is_some_and(|item| item.failure().is_none())
             && let Some(item) = self.waiting.pop_front()
         {
@@ -147,6 +155,12 @@ mod tests {
         fn pack(items: Vec<Self>) -> Vec<Self> {
             items
         }
+
+        /// Ones are put together.
+        fn gather(items: Vec<Self>) -> VecDeque<Self> {
+            let is_one = items.iter().all(|item| *item == 1);
+            if is_one { [items.len()].into() } else { items.into() }
+        }
     }
 
     fn sent(items: impl IntoIterator<Item = usize>) -> (Control<usize>, Outgoing<usize>) {
@@ -186,6 +200,29 @@ mod tests {
             drop((control.greeting, control.end, control.outputs));
             let (messages, _) = all(outgoing).await;
             assert_eq!(messages.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+        }
+    }
+
+    #[tokio::test]
+    async fn so_much_is_taken_out_of_the_channel_at_once() {
+        for (count, left) in [(MAX_TAKEN - 1, 0), (MAX_TAKEN, 0), (MAX_TAKEN + 1, 1)] {
+            let (control, mut outgoing) = sent(std::iter::repeat_n(0, count));
+            drop((control.greeting, control.end, control.outputs));
+            assert_eq!(outgoing.next().await.map(|first| first.unwrap().len()), Some(MAX_ITEMS));
+            assert_eq!(outgoing.waiting.len(), count.min(MAX_TAKEN) - MAX_ITEMS);
+            assert_eq!(std::iter::from_fn(|| outgoing.ready.try_next()).count(), left);
+        }
+    }
+
+    #[tokio::test]
+    async fn more_than_a_message_is_put_together() {
+        for (count, messages) in
+            [(MAX_ITEMS, vec![MAX_ITEMS]), (MAX_ITEMS + 1, vec![1]), (2 * MAX_ITEMS, vec![1])]
+        {
+            let (control, outgoing) = sent(std::iter::repeat_n(1, count));
+            drop((control.greeting, control.end, control.outputs));
+            let sizes: Vec<_> = all(outgoing).await.0.iter().map(Vec::len).collect();
+            assert_eq!(sizes, messages, "{count}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! From what partitions say to edges to the link's protobuf.
 
+use std::collections::VecDeque;
+
 use minerva_proto::link::core_frame::Frame;
 use minerva_proto::link::{
     Claim, Close, CoreFrame, KillReason as LinkKillReason, Moved, Opened, Owned, RelayResponse,
@@ -8,6 +10,7 @@ use minerva_proto::link::{
 use minerva_proto::{KillReason, Sack};
 use tonic::Status;
 
+use super::gather::gather;
 use crate::outgoing::Pack;
 use crate::store::Epoch;
 use crate::stream::{CloseCause, EdgeOutput};
@@ -49,6 +52,10 @@ impl Pack for EdgeOutput {
     fn pack(items: Vec<Self>) -> RelayResponse {
         let frames = items.into_iter().map(|item| CoreFrame { frame: Some(frame(item)) });
         RelayResponse { frames: frames.collect() }
+    }
+
+    fn gather(items: Vec<Self>) -> VecDeque<Self> {
+        gather(items)
     }
 }
 
