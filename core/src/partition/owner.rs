@@ -7,6 +7,7 @@ mod choosing;
 mod departed;
 mod index;
 mod mail;
+mod pushes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::stream::{
 use choosing::Choosing;
 use departed::Departed;
 use index::Index;
+use pushes::Pushes;
 
 /// A partition's streams and whom they talk to.
 pub(super) struct Owner {
@@ -58,6 +60,8 @@ pub(super) struct Owner {
     links: BTreeMap<LinkId, Outputs<EdgeOutput>>,
     assignment: Assignment,
     choosing: Choosing,
+    /// Sends from outside of this turn that are to be carried out together.
+    pushes: Pushes,
     /// Who waits for answers.
     callers: HashMap<CallId, oneshot::Sender<Answer>>,
     /// The streams' deadlines, and where to find them.
@@ -104,6 +108,7 @@ impl Owner {
             links: BTreeMap::new(),
             assignment: Assignment::default(),
             choosing: Choosing::new(Subprotocols::new(&setup.options.subprotocols)),
+            pushes: Pushes::default(),
             callers: HashMap::new(),
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
@@ -184,6 +189,7 @@ impl Owner {
 
     /// Ends a turn: what is due happens, and every stream that was touched writes and delivers.
     pub(super) fn finish_turn(&mut self, now: Millis, effects: &mut Effects) {
+        self.push_all(now, effects);
         self.end_grace(now, effects);
         while let Some((_, number)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
             self.set_deadline(number, None);

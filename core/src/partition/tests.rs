@@ -12,6 +12,7 @@ mod lost;
 mod outside;
 mod rescue;
 mod store;
+mod together;
 mod unhurried;
 
 use std::sync::Arc;

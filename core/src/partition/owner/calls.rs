@@ -4,23 +4,21 @@ use std::sync::Arc;
 
 use super::super::call::{Answer, Ask, Call, Target};
 use super::Owner;
+use super::pushes::Push;
 use crate::stream::{Effects, Info, Millis, Output, Stream, Turn, owned};
 
 impl Owner {
-    /// Carries a call out; it is answered when the turn is durable.
+    /// Carries a call out, or holds it; it is answered when the turn is durable.
     pub(super) fn on_call(&mut self, call: Call, now: Millis, effects: &mut Effects) {
         let Call { id, ask, answer } = call;
+        self.callers.insert(id, answer);
         let said = match ask {
             Ask::Push { to, strings, key } => {
                 // One copy, however many streams have it.
-                let strings: Vec<_> = strings.iter().map(owned).collect();
+                let strings = strings.iter().map(owned).collect();
                 let key = key.as_ref().map(owned);
-                let push = |stream: &mut Stream, turn: &mut Turn<'_>| {
-                    stream.on_push(&strings, key.as_ref(), turn)
-                };
-                Answer::Pushed(
-                    self.each(&to, |owner, number| owner.with_stream(number, now, effects, push)),
-                )
+                self.pushes.hold(to, Push { call: id, strings, key });
+                return;
             }
             Ask::Join(to, group) => Answer::Joined(self.each(&to, |owner, number| {
                 owner.mark(number, now, effects, |stream, turn| stream.on_join(&group, turn))
@@ -46,7 +44,6 @@ impl Owner {
                 Answer::Infos(self.list(&service, after, most, now, effects))
             }
         };
-        self.callers.insert(id, answer);
         effects.outputs.push(Output::Answer(id, said));
     }
 
@@ -79,7 +76,7 @@ impl Owner {
     }
 
     /// Streams that are meant and have not ended; one that is named by its number may have.
-    fn pick(&self, target: &Target) -> Vec<u64> {
+    pub(super) fn pick(&self, target: &Target) -> Vec<u64> {
         let numbers = match target {
             Target::Numbers(numbers) => return numbers.clone(),
             Target::Id(service, id) => {

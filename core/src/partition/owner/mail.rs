@@ -16,6 +16,9 @@ use crate::stream::{
 impl Owner {
     /// Takes one mail. `Stop` is for the partition; it means nothing here.
     pub(in crate::partition) fn take(&mut self, mail: Mail, now: Millis, effects: &mut Effects) {
+        if !self.pushes.admits(&mail) {
+            self.push_all(now, effects);
+        }
         match mail {
             Mail::Attach { link, attach } => self.on_attach(link, *attach, now, effects),
             Mail::Batch { link, batch } => self.on_batch(link, batch, now, effects),

@@ -20,16 +20,16 @@ pub(super) fn ask(bench: &Bench, ask: Ask) -> oneshot::Receiver<Answer> {
     answered
 }
 
-fn push(to: Target, strings: &[&str], key: Option<&'static str>) -> Ask {
+pub(super) fn push(to: Target, strings: &[&str], key: Option<&'static str>) -> Ask {
     let strings = strings.iter().map(|text| Bytes::from((*text).to_owned())).collect();
     Ask::Push { to, strings, key: key.map(Bytes::from) }
 }
 
-fn group(name: &str) -> Target {
+pub(super) fn group(name: &str) -> Target {
     Target::Group("default".into(), name.into())
 }
 
-fn numbers(numbers: impl IntoIterator<Item = u64>) -> Target {
+pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> Target {
     Target::Numbers(numbers.into_iter().collect())
 }
 
@@ -87,6 +87,32 @@ async fn a_send_to_a_group_is_one_append_with_the_string_once() {
     assert_eq!(appends.len(), 1);
     assert!(appends[0].len() < 5000 + 1000 + 100, "{} bytes", appends[0].len());
     assert_eq!(written(&mut bench).len(), 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_to_a_group_at_once_are_one_append_with_each_string_once() {
+    for (key, full) in [(None, 0), (Some("key"), 0), (None, 500)] {
+        let store = TestStore::free();
+        let mut bench = members(&store, 1000).await;
+        for number in 0..full {
+            // Has no room for all of them.
+            ask(&bench, push(numbers([2 * number + 1]), &["x"; 998], None)).await.unwrap();
+        }
+        bench.edge_outputs();
+        let before = store.durable.lock().unwrap().len();
+        let string = "x".repeat(5000);
+        let send = |_| ask(&bench, push(group("all"), &[&string], key));
+        let answers: Vec<_> = (0..3).map(send).collect();
+        for answered in answers {
+            let Answer::Pushed(said) = answered.await.unwrap() else { panic!() };
+            assert!(said.iter().map(|(number, _)| *number).eq(1..=1000));
+        }
+        settle().await;
+        let appends = store.durable.lock().unwrap()[before..].to_vec();
+        assert_eq!(appends.len(), 1);
+        let most = 2 * 3 * (5000 + 1000 + 100);
+        assert!(appends[0].len() < most, "{} bytes, {key:?}, {full} full", appends[0].len());
+    }
 }
 
 #[tokio::test(start_paused = true)]

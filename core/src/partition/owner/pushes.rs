@@ -1,0 +1,141 @@
+//! Sends from outside that come one after the other and mean the same streams: held for a moment within their turn, then
+//! carried out as one. Each stream is looked up once, and all of them have one record in common.
+//! Nothing can tell the difference: the order in each stream is that of the sends, and a turn is stored as a whole.
+
+use bytes::Bytes;
+
+use super::super::call::{Answer, Ask, CallId, Target};
+use super::super::mailbox::Mail;
+use super::Owner;
+use crate::stream::{Effects, Millis, Output, Pushed};
+
+/// Sends that are held at most.
+const MAX_HELD: usize = 32;
+/// Bytes of strings at which no more are held, so that a turn does not get much longer than it should.
+const MAX_BYTES: usize = 16 << 10;
+
+/// Sends to the same streams.
+#[derive(Default)]
+pub(super) struct Pushes {
+    to: Option<Target>,
+    held: Vec<Push>,
+    bytes: usize,
+}
+
+/// One of them.
+pub(super) struct Push {
+    pub(super) call: CallId,
+    /// No parts of larger messages.
+    pub(super) strings: Vec<Bytes>,
+    /// One that has a key is carried out by itself.
+    pub(super) key: Option<Bytes>,
+}
+
+impl Pushes {
+    /// Whether this mail may come to those that are held; if not, they must be carried out before it.
+    pub(super) fn admits(&self, mail: &Mail) -> bool {
+        let Some(to) = &self.to else { return true };
+        let is_full = self.held.len() >= MAX_HELD || self.bytes >= MAX_BYTES;
+        let has_key = self.held.iter().any(|push| push.key.is_some());
+        let Mail::Call(call) = mail else { return false };
+        let is_alike = matches!(&call.ask, Ask::Push { to: too, key: None, .. } if too == to);
+        is_alike && !is_full && !has_key
+    }
+
+    /// Holds one more, which was admitted.
+    pub(super) fn hold(&mut self, to: Target, push: Push) {
+        self.bytes += push.strings.iter().map(Bytes::len).sum::<usize>();
+        self.to = Some(to);
+        self.held.push(push);
+    }
+}
+
+impl Owner {
+    /// Carries out what is held.
+    pub(super) fn push_all(&mut self, now: Millis, effects: &mut Effects) {
+        let Pushes { to: Some(to), held, .. } = std::mem::take(&mut self.pushes) else { return };
+        let numbers = self.pick(&to);
+        let all: Vec<_> = held.iter().flat_map(|push| &push.strings).cloned().collect();
+        let key = held.first().and_then(|push| push.key.as_ref());
+        let (mut took, mut others) = (Vec::with_capacity(numbers.len()), Vec::new());
+        for number in numbers {
+            let pushed = self.push(number, &all, key, now, effects);
+            match pushed {
+                Some(Pushed::Taken) => took.push((number, Pushed::Taken)),
+                Some(_) => others.push(number),
+                None => {}
+            }
+        }
+        for Push { call, strings, key } in held {
+            let mut said = took.clone();
+            for &number in &others {
+                let pushed = self.push(number, &strings, key.as_ref(), now, effects);
+                said.extend(pushed.map(|pushed| (number, pushed)));
+            }
+            said.sort_unstable_by_key(|(number, _)| *number);
+            effects.outputs.push(Output::Answer(call, Answer::Pushed(said)));
+        }
+    }
+
+    fn push(
+        &mut self,
+        number: u64,
+        strings: &[Bytes],
+        key: Option<&Bytes>,
+        now: Millis,
+        effects: &mut Effects,
+    ) -> Option<Pushed> {
+        self.with_stream(number, now, effects, |s, turn| s.on_push(strings, key, turn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::super::super::call::Call;
+    use super::*;
+
+    fn group(name: &str) -> Target {
+        Target::Group("default".into(), name.into())
+    }
+
+    fn mail(to: Target, key: Option<&'static str>) -> Mail {
+        let ask = Ask::Push { to, strings: Vec::new(), key: key.map(Bytes::from) };
+        let answer = oneshot::channel().0;
+        Mail::Call(Box::new(Call { id: CallId(0), ask, answer }))
+    }
+
+    fn held(pushes: impl IntoIterator<Item = (usize, Option<&'static str>)>) -> Pushes {
+        let mut held = Pushes::default();
+        for (bytes, key) in pushes {
+            let (strings, key) = (vec![Bytes::from(vec![b'x'; bytes])], key.map(Bytes::from));
+            held.hold(group("a"), Push { call: CallId(0), strings, key });
+        }
+        held
+    }
+
+    #[test]
+    fn sends_to_the_same_streams_are_held_and_nothing_else() {
+        let one = held([(1, None)]);
+        assert!(one.admits(&mail(group("a"), None)));
+        assert!(!one.admits(&mail(group("b"), None)));
+        assert!(!one.admits(&mail(group("a"), Some("key"))));
+        assert!(!one.admits(&Mail::LinkLost(crate::partition::LinkId(1))));
+        assert!(!held([(1, Some("key"))]).admits(&mail(group("a"), None)));
+        assert!(held([]).admits(&mail(group("b"), Some("key"))));
+    }
+
+    #[test]
+    fn so_many_are_held_and_so_many_bytes() {
+        for (count, has_room) in [(MAX_HELD - 1, true), (MAX_HELD, false), (MAX_HELD + 1, false)] {
+            let pushes = held(std::iter::repeat_n((1, None), count));
+            assert_eq!(pushes.admits(&mail(group("a"), None)), has_room, "{count}");
+        }
+        for (bytes, has_room) in [(MAX_BYTES - 1, true), (MAX_BYTES, false), (MAX_BYTES + 1, false)]
+        {
+            let pushes = held([(bytes, None)]);
+            assert_eq!(pushes.admits(&mail(group("a"), None)), has_room, "{bytes}");
+        }
+    }
+}
