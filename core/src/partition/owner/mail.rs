@@ -16,7 +16,7 @@ use crate::stream::{
 impl Owner {
     /// Takes one mail. `Stop` is for the partition; it means nothing here.
     pub(in crate::partition) fn take(&mut self, mail: Mail, now: Millis, effects: &mut Effects) {
-        if !self.pushes.admits(&mail) {
+        if !self.pushes.may_wait(&mail) {
             self.push_all(now, effects);
         }
         match mail {

@@ -1,6 +1,6 @@
-//! Sends from outside that come one after the other and mean the same streams: held for a moment within their turn, then
-//! carried out as one. Each stream is looked up once, and all of them have one record in common.
-//! Nothing can tell the difference: the order in each stream is that of the sends, and a turn is stored as a whole.
+//! Sends from outside that mean the same streams and come with nothing in between but what edges say: held for a moment
+//! within their turn, then carried out as one. Each stream is looked up once, and all of them have one record in common.
+//! Nobody can tell the difference: the order in each stream is that of the sends, and a turn is stored as a whole.
 
 use bytes::Bytes;
 
@@ -32,17 +32,35 @@ pub(super) struct Push {
 }
 
 impl Pushes {
-    /// Whether this mail may come to those that are held; if not, they must be carried out before it.
-    pub(super) fn admits(&self, mail: &Mail) -> bool {
+    /// Whether those that are held may stay so while this mail is taken; if not, they must be carried out before it.
+    /// What edges say goes ahead of them: it came by another way, so there is no order between the two.
+    pub(super) fn may_wait(&self, mail: &Mail) -> bool {
         let Some(to) = &self.to else { return true };
-        let is_full = self.held.len() >= MAX_HELD || self.bytes >= MAX_BYTES;
-        let has_key = self.held.iter().any(|push| push.key.is_some());
-        let Mail::Call(call) = mail else { return false };
-        let is_alike = matches!(&call.ask, Ask::Push { to: too, key: None, .. } if too == to);
-        is_alike && !is_full && !has_key
+        match mail {
+            Mail::Attach { .. }
+            | Mail::Batch { .. }
+            | Mail::Detach { .. }
+            | Mail::Grant { .. }
+            | Mail::LinkLost(_) => true,
+            Mail::Call(call) => {
+                let is_full = self.held.len() >= MAX_HELD || self.bytes >= MAX_BYTES;
+                let has_key = self.held.iter().any(|push| push.key.is_some());
+                let is_alike =
+                    matches!(&call.ask, Ask::Push { to: too, key: None, .. } if too == to);
+                is_alike && !is_full && !has_key
+            }
+            Mail::Joined { .. }
+            | Mail::Left(_)
+            | Mail::Acknowledge { .. }
+            | Mail::Send { .. }
+            | Mail::Reset { .. }
+            | Mail::SetLimits { .. }
+            | Mail::Mark { .. }
+            | Mail::Stop { .. } => false,
+        }
     }
 
-    /// Holds one more, which was admitted.
+    /// Holds one more, for which those that are held may wait.
     pub(super) fn hold(&mut self, to: Target, push: Push) {
         self.bytes += push.strings.iter().map(Bytes::len).sum::<usize>();
         self.to = Some(to);
@@ -95,6 +113,7 @@ mod tests {
 
     use super::super::super::call::Call;
     use super::*;
+    use crate::partition::{LinkId, SessionId};
 
     fn group(name: &str) -> Target {
         Target::Group("default".into(), name.into())
@@ -116,26 +135,27 @@ mod tests {
     }
 
     #[test]
-    fn sends_to_the_same_streams_are_held_and_nothing_else() {
+    fn sends_to_the_same_streams_wait_for_each_other() {
         let one = held([(1, None)]);
-        assert!(one.admits(&mail(group("a"), None)));
-        assert!(!one.admits(&mail(group("b"), None)));
-        assert!(!one.admits(&mail(group("a"), Some("key"))));
-        assert!(!one.admits(&Mail::LinkLost(crate::partition::LinkId(1))));
-        assert!(!held([(1, Some("key"))]).admits(&mail(group("a"), None)));
-        assert!(held([]).admits(&mail(group("b"), Some("key"))));
+        assert!(one.may_wait(&mail(group("a"), None)));
+        assert!(!one.may_wait(&mail(group("b"), None)));
+        assert!(!one.may_wait(&mail(group("a"), Some("key"))));
+        assert!(one.may_wait(&Mail::LinkLost(LinkId(1))));
+        assert!(!one.may_wait(&Mail::Left(SessionId(1))));
+        assert!(!held([(1, Some("key"))]).may_wait(&mail(group("a"), None)));
+        assert!(held([]).may_wait(&mail(group("b"), Some("key"))));
     }
 
     #[test]
     fn so_many_are_held_and_so_many_bytes() {
         for (count, has_room) in [(MAX_HELD - 1, true), (MAX_HELD, false), (MAX_HELD + 1, false)] {
             let pushes = held(std::iter::repeat_n((1, None), count));
-            assert_eq!(pushes.admits(&mail(group("a"), None)), has_room, "{count}");
+            assert_eq!(pushes.may_wait(&mail(group("a"), None)), has_room, "{count}");
         }
         for (bytes, has_room) in [(MAX_BYTES - 1, true), (MAX_BYTES, false), (MAX_BYTES + 1, false)]
         {
             let pushes = held([(bytes, None)]);
-            assert_eq!(pushes.admits(&mail(group("a"), None)), has_room, "{bytes}");
+            assert_eq!(pushes.may_wait(&mail(group("a"), None)), has_room, "{bytes}");
         }
     }
 }
