@@ -55,12 +55,7 @@ pub enum Record {
         strings: Vec<Bytes>,
     },
     /// Strings for the client from others than the stream's instance; they get the next numbers.
-    Pushed {
-        /// The strings, which other streams may have in common: no parts of larger messages.
-        strings: Vec<Bytes>,
-        /// By which a repetition is known; no part of a larger message either.
-        key: Option<Bytes>,
-    },
+    Pushed(Arc<Push>),
     /// The application is done with all events up to this one.
     Acknowledged {
         /// The event.
@@ -92,13 +87,30 @@ pub enum Record {
     },
 }
 
+/// Strings from outside, which many streams may have in common: so none are parts of larger messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// The strings of one send, or of several that came one after the other.
+    pub strings: Vec<Bytes>,
+    /// By which repetitions are known: at most one for each send.
+    pub keys: Vec<Bytes>,
+}
+
+impl Push {
+    /// Bytes of the strings.
+    pub(crate) fn bytes(&self) -> usize {
+        self.strings.iter().map(Bytes::len).sum()
+    }
+}
+
 impl Record {
     /// Bytes of strings and other texts in it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Received { strings, .. }
-            | Self::Sent { strings }
-            | Self::Pushed { strings, .. } => strings.iter().map(Bytes::len).sum(),
+            Self::Received { strings, .. } | Self::Sent { strings } => {
+                strings.iter().map(Bytes::len).sum()
+            }
+            Self::Pushed(push) => push.bytes(),
             Self::Opened { origin, .. } => origin.size(),
             Self::Assigned { instance } => instance.len(),
             Self::Chosen { service } => service.len(),

@@ -332,8 +332,9 @@ impl Owner {
                 Record::Received { strings, .. } => {
                     add(&self.counters.strings_c2s, strings.len() as u64);
                 }
-                Record::Sent { strings } | Record::Pushed { strings, .. } => {
-                    add(&self.counters.strings_s2c, strings.len() as u64)
+                Record::Sent { strings } => add(&self.counters.strings_s2c, strings.len() as u64),
+                Record::Pushed(push) => {
+                    add(&self.counters.strings_s2c, push.strings.len() as u64);
                 }
                 Record::Chosen { .. } => add(&self.counters.strings_c2s, 1),
                 Record::Ended(ended) => {

@@ -36,8 +36,9 @@ fn every_record() -> Vec<(u64, Record)> {
             max_idle_ms: 1,
             outbox: OutboxLimits { bytes: Some(2), strings: Some(3) },
         },
-        Record::Pushed { strings: vec!["p".into()], key: None },
-        Record::Pushed { strings: vec!["p".into(), "q".into()], key: Some("key".into()) },
+        pushed(&["p"], &[]),
+        pushed(&["p", "q"], &["key"]),
+        pushed(&["p", "q", "r"], &["key", "other"]),
         Record::Labelled { label: None },
         Record::Labelled { label: Some("label".into()) },
         Record::Joined { group: "group".into() },
@@ -71,10 +72,15 @@ fn snapshot() -> Snapshot {
     }
 }
 
+fn pushed(strings: &[&'static str], keys: &[&'static str]) -> Record {
+    let all = |texts: &[&'static str]| texts.iter().map(|text| Bytes::from(*text)).collect();
+    Record::Pushed(Push { strings: all(strings), keys: all(keys) }.into())
+}
+
 /// Streams that have the same strings in common.
 fn pushes(streams: std::ops::Range<u64>, string: &Bytes) -> Vec<(u64, Record)> {
-    let pushed = |key| Record::Pushed { strings: vec![string.clone()], key };
-    streams.map(|stream| (stream, pushed(Some("key".into())))).collect()
+    let push = Arc::new(Push { strings: vec![string.clone()], keys: vec!["key".into()] });
+    streams.map(|stream| (stream, Record::Pushed(Arc::clone(&push)))).collect()
 }
 
 #[test]
@@ -88,7 +94,7 @@ fn what_many_streams_get_is_written_once() {
     // Strings that are alike by chance, and other keys, stay apart.
     let mut mixed = pushes(1..3, &string);
     mixed.extend(pushes(3..4, &Bytes::from(vec![b'x'; 10_000])));
-    mixed.push((4, Record::Pushed { strings: vec![string], key: None }));
+    mixed.push((4, Record::Pushed(Push { strings: vec![string], keys: Vec::new() }.into())));
     assert!(encode_entry(&mixed).len() > 3 * 10_000);
     assert_eq!(decode_entry(encode_entry(&mixed)), Ok(mixed));
 }

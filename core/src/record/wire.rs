@@ -1,11 +1,13 @@
 //! The stored form of records: versioned protobuf. Fields are only ever added; a change of meaning is a
 //! new version.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId};
 use prost::Message;
 
-use super::Record;
+use super::{Push, Record};
 use crate::stream::{Ended, EndedBy, Origin, OutboxLimits, TransportKind, owned};
 
 /// Version of what is written. A reader refuses a version that it does not know.
@@ -70,14 +72,7 @@ fn steps(mut from: u64, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
 
 /// Whether two records are the same strings for two streams: the very same, by where they are in memory.
 fn is_same_push(a: &Record, b: &Record) -> bool {
-    let (Record::Pushed { strings, key }, Record::Pushed { strings: others, key: other_key }) =
-        (a, b)
-    else {
-        return false;
-    };
-    let is_one =
-        |(one, other): (&Bytes, &Bytes)| one.as_ptr() == other.as_ptr() && one.len() == other.len();
-    key == other_key && strings.len() == others.len() && strings.iter().zip(others).all(is_one)
+    matches!((a, b), (Record::Pushed(one), Record::Pushed(other)) if Arc::ptr_eq(one, other))
 }
 
 pub(super) fn check_version(version: u32) -> Result<(), DecodeError> {
@@ -175,8 +170,9 @@ struct LimitsSet {
 struct Pushed {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     strings: Vec<Bytes>,
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    key: Option<Bytes>,
+    /// Of each send that had one. At first a record was one send, and this no list: it is read alike.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    keys: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -253,8 +249,8 @@ impl From<&Record> for Content {
                 outbox_bytes: outbox.bytes,
                 outbox_strings: outbox.strings,
             }),
-            Record::Pushed { strings, key } => {
-                Self::Pushed(Pushed { strings: strings.clone(), key: key.clone() })
+            Record::Pushed(push) => {
+                Self::Pushed(Pushed { strings: push.strings.clone(), keys: push.keys.clone() })
             }
             Record::Labelled { label } => {
                 Self::Labelled(Labelled { label: label.as_deref().map(str::to_owned) })
@@ -291,9 +287,9 @@ impl TryFrom<Content> for Record {
                 Self::LimitsSet { max_idle_ms, outbox }
             }
             // One copy for all streams that have it in common.
-            Content::Pushed(Pushed { strings, key }) => {
-                let key = key.as_ref().map(owned);
-                Self::Pushed { strings: strings.iter().map(owned).collect(), key }
+            Content::Pushed(Pushed { strings, keys }) => {
+                let all = |texts: Vec<Bytes>| texts.iter().map(owned).collect();
+                Self::Pushed(Push { strings: all(strings), keys: all(keys) }.into())
             }
             Content::Labelled(Labelled { label }) => {
                 Self::Labelled { label: label.map(Into::into) }

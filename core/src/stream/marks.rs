@@ -69,13 +69,14 @@ impl Marks {
         self.keys.iter().any(|known| *known == key)
     }
 
-    pub(super) fn note_push(&mut self, strings: usize, key: Option<&Bytes>) {
+    pub(super) fn note_push(&mut self, strings: usize, keys: &[Bytes]) {
         self.pushed += strings as u64;
-        let Some(key) = key else { return };
-        if self.keys.len() >= MAX_KEYS {
-            self.keys.pop_front();
+        for key in keys {
+            if self.keys.len() >= MAX_KEYS {
+                self.keys.pop_front();
+            }
+            self.keys.push_back(key.clone());
         }
-        self.keys.push_back(key.clone());
     }
 
     /// Bytes of its texts, roughly.

@@ -3,20 +3,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use minerva_proto::Reset;
 use minerva_proto::marks::MAX_GROUPS;
 use minerva_proto::planted::{self, Bug};
 
 use super::{Ended, EndedBy, OutboxLimits, SendState, SessionId, Stream, TransportKind, Turn};
-use crate::record::Record;
+use crate::record::{Push, Record};
 
 /// What became of strings from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     /// They are taken.
     Taken,
-    /// A send with this key was taken before; nothing was done.
+    /// A send with one of these keys was taken before; nothing was done.
     Repeated,
     /// There is no room in the outbox, which holds so many bytes and strings; none of them was taken.
     Full {
@@ -79,28 +78,23 @@ pub struct Info {
 
 impl Stream {
     /// Strings from others than its instance: all or none.
-    pub fn on_push(
-        &mut self,
-        strings: &[Bytes],
-        key: Option<&Bytes>,
-        turn: &mut Turn<'_>,
-    ) -> Pushed {
+    pub fn on_push(&mut self, push: &Arc<Push>, turn: &mut Turn<'_>) -> Pushed {
         if self.state.is_ended() {
             return Pushed::Ended;
         }
-        if key.is_some_and(|key| self.state.marks().has_key(key)) {
+        if push.keys.iter().any(|key| self.state.marks().has_key(key)) {
             return Pushed::Repeated;
         }
-        if !self.state.room(turn.limits).admits(strings) {
-            if let (Some(first), true) = (strings.first(), planted::is(Bug::PushInPart)) {
-                let (strings, key) = (vec![first.clone()], key.cloned());
-                self.commit(Record::Pushed { strings, key }, turn);
+        if !self.state.room(turn.limits).admits(&push.strings) {
+            if let (Some(first), true) = (push.strings.first(), planted::is(Bug::PushInPart)) {
+                let part = Push { strings: vec![first.clone()], keys: push.keys.clone() };
+                self.commit(Record::Pushed(part.into()), turn);
                 return Pushed::Taken;
             }
             let (bytes, strings) = self.state.marks().outbox.of(turn.limits);
             return Pushed::Full { bytes, strings };
         }
-        self.commit(Record::Pushed { strings: strings.to_vec(), key: key.cloned() }, turn);
+        self.commit(Record::Pushed(Arc::clone(push)), turn);
         Pushed::Taken
     }
 

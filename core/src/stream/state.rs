@@ -12,7 +12,7 @@ use super::marks::Marks;
 use super::outbox::Outbox;
 use super::{Ended, Origin, SendState};
 use crate::limits::Limits;
-use crate::record::{Record, Snapshot};
+use crate::record::{Push, Record, Snapshot};
 
 /// The machine judges what fits before it makes a record; a record must apply whatever the limits are by
 /// then.
@@ -97,7 +97,7 @@ impl StreamState {
             | Record::Chosen { .. }
             | Record::Sacked(_)
             | Record::Sent { .. }
-            | Record::Pushed { .. }
+            | Record::Pushed(_)
                 if over =>
             {
                 return Err(Inconsistent("goes on after the end"));
@@ -112,7 +112,7 @@ impl StreamState {
             }
             Record::Sacked(_) => {}
             Record::Sent { strings } => strings.iter().for_each(|s| self.outbox.push(owned(s))),
-            Record::Pushed { strings, key } => self.push(strings, key.as_ref()),
+            Record::Pushed(push) => self.push(push),
             Record::Ended(_) if over => return Err(Inconsistent("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
             Record::LimitsSet { max_idle_ms, outbox } => {
@@ -319,9 +319,9 @@ impl StreamState {
     }
 
     /// Strings that many streams may have in common: whoever made the record has copied them already.
-    fn push(&mut self, strings: &[Bytes], key: Option<&Bytes>) {
+    fn push(&mut self, Push { strings, keys }: &Push) {
         strings.iter().for_each(|string| self.outbox.push(string.clone()));
-        self.marks.note_push(strings.len(), key);
+        self.marks.note_push(strings.len(), keys);
     }
 
     fn end(&mut self, ended: Ended) {

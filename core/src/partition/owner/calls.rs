@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::super::call::{Answer, Ask, Call, Target};
 use super::Owner;
-use super::pushes::Push;
+use crate::record::Push;
 use crate::stream::{Effects, Info, Millis, Output, Stream, Turn, owned};
 
 impl Owner {
@@ -15,9 +17,9 @@ impl Owner {
         let said = match ask {
             Ask::Push { to, strings, key } => {
                 // One copy, however many streams have it.
-                let strings = strings.iter().map(owned).collect();
-                let key = key.as_ref().map(owned);
-                self.pushes.hold(to, Push { call: id, strings, key });
+                let all = |texts: &[Bytes]| texts.iter().map(owned).collect();
+                let push = Push { strings: all(&strings), keys: all(key.as_slice()) };
+                self.pushes.hold(to, id, push.into());
                 return;
             }
             Ask::Join(to, group) => Answer::Joined(self.each(&to, |owner, number| {

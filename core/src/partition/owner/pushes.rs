@@ -2,14 +2,15 @@
 //! within their turn, then carried out as one. Each stream is looked up once, and all of them have one record in common.
 //! Nobody can tell the difference: the order in each stream is that of the sends, and a turn is stored as a whole.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::super::call::{Answer, Ask, CallId, Target};
 use super::super::mailbox::Mail;
 use super::Owner;
+use crate::record::Push;
 use crate::stream::{Effects, Millis, Output, Pushed};
 
-/// Sends that are held at most.
+/// Sends that are held at most: no more than a stream remembers keys.
 const MAX_HELD: usize = 32;
 /// Bytes of strings at which no more are held, so that a turn does not get much longer than it should.
 const MAX_BYTES: usize = 16 << 10;
@@ -18,17 +19,8 @@ const MAX_BYTES: usize = 16 << 10;
 #[derive(Default)]
 pub(super) struct Pushes {
     to: Option<Target>,
-    held: Vec<Push>,
+    held: Vec<(CallId, Arc<Push>)>,
     bytes: usize,
-}
-
-/// One of them.
-pub(super) struct Push {
-    pub(super) call: CallId,
-    /// No parts of larger messages.
-    pub(super) strings: Vec<Bytes>,
-    /// One that has a key is carried out by itself.
-    pub(super) key: Option<Bytes>,
 }
 
 impl Pushes {
@@ -44,10 +36,7 @@ impl Pushes {
             | Mail::LinkLost(_) => true,
             Mail::Call(call) => {
                 let is_full = self.held.len() >= MAX_HELD || self.bytes >= MAX_BYTES;
-                let has_key = self.held.iter().any(|push| push.key.is_some());
-                let is_alike =
-                    matches!(&call.ask, Ask::Push { to: too, key: None, .. } if too == to);
-                is_alike && !is_full && !has_key
+                !is_full && self.is_alike(to, &call.ask)
             }
             Mail::Joined { .. }
             | Mail::Left(_)
@@ -61,33 +50,49 @@ impl Pushes {
     }
 
     /// Holds one more, for which those that are held may wait.
-    pub(super) fn hold(&mut self, to: Target, push: Push) {
-        self.bytes += push.strings.iter().map(Bytes::len).sum::<usize>();
+    pub(super) fn hold(&mut self, to: Target, call: CallId, push: Arc<Push>) {
+        self.bytes += push.bytes();
         self.to = Some(to);
-        self.held.push(push);
+        self.held.push((call, push));
+    }
+
+    /// Whether it is a send to the same streams, and none that is held, said again.
+    fn is_alike(&self, to: &Target, ask: &Ask) -> bool {
+        let Ask::Push { to: too, key, .. } = ask else { return false };
+        let mut held = self.held.iter().flat_map(|(_, push)| &push.keys);
+        too == to && held.all(|held| Some(held) != key.as_ref())
+    }
+
+    /// All as one.
+    fn together(&self) -> Arc<Push> {
+        if let [(_, push)] = &self.held[..] {
+            return Arc::clone(push);
+        }
+        let strings = self.held.iter().flat_map(|(_, push)| &push.strings);
+        let keys = self.held.iter().flat_map(|(_, push)| &push.keys);
+        Push { strings: strings.cloned().collect(), keys: keys.cloned().collect() }.into()
     }
 }
 
 impl Owner {
     /// Carries out what is held.
     pub(super) fn push_all(&mut self, now: Millis, effects: &mut Effects) {
-        let Pushes { to: Some(to), held, .. } = std::mem::take(&mut self.pushes) else { return };
-        let numbers = self.pick(&to);
-        let all: Vec<_> = held.iter().flat_map(|push| &push.strings).cloned().collect();
-        let key = held.first().and_then(|push| push.key.as_ref());
+        let pushes = std::mem::take(&mut self.pushes);
+        let Some(to) = &pushes.to else { return };
+        let (numbers, together) = (self.pick(to), pushes.together());
         let (mut took, mut others) = (Vec::with_capacity(numbers.len()), Vec::new());
         for number in numbers {
-            let pushed = self.push(number, &all, key, now, effects);
-            match pushed {
+            match self.push(number, &together, now, effects) {
                 Some(Pushed::Taken) => took.push((number, Pushed::Taken)),
-                Some(_) => others.push(number),
+                // It may take some of them.
+                Some(Pushed::Repeated | Pushed::Full { .. } | Pushed::Ended) => others.push(number),
                 None => {}
             }
         }
-        for Push { call, strings, key } in held {
+        for (call, push) in pushes.held {
             let mut said = took.clone();
             for &number in &others {
-                let pushed = self.push(number, &strings, key.as_ref(), now, effects);
+                let pushed = self.push(number, &push, now, effects);
                 said.extend(pushed.map(|pushed| (number, pushed)));
             }
             said.sort_unstable_by_key(|(number, _)| *number);
@@ -98,17 +103,17 @@ impl Owner {
     fn push(
         &mut self,
         number: u64,
-        strings: &[Bytes],
-        key: Option<&Bytes>,
+        push: &Arc<Push>,
         now: Millis,
         effects: &mut Effects,
     ) -> Option<Pushed> {
-        self.with_stream(number, now, effects, |s, turn| s.on_push(strings, key, turn))
+        self.with_stream(number, now, effects, |stream, turn| stream.on_push(push, turn))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::sync::oneshot;
 
     use super::super::super::call::Call;
@@ -128,21 +133,24 @@ mod tests {
     fn held(pushes: impl IntoIterator<Item = (usize, Option<&'static str>)>) -> Pushes {
         let mut held = Pushes::default();
         for (bytes, key) in pushes {
-            let (strings, key) = (vec![Bytes::from(vec![b'x'; bytes])], key.map(Bytes::from));
-            held.hold(group("a"), Push { call: CallId(0), strings, key });
+            let strings = vec![Bytes::from(vec![b'x'; bytes])];
+            let push = Push { strings, keys: key.map(Bytes::from).into_iter().collect() };
+            held.hold(group("a"), CallId(0), push.into());
         }
         held
     }
 
     #[test]
     fn sends_to_the_same_streams_wait_for_each_other() {
-        let one = held([(1, None)]);
-        assert!(one.may_wait(&mail(group("a"), None)));
-        assert!(!one.may_wait(&mail(group("b"), None)));
-        assert!(!one.may_wait(&mail(group("a"), Some("key"))));
-        assert!(one.may_wait(&Mail::LinkLost(LinkId(1))));
-        assert!(!one.may_wait(&Mail::Left(SessionId(1))));
-        assert!(!held([(1, Some("key"))]).may_wait(&mail(group("a"), None)));
+        for key in [None, Some("key")] {
+            let one = held([(1, key)]);
+            assert!(one.may_wait(&mail(group("a"), None)));
+            assert!(!one.may_wait(&mail(group("b"), None)));
+            assert!(one.may_wait(&mail(group("a"), Some("other"))));
+            assert_eq!(one.may_wait(&mail(group("a"), Some("key"))), key.is_none());
+            assert!(one.may_wait(&Mail::LinkLost(LinkId(1))));
+            assert!(!one.may_wait(&Mail::Left(SessionId(1))));
+        }
         assert!(held([]).may_wait(&mail(group("b"), Some("key"))));
     }
 

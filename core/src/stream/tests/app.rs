@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::bench::{Bench, batch, primary, sacks, secondary, upload};
+use super::bench::{Bench, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
 use crate::stream::{MAX_TRANSPORT_CHANGES, OutboxLimits, Pushed, SessionId};
 
@@ -162,7 +162,7 @@ fn a_send_that_was_refused_for_strings_from_outside_may_go_on() {
         let pushed = if is_room_left { 1 } else { 4 };
         let strings = vec![Bytes::from_static(b"x"); pushed];
         bench.says(|stream, turn| {
-            assert_eq!(stream.on_push(&strings, None, turn), Pushed::Taken);
+            assert_eq!(stream.on_push(&push(strings, None), turn), Pushed::Taken);
         });
         let refused = "app refused 0 ResourceExhausted next 0";
         let says = bench.send(0, &["a", "b", "c", "d"]);

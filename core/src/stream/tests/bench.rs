@@ -1,10 +1,12 @@
 //! One stream on a bench: inputs in, outputs as short texts, and all records kept.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use minerva_proto::{Reset, Sack, StreamId};
 
 use crate::limits::Limits;
-use crate::record::Record;
+use crate::record::{Push, Record};
 use crate::stream::{
     AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, End, LinkId, Millis, Output, Run,
     SessionId, Stream, StreamState, TransportId, TransportKey, TransportKind, Turn, Violation,
@@ -19,6 +21,11 @@ pub(super) struct Bench {
     pub(super) limits: Limits,
     pub(super) now: Millis,
     pub(super) records: Vec<Record>,
+}
+
+/// A send from outside.
+pub(super) fn push(strings: Vec<Bytes>, key: Option<Bytes>) -> Arc<Push> {
+    Push { strings, keys: key.into_iter().collect() }.into()
 }
 
 impl Bench {

@@ -3,7 +3,7 @@
 
 use minerva_proto::Sack;
 
-use super::bench::{Bench, batch, bytes, primary, sack, sacks, secondary};
+use super::bench::{Bench, batch, bytes, primary, push, sack, sacks, secondary};
 use crate::limits::Limits;
 use crate::stream::{Attach, Pushed, Resume, Stream};
 
@@ -68,9 +68,9 @@ fn numbers_that_were_given_again_hide_no_loss() {
         (resumed(3), true),
     ] {
         let mut bench = recovered();
-        let strings: Vec<_> = bytes(&["other 2", "other 3", "other 4"]);
+        let strings = bytes(&["other 2", "other 3", "other 4"]);
         bench.says(|stream, turn| {
-            assert_eq!(stream.on_push(&strings, None, turn), Pushed::Taken);
+            assert_eq!(stream.on_push(&push(strings, None), turn), Pushed::Taken);
         });
         let shown = format!("{attach:?}");
         bench.attach(attach);
@@ -79,7 +79,7 @@ fn numbers_that_were_given_again_hide_no_loss() {
     // Once they are written, the client has them.
     let mut bench = recovered();
     bench.says(|stream, turn| {
-        assert_eq!(stream.on_push(&bytes(&["other 2"]), None, turn), Pushed::Taken);
+        assert_eq!(stream.on_push(&push(bytes(&["other 2"]), None), turn), Pushed::Taken);
     });
     bench.attach(primary(1));
     bench.batch(sacks(1, &["|2"]));

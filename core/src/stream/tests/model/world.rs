@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use minerva_proto::{KillReason, Reset, Sack};
 
-use super::super::bench::{Bench, batch, key, poll, primary, secondary, upload};
+use super::super::bench::{Bench, batch, key, poll, primary, push, secondary, upload};
 use super::Step;
 use crate::limits::Limits;
 use crate::record::Snapshot;
@@ -179,7 +179,8 @@ impl World {
         let key = Bytes::from(format!("key {}", self.pushes));
         let strings: Vec<_> =
             (0..count).map(|n| Bytes::from(format!("p{}.{n}", self.pushes))).collect();
-        let pushed = self.turn(|stream, turn| stream.on_push(&strings, Some(&key), turn));
+        let sent = push(strings.clone(), Some(key));
+        let pushed = self.turn(|stream, turn| stream.on_push(&sent, turn));
         match pushed {
             Pushed::Taken => self.taken.extend(strings),
             Pushed::Repeated => assert!(!is_new),
