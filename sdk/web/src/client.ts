@@ -260,7 +260,7 @@ export class MinervaStream extends EventTarget {
       case 'state':
         return this.#emit('state', news.state);
       case 'end':
-        return this.#onEnd({ reason: news.reason, applicationLevel: news.applicationLevel, by: news.by });
+        return this.#onEnd(news.end);
     }
   }
 

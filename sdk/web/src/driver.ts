@@ -116,13 +116,11 @@ export class Driver {
         return;
       case 'end':
         this.#stopListening();
-        return this.onNews(output);
+        break;
       case 'transport':
         if (output.kind && this.machine.isAuto) remember(this.#ioUrl, output.kind);
-        return this.onNews(output);
-      default:
-        return this.onNews(output);
     }
+    this.onNews(output);
   }
 
   #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {

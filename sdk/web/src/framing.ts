@@ -18,7 +18,7 @@ export class Lines {
     const lines = (this.#rest + piece).split('\n');
     this.#rest = lines.pop() ?? '';
     for (const line of lines) {
-      const frame = line.endsWith('\r') ? line.slice(0, -1) : line;
+      const frame = line.replace(/\r$/, '');
       this.#corrupt ||= frame.length > this.maxFrame;
       if (this.#corrupt) return frames;
       frames.push(frame);

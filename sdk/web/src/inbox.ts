@@ -4,7 +4,8 @@
  */
 
 /** Above this the server is held back: as much as it keeps for a client that is behind. */
-export const FULL = { strings: 1000, bytes: 1 << 20 };
+export const FULL_STRINGS = 1000;
+export const FULL_BYTES = 1 << 20;
 
 export class Inbox implements AsyncIterableIterator<string> {
   #strings: string[] = [];
@@ -35,7 +36,7 @@ export class Inbox implements AsyncIterableIterator<string> {
   }
 
   get isFull(): boolean {
-    return this.#strings.length >= FULL.strings || this.#bytes >= FULL.bytes;
+    return this.#strings.length >= FULL_STRINGS || this.#bytes >= FULL_BYTES;
   }
 
   async next(): Promise<IteratorResult<string>> {

@@ -12,9 +12,8 @@ export function listen(listener: (event: Event) => void): () => void {
     [document, ['visibilitychange', 'resume']],
     [connection, ['change']],
   ];
-  const each = (method: 'addEventListener' | 'removeEventListener'): void => {
-    for (const [target, types] of sources) for (const type of types) target?.[method]?.(type, listener);
-  };
-  each('addEventListener');
-  return () => each('removeEventListener');
+  // As the listener's options it brings the `signal` that ends it.
+  const stop = new AbortController();
+  for (const [target, types] of sources) for (const type of types) target?.addEventListener?.(type, listener, stop);
+  return () => stop.abort();
 }

@@ -14,7 +14,6 @@ import { Transports } from './stream/transports.js';
 import { Uploads } from './stream/uploads.js';
 import type { Counters, End, Ending, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
 
-
 export class StreamMachine {
   #standing = new Standing();
   #dialogue = new Dialogue();
@@ -77,8 +76,7 @@ export class StreamMachine {
   leave(room: number): string[] | null {
     if (this.#standing.state === 'ended') return null;
     this.away = true;
-    const upload = this.#opener.transport('upload', 'leave', 0);
-    const hello = this.#hello(upload);
+    const hello = this.#hello(this.#opener.transport('upload', 'leave', 0));
     const frames = this.#dialogue.parting(room - hello.length);
     for (const transport of this.#transports.all()) this.#close(transport);
     this.#course.polling = false;
@@ -103,7 +101,7 @@ export class StreamMachine {
     const frame = `${reason}|1!`;
     const { primary, previous } = this.#transports;
     const socket = [primary, previous].find((t) => t?.kind === 'websocket') ?? null;
-    this.#end({ reason, applicationLevel: true, by: 'client' }, socket);
+    this.#end('client', reason, true, socket);
     if (socket) {
       this.#transports.primary = socket;
       this.#farewell = frame;
@@ -118,9 +116,7 @@ export class StreamMachine {
   onOpened(key: number, now: number): void {
     const { candidate } = this.#transports;
     if (candidate?.key !== key) return;
-    candidate.opened = true;
-    candidate.deadline = Infinity;
-    candidate.openedAt = now;
+    Object.assign(candidate, { opened: true, openedAt: now, deadline: Infinity });
   }
 
   /** Frames that came on a transport, together. */
@@ -156,9 +152,7 @@ export class StreamMachine {
   /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
   drain(now: number): Output[] {
     this.#drained = now;
-    for (const transport of this.#transports.all()) {
-      if (now >= transport.deadline) this.#drop(transport, now);
-    }
+    for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#drop(transport, now);
     if (this.#standing.state !== 'ended') {
       if (!this.away) {
         this.#course.watch(now);
@@ -223,7 +217,8 @@ export class StreamMachine {
         transport.deadline = Math.min(transport.deadline, now + LINGER);
         return true;
       case 'created':
-        transport.progress ||= this.#dialogue.recvCreated() === 'new';
+        transport.progress ||= !this.#dialogue.created;
+        this.#dialogue.created = true;
         return true;
       case 'you_close_it':
         this.#drop(transport, now, 'ended');
@@ -231,7 +226,7 @@ export class StreamMachine {
       case 'comment':
         return true;
       case 'reset':
-        this.#end({ reason: frame.reason, applicationLevel: frame.applicationLevel, by: 'server' });
+        this.#end('server', frame.reason, frame.applicationLevel);
         return true;
       case 'kill':
         return this.#recvKill(frame.reason);
@@ -249,13 +244,13 @@ export class StreamMachine {
   }
 
   #recvKill(reason: string): boolean {
-    if (reason === 'stream_attach_failure') this.#end({ reason, applicationLevel: false, by: 'server' });
+    if (reason === 'stream_attach_failure') this.#end('server', reason);
     if (reason === 'acked_unsent_strings') this.#onDisagreement('server');
     return false;
   }
 
   #onDisagreement(by: End['by']): boolean {
-    if (this.#dialogue.onDisagreement()) this.#end({ reason: 'acked_unsent_strings', applicationLevel: false, by });
+    if (this.#dialogue.onDisagreement()) this.#end(by, 'acked_unsent_strings');
     return false;
   }
 
@@ -300,14 +295,13 @@ export class StreamMachine {
     this.#course.onPrimaryGone(transport, ending, now);
   }
 
-  #end(end: End, except: Transport | null = null): void {
+  #end(by: End['by'], reason: string, applicationLevel = false, except: Transport | null = null): void {
     this.#deliver();
     for (const transport of this.#transports.all()) {
       if (transport === except) this.#transports.remove(transport);
       else this.#close(transport);
     }
-    this.#outputs.push({ do: 'end', ...end });
-    this.#outputs.push(...this.#standing.end());
+    this.#outputs.push({ do: 'end', end: { reason, applicationLevel, by } }, ...this.#standing.end());
   }
 
   // Transports that begin.
@@ -332,8 +326,7 @@ export class StreamMachine {
     this.#retire();
     this.#transports.primary = candidate;
     this.#endPolling();
-    candidate.openedAt = now;
-    candidate.deadline = now + PATIENCE;
+    Object.assign(candidate, { openedAt: now, deadline: now + PATIENCE });
     this.#write(candidate, [this.#hello(candidate), ...this.#dialogue.take(candidate, now)], now);
   }
 
@@ -341,10 +334,8 @@ export class StreamMachine {
     const again = this.#course.polling && kind === 'long-poll';
     const primary = this.#open(kind, why, now, [], again);
     this.#transports.primary = primary;
-    if (again) {
-      Object.assign(primary, { heard: true, heardAt: now });
-      primary.deadline = now + this.#course.maxPoll * 1000 + PATIENCE;
-    }
+    const deadline = now + this.#course.maxPoll * 1000 + PATIENCE;
+    if (again) Object.assign(primary, { heard: true, heardAt: now, deadline });
     this.#endPolling();
   }
 
@@ -384,8 +375,8 @@ export class StreamMachine {
       const { incoming } = this.#dialogue;
       // A SACK is this side's heartbeat, too.
       const beats = now >= this.#writtenAt + this.#beat && carrier.heard && !carrier.closing;
-      const frames = incoming.mayAck || beats ? [`${incoming.takeSack()}A`] : [];
-      frames.push(...this.#dialogue.take(carrier, now));
+      const frames = this.#dialogue.take(carrier, now);
+      if (incoming.mayAck || beats) frames.unshift(`${incoming.takeSack()}A`);
       if (frames.length > 0) this.#write(carrier, frames, now);
     } else if (this.#uploads.due && now >= this.#uploads.retry.at) {
       this.options.beforeUpload?.();

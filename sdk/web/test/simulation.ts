@@ -201,7 +201,7 @@ export class Simulation {
       case 'state':
         return;
       case 'end':
-        this.end = output.reason;
+        this.end = output.end.reason;
     }
   }
 

@@ -1,3 +1,3 @@
 /** Makes stream ids. An id is a secret: whoever knows it can read and write the stream. */
-/** 26 random characters of 32: 130 bits. */
+/** 26 random digits to the base of 32: 130 bits. */
 export declare function newStreamId(): string;

@@ -28,12 +28,6 @@ export class Dialogue {
     return this.#queue.push(text);
   }
 
-  recvCreated(): Verdict {
-    const verdict = this.created ? 'old' : 'new';
-    this.created = true;
-    return verdict;
-  }
-
   recvString(transport: Transport, text: string): Verdict {
     const received = this.incoming.receive(transport.nextIn, text);
     if (received === 'overflow') return 'wrong';

@@ -26,7 +26,7 @@ export class Incoming {
 
   /** The next string for the application. */
   pop(): string | undefined {
-    return this.#held ? undefined : this.#window.pop()?.[1];
+    return this.#held ? undefined : this.#window.pop();
   }
 
   /** False: no change. */

@@ -34,7 +34,7 @@ export type Output =
   | { readonly do: 'state'; readonly state: State }
   /** Another kind carries the stream (null: none), and why. */
   | { readonly do: 'transport'; readonly kind: Kind | null; readonly why: string }
-  | ({ readonly do: 'end' } & End);
+  | { readonly do: 'end'; readonly end: End };
 
 /** How a stream ended. */
 export interface End {

@@ -26,7 +26,7 @@ export function openHttp(
       ending = 'unavailable';
       wait = Math.min(LONGEST_WAIT, 1000 * (Number(response.headers.get('retry-after')) || 0));
     }
-    if (response.status !== 200 || !response.body) throw new Error(`status ${response.status}`);
+    if (response.status !== 200 || !response.body) return;
     const reader = response.body.getReader();
     // One character per byte: a broken byte must not swallow its neighbours.
     const decoder = new TextDecoder('latin1');
@@ -35,7 +35,7 @@ export function openHttp(
       const { done, value } = await reader.read();
       if (done) break;
       received.push(...lines.push(decoder.decode(value, { stream: true })));
-      if (lines.corrupt) throw new Error('a frame is too long');
+      if (lines.corrupt) return;
       if (!together && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
     }
     ending = 'ended';
@@ -51,14 +51,14 @@ export function openHttp(
 
 /** The request of an upload. `keepalive`: it goes on when the page is gone; browsers limit its size. */
 export function request(frames: readonly string[], keepalive = false): RequestInit {
+  const body = joinLines(frames);
   return {
     method: 'POST',
-    body: joinLines(frames),
+    body,
     // Not one of the types a foreign page's form could post.
     headers: { 'content-type': 'application/octet-stream' },
     cache: 'no-store',
-    credentials: 'same-origin',
     // The reset of a page that leaves is short.
-    keepalive: keepalive || frames.at(-1)?.endsWith('!') === true,
+    keepalive: keepalive || body.endsWith('!\n'),
   };
 }

@@ -1,5 +1,5 @@
 /** WebSocket: text messages of whole lines, both ways. Used by the client for the kind `websocket`. */
-import { joinLines, Lines } from '../framing.js';
+import { Lines } from '../framing.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** Characters per message: servers bound messages; a longer frame goes alone. */
@@ -39,17 +39,13 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
 /** Joins frames into messages of about MESSAGE characters. */
 export function messages(frames: readonly string[]): string[] {
   const texts: string[] = [];
-  let batch: string[] = [];
-  let size = 0;
+  let text = '';
   for (const frame of frames) {
-    if (size > 0 && size + frame.length > MESSAGE) {
-      texts.push(joinLines(batch));
-      batch = [];
-      size = 0;
+    if (text && text.length + frame.length > MESSAGE) {
+      texts.push(text);
+      text = '';
     }
-    batch.push(frame);
-    size += frame.length + 1;
+    text += `${frame}\n`;
   }
-  if (batch.length > 0) texts.push(joinLines(batch));
-  return texts;
+  return text ? [...texts, text] : texts;
 }

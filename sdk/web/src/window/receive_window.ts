@@ -42,11 +42,9 @@ export class ReceiveWindow {
     return 'deliverable';
   }
 
-  /** The next string in order, with its number. */
-  pop(): [number, string] | undefined {
-    const number = this.#next - this.#ready.length;
-    const text = this.#ready.shift();
-    return text === undefined ? undefined : [number, text];
+  /** The next string in order. */
+  pop(): string | undefined {
+    return this.#ready.shift();
   }
 
   /** The number that is missing first. */

@@ -4,13 +4,6 @@
  */
 import type { Sack } from '../sack.js';
 
-/** What one SACK freed. */
-export interface Freed {
-  /** By how many numbers the base went on; a string acknowledged out of order counts when it is reached. */
-  readonly strings: number;
-  readonly bytes: number;
-}
-
 export class SendQueue {
   /** Entry i has the number base + i; undefined: acknowledged out of order, already forgotten. */
   #entries: (string | undefined)[] = [];
@@ -30,11 +23,10 @@ export class SendQueue {
     return this.next - 1;
   }
 
-  /** Frees what `sack` names, calling `freed` for each. Null, and no change: it names strings never queued. */
-  apply(sack: Sack, freed: (number: number, bytes: number) => void = () => {}): Freed | null {
+  /** Frees what `sack` names, calling `freed` for each. False, and no change: it names strings never queued. */
+  apply(sack: Sack, freed: (number: number, bytes: number) => void): boolean {
     const next = this.next;
-    if (sack.acked >= next || sack.beyond.some((number) => number >= next)) return null;
-    const before = { base: this.#base, bytes: this.#bytes };
+    if (sack.acked >= next || sack.beyond.some((number) => number >= next)) return false;
     for (const number of sack.beyond) this.#free(number, freed);
     for (let number = this.#base; number <= sack.acked; number += 1) this.#free(number, freed);
     while (this.#head < this.#entries.length && this.#entries[this.#head] === undefined) {
@@ -42,7 +34,7 @@ export class SendQueue {
       this.#base += 1;
     }
     this.#compact();
-    return { strings: this.#base - before.base, bytes: before.bytes - this.#bytes };
+    return true;
   }
 
   /** The strings from `first` on that are not acknowledged, with their numbers. */

@@ -20,7 +20,6 @@ export declare class Dialogue {
     readonly incoming: Incoming;
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
-    recvCreated(): Verdict;
     recvString(transport: Transport, text: string): Verdict;
     /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
     recvSack(sack: Sack, outputs: Output[], now: number): Verdict;

@@ -48,9 +48,10 @@ export type Output =
     readonly do: 'transport';
     readonly kind: Kind | null;
     readonly why: string;
-} | ({
+} | {
     readonly do: 'end';
-} & End);
+    readonly end: End;
+};
 /** How a stream ended. */
 export interface End {
     readonly reason: string;

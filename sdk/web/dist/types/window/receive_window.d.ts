@@ -18,8 +18,8 @@ export declare class ReceiveWindow {
     constructor(limits: WindowLimits, next?: number);
     /** Takes a string. The one that is next is always taken; 'overflow' changes nothing. */
     receive(number: number, text: string): Received;
-    /** The next string in order, with its number. */
-    pop(): [number, string] | undefined;
+    /** The next string in order. */
+    pop(): string | undefined;
     /** The number that is missing first. */
     get next(): number;
     /** All that was received, popped or not. */

@@ -3,19 +3,13 @@
  * where is the stream machine's business.
  */
 import type { Sack } from '../sack.js';
-/** What one SACK freed. */
-export interface Freed {
-    /** By how many numbers the base went on; a string acknowledged out of order counts when it is reached. */
-    readonly strings: number;
-    readonly bytes: number;
-}
 export declare class SendQueue {
     #private;
     constructor(next?: number);
     /** Adds a string and returns its number. */
     push(text: string): number;
-    /** Frees what `sack` names, calling `freed` for each. Null, and no change: it names strings never queued. */
-    apply(sack: Sack, freed?: (number: number, bytes: number) => void): Freed | null;
+    /** Frees what `sack` names, calling `freed` for each. False, and no change: it names strings never queued. */
+    apply(sack: Sack, freed: (number: number, bytes: number) => void): boolean;
     /** The strings from `first` on that are not acknowledged, with their numbers. */
     iterFrom(first: number): Generator<[number, string]>;
     /** What the other side is known to have. */
