@@ -137,7 +137,7 @@ export class MinervaStream extends EventTarget {
 
   /** Bytes given to `send` and not acknowledged. */
   get bufferedAmount(): number {
-    return this.#driver.machine.bufferedAmount;
+    return this.#driver.machine.bytes;
   }
 
   get state(): State {

@@ -31,11 +31,6 @@ export class Lines {
   get corrupt(): boolean {
     return this.#corrupt;
   }
-
-  /** What came of the next frame so far. */
-  get rest(): string {
-    return this.#rest;
-  }
 }
 
 /** Frames as lines. */

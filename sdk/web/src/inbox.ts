@@ -7,6 +7,8 @@
 export const FULL_STRINGS = 1000;
 export const FULL_BYTES = 1 << 20;
 
+const DONE = { done: true, value: undefined } as const;
+
 export class Inbox implements AsyncIterableIterator<string> {
   #strings: string[] = [];
   #bytes = 0;
@@ -32,7 +34,7 @@ export class Inbox implements AsyncIterableIterator<string> {
   /** No string follows; those that wait can still be taken. */
   end(): void {
     this.#ended = true;
-    for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined });
+    for (const taker of this.#takers.splice(0)) taker(DONE);
   }
 
   get isFull(): boolean {
@@ -46,7 +48,7 @@ export class Inbox implements AsyncIterableIterator<string> {
       this.onTaken();
       return { done: false, value: text };
     }
-    if (this.#ended) return { done: true, value: undefined };
+    if (this.#ended) return DONE;
     return new Promise((resolve) => this.#takers.push(resolve));
   }
 
@@ -55,7 +57,7 @@ export class Inbox implements AsyncIterableIterator<string> {
     this.#bytes = 0;
     this.end();
     this.onReturn(this);
-    return { done: true, value: undefined };
+    return DONE;
   }
 
   [Symbol.asyncIterator](): this {

@@ -17,6 +17,7 @@ import type { Counters, End, Ending, Kind, Output, State, StreamOptions, Transpo
 export class StreamMachine {
   #standing = new Standing();
   #dialogue = new Dialogue();
+  #patience = this.#dialogue.incoming.patience;
   #transports = new Transports();
   #course: Course;
   #opener: Opener;
@@ -170,7 +171,7 @@ export class StreamMachine {
     if (this.#standing.state !== 'ended' && !this.away) {
       times.push(...this.#course.times());
       if (this.#uploads.due) times.push(this.#uploads.retry.at);
-      if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#beat);
+      if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#beat, this.#patience.at);
     }
     const next = Math.min(...times.filter((time) => time > this.#drained));
     return next === Infinity ? null : next;
@@ -195,7 +196,7 @@ export class StreamMachine {
   }
 
   /** Bytes of own strings that are not acknowledged. */
-  get bufferedAmount(): number {
+  get bytes(): number {
     return this.#dialogue.bytes;
   }
 
@@ -204,7 +205,7 @@ export class StreamMachine {
   #recv(transport: Transport, frame: Frame, now: number): boolean {
     switch (frame.type) {
       case 'string':
-        return this.#judge(transport, this.#dialogue.recvString(transport, frame.text));
+        return this.#judge(transport, this.#dialogue.recvString(transport, frame.text, transport === this.#transports.primary, now));
       case 'seqnum':
         transport.nextIn = frame.number;
         return true;
@@ -274,7 +275,7 @@ export class StreamMachine {
     if (transport === upload) return this.#uploads.onGone(transport, ending, now);
     if (transport === previous) {
       // What was written to it counts as received until a SACK says otherwise.
-      this.#dialogue.incoming.sackDue = true;
+      this.#patience.at = 0;
       if (ending === 'ended') this.#standing.onHandover();
       return;
     }
@@ -291,6 +292,7 @@ export class StreamMachine {
     if (!polled && previous?.heard && !previous.closing) {
       this.#transports.primary = previous;
       this.#transports.previous = null;
+      this.#patience.at = 0;
     }
     this.#course.onPrimaryGone(transport, ending, now);
   }
@@ -376,7 +378,8 @@ export class StreamMachine {
       // A SACK is this side's heartbeat, too.
       const beats = now >= this.#writtenAt + this.#beat && carrier.heard && !carrier.closing;
       const frames = this.#dialogue.take(carrier, now);
-      if (incoming.mayAck || beats) frames.unshift(`${incoming.takeSack()}A`);
+      const due = incoming.mayAck && (frames.length > 0 || now >= this.#patience.at);
+      if (due || beats) frames.unshift(`${incoming.takeSack(now)}A`);
       if (frames.length > 0) this.#write(carrier, frames, now);
     } else if (this.#uploads.due && now >= this.#uploads.retry.at) {
       this.options.beforeUpload?.();

@@ -87,7 +87,8 @@ for (const vector of vectors.cuts.filter((cut) => cut.framing === 'lines')) {
       }
       assert.deepEqual(frames, vector.frames.map(text));
       assert.equal(lines.corrupt, vector.corrupt);
-      if (vector.rest !== null) assert.equal(lines.rest, text(vector.rest));
+      // What is left of the text is the beginning of the next frame.
+      if (vector.rest !== null) assert.deepEqual(lines.push('\n'), [text(vector.rest).replace(/\r$/, '')]);
     }
   });
 }
@@ -141,7 +142,7 @@ for (const { name, start, limits, steps } of vectors.receive_window) {
         assert.equal(formatSack(window.sack()), step['sack']);
       } else {
         assert('next' in step, `unknown step ${JSON.stringify(step)}`);
-        assert.equal(window.next, step['next']);
+        assert.equal(window.sack().acked + 1, step['next']);
       }
     }
   });

@@ -88,10 +88,13 @@ test('send queue: random schedules against a map', () => {
 
 test('receive window: in order, out of order, duplicates', () => {
   const window = new ReceiveWindow(LIMITS);
+  assert.equal(window.hasGap, false);
   assert.equal(window.receive(1, 'b'), 'waiting');
+  assert.equal(window.hasGap, true);
   assert.equal(window.receive(1, 'b'), 'duplicate');
   assert.deepEqual(window.sack(), { acked: -1, beyond: [1] });
   assert.equal(window.receive(0, 'a'), 'deliverable');
+  assert.equal(window.hasGap, false);
   assert.deepEqual(window.sack(), { acked: 1, beyond: [] });
   assert.deepEqual(popAll(window), ['a', 'b']);
   assert.equal(window.receive(0, 'a'), 'duplicate');
@@ -123,8 +126,8 @@ test('receive window: every order of arrival comes out the same', () => {
     const random = new Random(seed);
     const window = new ReceiveWindow(LIMITS);
     const out: string[] = [];
-    while (window.next < 200) {
-      const number = Math.max(0, window.next - 5) + random.below(20);
+    for (let next = 0; next < 200; next = window.sack().acked + 1) {
+      const number = Math.max(0, next - 5) + random.below(20);
       window.receive(number, `s${number}`);
       if (random.chance(0.3)) out.push(...popAll(window));
     }

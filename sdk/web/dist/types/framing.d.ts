@@ -7,8 +7,6 @@ export declare class Lines {
     push(piece: string): string[];
     /** A frame was too long: nothing that follows can be cut. What was cut before it stands. */
     get corrupt(): boolean;
-    /** What came of the next frame so far. */
-    get rest(): string;
 }
 /** Frames as lines. */
 export declare function joinLines(frames: readonly string[]): string;

@@ -41,5 +41,5 @@ export declare class StreamMachine {
     get transport(): Kind | null;
     get counters(): Counters;
     /** Bytes of own strings that are not acknowledged. */
-    get bufferedAmount(): number;
+    get bytes(): number;
 }

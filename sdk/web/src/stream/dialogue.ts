@@ -28,8 +28,10 @@ export class Dialogue {
     return this.#queue.push(text);
   }
 
-  recvString(transport: Transport, text: string): Verdict {
-    const received = this.incoming.receive(transport.nextIn, text);
+  /** `stays`: the transport is not being succeeded. */
+  recvString(transport: Transport, text: string, stays: boolean, now: number): Verdict {
+    const patient = stays && transport.kind === 'websocket';
+    const received = this.incoming.receive(transport.nextIn, text, patient, now);
     if (received === 'overflow') return 'wrong';
     transport.nextIn += 1;
     return received === 'duplicate' ? 'old' : this.#agree('new');
@@ -49,8 +51,7 @@ export class Dialogue {
 
   /** One side acknowledged what the other never sent. True: it is hopeless. */
   onDisagreement(): boolean {
-    this.#disagreements += 1;
-    return this.#disagreements > 1;
+    return this.#disagreements++ > 0;
   }
 
   /** Hands the strings that are in order to the application. */

@@ -4,23 +4,27 @@
  */
 import { formatSack } from '../sack.js';
 import { ReceiveWindow, type Received } from '../window/receive_window.js';
+import { Patience } from './patience.js';
 
 /** Far above what a server holds for one client (1 MiB or 1,000 strings by default). */
 const WINDOW = { strings: 16_384, bytes: 16 << 20 };
 
 export class Incoming {
-  /** The server does not know all that this side has. */
-  sackDue = false;
+  /** When the server is told what this side has. */
+  readonly patience = new Patience();
   /** While the application is behind: nothing is handed out, and SACKs say no more than before. */
   #held = false;
   #window = new ReceiveWindow(WINDOW);
   /** The SACK text last shown to the server. */
   #shown = formatSack(this.#window.sack());
 
-  receive(number: number, text: string): Received {
+  /** `patient`: the SACK may wait, unless something is missing. */
+  receive(number: number, text: string, patient: boolean, now: number): Received {
+    const { hasGap } = this.#window;
     const received = this.#window.receive(number, text);
+    if (patient && !hasGap && received === 'deliverable') this.patience.onString(text.length, now);
     // A duplicate is answered, too: the SACK for the first one may be lost.
-    if (received !== 'overflow') this.sackDue = true;
+    else if (received !== 'overflow') this.patience.at = 0;
     return received;
   }
 
@@ -33,19 +37,19 @@ export class Incoming {
   hold(held: boolean): boolean {
     if (held === this.#held) return false;
     this.#held = held;
-    this.sackDue ||= !held && formatSack(this.#window.sack()) !== this.#shown;
+    if (!held && formatSack(this.#window.sack()) !== this.#shown) this.patience.at = 0;
     return true;
   }
 
-  /** A SACK is due and may be sent. */
+  /** The server does not know all that this side has, and may be told. */
   get mayAck(): boolean {
-    return this.sackDue && !this.#held;
+    return this.patience.at < Infinity && !this.#held;
   }
 
   /** The SACK text to show now. */
-  takeSack(): string {
+  takeSack(now = 0): string {
     if (!this.#held) this.#shown = formatSack(this.#window.sack());
-    this.sackDue = false;
+    this.patience.onSack(now);
     return this.#shown;
   }
 }

@@ -44,7 +44,7 @@ export class Uploads {
   }
 
   onGone(upload: Transport, ending: Ending, now: number): void {
-    this.dialogue.incoming.sackDue ||= ending !== 'ended';
+    if (ending !== 'ended') this.dialogue.incoming.patience.at = 0;
     const fine = ending === 'ended' && (upload.progress || !upload.carried);
     if (fine) this.retry.onSuccess();
     else this.retry.onFailure(now);

@@ -47,9 +47,9 @@ export class ReceiveWindow {
     return this.#ready.shift();
   }
 
-  /** The number that is missing first. */
-  get next(): number {
-    return this.#next;
+  /** Something is missing before what was received. */
+  get hasGap(): boolean {
+    return this.#waiting.size > 0;
   }
 
   /** All that was received, popped or not. */

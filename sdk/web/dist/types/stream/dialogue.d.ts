@@ -20,7 +20,8 @@ export declare class Dialogue {
     readonly incoming: Incoming;
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
-    recvString(transport: Transport, text: string): Verdict;
+    /** `stays`: the transport is not being succeeded. */
+    recvString(transport: Transport, text: string, stays: boolean, now: number): Verdict;
     /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
     recvSack(sack: Sack, outputs: Output[], now: number): Verdict;
     /** One side acknowledged what the other never sent. True: it is hopeless. */

@@ -1,15 +1,17 @@
 import { type Received } from '../window/receive_window.js';
+import { Patience } from './patience.js';
 export declare class Incoming {
     #private;
-    /** The server does not know all that this side has. */
-    sackDue: boolean;
-    receive(number: number, text: string): Received;
+    /** When the server is told what this side has. */
+    readonly patience: Patience;
+    /** `patient`: the SACK may wait, unless something is missing. */
+    receive(number: number, text: string, patient: boolean, now: number): Received;
     /** The next string for the application. */
     pop(): string | undefined;
     /** False: no change. */
     hold(held: boolean): boolean;
-    /** A SACK is due and may be sent. */
+    /** The server does not know all that this side has, and may be told. */
     get mayAck(): boolean;
     /** The SACK text to show now. */
-    takeSack(): string;
+    takeSack(now?: number): string;
 }

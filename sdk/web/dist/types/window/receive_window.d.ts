@@ -20,8 +20,8 @@ export declare class ReceiveWindow {
     receive(number: number, text: string): Received;
     /** The next string in order. */
     pop(): string | undefined;
-    /** The number that is missing first. */
-    get next(): number;
+    /** Something is missing before what was received. */
+    get hasGap(): boolean;
     /** All that was received, popped or not. */
     sack(): Sack;
 }

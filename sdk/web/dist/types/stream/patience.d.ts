@@ -1,0 +1,22 @@
+/**
+ * The SACK's patience: how long one for strings that come on a WebSocket may wait, so that it covers many. A
+ * server that waits for it is not kept waiting often. Knows no strings and no clock. Used by the stream machine.
+ */
+/** From so many strings or bytes on it waits no more: that needs no timer, which browsers run late in hidden pages. */
+export declare const MOST_STRINGS = 16;
+export declare const MOST_BYTES: number;
+/** ms after the first string. */
+export declare const WAIT = 100;
+/** A wait in whose last ms no string came was in vain: the server may have waited, too. */
+export declare const LULL = 75;
+/** Strings that are answered at once after waits in vain, at most. */
+export declare const MOST_PROMPT = 64;
+export declare class Patience {
+    #private;
+    /** When the SACK is due; 0: at once, Infinity: there is nothing to say. */
+    at: number;
+    /** The next string in order came on a WebSocket. */
+    onString(bytes: number, now: number): void;
+    /** The SACK goes out; all is said. */
+    onSack(now: number): void;
+}

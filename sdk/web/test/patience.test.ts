@@ -1,0 +1,336 @@
+/** When a SACK goes: the rule by itself, then in the stream machine, frame by frame and over random schedules. */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { MOST_BYTES, MOST_PROMPT, MOST_STRINGS, Patience, WAIT } from '../src/stream/patience.js';
+import { StreamMachine } from '../src/stream.js';
+import type { Kind, Output } from '../src/stream/types.js';
+import { Random } from './random.js';
+import { check, ID, settled, Simulation } from './simulation.js';
+
+/** Strings come so many ms after `now`, and the SACK goes when the wait is over. */
+function wait(patience: Patience, now: number, came = [0]): void {
+  for (const after of came) patience.onString(1, now + after);
+  assert.equal(patience.at, now + WAIT);
+  patience.onSack(patience.at);
+}
+
+/** How many strings are answered at once now. */
+function prompt(patience: Patience, now: number): number {
+  for (let count = 0; ; count += 1) {
+    patience.onString(1, now);
+    const { at } = patience;
+    // Along with own strings: that tells nothing.
+    patience.onSack(0);
+    if (at !== 0) return count;
+    assert(count < 1000, 'without end');
+  }
+}
+
+test('patience: 16 strings or 16 KiB wait no more', () => {
+  assert.deepEqual([MOST_STRINGS, MOST_BYTES], [16, 16_384]);
+  for (const [count, at] of [[15, 103], [16, 0], [17, 0]] as const) {
+    const patience = new Patience();
+    for (let i = 0; i < count; i += 1) patience.onString(9, 3 + i);
+    assert.equal(patience.at, at, `${count} strings`);
+  }
+  for (const [bytes, at] of [[16_383, 103], [16_384, 0], [16_385, 0]] as const) {
+    const patience = new Patience();
+    patience.onString(1000, 3);
+    patience.onString(bytes - 1000, 7);
+    assert.equal(patience.at, at, `${bytes} bytes`);
+    const other = new Patience();
+    other.onString(bytes, 3);
+    assert.equal(other.at, at, `${bytes} bytes in one string`);
+  }
+});
+
+test('patience: each SACK begins anew', () => {
+  const patience = new Patience();
+  for (let round = 0; round < 20; round += 1) {
+    for (let i = 0; i < 15; i += 1) patience.onString(1092, round * 10);
+    assert.equal(patience.at, round * 10 + WAIT);
+    patience.onSack(round * 10 + 1);
+    assert.equal(patience.at, Infinity);
+  }
+});
+
+test('patience: a wait was in vain if nothing came in its last 75 ms', () => {
+  for (const [came, count] of [[[0], 1], [[0, 24], 1], [[0, 25], 0], [[0, 26], 0], [[0, 99], 0], [[0, 100], 0], [[0, 101], 1]] as const) {
+    const patience = new Patience();
+    wait(patience, 5, [...came]);
+    assert.equal(prompt(patience, 1000), count, came.join());
+  }
+});
+
+test('patience: waits in vain double what is answered at once, up to 64; another one ends that', () => {
+  assert.equal(MOST_PROMPT, 64);
+  const patience = new Patience();
+  let now = 0;
+  for (const count of [1, 2, 4, 8, 16, 32, 64, 64, 64]) {
+    wait(patience, (now += 1000));
+    assert.equal(prompt(patience, now + WAIT), count);
+  }
+  wait(patience, (now += 1000), [0, 60]);
+  assert.equal(prompt(patience, now + WAIT), 0);
+  wait(patience, (now += 1000));
+  assert.equal(prompt(patience, now + WAIT), 1);
+});
+
+test('patience: a wait that was cut short tells nothing', () => {
+  const patience = new Patience();
+  wait(patience, 0);
+  assert.equal(prompt(patience, 200), 1);
+  const cuts = [
+    () => patience.onSack(1099),
+    () => {
+      for (let i = 1; i < MOST_STRINGS; i += 1) patience.onString(1, 1000);
+      patience.onSack(2000);
+    },
+    () => {
+      patience.at = 0;
+      patience.onSack(2000);
+    },
+  ];
+  for (const cut of cuts) {
+    patience.onString(1, 1000);
+    cut();
+    assert.equal(prompt(patience, 3000), 0);
+  }
+  wait(patience, 4000);
+  assert.equal(prompt(patience, 5000), 2, 'as after the second in vain');
+});
+
+// In the stream machine.
+
+/** A stream that the server has answered. */
+function attached(kind: Kind = 'websocket'): StreamMachine {
+  const stream = new StreamMachine({ id: ID, kind, random: () => 0.5 });
+  begin(stream, 0);
+  stream.recvFrames(0, kind === 'websocket' ? ['C', 'beat^'] : [';)]}^', 'C', 'beat^'], 1);
+  assert.deepEqual(written(stream, 1), []);
+  return stream;
+}
+
+/** Drains, and opens the WebSocket that is asked for. */
+function begin(stream: StreamMachine, now: number): Output[] {
+  const outputs = stream.drain(now);
+  for (const output of outputs) {
+    if (output.do === 'open' && output.kind === 'websocket') stream.onOpened(output.key, now);
+  }
+  return [...outputs, ...stream.drain(now)];
+}
+
+function written(stream: StreamMachine, now: number): string[] {
+  return begin(stream, now).flatMap((output) => ('frames' in output ? output.frames : []));
+}
+
+/** What is written when these frames have come. */
+function after(stream: StreamMachine, key: number, now: number, ...frames: string[]): string[] {
+  stream.recvFrames(key, frames, now);
+  return written(stream, now);
+}
+
+test('a SACK waits 100 ms for more strings, and the timer is set for it', () => {
+  for (const [at, sacks] of [[99, []], [100, ['|1A']], [101, ['|1A']]] as const) {
+    const stream = attached();
+    assert.deepEqual(after(stream, 0, 1000, '0N', 'a '), []);
+    assert.deepEqual(after(stream, 0, 1040, 'b '), []);
+    assert.equal(stream.pollTimeout(), 1100);
+    assert.deepEqual(written(stream, 1000 + at), sacks, `${at} ms`);
+    assert.deepEqual(written(stream, 1300), sacks.length > 0 ? [] : ['|1A']);
+    assert((stream.pollTimeout() ?? 0) > 10_000, 'nothing remains to be done');
+  }
+});
+
+test('15, 16, 17 strings; 16 KiB less one, 16 KiB, and one more', () => {
+  for (const count of [15, 16, 17]) {
+    const frames = after(attached(), 0, 10, '0N', ...Array.from({ length: count }, () => 'x '));
+    assert.deepEqual(frames, count < 16 ? [] : [`|${count - 1}A`]);
+  }
+  for (const bytes of [16_383, 16_384, 16_385]) {
+    const stream = attached();
+    assert.deepEqual(after(stream, 0, 10, '0N', `${'x'.repeat(8000)} `), []);
+    assert.deepEqual(after(stream, 0, 11, `${'y'.repeat(bytes - 8000)} `), bytes < 16_384 ? [] : ['|1A']);
+  }
+});
+
+test('own strings take the SACK along, before them', () => {
+  const stream = attached();
+  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  stream.send('mine');
+  assert.deepEqual(written(stream, 11), ['|0A', '0N', 'mine ']);
+  stream.send('another');
+  assert.deepEqual(written(stream, 12), ['another ']);
+  assert.deepEqual(written(stream, 10 + WAIT), []);
+});
+
+test('the heartbeat is the present SACK', () => {
+  const stream = attached();
+  stream.send('x');
+  written(stream, 1000);
+  stream.recvFrames(0, ['|0A'], 20_990);
+  assert.deepEqual(after(stream, 0, 20_990, '0N', 'a '), []);
+  assert.deepEqual(written(stream, 21_000), ['|0A']);
+  assert.deepEqual(written(stream, 21_000 + WAIT), []);
+});
+
+test('a gap is told at once, and so is its end, and what comes again', () => {
+  const stream = attached();
+  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  assert.deepEqual(after(stream, 0, 11, '2N', 'c '), ['2|0A']);
+  assert.deepEqual(after(stream, 0, 12, '4N', 'e '), ['2,4|0A']);
+  assert.deepEqual(after(stream, 0, 13, '1N', 'b '), ['4|2A'], 'a gap remains');
+  assert.deepEqual(after(stream, 0, 14, '3N', 'd '), ['|4A']);
+  assert.deepEqual(after(stream, 0, 15, '3N', 'd '), ['|4A']);
+  assert.deepEqual(after(stream, 0, 16, '5N', 'f '), []);
+  assert.deepEqual(written(stream, 115), []);
+  assert.deepEqual(written(stream, 116), ['|5A']);
+});
+
+test('what a slow application held back is told at once when it is released', () => {
+  const stream = attached();
+  assert.deepEqual(after(stream, 0, 1, '0N', 'a '), []);
+  stream.hold(true);
+  assert.deepEqual(after(stream, 0, 2, 'b '), []);
+  stream.hold(false);
+  assert.deepEqual(written(stream, 3), ['|1A'], 'before the wait is over');
+  assert.deepEqual(written(stream, 10 + WAIT), []);
+});
+
+test('what is held back is not told when the wait is over', () => {
+  const stream = attached();
+  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  stream.hold(true);
+  assert.deepEqual(after(stream, 0, 20, 'b '), []);
+  for (const now of [109, 110, 120, 500]) assert.deepEqual(written(stream, now), [], `${now}`);
+  assert((stream.pollTimeout() ?? 0) > 10_000, 'no timer runs for it');
+  stream.hold(false);
+  assert.deepEqual(written(stream, 501), ['|1A']);
+});
+
+test('what a hello held back is told at once when it is released', () => {
+  const stream = attached();
+  stream.hold(true);
+  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  stream.cut(20);
+  assert(written(stream, 1000)[0]?.includes('"sack":"|-1"'));
+  assert.deepEqual(after(stream, 1, 1010, 'beat^'), []);
+  stream.hold(false);
+  assert.deepEqual(written(stream, 1020), ['|0A']);
+});
+
+test('a hello says all', () => {
+  const stream = attached();
+  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  stream.cut(20);
+  const [hello, ...more] = written(stream, 1000);
+  assert(hello?.includes('"sack":"|0"'), hello);
+  assert.deepEqual(more, []);
+  assert.deepEqual(after(stream, 1, 1010, 'beat^'), []);
+  assert.deepEqual(written(stream, 1010 + WAIT), []);
+});
+
+/** A WebSocket with the key 0, and the one with the key 1 that succeeds it; both are open. */
+function succeeded(): StreamMachine {
+  const stream = attached();
+  stream.wake('online', true, 10);
+  assert(written(stream, 10)[0]?.includes('"why":"online"'));
+  assert.deepEqual(after(stream, 1, 20, 'beat^'), []);
+  // It was not dead.
+  assert.deepEqual(after(stream, 0, 21, 'beat^'), []);
+  return stream;
+}
+
+test('what comes on a WebSocket that was succeeded is told at once, and so is its end', () => {
+  const stream = succeeded();
+  assert.deepEqual(after(stream, 0, 30, '0N', 'a '), ['|0A']);
+  assert.deepEqual(after(stream, 1, 40, '1N', 'b '), []);
+  stream.onClosed(0, 'failed', 50);
+  assert.deepEqual(written(stream, 50), ['|1A']);
+  assert.deepEqual(written(stream, 40 + WAIT), []);
+});
+
+test('when a successor dies its predecessor says at once what came on it', () => {
+  const stream = succeeded();
+  assert.deepEqual(after(stream, 1, 30, '0N', 'a '), []);
+  stream.onClosed(1, 'failed', 40);
+  const outputs = stream.drain(40).filter((output) => output.do === 'write');
+  assert.deepEqual(outputs, [{ do: 'write', key: 0, frames: ['|0A'] }]);
+});
+
+test('HTTP: an upload brings the SACK at once, a WebSocket that follows too', () => {
+  const stream = attached('http-stream');
+  const [hello, ...more] = after(stream, 0, 10, '0N', 'a ');
+  assert(hello?.includes('"sack":"|0"') && !hello.includes('eeds'), hello);
+  assert.deepEqual(more, []);
+  stream.onClosed(1, 'ended', 20);
+  stream.switchTo('websocket', 2000);
+  assert(written(stream, 2000)[0]?.includes('"eeds":0'));
+  assert.deepEqual(after(stream, 2, 2010, 'beat^'), []);
+  assert.deepEqual(after(stream, 0, 2020, 'b '), ['|1A'], 'it came over HTTP');
+});
+
+test('a server that waits for each SACK loses 900 ms over 200 strings', () => {
+  const stream = attached();
+  const waited: number[] = [];
+  let now = 1000;
+  for (let string = 1; string <= 200; string += 1) {
+    let sacks = after(stream, 0, now, `${string - 1}N`, 'x ');
+    if (sacks.length === 0) {
+      waited.push(string);
+      now = stream.pollTimeout() ?? 0;
+      sacks = written(stream, now);
+    }
+    assert.deepEqual(sacks, [`|${string - 1}A`]);
+  }
+  assert.deepEqual(waited, [1, 3, 6, 11, 20, 37, 70, 135, 200]);
+  assert.equal(now - 1000, 900);
+});
+
+test('a server that does not wait gets one SACK for many strings', () => {
+  // 2,400 strings, each so many ms after the one before.
+  for (const [step, expected] of [[1, 150], [10, 218], [20, 400], [50, 800], [90, 1200], [101, 2400]] as const) {
+    const stream = attached();
+    let sacks = 0;
+    for (let at = 0; at < 2400 * step; at += 1) {
+      if (at % step === 0) stream.recvFrames(0, [`${at / step}N`, 'x '], 1000 + at);
+      stream.recvFrames(0, ['beat^'], 1000 + at);
+      sacks += written(stream, 1000 + at).length;
+    }
+    assert.equal(sacks, expected, `${step} ms`);
+  }
+});
+
+test('random schedules: all is told in the end, and never later than 100 ms on a WebSocket that works', () => {
+  for (let seed = 0; seed < 300; seed += 1) {
+    const random = new Random(seed);
+    const sim = new Simulation(random, 'websocket', 10 + random.below(100));
+    for (let step = 0; step < 100; step += 1) {
+      sim.run(sim.now + random.below(150));
+      for (let i = random.below(random.chance(0.1) ? 40 : 3); i > 0; i -= 1) sim.stream?.send(`s${step}`);
+      if (random.chance(0.1)) sim.send(`c${step}`);
+      if (random.chance(0.03)) sim.breakOne(random.chance(0.3));
+      if (random.chance(0.03)) sim.client.wake('online', true, sim.now);
+      sim.drain();
+    }
+    sim.run(sim.now + 60_000, () => settled(sim));
+    check(sim, `seed ${seed}`);
+    checkWaits(sim.trace, seed);
+  }
+});
+
+/** Follows a trace: how long the first string waits that no SACK covers, while there is a transport. */
+function checkWaits(trace: readonly string[], seed: number): void {
+  let since: number | null = null;
+  for (const line of trace) {
+    const space = line.indexOf(' ');
+    const now = Number(line.slice(0, space));
+    const output = JSON.parse(line.slice(space)) as Output;
+    // A trace has whole ms.
+    assert(since === null || now - since <= WAIT + 1, `seed ${seed}: waits since ${since} at ${line}`);
+    if (output.do === 'write' && /[AH]$/.test(output.frames[0] ?? '')) since = null;
+    else if (output.do === 'transport' && output.kind === null) since = null;
+    else if (output.do === 'deliver') since ??= now;
+  }
+  assert.equal(since, null, `seed ${seed}: nothing waits in the end`);
+}
