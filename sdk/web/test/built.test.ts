@@ -1,0 +1,37 @@
+/** The built module: what the build shortens must not be what the protocol or pages see. */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { StreamMachine } from '../src/stream.js';
+import { ID } from './simulation.js';
+
+interface Built {
+  MinervaStream: new (url: string, options: { transport: string }) => { id: string; reset(): void };
+}
+
+/** The keys of the hello that begins these frames. */
+function keys(frames: string): string[] {
+  const [hello = ''] = frames.split('\n');
+  assert(hello.endsWith('H'), hello);
+  return Object.keys(JSON.parse(hello.slice(0, -1)) as object);
+}
+
+test('the built module says its hello as the source does', async () => {
+  const source = new StreamMachine({ id: ID, kind: 'long-poll', random: Math.random });
+  const [output] = source.drain(0);
+  assert(output?.do === 'open');
+  const path = new URL('../dist/client.mjs', import.meta.url).href;
+  const { MinervaStream } = (await import(path)) as Built;
+  const { fetch } = globalThis;
+  const posted = await new Promise<string>((resolve) => {
+    globalThis.fetch = (_, request) => {
+      resolve(String(request?.body));
+      return new Promise(() => {});
+    };
+    const stream = new MinervaStream('http://127.0.0.1/_minerva/', { transport: 'long-poll' });
+    queueMicrotask(() => queueMicrotask(() => stream.reset()));
+  });
+  globalThis.fetch = fetch;
+  const expected = keys(output.frames.join('\n'));
+  assert(expected.includes('beat'));
+  assert.deepEqual(keys(posted), expected);
+});
