@@ -35,6 +35,10 @@ pub(crate) struct Options {
     /// Bytes of each string; several with commas in between are measured one after the other.
     #[arg(long, default_value = "64,1024", value_delimiter = ',', value_parser = at_least_one)]
     bytes: Vec<usize>,
+    /// Sends that may be under way, not yet with everybody, when the next one begins; several with commas in between. 1: one
+    /// after the other. Far below what an outbox takes.
+    #[arg(long, default_value = "64", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=256))]
+    ahead: Vec<u64>,
     #[command(flatten)]
     config: Config,
 }
@@ -44,6 +48,7 @@ pub(crate) struct Options {
 struct Shape {
     streams: usize,
     bytes: usize,
+    ahead: u64,
     length: Duration,
     runs: u8,
 }
@@ -54,9 +59,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { streams, config, .. } = options;
     let Config { seconds: length, runs, .. } = *config;
     descriptors::suffice_for(*streams)?;
-    for &bytes in &options.bytes {
+    let each =
+        |bytes: &usize| options.ahead.iter().map(|ahead| (*bytes, *ahead)).collect::<Vec<_>>();
+    for (bytes, ahead) in options.bytes.iter().flat_map(each) {
         let stage = config.stage(Plan { has_group: true, ..Plan::default() }).await?;
-        let shape = Shape { streams: *streams, bytes, length, runs };
+        let shape = Shape { streams: *streams, bytes, ahead, length, runs };
         let floor = runs_of(Dialect::Bare, &stage, shape).await.context("over bare WebSocket")?;
         let minerva = runs_of(Dialect::Minerva, &stage, shape).await.context("over Minerva")?;
         enter(&mut sheet, shape, &floor, &minerva);
@@ -85,7 +92,8 @@ async fn runs_of(dialect: Dialect, stage: &Stage, shape: Shape) -> anyhow::Resul
 }
 
 fn enter(sheet: &mut Sheet, shape: Shape, floor: &[Run], minerva: &[Run]) {
-    let case = format!("{} bytes to {} streams", shape.bytes, shape.streams);
+    let Shape { streams, bytes, ahead, .. } = shape;
+    let case = format!("{bytes} bytes to {streams} streams, {ahead} at a time");
     let floor_case = format!("{case}, floor");
     let place = Place { workload: "fan-out", case: &case, x: None };
     for run in floor {

@@ -3,18 +3,34 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use minerva_faults::clock;
+use tokio::time::timeout_at;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::counted::Counted;
 use crate::socket::Socket;
 use crate::wire::Dialect;
 
+/// As the clients do it: a SACK waits so long for more strings,
+const SACK_DELAY: Duration = Duration::from_millis(100);
+/// if there are fewer than so many that it would name,
+const SACK_STRINGS: usize = 16;
+/// of fewer bytes together.
+const SACK_BYTES: usize = 16 << 10;
+
 pub(super) struct Listener {
     socket: Socket,
+    /// Length of each string.
+    bytes: usize,
     /// Strings that came.
     received: usize,
+    /// Those of them that no SACK was sent for, and when it must be sent.
+    untold: usize,
+    sack_due: Option<Instant>,
 }
 
 impl Listener {
@@ -23,7 +39,8 @@ impl Listener {
         address: SocketAddr,
         bytes: usize,
     ) -> anyhow::Result<Self> {
-        Ok(Self { socket: Socket::open(dialect, address, bytes).await?, received: 0 })
+        let socket = Socket::open(dialect, address, bytes).await?;
+        Ok(Self { socket, bytes, received: 0, untold: 0, sack_due: None })
     }
 
     /// Listens until it is dropped.
@@ -32,21 +49,53 @@ impl Listener {
     /// If the connection fails.
     pub(super) async fn run(mut self, counted: Arc<Counted>) -> anyhow::Result<Infallible> {
         loop {
-            let message = self.socket.stream.next().await.context("the server closed")??;
-            let mut came = self.socket.wire.hear(&message)?;
-            while let Some(message) = self.socket.stream.next().now_or_never() {
-                came += self.socket.wire.hear(&message.context("the server closed")??)?;
+            if let Some(message) = self.message().await? {
+                let mut came = self.socket.wire.hear(&message)?;
+                while let Some(message) = self.socket.stream.next().now_or_never() {
+                    came += self.socket.wire.hear(&message.context("the server closed")??)?;
+                }
+                self.count(came, &counted);
             }
-            if came == 0 {
-                continue;
+            if self.is_sack_due() {
+                self.sack().await?;
             }
+        }
+    }
+
+    /// The next message; `None`: the SACK is due before it.
+    async fn message(&mut self) -> anyhow::Result<Option<Message>> {
+        let next = self.socket.stream.next();
+        let next = match self.sack_due {
+            None => next.await,
+            Some(due) => match timeout_at(due.into(), next).await {
+                Ok(next) => next,
+                Err(_) => return Ok(None),
+            },
+        };
+        Ok(Some(next.context("the server closed")??))
+    }
+
+    fn count(&mut self, came: usize, counted: &Counted) {
+        if came > 0 {
             counted.deliver(self.received, came);
             self.received += came;
-            // The SACK; of the bare server nothing.
-            for message in self.socket.wire.strings(0) {
-                self.socket.stream.feed(message).await?;
-            }
-            self.socket.stream.flush().await?;
+            self.untold += came;
+            self.sack_due.get_or_insert_with(|| clock::now() + SACK_DELAY);
         }
+    }
+
+    fn is_sack_due(&self) -> bool {
+        self.untold >= SACK_STRINGS
+            || self.untold * self.bytes >= SACK_BYTES
+            || self.sack_due.is_some_and(|due| due <= clock::now())
+    }
+
+    /// To the bare server nothing is said.
+    async fn sack(&mut self) -> anyhow::Result<()> {
+        (self.untold, self.sack_due) = (0, None);
+        for message in self.socket.wire.strings(0) {
+            self.socket.stream.feed(message).await?;
+        }
+        Ok(self.socket.stream.flush().await?)
     }
 }

@@ -18,8 +18,6 @@ use crate::usage::Usage;
 const STUCK: Duration = Duration::from_secs(10);
 /// How often it is looked at what has come.
 const LOOKS: Duration = Duration::from_millis(1);
-/// Sends whose deliveries are not all there yet: enough to keep everything busy, far below an outbox.
-const AHEAD: u64 = 16;
 
 pub(super) struct Sending<'a> {
     pub(super) stage: &'a Stage,
@@ -52,7 +50,7 @@ impl Sending<'_> {
     async fn last(&mut self, length: Duration) -> anyhow::Result<u64> {
         let (start, mut sends) = (clock::now(), 0);
         while clock::now().duration_since(start) < length {
-            self.await_at_most(AHEAD).await?;
+            self.await_at_most(self.shape.ahead - 1).await?;
             self.counted.send();
             self.speaker.say().await?;
             sends += 1;
