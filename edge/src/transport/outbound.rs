@@ -12,6 +12,9 @@ use super::Kind;
 /// large enough that a fast one is not called for every frame.
 const CHUNK: usize = 32 * 1024;
 
+/// Most bytes of a string's frame beside the string.
+const FRAMING: usize = 5;
+
 /// First frame of every HTTP response: keeps the response from being run as a script, and version 2
 /// clients wait for it.
 const PREAMBLE: &[u8] = b";)]}";
@@ -79,6 +82,8 @@ impl Outbound {
             self.put(&Frame::SeqNum(first));
         }
         self.next_string = Some(first + strings.len() as u64);
+        let bytes: usize = strings.iter().map(|string| string.len() + FRAMING).sum();
+        self.open.reserve(bytes.min(CHUNK));
         for string in strings {
             self.open_strings += string.len() as u64;
             self.unwritten_strings += string.len() as u64;
