@@ -8,6 +8,7 @@
 //! [`StreamMachine::next_timeout`].
 
 mod backoff;
+mod patience;
 mod plan;
 mod receive;
 mod route;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use backoff::Backoff;
 use bytes::Bytes;
 use minerva_proto::{ReceiveWindow, Reset, Sack, SendQueue, StreamId, WindowLimits};
+use patience::Patience;
 use route::Route;
 use transport::Transport;
 pub(crate) use transport::{End, Role};
@@ -92,6 +94,7 @@ pub(crate) struct StreamMachine {
     told: Sack,
     /// There is something to SACK; at this time it must not wait for company any more.
     sack_due: Option<Time>,
+    patience: Patience,
     /// How many polls in a row said nothing new.
     futile_polls: u32,
     /// How often in a row the server said that we acknowledged strings it never sent.
@@ -125,6 +128,7 @@ impl StreamMachine {
             withheld: 0,
             told: Sack::NONE,
             sack_due: None,
+            patience: Patience::new(),
             futile_polls: 0,
             acked_unsent: 0,
             resetting: None,
@@ -167,6 +171,10 @@ impl StreamMachine {
 
     /// The primary transport shall be another; the old one goes when the new one stands.
     pub(crate) fn switch(&mut self, now: Time, kind: TransportKind) {
+        if self.kind.is_socket() && kind.is_socket() {
+            // The old one can say it still; the new one's hello may be long in coming.
+            self.hasten_sack(now);
+        }
         self.kind = kind;
         self.generation += 1;
         self.route.on_success();
@@ -204,9 +212,19 @@ impl StreamMachine {
         self.withheld = strings as u64;
         let grows = self.sack().acked > before.acked && self.sack() != self.told;
         if grows && self.kind.is_socket() {
-            self.sack_due.get_or_insert(now);
+            self.sack_by(now);
         }
         grows
+    }
+
+    /// There is something to SACK: then at the latest.
+    fn sack_by(&mut self, due: Time) {
+        self.sack_due = Some(self.sack_due.map_or(due, |before| before.min(due)));
+    }
+
+    /// What there is to SACK waits no longer.
+    fn hasten_sack(&mut self, now: Time) {
+        self.sack_due = self.sack_due.map(|due| due.min(now));
     }
 
     pub(crate) fn kind(&self) -> TransportKind {

@@ -84,6 +84,22 @@ async fn comes_back_after_refusals_and_early_ends() {
 }
 
 #[tokio::test]
+async fn acknowledges_what_comes_alone_after_a_while() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
+    // The driver wakes for it: nothing else is said, and no heartbeat is due.
+    assert!(config.heartbeat > SOON);
+    let _stream = Stream::connect(config).unwrap();
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    peer.write(Frame::SeqNum(0)).await;
+    peer.write(Frame::String("a".into())).await;
+    assert_eq!(soon(peer.read()).await, Frame::Sack(Sack::up_to(0)));
+    peer.write(Frame::String("b".into())).await;
+    assert_eq!(soon(peer.read()).await, Frame::Sack(Sack::up_to(1)));
+}
+
+#[tokio::test]
 async fn goes_to_the_next_address_and_falls_back_to_the_next_transport() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use minerva_proto::planted::{self, Bug};
-use minerva_proto::{Frame, KillReason, Reset, Sack};
+use minerva_proto::{Frame, KillReason, Received, Reset, Sack};
 
 use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
 
-/// How long received strings may wait for their SACK. Sockets: what came in one read is answered at
-/// once, in one frame. An HTTP stream needs an upload for it, so more strings may join.
+/// How long received strings may wait for their SACK on an HTTP stream: it needs an upload for it, so more may join.
+/// On sockets it is a matter of patience; polls take it along anyway.
 const HTTP_SACK_DELAY: Time = Time::from_millis(20);
 
 /// A primary that lived this long worked, whatever came of it.
@@ -112,7 +112,7 @@ impl StreamMachine {
         if transport.role == Role::Upload {
             transport.carried_sack = false;
             if *status != self.sack() {
-                self.sack_due.get_or_insert(now + HTTP_SACK_DELAY);
+                self.sack_by(self.http_sack_due(now));
             }
         }
     }
@@ -123,18 +123,35 @@ impl StreamMachine {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
-        let (mut string_number, kind) = (transport.next_received, transport.kind);
+        let mut string_number = transport.next_received;
         if planted::is(Bug::DeliverBehindGap) {
             string_number = string_number.min(self.window.next());
         }
         transport.next_received += 1;
-        if self.window.receive(string_number, string).is_err() {
+        let (kind, length) = (transport.kind, string.len());
+        let is_current = transport.generation == self.generation;
+        let had_gap = self.window.waiting().next().is_some();
+        let Ok(received) = self.window.receive(string_number, string) else {
             // It would be lost here; a new primary gets it again.
             self.over(now, number, End::Failed);
             return;
-        }
-        let delay = if kind == TransportKind::HttpStream { HTTP_SACK_DELAY } else { Time::ZERO };
-        self.sack_due.get_or_insert(now + delay);
+        };
+        let in_order = received == Received::Deliverable && !had_gap;
+        // What comes on a socket that is to be succeeded is not kept for the successor's hello.
+        let may_wait = in_order && is_current;
+        let due = match kind {
+            TransportKind::HttpStream => self.http_sack_due(now),
+            TransportKind::Tcp | TransportKind::WebSocket if may_wait => {
+                self.patience.on_string(now, length)
+            }
+            TransportKind::Tcp | TransportKind::WebSocket | TransportKind::LongPoll => now,
+        };
+        self.sack_by(due);
+    }
+
+    /// A socket that succeeds HTTP needs no upload.
+    fn http_sack_due(&self, now: Time) -> Time {
+        if self.kind.is_socket() { now } else { now + HTTP_SACK_DELAY }
     }
 
     fn on_kill(&mut self, now: Time, number: u64, reason: KillReason) {
@@ -183,7 +200,10 @@ impl StreamMachine {
     /// What follows from the end of a transport.
     fn after(&mut self, now: Time, transport: Transport, end: End) {
         if transport.carried_sack && end == End::Failed {
-            self.sack_due.get_or_insert(now);
+            self.sack_by(now);
+        }
+        if transport.is_socket() {
+            self.hasten_sack(now);
         }
         match transport.role {
             Role::Primary => self.after_primary(now, &transport, end),
@@ -200,7 +220,7 @@ impl StreamMachine {
     fn after_primary(&mut self, now: Time, transport: &Transport, end: End) {
         if transport.close_by.is_some() || self.has_current_primary() {
             // Its successor's strings may stand behind a gap that only a SACK makes the server fill.
-            self.sack_due.get_or_insert(now);
+            self.sack_by(now);
             return;
         }
         let lived = now.saturating_sub(transport.opened) >= WORKED;

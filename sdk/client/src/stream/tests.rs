@@ -1,6 +1,8 @@
 mod model;
 mod resets;
+mod sacks;
 mod transports;
+mod watch;
 
 use std::time::Duration;
 
@@ -48,15 +50,15 @@ fn receive(machine: &mut StreamMachine, number: u64, texts: &[&str]) {
 }
 
 #[test]
-fn strings_follow_the_hello_and_sacks_answer_at_once() {
+fn strings_follow_the_hello() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
     machine.push(Time::ZERO, "hi".into());
     assert_eq!(frames_after_hello(&mut machine, number), decode(&["0N", "hi "]));
     receive(&mut machine, number, &["C", "|0A", "0N", "a ", "b "]);
-    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A"]));
     machine.push(Time::ZERO, "ho".into());
-    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["ho "]));
+    // The SACK goes before them.
+    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A", "ho "]));
     assert_eq!(
         (machine.acknowledged(), machine.pop(), machine.pop()),
         (1, Some("a".into()), Some("b".into()))
@@ -187,23 +189,6 @@ fn a_successor_takes_over_when_it_stands() {
     receive(&mut machine, old, &["|0A", "|0T", "Y"]);
     assert_eq!(machine.next_output(), Some(Output::Close { number: old }));
     assert_eq!((machine.next_output(), machine.counters().reconnects), (None, 0));
-}
-
-#[test]
-fn a_predecessor_that_dies_leaves_a_sack_to_send() {
-    let mut machine = machine(TransportKind::Tcp);
-    let (old, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, old);
-    receive(&mut machine, old, &["C", "beat^"]);
-    machine.switch(Time::ZERO, TransportKind::Tcp);
-    let (new, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, new);
-    receive(&mut machine, new, &["beat^"]);
-    assert_eq!(machine.take_frames(Time::ZERO, new), vec![]);
-    // What was written to it and never came is written again only if a SACK tells.
-    machine.on_end(Time::ZERO, old, End::Failed);
-    assert_eq!(machine.next_output(), None);
-    assert_eq!(machine.take_frames(Time::ZERO, new), decode(&["|-1A"]));
 }
 
 #[test]
@@ -357,33 +342,6 @@ fn a_hello_that_is_not_answered_in_time_costs_the_transport() {
         machine.on_timeout(limit);
         assert_eq!(machine.next_output(), Some(Output::Close { number }), "{kind}");
     }
-}
-
-#[test]
-fn what_is_withheld_is_not_acknowledged_until_it_is_taken() {
-    let mut machine = machine(TransportKind::Tcp);
-    let (number, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, number);
-    receive(&mut machine, number, &["C", "0N", "a ", "b ", "c "]);
-    while machine.pop().is_some() {}
-    machine.withhold(Time::ZERO, 2);
-    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|0A"]));
-    receive(&mut machine, number, &["d "]);
-    assert_eq!(machine.pop(), Some("d".into()));
-    machine.withhold(Time::ZERO, 3);
-    // Nothing new to tell.
-    assert_eq!(machine.take_frames(Time::ZERO, number), []);
-    assert!(machine.withhold(Time::ZERO, 1));
-    assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|2A"]));
-    // What was told is not taken back.
-    machine.withhold(Time::ZERO, 4);
-    machine.on_end(Time::ZERO, number, End::Failed);
-    machine.on_timeout(10 * SECOND);
-    let (next, ..) = opened(&mut machine);
-    let Some(Frame::Hello(json)) = machine.take_frames(10 * SECOND, next).into_iter().next() else {
-        panic!("no hello")
-    };
-    assert_eq!(minerva_proto::Hello::parse(&json).unwrap().sack, Some(Sack::up_to(2)));
 }
 
 proptest! {

@@ -38,17 +38,19 @@ impl StreamMachine {
             transport.last_heard = now;
             self.told = self.sack();
             frames.push(Frame::Hello(Bytes::from(self.hello(number, transport).to_json())));
-            transport.carried_sack = self.sack_due.take().is_some();
+            transport.carried_sack = self.take_sack(now, |_| true);
         } else if is_upload || !is_carrier {
             return;
-        } else if transport.is_socket() && self.sack_due.take().is_some() {
-            self.write_sack(frames);
         }
         if is_upload || (is_carrier && transport.is_socket()) {
             self.write_strings(transport, frames);
             self.write_reset(transport, frames);
         }
         let is_silent = self.beat_due(transport).is_some_and(|due| due <= now);
+        let has_company = is_silent || !frames.is_empty();
+        if transport.is_socket() && self.take_sack(now, |due| has_company || due <= now) {
+            self.write_sack(frames);
+        }
         if is_silent && is_carrier && frames.is_empty() {
             frames.push(Frame::Sack(self.told.clone()));
         }
@@ -63,12 +65,19 @@ impl StreamMachine {
         transport.is_socket().then(|| transport.last_written + self.config.heartbeat)
     }
 
+    /// Whether a SACK is to go now; then none is due any more.
+    fn take_sack(&mut self, now: Time, goes: impl Fn(Time) -> bool) -> bool {
+        let due = self.sack_due.take_if(|due| goes(*due));
+        due.inspect(|due| self.patience.on_sack(now, *due)).is_some()
+    }
+
+    /// Before the own strings.
     fn write_sack(&mut self, frames: &mut Vec<Frame>) {
         let sack = self.sack();
         // What is withheld is not worth a repetition.
         if self.withheld == 0 || sack != self.told {
             self.told = sack.clone();
-            frames.push(Frame::Sack(sack));
+            frames.insert(0, Frame::Sack(sack));
         }
     }
 

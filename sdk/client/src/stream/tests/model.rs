@@ -7,6 +7,7 @@ use bytes::Bytes;
 use minerva_proto::{Eeds, Frame, Hello, ReceiveWindow, Sack, SendQueue, WindowLimits};
 
 use super::super::{End, Output, Role, StreamMachine, Time};
+use super::watch::SackWatch;
 use crate::config::{Config, TransportKind};
 
 const MAX_IN_FLIGHT: usize = 100;
@@ -38,6 +39,7 @@ pub(super) struct World {
     /// The primary was told that strings written to its predecessor need not be written again.
     assumed: bool,
     by_server: u64,
+    sacks: SackWatch,
     to_server: Vec<Bytes>,
     to_client: Vec<Bytes>,
 }
@@ -56,6 +58,7 @@ impl World {
             primary: None,
             assumed: false,
             by_server: 0,
+            sacks: SackWatch::default(),
             to_server: Vec::new(),
             to_client: Vec::new(),
         };
@@ -134,10 +137,12 @@ impl World {
         let until = self.now + time;
         while let Some(next) = self.client.next_timeout(self.now).filter(|next| *next <= until) {
             self.now = self.now.max(next);
+            self.sacks.on_time(self.now, &self.client);
             self.client.on_timeout(self.now);
             self.run();
         }
         self.now = until;
+        self.sacks.on_time(self.now, &self.client);
     }
 
     /// The driver's work, the server's writing, and the rules that always hold.
@@ -149,7 +154,9 @@ impl World {
             }
         }
         for (&number, pipe) in &mut self.pipes {
-            pipe.up.extend(self.client.take_frames(self.now, number));
+            let frames = self.client.take_frames(self.now, number);
+            self.sacks.on_written(&frames, &self.client);
+            pipe.up.extend(frames);
         }
         self.to_client.extend(std::iter::from_fn(|| self.client.pop()));
         self.write();
@@ -228,6 +235,9 @@ impl World {
                 }
                 return;
             };
+            if matches!(frame, Frame::String(_)) {
+                self.sacks.on_string(self.now);
+            }
             self.client.on_frame(self.now, number, frame);
         }
     }

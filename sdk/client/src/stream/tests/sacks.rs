@@ -1,0 +1,272 @@
+//! When strings are SACKed, and on what: on sockets with patience, over HTTP as uploads and polls go.
+
+use super::super::patience::{MAX_BYTES, MAX_STRINGS, WAIT};
+use super::*;
+
+const SOCKETS: [TransportKind; 2] = [TransportKind::Tcp, TransportKind::WebSocket];
+
+fn ms(ms: u64) -> Time {
+    Time::from_millis(ms)
+}
+
+/// A stream whose server has taken its primary on.
+fn attached(kind: TransportKind) -> (StreamMachine, u64) {
+    let mut machine = machine(kind);
+    let (number, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, number);
+    receive(&mut machine, number, &["C", "beat^", "0N"]);
+    (machine, number)
+}
+
+fn receive_at(machine: &mut StreamMachine, now: Time, number: u64, texts: &[&str]) {
+    decode(texts).into_iter().for_each(|frame| machine.on_frame(now, number, frame));
+}
+
+fn sacked(frames: &[Frame]) -> bool {
+    match frames {
+        [] => false,
+        [Frame::Sack(_)] => true,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the hello says, the only frame there is.
+fn hello(machine: &mut StreamMachine, now: Time, number: u64) -> minerva_proto::Hello {
+    let frames = machine.take_frames(now, number);
+    let [Frame::Hello(json)] = &frames[..] else { panic!("{frames:?}") };
+    minerva_proto::Hello::parse(json).unwrap()
+}
+
+#[test]
+fn a_sack_waits_100_ms_for_more_strings() {
+    for (kind, (at, goes)) in SOCKETS
+        .iter()
+        .flat_map(|kind| [(99, false), (100, true), (101, true)].map(|case| (*kind, case)))
+    {
+        let (mut machine, number) = attached(kind);
+        receive_at(&mut machine, ms(1000), number, &["a "]);
+        assert_eq!(machine.take_frames(ms(1000), number), []);
+        receive_at(&mut machine, ms(1040), number, &["b "]);
+        assert_eq!(machine.next_timeout(ms(1040)), Some(ms(1100)));
+        assert_eq!(sacked(&machine.take_frames(ms(1000 + at), number)), goes, "{kind} {at}");
+        if goes {
+            assert_eq!(machine.told, Sack::up_to(1));
+            assert!(machine.next_timeout(ms(1000 + at)).unwrap() > 10 * SECOND);
+        }
+    }
+}
+
+#[test]
+fn enough_strings_are_sacked_at_once() {
+    for count in [MAX_STRINGS - 1, MAX_STRINGS, MAX_STRINGS + 1] {
+        let (mut machine, number) = attached(TransportKind::Tcp);
+        (0..count).for_each(|_| receive(&mut machine, number, &["a "]));
+        let goes = sacked(&machine.take_frames(Time::ZERO, number));
+        assert_eq!(goes, count >= MAX_STRINGS, "{count}");
+    }
+    for bytes in [MAX_BYTES - 1, MAX_BYTES, MAX_BYTES + 1] {
+        let (mut machine, number) = attached(TransportKind::Tcp);
+        let half = "x".repeat(bytes / 2) + " ";
+        let rest = "x".repeat(bytes - bytes / 2) + " ";
+        receive(&mut machine, number, &[&half, &rest]);
+        let goes = sacked(&machine.take_frames(Time::ZERO, number));
+        assert_eq!(goes, bytes >= MAX_BYTES, "{bytes}");
+    }
+}
+
+#[test]
+fn what_is_written_anyway_takes_the_sack_along() {
+    let (mut machine, number) = attached(TransportKind::Tcp);
+    receive_at(&mut machine, ms(1), number, &["a "]);
+    machine.push(ms(2), "hi".into());
+    assert_eq!(machine.take_frames(ms(2), number), decode(&["|0A", "0N", "hi "]));
+    assert_eq!(machine.take_frames(ms(102), number), []);
+    receive_at(&mut machine, ms(200), number, &["b "]);
+    machine.reset(ms(201), "enough");
+    assert_eq!(machine.take_frames(ms(201), number), decode(&["|1A", "enough|1!"]));
+}
+
+#[test]
+fn the_heartbeat_is_the_present_sack() {
+    let heartbeat = Config::new("", TransportKind::Tcp).heartbeat;
+    let (mut machine, number) = attached(TransportKind::Tcp);
+    receive_at(&mut machine, heartbeat - ms(1), number, &["a "]);
+    assert_eq!(machine.take_frames(heartbeat - ms(1), number), []);
+    assert_eq!(machine.take_frames(heartbeat, number), decode(&["|0A"]));
+    assert_eq!(machine.take_frames(heartbeat + WAIT, number), []);
+}
+
+#[test]
+fn a_gap_is_told_at_once_and_so_is_its_end() {
+    let (mut machine, number) = attached(TransportKind::Tcp);
+    // It would have waited.
+    receive_at(&mut machine, ms(1), number, &["a "]);
+    assert_eq!(machine.take_frames(ms(1), number), []);
+    for (at, texts, told) in [
+        (2, &["2N", "c "][..], "2|0A"),
+        (3, &["0N", "a "], "2|0A"),
+        (4, &["1N", "b "], "|2A"),
+        (5, &["2N", "c "], "|2A"),
+    ] {
+        receive_at(&mut machine, ms(at), number, texts);
+        assert_eq!(machine.take_frames(ms(at), number), decode(&[told]), "{texts:?}");
+    }
+    receive_at(&mut machine, ms(6), number, &["d "]);
+    assert_eq!(machine.take_frames(ms(105), number), []);
+    assert_eq!(machine.take_frames(ms(106), number), decode(&["|3A"]));
+}
+
+#[test]
+fn a_socket_that_is_to_be_succeeded_has_no_patience() {
+    let (mut machine, old) = attached(TransportKind::Tcp);
+    receive_at(&mut machine, ms(1), old, &["a "]);
+    machine.switch(ms(2), TransportKind::WebSocket);
+    let (new, ..) = opened(&mut machine);
+    assert_eq!(machine.take_frames(ms(2), old), decode(&["|0A"]));
+    assert_eq!(hello(&mut machine, ms(3), new).sack, Some(Sack::up_to(0)));
+    receive_at(&mut machine, ms(4), old, &["b "]);
+    assert_eq!(machine.take_frames(ms(4), old), decode(&["|1A"]));
+    // It stands: what the old one still brings goes on it.
+    receive_at(&mut machine, ms(5), new, &["beat^"]);
+    receive_at(&mut machine, ms(6), old, &["c "]);
+    assert_eq!(machine.take_frames(ms(6), new), decode(&["|2A"]));
+    receive_at(&mut machine, ms(7), new, &["3N", "d "]);
+    assert_eq!(machine.take_frames(ms(7), new), []);
+    // What was written to it and never came is written again only if a SACK tells.
+    machine.on_end(ms(8), old, End::Failed);
+    assert_eq!(machine.take_frames(ms(8), new), decode(&["|3A"]));
+    assert_eq!(machine.take_frames(ms(8) + WAIT, new), []);
+}
+
+#[test]
+fn a_predecessor_that_dies_leaves_a_sack_to_send() {
+    let (mut machine, old) = attached(TransportKind::Tcp);
+    machine.switch(Time::ZERO, TransportKind::Tcp);
+    let (new, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, new);
+    receive(&mut machine, new, &["beat^"]);
+    assert_eq!(machine.take_frames(Time::ZERO, new), vec![]);
+    machine.on_end(Time::ZERO, old, End::Failed);
+    assert_eq!(machine.next_output(), None);
+    assert_eq!(machine.take_frames(Time::ZERO, new), decode(&["|-1A"]));
+}
+
+#[test]
+fn a_hello_says_all() {
+    let (mut machine, first) = attached(TransportKind::Tcp);
+    receive_at(&mut machine, ms(1), first, &["a "]);
+    machine.on_end(ms(2), first, End::Failed);
+    machine.on_timeout(SECOND);
+    let (second, ..) = opened(&mut machine);
+    assert_eq!(hello(&mut machine, SECOND, second).sack, Some(Sack::up_to(0)));
+    receive_at(&mut machine, SECOND, second, &["beat^"]);
+    assert_eq!(machine.take_frames(SECOND + WAIT, second), []);
+    // That nobody took it for so long was not the server's silence.
+    receive_at(&mut machine, 2 * SECOND, second, &["1N", "b "]);
+    assert_eq!(machine.take_frames(2 * SECOND, second), []);
+    assert_eq!(machine.take_frames(2 * SECOND + WAIT, second), decode(&["|1A"]));
+}
+
+#[test]
+fn http_streams_wait_20_ms_whatever_comes() {
+    let (mut machine, primary) = attached(TransportKind::HttpStream);
+    let many = vec!["a "; 20];
+    receive_at(&mut machine, ms(1), primary, &many);
+    receive_at(&mut machine, ms(2), primary, &["22N", "b "]);
+    assert_eq!((machine.next_output(), machine.next_timeout(ms(2))), (None, Some(ms(21))));
+    machine.on_timeout(ms(20));
+    assert_eq!(machine.next_output(), None);
+    machine.on_timeout(ms(21));
+    let (upload, _, role) = opened(&mut machine);
+    let sack = Sack { acked: Some(19), beyond: vec![22] };
+    assert_eq!((role, hello(&mut machine, ms(21), upload).sack), (Role::Upload, Some(sack)));
+}
+
+#[test]
+fn what_came_over_http_is_sacked_by_its_successor_at_once() {
+    let (mut machine, old) = attached(TransportKind::HttpStream);
+    machine.switch(ms(1), TransportKind::Tcp);
+    let (new, ..) = opened(&mut machine);
+    hello(&mut machine, ms(1), new);
+    receive_at(&mut machine, ms(2), old, &["a "]);
+    assert_eq!(machine.next_output(), None);
+    receive_at(&mut machine, ms(3), new, &["beat^"]);
+    assert_eq!(machine.take_frames(ms(3), new), decode(&["|0A"]));
+}
+
+#[test]
+fn polls_take_the_sack_along() {
+    let mut machine = machine(TransportKind::LongPoll);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    receive_at(&mut machine, ms(1), first, &["C", "0N", "a "]);
+    machine.on_end(ms(1), first, End::Finished);
+    let (second, ..) = opened(&mut machine);
+    assert_eq!(hello(&mut machine, ms(1), second).sack, Some(Sack::up_to(0)));
+    machine.on_timeout(ms(1) + WAIT);
+    assert_eq!(machine.next_output(), None);
+}
+
+#[test]
+fn what_is_withheld_is_not_acknowledged_until_it_is_taken() {
+    let (mut machine, number) = attached(TransportKind::Tcp);
+    receive(&mut machine, number, &["a ", "b ", "c "]);
+    while machine.pop().is_some() {}
+    machine.withhold(Time::ZERO, 2);
+    assert_eq!(machine.take_frames(ms(99), number), []);
+    assert_eq!(machine.take_frames(ms(100), number), decode(&["|0A"]));
+    receive_at(&mut machine, ms(100), number, &["d "]);
+    assert_eq!(machine.pop(), Some("d".into()));
+    machine.withhold(ms(100), 3);
+    // Nothing new to tell, when its time has come neither.
+    for at in [100, 199, 200, 300] {
+        assert_eq!(machine.take_frames(ms(at), number), []);
+    }
+    receive_at(&mut machine, ms(301), number, &["e "]);
+    machine.withhold(ms(301), 4);
+    // What is released does not wait.
+    assert!(machine.withhold(ms(302), 2));
+    assert_eq!(machine.take_frames(ms(302), number), decode(&["|2A"]));
+    // What was told is not taken back.
+    machine.withhold(ms(303), 5);
+    machine.on_end(ms(303), number, End::Failed);
+    machine.on_timeout(10 * SECOND);
+    let (next, ..) = opened(&mut machine);
+    assert_eq!(hello(&mut machine, 10 * SECOND, next).sack, Some(Sack::up_to(2)));
+}
+
+#[test]
+fn a_server_that_waits_for_each_sack_loses_900_ms_over_200_strings() {
+    let (mut machine, number) = attached(TransportKind::Tcp);
+    let mut now = SECOND;
+    let mut waited_for = Vec::new();
+    for string in 1..=200 {
+        receive_at(&mut machine, now, number, &["a "]);
+        if machine.take_frames(now, number).is_empty() {
+            waited_for.push(string);
+            now = machine.next_timeout(now).unwrap();
+            machine.on_timeout(now);
+            assert!(sacked(&machine.take_frames(now, number)));
+        }
+    }
+    assert_eq!(waited_for, [1, 3, 6, 11, 20, 37, 70, 135, 200]);
+    assert_eq!(now - SECOND, ms(900));
+}
+
+#[test]
+fn a_server_that_does_not_wait_gets_one_sack_for_many_strings() {
+    // 2,400 strings, each so many ms behind the one before.
+    for (step, sacks) in [(1, 150), (10, 218), (20, 400), (50, 800), (90, 1200), (101, 2400)] {
+        let (mut machine, number) = attached(TransportKind::Tcp);
+        let mut count = 0;
+        for at in 0..2400 * step {
+            if at % step == 0 {
+                receive_at(&mut machine, ms(at), number, &["a "]);
+            }
+            // The server is heard.
+            receive_at(&mut machine, ms(at), number, &["beat^"]);
+            count += usize::from(sacked(&machine.take_frames(ms(at), number)));
+        }
+        assert_eq!(count, sacks, "{step} ms");
+    }
+}

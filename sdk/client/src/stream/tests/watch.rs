@@ -1,0 +1,53 @@
+//! Watches for the model that no string waits too long for its SACK, while there is a socket to say it on.
+
+use minerva_proto::{Frame, Hello, Sack};
+
+use super::super::patience::WAIT;
+use super::super::{StreamMachine, Time};
+
+/// What the client has received and not said.
+#[derive(Debug, Default)]
+pub(super) struct SackWatch {
+    /// When the first of it came, or the socket that takes the SACK began to stand.
+    since: Option<Time>,
+}
+
+impl SackWatch {
+    pub(super) fn on_string(&mut self, now: Time) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Time has passed, and whatever was due was done.
+    pub(super) fn on_time(&mut self, now: Time, client: &StreamMachine) {
+        let carrier = client.carrier().and_then(|number| client.transports.get(&number));
+        if carrier.is_some_and(|carrier| carrier.is_socket() && carrier.attached) {
+            let waits = self.since.map(|since| now - since);
+            assert!(waits.is_none_or(|waits| waits <= WAIT), "a SACK waits for {waits:?}");
+        } else {
+            self.since = self.since.map(|_| now);
+        }
+    }
+
+    /// The client writes these.
+    pub(super) fn on_written(&mut self, frames: &[Frame], client: &StreamMachine) {
+        if frames.iter().filter_map(sack_in).any(|sack| sack == client.window.sack()) {
+            self.since = None;
+        }
+    }
+}
+
+/// What a frame of the client says that it has.
+fn sack_in(frame: &Frame) -> Option<Sack> {
+    match frame {
+        Frame::Sack(sack) => Some(sack.clone()),
+        Frame::Hello(json) => Hello::parse(json).unwrap().sack,
+        Frame::StreamStatus(_)
+        | Frame::StreamCreated
+        | Frame::YouCloseIt
+        | Frame::SeqNum(_)
+        | Frame::String(_)
+        | Frame::Comment(_)
+        | Frame::Reset(_)
+        | Frame::TransportKill(_) => None,
+    }
+}
