@@ -66,7 +66,8 @@ impl Marks {
     }
 
     pub(super) fn has_key(&self, key: &[u8]) -> bool {
-        self.keys.iter().any(|known| *known == key)
+        // Keys are random, as a rule: most differ in their last byte, and nothing is called for those.
+        self.keys.iter().any(|known| known.last() == key.last() && *known == key)
     }
 
     pub(super) fn note_push(&mut self, strings: usize, keys: &[Bytes]) {

@@ -10,6 +10,9 @@ use super::{CloseCause, EdgeOutput, Stream, TransportKey, Turn};
 /// Bytes in one run of strings: keeps one message on the link far below its limit. One string may be longer.
 const MAX_RUN_BYTES: usize = 256 << 10;
 
+/// Strings in a run for which room is made at once.
+const ROOM: usize = 64;
+
 impl Stream {
     /// Writes what can be written.
     pub(super) fn flush_transports(&mut self, turn: &mut Turn<'_>) {
@@ -50,7 +53,12 @@ fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<(u64, Vec<Byte
                 strings.push(string.clone());
             }
             Some(_) => break,
-            None => run = Some((number, vec![string.clone()])),
+            None => {
+                let most = usize::try_from(outbox.next() - number).unwrap_or(ROOM);
+                let mut strings = Vec::with_capacity(most.min(ROOM));
+                strings.push(string.clone());
+                run = Some((number, strings));
+            }
         }
         bytes += string.len();
         transport.credit -= string.len() as i64;
