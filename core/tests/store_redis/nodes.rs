@@ -69,12 +69,18 @@ async fn a_replica_takes_over_from_a_dead_master_and_others_do_not_notice() {
     append(&*handle, 1, epoch, 0..50).await;
     let replica = replica_of(&nodes[victim]);
     let victim_id = text(nodes[victim].command(&["CLUSTER", "MYID"]));
-    wait_until("the replica has all, and those that vote know it", || {
+    wait_until("the replica has all, and knows those that vote and they it", || {
         let is_known = |node: &Server| {
             let replicas = node.command(&["CLUSTER", "REPLICAS", &victim_id]);
             matches!(replicas, Value::Array(replicas) if replicas.len() == 1)
         };
-        nodes[victim].info().contains("state=online") && nodes.iter().all(is_known)
+        // One that has only met its master finds nobody to vote for it when that is dead.
+        let knows = text(replica.command(&["CLUSTER", "INFO"]));
+        nodes[victim].info().contains("state=online")
+            && replica.info().contains("master_link_status:up")
+            && knows.contains("cluster_state:ok")
+            && knows.contains(&format!("cluster_known_nodes:{}", nodes.len() + 1))
+            && nodes.iter().all(is_known)
     });
     tokio::task::block_in_place(|| nodes[victim].kill());
     let down = handle.append(1, epoch, 50, crate::content(1, 50)).await;
