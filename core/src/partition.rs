@@ -11,6 +11,7 @@
 //! or fenced. It knows the store's contract and no bytes on any wire. The core's start claims, and spawns
 //! [`Partition::serve`].
 
+mod alarm;
 mod assignment;
 mod call;
 mod checkpoint;
@@ -36,7 +37,6 @@ use std::time::Duration;
 
 use minerva_proto::planted::{self, Bug};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 
 pub use call::{Answer, Ask, Call, CallId, Target};
 pub use counters::Counters;
@@ -49,6 +49,7 @@ pub use recovery::{Recovered, RecoveryError};
 pub use subprotocols::Subprotocol;
 pub use table::Partitions;
 
+use alarm::Alarm;
 use checkpoint::Checkpoints;
 use gate::Gate;
 use lease::Lease;
@@ -109,6 +110,7 @@ pub struct Partition {
     checkpoints: Checkpoints,
     lease: Lease,
     lineage: Lineage,
+    alarm: Alarm,
 }
 
 /// What the task waited for.
@@ -143,7 +145,8 @@ impl Partition {
         let lineage =
             Lineage::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
         let unhurried = Unhurried::default();
-        Self { setup, owner, unhurried, gate, checkpoints, lease, lineage }
+        let alarm = Alarm::new();
+        Self { setup, owner, unhurried, gate, checkpoints, lease, lineage, alarm }
     }
 
     /// How many streams it has.
@@ -206,7 +209,7 @@ impl Partition {
             outputs = self.gate.next() => Ok(Event::Confirmed(outputs?)),
             renewed = self.lease.renew(confirmed) => renewed.map(|()| Event::Renewed),
             step = self.checkpoints.next(confirmed) => Ok(Event::CheckpointStep(step?)),
-            () = sleep(until_deadline), if may_act => Ok(Event::Deadline),
+            () = self.alarm.wait(until_deadline), if may_act => Ok(Event::Deadline),
             mail = self.setup.mail.recv(), if may_act => Ok(Event::Mail(mail)),
         }
     }
