@@ -50,7 +50,7 @@ impl Owner {
     }
 
     /// Runs what is to be done for each stream that is meant, in the order of their numbers.
-    fn each<R>(
+    pub(super) fn each<R>(
         &mut self,
         target: &Target,
         mut run: impl FnMut(&mut Self, u64) -> Option<R>,
@@ -78,7 +78,7 @@ impl Owner {
     }
 
     /// Streams that are meant and have not ended; one that is named by its number may have.
-    pub(super) fn pick(&self, target: &Target) -> Vec<u64> {
+    fn pick(&self, target: &Target) -> Vec<u64> {
         let numbers = match target {
             Target::Numbers(numbers) => return numbers.clone(),
             Target::Id(service, id) => {

@@ -79,19 +79,18 @@ impl Owner {
     pub(super) fn push_all(&mut self, now: Millis, effects: &mut Effects) {
         let pushes = std::mem::take(&mut self.pushes);
         let Some(to) = &pushes.to else { return };
-        let (numbers, together) = (self.pick(to), pushes.together());
-        let (mut took, mut others) = (Vec::with_capacity(numbers.len()), Vec::new());
-        for number in numbers {
-            match self.push(number, &together, now, effects) {
-                Some(Pushed::Taken) => took.push((number, Pushed::Taken)),
-                // It may take some of them.
-                Some(Pushed::Repeated | Pushed::Full { .. } | Pushed::Ended) => others.push(number),
-                None => {}
-            }
+        let together = pushes.together();
+        let said = self.each(to, |owner, number| owner.push(number, &together, now, effects));
+        if let [(call, _)] = pushes.held[..] {
+            effects.outputs.push(Output::Answer(call, Answer::Pushed(said)));
+            return;
         }
+        // The others may take some of them.
+        let (took, others): (Vec<_>, Vec<_>) =
+            said.into_iter().partition(|(_, pushed)| *pushed == Pushed::Taken);
         for (call, push) in pushes.held {
             let mut said = took.clone();
-            for &number in &others {
+            for &(number, _) in &others {
                 let pushed = self.push(number, &push, now, effects);
                 said.extend(pushed.map(|pushed| (number, pushed)));
             }
