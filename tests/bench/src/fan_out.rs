@@ -59,14 +59,15 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { streams, config, .. } = options;
     let Config { seconds: length, runs, .. } = *config;
     descriptors::suffice_for(*streams)?;
-    let each =
-        |bytes: &usize| options.ahead.iter().map(|ahead| (*bytes, *ahead)).collect::<Vec<_>>();
-    for (bytes, ahead) in options.bytes.iter().flat_map(each) {
-        let stage = config.stage(Plan { has_group: true, ..Plan::default() }).await?;
-        let shape = Shape { streams: *streams, bytes, ahead, length, runs };
-        let floor = runs_of(Dialect::Bare, &stage, shape).await.context("over bare WebSocket")?;
-        let minerva = runs_of(Dialect::Minerva, &stage, shape).await.context("over Minerva")?;
-        enter(&mut sheet, shape, &floor, &minerva);
+    for &bytes in &options.bytes {
+        for &ahead in &options.ahead {
+            let stage = config.stage(Plan { has_group: true, ..Plan::default() }).await?;
+            let shape = Shape { streams: *streams, bytes, ahead, length, runs };
+            let floor =
+                runs_of(Dialect::Bare, &stage, shape).await.context("over bare WebSocket")?;
+            let minerva = runs_of(Dialect::Minerva, &stage, shape).await.context("over Minerva")?;
+            enter(&mut sheet, shape, &floor, &minerva);
+        }
     }
     config.tell(&sheet)
 }

@@ -28,7 +28,7 @@ pub(super) struct Listener {
     bytes: usize,
     /// Strings that came.
     received: usize,
-    /// Those of them that no SACK was sent for, and when it must be sent.
+    /// Those of them that no SACK was sent for, and when it must be sent; to the bare server none is.
     untold: usize,
     sack_due: Option<Instant>,
 }
@@ -80,17 +80,20 @@ impl Listener {
             counted.deliver(self.received, came);
             self.received += came;
             self.untold += came;
-            self.sack_due.get_or_insert_with(|| clock::now() + SACK_DELAY);
+            if self.socket.wire.has_hello() {
+                self.sack_due.get_or_insert_with(|| clock::now() + SACK_DELAY);
+            }
         }
     }
 
     fn is_sack_due(&self) -> bool {
-        self.untold >= SACK_STRINGS
-            || self.untold * self.bytes >= SACK_BYTES
-            || self.sack_due.is_some_and(|due| due <= clock::now())
+        self.sack_due.is_some_and(|due| {
+            self.untold >= SACK_STRINGS
+                || self.untold * self.bytes >= SACK_BYTES
+                || due <= clock::now()
+        })
     }
 
-    /// To the bare server nothing is said.
     async fn sack(&mut self) -> anyhow::Result<()> {
         (self.untold, self.sack_due) = (0, None);
         for message in self.socket.wire.strings(0) {
