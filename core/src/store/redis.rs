@@ -6,7 +6,7 @@
 
 mod address;
 mod cluster;
-mod connection;
+mod connector;
 mod doctor;
 mod failure;
 mod keys;
@@ -35,7 +35,7 @@ use redis::Cmd;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use self::connection::Connector;
+use self::connector::Connector;
 use self::failure::stopped;
 use self::keys::{PartitionKeys, members_key, partition_slot, partitions_key, store_slot};
 use self::lane::{Answer, Job};

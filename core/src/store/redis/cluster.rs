@@ -8,7 +8,7 @@ use redis::{FromRedisValue, Value, cmd};
 
 use super::super::StoreError;
 use super::address::Node;
-use super::connection::{Connector, Target};
+use super::connector::{Connector, Target};
 use super::failure::{full, no_owner};
 use super::keys::SLOTS;
 use super::lane::{Job, Lane, QUEUE};

@@ -14,7 +14,7 @@ use self::judge::{Reading, judge};
 use super::super::StoreError;
 use super::address::{Kind, Node, RedisUrl};
 use super::cluster::Cluster;
-use super::connection::Connector;
+use super::connector::Connector;
 use crate::clock;
 
 /// Looks at every server that a store writes to.

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::cluster::Cluster;
-use super::connection::{Connector, Target};
+use super::connector::{Connector, Target};
 use super::failure::{Then, full, judge, too_few_replicas};
 use super::pipeline::{Call, Shares, build};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::address::Kind;
 use super::cluster::Cluster;
-use super::connection::{Connector, Target};
+use super::connector::{Connector, Target};
 use super::lane::{Job, Lane};
 
 /// The ways to the servers.
