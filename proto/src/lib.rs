@@ -3,8 +3,8 @@
 //! The pure part (always built) is the wire protocol between a client and an edge: [`frame`],
 //! [`hello`], [`sack`], and the two windows every end of a stream has, [`window`]. It has no clock,
 //! randomness, I/O or locks. Behind the feature `grpc` are the generated types of the link between
-//! edge and core (`link`) and of the application API (`app`); behind `process`, how a program
-//! shows itself to its operator (`process`).
+//! edge and core (`link`) and of the application API (`app`), and how the tasks behind such calls are run
+//! (`tasks`); behind `process`, how a program shows itself to its operator (`process`).
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -25,6 +25,8 @@ pub mod app;
 pub mod link;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(feature = "grpc")]
+pub mod tasks;
 
 pub mod frame;
 pub mod hello;

@@ -6,6 +6,7 @@
 
 mod address;
 mod cluster;
+mod connection;
 mod connector;
 mod doctor;
 mod failure;

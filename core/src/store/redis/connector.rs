@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline,
     RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, cmd,
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::address::{Kind, Node, RedisUrl};
+use super::connection::Connection;
 use super::failure::{judge_connection, too_slow, unknown_primary};
 use super::scripts;
 use super::server::Server;
@@ -60,10 +61,7 @@ impl Connector {
     }
 
     /// A connection to a server that is fit and has the scripts.
-    pub(super) async fn connect(
-        &self,
-        target: &Target,
-    ) -> Result<MultiplexedConnection, StoreError> {
+    pub(super) async fn connect(&self, target: &Target) -> Result<Connection, StoreError> {
         self.connect_anew(target).await.map_err(|error| self.soften(error))
     }
 
@@ -83,7 +81,7 @@ impl Connector {
     }
 
     /// A connection that is logged in, to whatever is there.
-    pub(super) async fn dial(&self, node: &Node) -> Result<MultiplexedConnection, StoreError> {
+    pub(super) async fn dial(&self, node: &Node) -> Result<Connection, StoreError> {
         let mut login =
             RedisConnectionInfo::default().set_db(self.url.db.into()).set_skip_set_lib_name();
         if let Some(user) = &self.url.user {
@@ -96,10 +94,7 @@ impl Connector {
     }
 
     /// Loads the scripts.
-    pub(super) async fn load(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn load(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let loaded = scripts::load().query_async::<Vec<String>>(connection).await;
         loaded.map(|_| ()).map_err(|error| self.judge(&error, &self.url.to_string()))
     }
@@ -109,7 +104,7 @@ impl Connector {
         self.soften(judge_connection(error, place))
     }
 
-    async fn connect_anew(&self, target: &Target) -> Result<MultiplexedConnection, StoreError> {
+    async fn connect_anew(&self, target: &Target) -> Result<Connection, StoreError> {
         let node = match target {
             Target::Node(node) => node.clone(),
             Target::Primary => self.ask_sentinels().await?,
@@ -135,15 +130,21 @@ impl Connector {
         &self,
         node: &Node,
         login: RedisConnectionInfo,
-    ) -> Result<MultiplexedConnection, StoreError> {
+    ) -> Result<Connection, StoreError> {
         let place = node.to_string();
         let options = &self.url.options;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect))
             .set_response_timeout(Some(options.response));
         let dialled = async {
+            if !self.url.has_tls {
+                return Connection::plain(node, &login, config).await;
+            }
             let client = self.client(node, login)?;
-            client.get_multiplexed_async_connection_with_config(&config).await
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .map(Connection::driven)
         };
         match timeout(options.connect, dialled).await {
             Ok(dialled) => dialled.map_err(|error| self.judge(&error, &place)),
@@ -151,14 +152,13 @@ impl Connector {
         }
     }
 
+    /// For connections with TLS.
     fn client(&self, node: &Node, login: RedisConnectionInfo) -> RedisResult<Client> {
         let (host, port) = (node.host.clone(), node.port);
-        if !self.url.has_tls {
-            let address = ConnectionAddr::Tcp(host, port);
-            return Client::open(address.into_connection_info()?.set_redis_settings(login));
-        }
         let address = ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None };
-        let info = address.into_connection_info()?.set_redis_settings(login);
+        // Else a pipeline would wait for the answers to the one before it.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = address.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp);
         let certificates = TlsCertificates { client_tls: None, root_cert: self.root_cert.clone() };
         Client::build_with_tls(info, certificates)
     }

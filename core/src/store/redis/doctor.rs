@@ -7,13 +7,13 @@ mod judge;
 use std::sync::Arc;
 
 use minerva_proto::process::doctor::Finding;
-use redis::aio::MultiplexedConnection;
 use redis::cmd;
 
 use self::judge::{Reading, judge};
 use super::super::StoreError;
 use super::address::{Kind, Node, RedisUrl};
 use super::cluster::Cluster;
+use super::connection::Connection;
 use super::connector::Connector;
 use crate::clock;
 
@@ -80,7 +80,7 @@ fn ahead(theirs: u64, ours: u64) -> i64 {
 }
 
 /// A setting; `None` if the user may not read it, as with many that are hosted.
-async fn setting(connection: &mut MultiplexedConnection, name: &str) -> Option<String> {
+async fn setting(connection: &mut Connection, name: &str) -> Option<String> {
     let mut question = cmd("CONFIG");
     question.arg("GET").arg(name);
     let (_, value) = question.query_async::<(String, String)>(connection).await.ok()?;

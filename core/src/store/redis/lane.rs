@@ -8,16 +8,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
 
-use futures_util::future::{BoxFuture, ready};
-use futures_util::{FutureExt, poll};
-use redis::aio::MultiplexedConnection;
+use minerva_proto::tasks::InOneGo;
 use redis::{RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::cluster::Cluster;
+use super::connection::{Answers, Connection};
 use super::connector::{Connector, Target};
 use super::failure::{Then, full, judge, too_few_replicas};
 use super::pipeline::{Call, Shares, build};
@@ -68,7 +66,7 @@ impl Lane {
         let (sender, jobs) = mpsc::channel(QUEUE);
         let (connection, under_way, loads) = (None, VecDeque::new(), 0);
         let worker = Worker { connector, target, cluster, jobs, connection, under_way, loads };
-        tokio::spawn(worker.run());
+        tokio::spawn(InOneGo::new(worker.run()));
         Self(sender)
     }
 
@@ -85,7 +83,7 @@ struct Worker {
     target: Target,
     cluster: Option<Weak<Cluster>>,
     jobs: mpsc::Receiver<Job>,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Pipelines that are sent; empty without a connection.
     under_way: VecDeque<Batch>,
     /// How often in a row scripts were loaded again.
@@ -98,7 +96,7 @@ struct Batch {
     shares: Shares,
     /// Whether its last command is WAIT.
     has_wait: bool,
-    answers: BoxFuture<'static, RedisResult<Vec<Value>>>,
+    answers: Answers,
 }
 
 impl Worker {
@@ -108,6 +106,7 @@ impl Worker {
             let may_send = is_open && self.under_way.len() < MAX_UNDER_WAY;
             tokio::select! {
                 biased;
+                () = drive(&mut self.connection) => self.forget_connection(),
                 result = oldest(&mut self.under_way) => self.finish_oldest(result).await,
                 job = self.jobs.recv(), if may_send => match job {
                     Some(job) => self.send_with_what_waits(job).await,
@@ -131,10 +130,10 @@ impl Worker {
 
     /// Sends a pipeline behind those under way.
     async fn send(&mut self, jobs: Vec<Job>) -> Result<(), (Vec<Job>, StoreError)> {
-        let mut connection = match &self.connection {
-            Some(connection) => connection.clone(),
+        let connection = match &self.connection {
+            Some(connection) => connection,
             None => match self.connector.connect(&self.target).await {
-                Ok(connection) => self.connection.insert(connection).clone(),
+                Ok(connection) => self.connection.insert(connection),
                 Err(error) => return Err((jobs, error)),
             },
         };
@@ -146,15 +145,17 @@ impl Worker {
             let ms = u64::try_from(options.wait_time.as_millis()).unwrap_or(u64::MAX);
             pipeline.cmd("WAIT").arg(options.wait).arg(ms);
         }
-        let mut answers =
-            async move { connection.send_packed_commands(&pipeline, 0, pipeline.len()).await }
-                .boxed();
-        // The first poll puts the pipeline into the connection's queue: so the order is fixed here.
-        if let Poll::Ready(result) = poll!(&mut answers) {
-            answers = ready(result).boxed();
-        }
+        let answers = connection.send(pipeline);
         self.under_way.push_back(Batch { jobs, shares, has_wait, answers });
         Ok(())
+    }
+
+    /// The connection is lost. What is under way fails by itself, in its order; without any, it is as if there had
+    /// been no connection yet.
+    fn forget_connection(&mut self) {
+        if self.under_way.is_empty() {
+            self.connection = None;
+        }
     }
 
     async fn finish_oldest(&mut self, result: RedisResult<Vec<Value>>) {
@@ -218,7 +219,9 @@ impl Worker {
         self.loads += 1;
         for batch in std::mem::take(&mut self.under_way) {
             // It says nothing that counts: a lost connection shows again at once.
-            let _ = batch.answers.await;
+            if let Some(connection) = &mut self.connection {
+                let _ = connection.wait(batch.answers).await;
+            }
             jobs.extend(batch.jobs);
         }
         let loaded = match &mut self.connection {
@@ -258,6 +261,14 @@ impl Worker {
             Target::Node(node) => node.to_string(),
             Target::Primary => self.connector.url().to_string(),
         }
+    }
+}
+
+/// Reads and writes, until the connection is lost; for ever if there is none.
+async fn drive(connection: &mut Option<Connection>) {
+    match connection {
+        Some(connection) => connection.drive().await,
+        None => std::future::pending().await,
     }
 }
 
