@@ -1,10 +1,8 @@
-//! The core's options, for every program that has a core in it, and the settings of gRPC.
+//! The core's options, for every program that has a core in it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use minerva_proto::process::address;
-use tonic::transport::Server;
 
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;
@@ -13,16 +11,6 @@ use crate::store::MAX_PARTITIONS;
 /// Longest message on the link and the application API: a batch of 256 KiB may end with a string of
 /// 1 MiB, and a client may send several of those at once.
 pub(crate) const MAX_MESSAGE: usize = 8 << 20;
-
-/// The smaller HTTP/2 window: one link has one gRPC stream, and 64 KiB would stall it at each round trip.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// The larger one, for all streams of a connection.
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// After this much silence the other end is asked whether it lives; together with the timeout below, a
-/// dead machine is noticed well within the time that clients wait.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Time for the answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of a core.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,15 +46,6 @@ impl Default for Config {
             partition: PartitionOptions::default(),
         }
     }
-}
-
-/// A gRPC server with our settings.
-pub(crate) fn grpc_server() -> Server {
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
 }
 
 #[cfg(test)]

@@ -18,18 +18,19 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::body::Body;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
 use crate::api::Api;
 use crate::app::AppServer;
 use crate::clock;
-use crate::config::{Config, MAX_MESSAGE, grpc_server};
+use crate::config::{Config, MAX_MESSAGE};
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
 use crate::ownership::{Means, Ownership, TenureError};
 use crate::partition::{Partitions, RecoveryError};
+use crate::server;
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
 use crate::store::{Store, StoreError};
@@ -149,7 +150,7 @@ impl Core {
     /// Serves edges over any connections, such as pipes within the process.
     pub fn serve_link<IO>(&mut self, incoming: impl Stream<Item = io::Result<IO>> + Send + 'static)
     where
-        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let server = LinkServer::new(
             self.partitions.clone(),
@@ -192,18 +193,14 @@ impl Core {
         service: S,
         incoming: impl Stream<Item = io::Result<IO>> + Send + 'static,
     ) where
-        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + 'static,
         S::Future: Send + 'static,
     {
         let mut stopping = self.stop.stopping();
         self.servers.spawn(async move {
-            let stop = async move { stopping.wait().await };
-            let server = grpc_server().serve_with_incoming_shutdown(service, incoming, stop);
-            if let Err(error) = server.await {
-                tracing::error!(%error, "a server has failed");
-            }
+            server::serve(service, incoming, stopping.wait()).await;
         });
     }
 }

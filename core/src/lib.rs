@@ -18,6 +18,7 @@ mod outgoing;
 mod ownership;
 pub mod partition;
 pub mod record;
+mod server;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;

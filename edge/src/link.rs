@@ -15,6 +15,7 @@ pub(crate) mod table;
 
 use std::time::Duration;
 
+use minerva_proto::tasks::Spawner;
 use tonic::transport::Endpoint;
 
 pub use cores::Cores;
@@ -34,7 +35,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 
-/// Sets what a link needs of its connection: windows, pings, no delay.
+/// Sets what a link needs of its connection: windows, pings, no delay, and how its tasks are run.
 pub fn tune(endpoint: Endpoint) -> Endpoint {
     endpoint
         .initial_stream_window_size(STREAM_WINDOW)
@@ -44,6 +45,7 @@ pub fn tune(endpoint: Endpoint) -> Endpoint {
         .keep_alive_while_idle(true)
         .connect_timeout(CONNECT_TIME)
         .tcp_nodelay(true)
+        .executor(Spawner)
 }
 
 /// The directory of the links to `cores`, and the task that keeps them up for ever.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use minerva_proto::tasks::Spawner;
 use tokio::time::sleep;
 use tonic::transport::Endpoint;
 
@@ -132,6 +133,7 @@ pub(crate) fn endpoint(
         .origin(address.origin.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .executor(Spawner)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)

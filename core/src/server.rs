@@ -1,0 +1,120 @@
+//! The gRPC servers: takes connections, serves calls on them, and ends in order. `core.rs` runs one for edges and one
+//! for applications. tonic's own server does not let anybody choose how the tasks of its calls are run, which is a
+//! third of what a lone string takes ([`minerva_proto::tasks`]).
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use minerva_proto::tasks::Spawner;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
+use tonic::body::Body;
+use tower::{Service, ServiceExt};
+
+/// The smaller HTTP/2 window: one link has one gRPC stream, and 64 KiB would stall it at each round trip.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The larger one, for all streams of a connection.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// After this much silence the other end is asked whether it lives; together with the timeout below, a
+/// dead machine is noticed well within the time that clients wait.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for the answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be accepted: mostly no file descriptors are left, and some may be soon.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop` is over or no connections come any more; then lets calls end, and takes no new ones.
+pub(crate) async fn serve<S, IO>(
+    service: S,
+    incoming: impl Stream<Item = io::Result<IO>>,
+    stop: impl Future<Output = ()>,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let http = http();
+    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let service = TowerToHyperService::new(service);
+    let connections = GracefulShutdown::new();
+    let (watcher, http) = (&connections, &http);
+    let accept_all = async move {
+        let mut incoming = pin!(incoming);
+        while let Some(accepted) = incoming.next().await {
+            let io = match accepted {
+                Ok(io) => TokioIo::new(io),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = watcher.watch(http.serve_connection(io, service.clone()));
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection has failed");
+                }
+            });
+        }
+    };
+    tokio::select! {
+        () = accept_all => {}
+        () = stop => {}
+    }
+    connections.shutdown().await;
+}
+
+fn http() -> http2::Builder<Spawner> {
+    let mut http = http2::Builder::new(Spawner);
+    http.timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        // An application may ask as much at once as it likes; partitions' mailboxes have bounds.
+        .max_concurrent_streams(None)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::stream;
+    use http::Uri;
+    use tokio::io::duplex;
+    use tokio::sync::oneshot;
+    use tonic::transport::Endpoint;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_to_accept_is_survived_and_a_client_that_stays_does_not_hold_up_the_end() {
+        let (client, server) = duplex(1 << 16);
+        let failure = io::Error::other("no descriptors");
+        let incoming = stream::iter([Err(failure), Ok(server)]).chain(stream::once(pending()));
+        let service = service_fn(|_| ready(Ok(Response::new(Body::empty()))));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(serve(service, incoming, async { stopped.await.unwrap() }));
+        let mut client = Some(TokioIo::new(client));
+        let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
+        let mut channel =
+            Endpoint::from_static("http://core").connect_with_connector(once).await.unwrap();
+        let call = channel.ready().await.unwrap().call(Request::new(Body::empty()));
+        assert_eq!(call.await.unwrap().status(), 200);
+        stop.send(()).unwrap();
+        serving.await.unwrap();
+    }
+}
