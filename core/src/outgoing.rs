@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
+use minerva_proto::tasks::Company;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -46,6 +47,7 @@ pub(crate) struct Outgoing<T: Pack> {
     end: oneshot::Receiver<Result<(), Status>>,
     /// Taken out of `ready`, not yet in a message; at most [`MAX_TAKEN`].
     waiting: VecDeque<T>,
+    company: Company,
     finished: bool,
 }
 
@@ -66,6 +68,7 @@ impl<T: Pack> Outgoing<T> {
             ready,
             end: ended,
             waiting: VecDeque::new(),
+            company: Company::default(),
             finished: false,
         };
         (Control { greeting, outputs, end }, outgoing)
@@ -125,6 +128,9 @@ impl<T: Pack> Stream for Outgoing<T> {
         }
         if let Some(greeting) = ready!(self.poll_greeting(cx)) {
             return Poll::Ready(Some(Ok(greeting)));
+        }
+        if self.waiting.is_empty() && !self.ready.is_empty() {
+            ready!(self.company.poll(cx));
         }
         self.fill(cx);
         match self.next_message() {
@@ -233,6 +239,26 @@ mod tests {
             drop((control.greeting, control.end, control.outputs));
             assert_eq!(all(outgoing).await.0.len(), messages, "{first}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_follows_closely_takes_along_what_others_say() {
+        let takes_along = async || {
+            let (control, mut outgoing) = sent([0]);
+            drop(control.greeting);
+            outgoing.next().await;
+            control.outputs.send(1);
+            let another = control.outputs.clone();
+            tokio::spawn(async move { another.send(2) });
+            outgoing.next().await.unwrap().unwrap() == [1, 2]
+        };
+        // The test's thread may stand still meanwhile; then it does not follow closely.
+        for _ in 0..1000 {
+            if takes_along().await {
+                return;
+            }
+        }
+        panic!("each goes alone");
     }
 
     #[tokio::test]

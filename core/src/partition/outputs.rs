@@ -70,6 +70,11 @@ impl<T> Outputs<T> {
 }
 
 impl<T> OutputReceiver<T> {
+    /// Whether nothing is there to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
     /// Takes up to `limit` of what is there; 0 when the channel is closed and empty.
     pub fn poll_many(
         &mut self,

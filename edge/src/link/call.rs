@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use minerva_proto::link as wire;
 use minerva_proto::link::link_service_client::LinkServiceClient;
+use minerva_proto::tasks::Company;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -74,8 +75,8 @@ pub(super) async fn make(
     let (uplink, messages) = Uplink::new();
     let joined = directory.join(hello.partitions, uplink)?;
     up(&hello.core_id);
-    let (recipients, frames) = (HashMap::new(), VecDeque::new());
-    let mut call = Call { outgoing, messages, responses, joined, recipients, frames };
+    let (recipients, frames, company) = (HashMap::new(), VecDeque::new(), Company::default());
+    let mut call = Call { outgoing, messages, responses, joined, recipients, frames, company };
     call.deliver_all(rest).await?;
     call.run().await
 }
@@ -125,6 +126,7 @@ struct Call {
     recipients: HashMap<u64, Recipient>,
     /// What goes into the next message; at most `FRAMES`, and an overflow's Detach.
     frames: VecDeque<wire::EdgeFrame>,
+    company: Company,
 }
 
 impl Call {
@@ -132,18 +134,20 @@ impl Call {
         let mut batch = Vec::with_capacity(FRAMES);
         loop {
             tokio::select! {
-                room = has_room(&self.outgoing), if !self.frames.is_empty() => {
-                    let sent = room && self.outgoing.try_send(fill(&mut self.frames)).is_ok();
-                    if !sent {
-                        return Err(CallError::Ended);
-                    }
-                }
+                // In this order: a message takes along what waits already.
+                biased;
                 count = self.messages.recv_many(&mut batch, FRAMES), if self.frames.len() < FRAMES => {
                     if count == 0 {
                         return Err(CallError::Ended);
                     }
                     for message in batch.drain(..) {
                         self.accept(message);
+                    }
+                }
+                room = has_room(&self.outgoing, &mut self.company), if !self.frames.is_empty() => {
+                    let sent = room && self.outgoing.try_send(fill(&mut self.frames)).is_ok();
+                    if !sent {
+                        return Err(CallError::Ended);
                     }
                 }
                 message = self.responses.message() => {
@@ -219,9 +223,11 @@ impl Call {
     }
 }
 
-/// Waits until the one sender of a channel has room; `false`: the channel is closed.
-async fn has_room<T>(sender: &mpsc::Sender<T>) -> bool {
-    sender.reserve().await.is_ok()
+/// Waits until the one sender of a channel has room, and for company; `false`: the channel is closed.
+async fn has_room<T>(sender: &mpsc::Sender<T>, company: &mut Company) -> bool {
+    let has_room = sender.reserve().await.is_ok();
+    company.wait().await;
+    has_room
 }
 
 /// One message: frames up to a number and a size, at least one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{Command, Register, ServeRequest, ServeResponse, command, event};
+use minerva_proto::tasks::Company;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -55,6 +56,7 @@ pub(super) struct Open {
     shared: std::sync::Arc<Shared>,
     requests: mpsc::Sender<ServeRequest>,
     responses: Streaming<ServeResponse>,
+    company: Company,
 }
 
 impl CallError {
@@ -91,7 +93,8 @@ where
     let response = response.await.map_err(|_| CallError::Timeout)?.map_err(Box::new)?;
     let responses = response.into_inner();
     let shared = std::sync::Arc::clone(&context.shared);
-    let mut opened = Open { live, claim, shared, requests, responses };
+    let company = Company::default();
+    let mut opened = Open { live, claim, shared, requests, responses, company };
     timeout(REGISTER_TIMEOUT, opened.await_registered(core))
         .await
         .map_err(|_| CallError::Timeout)??;
@@ -129,16 +132,18 @@ impl Open {
                 return Ok(());
             }
             tokio::select! {
-                response = self.responses.message() => {
-                    let response = response.map_err(Box::new)?.ok_or(CallError::Closed)?;
-                    self.live.on_response(response)?;
-                }
-                permit = self.requests.reserve(), if self.live.has_commands() => {
-                    let permit = permit.map_err(|_| CallError::Closed)?;
+                // In this order: no response makes a request wait that waits for company.
+                biased;
+                permit = room(&self.requests, &mut self.company), if self.live.has_commands() => {
+                    let permit = permit?;
                     let commands = self.live.take_commands(REQUEST_BYTES);
                     if !commands.is_empty() {
                         permit.send(ServeRequest { commands });
                     }
+                }
+                response = self.responses.message() => {
+                    let response = response.map_err(Box::new)?.ok_or(CallError::Closed)?;
+                    self.live.on_response(response)?;
                 }
                 () = self.live.worked() => {}
                 () = self.claim.superseded() => return Err(CallError::Superseded),
@@ -157,6 +162,16 @@ impl Open {
     async fn next_response(&mut self) -> Result<ServeResponse, CallError> {
         self.responses.message().await.map_err(Box::new)?.ok_or(CallError::Closed)
     }
+}
+
+/// Waits for room for a request, and for company.
+async fn room<'a>(
+    requests: &'a mpsc::Sender<ServeRequest>,
+    company: &mut Company,
+) -> Result<mpsc::Permit<'a, ServeRequest>, CallError> {
+    let permit = requests.reserve().await.map_err(|_| CallError::Closed);
+    company.wait().await;
+    permit
 }
 
 /// The name that the core tells in Registered, if it tells one.
