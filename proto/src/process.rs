@@ -5,10 +5,12 @@
 mod admin;
 pub mod doctor;
 mod health;
+mod threads;
 mod values;
 
 pub use admin::{Admin, Readiness};
 pub use health::{HealthError, Task, health};
+pub use threads::{half_of_processors, runtime, threads};
 pub use values::{address, duration, positive_duration};
 
 use std::fmt::Display;
@@ -22,11 +24,12 @@ use tracing_subscriber::EnvFilter;
 /// Exit code for a wrong option or a configuration that cannot work (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;
 
-/// Runs a program: reads its options from the command line and the environment, runs it on all cores,
-/// and turns an error into a message and an exit code: [`EXIT_CONFIG`] if `is_config` says that the
+/// Runs a program: reads its options from the command line and the environment, runs it on as many threads
+/// as they say, and turns an error into a message and an exit code: [`EXIT_CONFIG`] if `is_config` says that the
 /// operator has to change an option.
 pub fn program<O, E, Run>(
     name: &str,
+    threads: impl FnOnce(&O) -> Option<usize>,
     run: impl FnOnce(O) -> Run,
     is_config: impl FnOnce(&E) -> bool,
 ) -> ExitCode
@@ -42,7 +45,7 @@ where
             return if error.use_stderr() { EXIT_CONFIG.into() } else { ExitCode::SUCCESS };
         }
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime(threads(&options)) {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("{name}: cannot start threads: {error}");

@@ -22,7 +22,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
-    program("minerva", run, |error: &anyhow::Error| is_config(error.as_ref()))
+    program(
+        "minerva",
+        |options: &Options| options.threads,
+        run,
+        |error: &anyhow::Error| is_config(error.as_ref()),
+    )
 }
 
 /// Starts the parts, inside out: store, core, edge, demo.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use minerva_core::store::StoreUrl;
-use minerva_proto::process::{ConfigError, LogConfig, address};
+use minerva_proto::process::{ConfigError, LogConfig, address, threads};
 
 /// The whole of Minerva in one process: reliable streams between browsers or devices and application
 /// services.
@@ -47,6 +47,12 @@ pub(crate) struct Options {
         help_heading = "Demo"
     )]
     pub(crate) demo: Switch,
+
+    /// Threads to work on. Each string costs more with more of them. As many as there are processors unless it is
+    /// said.
+    #[arg(long, help_heading = "Operation", env = "MINERVA_THREADS", value_name = "COUNT",
+        value_parser = threads())]
+    pub(crate) threads: Option<usize>,
 
     #[command(flatten, next_help_heading = "Operation")]
     pub(crate) log: LogConfig,

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use minerva_faults::unless_asked;
+use minerva_proto::process::{half_of_processors, runtime};
 
 use config::Config;
 use workload::Workload;
@@ -81,15 +82,25 @@ enum Program {
 }
 
 /// The exit code is 1 if a bar was not met, and 2 if something could not be measured.
-#[tokio::main]
-async fn main() -> ExitCode {
-    match unless_asked(run(Program::parse())).await {
+fn main() -> ExitCode {
+    let program = Program::parse();
+    let outcome = runtime(program.threads())
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(unless_asked(run(program))));
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("minerva-bench: {error:#}");
             ExitCode::from(2)
         }
+    }
+}
+
+impl Program {
+    /// What is measured has as many threads as edge and core, the bare server too; the load takes what it needs.
+    fn threads(&self) -> Option<usize> {
+        matches!(self, Self::App(_) | Self::Bare(_)).then(half_of_processors)
     }
 }
 
