@@ -1,13 +1,11 @@
 //! A core: the ownership task with its partitions, the servers in front of them, and the end in order. Made by a program's `main.rs` or a test; decides nothing about streams.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use http::{Request, Response};
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::stream_service_server::StreamServiceServer;
 use minerva_proto::link::link_service_server::LinkServiceServer;
@@ -17,10 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tonic::body::Body;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
-use tower::Service;
 
 use crate::api::Api;
 use crate::app::AppServer;
@@ -161,12 +157,13 @@ impl Core {
         let service = LinkServiceServer::new(server)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        self.serve(service, incoming);
+        self.servers.spawn(server::serve(service, incoming, self.stop.stopping()));
     }
 
     /// Serves application services.
     pub fn serve_api(&mut self, listener: TcpListener) {
-        self.serve(self.api.clone(), TcpIncoming::from(listener).with_nodelay(Some(true)));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        self.servers.spawn(server::serve(self.api.clone(), incoming, self.stop.stopping()));
     }
 
     /// Stops in order: partitions finish what is under way, write a checkpoint and are given back, so that
@@ -186,22 +183,6 @@ impl Core {
         if timeout(STOP_SERVERS, all_served).await.is_err() {
             tracing::debug!("calls were cut off");
         }
-    }
-
-    fn serve<S, IO>(
-        &mut self,
-        service: S,
-        incoming: impl Stream<Item = io::Result<IO>> + Send + 'static,
-    ) where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-        S: Clone + Send + 'static,
-        S::Future: Send + 'static,
-    {
-        let mut stopping = self.stop.stopping();
-        self.servers.spawn(async move {
-            server::serve(service, incoming, stopping.wait()).await;
-        });
     }
 }
 

@@ -8,8 +8,8 @@ use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config};
 use minerva_proto::process::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, address, doctor,
-    half_of_processors, health, program, threads,
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address, doctor,
+    health, program,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -46,11 +46,8 @@ struct Options {
     #[command(flatten)]
     core: Config,
 
-    /// Threads to work on. Each string costs more with more of them, so raise it only when they are busy. Half of the
-    /// processors unless it is said, at least one.
-    #[arg(long, help_heading = "Operation", env = "MINERVA_THREADS", value_name = "COUNT",
-        value_parser = threads())]
-    threads: Option<usize>,
+    #[command(flatten, next_help_heading = "Operation")]
+    threads: ThreadConfig,
 
     #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
@@ -60,7 +57,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let threads = |options: &Options| Some(options.threads.unwrap_or_else(half_of_processors));
+    let threads = |options: &Options| Some(options.threads.count());
     program("minerva-core", threads, run, |error: &anyhow::Error| is_config(error.as_ref()))
 }
 

@@ -82,14 +82,19 @@ impl<T: Pack> Outgoing<T> {
         Poll::Ready(message)
     }
 
-    fn fill(&mut self, cx: &mut Context<'_>) {
+    /// Takes what is ready; pending while that waits for company.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting.is_empty() {
+            if !self.ready.is_empty() {
+                ready!(self.company.poll(cx));
+            }
             let mut items = Vec::new();
             if self.ready.poll_many(cx, &mut items, MAX_TAKEN).is_ready() {
                 self.waiting =
                     if items.len() > MAX_ITEMS { T::gather(items) } else { items.into() };
             }
         }
+        Poll::Ready(())
     }
 
     fn next_message(&mut self) -> Option<Result<T::Message, Status>> {
@@ -129,10 +134,7 @@ impl<T: Pack> Stream for Outgoing<T> {
         if let Some(greeting) = ready!(self.poll_greeting(cx)) {
             return Poll::Ready(Some(Ok(greeting)));
         }
-        if self.waiting.is_empty() && !self.ready.is_empty() {
-            ready!(self.company.poll(cx));
-        }
-        self.fill(cx);
+        ready!(self.fill(cx));
         match self.next_message() {
             Some(message) => Poll::Ready(Some(message)),
             None => self.poll_end(cx),

@@ -3,7 +3,6 @@
 //! third of what a lone string takes ([`minerva_proto::tasks`]).
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -21,6 +20,8 @@ use tokio::time::sleep;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use crate::stop::Stopping;
+
 /// The smaller HTTP/2 window: one link has one gRPC stream, and 64 KiB would stall it at each round trip.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The larger one, for all streams of a connection.
@@ -33,11 +34,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted: mostly no file descriptors are left, and some may be soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is over or no connections come any more; then lets calls end, and takes no new ones.
+/// Serves until the core stops or no connections come any more; then lets calls end, and takes no new ones.
 pub(crate) async fn serve<S, IO>(
     service: S,
     incoming: impl Stream<Item = io::Result<IO>>,
-    stop: impl Future<Output = ()>,
+    mut stopping: Stopping,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -70,7 +71,7 @@ pub(crate) async fn serve<S, IO>(
     };
     tokio::select! {
         () = accept_all => {}
-        () = stop => {}
+        () = stopping.wait() => {}
     }
     connections.shutdown().await;
 }
@@ -94,11 +95,11 @@ mod tests {
     use futures_util::stream;
     use http::Uri;
     use tokio::io::duplex;
-    use tokio::sync::oneshot;
     use tonic::transport::Endpoint;
     use tower::service_fn;
 
     use super::*;
+    use crate::stop::StopSource;
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_to_accept_is_survived_and_a_client_that_stays_does_not_hold_up_the_end() {
@@ -106,15 +107,15 @@ mod tests {
         let failure = io::Error::other("no descriptors");
         let incoming = stream::iter([Err(failure), Ok(server)]).chain(stream::once(pending()));
         let service = service_fn(|_| ready(Ok(Response::new(Body::empty()))));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(service, incoming, async { stopped.await.unwrap() }));
+        let stop = StopSource::new();
+        let serving = tokio::spawn(serve(service, incoming, stop.stopping()));
         let mut client = Some(TokioIo::new(client));
         let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
         let mut channel =
             Endpoint::from_static("http://core").connect_with_connector(once).await.unwrap();
         let call = channel.ready().await.unwrap().call(Request::new(Body::empty()));
         assert_eq!(call.await.unwrap().status(), 200);
-        stop.send(()).unwrap();
+        stop.stop();
         serving.await.unwrap();
     }
 }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_proto::process::{
-    Admin, ConfigError, Hangups, LogConfig, Readiness, StopSignals, Task, address, doctor,
-    half_of_processors, health, program, threads,
+    Admin, ConfigError, Hangups, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address,
+    doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 
@@ -39,18 +39,15 @@ struct Options {
         default_value = "127.0.0.1:7402", value_parser = address)]
     admin: SocketAddr,
 
-    /// Threads to work on. Each string costs more with more of them, so raise it only when they are busy. Half of the
-    /// processors unless it is said, at least one.
-    #[arg(long, help_heading = "Operation", env = "MINERVA_THREADS", value_name = "COUNT",
-        value_parser = threads())]
-    threads: Option<usize>,
+    #[command(flatten, next_help_heading = "Operation")]
+    threads: ThreadConfig,
 
     #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
 }
 
 fn main() -> ExitCode {
-    let threads = |options: &Options| Some(options.threads.unwrap_or_else(half_of_processors));
+    let threads = |options: &Options| Some(options.threads.count());
     program("minerva-edge", threads, run, |error: &anyhow::Error| error.is::<ConfigError>())
 }
 

@@ -10,7 +10,7 @@ mod values;
 
 pub use admin::{Admin, Readiness};
 pub use health::{HealthError, Task, health};
-pub use threads::{half_of_processors, runtime, threads};
+pub use threads::{ThreadConfig, half_of_processors, runtime, threads};
 pub use values::{address, duration, positive_duration};
 
 use std::fmt::Display;

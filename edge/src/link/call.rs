@@ -225,9 +225,7 @@ impl Call {
 
 /// Waits until the one sender of a channel has room, and for company; `false`: the channel is closed.
 async fn has_room<T>(sender: &mpsc::Sender<T>, company: &mut Company) -> bool {
-    let has_room = sender.reserve().await.is_ok();
-    company.wait().await;
-    has_room
+    company.room(sender).await.is_ok()
 }
 
 /// One message: frames up to a number and a size, at least one.

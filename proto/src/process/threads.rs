@@ -1,4 +1,4 @@
-//! How many threads a program works on. Used by `program`, and by the options of edge and core.
+//! How many threads a program works on. Used by `program`, and by the options of all programs.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -9,6 +9,22 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Most threads that an option can ask for.
 const MOST: u64 = 1024;
+
+/// The option of a program that shares its machine; edge and core have it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ThreadConfig {
+    /// Threads to work on. Each string costs more with more of them, so raise it only when they are busy. Half of the
+    /// processors unless it is said, at least one.
+    #[arg(long, env = "MINERVA_THREADS", value_name = "COUNT", value_parser = threads())]
+    pub threads: Option<usize>,
+}
+
+impl ThreadConfig {
+    /// How many there are to be.
+    pub fn count(&self) -> usize {
+        self.threads.unwrap_or_else(half_of_processors)
+    }
+}
 
 /// Reads a number of threads.
 pub fn threads() -> RangedU64ValueParser<usize> {

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::{self, error::SendError};
 use tokio::task::yield_now;
 
 /// Messages that are further apart than this gain nothing by waiting for more, and a lone one would only come later.
@@ -20,13 +21,25 @@ pub struct Company {
 }
 
 impl Company {
-    /// Waits until a message may be made; that is to be done then. Nothing is lost when this is dropped and called
-    /// again.
-    pub async fn wait(&mut self) {
+    /// Waits for room in a channel, and until a message may be made; that is to be done then. Nothing is lost when this
+    /// is dropped and called again.
+    ///
+    /// # Errors
+    /// If the channel is closed.
+    pub async fn room<'a, T>(
+        &mut self,
+        channel: &'a mpsc::Sender<T>,
+    ) -> Result<mpsc::Permit<'a, T>, SendError<()>> {
+        let room = channel.reserve().await;
+        self.wait().await;
+        room
+    }
+
+    async fn wait(&mut self) {
         poll_fn(|context| self.poll(context)).await;
     }
 
-    /// The same.
+    /// Whether a message may be made; that is to be done then.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_early(now()) {
             // It asks the runtime to wake this task when the others have run, and is pending then.

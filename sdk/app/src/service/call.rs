@@ -134,8 +134,8 @@ impl Open {
             tokio::select! {
                 // In this order: no response makes a request wait that waits for company.
                 biased;
-                permit = room(&self.requests, &mut self.company), if self.live.has_commands() => {
-                    let permit = permit?;
+                permit = self.company.room(&self.requests), if self.live.has_commands() => {
+                    let permit = permit.map_err(|_| CallError::Closed)?;
                     let commands = self.live.take_commands(REQUEST_BYTES);
                     if !commands.is_empty() {
                         permit.send(ServeRequest { commands });
@@ -162,16 +162,6 @@ impl Open {
     async fn next_response(&mut self) -> Result<ServeResponse, CallError> {
         self.responses.message().await.map_err(Box::new)?.ok_or(CallError::Closed)
     }
-}
-
-/// Waits for room for a request, and for company.
-async fn room<'a>(
-    requests: &'a mpsc::Sender<ServeRequest>,
-    company: &mut Company,
-) -> Result<mpsc::Permit<'a, ServeRequest>, CallError> {
-    let permit = requests.reserve().await.map_err(|_| CallError::Closed);
-    company.wait().await;
-    permit
 }
 
 /// The name that the core tells in Registered, if it tells one.
