@@ -3,8 +3,8 @@
  * and wakes it when it wants to be. Knows nothing of events and promises: what concerns the
  * application it passes on. Used by the client.
  */
-import { recall, remember } from './memory.js';
-import { CHANGES, listen } from './network.js';
+import { recall, remember } from './preferred_kind.js';
+import { CHANGES, listen } from './page_events.js';
 import { StreamMachine } from './stream.js';
 import type { Kind, Output, StreamOptions } from './stream/types.js';
 import { openHttp, request } from './transports/http.js';

@@ -6,21 +6,21 @@
  */
 import { decodeFrame, type Frame } from './frames.js';
 import { HEARTBEAT } from './hello.js';
-import { Course, LINGER } from './stream/course.js';
-import { Dialogue, type Verdict } from './stream/dialogue.js';
-import { Opener, PATIENCE } from './stream/opener.js';
-import { Standing } from './stream/standing.js';
+import { TransportPolicy, LINGER } from './stream/transport_policy.js';
+import { ReliableChannel, type FrameResult } from './stream/reliable_channel.js';
+import { TransportFactory, PATIENCE } from './stream/transport_factory.js';
+import { ConnectionState } from './stream/connection_state.js';
 import { Transports } from './stream/transports.js';
 import { Uploads } from './stream/uploads.js';
-import type { Counters, End, Ending, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
+import type { Counters, End, TransportOutcome, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
 
 export class StreamMachine {
-  #standing = new Standing();
-  #dialogue = new Dialogue();
+  #standing = new ConnectionState();
+  #dialogue = new ReliableChannel();
   #patience = this.#dialogue.incoming.patience;
   #transports = new Transports();
-  #course: Course;
-  #opener: Opener;
+  #course: TransportPolicy;
+  #opener: TransportFactory;
   #uploads: Uploads;
   #outputs: Output[] = [];
   /** ms of silence after which the server sends a heartbeat. */
@@ -37,9 +37,9 @@ export class StreamMachine {
   constructor(readonly options: StreamOptions) {
     const { id, cred, random, kind, known, heartbeat = HEARTBEAT } = options;
     this.#beat = heartbeat * 1000;
-    this.#course = new Course(this.#transports, random, kind, known, this.#beat);
+    this.#course = new TransportPolicy(this.#transports, random, kind, known, this.#beat);
     this.#course.due = (transport) => this.#dialogue.dueOn(transport);
-    this.#opener = new Opener(this.#dialogue, id, cred, heartbeat);
+    this.#opener = new TransportFactory(this.#dialogue, id, cred, heartbeat);
     this.#uploads = new Uploads(this.#transports, this.#dialogue, this.#course, random);
   }
 
@@ -142,7 +142,7 @@ export class StreamMachine {
   }
 
   /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
-  onClosed(key: number, ending: Ending, now: number, wait = 0): void {
+  onClosed(key: number, ending: TransportOutcome, now: number, wait = 0): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
     this.#course.onClosed(transport, ending, now);
@@ -236,7 +236,7 @@ export class StreamMachine {
     }
   }
 
-  #judge(transport: Transport, verdict: Verdict): boolean {
+  #judge(transport: Transport, verdict: FrameResult): boolean {
     if (verdict === 'new') {
       transport.progress = true;
       this.#course.retry.onSuccess();
@@ -262,13 +262,13 @@ export class StreamMachine {
   // Transports that end.
 
   /** Closes a transport and reacts to its end. */
-  #drop(transport: Transport, now: number, ending: Ending = 'failed'): void {
+  #drop(transport: Transport, now: number, ending: TransportOutcome = 'failed'): void {
     if (!this.#transports.find(transport.key)) return;
     this.#outputs.push({ do: 'close', key: transport.key });
     this.#onGone(transport, ending, now);
   }
 
-  #onGone(transport: Transport, ending: Ending, now: number): void {
+  #onGone(transport: Transport, ending: TransportOutcome, now: number): void {
     const { candidate, previous, upload } = this.#transports;
     this.#transports.remove(transport);
     if (this.#standing.state === 'ended') return;
@@ -286,7 +286,7 @@ export class StreamMachine {
     if (ending === 'failed' && primary?.suspect) this.#drop(primary, now);
   }
 
-  #onPrimaryGone(transport: Transport, ending: Ending, now: number): void {
+  #onPrimaryGone(transport: Transport, ending: TransportOutcome, now: number): void {
     const polled = ending === 'ended' && transport.kind === 'long-poll';
     const { previous } = this.#transports;
     if (!polled && previous?.heard && !previous.closing) {

@@ -1,8 +1,8 @@
 /** The stream machine with one kind of transport against the model server: single situations. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { IN_FLIGHT } from '../src/stream/flight.js';
-import { WAIT } from '../src/stream/patience.js';
+import { IN_FLIGHT } from '../src/stream/in_flight.js';
+import { WAIT } from '../src/stream/delayed_ack.js';
 import { StreamMachine } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';

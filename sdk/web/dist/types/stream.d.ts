@@ -1,4 +1,4 @@
-import type { Counters, Ending, Kind, Output, State, StreamOptions } from './stream/types.js';
+import type { Counters, TransportOutcome, Kind, Output, State, StreamOptions } from './stream/types.js';
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
@@ -29,7 +29,7 @@ export declare class StreamMachine {
     /** Frames that came on a transport, together. */
     recvFrames(key: number, frames: readonly string[], now: number): void;
     /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
-    onClosed(key: number, ending: Ending, now: number, wait?: number): void;
+    onClosed(key: number, ending: TransportOutcome, now: number, wait?: number): void;
     /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
     drain(now: number): Output[];
     /** When `drain` must be called at the latest; null: only after an input. */

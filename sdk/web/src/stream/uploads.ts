@@ -2,23 +2,23 @@
  * When an upload is due: one at a time, never a third HTTP connection, none for what goes another way. Used
  * by the stream machine.
  */
-import type { Course } from './course.js';
-import type { Dialogue } from './dialogue.js';
-import { ANSWER, PER_BYTE } from './flight.js';
-import { Retry } from './retry.js';
+import type { TransportPolicy } from './transport_policy.js';
+import type { ReliableChannel } from './reliable_channel.js';
+import { ANSWER, PER_BYTE } from './in_flight.js';
+import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
-import type { Ending, Transport } from './types.js';
+import type { TransportOutcome, Transport } from './types.js';
 
 export class Uploads {
-  readonly retry: Retry;
+  readonly retry: RetryTimer;
 
   constructor(
     readonly transports: Transports,
-    readonly dialogue: Dialogue,
-    readonly course: Course,
+    readonly dialogue: ReliableChannel,
+    readonly course: TransportPolicy,
     random: () => number,
   ) {
-    this.retry = new Retry(random);
+    this.retry = new RetryTimer(random);
   }
 
   /** There is something to upload, as soon as `retry` allows it. */
@@ -43,7 +43,7 @@ export class Uploads {
     this.transports.upload = upload;
   }
 
-  onGone(upload: Transport, ending: Ending, now: number): void {
+  onGone(upload: Transport, ending: TransportOutcome, now: number): void {
     if (ending !== 'ended') this.dialogue.incoming.patience.at = 0;
     const fine = ending === 'ended' && (upload.progress || !upload.carried);
     if (fine) this.retry.onSuccess();

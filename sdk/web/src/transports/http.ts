@@ -3,7 +3,7 @@
  * at its end (a long-poll, an upload). Used by the driver.
  */
 import { joinLines, Lines } from '../framing.js';
-import type { Ending } from '../stream/types.js';
+import type { TransportOutcome } from '../stream/types.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** A server's wish to be left alone is honoured up to this, in ms. */
@@ -18,7 +18,7 @@ export function openHttp(
 ): TransportHandle {
   const abort = new AbortController();
   const received: string[] = [];
-  let ending: Ending = 'failed';
+  let ending: TransportOutcome = 'failed';
   let wait = 0;
   const exchange = async (): Promise<void> => {
     const response = await fetch(url, { ...request(frames), signal: abort.signal });

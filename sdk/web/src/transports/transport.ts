@@ -1,5 +1,5 @@
 /** The one interface of all transports. They carry frames and know nothing of streams. */
-import type { Ending } from '../stream/types.js';
+import type { TransportOutcome } from '../stream/types.js';
 
 /** A transport that was opened; it reports to its `Listener` until it ended or was closed. */
 export interface TransportHandle {
@@ -13,4 +13,4 @@ export interface TransportHandle {
  * Told what comes together: frames, and `null` or how the transport ended behind them. `wait`: ms that an
  * unavailable server asks for. No frames and `null`: the transport is open.
  */
-export type Listener = (frames: readonly string[], ending: Ending | null, wait?: number) => void;
+export type Listener = (frames: readonly string[], ending: TransportOutcome | null, wait?: number) => void;

@@ -61,7 +61,7 @@ export interface End {
     readonly by: 'client' | 'server';
 }
 /** How a transport ended: by its normal way, by an error, or because the server has no time now. */
-export type Ending = 'ended' | 'failed' | 'unavailable';
+export type TransportOutcome = 'ended' | 'failed' | 'unavailable';
 /** What the machine remembers of one transport. */
 export interface Transport {
     /** Names it to the shell. */

@@ -3,7 +3,7 @@
  * itself. Used by the stream machine.
  */
 import { toJson, type Hello } from '../hello.js';
-import type { Dialogue } from './dialogue.js';
+import type { ReliableChannel } from './reliable_channel.js';
 import type { Kind, Transport } from './types.js';
 
 /** ms from a hello to its answer. */
@@ -13,13 +13,13 @@ const OPENS = 10_000;
 /** Seconds between two beats of a hidden page: browsers run its timers once a minute. */
 const HIDDEN = 60;
 
-export class Opener {
+export class TransportFactory {
   /** Transports made, and hellos written so far. */
   made = 0;
   greeted = 0;
 
   constructor(
-    readonly dialogue: Dialogue,
+    readonly dialogue: ReliableChannel,
     readonly id: string,
     readonly cred: string | undefined,
     /** Seconds of silence after which the server sends a heartbeat. */

@@ -1,21 +1,21 @@
 /** When a SACK goes: the rule by itself, then in the stream machine, frame by frame and over random schedules. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { MOST_BYTES, MOST_PROMPT, MOST_STRINGS, Patience, WAIT } from '../src/stream/patience.js';
+import { MOST_BYTES, MOST_PROMPT, MOST_STRINGS, DelayedAck, WAIT } from '../src/stream/delayed_ack.js';
 import { StreamMachine } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';
 import { check, ID, settled, Simulation } from './simulation.js';
 
 /** Strings come so many ms after `now`, and the SACK goes when the wait is over. */
-function wait(patience: Patience, now: number, came = [0]): void {
+function wait(patience: DelayedAck, now: number, came = [0]): void {
   for (const after of came) patience.onString(1, now + after);
   assert.equal(patience.at, now + WAIT);
   patience.onSack(patience.at);
 }
 
 /** How many strings are answered at once now. */
-function prompt(patience: Patience, now: number): number {
+function prompt(patience: DelayedAck, now: number): number {
   for (let count = 0; ; count += 1) {
     patience.onString(1, now);
     const { at } = patience;
@@ -29,23 +29,23 @@ function prompt(patience: Patience, now: number): number {
 test('patience: 16 strings or 16 KiB wait no more', () => {
   assert.deepEqual([MOST_STRINGS, MOST_BYTES], [16, 16_384]);
   for (const [count, at] of [[15, 103], [16, 0], [17, 0]] as const) {
-    const patience = new Patience();
+    const patience = new DelayedAck();
     for (let i = 0; i < count; i += 1) patience.onString(9, 3 + i);
     assert.equal(patience.at, at, `${count} strings`);
   }
   for (const [bytes, at] of [[16_383, 103], [16_384, 0], [16_385, 0]] as const) {
-    const patience = new Patience();
+    const patience = new DelayedAck();
     patience.onString(1000, 3);
     patience.onString(bytes - 1000, 7);
     assert.equal(patience.at, at, `${bytes} bytes`);
-    const other = new Patience();
+    const other = new DelayedAck();
     other.onString(bytes, 3);
     assert.equal(other.at, at, `${bytes} bytes in one string`);
   }
 });
 
 test('patience: each SACK begins anew', () => {
-  const patience = new Patience();
+  const patience = new DelayedAck();
   for (let round = 0; round < 20; round += 1) {
     for (let i = 0; i < 15; i += 1) patience.onString(1092, round * 10);
     assert.equal(patience.at, round * 10 + WAIT);
@@ -56,7 +56,7 @@ test('patience: each SACK begins anew', () => {
 
 test('patience: a wait was in vain if nothing came in its last 75 ms', () => {
   for (const [came, count] of [[[0], 1], [[0, 24], 1], [[0, 25], 0], [[0, 26], 0], [[0, 99], 0], [[0, 100], 0], [[0, 101], 1]] as const) {
-    const patience = new Patience();
+    const patience = new DelayedAck();
     wait(patience, 5, [...came]);
     assert.equal(prompt(patience, 1000), count, came.join());
   }
@@ -64,7 +64,7 @@ test('patience: a wait was in vain if nothing came in its last 75 ms', () => {
 
 test('patience: waits in vain double what is answered at once, up to 64; another one ends that', () => {
   assert.equal(MOST_PROMPT, 64);
-  const patience = new Patience();
+  const patience = new DelayedAck();
   let now = 0;
   for (const count of [1, 2, 4, 8, 16, 32, 64, 64, 64]) {
     wait(patience, (now += 1000));
@@ -77,7 +77,7 @@ test('patience: waits in vain double what is answered at once, up to 64; another
 });
 
 test('patience: a wait that was cut short tells nothing', () => {
-  const patience = new Patience();
+  const patience = new DelayedAck();
   wait(patience, 0);
   assert.equal(prompt(patience, 200), 1);
   const cuts = [

@@ -4,11 +4,11 @@
  * transports there are. Used by the stream machine.
  */
 import { type Sack } from '../sack.js';
-import { Incoming } from './incoming.js';
+import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 /** What a frame was: it brought something new, nothing new, or what cannot be. */
-export type Verdict = 'new' | 'old' | 'wrong';
-export declare class Dialogue {
+export type FrameResult = 'new' | 'old' | 'wrong';
+export declare class ReliableChannel {
     #private;
     readonly counts: {
         sent: number;
@@ -17,13 +17,13 @@ export declare class Dialogue {
     };
     /** A StreamCreated frame was seen. */
     created: boolean;
-    readonly incoming: Incoming;
+    readonly incoming: Receiver;
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
     /** `stays`: the transport is not being succeeded. */
-    recvString(transport: Transport, text: string, stays: boolean, now: number): Verdict;
+    recvString(transport: Transport, text: string, stays: boolean, now: number): FrameResult;
     /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
-    recvSack(sack: Sack, outputs: Output[], now: number): Verdict;
+    recvSack(sack: Sack, outputs: Output[], now: number): FrameResult;
     /** One side acknowledged what the other never sent. True: it is hopeless. */
     onDisagreement(): boolean;
     /** Hands the strings that are in order to the application. */

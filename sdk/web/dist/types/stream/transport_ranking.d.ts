@@ -7,7 +7,7 @@ import { type Kind } from './types.js';
 /** ms after which a kind that failed is tried again, the first time and at the longest. */
 export declare const FIRST_PROBE = 10000;
 export declare const LONGEST_PROBE = 600000;
-export declare class Choice {
+export declare class TransportRanking {
     #private;
     readonly random: () => number;
     /** The only kind that is used; null: all. */

@@ -14,7 +14,7 @@ const TRUST = 3;
 const LIVED = 5_000;
 const LIVED_LONG = 60_000;
 
-interface Experience {
+interface KindRecord {
   /** Not to be tried before this time. */
   notBefore: number;
   /** ms until it is tried again after the next failure. */
@@ -27,10 +27,10 @@ interface Experience {
   out: boolean;
 }
 
-export class Choice {
+export class TransportRanking {
   /** The only kind that is used; null: all. */
   pinned: Kind | null;
-  #kinds = new Map<Kind, Experience>();
+  #kinds = new Map<Kind, KindRecord>();
 
   /** `known`: the best kind that worked the last time. */
   constructor(
@@ -98,7 +98,7 @@ export class Choice {
     }
   }
 
-  #punish(experience: Experience, now: number): boolean {
+  #punish(experience: KindRecord, now: number): boolean {
     experience.notBefore = now + experience.interval * (0.75 + this.random() / 2);
     experience.interval = Math.min(LONGEST_PROBE, experience.interval * 2);
     experience.failures = 0;
@@ -110,7 +110,7 @@ export class Choice {
     return kinds.find(may) ?? 'long-poll';
   }
 
-  #of(kind: Kind): Experience {
-    return this.#kinds.get(kind) as Experience;
+  #of(kind: Kind): KindRecord {
+    return this.#kinds.get(kind) as KindRecord;
   }
 }

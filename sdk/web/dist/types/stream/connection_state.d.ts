@@ -4,7 +4,7 @@
  */
 import type { Transports } from './transports.js';
 import type { Kind, Output, State } from './types.js';
-export declare class Standing {
+export declare class ConnectionState {
     #private;
     state: State;
     /** The kind that carries the stream now; null: none. */

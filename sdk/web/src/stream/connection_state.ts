@@ -5,7 +5,7 @@
 import type { Transports } from './transports.js';
 import type { Kind, Output, State } from './types.js';
 
-export class Standing {
+export class ConnectionState {
   state: State = 'connecting';
   /** The kind that carries the stream now; null: none. */
   kind: Kind | null = null;

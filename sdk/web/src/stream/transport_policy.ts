@@ -4,11 +4,11 @@
  * closes none. Used by the stream machine.
  */
 import { MAX_POLL } from '../hello.js';
-import { Choice } from './choice.js';
+import { TransportRanking } from './transport_ranking.js';
 import { Lifetimes } from './lifetimes.js';
-import { Retry } from './retry.js';
+import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
-import { isBetter, type Ending, type Kind, type Transport } from './types.js';
+import { isBetter, type TransportOutcome, type Kind, type Transport } from './types.js';
 
 /** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
 export const LINGER = 5_000;
@@ -31,13 +31,13 @@ const DEAF = 10_000;
 /** Something must have come within so many ms, if a SACK is missing. */
 const MUTE = 5_000;
 
-export class Course {
-  readonly choice: Choice;
-  readonly retry: Retry;
+export class TransportPolicy {
+  readonly choice: TransportRanking;
+  readonly retry: RetryTimer;
   readonly lifetimes = new Lifetimes();
   /** The last long-poll ended in order: the next one needs no proof that it works. */
   polling = false;
-  #pollRetry: Retry;
+  #pollRetry: RetryTimer;
   #idlePolls = 0;
   #answer = ANSWER;
 
@@ -49,9 +49,9 @@ export class Course {
     /** ms of silence after which the server sends a heartbeat. */
     readonly beat = 20_000,
   ) {
-    this.choice = new Choice(wanted, random, known);
-    this.retry = new Retry(random);
-    this.#pollRetry = new Retry(random);
+    this.choice = new TransportRanking(wanted, random, known);
+    this.retry = new RetryTimer(random);
+    this.#pollRetry = new RetryTimer(random);
   }
 
   /** The kind to open now, beside what there is; null: none. */
@@ -137,12 +137,12 @@ export class Course {
   }
 
   /** The network or the server ended a transport: not this side. */
-  onClosed({ kind, heard, closing, openedAt }: Transport, ending: Ending, now: number): void {
+  onClosed({ kind, heard, closing, openedAt }: Transport, ending: TransportOutcome, now: number): void {
     if ((ending === 'failed' || !closing) && heard && kind !== 'upload') this.lifetimes.onBroken(kind, now - openedAt);
   }
 
   /** The primary transport is over, and its predecessor does not take its place. */
-  onPrimaryGone(transport: Transport, ending: Ending, now: number): void {
+  onPrimaryGone(transport: Transport, ending: TransportOutcome, now: number): void {
     const age = now - transport.openedAt;
     const settled = transport.progress || age >= SETTLED;
     if (transport.heard) this.choice.onGone(transport.kind as Kind, age);
@@ -158,7 +158,7 @@ export class Course {
   }
 
   /** An attempt failed, or a transport was lost. */
-  onFailed(transport: Transport, ending: Ending, now: number): void {
+  onFailed(transport: Transport, ending: TransportOutcome, now: number): void {
     const kind = transport.kind as Kind;
     const blamed = ending !== 'unavailable' && (!transport.heard || now - transport.openedAt < YOUNG);
     const { sound } = this.transports;

@@ -12,7 +12,7 @@ export const IN_FLIGHT = 128 * 1024;
 export const ANSWER = 5_000;
 export const PER_BYTE = 0.25;
 
-export class Flight {
+export class InFlight {
   /** The number of the carrying transport. */
   #carrier = -1;
   /** When a SACK should have come; Infinity: none is awaited. */

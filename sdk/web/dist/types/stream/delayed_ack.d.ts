@@ -11,7 +11,7 @@ export declare const WAIT = 100;
 export declare const LULL = 75;
 /** Strings that are answered at once after waits in vain, at most. */
 export declare const MOST_PROMPT = 64;
-export declare class Patience {
+export declare class DelayedAck {
     #private;
     /** When the SACK is due; 0: at once, Infinity: there is nothing to say. */
     at: number;

@@ -1,9 +1,9 @@
-import type { Dialogue } from './dialogue.js';
+import type { ReliableChannel } from './reliable_channel.js';
 import type { Kind, Transport } from './types.js';
 /** ms from a hello to its answer. */
 export declare const PATIENCE = 15000;
-export declare class Opener {
-    readonly dialogue: Dialogue;
+export declare class TransportFactory {
+    readonly dialogue: ReliableChannel;
     readonly id: string;
     readonly cred: string | undefined;
     /** Seconds of silence after which the server sends a heartbeat. */
@@ -11,7 +11,7 @@ export declare class Opener {
     /** Transports made, and hellos written so far. */
     made: number;
     greeted: number;
-    constructor(dialogue: Dialogue, id: string, cred: string | undefined, 
+    constructor(dialogue: ReliableChannel, id: string, cred: string | undefined, 
     /** Seconds of silence after which the server sends a heartbeat. */
     heartbeat: number);
     transport(kind: Kind | 'upload', why: string, now: number): Transport;

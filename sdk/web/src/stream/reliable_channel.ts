@@ -5,20 +5,20 @@
  */
 import { formatSack, type Sack } from '../sack.js';
 import { SendQueue } from '../window/send_queue.js';
-import { Flight } from './flight.js';
-import { Incoming } from './incoming.js';
+import { InFlight } from './in_flight.js';
+import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 
 /** What a frame was: it brought something new, nothing new, or what cannot be. */
-export type Verdict = 'new' | 'old' | 'wrong';
+export type FrameResult = 'new' | 'old' | 'wrong';
 
-export class Dialogue {
+export class ReliableChannel {
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
   /** A StreamCreated frame was seen. */
   created = false;
-  readonly incoming = new Incoming();
+  readonly incoming = new Receiver();
   #queue = new SendQueue();
-  #flight = new Flight();
+  #flight = new InFlight();
   /** How often in a row the two sides contradicted each other about what was sent: twice is for good. */
   #disagreements = 0;
 
@@ -29,7 +29,7 @@ export class Dialogue {
   }
 
   /** `stays`: the transport is not being succeeded. */
-  recvString(transport: Transport, text: string, stays: boolean, now: number): Verdict {
+  recvString(transport: Transport, text: string, stays: boolean, now: number): FrameResult {
     const patient = stays && transport.kind === 'websocket';
     const received = this.incoming.receive(transport.nextIn, text, patient, now);
     if (received === 'overflow') return 'wrong';
@@ -38,7 +38,7 @@ export class Dialogue {
   }
 
   /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
-  recvSack(sack: Sack, outputs: Output[], now: number): Verdict {
+  recvSack(sack: Sack, outputs: Output[], now: number): FrameResult {
     const before = this.counts.acknowledged;
     const freed = this.#queue.apply(sack, (number, bytes) => {
       this.#flight.onFreed(number, bytes, now);
@@ -102,7 +102,7 @@ export class Dialogue {
     return this.#queue.bytes;
   }
 
-  #agree(verdict: Verdict): Verdict {
+  #agree(verdict: FrameResult): FrameResult {
     this.#disagreements = 0;
     return verdict;
   }

@@ -10,7 +10,7 @@ export declare const IN_FLIGHT: number;
 /** ms in which a SACK should come, and so many more for each byte: 4 KB/s is a bad network. */
 export declare const ANSWER = 5000;
 export declare const PER_BYTE = 0.25;
-export declare class Flight {
+export declare class InFlight {
     #private;
     /** Frames for the strings that may go out on `carrier` now: one string of any length, or IN_FLIGHT. */
     take(carrier: Transport, queue: SendQueue, now: number): string[];

@@ -1,21 +1,21 @@
-import { Choice } from './choice.js';
+import { TransportRanking } from './transport_ranking.js';
 import { Lifetimes } from './lifetimes.js';
-import { Retry } from './retry.js';
+import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
-import { type Ending, type Kind, type Transport } from './types.js';
+import { type TransportOutcome, type Kind, type Transport } from './types.js';
 /** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
 export declare const LINGER = 5000;
 /** ms that a WebSocket may take to open before another kind is tried beside it. */
 export declare const RACE = 500;
 /** ms from a hello to its answer before a lesser kind is tried beside it: the first beat comes at once. */
 export declare const ANSWER = 1500;
-export declare class Course {
+export declare class TransportPolicy {
     #private;
     readonly transports: Transports;
     /** ms of silence after which the server sends a heartbeat. */
     readonly beat: number;
-    readonly choice: Choice;
-    readonly retry: Retry;
+    readonly choice: TransportRanking;
+    readonly retry: RetryTimer;
     readonly lifetimes: Lifetimes;
     /** The last long-poll ended in order: the next one needs no proof that it works. */
     polling: boolean;
@@ -41,11 +41,11 @@ export declare class Course {
     /** Frames came on a transport; `over`: and it ended with them. */
     onHeard(transport: Transport, over: boolean, now: number): void;
     /** The network or the server ended a transport: not this side. */
-    onClosed({ kind, heard, closing, openedAt }: Transport, ending: Ending, now: number): void;
+    onClosed({ kind, heard, closing, openedAt }: Transport, ending: TransportOutcome, now: number): void;
     /** The primary transport is over, and its predecessor does not take its place. */
-    onPrimaryGone(transport: Transport, ending: Ending, now: number): void;
+    onPrimaryGone(transport: Transport, ending: TransportOutcome, now: number): void;
     /** An attempt failed, or a transport was lost. */
-    onFailed(transport: Transport, ending: Ending, now: number): void;
+    onFailed(transport: Transport, ending: TransportOutcome, now: number): void;
     /** Tries again now. `anew`: in another network. */
     hurry(anew: boolean, now: number): void;
 }

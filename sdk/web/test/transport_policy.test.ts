@@ -2,7 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
-import { FIRST_PROBE, LONGEST_PROBE } from '../src/stream/choice.js';
+import { FIRST_PROBE, LONGEST_PROBE } from '../src/stream/transport_ranking.js';
 import { Random } from './random.js';
 import { check, ID, settled, Simulation } from './simulation.js';
 

@@ -1,9 +1,9 @@
 import { type Received } from '../window/receive_window.js';
-import { Patience } from './patience.js';
-export declare class Incoming {
+import { DelayedAck } from './delayed_ack.js';
+export declare class Receiver {
     #private;
     /** When the server is told what this side has. */
-    readonly patience: Patience;
+    readonly patience: DelayedAck;
     /** `patient`: the SACK may wait, unless something is missing. */
     receive(number: number, text: string, patient: boolean, now: number): Received;
     /** The next string for the application. */

@@ -1,4 +1,4 @@
-export declare class Retry {
+export declare class RetryTimer {
     #private;
     readonly random: () => number;
     /** Not before this time. */

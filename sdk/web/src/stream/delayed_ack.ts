@@ -13,7 +13,7 @@ export const LULL = 75;
 /** Strings that are answered at once after waits in vain, at most. */
 export const MOST_PROMPT = 64;
 
-export class Patience {
+export class DelayedAck {
   /** When the SACK is due; 0: at once, Infinity: there is nothing to say. */
   at = Infinity;
   /** What it covers so far. */

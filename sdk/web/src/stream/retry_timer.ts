@@ -1,7 +1,7 @@
 /** When to try again: failures in a row and the time they make one wait. Used by the stream machine. */
 import { backoff } from '../backoff.js';
 
-export class Retry {
+export class RetryTimer {
   /** Failures in a row. */
   #attempt = 0;
   /** Not before this time. */

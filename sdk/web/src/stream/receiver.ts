@@ -4,14 +4,14 @@
  */
 import { formatSack } from '../sack.js';
 import { ReceiveWindow, type Received } from '../window/receive_window.js';
-import { Patience } from './patience.js';
+import { DelayedAck } from './delayed_ack.js';
 
 /** Far above what a server holds for one client (1 MiB or 1,000 strings by default). */
 const WINDOW = { strings: 16_384, bytes: 16 << 20 };
 
-export class Incoming {
+export class Receiver {
   /** When the server is told what this side has. */
-  readonly patience = new Patience();
+  readonly patience = new DelayedAck();
   /** While the application is behind: nothing is handed out, and SACKs say no more than before. */
   #held = false;
   #window = new ReceiveWindow(WINDOW);
