@@ -223,7 +223,7 @@ test('time to the first string: within 1.5 times that of a bare WebSocket', () =
     const ours = await new Promise((resolve) => {
       const began = performance.now();
       const stream = new Minerva.MinervaStream('/_minerva/');
-      stream.onstring = () => {
+      stream.onmessage = () => {
         resolve(performance.now() - began);
         stream.reset();
       };

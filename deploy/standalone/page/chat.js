@@ -277,7 +277,7 @@
     pings = new Pings();
     problem('');
     $('strip').replaceChildren();
-    stream.onstring = (event) => {
+    stream.onmessage = (event) => {
       chat.recv(JSON.parse(event.data));
       counters();
     };

@@ -4,12 +4,12 @@
  */
 
 /** The shortest wait in ms: a dead server is asked at most ten times a second. */
-export const SHORTEST = 100;
+export const MIN_DELAY = 100;
 /** The longest wait in ms: a recovered server is found within five seconds. */
-export const LONGEST = 5000;
+export const MAX_DELAY = 5000;
 
 /** The wait in ms before attempt `attempt` (from 0); `random` is uniform in [0, 1). */
 export function backoff(attempt: number, random: number): number {
-  const ceiling = Math.min(LONGEST, SHORTEST * 2 ** Math.min(attempt + 1, 10));
-  return SHORTEST + random * (ceiling - SHORTEST);
+  const ceiling = Math.min(MAX_DELAY, MIN_DELAY * 2 ** Math.min(attempt + 1, 10));
+  return MIN_DELAY + random * (ceiling - MIN_DELAY);
 }

@@ -3,11 +3,11 @@
  * iteration.
  *
  *     const stream = new MinervaStream('/_minerva/');
- *     stream.onstring = (event) => console.log(event.data);
+ *     stream.onmessage = (event) => console.log(event.data);
  *     await stream.send('hello'); // durable on the server now
  */
-import { Driver, now, type News } from './driver.js';
-import { isStringAllowed, MAX_REASON, MAX_STRING } from './frames.js';
+import { Driver, now, type AppOutput } from './driver.js';
+import { isMessageAllowed, MAX_REASON, MAX_MESSAGE } from './frames.js';
 import { newStreamId } from './ids.js';
 import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
@@ -45,7 +45,7 @@ export class MinervaError extends Error {
 }
 
 export interface StreamEvents {
-  string: string;
+  message: string;
   transport: TransportChange;
   state: State;
   end: End;
@@ -55,7 +55,7 @@ export interface StreamEvents {
 
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 
-interface Waiter {
+interface Deferred {
   readonly resolve: () => void;
   readonly reject: (error: MinervaError) => void;
 }
@@ -76,15 +76,15 @@ export interface MinervaStream {
 export class MinervaStream extends EventTarget {
   /** The secret that names the stream. */
   readonly id = newStreamId();
-  onstring: Handler<'string'> = null;
+  onmessage: Handler<'message'> = null;
   ontransport: Handler<'transport'> = null;
   onstate: Handler<'state'> = null;
   onend: Handler<'end'> = null;
   onupload: Handler<'upload'> = null;
   #driver: Driver;
   /** Who waits for the acknowledgement of a string, by its number. */
-  #sends = new Map<number, Waiter>();
-  #readies: Waiter[] = [];
+  #sends = new Map<number, Deferred>();
+  #readies: Deferred[] = [];
   #inboxes = new Set<Inbox>();
   #end: End | null = null;
   #qan: Qan | null = null;
@@ -102,9 +102,9 @@ export class MinervaStream extends EventTarget {
     if (!(heartbeat >= 1 && heartbeat <= 600)) throw new MinervaError('heartbeat is 1 to 600 s');
     this.#driver = new Driver(
       base,
-      { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload: () => this.#emit('upload', null) },
-      (news) => this.#onNews(news),
-      () => this.#onRest(),
+      { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload: () => this.#dispatch('upload', null) },
+      (output) => this.#onOutput(output),
+      () => this.#onIdle(),
     );
     // After the caller had the chance to set handlers.
     queueMicrotask(() => this.#driver.run());
@@ -115,7 +115,7 @@ export class MinervaStream extends EventTarget {
    * the string is durable on the server, and rejected if the stream ends before.
    */
   send(text: string): Promise<void> {
-    const problem = this.#problem(text);
+    const problem = this.#validate(text);
     return problem ? Promise.reject(new MinervaError(problem)) : this.#send(text);
   }
 
@@ -124,7 +124,7 @@ export class MinervaStream extends EventTarget {
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
     // A caller who does not look at the promise learns of the end by its event.
     sent.catch(() => {});
-    this.#driver.soon();
+    this.#driver.schedule();
     return sent;
   }
 
@@ -137,7 +137,7 @@ export class MinervaStream extends EventTarget {
 
   /** Bytes given to `send` and not acknowledged. */
   get bufferedAmount(): number {
-    return this.#driver.machine.bytes;
+    return this.#driver.machine.unackedBytes;
   }
 
   get state(): State {
@@ -185,7 +185,7 @@ export class MinervaStream extends EventTarget {
     let last: Promise<void> | undefined;
     const write = async (text: string): Promise<void> => {
       await this.ready;
-      const problem = this.#problem(text);
+      const problem = this.#validate(text);
       if (problem) throw new MinervaError(problem);
       last = this.#send(text);
     };
@@ -206,7 +206,7 @@ export class MinervaStream extends EventTarget {
 
   /** Gives the stream up, on both sides. `reason`: at most 255 characters 0x20-0x7E. */
   reset(reason = ''): void {
-    if (reason.length > MAX_REASON || !isStringAllowed(reason)) {
+    if (reason.length > MAX_REASON || !isMessageAllowed(reason)) {
       throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
     }
     this.#driver.machine.reset(reason, now());
@@ -216,10 +216,10 @@ export class MinervaStream extends EventTarget {
   /** The strings that come from now on; the server is held back while they are not taken. */
   [Symbol.asyncIterator](): AsyncIterableIterator<string> {
     const inbox = new Inbox(
-      () => this.#hold(),
+      () => this.#applyBackPressure(),
       (gone) => {
         this.#inboxes.delete(gone);
-        this.#hold();
+        this.#applyBackPressure();
       },
     );
     if (this.#end) inbox.end();
@@ -227,10 +227,10 @@ export class MinervaStream extends EventTarget {
     return inbox;
   }
 
-  #problem(text: string): string | null {
+  #validate(text: string): string | null {
     if (this.#end) return this.#endError().message;
-    if (text.length > MAX_STRING) return `a string has at most ${MAX_STRING} characters: split it`;
-    if (!isStringAllowed(text)) {
+    if (text.length > MAX_MESSAGE) return `a string has at most ${MAX_MESSAGE} characters: split it`;
+    if (!isMessageAllowed(text)) {
       return `strings have the characters 0x20-0x7E only, not the one at ${text.search(/[^ -~]/)}: send toJson(value)`;
     }
     return this.bufferedAmount + text.length > MAX_BUFFERED ? 'the send buffer is full: await ready' : null;
@@ -240,33 +240,33 @@ export class MinervaStream extends EventTarget {
     return new MinervaError(`the stream has ended: ${this.#end?.reason ?? ''}`);
   }
 
-  #onRest(): void {
+  #onIdle(): void {
     if (this.bufferedAmount <= HIGH_WATER) for (const { resolve } of this.#readies.splice(0)) resolve();
   }
 
-  #onNews(news: News): void {
-    switch (news.do) {
+  #onOutput(output: AppOutput): void {
+    switch (output.do) {
       case 'deliver':
-        if (this.#qan) return this.#qan.recv(news.text);
-        for (const inbox of this.#inboxes) inbox.push(news.text);
-        this.#hold();
-        return this.#emit('string', news.text);
+        if (this.#qan) return this.#qan.recv(output.text);
+        for (const inbox of this.#inboxes) inbox.push(output.text);
+        this.#applyBackPressure();
+        return this.#dispatch('message', output.text);
       case 'acked':
-        this.#sends.get(news.number)?.resolve();
-        this.#sends.delete(news.number);
+        this.#sends.get(output.number)?.resolve();
+        this.#sends.delete(output.number);
         return;
       case 'transport':
-        return this.#emit('transport', { kind: news.kind, why: news.why });
+        return this.#dispatch('transport', { kind: output.kind, why: output.why });
       case 'state':
-        return this.#emit('state', news.state);
+        return this.#dispatch('state', output.state);
       case 'end':
-        return this.#onEnd(news.end);
+        return this.#onEnd(output.end);
     }
   }
 
-  #hold(): void {
+  #applyBackPressure(): void {
     const full = [...this.#inboxes].some((inbox) => inbox.isFull);
-    if (this.#driver.machine.hold(full)) this.#driver.soon();
+    if (this.#driver.machine.setPaused(full)) this.#driver.schedule();
   }
 
   #onEnd(end: End): void {
@@ -276,10 +276,10 @@ export class MinervaStream extends EventTarget {
     this.#sends.clear();
     this.#qan?.end(error);
     for (const inbox of this.#inboxes) inbox.end();
-    this.#emit('end', end);
+    this.#dispatch('end', end);
   }
 
-  #emit<K extends keyof StreamEvents>(type: K, data: StreamEvents[K]): void {
+  #dispatch<K extends keyof StreamEvents>(type: K, data: StreamEvents[K]): void {
     const event = new MessageEvent(type, { data });
     try {
       (this[`on${type}`] as Handler<K>)?.call(this, event);

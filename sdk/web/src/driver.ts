@@ -3,8 +3,8 @@
  * and wakes it when it wants to be. Knows nothing of events and promises: what concerns the
  * application it passes on. Used by the client.
  */
-import { recall, remember } from './preferred_kind.js';
-import { CHANGES, listen } from './page_events.js';
+import { loadPreferredKind, storePreferredKind } from './preferred_kind.js';
+import { NETWORK_CHANGES, listenToPage } from './page_events.js';
 import { StreamMachine } from './stream.js';
 import type { Kind, Output, StreamOptions } from './stream/types.js';
 import { openHttp, request } from './transports/http.js';
@@ -12,12 +12,12 @@ import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';
 
 /** What concerns the application. */
-export type News = Exclude<Output, { readonly do: 'open' | 'write' | 'close' }>;
+export type AppOutput = Exclude<Output, { readonly do: 'open' | 'write' | 'close' }>;
 
 /** Bytes that browsers let a page send while it goes away, and some room. */
-const PARTING = 60_000;
+const MAX_KEEPALIVE_BYTES = 60_000;
 /** ms by which a timer may be late before the machine must have slept. */
-const LATE = 5_000;
+const MAX_TIMER_LAG = 5_000;
 
 export class Driver {
   readonly machine: StreamMachine;
@@ -29,22 +29,22 @@ export class Driver {
   #running = false;
   #scheduled = false;
 
-  /** `onNews` is called for each thing in order, `onRest` when all is done for now. */
+  /** `onOutput` is called for each thing in order, `onIdle` when all is done for now. */
   constructor(
     base: URL,
     options: StreamOptions,
-    readonly onNews: (news: News) => void,
-    readonly onRest: () => void,
+    readonly onOutput: (output: AppOutput) => void,
+    readonly onIdle: () => void,
   ) {
     this.#ioUrl = new URL('io/', base).href;
-    const known = options.kind === 'auto' ? recall(this.#ioUrl) : undefined;
+    const known = options.kind === 'auto' ? loadPreferredKind(this.#ioUrl) : undefined;
     this.machine = new StreamMachine(known ? { ...options, known } : options);
     this.#wsUrl = new URL('ws', base).href.replace(/^http/, 'ws');
-    this.#stopListening = listen(this.#onEvent);
+    this.#stopListening = listenToPage(this.#onEvent);
   }
 
   /** Runs the machine once for all calls of this turn: their strings go out together. */
-  soon(): void {
+  schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
@@ -70,7 +70,7 @@ export class Driver {
       this.#running = false;
     }
     this.#arm();
-    this.onRest();
+    this.onIdle();
   }
 
   #arm(): void {
@@ -82,7 +82,7 @@ export class Driver {
     this.#timer = setTimeout(() => {
       // Two clocks: one may stand still while the machine sleeps.
       const late = Math.max(now() - timeout, Date.now() - due);
-      if (late > LATE) this.machine.wake('clock', false, now());
+      if (late > MAX_TIMER_LAG) this.machine.wake('clock', false, now());
       this.run();
     }, wait);
   }
@@ -90,17 +90,17 @@ export class Driver {
   #onEvent = (event: Event): void => {
     const { type } = event;
     if (type === 'pagehide') this.#leave();
-    else if (type === 'visibilitychange') this.machine.hurry(false, now());
+    else if (type === 'visibilitychange') this.machine.retryNow(false, now());
     // A page is also shown when it is loaded.
     else if (type !== 'pageshow' || (event as PageTransitionEvent).persisted) {
-      this.machine.wake(type, CHANGES.includes(type), now());
+      this.machine.wake(type, NETWORK_CHANGES.includes(type), now());
     }
     this.run();
   };
 
   /** Sends what is queued on its way as far as it fits. */
   #leave(): void {
-    const frames = this.machine.leave(PARTING);
+    const frames = this.machine.leave(MAX_KEEPALIVE_BYTES);
     if (frames) fetch(this.#ioUrl, request(frames, true)).catch(() => {});
   }
 
@@ -118,17 +118,17 @@ export class Driver {
         this.#stopListening();
         break;
       case 'transport':
-        if (output.kind && this.machine.isAuto) remember(this.#ioUrl, output.kind);
+        if (output.kind && this.machine.isAuto) storePreferredKind(this.#ioUrl, output.kind);
     }
-    this.onNews(output);
+    this.onOutput(output);
   }
 
   #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
-    const report: Listener = (received, ending, wait) => {
+    const report: Listener = (received, outcome, wait) => {
       if (received.length > 0) this.machine.recvFrames(key, received, now());
-      else if (!ending) this.machine.onOpened(key, now());
-      if (ending) {
-        this.machine.onClosed(key, ending, now(), wait);
+      else if (!outcome) this.machine.onOpened(key, now());
+      if (outcome) {
+        this.machine.onClosed(key, outcome, now(), wait);
         this.#transports.delete(key);
       }
       this.run();

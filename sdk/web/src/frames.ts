@@ -10,7 +10,7 @@ import { formatSack, parseSack, type Sack } from './sack.js';
 /** The longest frame, its type byte included. */
 export const MAX_FRAME = 1 << 20;
 /** The longest string: a frame less its type byte. */
-export const MAX_STRING = MAX_FRAME - 1;
+export const MAX_MESSAGE = MAX_FRAME - 1;
 /** The longest reason of a reset. */
 export const MAX_REASON = 255;
 
@@ -38,7 +38,7 @@ export type Frame =
   | { readonly type: 'kill'; readonly reason: KillReason };
 
 /** Whether a string may be sent: bytes 0x20-0x7E only. */
-export function isStringAllowed(text: string): boolean {
+export function isMessageAllowed(text: string): boolean {
   return /^[ -~]*$/.test(text);
 }
 
@@ -47,7 +47,7 @@ export function decodeFrame(raw: string): Frame | null {
   const body = raw.slice(0, -1);
   switch (raw.slice(-1)) {
     case ' ':
-      return isStringAllowed(body) ? { type: 'string', text: body } : null;
+      return isMessageAllowed(body) ? { type: 'string', text: body } : null;
     case 'N': {
       const number = parseNumber(body);
       return number === null ? null : { type: 'seqnum', number };
@@ -110,6 +110,6 @@ function decodeReset(body: string): Frame | null {
   const level = body.slice(bar + 1);
   const reason = body.slice(0, bar);
   if (bar < 0 || (level !== '0' && level !== '1')) return null;
-  if (reason.length > MAX_REASON || !isStringAllowed(reason)) return null;
+  if (reason.length > MAX_REASON || !isMessageAllowed(reason)) return null;
   return { type: 'reset', reason, applicationLevel: level === '1' };
 }

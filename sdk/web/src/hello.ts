@@ -3,9 +3,9 @@
  * machine.
  */
 /** Seconds of silence after which the server sends a heartbeat, unless the page says otherwise. */
-export const HEARTBEAT = 20;
+export const DEFAULT_HEARTBEAT = 20;
 /** Seconds a long-poll is held: below the minute at which many proxies give up. */
-export const MAX_POLL = 50;
+export const MAX_POLL_TIME = 50;
 
 /** What a hello says; docs of each key: the protocol page, section Hello. What is undefined is not said. */
 export interface Hello {

@@ -4,13 +4,13 @@
  */
 
 /** Above this the server is held back: as much as it keeps for a client that is behind. */
-export const FULL_STRINGS = 1000;
-export const FULL_BYTES = 1 << 20;
+export const MAX_INBOX_MESSAGES = 1000;
+export const MAX_INBOX_BYTES = 1 << 20;
 
 const DONE = { done: true, value: undefined } as const;
 
 export class Inbox implements AsyncIterableIterator<string> {
-  #strings: string[] = [];
+  #messages: string[] = [];
   #bytes = 0;
   #takers: ((result: IteratorResult<string>) => void)[] = [];
   #ended = false;
@@ -27,7 +27,7 @@ export class Inbox implements AsyncIterableIterator<string> {
       taker({ done: false, value: text });
       return;
     }
-    this.#strings.push(text);
+    this.#messages.push(text);
     this.#bytes += text.length;
   }
 
@@ -38,11 +38,11 @@ export class Inbox implements AsyncIterableIterator<string> {
   }
 
   get isFull(): boolean {
-    return this.#strings.length >= FULL_STRINGS || this.#bytes >= FULL_BYTES;
+    return this.#messages.length >= MAX_INBOX_MESSAGES || this.#bytes >= MAX_INBOX_BYTES;
   }
 
   async next(): Promise<IteratorResult<string>> {
-    const text = this.#strings.shift();
+    const text = this.#messages.shift();
     if (text !== undefined) {
       this.#bytes -= text.length;
       this.onTaken();
@@ -53,7 +53,7 @@ export class Inbox implements AsyncIterableIterator<string> {
   }
 
   async return(): Promise<IteratorResult<string>> {
-    this.#strings = [];
+    this.#messages = [];
     this.#bytes = 0;
     this.end();
     this.onReturn(this);

@@ -1,10 +1,10 @@
 /** The browser's events that tell of network, sleep and leaving, as one stream of them. Used by the driver. */
 
 /** The network may be another one after these. */
-export const CHANGES = ['online', 'offline', 'change'];
+export const NETWORK_CHANGES = ['online', 'offline', 'change'];
 
 /** Calls `listener` for each event; returns how to stop it. Outside browsers some or all never come. */
-export function listen(listener: (event: Event) => void): () => void {
+export function listenToPage(listener: (event: Event) => void): () => void {
   const { document, navigator } = globalThis;
   const connection = (navigator as { connection?: EventTarget } | undefined)?.connection;
   const sources: [EventTarget | undefined, string[]][] = [

@@ -3,20 +3,20 @@ import { KINDS, type Kind } from './stream/types.js';
 
 const KEY = 'minerva ';
 /** ms for which it counts: people carry their machines to other networks. */
-const LONGEST = 86_400_000;
+const MAX_AGE = 86_400_000;
 
 /** What worked the last time; undefined: nothing is known. */
-export function recall(url: string): Kind | undefined {
+export function loadPreferredKind(url: string): Kind | undefined {
   try {
     const [at, kind] = (localStorage.getItem(KEY + url) ?? '').split(' ');
-    if (Date.now() - Number(at) < LONGEST) return KINDS.find((known) => known === kind);
+    if (Date.now() - Number(at) < MAX_AGE) return KINDS.find((known) => known === kind);
   } catch {
     // No storage, or none allowed.
   }
   return undefined;
 }
 
-export function remember(url: string, kind: Kind): void {
+export function storePreferredKind(url: string, kind: Kind): void {
   try {
     localStorage.setItem(KEY + url, `${Date.now()} ${kind}`);
   } catch {

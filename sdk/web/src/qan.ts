@@ -29,7 +29,7 @@ export interface QanHandler {
   notification?(body: string): unknown;
 }
 
-interface Asked {
+interface PendingQuestion {
   readonly resolve: (body: string) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -37,8 +37,8 @@ interface Asked {
 export class Qan {
   #handler: QanHandler = {};
   #next = 1;
-  #asked = new Map<number, Asked>();
-  #answering = new Map<number, AbortController>();
+  #pending = new Map<number, PendingQuestion>();
+  #handling = new Map<number, AbortController>();
 
   constructor(
     readonly send: (text: string) => Promise<void>,
@@ -50,14 +50,14 @@ export class Qan {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const number = this.#next++;
-      this.#asked.set(number, { resolve, reject });
+      this.#pending.set(number, { resolve, reject });
       this.send(`${body}|${number}Q`).catch((error: unknown) => {
         reject(error);
-        this.#asked.delete(number);
+        this.#pending.delete(number);
       });
       signal?.addEventListener('abort', () => {
         // It is answered all the same: its number stays in use until then.
-        if (this.#asked.has(number)) void this.send(`${number}C`);
+        if (this.#pending.has(number)) void this.send(`${number}C`);
         reject(signal.reason);
       });
     });
@@ -77,33 +77,33 @@ export class Qan {
   recv(text: string): void {
     const [, body = '', digits = '', kind = ''] = /^(?:(.*)\|)?(\d+)([QKEUC])$/.exec(text) ?? [];
     const number = parseNumber(digits);
-    if (text.endsWith('#')) void this.#handled(() => this.#handler.notification?.(text.slice(0, -1)));
+    if (text.endsWith('#')) void this.#notify(() => this.#handler.notification?.(text.slice(0, -1)));
     else if (number === null || (kind === 'C') === text.includes('|')) this.fail('bad QAN frame');
     else if (kind === 'Q') void this.#answer(number, body);
-    else if (kind === 'C') this.#answering.get(number)?.abort();
+    else if (kind === 'C') this.#handling.get(number)?.abort();
     else this.#onAnswer(number, body, kind);
   }
 
   /** The stream is over. */
   end(error: Error): void {
-    for (const { reject } of this.#asked.values()) reject(error);
-    for (const controller of this.#answering.values()) controller.abort(error);
-    this.#asked.clear();
+    for (const { reject } of this.#pending.values()) reject(error);
+    for (const controller of this.#handling.values()) controller.abort(error);
+    this.#pending.clear();
   }
 
   #onAnswer(number: number, body: string, kind: string): void {
-    const asked = this.#asked.get(number);
+    const asked = this.#pending.get(number);
     if (!asked) return this.fail(`QAN question ${number} unknown`);
-    this.#asked.delete(number);
+    this.#pending.delete(number);
     if (kind === 'K') asked.resolve(body);
     else asked.reject(new QanError(body, kind === 'E'));
   }
 
   async #answer(number: number, body: string): Promise<void> {
-    if (this.#answering.has(number)) {
+    if (this.#handling.has(number)) {
       return this.fail(`QAN question ${number} in use`);
     }
-    if (this.#answering.size >= MAX_HANDLED) return void this.send(`too many questions|${number}U`);
+    if (this.#handling.size >= MAX_HANDLED) return void this.send(`too many questions|${number}U`);
     const { signal } = this.#begin(number);
     let answer = `CancelledError|${number}U`;
     try {
@@ -113,18 +113,18 @@ export class Qan {
       if (error instanceof QanError) answer = `${error.body}|${number}${error.known ? 'E' : 'U'}`;
       else if (!signal.aborted) answer = uncaught(number, error);
     }
-    this.#answering.delete(number);
+    this.#handling.delete(number);
     // It may have characters that cannot travel.
     this.send(answer).catch((error: unknown) => this.send(uncaught(number, error)).catch(() => {}));
   }
 
   #begin(number: number): AbortController {
     const controller = new AbortController();
-    this.#answering.set(number, controller);
+    this.#handling.set(number, controller);
     return controller;
   }
 
-  async #handled(run: () => unknown): Promise<void> {
+  async #notify(run: () => unknown): Promise<void> {
     await run();
   }
 }

@@ -10,10 +10,10 @@ type Order = { readonly number: number; readonly text: string } | { readonly res
 
 /** What the worker tells tabs: an event of the stream, or what became of a `send`. */
 type News =
-  | { readonly type: 'string' | 'state' | 'transport' | 'end'; readonly data: unknown; readonly state: State }
+  | { readonly type: 'message' | 'state' | 'transport' | 'end'; readonly data: unknown; readonly state: State }
   | { readonly type: 'sent'; readonly number: number; readonly problem: string | null };
 
-interface Waiter {
+interface Deferred {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -26,12 +26,12 @@ export class SharedStream extends EventTarget {
   /** The kind of transport that carries the stream now; null: none. */
   transport: Kind | null = null;
   end: End | null = null;
-  onstring: Handler<string> = null;
+  onmessage: Handler<string> = null;
   ontransport: Handler<TransportChange> = null;
   onstate: Handler<State> = null;
   onend: Handler<End> = null;
   #port: MessagePort;
-  #sends = new Map<number, Waiter>();
+  #sends = new Map<number, Deferred>();
   #next = 0;
 
   constructor(worker: SharedWorker) {
@@ -80,7 +80,7 @@ function serve(scope: { name: string; onconnect: unknown }): void {
   let stream: MinervaStream | null = null;
   const open = (): MinervaStream => {
     const fresh = new Minerva.MinervaStream(url, options);
-    for (const type of ['string', 'state', 'transport', 'end'] as const) {
+    for (const type of ['message', 'state', 'transport', 'end'] as const) {
       fresh.addEventListener(type, ({ data }: MessageEvent) => {
         for (const tab of tabs) tab.postMessage({ type, data, state: fresh.state });
       });

@@ -5,69 +5,69 @@
  * executes what `drain` returns, in order.
  */
 import { decodeFrame, type Frame } from './frames.js';
-import { HEARTBEAT } from './hello.js';
-import { TransportPolicy, LINGER } from './stream/transport_policy.js';
+import { DEFAULT_HEARTBEAT } from './hello.js';
+import { TransportPolicy, LINGER_TIME } from './stream/transport_policy.js';
 import { ReliableChannel, type FrameResult } from './stream/reliable_channel.js';
-import { TransportFactory, PATIENCE } from './stream/transport_factory.js';
+import { TransportFactory, REQUEST_TIMEOUT } from './stream/transport_factory.js';
 import { ConnectionState } from './stream/connection_state.js';
 import { Transports } from './stream/transports.js';
 import { Uploads } from './stream/uploads.js';
 import type { Counters, End, TransportOutcome, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
 
 export class StreamMachine {
-  #standing = new ConnectionState();
-  #dialogue = new ReliableChannel();
-  #patience = this.#dialogue.incoming.patience;
+  #connection = new ConnectionState();
+  #channel = new ReliableChannel();
+  #delayedAck = this.#channel.receiver.delayedAck;
   #transports = new Transports();
-  #course: TransportPolicy;
-  #opener: TransportFactory;
+  #policy: TransportPolicy;
+  #factory: TransportFactory;
   #uploads: Uploads;
   #outputs: Output[] = [];
   /** ms of silence after which the server sends a heartbeat. */
-  #beat: number;
+  #heartbeat: number;
   /** The page is away: no transport is opened. */
   away = false;
   /** The time of the last `drain`: what was due then was done. */
-  #drained = 0;
+  #drainedAt = 0;
   /** The reset, if it was written to a WebSocket. */
-  #farewell = '';
+  #resetFrame = '';
   /** When something was last written to a WebSocket. */
   #writtenAt = 0;
 
   constructor(readonly options: StreamOptions) {
-    const { id, cred, random, kind, known, heartbeat = HEARTBEAT } = options;
-    this.#beat = heartbeat * 1000;
-    this.#course = new TransportPolicy(this.#transports, random, kind, known, this.#beat);
-    this.#course.due = (transport) => this.#dialogue.dueOn(transport);
-    this.#opener = new TransportFactory(this.#dialogue, id, cred, heartbeat);
-    this.#uploads = new Uploads(this.#transports, this.#dialogue, this.#course, random);
+    const { id, cred, random, kind, known, heartbeat = DEFAULT_HEARTBEAT } = options;
+    this.#heartbeat = heartbeat * 1000;
+    this.#policy = new TransportPolicy(this.#transports, random, kind, known, this.#heartbeat);
+    this.#policy.sackDueAt = (transport) => this.#channel.sackDueAt(transport);
+    this.#factory = new TransportFactory(this.#channel, id, cred, heartbeat);
+    this.#uploads = new Uploads(this.#transports, this.#channel, this.#policy, random);
   }
 
   /** Queues a string (already checked) and returns its number. */
   send(text: string): number {
-    return this.#dialogue.send(text);
+    return this.#channel.send(text);
   }
 
   /** Uses this kind only, or the best that works; the present one goes on until the new one works. */
   switchTo(kind: Kind | 'auto', now: number): void {
     const { candidate } = this.#transports;
     if (candidate && kind !== 'auto' && kind !== 'websocket') this.#close(candidate);
-    this.#course.choice.pinned = kind === 'auto' ? null : kind;
-    this.hurry(false, now);
+    this.#policy.ranking.pinned = kind === 'auto' ? null : kind;
+    this.retryNow(false, now);
   }
 
   /** Tries again now, better kinds too. `anew`: the network is another one. */
-  hurry(anew: boolean, now: number): void {
-    this.#course.hurry(anew, now);
-    this.#uploads.retry.hurry(now);
+  retryNow(networkChanged: boolean, now: number): void {
+    this.#policy.retryNow(networkChanged, now);
+    this.#uploads.retry.retryNow(now);
   }
 
   /** The transports may be dead, and their silence proves nothing: time stood still, or (`anew`) the network changed. */
-  wake(why: string, anew: boolean, now: number): void {
+  wake(why: string, networkChanged: boolean, now: number): void {
     this.away = false;
-    for (const transport of this.#transports.all()) transport.deadline = Math.max(transport.deadline, now + LINGER);
-    this.#course.suspect(why);
-    this.hurry(anew, now);
+    for (const transport of this.#transports.all()) transport.deadline = Math.max(transport.deadline, now + LINGER_TIME);
+    this.#policy.suspect(why);
+    this.retryNow(networkChanged, now);
   }
 
   /**
@@ -75,12 +75,12 @@ export class StreamMachine {
    * server may not have, at most `room` bytes; null: it has all.
    */
   leave(room: number): string[] | null {
-    if (this.#standing.state === 'ended') return null;
+    if (this.#connection.state === 'ended') return null;
     this.away = true;
-    const hello = this.#hello(this.#opener.transport('upload', 'leave', 0));
-    const frames = this.#dialogue.parting(room - hello.length);
+    const hello = this.#hello(this.#factory.transport('upload', 'leave', 0));
+    const frames = this.#channel.finalFrames(room - hello.length);
     for (const transport of this.#transports.all()) this.#close(transport);
-    this.#course.polling = false;
+    this.#policy.polling = false;
     return frames.length > 0 ? [hello, ...frames] : null;
   }
 
@@ -90,27 +90,27 @@ export class StreamMachine {
   }
 
   /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
-  hold(held: boolean): boolean {
-    const changed = this.#dialogue.incoming.hold(held);
+  setPaused(paused: boolean): boolean {
+    const changed = this.#channel.receiver.setPaused(paused);
     this.#deliver();
     return changed;
   }
 
   /** Gives the stream up and tells the server if it can be reached now. */
   reset(reason: string, now: number): void {
-    if (this.#standing.state === 'ended') return;
+    if (this.#connection.state === 'ended') return;
     const frame = `${reason}|1!`;
-    const { primary, previous } = this.#transports;
-    const socket = [primary, previous].find((t) => t?.kind === 'websocket') ?? null;
+    const { primary, predecessor } = this.#transports;
+    const socket = [primary, predecessor].find((t) => t?.kind === 'websocket') ?? null;
     this.#end('client', reason, true, socket);
     if (socket) {
       this.#transports.primary = socket;
-      this.#farewell = frame;
+      this.#resetFrame = frame;
       this.#write(socket, [frame]);
-    } else if (this.#opener.greeted > 0) {
+    } else if (this.#factory.hellosSent > 0) {
       this.#transports.upload = this.#open('upload', 'reset', now, [frame]);
     }
-    for (const transport of this.#transports.all()) transport.deadline = now + LINGER;
+    for (const transport of this.#transports.all()) transport.deadline = now + LINGER_TIME;
   }
 
   /** A WebSocket is open. */
@@ -124,15 +124,15 @@ export class StreamMachine {
   recvFrames(key: number, frames: readonly string[], now: number): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
-    if (this.#standing.state === 'ended') {
+    if (this.#connection.state === 'ended') {
       if (frames.includes('Y')) {
         this.#close(transport);
         // The server says so too if it drains, or has taken on a successor, and has not read the reset.
-        this.#transports.upload = this.#open('upload', 'reset', now, [this.#farewell]);
+        this.#transports.upload = this.#open('upload', 'reset', now, [this.#resetFrame]);
       }
       return;
     }
-    this.#course.onHeard(transport, frames.some((frame) => frame.endsWith('T')), now);
+    this.#policy.onFrames(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
       if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
@@ -142,25 +142,25 @@ export class StreamMachine {
   }
 
   /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
-  onClosed(key: number, ending: TransportOutcome, now: number, wait = 0): void {
+  onClosed(key: number, outcome: TransportOutcome, now: number, wait = 0): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
-    this.#course.onClosed(transport, ending, now);
-    if (ending === 'unavailable') for (const { retry } of [this.#course, this.#uploads]) retry.onPause(now, wait);
-    this.#onGone(transport, ending, now);
+    this.#policy.onRemoteClose(transport, outcome, now);
+    if (outcome === 'unavailable') for (const { retry } of [this.#policy, this.#uploads]) retry.onRetryAfter(now, wait);
+    this.#onTransportClosed(transport, outcome, now);
   }
 
   /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
   drain(now: number): Output[] {
-    this.#drained = now;
+    this.#drainedAt = now;
     for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#drop(transport, now);
-    if (this.#standing.state !== 'ended') {
+    if (this.#connection.state !== 'ended') {
       if (!this.away) {
-        this.#course.watch(now);
-        this.#advance(now);
-        this.#pump(now);
+        this.#policy.checkHealth(now);
+        this.#openTransports(now);
+        this.#flush(now);
       }
-      this.#outputs.push(...this.#standing.update(this.#transports, this.#course.polling));
+      this.#outputs.push(...this.#connection.update(this.#transports, this.#policy.polling));
     }
     return this.#outputs.splice(0);
   }
@@ -168,36 +168,36 @@ export class StreamMachine {
   /** When `drain` must be called at the latest; null: only after an input. */
   pollTimeout(): number | null {
     const times = this.#transports.all().map((t) => t.deadline);
-    if (this.#standing.state !== 'ended' && !this.away) {
-      times.push(...this.#course.times());
-      if (this.#uploads.due) times.push(this.#uploads.retry.at);
-      if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#beat, this.#patience.at);
+    if (this.#connection.state !== 'ended' && !this.away) {
+      times.push(...this.#policy.deadlines());
+      if (this.#uploads.isDue) times.push(this.#uploads.retry.nextAttemptAt);
+      if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#heartbeat, this.#delayedAck.dueAt);
     }
-    const next = Math.min(...times.filter((time) => time > this.#drained));
+    const next = Math.min(...times.filter((time) => time > this.#drainedAt));
     return next === Infinity ? null : next;
   }
 
   /** Any kind may be used. */
   get isAuto(): boolean {
-    return this.#course.choice.pinned === null;
+    return this.#policy.ranking.pinned === null;
   }
 
   get state(): State {
-    return this.#standing.state;
+    return this.#connection.state;
   }
 
   /** The kind that carries the stream now; null: none. */
   get transport(): Kind | null {
-    return this.#standing.kind;
+    return this.#connection.kind;
   }
 
   get counters(): Counters {
-    return { ...this.#dialogue.counts, reconnects: this.#standing.reconnects };
+    return { ...this.#channel.counts, reconnects: this.#connection.reconnects };
   }
 
   /** Bytes of own strings that are not acknowledged. */
-  get bytes(): number {
-    return this.#dialogue.bytes;
+  get unackedBytes(): number {
+    return this.#channel.unackedBytes;
   }
 
   // Frames.
@@ -205,21 +205,21 @@ export class StreamMachine {
   #recv(transport: Transport, frame: Frame, now: number): boolean {
     switch (frame.type) {
       case 'string':
-        return this.#judge(transport, this.#dialogue.recvString(transport, frame.text, transport === this.#transports.primary, now));
+        return this.#applyResult(transport, this.#channel.recvMessage(transport, frame.text, transport === this.#transports.primary, now));
       case 'seqnum':
         transport.nextIn = frame.number;
         return true;
       case 'sack': {
-        const verdict = this.#dialogue.recvSack(frame.sack, this.#outputs, now);
-        return verdict === 'wrong' ? this.#onDisagreement('client') : this.#judge(transport, verdict);
+        const result = this.#channel.recvSack(frame.sack, this.#outputs, now);
+        return result === 'violation' ? this.#onSackMismatch('client') : this.#applyResult(transport, result);
       }
       case 'status':
         transport.closing = true;
-        transport.deadline = Math.min(transport.deadline, now + LINGER);
+        transport.deadline = Math.min(transport.deadline, now + LINGER_TIME);
         return true;
       case 'created':
-        transport.progress ||= !this.#dialogue.created;
-        this.#dialogue.created = true;
+        transport.progress ||= !this.#channel.created;
+        this.#channel.created = true;
         return true;
       case 'you_close_it':
         this.#drop(transport, now, 'ended');
@@ -236,65 +236,65 @@ export class StreamMachine {
     }
   }
 
-  #judge(transport: Transport, verdict: FrameResult): boolean {
-    if (verdict === 'new') {
+  #applyResult(transport: Transport, result: FrameResult): boolean {
+    if (result === 'progress') {
       transport.progress = true;
-      this.#course.retry.onSuccess();
+      this.#policy.retry.onSuccess();
     }
-    return verdict !== 'wrong';
+    return result !== 'violation';
   }
 
   #recvKill(reason: string): boolean {
     if (reason === 'stream_attach_failure') this.#end('server', reason);
-    if (reason === 'acked_unsent_strings') this.#onDisagreement('server');
+    if (reason === 'acked_unsent_strings') this.#onSackMismatch('server');
     return false;
   }
 
-  #onDisagreement(by: End['by']): boolean {
-    if (this.#dialogue.onDisagreement()) this.#end(by, 'acked_unsent_strings');
+  #onSackMismatch(by: End['by']): boolean {
+    if (this.#channel.onSackMismatch()) this.#end(by, 'acked_unsent_strings');
     return false;
   }
 
   #deliver(): void {
-    if (this.#standing.state !== 'ended') this.#dialogue.deliver(this.#outputs);
+    if (this.#connection.state !== 'ended') this.#channel.deliver(this.#outputs);
   }
 
   // Transports that end.
 
   /** Closes a transport and reacts to its end. */
-  #drop(transport: Transport, now: number, ending: TransportOutcome = 'failed'): void {
+  #drop(transport: Transport, now: number, outcome: TransportOutcome = 'failed'): void {
     if (!this.#transports.find(transport.key)) return;
     this.#outputs.push({ do: 'close', key: transport.key });
-    this.#onGone(transport, ending, now);
+    this.#onTransportClosed(transport, outcome, now);
   }
 
-  #onGone(transport: Transport, ending: TransportOutcome, now: number): void {
-    const { candidate, previous, upload } = this.#transports;
+  #onTransportClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
+    const { candidate, predecessor, upload } = this.#transports;
     this.#transports.remove(transport);
-    if (this.#standing.state === 'ended') return;
-    if (transport === upload) return this.#uploads.onGone(transport, ending, now);
-    if (transport === previous) {
+    if (this.#connection.state === 'ended') return;
+    if (transport === upload) return this.#uploads.onClosed(transport, outcome, now);
+    if (transport === predecessor) {
       // What was written to it counts as received until a SACK says otherwise.
-      this.#patience.at = 0;
-      if (ending === 'ended') this.#standing.onHandover();
+      this.#delayedAck.dueAt = 0;
+      if (outcome === 'ended') this.#connection.onHandover();
       return;
     }
-    if (transport === candidate) this.#course.onFailed(transport, ending, now);
-    else this.#onPrimaryGone(transport, ending, now);
+    if (transport === candidate) this.#policy.onFailed(transport, outcome, now);
+    else this.#onPrimaryClosed(transport, outcome, now);
     // A successor could not be had either.
     const { primary } = this.#transports;
-    if (ending === 'failed' && primary?.suspect) this.#drop(primary, now);
+    if (outcome === 'failed' && primary?.suspect) this.#drop(primary, now);
   }
 
-  #onPrimaryGone(transport: Transport, ending: TransportOutcome, now: number): void {
-    const polled = ending === 'ended' && transport.kind === 'long-poll';
-    const { previous } = this.#transports;
-    if (!polled && previous?.heard && !previous.closing) {
-      this.#transports.primary = previous;
-      this.#transports.previous = null;
-      this.#patience.at = 0;
+  #onPrimaryClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
+    const polled = outcome === 'ended' && transport.kind === 'long-poll';
+    const { predecessor } = this.#transports;
+    if (!polled && predecessor?.attached && !predecessor.closing) {
+      this.#transports.primary = predecessor;
+      this.#transports.predecessor = null;
+      this.#delayedAck.dueAt = 0;
     }
-    this.#course.onPrimaryGone(transport, ending, now);
+    this.#policy.onPrimaryClosed(transport, outcome, now);
   }
 
   #end(by: End['by'], reason: string, applicationLevel = false, except: Transport | null = null): void {
@@ -303,20 +303,20 @@ export class StreamMachine {
       if (transport === except) this.#transports.remove(transport);
       else this.#close(transport);
     }
-    this.#outputs.push({ do: 'end', end: { reason, applicationLevel, by } }, ...this.#standing.end());
+    this.#outputs.push({ do: 'end', end: { reason, applicationLevel, by } }, ...this.#connection.end());
   }
 
   // Transports that begin.
 
-  #advance(now: number): void {
+  #openTransports(now: number): void {
     const { candidate } = this.#transports;
-    if (candidate?.opened && this.#course.mayRetire(now)) this.#promote(candidate, now);
-    const kind = this.#course.next(now);
+    if (candidate?.opened && this.#policy.mayRetire(now)) this.#promote(candidate, now);
+    const kind = this.#policy.nextKind(now);
     if (kind === null) return;
-    const why = this.#opener.made === 0 ? 'start' : this.#course.why(kind);
+    const why = this.#factory.transportsMade === 0 ? 'start' : this.#policy.reasonFor(kind);
     if (kind === 'websocket') {
       this.#transports.candidate = this.#open(kind, why, now);
-    } else if (this.#course.mayRetire(now)) {
+    } else if (this.#policy.mayRetire(now)) {
       this.#retire();
       this.#openPrimary(kind, why, now);
     }
@@ -328,23 +328,23 @@ export class StreamMachine {
     this.#retire();
     this.#transports.primary = candidate;
     this.#endPolling();
-    Object.assign(candidate, { openedAt: now, deadline: now + PATIENCE });
-    this.#write(candidate, [this.#hello(candidate), ...this.#dialogue.take(candidate, now)], now);
+    Object.assign(candidate, { openedAt: now, deadline: now + REQUEST_TIMEOUT });
+    this.#write(candidate, [this.#hello(candidate), ...this.#channel.takeFrames(candidate, now)], now);
   }
 
   #openPrimary(kind: Kind, why: string, now: number): void {
-    const again = this.#course.polling && kind === 'long-poll';
+    const again = this.#policy.polling && kind === 'long-poll';
     const primary = this.#open(kind, why, now, [], again);
     this.#transports.primary = primary;
-    const deadline = now + this.#course.maxPoll * 1000 + PATIENCE;
-    if (again) Object.assign(primary, { heard: true, heardAt: now, deadline });
+    const deadline = now + this.#policy.maxPollTime * 1000 + REQUEST_TIMEOUT;
+    if (again) Object.assign(primary, { attached: true, lastReceivedAt: now, deadline });
     this.#endPolling();
   }
 
   /** A primary transport takes over from a poll that has ended. */
   #endPolling(): void {
-    if (this.#course.polling) this.#standing.onHandover();
-    this.#course.polling = false;
+    if (this.#policy.polling) this.#connection.onHandover();
+    this.#policy.polling = false;
   }
 
   /** Makes room for a successor. */
@@ -354,34 +354,34 @@ export class StreamMachine {
   }
 
   #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], proven = false): Transport {
-    const transport = this.#opener.transport(kind, why, now);
+    const transport = this.#factory.transport(kind, why, now);
     if (kind !== 'websocket') {
       frames.unshift(this.#hello(transport, proven));
       // Before the stream is known to exist there are no uploads: strings go along with the hello.
-      if (kind !== 'upload' && !this.#dialogue.created) frames.push(...this.#dialogue.take(transport, now));
+      if (kind !== 'upload' && !this.#channel.created) frames.push(...this.#channel.takeFrames(transport, now));
     }
     this.#outputs.push({ do: 'open', key: transport.key, kind, frames });
     return transport;
   }
 
   #hello(transport: Transport, proven = false): string {
-    return this.#opener.hello(transport, this.#transports.working, this.#course.maxPoll, proven);
+    return this.#factory.hello(transport, this.#transports.healthyPredecessor, this.#policy.maxPollTime, proven);
   }
 
   // What goes out.
 
   /** Writes what is due to the transport that carries own strings. */
-  #pump(now: number): void {
+  #flush(now: number): void {
     const carrier = this.#transports.carrier;
     if (carrier?.kind === 'websocket') {
-      const { incoming } = this.#dialogue;
+      const { receiver } = this.#channel;
       // A SACK is this side's heartbeat, too.
-      const beats = now >= this.#writtenAt + this.#beat && carrier.heard && !carrier.closing;
-      const frames = this.#dialogue.take(carrier, now);
-      const due = incoming.mayAck && (frames.length > 0 || now >= this.#patience.at);
-      if (due || beats) frames.unshift(`${incoming.takeSack(now)}A`);
+      const beats = now >= this.#writtenAt + this.#heartbeat && carrier.attached && !carrier.closing;
+      const frames = this.#channel.takeFrames(carrier, now);
+      const due = receiver.mayAck && (frames.length > 0 || now >= this.#delayedAck.dueAt);
+      if (due || beats) frames.unshift(`${receiver.takeSack(now)}A`);
       if (frames.length > 0) this.#write(carrier, frames, now);
-    } else if (this.#uploads.due && now >= this.#uploads.retry.at) {
+    } else if (this.#uploads.isDue && now >= this.#uploads.retry.nextAttemptAt) {
       this.options.beforeUpload?.();
       const frames: string[] = [];
       this.#uploads.load(this.#open('upload', 'upload', now, frames), frames, now);

@@ -2,8 +2,8 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { HIGH_WATER, MAX_BUFFERED, MinervaError, MinervaStream, toJson, type MinervaOptions } from '../src/client.js';
-import { MAX_STRING } from '../src/frames.js';
-import { FULL_STRINGS } from '../src/inbox.js';
+import { MAX_MESSAGE } from '../src/frames.js';
+import { MAX_INBOX_MESSAGES } from '../src/inbox.js';
 import { RealServer } from './real_server.js';
 import { KINDS } from './simulation.js';
 import type { Kind } from '../src/stream/types.js';
@@ -34,7 +34,7 @@ for (const kind of KINDS) {
   test(`${kind}: client and server talk, and a fulfilled send is durable`, () =>
     withServer(kind, async (stream, server) => {
       const received: string[] = [];
-      stream.onstring = (event) => received.push(event.data);
+      stream.onmessage = (event) => received.push(event.data);
       await stream.send('one');
       assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['one']);
       await Promise.all(Array.from({ length: 100 }, (_, i) => stream.send(`c${i}`)));
@@ -53,7 +53,7 @@ for (const kind of KINDS) {
   test(`${kind}: crashes, cuts and switches lose nothing`, () =>
     withServer(kind, async (stream, server) => {
       const received: string[] = [];
-      stream.onstring = (event) => received.push(event.data);
+      stream.onmessage = (event) => received.push(event.data);
       await stream.send('c0');
       const model = server.model.streams.get(stream.id);
       assert(model);
@@ -75,8 +75,8 @@ for (const kind of KINDS) {
 
   test(`${kind}: a string of the greatest length passes`, () =>
     withServer(kind, async (stream, server) => {
-      await assert.rejects(stream.send('x'.repeat(MAX_STRING + 1)), /at most/);
-      for (const length of [MAX_STRING - 1, MAX_STRING]) {
+      await assert.rejects(stream.send('x'.repeat(MAX_MESSAGE + 1)), /at most/);
+      for (const length of [MAX_MESSAGE - 1, MAX_MESSAGE]) {
         await stream.send('x'.repeat(length));
         assert.equal(server.model.streams.get(stream.id)?.delivered.pop()?.length, length);
         server.model.streams.get(stream.id)?.delivered.push('');
@@ -154,15 +154,15 @@ test('iteration: one that does not take holds the server back', () =>
     const model = server.model.streams.get(stream.id);
     assert(model);
     const iterator = stream[Symbol.asyncIterator]();
-    for (let i = 0; i < FULL_STRINGS; i += 1) model.send(`s${i}`);
-    await within(5000, 'a full inbox', () => stream.counters.received >= FULL_STRINGS);
+    for (let i = 0; i < MAX_INBOX_MESSAGES; i += 1) model.send(`s${i}`);
+    await within(5000, 'a full inbox', () => stream.counters.received >= MAX_INBOX_MESSAGES);
     for (let i = 0; i < 100; i += 1) model.send(`t${i}`);
     await stream.send('still up');
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert(!model.isSettled, 'acknowledged although nothing was taken');
-    assert(stream.counters.received < FULL_STRINGS + 100);
-    for (let i = 0; i < FULL_STRINGS + 100; i += 1) {
-      const expected = i < FULL_STRINGS ? `s${i}` : `t${i - FULL_STRINGS}`;
+    assert(stream.counters.received < MAX_INBOX_MESSAGES + 100);
+    for (let i = 0; i < MAX_INBOX_MESSAGES + 100; i += 1) {
+      const expected = i < MAX_INBOX_MESSAGES ? `s${i}` : `t${i - MAX_INBOX_MESSAGES}`;
       assert.equal((await iterator.next()).value, expected);
     }
     await within(5000, 'all acknowledged', () => model.isSettled);
@@ -213,7 +213,7 @@ test('WHATWG streams: an abort resets the stream', () =>
 test('QAN over a stream: asked and answered, and strings belong to it', () =>
   withServer('http-stream', async (stream, server) => {
     const heard: string[] = [];
-    stream.onstring = (event) => heard.push(event.data);
+    stream.onmessage = (event) => heard.push(event.data);
     stream.qan.handle({ question: (body) => `${body}?` });
     const asked = stream.qan.ask('how');
     await within(2000, 'the question', () => server.model.streams.get(stream.id)?.delivered.length === 1);

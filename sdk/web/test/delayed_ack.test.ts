@@ -1,103 +1,103 @@
 /** When a SACK goes: the rule by itself, then in the stream machine, frame by frame and over random schedules. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { MOST_BYTES, MOST_PROMPT, MOST_STRINGS, DelayedAck, WAIT } from '../src/stream/delayed_ack.js';
+import { MAX_DELAYED_BYTES, MAX_IMMEDIATE_ACKS, MAX_DELAYED_MESSAGES, DelayedAck, MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
 import { StreamMachine } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';
 import { check, ID, settled, Simulation } from './simulation.js';
 
 /** Strings come so many ms after `now`, and the SACK goes when the wait is over. */
-function wait(patience: DelayedAck, now: number, came = [0]): void {
-  for (const after of came) patience.onString(1, now + after);
-  assert.equal(patience.at, now + WAIT);
-  patience.onSack(patience.at);
+function wait(delayedAck: DelayedAck, now: number, came = [0]): void {
+  for (const after of came) delayedAck.onReceived(1, now + after);
+  assert.equal(delayedAck.dueAt, now + MAX_ACK_DELAY);
+  delayedAck.onSackSent(delayedAck.dueAt);
 }
 
 /** How many strings are answered at once now. */
-function prompt(patience: DelayedAck, now: number): number {
+function prompt(delayedAck: DelayedAck, now: number): number {
   for (let count = 0; ; count += 1) {
-    patience.onString(1, now);
-    const { at } = patience;
+    delayedAck.onReceived(1, now);
+    const { dueAt } = delayedAck;
     // Along with own strings: that tells nothing.
-    patience.onSack(0);
-    if (at !== 0) return count;
+    delayedAck.onSackSent(0);
+    if (dueAt !== 0) return count;
     assert(count < 1000, 'without end');
   }
 }
 
-test('patience: 16 strings or 16 KiB wait no more', () => {
-  assert.deepEqual([MOST_STRINGS, MOST_BYTES], [16, 16_384]);
+test('delayed ACK: 16 strings or 16 KiB wait no more', () => {
+  assert.deepEqual([MAX_DELAYED_MESSAGES, MAX_DELAYED_BYTES], [16, 16_384]);
   for (const [count, at] of [[15, 103], [16, 0], [17, 0]] as const) {
-    const patience = new DelayedAck();
-    for (let i = 0; i < count; i += 1) patience.onString(9, 3 + i);
-    assert.equal(patience.at, at, `${count} strings`);
+    const delayedAck = new DelayedAck();
+    for (let i = 0; i < count; i += 1) delayedAck.onReceived(9, 3 + i);
+    assert.equal(delayedAck.dueAt, at, `${count} strings`);
   }
   for (const [bytes, at] of [[16_383, 103], [16_384, 0], [16_385, 0]] as const) {
-    const patience = new DelayedAck();
-    patience.onString(1000, 3);
-    patience.onString(bytes - 1000, 7);
-    assert.equal(patience.at, at, `${bytes} bytes`);
+    const delayedAck = new DelayedAck();
+    delayedAck.onReceived(1000, 3);
+    delayedAck.onReceived(bytes - 1000, 7);
+    assert.equal(delayedAck.dueAt, at, `${bytes} bytes`);
     const other = new DelayedAck();
-    other.onString(bytes, 3);
-    assert.equal(other.at, at, `${bytes} bytes in one string`);
+    other.onReceived(bytes, 3);
+    assert.equal(other.dueAt, at, `${bytes} bytes in one string`);
   }
 });
 
-test('patience: each SACK begins anew', () => {
-  const patience = new DelayedAck();
+test('delayed ACK: each SACK begins anew', () => {
+  const delayedAck = new DelayedAck();
   for (let round = 0; round < 20; round += 1) {
-    for (let i = 0; i < 15; i += 1) patience.onString(1092, round * 10);
-    assert.equal(patience.at, round * 10 + WAIT);
-    patience.onSack(round * 10 + 1);
-    assert.equal(patience.at, Infinity);
+    for (let i = 0; i < 15; i += 1) delayedAck.onReceived(1092, round * 10);
+    assert.equal(delayedAck.dueAt, round * 10 + MAX_ACK_DELAY);
+    delayedAck.onSackSent(round * 10 + 1);
+    assert.equal(delayedAck.dueAt, Infinity);
   }
 });
 
-test('patience: a wait was in vain if nothing came in its last 75 ms', () => {
+test('delayed ACK: a wait was in vain if nothing came in its last 75 ms', () => {
   for (const [came, count] of [[[0], 1], [[0, 24], 1], [[0, 25], 0], [[0, 26], 0], [[0, 99], 0], [[0, 100], 0], [[0, 101], 1]] as const) {
-    const patience = new DelayedAck();
-    wait(patience, 5, [...came]);
-    assert.equal(prompt(patience, 1000), count, came.join());
+    const delayedAck = new DelayedAck();
+    wait(delayedAck, 5, [...came]);
+    assert.equal(prompt(delayedAck, 1000), count, came.join());
   }
 });
 
-test('patience: waits in vain double what is answered at once, up to 64; another one ends that', () => {
-  assert.equal(MOST_PROMPT, 64);
-  const patience = new DelayedAck();
+test('delayed ACK: waits in vain double what is answered at once, up to 64; another one ends that', () => {
+  assert.equal(MAX_IMMEDIATE_ACKS, 64);
+  const delayedAck = new DelayedAck();
   let now = 0;
   for (const count of [1, 2, 4, 8, 16, 32, 64, 64, 64]) {
-    wait(patience, (now += 1000));
-    assert.equal(prompt(patience, now + WAIT), count);
+    wait(delayedAck, (now += 1000));
+    assert.equal(prompt(delayedAck, now + MAX_ACK_DELAY), count);
   }
-  wait(patience, (now += 1000), [0, 60]);
-  assert.equal(prompt(patience, now + WAIT), 0);
-  wait(patience, (now += 1000));
-  assert.equal(prompt(patience, now + WAIT), 1);
+  wait(delayedAck, (now += 1000), [0, 60]);
+  assert.equal(prompt(delayedAck, now + MAX_ACK_DELAY), 0);
+  wait(delayedAck, (now += 1000));
+  assert.equal(prompt(delayedAck, now + MAX_ACK_DELAY), 1);
 });
 
-test('patience: a wait that was cut short tells nothing', () => {
-  const patience = new DelayedAck();
-  wait(patience, 0);
-  assert.equal(prompt(patience, 200), 1);
+test('delayed ACK: a wait that was cut short tells nothing', () => {
+  const delayedAck = new DelayedAck();
+  wait(delayedAck, 0);
+  assert.equal(prompt(delayedAck, 200), 1);
   const cuts = [
-    () => patience.onSack(1099),
+    () => delayedAck.onSackSent(1099),
     () => {
-      for (let i = 1; i < MOST_STRINGS; i += 1) patience.onString(1, 1000);
-      patience.onSack(2000);
+      for (let i = 1; i < MAX_DELAYED_MESSAGES; i += 1) delayedAck.onReceived(1, 1000);
+      delayedAck.onSackSent(2000);
     },
     () => {
-      patience.at = 0;
-      patience.onSack(2000);
+      delayedAck.dueAt = 0;
+      delayedAck.onSackSent(2000);
     },
   ];
   for (const cut of cuts) {
-    patience.onString(1, 1000);
+    delayedAck.onReceived(1, 1000);
     cut();
-    assert.equal(prompt(patience, 3000), 0);
+    assert.equal(prompt(delayedAck, 3000), 0);
   }
-  wait(patience, 4000);
-  assert.equal(prompt(patience, 5000), 2, 'as after the second in vain');
+  wait(delayedAck, 4000);
+  assert.equal(prompt(delayedAck, 5000), 2, 'as after the second in vain');
 });
 
 // In the stream machine.
@@ -161,7 +161,7 @@ test('own strings take the SACK along, before them', () => {
   assert.deepEqual(written(stream, 11), ['|0A', '0N', 'mine ']);
   stream.send('another');
   assert.deepEqual(written(stream, 12), ['another ']);
-  assert.deepEqual(written(stream, 10 + WAIT), []);
+  assert.deepEqual(written(stream, 10 + MAX_ACK_DELAY), []);
 });
 
 test('the heartbeat is the present SACK', () => {
@@ -171,7 +171,7 @@ test('the heartbeat is the present SACK', () => {
   stream.recvFrames(0, ['|0A'], 20_990);
   assert.deepEqual(after(stream, 0, 20_990, '0N', 'a '), []);
   assert.deepEqual(written(stream, 21_000), ['|0A']);
-  assert.deepEqual(written(stream, 21_000 + WAIT), []);
+  assert.deepEqual(written(stream, 21_000 + MAX_ACK_DELAY), []);
 });
 
 test('a gap is told at once, and so is its end, and what comes again', () => {
@@ -190,32 +190,32 @@ test('a gap is told at once, and so is its end, and what comes again', () => {
 test('what a slow application held back is told at once when it is released', () => {
   const stream = attached();
   assert.deepEqual(after(stream, 0, 1, '0N', 'a '), []);
-  stream.hold(true);
+  stream.setPaused(true);
   assert.deepEqual(after(stream, 0, 2, 'b '), []);
-  stream.hold(false);
+  stream.setPaused(false);
   assert.deepEqual(written(stream, 3), ['|1A'], 'before the wait is over');
-  assert.deepEqual(written(stream, 10 + WAIT), []);
+  assert.deepEqual(written(stream, 10 + MAX_ACK_DELAY), []);
 });
 
 test('what is held back is not told when the wait is over', () => {
   const stream = attached();
   assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
-  stream.hold(true);
+  stream.setPaused(true);
   assert.deepEqual(after(stream, 0, 20, 'b '), []);
   for (const now of [109, 110, 120, 500]) assert.deepEqual(written(stream, now), [], `${now}`);
   assert((stream.pollTimeout() ?? 0) > 10_000, 'no timer runs for it');
-  stream.hold(false);
+  stream.setPaused(false);
   assert.deepEqual(written(stream, 501), ['|1A']);
 });
 
 test('what a hello held back is told at once when it is released', () => {
   const stream = attached();
-  stream.hold(true);
+  stream.setPaused(true);
   assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
   stream.cut(20);
   assert(written(stream, 1000)[0]?.includes('"sack":"|-1"'));
   assert.deepEqual(after(stream, 1, 1010, 'beat^'), []);
-  stream.hold(false);
+  stream.setPaused(false);
   assert.deepEqual(written(stream, 1020), ['|0A']);
 });
 
@@ -227,7 +227,7 @@ test('a hello says all', () => {
   assert(hello?.includes('"sack":"|0"'), hello);
   assert.deepEqual(more, []);
   assert.deepEqual(after(stream, 1, 1010, 'beat^'), []);
-  assert.deepEqual(written(stream, 1010 + WAIT), []);
+  assert.deepEqual(written(stream, 1010 + MAX_ACK_DELAY), []);
 });
 
 /** A WebSocket with the key 0, and the one with the key 1 that succeeds it; both are open. */
@@ -247,7 +247,7 @@ test('what comes on a WebSocket that was succeeded is told at once, and so is it
   assert.deepEqual(after(stream, 1, 40, '1N', 'b '), []);
   stream.onClosed(0, 'failed', 50);
   assert.deepEqual(written(stream, 50), ['|1A']);
-  assert.deepEqual(written(stream, 40 + WAIT), []);
+  assert.deepEqual(written(stream, 40 + MAX_ACK_DELAY), []);
 });
 
 test('when a successor dies its predecessor says at once what came on it', () => {
@@ -327,7 +327,7 @@ function checkWaits(trace: readonly string[], seed: number): void {
     const now = Number(line.slice(0, space));
     const output = JSON.parse(line.slice(space)) as Output;
     // A trace has whole ms.
-    assert(since === null || now - since <= WAIT + 1, `seed ${seed}: waits since ${since} at ${line}`);
+    assert(since === null || now - since <= MAX_ACK_DELAY + 1, `seed ${seed}: waits since ${since} at ${line}`);
     if (output.do === 'write' && /[AH]$/.test(output.frames[0] ?? '')) since = null;
     else if (output.do === 'transport' && output.kind === null) since = null;
     else if (output.do === 'deliver') since ??= now;

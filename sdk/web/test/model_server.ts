@@ -82,7 +82,7 @@ export class ModelStream {
     const primary = this.#primary;
     if (this.#assumed > 0 && primary?.open) {
       const writtenTo = primary.writtenTo;
-      const again = this.#strings(this.#acked + 1, this.#assumed);
+      const again = this.#messages(this.#acked + 1, this.#assumed);
       this.#assumed = 0;
       if (again.length > 0) this.write(primary, again);
       primary.writtenTo = writtenTo;
@@ -105,7 +105,7 @@ export class ModelStream {
 
   flush(transport: ServerTransport): void {
     if (!transport.open || transport !== this.#primary) return;
-    const frames = this.#strings(transport.writtenTo, this.sent.length);
+    const frames = this.#messages(transport.writtenTo, this.sent.length);
     transport.writtenTo = this.sent.length;
     if (frames.length > 0) this.write(transport, frames);
   }
@@ -129,7 +129,7 @@ export class ModelStream {
     if (this.#primary === transport) this.#primary = null;
   }
 
-  #strings(from: number, to: number): string[] {
+  #messages(from: number, to: number): string[] {
     const frames: string[] = [];
     let next = -1;
     for (let number = Math.max(from, this.#acked + 1); number < to; number += 1) {

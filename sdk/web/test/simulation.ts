@@ -281,13 +281,13 @@ export class Simulation {
     else this.client.recvFrames(connection.key, frames, this.now);
   }
 
-  #closed(connection: Connection, ending: 'ended' | 'failed'): void {
+  #closed(connection: Connection, outcome: 'ended' | 'failed'): void {
     if (connection.closed) return;
     connection.closed = true;
     this.#connections.delete(connection.key);
     if (connection.response.length > 0) {
       this.client.recvFrames(connection.key, connection.response, this.now);
     }
-    this.client.onClosed(connection.key, ending, this.now);
+    this.client.onClosed(connection.key, outcome, this.now);
   }
 }

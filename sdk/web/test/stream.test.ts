@@ -1,8 +1,8 @@
 /** The stream machine with one kind of transport against the model server: single situations. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { IN_FLIGHT } from '../src/stream/in_flight.js';
-import { WAIT } from '../src/stream/delayed_ack.js';
+import { MAX_IN_FLIGHT } from '../src/stream/in_flight.js';
+import { MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
 import { StreamMachine } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';
@@ -195,7 +195,7 @@ test('strings follow the hello at once, numbered, and a SACK for what came goes 
 });
 
 test('the limit of unacknowledged bytes in flight', () => {
-  for (const [size, sent] of [[IN_FLIGHT - 12, 2], [IN_FLIGHT - 11, 2], [IN_FLIGHT - 10, 1]] as const) {
+  for (const [size, sent] of [[MAX_IN_FLIGHT - 12, 2], [MAX_IN_FLIGHT - 11, 2], [MAX_IN_FLIGHT - 10, 1]] as const) {
     const stream = machine();
     stream.send('x'.repeat(size));
     stream.send('y'.repeat(9));
@@ -209,7 +209,7 @@ test('the limit of unacknowledged bytes in flight', () => {
 
 test('one string longer than the limit in flight goes alone', () => {
   const stream = machine();
-  stream.send('x'.repeat(IN_FLIGHT * 2));
+  stream.send('x'.repeat(MAX_IN_FLIGHT * 2));
   stream.send('y');
   assert.equal(written(begin(stream)).filter((frame) => frame.endsWith(' ')).length, 1);
 });
@@ -259,24 +259,24 @@ test('an application that is behind holds strings and SACKs back', () => {
   begin(stream);
   stream.recvFrames(0, ['C', '0N', 'a '], 10);
   stream.drain(10);
-  assert.deepEqual(written(stream.drain(10 + WAIT)), ['|0A']);
-  stream.hold(true);
+  assert.deepEqual(written(stream.drain(10 + MAX_ACK_DELAY)), ['|0A']);
+  stream.setPaused(true);
   stream.recvFrames(0, ['b '], 120);
   assert.deepEqual(stream.drain(120), []);
-  assert.deepEqual(stream.drain(120 + WAIT), [], 'not after the wait either');
+  assert.deepEqual(stream.drain(120 + MAX_ACK_DELAY), [], 'not after the wait either');
   stream.cut(230);
   const hello = written(begin(stream, 1000))[0] ?? '';
   assert(hello.includes('"sack":"|0"'), hello);
   stream.recvFrames(1, ['1N', 'b '], 1010);
   assert.deepEqual(written(stream.drain(1010)), []);
-  stream.hold(false);
+  stream.setPaused(false);
   const outputs = stream.drain(1020);
   assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['b']);
   assert.deepEqual(written(outputs), ['|1A']);
 });
 
 test('when the predecessor is gone a SACK says what did not come on it', () => {
-  for (const ending of ['ended', 'failed'] as const) {
+  for (const outcome of ['ended', 'failed'] as const) {
     const stream = machine();
     begin(stream);
     stream.recvFrames(0, ['C', 'beat^', '0N', 'a '], 10);
@@ -286,7 +286,7 @@ test('when the predecessor is gone a SACK says what did not come on it', () => {
     assert(hello.includes('"eeds":0') && hello.includes('"sack":"|0"'), hello);
     stream.recvFrames(1, [';)]}^', 'beat^'], 30);
     assert.deepEqual(stream.drain(30).map((output) => output.do), ['transport']);
-    stream.onClosed(0, ending, 40);
+    stream.onClosed(0, outcome, 40);
     const upload = written(stream.drain(40))[0] ?? '';
     assert(upload.includes('"sack":"|0"') && !upload.includes('eeds'), upload);
   }
@@ -310,7 +310,7 @@ test('a duplicate is answered by a SACK at once', () => {
   begin(stream);
   stream.recvFrames(0, ['C', '0N', 'a '], 10);
   stream.drain(10);
-  assert.deepEqual(written(stream.drain(10 + WAIT)), ['|0A']);
+  assert.deepEqual(written(stream.drain(10 + MAX_ACK_DELAY)), ['|0A']);
   stream.recvFrames(0, ['0N', 'a '], 120);
   assert.deepEqual(written(stream.drain(120)), ['|0A']);
 });

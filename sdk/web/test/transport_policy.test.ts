@@ -2,7 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
-import { FIRST_PROBE, LONGEST_PROBE } from '../src/stream/transport_ranking.js';
+import { MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL } from '../src/stream/transport_ranking.js';
 import { Random } from './random.js';
 import { check, ID, settled, Simulation } from './simulation.js';
 
@@ -64,7 +64,7 @@ test('WebSocket refused: HTTP stream at once, and WebSocket is tried again ever 
   const gaps = opened(sim, 'websocket').map((at, i, all) => at - (all[i - 1] ?? 0)).slice(1);
   assert(gaps.length >= 4 && gaps.length <= 9, gaps.join());
   for (const [i, gap] of gaps.entries()) {
-    const interval = Math.min(LONGEST_PROBE, FIRST_PROBE * 2 ** i);
+    const interval = Math.min(MAX_PROBE_INTERVAL, MIN_PROBE_INTERVAL * 2 ** i);
     assert(gap >= interval * 0.7 && gap <= interval * 1.3 + 1000, gaps.join());
   }
 });
@@ -159,7 +159,7 @@ test('what worked the last time is used at once, and better is tried later', () 
   const sim = new Simulation(new Random(8), 'auto', 50, { known: 'http-stream' });
   assert(firstString(sim) < 500);
   assert.deepEqual(sim.kinds, ['http-stream']);
-  talk(sim, FIRST_PROBE + 2_000);
+  talk(sim, MIN_PROBE_INTERVAL + 2_000);
   assert.deepEqual(sim.kinds, ['http-stream', 'websocket']);
   finish(sim);
 });

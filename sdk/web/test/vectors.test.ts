@@ -129,7 +129,7 @@ for (const { name, start, steps } of vectors.send_queue) {
 
 for (const { name, start, limits, steps } of vectors.receive_window) {
   test(`vectors: receive window ${name}`, () => {
-    const window = new ReceiveWindow({ strings: limits[0], bytes: limits[1] }, start);
+    const window = new ReceiveWindow({ messages: limits[0], bytes: limits[1] }, start);
     let popped = start;
     for (const step of steps) {
       if ('receive' in step) {

@@ -5,7 +5,7 @@ import { ReceiveWindow, OVERHEAD } from '../src/window/receive_window.js';
 import { SendQueue } from '../src/window/send_queue.js';
 import { Random } from './random.js';
 
-const LIMITS = { strings: 50, bytes: 1 << 20 };
+const LIMITS = { messages: 50, bytes: 1 << 20 };
 
 /** Applies a SACK; returns by how many numbers the base went on, and the bytes that were freed. */
 function apply(queue: SendQueue, acked: number, beyond: number[]): [number, number] | null {

@@ -3,8 +3,8 @@
  * not come back together. No clock, no randomness of its own. Used by the stream machine.
  */
 /** The shortest wait in ms: a dead server is asked at most ten times a second. */
-export declare const SHORTEST = 100;
+export declare const MIN_DELAY = 100;
 /** The longest wait in ms: a recovered server is found within five seconds. */
-export declare const LONGEST = 5000;
+export declare const MAX_DELAY = 5000;
 /** The wait in ms before attempt `attempt` (from 0); `random` is uniform in [0, 1). */
 export declare function backoff(attempt: number, random: number): number;

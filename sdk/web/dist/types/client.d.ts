@@ -25,7 +25,7 @@ export declare class MinervaError extends Error {
     readonly name = "MinervaError";
 }
 export interface StreamEvents {
-    string: string;
+    message: string;
     transport: TransportChange;
     state: State;
     end: End;
@@ -48,7 +48,7 @@ export declare class MinervaStream extends EventTarget {
     #private;
     /** The secret that names the stream. */
     readonly id: string;
-    onstring: Handler<'string'>;
+    onmessage: Handler<'message'>;
     ontransport: Handler<'transport'>;
     onstate: Handler<'state'>;
     onend: Handler<'end'>;

@@ -1,18 +1,18 @@
 import { StreamMachine } from './stream.js';
 import type { Output, StreamOptions } from './stream/types.js';
 /** What concerns the application. */
-export type News = Exclude<Output, {
+export type AppOutput = Exclude<Output, {
     readonly do: 'open' | 'write' | 'close';
 }>;
 export declare class Driver {
     #private;
-    readonly onNews: (news: News) => void;
-    readonly onRest: () => void;
+    readonly onOutput: (output: AppOutput) => void;
+    readonly onIdle: () => void;
     readonly machine: StreamMachine;
-    /** `onNews` is called for each thing in order, `onRest` when all is done for now. */
-    constructor(base: URL, options: StreamOptions, onNews: (news: News) => void, onRest: () => void);
+    /** `onOutput` is called for each thing in order, `onIdle` when all is done for now. */
+    constructor(base: URL, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
     /** Runs the machine once for all calls of this turn: their strings go out together. */
-    soon(): void;
+    schedule(): void;
     /** Executes what the machine asks for until it asks for nothing, then sets the timer. */
     run(): void;
 }

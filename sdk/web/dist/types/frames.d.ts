@@ -2,7 +2,7 @@ import { type Sack } from './sack.js';
 /** The longest frame, its type byte included. */
 export declare const MAX_FRAME: number;
 /** The longest string: a frame less its type byte. */
-export declare const MAX_STRING: number;
+export declare const MAX_MESSAGE: number;
 /** The longest reason of a reset. */
 export declare const MAX_REASON = 255;
 declare const KILL_REASONS: readonly ['stream_attach_failure', 'acked_unsent_strings', 'frame_corruption', 'invalid_frame_type_or_arguments', 'rwin_overflow'];
@@ -39,7 +39,7 @@ export type Frame = {
     readonly reason: KillReason;
 };
 /** Whether a string may be sent: bytes 0x20-0x7E only. */
-export declare function isStringAllowed(text: string): boolean;
+export declare function isMessageAllowed(text: string): boolean;
 /** Reads one frame of either direction; null: no such frame, or wrong arguments. */
 export declare function decodeFrame(raw: string): Frame | null;
 /** Writes one frame. */

@@ -3,8 +3,8 @@
  * stream can hold the server back. Used by the client.
  */
 /** Above this the server is held back: as much as it keeps for a client that is behind. */
-export declare const FULL_STRINGS = 1000;
-export declare const FULL_BYTES: number;
+export declare const MAX_INBOX_MESSAGES = 1000;
+export declare const MAX_INBOX_BYTES: number;
 export declare class Inbox implements AsyncIterableIterator<string> {
     #private;
     readonly onTaken: () => void;

@@ -12,7 +12,7 @@ export declare class SharedStream extends EventTarget {
     /** The kind of transport that carries the stream now; null: none. */
     transport: Kind | null;
     end: End | null;
-    onstring: Handler<string>;
+    onmessage: Handler<string>;
     ontransport: Handler<TransportChange>;
     onstate: Handler<State>;
     onend: Handler<End>;

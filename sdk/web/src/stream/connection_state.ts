@@ -22,22 +22,22 @@ export class ConnectionState {
 
   /** Looks at the transports again (`polling`: between two long-polls); returns what has changed. */
   update(transports: Transports, polling: boolean): Output[] {
-    const { primary, previous } = transports;
-    if (primary?.heard) this.#why = primary.why;
-    const carrier = [primary, previous].find((t) => t?.heard);
+    const { primary, predecessor } = transports;
+    if (primary?.attached) this.#why = primary.why;
+    const carrier = [primary, predecessor].find((t) => t?.attached);
     this.#handover &&= !carrier && primary !== null;
     const silent = this.#handover ? this.kind : polling && !primary ? 'long-poll' : null;
     const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : silent;
     const lost = this.state === 'connecting' ? 'connecting' : 'reconnecting';
-    return this.#become(kind ? 'open' : lost, kind, kind ? this.#why : 'lost');
+    return this.#transition(kind ? 'open' : lost, kind, kind ? this.#why : 'lost');
   }
 
   /** The stream is over. */
   end(): Output[] {
-    return this.#become('ended', null, 'end');
+    return this.#transition('ended', null, 'end');
   }
 
-  #become(state: State, kind: Kind | null, why: string): Output[] {
+  #transition(state: State, kind: Kind | null, why: string): Output[] {
     const changes: Output[] = [];
     if (this.state === 'reconnecting' && state === 'open') this.reconnects += 1;
     if (kind !== this.kind) changes.push({ do: 'transport', kind, why });

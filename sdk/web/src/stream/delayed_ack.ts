@@ -4,43 +4,43 @@
  */
 
 /** From so many strings or bytes on it waits no more: that needs no timer, which browsers run late in hidden pages. */
-export const MOST_STRINGS = 16;
-export const MOST_BYTES = 16 << 10;
+export const MAX_DELAYED_MESSAGES = 16;
+export const MAX_DELAYED_BYTES = 16 << 10;
 /** ms after the first string. */
-export const WAIT = 100;
+export const MAX_ACK_DELAY = 100;
 /** A wait in whose last ms no string came was in vain: the server may have waited, too. */
-export const LULL = 75;
+export const QUIET_TIME = 75;
 /** Strings that are answered at once after waits in vain, at most. */
-export const MOST_PROMPT = 64;
+export const MAX_IMMEDIATE_ACKS = 64;
 
 export class DelayedAck {
   /** When the SACK is due; 0: at once, Infinity: there is nothing to say. */
-  at = Infinity;
+  dueAt = Infinity;
   /** What it covers so far. */
-  #strings = 0;
+  #messages = 0;
   #bytes = 0;
-  #lastAt = 0;
+  #lastReceivedAt = 0;
   /** Strings that are still to be answered at once, and how many after the next wait in vain. */
-  #prompt = 0;
-  #penalty = 1;
+  #immediateLeft = 0;
+  #immediateNext = 1;
 
   /** The next string in order came on a WebSocket. */
-  onString(bytes: number, now: number): void {
-    this.#strings += 1;
+  onReceived(bytes: number, now: number): void {
+    this.#messages += 1;
     this.#bytes += bytes;
     // One that came when the wait was over, before its timer, tells nothing of it.
-    if (now <= this.at) this.#lastAt = now;
-    const prompt = this.#prompt-- > 0 || this.#strings >= MOST_STRINGS || this.#bytes >= MOST_BYTES;
-    this.at = Math.min(this.at, prompt ? 0 : now + WAIT);
+    if (now <= this.dueAt) this.#lastReceivedAt = now;
+    const prompt = this.#immediateLeft-- > 0 || this.#messages >= MAX_DELAYED_MESSAGES || this.#bytes >= MAX_DELAYED_BYTES;
+    this.dueAt = Math.min(this.dueAt, prompt ? 0 : now + MAX_ACK_DELAY);
   }
 
   /** The SACK goes out; all is said. */
-  onSack(now: number): void {
-    if (this.at > 0 && now >= this.at) {
-      this.#prompt = this.#lastAt < this.at - LULL ? this.#penalty : 0;
-      this.#penalty = Math.min(MOST_PROMPT, this.#prompt * 2 || 1);
+  onSackSent(now: number): void {
+    if (this.dueAt > 0 && now >= this.dueAt) {
+      this.#immediateLeft = this.#lastReceivedAt < this.dueAt - QUIET_TIME ? this.#immediateNext : 0;
+      this.#immediateNext = Math.min(MAX_IMMEDIATE_ACKS, this.#immediateLeft * 2 || 1);
     }
-    this.at = Infinity;
-    this.#strings = this.#bytes = 0;
+    this.dueAt = Infinity;
+    this.#messages = this.#bytes = 0;
   }
 }

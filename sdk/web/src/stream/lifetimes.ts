@@ -5,30 +5,30 @@
 import type { Kind } from './types.js';
 
 /** Transports that die younger, in ms, have other troubles. */
-const YOUNGEST = 3_000;
+const MIN_CUT_AGE = 3_000;
 /** Part of the learnt time that is used. */
-const USED = 0.75;
+const SAFE_FRACTION = 0.75;
 
 export class Lifetimes {
   #deaths = new Map<Kind, number>();
   #limits = new Map<Kind, number>();
 
   /** One that worked was broken off at this age in ms. */
-  onBroken(kind: Kind, age: number): void {
-    if (age < YOUNGEST) return;
+  onCut(kind: Kind, age: number): void {
+    if (age < MIN_CUT_AGE) return;
     const before = this.#deaths.get(kind);
     this.#deaths.set(kind, age);
     if (before === undefined || Math.abs(age - before) > 500 + before / 10) return;
-    this.#limits.set(kind, USED * Math.min(age, before, this.limit(kind)));
+    this.#limits.set(kind, SAFE_FRACTION * Math.min(age, before, this.maxAge(kind)));
   }
 
   /** ms after which one of this kind should be succeeded. */
-  limit(kind: Kind): number {
+  maxAge(kind: Kind): number {
     return this.#limits.get(kind) ?? Infinity;
   }
 
   /** The network is another one. */
-  forget(): void {
+  clear(): void {
     this.#deaths.clear();
     this.#limits.clear();
   }

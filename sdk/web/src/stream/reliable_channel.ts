@@ -10,17 +10,17 @@ import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 
 /** What a frame was: it brought something new, nothing new, or what cannot be. */
-export type FrameResult = 'new' | 'old' | 'wrong';
+export type FrameResult = 'progress' | 'duplicate' | 'violation';
 
 export class ReliableChannel {
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
   /** A StreamCreated frame was seen. */
   created = false;
-  readonly incoming = new Receiver();
+  readonly receiver = new Receiver();
   #queue = new SendQueue();
-  #flight = new InFlight();
+  #inFlight = new InFlight();
   /** How often in a row the two sides contradicted each other about what was sent: twice is for good. */
-  #disagreements = 0;
+  #mismatches = 0;
 
   /** Queues a string (already checked) and returns its number. */
   send(text: string): number {
@@ -29,51 +29,51 @@ export class ReliableChannel {
   }
 
   /** `stays`: the transport is not being succeeded. */
-  recvString(transport: Transport, text: string, stays: boolean, now: number): FrameResult {
+  recvMessage(transport: Transport, text: string, stays: boolean, now: number): FrameResult {
     const patient = stays && transport.kind === 'websocket';
-    const received = this.incoming.receive(transport.nextIn, text, patient, now);
-    if (received === 'overflow') return 'wrong';
+    const received = this.receiver.receive(transport.nextIn, text, patient, now);
+    if (received === 'overflow') return 'violation';
     transport.nextIn += 1;
-    return received === 'duplicate' ? 'old' : this.#agree('new');
+    return received === 'duplicate' ? 'duplicate' : this.#accept('progress');
   }
 
   /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
   recvSack(sack: Sack, outputs: Output[], now: number): FrameResult {
     const before = this.counts.acknowledged;
     const freed = this.#queue.apply(sack, (number, bytes) => {
-      this.#flight.onFreed(number, bytes, now);
+      this.#inFlight.onAcked(number, bytes, now);
       this.counts.acknowledged += 1;
       outputs.push({ do: 'acked', number });
     });
-    if (!freed) return 'wrong';
-    return this.counts.acknowledged > before ? this.#agree('new') : 'old';
+    if (!freed) return 'violation';
+    return this.counts.acknowledged > before ? this.#accept('progress') : 'duplicate';
   }
 
   /** One side acknowledged what the other never sent. True: it is hopeless. */
-  onDisagreement(): boolean {
-    return this.#disagreements++ > 0;
+  onSackMismatch(): boolean {
+    return this.#mismatches++ > 0;
   }
 
   /** Hands the strings that are in order to the application. */
   deliver(outputs: Output[]): void {
-    for (let text = this.incoming.pop(); text !== undefined; text = this.incoming.pop()) {
+    for (let text = this.receiver.pop(); text !== undefined; text = this.receiver.pop()) {
       this.counts.received += 1;
       outputs.push({ do: 'deliver', text });
     }
   }
 
   /** Frames of own strings that may be written to `carrier` now. */
-  take(carrier: Transport, now: number): string[] {
-    return this.#flight.take(carrier, this.#queue, now);
+  takeFrames(carrier: Transport, now: number): string[] {
+    return this.#inFlight.takeFrames(carrier, this.#queue, now);
   }
 
   /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
-  dueOn(carrier: Transport): number {
-    return this.#flight.dueOn(carrier);
+  sackDueAt(carrier: Transport): number {
+    return this.#inFlight.sackDueAt(carrier);
   }
 
   /** Frames of the first own strings that are not acknowledged, of at most `room` bytes in all. */
-  parting(room: number): string[] {
+  finalFrames(room: number): string[] {
     const frames: string[] = [];
     let next = -1;
     for (const [number, text] of this.#queue.iterFrom(0)) {
@@ -88,22 +88,22 @@ export class ReliableChannel {
   }
 
   /** SACK text: what the server is known to have. */
-  get seen(): string {
+  get seenAck(): string {
     return formatSack(this.#queue.sack());
   }
 
   /** There are own strings that are not acknowledged. */
-  get waits(): boolean {
+  get hasUnacked(): boolean {
     return this.#queue.length > 0;
   }
 
   /** Bytes of own strings that are not acknowledged. */
-  get bytes(): number {
+  get unackedBytes(): number {
     return this.#queue.bytes;
   }
 
-  #agree(verdict: FrameResult): FrameResult {
-    this.#disagreements = 0;
-    return verdict;
+  #accept(result: FrameResult): FrameResult {
+    this.#mismatches = 0;
+    return result;
   }
 }

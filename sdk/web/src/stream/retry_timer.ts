@@ -5,7 +5,7 @@ export class RetryTimer {
   /** Failures in a row. */
   #attempt = 0;
   /** Not before this time. */
-  at = 0;
+  nextAttemptAt = 0;
 
   constructor(readonly random: () => number) {}
 
@@ -15,17 +15,17 @@ export class RetryTimer {
   }
 
   onFailure(now: number): void {
-    this.at = Math.max(this.at, now + backoff(this.#attempt++, this.random()));
+    this.nextAttemptAt = Math.max(this.nextAttemptAt, now + backoff(this.#attempt++, this.random()));
   }
 
   /** The server asked for a pause of `ms`; others were asked, too. */
-  onPause(now: number, ms: number): void {
-    this.at = Math.max(this.at, now + ms * (1 + this.random() / 4));
+  onRetryAfter(now: number, ms: number): void {
+    this.nextAttemptAt = Math.max(this.nextAttemptAt, now + ms * (1 + this.random() / 4));
   }
 
   /** Allows the next attempt at once. */
-  hurry(now: number): void {
+  retryNow(now: number): void {
     this.#attempt = 0;
-    this.at = now;
+    this.nextAttemptAt = now;
   }
 }

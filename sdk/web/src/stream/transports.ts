@@ -10,12 +10,12 @@ export class Transports {
   /** The newest transport that wants strings. */
   primary: Transport | null = null;
   /** The one it succeeds, still open: at most one. */
-  previous: Transport | null = null;
+  predecessor: Transport | null = null;
   /** Carries own strings when the primary cannot. */
   upload: Transport | null = null;
 
   all(): Transport[] {
-    return [this.candidate, this.upload, this.previous, this.primary].filter((t) => t !== null);
+    return [this.candidate, this.upload, this.predecessor, this.primary].filter((t) => t !== null);
   }
 
   find(key: number): Transport | undefined {
@@ -26,33 +26,33 @@ export class Transports {
   remove(transport: Transport): void {
     if (this.candidate === transport) this.candidate = null;
     if (this.upload === transport) this.upload = null;
-    if (this.previous === transport) this.previous = null;
+    if (this.predecessor === transport) this.predecessor = null;
     if (this.primary === transport) this.primary = null;
   }
 
   /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */
   retire(): Transport | null {
-    const { primary, previous, working } = this;
-    if (!primary || primary.closing || (!primary.heard && working)) return primary;
-    this.previous = primary;
+    const { primary, predecessor, healthyPredecessor } = this;
+    if (!primary || primary.closing || (!primary.attached && healthyPredecessor)) return primary;
+    this.predecessor = primary;
     this.primary = null;
-    return previous;
+    return predecessor;
   }
 
   /** The predecessor as long as it works. */
-  get working(): Transport | null {
-    const { previous } = this;
-    return previous?.heard && !previous.closing && !previous.suspect ? previous : null;
+  get healthyPredecessor(): Transport | null {
+    const { predecessor } = this;
+    return predecessor?.attached && !predecessor.closing && !predecessor.suspect ? predecessor : null;
   }
 
   /** Where own strings go: the newest transport that works, for want of one the newest. */
   get carrier(): Transport | null {
-    return this.primary?.heard ? this.primary : (this.working ?? this.primary);
+    return this.primary?.attached ? this.primary : (this.healthyPredecessor ?? this.primary);
   }
 
   /** The kind that works now; null: none does. */
-  get sound(): Kind | null {
-    const found = [this.primary, this.working].find((t) => t?.heard && !t.suspect);
+  get healthyKind(): Kind | null {
+    const found = [this.primary, this.healthyPredecessor].find((t) => t?.attached && !t.suspect);
     return found ? (found.kind as Kind) : null;
   }
 }

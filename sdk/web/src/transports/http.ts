@@ -7,24 +7,24 @@ import type { TransportOutcome } from '../stream/types.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** A server's wish to be left alone is honoured up to this, in ms. */
-const LONGEST_WAIT = 300_000;
+const MAX_RETRY_AFTER = 300_000;
 
 /** Posts `frames`; with `together` the response is reported once, as a whole. */
 export function openHttp(
   url: string,
   frames: readonly string[],
   listener: Listener,
-  together: boolean,
+  buffered: boolean,
 ): TransportHandle {
   const abort = new AbortController();
   const received: string[] = [];
-  let ending: TransportOutcome = 'failed';
+  let outcome: TransportOutcome = 'failed';
   let wait = 0;
   const exchange = async (): Promise<void> => {
     const response = await fetch(url, { ...request(frames), signal: abort.signal });
     if (response.status === 503) {
-      ending = 'unavailable';
-      wait = Math.min(LONGEST_WAIT, 1000 * (Number(response.headers.get('retry-after')) || 0));
+      outcome = 'unavailable';
+      wait = Math.min(MAX_RETRY_AFTER, 1000 * (Number(response.headers.get('retry-after')) || 0));
     }
     if (response.status !== 200 || !response.body) return;
     const reader = response.body.getReader();
@@ -36,13 +36,13 @@ export function openHttp(
       if (done) break;
       received.push(...lines.push(decoder.decode(value, { stream: true })));
       if (lines.corrupt) return;
-      if (!together && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
+      if (!buffered && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
     }
-    ending = 'ended';
+    outcome = 'ended';
   };
   const over = (): void => {
     // A frame that came whole counts, however the exchange ended.
-    if (!abort.signal.aborted) listener(received.splice(0), ending, wait);
+    if (!abort.signal.aborted) listener(received.splice(0), outcome, wait);
     abort.abort();
   };
   exchange().then(over, over);

@@ -3,7 +3,7 @@ import { Lines } from '../framing.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** Characters per message: servers bound messages; a longer frame goes alone. */
-const MESSAGE = 64 * 1024;
+const MAX_TEXT = 64 * 1024;
 
 /** Opens a WebSocket; frames may be written once it is open. */
 export function openWebSocket(url: string, listener: Listener): TransportHandle {
@@ -19,7 +19,7 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
     listener([], 'failed');
   };
   const write = (frames: readonly string[]): void => {
-    if (socket.readyState === WebSocket.OPEN) for (const text of messages(frames)) socket.send(text);
+    if (socket.readyState === WebSocket.OPEN) for (const text of batchFrames(frames)) socket.send(text);
   };
   socket.onopen = () => {
     if (!closed) listener([], null);
@@ -36,12 +36,12 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
   return { write, close };
 }
 
-/** Joins frames into messages of about MESSAGE characters. */
-export function messages(frames: readonly string[]): string[] {
+/** Joins frames into messages of about MAX_TEXT characters. */
+export function batchFrames(frames: readonly string[]): string[] {
   const texts: string[] = [];
   let text = '';
   for (const frame of frames) {
-    if (text && text.length + frame.length > MESSAGE) {
+    if (text && text.length + frame.length > MAX_TEXT) {
       texts.push(text);
       text = '';
     }

@@ -6,7 +6,7 @@ import type { Sack } from '../sack.js';
 
 /** How much may wait behind a gap. */
 export interface WindowLimits {
-  readonly strings: number;
+  readonly messages: number;
   /** Each string counts with its length and OVERHEAD. */
   readonly bytes: number;
 }
@@ -60,7 +60,7 @@ export class ReceiveWindow {
 
   #wait(number: number, text: string): Received {
     const bytes = this.#waitingBytes + text.length + OVERHEAD;
-    if (this.#waiting.size >= this.limits.strings || bytes > this.limits.bytes) return 'overflow';
+    if (this.#waiting.size >= this.limits.messages || bytes > this.limits.bytes) return 'overflow';
     this.#waiting.set(number, text);
     this.#waitingBytes = bytes;
     return 'waiting';

@@ -6,16 +6,16 @@
 import type { SendQueue } from '../window/send_queue.js';
 import type { Transport } from './types.js';
 /** Own bytes on a transport and not acknowledged: SACKs must not wait behind unread strings. */
-export declare const IN_FLIGHT: number;
+export declare const MAX_IN_FLIGHT: number;
 /** ms in which a SACK should come, and so many more for each byte: 4 KB/s is a bad network. */
-export declare const ANSWER = 5000;
-export declare const PER_BYTE = 0.25;
+export declare const SACK_TIMEOUT = 5000;
+export declare const SACK_TIMEOUT_PER_BYTE = 0.25;
 export declare class InFlight {
     #private;
-    /** Frames for the strings that may go out on `carrier` now: one string of any length, or IN_FLIGHT. */
-    take(carrier: Transport, queue: SendQueue, now: number): string[];
+    /** Frames for the strings that may go out on `carrier` now: one string of any length, or MAX_IN_FLIGHT. */
+    takeFrames(carrier: Transport, queue: SendQueue, now: number): string[];
     /** The string of this number and length was acknowledged. */
-    onFreed(number: number, length: number, now: number): void;
+    onAcked(number: number, length: number, now: number): void;
     /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
-    dueOn(carrier: Transport): number;
+    sackDueAt(carrier: Transport): number;
 }

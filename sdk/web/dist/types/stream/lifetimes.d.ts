@@ -6,9 +6,9 @@ import type { Kind } from './types.js';
 export declare class Lifetimes {
     #private;
     /** One that worked was broken off at this age in ms. */
-    onBroken(kind: Kind, age: number): void;
+    onCut(kind: Kind, age: number): void;
     /** ms after which one of this kind should be succeeded. */
-    limit(kind: Kind): number;
+    maxAge(kind: Kind): number;
     /** The network is another one. */
-    forget(): void;
+    clear(): void;
 }

@@ -7,7 +7,7 @@ import { type Sack } from '../sack.js';
 import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 /** What a frame was: it brought something new, nothing new, or what cannot be. */
-export type FrameResult = 'new' | 'old' | 'wrong';
+export type FrameResult = 'progress' | 'duplicate' | 'violation';
 export declare class ReliableChannel {
     #private;
     readonly counts: {
@@ -17,27 +17,27 @@ export declare class ReliableChannel {
     };
     /** A StreamCreated frame was seen. */
     created: boolean;
-    readonly incoming: Receiver;
+    readonly receiver: Receiver;
     /** Queues a string (already checked) and returns its number. */
     send(text: string): number;
     /** `stays`: the transport is not being succeeded. */
-    recvString(transport: Transport, text: string, stays: boolean, now: number): FrameResult;
+    recvMessage(transport: Transport, text: string, stays: boolean, now: number): FrameResult;
     /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
     recvSack(sack: Sack, outputs: Output[], now: number): FrameResult;
     /** One side acknowledged what the other never sent. True: it is hopeless. */
-    onDisagreement(): boolean;
+    onSackMismatch(): boolean;
     /** Hands the strings that are in order to the application. */
     deliver(outputs: Output[]): void;
     /** Frames of own strings that may be written to `carrier` now. */
-    take(carrier: Transport, now: number): string[];
+    takeFrames(carrier: Transport, now: number): string[];
     /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
-    dueOn(carrier: Transport): number;
+    sackDueAt(carrier: Transport): number;
     /** Frames of the first own strings that are not acknowledged, of at most `room` bytes in all. */
-    parting(room: number): string[];
+    finalFrames(room: number): string[];
     /** SACK text: what the server is known to have. */
-    get seen(): string;
+    get seenAck(): string;
     /** There are own strings that are not acknowledged. */
-    get waits(): boolean;
+    get hasUnacked(): boolean;
     /** Bytes of own strings that are not acknowledged. */
-    get bytes(): number;
+    get unackedBytes(): number;
 }

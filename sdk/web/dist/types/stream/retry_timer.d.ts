@@ -2,13 +2,13 @@ export declare class RetryTimer {
     #private;
     readonly random: () => number;
     /** Not before this time. */
-    at: number;
+    nextAttemptAt: number;
     constructor(random: () => number);
     /** It works: the next failure is a first one. */
     onSuccess(): void;
     onFailure(now: number): void;
     /** The server asked for a pause of `ms`; others were asked, too. */
-    onPause(now: number, ms: number): void;
+    onRetryAfter(now: number, ms: number): void;
     /** Allows the next attempt at once. */
-    hurry(now: number): void;
+    retryNow(now: number): void;
 }

@@ -5,8 +5,8 @@
  */
 import { type Kind } from './types.js';
 /** ms after which a kind that failed is tried again, the first time and at the longest. */
-export declare const FIRST_PROBE = 10000;
-export declare const LONGEST_PROBE = 600000;
+export declare const MIN_PROBE_INTERVAL = 10000;
+export declare const MAX_PROBE_INTERVAL = 600000;
 export declare class TransportRanking {
     #private;
     readonly random: () => number;
@@ -16,15 +16,15 @@ export declare class TransportRanking {
     constructor(wanted: Kind | 'auto', random: () => number, known?: Kind | null);
     best(now: number): Kind;
     /** The kind to try beside `kind` when that takes long; null: none. */
-    below(kind: Kind, now: number): Kind | null;
+    fallback(kind: Kind, now: number): Kind | null;
     /** When a kind better than `kind` may be tried. */
-    nextProbe(kind: Kind): number;
+    nextProbeAt(kind: Kind): number;
     /** One could not be established, or died young; `lesser` works meanwhile. True: another kind may be tried at once. */
     onFailed(kind: Kind, now: number, lesser: boolean): boolean;
     /** One works, those of `silent` did not answer in the meantime. */
-    onHeard(kind: Kind, silent: readonly Kind[], now: number): void;
+    onWorking(kind: Kind, silent: readonly Kind[], now: number): void;
     /** One that worked is over after `age` ms. */
-    onGone(kind: Kind, age: number): void;
+    onClosed(kind: Kind, age: number): void;
     /** What failed may be tried now; `anew`: the network is another one, experience counts no more. */
-    hurry(anew: boolean): void;
+    retryNow(networkChanged: boolean): void;
 }

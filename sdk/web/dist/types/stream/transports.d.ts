@@ -9,7 +9,7 @@ export declare class Transports {
     /** The newest transport that wants strings. */
     primary: Transport | null;
     /** The one it succeeds, still open: at most one. */
-    previous: Transport | null;
+    predecessor: Transport | null;
     /** Carries own strings when the primary cannot. */
     upload: Transport | null;
     all(): Transport[];
@@ -19,9 +19,9 @@ export declare class Transports {
     /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */
     retire(): Transport | null;
     /** The predecessor as long as it works. */
-    get working(): Transport | null;
+    get healthyPredecessor(): Transport | null;
     /** Where own strings go: the newest transport that works, for want of one the newest. */
     get carrier(): Transport | null;
     /** The kind that works now; null: none does. */
-    get sound(): Kind | null;
+    get healthyKind(): Kind | null;
 }

@@ -76,11 +76,11 @@ export interface Transport {
     /** Frames may be written. */
     opened: boolean;
     /** The server is known to have attached it. */
-    heard: boolean;
+    attached: boolean;
     /** When something came last. */
-    heardAt: number;
+    lastReceivedAt: number;
     /** Why it is to be succeeded; empty: it is not. */
-    renew: string;
+    replaceReason: string;
     /** It may be dead; it goes on until a successor works, or fails. */
     suspect: boolean;
     /** The server said that it ends: no more is written to it. */
@@ -90,7 +90,7 @@ export interface Transport {
     /** Lost when nothing comes until then. */
     deadline: number;
     /** Whether own strings went out on it. */
-    carried: boolean;
+    hasSent: boolean;
     /** The number the next string written to it has without a SeqNum frame. */
     nextOut: number;
     /** The number of the next string that comes on it. */

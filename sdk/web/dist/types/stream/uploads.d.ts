@@ -9,13 +9,13 @@ import type { Transports } from './transports.js';
 import type { TransportOutcome, Transport } from './types.js';
 export declare class Uploads {
     readonly transports: Transports;
-    readonly dialogue: ReliableChannel;
-    readonly course: TransportPolicy;
+    readonly channel: ReliableChannel;
+    readonly policy: TransportPolicy;
     readonly retry: RetryTimer;
-    constructor(transports: Transports, dialogue: ReliableChannel, course: TransportPolicy, random: () => number);
+    constructor(transports: Transports, channel: ReliableChannel, policy: TransportPolicy, random: () => number);
     /** There is something to upload, as soon as `retry` allows it. */
-    get due(): boolean;
+    get isDue(): boolean;
     /** Adds own strings to the frames of an upload that begins. */
     load(upload: Transport, frames: string[], now: number): void;
-    onGone(upload: Transport, ending: TransportOutcome, now: number): void;
+    onClosed(upload: Transport, outcome: TransportOutcome, now: number): void;
 }

@@ -11,4 +11,4 @@ export interface TransportHandle {
  * Told what comes together: frames, and `null` or how the transport ended behind them. `wait`: ms that an
  * unavailable server asks for. No frames and `null`: the transport is open.
  */
-export type Listener = (frames: readonly string[], ending: TransportOutcome | null, wait?: number) => void;
+export type Listener = (frames: readonly string[], outcome: TransportOutcome | null, wait?: number) => void;

@@ -1,5 +1,5 @@
 import type { Listener, TransportHandle } from './transport.js';
 /** Opens a WebSocket; frames may be written once it is open. */
 export declare function openWebSocket(url: string, listener: Listener): TransportHandle;
-/** Joins frames into messages of about MESSAGE characters. */
-export declare function messages(frames: readonly string[]): string[];
+/** Joins frames into messages of about MAX_TEXT characters. */
+export declare function batchFrames(frames: readonly string[]): string[];

@@ -5,7 +5,7 @@
 import type { Sack } from '../sack.js';
 /** How much may wait behind a gap. */
 export interface WindowLimits {
-    readonly strings: number;
+    readonly messages: number;
     /** Each string counts with its length and OVERHEAD. */
     readonly bytes: number;
 }
