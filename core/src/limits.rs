@@ -19,24 +19,24 @@ pub struct Limits {
     pub inbox_bytes: usize,
 
     /// Strings that a stream holds for its application before it takes no more from the client.
-    #[arg(long, env = "MINERVA_INBOX_STRINGS", default_value_t = 1000, value_name = "N", value_parser = parse_strings)]
-    pub inbox_strings: usize,
+    #[arg(long, alias = "inbox-strings", env = "MINERVA_INBOX_MESSAGES", default_value_t = 1000, value_name = "N", value_parser = parse_strings)]
+    pub inbox_messages: usize,
 
     /// Bytes of strings that a stream holds for its client before it takes no more from the application.
     #[arg(long, env = "MINERVA_OUTBOX_BYTES", default_value_t = 1 << 20, value_name = "BYTES", value_parser = parse_bytes)]
     pub outbox_bytes: usize,
 
     /// Strings that a stream holds for its client before it takes no more from the application.
-    #[arg(long, env = "MINERVA_OUTBOX_STRINGS", default_value_t = 1000, value_name = "N", value_parser = parse_strings)]
-    pub outbox_strings: usize,
+    #[arg(long, alias = "outbox-strings", env = "MINERVA_OUTBOX_MESSAGES", default_value_t = 1000, value_name = "N", value_parser = parse_strings)]
+    pub outbox_messages: usize,
 
     /// Bytes that may wait behind a gap in what the client sent; each string counts as 30 more.
     #[arg(long, env = "MINERVA_RWIN_BYTES", default_value_t = 1 << 20, value_name = "BYTES", value_parser = parse_bytes)]
     pub rwin_bytes: usize,
 
     /// Strings that may wait behind a gap in what the client sent.
-    #[arg(long, env = "MINERVA_RWIN_STRINGS", default_value_t = 50, value_name = "N", value_parser = parse_strings)]
-    pub rwin_strings: usize,
+    #[arg(long, alias = "rwin-strings", env = "MINERVA_RWIN_MESSAGES", default_value_t = 50, value_name = "N", value_parser = parse_strings)]
+    pub rwin_messages: usize,
 
     /// Transports that a stream has at the same time.
     #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_name = "N", value_parser = parse_size)]
@@ -84,11 +84,11 @@ impl Default for Limits {
         Self {
             max_idle: Duration::from_secs(120),
             inbox_bytes: 1 << 20,
-            inbox_strings: 1000,
+            inbox_messages: 1000,
             outbox_bytes: 1 << 20,
-            outbox_strings: 1000,
+            outbox_messages: 1000,
             rwin_bytes: 1 << 20,
-            rwin_strings: 50,
+            rwin_messages: 50,
             transports_per_stream: 8,
             slow_client_time: Duration::from_secs(120),
             keep_ended: Duration::from_secs(24 * 3600),

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use tokio::sync::oneshot;
 
 pub use call::{Answer, Ask, Call, CallId, Target};
@@ -58,7 +58,7 @@ use owner::Owner;
 use unhurried::Unhurried;
 
 use crate::limits::Limits;
-use crate::record::{Meta, Record, encode_entry};
+use crate::state::{Meta, Record, encode_entry};
 use crate::store::{Claimed, Store, StoreError};
 use crate::stream::{Effects, Millis, Output};
 
@@ -272,7 +272,7 @@ impl Partition {
         &mut self,
         done: Option<oneshot::Sender<()>>,
     ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
-        if planted::is(Bug::ReleaseTooEarly) {
+        if mutation::is(Mutation::ReleaseTooEarly) {
             self.lease.release().await;
         }
         let records = self.unhurried.take();

@@ -18,13 +18,9 @@ mod batches;
 mod choice;
 mod company;
 mod ending;
-mod inbox;
 mod input;
-mod marks;
-mod outbox;
 mod output;
 mod outside;
-mod state;
 #[cfg(test)]
 mod tests;
 mod transports;
@@ -39,18 +35,13 @@ use minerva_proto::Sack;
 pub use app::Violation;
 pub use choice::Services;
 pub(crate) use ending::{IDLE, SLOW};
-pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId, TransportKind};
-pub use marks::{Marks, OutboxLimits};
-pub use output::{
-    AppOutput, CloseCause, EdgeOutput, Ended, EndedBy, Origin, RefusedReason, SendState, Started,
-    TransportChange,
-};
+pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId};
+pub use output::{AppOutput, CloseCause, EdgeOutput, RefusedReason, Started, TransportChange};
 pub use outside::{Info, Joined, Pushed};
-pub(crate) use state::owned;
-pub use state::{Inconsistent, StreamState};
 pub use transports::TransportKey;
 pub use turn::{Effects, Output, Turn};
-pub(crate) use witness::STATE_LOST;
+
+use crate::state::{Origin, Record, StreamState};
 
 use app::AppSide;
 use batches::Owed;
@@ -162,7 +153,7 @@ impl Stream {
     }
 
     /// The one way to change the durable state of a running stream.
-    fn commit(&mut self, record: crate::record::Record, turn: &mut Turn<'_>) {
+    fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
         if let Err(inconsistent) = self.state.apply(&record) {
             // A defect of this program. Writing the record down would stop recovery as well.
             debug_assert!(false, "{inconsistent}");

@@ -89,10 +89,10 @@ impl StreamServer {
 
     /// Sends to streams of any partitions.
     async fn send_to(&self, send: decode::Many) -> Result<Vec<SendResult>, Trouble> {
-        let decode::Many { by_partition, strings, key } = send;
+        let decode::Many { by_partition, messages, key } = send;
         let each = by_partition.into_iter().map(|(partition, numbers)| {
             let to = Target::Numbers(numbers.clone());
-            let ask = Ask::Push { to, strings: strings.clone(), key: key.clone() };
+            let ask = Ask::Push { to, messages: messages.clone(), key: key.clone() };
             async move {
                 let answer = match partition {
                     Some(partition) => self.ask(partition, ask).await,
@@ -137,9 +137,9 @@ impl StreamServer {
 #[tonic::async_trait]
 impl StreamService for StreamServer {
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
-        let decode::Send { meant, strings, key } = decode::send(request.into_inner())?;
+        let decode::Send { meant, messages, key } = decode::send(request.into_inner())?;
         let Said { answers, coverage } =
-            self.ask_for(meant, |to| Ask::Push { to, strings, key }).await?;
+            self.ask_for(meant, |to| Ask::Push { to, messages, key }).await?;
         let pushed = pushed(answers);
         if let ([(_, one)], None) = (&pushed[..], &coverage) {
             trouble::of(*one).map_or(Ok(()), Err)?;

@@ -209,13 +209,13 @@ async fn kill_9_loses_nothing() {
             edge.send(edge_frame::Frame::Batch(batch(1, 2 * step, delivered, &[&text])));
             edge.taken(2 * step).await;
             let all: Vec<_> = (first - 1..=delivered).map(|n| format!("up {n}")).collect();
-            assert_eq!(app.strings(first, all.len()).await, all);
+            assert_eq!(app.messages(first, all.len()).await, all);
             delivered += 1;
             first = delivered + 1;
             app.acknowledge(stream, delivered);
             app.send_strings(stream, sent, &[&format!("down {sent}")]);
             app.sent(sent + 1).await;
-            assert_eq!(edge.strings(1, sent, 1).await, [format!("down {sent}")]);
+            assert_eq!(edge.messages(1, sent, 1).await, [format!("down {sent}")]);
             edge.send(edge_frame::Frame::Batch(sack(1, 2 * step + 1, sent as i64)));
             edge.taken(2 * step + 1).await;
             sent += 1;
@@ -239,9 +239,9 @@ async fn memory_stays_small() {
     for n in 0..STRINGS {
         edge.send(edge_frame::Frame::Batch(batch(1, 2 * n, n, &[&text])));
         app.send_strings(stream, n, &[&text]);
-        assert!(app.strings(n + 1, 1).await == [text.as_str()]);
+        assert!(app.messages(n + 1, 1).await == [text.as_str()]);
         app.acknowledge(stream, n + 1);
-        assert!(edge.strings(1, n, 1).await == [Bytes::from(text.clone())]);
+        assert!(edge.messages(1, n, 1).await == [Bytes::from(text.clone())]);
         edge.send(edge_frame::Frame::Batch(sack(1, 2 * n + 1, n as i64)));
         let grant = link::Grant { transport: 1, s2c_bytes: text.len() as u64 };
         edge.send(edge_frame::Frame::Grant(grant));

@@ -11,13 +11,10 @@ use clap::builder::BoolishValueParser;
 
 use minerva_proto::process::doctor::Finding;
 use minerva_proto::process::{address as parse_address, duration};
+use minerva_proto::{ServiceName, ServiceNameError};
 
 use crate::files;
-use crate::http::is_service_name;
 use crate::tls;
-
-/// The service of paths and ports that name none.
-pub const DEFAULT_SERVICE: &str = "default";
 
 /// Options of an edge.
 #[derive(Debug, Clone, Args)]
@@ -132,7 +129,13 @@ impl Config {
 
     /// Whether certificate and key will do, if they are named: for `minerva-edge doctor`.
     pub fn examine_tls(&self) -> Option<Finding> {
-        tls::examine(self)
+        tls::examine(self.tls_files(), !self.tls_listen.is_empty())
+    }
+
+    /// Paths of `--tls-certificate` and `--tls-key`.
+    pub(crate) fn tls_files(&self) -> tls::Paths<'_> {
+        let (certificate, key) = (self.tls_certificate.as_deref(), self.tls_key.as_deref());
+        tls::Paths { certificate, key }
     }
 }
 
@@ -162,7 +165,7 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     /// What is dialled there, unless a path names another.
-    pub service: String,
+    pub service: ServiceName,
     /// Where.
     pub address: SocketAddr,
 }
@@ -171,13 +174,13 @@ impl FromStr for Port {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (service, address) = text.split_once('=').unwrap_or((DEFAULT_SERVICE, text));
-        if !is_service_name(service) {
-            return Err(format!(
-                "`{service}` is no service name: use letters, digits, `-`, `_`, `.`"
-            ));
-        }
-        Ok(Self { service: service.to_owned(), address: parse_address(address)? })
+        let (service, address) = match text.split_once('=') {
+            Some((service, address)) => {
+                (service.parse().map_err(|error: ServiceNameError| error.to_string())?, address)
+            }
+            None => (ServiceName::default(), text),
+        };
+        Ok(Self { service, address: parse_address(address)? })
     }
 }
 
@@ -207,8 +210,8 @@ mod tests {
     fn lists_are_separated_by_commas() {
         let config =
             parse(&["--extra-listen", "chat=127.0.0.1:1,[::1]:2", "--origins", "a,b"]).unwrap();
-        assert_eq!(config.extra_listen[0].service, "chat");
-        assert_eq!(config.extra_listen[1].service, DEFAULT_SERVICE);
+        assert_eq!(config.extra_listen[0].service.as_str(), "chat");
+        assert_eq!(config.extra_listen[1].service, ServiceName::default());
         assert_eq!(config.origins, ["a", "b"]);
     }
 
@@ -225,6 +228,8 @@ mod tests {
         for wrong in [
             ["--listen", "nowhere"],
             ["--extra-listen", "a b=127.0.0.1:1"],
+            ["--extra-listen", "Chat=127.0.0.1:1"],
+            ["--extra-listen", "a.b=127.0.0.1:1"],
             ["--max-connections", "0"],
             ["--max-frame", "1048577"],
             ["--max-frame", "1023"],

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::ServiceName;
 use minerva_proto::process::ConfigError;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::access::{Origins, TrustedProxies};
 use crate::clock;
-use crate::config::{Config, DEFAULT_SERVICE, Port};
+use crate::config::{Config, Port};
 use crate::files;
-use crate::http::{Origins, TrustedProxies};
 use crate::link::{self, Cores, Directory};
-use crate::listener::{Entry, Listener};
+use crate::listener::{Listener, ListenerKind};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::shared::{Phase, Shared};
@@ -33,7 +34,7 @@ const CUT_OFF_TIME: Duration = Duration::from_millis(500);
 /// An edge whose ports are open and whose links are being built.
 #[derive(Debug)]
 pub struct Edge {
-    listeners: Vec<Open>,
+    listeners: Vec<OpenPort>,
     local_addr: SocketAddr,
     certificates: Option<Certificates>,
     shared: Arc<Shared>,
@@ -57,7 +58,7 @@ impl Edge {
         metrics: Option<Metrics>,
     ) -> Result<Self, ConfigError> {
         let metrics = metrics.unwrap_or_default();
-        let certificates = Certificates::of(&config)?;
+        let certificates = Certificates::load(config.tls_files(), !config.tls_listen.is_empty())?;
         let (listeners, local_addr) = open_ports(&config, certificates.as_ref()).await?;
         let (links, task) = link::links(cores.into(), edge_id(local_addr), metrics.clone());
         let mut tasks = JoinSet::new();
@@ -95,9 +96,9 @@ impl Edge {
     /// Serves until `stop`; then accepts no more, asks clients to move, and cuts off what is left
     /// after the drain time.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
-        for Open { socket, service, entry } in std::mem::take(&mut self.listeners) {
+        for OpenPort { socket, service, kind } in std::mem::take(&mut self.listeners) {
             let (room, shared) = (Arc::clone(&self.room), Arc::clone(&self.shared));
-            let listener = Listener { socket, service, entry, room, shared };
+            let listener = Listener { socket, service, kind, room, shared };
             self.tasks.spawn(listener.run());
         }
         stop.await;
@@ -146,31 +147,31 @@ impl LinkState {
 
 /// A port that is open.
 #[derive(Debug)]
-struct Open {
+struct OpenPort {
     socket: TcpListener,
-    service: String,
-    entry: Entry,
+    service: ServiceName,
+    kind: ListenerKind,
 }
 
 async fn open_ports(
     config: &Config,
     certificates: Option<&Certificates>,
-) -> Result<(Vec<Open>, SocketAddr), ConfigError> {
-    let first = [Port { service: DEFAULT_SERVICE.to_owned(), address: config.listen }];
+) -> Result<(Vec<OpenPort>, SocketAddr), ConfigError> {
+    let first = [Port { service: ServiceName::default(), address: config.listen }];
     let mut kinds = vec![
-        ("--listen", &first[..], Entry::Plain),
-        ("--extra-listen", &config.extra_listen, Entry::Plain),
-        ("--proxy-listen", &config.proxy_listen, Entry::Proxied),
+        ("--listen", &first[..], ListenerKind::Plain),
+        ("--extra-listen", &config.extra_listen, ListenerKind::Plain),
+        ("--proxy-listen", &config.proxy_listen, ListenerKind::Proxied),
     ];
     if let Some(certificates) = certificates {
-        kinds.push(("--tls-listen", &config.tls_listen, Entry::Tls(certificates.clone())));
+        kinds.push(("--tls-listen", &config.tls_listen, ListenerKind::Tls(certificates.clone())));
     }
     let mut listeners = Vec::new();
-    for (option, ports, entry) in kinds {
+    for (option, ports, kind) in kinds {
         for Port { service, address } in ports {
             let wrong = |error| ConfigError::cannot_listen(option, *address, &error);
             let socket = TcpListener::bind(address).await.map_err(wrong)?;
-            listeners.push(Open { socket, service: service.clone(), entry: entry.clone() });
+            listeners.push(OpenPort { socket, service: service.clone(), kind: kind.clone() });
         }
     }
     let local_addr = listeners.first().and_then(|first| first.socket.local_addr().ok());

@@ -1,40 +1,34 @@
 //! The HTTP face: which request is what, who may ask, and what every answer carries. Transports go on
 //! in `http/exchange.rs` and `websocket.rs`, pages come from `pages.rs`. Called by `listener.rs`.
 
-mod body;
+pub(crate) mod body;
+pub(crate) mod connection;
 mod exchange;
-mod origin;
-mod peer;
-mod reply;
+pub(crate) mod reply;
 mod route;
-pub(crate) use route::is_service_name;
 mod upload;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use minerva_proto::ServiceName;
 use tokio::sync::oneshot;
 
-use crate::listener::{Rewind, Seat, Socket};
+use self::body::Body;
+use self::connection::Connection;
+use crate::access::origin::{self, Verdict};
 use crate::shared::{Phase, Shared};
-use crate::transport::Caller;
+use crate::socket::{Rewind, Socket};
 use crate::websocket;
-pub(crate) use body::Body;
-pub(crate) use origin::Origins;
-use origin::Verdict;
-pub(crate) use peer::TrustedProxies;
-pub(crate) use reply::text as text_reply;
 use route::{Endpoint, Route};
 
 /// Longest request head (design, Limits).
@@ -54,17 +48,6 @@ const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// What hyper may buffer of one connection each way; it holds so much per open response.
 const BUFFER: usize = HEAD_BYTES;
-
-/// What all requests of one connection share.
-pub(crate) struct Connection {
-    pub(crate) shared: Arc<Shared>,
-    /// The service that `/_minerva/io/` means here.
-    pub(crate) service: String,
-    pub(crate) peer: IpAddr,
-    /// Whether it is HTTPS here; behind a proxy it may be so for the client and not here.
-    pub(crate) encrypted: bool,
-    pub(crate) seat: Arc<Seat>,
-}
 
 /// Serves one connection until it is closed or becomes a WebSocket.
 pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
@@ -129,6 +112,7 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
         Route::Transport(endpoint, service) => {
             transport(request, endpoint, service, &connection).await
         }
+        Route::InvalidService(error) => reply::text(StatusCode::NOT_FOUND, format!("{error}\n")),
         Route::Other => page(&request, &shared),
     };
     if let Some(origin) = allowed {
@@ -140,7 +124,7 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
 async fn transport(
     request: Request<Incoming>,
     endpoint: Endpoint,
-    service: String,
+    service: ServiceName,
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let (method, allowed) = match endpoint {
@@ -153,25 +137,10 @@ async fn transport(
     if *request.method() != method {
         return reply::wrong_method(allowed);
     }
-    let caller = caller(request.headers(), service, connection);
+    let caller = connection.caller(request.headers(), service);
     match endpoint {
         Endpoint::Io => Box::pin(exchange::serve(request, caller, connection)).await,
         Endpoint::Ws => websocket::upgrade(request, caller, connection),
-    }
-}
-
-fn caller(headers: &HeaderMap, service: String, connection: &Connection) -> Caller {
-    let shared = &connection.shared;
-    let passed = shared.pass_headers.iter().flat_map(|name| {
-        let values = headers.get_all(name).iter();
-        values.map(|value| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        })
-    });
-    Caller {
-        service,
-        headers: passed.collect(),
-        peer_address: shared.proxies.client(connection.peer, headers).to_string(),
     }
 }
 
@@ -203,6 +172,3 @@ fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
     reply::set(headers, http::header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response
 }
-
-/// A transport's bytes, or the end of them.
-type Piece = Result<Bytes, body::BrokenOff>;

@@ -5,11 +5,12 @@
 //! (`tcp.rs`, `websocket.rs`, `http/exchange.rs`), `session.rs`, the pure machine in `transport.rs`,
 //! `link.rs`. And back.
 
+mod access;
+mod cached_watch;
 mod clock;
 mod config;
 mod edge;
 mod files;
-mod follow;
 mod http;
 mod link;
 mod listener;
@@ -20,12 +21,13 @@ mod shared;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
+mod socket;
 mod tcp;
 mod tls;
 pub mod transport;
 mod websocket;
 
-pub use config::{Config, DEFAULT_SERVICE, Port};
+pub use config::{Config, Port};
 pub use edge::{Edge, LinkState};
 pub use link::{Cores, tune};
 pub use metrics::Metrics;

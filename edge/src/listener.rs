@@ -1,29 +1,26 @@
 //! Accepts connections, at most so many at a time, finds out what each speaks, and hands it to its
 //! driver. Run by `edge.rs`, one per port.
 
-mod proxied;
-mod rewind;
 mod sniff;
-mod socket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::metrics::gauge::Gauge;
+use minerva_proto::ServiceName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::http;
+use crate::http::connection::Connection;
 use crate::shared::{Phase, Shared};
+use crate::socket::proxy_line::{self, Source};
+use crate::socket::{ConnectionPermit, Rewind, Socket};
 use crate::tcp;
-use crate::tls::{Certificates, Refused};
+use crate::tls::{Certificates, HandshakeError};
 use crate::transport::Caller;
-use proxied::Origin;
-pub(crate) use rewind::Rewind;
-use sniff::{Face, sniff};
-pub(crate) use socket::Socket;
+use sniff::{Protocol, sniff};
 
 /// Pause after a failure of accept: mostly no file descriptors are left, and some may be soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,8 +39,8 @@ const UNACKED: Duration = Duration::from_secs(120);
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// The service of a path, or of a TCP transport, that names none.
-    pub(crate) service: String,
-    pub(crate) entry: Entry,
+    pub(crate) service: ServiceName,
+    pub(crate) kind: ListenerKind,
     /// Connections that may be opened yet; one for all ports. More wait: one here, the others in the system's
     /// backlog.
     pub(crate) room: Arc<Semaphore>,
@@ -52,7 +49,7 @@ pub(crate) struct Listener {
 
 /// With what each connection of a port begins, before the client's first bytes.
 #[derive(Debug, Clone)]
-pub(crate) enum Entry {
+pub(crate) enum ListenerKind {
     /// With nothing.
     Plain,
     /// With a proxy's word about who connects.
@@ -82,10 +79,10 @@ impl Listener {
                 }
             };
             // Not before: each port would keep a place free for a connection that may never come.
-            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
             let shared = Arc::clone(&self.shared);
-            let seat = Seat::new(room, &shared);
-            let arrival = Arrival { stream, peer: peer.ip(), entry: self.entry.clone(), seat };
+            let permit = ConnectionPermit::new(permit, &shared.metrics.connections);
+            let arrival = Arrival { stream, peer: peer.ip(), kind: self.kind.clone(), permit };
             tokio::spawn(serve(Box::new(arrival), shared, self.service.clone()));
         }
     }
@@ -95,68 +92,68 @@ impl Listener {
 struct Arrival {
     stream: TcpStream,
     peer: IpAddr,
-    entry: Entry,
-    seat: Seat,
+    kind: ListenerKind,
+    permit: ConnectionPermit,
 }
 
 /// Serves one connection; small, because every idle connection holds this future.
-async fn serve(arrival: Box<Arrival>, shared: Arc<Shared>, service: String) {
-    let Arrival { stream, peer, entry, seat } = *arrival;
+async fn serve(arrival: Box<Arrival>, shared: Arc<Shared>, service: ServiceName) {
+    let Arrival { stream, peer, kind, permit } = *arrival;
     set_up(&stream);
     let mut phase = shared.phase.clone();
     let beginning = async {
-        let (mut socket, peer) = enter(stream, peer, entry, &shared).await?;
-        let face = sniff(&mut socket).await;
-        Some((socket, peer, face))
+        let (mut socket, peer) = accept_preamble(stream, peer, kind, &shared).await?;
+        let protocol = sniff(&mut socket).await;
+        Some((socket, peer, protocol))
     };
-    let (socket, peer, face) = tokio::select! {
+    let (socket, peer, protocol) = tokio::select! {
         beginning = Box::pin(beginning) => match beginning {
             Some(beginning) => beginning,
             None => return,
         },
         _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
     };
-    match face {
-        Face::Socket { rest } => {
+    match protocol {
+        Protocol::Socket { rest } => {
             let peer_address = peer.to_canonical().to_string();
             let caller = Caller { service, headers: Vec::new(), peer_address };
             Box::pin(tcp::serve(socket, rest, shared, caller)).await;
-            drop(seat);
+            drop(permit);
         }
-        Face::Policy => {
+        Protocol::Policy => {
             Box::pin(tcp::serve_policy(socket, shared)).await;
-            drop(seat);
+            drop(permit);
         }
-        Face::Http { read } => {
-            let (seat, encrypted) = (Arc::new(seat), socket.is_encrypted());
-            let connection = http::Connection { shared, service, peer, encrypted, seat };
+        Protocol::Http { read } => {
+            let (permit, encrypted) = (Arc::new(permit), socket.is_encrypted());
+            let connection = Connection { shared, service, peer, encrypted, permit };
             Box::pin(http::serve(Rewind::new(read, socket), connection)).await;
         }
-        Face::Garbage => refuse(socket.tcp(), &shared),
-        Face::Silence => {}
+        Protocol::Garbage => refuse(socket.tcp(), &shared),
+        Protocol::Silence => {}
     }
 }
 
 /// Does what comes before the client's first bytes; `None` if that went wrong.
-async fn enter(
+async fn accept_preamble(
     stream: TcpStream,
     peer: IpAddr,
-    entry: Entry,
+    kind: ListenerKind,
     shared: &Shared,
 ) -> Option<(Socket, IpAddr)> {
-    match entry {
-        Entry::Plain => Some((Socket::Plain(stream), peer)),
-        Entry::Proxied => match client(&stream, peer, shared).await {
+    match kind {
+        ListenerKind::Plain => Some((Socket::Plain(stream), peer)),
+        ListenerKind::Proxied => match client(&stream, peer, shared).await {
             Some(client) => Some((Socket::Plain(stream), client)),
             None => {
                 refuse(&stream, shared);
                 None
             }
         },
-        Entry::Tls(certificates) => match certificates.accept(stream).await {
+        ListenerKind::Tls(certificates) => match certificates.accept(stream).await {
             Ok(socket) => Some((socket, peer)),
-            Err(refused) => {
-                if refused == Refused::Garbage {
+            Err(error) => {
+                if error == HandshakeError::Garbage {
                     shared.metrics.garbage.inc();
                 }
                 None
@@ -170,9 +167,9 @@ async fn client(stream: &TcpStream, proxy: IpAddr, shared: &Shared) -> Option<Ip
     if !shared.proxies.trusts(proxy.to_canonical()) {
         return None;
     }
-    match proxied::origin(stream).await? {
-        Origin::Client(client) => Some(client),
-        Origin::Unknown => Some(proxy),
+    match proxy_line::read_source(stream).await? {
+        Source::Client(client) => Some(client),
+        Source::Unknown => Some(proxy),
     }
 }
 
@@ -190,27 +187,6 @@ fn set_up(stream: &TcpStream) {
     let _ = socket.set_tcp_keepalive(&probes.with_retries(PROBES));
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(UNACKED));
-}
-
-/// One of the connections that may be open, and counted as such. Held by all that lives on the
-/// connection.
-pub(crate) struct Seat {
-    connections: Gauge,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Seat {
-    fn new(room: OwnedSemaphorePermit, shared: &Shared) -> Self {
-        let connections = shared.metrics.connections.clone();
-        connections.inc();
-        Self { connections, _room: room }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.connections.dec();
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::time::Sleep;
 
+use crate::cached_watch::CachedWatch;
 use crate::clock;
-use crate::follow::Follow;
 use crate::link::{News, Route};
 use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
@@ -27,7 +27,7 @@ pub(crate) struct Session {
     route: Option<Route>,
     /// Why the transport lost its place, until it is attached again.
     displaced: Option<Cause>,
-    phase: Follow<Phase>,
+    phase: CachedWatch<Phase>,
     /// When the client is asked to move, once the edge drains.
     drain_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -47,7 +47,7 @@ impl Session {
             machine,
             route: None,
             displaced: None,
-            phase: Follow::new(shared.phase.clone()),
+            phase: CachedWatch::new(shared.phase.clone()),
             drain_at: None,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: None,
@@ -132,8 +132,8 @@ impl Session {
         let mut next = Some(event);
         for _ in 0..IN_ONE_GO {
             let Some(event) = next else { break };
-            if let FromCore::Strings { strings, .. } = &event {
-                self.shared.metrics.s2c_strings.inc_by(strings.len() as u64);
+            if let FromCore::Messages { messages, .. } = &event {
+                self.shared.metrics.s2c_strings.inc_by(messages.len() as u64);
             }
             self.machine.handle_input(now, Input::Core(event));
             next = self.route.as_mut().and_then(Route::try_next);
@@ -154,7 +154,7 @@ impl Session {
     }
 
     fn on_phase(&mut self) {
-        let phase = self.phase.see();
+        let phase = self.phase.borrow_and_update();
         match phase {
             Phase::Running => {}
             Phase::Draining => {
@@ -223,8 +223,8 @@ impl Session {
             ToCore::Grant(_) | ToCore::Detach => None,
         };
         if let Some(batch) = batch {
-            let strings: usize = batch.runs.iter().map(|run| run.strings.len()).sum();
-            metrics.c2s_strings.inc_by(strings as u64);
+            let messages: usize = batch.runs.iter().map(|run| run.messages.len()).sum();
+            metrics.c2s_strings.inc_by(messages as u64);
         }
         if let Some(route) = &mut self.route {
             route.tell(message);

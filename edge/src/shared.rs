@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::http::{Origins, TrustedProxies};
+use crate::access::{Origins, TrustedProxies};
 use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::pages::Pages;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::listener::Socket;
 use crate::session::Session;
 use crate::shared::{Phase, Shared};
+use crate::socket::Socket;
 use crate::transport::{Caller, Input, Kind};
 
 /// Bytes read at once; on the worker's stack, not in the task.

@@ -18,8 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Config;
-use crate::listener::Socket;
+use crate::socket::Socket;
 pub(crate) use examine::examine;
 
 /// Options with which files are named.
@@ -39,7 +38,16 @@ pub struct Certificates {
     acceptor: Arc<watch::Sender<TlsAcceptor>>,
 }
 
-/// Where they are.
+/// Paths as the options give them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Paths<'a> {
+    /// `--tls-certificate`.
+    pub(crate) certificate: Option<&'a Path>,
+    /// `--tls-key`.
+    pub(crate) key: Option<&'a Path>,
+}
+
+/// Paths of a certificate chain and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Files {
     certificate: PathBuf,
@@ -53,10 +61,13 @@ impl std::fmt::Debug for Certificates {
 }
 
 impl Certificates {
-    /// Those that the options name, if a port wants them.
-    pub(crate) fn of(config: &Config) -> Result<Option<Self>, ConfigError> {
-        let Some(files) = Files::of(config)? else { return Ok(None) };
-        if config.tls_listen.is_empty() {
+    /// Loads the files of the options; `None` without a port for TLS.
+    ///
+    /// # Errors
+    /// If one of the options is missing, or a file cannot be used.
+    pub(crate) fn load(paths: Paths<'_>, has_port: bool) -> Result<Option<Self>, ConfigError> {
+        let Some(files) = Files::of(paths, has_port)? else { return Ok(None) };
+        if !has_port {
             let fix = "name a port with --tls-listen, such as 0.0.0.0:8443";
             return Err(ConfigError::new(CERTIFICATE, "no port is for TLS", fix));
         }
@@ -85,19 +96,21 @@ impl Certificates {
     }
 
     /// Does the handshake with a client.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<Socket, Refused> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<Socket, HandshakeError> {
         let acceptor = self.acceptor.borrow().clone();
         match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Ok(Socket::Tls(Box::new(stream))),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(Refused::Garbage),
-            Ok(Err(_)) | Err(_) => Err(Refused::Silence),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(HandshakeError::Garbage)
+            }
+            Ok(Err(_)) | Err(_) => Err(HandshakeError::Silence),
         }
     }
 }
 
 /// Why there is no TLS with a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum HandshakeError {
     /// It speaks no TLS, or none that we do, or does not want our certificate.
     Garbage,
     /// It said not enough in time, or went away.
@@ -105,18 +118,18 @@ pub(crate) enum Refused {
 }
 
 impl Files {
-    fn of(config: &Config) -> Result<Option<Self>, ConfigError> {
+    fn of(paths: Paths<'_>, has_port: bool) -> Result<Option<Self>, ConfigError> {
         let missing = |option, what| {
             let fix = "name PEM files with --tls-certificate and --tls-key";
             Err(ConfigError::new(option, what, fix))
         };
-        match (&config.tls_certificate, &config.tls_key) {
+        match (paths.certificate, paths.key) {
             (Some(certificate), Some(key)) => {
-                Ok(Some(Self { certificate: certificate.clone(), key: key.clone() }))
+                Ok(Some(Self { certificate: certificate.to_owned(), key: key.to_owned() }))
             }
             (Some(_), None) => missing(KEY, "the certificate's key is not named"),
             (None, Some(_)) => missing(CERTIFICATE, "the key's certificate is not named"),
-            (None, None) if config.tls_listen.is_empty() => Ok(None),
+            (None, None) if !has_port => Ok(None),
             (None, None) => missing("--tls-listen", "TLS needs a certificate and its key"),
         }
     }

@@ -26,9 +26,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use self::read_ahead::ReadAhead;
-use crate::http::{Body, Connection, text_reply};
-use crate::listener::{Rewind, Socket};
+use crate::http::body::Body;
+use crate::http::connection::Connection;
+use crate::http::reply;
 use crate::session::Session;
+use crate::socket::{Rewind, Socket};
 use crate::transport::{Caller, Input, Kind};
 
 /// The subprotocol of this wire protocol.
@@ -184,7 +186,7 @@ impl Driver {
 async fn close(socket: &mut WebSocketStream<Link>) {
     let closing = poll_fn(|cx| Pin::new(&mut *socket).poll_close(cx));
     let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
-    socket.get_mut().socket_mut().say_goodbye().await;
+    socket.get_mut().socket_mut().send_close_notify().await;
 }
 
 /// Gives the socket what is to be written and flushes it.
@@ -270,7 +272,7 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 }
 
 fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = text_reply(status, text);
+    let mut response = reply::text(status, text);
     let headers = response.headers_mut();
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     if status == StatusCode::UPGRADE_REQUIRED {

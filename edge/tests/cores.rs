@@ -31,7 +31,7 @@ async fn opened(rig: &mut Rig) -> (support::Client, u64) {
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
     let transport = rig.core.attach().await.transport;
     rig.core.opened(transport, true).await;
-    rig.core.strings(transport, 0, &["x"]).await;
+    rig.core.messages(transport, 0, &["x"]).await;
     client.expect(&["C", "0N", "x "]).await;
     (client, transport)
 }
@@ -64,7 +64,7 @@ async fn a_released_partition_is_awaited_and_then_resumed() {
     rig.core.releases(&[0]).await;
     assert_eq!(rig.core.detach().await, transport);
     rig.is_hindered_by(Some("no core owns any streams yet")).await;
-    rig.core.strings(transport, 1, &["of a former owner"]).await;
+    rig.core.messages(transport, 1, &["of a former owner"]).await;
     rig.core.sack(transport, 0).await;
     client.frames(&["b "]).await;
     client.is_quiet().await;
@@ -79,7 +79,7 @@ async fn a_released_partition_is_awaited_and_then_resumed() {
     }
     other.opened(again.transport, false).await;
     other.sack(again.transport, 1).await;
-    other.strings(again.transport, 1, &["y"]).await;
+    other.messages(again.transport, 1, &["y"]).await;
     client.expect(&["|1A", "y "]).await;
     rig.core.hears_nothing().await;
     assert_eq!(rig.metric("reattached_total{cause=\"Released\"}"), 1);
@@ -93,10 +93,10 @@ async fn a_higher_epoch_takes_over_and_a_lower_one_does_not() {
     let again = other.attach().await;
     assert_eq!(again.resume.unwrap().next_s2c, Some(1));
     assert_eq!(rig.core.detach().await, transport);
-    rig.core.strings(transport, 1, &["of a stale owner"]).await;
+    rig.core.messages(transport, 1, &["of a stale owner"]).await;
     rig.core.owns(&[(0, 2)]).await;
     other.opened(again.transport, false).await;
-    other.strings(again.transport, 1, &["y"]).await;
+    other.messages(again.transport, 1, &["y"]).await;
     client.expect(&["y "]).await;
     let _late = rig.tcp(&[&hello("\"ming\":true")]).await;
     other.attach().await;
@@ -161,7 +161,7 @@ async fn an_upload_whose_answer_is_lost_is_told_to_the_next_owner() {
     let again = other.attach().await;
     assert!(again.resume.is_some() && again.batch.is_none());
     let end = other.batch().await;
-    assert_eq!((end.number, end.end, end.strings.len()), (1, Some(wire::End { kill: None }), 0));
+    assert_eq!((end.number, end.end, end.runs.len()), (1, Some(wire::End { kill: None }), 0));
     other.close(again.transport, 0).await;
     client.until("|0A\n|-1T\n\r\n0\r\n\r\n").await;
 }
@@ -207,7 +207,7 @@ async fn two_links_to_one_core_are_as_good_as_one() {
     let again = twin.attach().await;
     assert_eq!(again.resume.unwrap().next_s2c, Some(1));
     twin.opened(again.transport, false).await;
-    twin.strings(again.transport, 1, &["y"]).await;
+    twin.messages(again.transport, 1, &["y"]).await;
     client.expect(&["y "]).await;
     drop(late);
     assert_eq!(twin.detach().await, late_there);

@@ -135,14 +135,14 @@ async fn a_core_that_hangs_is_left_and_holds_nobody_else_up() {
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"eeds\":null")]).await;
     let transport = rig.core.attach().await.transport;
     rig.core.opened(transport, false).await;
-    rig.core.strings(transport, 0, &["x"]).await;
+    rig.core.messages(transport, 0, &["x"]).await;
     client.expect(&["0N", "x "]).await;
     freeze.send_replace(true);
     // A higher epoch need not wait until the dead one is noticed.
     other.owns(&[(0, 2)]).await;
     let again = other.attach().await;
     other.opened(again.transport, false).await;
-    other.strings(again.transport, 1, &["y"]).await;
+    other.messages(again.transport, 1, &["y"]).await;
     client.expect(&["y "]).await;
     let noticed = rig.counts("links_up", 1);
     tokio::time::timeout(PATIENCE / 2, noticed).await.expect("the dead core is kept");

@@ -15,7 +15,7 @@ async fn a_transport_survives_the_loss_of_the_link() {
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
     let attach = rig.core.attach().await;
     rig.core.opened(attach.transport, true).await;
-    rig.core.strings(attach.transport, 0, &["x"]).await;
+    rig.core.messages(attach.transport, 0, &["x"]).await;
     client.expect(&["C", "0N", "x "]).await;
     client.frames(&["a "]).await;
     rig.core.batch().await;
@@ -24,12 +24,12 @@ async fn a_transport_survives_the_loss_of_the_link() {
     let again = rig.core.attach().await;
     assert_ne!(again.transport, attach.transport, "numbers are used once");
     assert_eq!(again.resume.unwrap().next_s2c, Some(1));
-    assert!(!again.create && again.wants_strings && again.batch.is_none());
+    assert!(!again.create && again.wants_messages && again.batch.is_none());
     let batch = rig.core.batch().await;
     assert_eq!((batch.number, texts(&batch)), (0, vec![(0, vec!["a".to_owned()])]));
     rig.core.opened(again.transport, false).await;
     rig.core.sack(again.transport, 0).await;
-    rig.core.strings(again.transport, 1, &["y"]).await;
+    rig.core.messages(again.transport, 1, &["y"]).await;
     client.expect(&["|0A", "y "]).await;
 }
 
@@ -70,7 +70,7 @@ async fn a_client_whose_strings_are_not_taken_is_not_read() {
     let (mut bytes, mut last) = (0, 0);
     while let Ok(frame) = tokio::time::timeout(support::QUIET, rig.core.next()).await {
         let ToCore::Batch(batch) = frame else { panic!("{frame:?}") };
-        bytes += batch.strings.iter().flat_map(|run| &run.strings).map(|s| s.len()).sum::<usize>();
+        bytes += batch.runs.iter().flat_map(|run| &run.messages).map(|s| s.len()).sum::<usize>();
         last = batch.number;
     }
     assert!((200 << 10..=(256 << 10) + 1024).contains(&bytes), "{bytes}");
@@ -83,7 +83,7 @@ async fn a_client_whose_strings_are_not_taken_is_not_read() {
     while bytes < 20 << 20 {
         rig.core.taken(attach.transport, last).await;
         let batch = rig.core.batch().await;
-        bytes += batch.strings.iter().flat_map(|run| &run.strings).map(|s| s.len()).sum::<usize>();
+        bytes += batch.runs.iter().flat_map(|run| &run.messages).map(|s| s.len()).sum::<usize>();
         last = batch.number;
     }
     tokio::time::timeout(PATIENCE, writing).await.unwrap().unwrap();
@@ -100,7 +100,7 @@ async fn a_slow_reader_gets_no_credit_until_it_reads() {
     // Sends while there is credit; the kernel's buffers take some megabytes.
     loop {
         while credit > 0 {
-            rig.core.strings(attach.transport, next, &[&string]).await;
+            rig.core.messages(attach.transport, next, &[&string]).await;
             next += 1;
             credit -= 64 * 1024;
         }

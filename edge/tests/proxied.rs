@@ -6,6 +6,7 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use minerva_edge::{Config, Port};
+use minerva_proto::ServiceName;
 use support::{Rig, hello};
 
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
@@ -16,7 +17,7 @@ async fn rig(trusted: &[&str]) -> Rig {
     let address: SocketAddr = free.local_addr().expect("it has no address");
     drop(free);
     let mut rig = Rig::with(Config {
-        proxy_listen: vec![Port { service: "default".to_owned(), address }],
+        proxy_listen: vec![Port { service: ServiceName::default(), address }],
         trust_forwarded_for: trusted.iter().map(|&network| network.to_owned()).collect(),
         ..Config::default()
     })

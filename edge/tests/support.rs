@@ -141,7 +141,7 @@ pub(crate) fn sack(acked: i64) -> wire::Sack {
 
 pub(crate) fn texts(batch: &wire::Batch) -> Vec<(u64, Vec<String>)> {
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    batch.strings.iter().map(|run| (run.first, run.strings.iter().map(text).collect())).collect()
+    batch.runs.iter().map(|run| (run.first, run.messages.iter().map(text).collect())).collect()
 }
 
 /// A client's connection and what it has read and not looked at.

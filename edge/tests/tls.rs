@@ -40,14 +40,14 @@ async fn raw_tcp_works_within_tls() {
     client.expect(&["C"]).await;
     // More than one record of TLS, and more than the encryption holds back.
     let long = "x".repeat(300_000);
-    rig.core.strings(attach.transport, 0, &[&long, "y"]).await;
+    rig.core.messages(attach.transport, 0, &[&long, "y"]).await;
     client.expect(&["0N", &format!("{long} "), "y "]).await;
     client.frames(&[&format!("{long} ")]).await;
-    let strings = |batch| texts(&batch).into_iter().flat_map(|(_, strings)| strings);
-    let mut heard: Vec<String> = attach.batch.into_iter().flat_map(strings).collect();
+    let messages = |batch| texts(&batch).into_iter().flat_map(|(_, messages)| messages);
+    let mut heard: Vec<String> = attach.batch.into_iter().flat_map(messages).collect();
     while heard.len() < 2 {
         match rig.core.next().await {
-            ToCore::Batch(batch) => heard.extend(strings(batch)),
+            ToCore::Batch(batch) => heard.extend(messages(batch)),
             ToCore::Grant(_) => {}
             other @ (ToCore::Hello(_) | ToCore::Attach(_) | ToCore::Detach(_)) => {
                 panic!("{other:?}")
@@ -101,7 +101,7 @@ async fn websockets_work_within_tls() {
     let attach = rig.core.attach().await;
     assert_eq!(attach.kind(), wire::TransportKind::Websocket);
     rig.core.opened(attach.transport, false).await;
-    rig.core.strings(attach.transport, 0, &["x"]).await;
+    rig.core.messages(attach.transport, 0, &["x"]).await;
     let message = socket.next().await.unwrap().unwrap();
     assert_eq!(message.into_text().unwrap(), "0N\nx \n");
     rig.core.close(attach.transport, 0).await;

@@ -22,7 +22,7 @@ async fn strings_go_both_ways_over_tcp() {
     rig.core.opened(attach.transport, true).await;
     rig.core.sack(attach.transport, 1).await;
     rig.core.taken(attach.transport, 0).await;
-    rig.core.strings(attach.transport, 0, &["x", "y"]).await;
+    rig.core.messages(attach.transport, 0, &["x", "y"]).await;
     client.expect(&["C", "|1A", "0N", "x ", "y "]).await;
     client.frames(&["|1A", "c "]).await;
     let batch = rig.core.batch().await;
@@ -97,14 +97,14 @@ async fn a_large_upload_comes_in_stretches_and_ends_once() {
     let (_, attach) = tokio::join!(posting, rig.core.attach());
     assert_eq!(attach.batch, None, "nothing is whole yet");
     rig.core.opened(attach.transport, false).await;
-    let (mut strings, mut ended) = (Vec::new(), false);
+    let (mut messages, mut ended) = (Vec::new(), false);
     while !ended {
         let batch = rig.core.batch().await;
         ended = batch.end.is_some();
-        strings.extend(batch.strings.iter().flat_map(|run| run.strings.iter().map(|s| s.len())));
+        messages.extend(batch.runs.iter().flat_map(|run| run.messages.iter().map(|s| s.len())));
         rig.core.taken(attach.transport, batch.number).await;
     }
-    assert_eq!(strings, [(1 << 20) - 1, 5]);
+    assert_eq!(messages, [(1 << 20) - 1, 5]);
     rig.core.close(attach.transport, 1).await;
     assert_eq!(client.answer().await.body, ";)]}^\n|1A\n|-1T\n");
 }
@@ -117,7 +117,7 @@ async fn a_poll_is_held_without_a_byte_and_ends_whole() {
     assert_eq!(attach.kind(), wire::TransportKind::LongPoll);
     rig.core.opened(attach.transport, false).await;
     client.is_quiet().await;
-    rig.core.strings(attach.transport, 4, &["x"]).await;
+    rig.core.messages(attach.transport, 4, &["x"]).await;
     rig.core.close(attach.transport, -1).await;
     assert_eq!(client.answer().await.body, ";)]}^\n4N\nx \n|-1A\n|-1T\n");
 }
@@ -140,11 +140,11 @@ async fn a_streamed_response_goes_on() {
     assert_eq!(attach.kind(), wire::TransportKind::HttpStream);
     rig.core.opened(attach.transport, false).await;
     client.is_quiet().await;
-    rig.core.strings(attach.transport, 0, &["x"]).await;
+    rig.core.messages(attach.transport, 0, &["x"]).await;
     let head = client.until("x \n").await.to_lowercase();
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
     assert!(head.contains(";)]}^\n0n\n"), "{head}");
-    rig.core.strings(attach.transport, 1, &["y"]).await;
+    rig.core.messages(attach.transport, 1, &["y"]).await;
     client.until("y \n").await;
     rig.core.close(attach.transport, -1).await;
     client.until("|-1A\n|-1T\n\r\n0\r\n\r\n").await;

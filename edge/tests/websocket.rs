@@ -32,7 +32,7 @@ async fn frames_travel_in_websocket_messages() {
     rig.core.opened(attach.transport, true).await;
     let text = |message: Option<Result<Message, _>>| message.unwrap().unwrap().into_text().unwrap();
     assert_eq!(text(socket.next().await), "C\n");
-    rig.core.strings(attach.transport, 0, &["x", "y"]).await;
+    rig.core.messages(attach.transport, 0, &["x", "y"]).await;
     assert_eq!(text(socket.next().await), "0N\nx \ny \n");
     socket.send(Message::binary("b ")).await.unwrap();
     let end = rig.core.batch().await.end.unwrap();

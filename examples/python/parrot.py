@@ -1,4 +1,4 @@
-"""The parrot: an app service in Python that says every string again; examples/README.md tells what it does and how to
+"""The parrot: an app service in Python that says every message again; examples/README.md tells what it does and how to
 run it. What matters is that nothing is lost or doubled; proto/minerva/app/v1/app.proto is the contract."""
 import asyncio, os, pathlib, random, re, signal, sys, uuid
 import grpc
@@ -13,10 +13,10 @@ OPTIONS = {"grpc.max_receive_message_length": 8 << 20, "grpc.keepalive_time_ms":
 streams = {}  # all that this instance holds, by number; they outlive calls, and move from core to core
 
 
-def say(event, string):
-    """The strings that answer a string."""
-    burst = re.fullmatch("burst:([0-9]{1,5})", string)
-    return [str(number) for number in range(int(burst[1]))] if burst else [f"{event}:{string}"]
+def say(event, message):
+    """The messages that answer a message."""
+    burst = re.fullmatch("burst:([0-9]{1,5})", message)
+    return [str(number) for number in range(int(burst[1]))] if burst else [f"{event}:{message}"]
 
 
 class Stream:
@@ -27,7 +27,7 @@ class Stream:
         self.first, self.room = started.next_send, started.send_state
         self.came = max(started.next_event, 1) - 1  # the last event that has come on this call, or will not
         self.answered = max(self.came, old.answered if old else 0)  # the last one that has, or had, an answer here:
-        self.answers = old.answers[self.first - old.first:] if old else []  # (string, event, is it the event's last)
+        self.answers = old.answers[self.first - old.first:] if old else []  # (message, event, is it the event's last)
         self.sent = self.first  # the next one to send; those before it are under way
         if started.credentials.startswith("refuse:"):
             self.reset(started.credentials[7:])
@@ -35,13 +35,13 @@ class Stream:
     def reset(self, reason):
         self.call.put_nowait({"reset": pb.Reset(stream=self.number, reason=reason[:255], application_level=True)})
 
-    def on_string(self, event, string):
+    def on_message(self, event, message):
         self.came = event
-        if string.startswith("reset:"):
-            self.reset(string[6:])
+        if message.startswith("reset:"):
+            self.reset(message[6:])
         elif event > self.answered:  # else it has come before, on a call that was lost
-            strings, self.answered = say(event, string), event
-            self.answers += [(string, event, count == len(strings)) for count, string in enumerate(strings, 1)]
+            messages, self.answered = say(event, message), event
+            self.answers += [(message, event, count == len(messages)) for count, message in enumerate(messages, 1)]
             if not self.answers:  # there is nothing to say that could carry the acknowledgement
                 self.call.put_nowait({"acknowledge": pb.Acknowledge(stream=self.number, event=event)})
 
@@ -52,14 +52,14 @@ class Stream:
             return
         del self.answers[:self.sent - self.first]  # they are durable
         self.first, batch, size, done = self.sent, [], 0, None
-        for string, event, is_last in self.answers[:self.room.strings_left]:
-            size += len(string)
+        for message, event, is_last in self.answers[:self.room.messages_left]:
+            size += len(message)
             if event > self.came or batch and size > min(self.room.bytes_left, 128 << 10):
                 break
-            batch.append(string.encode())
+            batch.append(message.encode())
             done = event if is_last else done
         if batch:
-            send = pb.Send(stream=self.number, first=self.sent, strings=batch, acknowledge=done)
+            send = pb.Send(stream=self.number, first=self.sent, messages=batch, acknowledge=done)
             self.call.put_nowait({"send": send})
             self.sent += len(batch)
 
@@ -75,9 +75,9 @@ def on_event(kind, body, call):
     elif kind == "started" and (not stream or stream.call in (None, call) or body.epoch >= stream.epoch):
         streams[body.stream] = Stream(body, call, stream if stream and stream.id == body.stream_id else None)
     elif stream and stream.call is call:  # what another call, or a former owner, says of it does not count
-        if kind == "strings":
-            for event, string in enumerate(body.strings, body.first_event):
-                stream.on_string(event, string.decode())
+        if kind == "messages":
+            for event, message in enumerate(body.messages, body.first_event):
+                stream.on_message(event, message.decode())
         elif kind == "send_state":
             stream.room = body
         elif kind == "send_refused" and body.reason != pb.SEND_REFUSED_REASON_ENDED:

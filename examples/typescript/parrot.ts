@@ -1,4 +1,4 @@
-// The parrot: an app service in TypeScript that says every string again; examples/README.md tells what it does and how to
+// The parrot: an app service in TypeScript that says every message again; examples/README.md tells what it does and how to
 // run it. What matters is that nothing is lost or doubled; proto/minerva/app/v1/app.proto is the contract.
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -15,10 +15,10 @@ const options = { "grpc.max_receive_message_length": 8 << 20, "grpc.keepalive_ti
 type Call = ClientDuplexStream<any, any>;
 const streams = new Map<string, Stream>(); // all that this instance holds; they outlive calls, and move from core to core
 
-/** The strings that answer a string. */
-function say(event: number, string: string): string[] {
-  const burst = /^burst:(\d{1,5})$/.exec(string);
-  return burst ? Array.from({ length: Number(burst[1]) }, (_, number) => `${number}`) : [`${event}:${string}`];
+/** The messages that answer a message. */
+function say(event: number, message: string): string[] {
+  const burst = /^burst:(\d{1,5})$/.exec(message);
+  return burst ? Array.from({ length: Number(burst[1]) }, (_, number) => `${number}`) : [`${event}:${message}`];
 }
 
 /** One client's stream on the call on which it was started last. Of what was before, the answers remain. */
@@ -28,9 +28,9 @@ class Stream {
   room: any;
   came: number; // the last event that has come on this call, or will not
   answered: number; // the last event that has, or had, an answer in `answers`
-  first: number; // the number of the first string in `answers`
+  first: number; // the number of the first message in `answers`
   sent: number; // the next one to send; those before it are under way
-  answers: { string: string; event: number; isLast: boolean }[];
+  answers: { message: string; event: number; isLast: boolean }[];
 
   constructor(readonly number: string, started: any, public call: Call | null, old?: Stream) {
     [this.id, this.epoch, this.room] = [started.streamId, Number(started.epoch), started.sendState];
@@ -49,12 +49,12 @@ class Stream {
     this.tell({ reset: { stream: this.number, reason: reason.slice(0, 255), applicationLevel: true } });
   }
 
-  onString(event: number, string: string) {
+  onMessage(event: number, message: string) {
     this.came = event;
-    if (string.startsWith("reset:")) return this.reset(string.slice(6));
+    if (message.startsWith("reset:")) return this.reset(message.slice(6));
     if (event <= this.answered) return; // it has come before, on a call that was lost
-    const strings = say(event, string);
-    strings.forEach((string, i) => this.answers.push({ string, event, isLast: i === strings.length - 1 }));
+    const messages = say(event, message);
+    messages.forEach((message, i) => this.answers.push({ message, event, isLast: i === messages.length - 1 }));
     this.answered = event;
     if (this.answers.length === 0) this.tell({ acknowledge: { stream: this.number, event } }); // nothing to say carries it
   }
@@ -62,19 +62,19 @@ class Stream {
   /** Sends what there is room for, once all before is durable. An answer's end carries the acknowledgement of its
    * event: the core takes both or neither, so an event that comes again after a crash has no answer yet. */
   send() {
-    const { nextSend, paused, bytesLeft, stringsLeft } = this.room;
+    const { nextSend, paused, bytesLeft, messagesLeft } = this.room;
     if (Number(nextSend) !== this.sent || paused || bytesLeft === 0) return;
     this.answers.splice(0, this.sent - this.first); // they are durable
     this.first = this.sent;
     const batch: Buffer[] = [];
     let [size, acknowledge] = [0, undefined as number | undefined];
-    for (const { string, event, isLast } of this.answers.slice(0, stringsLeft)) {
-      size += string.length;
+    for (const { message, event, isLast } of this.answers.slice(0, messagesLeft)) {
+      size += message.length;
       if (event > this.came || (batch.length > 0 && size > Math.min(bytesLeft, 128 << 10))) break;
-      batch.push(Buffer.from(string));
+      batch.push(Buffer.from(message));
       if (isLast) acknowledge = event;
     }
-    if (batch.length > 0) this.tell({ send: { stream: this.number, first: this.first, strings: batch, acknowledge } });
+    if (batch.length > 0) this.tell({ send: { stream: this.number, first: this.first, messages: batch, acknowledge } });
     this.sent += batch.length;
   }
 }
@@ -90,7 +90,7 @@ function onEvent(kind: string | undefined, body: any, call: Call) {
   } else if (kind === "started" && (!stream?.call || stream.call === call || Number(body.epoch) >= stream.epoch)) {
     streams.set(body.stream, new Stream(body.stream, body, call, stream?.id === body.streamId ? stream : undefined));
   } else if (stream?.call === call) { // what another call, or a former owner, says of it does not count
-    if (kind === "strings") body.strings.forEach((string: Buffer, i: number) => stream.onString(Number(body.firstEvent) + i, `${string}`));
+    if (kind === "messages") body.messages.forEach((message: Buffer, i: number) => stream.onMessage(Number(body.firstEvent) + i, `${message}`));
     else if (kind === "sendState") stream.room = body;
     else if (kind === "sendRefused" && body.reason !== "SEND_REFUSED_REASON_ENDED") {
       console.error(`parrot: a Send was refused: ${body.reason}`); // cannot be; all is told again on the next call

@@ -14,7 +14,7 @@ pub use framing::{FrameCorruption, Framing};
 pub use kill::KillReason;
 pub use reset::Reset;
 
-use crate::{Sack, is_string_allowed, number};
+use crate::{Sack, is_message_allowed, number};
 
 /// One unit on a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Frame {
         bytes.truncate(bytes.len() - 1);
         let frame = match kind {
             b'H' => Some(Self::Hello(bytes)),
-            b' ' => is_string_allowed(&bytes).then_some(Self::String(bytes)),
+            b' ' => is_message_allowed(&bytes).then_some(Self::String(bytes)),
             b'N' => number::parse(&bytes).map(Self::SeqNum),
             b'A' => Sack::parse(&bytes).ok().map(Self::Sack),
             b'T' => Sack::parse(&bytes).ok().map(Self::StreamStatus),

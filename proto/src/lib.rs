@@ -32,11 +32,12 @@ pub mod frame;
 pub mod hello;
 mod json;
 pub mod marks;
-mod number;
 #[doc(hidden)]
-pub mod planted;
+pub mod mutation;
+mod number;
 pub mod qan;
 pub mod sack;
+pub mod service_name;
 pub mod stream_id;
 pub mod window;
 
@@ -44,19 +45,20 @@ pub use frame::{Frame, FrameCorruption, FrameError, Framing, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
 pub use qan::{QanError, QanFrame};
 pub use sack::{Sack, SackError};
+pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};
 pub use stream_id::{ShortHash, StreamId, StreamIdError};
 pub use window::{AckedUnsent, Freed, Overflow, ReceiveWindow, Received, SendQueue, WindowLimits};
 
 /// Longest frame, in bytes; the type byte counts.
 pub const MAX_FRAME: usize = 1 << 20;
 /// Longest string, in bytes: a frame without its type byte.
-pub const MAX_STRING: usize = MAX_FRAME - 1;
+pub const MAX_MESSAGE: usize = MAX_FRAME - 1;
 /// Largest number on the wire: what a double, and so every JSON reader, still counts exactly.
 pub const MAX_NUMBER: u64 = 1 << 53;
 /// Longest reason of a reset, in bytes.
 pub const MAX_REASON: usize = 255;
 
 /// Whether a string has only the bytes that strings may have: 0x20 to 0x7E.
-pub fn is_string_allowed(bytes: &[u8]) -> bool {
+pub fn is_message_allowed(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e))
 }

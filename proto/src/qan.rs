@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{is_string_allowed, number};
+use crate::{is_message_allowed, number};
 
 /// One QAN frame, carried as one string. Bodies are bytes 0x20-0x7E.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl QanFrame {
     /// # Errors
     /// If it is none.
     pub fn parse(string: &[u8]) -> Result<Self, QanError> {
-        let Some((&kind, text)) = string.split_last().filter(|_| is_string_allowed(string)) else {
+        let Some((&kind, text)) = string.split_last().filter(|_| is_message_allowed(string)) else {
             return Err(QanError);
         };
         match kind {

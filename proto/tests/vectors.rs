@@ -122,7 +122,7 @@ fn send_queues() {
             } else if let Some(sack) = step.get("sack") {
                 let expected = match step.get("freed") {
                     Some(freed) => Ok(Freed {
-                        strings: number(&freed[0]) as usize,
+                        messages: number(&freed[0]) as usize,
                         bytes: number(&freed[1]) as usize,
                     }),
                     None => Err(AckedUnsent),
@@ -142,7 +142,7 @@ fn send_queues() {
 fn receive_windows() {
     for entry in entries("receive_window") {
         let limits = WindowLimits {
-            strings: number(&entry["limits"][0]) as usize,
+            messages: number(&entry["limits"][0]) as usize,
             bytes: number(&entry["limits"][1]) as usize,
         };
         let mut window = ReceiveWindow::starting_at(number(&entry["start"]), limits);

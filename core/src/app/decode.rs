@@ -9,7 +9,7 @@ use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabe
 use crate::invalid::{self, Invalid};
 use crate::limits::{MOST_BYTES, MOST_STRINGS};
 use crate::partition::{Mail, Mark, SessionId};
-use crate::stream::OutboxLimits;
+use crate::state::OutboxLimits;
 
 /// Bytes delivered per stream and not acknowledged, if the instance does not say.
 const DEFAULT_WINDOW: usize = 262_144;
@@ -26,7 +26,7 @@ pub(crate) struct Registration {
 }
 
 pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> {
-    invalid::check_service("register.service", &register.service)?;
+    let service = invalid::service("register.service", &register.service)?;
     let id = register.instance_id;
     if !(1..=64).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Invalid::new("register.instance_id", "must be 1 to 64 of 0x21-0x7E"));
@@ -35,12 +35,7 @@ pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> 
         0 => DEFAULT_WINDOW,
         bytes => bytes as usize,
     };
-    Ok(Registration {
-        service: register.service.into(),
-        instance_id: id.into(),
-        window,
-        held: register.held_streams,
-    })
+    Ok(Registration { service, instance_id: id.into(), window, held: register.held_streams })
 }
 
 /// The stream that a command is about, and the mail for its partition.
@@ -81,12 +76,12 @@ fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
     if send.first > MAX_NUMBER {
         return Err(Invalid::new("send.first", "above 2^53"));
     }
-    invalid::check_strings("send.strings", send.first, &send.strings)?;
+    invalid::check_messages("send.messages", send.first, &send.messages)?;
     Ok(Mail::Send {
         session,
         stream: send.stream,
         first: send.first,
-        strings: send.strings,
+        messages: send.messages,
         acknowledge: send.acknowledge,
     })
 }
@@ -102,15 +97,15 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, Invalid> {
         }
         Some(_) | None => Ok(()),
     };
-    let (bytes, strings) = (limits.outbox_bytes, limits.outbox_strings);
+    let (bytes, messages) = (limits.outbox_bytes, limits.outbox_messages);
     check("set_limits.max_idle_ms", limits.max_idle_ms, MAX_IDLE_MS)?;
     check("set_limits.outbox_bytes", bytes.map(Into::into), MOST_BYTES as u64)?;
-    check("set_limits.outbox_strings", strings.map(Into::into), MOST_STRINGS as u64)?;
+    check("set_limits.outbox_messages", messages.map(Into::into), MOST_STRINGS as u64)?;
     Ok(Mail::SetLimits {
         session,
         stream: limits.stream,
         max_idle_ms: limits.max_idle_ms,
-        outbox: OutboxLimits { bytes, strings },
+        outbox: OutboxLimits { bytes, messages },
     })
 }
 
@@ -160,14 +155,14 @@ mod tests {
     #[test]
     fn complaints_name_the_field() {
         let send = |first, string: &'static [u8]| {
-            let strings = vec![Bytes::from_static(string)];
-            Some(Kind::Send(Send { stream: 1, first, strings, acknowledge: None }))
+            let messages = vec![Bytes::from_static(string)];
+            Some(Kind::Send(Send { stream: 1, first, messages, acknowledge: None }))
         };
         assert_eq!(complaint(None), "command");
         assert_eq!(complaint(Some(Kind::Register(register("i")))), "register");
         assert_eq!(complaint(send(MAX_NUMBER, b"ok")), "none");
         assert_eq!(complaint(send(MAX_NUMBER + 1, b"ok")), "send.first");
-        assert_eq!(complaint(send(0, b"\n")), "send.strings");
+        assert_eq!(complaint(send(0, b"\n")), "send.messages");
         let reset = Reset { stream: 1, reason: "é".to_owned(), application_level: true };
         assert_eq!(complaint(Some(Kind::Reset(reset))), "reset.reason");
     }
@@ -187,8 +182,8 @@ mod tests {
 
     #[test]
     fn an_outbox_has_at_least_one_byte_and_string_and_no_more_than_the_store_takes() {
-        let limits = |outbox_bytes, outbox_strings| {
-            let limits = SetLimits { outbox_bytes, outbox_strings, ..SetLimits::default() };
+        let limits = |outbox_bytes, outbox_messages| {
+            let limits = SetLimits { outbox_bytes, outbox_messages, ..SetLimits::default() };
             complaint(Some(Kind::SetLimits(limits)))
         };
         let most = MOST_BYTES as u32;
@@ -202,7 +197,7 @@ mod tests {
         for (count, ok) in
             [(0, false), (1, true), (most - 1, true), (most, true), (most + 1, false)]
         {
-            let expected = if ok { "none" } else { "set_limits.outbox_strings" };
+            let expected = if ok { "none" } else { "set_limits.outbox_messages" };
             assert_eq!(limits(None, Some(count)), expected, "{count}");
         }
     }

@@ -1,16 +1,17 @@
 //! From what partitions say to application instances to the application API's protobuf.
 
-use minerva_proto::MAX_STRING;
+use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
-    Ended, EndedBy, Event, GroupRefused, Header, PartitionLeft, PartitionOwned, Registered,
-    Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started, Strings,
+    Ended, EndedBy, Event, GroupRefused, Header, Messages, PartitionLeft, PartitionOwned,
+    Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started,
     TransportChanged, TransportKind,
 };
 use tonic::Status;
 
 use crate::limits::Limits;
 use crate::outgoing::Pack;
+use crate::state;
 use crate::stream::{self, AppOutput, RefusedReason};
 
 /// Bytes of an event beside its strings, roughly.
@@ -23,8 +24,8 @@ pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
     let saturating = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     Registered {
         outbox_bytes: saturating(limits.outbox_bytes),
-        outbox_strings: saturating(limits.outbox_strings),
-        max_string_bytes: saturating(MAX_STRING),
+        outbox_messages: saturating(limits.outbox_messages),
+        max_message_bytes: saturating(MAX_MESSAGE),
         core_id: core_id.to_owned(),
     }
 }
@@ -40,8 +41,8 @@ impl Pack for AppOutput {
                 let groups = started.groups.iter().map(|group| group.len() + STRING);
                 EVENT + origin.credentials.len() + headers.chain(groups).sum::<usize>()
             }
-            Self::Strings { strings, .. } => {
-                EVENT + strings.iter().map(|string| string.len() + STRING).sum::<usize>()
+            Self::Messages { messages, .. } => {
+                EVENT + messages.iter().map(|string| string.len() + STRING).sum::<usize>()
             }
             Self::TransportChanged { .. }
             | Self::Ended { .. }
@@ -69,8 +70,8 @@ impl Pack for AppOutput {
 fn event(output: AppOutput) -> Option<Kind> {
     Some(match output {
         AppOutput::Started(started) => Kind::Started(self::started(*started)),
-        AppOutput::Strings { stream, first_event, strings } => {
-            Kind::Strings(Strings { stream, first_event, strings })
+        AppOutput::Messages { stream, first_event, messages } => {
+            Kind::Messages(Messages { stream, first_event, messages })
         }
         AppOutput::TransportChanged { stream, change } => {
             Kind::TransportChanged(TransportChanged {
@@ -102,7 +103,7 @@ fn event(output: AppOutput) -> Option<Kind> {
 }
 
 /// A stream's end.
-pub(crate) fn ended(stream: u64, event: u64, end: stream::Ended) -> Ended {
+pub(crate) fn ended(stream: u64, event: u64, end: state::Ended) -> Ended {
     Ended {
         stream,
         event,
@@ -134,32 +135,32 @@ fn started(started: stream::Started) -> Started {
     }
 }
 
-fn send_state(stream: u64, state: stream::SendState) -> SendState {
+fn send_state(stream: u64, state: state::SendState) -> SendState {
     SendState {
         stream,
         next_send: state.next_send,
         bytes_left: state.bytes_left,
-        strings_left: state.strings_left,
+        messages_left: state.messages_left,
         paused: state.paused,
     }
 }
 
 /// What a kind of transport is called.
-pub(crate) fn transport_kind(kind: stream::TransportKind) -> TransportKind {
+pub(crate) fn transport_kind(kind: state::TransportKind) -> TransportKind {
     match kind {
-        stream::TransportKind::Unknown => TransportKind::Unspecified,
-        stream::TransportKind::Tcp => TransportKind::Tcp,
-        stream::TransportKind::WebSocket => TransportKind::Websocket,
-        stream::TransportKind::HttpStream => TransportKind::HttpStream,
-        stream::TransportKind::LongPoll => TransportKind::LongPoll,
+        state::TransportKind::Unknown => TransportKind::Unspecified,
+        state::TransportKind::Tcp => TransportKind::Tcp,
+        state::TransportKind::WebSocket => TransportKind::Websocket,
+        state::TransportKind::HttpStream => TransportKind::HttpStream,
+        state::TransportKind::LongPoll => TransportKind::LongPoll,
     }
 }
 
-fn ended_by(by: stream::EndedBy) -> EndedBy {
+fn ended_by(by: state::EndedBy) -> EndedBy {
     match by {
-        stream::EndedBy::Client => EndedBy::Client,
-        stream::EndedBy::App => EndedBy::App,
-        stream::EndedBy::Core => EndedBy::Core,
+        state::EndedBy::Client => EndedBy::Client,
+        state::EndedBy::App => EndedBy::App,
+        state::EndedBy::Core => EndedBy::Core,
     }
 }
 

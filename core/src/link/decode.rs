@@ -5,11 +5,12 @@ use minerva_proto::sack::MAX_BEYOND;
 use minerva_proto::{KillReason, MAX_NUMBER, Sack, StreamId, link};
 
 use crate::invalid::{self, Invalid};
-use crate::stream::{Attach, Batch, End, Resume, Run, TransportId, TransportKind};
+use crate::state::TransportKind;
+use crate::stream::{Attach, Batch, End, Resume, Run, TransportId};
 
 pub(crate) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
     let transport = TransportId(attach.transport);
-    invalid::check_service("attach.service", &attach.service)?;
+    let service = invalid::service("attach.service", &attach.service)?;
     check_number("attach.transport_number", attach.transport_number)?;
     if attach.resume.is_some() && attach.batch.is_some() {
         return Err(Invalid::new("attach.batch", "must be absent with attach.resume"));
@@ -22,11 +23,11 @@ pub(crate) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
         attach.batch.map(|batch| self::batch(link::Batch { transport: transport.0, ..batch }));
     Ok(Attach {
         transport,
-        service: attach.service.into(),
+        service,
         stream_id,
         transport_number: attach.transport_number,
         create: attach.create,
-        wants_strings: attach.wants_strings,
+        wants_messages: attach.wants_messages,
         succeeds: attach.succeeds,
         seen_ack: attach.seen_ack.map_or(Ok(Sack::NONE), |seen| sack("attach.seen_ack", seen))?,
         sack: attach.sack.map(|given| sack("attach.sack", given)).transpose()?,
@@ -49,7 +50,7 @@ pub(crate) fn batch(batch: link::Batch) -> Result<Batch, Invalid> {
     Ok(Batch {
         transport: TransportId(batch.transport),
         number: batch.number,
-        strings: batch.strings.into_iter().map(run).collect::<Result<_, _>>()?,
+        runs: batch.runs.into_iter().map(run).collect::<Result<_, _>>()?,
         sacks: batch
             .sacks
             .into_iter()
@@ -66,9 +67,9 @@ pub(crate) fn batch(batch: link::Batch) -> Result<Batch, Invalid> {
 }
 
 fn run(run: link::Run) -> Result<Run, Invalid> {
-    check_number("batch.strings.first", run.first)?;
-    invalid::check_strings("batch.strings", run.first, &run.strings)?;
-    Ok(Run { first: run.first, strings: run.strings })
+    check_number("batch.runs.first", run.first)?;
+    invalid::check_messages("batch.runs.messages", run.first, &run.messages)?;
+    Ok(Run { first: run.first, messages: run.messages })
 }
 
 fn sack(field: &'static str, sack: link::Sack) -> Result<Sack, Invalid> {

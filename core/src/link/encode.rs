@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use minerva_proto::link::core_frame::Frame;
 use minerva_proto::link::{
-    Claim, Close, CoreFrame, KillReason as LinkKillReason, Moved, Opened, Owned, RelayResponse,
-    Released, Reset, Sack as LinkSack, SackUpdate, Strings, Taken, Unavailable, close,
+    Claim, Close, CoreFrame, KillReason as LinkKillReason, Messages, Moved, Opened, Owned,
+    RelayResponse, Released, Reset, Sack as LinkSack, SackUpdate, Taken, Unavailable, close,
 };
 use minerva_proto::{KillReason, Sack};
 use tonic::Status;
@@ -29,8 +29,8 @@ impl Pack for EdgeOutput {
 
     fn weight(&self) -> usize {
         match self {
-            Self::Strings { strings, .. } => {
-                FRAME + strings.iter().map(|string| string.len() + STRING).sum::<usize>()
+            Self::Messages { messages, .. } => {
+                FRAME + messages.iter().map(|string| string.len() + STRING).sum::<usize>()
             }
             // Clients choose what a SACK lists: many of them must not make a message too long.
             Self::Opened { sack, .. } => FRAME + sack.as_ref().map_or(0, weight),
@@ -80,8 +80,8 @@ fn frame(output: EdgeOutput) -> Frame {
         EdgeOutput::Sack { transport, sack: given } => {
             Frame::Sack(SackUpdate { transport: transport.0, sack: Some(sack(given)) })
         }
-        EdgeOutput::Strings { transport, first, strings } => {
-            Frame::Strings(Strings { transport: transport.0, first, strings })
+        EdgeOutput::Messages { transport, first, messages } => {
+            Frame::Messages(Messages { transport: transport.0, first, messages })
         }
         EdgeOutput::Close { transport, sack: given, status, cause } => Frame::Close(Close {
             transport: transport.0,
@@ -151,7 +151,7 @@ mod tests {
         let outputs = [
             EdgeOutput::Opened { transport, created: true, sack: Some(long()), stream: u64::MAX },
             EdgeOutput::Sack { transport, sack: long() },
-            EdgeOutput::Strings { transport, first: 1 << 53, strings: vec!["s".into(); 1000] },
+            EdgeOutput::Messages { transport, first: 1 << 53, messages: vec!["s".into(); 1000] },
             EdgeOutput::Taken { transport, batch: u64::MAX },
             EdgeOutput::Owned(vec![(u32::MAX, Epoch(u64::MAX)); 1000]),
             EdgeOutput::Released(vec![u32::MAX; 1000]),

@@ -25,30 +25,30 @@ pub(super) fn gather(outputs: Vec<EdgeOutput>) -> VecDeque<EdgeOutput> {
     let mut gathered = VecDeque::with_capacity(outputs.len());
     let mut runs: HashMap<TransportId, Open> = HashMap::new();
     for output in outputs {
-        let EdgeOutput::Strings { transport, first, strings } = output else {
+        let EdgeOutput::Messages { transport, first, messages } = output else {
             gathered.push_back(output);
             continue;
         };
-        let next = first + strings.len() as u64;
-        let bytes = length(&strings);
+        let next = first + messages.len() as u64;
+        let bytes = length(&messages);
         let open = runs.get_mut(&transport).filter(|open| open.next == first && open.bytes < FULL);
         if let Some(open) = open
-            && let Some(EdgeOutput::Strings { strings: before, .. }) =
+            && let Some(EdgeOutput::Messages { messages: before, .. }) =
                 gathered.get_mut(open.position)
         {
-            before.extend(strings);
+            before.extend(messages);
             open.next = next;
             open.bytes += bytes;
             continue;
         }
         runs.insert(transport, Open { position: gathered.len(), next, bytes });
-        gathered.push_back(EdgeOutput::Strings { transport, first, strings });
+        gathered.push_back(EdgeOutput::Messages { transport, first, messages });
     }
     gathered
 }
 
-fn length(strings: &[Bytes]) -> usize {
-    strings.iter().map(Bytes::len).sum()
+fn length(messages: &[Bytes]) -> usize {
+    messages.iter().map(Bytes::len).sum()
 }
 
 #[cfg(test)]
@@ -57,13 +57,13 @@ mod tests {
 
     use super::*;
 
-    fn strings(transport: u64, first: u64, strings: Vec<Bytes>) -> EdgeOutput {
-        EdgeOutput::Strings { transport: TransportId(transport), first, strings }
+    fn messages(transport: u64, first: u64, messages: Vec<Bytes>) -> EdgeOutput {
+        EdgeOutput::Messages { transport: TransportId(transport), first, messages }
     }
 
     fn run(transport: u64, numbers: std::ops::Range<u64>) -> EdgeOutput {
         let named = |number: u64| Bytes::from(format!("{transport}: {number}"));
-        strings(transport, numbers.start, numbers.map(named).collect())
+        messages(transport, numbers.start, numbers.map(named).collect())
     }
 
     fn taken(transport: u64, batch: u64) -> EdgeOutput {
@@ -92,9 +92,9 @@ mod tests {
     fn a_full_run_takes_no_more() {
         for (length, runs) in [(FULL - 1, 1), (FULL, 2), (FULL + 1, 2)] {
             let outputs = vec![
-                strings(1, 0, vec![Bytes::from(vec![b'x'; length - 1])]),
-                strings(1, 1, vec!["y".into()]),
-                strings(1, 2, vec!["z".into()]),
+                messages(1, 0, vec![Bytes::from(vec![b'x'; length - 1])]),
+                messages(1, 1, vec!["y".into()]),
+                messages(1, 2, vec!["z".into()]),
             ];
             assert_eq!(gather(outputs).len(), runs, "{length}");
         }
@@ -107,8 +107,8 @@ mod tests {
     ) -> (Vec<(u64, Bytes)>, Vec<u64>) {
         let (mut said, mut batches) = (Vec::new(), Vec::new());
         for output in outputs {
-            if let EdgeOutput::Strings { transport, first, strings } = output {
-                said.extend((first..).zip(strings).filter(|_| transport.0 == of));
+            if let EdgeOutput::Messages { transport, first, messages } = output {
+                said.extend((first..).zip(messages).filter(|_| transport.0 == of));
             } else if let EdgeOutput::Taken { transport, batch } = output {
                 batches.extend((transport.0 == of).then_some(batch));
             }

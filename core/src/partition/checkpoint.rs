@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
-use crate::record::{Meta, Snapshot};
+use crate::state::{Meta, Snapshot};
 use crate::store::{Epoch, Store, StoreError};
 
 /// Bytes in one step, unless one stream has more: far below what a store takes, large enough to be one
@@ -159,7 +159,8 @@ impl Checkpoints {
         }
         if work.call.is_none() {
             let (mut covers, step) = work.step(self.first_index);
-            if planted::is(Bug::TrimTooMuch) && work.streams.is_empty() && confirmed > covers {
+            if mutation::is(Mutation::TrimTooMuch) && work.streams.is_empty() && confirmed > covers
+            {
                 covers += 1;
             }
             let (partition, epoch, meta) = (self.partition, self.epoch, work.meta.clone());

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stream::{Ended, EndedBy, IDLE, SLOW};
+use crate::state::{Ended, EndedBy};
+use crate::stream::{IDLE, SLOW};
 
 /// Counts of all partitions of a process.
 #[derive(Debug, Default)]

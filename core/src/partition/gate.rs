@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use tokio::time::sleep;
 
 use crate::store::{Epoch, Store, StoreError};
@@ -120,7 +120,7 @@ impl Gate {
     /// at once.
     pub(super) fn submit(&mut self, blob: Option<Bytes>, outputs: Vec<Output>) -> Vec<Output> {
         let (mut outputs, mut at_once) = (outputs, Vec::new());
-        if planted::is(Bug::OpenGate) {
+        if mutation::is(Mutation::OpenGate) {
             at_once = std::mem::take(&mut outputs);
         }
         #[cfg(test)]

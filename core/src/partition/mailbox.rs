@@ -20,7 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::call::Call;
 use super::outputs::Outputs;
-use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, OutboxLimits, TransportId};
+use crate::state::OutboxLimits;
+use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
 pub use crate::stream::{LinkId, SessionId};
 
 /// Mails that wait in one mailbox before attaches are turned away: far more than a partition handles in
@@ -117,7 +118,7 @@ pub enum Mail {
         /// Number of the first string.
         first: u64,
         /// The strings, checked.
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
         /// Acknowledges events in the same step.
         acknowledge: Option<u64>,
     },
@@ -268,12 +269,12 @@ impl Mail {
     /// Bytes of strings in it, roughly: what a turn is measured by.
     pub(super) fn bytes(&self) -> usize {
         let of_batch = |batch: &Batch| -> usize {
-            batch.strings.iter().flat_map(|run| &run.strings).map(Bytes::len).sum()
+            batch.runs.iter().flat_map(|run| &run.messages).map(Bytes::len).sum()
         };
         match self {
             Self::Attach { attach, .. } => attach.batch.as_ref().map_or(0, of_batch),
             Self::Batch { batch, .. } => of_batch(batch),
-            Self::Send { strings, .. } => strings.iter().map(Bytes::len).sum(),
+            Self::Send { messages, .. } => messages.iter().map(Bytes::len).sum(),
             Self::Call(call) => call.ask.bytes(),
             Self::Detach { .. }
             | Self::Grant { .. }

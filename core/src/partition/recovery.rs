@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 
 use super::mailbox::stream_count;
-use crate::record::{DecodeError, Meta, Record, Snapshot, decode_entry};
+use crate::state::{DecodeError, Inconsistent, Meta, Record, Snapshot, StreamState, decode_entry};
 use crate::store::{Claim, Claimed, Epoch};
-use crate::stream::{Inconsistent, StreamState};
 
 /// What a partition had when it was claimed.
 #[derive(Debug)]
@@ -150,7 +149,7 @@ impl Recovery {
             .state
             .apply(record)
             .map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
-        if planted::is(Bug::ApplyTwice) && matches!(record, Record::Sent { .. }) {
+        if mutation::is(Mutation::ApplyTwice) && matches!(record, Record::Sent { .. }) {
             let again = rebuilt.state.apply(record);
             again.map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
         }
@@ -170,7 +169,7 @@ fn decode_error(what: &str) -> impl FnOnce(DecodeError) -> RecoveryError {
 mod tests {
     use super::*;
     use crate::partition::tests::hello_origin;
-    use crate::record::encode_entry;
+    use crate::state::encode_entry;
     use crate::store::Epoch;
 
     fn claimed(streams: Vec<(u64, Bytes)>, log: &[Vec<(u64, Record)>]) -> Claimed {
@@ -184,7 +183,7 @@ mod tests {
     }
 
     fn sent(string: &'static str) -> Record {
-        Record::Sent { strings: vec![string.into()] }
+        Record::Sent { messages: vec![string.into()] }
     }
 
     #[test]
@@ -195,8 +194,8 @@ mod tests {
         let log = [vec![(7, opened())], vec![(7, sent("a"))], vec![(7, sent("b"))]];
         let recovered = Recovered::from_claimed(&claimed(vec![(7, saved)], &log)).unwrap();
         let outbox = recovered.streams[&7].outbox();
-        let strings: Vec<&[u8]> = outbox.iter_from(0).map(|(_, string)| &string[..]).collect();
-        assert_eq!(strings, [b"a", b"b"]);
+        let messages: Vec<&[u8]> = outbox.iter_from(0).map(|(_, string)| &string[..]).collect();
+        assert_eq!(messages, [b"a", b"b"]);
         assert_eq!((recovered.meta.streams_made, recovered.next_index), (7, 13));
     }
 
@@ -216,7 +215,7 @@ mod tests {
     #[test]
     fn a_stream_whose_end_was_acknowledged_is_gone() {
         let reset = minerva_proto::Reset::new("over", false);
-        let ended = crate::stream::Ended { reset, by: crate::stream::EndedBy::Core };
+        let ended = crate::state::Ended { reset, by: crate::state::EndedBy::Core };
         let log = [vec![
             (7, opened()),
             (7, Record::Ended(ended)),

@@ -5,11 +5,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::invalid::check_service;
-use crate::stream::Services;
+use minerva_proto::ServiceName;
 
-/// What the option means where it names no service that is dialled.
-const DEFAULT_SERVICE: &str = "default";
+use crate::stream::Services;
 
 /// One service that clients may pick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +22,12 @@ impl FromStr for Subprotocol {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (dialled, name) = text.split_once('=').unwrap_or((DEFAULT_SERVICE, text));
-        for service in [dialled, name] {
-            check_service("service", service).map_err(|_| {
-                format!("`{service}` is no service: use 1 to 64 of a-z, 0-9, `-` and `_`")
-            })?;
-        }
-        Ok(Self { dialled: dialled.into(), name: name.into() })
+        let (dialled, name) = text.split_once('=').unwrap_or((ServiceName::DEFAULT, text));
+        let service = |text| match ServiceName::parse(text) {
+            Ok(name) => Ok(name.into()),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(Self { dialled: service(dialled)?, name: service(name)? })
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(super) use bench::hello;
 
-use crate::stream::{Origin, TransportKind};
+use crate::state::{Origin, TransportKind};
 
 /// What is known of some stream.
 pub(super) fn hello_origin() -> Arc<Origin> {

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use minerva_proto::Reset;
 
 use super::company::Company;
-use super::{
-    AppOutput, Ended, EndedBy, Millis, RefusedReason, SendState, SessionId, Started, Stream, Turn,
-};
-use crate::record::Record;
+use super::{AppOutput, Millis, RefusedReason, SessionId, Started, Stream, Turn};
+use crate::state::{Ended, EndedBy, Record, SendState};
 use crate::store::Epoch;
 
 /// What is known of the session that the stream is assigned to.
@@ -123,7 +121,7 @@ impl Stream {
         &mut self,
         session: SessionId,
         first: u64,
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
         acknowledge: Option<u64>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
@@ -136,18 +134,18 @@ impl Stream {
         {
             return self.excuse(event);
         }
-        let strings = match self.judge(first, strings, turn) {
-            Ok(strings) => strings,
+        let messages = match self.judge(first, messages, turn) {
+            Ok(messages) => messages,
             Err(reason) => {
                 self.refuse(session, first, reason, turn);
                 return Ok(());
             }
         };
         if let Some(app) = &mut self.app {
-            app.confirm.owe(turn.now, strings.len(), strings.iter().map(Bytes::len).sum());
+            app.confirm.owe(turn.now, messages.len(), messages.iter().map(Bytes::len).sum());
         }
-        if !strings.is_empty() {
-            self.commit(Record::Sent { strings }, turn);
+        if !messages.is_empty() {
+            self.commit(Record::Sent { messages }, turn);
         }
         if let Some(event) = acknowledge {
             self.acknowledge(event, turn);
@@ -167,9 +165,9 @@ impl Stream {
     pub(super) fn flush_app(&mut self, turn: &mut Turn<'_>) {
         let mut is_due = false;
         while let Some((session, output)) = self.next_delivery() {
-            let has_strings = matches!(output, AppOutput::Strings { .. });
+            let has_messages = matches!(output, AppOutput::Messages { .. });
             turn.effects.app(session, output);
-            if let Some(app) = self.app.as_mut().filter(|_| has_strings) {
+            if let Some(app) = self.app.as_mut().filter(|_| has_messages) {
                 is_due |= app.confirm.join(turn.now);
             }
         }
@@ -204,7 +202,7 @@ impl Stream {
     fn judge(
         &self,
         first: u64,
-        mut strings: Vec<Bytes>,
+        mut messages: Vec<Bytes>,
         turn: &Turn<'_>,
     ) -> Result<Vec<Bytes>, RefusedReason> {
         if self.state.is_ended() {
@@ -212,8 +210,8 @@ impl Stream {
         }
         let room = self.state.room(turn.limits);
         let repeated = room.next_send.checked_sub(first).ok_or(RefusedReason::OutOfOrder)?;
-        strings.drain(..strings.len().min(usize::try_from(repeated).unwrap_or(usize::MAX)));
-        if room.admits(&strings) { Ok(strings) } else { Err(RefusedReason::ResourceExhausted) }
+        messages.drain(..messages.len().min(usize::try_from(repeated).unwrap_or(usize::MAX)));
+        if room.admits(&messages) { Ok(messages) } else { Err(RefusedReason::ResourceExhausted) }
     }
 
     fn refuse(
@@ -242,17 +240,17 @@ impl Stream {
         }
         let until = self.changes.front().map_or(u64::MAX, |(behind, _)| *behind);
         let first_event = app.delivered;
-        let mut strings = Vec::new();
+        let mut messages = Vec::new();
         while app.delivered < until
             && let Some(string) = inbox.string(app.delivered)
             && (app.in_flight == 0 || app.in_flight + string.len() <= app.window)
         {
             app.in_flight += string.len();
             app.delivered += 1;
-            strings.push(string.clone());
+            messages.push(string.clone());
         }
-        if !strings.is_empty() {
-            return Some((app.session, AppOutput::Strings { stream, first_event, strings }));
+        if !messages.is_empty() {
+            return Some((app.session, AppOutput::Messages { stream, first_event, messages }));
         }
         let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;
         app.delivered += 1;
@@ -268,15 +266,15 @@ impl AppSide {
 
     /// Whether the session should hear of the room that there is now, be there something to confirm or not: when it
     /// may pause or go on, and otherwise in steps of a quarter.
-    fn is_worth_telling(&self, room: SendState, (bytes, strings): (usize, usize)) -> bool {
-        let has_room = room.bytes_left > 0 && room.strings_left > 0;
-        let had_room = !self.was_refused && self.told.bytes_left > 0 && self.told.strings_left > 0;
+    fn is_worth_telling(&self, room: SendState, (bytes, messages): (usize, usize)) -> bool {
+        let has_room = room.bytes_left > 0 && room.messages_left > 0;
+        let had_room = !self.was_refused && self.told.bytes_left > 0 && self.told.messages_left > 0;
         let grew = |now: u32, told: u32, limit: usize| {
             now > told && (now - told) as usize >= limit.div_ceil(4)
         };
         room.paused != self.told.paused
             || (has_room && !had_room)
             || grew(room.bytes_left, self.told.bytes_left, bytes)
-            || grew(room.strings_left, self.told.strings_left, strings)
+            || grew(room.messages_left, self.told.messages_left, messages)
     }
 }

@@ -1,6 +1,6 @@
 //! Transports come and go.
 
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{KillReason, Sack};
 
 use super::transports::Transport;
@@ -89,7 +89,7 @@ impl Stream {
     }
 
     fn is_refused(&self, attach: &Attach, turn: &Turn<'_>) -> bool {
-        !attach.wants_strings && self.transports.len() >= turn.limits.transports_per_stream
+        !attach.wants_messages && self.transports.len() >= turn.limits.transports_per_stream
     }
 
     fn opened(&self, attach: &Attach) -> EdgeOutput {
@@ -107,7 +107,7 @@ impl Stream {
         let mut transport = Transport::new(link, attach, self.first_to_write());
         transport.has_output |= said_something;
         transport.cursor = transport.cursor.min(self.state.outbox().next());
-        if attach.wants_strings {
+        if attach.wants_messages {
             if self.is_older_than_primary(attach) {
                 // It was succeeded already; the order of coming back from a lost link means nothing.
                 transport.is_primary = false;
@@ -131,7 +131,7 @@ impl Stream {
     fn succeed(&mut self, attach: &Attach, transport: &mut Transport, turn: &mut Turn<'_>) {
         let Some(old) = self.transports.primary() else { return };
         let key = old.key;
-        if old.has_strings && attach.succeeds == Some(old.number) && attach.resume.is_none() {
+        if old.has_messages && attach.succeeds == Some(old.number) && attach.resume.is_none() {
             // What of the old one's rewriting is not written yet is written on the new one.
             transport.rewrite = old.rewrite;
             self.assumed = self.assumed.max(old.cursor);
@@ -153,7 +153,7 @@ impl Stream {
             return false;
         }
         if let Some(news) = self.state.outbox().news(&self.last_sack) {
-            self.commit(crate::record::Record::Sacked(news), turn);
+            self.commit(crate::state::Record::Sacked(news), turn);
             self.slow.on_progress(turn.now);
         }
         self.stop_assuming();
@@ -179,7 +179,7 @@ impl Stream {
 
     /// Where a new primary transport begins.
     fn first_to_write(&self) -> u64 {
-        if planted::is(Bug::ForgetUnacked) {
+        if mutation::is(Mutation::ForgetUnacked) {
             return self.state.outbox().next();
         }
         self.state.outbox().base().max(self.assumed)

@@ -7,12 +7,9 @@ use bytes::Bytes;
 use minerva_proto::KillReason;
 
 use super::company::Company;
-use super::state::Fit;
 use super::transports::{Parked, Transport};
-use super::{
-    Batch, CloseCause, EdgeOutput, Ended, EndedBy, LinkId, Millis, Run, Stream, TransportKey, Turn,
-};
-use crate::record::Record;
+use super::{Batch, CloseCause, EdgeOutput, LinkId, Millis, Run, Stream, TransportKey, Turn};
+use crate::state::{Ended, EndedBy, Fit, Record};
 
 /// Batches that wait on one transport before it is ended: an edge that keeps to its window of 256 KiB, in
 /// which a frame counts as 30 bytes at least, never gets there.
@@ -36,7 +33,7 @@ struct Answer {
     /// Number of the last one.
     batch: u64,
     /// Whether there were strings in them, which a SACK answers.
-    has_strings: bool,
+    has_messages: bool,
 }
 
 impl Owed {
@@ -137,9 +134,9 @@ impl Stream {
     /// Strings, their SACK, the reset, the end: in this order.
     fn take(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
         let Parked { batch, bad_sack, .. } = parked;
-        let strings = batch.strings.iter().map(|run| run.strings.len()).sum();
-        let bytes = batch.strings.iter().flat_map(|run| &run.strings).map(Bytes::len).sum();
-        let overflow = !self.recv_strings(batch.strings, turn);
+        let messages = batch.runs.iter().map(|run| run.messages.len()).sum();
+        let bytes = batch.runs.iter().flat_map(|run| &run.messages).map(Bytes::len).sum();
+        let overflow = !self.recv_strings(batch.runs, turn);
         if self.state.is_ended() {
             // The first string was refused, and all transports are told.
             return;
@@ -156,8 +153,8 @@ impl Stream {
             self.close(key, CloseCause::Kill(kill), turn);
             return;
         }
-        self.owe(Answer { key, batch: batch.number, has_strings: strings > 0 }, turn);
-        self.owed.company.owe(turn.now, strings, bytes);
+        self.owe(Answer { key, batch: batch.number, has_messages: messages > 0 }, turn);
+        self.owed.company.owe(turn.now, messages, bytes);
         let may_wait = self.transports.primary().is_some_and(|t| t.key == key && !t.single_flush);
         if !may_wait || batch.reset.is_some() || batch.end.is_some() {
             self.say_owed(turn);
@@ -173,7 +170,7 @@ impl Stream {
     /// One more batch is to be answered. One answer is enough for all of a transport.
     fn owe(&mut self, mut answer: Answer, turn: &mut Turn<'_>) {
         match &self.owed.answer {
-            Some(before) if before.key == answer.key => answer.has_strings |= before.has_strings,
+            Some(before) if before.key == answer.key => answer.has_messages |= before.has_messages,
             Some(_) => self.say_owed(turn),
             None => {}
         }
@@ -205,8 +202,8 @@ impl Stream {
     }
 
     fn say(&mut self, answer: Answer, turn: &mut Turn<'_>) {
-        let Answer { key, batch, has_strings } = answer;
-        if has_strings {
+        let Answer { key, batch, has_messages } = answer;
+        if has_messages {
             let sack = self.state.sack();
             turn.effects.edge(key, EdgeOutput::Sack { transport: key.transport, sack });
             if let Some(transport) = self.transports.find(key) {
@@ -219,7 +216,7 @@ impl Stream {
     /// Takes strings up to the first that does not fit, `false` if there is one; or to the stream's end.
     fn recv_strings(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> bool {
         for run in runs {
-            for (index, string) in run.strings.into_iter().enumerate() {
+            for (index, string) in run.messages.into_iter().enumerate() {
                 let number = run.first.saturating_add(index as u64);
                 if self.state.is_ended() {
                     return true;
@@ -238,12 +235,12 @@ impl Stream {
         if number == 0 && !self.settle(&string, turn) {
             return;
         }
-        self.commit(Record::Received { first: number, strings: vec![string] }, turn);
+        self.commit(Record::Received { first: number, messages: vec![string] }, turn);
     }
 
     fn inbox_has_room(&self, turn: &Turn<'_>) -> bool {
         let inbox = self.state.inbox();
-        inbox.bytes() < turn.limits.inbox_bytes && inbox.strings() < turn.limits.inbox_strings
+        inbox.bytes() < turn.limits.inbox_bytes && inbox.messages() < turn.limits.inbox_messages
     }
 }
 
@@ -253,5 +250,5 @@ fn upload_deadline(since: Millis) -> Millis {
 
 /// Whether a batch must wait for room in the inbox, or for one that does.
 fn must_wait(transport: &Transport, parked: &Parked, has_room: bool) -> bool {
-    !transport.parked.is_empty() || (!has_room && !parked.batch.strings.is_empty())
+    !transport.parked.is_empty() || (!has_room && !parked.batch.runs.is_empty())
 }

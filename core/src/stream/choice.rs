@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::Reset;
 
-use super::{Ended, EndedBy, Stream, Turn};
-use crate::record::Record;
+use super::{Stream, Turn};
+use crate::state::{Ended, EndedBy, Record};
 
 /// What stands in front of the name of a service in a string that picks it.
 const PREFIX: &[u8] = b"subprotocol:";

@@ -17,7 +17,7 @@ use super::Millis;
 /// short to be noticed by a client that waits for its SACK.
 pub(super) const PATIENCE_MS: u64 = 20;
 /// Strings that wait to be acknowledged at most.
-pub(super) const MAX_STRINGS: usize = 16;
+pub(super) const MAX_MESSAGES: usize = 16;
 /// Bytes of them; far less than the 256 KiB that an edge, or a client, lets wait.
 pub(super) const MAX_BYTES: usize = 16 << 10;
 
@@ -35,29 +35,29 @@ enum State {
     #[default]
     Nothing,
     /// Since then; how much.
-    Waiting { since: Millis, strings: usize, bytes: usize },
+    Waiting { since: Millis, messages: usize, bytes: usize },
     /// It was said without company, at this time.
     Alone(Millis),
 }
 
 impl Company {
     /// So much more is to be acknowledged.
-    pub(super) fn owe(&mut self, now: Millis, strings: usize, bytes: usize) {
+    pub(super) fn owe(&mut self, now: Millis, messages: usize, bytes: usize) {
         let (since, waiting) = match self.state {
-            State::Waiting { since, strings, bytes } => (since, (strings, bytes)),
+            State::Waiting { since, messages, bytes } => (since, (messages, bytes)),
             State::Nothing | State::Alone(_) => (now, (0, 0)),
         };
-        let (strings, bytes) = (waiting.0 + strings, waiting.1 + bytes);
-        self.state = State::Waiting { since, strings, bytes };
+        let (messages, bytes) = (waiting.0 + messages, waiting.1 + bytes);
+        self.state = State::Waiting { since, messages, bytes };
     }
 
     /// Whether something is to be acknowledged now, company or not.
     pub(super) fn is_due(&self, now: Millis) -> bool {
         match self.state {
-            State::Waiting { since, strings, bytes } => {
+            State::Waiting { since, messages, bytes } => {
                 !self.is_likely
                     || until(since) <= now
-                    || strings >= MAX_STRINGS
+                    || messages >= MAX_MESSAGES
                     || bytes >= MAX_BYTES
             }
             State::Nothing | State::Alone(_) => false,
@@ -163,7 +163,7 @@ mod tests {
         for (more, is_due) in [(0, false), (1, true), (2, true)] {
             let mut company = expectant();
             company.owe(Millis(0), 1, 1);
-            company.owe(Millis(0), MAX_STRINGS - 2 + more, 1);
+            company.owe(Millis(0), MAX_MESSAGES - 2 + more, 1);
             assert_eq!(company.is_due(Millis(0)), is_due, "{more} strings");
             let mut company = expectant();
             company.owe(Millis(0), 1, 1);

@@ -4,10 +4,9 @@
 use minerva_proto::Reset;
 
 use super::app::AppSide;
-use super::outbox::Outbox;
-use super::{AppOutput, CloseCause, Ended, EndedBy, Millis, Stream, Turn};
+use super::{AppOutput, CloseCause, Millis, Stream, Turn};
 use crate::limits::Limits;
-use crate::record::Record;
+use crate::state::{Ended, EndedBy, Outbox, Record};
 
 /// What the original server says of a stream that nobody uses.
 pub(crate) const IDLE: &str = "no activity from peer";

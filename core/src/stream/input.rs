@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::{KillReason, Reset, Sack, StreamId};
 
+use crate::state::TransportKind;
+
 /// One link, unique in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -19,22 +21,6 @@ pub struct SessionId(pub u64);
 /// Number of a transport on its link; never used twice there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransportId(pub u64);
-
-/// What carries a transport's frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TransportKind {
-    /// The edge did not say.
-    #[default]
-    Unknown,
-    /// Raw TCP.
-    Tcp,
-    /// WebSocket.
-    WebSocket,
-    /// HTTP request whose response is streamed.
-    HttpStream,
-    /// HTTP request whose response ends with the first thing written; uploads too.
-    LongPoll,
-}
 
 /// A client said hello on a transport, or an edge brings one over from a lost link.
 #[derive(Clone, Debug)]
@@ -50,7 +36,7 @@ pub struct Attach {
     /// Make the stream if there is none.
     pub create: bool,
     /// The transport becomes the primary transport.
-    pub wants_strings: bool,
+    pub wants_messages: bool,
     /// Transport number of the primary transport that this one succeeds.
     pub succeeds: Option<u64>,
     /// The last SACK of c2s strings that the client has seen.
@@ -96,7 +82,7 @@ pub struct Batch {
     /// Counts the batches of the transport from 0.
     pub number: u64,
     /// The strings in the order of arrival.
-    pub strings: Vec<Run>,
+    pub runs: Vec<Run>,
     /// SACKs of s2c strings in the order of arrival.
     pub sacks: Vec<Sack>,
     /// The client gave the stream up.
@@ -111,7 +97,7 @@ pub struct Run {
     /// Number of the first one.
     pub first: u64,
     /// The strings.
-    pub strings: Vec<Bytes>,
+    pub messages: Vec<Bytes>,
 }
 
 /// Why the edge reads no more of a transport.

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{KillReason, Reset, Sack, StreamId};
+use minerva_proto::{KillReason, Reset, Sack};
 
-use super::input::{TransportId, TransportKind};
-use super::witness::STATE_LOST;
+use super::input::TransportId;
+use crate::state::{Ended, Origin, SendState, TransportKind};
 use crate::store::Epoch;
 
 /// One thing for an edge to do for one transport.
@@ -35,13 +35,13 @@ pub enum EdgeOutput {
         sack: Sack,
     },
     /// Write strings.
-    Strings {
+    Messages {
         /// The transport.
         transport: TransportId,
         /// Number of the first one.
         first: u64,
         /// The strings, with consecutive numbers.
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
     },
     /// Write the last frames, then end the transport.
     Close {
@@ -93,13 +93,13 @@ pub enum AppOutput {
     /// A stream is assigned to the instance.
     Started(Box<Started>),
     /// Strings from the client.
-    Strings {
+    Messages {
         /// The stream's number.
         stream: u64,
         /// Event number of the first one.
         first_event: u64,
         /// The strings, with consecutive numbers.
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
     },
     /// A transport came or went.
     TransportChanged {
@@ -186,33 +186,6 @@ pub struct Started {
     pub groups: Vec<Arc<str>>,
 }
 
-/// What is known of a stream from the hello that made it; never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The id that the client chose.
-    pub id: StreamId,
-    /// The service that it dialled.
-    pub service: Arc<str>,
-    /// The hello's `cred`.
-    pub credentials: String,
-    /// Request headers: name and value.
-    pub headers: Vec<(String, String)>,
-    /// The client's address.
-    pub peer_address: String,
-    /// What carried the hello.
-    pub kind: TransportKind,
-    /// When: milliseconds since 1970.
-    pub started_at_ms: u64,
-}
-
-impl Origin {
-    /// Bytes of its texts, roughly.
-    pub(crate) fn size(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
-        self.credentials.len() + self.peer_address.len() + headers.sum::<usize>() + 120
-    }
-}
-
 /// A transport came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportChange {
@@ -226,55 +199,6 @@ pub struct TransportChange {
     pub kind: TransportKind,
     /// How many transports the stream has now.
     pub transports: u32,
-}
-
-/// How a stream ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Why, and whether an application decided it.
-    pub reset: Reset,
-    /// Which side did it.
-    pub by: EndedBy,
-}
-
-impl Ended {
-    /// Whether the reason is that the store has lost something of it.
-    pub fn is_loss(&self) -> bool {
-        self.reset.reason == STATE_LOST
-    }
-}
-
-/// The side that ended a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndedBy {
-    /// The client.
-    Client,
-    /// An application instance.
-    App,
-    /// The core: idle limit, slow client, lost state.
-    Core,
-}
-
-/// How much an application may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendState {
-    /// Number of the next send; all below it are durable.
-    pub next_send: u64,
-    /// Bytes that are accepted now; a longer string is accepted while this is above 0.
-    pub bytes_left: u32,
-    /// Strings that are accepted now.
-    pub strings_left: u32,
-    /// The outbox is half full or more.
-    pub paused: bool,
-}
-
-impl SendState {
-    /// Whether all of these strings are accepted now.
-    pub(super) fn admits(&self, strings: &[Bytes]) -> bool {
-        let Some((_, but_last)) = strings.split_last() else { return true };
-        let before_last: usize = but_last.iter().map(Bytes::len).sum();
-        strings.len() <= self.strings_left as usize && before_last < self.bytes_left as usize
-    }
 }
 
 /// Why a send was not taken.

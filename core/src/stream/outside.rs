@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use minerva_proto::Reset;
 use minerva_proto::marks::MAX_GROUPS;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 
-use super::{Ended, EndedBy, OutboxLimits, SendState, SessionId, Stream, TransportKind, Turn};
-use crate::record::{Push, Record};
+use super::{SessionId, Stream, Turn};
+use crate::state::{Ended, EndedBy, OutboxLimits, Push, Record, SendState, TransportKind};
 
 /// What became of strings from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Pushed {
         /// The limit of bytes.
         bytes: usize,
         /// The limit of strings.
-        strings: usize,
+        messages: usize,
     },
     /// The stream has ended.
     Ended,
@@ -85,14 +85,15 @@ impl Stream {
         if push.keys.iter().any(|key| self.state.marks().has_key(key)) {
             return Pushed::Repeated;
         }
-        if !self.state.room(turn.limits).admits(&push.strings) {
-            if let (Some(first), true) = (push.strings.first(), planted::is(Bug::PushInPart)) {
-                let part = Push { strings: vec![first.clone()], keys: push.keys.clone() };
+        if !self.state.room(turn.limits).admits(&push.messages) {
+            if let (Some(first), true) = (push.messages.first(), mutation::is(Mutation::PushInPart))
+            {
+                let part = Push { messages: vec![first.clone()], keys: push.keys.clone() };
                 self.commit(Record::Pushed(part.into()), turn);
                 return Pushed::Taken;
             }
-            let (bytes, strings) = self.state.marks().outbox.of(turn.limits);
-            return Pushed::Full { bytes, strings };
+            let (bytes, messages) = self.state.marks().outbox.of(turn.limits);
+            return Pushed::Full { bytes, messages };
         }
         self.commit(Record::Pushed(Arc::clone(push)), turn);
         Pushed::Taken
@@ -170,11 +171,11 @@ impl Stream {
             instance: state.instance().cloned(),
             is_served: self.app.is_some(),
             events: (inbox.base(), inbox.next()),
-            inbox: (inbox.bytes(), inbox.strings()),
+            inbox: (inbox.bytes(), inbox.messages()),
             outbox: (outbox.bytes(), outbox.next() - outbox.base()),
             room: state.room(limits),
             is_inbox_full: inbox.bytes() >= limits.inbox_bytes
-                || inbox.strings() >= limits.inbox_strings,
+                || inbox.messages() >= limits.inbox_messages,
             ended: inbox.ended().map(|(_, ended)| ended.clone()),
         }
     }

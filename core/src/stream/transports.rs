@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Attach, Batch, LinkId, Millis, TransportChange, TransportId, TransportKind};
+use super::{Attach, Batch, LinkId, Millis, TransportChange, TransportId};
+use crate::state::TransportKind;
 
 /// One transport of one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +28,7 @@ pub(super) struct Transport {
     /// Something was written to it, be it a heartbeat.
     pub(super) has_output: bool,
     /// Strings were written to it.
-    pub(super) has_strings: bool,
+    pub(super) has_messages: bool,
     /// The next string to write to it.
     pub(super) cursor: u64,
     /// It came over from another owner or link with strings below this number written. Some of them may have been
@@ -64,10 +65,10 @@ impl Transport {
             key: TransportKey { link, transport: attach.transport },
             number: attach.transport_number,
             kind: attach.kind,
-            is_primary: attach.wants_strings,
+            is_primary: attach.wants_messages,
             single_flush: attach.single_flush,
             has_output: attach.heartbeat && attach.resume.is_none(),
-            has_strings: next_s2c.is_some(),
+            has_messages: next_s2c.is_some(),
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
             unsure: next_s2c.unwrap_or(0),
             rewrite: None,

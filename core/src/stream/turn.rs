@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{AppOutput, EdgeOutput, LinkId, Millis, SessionId, TransportKey};
 use crate::limits::Limits;
 use crate::partition::{Answer, CallId};
-use crate::record::Record;
+use crate::state::Record;
 
 /// What the machine is given: the time, the limits, and where its effects go.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ impl Output {
     /// Bytes of strings in it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Edge(_, EdgeOutput::Strings { strings, .. })
-            | Self::App(_, AppOutput::Strings { strings, .. }) => {
-                strings.iter().map(Bytes::len).sum()
+            Self::Edge(_, EdgeOutput::Messages { messages, .. })
+            | Self::App(_, AppOutput::Messages { messages, .. }) => {
+                messages.iter().map(Bytes::len).sum()
             }
             Self::Edge(..) | Self::App(..) | Self::Answer(..) => 0,
         }

@@ -2,14 +2,11 @@
 //! than they do has lost what was acknowledged: the store went back in time. Such a stream ends, so that
 //! the loss is known to both sides.
 
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{Reset, Sack};
 
-use super::{Attach, Ended, EndedBy, Stream, Turn};
-
-/// Why a stream ends of which the store has forgotten what was acknowledged; also what the application SDK says
-/// when it finds out.
-pub(crate) const STATE_LOST: &str = "state lost";
+use super::{Attach, Stream, Turn};
+use crate::state::{Ended, EndedBy, STATE_LOST};
 
 impl Stream {
     /// Whether a hello, or an edge that brings a transport over, proves that something was lost. Of a
@@ -29,7 +26,7 @@ impl Stream {
     /// enough: the numbers of those that were lost are given again.
     pub(super) fn can_be_had(&self, sack: &Sack) -> bool {
         let next = self.state.outbox().next();
-        let below = if planted::is(Bug::TrustNumbers) { next } else { self.written };
+        let below = if mutation::is(Mutation::TrustNumbers) { next } else { self.written };
         sack.acked.iter().chain(&sack.beyond).all(|&number| number < below)
     }
 

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use super::outbox::Outbox;
 use super::transports::Transport;
 use super::{CloseCause, EdgeOutput, Stream, TransportKey, Turn};
+use crate::state::Outbox;
 
 /// Bytes in one run of strings: keeps one message on the link far below its limit. One string may be longer.
 const MAX_RUN_BYTES: usize = 256 << 10;
@@ -33,12 +33,12 @@ impl Stream {
     /// The next strings for the primary transport.
     fn next_strings(&mut self) -> Option<(TransportKey, EdgeOutput)> {
         let primary = self.transports.primary_mut()?;
-        let (first, strings) = next_run(primary, self.state.outbox())?;
+        let (first, messages) = next_run(primary, self.state.outbox())?;
         let transport = primary.key.transport;
         primary.has_output = true;
-        primary.has_strings = true;
-        self.written = self.written.max(first + strings.len() as u64);
-        Some((primary.key, EdgeOutput::Strings { transport, first, strings }))
+        primary.has_messages = true;
+        self.written = self.written.max(first + messages.len() as u64);
+        Some((primary.key, EdgeOutput::Messages { transport, first, messages }))
     }
 }
 
@@ -47,17 +47,17 @@ fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<(u64, Vec<Byte
     let mut run: Option<(u64, Vec<Bytes>)> = None;
     let mut bytes = 0;
     while transport.credit > 0 && bytes < MAX_RUN_BYTES {
-        let Some((number, string)) = next_string(transport, outbox) else { break };
+        let Some((number, string)) = next_message(transport, outbox) else { break };
         match &mut run {
-            Some((first, strings)) if *first + strings.len() as u64 == number => {
-                strings.push(string.clone());
+            Some((first, messages)) if *first + messages.len() as u64 == number => {
+                messages.push(string.clone());
             }
             Some(_) => break,
             None => {
                 let most = usize::try_from(outbox.next() - number).unwrap_or(ROOM);
-                let mut strings = Vec::with_capacity(most.min(ROOM));
-                strings.push(string.clone());
-                run = Some((number, strings));
+                let mut messages = Vec::with_capacity(most.min(ROOM));
+                messages.push(string.clone());
+                run = Some((number, messages));
             }
         }
         bytes += string.len();
@@ -68,7 +68,7 @@ fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<(u64, Vec<Byte
 }
 
 /// The next string to write: first those that were wrongly taken to have arrived.
-fn next_string<'a>(transport: &mut Transport, outbox: &'a Outbox) -> Option<(u64, &'a Bytes)> {
+fn next_message<'a>(transport: &mut Transport, outbox: &'a Outbox) -> Option<(u64, &'a Bytes)> {
     if let Some((from, to)) = transport.rewrite {
         let next = outbox.iter_from(from).next().filter(|(number, _)| *number < to);
         if next.is_some() {

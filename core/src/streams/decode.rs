@@ -8,7 +8,7 @@ use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
     self, ListRequest, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
 };
-use minerva_proto::{Reset, StreamId};
+use minerva_proto::{Reset, ServiceName, StreamId};
 
 use crate::invalid::{self, Invalid};
 use crate::partition::{Ask, Partitions, Target};
@@ -32,7 +32,7 @@ pub(super) enum Meant {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Send {
     pub(super) meant: Meant,
-    pub(super) strings: Vec<Bytes>,
+    pub(super) messages: Vec<Bytes>,
     pub(super) key: Option<Bytes>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Send {
 pub(super) struct Many {
     /// The streams of each partition; `None`: numbers that no stream can have.
     pub(super) by_partition: BTreeMap<Option<u32>, Vec<u64>>,
-    pub(super) strings: Vec<Bytes>,
+    pub(super) messages: Vec<Bytes>,
     pub(super) key: Option<Bytes>,
 }
 
@@ -83,20 +83,20 @@ pub(super) fn target(target: Option<app::Target>) -> Result<Meant, Invalid> {
 }
 
 pub(super) fn send(request: SendRequest) -> Result<Send, Invalid> {
-    let SendRequest { target, strings, idempotency_key } = request;
-    check_strings(&strings)?;
-    Ok(Send { meant: self::target(target)?, strings, key: key(idempotency_key)? })
+    let SendRequest { target, messages, idempotency_key } = request;
+    check_messages(&messages)?;
+    Ok(Send { meant: self::target(target)?, messages, key: key(idempotency_key)? })
 }
 
 pub(super) fn send_many(
     request: SendManyRequest,
     partitions: &Partitions,
 ) -> Result<Many, Invalid> {
-    let SendManyRequest { streams, strings, idempotency_key } = request;
+    let SendManyRequest { streams, messages, idempotency_key } = request;
     if !(1..=MOST_STREAMS).contains(&streams.len()) {
         return Err(Invalid::new("streams", format!("must be 1 to {MOST_STREAMS}")));
     }
-    check_strings(&strings)?;
+    check_messages(&messages)?;
     let mut by_partition: BTreeMap<_, Vec<u64>> = BTreeMap::new();
     for stream in streams {
         by_partition.entry(partitions.of_number(stream)).or_default().push(stream);
@@ -105,14 +105,14 @@ pub(super) fn send_many(
         numbers.sort_unstable();
         numbers.dedup();
     }
-    Ok(Many { by_partition, strings, key: key(idempotency_key)? })
+    Ok(Many { by_partition, messages, key: key(idempotency_key)? })
 }
 
 pub(super) fn send_to_group(request: SendToGroupRequest) -> Result<Ask, Invalid> {
-    let SendToGroupRequest { service, group, strings, idempotency_key } = request;
-    check_strings(&strings)?;
+    let SendToGroupRequest { service, group, messages, idempotency_key } = request;
+    check_messages(&messages)?;
     let to = Target::Group(self::service("service", service)?, self::group(group)?);
-    Ok(Ask::Push { to, strings, key: key(idempotency_key)? })
+    Ok(Ask::Push { to, messages, key: key(idempotency_key)? })
 }
 
 pub(super) fn group(group: String) -> Result<Arc<str>, Invalid> {
@@ -142,10 +142,9 @@ pub(super) fn list(request: ListRequest) -> Result<List, Invalid> {
 
 fn service(field: &'static str, name: String) -> Result<Arc<str>, Invalid> {
     if name.is_empty() {
-        return Ok("default".into());
+        return Ok(ServiceName::default().into());
     }
-    invalid::check_service(field, &name)?;
-    Ok(name.into())
+    invalid::service(field, &name)
 }
 
 fn key(key: Bytes) -> Result<Option<Bytes>, Invalid> {
@@ -155,11 +154,11 @@ fn key(key: Bytes) -> Result<Option<Bytes>, Invalid> {
     Ok((!key.is_empty()).then_some(key))
 }
 
-fn check_strings(strings: &[Bytes]) -> Result<(), Invalid> {
-    if strings.is_empty() {
-        return Err(Invalid::new("strings", "at least one must be there"));
+fn check_messages(messages: &[Bytes]) -> Result<(), Invalid> {
+    if messages.is_empty() {
+        return Err(Invalid::new("messages", "at least one must be there"));
     }
-    invalid::check_strings("strings", 0, strings)
+    invalid::check_messages("messages", 0, messages)
 }
 
 #[cfg(test)]
@@ -171,7 +170,11 @@ mod tests {
     }
 
     fn request() -> SendRequest {
-        SendRequest { target: of(Kind::Stream(1)), strings: vec!["a".into()], ..Default::default() }
+        SendRequest {
+            target: of(Kind::Stream(1)),
+            messages: vec!["a".into()],
+            ..Default::default()
+        }
     }
 
     fn complaint<T>(result: Result<T, Invalid>) -> String {
@@ -188,9 +191,9 @@ mod tests {
         assert_eq!(complaint(target(of(Kind::Label(String::new())))), "target.label");
         let service = app::Target { service: "A".into(), ..of(Kind::Label("l".into())).unwrap() };
         assert_eq!(complaint(target(Some(service))), "target.service");
-        assert_eq!(complaint(send(SendRequest { strings: Vec::new(), ..request() })), "strings");
-        let tab = SendRequest { strings: vec!["\t".into()], ..request() };
-        assert_eq!(complaint(send(tab)), "strings");
+        assert_eq!(complaint(send(SendRequest { messages: Vec::new(), ..request() })), "messages");
+        let tab = SendRequest { messages: vec!["\t".into()], ..request() };
+        assert_eq!(complaint(send(tab)), "messages");
         let list =
             |token: &str| list(ListRequest { page_token: token.into(), ..Default::default() });
         assert_eq!(
@@ -210,8 +213,8 @@ mod tests {
         }
         let partitions = Partitions::new(4);
         for (count, ok) in [(0, false), (1, true), (9_999, true), (10_000, true), (10_001, false)] {
-            let (streams, strings) = (vec![1; count], vec!["a".into()]);
-            let many = SendManyRequest { streams, strings, ..Default::default() };
+            let (streams, messages) = (vec![1; count], vec!["a".into()]);
+            let many = SendManyRequest { streams, messages, ..Default::default() };
             assert_eq!(send_many(many, &partitions).is_ok(), ok, "{count}");
         }
     }
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn streams_are_sorted_by_partition_and_named_once() {
         let streams = vec![5, (3 << 48) | 1, 5, 0, 2];
-        let many = SendManyRequest { streams, strings: vec!["a".into()], ..Default::default() };
+        let many = SendManyRequest { streams, messages: vec!["a".into()], ..Default::default() };
         let many = send_many(many, &Partitions::new(4)).unwrap();
         let expected = [(None, vec![0]), (Some(0), vec![2, 5]), (Some(3), vec![(3 << 48) | 1])];
         assert_eq!(many.by_partition, expected.into());

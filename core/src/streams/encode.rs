@@ -72,9 +72,9 @@ pub(super) fn info(info: Info) -> StreamInfo {
         next_unacknowledged_event: info.events.0,
         next_event: info.events.1,
         inbox_bytes: info.inbox.0 as u64,
-        inbox_strings: info.inbox.1 as u64,
+        inbox_messages: info.inbox.1 as u64,
         outbox_bytes: info.outbox.0 as u64,
-        outbox_strings: info.outbox.1,
+        outbox_messages: info.outbox.1,
         pauses,
         ended,
     }

@@ -23,7 +23,7 @@ pub(super) enum Trouble {
     /// The stream is over.
     Ended,
     /// The outbox is full, which holds so many bytes and strings.
-    Full { bytes: usize, strings: usize },
+    Full { bytes: usize, messages: usize },
     /// The stream is in as many groups as it may be in.
     TooManyGroups,
 }
@@ -32,7 +32,7 @@ pub(super) enum Trouble {
 pub(super) fn of(pushed: Pushed) -> Option<Trouble> {
     match pushed {
         Pushed::Taken | Pushed::Repeated => None,
-        Pushed::Full { bytes, strings } => Some(Trouble::Full { bytes, strings }),
+        Pushed::Full { bytes, messages } => Some(Trouble::Full { bytes, messages }),
         Pushed::Ended => Some(Trouble::Ended),
     }
 }
@@ -70,8 +70,8 @@ impl Trouble {
 
     fn limits(self) -> Vec<(&'static str, usize)> {
         match self {
-            Self::Full { bytes, strings } => {
-                vec![("outbox_bytes", bytes), ("outbox_strings", strings)]
+            Self::Full { bytes, messages } => {
+                vec![("outbox_bytes", bytes), ("outbox_messages", messages)]
             }
             Self::TooManyGroups => vec![("groups", MAX_GROUPS)],
             Self::NotFound | Self::NotOwner | Self::Interrupted | Self::Ended => Vec::new(),

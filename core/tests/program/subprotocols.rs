@@ -34,9 +34,9 @@ async fn a_choice_outlives_kill_9_and_nobody_else_hears_of_the_stream() {
     chat.send(register_as("chat", "two", vec![]));
     let started = chat.started().await;
     assert_eq!((started.resumed, started.next_event), (false, 0));
-    assert_eq!(chat.strings(1, 2).await, ["a", "b"]);
+    assert_eq!(chat.messages(1, 2).await, ["a", "b"]);
     chat.send_strings(started.stream, 0, &["c"]);
-    assert_eq!(edge.strings(1, 0, 1).await, ["c"]);
+    assert_eq!(edge.messages(1, 0, 1).await, ["c"]);
 }
 
 #[tokio::test]
@@ -64,5 +64,5 @@ async fn without_the_option_it_is_a_string() {
     edge.attach(attach(1, ID)).await;
     app.started().await;
     edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["subprotocol:chat"])));
-    assert_eq!(app.strings(1, 1).await, ["subprotocol:chat"]);
+    assert_eq!(app.messages(1, 1).await, ["subprotocol:chat"]);
 }

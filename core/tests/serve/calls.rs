@@ -114,8 +114,8 @@ async fn an_instance_must_register_first() {
 async fn wrong_commands_end_the_call_and_name_the_field() {
     let served = serve().await;
     let send = |stream, string: &str| {
-        let strings = vec![string.to_owned().into()];
-        Some(command::Command::Send(app::Send { stream, first: 0, strings, acknowledge: None }))
+        let messages = vec![string.to_owned().into()];
+        Some(command::Command::Send(app::Send { stream, first: 0, messages, acknowledge: None }))
     };
     let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0), ..Default::default() };
     let cases = [
@@ -261,8 +261,8 @@ async fn an_instance_that_reads_nothing_is_not_read_any_more() {
     const REQUESTS: usize = 3000;
     let served = serve().await;
     let send = || {
-        let strings = vec!["x".repeat(100).into()];
-        let send = app::Send { stream: 1, first: 0, strings, acknowledge: None };
+        let messages = vec!["x".repeat(100).into()];
+        let send = app::Send { stream: 1, first: 0, messages, acknowledge: None };
         Command { command: Some(command::Command::Send(send)) }
     };
     let taken = Arc::new(AtomicUsize::new(0));

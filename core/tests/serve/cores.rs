@@ -139,7 +139,7 @@ async fn a_stream_moves_with_its_partition() {
     let started = one.app.started().await;
     let (stream, partition) = (started.stream, (started.stream >> 48) as u32);
     assert_eq!((started.epoch, started.next_event), (1, 0));
-    assert_eq!(one.app.strings(1, 2).await, ["a", "b"]);
+    assert_eq!(one.app.messages(1, 2).await, ["a", "b"]);
     one.app.acknowledge(stream, 1);
     one.app.send_strings(stream, 0, &["x"]);
     one.app.sent(1).await;
@@ -157,13 +157,13 @@ async fn a_stream_moves_with_its_partition() {
     let started = resumed(&mut two.app).await;
     assert_eq!((started.stream, started.epoch), (stream, 2));
     assert_eq!((started.next_event, started.next_send), (2, 1));
-    assert_eq!(two.app.strings(2, 1).await, ["b"]);
+    assert_eq!(two.app.messages(2, 1).await, ["b"]);
     two.owns(COUNT as usize).await;
     let resume = Some(Resume { stream, next_s2c: Some(0) });
     let opened =
         two.edge.attach(minerva_proto::link::Attach { create: false, resume, ..attach(7, ID) });
     assert!(!opened.await.created);
-    assert_eq!(two.edge.strings(7, 0, 1).await, ["x"]);
+    assert_eq!(two.edge.messages(7, 0, 1).await, ["x"]);
 
     // A third core, after the death of the second.
     let third = core(&store, true).await;

@@ -29,8 +29,8 @@ fn target(kind: Kind) -> Option<Target> {
 }
 
 fn send(kind: Kind, string: &str) -> SendRequest {
-    let strings = vec![string.to_owned().into()];
-    SendRequest { target: target(kind), strings, ..SendRequest::default() }
+    let messages = vec![string.to_owned().into()];
+    SendRequest { target: target(kind), messages, ..SendRequest::default() }
 }
 
 /// What a stream is like, by its number.
@@ -74,7 +74,7 @@ async fn a_stream_is_reached_by_number_id_and_label() {
     }
     app.send_strings(stream, 1, &["own"]);
     app.sent(2).await;
-    let all = edge.strings(1, 0, 5).await;
+    let all = edge.messages(1, 0, 5).await;
     assert_eq!(all, ["own", "outside", "outside", "outside", "own"]);
     let nobody = client.send(send(Kind::Label("bob".to_owned()), "x")).await.unwrap().into_inner();
     assert_eq!((nobody.results, nobody.coverage), (vec![], everything()));
@@ -95,7 +95,7 @@ async fn many_streams_and_what_became_of_each() {
     client.reset(over).await.unwrap();
     let many = SendManyRequest {
         streams: vec![u64::MAX, streams[0], streams[1], streams[2], (1 << 48) - 1],
-        strings: vec!["a".into()],
+        messages: vec!["a".into()],
         idempotency_key: "key".into(),
     };
     for outcome in [SendOutcome::Taken, SendOutcome::Repeated] {
@@ -141,7 +141,7 @@ async fn a_group_outlives_instances_and_cores() {
     let mut client = client(&served).await;
     let request = SendToGroupRequest {
         group: "g".to_owned(),
-        strings: vec!["news".into()],
+        messages: vec!["news".into()],
         idempotency_key: "key".into(),
         ..SendToGroupRequest::default()
     };
@@ -151,7 +151,7 @@ async fn a_group_outlives_instances_and_cores() {
     }
     for (transport, id) in (1..).zip(ids) {
         edge.attach(attach(transport, id)).await;
-        assert_eq!(edge.strings(transport, 0, 2).await, ["hello", "news"]);
+        assert_eq!(edge.messages(transport, 0, 2).await, ["hello", "news"]);
     }
     let mut app = App::register(served.api, "two", vec![]).await;
     let started = app.started().await;
@@ -219,21 +219,21 @@ async fn errors_name_the_field_or_the_limit() {
     assert_eq!(wrong.code(), Code::InvalidArgument);
     let details = wrong.get_error_details();
     let violations = &details.bad_request().unwrap().field_violations;
-    assert_eq!(violations[0].field, "strings");
+    assert_eq!(violations[0].field, "messages");
     assert!(violations[0].description.contains("0x20"), "{violations:?}");
     for number in [0, u64::MAX, (1 << 48) - 1] {
         let none = client.send(send(Kind::Stream(number), "x")).await.unwrap_err();
         assert_eq!(reason(&none), (Code::NotFound, "STREAM_NOT_FOUND".to_owned()), "{number}");
     }
     let thousand =
-        SendRequest { strings: vec!["x".into(); 1000], ..send(Kind::Stream(stream), "") };
+        SendRequest { messages: vec!["x".into(); 1000], ..send(Kind::Stream(stream), "") };
     client.send(thousand).await.unwrap();
     let full = client.send(send(Kind::Stream(stream), "x")).await.unwrap_err();
     assert_eq!(reason(&full), (Code::ResourceExhausted, "OUTBOX_FULL".to_owned()));
     let details = full.get_error_details();
-    assert_eq!(details.error_info().unwrap().metadata["outbox_strings"], "1000");
+    assert_eq!(details.error_info().unwrap().metadata["outbox_messages"], "1000");
     let info = info(&mut client, stream).await;
-    assert_eq!(info.outbox_strings, 1000);
+    assert_eq!(info.outbox_messages, 1000);
     let pauses: Vec<_> = info.pauses().collect();
     assert_eq!(pauses, [Pause::ClientBehind, Pause::NoInstance]);
 }

@@ -148,18 +148,23 @@ impl Edge {
 
     /// Waits for s2c strings of a transport until so many came; checks that they are numbered from
     /// `first` on.
-    pub(crate) async fn strings(&mut self, transport: u64, first: u64, count: usize) -> Vec<Bytes> {
+    pub(crate) async fn messages(
+        &mut self,
+        transport: u64,
+        first: u64,
+        count: usize,
+    ) -> Vec<Bytes> {
         let mut all = Vec::new();
         while all.len() < count {
             let got = self
                 .until(|frame| match frame {
-                    core_frame::Frame::Strings(strings) => Some(strings.clone()),
+                    core_frame::Frame::Messages(messages) => Some(messages.clone()),
                     core_frame::Frame::Close(close) => panic!("{close:?}"),
                     _ => None,
                 })
                 .await;
             assert_eq!((got.transport, got.first), (transport, first + all.len() as u64));
-            all.extend(got.strings);
+            all.extend(got.messages);
         }
         assert_eq!(all.len(), count);
         all
@@ -201,8 +206,8 @@ impl App {
         app.send(register(instance, held));
         let event::Event::Registered(registered) = app.next().await else { panic!("no answer") };
         assert_eq!(registered.outbox_bytes, 1 << 20);
-        assert_eq!(registered.outbox_strings, 1000);
-        assert_eq!(registered.max_string_bytes, (1 << 20) - 1);
+        assert_eq!(registered.outbox_messages, 1000);
+        assert_eq!(registered.max_message_bytes, (1 << 20) - 1);
         app
     }
 
@@ -214,9 +219,9 @@ impl App {
         self.send(command::Command::Acknowledge(app::Acknowledge { stream, event }));
     }
 
-    pub(crate) fn send_strings(&self, stream: u64, first: u64, strings: &[&str]) {
-        let strings = strings.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-        self.send(command::Command::Send(app::Send { stream, first, strings, acknowledge: None }));
+    pub(crate) fn send_strings(&self, stream: u64, first: u64, messages: &[&str]) {
+        let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
+        self.send(command::Command::Send(app::Send { stream, first, messages, acknowledge: None }));
     }
 
     pub(crate) async fn started(&mut self) -> app::Started {
@@ -228,18 +233,18 @@ impl App {
     }
 
     /// Waits for c2s strings until so many came; checks that their events are numbered from `first` on.
-    pub(crate) async fn strings(&mut self, first: u64, count: usize) -> Vec<Bytes> {
+    pub(crate) async fn messages(&mut self, first: u64, count: usize) -> Vec<Bytes> {
         let mut all = Vec::new();
         while all.len() < count {
             let got = self
                 .until(|event| match event {
-                    event::Event::Strings(strings) => Some(strings.clone()),
+                    event::Event::Messages(messages) => Some(messages.clone()),
                     event::Event::Ended(ended) => panic!("{ended:?}"),
                     _ => None,
                 })
                 .await;
             assert_eq!(got.first_event, first + all.len() as u64);
-            all.extend(got.strings);
+            all.extend(got.messages);
         }
         assert_eq!(all.len(), count);
         all
@@ -296,7 +301,7 @@ pub(crate) fn attach(transport: u64, stream_id: &str) -> Attach {
         stream_id: stream_id.to_owned(),
         transport_number: transport,
         create: true,
-        wants_strings: true,
+        wants_messages: true,
         seen_ack: Some(link::Sack { acked: -1, beyond: vec![] }),
         kind: link::TransportKind::Websocket.into(),
         credentials: "cred".to_owned(),
@@ -308,9 +313,9 @@ pub(crate) fn attach(transport: u64, stream_id: &str) -> Attach {
 }
 
 /// A batch of strings.
-pub(crate) fn batch(transport: u64, number: u64, first: u64, strings: &[&str]) -> Batch {
-    let strings = strings.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-    Batch { transport, number, strings: vec![Run { first, strings }], ..Batch::default() }
+pub(crate) fn batch(transport: u64, number: u64, first: u64, messages: &[&str]) -> Batch {
+    let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
+    Batch { transport, number, runs: vec![Run { first, messages }], ..Batch::default() }
 }
 
 /// A batch of one SACK.

@@ -107,7 +107,10 @@ async fn what_cannot_travel_is_named() {
     let core = core(&store).await;
     let streams = Streams::at(core.api.to_string()).unwrap();
     let wrong = streams.send(1, ["\n"]).await.unwrap_err();
-    assert!(matches!(&wrong, StreamsError::Invalid { field, .. } if field == "strings"), "{wrong}");
+    assert!(
+        matches!(&wrong, StreamsError::Invalid { field, .. } if field == "messages"),
+        "{wrong}"
+    );
     let wrong = streams.reset(1, "\t").await.unwrap_err();
     assert!(matches!(&wrong, StreamsError::Invalid { field, .. } if field == "reason"), "{wrong}");
     assert!(Streams::at("nonsense here").is_err());

@@ -36,16 +36,16 @@ async fn strings_go_both_ways() {
     assert_eq!(started.transport(), app::TransportKind::Websocket);
     assert_eq!((started.stream >> 48 < 4, started.next_send), (true, 0));
     assert!(started.started_at_ms > 1_700_000_000_000);
-    assert_eq!(app.strings(1, 1).await, ["hello"]);
+    assert_eq!(app.messages(1, 1).await, ["hello"]);
 
     app.acknowledge(started.stream, 1);
     app.send_strings(started.stream, 0, &["one", "two"]);
     app.sent(2).await;
-    assert_eq!(edge.strings(1, 0, 2).await, ["one", "two"]);
+    assert_eq!(edge.messages(1, 0, 2).await, ["one", "two"]);
     edge.send(edge_frame::Frame::Batch(sack(1, 1, 1)));
     edge.send(edge_frame::Frame::Batch(batch(1, 2, 1, &["again"])));
     edge.taken(2).await;
-    assert_eq!(app.strings(2, 1).await, ["again"]);
+    assert_eq!(app.messages(2, 1).await, ["again"]);
 }
 
 #[tokio::test]
@@ -56,11 +56,11 @@ async fn events_that_were_not_acknowledged_come_again() {
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
     for (batch_number, first) in (0..10).zip((0..).step_by(10)) {
-        let strings = number(first, 10);
-        let strings: Vec<_> = strings.iter().map(String::as_str).collect();
-        edge.send(edge_frame::Frame::Batch(batch(1, batch_number, first, &strings)));
+        let messages = number(first, 10);
+        let messages: Vec<_> = messages.iter().map(String::as_str).collect();
+        edge.send(edge_frame::Frame::Batch(batch(1, batch_number, first, &messages)));
     }
-    assert_eq!(app.strings(1, 100).await, number(0, 100));
+    assert_eq!(app.messages(1, 100).await, number(0, 100));
     app.acknowledge(stream, 40);
     app.send_strings(stream, 0, &["x"]);
     app.sent(1).await;
@@ -69,11 +69,11 @@ async fn events_that_were_not_acknowledged_come_again() {
     let started = app.started().await;
     assert_eq!((started.stream, started.resumed), (stream, true));
     assert_eq!((started.next_event, started.next_send), (41, 1));
-    assert_eq!(app.strings(41, 60).await, number(40, 60));
+    assert_eq!(app.messages(41, 60).await, number(40, 60));
     // What was sent before is dropped silently, what is new is taken.
     app.send_strings(stream, 0, &["x", "y"]);
     app.sent(2).await;
-    assert_eq!(edge.strings(1, 0, 2).await, ["x", "y"]);
+    assert_eq!(edge.messages(1, 0, 2).await, ["x", "y"]);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn strings_wait_for_an_instance() {
     let mut app = App::register(served.api, "one", vec![]).await;
     let started = app.started().await;
     assert_eq!(started.next_event, 0);
-    assert_eq!(app.strings(1, 1).await, ["early"]);
+    assert_eq!(app.messages(1, 1).await, ["early"]);
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_client_ends_a_stream() {
     edge.attach(attach(1, ID)).await;
     let reset = link::Reset { reason: "bye".to_owned(), application_level: false };
     edge.send(edge_frame::Frame::Batch(Batch { reset: Some(reset), ..batch(1, 0, 0, &["last"]) }));
-    assert_eq!(app.strings(1, 1).await, ["last"]);
+    assert_eq!(app.messages(1, 1).await, ["last"]);
     let ended = app.ended().await;
     assert_eq!((ended.event, ended.by()), (2, EndedBy::Client));
     assert_eq!((ended.reason.as_str(), ended.application_level), ("bye", false));
@@ -147,16 +147,16 @@ async fn a_transport_moves_to_another_link() {
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
     app.send_strings(stream, 0, &["a", "b"]);
-    assert_eq!(edge.strings(1, 0, 2).await, ["a", "b"]);
+    assert_eq!(edge.messages(1, 0, 2).await, ["a", "b"]);
     drop(edge);
     let mut edge = Edge::connect(served.link).await;
     let resume = Some(Resume { stream: 0, next_s2c: Some(2) });
     let opened = edge.attach(link::Attach { resume, create: false, ..attach(1, ID) }).await;
     assert!(!opened.created);
     edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["still here"])));
-    assert_eq!(app.strings(1, 1).await, ["still here"]);
+    assert_eq!(app.messages(1, 1).await, ["still here"]);
     app.send_strings(stream, 2, &["c"]);
-    assert_eq!(edge.strings(1, 2, 1).await, ["c"]);
+    assert_eq!(edge.messages(1, 2, 1).await, ["c"]);
 }
 
 #[tokio::test]
@@ -179,11 +179,11 @@ async fn a_stream_survives_a_stop_and_a_crash_of_the_core() {
         );
         edge.send(edge_frame::Frame::Batch(batch(1, 0, next, &["up"])));
         edge.taken(0).await;
-        assert_eq!(app.strings(next + 1, 1).await, ["up"]);
+        assert_eq!(app.messages(next + 1, 1).await, ["up"]);
         app.acknowledge(stream, next + 1);
         app.send_strings(stream, next, &["down"]);
         app.sent(next + 1).await;
-        edge.strings(1, next, 1).await;
+        edge.messages(1, next, 1).await;
         edge.send(edge_frame::Frame::Batch(sack(1, 1, next as i64)));
         edge.taken(1).await;
         next += 1;
@@ -209,10 +209,10 @@ async fn long_strings_go_both_ways() {
     let long = "x".repeat((1 << 20) - 1);
     for n in 0..4 {
         edge.send(edge_frame::Frame::Batch(batch(1, 2 * n, n, &[&long])));
-        assert!(app.strings(n + 1, 1).await == [long.as_str()]);
+        assert!(app.messages(n + 1, 1).await == [long.as_str()]);
         app.acknowledge(stream, n + 1);
         app.send_strings(stream, n, &[&long]);
-        assert!(edge.strings(1, n, 1).await == [long.as_str()]);
+        assert!(edge.messages(1, n, 1).await == [long.as_str()]);
         edge.send(edge_frame::Frame::Batch(sack(1, 2 * n + 1, n as i64)));
         edge.send(edge_frame::Frame::Grant(link::Grant { transport: 1, s2c_bytes: 2 << 20 }));
         // Room for the next one comes with the SACK.

@@ -35,13 +35,13 @@ async fn a_core_writes_its_streams_into_a_redis_that_was_emptied() {
         edge.send(edge_frame::Frame::Batch(batch(1, number, number, &["string"])));
     }
     edge.taken(19).await;
-    app.strings(1, 20).await;
+    app.messages(1, 20).await;
     app.send_strings(stream, 0, &["x", "y"]);
     app.sent(2).await;
     server.command(&["FLUSHALL"]);
     edge.send(edge_frame::Frame::Batch(batch(1, 20, 20, &["after"])));
     edge.taken(20).await;
-    assert_eq!(app.strings(21, 1).await, ["after"], "nothing comes again");
+    assert_eq!(app.messages(21, 1).await, ["after"], "nothing comes again");
     drop(served);
 
     let served = serve_with(&config(), server.store("")).await;
@@ -50,11 +50,11 @@ async fn a_core_writes_its_streams_into_a_redis_that_was_emptied() {
     let seen_ack = Some(link::Sack { acked: 20, beyond: vec![] });
     let opened = edge.attach(Attach { create: false, seen_ack, ..attach(1, ID) }).await;
     assert_eq!(opened.sack, None, "the client has seen what is stored");
-    assert_eq!(edge.strings(1, 0, 2).await, ["x", "y"]);
+    assert_eq!(edge.messages(1, 0, 2).await, ["x", "y"]);
     let mut app = App::register(served.api, "one", vec![stream]).await;
     let started = app.started().await;
     assert_eq!((started.stream, started.next_event, started.next_send), (stream, 0, 2));
-    assert_eq!(app.strings(1, 21).await.len(), 21);
+    assert_eq!(app.messages(1, 21).await.len(), 21);
     let wrong = Config { partitions: 8, ..config() };
     let metrics = minerva_core::Metrics::new(&mut prometheus_client::registry::Registry::default());
     let refused = minerva_core::Core::start(&wrong, server.store(""), metrics).await;

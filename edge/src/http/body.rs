@@ -1,4 +1,4 @@
-//! The body of a response: whole, or the chunks of a transport as they come.
+//! Response bodies: complete, or a transport's chunks as they are produced. Used by `http.rs` and its drivers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,18 +7,20 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
-/// The transport ended in the middle of its response.
+/// A transport was closed in the middle of its response; hyper aborts the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the transport was broken off")]
-pub(crate) struct BrokenOff;
+#[error("the transport was closed before its response was complete")]
+pub(crate) struct AbortedError;
 
-/// A response's body.
+/// A transport's next bytes, or its abort.
+pub(crate) type Piece = Result<Bytes, AbortedError>;
+
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// All of it; gets a content length.
+    /// A complete body with a content length.
     Whole(Option<Bytes>),
-    /// Chunks of a transport; the sender's end is the body's end.
-    Chunks(mpsc::Receiver<super::Piece>),
+    /// Chunks of a transport; dropping the sender ends the body.
+    Chunks(mpsc::Receiver<Piece>),
 }
 
 impl Body {
@@ -30,12 +32,12 @@ impl Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = AbortedError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AbortedError>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Chunks(chunks) => {

@@ -9,9 +9,10 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
-use super::body::BrokenOff;
+use super::body::{AbortedError, Body, Piece};
+use super::connection::Connection;
+use super::reply;
 use super::upload::Upload;
-use super::{Body, Connection, Piece, reply};
 use crate::session::Session;
 use crate::transport::{Caller, Carrier, Ending, Input, Kind};
 
@@ -27,7 +28,7 @@ pub(super) async fn serve(
         upload: Some(Upload::new(request.into_body())),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
-    let seat = Arc::clone(&connection.seat);
+    let permit = Arc::clone(&connection.permit);
     // A block: an `async fn` has room twice for what it takes by value.
     tokio::spawn(async move {
         exchange.run().await;
@@ -38,7 +39,7 @@ pub(super) async fn serve(
         {
             upload.discard().await;
         }
-        drop(seat);
+        drop(permit);
     });
     let unreadable = || reply::text(StatusCode::BAD_REQUEST, "the request cannot be read\n");
     response.await.unwrap_or_else(|_| unreadable())
@@ -175,7 +176,7 @@ impl Exchange {
             Reply::Begun { chunks } if ending != Ending::Complete => {
                 // Full: the client does not read; then dropping the sender looks like an end, which
                 // the client answers with another transport all the same.
-                let _ = chunks.try_send(Err(BrokenOff));
+                let _ = chunks.try_send(Err(AbortedError));
             }
             Reply::Begun { .. } | Reply::Sent => {}
         }

@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::Body;
+use super::body::Body;
 
 /// No cache may keep a transport's bytes, nor give a client those of another.
 const NO_STORE: &str = "no-cache, no-store, max-age=0, must-revalidate";

@@ -1,10 +1,9 @@
-//! What a path means.
+//! The meaning of a request path: a transport to a service, or a page. Called by `http.rs`.
 
-/// Where the paths of transports begin.
+use minerva_proto::{ServiceName, ServiceNameError};
+
+/// First part of the paths of transports.
 const PREFIX: &str = "/_minerva/";
-
-/// Longest name of a service in a path.
-const SERVICE_NAME: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -17,24 +16,29 @@ pub(super) enum Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     /// A transport to a service.
-    Transport(Endpoint, String),
+    Transport(Endpoint, ServiceName),
+    /// A transport whose service cannot exist.
+    InvalidService(ServiceNameError),
     /// A page, or nothing.
     Other,
 }
 
 impl Route {
-    /// `default` is the service of a path that names none.
-    pub(super) fn of(path: &str, default: &str) -> Self {
+    /// `default` is the service of a path without one.
+    pub(super) fn of(path: &str, default: &ServiceName) -> Self {
         let Some(rest) = path.strip_prefix(PREFIX) else { return Self::Other };
         let (service, endpoint) = match rest.strip_suffix('/').unwrap_or(rest).split_once('/') {
-            None => (default, rest),
-            Some((service, endpoint)) if is_service_name(service) => (service, endpoint),
-            Some(_) => return Self::Other,
+            None => (None, rest),
+            Some((service, endpoint)) => (Some(service), endpoint),
         };
-        match endpoint.strip_suffix('/').unwrap_or(endpoint) {
-            "io" => Self::Transport(Endpoint::Io, service.to_owned()),
-            "ws" => Self::Transport(Endpoint::Ws, service.to_owned()),
-            _ => Self::Other,
+        let endpoint = match endpoint.strip_suffix('/').unwrap_or(endpoint) {
+            "io" => Endpoint::Io,
+            "ws" => Endpoint::Ws,
+            _ => return Self::Other,
+        };
+        match service.map_or_else(|| Ok(default.clone()), ServiceName::parse) {
+            Ok(service) => Self::Transport(endpoint, service),
+            Err(error) => Self::InvalidService(error),
         }
     }
 
@@ -43,41 +47,36 @@ impl Route {
     }
 }
 
-/// Letters, digits, `-`, `_` and `.`, at most 64.
-pub(crate) fn is_service_name(name: &str) -> bool {
-    (1..=SERVICE_NAME).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn transport(endpoint: Endpoint, service: &str) -> Route {
-        Route::Transport(endpoint, service.to_owned())
+        Route::Transport(endpoint, service.parse().unwrap())
+    }
+
+    fn of(path: &str) -> Route {
+        Route::of(path, &ServiceName::default())
     }
 
     #[test]
     fn paths_name_endpoint_and_service() {
-        let of = |path| Route::of(path, "default");
         assert_eq!(of("/_minerva/io/"), transport(Endpoint::Io, "default"));
         assert_eq!(of("/_minerva/io"), transport(Endpoint::Io, "default"));
         assert_eq!(of("/_minerva/ws"), transport(Endpoint::Ws, "default"));
         assert_eq!(of("/_minerva/chat-2/io/"), transport(Endpoint::Io, "chat-2"));
         assert_eq!(of("/_minerva/chat/ws"), transport(Endpoint::Ws, "chat"));
-        for path in
-            ["/", "/io/", "/_minerva/", "/_minerva/io/x", "/_minerva/a/b/io/", "/_minerva//io/"]
-        {
+        for path in ["/", "/io/", "/_minerva/", "/_minerva/io/x", "/_minerva/a/b/io/"] {
             assert_eq!(of(path), Route::Other, "{path}");
         }
     }
 
     #[test]
-    fn service_names_are_at_most_64_bytes() {
-        for (length, good) in [(0, false), (1, true), (63, true), (64, true), (65, false)] {
-            assert_eq!(is_service_name(&"s".repeat(length)), good, "{length}");
+    fn a_path_with_a_service_that_cannot_exist_is_no_transport() {
+        let long = format!("/_minerva/{}/ws", "s".repeat(65));
+        for path in ["/_minerva/Default/io/", "/_minerva/a.b/ws", "/_minerva//io/", &long] {
+            assert!(matches!(of(path), Route::InvalidService(_)), "{path}");
         }
-        assert!(!is_service_name("a b"));
-        assert!(!is_service_name("é"));
+        assert_eq!(of("/_minerva/Default/other/"), Route::Other);
     }
 }

@@ -106,7 +106,7 @@ async fn greet(
         Some(
             Frame::Opened(_)
             | Frame::Sack(_)
-            | Frame::Strings(_)
+            | Frame::Messages(_)
             | Frame::Close(_)
             | Frame::Taken(_)
             | Frame::Owned(_)
@@ -249,7 +249,7 @@ fn payload(frame: &wire::EdgeFrame) -> usize {
         Some(Frame::Hello(_) | Frame::Detach(_) | Frame::Grant(_)) | None => None,
     };
     batch.map_or(0, |batch| {
-        let strings = batch.strings.iter().flat_map(|run| &run.strings);
-        strings.map(|string| string.len() + 4).sum()
+        let messages = batch.runs.iter().flat_map(|run| &run.messages);
+        messages.map(|string| string.len() + 4).sum()
     })
 }

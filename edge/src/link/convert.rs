@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use minerva_proto::link as wire;
-use minerva_proto::{KillReason, Reset, Sack, is_string_allowed};
+use minerva_proto::{KillReason, Reset, Sack, is_message_allowed};
 
 use crate::transport::{
     Attach, Batch, Carrier, Close, CloseCause, End, FromCore, Resume, Run, ToCore,
@@ -67,12 +67,12 @@ pub(crate) fn from_wire(frame: wire::CoreFrame) -> Result<Said, Malformed> {
             let sack = update.sack.ok_or(Malformed::Empty)?;
             Said::Of(update.transport, FromCore::Sack(sack_from_wire(sack)?))
         }
-        Frame::Strings(strings) => {
-            if !strings.strings.iter().all(|string| is_string_allowed(string)) {
+        Frame::Messages(messages) => {
+            if !messages.messages.iter().all(|string| is_message_allowed(string)) {
                 return Err(Malformed::Unwritable);
             }
-            let content = FromCore::Strings { first: strings.first, strings: strings.strings };
-            Said::Of(strings.transport, content)
+            let content = FromCore::Messages { first: messages.first, messages: messages.messages };
+            Said::Of(messages.transport, content)
         }
         Frame::Close(close) => close_from_wire(close)?,
         Frame::Taken(taken) => Said::Of(taken.transport, FromCore::Taken(taken.batch)),
@@ -88,11 +88,11 @@ fn attach_to_wire(transport: u64, attach: Attach) -> wire::Attach {
     let Attach { caller, batch, .. } = attach;
     wire::Attach {
         transport,
-        service: caller.service.clone(),
+        service: caller.service.to_string(),
         stream_id: attach.stream.as_str().to_owned(),
         transport_number: attach.transport_number,
         create: attach.create,
-        wants_strings: attach.wants_strings,
+        wants_messages: attach.wants_messages,
         succeeds: attach.succeeds,
         seen_ack: Some(sack_to_wire(attach.seen_ack)),
         sack: attach.sack.map(sack_to_wire),
@@ -126,10 +126,10 @@ fn batch_to_wire(transport: u64, batch: Batch) -> wire::Batch {
     wire::Batch {
         transport,
         number: batch.number,
-        strings: batch
+        runs: batch
             .runs
             .into_iter()
-            .map(|Run { first, strings }| wire::Run { first, strings })
+            .map(|Run { first, messages }| wire::Run { first, messages })
             .collect(),
         sacks: batch.sacks.into_iter().map(sack_to_wire).collect(),
         reset: batch.reset.map(|reset| wire::Reset {
@@ -177,7 +177,7 @@ fn sack_from_wire(sack: wire::Sack) -> Result<Sack, Malformed> {
 
 fn reset_from_wire(reset: wire::Reset) -> Result<Reset, Malformed> {
     let allowed = reset.reason.len() <= minerva_proto::MAX_REASON
-        && is_string_allowed(reset.reason.as_bytes());
+        && is_message_allowed(reset.reason.as_bytes());
     if !allowed {
         return Err(Malformed::Unwritable);
     }
@@ -235,12 +235,12 @@ mod tests {
 
     #[test]
     fn what_would_break_a_clients_framing_is_refused() {
-        let strings = wire::Strings { transport: 1, first: 0, strings: vec!["a\nb".into()] };
+        let messages = wire::Messages { transport: 1, first: 0, messages: vec!["a\nb".into()] };
         let reset = wire::Reset { reason: "a\nb".to_owned(), application_level: true };
         let cause = Some(wire::close::Cause::Reset(reset));
         let close = wire::Close { transport: 1, cause, ..wire::Close::default() };
         for bad in
-            [wire::core_frame::Frame::Strings(strings), wire::core_frame::Frame::Close(close)]
+            [wire::core_frame::Frame::Messages(messages), wire::core_frame::Frame::Close(close)]
         {
             assert_eq!(from_wire(frame(bad)), Err(Malformed::Unwritable));
         }

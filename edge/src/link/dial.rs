@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 use super::call::{self, CallError};
+use super::channel::tune;
 use super::cores::{Cores, Names, Whereabouts};
 use super::directory::Directory;
-use super::tune;
 use crate::clock;
 
 /// Pause before the first new attempt after a call that had worked.

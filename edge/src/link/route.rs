@@ -5,7 +5,7 @@ use minerva_proto::StreamId;
 
 use super::directory::Directory;
 use super::place::Place;
-use crate::follow::Follow;
+use crate::cached_watch::CachedWatch;
 use crate::metrics::Cause;
 use crate::transport::{FromCore, ToCore};
 
@@ -24,14 +24,14 @@ pub(crate) enum News {
 pub(crate) struct Route {
     directory: Directory,
     stream_hash: u64,
-    changes: Follow<Cause>,
+    changes: CachedWatch<Cause>,
     place: Option<Place>,
 }
 
 impl Route {
     pub(crate) fn new(directory: &Directory, stream: &StreamId) -> Self {
         let stream_hash = stream.stable_hash();
-        let changes = Follow::new(directory.follow(stream_hash));
+        let changes = CachedWatch::new(directory.follow(stream_hash));
         Self { directory: directory.clone(), stream_hash, changes, place: None }
     }
 
@@ -60,7 +60,7 @@ impl Route {
                 biased;
                 changed = changes.changed() => {
                     if changed.is_err() {
-                        self.changes = Follow::new(self.directory.follow(self.stream_hash));
+                        self.changes = CachedWatch::new(self.directory.follow(self.stream_hash));
                     }
                     match self.ended() {
                         Some(cause) => return self.displaced(cause),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Socket;
+use crate::socket::Socket;
 
 /// What a TCP transport begins with.
 const SOCKET: &[u8] = b"<int32/>\n";
@@ -28,7 +28,7 @@ const READ: usize = 16 * 1024;
 
 /// What a connection speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Face {
+pub(super) enum Protocol {
     /// Frames behind their length; `rest` came behind the magic.
     Socket {
         /// What is read beyond the magic.
@@ -57,29 +57,31 @@ enum Verdict {
 }
 
 /// Reads until it is clear what the connection speaks.
-pub(super) async fn sniff(socket: &mut Socket) -> Face {
+pub(super) async fn sniff(socket: &mut Socket) -> Protocol {
     let mut read = BytesMut::new();
     let first = tokio::time::timeout(FIRST_BYTE, more(socket, &mut read)).await;
     if !matches!(first, Ok(Ok(true))) {
-        return Face::Silence;
+        return Protocol::Silence;
     }
     let decision = async {
         loop {
             match judge(&read) {
                 Verdict::Socket => {
-                    return Face::Socket { rest: read.split_off(SOCKET.len()).freeze() };
+                    return Protocol::Socket { rest: read.split_off(SOCKET.len()).freeze() };
                 }
-                Verdict::Policy => return Face::Policy,
-                Verdict::Http => return Face::Http { read: std::mem::take(&mut read).freeze() },
-                Verdict::Garbage => return Face::Garbage,
+                Verdict::Policy => return Protocol::Policy,
+                Verdict::Http => {
+                    return Protocol::Http { read: std::mem::take(&mut read).freeze() };
+                }
+                Verdict::Garbage => return Protocol::Garbage,
                 Verdict::More => {}
             }
             if !matches!(more(socket, &mut read).await, Ok(true)) {
-                return Face::Silence;
+                return Protocol::Silence;
             }
         }
     };
-    tokio::time::timeout(DECISION, decision).await.unwrap_or(Face::Silence)
+    tokio::time::timeout(DECISION, decision).await.unwrap_or(Protocol::Silence)
 }
 
 /// Reads what is there; `false` at the end.

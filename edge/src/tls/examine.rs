@@ -3,10 +3,9 @@
 use minerva_proto::process::ConfigError;
 use minerva_proto::process::doctor::Finding;
 
-use super::Files;
 use super::validity::valid_until;
+use super::{Files, Paths};
 use crate::clock;
-use crate::config::Config;
 
 const WHAT: &str = "TLS certificate and key";
 
@@ -16,8 +15,8 @@ const SOON: i64 = 14;
 const DAY: i64 = 86_400;
 
 /// Looks at the files that the options name, if they name any.
-pub(crate) fn examine(config: &Config) -> Option<Finding> {
-    match Files::of(config) {
+pub(crate) fn examine(paths: Paths<'_>, has_port: bool) -> Option<Finding> {
+    match Files::of(paths, has_port) {
         Ok(None) => None,
         Ok(Some(files)) => Some(look(&files).unwrap_or_else(|error| Finding::wrong(WHAT, error))),
         Err(error) => Some(Finding::wrong(WHAT, error)),
@@ -48,6 +47,8 @@ fn judge(left: Option<i64>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use minerva_proto::process::doctor::Verdict;
 
     use super::*;
@@ -67,9 +68,9 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_what_nobody_named() {
-        assert_eq!(examine(&Config::default()), None);
-        let key = Some("key.pem".into());
-        let found = examine(&Config { tls_key: key, ..Config::default() }).unwrap();
+        assert_eq!(examine(Paths::default(), false), None);
+        let key = Some(Path::new("key.pem"));
+        let found = examine(Paths { key, certificate: None }, false).unwrap();
         assert_eq!(found.verdict(), Verdict::Fail);
         assert!(found.to_string().contains("--tls-certificate"), "{found}");
     }

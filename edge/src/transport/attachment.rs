@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{Frame, Sack};
 
 use super::event::{Close, CloseCause, End, Ending, FromCore, Output, Resume, ToCore};
@@ -37,9 +37,9 @@ impl Transport {
                 self.on_opened(created, sack);
             }
             FromCore::Sack(sack) => self.put_sack(sack),
-            FromCore::Strings { first, strings } => {
+            FromCore::Messages { first, messages } => {
                 self.put = true;
-                self.outbound.put_strings(first, strings);
+                self.outbound.put_strings(first, messages);
                 if self.outbound.is_overdrawn() {
                     self.over(Some(Ending::Closed));
                 }
@@ -99,8 +99,8 @@ impl Transport {
         let mut attach = attach.clone();
         attach.s2c_bytes = self.outbound.credit_anew();
         if self.opened {
-            let too_far = u64::from(planted::is(Bug::ResumeTooFar));
-            let next_s2c = self.outbound.next_string().map(|next| next + too_far);
+            let too_far = u64::from(mutation::is(Mutation::ResumeTooFar));
+            let next_s2c = self.outbound.next_message().map(|next| next + too_far);
             attach.resume = Some(Resume { stream: self.stream, next_s2c });
             attach.create = false;
             attach.succeeds = None;
@@ -114,7 +114,7 @@ impl Transport {
         self.outputs.push_back(Output::ToCore(ToCore::Attach(attach)));
         self.owes_detach = true;
         let rest = self.inbound.untaken().skip(with_it).cloned();
-        let rest = rest.filter(|_| !(self.opened && planted::is(Bug::DropUntaken)));
+        let rest = rest.filter(|_| !(self.opened && mutation::is(Mutation::DropUntaken)));
         self.outputs.extend(rest.map(|batch| Output::ToCore(ToCore::Batch(batch))));
         self.end_again();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{KillReason, Reset, Sack, StreamId};
+use minerva_proto::{KillReason, Reset, Sack, ServiceName, StreamId};
 
 use super::Carrier;
 
@@ -50,11 +50,11 @@ pub enum FromCore {
     /// Write a SACK of c2s strings.
     Sack(Sack),
     /// Write strings with consecutive numbers.
-    Strings {
+    Messages {
         /// Number of the first one.
         first: u64,
         /// The strings.
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
     },
     /// Write the last frames, then end.
     Close(Box<Close>),
@@ -144,7 +144,7 @@ pub struct Attach {
     /// The hello's `new`.
     pub create: bool,
     /// The hello has `eeds`.
-    pub wants_strings: bool,
+    pub wants_messages: bool,
     /// The hello's `eeds`, if it is a number.
     pub succeeds: Option<u64>,
     /// The last SACK of c2s strings that the client has seen.
@@ -184,7 +184,7 @@ pub struct Resume {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Name of the service that was dialled.
-    pub service: String,
+    pub service: ServiceName,
     /// The request headers to pass on: name in lower case, value.
     pub headers: Vec<(String, String)>,
     /// The client's address, without a port.
@@ -212,7 +212,7 @@ pub struct Run {
     /// Number of the first one.
     pub first: u64,
     /// The strings; never empty.
-    pub strings: Vec<Bytes>,
+    pub messages: Vec<Bytes>,
 }
 
 /// Why nothing more will be read.

@@ -24,7 +24,7 @@ pub(super) struct Inbound {
     /// Nothing follows `uncut`.
     complete: bool,
     /// Number of the next string.
-    next_string: u64,
+    next_message: u64,
     /// Number of the next batch.
     next_batch: u64,
     /// What the core was told last of what the client has; a client that beats says it again.
@@ -57,7 +57,7 @@ impl Inbound {
             limit,
             uncut: BytesMut::new(),
             complete: false,
-            next_string: 0,
+            next_message: 0,
             next_batch: 0,
             last_sack: None,
             untaken: VecDeque::new(),
@@ -176,7 +176,7 @@ impl Inbound {
             }
             _ if *wants_hello => return Err(INVALID),
             Frame::String(string) => self.number(string, &mut cut.batch)?,
-            Frame::SeqNum(number) => self.next_string = number,
+            Frame::SeqNum(number) => self.next_message = number,
             Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             Frame::Sack(sack) => {
                 self.last_sack = Some(sack.clone());
@@ -195,14 +195,16 @@ impl Inbound {
     }
 
     fn number(&mut self, string: Bytes, batch: &mut Batch) -> Result<(), KillReason> {
-        let number = self.next_string;
+        let number = self.next_message;
         if number > MAX_NUMBER {
             return Err(KillReason::InvalidFrameTypeOrArguments);
         }
-        self.next_string += 1;
+        self.next_message += 1;
         match batch.runs.last_mut() {
-            Some(run) if run.first + run.strings.len() as u64 == number => run.strings.push(string),
-            Some(_) | None => batch.runs.push(Run { first: number, strings: vec![string] }),
+            Some(run) if run.first + run.messages.len() as u64 == number => {
+                run.messages.push(string)
+            }
+            Some(_) | None => batch.runs.push(Run { first: number, messages: vec![string] }),
         }
         Ok(())
     }

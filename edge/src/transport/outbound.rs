@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{Frame, MAX_STRING};
+use minerva_proto::{Frame, MAX_MESSAGE};
 
 use super::Kind;
 
@@ -39,7 +39,7 @@ pub(super) struct Outbound {
     /// A frame was put.
     started: bool,
     /// The number behind the last string; the client expects it.
-    next_string: Option<u64>,
+    next_message: Option<u64>,
 }
 
 impl Outbound {
@@ -55,7 +55,7 @@ impl Outbound {
             unwritten_strings: 0,
             freed: 0,
             started: false,
-            next_string: None,
+            next_message: None,
         }
     }
 
@@ -74,17 +74,17 @@ impl Outbound {
         }
     }
 
-    pub(super) fn put_strings(&mut self, first: u64, strings: Vec<Bytes>) {
-        if strings.is_empty() {
+    pub(super) fn put_strings(&mut self, first: u64, messages: Vec<Bytes>) {
+        if messages.is_empty() {
             return;
         }
-        if self.next_string != Some(first) {
+        if self.next_message != Some(first) {
             self.put(&Frame::SeqNum(first));
         }
-        self.next_string = Some(first + strings.len() as u64);
-        let bytes: usize = strings.iter().map(|string| string.len() + FRAMING).sum();
+        self.next_message = Some(first + messages.len() as u64);
+        let bytes: usize = messages.iter().map(|string| string.len() + FRAMING).sum();
         self.open.reserve(bytes.min(CHUNK));
-        for string in strings {
+        for string in messages {
             self.open_strings += string.len() as u64;
             self.unwritten_strings += string.len() as u64;
             self.put(&Frame::String(string));
@@ -100,10 +100,10 @@ impl Outbound {
     }
 
     pub(super) fn on_written(&mut self) {
-        let Some((bytes, strings)) = self.unwritten.pop_front() else { return };
+        let Some((bytes, messages)) = self.unwritten.pop_front() else { return };
         self.unwritten_bytes -= bytes;
-        self.unwritten_strings -= strings;
-        self.freed += strings;
+        self.unwritten_strings -= messages;
+        self.freed += messages;
     }
 
     /// What the core may be granted now; in steps of a quarter of the window.
@@ -122,15 +122,15 @@ impl Outbound {
 
     /// The core sent more than it was granted, the one string of grace included.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.unwritten_strings > self.window + MAX_STRING as u64
+        self.unwritten_strings > self.window + MAX_MESSAGE as u64
     }
 
     pub(super) fn unwritten_bytes(&self) -> usize {
         self.unwritten_bytes
     }
 
-    pub(super) fn next_string(&self) -> Option<u64> {
-        self.next_string
+    pub(super) fn next_message(&self) -> Option<u64> {
+        self.next_message
     }
 
     fn close_chunk(&mut self) {

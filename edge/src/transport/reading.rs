@@ -67,13 +67,13 @@ impl Transport {
 
     fn on_hello(&mut self, now: Instant, hello: Hello) {
         let carrier = self.kind.carrier(&hello);
-        let (wants_strings, succeeds) = match hello.eeds {
+        let (wants_messages, succeeds) = match hello.eeds {
             Eeds::Absent => (false, None),
             Eeds::Null => (true, None),
             Eeds::Number(number) => (true, Some(number)),
         };
         // An upload ends before any silence; it has no beat.
-        let beats = !hello.maxia.is_zero() && (wants_strings || !self.kind.is_http());
+        let beats = !hello.maxia.is_zero() && (wants_messages || !self.kind.is_http());
         self.beat = beats.then_some(hello.maxia);
         self.client_beat = Some(hello.beat).filter(|beat| !beat.is_zero() && !self.kind.is_http());
         if self.kind.is_http() {
@@ -83,7 +83,7 @@ impl Transport {
             stream: hello.id,
             transport_number: hello.tnum,
             create: hello.new,
-            wants_strings,
+            wants_messages,
             succeeds,
             seen_ack: hello.seenack,
             sack: hello.sack,
@@ -103,8 +103,8 @@ impl Transport {
 
     /// Sees whether a round of cutting was the last one.
     fn conclude(&mut self, now: Instant, cut: &mut Cut) {
-        let is_upload =
-            self.kind.is_http() && self.attach.as_ref().is_some_and(|attach| !attach.wants_strings);
+        let is_upload = self.kind.is_http()
+            && self.attach.as_ref().is_some_and(|attach| !attach.wants_messages);
         if let Some(reason) = cut.fault {
             cut.batch.end = Some(End { kill: Some(reason) });
         } else if cut.batch.reset.is_none()

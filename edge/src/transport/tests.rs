@@ -160,13 +160,13 @@ fn cut(kind: Kind, mut chunk: Bytes) -> Vec<String> {
     frames
 }
 
-pub(super) fn strings(first: u64, strings: &[&'static str]) -> FromCore {
-    let strings = strings.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
-    FromCore::Strings { first, strings }
+pub(super) fn messages(first: u64, messages: &[&'static str]) -> FromCore {
+    let messages = messages.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
+    FromCore::Messages { first, messages }
 }
 
 pub(super) fn runs(batch: &Batch) -> Vec<(u64, Vec<String>)> {
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    let run = |run: &Run| (run.first, run.strings.iter().map(text).collect());
+    let run = |run: &Run| (run.first, run.messages.iter().map(text).collect());
     batch.runs.iter().map(run).collect()
 }

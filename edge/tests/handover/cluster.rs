@@ -213,7 +213,7 @@ impl Member {
             created: false,
             sack,
         })];
-        if attach.wants_strings {
+        if attach.wants_messages {
             let former = self.transports.iter().find(|transport| transport.cursor.is_some());
             if let Some(former) = former.map(|former| former.number) {
                 frames.push(self.close(&store, former));
@@ -221,7 +221,7 @@ impl Member {
         }
         self.transports.push(Transport {
             number: attach.transport,
-            cursor: attach.wants_strings.then_some(first),
+            cursor: attach.wants_messages.then_some(first),
             single_flush: attach.single_flush,
             wrote: attach.resume.is_some(),
         });
@@ -239,8 +239,8 @@ impl Member {
         if store.owner != Some(self.id) || !known {
             return Vec::new();
         }
-        for run in &batch.strings {
-            for (number, string) in (run.first..).zip(&run.strings) {
+        for run in &batch.runs {
+            for (number, string) in (run.first..).zip(&run.messages) {
                 store.take(number, string);
             }
         }
@@ -269,13 +269,13 @@ impl Member {
         let mut frames = Vec::new();
         for transport in &mut self.transports {
             let Some(cursor) = &mut transport.cursor else { continue };
-            for strings in store.sent[(*cursor).min(store.sent.len())..].chunks(3) {
+            for messages in store.sent[(*cursor).min(store.sent.len())..].chunks(3) {
                 let first = *cursor as u64;
-                *cursor += strings.len();
+                *cursor += messages.len();
                 transport.wrote = true;
-                let strings = strings.iter().map(|text| Bytes::from(text.clone())).collect();
+                let messages = messages.iter().map(|text| Bytes::from(text.clone())).collect();
                 let transport = transport.number;
-                frames.push(FromCore::Strings(wire::Strings { transport, first, strings }));
+                frames.push(FromCore::Messages(wire::Messages { transport, first, messages }));
             }
         }
         let is_full = |transport: &&Transport| transport.single_flush && transport.wrote;

@@ -162,9 +162,10 @@ impl Core {
             .await;
     }
 
-    pub(crate) async fn strings(&mut self, transport: u64, first: u64, strings: &[&str]) {
-        let strings = strings.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-        self.say(FromCore::Strings(wire::Strings { transport, first, strings })).await;
+    pub(crate) async fn messages(&mut self, transport: u64, first: u64, messages: &[&str]) {
+        let messages =
+            messages.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
+        self.say(FromCore::Messages(wire::Messages { transport, first, messages })).await;
     }
 
     pub(crate) async fn sack(&mut self, transport: u64, acked: i64) {

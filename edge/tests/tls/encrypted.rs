@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use minerva_edge::{Certificates, Config, Cores, Edge, Pages, Port};
+use minerva_proto::ServiceName;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -45,7 +46,7 @@ impl Files {
     pub(crate) fn config(&self, port: u16) -> Config {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         Config {
-            tls_listen: vec![Port { service: "default".to_owned(), address }],
+            tls_listen: vec![Port { service: ServiceName::default(), address }],
             tls_certificate: Some(self.certificate()),
             tls_key: Some(self.key()),
             ..Config::default()

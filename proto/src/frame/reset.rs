@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::{MAX_REASON, is_string_allowed};
+use crate::{MAX_REASON, is_message_allowed};
 
 /// The end of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Reset {
             [reason @ .., b'|', b'1'] => (reason, true),
             _ => return None,
         };
-        if reason.len() > MAX_REASON || !is_string_allowed(reason) {
+        if reason.len() > MAX_REASON || !is_message_allowed(reason) {
             return None;
         }
         let reason = String::from_utf8(reason.to_vec()).ok()?;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{MAX_FRAME, MAX_NUMBER, MAX_REASON, MAX_STRING};
+use crate::{MAX_FRAME, MAX_MESSAGE, MAX_NUMBER, MAX_REASON};
 
 fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
     Frame::decode(Bytes::copy_from_slice(bytes))
@@ -123,7 +123,7 @@ fn frame_length_limit() {
             assert_eq!(cut.ok(), ok.then_some(length), "{framing:?} {length}");
         }
     }
-    assert_eq!(Frame::String(Bytes::from(vec![b'x'; MAX_STRING])).encoded_len(), MAX_FRAME);
+    assert_eq!(Frame::String(Bytes::from(vec![b'x'; MAX_MESSAGE])).encoded_len(), MAX_FRAME);
 }
 
 #[test]

@@ -6,12 +6,12 @@ use super::*;
 fn reads_what_json_is() {
     let text = br#"{"a":[1,-2.5e3,"x\u0041\ud83d\ude00\n"],"b":{},"c":[] , "d" : [ true , false , null ]}"#;
     let Ok(Value::Object(members)) = parse(text) else { panic!("not read") };
-    let strings = Value::Array(vec![
+    let messages = Value::Array(vec![
         Value::Number("1".into()),
         Value::Number("-2.5e3".into()),
         Value::String("xA😀\n".into()),
     ]);
-    assert_eq!(members["a"], strings);
+    assert_eq!(members["a"], messages);
     assert_eq!(members["b"], Value::Object(BTreeMap::new()));
     assert_eq!(members["c"], Value::Array(vec![]));
     assert_eq!(

@@ -13,7 +13,7 @@ const STRING_OVERHEAD: usize = 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowLimits {
     /// Strings.
-    pub strings: usize,
+    pub messages: usize,
     /// Bytes, each string counted as its length plus 30.
     pub bytes: usize,
 }
@@ -21,7 +21,7 @@ pub struct WindowLimits {
 impl Default for WindowLimits {
     /// What every version-2 client may count on: 50 strings and 1 MiB.
     fn default() -> Self {
-        Self { strings: 50, bytes: 1 << 20 }
+        Self { messages: 50, bytes: 1 << 20 }
     }
 }
 
@@ -81,7 +81,7 @@ impl ReceiveWindow {
             return Ok(Received::Deliverable);
         }
         let bytes = self.waiting_bytes.saturating_add(cost(&string));
-        if self.waiting.len() >= self.limits.strings || bytes > self.limits.bytes {
+        if self.waiting.len() >= self.limits.messages || bytes > self.limits.bytes {
             return Err(Overflow);
         }
         self.waiting_bytes = bytes;

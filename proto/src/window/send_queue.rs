@@ -30,7 +30,7 @@ pub struct AckedUnsent;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
     /// By how much [`SendQueue::len`] went down.
-    pub strings: usize,
+    pub messages: usize,
     /// By how much [`SendQueue::bytes`] went down.
     pub bytes: usize,
 }
@@ -63,7 +63,7 @@ impl SendQueue {
         if sack.acked.iter().chain(&sack.beyond).any(|&number| number >= next) {
             return Err(AckedUnsent);
         }
-        let (strings, bytes) = (self.len(), self.bytes);
+        let (messages, bytes) = (self.len(), self.bytes);
         for &number in &sack.beyond {
             self.free(number);
         }
@@ -74,7 +74,7 @@ impl SendQueue {
             self.entries.pop_front();
             self.base += 1;
         }
-        Ok(Freed { strings: strings - self.len(), bytes: bytes - self.bytes })
+        Ok(Freed { messages: messages - self.len(), bytes: bytes - self.bytes })
     }
 
     /// The strings from number `first` on that are not acknowledged, with their numbers.

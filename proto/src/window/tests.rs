@@ -53,7 +53,7 @@ proptest! {
                         model.retain(|&n, _| acked.is_none_or(|acked| n > acked) && !beyond.contains(&n));
                         base = model.keys().next().copied().unwrap_or(next);
                     }
-                    let freed = Freed { strings: (base - base_before) as usize, bytes: bytes_before - bytes(&model) };
+                    let freed = Freed { messages: (base - base_before) as usize, bytes: bytes_before - bytes(&model) };
                     let expected = if unsent { Err(AckedUnsent) } else { Ok(freed) };
                     prop_assert_eq!(queue.apply(&Sack { acked, beyond }), expected);
                 }
@@ -75,7 +75,7 @@ proptest! {
         limits in (0_usize..6, 30_usize..200),
         arrivals in prop::collection::vec((0_u64..16, 0_usize..60, any::<bool>()), 0..80),
     ) {
-        let limits = WindowLimits { strings: limits.0, bytes: limits.1 };
+        let limits = WindowLimits { messages: limits.0, bytes: limits.1 };
         let mut window = ReceiveWindow::starting_at(start, limits);
         let mut received: BTreeSet<u64> = (0..start).collect();
         let (mut waiting, mut popped) = (BTreeMap::new(), start);
@@ -88,7 +88,7 @@ proptest! {
                 Ok(Received::Duplicate)
             } else if number == next {
                 Ok(Received::Deliverable)
-            } else if waiting.len() + 1 > limits.strings || cost > limits.bytes {
+            } else if waiting.len() + 1 > limits.messages || cost > limits.bytes {
                 Err(Overflow)
             } else {
                 Ok(Received::Waiting)
@@ -115,7 +115,7 @@ proptest! {
     /// A queue and a window joined by a network that loses, doubles and reorders.
     #[test]
     fn queue_and_window_agree_over_a_bad_network(choices in prop::collection::vec((any::<u16>(), 0_u8..8), 0..200)) {
-        let (mut queue, mut window) = (SendQueue::new(), ReceiveWindow::new(WindowLimits { strings: 5, bytes: 1 << 20 }));
+        let (mut queue, mut window) = (SendQueue::new(), ReceiveWindow::new(WindowLimits { messages: 5, bytes: 1 << 20 }));
         let mut delivered = Vec::new();
         for (pick, action) in choices {
             if action < 3 {
@@ -187,6 +187,6 @@ fn a_gap_that_never_closes_still_counts() {
         queue.apply(&sack).unwrap();
     }
     assert_eq!((queue.len(), queue.bytes()), (100, 10));
-    assert_eq!(queue.apply(&Sack::up_to(0)), Ok(Freed { strings: 100, bytes: 10 }));
+    assert_eq!(queue.apply(&Sack::up_to(0)), Ok(Freed { messages: 100, bytes: 10 }));
     assert!(queue.is_empty());
 }

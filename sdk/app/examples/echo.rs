@@ -23,8 +23,8 @@ async fn main() -> anyhow::Result<()> {
     println!("echo: serving `{}` of {}", config.service, config.api);
     while let Some(stream) = service.accept().await {
         tokio::spawn(async move {
-            let (mut strings, sender) = stream.split();
-            while let Some(string) = strings.recv().await {
+            let (mut messages, sender) = stream.split();
+            while let Some(string) = messages.recv().await {
                 sender.send(string).await?;
             }
             Ok::<_, SendError>(())

@@ -1,5 +1,7 @@
 //! The errors of this SDK, one per boundary: starting a service, sending a string, resetting a stream.
 
+use minerva_proto::ServiceNameError;
+
 /// Why a service could not start. A core that cannot be reached is none of these: that is tried again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,11 +20,14 @@ pub enum StartError {
         /// How many may be.
         max: usize,
     },
-    /// The service's name is none.
-    #[error("`{name}` is not a service name: use 1 to 64 of a-z, 0-9, '-' and '_'")]
+    /// The service cannot have this name.
+    #[error("`{name}` cannot name a service: {problem}")]
     Name {
-        /// What was given.
+        /// The given name.
         name: String,
+        /// The broken rule.
+        #[source]
+        problem: ServiceNameError,
     },
     /// The instance's name is none.
     #[error("`{id}` is not an instance id: use 1 to 64 of the characters 0x21-0x7E")]

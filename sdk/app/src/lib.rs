@@ -89,7 +89,7 @@ pub mod testing;
 
 pub use error::{GroupError, InvalidLabel, InvalidReason, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
-pub use minerva_proto::StreamId;
+pub use minerva_proto::{ServiceName, ServiceNameError, StreamId};
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};
 pub use streams::{GroupSent, Pause, Sent, SentTo, StreamState, Streams, StreamsError, To};

@@ -6,7 +6,7 @@
 //! therefore reset (`QAN state lost`, not at application level): its client may be waiting for answers that nobody
 //! will give. Questions are acknowledged when their handling has begun.
 
-mod asked;
+mod pending_questions;
 mod peer;
 
 pub use peer::Peer;

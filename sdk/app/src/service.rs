@@ -4,10 +4,10 @@
 mod addresses;
 mod backoff;
 mod call;
-pub(crate) mod carrier;
-mod claims;
+mod channel;
+mod core_locks;
 mod driver;
-mod line;
+mod connector;
 pub(crate) mod shared;
 
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 
+use minerva_proto::ServiceName;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -32,8 +33,8 @@ use crate::stream::{AppStream, Supervisor};
 
 /// Bytes of unacknowledged strings per stream, unless set otherwise.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Longest name of a service, and of an instance.
-const MAX_NAME: usize = 64;
+/// Longest instance id, in bytes.
+const MAX_INSTANCE_ID: usize = 64;
 
 /// This process as an instance of a service. Gives the streams that the cores assign to it.
 ///
@@ -208,8 +209,8 @@ impl ServiceBuilder {
         self,
         carrier: Carrier,
     ) -> Result<(Service, oneshot::Receiver<Result<(), StartError>>), StartError> {
-        if !is_name(&self.name) {
-            return Err(StartError::Name { name: self.name });
+        if let Err(problem) = ServiceName::check(&self.name) {
+            return Err(StartError::Name { name: self.name, problem });
         }
         if !is_instance_id(&self.instance_id) {
             return Err(StartError::InstanceId { id: self.instance_id });
@@ -226,12 +227,7 @@ impl ServiceBuilder {
 }
 
 fn is_instance_id(id: &str) -> bool {
-    (1..=MAX_NAME).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len())
-        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+    (1..=MAX_INSTANCE_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn conclude<E: Display>(
@@ -258,13 +254,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn instance_ids_are_1_to_64_visible_characters() {
         let longest = "a".repeat(64);
-        for name in ["a", "default", "a-b_0", &longest] {
-            assert!(is_name(name), "{name}");
+        for id in ["a", "A.b", &longest] {
+            assert!(is_instance_id(id), "{id}");
         }
-        for name in ["", "A", "a b", "ä", "a/b", &format!("{longest}a")] {
-            assert!(!is_name(name), "{name}");
+        for id in ["", "a b", "ä", &format!("{longest}a")] {
+            assert!(!is_instance_id(id), "{id}");
         }
     }
 }

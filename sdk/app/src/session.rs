@@ -15,8 +15,8 @@
 
 mod answers;
 mod calls;
-mod finished;
-mod hear;
+mod tombstones;
+mod events_in;
 mod incoming;
 mod outgoing;
 mod settings;
@@ -29,11 +29,11 @@ pub(crate) use calls::CallId;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_proto::MAX_STRING;
+use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::{Command, SetLimits, command};
 
 use self::calls::Calls;
-use self::finished::Finished;
+use self::tombstones::Tombstones;
 use self::stream::Stream;
 use crate::event::{Ended, Event};
 use crate::info::StreamInfo;
@@ -42,7 +42,7 @@ use crate::info::StreamInfo;
 #[derive(Debug)]
 pub(crate) struct Session {
     streams: BTreeMap<u64, Stream>,
-    finished: Finished,
+    tombstones: Tombstones,
     calls: Calls,
     /// Bytes of unacknowledged strings that a core may deliver for one stream.
     window: usize,
@@ -75,14 +75,14 @@ pub(crate) enum Read {
 
 /// Why a string was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum QueueError {
     NoRoom,
     Over,
 }
 
 /// A core broke the contract, or what it says cannot be judged: the call must be given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Violation {
+pub(crate) enum ContractError {
     #[error("an event before Registered")]
     NotRegistered,
     #[error("events of a stream that was not started")]
@@ -96,14 +96,14 @@ pub(crate) enum Violation {
     #[error("a number of sends that cannot be")]
     Number,
     #[error("a partition under an older epoch than a core that is gone had told")]
-    Overtaken,
+    StaleEpoch,
 }
 
 impl Session {
     pub(crate) fn new(window: usize) -> Self {
         Self {
             streams: BTreeMap::new(),
-            finished: Finished::default(),
+            tombstones: Tombstones::default(),
             calls: Calls::default(),
             window,
         }
@@ -111,19 +111,19 @@ impl Session {
 
     /// Begins a call; gives the streams that are held and that no other call has.
     pub(crate) fn begin(&mut self) -> (CallId, Vec<u64>) {
-        let is_apart = |stream: &Stream| stream.home().is_none() && !stream.is_lost();
-        let apart = self.streams.iter().filter(|(_, stream)| is_apart(stream));
-        let held = apart.map(|(&number, _)| number).chain(self.finished.apart()).collect();
+        let is_detached = |stream: &Stream| stream.attachment().is_none() && !stream.is_lost();
+        let detached = self.streams.iter().filter(|(_, stream)| is_detached(stream));
+        let held = detached.map(|(&number, _)| number).chain(self.tombstones.detached()).collect();
         (self.calls.begin(), held)
     }
 
     /// A call is lost: its streams are apart.
     pub(crate) fn end(&mut self, call: CallId) {
         self.calls.end(call);
-        for stream in self.streams.values_mut().filter(|stream| stream.is_at(call)) {
-            stream.part();
+        for stream in self.streams.values_mut().filter(|stream| stream.is_attached_to(call)) {
+            stream.detach();
         }
-        self.finished.part(call, None);
+        self.tombstones.detach(call, None);
     }
 
     /// The core has answered the registration on this call.
@@ -133,17 +133,17 @@ impl Session {
 
     /// Longest string that may be sent to a stream.
     pub(crate) fn max_string(&self, number: u64) -> usize {
-        self.streams.get(&number).map_or(MAX_STRING, Stream::max_string)
+        self.streams.get(&number).map_or(MAX_MESSAGE, Stream::max_string)
     }
 
     /// What to tell on a call, about `budget` bytes of it, or more if one string is longer. Empty when there
     /// is nothing to tell.
     pub(crate) fn take_commands(&mut self, call: CallId, mut budget: usize) -> Vec<Command> {
         let mut commands = Vec::new();
-        while let Some(number) = self.calls.pop_talking(call) {
-            let talking = |stream: &&mut Stream| stream.listed && stream.is_at(call);
+        while let Some(number) = self.calls.pop_ready(call) {
+            let talking = |stream: &&mut Stream| stream.scheduled && stream.is_attached_to(call);
             let Some(stream) = self.streams.get_mut(&number).filter(talking) else { continue };
-            stream.listed = false;
+            stream.scheduled = false;
             while budget > 0
                 && let Some(command) = stream.next_command()
             {
@@ -151,12 +151,12 @@ impl Session {
                 commands.push(command);
             }
             if stream.is_finished() {
-                let home = stream.home();
+                let attachment = stream.attachment();
                 self.streams.remove(&number);
-                self.finished.insert(number, home);
+                self.tombstones.insert(number, attachment);
             } else if budget == 0 {
                 // Others have their turn first.
-                self.list(number);
+                self.schedule(number);
                 break;
             }
         }
@@ -165,13 +165,13 @@ impl Session {
 
     /// There is something to tell on this call.
     pub(crate) fn has_commands(&self, call: CallId) -> bool {
-        self.calls.is_talking(call)
+        self.calls.has_ready(call)
     }
 
     /// The call on which a stream has something to tell, as far as is known.
-    pub(crate) fn talks_on(&self, number: u64) -> Option<CallId> {
-        let home = self.streams.get(&number)?.home()?;
-        Some(home.call).filter(|&call| self.has_commands(call))
+    pub(crate) fn call_of(&self, number: u64) -> Option<CallId> {
+        let attachment = self.streams.get(&number)?.attachment()?;
+        Some(attachment.call).filter(|&call| self.has_commands(call))
     }
 
     /// All that handlers have done has reached a core, as far as can be known.
@@ -186,8 +186,8 @@ impl Session {
     }
 
     /// All events of a stream up to `event` are done with.
-    pub(crate) fn done(&mut self, number: u64, event: u64) {
-        self.change(number, |stream| stream.done(event));
+    pub(crate) fn acknowledge(&mut self, number: u64, event: u64) {
+        self.change(number, |stream| stream.acknowledge(event));
     }
 
     /// Queues a string, which the caller has checked; gives its number.
@@ -195,9 +195,9 @@ impl Session {
         &mut self,
         number: u64,
         string: Bytes,
-        mind_pause: bool,
-    ) -> Result<u64, Refusal> {
-        self.change(number, |stream| stream.send(string, mind_pause)).unwrap_or(Err(Refusal::Over))
+        respect_pause: bool,
+    ) -> Result<u64, QueueError> {
+        self.change(number, |stream| stream.send(string, respect_pause)).unwrap_or(Err(QueueError::Over))
     }
 
     /// Queues the string that answers an event, with which that is done with; gives its number.
@@ -206,17 +206,17 @@ impl Session {
         number: u64,
         event: u64,
         string: Bytes,
-    ) -> Result<u64, Refusal> {
-        self.change(number, |stream| stream.answer(event, string)).unwrap_or(Err(Refusal::Over))
+    ) -> Result<u64, QueueError> {
+        self.change(number, |stream| stream.answer(event, string)).unwrap_or(Err(QueueError::Over))
     }
 
     /// Whether a string would be queued.
-    pub(crate) fn is_ready(&self, number: u64) -> Result<(), Refusal> {
+    pub(crate) fn is_ready(&self, number: u64) -> Result<(), QueueError> {
         match self.streams.get(&number) {
-            Some(stream) if stream.is_over() => Err(Refusal::Over),
+            Some(stream) if stream.is_over() => Err(QueueError::Over),
             Some(stream) if stream.has_room(true) => Ok(()),
-            Some(_) => Err(Refusal::NoRoom),
-            None => Err(Refusal::Over),
+            Some(_) => Err(QueueError::NoRoom),
+            None => Err(QueueError::Over),
         }
     }
 
@@ -264,27 +264,27 @@ impl Session {
 
     fn change<T>(&mut self, number: u64, then: impl FnOnce(&mut Stream) -> T) -> Option<T> {
         let outcome = self.streams.get_mut(&number).map(then);
-        self.settle(number);
+        self.reschedule(number);
         outcome
     }
 
-    fn settle(&mut self, number: u64) {
-        if self.streams.get(&number).is_some_and(Stream::is_lost_and_done) {
+    fn reschedule(&mut self, number: u64) {
+        if self.streams.get(&number).is_some_and(Stream::is_lost_and_acknowledged) {
             self.streams.remove(&number);
             return;
         }
         if self.streams.get(&number).is_some_and(Stream::has_commands) {
-            self.list(number);
+            self.schedule(number);
         }
     }
 
-    fn list(&mut self, number: u64) {
+    fn schedule(&mut self, number: u64) {
         if let Some(stream) = self.streams.get_mut(&number)
-            && !stream.listed
-            && let Some(home) = stream.home()
+            && !stream.scheduled
+            && let Some(attachment) = stream.attachment()
         {
-            stream.listed = true;
-            self.calls.push_talking(home.call, number);
+            stream.scheduled = true;
+            self.calls.push_ready(attachment.call, number);
         }
     }
 }
@@ -294,7 +294,7 @@ fn cost(command: &Command) -> usize {
     const EACH: usize = 32;
     match &command.command {
         Some(command::Command::Send(send)) => {
-            EACH + send.strings.iter().map(|string| string.len() + 4).sum::<usize>()
+            EACH + send.messages.iter().map(|string| string.len() + 4).sum::<usize>()
         }
         Some(_) | None => EACH,
     }

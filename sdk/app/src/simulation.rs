@@ -8,7 +8,7 @@ use minerva_proto::app::{Command, event};
 
 use crate::event::Ended;
 pub use crate::event::Event;
-use crate::session::{CallId, Read, Session, Signal, Violation};
+use crate::session::{CallId, Read, Session, Signal, ContractError};
 
 /// What the shell must do after an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,9 +56,9 @@ pub enum Got {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GiveUp {
     /// Its core may not know yet that it is no owner any more: it is asked again.
-    Overtaken,
+    StaleEpoch,
     /// The core broke the contract.
-    Violation(String),
+    ContractError(String),
 }
 
 /// All streams of one instance.
@@ -111,10 +111,10 @@ impl Machine {
         let outcome = self.session.on_event(*id, event, &mut signals);
         signs.extend(signals.into_iter().map(sign));
         outcome.map_err(|violation| {
-            if violation == Violation::Overtaken {
+            if violation == ContractError::StaleEpoch {
                 GiveUp::Overtaken
             } else {
-                GiveUp::Violation(violation.to_string())
+                GiveUp::ContractError(violation.to_string())
             }
         })
     }
@@ -140,8 +140,8 @@ impl Machine {
     }
 
     /// Events are done with.
-    pub fn done(&mut self, number: u64, event: u64) {
-        self.session.done(number, event);
+    pub fn acknowledge(&mut self, number: u64, event: u64) {
+        self.session.acknowledge(number, event);
     }
 
     /// Queues a string; `None` if there is no room or the stream is over.

@@ -16,7 +16,7 @@ use minerva_proto::StreamId;
 
 use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
 use crate::event::{Ended, Event, TransportKind};
-use crate::service::shared::{Cell, Shared};
+use crate::service::shared::{StreamCell, Shared};
 
 /// One client's stream: ordered, reliable, both ways. See [`Receiver`] and [`Sender`], its halves, for what
 /// receiving, acknowledging, sending and dropping mean.
@@ -27,7 +27,7 @@ pub struct AppStream {
 }
 
 impl AppStream {
-    pub(crate) fn new(cell: Arc<Cell>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(cell: Arc<StreamCell>, shared: Arc<Shared>) -> Self {
         let sender = Sender { cell: Arc::clone(&cell), shared: Arc::clone(&shared) };
         Self { receiver: Receiver::new(cell, shared), sender }
     }
@@ -177,8 +177,8 @@ impl AppStream {
     }
 
     /// See [`Sender::set_outbox`].
-    pub fn set_outbox(&self, bytes: u32, strings: u32) {
-        self.sender.set_outbox(bytes, strings);
+    pub fn set_outbox(&self, bytes: u32, messages: u32) {
+        self.sender.set_outbox(bytes, messages);
     }
 
     /// See [`Sender::set_label`].
@@ -227,7 +227,7 @@ impl AppStream {
         Supervisor { cell, shared }
     }
 
-    fn cell(&self) -> &Cell {
+    fn cell(&self) -> &StreamCell {
         &self.sender.cell
     }
 }

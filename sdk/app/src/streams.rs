@@ -2,9 +2,9 @@
 //! every core that may have the stream, again until one has answered for it; the calls are `rounds`', what comes back
 //! is in `answers`.
 
-mod answers;
+mod results;
 mod error;
-mod rounds;
+mod scatter_gather;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use minerva_proto::app::{
     GetRequest, JoinRequest, LeaveRequest, ResetRequest, SendManyRequest, SendRequest,
     SendToGroupRequest, Target,
 };
-use minerva_proto::{MAX_REASON, StreamId, is_string_allowed};
+use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
 
-pub use self::answers::{GroupSent, Pause, Sent, SentTo, StreamState};
+pub use self::results::{GroupSent, Pause, Sent, SentTo, StreamState};
 pub use self::error::StreamsError;
 use self::rounds::{Answer, Rounds};
 use crate::error::StartError;
@@ -112,15 +112,15 @@ impl Streams {
     pub async fn send<S: Into<Bytes>>(
         &self,
         to: impl Into<To>,
-        strings: impl IntoIterator<Item = S>,
+        messages: impl IntoIterator<Item = S>,
     ) -> Result<Vec<SentTo>, StreamsError> {
         let request = SendRequest {
             target: Some(to.into().0),
-            strings: strings.into_iter().map(Into::into).collect(),
+            messages: messages.into_iter().map(Into::into).collect(),
             idempotency_key: key(),
         };
         let answers = self.ask(&request).await?;
-        Ok(answers::sent(answers.into_iter().flat_map(|answer| answer.results)))
+        Ok(results::merge(answers.into_iter().flat_map(|answer| answer.results)))
     }
 
     /// Sends strings to streams by their numbers, at most 10,000.
@@ -130,15 +130,15 @@ impl Streams {
     pub async fn send_many<S: Into<Bytes>>(
         &self,
         streams: impl IntoIterator<Item = u64>,
-        strings: impl IntoIterator<Item = S>,
+        messages: impl IntoIterator<Item = S>,
     ) -> Result<Vec<SentTo>, StreamsError> {
         let request = SendManyRequest {
             streams: streams.into_iter().collect(),
-            strings: strings.into_iter().map(Into::into).collect(),
+            messages: messages.into_iter().map(Into::into).collect(),
             idempotency_key: key(),
         };
         let answers = self.ask(&request).await?;
-        Ok(answers::sent(answers.into_iter().flat_map(|answer| answer.results)))
+        Ok(results::merge(answers.into_iter().flat_map(|answer| answer.results)))
     }
 
     /// Sends strings to all streams of a service that are in a group.
@@ -150,9 +150,9 @@ impl Streams {
         &self,
         service: impl Into<String>,
         group: impl Into<String>,
-        strings: impl IntoIterator<Item = S>,
+        messages: impl IntoIterator<Item = S>,
     ) -> Result<GroupSent, StreamsError> {
-        self.send_to_group_once(service, group, strings, key()).await
+        self.send_to_group_once(service, group, messages, key()).await
     }
 
     /// The same with an idempotency key of your own (1 to 64 bytes): a stream that took a send with it among its last 32
@@ -164,13 +164,13 @@ impl Streams {
         &self,
         service: impl Into<String>,
         group: impl Into<String>,
-        strings: impl IntoIterator<Item = S>,
+        messages: impl IntoIterator<Item = S>,
         key: impl Into<Bytes>,
     ) -> Result<GroupSent, StreamsError> {
         let request = SendToGroupRequest {
             service: service.into(),
             group: group.into(),
-            strings: strings.into_iter().map(Into::into).collect(),
+            messages: messages.into_iter().map(Into::into).collect(),
             idempotency_key: key.into(),
         };
         Ok(self.ask(&request).await?.into_iter().fold(GroupSent::default(), GroupSent::and))
@@ -212,7 +212,7 @@ impl Streams {
         reason: impl Into<String>,
     ) -> Result<Vec<u64>, StreamsError> {
         let reason = reason.into();
-        if reason.len() > MAX_REASON || !is_string_allowed(reason.as_bytes()) {
+        if reason.len() > MAX_REASON || !is_message_allowed(reason.as_bytes()) {
             return Err(StreamsError::invalid("reason", &crate::InvalidReason.to_string()));
         }
         let target = Some(to.into().0);

@@ -99,7 +99,7 @@
 //! All of this is for tests, so what should not be is a panic: a client that waits for longer than
 //! [`Kit::patience`], wrong arguments, and an app that breaks the contract of the core (which this SDK does not let it).
 
-mod check;
+mod validate;
 mod client;
 mod core;
 mod state;
@@ -119,7 +119,7 @@ use crate::service::carrier::Carrier;
 use crate::service::{Service, ServiceBuilder, ServiceHandle};
 
 /// What a core holds per stream and direction unless set otherwise.
-const BOUNDS: Bounds = Bounds { bytes: 1 << 20, strings: 1000 };
+const BOUNDS: Bounds = Bounds { bytes: 1 << 20, messages: 1000 };
 /// How long a client waits unless set otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// An address, as a service needs one; nobody dials it.
@@ -144,29 +144,29 @@ impl Kit {
     /// A core that holds 1 MiB and 1000 strings per stream and direction, as a real one does unless it is told otherwise.
     pub fn new() -> Self {
         let limits =
-            Limits { inbox: BOUNDS, outbox: BOUNDS, max_string: minerva_proto::MAX_STRING };
+            Limits { inbox: BOUNDS, outbox: BOUNDS, max_string: minerva_proto::MAX_MESSAGE };
         Self { core: Core::new(limits), patience: PATIENCE, app: None }
     }
 
     /// Bytes of strings, and strings, that a stream holds for its client; at least 1 each. Like the other options, to be
     /// set before anything else.
     #[must_use]
-    pub fn outbox(self, bytes: usize, strings: usize) -> Self {
-        self.core.change(|state| state.limits.outbox = bounds(bytes, strings));
+    pub fn outbox(self, bytes: usize, messages: usize) -> Self {
+        self.core.change(|state| state.limits.outbox = bounds(bytes, messages));
         self
     }
 
     /// Bytes of unacknowledged strings, and such strings, that a stream holds for the app; at least 1 each. A client
     /// that sends more waits.
     #[must_use]
-    pub fn inbox(self, bytes: usize, strings: usize) -> Self {
-        self.core.change(|state| state.limits.inbox = bounds(bytes, strings));
+    pub fn inbox(self, bytes: usize, messages: usize) -> Self {
+        self.core.change(|state| state.limits.inbox = bounds(bytes, messages));
         self
     }
 
     /// Longest string that may be sent either way.
     #[must_use]
-    pub fn max_string_bytes(self, bytes: usize) -> Self {
+    pub fn max_message_bytes(self, bytes: usize) -> Self {
         self.core.change(|state| state.limits.max_string = bytes);
         self
     }
@@ -260,6 +260,6 @@ impl Default for Kit {
     }
 }
 
-fn bounds(bytes: usize, strings: usize) -> Bounds {
-    Bounds { bytes: bytes.max(1), strings: strings.max(1) }
+fn bounds(bytes: usize, messages: usize) -> Bounds {
+    Bounds { bytes: bytes.max(1), messages: messages.max(1) }
 }

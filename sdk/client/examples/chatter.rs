@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut config = Config::new(address, first);
     config.fallbacks = kinds.collect::<Result<_, _>>()?;
     if let Some(service) = args.next() {
-        config.service = service;
+        config.service = service.parse()?;
     }
     config.tls = match args.next().as_deref() {
         None => None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{MAX_STRING, StreamId, hello, is_string_allowed};
+use minerva_proto::{MAX_MESSAGE, StreamId, hello, is_message_allowed};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -104,10 +104,10 @@ impl Stream {
     /// [`SendError::Full`] if there is no room; if the string cannot be sent or the stream has ended.
     pub fn try_send(&self, string: impl Into<Bytes>) -> Result<u64, SendError> {
         let string = string.into();
-        if string.len() > MAX_STRING {
+        if string.len() > MAX_MESSAGE {
             return Err(SendError::TooLong);
         }
-        if !is_string_allowed(&string) {
+        if !is_message_allowed(&string) {
             return Err(SendError::NotAllowed);
         }
         self.inner.shared.with(|machine, now| match machine.ended() {

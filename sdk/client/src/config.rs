@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use minerva_proto::StreamId;
+use minerva_proto::{ServiceName, StreamId};
 
 use crate::tls::Tls;
 
@@ -17,7 +17,7 @@ pub struct Config {
     /// Encrypts every transport, if it is there.
     pub tls: Option<Tls>,
     /// The service to talk to; `default` unless changed. TCP listeners name theirs themselves.
-    pub service: String,
+    pub service: ServiceName,
     /// What carries the stream at first; see [`crate::Stream::switch`].
     pub transport: TransportKind,
     /// What to try when that does not work with any of the addresses, in this order, and then from the start: e.g.
@@ -63,7 +63,7 @@ impl Config {
         Self {
             address: address.into(),
             tls: None,
-            service: "default".into(),
+            service: ServiceName::default(),
             transport,
             fallbacks: Vec::new(),
             credentials: None,

@@ -11,7 +11,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use minerva_proto::Framing;
+use minerva_proto::{Framing, ServiceName};
 use tokio_tungstenite::tungstenite::ClientRequestBuilder;
 
 use crate::clock::CONNECT_TIMEOUT;
@@ -38,7 +38,7 @@ pub(crate) struct HttpTarget {
 impl HttpTarget {
     pub(crate) fn new(config: &Config, address: &str) -> Result<Self, ConnectError> {
         let service = match config.service.as_str() {
-            "default" => String::new(),
+            ServiceName::DEFAULT => String::new(),
             service => format!("{service}/"),
         };
         let uri = |scheme: &str, end: &str| {

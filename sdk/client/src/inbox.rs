@@ -15,7 +15,7 @@ use crate::config::Config;
 /// The strings of one stream that wait for the application.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    strings: VecDeque<Bytes>,
+    messages: VecDeque<Bytes>,
     bytes: usize,
     /// How many of them, from the oldest on, may be acknowledged, and their bytes.
     granted: usize,
@@ -34,17 +34,17 @@ impl Inbox {
             soft.0.saturating_add(config.max_unacknowledged_strings),
             soft.1.saturating_add(config.max_unacknowledged_bytes),
         );
-        Self { strings: VecDeque::new(), bytes: 0, granted: 0, granted_bytes: 0, soft, hard }
+        Self { messages: VecDeque::new(), bytes: 0, granted: 0, granted_bytes: 0, soft, hard }
     }
 
     pub(crate) fn push(&mut self, string: Bytes) {
         self.bytes += string.len();
-        self.strings.push_back(string);
+        self.messages.push_back(string);
         self.grant();
     }
 
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let string = self.strings.pop_front()?;
+        let string = self.messages.pop_front()?;
         self.bytes -= string.len();
         // The oldest one is always granted.
         self.granted -= 1;
@@ -54,28 +54,28 @@ impl Inbox {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.strings.len()
+        self.messages.len()
     }
 
     /// How many of the newest must not be acknowledged yet.
     pub(crate) fn withheld(&self) -> usize {
-        self.strings.len() - self.granted
+        self.messages.len() - self.granted
     }
 
     /// Whether more may be read from a socket.
     pub(crate) fn may_read_socket(&self) -> bool {
-        self.strings.len() < self.hard.0 && self.bytes < self.hard.1
+        self.messages.len() < self.hard.0 && self.bytes < self.hard.1
     }
 
     /// Whether more may be read from an HTTP response that brings strings.
     pub(crate) fn may_read_response(&self) -> bool {
-        self.strings.len() < self.soft.0 && self.bytes < self.soft.1
+        self.messages.len() < self.soft.0 && self.bytes < self.soft.1
     }
 
     fn grant(&mut self) {
         while self.granted < self.soft.0
             && self.granted_bytes < self.soft.1
-            && let Some(string) = self.strings.get(self.granted)
+            && let Some(string) = self.messages.get(self.granted)
         {
             self.granted += 1;
             self.granted_bytes += string.len();

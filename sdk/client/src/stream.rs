@@ -37,7 +37,7 @@ pub(crate) type Time = Duration;
 /// What may wait behind a gap. Gaps are rare (a predecessor that failed while its successor already
 /// carried strings), and the server keeps at most 1 MiB or 1,000 strings unacknowledged by default.
 const WINDOW: WindowLimits =
-    WindowLimits { strings: minerva_proto::sack::MAX_BEYOND, bytes: 8 << 20 };
+    WindowLimits { messages: minerva_proto::sack::MAX_BEYOND, bytes: 8 << 20 };
 
 /// What the machine wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,9 +207,9 @@ impl StreamMachine {
 
     /// Tells how many of the newest strings taken must not be acknowledged on sockets yet: the application is
     /// behind. Returns whether there is something to acknowledge by that.
-    pub(crate) fn withhold(&mut self, now: Time, strings: usize) -> bool {
+    pub(crate) fn withhold(&mut self, now: Time, messages: usize) -> bool {
         let before = self.sack();
-        self.withheld = strings as u64;
+        self.withheld = messages as u64;
         let grows = self.sack().acked > before.acked && self.sack() != self.told;
         if grows && self.kind.is_socket() {
             self.sack_by(now);

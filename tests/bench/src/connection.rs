@@ -80,7 +80,7 @@ impl Connection {
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
         match self {
             Self::WebSocket(socket) => {
-                for message in socket.wire.strings(count) {
+                for message in socket.wire.messages(count) {
                     socket.stream.feed(message).await?;
                 }
                 Ok(socket.stream.flush().await?)

@@ -17,7 +17,7 @@ pub(crate) const REDIS_CPU: &str = "Redis' own CPU per string";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
     pub(crate) strings_per_second: f64,
-    strings: f64,
+    messages: f64,
     round_trips: Quantiles,
     used: Usage,
 }
@@ -25,9 +25,9 @@ pub(crate) struct Run {
 impl Run {
     /// Of so many strings that went there and back.
     pub(crate) fn of(echoed: u64, seconds: f64, latencies: &[u64], used: Usage) -> Self {
-        let strings = (2 * echoed) as f64;
+        let messages = (2 * echoed) as f64;
         let round_trips = Quantiles::of(latencies);
-        Self { strings_per_second: strings / seconds, strings, round_trips, used }
+        Self { strings_per_second: messages / seconds, messages, round_trips, used }
     }
 
     /// Microseconds of CPU per string, of all processes that are Minerva.
@@ -58,12 +58,12 @@ impl Run {
             ("Redis' scripts per string", self.used.redis_scripts),
             ("appends per string", self.used.appends),
         ] {
-            sheet.add(place, name, "", count / self.strings);
+            sheet.add(place, name, "", count / self.messages);
         }
     }
 
     fn micros(&self, seconds: f64) -> f64 {
-        seconds * 1e6 / self.strings
+        seconds * 1e6 / self.messages
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Heard {
     /// Length of each string.
     bytes: usize,
     /// Strings that came.
-    pub(crate) strings: u64,
+    pub(crate) messages: u64,
     /// Those of them that a SACK was sent for.
     told: u64,
     /// Own strings that are acknowledged.
@@ -35,14 +35,14 @@ pub(crate) struct Heard {
 impl Heard {
     /// On a stream of strings of so many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { bytes, strings: 0, told: 0, acknowledged: 0, is_created: false }
+        Self { bytes, messages: 0, told: 0, acknowledged: 0, is_created: false }
     }
 
     /// The SACK's frame that is to be sent now, if strings came since the last one.
     pub(crate) fn due_sack(&mut self) -> Option<String> {
-        let is_due = self.strings > self.told;
-        self.told = self.strings;
-        is_due.then(|| format!("{}A", sack(self.strings)))
+        let is_due = self.messages > self.told;
+        self.told = self.messages;
+        is_due.then(|| format!("{}A", sack(self.messages)))
     }
 
     /// Takes one frame, without what stands around it.
@@ -52,10 +52,14 @@ impl Heard {
     pub(crate) fn frame(&mut self, frame: &[u8]) -> anyhow::Result<()> {
         let (kind, rest) = frame.split_last().context("an empty frame")?;
         match kind {
-            b' ' if rest.len() == self.bytes => self.strings += 1,
+            b' ' if rest.len() == self.bytes => self.messages += 1,
             b'N' => {
                 let next = number(rest);
-                ensure!(next == Some(self.strings), "string {next:?} comes after {}", self.strings);
+                ensure!(
+                    next == Some(self.messages),
+                    "string {next:?} comes after {}",
+                    self.messages
+                );
             }
             b'A' => {
                 let last = rest.rsplit(|byte| *byte == b'|').next().and_then(number);
@@ -85,7 +89,7 @@ mod tests {
         for frame in [";)]}^", "C", "|-1A", "0N", "xx ", "xx ", "|4A", "|3A", "2N", "xx ", "|2T"] {
             heard.frame(frame.as_bytes()).unwrap();
         }
-        assert_eq!((heard.strings, heard.acknowledged, heard.is_created), (3, 5, true));
+        assert_eq!((heard.messages, heard.acknowledged, heard.is_created), (3, 5, true));
     }
 
     #[test]

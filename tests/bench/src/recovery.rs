@@ -81,7 +81,7 @@ async fn fill(stage: &Stage, streams: usize) -> anyhow::Result<Vec<Stream>> {
 
 async fn full(stage: &Stage) -> anyhow::Result<Stream> {
     let mut config = ClientConfig::new(stage.edge().to_string(), TransportKind::WebSocket);
-    config.service = SERVICE.into();
+    config.service = SERVICE.parse()?;
     let stream = Stream::connect(config)?;
     for _ in 0..STRINGS {
         stream.queue("x".repeat(BYTES as usize)).await?;

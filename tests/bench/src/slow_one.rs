@@ -102,7 +102,7 @@ async fn slow(edge: std::net::SocketAddr) -> anyhow::Result<()> {
     let id = format!("slow-{:020}", Random::new(Random::fresh_seed()).bits());
     sink.send(wire.hello(&id).context("no hello")?).await?;
     // One by one: a message may be one frame and 64 KiB longer at most.
-    let messages: Vec<_> = (0..BURST).flat_map(|_| wire.strings(1)).collect();
+    let messages: Vec<_> = (0..BURST).flat_map(|_| wire.messages(1)).collect();
     let sending = async {
         for message in messages {
             sink.send(message).await?;

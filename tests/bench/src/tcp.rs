@@ -41,7 +41,7 @@ impl Tcp {
 
     /// Sends so many strings, and the SACK that is due.
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(&self.wire.strings(count)).await?)
+        Ok(self.stream.write_all(&self.wire.messages(count)).await?)
     }
 
     /// Waits for strings; gives how many came.
@@ -63,7 +63,7 @@ impl Wire {
         Self { string: "x".repeat(bytes) + " ", heard: Heard::new(bytes) }
     }
 
-    fn strings(&mut self, count: usize) -> BytesMut {
+    fn messages(&mut self, count: usize) -> BytesMut {
         let mut frames = BytesMut::with_capacity(count * (self.string.len() + 4) + 32);
         if let Some(sack) = self.heard.due_sack() {
             put(&mut frames, sack.as_bytes());
@@ -74,14 +74,14 @@ impl Wire {
 
     /// Takes the whole frames; gives how many strings there were.
     fn hear(&mut self, unread: &mut BytesMut) -> anyhow::Result<usize> {
-        let before = self.heard.strings;
+        let before = self.heard.messages;
         while let Some(prefix) = unread.first_chunk::<4>() {
             let end = (u32::from_be_bytes(*prefix) as usize).checked_add(4).context("too long")?;
             let Some(frame) = unread.get(4..end) else { break };
             self.heard.frame(frame)?;
             unread.advance(end);
         }
-        Ok((self.heard.strings - before) as usize)
+        Ok((self.heard.messages - before) as usize)
     }
 }
 
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn strings_travel_with_the_sack_of_those_received() {
         let mut wire = Wire::new(2);
-        assert_eq!(&wire.strings(2)[..], b"\0\0\0\x03xx \0\0\0\x03xx ");
+        assert_eq!(&wire.messages(2)[..], b"\0\0\0\x03xx \0\0\0\x03xx ");
         wire.hear(&mut BytesMut::from(&b"\0\0\0\x020N\0\0\0\x03xx "[..])).unwrap();
-        assert_eq!(&wire.strings(1)[..], b"\0\0\0\x03|0A\0\0\0\x03xx ");
-        assert_eq!(&wire.strings(1)[..], b"\0\0\0\x03xx ");
+        assert_eq!(&wire.messages(1)[..], b"\0\0\0\x03|0A\0\0\0\x03xx ");
+        assert_eq!(&wire.messages(1)[..], b"\0\0\0\x03xx ");
         assert!(wire.hear(&mut BytesMut::from(&b"\0\0\0\x01Y"[..])).is_err());
     }
 }

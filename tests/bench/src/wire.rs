@@ -41,7 +41,7 @@ impl Wire {
     }
 
     /// Messages with so many strings, and what else is due.
-    pub(crate) fn strings(&mut self, count: usize) -> Vec<Message> {
+    pub(crate) fn messages(&mut self, count: usize) -> Vec<Message> {
         match self.dialect {
             Dialect::Bare => vec![Message::Text(self.string.clone()); count],
             Dialect::Minerva => {
@@ -69,11 +69,11 @@ impl Wire {
         if self.dialect == Dialect::Bare {
             return Ok(usize::from(*text == self.string));
         }
-        let before = self.heard.strings;
+        let before = self.heard.messages;
         for frame in text.lines() {
             self.heard.frame(frame.as_bytes())?;
         }
-        Ok((self.heard.strings - before) as usize)
+        Ok((self.heard.messages - before) as usize)
     }
 }
 
@@ -84,11 +84,11 @@ mod tests {
     #[test]
     fn strings_travel_with_the_sack_of_those_received() {
         let mut wire = Wire::new(Dialect::Minerva, 2);
-        assert_eq!(wire.strings(2), [Message::text("xx \nxx \n")]);
+        assert_eq!(wire.messages(2), [Message::text("xx \nxx \n")]);
         let heard = wire.hear(&Message::text("C\n|1A\n0N\nxx \nxx \nbeat^\n")).unwrap();
         assert_eq!(heard, 2);
-        assert_eq!(wire.strings(1), [Message::text("|1A\nxx \n")]);
-        assert_eq!(wire.strings(1), [Message::text("xx \n")]);
+        assert_eq!(wire.messages(1), [Message::text("|1A\nxx \n")]);
+        assert_eq!(wire.messages(1), [Message::text("xx \n")]);
         assert!(wire.hear(&Message::text("state lost|0!\n")).is_err());
         assert!(wire.hear(&Message::text("x \n")).is_err());
     }
@@ -97,7 +97,7 @@ mod tests {
     fn bare_strings_are_messages() {
         let mut wire = Wire::new(Dialect::Bare, 2);
         assert!(wire.hello("id").is_none());
-        assert_eq!(wire.strings(2), [Message::text("xx"), Message::text("xx")]);
+        assert_eq!(wire.messages(2), [Message::text("xx"), Message::text("xx")]);
         assert_eq!(wire.hear(&Message::text("xx")).unwrap(), 1);
     }
 }

@@ -35,11 +35,11 @@ pub(crate) fn number_of(stream: &AppStream, streams: usize) -> Option<usize> {
 async fn attend(stream: AppStream, behaviour: Arc<Behaviour>) -> Result<(), SendError> {
     let ledger = &behaviour.lane.ledger;
     let Some(number) = number_of(&stream, ledger.streams()) else { return Ok(()) };
-    let (mut strings, sender) = stream.split();
+    let (mut messages, sender) = stream.split();
     let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane.clone() };
     let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };
     let producing = produce(s2c, behaviour.supply, behaviour.stop.clone(), sender);
-    let consuming = consume(c2s, behaviour.bytes_per_second, &mut strings);
+    let consuming = consume(c2s, behaviour.bytes_per_second, &mut messages);
     tokio::join!(producing, consuming);
     ledger.ended(number, "the application's stream ended".to_owned());
     Ok(())

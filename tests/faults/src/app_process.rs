@@ -95,7 +95,7 @@ impl Work {
             next += 1;
         }
         sender.durable().await?;
-        self.journal.add(Effect::Sent { stream, strings: next })?;
+        self.journal.add(Effect::Sent { stream, messages: next })?;
         Ok(())
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Effect<'a> {
     /// This event came although it had been handled, and had no effect.
     Again { stream: usize, event: u64 },
     /// So many strings were sent in all, and are durable.
-    Sent { stream: usize, strings: u64 },
+    Sent { stream: usize, messages: u64 },
     /// The stream ended, which it should not.
     Over { stream: usize },
 }
@@ -62,7 +62,7 @@ impl<'a> Effect<'a> {
         Some(match kind {
             b"took" => Self::Took { stream, event: number(next()?)?, string: next()? },
             b"again" => Self::Again { stream, event: number(next()?)? },
-            b"sent" => Self::Sent { stream, strings: number(next()?)? },
+            b"sent" => Self::Sent { stream, messages: number(next()?)? },
             b"over" => Self::Over { stream },
             _ => return None,
         })
@@ -72,7 +72,7 @@ impl<'a> Effect<'a> {
         let mut line = match self {
             Self::Took { stream, event, .. } => format!("took {stream} {event} "),
             Self::Again { stream, event } => format!("again {stream} {event}"),
-            Self::Sent { stream, strings } => format!("sent {stream} {strings}"),
+            Self::Sent { stream, messages } => format!("sent {stream} {messages}"),
             Self::Over { stream } => format!("over {stream}"),
         }
         .into_bytes();
@@ -167,8 +167,8 @@ fn count(effect: Effect<'_>, ledger: &Ledger, length: Length, counts: &Counted) 
             ledger.arrive(Direction::C2s, stream, string, length, clock::now());
         }
         Effect::Again { .. } => drop(counts.again.fetch_add(1, Ordering::Relaxed)),
-        Effect::Sent { stream, strings } => {
-            ledger.set_sent(Direction::S2c, stream, strings);
+        Effect::Sent { stream, messages } => {
+            ledger.set_sent(Direction::S2c, stream, messages);
             counts.sent.fetch_add(1, Ordering::Relaxed);
         }
         Effect::Over { stream } => {
@@ -210,7 +210,7 @@ mod tests {
         for effect in [
             Effect::Took { stream: 3, event: 2, string },
             Effect::Again { stream: 0, event: 7 },
-            Effect::Sent { stream: 1, strings: 9 },
+            Effect::Sent { stream: 1, messages: 9 },
             Effect::Over { stream: 2 },
         ] {
             let line = effect.line();
@@ -226,21 +226,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("effects");
         let (ledger, counts) = (Ledger::new(1), Counted::default());
-        let strings: Vec<_> =
-            (0..3).map(|_| ledger.next_string(Direction::C2s, 0, LENGTH)).collect();
+        let messages: Vec<_> =
+            (0..3).map(|_| ledger.next_message(Direction::C2s, 0, LENGTH)).collect();
         let mut offset = 0;
         let mut look = || offset += read_on(&path, offset, &ledger, LENGTH, &counts).unwrap();
         let journal = Journal::open(&path).unwrap();
-        journal.take(0, 1, &strings[0]).unwrap();
-        journal.take(0, 2, &strings[1]).unwrap();
+        journal.take(0, 1, &messages[0]).unwrap();
+        journal.take(0, 2, &messages[1]).unwrap();
         journal.0.lock().unwrap().file.write_all(b"took 0 3 c2s:0").unwrap();
         look();
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         for event in 1..=3_u64 {
-            journal.take(0, event, &strings[event as usize - 1]).unwrap();
+            journal.take(0, event, &messages[event as usize - 1]).unwrap();
         }
-        journal.add(Effect::Sent { stream: 0, strings: 0 }).unwrap();
+        journal.add(Effect::Sent { stream: 0, messages: 0 }).unwrap();
         look();
         assert!(ledger.is_drained() && ledger.tally(Direction::C2s, 0).is_clean());
         assert_eq!(counts.again.load(Ordering::Relaxed), 2);
@@ -255,7 +255,7 @@ mod tests {
         let path = directory.path().join("effects");
         let mut text = Vec::new();
         for (event, number) in [(1, 0), (2, 0), (3, 2)] {
-            ledger.next_string(Direction::C2s, 0, LENGTH);
+            ledger.next_message(Direction::C2s, 0, LENGTH);
             let string = message::write(Direction::C2s, 0, number, LENGTH);
             text.extend(Effect::Took { stream: 0, event, string: &string }.line());
         }

@@ -72,7 +72,12 @@ impl Ledger {
     }
 
     /// The next string of a stream, counted as sent from now on.
-    pub(crate) fn next_string(&self, direction: Direction, stream: usize, length: Length) -> Bytes {
+    pub(crate) fn next_message(
+        &self,
+        direction: Direction,
+        stream: usize,
+        length: Length,
+    ) -> Bytes {
         let number = {
             let mut flow = self.flow(direction, stream);
             flow.sent += 1;
@@ -87,8 +92,8 @@ impl Ledger {
     }
 
     /// So many strings were sent, in a place where this ledger is not.
-    pub(crate) fn set_sent(&self, direction: Direction, stream: usize, strings: u64) {
-        self.flow(direction, stream).sent = strings;
+    pub(crate) fn set_sent(&self, direction: Direction, stream: usize, messages: u64) {
+        self.flow(direction, stream).sent = messages;
     }
 
     /// Takes back the last string: it was refused.
@@ -247,17 +252,17 @@ mod tests {
     fn sent_and_arrived_are_counted_apart_for_each_direction() {
         let ledger = Ledger::new(2);
         let now = clock::now();
-        let strings: Vec<Bytes> =
-            (0..3).map(|_| ledger.next_string(Direction::C2s, 1, LENGTH)).collect();
+        let messages: Vec<Bytes> =
+            (0..3).map(|_| ledger.next_message(Direction::C2s, 1, LENGTH)).collect();
         assert!(!ledger.is_drained());
-        for string in &strings {
+        for string in &messages {
             ledger.arrive(Direction::C2s, 1, string, LENGTH, now);
         }
         assert!(ledger.is_drained());
         assert!(ledger.tally(Direction::C2s, 1).is_clean());
-        ledger.arrive(Direction::C2s, 0, &strings[0], LENGTH, now);
-        ledger.arrive(Direction::S2c, 1, &strings[0], LENGTH, now);
-        ledger.arrive(Direction::C2s, 1, &strings[0], LENGTH, now);
+        ledger.arrive(Direction::C2s, 0, &messages[0], LENGTH, now);
+        ledger.arrive(Direction::S2c, 1, &messages[0], LENGTH, now);
+        ledger.arrive(Direction::C2s, 1, &messages[0], LENGTH, now);
         assert_eq!(ledger.tally(Direction::C2s, 0).garbled, 1);
         assert_eq!(ledger.tally(Direction::S2c, 1).garbled, 1);
         assert_eq!(ledger.tally(Direction::C2s, 1).doubled, 1);
@@ -267,9 +272,9 @@ mod tests {
     #[test]
     fn a_refused_string_was_not_sent() {
         let ledger = Ledger::new(1);
-        let first = ledger.next_string(Direction::S2c, 0, LENGTH);
+        let first = ledger.next_message(Direction::S2c, 0, LENGTH);
         ledger.unsent(Direction::S2c, 0);
-        assert_eq!(ledger.next_string(Direction::S2c, 0, LENGTH), first);
+        assert_eq!(ledger.next_message(Direction::S2c, 0, LENGTH), first);
         assert_eq!(ledger.sent(Direction::S2c, 0), 1);
     }
 
@@ -279,7 +284,7 @@ mod tests {
         let start = clock::now();
         let time = |ms: u64| start + Duration::from_millis(ms);
         let at = |ms: u64| {
-            let string = ledger.next_string(Direction::S2c, 0, LENGTH);
+            let string = ledger.next_message(Direction::S2c, 0, LENGTH);
             ledger.arrive(Direction::S2c, 0, &string, LENGTH, time(ms));
         };
         at(0);
@@ -302,7 +307,7 @@ mod tests {
         let ledger = Ledger::new(1);
         let start = clock::now();
         let at = |ms: u64| {
-            let string = ledger.next_string(Direction::S2c, 0, LENGTH);
+            let string = ledger.next_message(Direction::S2c, 0, LENGTH);
             ledger.arrive(Direction::S2c, 0, &string, LENGTH, start + Duration::from_millis(ms));
         };
         at(0);

@@ -98,7 +98,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     server.start().await?;
     let ledger = Arc::new(Ledger::new(1));
     let client = config.start(&server, &ledger).await?;
-    let samples = watch(&mut server, &ledger, config.strings()).await?;
+    let samples = watch(&mut server, &ledger, config.messages()).await?;
     let findings = config.judge(&samples, &ledger);
     report::print(&findings.rows);
     for why in ledger.ends(0) {
@@ -136,7 +136,7 @@ impl Config {
     }
 
     /// Strings in each direction.
-    fn strings(&self) -> u64 {
+    fn messages(&self) -> u64 {
         (self.megabytes * MEGABYTE / self.string_bytes as f64).ceil() as u64
     }
 
@@ -148,7 +148,7 @@ impl Config {
                 stream: 0,
                 length: Length::Exactly(self.string_bytes),
             },
-            supply: Supply { every: None, most: self.strings() },
+            supply: Supply { every: None, most: self.messages() },
             stop: Stop::default(),
             bytes_per_second: Some(rate * MEGABYTE),
         };
@@ -187,7 +187,7 @@ impl Config {
 }
 
 /// Measures until all has arrived or nothing arrives any more.
-async fn watch(server: &mut Deployment, ledger: &Ledger, strings: u64) -> anyhow::Result<Samples> {
+async fn watch(server: &mut Deployment, ledger: &Ledger, messages: u64) -> anyhow::Result<Samples> {
     let start = clock::now();
     let mut samples = Samples::default();
     let mut progress = (0, start);
@@ -207,11 +207,11 @@ async fn watch(server: &mut Deployment, ledger: &Ledger, strings: u64) -> anyhow
         samples.seconds = now.duration_since(start).as_secs_f64();
         let arrived = Direction::BOTH.map(|way| ledger.tally(way, 0).arrived);
         for (arrived, seconds) in arrived.into_iter().zip(&mut samples.seconds_each) {
-            if arrived < strings {
+            if arrived < messages {
                 *seconds = samples.seconds;
             }
         }
-        samples.finished = ledger.is_drained() && arrived.iter().all(|&number| number >= strings);
+        samples.finished = ledger.is_drained() && arrived.iter().all(|&number| number >= messages);
     }
     Ok(samples)
 }

@@ -199,7 +199,7 @@ mod tests {
         let failures = |lose: bool, end: bool| {
             let ledger = Ledger::new(1);
             for direction in Direction::BOTH {
-                let string = ledger.next_string(direction, 0, Length::UpTo(9));
+                let string = ledger.next_message(direction, 0, Length::UpTo(9));
                 if !(lose && direction == Direction::S2c) {
                     ledger.arrive(direction, 0, &string, Length::UpTo(9), clock::now());
                 }

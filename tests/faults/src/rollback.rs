@@ -283,7 +283,7 @@ async fn probe(load: &Load, streams: &[usize]) {
     for &stream in streams {
         for _ in 0..PROBES {
             let length = Length::UpTo(PADDING);
-            let string = load.ledger.next_string(Direction::C2s, stream, length);
+            let string = load.ledger.next_message(Direction::C2s, stream, length);
             if load.clients[stream].stream.queue(string).await.is_err() {
                 load.ledger.unsent(Direction::C2s, stream);
             }

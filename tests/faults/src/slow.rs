@@ -136,9 +136,9 @@ impl Config {
 
     /// A paused application sends what the client reads and no more, and what is under way stays as it is.
     fn judge(&self, full: Moment, end: Moment, reconnects: u64, ends: Vec<String>) -> Checks {
-        let bytes = |strings: u64| strings * self.string_bytes as u64;
+        let bytes = |messages: u64| messages * self.string_bytes as u64;
         let seconds = (self.duration - self.duration / FILLING).as_secs_f64();
-        let per_second = |strings: u64| bytes(strings) as f64 / seconds;
+        let per_second = |messages: u64| bytes(messages) as f64 / seconds;
         let sent = per_second(end.sent.saturating_sub(full.sent));
         let arrived = per_second(end.arrived.saturating_sub(full.arrived));
         let grown = bytes(end.under_way().saturating_sub(full.under_way()));

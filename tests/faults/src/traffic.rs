@@ -83,7 +83,7 @@ pub(crate) async fn produce(lane: Lane, supply: Supply, stop: Stop, mut sink: im
         if let Some(ticks) = &mut ticks {
             ticks.tick().await;
         }
-        let string = lane.ledger.next_string(lane.direction, lane.stream, lane.length);
+        let string = lane.ledger.next_message(lane.direction, lane.stream, lane.length);
         if !sink.put(string).await {
             lane.ledger.unsent(lane.direction, lane.stream);
             return;

@@ -31,7 +31,7 @@ pub(crate) struct Checker {
     pushes: Vec<PushRecord>,
     violations: Vec<String>,
     /// Strings that arrived, both ways.
-    pub(crate) strings: u64,
+    pub(crate) messages: u64,
     total: u64,
 }
 

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use minerva_core::record::{Record, Snapshot, decode_entry};
-use minerva_core::stream::StreamState;
+use minerva_core::state::{Record, Snapshot, StreamState, decode_entry};
 
 use crate::checker::client_of;
 use crate::outsider::GROUP;

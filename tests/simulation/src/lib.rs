@@ -27,7 +27,7 @@ mod trace;
 mod world;
 
 pub use faults::{Fault, Faults};
-pub use minerva_proto::planted::Bug;
+pub use minerva_proto::mutation::Mutation;
 pub use plan::{Options, Rollbacks};
 pub use run::{Outcome, run};
 pub use store::{Answer, ModelStore, Op, StoreData};

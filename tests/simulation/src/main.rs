@@ -1,6 +1,6 @@
 //! Runs the simulation over many seeds.
 
-mod plants;
+mod mutations;
 mod report;
 
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use minerva_simulation::{Options, Rollbacks, run};
 
-use self::plants::find;
+use self::mutations::find;
 use self::report::Report;
 
 /// Runs clients, edges, cores, applications and a store in virtual time, with faults, and checks that nothing is lost,
@@ -29,7 +29,7 @@ struct Config {
 
     /// Strings each way for each stream.
     #[arg(long, default_value_t = 200)]
-    strings: u64,
+    messages: u64,
 
     /// Print what happens with the first seed, and run no other.
     #[arg(long)]
@@ -39,13 +39,13 @@ struct Config {
     #[arg(long, value_enum, default_value = "sometimes")]
     rollbacks: Rollbacks,
 
-    /// Plant a defect, or `all` of them one after the other: each must be found within the given seeds.
-    #[arg(long, value_name = "BUG")]
-    plant: Option<String>,
+    /// Activate a mutation, or `all` in turn: each must be detected within the given seeds.
+    #[arg(long, value_name = "MUTATION")]
+    mutation: Option<String>,
 
-    /// Name the defects that can be planted.
+    /// List the mutations.
     #[arg(long)]
-    list_bugs: bool,
+    list_mutations: bool,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -54,18 +54,18 @@ struct Config {
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    if config.list_bugs {
-        minerva_simulation::Bug::ALL.iter().for_each(|bug| println!("{bug:?}"));
+    if config.list_mutations {
+        minerva_simulation::Mutation::ALL.iter().for_each(|mutation| println!("{mutation:?}"));
         return ExitCode::SUCCESS;
     }
     let options = Options {
         streams: config.streams,
-        strings: config.strings,
+        messages: config.messages,
         trace: config.trace,
         rollbacks: config.rollbacks,
     };
-    if let Some(plant) = &config.plant {
-        return find(plant, config.first, config.seeds, &options);
+    if let Some(mutation) = &config.mutation {
+        return find(mutation, config.first, config.seeds, &options);
     }
     let begun = minerva_simulation::wall_clock();
     let mut report = Report::new(&config);

@@ -31,7 +31,7 @@ pub(crate) struct Outsider {
 /// What it is about.
 struct Push {
     number: u64,
-    strings: Vec<Bytes>,
+    messages: Vec<Bytes>,
     to: To,
     /// How often each partition was asked that has not answered.
     asked: BTreeMap<u32, u64>,
@@ -90,8 +90,8 @@ impl Outsider {
         for partition in asked.keys() {
             self.ask_within(number, *partition, (1, 30), net);
         }
-        let strings = (0..count).map(|index| out_string(number, index)).collect();
-        self.push = Some(Push { number, strings, to, asked });
+        let messages = (0..count).map(|index| out_string(number, index)).collect();
+        self.push = Some(Push { number, messages, to, asked });
     }
 
     /// The next attempt, unless the partition has answered: whom it means.
@@ -116,7 +116,8 @@ impl Outsider {
             To::Stream(number) => Target::Numbers(vec![number]),
             To::Group => Target::Group("default".into(), GROUP.into()),
         };
-        let ask = Ask::Push { to, strings: push.strings.clone(), key: Some(push_key(push.number)) };
+        let ask =
+            Ask::Push { to, messages: push.messages.clone(), key: Some(push_key(push.number)) };
         let silence = Event::OutsiderHears { attempt: attempt.clone(), said: None };
         net.within(1000, 6000, silence);
         Some((attempt, ask))

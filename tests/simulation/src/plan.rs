@@ -17,7 +17,7 @@ pub struct Options {
     /// Clients, each with one stream.
     pub streams: usize,
     /// Strings each way for each stream.
-    pub strings: u64,
+    pub messages: u64,
     /// Print what happens.
     pub trace: bool,
     /// How often the store goes back in time.
@@ -107,9 +107,9 @@ impl Plan {
         let limits = Limits {
             max_idle: Duration::from_millis(max_idle),
             inbox_bytes: random.between(400, 4000) as usize,
-            inbox_strings: random.between(5, 60) as usize,
+            inbox_messages: random.between(5, 60) as usize,
             outbox_bytes: random.between(400, 4000) as usize,
-            outbox_strings: random.between(5, 60) as usize,
+            outbox_messages: random.between(5, 60) as usize,
             ..Limits::default()
         };
         let partition_options = PartitionOptions {
@@ -126,7 +126,7 @@ impl Plan {
             standby: random.percent(30),
             apps: random.between(1, 2) as usize,
             partitions: random.between(1, 8) as u32,
-            pace: (length * 3 / options.strings.max(1)).max(1),
+            pace: (length * 3 / options.messages.max(1)).max(1),
             healed_at: length,
             s2c_window: random.pick(&[200, 2000, 100_000]),
             app_window: random.pick(&[100, 1000, 100_000]),

@@ -16,7 +16,7 @@ pub(crate) struct Report {
     repeat: String,
     seeds: u64,
     bad: Vec<u64>,
-    strings: u64,
+    messages: u64,
     virtual_ms: u64,
     trace: u64,
     /// In how many seeds each fault fired, and how often in all.
@@ -31,14 +31,14 @@ impl Report {
             Rollbacks::Often => " --rollbacks often",
         };
         let repeat = format!(
-            "minerva-simulation --streams {} --strings {}{rollback} --trace --first",
-            config.streams, config.strings
+            "minerva-simulation --streams {} --messages {}{rollback} --trace --first",
+            config.streams, config.messages
         );
         Self {
             repeat,
             seeds: 0,
             bad: Vec::new(),
-            strings: 0,
+            messages: 0,
             virtual_ms: 0,
             trace: 0,
             fired: Fault::ALL.into_iter().map(|fault| (fault, 0, 0)).collect(),
@@ -47,7 +47,7 @@ impl Report {
 
     pub(crate) fn add(&mut self, seed: u64, outcome: &Outcome) {
         self.seeds += 1;
-        self.strings += outcome.strings;
+        self.messages += outcome.messages;
         self.virtual_ms += outcome.virtual_ms;
         self.trace = self.trace.rotate_left(1) ^ outcome.trace;
         for (fault, seeds, times) in &mut self.fired {
@@ -86,7 +86,7 @@ impl Report {
         let report = json!({
             "seeds": self.seeds,
             "bad": self.bad,
-            "strings": self.strings,
+            "messages": self.messages,
             "virtual_seconds": self.virtual_ms / 1000,
             "wall_seconds": took.as_secs_f64(),
             "trace": format!("{:016x}", self.trace),
@@ -104,7 +104,7 @@ impl Report {
         println!(
             "{} seeds, {} strings, {} violations, {} s of virtual time in {:.1} s, trace {:016x}",
             self.seeds,
-            self.strings,
+            self.messages,
             self.bad.len(),
             self.virtual_ms / 1000,
             took.as_secs_f64(),

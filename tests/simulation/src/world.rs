@@ -78,14 +78,14 @@ impl World {
         };
         let clients = (0..options.streams).map(|index| {
             let kind = net.random.pick(&minerva_client::TransportKind::ALL);
-            Client::new(index, net.random.bits(), kind, options.strings, 0)
+            Client::new(index, net.random.bits(), kind, options.messages, 0)
         });
         let clients = clients.collect();
         let edge = |index| Edge::new(index, clock, plan.s2c_window, plan.partitions);
-        let app = |index| App::new(index, plan.app_window, options.strings, plan.pace);
+        let app = |index| App::new(index, plan.app_window, options.messages, plan.pace);
         Self {
             clock,
-            checker: Checker::new(options.streams, options.strings),
+            checker: Checker::new(options.streams, options.messages),
             store,
             clients,
             edges: (0..plan.edges).map(edge).collect(),

@@ -1,10 +1,10 @@
 //! Runs: the same seed does the same, and nothing is lost in a few of them. The program runs many.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use minerva_simulation::{Bug, Fault, Options, Outcome, Rollbacks, run};
+use minerva_simulation::{Fault, Mutation, Options, Outcome, Rollbacks, run};
 
 const SMALL: Options =
-    Options { streams: 6, strings: 40, trace: false, rollbacks: Rollbacks::Sometimes };
+    Options { streams: 6, messages: 40, trace: false, rollbacks: Rollbacks::Sometimes };
 
 fn clean(seed: u64) -> Outcome {
     let outcome = run(seed, &SMALL, None);
@@ -26,21 +26,21 @@ fn nothing_is_lost_in_ten_runs_and_much_goes_wrong() {
     for fault in [Fault::CutClient, Fault::CutLink, Fault::TailLost, Fault::CoreCrash] {
         assert!(outcomes.iter().any(|outcome| outcome.faults.count(fault) > 0), "{fault:?}");
     }
-    assert!(outcomes.iter().map(|outcome| outcome.strings).sum::<u64>() > 3000);
+    assert!(outcomes.iter().map(|outcome| outcome.messages).sum::<u64>() > 3000);
 }
 
-/// Those that nearly every run shows; `minerva-simulation --plant all` looks for all.
+/// Those that nearly every run shows; `minerva-simulation --mutation all` looks for all.
 #[test]
-fn planted_bugs_are_found() {
-    for bug in [
-        Bug::OpenGate,
-        Bug::SackTooHigh,
-        Bug::ForgetUnacked,
-        Bug::RepeatEvents,
-        Bug::CountPushed,
-        Bug::ForgetGroups,
+fn mutations_are_detected() {
+    for mutation in [
+        Mutation::OpenGate,
+        Mutation::SackTooHigh,
+        Mutation::ForgetUnacked,
+        Mutation::RepeatEvents,
+        Mutation::CountPushed,
+        Mutation::ForgetGroups,
     ] {
-        let is_found = |seed| !run(seed, &SMALL, Some(bug)).violations.is_empty();
-        assert!((1..20).any(is_found), "{bug:?}");
+        let is_found = |seed| !run(seed, &SMALL, Some(mutation)).violations.is_empty();
+        assert!((1..20).any(is_found), "{mutation:?}");
     }
 }

@@ -14,7 +14,7 @@ fn good() -> link::Attach {
         seen_ack: Some(link::Sack { acked: -1, beyond: vec![] }),
         kind: link::TransportKind::LongPoll.into(),
         batch: Some(link::Batch {
-            strings: vec![link::Run { first: 4, strings: vec![Bytes::from("hi")] }],
+            runs: vec![link::Run { first: 4, messages: vec![Bytes::from("hi")] }],
             ..link::Batch::default()
         }),
         ..link::Attach::default()
@@ -37,7 +37,7 @@ fn an_attach_keeps_what_it_says() {
     assert_eq!((attach.seen_ack, attach.sack), (Sack::NONE, None));
     let batch = attach.batch.unwrap();
     assert_eq!((batch.transport, batch.number), (TransportId(7), 0));
-    assert_eq!(batch.strings, [Run { first: 4, strings: vec![Bytes::from("hi")] }]);
+    assert_eq!(batch.runs, [Run { first: 4, messages: vec![Bytes::from("hi")] }]);
 }
 
 #[test]
@@ -108,12 +108,12 @@ proptest! {
         acked in any::<i64>(),
         kill in any::<i32>(),
     ) {
-        let allowed = minerva_proto::is_string_allowed(&string)
+        let allowed = minerva_proto::is_message_allowed(&string)
             && first <= MAX_NUMBER
             && (-1..=MAX_NUMBER as i64).contains(&acked)
             && (1..=5).contains(&kill);
         let decoded = batch(link::Batch {
-            strings: vec![link::Run { first, strings: vec![string.into()] }],
+            runs: vec![link::Run { first, messages: vec![string.into()] }],
             sacks: vec![link::Sack { acked, beyond: vec![] }],
             end: Some(link::End { kill: Some(kill) }),
             ..link::Batch::default()

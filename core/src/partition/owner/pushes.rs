@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::call::{Answer, Ask, CallId, Target};
 use super::super::mailbox::Mail;
 use super::Owner;
-use crate::record::Push;
+use crate::state::Push;
 use crate::stream::{Effects, Millis, Output, Pushed};
 
 /// Sends that are held at most: no more than a stream remembers keys.
@@ -68,9 +68,9 @@ impl Pushes {
         if let [(_, push)] = &self.held[..] {
             return Arc::clone(push);
         }
-        let strings = self.held.iter().flat_map(|(_, push)| &push.strings);
+        let messages = self.held.iter().flat_map(|(_, push)| &push.messages);
         let keys = self.held.iter().flat_map(|(_, push)| &push.keys);
-        Push { strings: strings.cloned().collect(), keys: keys.cloned().collect() }.into()
+        Push { messages: messages.cloned().collect(), keys: keys.cloned().collect() }.into()
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn mail(to: Target, key: Option<&'static str>) -> Mail {
-        let ask = Ask::Push { to, strings: Vec::new(), key: key.map(Bytes::from) };
+        let ask = Ask::Push { to, messages: Vec::new(), key: key.map(Bytes::from) };
         let answer = oneshot::channel().0;
         Mail::Call(Box::new(Call { id: CallId(0), ask, answer }))
     }
@@ -132,8 +132,8 @@ mod tests {
     fn held(pushes: impl IntoIterator<Item = (usize, Option<&'static str>)>) -> Pushes {
         let mut held = Pushes::default();
         for (bytes, key) in pushes {
-            let strings = vec![Bytes::from(vec![b'x'; bytes])];
-            let push = Push { strings, keys: key.map(Bytes::from).into_iter().collect() };
+            let messages = vec![Bytes::from(vec![b'x'; bytes])];
+            let push = Push { messages, keys: key.map(Bytes::from).into_iter().collect() };
             held.hold(group("a"), CallId(0), push.into());
         }
         held

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::bench::{Bench, LINK, hello, options, settle, strings};
+use super::bench::{Bench, LINK, hello, messages, options, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
@@ -90,7 +90,7 @@ async fn the_same_instance_again_takes_over_from_itself() {
     let mut again = bench.join(2, "one", &[]);
     settle().await;
     bench.send(Mail::Left(first.handle.id));
-    bench.batch(strings(1, 0, 0, vec!["a".into()]));
+    bench.batch(messages(1, 0, 0, vec!["a".into()]));
     settle().await;
     assert_eq!(first.outputs(), []);
     assert_eq!(again.outputs().len(), 2, "Started and the string");
@@ -158,7 +158,7 @@ async fn a_fenced_partition_stops_at_once() {
     bench.edge_outputs();
     app.outputs();
     store.is_fenced.store(true, Ordering::Relaxed);
-    bench.batch(strings(1, 0, 0, vec!["a".into()]));
+    bench.batch(messages(1, 0, 0, vec!["a".into()]));
     settle().await;
     assert_eq!(bench.edge_outputs(), [], "the table tells");
     assert_eq!(app.outputs(), [], "the string was not delivered");
@@ -301,7 +301,7 @@ async fn mail_with_room_waits_for_room() {
         session: crate::partition::SessionId(1),
         stream: 1,
         first: 0,
-        strings: vec![vec![b'x'; length].into()],
+        messages: vec![vec![b'x'; length].into()],
         acknowledge: None,
     };
     partitions.send_with_room(0, send((8 << 20) - 1024)).await;

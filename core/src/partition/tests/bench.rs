@@ -15,10 +15,9 @@ use crate::partition::{
     Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions, Partitions,
     SessionHandle, SessionId, Setup, outputs,
 };
+use crate::state::TransportKind;
 use crate::store::{Epoch, Store, StoreError};
-use crate::stream::{
-    AppOutput, Attach, Batch, EdgeOutput, Millis, Run, TransportId, TransportKind,
-};
+use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Millis, Run, TransportId};
 
 pub(super) const LINK: LinkId = LinkId(1);
 
@@ -162,7 +161,7 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
         stream_id: StreamId::parse(&format!("{stream:-<24}")).unwrap(),
         transport_number: transport,
         create: true,
-        wants_strings: true,
+        wants_messages: true,
         succeeds: None,
         seen_ack: Sack::NONE,
         sack: None,
@@ -181,14 +180,14 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
 
 /// Sends string `number` of stream 1, in a batch of that number.
 pub(super) fn send(bench: &Bench, number: u64) {
-    bench.batch(strings(1, number, number, vec![format!("string {number}").into()]));
+    bench.batch(messages(1, number, number, vec![format!("string {number}").into()]));
 }
 
-pub(super) fn strings(transport: u64, number: u64, first: u64, strings: Vec<Bytes>) -> Batch {
+pub(super) fn messages(transport: u64, number: u64, first: u64, messages: Vec<Bytes>) -> Batch {
     Batch {
         transport: TransportId(transport),
         number,
-        strings: vec![Run { first, strings }],
+        runs: vec![Run { first, messages }],
         sacks: Vec::new(),
         reset: None,
         end: None,

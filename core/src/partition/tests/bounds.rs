@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use minerva_proto::Reset;
 
 use super::assignment::{is_unavailable, with_streams};
-use super::bench::{Bench, LINK, hello, options, settle, strings};
+use super::bench::{Bench, LINK, hello, messages, options, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
@@ -23,7 +23,7 @@ async fn a_service_without_instances_holds_so_many_streams() {
     // One that has ended and that nobody acknowledges counts as well.
     bench.batch(Batch {
         reset: Some(Reset::new("bye", true)),
-        ..strings(2, 0, 0, vec!["a".into()])
+        ..messages(2, 0, 0, vec!["a".into()])
     });
     bench.attach(hello(3, "stream3"));
     settle().await;
@@ -54,7 +54,7 @@ async fn what_streams_hold_is_counted() {
         [&counters.inbox_bytes, &counters.outbox_bytes, &counters.unserved]
             .map(|counter| counter.load(Ordering::Relaxed))
     };
-    bench.batch(strings(1, 0, 0, vec!["four".into()]));
+    bench.batch(messages(1, 0, 0, vec!["four".into()]));
     settle().await;
     assert_eq!(counted(&bench), [4, 0, 2]);
     let app = bench.join(1, "one", &[]);
@@ -63,7 +63,7 @@ async fn what_streams_hold_is_counted() {
         session: app.handle.id,
         stream,
         first: 0,
-        strings: vec!["sixsix".into()],
+        messages: vec!["sixsix".into()],
         acknowledge,
     };
     bench.send(send(1, Some(1)));

@@ -7,16 +7,15 @@ use bytes::Bytes;
 use super::hello_origin;
 use crate::partition::PartitionOptions;
 use crate::partition::checkpoint::Checkpoints;
-use crate::record::{Meta, Record, Snapshot};
+use crate::state::{Meta, Record, Snapshot, StreamState};
 use crate::store::memory::MemoryStore;
 use crate::store::{Epoch, MAX_BLOB, Store};
-use crate::stream::StreamState;
 
 /// A stream that holds so many strings of 1 MiB for its client.
-fn stream(strings: usize) -> Snapshot {
+fn stream(messages: usize) -> Snapshot {
     let mut state = StreamState::new(hello_origin(), 1);
-    let strings = vec![Bytes::from(vec![b'x'; 1 << 20]); strings];
-    state.apply(&Record::Sent { strings }).unwrap();
+    let messages = vec![Bytes::from(vec![b'x'; 1 << 20]); messages];
+    state.apply(&Record::Sent { messages }).unwrap();
     state.snapshot()
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use minerva_proto::{KillReason, Reset};
 
 use super::assignment::is_unavailable;
-use super::bench::{Bench, hello, options, settle, strings};
+use super::bench::{Bench, hello, messages, options, settle};
 use super::outside::ask;
 use super::store::TestStore;
 use crate::limits::Limits;
@@ -23,7 +23,7 @@ async fn start(store: &TestStore, names: &[&str]) -> Bench {
 
 /// The client's first string on the transport of this number, and another one.
 fn says(transport: u64, first: &str) -> Batch {
-    strings(transport, 0, 0, vec![first.to_owned().into(), "a".into()])
+    messages(transport, 0, 0, vec![first.to_owned().into(), "a".into()])
 }
 
 /// The events that a session got, one after the other.
@@ -32,8 +32,8 @@ fn events(outputs: &[AppOutput]) -> Vec<String> {
     for output in outputs {
         if let AppOutput::Started(started) = output {
             texts.push(format!("{} resumed {}", started.stream, started.resumed));
-        } else if let AppOutput::Strings { stream, first_event, strings } = output {
-            texts.push(format!("{stream} event {first_event} {strings:?}"));
+        } else if let AppOutput::Messages { stream, first_event, messages } = output {
+            texts.push(format!("{stream} event {first_event} {messages:?}"));
         } else if let AppOutput::Ended { stream, event, .. } = output {
             texts.push(format!("{stream} event {event} ended"));
         }
@@ -104,8 +104,8 @@ async fn a_choice_survives_an_owner_that_dies_before_anybody_serves_it() {
     assert_eq!(events(&default.outputs()), [""; 0]);
     let heard = events(&chat.outputs());
     let started = (1..=6).map(|stream| format!("{stream} resumed false"));
-    let strings = (1..=6).map(|stream| format!("{stream} event 1 [b\"a\"]"));
-    assert_eq!(heard, started.chain(strings).collect::<Vec<_>>());
+    let messages = (1..=6).map(|stream| format!("{stream} event 1 [b\"a\"]"));
+    assert_eq!(heard, started.chain(messages).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn a_stream_that_picks_nothing_is_forgotten_at_its_end() {
     bench.attach(Attach { create: false, ..hello(3, "stream1") });
     settle().await;
     assert_eq!(closes(&mut bench), [CloseCause::Kill(KillReason::StreamAttachFailure)]);
-    bench.batch(Batch { reset: Some(Reset::new("bye", true)), ..strings(2, 0, 0, vec![]) });
+    bench.batch(Batch { reset: Some(Reset::new("bye", true)), ..messages(2, 0, 0, vec![]) });
     settle().await;
     assert_eq!((streams(&bench), events(&default.outputs())), (0, vec![]));
     let ended = |by: usize| bench.counters.ended[by].load(Ordering::Relaxed);

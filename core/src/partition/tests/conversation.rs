@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use minerva_proto::Sack;
 
-use super::bench::{Bench, Session, hello, strings};
+use super::bench::{Bench, Session, hello, messages};
 use crate::partition::{Mail, SessionId};
 use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Resume, TransportId};
 
@@ -83,7 +83,7 @@ impl Client {
         }
         let until = (self.sent + 2).min(COUNT);
         let run: Vec<Bytes> = (self.sent..until).map(|n| c2s(&self.name, n)).collect();
-        let batch = strings(self.transport, self.next_batch, self.sent, run);
+        let batch = messages(self.transport, self.next_batch, self.sent, run);
         bench.batch(Batch { sacks: vec![self.sack()], ..batch });
         self.next_batch += 1;
         self.sent = until;
@@ -98,8 +98,8 @@ impl Client {
                 self.on_sack(sack.as_ref());
             }
             EdgeOutput::Sack { transport, sack } if *transport == mine => self.on_sack(Some(sack)),
-            EdgeOutput::Strings { transport, first, strings } if *transport == mine => {
-                for (number, string) in (*first..).zip(strings) {
+            EdgeOutput::Messages { transport, first, messages } if *transport == mine => {
+                for (number, string) in (*first..).zip(messages) {
                     assert_eq!(*string, s2c(&self.name, number));
                     assert!(number <= self.received, "a string was left out");
                     self.received = self.received.max(number + 1);
@@ -111,7 +111,7 @@ impl Client {
             EdgeOutput::Owned(_) | EdgeOutput::Released(_) => {}
             EdgeOutput::Opened { .. }
             | EdgeOutput::Sack { .. }
-            | EdgeOutput::Strings { .. }
+            | EdgeOutput::Messages { .. }
             | EdgeOutput::Close { .. }
             | EdgeOutput::Taken { .. } => {}
         }
@@ -158,11 +158,11 @@ impl App {
         }
         let id: SessionId = session.handle.id;
         for (&stream, held) in &self.streams {
-            let strings: Vec<Bytes> =
+            let messages: Vec<Bytes> =
                 (held.confirmed..held.wanted).map(|n| s2c(&held.name, n)).collect();
             let acknowledge = held.next_event.checked_sub(1);
             let first = held.confirmed;
-            bench.send(Mail::Send { session: id, stream, first, strings, acknowledge });
+            bench.send(Mail::Send { session: id, stream, first, messages, acknowledge });
         }
     }
 
@@ -177,9 +177,9 @@ impl App {
                 assert!(next_send >= held.confirmed, "a confirmed send was lost");
                 held.confirmed = next_send;
             }
-            AppOutput::Strings { stream, first_event, strings } => {
+            AppOutput::Messages { stream, first_event, messages } => {
                 let held = self.streams.get_mut(&stream).unwrap();
-                for (event, string) in (first_event..).zip(strings) {
+                for (event, string) in (first_event..).zip(messages) {
                     assert_eq!(string, c2s(&held.name, event - 1));
                     assert!(event <= held.next_event, "an event was left out");
                     if event == held.next_event {

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 
 use minerva_proto::{Reset, Sack};
 
-use super::bench::{Bench, Session, hello, options, settle, strings};
+use super::bench::{Bench, Session, hello, messages, options, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
-use crate::record::{Record, decode_entry};
-use crate::stream::{AppOutput, Batch, EdgeOutput, StreamState};
+use crate::state::{Record, StreamState, decode_entry};
+use crate::stream::{AppOutput, Batch, EdgeOutput};
 
 /// Says what was said too early.
 #[derive(Default)]
@@ -63,9 +63,9 @@ impl Checker {
                 }
                 EdgeOutput::Owned(_) | EdgeOutput::Released(_) => true,
                 EdgeOutput::Taken { transport, batch } => acked(transport.0, &Sack::up_to(*batch)),
-                EdgeOutput::Strings { transport, first, strings } => {
+                EdgeOutput::Messages { transport, first, messages } => {
                     let state = streams.get(&transport.0);
-                    state.is_some_and(|s| first + strings.len() as u64 <= s.outbox().next())
+                    state.is_some_and(|s| first + messages.len() as u64 <= s.outbox().next())
                 }
             };
             self.expect(is_durable, output);
@@ -75,9 +75,9 @@ impl Checker {
                 AppOutput::Started(started) => {
                     streams.get(&started.stream).is_some_and(StreamState::was_assigned)
                 }
-                AppOutput::Strings { stream, first_event, strings } => {
+                AppOutput::Messages { stream, first_event, messages } => {
                     let state = streams.get(stream);
-                    state.is_some_and(|s| first_event + strings.len() as u64 <= s.inbox().next())
+                    state.is_some_and(|s| first_event + messages.len() as u64 <= s.inbox().next())
                 }
                 AppOutput::Ended { stream, .. } => {
                     streams.get(stream).is_some_and(StreamState::is_ended)
@@ -108,12 +108,12 @@ fn act(bench: &Bench, app: &Session, step: u64) {
     let string = format!("c{round}").into();
     let sacks = round.checked_sub(3).map(Sack::up_to).into_iter().collect();
     let reset = (round == 12).then(|| Reset::new("bye", true));
-    bench.batch(Batch { sacks, reset, ..strings(stream, round, round, vec![string]) });
+    bench.batch(Batch { sacks, reset, ..messages(stream, round, round, vec![string]) });
     bench.send(Mail::Send {
         session: app.handle.id,
         stream,
         first: round,
-        strings: vec![format!("s{round}").into()],
+        messages: vec![format!("s{round}").into()],
         acknowledge: round.checked_sub(4),
     });
 }

@@ -124,8 +124,8 @@ async fn come_to_the_owner_after_the_next(is_written: bool) -> EdgeOutput {
 }
 
 fn push(bench: &Bench, app: &Session, string: &'static str) {
-    let (session, strings) = (app.handle.id, vec![string.into()]);
-    bench.send(Mail::Send { session, stream: 1, first: 0, strings, acknowledge: None });
+    let (session, messages) = (app.handle.id, vec![string.into()]);
+    bench.send(Mail::Send { session, stream: 1, first: 0, messages, acknowledge: None });
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,9 +20,9 @@ pub(super) fn ask(bench: &Bench, ask: Ask) -> oneshot::Receiver<Answer> {
     answered
 }
 
-pub(super) fn push(to: Target, strings: &[&str], key: Option<&'static str>) -> Ask {
-    let strings = strings.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-    Ask::Push { to, strings, key: key.map(Bytes::from) }
+pub(super) fn push(to: Target, messages: &[&str], key: Option<&'static str>) -> Ask {
+    let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
+    Ask::Push { to, messages, key: key.map(Bytes::from) }
 }
 
 pub(super) fn group(name: &str) -> Target {
@@ -49,11 +49,11 @@ async fn members(store: &TestStore, count: u64) -> Bench {
 /// The strings that transports got, as `transport first string`.
 fn written(bench: &mut Bench) -> Vec<String> {
     let outputs = bench.edge_outputs().into_iter();
-    let strings = outputs.filter_map(|output| {
-        let EdgeOutput::Strings { transport, first, strings } = output else { return None };
-        Some(format!("{} {first} {}", transport.0, String::from_utf8_lossy(&strings.concat())))
+    let messages = outputs.filter_map(|output| {
+        let EdgeOutput::Messages { transport, first, messages } = output else { return None };
+        Some(format!("{} {first} {}", transport.0, String::from_utf8_lossy(&messages.concat())))
     });
-    strings.collect()
+    messages.collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn what_a_session_counts_is_its_own() {
         session: SessionId(1),
         stream: 1,
         first,
-        strings: vec![Bytes::from(string.to_owned())],
+        messages: vec![Bytes::from(string.to_owned())],
         acknowledge: None,
     };
     ask(&bench, push(group("all"), &["outside"], None)).await.unwrap();
@@ -219,14 +219,14 @@ async fn labels_and_groups_find_streams_until_they_are_left() {
 #[tokio::test(start_paused = true)]
 async fn a_full_outbox_takes_nothing_from_outside() {
     let store = TestStore::free();
-    let limits = Limits { outbox_strings: 3, ..Limits::default() };
+    let limits = Limits { outbox_messages: 3, ..Limits::default() };
     let bench = Bench::start_with(&store, limits, options(), false).await;
     bench.attach(hello(1, "s1"));
-    for (strings, taken) in [(2, true), (2, false), (1, true), (1, false)] {
-        let answer = ask(&bench, push(numbers([1]), &vec!["a"; strings], None)).await.unwrap();
-        let full = Pushed::Full { bytes: 1 << 20, strings: 3 };
+    for (messages, taken) in [(2, true), (2, false), (1, true), (1, false)] {
+        let answer = ask(&bench, push(numbers([1]), &vec!["a"; messages], None)).await.unwrap();
+        let full = Pushed::Full { bytes: 1 << 20, messages: 3 };
         let expected = if taken { Pushed::Taken } else { full };
-        assert_eq!(answer, Answer::Pushed(vec![(1, expected)]), "{strings}");
+        assert_eq!(answer, Answer::Pushed(vec![(1, expected)]), "{messages}");
     }
 }
 

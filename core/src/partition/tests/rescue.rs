@@ -11,7 +11,7 @@ use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Recovered;
 use crate::partition::{Mail, PartitionOptions};
-use crate::record::encode_entry;
+use crate::state::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, EdgeOutput, TransportId};
 
@@ -66,8 +66,8 @@ async fn an_append_that_finds_the_store_behind_writes_everything_anew() {
     send(&bench, 2);
     rescue(&bench).await;
     assert_eq!(taken(&mut bench), [2]);
-    let strings: Vec<_> = app.outputs().into_iter().filter_map(first_event).collect();
-    assert_eq!(strings, [1, 2, 3], "each once");
+    let messages: Vec<_> = app.outputs().into_iter().filter_map(first_event).collect();
+    assert_eq!(messages, [1, 2, 3], "each once");
     let after = recovered(&store).await;
     assert_eq!((received(&after, 1), after.streams.len(), after.meta.streams_made), (3, 2, 2));
     send(&bench, 3);
@@ -78,7 +78,7 @@ async fn an_append_that_finds_the_store_behind_writes_everything_anew() {
 
 fn first_event(output: AppOutput) -> Option<u64> {
     assert!(!matches!(output, AppOutput::Released { .. }), "{output:?}");
-    if let AppOutput::Strings { first_event, .. } = output { Some(first_event) } else { None }
+    if let AppOutput::Messages { first_event, .. } = output { Some(first_event) } else { None }
 }
 
 #[tokio::test(start_paused = true)]

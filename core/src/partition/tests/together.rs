@@ -21,7 +21,7 @@ type Told = (BTreeMap<u64, Vec<(u64, Bytes)>>, Vec<Answer>);
 
 #[derive(Debug, Clone)]
 enum Step {
-    Push { to: u8, strings: usize, key: Option<u8> },
+    Push { to: u8, messages: usize, key: Option<u8> },
     Join(u64),
     Leave(u64),
     Reset(u64),
@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
     let key = prop::option::weighted(0.2, 0..3_u8);
     prop_oneof![
         12 => (0..4_u8, 0..3_usize, key)
-            .prop_map(|(to, strings, key)| Step::Push { to, strings, key }),
+            .prop_map(|(to, messages, key)| Step::Push { to, messages, key }),
         1 => (1..=STREAMS).prop_map(Step::Join),
         1 => (1..=STREAMS).prop_map(Step::Leave),
         1 => (1..=STREAMS).prop_map(Step::Reset),
@@ -42,15 +42,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn to_ask(index: usize, step: &Step) -> Ask {
     match step {
-        Step::Push { to, strings, key } => {
+        Step::Push { to, messages, key } => {
             let to = match to {
                 0..=1 => group("all"),
                 2 => Target::Label("default".into(), "some".into()),
                 _ => numbers([2]),
             };
-            let strings: Vec<_> = (0..*strings).map(|number| format!("{index}.{number}")).collect();
+            let messages: Vec<_> =
+                (0..*messages).map(|number| format!("{index}.{number}")).collect();
             let key = key.map(|key| ["a", "b", "c"][usize::from(key)]);
-            push(to, &strings.iter().map(String::as_str).collect::<Vec<_>>(), key)
+            push(to, &messages.iter().map(String::as_str).collect::<Vec<_>>(), key)
         }
         Step::Join(number) => Ask::Join(numbers([*number]), "all".into()),
         Step::Leave(number) => Ask::Leave(numbers([*number]), "all".into()),
@@ -62,7 +63,7 @@ fn to_ask(index: usize, step: &Step) -> Ask {
 /// What becomes of the steps, and what the store brings back afterwards.
 async fn told(steps: &[Step], is_together: bool) -> (Told, Answer) {
     let store = TestStore::free();
-    let limits = Limits { outbox_strings: 12, ..Limits::default() };
+    let limits = Limits { outbox_messages: 12, ..Limits::default() };
     let mut bench = Bench::start_with(&store, limits, options(), false).await;
     for number in 1..=STREAMS {
         bench.attach(hello(number, &format!("s{number}")));
@@ -83,8 +84,8 @@ async fn told(steps: &[Step], is_together: bool) -> (Told, Answer) {
     settle().await;
     let mut written: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for output in bench.edge_outputs() {
-        if let EdgeOutput::Strings { transport, first, strings } = output {
-            written.entry(transport.0).or_default().extend((first..).zip(strings));
+        if let EdgeOutput::Messages { transport, first, messages } = output {
+            written.entry(transport.0).or_default().extend((first..).zip(messages));
         }
     }
     bench.task.abort();

@@ -3,11 +3,11 @@
 
 use minerva_proto::Sack;
 
-use super::bench::{Bench, Session, hello, settle, strings};
+use super::bench::{Bench, Session, hello, messages, settle};
 use super::store::TestStore;
 use crate::partition::unhurried::PATIENCE_MS;
 use crate::partition::{Mail, Recovered};
-use crate::record::{Record, decode_entry};
+use crate::state::{Record, decode_entry};
 use crate::store::{Epoch, Store as _};
 use crate::stream::{Attach, Batch, EdgeOutput};
 
@@ -22,16 +22,16 @@ async fn bench(store: &TestStore) -> (Bench, Session) {
     (bench, app)
 }
 
-fn send(bench: &Bench, app: &Session, first: u64, strings: &[&'static str]) {
-    let strings = strings.iter().map(|&string| string.into()).collect();
+fn send(bench: &Bench, app: &Session, first: u64, messages: &[&'static str]) {
+    let messages = messages.iter().map(|&string| string.into()).collect();
     let session = app.handle.id;
-    bench.send(Mail::Send { session, stream: 1, first, strings, acknowledge: None });
+    bench.send(Mail::Send { session, stream: 1, first, messages, acknowledge: None });
 }
 
 /// The client says that it has strings up to this one, in batch number `number`.
 async fn sack(bench: &Bench, number: u64) {
     let sacks = vec![Sack::up_to(number)];
-    bench.batch(Batch { sacks, ..strings(1, number, 0, Vec::new()) });
+    bench.batch(Batch { sacks, ..messages(1, number, 0, Vec::new()) });
     settle().await;
 }
 
@@ -52,7 +52,7 @@ async fn a_sack_is_stored_with_what_follows() {
     assert_eq!(stored(&store).len(), before);
     send(&bench, &app, 3, &["d"]);
     settle().await;
-    let sent = Record::Sent { strings: vec!["d".into()] };
+    let sent = Record::Sent { messages: vec!["d".into()] };
     let sacked = |number| Record::Sacked(Sack::up_to(number));
     assert_eq!(stored(&store)[before..], [vec![sacked(0), sacked(1), sent]]);
 }
@@ -92,7 +92,7 @@ async fn after_a_crash_the_client_says_it_again() {
     bench.attach(Attach { create: false, sack, ..hello(2, "stream1") });
     settle().await;
     let outputs = bench.edge_outputs();
-    let is_rest = |output: &&EdgeOutput| matches!(output, EdgeOutput::Strings { first: 2, .. });
-    let written = outputs.iter().filter(|o| matches!(o, EdgeOutput::Strings { .. })).count();
+    let is_rest = |output: &&EdgeOutput| matches!(output, EdgeOutput::Messages { first: 2, .. });
+    let written = outputs.iter().filter(|o| matches!(o, EdgeOutput::Messages { .. })).count();
     assert_eq!((written, outputs.iter().filter(is_rest).count()), (1, 1), "{outputs:?}");
 }

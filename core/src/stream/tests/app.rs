@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::bench::{Bench, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::{MAX_TRANSPORT_CHANGES, OutboxLimits, Pushed, SessionId};
+use crate::state::OutboxLimits;
+use crate::stream::{MAX_TRANSPORT_CHANGES, Pushed, SessionId};
 
 #[test]
 fn events_come_in_order_with_the_transports_between_them() {
@@ -117,7 +118,7 @@ fn nothing_is_sent_to_a_stream_that_ended() {
 
 #[test]
 fn a_stream_that_ends_with_a_full_outbox_tells_its_room_once_more() {
-    let limits = Limits { outbox_strings: 2, ..Limits::default() };
+    let limits = Limits { outbox_messages: 2, ..Limits::default() };
     let (mut bench, _) = Bench::open(primary(0), limits);
     bench.assign(1);
     bench.batch(batch(0, 0, &["read", "unread"]));
@@ -140,7 +141,7 @@ fn the_idle_limit_can_be_set() {
 
 #[test]
 fn room_is_told_when_there_is_some_again() {
-    let limits = Limits { outbox_strings: 4, ..Limits::default() };
+    let limits = Limits { outbox_messages: 4, ..Limits::default() };
     let (mut bench, _) = Bench::open(primary(0), limits);
     bench.assign(1000);
     assert_eq!(bench.send(0, &["a"]).last().unwrap(), "app send 1 room 1048575/3");
@@ -155,14 +156,14 @@ fn room_is_told_when_there_is_some_again() {
 /// The room is as large again as the instance was told: it must hear that all the same.
 #[test]
 fn a_send_that_was_refused_for_strings_from_outside_may_go_on() {
-    let limits = Limits { outbox_strings: 4, ..Limits::default() };
+    let limits = Limits { outbox_messages: 4, ..Limits::default() };
     for is_room_left in [true, false] {
         let (mut bench, _) = Bench::open(primary(0), limits.clone());
         bench.assign(1000);
         let pushed = if is_room_left { 1 } else { 4 };
-        let strings = vec![Bytes::from_static(b"x"); pushed];
+        let messages = vec![Bytes::from_static(b"x"); pushed];
         bench.says(|stream, turn| {
-            assert_eq!(stream.on_push(&push(strings, None), turn), Pushed::Taken);
+            assert_eq!(stream.on_push(&push(messages, None), turn), Pushed::Taken);
         });
         let refused = "app refused 0 ResourceExhausted next 0";
         let says = bench.send(0, &["a", "b", "c", "d"]);

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use minerva_proto::{Reset, Sack, StreamId};
 
 use crate::limits::Limits;
-use crate::record::{Push, Record};
+use crate::state::{Push, Record, StreamState, TransportKind};
 use crate::stream::{
     AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, End, LinkId, Millis, Output, Run,
-    SessionId, Stream, StreamState, TransportId, TransportKey, TransportKind, Turn, Violation,
+    SessionId, Stream, TransportId, TransportKey, Turn, Violation,
 };
 
 pub(super) const LINK: LinkId = LinkId(1);
@@ -24,8 +24,8 @@ pub(super) struct Bench {
 }
 
 /// A send from outside.
-pub(super) fn push(strings: Vec<Bytes>, key: Option<Bytes>) -> Arc<Push> {
-    Push { strings, keys: key.into_iter().collect() }.into()
+pub(super) fn push(messages: Vec<Bytes>, key: Option<Bytes>) -> Arc<Push> {
+    Push { messages, keys: key.into_iter().collect() }.into()
 }
 
 impl Bench {
@@ -90,19 +90,19 @@ impl Bench {
         said(result, &outputs)
     }
 
-    pub(super) fn send(&mut self, first: u64, strings: &[&str]) -> Vec<String> {
-        self.send_and_acknowledge(first, strings, None)
+    pub(super) fn send(&mut self, first: u64, messages: &[&str]) -> Vec<String> {
+        self.send_and_acknowledge(first, messages, None)
     }
 
     pub(super) fn send_and_acknowledge(
         &mut self,
         first: u64,
-        strings: &[&str],
+        messages: &[&str],
         acknowledge: Option<u64>,
     ) -> Vec<String> {
-        let strings = bytes(strings);
+        let messages = bytes(messages);
         let (result, outputs) =
-            self.turn(|stream, turn| stream.on_send(APP, first, strings, acknowledge, turn));
+            self.turn(|stream, turn| stream.on_send(APP, first, messages, acknowledge, turn));
         said(result, &outputs)
     }
 
@@ -150,8 +150,8 @@ pub(super) fn key(transport: u64) -> TransportKey {
     TransportKey { link: LINK, transport: TransportId(transport) }
 }
 
-pub(super) fn bytes(strings: &[&str]) -> Vec<Bytes> {
-    strings.iter().map(|string| Bytes::copy_from_slice(string.as_bytes())).collect()
+pub(super) fn bytes(messages: &[&str]) -> Vec<Bytes> {
+    messages.iter().map(|string| Bytes::copy_from_slice(string.as_bytes())).collect()
 }
 
 pub(super) fn sack(text: &str) -> Sack {
@@ -166,7 +166,7 @@ pub(super) fn secondary(transport: u64) -> Attach {
         stream_id: StreamId::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
         transport_number: transport,
         create: transport == 0,
-        wants_strings: false,
+        wants_messages: false,
         succeeds: None,
         seen_ack: Sack::NONE,
         sack: None,
@@ -184,7 +184,7 @@ pub(super) fn secondary(transport: u64) -> Attach {
 }
 
 pub(super) fn primary(transport: u64) -> Attach {
-    Attach { wants_strings: true, ..secondary(transport) }
+    Attach { wants_messages: true, ..secondary(transport) }
 }
 
 pub(super) fn poll(transport: u64) -> Attach {
@@ -192,8 +192,8 @@ pub(super) fn poll(transport: u64) -> Attach {
 }
 
 /// An upload: its strings and its end come with the hello.
-pub(super) fn upload(transport: u64, first: u64, strings: &[&str]) -> Attach {
-    let batch = Batch { end: Some(End { kill: None }), ..batch(transport, first, strings) };
+pub(super) fn upload(transport: u64, first: u64, messages: &[&str]) -> Attach {
+    let batch = Batch { end: Some(End { kill: None }), ..batch(transport, first, messages) };
     Attach {
         single_flush: true,
         kind: TransportKind::LongPoll,
@@ -202,12 +202,12 @@ pub(super) fn upload(transport: u64, first: u64, strings: &[&str]) -> Attach {
     }
 }
 
-pub(super) fn batch(transport: u64, first: u64, strings: &[&str]) -> Batch {
-    let runs = Run { first, strings: bytes(strings) };
+pub(super) fn batch(transport: u64, first: u64, messages: &[&str]) -> Batch {
+    let runs = Run { first, messages: bytes(messages) };
     Batch {
         transport: TransportId(transport),
         number: 0,
-        strings: if strings.is_empty() { Vec::new() } else { vec![runs] },
+        messages: if messages.is_empty() { Vec::new() } else { vec![runs] },
         sacks: Vec::new(),
         reset: None,
         end: None,
@@ -234,8 +234,8 @@ fn edge_text(output: &EdgeOutput) -> String {
             format!("{} opened{created}{}", transport.0, frame(sack, 'A'))
         }
         EdgeOutput::Sack { transport, sack } => format!("{} {sack}A", transport.0),
-        EdgeOutput::Strings { transport, first, strings } => {
-            format!("{} {first}N {}", transport.0, join(strings))
+        EdgeOutput::Messages { transport, first, messages } => {
+            format!("{} {first}N {}", transport.0, join(messages))
         }
         EdgeOutput::Close { transport, sack, status, cause } => {
             let cause = match cause {
@@ -260,8 +260,8 @@ fn app_text(output: &AppOutput) -> String {
             let how = if started.resumed { "resumed" } else { "started" };
             format!("app {how} event {} send {}", started.next_event, started.send_state.next_send)
         }
-        AppOutput::Strings { first_event, strings, .. } => {
-            format!("app event {first_event}: {}", join(strings))
+        AppOutput::Messages { first_event, messages, .. } => {
+            format!("app event {first_event}: {}", join(messages))
         }
         AppOutput::TransportChanged { change, .. } => {
             let sign = if change.attached { '+' } else { '-' };
@@ -276,7 +276,7 @@ fn app_text(output: &AppOutput) -> String {
             let paused = if state.paused { " paused" } else { "" };
             format!(
                 "app send {} room {}/{}{paused}",
-                state.next_send, state.bytes_left, state.strings_left
+                state.next_send, state.bytes_left, state.messages_left
             )
         }
         AppOutput::SendRefused { first, reason, next_send, .. } => {
@@ -295,7 +295,7 @@ fn frame(sack: &Option<Sack>, letter: char) -> String {
     sack.as_ref().map_or_else(String::new, |sack| format!(" {sack}{letter}"))
 }
 
-fn join(strings: &[Bytes]) -> String {
-    let texts: Vec<_> = strings.iter().map(|string| String::from_utf8_lossy(string)).collect();
+fn join(messages: &[Bytes]) -> String {
+    let texts: Vec<_> = messages.iter().map(|string| String::from_utf8_lossy(string)).collect();
     texts.join(",")
 }

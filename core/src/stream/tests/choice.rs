@@ -4,8 +4,8 @@ use minerva_proto::Reset;
 
 use super::bench::{Bench, batch, primary, secondary};
 use crate::limits::Limits;
-use crate::record::Record;
-use crate::stream::{Batch, StreamState};
+use crate::state::{Record, StreamState};
+use crate::stream::Batch;
 
 /// A stream that dialled `default` and may pick one of these.
 fn offered(services: &[&str]) -> Bench {

@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, batch, poll, primary, sack, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::company::{MAX_STRINGS, PATIENCE_MS};
+use crate::stream::company::{MAX_MESSAGES, PATIENCE_MS};
 use crate::stream::{Attach, Batch};
 
 /// A string of the client, which acknowledges the answer to the one before it.
@@ -46,7 +46,8 @@ fn a_sack_that_waited_in_vain_is_said_and_the_next_one_at_once() {
 
 #[test]
 fn many_strings_are_acknowledged_at_once() {
-    for (count, waits) in [(MAX_STRINGS - 1, true), (MAX_STRINGS, false), (MAX_STRINGS + 1, false)]
+    for (count, waits) in
+        [(MAX_MESSAGES - 1, true), (MAX_MESSAGES, false), (MAX_MESSAGES + 1, false)]
     {
         let mut bench = answered_after(0);
         let said = bench.batch(Batch { number: 1, ..batch(0, 1, &vec!["q"; count]) });

@@ -14,16 +14,16 @@ fn sized(lengths: &[usize]) -> Vec<String> {
     lengths.iter().map(|&length| "x".repeat(length)).collect()
 }
 
-fn refs(strings: &[String]) -> Vec<&str> {
-    strings.iter().map(String::as_str).collect()
+fn refs(messages: &[String]) -> Vec<&str> {
+    messages.iter().map(String::as_str).collect()
 }
 
 #[test]
 fn strings_behind_a_gap_by_number() {
     for (count, is_killed) in [(49, false), (50, false), (51, true)] {
         let (mut bench, _) = Bench::open(primary(0), limits());
-        let strings = sized(&vec![1; count]);
-        let says = bench.batch(batch(0, 1, &refs(&strings)));
+        let messages = sized(&vec![1; count]);
+        let says = bench.batch(batch(0, 1, &refs(&messages)));
         assert_eq!(says.last().unwrap().ends_with("rwin_overflowK"), is_killed, "{count}");
     }
 }
@@ -33,15 +33,15 @@ fn strings_behind_a_gap_by_bytes() {
     for (length, is_killed) in [(469, false), (470, false), (471, true)] {
         let limits = Limits { rwin_bytes: 1000, ..limits() };
         let (mut bench, _) = Bench::open(primary(0), limits);
-        let strings = sized(&[470, length]);
-        let says = bench.batch(batch(0, 1, &refs(&strings)));
+        let messages = sized(&[470, length]);
+        let says = bench.batch(batch(0, 1, &refs(&messages)));
         assert_eq!(says.last().unwrap().ends_with("rwin_overflowK"), is_killed, "{length}");
     }
 }
 
 #[test]
 fn a_full_window_takes_duplicates_and_the_next_string() {
-    let limits = Limits { rwin_strings: 2, ..limits() };
+    let limits = Limits { rwin_messages: 2, ..limits() };
     let (mut bench, _) = Bench::open(primary(0), limits);
     assert_eq!(bench.batch(batch(0, 1, &["1", "2"]))[0], "0 1,2|-1A");
     assert_eq!(bench.batch(batch(0, 1, &["1"]))[0], "0 1,2|-1A");
@@ -51,7 +51,7 @@ fn a_full_window_takes_duplicates_and_the_next_string() {
 #[test]
 fn inbox_by_number() {
     for (held, is_taken) in [(2, true), (3, false), (4, false)] {
-        let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 3, ..limits() });
+        let (mut bench, _) = Bench::open(primary(0), Limits { inbox_messages: 3, ..limits() });
         bench.batch(batch(0, 0, &refs(&sized(&vec![1; held]))));
         let more = Batch { number: 1, ..batch(0, held as u64, &["more"]) };
         assert_eq!(bench.batch(more).contains(&"0 taken 1".to_owned()), is_taken, "{held}");
@@ -70,7 +70,7 @@ fn inbox_by_bytes() {
 
 #[test]
 fn what_waits_for_the_inbox_is_taken_when_the_application_acknowledges() {
-    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_messages: 1, ..limits() });
     bench.assign(1000);
     bench.batch(batch(0, 0, &["a"]));
     bench.send(0, &["x"]);
@@ -92,7 +92,7 @@ fn an_upload_waits_so_long_while_strings_wait_for_a_sack() {
     for (wait, is_over) in
         [(UPLOAD_WAIT_MS - 1, false), (UPLOAD_WAIT_MS, true), (UPLOAD_WAIT_MS + 1, true)]
     {
-        let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+        let (mut bench, _) = Bench::open(primary(0), Limits { inbox_messages: 1, ..limits() });
         bench.assign(1000);
         bench.batch(batch(0, 0, &["a"]));
         bench.send(0, &["x"]);
@@ -115,7 +115,7 @@ fn an_upload_waits_so_long_while_strings_wait_for_a_sack() {
 
 #[test]
 fn a_primary_that_waits_for_room_goes_on_waiting() {
-    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_messages: 1, ..limits() });
     bench.assign(1000);
     bench.batch(batch(0, 0, &["a"]));
     bench.send(0, &["x"]);
@@ -125,7 +125,7 @@ fn a_primary_that_waits_for_room_goes_on_waiting() {
 
 #[test]
 fn a_reset_takes_what_waits_with_it() {
-    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_messages: 1, ..limits() });
     bench.batch(batch(0, 0, &["a"]));
     bench.batch(Batch { number: 1, ..batch(0, 1, &["b"]) });
     let reset = Some(minerva_proto::Reset::new("bye", true));
@@ -136,10 +136,10 @@ fn a_reset_takes_what_waits_with_it() {
 #[test]
 fn outbox_by_number() {
     for (count, is_taken) in [(2, true), (3, true), (4, false)] {
-        let (mut bench, _) = Bench::open(secondary(0), Limits { outbox_strings: 3, ..limits() });
+        let (mut bench, _) = Bench::open(secondary(0), Limits { outbox_messages: 3, ..limits() });
         bench.assign(1000);
-        let strings = sized(&vec![1; count]);
-        let says = bench.send(0, &refs(&strings));
+        let messages = sized(&vec![1; count]);
+        let says = bench.send(0, &refs(&messages));
         assert_eq!(says[0] != "app refused 0 ResourceExhausted next 0", is_taken, "{count}");
     }
 }
@@ -167,7 +167,7 @@ fn pause_at_half_of_the_outbox() {
 
 #[test]
 fn gaps_that_a_client_never_closes_count_as_strings() {
-    let (mut bench, _) = Bench::open(primary(0), Limits { outbox_strings: 3, ..limits() });
+    let (mut bench, _) = Bench::open(primary(0), Limits { outbox_messages: 3, ..limits() });
     bench.assign(1000);
     bench.send(0, &["0", "1", "2"]);
     bench.batch(super::bench::sacks(0, &["1,2|-1"]));
@@ -197,11 +197,11 @@ fn transports() {
 
 #[test]
 fn batches_that_wait_on_one_transport() {
-    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_strings: 1, ..limits() });
+    let (mut bench, _) = Bench::open(primary(0), Limits { inbox_messages: 1, ..limits() });
     bench.batch(batch(0, 0, &["a"]));
     let waiting = |number| Batch {
         number,
-        strings: vec![Run { first: number, strings: bytes(&["b"]) }],
+        runs: vec![Run { first: number, messages: bytes(&["b"]) }],
         ..batch(0, 0, &[])
     };
     for number in 1..=MAX_PARKED as u64 {

@@ -68,9 +68,9 @@ fn numbers_that_were_given_again_hide_no_loss() {
         (resumed(3), true),
     ] {
         let mut bench = recovered();
-        let strings = bytes(&["other 2", "other 3", "other 4"]);
+        let messages = bytes(&["other 2", "other 3", "other 4"]);
         bench.says(|stream, turn| {
-            assert_eq!(stream.on_push(&push(strings, None), turn), Pushed::Taken);
+            assert_eq!(stream.on_push(&push(messages, None), turn), Pushed::Taken);
         });
         let shown = format!("{attach:?}");
         bench.attach(attach);
@@ -120,8 +120,8 @@ fn an_end_that_nobody_acknowledges_is_forgotten_in_time() {
 fn a_list_of_thousands_frees_only_what_is_held() {
     let mut bench = Bench::with_primary();
     bench.assign(1000);
-    let strings: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    bench.send(0, &strings.iter().map(String::as_str).collect::<Vec<_>>());
+    let messages: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    bench.send(0, &messages.iter().map(String::as_str).collect::<Vec<_>>());
     let list = |numbers: Vec<u64>| Sack { acked: None, beyond: numbers };
     let records = bench.records.len();
     let first: Vec<u64> = (1..50).rev().chain(60..99).chain([70, 1]).collect();

@@ -21,7 +21,7 @@ enum Step {
         resume: bool,
     },
     /// Strings from `back` before the next unsent one, on one of the last transports.
-    Strings {
+    Messages {
         transport: u8,
         back: u8,
         skip: u8,
@@ -77,7 +77,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             |(kind, succeeds, sack, credit, resume)| Step::Attach { kind, succeeds, sack, credit, resume }
         ),
         8 => (0u8..3, 0u8..4, 0u8..3, 0u8..5).prop_map(
-            |(transport, back, skip, count)| Step::Strings { transport, back, skip, count }
+            |(transport, back, skip, count)| Step::Messages { transport, back, skip, count }
         ),
         5 => (0u8..3, 0u8..8).prop_map(|(transport, how)| Step::Sack { transport, how }),
         1 => (0u8..3, 0u8..3).prop_map(|(transport, how)| Step::EndBatch { transport, how }),
@@ -116,8 +116,8 @@ proptest! {
 fn the_model_notices_a_doubled_delivery() {
     let mut world = World::new();
     world.step(&Step::Assign { window: 30 });
-    world.step(&Step::Strings { transport: 0, back: 0, skip: 0, count: 2 });
-    let again = AppOutput::Strings { stream: 7, first_event: 1, strings: bytes(&["c0"]) };
+    world.step(&Step::Messages { transport: 0, back: 0, skip: 0, count: 2 });
+    let again = AppOutput::Messages { stream: 7, first_event: 1, messages: bytes(&["c0"]) };
     let session = world.session.unwrap();
     let doubled = std::panic::AssertUnwindSafe(|| world.on_app(session, again));
     assert!(std::panic::catch_unwind(doubled).is_err());

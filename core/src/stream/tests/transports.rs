@@ -7,10 +7,10 @@ use crate::limits::Limits;
 use crate::stream::{Attach, Batch, End, Resume, Run, TransportKey};
 
 /// A stream whose application has sent these strings, written to the primary transport 0.
-fn with_sent(strings: &[&str]) -> Bench {
+fn with_sent(messages: &[&str]) -> Bench {
     let mut bench = Bench::with_primary();
     bench.assign(1000);
-    bench.send(0, strings);
+    bench.send(0, messages);
     bench
 }
 
@@ -125,7 +125,7 @@ fn a_bad_sack_kills_and_the_status_repeats_it() {
     let mut bench = Bench::with_primary();
     let bad = Batch { sacks: vec![sack("|0")], ..batch(0, 0, &["kept"]) };
     assert_eq!(bench.batch(bad), ["0 close |0A |0T acked_unsent_stringsK"]);
-    assert_eq!(bench.stream.state().inbox().strings(), 1);
+    assert_eq!(bench.stream.state().inbox().messages(), 1);
 }
 
 // sack/socket/sack_list_frees_selectively, ack_in_hello
@@ -141,9 +141,9 @@ fn selectively_acknowledged_strings_are_not_written_again() {
 // c2s/socket/rwin_overflow_delivers_deliverable
 #[test]
 fn an_overflow_kills_after_delivering_what_can_be() {
-    let (mut bench, _) = Bench::open(primary(0), Limits { rwin_strings: 2, ..Limits::default() });
+    let (mut bench, _) = Bench::open(primary(0), Limits { rwin_messages: 2, ..Limits::default() });
     let mut overflow = batch(0, 0, &["d0", "d1"]);
-    overflow.strings.push(Run { first: 5, strings: bytes(&["5", "6", "7"]) });
+    overflow.messages.push(Run { first: 5, messages: bytes(&["5", "6", "7"]) });
     assert_eq!(bench.batch(overflow), ["0 close 5,6|1A |-1T rwin_overflowK"]);
     assert_eq!(bench.attach(primary(1)), ["1 opened 5,6|1A"]);
     assert_eq!(bench.batch(batch(1, 2, &["2", "3", "4"])), ["1 |6A", "1 taken 0"]);

@@ -35,7 +35,7 @@ fn one_frame_beyond_is_taken_and_the_rest_of_the_read_waits() {
     let big = string_of_cost(5000);
     rig.frames(&[&string_of_cost(999), &big, "a ", "b "], false);
     let batches = rig.take_batches();
-    assert_eq!((batches.len(), batches[0].runs[0].strings.len()), (1, 2));
+    assert_eq!((batches.len(), batches[0].runs[0].messages.len()), (1, 2));
     assert_eq!(rig.machine.inbound.outstanding(), 5999);
     rig.core(FromCore::Taken(0));
     let batches = rig.take_batches();
@@ -81,7 +81,7 @@ fn what_the_socket_took_is_granted_again_by_quarters() {
         let [ToCore::Attach(attach)] = &rig.take_to_core()[..] else { panic!() };
         assert_eq!(attach.s2c_bytes, 400);
         rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
-        rig.core(FromCore::Strings { first: 0, strings: vec!["y".repeat(length).into()] });
+        rig.core(FromCore::Messages { first: 0, messages: vec!["y".repeat(length).into()] });
         assert!(rig.to_core.is_empty(), "not before it is written");
         rig.written_all();
         let want: Vec<_> = granted.map(ToCore::Grant).into_iter().collect();
@@ -92,7 +92,7 @@ fn what_the_socket_took_is_granted_again_by_quarters() {
 #[test]
 fn a_core_may_overdraw_by_one_string_only() {
     let window = 400;
-    let grace = minerva_proto::MAX_STRING;
+    let grace = minerva_proto::MAX_MESSAGE;
     for (bytes, good) in
         [(window + grace - 1, true), (window + grace, true), (window + grace + 1, false)]
     {
@@ -101,8 +101,8 @@ fn a_core_may_overdraw_by_one_string_only() {
         rig.input(Input::Placed);
         rig.hello(",\"maxia\":0,\"eeds\":null");
         rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
-        let strings = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];
-        rig.core(FromCore::Strings { first: 0, strings });
+        let messages = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];
+        rig.core(FromCore::Messages { first: 0, messages });
         assert_eq!(rig.ending.is_none(), good, "{bytes}");
     }
 }
@@ -125,8 +125,8 @@ fn a_client_that_reads_no_answers_is_not_read() {
 #[test]
 fn long_runs_are_written_in_chunks_of_whole_frames() {
     let mut rig = Rig::attached();
-    let strings = vec![Bytes::from(vec![b'z'; 1000]); 100];
-    rig.core(FromCore::Strings { first: 0, strings });
+    let messages = vec![Bytes::from(vec![b'z'; 1000]); 100];
+    rig.core(FromCore::Messages { first: 0, messages });
     assert!(rig.chunks >= 3, "{}", rig.chunks);
     assert_eq!(rig.written.len(), 101);
 }

@@ -20,7 +20,7 @@ fn hello_and_strings_of_one_read_are_one_attach() {
         false,
     );
     let [ToCore::Attach(attach)] = &rig.to_core[..] else { panic!("{:?}", rig.to_core) };
-    assert!(attach.create && attach.wants_strings && !attach.single_flush && !attach.heartbeat);
+    assert!(attach.create && attach.wants_messages && !attach.single_flush && !attach.heartbeat);
     assert_eq!((attach.succeeds, attach.carrier), (Some(3), Carrier::Tcp));
     let batch = attach.batch.as_ref().unwrap();
     assert_eq!(batch.number, 0);
@@ -171,11 +171,11 @@ fn a_body_without_hello_gets_no_answer_of_frames() {
 #[test]
 fn strings_are_numbered_where_the_client_expects_another() {
     let mut rig = Rig::attached();
-    rig.core(strings(0, &["a", "b"]));
-    rig.core(strings(2, &["c"]));
-    rig.core(strings(1, &["b"]));
-    rig.core(strings(2, &[]));
-    rig.core(strings(2, &["c"]));
+    rig.core(messages(0, &["a", "b"]));
+    rig.core(messages(2, &["c"]));
+    rig.core(messages(1, &["b"]));
+    rig.core(messages(2, &[]));
+    rig.core(messages(2, &["c"]));
     assert_eq!(rig.written, ["0N", "a ", "b ", "c ", "1N", "b ", "c "]);
 }
 
@@ -191,7 +191,7 @@ fn a_close_writes_its_frames_in_order_and_is_answered_when_they_are_written() {
     assert!(rig.to_core.is_empty());
     rig.written_all();
     assert_eq!(rig.to_core, [ToCore::Detach]);
-    rig.core(strings(0, &["late"]));
+    rig.core(messages(0, &["late"]));
     rig.frames(&["late "], false);
     rig.input(Input::Gone);
     assert_eq!(rig.to_core, [ToCore::Detach], "once");

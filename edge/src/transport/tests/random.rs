@@ -34,8 +34,8 @@ fn steps() -> impl Strategy<Value = Step> {
     let core = prop_oneof![
         3 => any::<bool>().prop_map(|created| FromCore::Opened { created, sack: Some(Sack::NONE), stream: 9 }),
         3 => Just(FromCore::Sack(Sack::up_to(4))),
-        6 => (0..9_u64, prop::collection::vec("[a-z]{0,300}", 0..4)).prop_map(|(first, strings)| {
-            FromCore::Strings { first, strings: strings.into_iter().map(Bytes::from).collect() }
+        6 => (0..9_u64, prop::collection::vec("[a-z]{0,300}", 0..4)).prop_map(|(first, messages)| {
+            FromCore::Messages { first, messages: messages.into_iter().map(Bytes::from).collect() }
         }),
         1 => closes().prop_map(|close| FromCore::Close(Box::new(close))),
     ];
@@ -119,7 +119,7 @@ impl Watch {
     fn batch(&mut self, batch: &Batch) {
         assert!(batch.number <= self.next_batch, "{} is no next batch", batch.number);
         self.next_batch = self.next_batch.max(batch.number + 1);
-        assert!(batch.runs.iter().all(|run| !run.strings.is_empty()));
+        assert!(batch.runs.iter().all(|run| !run.messages.is_empty()));
         assert!(*batch != Batch { number: batch.number, ..Batch::default() }, "an empty batch");
     }
 }
@@ -176,11 +176,11 @@ proptest! {
 
     #[test]
     fn the_cut_of_the_bytes_does_not_matter(
-        strings in prop::collection::vec("[ -~]{0,60}", 0..20),
+        messages in prop::collection::vec("[ -~]{0,60}", 0..20),
         cuts in prop::collection::vec(1..40_usize, 1..20),
     ) {
         let mut rig = Rig::attached();
-        let frames: Vec<String> = strings.iter().map(|string| format!("{string} ")).collect();
+        let frames: Vec<String> = messages.iter().map(|string| format!("{string} ")).collect();
         let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
         let mut bytes = rig.encoded(&frames);
         for cut in cuts.iter().cycle() {
@@ -191,7 +191,7 @@ proptest! {
             rig.input(Input::Received { bytes, last: false });
         }
         let got: Vec<String> =
-            rig.take_batches().iter().flat_map(runs).flat_map(|(_, strings)| strings).collect();
-        prop_assert_eq!(got, strings);
+            rig.take_batches().iter().flat_map(runs).flat_map(|(_, messages)| messages).collect();
+        prop_assert_eq!(got, messages);
     }
 }

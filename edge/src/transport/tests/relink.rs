@@ -39,7 +39,7 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
     rig.core(FromCore::Taken(0));
     rig.frames(&["b "], false);
     rig.frames(&["c ", "|0A"], false);
-    rig.core(strings(0, &["x", "y"]));
+    rig.core(messages(0, &["x", "y"]));
     rig.take_to_core();
     rig.input(Input::Displaced);
     rig.frames(&["d "], false);
@@ -49,14 +49,14 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
     assert_eq!(attach.resume, Some(Resume { stream: 9, next_s2c: Some(2) }));
     assert_eq!((attach.create, attach.succeeds), (false, None));
     assert_eq!(attach.sack, Some(Sack::up_to(0)), "what the client said last, taken or not");
-    assert_eq!((attach.wants_strings, attach.seen_ack), (true, Sack::up_to(0)));
+    assert_eq!((attach.wants_messages, attach.seen_ack), (true, Sack::up_to(0)));
     assert_eq!(attach.s2c_bytes, Limits::default().s2c_window - 2, "two bytes are unwritten");
     assert_eq!(attach.batch, None);
     assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(runs(&batches[2]), [(3, vec!["d".into()])]);
     rig.take_written();
     rig.core(FromCore::Opened { created: false, sack: Some(Sack::up_to(1)), stream: 9 });
-    rig.core(strings(2, &["z"]));
+    rig.core(messages(2, &["z"]));
     assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");
 }
 

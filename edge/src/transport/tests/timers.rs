@@ -31,7 +31,7 @@ fn a_beat_goes_out_with_the_first_frames_and_after_silence() {
     assert_eq!(rig.take_written(), ["C", "|-1A", "beat^"]);
     rig.written_all();
     rig.pass(SECOND);
-    rig.core(strings(0, &["a"]));
+    rig.core(messages(0, &["a"]));
     rig.written_all();
     assert_eq!(rig.take_written(), ["0N", "a "]);
     rig.pass(2 * SECOND - Duration::from_millis(1));
@@ -103,7 +103,7 @@ fn silence_counts_only_where_the_client_promised_and_is_read() {
 #[test]
 fn a_sack_is_told_once_and_again_at_another_place() {
     let mut rig = opened(Kind::Tcp, ",\"maxia\":0,\"eeds\":null,\"sack\":\"|-1\"");
-    rig.core(strings(0, &["a"]));
+    rig.core(messages(0, &["a"]));
     rig.to_core.clear();
     let told = |rig: &mut Rig| -> usize {
         rig.frames(&["|0A"], false);

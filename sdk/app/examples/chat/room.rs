@@ -35,7 +35,7 @@ pub(crate) async fn serve(service: Service) {
 /// One client, from its stream's start to its end.
 async fn attend(stream: AppStream, rooms: Arc<Mutex<Rooms>>) -> Result<(), SendError> {
     let resumed = stream.is_resumed();
-    let (mut strings, sender) = stream.split();
+    let (mut messages, sender) = stream.split();
     let mut client = Client { rooms, sender, missed: Arc::default(), room: None };
     if resumed {
         client.reply(&json!({"t": "rejoin"})).await?;
@@ -43,7 +43,7 @@ async fn attend(stream: AppStream, rooms: Arc<Mutex<Rooms>>) -> Result<(), SendE
     let missed = Arc::clone(&client.missed);
     loop {
         tokio::select! {
-            string = strings.recv() => match string {
+            string = messages.recv() => match string {
                 Some(string) => client.on_string(&string).await?,
                 None => return Ok(()),
             },

@@ -11,7 +11,7 @@ use super::Fates;
 /// What the application remembers of a stream.
 #[derive(Default)]
 struct Memory {
-    strings: u64,
+    messages: u64,
     plain: Vec<String>,
     transports: Vec<String>,
 }
@@ -23,7 +23,7 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
     while let Some(event) = stream.next_event().await {
         match event {
             Event::String { string, .. } => {
-                memory.strings += 1;
+                memory.messages += 1;
                 let string = String::from_utf8_lossy(&string);
                 if let Err(error) = obey(&string, &mut memory, &sender, fates) {
                     tracing::warn!(stream = %sender.id(), %error, "a command failed");
@@ -59,7 +59,7 @@ fn obey(string: &str, memory: &mut Memory, sender: &Sender, fates: &Fates) -> an
             sender.reset(argument)?;
         }
         "raise" => bail!("asked to fail"),
-        "count" => sender.try_send(format!("count:{}", memory.strings))?,
+        "count" => sender.try_send(format!("count:{}", memory.messages))?,
         "log" => sender.try_send(format!("log:{}", memory.plain.join("|")))?,
         "tlog" => sender.try_send(format!("tlog:{}", memory.transports.join(" ")))?,
         "maxidle" => sender.set_max_idle(Duration::try_from_secs_f64(argument.parse()?)?),

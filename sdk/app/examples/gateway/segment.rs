@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// Most bytes of a segment: 64 KiB as base64.
 pub(crate) const MAX_SEGMENT: usize = 48 << 10;
 /// The longest string that a segment makes.
-const MAX_STRING: usize = MAX_SEGMENT / 3 * 4;
+const MAX_MESSAGE: usize = MAX_SEGMENT / 3 * 4;
 
 /// Why a string is no segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) fn encode(bytes: &[u8]) -> Bytes {
 
 /// The bytes of a segment; it may have none.
 pub(crate) fn decode(string: &[u8]) -> Result<Vec<u8>, Invalid> {
-    if string.len() > MAX_STRING {
+    if string.len() > MAX_MESSAGE {
         return Err(Invalid::TooLong);
     }
     STANDARD.decode(string).map_err(|_| Invalid::NotBase64)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use minerva_proto::qan::QanFrame;
 
 use super::QanError;
-use super::asked::{Answer, Asked, InvalidNumber};
+use super::pending_questions::{Answer, Asked, InvalidNumber};
 use crate::error::SendError;
 use crate::stream::Sender;
 

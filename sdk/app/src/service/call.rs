@@ -15,8 +15,8 @@ use tonic::{Code, Status, Streaming};
 
 use super::claims::Claim;
 use super::driver::Context;
-use super::shared::{LiveCall, Shared};
-use crate::session::Violation;
+use super::shared::{SessionCall, Shared};
+use crate::session::ContractError;
 
 /// Time for the core to answer a registration.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ pub(super) enum CallError {
     #[error("the core did not answer the registration")]
     Timeout,
     #[error("the core broke the contract: {0}")]
-    Violation(#[from] Violation),
+    ContractError(#[from] ContractError),
     #[error("another address leads to the same core and is being called")]
     Taken,
     #[error("another address leads to the same core and is called now")]
@@ -51,7 +51,7 @@ pub(super) enum CallError {
 
 /// A call that is registered.
 pub(super) struct Open {
-    live: LiveCall,
+    live: SessionCall,
     claim: Claim,
     shared: std::sync::Arc<Shared>,
     requests: mpsc::Sender<ServeRequest>,

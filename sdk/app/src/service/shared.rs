@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::event::Ended;
 use crate::info::StreamInfo;
-use crate::session::{CallId, Read, Refusal, Session, Signal, Violation};
+use crate::session::{CallId, Read, QueueError, Session, Signal, ContractError};
 
 /// Shared by the tasks that own the calls, the service and all its streams.
 #[derive(Debug)]
@@ -42,16 +42,16 @@ struct State {
     /// Wakes the task of each call: there is something to tell, or the phase changed.
     calls: BTreeMap<CallId, Arc<Notify>>,
     /// The streams that were not told to be over.
-    cells: HashMap<u64, Arc<Cell>>,
+    cells: HashMap<u64, Arc<StreamCell>>,
     /// Streams that nobody has accepted. As many as the core assigns; each is bounded by its window.
-    arrived: VecDeque<Arc<Cell>>,
+    arrived: VecDeque<Arc<StreamCell>>,
     /// Streams in the hands of handlers.
     accepted: usize,
 }
 
 /// One call's part in the session, for as long as it lasts.
 #[derive(Debug)]
-pub(super) struct LiveCall {
+pub(super) struct SessionCall {
     shared: Arc<Shared>,
     id: CallId,
     work: Arc<Notify>,
@@ -59,7 +59,7 @@ pub(super) struct LiveCall {
 
 /// One stream's part outside the session: shared by its handles.
 #[derive(Debug)]
-pub(crate) struct Cell {
+pub(crate) struct StreamCell {
     pub(crate) info: StreamInfo,
     /// Wakes the one reader.
     pub(crate) readable: Notify,
@@ -93,7 +93,7 @@ impl Shared {
     }
 
     /// Waits until the phase is `phase` or later.
-    pub(crate) async fn reached(&self, phase: Phase) {
+    pub(crate) async fn wait_for_phase(&self, phase: Phase) {
         // The sender lives in self, so waiting cannot fail.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
@@ -103,7 +103,7 @@ impl Shared {
     }
 
     /// A stream that nobody has accepted; `None` when there will be none.
-    pub(crate) async fn accept(&self) -> Option<Arc<Cell>> {
+    pub(crate) async fn accept(&self) -> Option<Arc<StreamCell>> {
         loop {
             let arrival = self.arrivals.notified();
             if self.phase() != Phase::Running {
@@ -116,7 +116,7 @@ impl Shared {
         }
     }
 
-    fn next_arrived(&self) -> Option<Arc<Cell>> {
+    fn next_arrived(&self) -> Option<Arc<StreamCell>> {
         let mut state = self.lock();
         let cell = state.arrived.pop_front()?;
         state.accepted += 1;
@@ -126,12 +126,12 @@ impl Shared {
     // The calls' side.
 
     /// Begins a call; gives the streams to register with it. Over when the value is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> (LiveCall, Vec<u64>) {
+    pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<u64>) {
         let work = Arc::new(Notify::new());
         let mut state = self.lock();
         let (id, held) = state.session.begin();
         state.calls.insert(id, Arc::clone(&work));
-        (LiveCall { shared: Arc::clone(self), id, work }, held)
+        (SessionCall { shared: Arc::clone(self), id, work }, held)
     }
 
     /// The service is being stopped, and nothing is left to be done for handlers.
@@ -168,52 +168,52 @@ impl Shared {
         self.lock().session.read(number)
     }
 
-    pub(crate) fn done(&self, number: u64, event: u64) {
-        self.change(number, |session| session.done(number, event));
+    pub(crate) fn acknowledge(&self, number: u64, event: u64) {
+        self.update(number, |session| session.acknowledge(number, event));
     }
 
     pub(crate) fn send(
         &self,
         number: u64,
         string: Bytes,
-        mind_pause: bool,
-    ) -> Result<u64, Refusal> {
+        respect_pause: bool,
+    ) -> Result<u64, QueueError> {
         if self.phase() == Phase::Stopped {
-            return Err(Refusal::Over);
+            return Err(QueueError::Over);
         }
-        self.change(number, |session| session.send(number, string, mind_pause))
+        self.update(number, |session| session.send(number, string, respect_pause))
     }
 
-    pub(crate) fn answer(&self, number: u64, event: u64, string: Bytes) -> Result<u64, Refusal> {
+    pub(crate) fn answer(&self, number: u64, event: u64, string: Bytes) -> Result<u64, QueueError> {
         if self.phase() == Phase::Stopped {
-            return Err(Refusal::Over);
+            return Err(QueueError::Over);
         }
-        self.change(number, |session| session.answer(number, event, string))
+        self.update(number, |session| session.answer(number, event, string))
     }
 
     pub(crate) fn max_string(&self, number: u64) -> usize {
         self.lock().session.max_string(number)
     }
 
-    pub(crate) fn is_ready(&self, number: u64) -> Result<(), Refusal> {
-        self.ask(|session| session.is_ready(number))
+    pub(crate) fn is_ready(&self, number: u64) -> Result<(), QueueError> {
+        self.query(|session| session.is_ready(number))
     }
 
-    pub(crate) fn next_send(&self, number: u64) -> Result<u64, Refusal> {
-        self.ask(|session| session.next_send(number).ok_or(Refusal::Over))
+    pub(crate) fn next_send(&self, number: u64) -> Result<u64, QueueError> {
+        self.query(|session| session.next_send(number).ok_or(QueueError::Over))
     }
 
     /// Whether all sends below `end` are durable.
-    pub(crate) fn is_confirmed(&self, number: u64, end: u64) -> Result<(), Refusal> {
-        self.ask(|session| match session.confirmed(number) {
+    pub(crate) fn is_confirmed(&self, number: u64, end: u64) -> Result<(), QueueError> {
+        self.query(|session| match session.confirmed(number) {
             Some(confirmed) if confirmed >= end => Ok(()),
-            Some(_) => Err(Refusal::NoRoom),
-            None => Err(Refusal::Over),
+            Some(_) => Err(QueueError::NoRoom),
+            None => Err(QueueError::Over),
         })
     }
 
     pub(crate) fn reset(&self, number: u64, reason: String, application_level: bool) {
-        self.change(number, |session| session.reset(number, reason, application_level));
+        self.update(number, |session| session.reset(number, reason, application_level));
         // Its senders wait for what will never come.
         if let Some(cell) = self.lock().cells.get(&number) {
             cell.writable.notify_waiters();
@@ -221,12 +221,12 @@ impl Shared {
     }
 
     /// Changes what is set of a stream.
-    pub(crate) fn set<T>(&self, number: u64, set: impl FnOnce(&mut Session) -> T) -> T {
-        self.change(number, set)
+    pub(crate) fn configure<T>(&self, number: u64, configure: impl FnOnce(&mut Session) -> T) -> T {
+        self.update(number, configure)
     }
 
     pub(crate) fn abandon(&self, number: u64) {
-        self.change(number, |session| session.abandon(number));
+        self.update(number, |session| session.abandon(number));
     }
 
     /// A handler has let its stream go.
@@ -238,7 +238,7 @@ impl Shared {
     fn on_signal(&self, state: &mut State, signal: Signal) {
         match signal {
             Signal::Arrived(info) => {
-                let cell = Arc::new(Cell::new(*info));
+                let cell = Arc::new(StreamCell::new(*info));
                 state.cells.insert(cell.info.number, Arc::clone(&cell));
                 state.arrived.push_back(cell);
                 self.arrivals.notify_one();
@@ -292,17 +292,17 @@ impl Shared {
         }
     }
 
-    fn ask<T>(&self, ask: impl FnOnce(&Session) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    fn query<T>(&self, query: impl FnOnce(&Session) -> Result<T, QueueError>) -> Result<T, QueueError> {
         if self.phase() == Phase::Stopped {
-            return Err(Refusal::Over);
+            return Err(QueueError::Over);
         }
-        ask(&self.lock().session)
+        query(&self.lock().session)
     }
 
-    fn change<T>(&self, number: u64, change: impl FnOnce(&mut Session) -> T) -> T {
+    fn update<T>(&self, number: u64, update: impl FnOnce(&mut Session) -> T) -> T {
         let mut state = self.lock();
-        let outcome = change(&mut state.session);
-        let call = state.session.talks_on(number);
+        let outcome = update(&mut state.session);
+        let call = state.session.call_of(number);
         let work = call.and_then(|call| state.calls.get(&call)).cloned();
         drop(state);
         if let Some(work) = work {
@@ -317,9 +317,9 @@ impl Shared {
     }
 }
 
-impl LiveCall {
+impl SessionCall {
     /// Waits until there may be something to do.
-    pub(super) async fn worked(&self) {
+    pub(super) async fn woken(&self) {
         self.work.notified().await;
     }
 
@@ -327,7 +327,7 @@ impl LiveCall {
         self.shared.lock().session.is_registered(self.id)
     }
 
-    pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), Violation> {
+    pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), ContractError> {
         let outcome = self.take(response);
         self.shared.wake_calls();
         outcome
@@ -341,7 +341,7 @@ impl LiveCall {
         self.shared.lock().session.take_commands(self.id, budget)
     }
 
-    fn take(&self, response: ServeResponse) -> Result<(), Violation> {
+    fn take(&self, response: ServeResponse) -> Result<(), ContractError> {
         let mut state = self.shared.lock();
         let mut signals = Vec::new();
         let events = response.events.into_iter().filter_map(|event| event.event);
@@ -359,7 +359,7 @@ impl LiveCall {
     }
 }
 
-impl Drop for LiveCall {
+impl Drop for SessionCall {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.session.end(self.id);
@@ -367,7 +367,7 @@ impl Drop for LiveCall {
     }
 }
 
-impl Cell {
+impl StreamCell {
     fn new(info: StreamInfo) -> Self {
         Self { info, readable: Notify::new(), writable: Notify::new(), ended: OnceLock::new() }
     }

@@ -24,7 +24,7 @@ impl Answers {
     }
 
     /// All events below are done with when all strings below `end` are taken.
-    pub(super) fn done_at(&self, end: u64) -> Option<u64> {
+    pub(super) fn acknowledged_at(&self, end: u64) -> Option<u64> {
         let taken = self.queue.iter().take_while(|(number, _)| *number < end);
         taken.map(|(_, event)| event + 1).max()
     }

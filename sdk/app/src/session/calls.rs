@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use minerva_proto::MAX_STRING;
+use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::Registered;
 
-use super::Violation;
+use super::ContractError;
 
 /// Names a call; never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,28 +39,28 @@ struct Call {
     /// Longest string that its core takes.
     max_string: usize,
     /// Streams at home here with something to tell. One that went elsewhere meanwhile is skipped.
-    talking: VecDeque<u64>,
+    ready: VecDeque<u64>,
     /// The epoch that this call told last, of the partitions that its core owns by its own words.
-    told: BTreeMap<Partition, u64>,
+    announced: BTreeMap<Partition, u64>,
     /// The highest epoch that other calls have told since this one began, or had told then.
-    overtaken: BTreeMap<Partition, u64>,
+    competing: BTreeMap<Partition, u64>,
 }
 
 impl Calls {
     /// A new call.
     pub(super) fn begin(&mut self) -> CallId {
-        let mut overtaken = BTreeMap::new();
-        for (&partition, &epoch) in self.live.values().flat_map(|call| &call.told) {
-            raise(&mut overtaken, partition, epoch);
+        let mut competing = BTreeMap::new();
+        for (&partition, &epoch) in self.live.values().flat_map(|call| &call.announced) {
+            raise(&mut competing, partition, epoch);
         }
         let id = CallId(self.begun);
         self.begun += 1;
         let call = Call {
             registered: false,
-            max_string: MAX_STRING,
-            talking: VecDeque::new(),
-            told: BTreeMap::new(),
-            overtaken,
+            max_string: MAX_MESSAGE,
+            ready: VecDeque::new(),
+            announced: BTreeMap::new(),
+            competing,
         };
         self.live.insert(id, call);
         id
@@ -73,7 +73,7 @@ impl Calls {
     pub(super) fn on_registered(&mut self, id: CallId, registered: &Registered) {
         if let Some(call) = self.live.get_mut(&id) {
             call.registered = true;
-            call.max_string = (registered.max_string_bytes as usize).min(MAX_STRING);
+            call.max_string = (registered.max_message_bytes as usize).min(MAX_MESSAGE);
         }
     }
 
@@ -82,35 +82,35 @@ impl Calls {
     }
 
     pub(super) fn max_string(&self, id: CallId) -> usize {
-        self.live.get(&id).map_or(MAX_STRING, |call| call.max_string)
+        self.live.get(&id).map_or(MAX_MESSAGE, |call| call.max_string)
     }
 
     /// A call says that its core owns a partition under this epoch. Gives whether that is to be believed.
     ///
     /// # Errors
     /// If it was overtaken by a call that is gone.
-    pub(super) fn on_owner(
+    pub(super) fn on_announced(
         &mut self,
         id: CallId,
         partition: Partition,
         epoch: u64,
-    ) -> Result<bool, Violation> {
+    ) -> Result<bool, ContractError> {
         let Some(call) = self.live.get_mut(&id) else { return Ok(false) };
-        if call.overtaken.get(&partition).is_some_and(|&higher| epoch < higher) {
-            return if self.is_owned_above(partition, epoch) {
+        if call.competing.get(&partition).is_some_and(|&higher| epoch < higher) {
+            return if self.is_announced_above(partition, epoch) {
                 Ok(false)
             } else {
-                Err(Violation::Overtaken)
+                Err(ContractError::StaleEpoch)
             };
         }
-        let before = call.told.insert(partition, epoch);
+        let before = call.announced.insert(partition, epoch);
         // A core's own words come in order: if its epoch falls, the store went back in time.
         let fell = before.is_some_and(|before| epoch < before);
         for (_, other) in self.live.iter_mut().filter(|(other, _)| **other != id) {
             if fell {
-                other.overtaken.insert(partition, epoch);
+                other.competing.insert(partition, epoch);
             } else {
-                raise(&mut other.overtaken, partition, epoch);
+                raise(&mut other.competing, partition, epoch);
             }
         }
         Ok(true)
@@ -119,38 +119,38 @@ impl Calls {
     /// A call says that its core owns a partition no longer.
     pub(super) fn on_left(&mut self, id: CallId, left: Partition) {
         if let Some(call) = self.live.get_mut(&id) {
-            call.told.remove(&left);
-            call.talking.retain(|&stream| partition(stream) != left);
+            call.announced.remove(&left);
+            call.ready.retain(|&stream| partition(stream) != left);
         }
     }
 
     /// Others have told a higher epoch than this call: it may go on talking for a moment.
-    pub(super) fn is_overtaken(&self, id: CallId, partition: Partition) -> bool {
+    pub(super) fn is_stale(&self, id: CallId, partition: Partition) -> bool {
         self.live.get(&id).is_none_or(|call| {
-            let told = call.told.get(&partition).copied().unwrap_or(0);
-            call.overtaken.get(&partition).is_some_and(|&higher| told < higher)
+            let announced = call.announced.get(&partition).copied().unwrap_or(0);
+            call.competing.get(&partition).is_some_and(|&higher| announced < higher)
         })
     }
 
     /// A stream has something to tell on this call.
-    pub(super) fn push_talking(&mut self, id: CallId, stream: u64) {
+    pub(super) fn push_ready(&mut self, id: CallId, stream: u64) {
         if let Some(call) = self.live.get_mut(&id) {
-            call.talking.push_back(stream);
+            call.ready.push_back(stream);
         }
     }
 
     /// The stream whose turn it is.
-    pub(super) fn pop_talking(&mut self, id: CallId) -> Option<u64> {
-        self.live.get_mut(&id)?.talking.pop_front()
+    pub(super) fn pop_ready(&mut self, id: CallId) -> Option<u64> {
+        self.live.get_mut(&id)?.ready.pop_front()
     }
 
     /// Some stream may have something to tell on this call.
-    pub(super) fn is_talking(&self, id: CallId) -> bool {
-        self.live.get(&id).is_some_and(|call| call.registered && !call.talking.is_empty())
+    pub(super) fn has_ready(&self, id: CallId) -> bool {
+        self.live.get(&id).is_some_and(|call| call.registered && !call.ready.is_empty())
     }
 
-    fn is_owned_above(&self, partition: Partition, epoch: u64) -> bool {
-        self.live.values().any(|call| call.told.get(&partition).is_some_and(|&told| told > epoch))
+    fn is_announced_above(&self, partition: Partition, epoch: u64) -> bool {
+        self.live.values().any(|call| call.announced.get(&partition).is_some_and(|&announced| announced > epoch))
     }
 }
 
@@ -174,35 +174,35 @@ mod tests {
     fn the_higher_epoch_counts_and_an_equal_one_is_newer() {
         let mut calls = Calls::default();
         let (a, b) = (calls.begin(), calls.begin());
-        assert_eq!(calls.on_owner(a, 1, 4), Ok(true));
+        assert_eq!(calls.on_announced(a, 1, 4), Ok(true));
         for (epoch, believed) in [(3, false), (4, true), (5, true)] {
-            assert_eq!(calls.on_owner(b, 1, epoch), Ok(believed), "{epoch}");
+            assert_eq!(calls.on_announced(b, 1, epoch), Ok(believed), "{epoch}");
         }
-        assert!(calls.is_overtaken(a, 1) && !calls.is_overtaken(b, 1) && !calls.is_overtaken(a, 2));
+        assert!(calls.is_stale(a, 1) && !calls.is_stale(b, 1) && !calls.is_stale(a, 2));
         // A call that begins now has to do better as well.
         let c = calls.begin();
-        assert_eq!(calls.on_owner(c, 1, 4), Ok(false));
+        assert_eq!(calls.on_announced(c, 1, 4), Ok(false));
     }
 
     #[test]
     fn who_was_overtaken_by_a_call_that_is_gone_is_asked_again() {
         let mut calls = Calls::default();
         let (a, b) = (calls.begin(), calls.begin());
-        calls.on_owner(b, 1, 5).unwrap();
+        calls.on_announced(b, 1, 5).unwrap();
         calls.end(b);
-        assert_eq!(calls.on_owner(a, 1, 4), Err(Violation::Overtaken));
+        assert_eq!(calls.on_announced(a, 1, 4), Err(ContractError::StaleEpoch));
         calls.end(a);
         let again = calls.begin();
-        assert_eq!(calls.on_owner(again, 1, 4), Ok(true));
+        assert_eq!(calls.on_announced(again, 1, 4), Ok(true));
     }
 
     #[test]
     fn a_store_that_went_back_in_time_is_followed() {
         let mut calls = Calls::default();
         let (a, b) = (calls.begin(), calls.begin());
-        calls.on_owner(a, 1, 9).unwrap();
-        calls.on_owner(a, 1, 5).unwrap();
+        calls.on_announced(a, 1, 9).unwrap();
+        calls.on_announced(a, 1, 5).unwrap();
         calls.on_left(a, 1);
-        assert_eq!(calls.on_owner(b, 1, 6), Ok(true));
+        assert_eq!(calls.on_announced(b, 1, 6), Ok(true));
     }
 }

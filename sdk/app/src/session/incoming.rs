@@ -5,17 +5,17 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use minerva_proto::MAX_STRING;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::MAX_MESSAGE;
+use minerva_proto::mutation::{self, Mutation};
 
-use super::Violation;
+use super::ContractError;
 use crate::event::{Ended, Event, TransportChange};
 
 /// TransportChanged events kept for a handler that does not read; the oldest are left out.
 const MAX_CHANGES: usize = 64;
 /// Strings kept for a handler that does not read: well above any core's inbox limit, reached only if a
 /// core delivers without regard to acknowledgements.
-const MAX_STRINGS: usize = 65_536;
+const MAX_MESSAGES: usize = 65_536;
 
 /// The events of one stream.
 #[derive(Debug)]
@@ -61,18 +61,18 @@ impl Incoming {
     pub(super) fn on_strings(
         &mut self,
         first: u64,
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
         window: usize,
-    ) -> Result<bool, Violation> {
-        let end = self.check(first, strings.len())?;
+    ) -> Result<bool, ContractError> {
+        let end = self.check(first, messages.len())?;
         let new = end > self.expected;
-        for (event, string) in (first..).zip(strings) {
-            if event < self.expected && !planted::is(Bug::RepeatEvents) {
+        for (event, string) in (first..).zip(messages) {
+            if event < self.expected && !mutation::is(Mutation::RepeatEvents) {
                 continue;
             }
             // One string may pass the window, in which case its length is the only bound.
-            if self.bytes > window + MAX_STRING || self.queue.len() > MAX_STRINGS {
-                return Err(Violation::Window);
+            if self.bytes > window + MAX_MESSAGE || self.queue.len() > MAX_MESSAGES {
+                return Err(ContractError::Window);
             }
             self.bytes += string.len();
             self.expected = self.expected.max(event + 1);
@@ -83,7 +83,7 @@ impl Incoming {
     }
 
     /// Takes the last event; gives whether it is new.
-    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, Violation> {
+    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, ContractError> {
         let end = self.check(event, 1)?;
         let new = end > self.expected;
         if new {
@@ -130,10 +130,10 @@ impl Incoming {
         self.changes = 0;
     }
 
-    fn check(&self, first: u64, count: usize) -> Result<u64, Violation> {
+    fn check(&self, first: u64, count: usize) -> Result<u64, ContractError> {
         if first > self.expected {
-            return Err(Violation::Gap);
+            return Err(ContractError::Gap);
         }
-        first.checked_add(count as u64).ok_or(Violation::Gap)
+        first.checked_add(count as u64).ok_or(ContractError::Gap)
     }
 }

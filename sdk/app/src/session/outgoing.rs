@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use minerva_proto::Sack;
 use minerva_proto::app::{Send, SendRefused, SendRefusedReason, SendState};
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::window::SendQueue;
 
-use super::Violation;
+use super::ContractError;
 
 /// Bytes of strings in one Send, unless one string is longer: few enough that streams take turns in a
 /// request.
@@ -47,7 +47,7 @@ struct InFlight {
 #[derive(Debug, Clone, Copy, Default)]
 struct Room {
     bytes: usize,
-    strings: usize,
+    messages: usize,
     paused: bool,
 }
 
@@ -69,7 +69,7 @@ impl Outgoing {
         self.in_flight.clear();
         self.free(next);
         self.sent = self.queue.base();
-        if planted::is(Bug::ForgetSends) {
+        if mutation::is(Mutation::ForgetSends) {
             self.sent = self.queue.next();
         }
         self.sent_bytes = 0;
@@ -77,7 +77,7 @@ impl Outgoing {
     }
 
     /// The home is lost.
-    pub(super) fn part(&mut self) {
+    pub(super) fn detach(&mut self) {
         self.in_flight.clear();
     }
 
@@ -105,12 +105,12 @@ impl Outgoing {
     pub(super) fn is_ready(&self, limit: u64) -> bool {
         self.sent < self.queue.next().min(limit)
             && self.sent_bytes < self.room.bytes
-            && self.sent_count() < self.room.strings
+            && self.sent_count() < self.room.messages
     }
 
     /// One more string is accepted.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.bytes() < self.room.bytes && self.queue.len() < self.room.strings
+        self.queue.bytes() < self.room.bytes && self.queue.len() < self.room.messages
     }
 
     /// A producer that can pause should.
@@ -136,27 +136,27 @@ impl Outgoing {
         limit: u64,
         acknowledge: impl FnOnce(u64) -> Option<u64>,
     ) -> Option<Send> {
-        let strings = self.next_batch(limit);
-        if strings.is_empty() {
+        let messages = self.next_batch(limit);
+        if messages.is_empty() {
             return None;
         }
         let first = self.sent;
-        let end = first + strings.len() as u64;
+        let end = first + messages.len() as u64;
         let acknowledge = acknowledge(end);
         self.sent = end;
-        self.sent_bytes += strings.iter().map(Bytes::len).sum::<usize>();
+        self.sent_bytes += messages.iter().map(Bytes::len).sum::<usize>();
         let acknowledges = acknowledge.is_some();
         self.in_flight.push_back(InFlight { first, end, acknowledges, doomed: false });
-        Some(Send { stream, first, strings, acknowledge })
+        Some(Send { stream, first, messages, acknowledge })
     }
 
     /// Strings to go together. The one that begins within the credit but ends beyond it goes alone: a core
     /// takes it so, while it might refuse a run that is longer than its room.
     fn next_batch(&self, limit: u64) -> Vec<Bytes> {
-        let mut strings = Vec::new();
+        let mut messages = Vec::new();
         let (mut bytes, mut offset, mut count) = (0, self.sent_bytes, self.sent_count());
         for (_, string) in self.queue.iter_from(self.sent).take_while(|(n, _)| *n < limit) {
-            if offset >= self.room.bytes || count >= self.room.strings {
+            if offset >= self.room.bytes || count >= self.room.messages {
                 break;
             }
             offset += string.len();
@@ -164,23 +164,23 @@ impl Outgoing {
             count += 1;
             let ends_batch = offset > self.room.bytes
                 || bytes > MAX_SEND_BYTES
-                || strings.len() == MAX_SEND_STRINGS;
-            if ends_batch && !strings.is_empty() {
+                || messages.len() == MAX_SEND_STRINGS;
+            if ends_batch && !messages.is_empty() {
                 break;
             }
-            strings.push(string.clone());
+            messages.push(string.clone());
             if ends_batch {
                 break;
             }
         }
-        strings
+        messages
     }
 
     /// The core confirms sends and tells its room.
-    pub(super) fn confirm(&mut self, state: &SendState) -> Result<(), Violation> {
+    pub(super) fn confirm(&mut self, state: &SendState) -> Result<(), ContractError> {
         let next = state.next_send;
         if next < self.queue.base() || next > self.queue.next() {
-            return Err(Violation::Number);
+            return Err(ContractError::Number);
         }
         self.free(next);
         while self.in_flight.front().is_some_and(|send| send.end <= next) {
@@ -192,16 +192,16 @@ impl Outgoing {
 
     /// The core did not take a Send, and so will take none of those on their way after it. Gives whether an
     /// acknowledgement is lost with any of them: at once, because their strings go out again before they are refused.
-    pub(super) fn refuse(&mut self, refused: &SendRefused) -> Result<bool, Violation> {
+    pub(super) fn refuse(&mut self, refused: &SendRefused) -> Result<bool, ContractError> {
         if refused.next_send < self.queue.base() {
-            return Err(Violation::Number);
+            return Err(ContractError::Number);
         }
         let position = self.in_flight.iter().position(|send| send.first == refused.first);
         let Some(position) = position else { return Ok(false) };
         let Some(send) = self.in_flight.drain(..=position).next_back() else { return Ok(false) };
         if refused.reason() == SendRefusedReason::ResourceExhausted {
             // Until a SendState says otherwise.
-            self.room = Room { bytes: 0, strings: 0, paused: true };
+            self.room = Room { bytes: 0, messages: 0, paused: true };
         }
         if send.doomed {
             return Ok(false);
@@ -240,7 +240,7 @@ impl Room {
         let Some(state) = state else { return Self::default() };
         Self {
             bytes: state.bytes_left as usize,
-            strings: state.strings_left as usize,
+            messages: state.messages_left as usize,
             paused: state.paused,
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Settings {
     /// Groups that it was put into, or taken out of.
     groups: BTreeMap<String, bool>,
     /// What the core at the present home was not told, in order.
-    untold: VecDeque<Setting>,
+    pending: VecDeque<Setting>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +35,14 @@ impl Settings {
             stream: 0,
             max_idle_ms: limits.max_idle_ms.or(self.limits.max_idle_ms),
             outbox_bytes: or(limits.outbox_bytes, self.limits.outbox_bytes),
-            outbox_strings: or(limits.outbox_strings, self.limits.outbox_strings),
+            outbox_messages: or(limits.outbox_messages, self.limits.outbox_messages),
         };
-        self.tell(Setting::Limits);
+        self.enqueue(Setting::Limits);
     }
 
     pub(super) fn set_label(&mut self, label: String) {
         self.label = Some(label);
-        self.tell(Setting::Label);
+        self.enqueue(Setting::Label);
     }
 
     /// Puts the stream into a group; `false`: it is in too many.
@@ -52,7 +52,7 @@ impl Settings {
             return false;
         }
         self.groups.insert(group.clone(), true);
-        self.tell(Setting::Group(group));
+        self.enqueue(Setting::Group(group));
         true
     }
 
@@ -66,7 +66,7 @@ impl Settings {
             }
         }
         self.groups.insert(group.clone(), false);
-        self.tell(Setting::Group(group));
+        self.enqueue(Setting::Group(group));
     }
 
     /// The core did not put the stream into a group.
@@ -75,24 +75,24 @@ impl Settings {
     }
 
     /// The home is lost: the next one is told everything.
-    pub(super) fn part(&mut self) {
-        self.untold.clear();
+    pub(super) fn detach(&mut self) {
+        self.pending.clear();
         if self.limits != SetLimits::default() {
-            self.untold.push_back(Setting::Limits);
+            self.pending.push_back(Setting::Limits);
         }
         if self.label.is_some() {
-            self.untold.push_back(Setting::Label);
+            self.pending.push_back(Setting::Label);
         }
-        self.untold.extend(self.groups.keys().cloned().map(Setting::Group));
+        self.pending.extend(self.groups.keys().cloned().map(Setting::Group));
     }
 
-    pub(super) fn are_untold(&self) -> bool {
-        !self.untold.is_empty()
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// The next thing to tell.
-    pub(super) fn take(&mut self, stream: u64) -> Option<command::Command> {
-        while let Some(setting) = self.untold.pop_front() {
+    pub(super) fn next_command(&mut self, stream: u64) -> Option<command::Command> {
+        while let Some(setting) = self.pending.pop_front() {
             let command = match setting {
                 Setting::Limits => command::Command::SetLimits(SetLimits { stream, ..self.limits }),
                 Setting::Label => {
@@ -111,9 +111,9 @@ impl Settings {
     }
 
     /// The last word counts; it keeps its place.
-    fn tell(&mut self, setting: Setting) {
-        if !self.untold.contains(&setting) {
-            self.untold.push_back(setting);
+    fn enqueue(&mut self, setting: Setting) {
+        if !self.pending.contains(&setting) {
+            self.pending.push_back(setting);
         }
     }
 }
@@ -122,7 +122,7 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn told(settings: &mut Settings) -> Vec<String> {
+    fn commands(settings: &mut Settings) -> Vec<String> {
         let text = |command| match command {
             command::Command::SetLimits(limits) => {
                 format!("{:?} {:?}", limits.max_idle_ms, limits.outbox_bytes)
@@ -135,25 +135,25 @@ mod tests {
             | command::Command::Send(_)
             | command::Command::Reset(_) => panic!("no setting"),
         };
-        std::iter::from_fn(|| settings.take(1)).map(text).collect()
+        std::iter::from_fn(|| settings.next_command(1)).map(text).collect()
     }
 
     #[test]
     fn each_home_is_told_once_what_was_said_last() {
         let mut settings = Settings::default();
-        settings.part();
-        assert!(!settings.are_untold());
+        settings.detach();
+        assert!(!settings.has_pending());
         settings.set_limits(SetLimits { max_idle_ms: Some(5), ..SetLimits::default() });
         settings.set_limits(SetLimits { outbox_bytes: Some(7), ..SetLimits::default() });
         settings.set_label("ann".to_owned());
         assert!(settings.join("b".to_owned()) && settings.join("a".to_owned()));
         settings.leave("b".to_owned());
-        assert_eq!(told(&mut settings), ["Some(5) Some(7)", "label ann", "-b", "+a"]);
-        assert!(!settings.are_untold());
+        assert_eq!(commands(&mut settings), ["Some(5) Some(7)", "label ann", "-b", "+a"]);
+        assert!(!settings.has_pending());
         settings.set_label(String::new());
-        assert_eq!(told(&mut settings), ["label "]);
-        settings.part();
-        assert_eq!(told(&mut settings), ["Some(5) Some(7)", "label ", "+a", "-b"]);
+        assert_eq!(commands(&mut settings), ["label "]);
+        settings.detach();
+        assert_eq!(commands(&mut settings), ["Some(5) Some(7)", "label ", "+a", "-b"]);
     }
 
     #[test]

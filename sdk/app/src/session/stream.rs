@@ -4,18 +4,18 @@
 //! An acknowledgement never overtakes the strings that were sent before it: it travels in the same Send, or
 //! waits until they are durable. So an app that crashes loses no effect of an event that it acknowledged.
 
-mod telling;
+mod commands_out;
 
 use bytes::Bytes;
 use minerva_proto::app::{SendRefused, SendRefusedReason, SendState, Started};
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 
 use super::answers::Answers;
 use super::calls::CallId;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::settings::Settings;
-use super::{Refusal, Violation};
+use super::{QueueError, ContractError};
 use crate::event::{Ended, EndedBy, Event, TransportChange};
 
 /// The reason of the reset when the core has lost sends that it had confirmed, and of the end when it has lost the
@@ -36,7 +36,7 @@ pub(super) struct Stream {
     /// Which of the strings in `outgoing` go with the acknowledgement of an event.
     answers: Answers,
     /// The call on which Started came, and only on which something may be said about the stream; `None`: apart.
-    home: Option<Home>,
+    attachment: Option<Attachment>,
     /// Longest string that the core there takes, or the last one did.
     max_string: usize,
     /// Nobody reads: whatever comes is done with.
@@ -56,12 +56,12 @@ pub(super) struct Stream {
     reset: Option<Pending<(String, bool)>>,
     settings: Settings,
     /// It is in the session's list of streams with something to tell.
-    pub(super) listed: bool,
+    pub(super) scheduled: bool,
 }
 
 /// Where a stream lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Home {
+pub(super) struct Attachment {
     pub(super) call: CallId,
     /// The owner's, of the stream's partition.
     pub(super) epoch: u64,
@@ -76,7 +76,7 @@ struct Pending<T> {
 
 /// How a Started fits to what is known of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Resumed {
+pub(super) enum ResumeOutcome {
     /// It goes on.
     Here,
     /// Another instance had it in between, or it is another stream: what is known here is of no use.
@@ -92,7 +92,7 @@ impl Stream {
             incoming: Incoming::starting_at(next_event),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
             answers: Answers::default(),
-            home: Some(Home { call, epoch: started.epoch }),
+            attachment: Some(Attachment { call, epoch: started.epoch }),
             max_string,
             abandoned: false,
             done: next_event,
@@ -103,52 +103,52 @@ impl Stream {
             lost: false,
             reset: None,
             settings: Settings::default(),
-            listed: false,
+            scheduled: false,
         }
     }
 
     /// A stream that this instance has done with. Either the acknowledgement of its end was lost, and the end comes
     /// again; or the core's store has lost the end, and the client may be there still: nobody would read what it says,
     /// so it is told.
-    pub(super) fn finished(started: &Started, call: CallId, max_string: usize) -> Self {
+    pub(super) fn after_tombstone(started: &Started, call: CallId, max_string: usize) -> Self {
         let mut stream = Self::new(started, call, max_string);
         stream.abandoned = true;
         stream.reset(STATE_LOST.to_owned(), false);
         stream
     }
 
-    pub(super) fn home(&self) -> Option<Home> {
-        self.home
+    pub(super) fn attachment(&self) -> Option<Attachment> {
+        self.attachment
     }
 
-    pub(super) fn is_at(&self, call: CallId) -> bool {
-        self.home.is_some_and(|home| home.call == call)
+    pub(super) fn is_attached_to(&self, call: CallId) -> bool {
+        self.attachment.is_some_and(|attachment| attachment.call == call)
     }
 
     /// The home is lost: nothing may be said until Started comes again, there or elsewhere.
-    pub(super) fn part(&mut self) {
-        self.home = None;
+    pub(super) fn detach(&mut self) {
+        self.attachment = None;
         self.closing = false;
-        self.listed = false;
-        self.outgoing.part();
+        self.scheduled = false;
+        self.outgoing.detach();
         if let Some(reset) = &mut self.reset {
             reset.told = false;
         }
-        self.settings.part();
+        self.settings.detach();
     }
 
     /// Started came again, on this call.
-    pub(super) fn resume(&mut self, started: &Started, call: CallId, max_string: usize) -> Resumed {
+    pub(super) fn resume(&mut self, started: &Started, call: CallId, max_string: usize) -> ResumeOutcome {
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
         let goes_on = started.stream_id == self.id;
         if !goes_on
             || started.next_event > self.incoming.expected()
             || started.next_send > *sends.end()
         {
-            return Resumed::Elsewhere;
+            return ResumeOutcome::Replaced;
         }
-        self.part();
-        self.home = Some(Home { call, epoch: started.epoch });
+        self.detach();
+        self.attachment = Some(Attachment { call, epoch: started.epoch });
         self.max_string = max_string;
         self.incoming.resume(started.next_event);
         self.acknowledged = started.next_event;
@@ -163,20 +163,20 @@ impl Stream {
         } else {
             self.fail(STATE_LOST);
         }
-        Resumed::Here
+        ResumeOutcome::Continues
     }
 
     pub(super) fn on_strings(
         &mut self,
         first: u64,
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
         window: usize,
-    ) -> Result<bool, Violation> {
-        let new = self.incoming.on_strings(first, strings, window)?;
-        Ok(self.settle() && new)
+    ) -> Result<bool, ContractError> {
+        let new = self.incoming.on_strings(first, messages, window)?;
+        Ok(self.discard_if_abandoned() && new)
     }
 
-    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, Violation> {
+    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, ContractError> {
         let is_short = self.ended.is_none() && event < self.incoming.expected();
         let new = if is_short {
             self.incoming.end_short(event, ended);
@@ -189,25 +189,25 @@ impl Stream {
         self.outgoing.clear();
         self.barrier = 0;
         self.reset = None;
-        Ok(self.settle() && new)
+        Ok(self.discard_if_abandoned() && new)
     }
 
     /// No core knows the stream any more. It ends, and nobody is to be told of it.
-    pub(super) fn lose(&mut self) -> Ended {
+    pub(super) fn end_as_lost(&mut self) -> Ended {
         let reason = STATE_LOST.to_owned();
         let ended = Ended { reason, application_level: false, by: EndedBy::Core };
-        self.part();
+        self.detach();
         self.lost = true;
         self.ended = Some(self.incoming.expected());
         self.incoming.end_short(0, ended.clone());
         self.outgoing.clear();
         (self.barrier, self.reset) = (0, None);
-        self.settle();
+        self.discard_if_abandoned();
         ended
     }
 
     /// It was lost, and its handler has done with the end.
-    pub(super) fn is_lost_and_done(&self) -> bool {
+    pub(super) fn is_lost_and_acknowledged(&self) -> bool {
         self.lost && self.ended.is_some_and(|last| self.done > last)
     }
 
@@ -218,10 +218,10 @@ impl Stream {
 
     pub(super) fn on_change(&mut self, change: TransportChange) {
         self.incoming.on_change(change);
-        self.settle();
+        self.discard_if_abandoned();
     }
 
-    pub(super) fn on_send_state(&mut self, state: &SendState) -> Result<(), Violation> {
+    pub(super) fn on_send_state(&mut self, state: &SendState) -> Result<(), ContractError> {
         if self.ended.is_none() && !self.is_reset() {
             self.outgoing.confirm(state)?;
             self.answers.free(self.outgoing.confirmed());
@@ -229,7 +229,7 @@ impl Stream {
         Ok(())
     }
 
-    pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), Violation> {
+    pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), ContractError> {
         if self.ended.is_some() || self.is_reset() {
             // The acknowledgement is told again, alone.
             self.acknowledged = 0;
@@ -252,11 +252,11 @@ impl Stream {
     }
 
     /// All events up to `event` are done with.
-    pub(super) fn done(&mut self, event: u64) {
+    pub(super) fn acknowledge(&mut self, event: u64) {
         let done = event.saturating_add(1).min(self.incoming.expected());
         if done > self.done {
             self.done = done;
-            self.barrier = if self.ended.is_some() || planted::is(Bug::AcknowledgeBeforeSends) {
+            self.barrier = if self.ended.is_some() || mutation::is(Mutation::AcknowledgeBeforeSends) {
                 0
             } else {
                 self.outgoing.next()
@@ -264,21 +264,21 @@ impl Stream {
         }
     }
 
-    pub(super) fn send(&mut self, string: Bytes, mind_pause: bool) -> Result<u64, Refusal> {
+    pub(super) fn send(&mut self, string: Bytes, respect_pause: bool) -> Result<u64, QueueError> {
         if self.is_over() {
-            return Err(Refusal::Over);
+            return Err(QueueError::Over);
         }
-        if !self.has_room(mind_pause) {
-            return Err(Refusal::NoRoom);
+        if !self.has_room(respect_pause) {
+            return Err(QueueError::NoRoom);
         }
         Ok(self.outgoing.push(string))
     }
 
     /// Queues the string that answers an event, with which that is done with.
-    pub(super) fn answer(&mut self, event: u64, string: Bytes) -> Result<u64, Refusal> {
+    pub(super) fn answer(&mut self, event: u64, string: Bytes) -> Result<u64, QueueError> {
         let number = self.send(string, true)?;
         self.answers.push(number, event);
-        self.done(event);
+        self.acknowledge(event);
         Ok(number)
     }
 
@@ -287,8 +287,8 @@ impl Stream {
         self.ended.is_some() || self.closing || self.is_reset()
     }
 
-    pub(super) fn has_room(&self, mind_pause: bool) -> bool {
-        self.outgoing.has_room() && !(mind_pause && self.outgoing.is_paused())
+    pub(super) fn has_room(&self, respect_pause: bool) -> bool {
+        self.outgoing.has_room() && !(respect_pause && self.outgoing.is_paused())
     }
 
     pub(super) fn max_string(&self) -> usize {
@@ -318,20 +318,20 @@ impl Stream {
     /// Nobody reads any more.
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
-        self.settle();
+        self.discard_if_abandoned();
     }
 
     /// Everything was told and confirmed.
     pub(super) fn is_flushed(&self) -> bool {
         let told = self.reset.as_ref().is_none_or(|reset| reset.told);
         let sent = self.is_over() || self.outgoing.is_empty();
-        let set = self.is_over() || !self.settings.are_untold();
+        let set = self.is_over() || !self.settings.has_pending();
         told && sent && set && self.acknowledgement().is_none()
     }
 
     /// Its end is acknowledged: nothing is left to do here.
     pub(super) fn is_finished(&self) -> bool {
-        self.home.is_some() && self.ended.is_some_and(|last| self.acknowledged > last)
+        self.attachment.is_some() && self.ended.is_some_and(|last| self.acknowledged > last)
     }
 
     /// What waits to be sent can never be.
@@ -345,7 +345,7 @@ impl Stream {
     }
 
     /// Gives whether somebody reads; if not, everything that came is done with.
-    fn settle(&mut self) -> bool {
+    fn discard_if_abandoned(&mut self) -> bool {
         if self.abandoned {
             self.incoming.clear();
             self.done = self.incoming.expected();

@@ -1,17 +1,17 @@
 //! The session against a model core: whatever breaks in between, each string arrives once and in order, both
 //! ways. The same against several cores that hand streams over. Then the corners one by one.
 
-mod cores;
-mod corners;
+mod several_cores;
+mod one_call;
 mod ends;
-mod model;
-mod moves;
+mod model_core;
+mod reattachment;
 
 use bytes::Bytes;
-use minerva_proto::app::{Started, Strings, command, event};
+use minerva_proto::app::{Started, Messages, command, event};
 use proptest::prelude::*;
 
-use self::model::{ID, Model, STREAM};
+use self::model_core::{ID, Model, STREAM};
 use super::*;
 
 /// One thing that happens.
@@ -27,7 +27,7 @@ enum Step {
     SessionTells,
     HandlerReads,
     HandlerAnswers,
-    HandlerSends { length: usize, mind_pause: bool },
+    HandlerSends { length: usize, respect_pause: bool },
     CallBreaks,
 }
 
@@ -44,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::HandlerReads),
         3 => Just(Step::HandlerAnswers),
         4 => (0..40_usize, any::<bool>())
-            .prop_map(|(length, mind_pause)| Step::HandlerSends { length, mind_pause }),
+            .prop_map(|(length, respect_pause)| Step::HandlerSends { length, respect_pause }),
         1 => Just(Step::CallBreaks),
     ]
 }
@@ -76,7 +76,7 @@ impl Talk {
         &mut self,
         event: event::Event,
         signals: &mut Vec<Signal>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), ContractError> {
         self.session.on_event(self.call, event, signals)
     }
 
@@ -155,7 +155,7 @@ impl World {
             Step::SessionTells => self.model.commands.extend(self.session.take_commands(200)),
             Step::HandlerReads => self.handler_reads(),
             Step::HandlerAnswers => self.handler_answers(),
-            Step::HandlerSends { length, mind_pause } => self.handler_sends(*length, *mind_pause),
+            Step::HandlerSends { length, respect_pause } => self.handler_sends(*length, *respect_pause),
             Step::CallBreaks => {
                 self.model.breaks();
                 self.call();
@@ -201,7 +201,7 @@ impl World {
         }
         if let Some(event) = self.unfinished.take() {
             self.needed.insert(event, self.sent.len());
-            self.session.done(STREAM, event);
+            self.session.acknowledge(STREAM, event);
         }
         match self.session.read(STREAM) {
             Read::Event(Event::String { event, string }) => {
@@ -225,9 +225,9 @@ impl World {
         }
     }
 
-    fn handler_sends(&mut self, length: usize, mind_pause: bool) {
+    fn handler_sends(&mut self, length: usize, respect_pause: bool) {
         let string = Bytes::from(format!("{}{}", self.sent.len(), "x".repeat(length)));
-        if self.session.send(STREAM, string.clone(), mind_pause).is_ok() {
+        if self.session.send(STREAM, string.clone(), respect_pause).is_ok() {
             self.sent.push(string);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::Event;
-use crate::service::shared::{Cell, Phase, Shared};
+use crate::service::shared::{StreamCell, Phase, Shared};
 use crate::session::Read;
 
 /// The reason when a handler lets a living stream go.
@@ -24,7 +24,7 @@ const FAILED: &str = "the application failed";
 /// *Dropping* the receiver of a living stream resets it (`closed by the application`; if the thread is
 /// panicking `the application failed`, not at application level), unless the service is being stopped.
 pub struct Receiver {
-    pub(super) cell: Arc<Cell>,
+    pub(super) cell: Arc<StreamCell>,
     pub(super) shared: Arc<Shared>,
     /// The last event that the handler got; done with when it asks for the next.
     unfinished: Option<u64>,
@@ -36,7 +36,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(cell: Arc<Cell>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(cell: Arc<StreamCell>, shared: Arc<Shared>) -> Self {
         // Started is an event as well: number 0.
         let unfinished = (cell.info.next_event == 0).then_some(0);
         Self { cell, shared, unfinished, over: false, automatic: true, supervised: false }
@@ -58,7 +58,7 @@ impl Receiver {
     pub async fn next_event(&mut self) -> Option<Event> {
         let number = self.cell.info.number;
         if let Some(event) = self.unfinished.take_if(|_| self.automatic) {
-            self.shared.done(number, event);
+            self.shared.acknowledge(number, event);
         }
         if self.over {
             return None;
@@ -84,7 +84,7 @@ impl Receiver {
     /// Acknowledges all events up to `event`: they do not come again, whatever happens. It reaches the core
     /// together with what was sent before it, or after that is durable.
     pub fn acknowledge(&self, event: u64) {
-        self.shared.done(self.cell.info.number, event);
+        self.shared.acknowledge(self.cell.info.number, event);
     }
 
     async fn read(&self) -> Event {
@@ -107,7 +107,7 @@ impl Drop for Receiver {
         if !self.supervised {
             let failed = std::thread::panicking();
             let (reason, application_level) = if failed { (FAILED, false) } else { (CLOSED, true) };
-            let_go(&self.cell, &self.shared, reason, application_level);
+            close_reader(&self.cell, &self.shared, reason, application_level);
         }
         self.shared.on_reader_dropped();
     }
@@ -121,7 +121,7 @@ impl fmt::Debug for Receiver {
 
 /// Decides what becomes of a stream when its handler is over, instead of its receiver.
 pub(crate) struct Supervisor {
-    pub(super) cell: Arc<Cell>,
+    pub(super) cell: Arc<StreamCell>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -129,7 +129,7 @@ impl Supervisor {
     /// The handler is over, well or not.
     pub(crate) fn conclude(self, well: bool) {
         let (reason, application_level) = if well { (CLOSED, true) } else { (FAILED, false) };
-        let_go(&self.cell, &self.shared, reason, application_level);
+        close_reader(&self.cell, &self.shared, reason, application_level);
     }
 
     /// What stands for the stream in logs.
@@ -140,7 +140,7 @@ impl Supervisor {
 
 /// Nobody reads the stream any more: it ends, if it lives, and whatever comes is acknowledged. While the
 /// service is being stopped the stream goes on elsewhere instead.
-fn let_go(cell: &Cell, shared: &Shared, reason: &str, application_level: bool) {
+fn close_reader(cell: &StreamCell, shared: &Shared, reason: &str, application_level: bool) {
     let number = cell.info.number;
     if shared.phase() == Phase::Running {
         shared.reset(number, reason.to_owned(), application_level);

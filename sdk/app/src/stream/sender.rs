@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::app::SetLimits;
 use minerva_proto::marks::{is_group, is_label};
-use minerva_proto::{MAX_REASON, StreamId, is_string_allowed};
+use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
 
 use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
 use crate::event::Ended;
-use crate::service::shared::{Cell, Shared};
-use crate::session::Refusal;
+use crate::service::shared::{StreamCell, Shared};
+use crate::session::QueueError;
 
 /// Longest idle limit that a stream can have: a week.
 const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
@@ -26,7 +26,7 @@ const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 /// durable, and sent again after a lost connection, each taken once.
 #[derive(Clone)]
 pub struct Sender {
-    pub(super) cell: Arc<Cell>,
+    pub(super) cell: Arc<StreamCell>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -72,8 +72,8 @@ impl Sender {
         let string = self.checked(string.into())?;
         match self.shared.send(self.number(), string, false) {
             Ok(_) => Ok(()),
-            Err(Refusal::NoRoom) => Err(TrySendError::Full),
-            Err(Refusal::Over) => Err(TrySendError::Refused(SendError::Over)),
+            Err(QueueError::NoRoom) => Err(TrySendError::Full),
+            Err(QueueError::Over) => Err(TrySendError::Refused(SendError::Over)),
         }
     }
 
@@ -115,7 +115,7 @@ impl Sender {
         application_level: bool,
     ) -> Result<(), InvalidReason> {
         let reason = reason.into();
-        if reason.len() > MAX_REASON || !is_string_allowed(reason.as_bytes()) {
+        if reason.len() > MAX_REASON || !is_message_allowed(reason.as_bytes()) {
             return Err(InvalidReason);
         }
         self.shared.reset(self.number(), reason, application_level);
@@ -131,10 +131,10 @@ impl Sender {
 
     /// Sets how many bytes of strings, and how many strings, the stream holds for its client before sending
     /// waits; at least 1 each, at most 6 MiB and 100,000. The core's own limits count if this is never called.
-    pub fn set_outbox(&self, bytes: u32, strings: u32) {
-        let (bytes, strings) = (bytes.clamp(1, MAX_OUTBOX.0), strings.clamp(1, MAX_OUTBOX.1));
-        let (outbox_bytes, outbox_strings) = (Some(bytes), Some(strings));
-        self.set_limits(SetLimits { outbox_bytes, outbox_strings, ..SetLimits::default() });
+    pub fn set_outbox(&self, bytes: u32, messages: u32) {
+        let (bytes, messages) = (bytes.clamp(1, MAX_OUTBOX.0), messages.clamp(1, MAX_OUTBOX.1));
+        let (outbox_bytes, outbox_messages) = (Some(bytes), Some(messages));
+        self.set_limits(SetLimits { outbox_bytes, outbox_messages, ..SetLimits::default() });
     }
 
     /// Gives the stream a label by which [`Streams`](crate::Streams) addresses it, such as who its user is; an
@@ -148,7 +148,7 @@ impl Sender {
         if !is_label(&label) {
             return Err(InvalidLabel);
         }
-        self.shared.set(self.number(), |session| session.set_label(self.number(), label));
+        self.shared.configure(self.number(), |session| session.set_label(self.number(), label));
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Sender {
     /// If that is no name of a group, or the stream is in 64 groups already.
     pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
-        let joined = self.shared.set(self.number(), |session| session.join(self.number(), group));
+        let joined = self.shared.configure(self.number(), |session| session.join(self.number(), group));
         if joined { Ok(()) } else { Err(GroupError::TooMany) }
     }
 
@@ -169,7 +169,7 @@ impl Sender {
     /// If that is no name of a group.
     pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
-        self.shared.set(self.number(), |session| session.leave(self.number(), group));
+        self.shared.configure(self.number(), |session| session.leave(self.number(), group));
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl Sender {
     }
 
     fn set_limits(&self, limits: SetLimits) {
-        self.shared.set(self.number(), |session| session.set_limits(self.number(), limits));
+        self.shared.configure(self.number(), |session| session.set_limits(self.number(), limits));
     }
 
     fn checked(&self, string: Bytes) -> Result<Bytes, SendError> {
@@ -188,7 +188,7 @@ impl Sender {
         if string.len() > max {
             return Err(SendError::Length { length: string.len(), max });
         }
-        if !is_string_allowed(&string) {
+        if !is_message_allowed(&string) {
             let outside = |byte: &u8| !matches!(byte, 0x20..=0x7E);
             let position = string.iter().position(outside).unwrap_or_default();
             let byte = string.get(position).copied().unwrap_or_default();
@@ -200,15 +200,15 @@ impl Sender {
     /// Tries until there is another answer than that there is no room.
     async fn wait(
         &self,
-        mut attempt: impl FnMut() -> Result<(), Refusal>,
+        mut attempt: impl FnMut() -> Result<(), QueueError>,
     ) -> Result<(), SendError> {
         loop {
             // Made before the attempt, so that no wake-up is missed in between.
             let change = self.cell.writable.notified();
             match attempt() {
                 Ok(()) => return Ok(()),
-                Err(Refusal::Over) => return Err(SendError::Over),
-                Err(Refusal::NoRoom) => change.await,
+                Err(QueueError::Over) => return Err(SendError::Over),
+                Err(QueueError::NoRoom) => change.await,
             }
         }
     }

@@ -14,12 +14,12 @@ pub enum StreamsError {
     #[error("the stream is over")]
     Ended,
     /// The stream's client is behind: send again later.
-    #[error("the stream's outbox is full: it holds up to {bytes} bytes and {strings} strings")]
+    #[error("the stream's outbox is full: it holds up to {bytes} bytes and {messages} strings")]
     Full {
         /// Bytes that the outbox holds.
         bytes: u64,
         /// Strings that it holds.
-        strings: u64,
+        messages: u64,
     },
     /// The stream is in as many groups as it may be in.
     #[error("the stream is in too many groups")]
@@ -67,7 +67,7 @@ impl From<Status> for StreamsError {
             "STREAM_NOT_FOUND" => Self::NotFound,
             "STREAM_ENDED" => Self::Ended,
             "OUTBOX_FULL" => {
-                Self::Full { bytes: limit("outbox_bytes"), strings: limit("outbox_strings") }
+                Self::Full { bytes: limit("outbox_bytes"), messages: limit("outbox_messages") }
             }
             "TOO_MANY_GROUPS" => Self::TooManyGroups,
             _ if is_passing(status.code()) => Self::Unavailable(status.message().to_owned()),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use minerva_proto::app::{self, Header, Started, TransportChanged};
 use minerva_proto::stream_id::StreamIdError;
-use minerva_proto::{MAX_REASON, StreamId, is_string_allowed};
+use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
 
 use super::core::Core;
 use super::stream::Stream;
@@ -134,7 +134,7 @@ impl ClientStream {
         let string = string.into();
         let max = self.core.look(|state| state.limits.max_string);
         assert!(string.len() <= max, "a client's string is at most {max} bytes long");
-        assert!(is_string_allowed(&string), "a client's string is bytes 0x20-0x7E");
+        assert!(is_message_allowed(&string), "a client's string is bytes 0x20-0x7E");
         let take = self.core.expect("room for the client's string", self.patience, |state| {
             let bounds = state.limits.inbox;
             let stream = state.stream(self.number);
@@ -167,7 +167,7 @@ impl ClientStream {
     /// If the reason cannot travel.
     pub fn reset(&self, reason: impl Into<String>) {
         let reason = reason.into();
-        let travels = reason.len() <= MAX_REASON && is_string_allowed(reason.as_bytes());
+        let travels = reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
         assert!(travels, "a reason is at most {MAX_REASON} bytes 0x20-0x7E");
         self.end(reason, true, app::EndedBy::Client);
     }

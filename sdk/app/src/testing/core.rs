@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::check::Violation;
+use super::validate::Violation;
 use super::state::{Limits, State};
 
 /// Longest request, as the contract says.

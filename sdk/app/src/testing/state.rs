@@ -6,7 +6,7 @@ use minerva_proto::app::{
     PartitionOwned, Register, Registered, Released, SendRefusedReason, Started, command, event,
 };
 
-use super::check::{self, Violation};
+use super::validate::{self, Violation};
 use super::stream::{self, Bounds, Stream};
 
 /// What the core is called, and the owner count of its one partition.
@@ -136,8 +136,8 @@ impl State {
         let wire = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
         Registered {
             outbox_bytes: wire(self.limits.outbox.bytes),
-            outbox_strings: wire(self.limits.outbox.strings),
-            max_string_bytes: wire(self.limits.max_string),
+            outbox_messages: wire(self.limits.outbox.messages),
+            max_message_bytes: wire(self.limits.max_string),
             core_id: CORE_ID.to_owned(),
         }
     }

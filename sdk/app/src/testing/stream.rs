@@ -6,18 +6,18 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use minerva_proto::app::{
     Ended, EndedBy, GroupRefused, Reset, Send, SendRefused, SendRefusedReason, SendState,
-    SetLimits, Started, Strings, event,
+    SetLimits, Started, Messages, event,
 };
 
 use minerva_proto::marks::MAX_GROUPS;
 
-use super::check::Violation;
+use super::validate::Violation;
 
 /// Bytes and strings that something holds at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) bytes: usize,
-    pub(super) strings: usize,
+    pub(super) messages: usize,
 }
 
 /// One stream.
@@ -43,7 +43,7 @@ pub(super) struct Stream {
 /// Strings in order.
 #[derive(Debug, Default)]
 struct Held {
-    strings: VecDeque<Bytes>,
+    messages: VecDeque<Bytes>,
     bytes: usize,
 }
 
@@ -79,7 +79,7 @@ impl Stream {
 
     /// Room for one more string of the client.
     pub(super) fn takes_string(&self, bounds: Bounds) -> bool {
-        self.inbox.bytes < bounds.bytes && self.inbox.strings.len() < bounds.strings
+        self.inbox.bytes < bounds.bytes && self.inbox.messages.len() < bounds.messages
     }
 
     /// A string of the client. It goes nowhere if the stream is over.
@@ -118,7 +118,7 @@ impl Stream {
 
     /// Strings of the client that are not acknowledged.
     pub(super) fn unacknowledged(&self) -> usize {
-        self.inbox.strings.len()
+        self.inbox.messages.len()
     }
 
     // The app's side.
@@ -177,7 +177,7 @@ impl Stream {
         }
         match self.judge(&send) {
             Ok(repeated) => {
-                for string in send.strings.into_iter().skip(repeated) {
+                for string in send.messages.into_iter().skip(repeated) {
                     self.outbox.push(string);
                     self.next_send += 1;
                 }
@@ -203,7 +203,7 @@ impl Stream {
         self.max_idle_ms = limits.max_idle_ms.or(self.max_idle_ms);
         let set = |limit: &mut usize, to: Option<u32>| *limit = to.map_or(*limit, |to| to as usize);
         set(&mut self.bounds.bytes, limits.outbox_bytes);
-        set(&mut self.bounds.strings, limits.outbox_strings);
+        set(&mut self.bounds.messages, limits.outbox_messages);
         self.tell_room(said);
     }
 
@@ -224,15 +224,15 @@ impl Stream {
     }
 
     fn room(&self) -> SendState {
-        let Bounds { bytes, strings } = self.bounds;
-        let (held_bytes, held_strings) = (self.outbox.bytes, self.outbox.strings.len());
+        let Bounds { bytes, messages } = self.bounds;
+        let (held_bytes, held_strings) = (self.outbox.bytes, self.outbox.messages.len());
         let left = |most: usize, held| u32::try_from(most.saturating_sub(held)).unwrap_or(u32::MAX);
         SendState {
             stream: self.started.stream,
             next_send: self.next_send,
             bytes_left: left(bytes, held_bytes),
-            strings_left: left(strings, held_strings),
-            paused: held_bytes >= bytes.div_ceil(2) || held_strings >= strings.div_ceil(2),
+            messages_left: left(messages, held_strings),
+            paused: held_bytes >= bytes.div_ceil(2) || held_strings >= messages.div_ceil(2),
         }
     }
 
@@ -244,12 +244,12 @@ impl Stream {
         let repeated =
             self.next_send.checked_sub(send.first).ok_or(SendRefusedReason::OutOfOrder)?;
         let repeated = usize::try_from(repeated).unwrap_or(usize::MAX);
-        let new = send.strings.get(repeated..).unwrap_or_default();
+        let new = send.messages.get(repeated..).unwrap_or_default();
         let Some((_, but_last)) = new.split_last() else { return Ok(repeated) };
         let before_last: usize = but_last.iter().map(Bytes::len).sum();
         let room = self.room();
         let fits =
-            new.len() <= room.strings_left as usize && before_last < room.bytes_left as usize;
+            new.len() <= room.messages_left as usize && before_last < room.bytes_left as usize;
         if fits { Ok(repeated) } else { Err(SendRefusedReason::ResourceExhausted) }
     }
 
@@ -274,7 +274,7 @@ impl Stream {
     /// Number of the end, if the stream has ended, else of the next event.
     fn next_number(&self) -> u64 {
         self.ended.as_ref().map_or_else(
-            || self.next_event.max(1) + self.inbox.strings.len() as u64,
+            || self.next_event.max(1) + self.inbox.messages.len() as u64,
             |ended| ended.event,
         )
     }
@@ -285,17 +285,17 @@ impl Stream {
         let Some(session) = &mut self.session else { return };
         let first_event = session.delivered;
         let seen = usize::try_from(first_event.saturating_sub(first)).unwrap_or(usize::MAX);
-        let mut strings = Vec::new();
-        for string in self.inbox.strings.iter().skip(seen) {
+        let mut messages = Vec::new();
+        for string in self.inbox.messages.iter().skip(seen) {
             if session.in_flight > 0 && session.in_flight + string.len() > session.window {
                 break;
             }
             session.in_flight += string.len();
             session.delivered += 1;
-            strings.push(string.clone());
+            messages.push(string.clone());
         }
-        if !strings.is_empty() {
-            said.push(event::Event::Strings(Strings { stream, first_event, strings }));
+        if !messages.is_empty() {
+            said.push(event::Event::Messages(Messages { stream, first_event, messages }));
         }
         if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == session.delivered) {
             session.delivered += 1;
@@ -307,11 +307,11 @@ impl Stream {
 impl Held {
     fn push(&mut self, string: Bytes) {
         self.bytes += string.len();
-        self.strings.push_back(string);
+        self.messages.push_back(string);
     }
 
     fn pop(&mut self) -> Option<Bytes> {
-        let string = self.strings.pop_front()?;
+        let string = self.messages.pop_front()?;
         self.bytes -= string.len();
         Some(string)
     }

@@ -63,9 +63,9 @@ fn request(command: Option<command::Command>) -> ServeRequest {
     ServeRequest { commands: vec![Command { command }] }
 }
 
-fn send(first: u64, strings: &[&'static str], acknowledge: Option<u64>) -> command::Command {
-    let strings = strings.iter().map(|string| string.as_bytes().into()).collect();
-    command::Command::Send(Send { stream: 1, first, strings, acknowledge })
+fn send(first: u64, messages: &[&'static str], acknowledge: Option<u64>) -> command::Command {
+    let messages = messages.iter().map(|string| string.as_bytes().into()).collect();
+    command::Command::Send(Send { stream: 1, first, messages, acknowledge })
 }
 
 fn acknowledge(stream: u64, event: u64) -> command::Command {
@@ -74,7 +74,7 @@ fn acknowledge(stream: u64, event: u64) -> command::Command {
 
 /// A core with one stream that has one string.
 async fn kit() -> (Kit, ClientStream) {
-    let kit = Kit::new().outbox(1000, 3).max_string_bytes(4);
+    let kit = Kit::new().outbox(1000, 3).max_message_bytes(4);
     let client = kit.connect(Client::new());
     client.send("a").await;
     (kit, client)

@@ -18,13 +18,13 @@ async fn lost_calls_show_nowhere_over_several_threads() {
 
 /// Sends so many strings to an echo and receives them; after each `step` of them the call is lost, each time a little
 /// later in what app and core say to each other.
-async fn echo_over_lost_calls(strings: u32, step: u32) {
+async fn echo_over_lost_calls(messages: u32, step: u32) {
     // Little room: not everything may be under way at once.
     let mut kit = Kit::new().inbox(1000, 4).outbox(1000, 4);
     tokio::spawn(kit.service("default").run(echo));
     let client = kit.connect(Client::new());
     let receiving = async {
-        for number in 0..strings {
+        for number in 0..messages {
             assert_eq!(client.recv().await.unwrap(), number.to_string());
             if number.is_multiple_of(step) {
                 steps(number / step % 16).await;
@@ -32,7 +32,7 @@ async fn echo_over_lost_calls(strings: u32, step: u32) {
             }
         }
     };
-    tokio::join!(send(&client, strings), receiving);
+    tokio::join!(send(&client, messages), receiving);
     client.acknowledged().await;
     assert_eq!(client.try_recv(), None);
 }

@@ -7,7 +7,7 @@ mod crashes;
 #[path = "../../examples/chat/room.rs"]
 mod room;
 mod streams;
-mod wrong;
+mod panics;
 
 use minerva_app::testing::{Client, ClientStream, Kit};
 use minerva_app::{AppStream, SendError, Service};

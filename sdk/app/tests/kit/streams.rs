@@ -76,10 +76,10 @@ async fn acknowledgements_are_seen() {
 
 #[tokio::test]
 async fn a_full_outbox_makes_the_app_wait() {
-    for strings in 1..=5 {
-        let (_kit, _service, client, stream) = stream_of(Kit::new().outbox(1000, strings)).await;
-        for number in 0..strings {
-            assert_eq!(stream.try_send(number.to_string()), Ok(()), "{number} of {strings}");
+    for messages in 1..=5 {
+        let (_kit, _service, client, stream) = stream_of(Kit::new().outbox(1000, messages)).await;
+        for number in 0..messages {
+            assert_eq!(stream.try_send(number.to_string()), Ok(()), "{number} of {messages}");
         }
         assert_eq!(stream.try_send("too much"), Err(TrySendError::Full));
         stream.durable().await.unwrap();

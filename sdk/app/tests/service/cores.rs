@@ -76,7 +76,7 @@ async fn a_stream_follows_its_partition() {
     let (_cores, [mut a, mut b], mut service) = two().await;
     a.resume(1, 4, 0, 0).await;
     let mut stream = service.accept().await.unwrap();
-    a.strings(1, 1, &["a"]).await;
+    a.messages(1, 1, &["a"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
     stream.send("x").await.unwrap();
     assert_eq!(a.sent(0, 1).await, ["x"]);
@@ -84,7 +84,7 @@ async fn a_stream_follows_its_partition() {
 
     a.say(left(0)).await;
     b.resume(1, 5, 1, 1).await;
-    b.strings(1, 1, &["a", "b"]).await;
+    b.messages(1, 1, &["a", "b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "b");
     stream.send("y").await.unwrap();
     assert_eq!(b.sent(1, 1).await, ["y"]);
@@ -106,14 +106,14 @@ async fn a_core_that_died_takes_nothing_along() {
     let (a, held) = called(&mut cores[0], "a").await;
     assert_eq!(held, [1]);
     b.resume(1, 5, 0, 1).await;
-    b.strings(1, 1, &["a"]).await;
+    b.messages(1, 1, &["a"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
     stream.send("y").await.unwrap();
     assert_eq!(b.sent(1, 1).await, ["y"]);
     // What the old owner says now means nothing.
     a.resume(1, 4, 0, 0).await;
-    a.strings(1, 1, &["a", "never"]).await;
-    b.strings(1, 2, &["b"]).await;
+    a.messages(1, 1, &["a", "never"]).await;
+    b.messages(1, 2, &["b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "b");
 }
 
@@ -186,7 +186,7 @@ async fn stopping_waits_for_what_each_core_has_to_take() {
     drop(streams);
     assert_eq!(a.sent(0, 1).await, ["last words"]);
     let command::Command::Send(sent) = b.command().await else { panic!() };
-    assert_eq!((sent.stream, sent.strings.len()), (1 << 48 | 1, 1));
+    assert_eq!((sent.stream, sent.messages.len()), (1 << 48 | 1, 1));
     // The one that is done waits for the other.
     a.silent().await;
     b.confirm(1 << 48 | 1, 1).await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use minerva_proto::app::app_service_server::{AppService, AppServiceServer};
 use minerva_proto::app::{
     Command, Ended, EndedBy, Event, Register, Registered, SendState, ServeRequest, ServeResponse,
-    Started, Strings, command, event,
+    Started, Messages, command, event,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -100,8 +100,8 @@ impl FakeCore {
         call.say(event::Event::Registered(Registered {
             core_id: core_id.to_owned(),
             outbox_bytes: 1 << 20,
-            outbox_strings: 1000,
-            max_string_bytes: 1 << 20,
+            outbox_messages: 1000,
+            max_message_bytes: 1 << 20,
         }))
         .await;
         (call, register)
@@ -132,9 +132,9 @@ impl Call {
         self.say(event::Event::Started(started)).await;
     }
 
-    pub(crate) async fn strings(&self, stream: u64, first_event: u64, strings: &[&'static str]) {
-        let strings = strings.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
-        self.say(event::Event::Strings(Strings { stream, first_event, strings })).await;
+    pub(crate) async fn messages(&self, stream: u64, first_event: u64, messages: &[&'static str]) {
+        let messages = messages.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
+        self.say(event::Event::Messages(Messages { stream, first_event, messages })).await;
     }
 
     pub(crate) async fn end(&self, stream: u64, event: u64) {
@@ -145,13 +145,13 @@ impl Call {
 
     /// All strings below `next_send` are taken.
     pub(crate) async fn confirm(&self, stream: u64, next_send: u64) {
-        let (bytes_left, strings_left) = (1000, 100);
-        let state = SendState { stream, next_send, bytes_left, strings_left, paused: false };
+        let (bytes_left, messages_left) = (1000, 100);
+        let state = SendState { stream, next_send, bytes_left, messages_left, paused: false };
         self.say(event::Event::SendState(state)).await;
     }
 
-    pub(crate) async fn room(&self, next_send: u64, strings_left: u32, paused: bool) {
-        let state = SendState { stream: 1, next_send, bytes_left: 1000, strings_left, paused };
+    pub(crate) async fn room(&self, next_send: u64, messages_left: u32, paused: bool) {
+        let state = SendState { stream: 1, next_send, bytes_left: 1000, messages_left, paused };
         self.say(event::Event::SendState(state)).await;
     }
 
@@ -173,7 +173,7 @@ impl Call {
             match self.command().await {
                 command::Command::Send(send) => {
                     assert_eq!(send.first, first + sent.len() as u64);
-                    sent.extend(send.strings);
+                    sent.extend(send.messages);
                 }
                 command::Command::Acknowledge(_) => {}
                 other => panic!("{other:?}"),
@@ -242,7 +242,7 @@ pub(crate) fn started(stream: u64) -> Started {
             stream,
             next_send: 0,
             bytes_left: 100_000,
-            strings_left: 100,
+            messages_left: 100,
             paused: false,
         }),
         ..Started::default()

@@ -71,7 +71,7 @@ async fn wrong_options_and_refusals_are_errors() {
 #[tokio::test]
 async fn goes_on_after_a_lost_call() {
     let (mut core, mut call, _service, mut stream) = stream().await;
-    call.strings(1, 1, &["a", "b"]).await;
+    call.messages(1, 1, &["a", "b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
     stream.send("x").await.unwrap();
     stream.send("y").await.unwrap();
@@ -86,7 +86,7 @@ async fn goes_on_after_a_lost_call() {
         started(1).send_state.map(|state| minerva_proto::app::SendState { next_send: 2, ..state });
     let again = Started { resumed: true, next_event: 0, next_send: 2, send_state, ..started(1) };
     call.say(event::Event::Started(again)).await;
-    call.strings(1, 1, &["a", "b", "c"]).await;
+    call.messages(1, 1, &["a", "b", "c"]).await;
     assert_eq!(stream.recv().await.unwrap(), "c");
     stream.send("z").await.unwrap();
     assert_eq!(call.sent(2, 1).await, ["z"]);
@@ -100,7 +100,7 @@ trait Acknowledges {
 
 impl Acknowledges for minerva_app::AppStream {
     async fn recv_acknowledges(&mut self, call: &mut crate::Call) -> bool {
-        call.strings(1, 4, &["d"]).await;
+        call.messages(1, 4, &["d"]).await;
         let string = self.recv().await;
         call.acknowledged(3).await;
         string.unwrap() == "d"
@@ -137,11 +137,11 @@ async fn keeps_its_identity() {
 #[tokio::test]
 async fn gives_up_a_call_that_breaks_the_contract() {
     let (mut core, call, _service, mut stream) = stream().await;
-    call.strings(1, 5, &["too early"]).await;
+    call.messages(1, 5, &["too early"]).await;
     let (call, register) = core.registered().await;
     assert_eq!(register.held_streams, [1]);
     call.start(1).await;
-    call.strings(1, 1, &["a"]).await;
+    call.messages(1, 1, &["a"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
 }
 
@@ -183,7 +183,7 @@ async fn stopping_flushes_and_resets_nothing() {
         stream.send("last words").await.unwrap();
         stream.ended().cloned()
     });
-    call.strings(1, 1, &["a"]).await;
+    call.messages(1, 1, &["a"]).await;
     assert_eq!(call.sent(0, 1).await, ["a"]);
     let second = service.accept().await.unwrap();
     drop(second);

@@ -57,7 +57,7 @@ async fn answers_questions() {
         ("note#", "note#"),
     ];
     for (number, (question, answer)) in (0..).zip(cases) {
-        call.strings(1, number + 1, &[question]).await;
+        call.messages(1, number + 1, &[question]).await;
         assert_eq!(call.sent(number, 1).await, [answer]);
     }
 }
@@ -65,10 +65,10 @@ async fn answers_questions() {
 #[tokio::test]
 async fn cancelled_questions_are_answered() {
     let (_core, mut call, _peer, _task) = qan().await;
-    call.strings(1, 1, &["hang|5Q", "9C", "panics#", "x|6Q", "5C"]).await;
+    call.messages(1, 1, &["hang|5Q", "9C", "panics#", "x|6Q", "5C"]).await;
     assert_eq!(call.sent(0, 2).await, ["x|6K", "CancelledError|5U"]);
     // The number may be used again.
-    call.strings(1, 6, &["y|5Q", "5C"]).await;
+    call.messages(1, 6, &["y|5Q", "5C"]).await;
     assert_eq!(call.sent(2, 1).await, ["y|5K"]);
 }
 
@@ -84,7 +84,7 @@ async fn asks() {
         let asking = peer.clone();
         let asked = tokio::spawn(async move { asking.ask("how?").await });
         assert_eq!(call.sent(number - 1, 1).await, [format!("how?|{number}Q")]);
-        call.strings(1, number, &[string]).await;
+        call.messages(1, number, &[string]).await;
         assert_eq!(asked.await.unwrap(), answer.map(Bytes::from));
     }
 }
@@ -95,7 +95,7 @@ async fn dropping_a_question_cancels_it() {
     let asked = timeout(Duration::from_millis(20), peer.ask("how?")).await;
     assert!(asked.is_err());
     assert_eq!(call.sent(0, 2).await, ["how?|1Q", "1C"]);
-    call.strings(1, 1, &["CancelledError|1U", "x|1Q"]).await;
+    call.messages(1, 1, &["CancelledError|1U", "x|1Q"]).await;
     assert_eq!(call.sent(2, 1).await, ["x|1K"]);
 }
 
@@ -108,12 +108,12 @@ async fn violations_reset() {
     ];
     for (string, reason) in cases {
         let (_core, mut call, peer, _task) = qan().await;
-        call.strings(1, 1, &[string]).await;
+        call.messages(1, 1, &[string]).await;
         assert_eq!(call.reset().await, (reason.to_owned(), true));
         assert_eq!(peer.ask("x").await, Err(QanError::Over));
     }
     let (_core, mut call, _peer, _task) = qan().await;
-    call.strings(1, 1, &["hang|7Q", "x|7Q"]).await;
+    call.messages(1, 1, &["hang|7Q", "x|7Q"]).await;
     let reason = "QANHelper said: Received Question with duplicate qid: 7";
     assert_eq!(call.reset().await, (reason.to_owned(), true));
 }
@@ -133,7 +133,7 @@ async fn questions_at_once_are_bounded() {
     let (_core, mut call, _peer, _task) = qan().await;
     for number in 1..=1001 {
         let question: &'static str = format!("hang|{number}Q").leak();
-        call.strings(1, number, &[question]).await;
+        call.messages(1, number, &[question]).await;
     }
     assert_eq!(call.sent(0, 1).await, ["Too many questions|1001U"]);
 }

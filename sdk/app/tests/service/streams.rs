@@ -37,15 +37,15 @@ async fn knows_where_it_comes_from() {
 #[tokio::test]
 async fn echoes() {
     let (_core, mut call, _service, stream) = stream().await;
-    let (mut strings, sender) = stream.split();
+    let (mut messages, sender) = stream.split();
     tokio::spawn(async move {
-        while let Some(string) = strings.recv().await {
+        while let Some(string) = messages.recv().await {
             sender.send(string).await.unwrap();
         }
     });
-    call.strings(1, 1, &["a", "b", "c"]).await;
+    call.messages(1, 1, &["a", "b", "c"]).await;
     assert_eq!(call.sent(0, 3).await, ["a", "b", "c"]);
-    call.strings(1, 4, &["d"]).await;
+    call.messages(1, 4, &["d"]).await;
     assert_eq!(call.sent(3, 1).await, ["d"]);
     call.end(1, 5).await;
     call.acknowledged(5).await;
@@ -54,7 +54,7 @@ async fn echoes() {
 #[tokio::test]
 async fn acknowledges_when_the_next_is_asked_for() {
     let (_core, mut call, _service, mut stream) = stream().await;
-    call.strings(1, 1, &["a", "b"]).await;
+    call.messages(1, 1, &["a", "b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
     call.acknowledged(0).await;
     call.silent().await;
@@ -67,7 +67,7 @@ async fn acknowledges_when_the_next_is_asked_for() {
 async fn acknowledges_by_hand() {
     let (_core, mut call, _service, mut stream) = stream().await;
     stream.acknowledge_by_hand();
-    call.strings(1, 1, &["a", "b"]).await;
+    call.messages(1, 1, &["a", "b"]).await;
     for event in 1..=2 {
         let next = stream.next_event().await;
         assert!(matches!(next, Some(Event::String { event: number, .. }) if number == event));
@@ -128,7 +128,7 @@ async fn refuses_strings_that_cannot_travel() {
 #[tokio::test]
 async fn tells_the_end() {
     let (_core, call, _service, mut stream) = stream().await;
-    call.strings(1, 1, &["a"]).await;
+    call.messages(1, 1, &["a"]).await;
     call.end(1, 2).await;
     let ended = Ended { reason: "bye".to_owned(), application_level: true, by: EndedBy::Client };
     let sender = stream.sender();
@@ -185,7 +185,7 @@ async fn sets_the_idle_limit() {
 #[tokio::test]
 async fn dropping_a_living_stream_resets_it() {
     let (_core, mut call, _service, stream) = stream().await;
-    call.strings(1, 1, &["never read"]).await;
+    call.messages(1, 1, &["never read"]).await;
     drop(stream);
     assert_eq!(call.reset().await, ("closed by the application".to_owned(), true));
     call.end(1, 2).await;
@@ -232,12 +232,12 @@ async fn many_streams_do_not_mix() {
     }));
     for stream in 1..=50 {
         call.start(stream).await;
-        call.strings(stream, 1, &["a", "b"]).await;
+        call.messages(stream, 1, &["a", "b"]).await;
     }
     let mut sent = std::collections::BTreeMap::<u64, usize>::new();
     while sent.values().sum::<usize>() < 100 {
         if let command::Command::Send(send) = call.command().await {
-            *sent.entry(send.stream).or_default() += send.strings.len();
+            *sent.entry(send.stream).or_default() += send.messages.len();
         }
     }
     assert!(sent.values().all(|&count| count == 2) && sent.len() == 50);

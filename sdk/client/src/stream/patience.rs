@@ -14,7 +14,7 @@ pub(super) const WAIT: Time = Time::from_millis(100);
 const VAIN_AFTER: Time = Time::from_millis(25);
 
 /// So many strings, or bytes of them, are worth a SACK of their own.
-pub(super) const MAX_STRINGS: usize = 16;
+pub(super) const MAX_MESSAGES: usize = 16;
 pub(super) const MAX_BYTES: usize = 16 << 10;
 
 /// After waits in vain at most so many strings are answered at once.
@@ -35,7 +35,7 @@ struct Wait {
     first: Time,
     /// When the last one came within the wait.
     last: Time,
-    strings: usize,
+    messages: usize,
     bytes: usize,
 }
 
@@ -50,14 +50,14 @@ impl Patience {
             self.at_once = fewer;
             return now;
         }
-        let wait = self.wait.get_or_insert(Wait { first: now, last: now, strings: 0, bytes: 0 });
-        wait.strings += 1;
+        let wait = self.wait.get_or_insert(Wait { first: now, last: now, messages: 0, bytes: 0 });
+        wait.messages += 1;
         wait.bytes = wait.bytes.saturating_add(length);
         // A SACK can be late, if the socket is full.
         if now <= wait.end() {
             wait.last = now;
         }
-        let is_worth_it = wait.strings >= MAX_STRINGS || wait.bytes >= MAX_BYTES;
+        let is_worth_it = wait.messages >= MAX_MESSAGES || wait.bytes >= MAX_BYTES;
         if is_worth_it { now } else { wait.end() }
     }
 
@@ -171,9 +171,9 @@ mod tests {
         assert_eq!(at_once_after(&mut patience, ms(0), &[0]), 1);
         // Own strings, a gap, enough strings that the socket took late.
         let cut: [(u64, u64, u64); 3] = [(1, 99, 100), (1, 300, 50), (16, 300, 0)];
-        for (strings, goes, due) in cut {
-            let now = ms(1000 * strings + goes);
-            (0..strings).for_each(|_| assert!(patience.on_string(now, 1) >= now));
+        for (messages, goes, due) in cut {
+            let now = ms(1000 * messages + goes);
+            (0..messages).for_each(|_| assert!(patience.on_string(now, 1) >= now));
             patience.on_sack(now + ms(goes), now + ms(due));
             assert_eq!(patience.at_once, 0);
         }

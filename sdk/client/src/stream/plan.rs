@@ -1,6 +1,6 @@
 //! Which transports there should be, and when to look again.
 
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 
 use super::backoff::Backoff;
 use super::transport::{End, Role, Transport};
@@ -87,7 +87,7 @@ impl StreamMachine {
         self.next_number += 1;
         self.counters.transports += 1;
         let mut transport = Transport::new(self.kind, role, self.generation, now);
-        if planted::is(Bug::ForgetToSendAgain) && self.created {
+        if mutation::is(Mutation::ForgetToSendAgain) && self.created {
             transport.next_sent = self.queue.next();
         }
         self.transports.insert(number, transport);

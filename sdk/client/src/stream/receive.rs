@@ -1,7 +1,7 @@
 //! What comes in on a transport, and how transports end.
 
 use bytes::Bytes;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{Frame, KillReason, Received, Reset, Sack};
 
 use super::transport::{End, Role, Transport};
@@ -124,7 +124,7 @@ impl StreamMachine {
             return;
         };
         let mut string_number = transport.next_received;
-        if planted::is(Bug::DeliverBehindGap) {
+        if mutation::is(Mutation::DeliverBehindGap) {
             string_number = string_number.min(self.window.next());
         }
         transport.next_received += 1;

@@ -27,7 +27,7 @@ impl Tunnel {
         service: &str,
     ) -> anyhow::Result<Self> {
         let mut config = Config::new(address.to_string(), kind);
-        config.service = service.to_owned();
+        config.service = service.parse()?;
         Ok(Self { stream: Stream::connect(config)?, heard: Vec::new() })
     }
 

@@ -96,7 +96,7 @@ impl Listener {
 
     async fn sack(&mut self) -> anyhow::Result<()> {
         (self.untold, self.sack_due) = (0, None);
-        for message in self.socket.wire.strings(0) {
+        for message in self.socket.wire.messages(0) {
             self.socket.stream.feed(message).await?;
         }
         Ok(self.socket.stream.flush().await?)

@@ -67,20 +67,20 @@ impl Pair {
             return Ok(());
         }
         self.is_uploading = true;
-        let strings = std::mem::take(&mut self.waiting);
-        self.upload.post(&self.outgoing.upload(&self.heard, strings)).await
+        let messages = std::mem::take(&mut self.waiting);
+        self.upload.post(&self.outgoing.upload(&self.heard, messages)).await
     }
 
     /// Waits for strings; gives how many came.
     pub(crate) async fn hear(&mut self) -> anyhow::Result<usize> {
-        let before = self.heard.strings;
-        while self.heard.strings == before {
+        let before = self.heard.messages;
+        while self.heard.messages == before {
             tokio::select! {
                 whole = self.download.read() => self.on_download(whole?).await?,
                 whole = self.upload.read(), if self.is_uploading => self.on_upload(whole?).await?,
             }
         }
-        Ok((self.heard.strings - before) as usize)
+        Ok((self.heard.messages - before) as usize)
     }
 
     async fn hear_download(&mut self) -> anyhow::Result<()> {
@@ -122,12 +122,12 @@ impl Outgoing {
     }
 
     /// A request that brings so many strings.
-    fn upload(&mut self, heard: &Heard, strings: usize) -> String {
+    fn upload(&mut self, heard: &Heard, messages: usize) -> String {
         let mut body = self.hello(&keys(heard));
-        body.reserve(strings * self.frame.len() + 32);
+        body.reserve(messages * self.frame.len() + 32);
         body += &format!("{}N\n", self.string);
-        (0..strings).for_each(|_| body += &self.frame);
-        self.string += strings as u64;
+        (0..messages).for_each(|_| body += &self.frame);
+        self.string += messages as u64;
         body
     }
 
@@ -140,7 +140,7 @@ impl Outgoing {
 
 /// What polls and uploads say alike. Heartbeats would end a poll.
 fn keys(heard: &Heard) -> String {
-    let [seen, got] = [heard.acknowledged, heard.strings].map(sack);
+    let [seen, got] = [heard.acknowledged, heard.messages].map(sack);
     format!(r#""ming":false,"maxia":0,"seenack":"{seen}","sack":"{got}""#)
 }
 

@@ -64,7 +64,7 @@ impl Checker {
             let text = String::from_utf8_lossy(string).into_owned();
             self.violation(format!("stream {number:x}, event {event}: `{text}`"));
         }
-        self.strings += u64::from(is_new);
+        self.messages += u64::from(is_new);
     }
 
     /// A handler hears of the end.

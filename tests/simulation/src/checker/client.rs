@@ -21,7 +21,7 @@ impl Checker {
             self.violation(format!("client {client} gets `{text}` where s2c {number} belongs"));
         }
         self.clients[client].taken += 1;
-        self.strings += 1;
+        self.messages += 1;
     }
 
     /// A frame comes to a client.

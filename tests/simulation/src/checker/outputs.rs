@@ -1,7 +1,8 @@
 //! What cores let out, compared with what is durable at that moment.
 
 use bytes::Bytes;
-use minerva_core::stream::{AppOutput, CloseCause, EdgeOutput, StreamState};
+use minerva_core::state::StreamState;
+use minerva_core::stream::{AppOutput, CloseCause, EdgeOutput};
 use minerva_proto::{KillReason, Sack};
 
 use super::outside::parse_out;
@@ -23,9 +24,9 @@ impl Checker {
                 self.holds_sack(client, sack.as_ref()) && self.number(client).is_some()
             }
             EdgeOutput::Sack { sack, .. } => self.holds_sack(client, Some(sack)),
-            EdgeOutput::Strings { first, strings, .. } => {
-                strings.iter().all(|string| is_for(client, string))
-                    && self.holds(client, |state| has_strings(state, *first, strings))
+            EdgeOutput::Messages { first, messages, .. } => {
+                messages.iter().all(|string| is_for(client, string))
+                    && self.holds(client, |state| has_messages(state, *first, messages))
             }
             EdgeOutput::Close { sack, cause, .. } => {
                 self.holds_sack(client, sack.as_ref()) && self.holds_close(client, cause)
@@ -57,10 +58,10 @@ impl Checker {
                     state.inbox().base() >= next_event && sent_by_app(state) >= send
                 })
             }
-            AppOutput::Strings { stream, first_event, strings } => {
-                let end = first_event + strings.len() as u64;
+            AppOutput::Messages { stream, first_event, messages } => {
+                let end = first_event + messages.len() as u64;
                 self.durable.implies(*stream, |state| state.inbox().next() >= end)
-                    && self.are_strings(*stream, *first_event, strings)
+                    && self.are_strings(*stream, *first_event, messages)
             }
             AppOutput::Ended { stream, event, end } => {
                 self.durable.implies(*stream, |state| state.inbox().ended() == Some((*event, end)))
@@ -87,10 +88,10 @@ impl Checker {
         }
     }
 
-    fn are_strings(&self, number: u64, first: u64, strings: &[Bytes]) -> bool {
+    fn are_strings(&self, number: u64, first: u64, messages: &[Bytes]) -> bool {
         let Some(state) = self.durable.stream(number) else { return true };
         let Some(client) = super::client_of(state.origin().id.as_str()) else { return false };
-        (first..).zip(strings).all(|(event, string)| c2s_string(client, event - 1) == *string)
+        (first..).zip(messages).all(|(event, string)| c2s_string(client, event - 1) == *string)
     }
 
     /// The number of a client's living stream, or of its last one.
@@ -131,11 +132,11 @@ pub(super) fn sent_by_app(state: &StreamState) -> u64 {
 }
 
 /// These strings have these numbers; those that were acknowledged are not there any more.
-fn has_strings(state: &StreamState, first: u64, strings: &[Bytes]) -> bool {
-    let end = first + strings.len() as u64;
+fn has_messages(state: &StreamState, first: u64, messages: &[Bytes]) -> bool {
+    let end = first + messages.len() as u64;
     let stored = state.outbox().iter_from(first).take_while(|(number, _)| *number < end);
     state.outbox().next() >= end
-        && stored.into_iter().all(|(number, string)| strings[(number - first) as usize] == *string)
+        && stored.into_iter().all(|(number, string)| messages[(number - first) as usize] == *string)
 }
 
 /// Something that is sent to this client, by its app or from outside.

@@ -11,7 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use minerva_core::stream::{Pushed, StreamState};
+use minerva_core::state::StreamState;
+use minerva_core::stream::Pushed;
 
 use super::Checker;
 use crate::agenda::Time;
@@ -21,7 +22,7 @@ use crate::outsider::{Attempt, Said};
 #[derive(Debug)]
 pub(super) struct PushRecord {
     outsider: usize,
-    strings: u64,
+    messages: u64,
     is_given_up: bool,
 }
 
@@ -62,7 +63,7 @@ impl Outside {
             Some(open) => open == (push, index),
             None => index == 0,
         };
-        self.open = (index + 1 < record.strings).then_some((push, index + 1));
+        self.open = (index + 1 < record.messages).then_some((push, index + 1));
         if index > 0 {
             return if is_next { Ok(()) } else { Err("is not with the rest of its push") };
         }
@@ -82,8 +83,8 @@ impl Outside {
 
 impl Checker {
     /// Somebody begins a push: its number.
-    pub(crate) fn on_push(&mut self, outsider: usize, strings: u64) -> u64 {
-        self.pushes.push(PushRecord { outsider, strings, is_given_up: false });
+    pub(crate) fn on_push(&mut self, outsider: usize, messages: u64) -> u64 {
+        self.pushes.push(PushRecord { outsider, messages, is_given_up: false });
         self.pushes.len() as u64 - 1
     }
 
@@ -163,7 +164,7 @@ impl Checker {
         if let Err(error) = taken {
             self.violation(format!("client {client}: string {index} of push {push} {error}"));
         }
-        self.strings += 1;
+        self.messages += 1;
     }
 }
 

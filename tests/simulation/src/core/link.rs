@@ -177,7 +177,7 @@ impl Core {
 
 impl TransportWatch {
     fn note(&mut self, batch: &minerva_core::stream::Batch) {
-        let runs = batch.strings.iter().map(|run| (run.first, run.strings.len() as u64));
+        let runs = batch.runs.iter().map(|run| (run.first, run.messages.len() as u64));
         self.batches.insert(batch.number, runs.collect());
     }
 }
@@ -187,7 +187,7 @@ fn transport_of(output: &EdgeOutput) -> Option<TransportId> {
         EdgeOutput::Owned(_) | EdgeOutput::Released(_) => None,
         EdgeOutput::Opened { transport, .. }
         | EdgeOutput::Sack { transport, .. }
-        | EdgeOutput::Strings { transport, .. }
+        | EdgeOutput::Messages { transport, .. }
         | EdgeOutput::Close { transport, .. }
         | EdgeOutput::Taken { transport, .. } => Some(*transport),
     }

@@ -57,7 +57,7 @@ impl Holder {
             hold_time: Duration::from_secs(30),
             ..Limits::default()
         };
-        let caller = Caller { service: "default".to_owned(), ..Caller::default() };
+        let caller = Caller::default();
         let machine_kind = match kind {
             TransportKind::Tcp => Kind::Tcp,
             TransportKind::WebSocket => Kind::WebSocket,

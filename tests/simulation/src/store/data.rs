@@ -8,7 +8,7 @@ use minerva_core::store::{
     CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, Living, MAX_BLOB, MAX_PARTITIONS, Member,
     StoreError,
 };
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 
 use super::call::{Answer, Op};
 use crate::agenda::Time;
@@ -122,7 +122,7 @@ impl Part {
     }
 
     fn check(&self, epoch: Epoch) -> Result<(), StoreError> {
-        if epoch.0 < self.epoch && !planted::is(Bug::StaleEpochAccepted) {
+        if epoch.0 < self.epoch && !mutation::is(Mutation::StaleEpochAccepted) {
             return Err(StoreError::Fenced);
         }
         if epoch.0 > self.epoch {

@@ -53,7 +53,7 @@ impl World {
         Outcome {
             violations: self.checker.violations().to_vec(),
             faults: self.net.faults.clone(),
-            strings: self.checker.strings,
+            messages: self.checker.messages,
             virtual_ms: self.net.now,
             trace: self.net.trace.hash(),
         }

@@ -8,10 +8,10 @@ use minerva_proto::{KillReason, Reset, Sack};
 use super::super::bench::{Bench, batch, key, poll, primary, push, secondary, upload};
 use super::Step;
 use crate::limits::Limits;
-use crate::record::Snapshot;
+use crate::state::{OutboxLimits, Snapshot, StreamState};
 use crate::stream::{
-    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, OutboxLimits, Output, Pushed, Resume,
-    SessionId, Stream, StreamState, Turn,
+    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, Output, Pushed, Resume, SessionId, Stream,
+    Turn,
 };
 
 /// What the client and the application have seen.
@@ -52,10 +52,10 @@ fn s2c(number: u64) -> Bytes {
 
 fn limits() -> Limits {
     Limits {
-        inbox_strings: 6,
-        outbox_strings: 8,
+        inbox_messages: 6,
+        outbox_messages: 8,
         outbox_bytes: 20,
-        rwin_strings: 4,
+        rwin_messages: 4,
         transports_per_stream: 3,
         ..Limits::default()
     }
@@ -121,11 +121,11 @@ impl World {
             Step::Attach { kind, succeeds, sack, credit, resume } => {
                 self.attach(kind, succeeds, sack, credit, resume);
             }
-            Step::Strings { transport, back, skip, count } => {
+            Step::Messages { transport, back, skip, count } => {
                 let first = self.c2s_next.saturating_sub(back.into()) + u64::from(skip);
-                let strings = (first..).take(count.into()).map(c2s).collect();
+                let messages = (first..).take(count.into()).map(c2s).collect();
                 let mut batch = batch(self.transport(transport), first, &["x"]);
-                batch.strings[0].strings = strings;
+                batch.runs[0].messages = messages;
                 self.c2s_next = self.c2s_next.max(first + u64::from(count));
                 self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
             }
@@ -177,12 +177,12 @@ impl World {
         let is_new = !again || self.pushes == 0;
         self.pushes += u64::from(is_new);
         let key = Bytes::from(format!("key {}", self.pushes));
-        let strings: Vec<_> =
+        let messages: Vec<_> =
             (0..count).map(|n| Bytes::from(format!("p{}.{n}", self.pushes))).collect();
-        let sent = push(strings.clone(), Some(key));
+        let sent = push(messages.clone(), Some(key));
         let pushed = self.turn(|stream, turn| stream.on_push(&sent, turn));
         match pushed {
-            Pushed::Taken => self.taken.extend(strings),
+            Pushed::Taken => self.taken.extend(messages),
             Pushed::Repeated => assert!(!is_new),
             Pushed::Full { .. } => assert!(count > 0),
             Pushed::Ended => assert!(self.bench.stream.state().is_ended()),
@@ -210,10 +210,10 @@ impl World {
             }
             Step::Send { back, skip, count, acknowledge } => {
                 let first = self.sent.saturating_sub(back.into()) + u64::from(skip);
-                let strings: Vec<_> = (first..).take(count.into()).map(s2c).collect();
+                let messages: Vec<_> = (first..).take(count.into()).map(s2c).collect();
                 let event = acknowledge.then(|| self.expects.checked_sub(1)).flatten();
                 let run = |stream: &mut Stream, turn: &mut Turn<'_>| {
-                    stream.on_send(session, first, strings, event, turn)
+                    stream.on_send(session, first, messages, event, turn)
                 };
                 let before = self.taken.len() as u64;
                 self.turn(run).unwrap();
@@ -227,7 +227,7 @@ impl World {
                 self.turn(|stream, turn| stream.on_set_limits(ms, none, turn));
             }
             Step::Attach { .. }
-            | Step::Strings { .. }
+            | Step::Messages { .. }
             | Step::Sack { .. }
             | Step::EndBatch { .. }
             | Step::Detach { .. }
@@ -288,9 +288,9 @@ impl World {
                 assert!(sack.acked <= truth.acked, "acknowledges what is not stored");
                 self.acked = sack.acked;
             }
-            EdgeOutput::Strings { transport, first, strings } => {
+            EdgeOutput::Messages { transport, first, messages } => {
                 assert!(self.open.contains(&transport.0));
-                for (number, string) in (first..).zip(strings) {
+                for (number, string) in (first..).zip(messages) {
                     self.s2c.insert(number);
                     self.got.insert(number, string);
                 }
@@ -307,9 +307,9 @@ impl World {
         assert_eq!(Some(session), self.session, "said to a session that does not have the stream");
         match output {
             AppOutput::Started(started) => self.expects = started.next_event.max(1),
-            AppOutput::Strings { first_event, strings, .. } => {
+            AppOutput::Messages { first_event, messages, .. } => {
                 assert_eq!(first_event, self.expects, "order");
-                for (event, string) in (first_event..).zip(strings) {
+                for (event, string) in (first_event..).zip(messages) {
                     assert_eq!(string, c2s(event - 1));
                     self.seen.insert(event, string);
                     self.expects += 1;
@@ -351,7 +351,7 @@ impl World {
             self.open.insert(self.next_transport);
             self.turn(|stream, turn| stream.on_attach(LinkId(1), back, turn));
             let mut all = batch(self.next_transport, 0, &["x"]);
-            all.strings[0].strings = (0..self.c2s_next).map(c2s).collect();
+            all.messages[0].messages = (0..self.c2s_next).map(c2s).collect();
             self.turn(|stream, turn| stream.on_batch(LinkId(1), all, turn));
             let expected: BTreeSet<u64> = (0..self.taken.len() as u64).collect();
             assert_eq!(self.s2c, expected, "all strings reach the client");

@@ -249,12 +249,12 @@ impl World {
         };
         let count = if pipe.kind.is_socket() { count.min(pipe.up.len()) } else { pipe.up.len() };
         let batch: Vec<Frame> = pipe.up.drain(..count).collect();
-        let strings = batch.iter().filter(|frame| matches!(frame, Frame::String(_))).count();
+        let messages = batch.iter().filter(|frame| matches!(frame, Frame::String(_))).count();
         for frame in batch {
             self.on_frame(number, frame);
         }
         self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, string)| string));
-        if strings > 0 {
+        if messages > 0 {
             self.say(number, Frame::Sack(self.inbox.sack()));
         }
         let upload = self.pipes.get(&number).is_some_and(|p| p.role == Role::Upload && p.attached);
@@ -326,9 +326,9 @@ impl World {
     fn write(&mut self) {
         if let Some(number) = self.primary {
             let first = self.pipe(number).next_s2c;
-            let strings: Vec<_> =
+            let messages: Vec<_> =
                 self.outbox.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
-            for (string_number, string) in strings {
+            for (string_number, string) in messages {
                 let pipe = self.pipe(number);
                 if pipe.on_wire != Some(string_number) {
                     pipe.down.push_back(Frame::SeqNum(string_number));

@@ -1,6 +1,6 @@
 //! When strings are SACKed, and on what: on sockets with patience, over HTTP as uploads and polls go.
 
-use super::super::patience::{MAX_BYTES, MAX_STRINGS, WAIT};
+use super::super::patience::{MAX_BYTES, MAX_MESSAGES, WAIT};
 use super::*;
 
 const SOCKETS: [TransportKind; 2] = [TransportKind::Tcp, TransportKind::WebSocket];
@@ -58,11 +58,11 @@ fn a_sack_waits_100_ms_for_more_strings() {
 
 #[test]
 fn enough_strings_are_sacked_at_once() {
-    for count in [MAX_STRINGS - 1, MAX_STRINGS, MAX_STRINGS + 1] {
+    for count in [MAX_MESSAGES - 1, MAX_MESSAGES, MAX_MESSAGES + 1] {
         let (mut machine, number) = attached(TransportKind::Tcp);
         (0..count).for_each(|_| receive(&mut machine, number, &["a "]));
         let goes = sacked(&machine.take_frames(Time::ZERO, number));
-        assert_eq!(goes, count >= MAX_STRINGS, "{count}");
+        assert_eq!(goes, count >= MAX_MESSAGES, "{count}");
     }
     for bytes in [MAX_BYTES - 1, MAX_BYTES, MAX_BYTES + 1] {
         let (mut machine, number) = attached(TransportKind::Tcp);

@@ -1,0 +1,111 @@
+//! Mutations: defects that the simulation (`tests/simulation`) activates to show that it detects them.
+//! Product code asks [`is`] at the place of each defect. Without the feature `mutations`, [`is`] is a constant
+//! `false` and the branch is compiled out.
+
+/// A defect that can be activated; the variant names the crate that contains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// Core: the outputs of a turn are released before the records of this turn are durable.
+    OpenGate,
+    /// Store: an append with the epoch of an earlier owner succeeds.
+    StaleEpochAccepted,
+    /// Core: a checkpoint restores s2c messages under shifted numbers.
+    RenumberAtRestore,
+    /// Core: a checkpoint restores the inbox without its first event.
+    ForgetInboxEntry,
+    /// Core: a SACK acknowledges one message too many.
+    SackTooHigh,
+    /// Core: recovery applies each `Sent` record of the log twice.
+    ApplyTwice,
+    /// Core: a new transport starts behind the last written message, not at the first unacknowledged one.
+    ForgetUnacked,
+    /// Edge: a lost link drops its unconfirmed batches.
+    DropUntaken,
+    /// Core: a duplicate c2s message is accepted.
+    TakeDuplicates,
+    /// Core: a checkpoint trims one log entry more than it covers.
+    TrimTooMuch,
+    /// App SDK: an acknowledgement overtakes the sends before it.
+    AcknowledgeBeforeSends,
+    /// Client: a message behind a gap is delivered at once.
+    DeliverBehindGap,
+    /// Core: a partition is released while writes are in flight.
+    ReleaseTooEarly,
+    /// Core: a recovered stream is not indexed by its id.
+    ForgetIds,
+    /// Client: a new transport starts behind the last message written to its predecessor.
+    ForgetToSendAgain,
+    /// App SDK: the handler gets a repeated event a second time.
+    RepeatEvents,
+    /// App SDK: a new call does not repeat unconfirmed sends.
+    ForgetSends,
+    /// Edge: a resumed transport reports one written message too many.
+    ResumeTooFar,
+    /// Core: a checkpoint restores an ended stream as open.
+    ForgetEnd,
+    /// Core: a checkpoint restores a stream without its idempotency keys.
+    ForgetKeys,
+    /// Core: messages from API calls count in the numbers of the app instance.
+    CountPushed,
+    /// Core: a recovered stream is not indexed by its groups.
+    ForgetGroups,
+    /// Core: an API send beyond the outbox limit is accepted in part.
+    PushInPart,
+    /// Core: an acknowledged number that was assigned again after a rollback counts as received.
+    TrustNumbers,
+}
+
+impl Mutation {
+    /// Every mutation, in the order of declaration.
+    pub const ALL: [Self; 24] = [
+        Self::OpenGate,
+        Self::StaleEpochAccepted,
+        Self::RenumberAtRestore,
+        Self::ForgetInboxEntry,
+        Self::SackTooHigh,
+        Self::ApplyTwice,
+        Self::ForgetUnacked,
+        Self::DropUntaken,
+        Self::TakeDuplicates,
+        Self::TrimTooMuch,
+        Self::AcknowledgeBeforeSends,
+        Self::DeliverBehindGap,
+        Self::ReleaseTooEarly,
+        Self::ForgetIds,
+        Self::ForgetToSendAgain,
+        Self::RepeatEvents,
+        Self::ForgetSends,
+        Self::ResumeTooFar,
+        Self::ForgetEnd,
+        Self::ForgetKeys,
+        Self::CountPushed,
+        Self::ForgetGroups,
+        Self::PushInPart,
+        Self::TrustNumbers,
+    ];
+}
+
+#[cfg(feature = "mutations")]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Mutation>> = const { std::cell::Cell::new(None) };
+}
+
+/// Activates a mutation in the calling thread, or deactivates the current one.
+#[cfg(feature = "mutations")]
+pub fn activate(mutation: Option<Mutation>) {
+    ACTIVE.set(mutation);
+}
+
+/// Returns true if the mutation is active in the calling thread.
+#[cfg(feature = "mutations")]
+#[inline]
+pub fn is(mutation: Mutation) -> bool {
+    ACTIVE.get() == Some(mutation)
+}
+
+/// Returns false: this build has no mutations.
+#[cfg(not(feature = "mutations"))]
+#[inline]
+pub const fn is(_mutation: Mutation) -> bool {
+    false
+}
