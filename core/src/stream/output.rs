@@ -83,6 +83,11 @@ pub enum CloseCause {
         /// How long the client should wait; 0: as it likes.
         retry_after_ms: u32,
     },
+    /// The edge broke the contract about the transport, which must not be attached again.
+    Refused {
+        /// The offending field and the rule.
+        reason: String,
+    },
     /// Another core has the stream's partition, or will have it.
     Moved,
 }

@@ -207,7 +207,7 @@ pub(super) fn batch(transport: u64, first: u64, messages: &[&str]) -> Batch {
     Batch {
         transport: TransportId(transport),
         number: 0,
-        messages: if messages.is_empty() { Vec::new() } else { vec![runs] },
+        runs: if messages.is_empty() { Vec::new() } else { vec![runs] },
         sacks: Vec::new(),
         reset: None,
         end: None,

@@ -143,7 +143,7 @@ fn selectively_acknowledged_strings_are_not_written_again() {
 fn an_overflow_kills_after_delivering_what_can_be() {
     let (mut bench, _) = Bench::open(primary(0), Limits { rwin_messages: 2, ..Limits::default() });
     let mut overflow = batch(0, 0, &["d0", "d1"]);
-    overflow.messages.push(Run { first: 5, messages: bytes(&["5", "6", "7"]) });
+    overflow.runs.push(Run { first: 5, messages: bytes(&["5", "6", "7"]) });
     assert_eq!(bench.batch(overflow), ["0 close 5,6|1A |-1T rwin_overflowK"]);
     assert_eq!(bench.attach(primary(1)), ["1 opened 5,6|1A"]);
     assert_eq!(bench.batch(batch(1, 2, &["2", "3", "4"])), ["1 |6A", "1 taken 0"]);

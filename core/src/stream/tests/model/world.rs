@@ -351,7 +351,7 @@ impl World {
             self.open.insert(self.next_transport);
             self.turn(|stream, turn| stream.on_attach(LinkId(1), back, turn));
             let mut all = batch(self.next_transport, 0, &["x"]);
-            all.messages[0].messages = (0..self.c2s_next).map(c2s).collect();
+            all.runs[0].messages = (0..self.c2s_next).map(c2s).collect();
             self.turn(|stream, turn| stream.on_batch(LinkId(1), all, turn));
             let expected: BTreeSet<u64> = (0..self.taken.len() as u64).collect();
             assert_eq!(self.s2c, expected, "all strings reach the client");

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use minerva_proto::StreamId;
 use prost::Message;
 
-use super::DecodeError;
-use super::wire::{VERSION, check_version};
+use super::wire::{DecodeError, VERSION, check_version};
 
 /// What a partition keeps beside its streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

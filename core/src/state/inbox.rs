@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Ended;
+use super::facts::Ended;
 
 /// The inbox of one stream.
 #[derive(Clone, Debug, Default)]
@@ -13,11 +13,11 @@ pub struct Inbox {
     /// First event that is not acknowledged.
     base: u64,
     /// The strings that are not acknowledged; the last one is event `next - 1`, before Ended.
-    strings: VecDeque<Bytes>,
-    /// Bytes of `strings`.
+    messages: VecDeque<Bytes>,
+    /// Bytes of `messages`.
     bytes: usize,
     /// Number that the next string's event gets; 1 at first.
-    next_string: u64,
+    next_message: u64,
     /// The last event.
     ended: Option<Ended>,
 }
@@ -28,15 +28,15 @@ impl Inbox {
         Self::restore(0, Vec::new(), 1, None)
     }
 
-    /// An inbox from a checkpoint; `next_string` is the number behind the last string's event.
+    /// An inbox from a checkpoint; `next_message` is the number behind the last string's event.
     pub(super) fn restore(
         base: u64,
-        strings: Vec<Bytes>,
-        next_string: u64,
+        messages: Vec<Bytes>,
+        next_message: u64,
         ended: Option<Ended>,
     ) -> Self {
-        let bytes = strings.iter().map(Bytes::len).sum();
-        Self { base, strings: strings.into(), bytes, next_string, ended }
+        let bytes = messages.iter().map(Bytes::len).sum();
+        Self { base, messages: messages.into(), bytes, next_message, ended }
     }
 
     /// First event that is not acknowledged.
@@ -46,7 +46,7 @@ impl Inbox {
 
     /// Number that the next event gets.
     pub fn next(&self) -> u64 {
-        self.next_string + u64::from(self.ended.is_some())
+        self.next_message + u64::from(self.ended.is_some())
     }
 
     /// Bytes of the strings that are not acknowledged.
@@ -55,24 +55,24 @@ impl Inbox {
     }
 
     /// How many strings are not acknowledged.
-    pub fn strings(&self) -> usize {
-        self.strings.len()
+    pub fn messages(&self) -> usize {
+        self.messages.len()
     }
 
     /// The string of an event, if it is one and not acknowledged.
     pub fn string(&self, event: u64) -> Option<&Bytes> {
-        let first = self.next_string - self.strings.len() as u64;
-        self.strings.get(usize::try_from(event.checked_sub(first)?).ok()?)
+        let first = self.next_message - self.messages.len() as u64;
+        self.messages.get(usize::try_from(event.checked_sub(first)?).ok()?)
     }
 
     /// All strings that are not acknowledged, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        self.strings.iter()
+        self.messages.iter()
     }
 
     /// How the stream ended, with the event's number.
     pub fn ended(&self) -> Option<(u64, &Ended)> {
-        self.ended.as_ref().map(|ended| (self.next_string, ended))
+        self.ended.as_ref().map(|ended| (self.next_message, ended))
     }
 
     /// The last event is acknowledged: nothing is left to be done.
@@ -82,8 +82,8 @@ impl Inbox {
 
     pub(super) fn push(&mut self, string: Bytes) {
         self.bytes += string.len();
-        self.next_string += 1;
-        self.strings.push_back(string);
+        self.next_message += 1;
+        self.messages.push_back(string);
     }
 
     pub(super) fn end(&mut self, ended: Ended) {
@@ -94,9 +94,9 @@ impl Inbox {
     pub(super) fn acknowledge(&mut self, event: u64) {
         self.base = self.base.max(event + 1);
         let kept =
-            usize::try_from(self.next_string.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        while self.strings.len() > kept {
-            if let Some(string) = self.strings.pop_front() {
+            usize::try_from(self.next_message.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        while self.messages.len() > kept {
+            if let Some(string) = self.messages.pop_front() {
                 self.bytes -= string.len();
             }
         }

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId};
 use prost::Message;
 
+use super::super::facts::{Ended, EndedBy, Origin, TransportKind};
+use super::super::marks::OutboxLimits;
+use super::super::message_bytes::unshared;
 use super::{Push, Record};
-use crate::stream::{Ended, EndedBy, Origin, OutboxLimits, TransportKind, owned};
 
 /// Version of what is written. A reader refuses a version that it does not know.
 pub(super) const VERSION: u32 = 1;
@@ -147,13 +149,13 @@ struct Received {
     #[prost(uint64, tag = "1")]
     first: u64,
     #[prost(bytes = "bytes", repeated, tag = "2")]
-    strings: Vec<Bytes>,
+    messages: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Sent {
     #[prost(bytes = "bytes", repeated, tag = "1")]
-    strings: Vec<Bytes>,
+    messages: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -163,13 +165,13 @@ struct LimitsSet {
     #[prost(uint32, optional, tag = "2")]
     outbox_bytes: Option<u32>,
     #[prost(uint32, optional, tag = "3")]
-    outbox_strings: Option<u32>,
+    outbox_messages: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Pushed {
     #[prost(bytes = "bytes", repeated, tag = "1")]
-    strings: Vec<Bytes>,
+    messages: Vec<Bytes>,
     /// Of each send that had one. At first a record was one send, and this no list: it is read alike.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     keys: Vec<Bytes>,
@@ -235,22 +237,22 @@ impl From<&Record> for Content {
             Record::Assigned { instance } => {
                 Self::Assigned(Assigned { instance: instance.to_string() })
             }
-            Record::Received { first, strings } => {
-                Self::Received(Received { first: *first, strings: strings.clone() })
+            Record::Received { first, messages } => {
+                Self::Received(Received { first: *first, messages: messages.clone() })
             }
             Record::Sacked(sack) => {
                 Self::Sacked(WireSack { acked: sack.acked, beyond: sack.beyond.clone() })
             }
-            Record::Sent { strings } => Self::Sent(Sent { strings: strings.clone() }),
+            Record::Sent { messages } => Self::Sent(Sent { messages: messages.clone() }),
             Record::Acknowledged { event } => Self::Acknowledged(*event),
             Record::Ended(ended) => Self::Ended(ended.into()),
             Record::LimitsSet { max_idle_ms, outbox } => Self::LimitsSet(LimitsSet {
                 max_idle_ms: *max_idle_ms,
                 outbox_bytes: outbox.bytes,
-                outbox_strings: outbox.strings,
+                outbox_messages: outbox.messages,
             }),
             Record::Pushed(push) => {
-                Self::Pushed(Pushed { strings: push.strings.clone(), keys: push.keys.clone() })
+                Self::Pushed(Pushed { messages: push.messages.clone(), keys: push.keys.clone() })
             }
             Record::Labelled { label } => {
                 Self::Labelled(Labelled { label: label.as_deref().map(str::to_owned) })
@@ -277,19 +279,19 @@ impl TryFrom<Content> for Record {
             Content::Received(Received { first, .. }) if first > MAX_NUMBER => {
                 return Err(DecodeError::Field("first"));
             }
-            Content::Received(Received { first, strings }) => Self::Received { first, strings },
+            Content::Received(Received { first, messages }) => Self::Received { first, messages },
             Content::Sacked(WireSack { acked, beyond }) => Self::Sacked(Sack { acked, beyond }),
-            Content::Sent(Sent { strings }) => Self::Sent { strings },
+            Content::Sent(Sent { messages }) => Self::Sent { messages },
             Content::Acknowledged(event) => Self::Acknowledged { event },
             Content::Ended(ended) => Self::Ended(ended.try_into()?),
-            Content::LimitsSet(LimitsSet { max_idle_ms, outbox_bytes, outbox_strings }) => {
-                let outbox = OutboxLimits { bytes: outbox_bytes, strings: outbox_strings };
+            Content::LimitsSet(LimitsSet { max_idle_ms, outbox_bytes, outbox_messages }) => {
+                let outbox = OutboxLimits { bytes: outbox_bytes, messages: outbox_messages };
                 Self::LimitsSet { max_idle_ms, outbox }
             }
             // One copy for all streams that have it in common.
-            Content::Pushed(Pushed { strings, keys }) => {
-                let all = |texts: Vec<Bytes>| texts.iter().map(owned).collect();
-                Self::Pushed(Push { strings: all(strings), keys: all(keys) }.into())
+            Content::Pushed(Pushed { messages, keys }) => {
+                let all = |texts: Vec<Bytes>| texts.iter().map(unshared).collect();
+                Self::Pushed(Push { messages: all(messages), keys: all(keys) }.into())
             }
             Content::Labelled(Labelled { label }) => {
                 Self::Labelled { label: label.map(Into::into) }

@@ -1,10 +1,10 @@
 //! What a stream holds for the client: strings with consecutive numbers, kept until SACKed.
 
 use bytes::Bytes;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{Sack, SendQueue};
 
-use super::SendState;
+use super::facts::SendState;
 
 /// The outbox of one stream.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +13,14 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox from a checkpoint: the numbers from `base` to `next` that are not in `strings` were
+    /// An outbox from a checkpoint: the numbers from `base` to `next` that are not in `messages` were
     /// SACKed selectively. `None` if it contradicts itself.
-    pub(super) fn restore(base: u64, next: u64, strings: Vec<(u64, Bytes)>) -> Option<Self> {
-        let shift = u64::from(base > 0 && planted::is(Bug::RenumberAtRestore));
+    pub(super) fn restore(base: u64, next: u64, messages: Vec<(u64, Bytes)>) -> Option<Self> {
+        let shift = u64::from(base > 0 && mutation::is(Mutation::RenumberAtRestore));
         let (base, next) = (base - shift, next - shift);
         let mut queue = SendQueue::starting_at(base);
         let mut gaps = Vec::new();
-        for (number, string) in strings.into_iter().map(|(n, string)| (n - shift, string)) {
+        for (number, string) in messages.into_iter().map(|(n, string)| (n - shift, string)) {
             if number < queue.next() || number >= next {
                 return None;
             }
@@ -65,7 +65,7 @@ impl Outbox {
     }
 
     /// The part of a SACK that frees something; it names only strings that were queued.
-    pub(super) fn news(&self, sack: &Sack) -> Option<Sack> {
+    pub(crate) fn news(&self, sack: &Sack) -> Option<Sack> {
         let acked = sack.acked.filter(|&number| number >= self.base());
         let first = acked.map_or(self.base(), |number| number + 1);
         let mut beyond: Vec<u64> = sack.beyond.clone();
@@ -86,11 +86,11 @@ impl Outbox {
     pub fn room(&self, (most_bytes, most_strings): (usize, usize)) -> SendState {
         let span = usize::try_from(self.next() - self.base()).unwrap_or(usize::MAX);
         let bytes_left = most_bytes.saturating_sub(self.queue.bytes());
-        let strings_left = most_strings.saturating_sub(span);
+        let messages_left = most_strings.saturating_sub(span);
         SendState {
             next_send: self.next(),
             bytes_left: u32::try_from(bytes_left).unwrap_or(u32::MAX),
-            strings_left: u32::try_from(strings_left).unwrap_or(u32::MAX),
+            messages_left: u32::try_from(messages_left).unwrap_or(u32::MAX),
             paused: self.queue.bytes() >= most_bytes.div_ceil(2)
                 || span >= most_strings.div_ceil(2),
         }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use minerva_proto::MAX_NUMBER;
 use prost::Message;
 
-use super::DecodeError;
-use super::wire::{VERSION, WireEnded, WireOrigin, check_version};
-use crate::stream::{Ended, Marks, Origin, OutboxLimits};
+use super::super::facts::{Ended, Origin};
+use super::super::marks::{Marks, OutboxLimits};
+use super::wire::{DecodeError, VERSION, WireEnded, WireOrigin, check_version};
 
 /// Most bytes of a string beside its content.
 const PER_STRING: usize = 20;
@@ -50,19 +50,19 @@ impl Snapshot {
     /// How long it is as bytes for a checkpoint, roughly; never much longer than that.
     pub fn size(&self) -> usize {
         let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, string)| string);
-        let strings = self.inbox.iter().chain(numbered).map(|string| string.len() + PER_STRING);
+        let messages = self.inbox.iter().chain(numbered).map(|string| string.len() + PER_STRING);
         let chosen = self.chosen.as_ref().map_or(0, |service| service.len());
-        PER_STREAM + self.origin.size() + chosen + self.marks.size() + strings.sum::<usize>()
+        PER_STREAM + self.origin.size() + chosen + self.marks.size() + messages.sum::<usize>()
     }
 
     /// As bytes for a checkpoint. Log entries with an index below `as_of` are in it.
     pub fn encode(&self, as_of: u64) -> Bytes {
-        let numbered = |strings: &[(u64, Bytes)]| -> Vec<Numbered> {
+        let numbered = |messages: &[(u64, Bytes)]| -> Vec<Numbered> {
             let wire = |(number, string): &(u64, Bytes)| Numbered {
                 number: *number,
                 string: string.clone(),
             };
-            strings.iter().map(wire).collect()
+            messages.iter().map(wire).collect()
         };
         let wire = Wire {
             version: VERSION,
@@ -95,8 +95,8 @@ impl Snapshot {
         if wire.received_next.max(wire.outbox_next) > MAX_NUMBER + 1 {
             return Err(DecodeError::Field("next"));
         }
-        let numbered = |strings: Vec<Numbered>| {
-            strings.into_iter().map(|entry| (entry.number, entry.string)).collect()
+        let numbered = |messages: Vec<Numbered>| {
+            messages.into_iter().map(|entry| (entry.number, entry.string)).collect()
         };
         let snapshot = Self {
             origin: Origin::try_from(wire.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
@@ -164,7 +164,7 @@ struct WireMarks {
     #[prost(uint32, optional, tag = "5")]
     outbox_bytes: Option<u32>,
     #[prost(uint32, optional, tag = "6")]
-    outbox_strings: Option<u32>,
+    outbox_messages: Option<u32>,
 }
 
 impl From<&Marks> for WireMarks {
@@ -175,7 +175,7 @@ impl From<&Marks> for WireMarks {
             pushed: marks.pushed,
             keys: marks.keys.iter().cloned().collect(),
             outbox_bytes: marks.outbox.bytes,
-            outbox_strings: marks.outbox.strings,
+            outbox_messages: marks.outbox.messages,
         }
     }
 }
@@ -188,7 +188,7 @@ impl From<WireMarks> for Marks {
             pushed: wire.pushed,
             // Parts of the whole checkpoint otherwise.
             keys: wire.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
-            outbox: OutboxLimits { bytes: wire.outbox_bytes, strings: wire.outbox_strings },
+            outbox: OutboxLimits { bytes: wire.outbox_bytes, messages: wire.outbox_messages },
         }
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::{EndedBy, Marks, OutboxLimits, TransportKind};
+use crate::state::{Ended, EndedBy, Marks, Origin, OutboxLimits, StreamState, TransportKind};
 use minerva_proto::{Reset, StreamId};
 
 fn origin() -> Origin {
@@ -23,10 +23,10 @@ fn every_record() -> Vec<(u64, Record)> {
     let records = vec![
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
         Record::Assigned { instance: "i-1".into() },
-        Record::Received { first: 0, strings: vec!["a".into(), Bytes::new()] },
+        Record::Received { first: 0, messages: vec!["a".into(), Bytes::new()] },
         Record::Sacked(Sack { acked: None, beyond: vec![3, 9] }),
         Record::Sacked(Sack { acked: Some(0), beyond: vec![] }),
-        Record::Sent { strings: vec!["b".into()] },
+        Record::Sent { messages: vec!["b".into()] },
         Record::Acknowledged { event: 0 },
         ended(EndedBy::Client),
         ended(EndedBy::App),
@@ -34,7 +34,7 @@ fn every_record() -> Vec<(u64, Record)> {
         Record::LimitsSet { max_idle_ms: 1, outbox: OutboxLimits::default() },
         Record::LimitsSet {
             max_idle_ms: 1,
-            outbox: OutboxLimits { bytes: Some(2), strings: Some(3) },
+            outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
         },
         pushed(&["p"], &[]),
         pushed(&["p", "q"], &["key"]),
@@ -66,20 +66,20 @@ fn snapshot() -> Snapshot {
             groups: ["a".into(), "b".into()].into(),
             pushed: 2,
             keys: [Bytes::from("key")].into(),
-            outbox: OutboxLimits { bytes: Some(2), strings: Some(3) },
+            outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
         },
         ended: None,
     }
 }
 
-fn pushed(strings: &[&'static str], keys: &[&'static str]) -> Record {
+fn pushed(messages: &[&'static str], keys: &[&'static str]) -> Record {
     let all = |texts: &[&'static str]| texts.iter().map(|text| Bytes::from(*text)).collect();
-    Record::Pushed(Push { strings: all(strings), keys: all(keys) }.into())
+    Record::Pushed(Push { messages: all(messages), keys: all(keys) }.into())
 }
 
 /// Streams that have the same strings in common.
 fn pushes(streams: std::ops::Range<u64>, string: &Bytes) -> Vec<(u64, Record)> {
-    let push = Arc::new(Push { strings: vec![string.clone()], keys: vec!["key".into()] });
+    let push = Arc::new(Push { messages: vec![string.clone()], keys: vec!["key".into()] });
     streams.map(|stream| (stream, Record::Pushed(Arc::clone(&push)))).collect()
 }
 
@@ -94,7 +94,7 @@ fn what_many_streams_get_is_written_once() {
     // Strings that are alike by chance, and other keys, stay apart.
     let mut mixed = pushes(1..3, &string);
     mixed.extend(pushes(3..4, &Bytes::from(vec![b'x'; 10_000])));
-    mixed.push((4, Record::Pushed(Push { strings: vec![string], keys: Vec::new() }.into())));
+    mixed.push((4, Record::Pushed(Push { messages: vec![string], keys: Vec::new() }.into())));
     assert!(encode_entry(&mixed).len() > 3 * 10_000);
     assert_eq!(decode_entry(encode_entry(&mixed)), Ok(mixed));
 }
@@ -132,7 +132,7 @@ fn a_snapshot_is_not_longer_than_its_size() {
             groups: texts,
             pushed: 1 << 53,
             keys: (0..count.min(32)).map(|_| Bytes::from(vec![b'k'; 64])).collect(),
-            outbox: OutboxLimits { bytes: Some(u32::MAX), strings: Some(u32::MAX) },
+            outbox: OutboxLimits { bytes: Some(u32::MAX), messages: Some(u32::MAX) },
         };
         let base = Snapshot { marks, chosen: Some("s".repeat(64).into()), ..base };
         let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
@@ -153,12 +153,12 @@ fn an_unknown_version_is_refused() {
 #[test]
 fn strings_that_follow_one_another_become_one_record() {
     let received =
-        |first, string: &'static str| Record::Received { first, strings: vec![string.into()] };
+        |first, string: &'static str| Record::Received { first, messages: vec![string.into()] };
     let mut record = received(3, "a");
     assert!(record.extend(&received(4, "b")));
     assert!(!record.extend(&received(6, "d")), "not over a gap");
     assert!(!record.extend(&Record::Assigned { instance: "i".into() }));
-    assert_eq!(record, Record::Received { first: 3, strings: vec!["a".into(), "b".into()] });
+    assert_eq!(record, Record::Received { first: 3, messages: vec!["a".into(), "b".into()] });
 }
 
 proptest! {
@@ -171,11 +171,11 @@ proptest! {
             let index = at.index(spoilt.len());
             spoilt[index] = byte;
             for record in decode_entry(spoilt.clone().into()).unwrap_or_default() {
-                let mut state = crate::stream::StreamState::new(origin().into(), 1);
+                let mut state = StreamState::new(origin().into(), 1);
                 let _ = state.apply(&record.1);
             }
             if let Ok((snapshot, _)) = Snapshot::decode(spoilt.into()) {
-                let _ = crate::stream::StreamState::restore(snapshot);
+                let _ = StreamState::restore(snapshot);
             }
         }
     }
@@ -192,14 +192,14 @@ fn what_was_written_before_services_could_be_picked_is_read() {
     };
     let entry = bytes(format!("08011255080712510a4d{ORIGIN}1007120708072203120161"));
     let opened = Record::Opened { origin: origin().into(), max_idle_ms: 7 };
-    let received = Record::Received { first: 0, strings: vec!["a".into()] };
+    let received = Record::Received { first: 0, messages: vec!["a".into()] };
     assert_eq!(decode_entry(entry), Ok(vec![(7, opened), (7, received.clone())]));
     let stored = bytes(format!("0801124d{ORIGIN}1807280132016138016809"));
     let (snapshot, as_of) = Snapshot::decode(stored).unwrap();
-    let mut state = crate::stream::StreamState::new(origin().into(), 7);
+    let mut state = StreamState::new(origin().into(), 7);
     state.apply(&received).unwrap();
     state.apply(&Record::Acknowledged { event: 0 }).unwrap();
     assert_eq!((&snapshot, as_of), (&state.snapshot(), 9));
-    let restored = crate::stream::StreamState::restore(snapshot).unwrap();
+    let restored = StreamState::restore(snapshot).unwrap();
     assert_eq!(&**restored.service(), "default");
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::Sack;
 
-use crate::stream::{Ended, Origin, OutboxLimits};
+use super::facts::{Ended, Origin};
+use super::marks::OutboxLimits;
 
 pub use meta::{Left, Meta, WentBack};
 pub use snapshot::Snapshot;
@@ -40,7 +41,7 @@ pub enum Record {
         /// Number of the first one; the others follow it.
         first: u64,
         /// The strings.
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
     },
     /// The client's first string picked the service. It counts as received and is no event.
     Chosen {
@@ -52,7 +53,7 @@ pub enum Record {
     /// Strings for the client; they get the next numbers.
     Sent {
         /// The strings.
-        strings: Vec<Bytes>,
+        messages: Vec<Bytes>,
     },
     /// Strings for the client from others than the stream's instance; they get the next numbers.
     Pushed(Arc<Push>),
@@ -91,7 +92,7 @@ pub enum Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Push {
     /// The strings of one send, or of several that came one after the other.
-    pub strings: Vec<Bytes>,
+    pub messages: Vec<Bytes>,
     /// By which repetitions are known: at most one for each send.
     pub keys: Vec<Bytes>,
 }
@@ -99,7 +100,7 @@ pub struct Push {
 impl Push {
     /// Bytes of the strings.
     pub(crate) fn bytes(&self) -> usize {
-        self.strings.iter().map(Bytes::len).sum()
+        self.messages.iter().map(Bytes::len).sum()
     }
 }
 
@@ -107,8 +108,8 @@ impl Record {
     /// Bytes of strings and other texts in it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Received { strings, .. } | Self::Sent { strings } => {
-                strings.iter().map(Bytes::len).sum()
+            Self::Received { messages, .. } | Self::Sent { messages } => {
+                messages.iter().map(Bytes::len).sum()
             }
             Self::Pushed(push) => push.bytes(),
             Self::Opened { origin, .. } => origin.size(),
@@ -125,12 +126,12 @@ impl Record {
 
     /// Takes `next` in, if it goes on where this one ends.
     pub(crate) fn extend(&mut self, next: &Self) -> bool {
-        let Self::Received { first, strings } = self else { return false };
-        let Self::Received { first: next_first, strings: more } = next else { return false };
-        if *first + strings.len() as u64 != *next_first {
+        let Self::Received { first, messages } = self else { return false };
+        let Self::Received { first: next_first, messages: more } = next else { return false };
+        if *first + messages.len() as u64 != *next_first {
             return false;
         }
-        strings.extend_from_slice(more);
+        messages.extend_from_slice(more);
         true
     }
 }

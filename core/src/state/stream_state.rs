@@ -4,19 +4,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ReceiveWindow, Sack, WindowLimits};
 
+use super::facts::{Ended, Origin, SendState};
 use super::inbox::Inbox;
 use super::marks::Marks;
+use super::message_bytes::unshared;
 use super::outbox::Outbox;
-use super::{Ended, Origin, SendState};
+use super::record::{Push, Record, Snapshot};
 use crate::limits::Limits;
-use crate::record::{Push, Record, Snapshot};
 
 /// The machine judges what fits before it makes a record; a record must apply whatever the limits are by
 /// then.
-const NO_LIMITS: WindowLimits = WindowLimits { strings: usize::MAX, bytes: usize::MAX };
+const NO_LIMITS: WindowLimits = WindowLimits { messages: usize::MAX, bytes: usize::MAX };
 
 /// A waiting string counts as this much more than its bytes, as in the receive window itself.
 const STRING_OVERHEAD: usize = 30;
@@ -24,9 +25,6 @@ const STRING_OVERHEAD: usize = 30;
 /// Most that the numbers of an outbox in a checkpoint may span: a guard against a spoilt record that
 /// would fill the memory. Far above every sensible limit.
 const MAX_OUTBOX_SPAN: u64 = 1 << 24;
-
-/// Strings from this length on are a good part of the message that brought them, and are not copied.
-const MAX_COPY: usize = 256 << 10;
 
 /// All that is durable of a stream.
 #[derive(Clone, Debug)]
@@ -102,7 +100,7 @@ impl StreamState {
             {
                 return Err(Inconsistent("goes on after the end"));
             }
-            Record::Received { first, strings } => self.receive(*first, strings),
+            Record::Received { first, messages } => self.receive(*first, messages),
             Record::Chosen { .. } if self.is_settled() => {
                 return Err(Inconsistent("chooses a service that is settled"));
             }
@@ -111,7 +109,9 @@ impl StreamState {
                 return Err(Inconsistent("acknowledges strings that were not sent"));
             }
             Record::Sacked(_) => {}
-            Record::Sent { strings } => strings.iter().for_each(|s| self.outbox.push(owned(s))),
+            Record::Sent { messages } => {
+                messages.iter().for_each(|s| self.outbox.push(unshared(s)))
+            }
             Record::Pushed(push) => self.push(push),
             Record::Ended(_) if over => return Err(Inconsistent("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
@@ -127,7 +127,7 @@ impl StreamState {
 
     /// For a checkpoint.
     pub fn snapshot(&self) -> Snapshot {
-        let owned = |(number, string): (u64, &Bytes)| (number, string.clone());
+        let numbered = |(number, message): (u64, &Bytes)| (number, message.clone());
         Snapshot {
             origin: self.origin.clone(),
             chosen: self.chosen.clone(),
@@ -136,10 +136,10 @@ impl StreamState {
             inbox_base: self.inbox.base(),
             inbox: self.inbox.iter().cloned().collect(),
             received_next: self.window.next(),
-            waiting: self.window.waiting().map(owned).collect(),
+            waiting: self.window.waiting().map(numbered).collect(),
             outbox_base: self.outbox.base(),
             outbox_next: self.outbox.next(),
-            outbox: self.outbox.iter_from(0).map(owned).collect(),
+            outbox: self.outbox.iter_from(0).map(numbered).collect(),
             marks: self.marks.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
         }
@@ -150,19 +150,21 @@ impl StreamState {
     /// # Errors
     /// If it contradicts itself.
     pub fn restore(mut snapshot: Snapshot) -> Result<Self, Inconsistent> {
-        if planted::is(Bug::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
+        if mutation::is(Mutation::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
             snapshot.inbox.remove(0);
             snapshot.inbox_base = snapshot.inbox_base.max(1) + 1;
         }
-        if planted::is(Bug::ForgetEnd) {
+        if mutation::is(Mutation::ForgetEnd) {
             snapshot.ended = None;
         }
-        if planted::is(Bug::ForgetKeys) {
+        if mutation::is(Mutation::ForgetKeys) {
             snapshot.marks.keys.clear();
         }
         let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
         for (number, string) in snapshot.waiting {
-            if number <= snapshot.received_next || window.receive(number, owned(&string)).is_err() {
+            if number <= snapshot.received_next
+                || window.receive(number, unshared(&string)).is_err()
+            {
                 return Err(Inconsistent("a waiting string that does not wait"));
             }
         }
@@ -171,9 +173,9 @@ impl StreamState {
         let Some(events) = snapshot.received_next.checked_sub(picks) else {
             return Err(Inconsistent("a service picked by no string"));
         };
-        let next_string = events.saturating_add(1);
-        let next = next_string + u64::from(snapshot.ended.is_some());
-        let held = next_string.saturating_sub(snapshot.inbox_base.max(1));
+        let next_message = events.saturating_add(1);
+        let next = next_message + u64::from(snapshot.ended.is_some());
+        let held = next_message.saturating_sub(snapshot.inbox_base.max(1));
         if snapshot.inbox_base > next || snapshot.inbox.len() as u64 != held {
             return Err(Inconsistent("an inbox that does not fit its numbers"));
         }
@@ -187,8 +189,8 @@ impl StreamState {
         if snapshot.marks.pushed > snapshot.outbox_next {
             return Err(Inconsistent("more strings from outside than strings"));
         }
-        let inbox = snapshot.inbox.iter().map(owned).collect();
-        let outbox = snapshot.outbox.iter().map(|(number, string)| (*number, owned(string)));
+        let inbox = snapshot.inbox.iter().map(unshared).collect();
+        let outbox = snapshot.outbox.iter().map(|(number, string)| (*number, unshared(string)));
         let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, outbox.collect())
             .ok_or(Inconsistent("an outbox that does not fit its numbers"))?;
         Ok(Self {
@@ -197,7 +199,7 @@ impl StreamState {
             max_idle_ms: snapshot.max_idle_ms,
             instance: snapshot.instance,
             window,
-            inbox: Inbox::restore(snapshot.inbox_base, inbox, next_string, snapshot.ended),
+            inbox: Inbox::restore(snapshot.inbox_base, inbox, next_message, snapshot.ended),
             outbox,
             marks: snapshot.marks,
         })
@@ -256,7 +258,7 @@ impl StreamState {
     /// What was received from the client.
     pub fn sack(&self) -> Sack {
         let mut sack = self.window.sack();
-        if planted::is(Bug::SackTooHigh) {
+        if mutation::is(Mutation::SackTooHigh) {
             sack.acked = sack.acked.map(|acked| acked + 1);
         }
         sack
@@ -275,31 +277,31 @@ impl StreamState {
     /// What would become of a string from the client.
     pub fn fit(&self, number: u64, string: &Bytes, limits: &Limits) -> Fit {
         if number <= self.window.next() {
-            return if number == self.window.next() || planted::is(Bug::TakeDuplicates) {
+            return if number == self.window.next() || mutation::is(Mutation::TakeDuplicates) {
                 Fit::Fits
             } else {
                 Fit::Duplicate
             };
         }
-        let (mut strings, mut bytes) = (0, string.len() + STRING_OVERHEAD);
+        let (mut messages, mut bytes) = (0, string.len() + STRING_OVERHEAD);
         for (waiting, string) in self.window.waiting() {
             if waiting == number {
                 return Fit::Duplicate;
             }
-            strings += 1;
+            messages += 1;
             bytes += string.len() + STRING_OVERHEAD;
         }
-        let full = strings >= limits.rwin_strings || bytes > limits.rwin_bytes;
+        let full = messages >= limits.rwin_messages || bytes > limits.rwin_bytes;
         if full { Fit::Overflow } else { Fit::Fits }
     }
 
-    fn receive(&mut self, first: u64, strings: &[Bytes]) {
-        for (number, string) in (first..).zip(strings) {
-            if number < self.window.next() && planted::is(Bug::TakeDuplicates) {
-                self.inbox.push(owned(string));
+    fn receive(&mut self, first: u64, messages: &[Bytes]) {
+        for (number, string) in (first..).zip(messages) {
+            if number < self.window.next() && mutation::is(Mutation::TakeDuplicates) {
+                self.inbox.push(unshared(string));
             }
             // Without limits there is no overflow, and a duplicate changes nothing.
-            let _ = self.window.receive(number, owned(string));
+            let _ = self.window.receive(number, unshared(string));
             self.pass_on();
         }
     }
@@ -319,9 +321,9 @@ impl StreamState {
     }
 
     /// Strings that many streams may have in common: whoever made the record has copied them already.
-    fn push(&mut self, Push { strings, keys }: &Push) {
-        strings.iter().for_each(|string| self.outbox.push(string.clone()));
-        self.marks.note_push(strings.len(), keys);
+    fn push(&mut self, Push { messages, keys }: &Push) {
+        messages.iter().for_each(|string| self.outbox.push(string.clone()));
+        self.marks.note_push(messages.len(), keys);
     }
 
     fn end(&mut self, ended: Ended) {
@@ -329,10 +331,4 @@ impl StreamState {
         self.outbox.clear();
         self.window = ReceiveWindow::starting_at(self.window.next(), NO_LIMITS);
     }
-}
-
-/// A string that keeps no more memory than itself: what arrives, or comes from the store, is a part of a
-/// whole message, which may be a thousand times as large and would live as long as one of its strings.
-pub(crate) fn owned(string: &Bytes) -> Bytes {
-    if string.len() < MAX_COPY { Bytes::copy_from_slice(string) } else { string.clone() }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::planted::{self, Bug};
+use minerva_proto::mutation::{self, Mutation};
 
-use super::SendState;
+use super::facts::SendState;
 use super::outbox::Outbox;
 use crate::limits::Limits;
 
@@ -36,42 +36,42 @@ pub struct OutboxLimits {
     /// Bytes of strings.
     pub bytes: Option<u32>,
     /// Strings.
-    pub strings: Option<u32>,
+    pub messages: Option<u32>,
 }
 
 impl OutboxLimits {
     /// Bytes and strings that the outbox may hold.
-    pub(super) fn of(self, limits: &Limits) -> (usize, usize) {
+    pub(crate) fn of(self, limits: &Limits) -> (usize, usize) {
         let or = |own: Option<u32>, usual: usize| own.map_or(usual, |own| own as usize);
-        (or(self.bytes, limits.outbox_bytes), or(self.strings, limits.outbox_strings))
+        (or(self.bytes, limits.outbox_bytes), or(self.messages, limits.outbox_messages))
     }
 
     /// Those that are set in `news`, and its own otherwise.
-    pub(super) fn with(self, news: Self) -> Self {
-        Self { bytes: news.bytes.or(self.bytes), strings: news.strings.or(self.strings) }
+    pub(crate) fn with(self, news: Self) -> Self {
+        Self { bytes: news.bytes.or(self.bytes), messages: news.messages.or(self.messages) }
     }
 }
 
 impl Marks {
     /// How much the instance may send; in its own count.
-    pub(super) fn room(&self, outbox: &Outbox, limits: &Limits) -> SendState {
+    pub(crate) fn room(&self, outbox: &Outbox, limits: &Limits) -> SendState {
         let room = outbox.room(self.outbox.of(limits));
         SendState { next_send: self.next_send(outbox), ..room }
     }
 
     /// The instance's number of its next string.
-    pub(super) fn next_send(&self, outbox: &Outbox) -> u64 {
-        let pushed = if planted::is(Bug::CountPushed) { 0 } else { self.pushed };
+    pub(crate) fn next_send(&self, outbox: &Outbox) -> u64 {
+        let pushed = if mutation::is(Mutation::CountPushed) { 0 } else { self.pushed };
         outbox.next().saturating_sub(pushed)
     }
 
-    pub(super) fn has_key(&self, key: &[u8]) -> bool {
+    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
         // Keys are random, as a rule: most differ in their last byte, and nothing is called for those.
         self.keys.iter().any(|known| known.last() == key.last() && *known == key)
     }
 
-    pub(super) fn note_push(&mut self, strings: usize, keys: &[Bytes]) {
-        self.pushed += strings as u64;
+    pub(crate) fn note_push(&mut self, messages: usize, keys: &[Bytes]) {
+        self.pushed += messages as u64;
         for key in keys {
             if self.keys.len() >= MAX_KEYS {
                 self.keys.pop_front();
