@@ -1,5 +1,5 @@
-//! An edge: its ports, its links, and its life from the first connection to the last. Made and run by
-//! `minerva-edge` and by programs that embed one.
+//! An edge as a component: opens the ports, builds the links, serves, and drains. Used by `minerva-edge`
+//! and by programs that embed an edge.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,33 +24,33 @@ use crate::shared::{Phase, Shared};
 use crate::tls::Certificates;
 use crate::transport::Limits;
 
-/// The policy file if none is configured: the socket speaks to anybody who knows a stream id.
+/// Default Flash policy file: allows every domain, since a stream id is the secret that admits a client.
 const POLICY: &str = "<cross-domain-policy>\n<allow-access-from domain=\"*\" to-ports=\"*\"/>\n\
     </cross-domain-policy>";
 
-/// Time for connections that are cut off to notice.
-const CUT_OFF_TIME: Duration = Duration::from_millis(500);
+/// Time for connection tasks to end after the drain time.
+const CLOSE_TIME: Duration = Duration::from_millis(500);
 
-/// An edge whose ports are open and whose links are being built.
+/// An edge with open ports and links under construction.
 #[derive(Debug)]
 pub struct Edge {
     listeners: Vec<OpenPort>,
     local_addr: SocketAddr,
     certificates: Option<Certificates>,
     shared: Arc<Shared>,
-    room: Arc<Semaphore>,
-    /// Permits in `room`.
+    permits: Arc<Semaphore>,
+    /// Total of `permits`.
     max_connections: u32,
     phase: watch::Sender<Phase>,
-    /// The links' task; ends with the edge.
+    /// Link and listener tasks; aborted when the edge is dropped.
     tasks: JoinSet<()>,
 }
 
 impl Edge {
-    /// Opens the ports and begins to build the links to `cores`: addresses, or one channel.
+    /// Opens the ports and starts to build the links to `cores`.
     ///
     /// # Errors
-    /// If an option is wrong or a port cannot be opened.
+    /// If an option is invalid or a port cannot be opened.
     pub async fn bind(
         config: Config,
         cores: impl Into<Cores>,
@@ -64,41 +64,41 @@ impl Edge {
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
         let (phase, phases) = watch::channel(Phase::Running);
-        let shared = share(&config, pages, links, metrics, phases)?;
-        let max_connections = files::make_room(config.max_connections);
+        let shared = shared_state(&config, pages, links, metrics, phases)?;
+        let max_connections = files::raise_limit(config.max_connections);
         Ok(Self {
             listeners,
             local_addr,
             certificates,
             shared: Arc::new(shared),
-            room: Arc::new(Semaphore::new(max_connections as usize)),
+            permits: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             phase,
             tasks,
         })
     }
 
-    /// The first port's address.
+    /// Address of the `--listen` port, with the actual port number.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// What clients on ports for TLS are shown, if there are such ports; to be read again when it was renewed.
+    /// Certificates of the TLS ports, if there are any; call `reload` after a renewal.
     pub fn certificates(&self) -> Option<Certificates> {
         self.certificates.clone()
     }
 
-    /// Whether there is a core to work with; follow it to tell whether the edge can do its work.
+    /// Observer of the links, for readiness.
     pub fn link_state(&self) -> LinkState {
         LinkState { obstacle: self.shared.links.obstacle() }
     }
 
-    /// Serves until `stop`; then accepts no more, asks clients to move, and cuts off what is left
-    /// after the drain time.
+    /// Serves until `stop` completes, then drains: accepts no connections, asks clients to reconnect elsewhere,
+    /// and closes the remaining connections after the drain time.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         for OpenPort { socket, service, kind } in std::mem::take(&mut self.listeners) {
-            let (room, shared) = (Arc::clone(&self.room), Arc::clone(&self.shared));
-            let listener = Listener { socket, service, kind, room, shared };
+            let (permits, shared) = (Arc::clone(&self.permits), Arc::clone(&self.shared));
+            let listener = Listener { socket, service, kind, permits, shared };
             self.tasks.spawn(listener.run());
         }
         stop.await;
@@ -108,36 +108,36 @@ impl Edge {
     async fn drain(self) {
         tracing::info!(seconds = self.shared.drain_time.as_secs_f64(), "draining");
         self.phase.send_replace(Phase::Draining);
-        let all_gone = self.room.acquire_many(self.max_connections);
+        let all_gone = self.permits.acquire_many(self.max_connections);
         if tokio::time::timeout(self.shared.drain_time, all_gone).await.is_ok() {
             return;
         }
-        let left = self.max_connections as usize - self.room.available_permits();
-        tracing::info!(left, "drain time is over");
+        let remaining = self.max_connections as usize - self.permits.available_permits();
+        tracing::info!(remaining, "drain time is over, closing the remaining connections");
         self.phase.send_replace(Phase::Over);
-        let all_gone = self.room.acquire_many(self.max_connections);
-        let _ = tokio::time::timeout(CUT_OFF_TIME, all_gone).await;
+        let all_gone = self.permits.acquire_many(self.max_connections);
+        let _ = tokio::time::timeout(CLOSE_TIME, all_gone).await;
     }
 }
 
-/// Follows the links of an edge.
+/// Observes the links of an edge.
 #[derive(Debug, Clone)]
 pub struct LinkState {
     obstacle: watch::Receiver<Option<&'static str>>,
 }
 
 impl LinkState {
-    /// Whether a link is up and some core owns streams.
+    /// Whether a link is up and a core owns partitions.
     pub fn is_up(&self) -> bool {
         self.obstacle().is_none()
     }
 
-    /// What is missing, if something is.
+    /// Reason why the edge cannot serve, if there is one.
     pub fn obstacle(&self) -> Option<&'static str> {
         *self.obstacle.borrow()
     }
 
-    /// Waits until that changes; for ever if the edge is gone.
+    /// Waits for a change; never returns after the edge has ended.
     pub async fn changed(&mut self) {
         if self.obstacle.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -145,7 +145,7 @@ impl LinkState {
     }
 }
 
-/// A port that is open.
+/// A bound port that is not served yet.
 #[derive(Debug)]
 struct OpenPort {
     socket: TcpListener,
@@ -169,8 +169,8 @@ async fn open_ports(
     let mut listeners = Vec::new();
     for (option, ports, kind) in kinds {
         for Port { service, address } in ports {
-            let wrong = |error| ConfigError::cannot_listen(option, *address, &error);
-            let socket = TcpListener::bind(address).await.map_err(wrong)?;
+            let cannot_listen = |error| ConfigError::cannot_listen(option, *address, &error);
+            let socket = TcpListener::bind(address).await.map_err(cannot_listen)?;
             listeners.push(OpenPort { socket, service: service.clone(), kind: kind.clone() });
         }
     }
@@ -178,7 +178,7 @@ async fn open_ports(
     Ok((listeners, local_addr.unwrap_or(config.listen)))
 }
 
-fn share(
+fn shared_state(
     config: &Config,
     pages: Pages,
     links: Directory,
@@ -195,7 +195,7 @@ fn share(
     let names = config.pass_headers.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
     let pass_headers = names.map(|name| {
         http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            let problem = format!("`{name}` is no header name");
+            let problem = format!("`{name}` is not a header name");
             ConfigError::new("--pass-headers", problem, "write names such as user-agent")
         })
     });
@@ -230,9 +230,8 @@ fn policy(config: &Config) -> Result<Bytes, ConfigError> {
     Ok(text.into())
 }
 
-/// A name that no other edge of a deployment has: the port tells those of one host apart, chance the
-/// rest.
+/// A unique name of this process: port number and 32 random bits.
 fn edge_id(address: SocketAddr) -> String {
-    let chance = clock::random_part(Duration::from_secs(u32::MAX.into())).as_secs();
-    format!("edge-{}-{chance:08x}", address.port())
+    let random = clock::random_part(Duration::from_secs(u32::MAX.into())).as_secs();
+    format!("edge-{}-{random:08x}", address.port())
 }

@@ -1,19 +1,19 @@
-//! The system's limit of open files, of which each connection needs one. Raised once by `edge.rs`,
-//! before the first connection; knows no sockets.
+//! The process limit of open files (RLIMIT_NOFILE); each connection needs one. Raised once by `edge.rs`
+//! before the first connection.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that a process needs besides its clients' connections: the link, application services, the
-/// store, pages that are asked for by an operator.
-const OTHERS: u64 = 256;
+/// Files reserved for purposes other than client connections: links, application services, the store, the
+/// admin port.
+const RESERVED: u64 = 256;
 
-/// Files that have to be open for so many connections.
+/// Number of open files that `connections` need.
 pub(crate) fn needed(connections: u32) -> u64 {
-    u64::from(connections) + OTHERS
+    u64::from(connections) + RESERVED
 }
 
-/// Raises the limit so that `connections` fit, as far as the system lets it, and returns how many do.
-pub(crate) fn make_room(connections: u32) -> u32 {
+/// Raises the limit for `connections` as far as the system allows; returns the number that fits.
+pub(crate) fn raise_limit(connections: u32) -> u32 {
     let wanted = needed(connections);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let mut limit = current.unwrap_or(u64::MAX);
@@ -24,21 +24,21 @@ pub(crate) fn make_room(connections: u32) -> u32 {
             limit = raised;
         }
     }
-    let room = room(limit, connections);
-    if room < connections {
+    let fitting = fitting(limit, connections);
+    if fitting < connections {
         tracing::info!(
-            connections = room,
+            connections = fitting,
             files = limit,
             "fewer connections than --max-connections: raise the limit of open files (ulimit -n)"
         );
     }
-    room
+    fitting
 }
 
-/// How many of `connections` fit under a limit; at least one.
-fn room(limit: u64, connections: u32) -> u32 {
-    // A limit that is tiny is shared.
-    let rest = limit - OTHERS.min(limit / 2);
+/// Number of connections that fit under `limit`, from 1 to `connections`.
+fn fitting(limit: u64, connections: u32) -> u32 {
+    // Of a tiny limit, half is reserved.
+    let rest = limit - RESERVED.min(limit / 2);
     u32::try_from(rest).unwrap_or(u32::MAX).clamp(1, connections.max(1))
 }
 
@@ -47,20 +47,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_leaves_room_for_other_files() {
-        assert_eq!(room(1255, 1000), 999);
-        assert_eq!(room(1256, 1000), 1000);
-        assert_eq!(room(1257, 1000), 1000);
-        assert_eq!(room(u64::MAX, 4_000_000), 4_000_000);
-        assert_eq!((room(64, 1000), room(1, 1000), room(0, 1000)), (32, 1, 1));
+    fn files_are_reserved_below_the_limit() {
+        assert_eq!(fitting(1255, 1000), 999);
+        assert_eq!(fitting(1256, 1000), 1000);
+        assert_eq!(fitting(1257, 1000), 1000);
+        assert_eq!(fitting(u64::MAX, 4_000_000), 4_000_000);
+        assert_eq!((fitting(64, 1000), fitting(1, 1000), fitting(0, 1000)), (32, 1, 1));
     }
 
     #[test]
-    fn the_limit_is_raised_as_far_as_it_goes() {
+    fn the_limit_is_raised_to_the_hard_limit() {
         let before = getrlimit(Resource::Nofile);
-        assert_eq!(make_room(1), 1);
+        assert_eq!(raise_limit(1), 1);
         let most = before.maximum.unwrap_or(u64::MAX);
-        assert_eq!(make_room(u32::MAX), room(most, u32::MAX));
+        assert_eq!(raise_limit(u32::MAX), fitting(most, u32::MAX));
         let after = getrlimit(Resource::Nofile);
         assert!(after.current.unwrap_or(u64::MAX) >= before.current.unwrap_or(u64::MAX));
         assert_eq!(after.maximum, before.maximum);

@@ -1,5 +1,5 @@
-//! The HTTP face: which request is what, who may ask, and what every answer carries. Transports go on
-//! in `http/exchange.rs` and `websocket.rs`, pages come from `pages.rs`. Called by `listener.rs`.
+//! HTTP server of an edge: routing, origin check and common response headers. Transports continue in
+//! `http/exchange.rs` and `websocket.rs`; pages come from `pages.rs`. Called by `listener.rs`.
 
 pub(crate) mod body;
 pub(crate) mod connection;
@@ -31,25 +31,25 @@ use crate::socket::{Rewind, Socket};
 use crate::websocket;
 use route::{Endpoint, Route};
 
-/// Longest request head (design, Limits).
+/// Longest request head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Most header lines (design, Limits).
+/// Maximum number of header lines.
 const HEAD_LINES: usize = 64;
 
-/// Time to the first whole head, as to a hello (design, Limits).
-const FIRST_HEAD: Duration = Duration::from_secs(10);
+/// Time limit for the first complete head, equal to that of a hello.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time to a later head: how long a kept connection may idle.
-const NEXT_HEAD: Duration = Duration::from_secs(60);
+/// Time limit for a later head: the idle time of a kept-alive connection.
+const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What may be done with a page.
+/// Allowed methods of pages.
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// What hyper may buffer of one connection each way; it holds so much per open response.
+/// Limit of hyper's read and write buffer per connection, in bytes; each open response holds one.
 const BUFFER: usize = HEAD_BYTES;
 
-/// Serves one connection until it is closed or becomes a WebSocket.
+/// Serves one connection until the close or the upgrade to WebSocket.
 pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
     let connection = Arc::new(connection);
     let mut phase = connection.shared.phase.clone();
@@ -60,12 +60,12 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
         if let Some(seen) = seen {
             let _ = seen.send(());
         }
-        // Begun here and not when hyper asks for it: a client that sends an upload and closes at once
-        // makes hyper give up before that, and the upload would be lost.
+        // Polled here once, before hyper polls the future: when a client uploads and closes at once, hyper drops
+        // the unpolled future, and the upload would be lost.
         let mut answer = Box::pin(answer(request, Arc::clone(&connection)));
-        let at_once = answer.as_mut().now_or_never();
+        let ready = answer.as_mut().now_or_never();
         async move {
-            Ok::<_, Infallible>(match at_once {
+            Ok::<_, Infallible>(match ready {
                 Some(response) => response,
                 None => answer.await,
             })
@@ -73,7 +73,7 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_HEAD)
+        .header_read_timeout(NEXT_HEAD_TIMEOUT)
         .max_headers(HEAD_LINES)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER)
@@ -81,7 +81,7 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
         .with_upgrades();
     let mut serving = pin!(serving);
     let mut head_seen = pin!(async {
-        if tokio::time::timeout(FIRST_HEAD, first_head).await.is_ok() {
+        if tokio::time::timeout(FIRST_HEAD_TIMEOUT, first_head).await.is_ok() {
             std::future::pending::<()>().await;
         }
     });
@@ -98,10 +98,10 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
     }
 }
 
-/// Answers one request.
+/// Produces the response to one request.
 async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
     let shared = Arc::clone(&connection.shared);
-    let verdict = shared.origins.judge(request.headers(), connection.encrypted);
+    let verdict = shared.origins.check(request.headers(), connection.encrypted);
     let route = Route::of(request.uri().path(), &connection.service);
     if verdict == Verdict::Foreign && route.is_transport() {
         shared.metrics.foreign_origins.inc();

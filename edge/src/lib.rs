@@ -1,9 +1,9 @@
-//! The edge: sockets in, link out. It speaks the wire protocol with clients over TCP, WebSocket and
-//! HTTP on one port, and tells cores what they say; it holds no stream state that matters.
+//! The edge: terminates client transports (TCP, WebSocket and HTTP on one port) and relays their frames to
+//! the cores over gRPC links. An edge holds no durable stream state.
 //!
-//! One string's way through this crate: `listener.rs` (what does the connection speak?), a driver
-//! (`tcp.rs`, `websocket.rs`, `http/exchange.rs`), `session.rs`, the pure machine in `transport.rs`,
-//! `link.rs`. And back.
+//! Path of a message through this crate: `listener.rs` (protocol detection), a driver (`tcp.rs`,
+//! `websocket.rs`, `http/exchange.rs`), `session.rs`, the pure machine in `transport.rs`, `link.rs`. The
+//! other direction takes the same files in reverse order.
 
 mod access;
 mod cached_watch;

@@ -1,5 +1,5 @@
-//! Accepts connections, at most so many at a time, finds out what each speaks, and hands it to its
-//! driver. Run by `edge.rs`, one per port.
+//! Accepts connections up to `--max-connections`, detects the protocol of each, and passes the connection to
+//! the protocol's driver. Run by `edge.rs`, one listener per port.
 
 mod sniff;
 
@@ -22,39 +22,39 @@ use crate::tls::{Certificates, HandshakeError};
 use crate::transport::Caller;
 use sniff::{Protocol, sniff};
 
-/// Pause after a failure of accept: mostly no file descriptors are left, and some may be soon.
+/// Pause after a failed accept, usually for lack of file descriptors, which other connections may free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Silence after which the system asks whether the peer is still there, and how often it asks again:
-/// a client that vanished without a word is let go after 2 minutes, as an idle stream is.
+/// TCP keep-alive: idle time before the first probe, interval and number of probes. A vanished client is
+/// detected after 2 minutes, the default idle limit of a stream.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
 
-/// The same if there is something to be sent to it, such as heartbeats.
+/// Limit for unacknowledged TCP data, which suspends keep-alive probes (heartbeats, for example).
 #[cfg(target_os = "linux")]
 const UNACKED: Duration = Duration::from_secs(120);
 
-/// One port.
+/// A bound port and the settings of its connections.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// The service of a path, or of a TCP transport, that names none.
+    /// Service of TCP transports and of paths without a service name.
     pub(crate) service: ServiceName,
     pub(crate) kind: ListenerKind,
-    /// Connections that may be opened yet; one for all ports. More wait: one here, the others in the system's
-    /// backlog.
-    pub(crate) room: Arc<Semaphore>,
+    /// Permits for open connections, shared by all ports. Without a permit, one accepted connection waits here
+    /// and further ones wait in the kernel's backlog.
+    pub(crate) permits: Arc<Semaphore>,
     pub(crate) shared: Arc<Shared>,
 }
 
-/// With what each connection of a port begins, before the client's first bytes.
+/// Preamble of each connection on a port, before the client's first bytes.
 #[derive(Debug, Clone)]
 pub(crate) enum ListenerKind {
-    /// With nothing.
+    /// None.
     Plain,
-    /// With a proxy's word about who connects.
+    /// A PROXY protocol line with the client's address.
     Proxied,
-    /// With a handshake; everything that follows is encrypted.
+    /// A TLS handshake.
     Tls(Certificates),
 }
 
@@ -78,37 +78,37 @@ impl Listener {
                     continue;
                 }
             };
-            // Not before: each port would keep a place free for a connection that may never come.
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            // After accept: a permit taken earlier would be held by a port without clients.
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let shared = Arc::clone(&self.shared);
             let permit = ConnectionPermit::new(permit, &shared.metrics.connections);
-            let arrival = Arrival { stream, peer: peer.ip(), kind: self.kind.clone(), permit };
-            tokio::spawn(serve(Box::new(arrival), shared, self.service.clone()));
+            let accepted = Accepted { stream, peer: peer.ip(), kind: self.kind.clone(), permit };
+            tokio::spawn(serve(Box::new(accepted), shared, self.service.clone()));
         }
     }
 }
 
-/// A connection that was accepted.
-struct Arrival {
+/// An accepted connection before protocol detection.
+struct Accepted {
     stream: TcpStream,
     peer: IpAddr,
     kind: ListenerKind,
     permit: ConnectionPermit,
 }
 
-/// Serves one connection; small, because every idle connection holds this future.
-async fn serve(arrival: Box<Arrival>, shared: Arc<Shared>, service: ServiceName) {
-    let Arrival { stream, peer, kind, permit } = *arrival;
-    set_up(&stream);
+/// Serves one connection. The future is kept small, since every idle connection holds one.
+async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>, service: ServiceName) {
+    let Accepted { stream, peer, kind, permit } = *accepted;
+    configure(&stream);
     let mut phase = shared.phase.clone();
-    let beginning = async {
+    let detection = async {
         let (mut socket, peer) = accept_preamble(stream, peer, kind, &shared).await?;
         let protocol = sniff(&mut socket).await;
         Some((socket, peer, protocol))
     };
     let (socket, peer, protocol) = tokio::select! {
-        beginning = Box::pin(beginning) => match beginning {
-            Some(beginning) => beginning,
+        detected = Box::pin(detection) => match detected {
+            Some(detected) => detected,
             None => return,
         },
         _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
@@ -134,7 +134,7 @@ async fn serve(arrival: Box<Arrival>, shared: Arc<Shared>, service: ServiceName)
     }
 }
 
-/// Does what comes before the client's first bytes; `None` if that went wrong.
+/// Reads the port's preamble; `None` if the preamble is invalid or late.
 async fn accept_preamble(
     stream: TcpStream,
     peer: IpAddr,
@@ -143,7 +143,7 @@ async fn accept_preamble(
 ) -> Option<(Socket, IpAddr)> {
     match kind {
         ListenerKind::Plain => Some((Socket::Plain(stream), peer)),
-        ListenerKind::Proxied => match client(&stream, peer, shared).await {
+        ListenerKind::Proxied => match proxied_client(&stream, peer, shared).await {
             Some(client) => Some((Socket::Plain(stream), client)),
             None => {
                 refuse(&stream, shared);
@@ -162,8 +162,8 @@ async fn accept_preamble(
     }
 }
 
-/// Who connects, as the proxy says; `None` if it is not one that is trusted, or says nothing.
-async fn client(stream: &TcpStream, proxy: IpAddr, shared: &Shared) -> Option<IpAddr> {
+/// Returns the client's address from the PROXY line; `None` without a trusted proxy or a valid line.
+async fn proxied_client(stream: &TcpStream, proxy: IpAddr, shared: &Shared) -> Option<IpAddr> {
     if !shared.proxies.trusts(proxy.to_canonical()) {
         return None;
     }
@@ -173,14 +173,14 @@ async fn client(stream: &TcpStream, proxy: IpAddr, shared: &Shared) -> Option<Ip
     }
 }
 
-/// Breaks off a connection that speaks nothing we know, or must not speak here.
+/// Resets a connection with an unknown protocol or an untrusted proxy.
 fn refuse(stream: &TcpStream, shared: &Shared) {
     shared.metrics.garbage.inc();
     let _ = stream.set_zero_linger();
 }
 
-/// Tunes a socket. One that cannot be tuned works all the same.
-fn set_up(stream: &TcpStream) {
+/// Sets socket options. Failures are ignored, since the connection works without them.
+fn configure(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
     let socket = SockRef::from(stream);
@@ -194,11 +194,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_system_looks_for_peers_that_vanished() {
+    async fn keep_alive_detects_vanished_peers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        set_up(&stream);
+        configure(&stream);
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), PROBE_AFTER);

@@ -1,5 +1,5 @@
-//! Files that an edge serves besides transports: the web client, and whatever the embedding program
-//! adds (a demo page). Held in memory, with entity tags; knows no request.
+//! Static pages of an edge: the web client and pages of the embedding program (a demo). Held in memory with
+//! entity tags; served by `http.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use bytes::Bytes;
 
 /// Path of the web client.
 pub const CLIENT_JS: &str = "/_minerva/client.js";
-/// Path of its extra for many tabs.
+/// Path of the module that shares a stream among tabs.
 const SHARED_JS: &str = "/_minerva/shared.js";
-/// The web client as built from `sdk/web`; a test there fails if it is not what the source gives.
+/// The web client as built from `sdk/web`; a test there compares the file with a fresh build.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Pages by path. Cheap to clone.
+/// Pages by path. Clones share the content.
 #[derive(Debug, Clone)]
 pub struct Pages {
     pages: Arc<BTreeMap<String, Page>>,
@@ -26,18 +26,18 @@ pub struct Pages {
 pub(crate) struct Page {
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
-    /// A strong entity tag, quotes included.
+    /// Strong entity tag, with quotes.
     pub(crate) etag: String,
 }
 
 impl Pages {
-    /// The web client and its extra alone.
+    /// The web client and its module for shared tabs.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
         none.with(CLIENT_JS, JAVASCRIPT, CLIENT).with(SHARED_JS, JAVASCRIPT, SHARED)
     }
 
-    /// These pages and one more; a page at the same path is replaced.
+    /// Adds a page, or replaces the page at the same path.
     #[must_use]
     pub fn with(
         mut self,
@@ -62,7 +62,7 @@ impl Default for Pages {
     }
 }
 
-/// FNV-1a, 64 bits: names a content, defends against nothing.
+/// FNV-1a, 64 bits: identifies content, without security properties.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -74,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_web_client_is_there_from_the_start() {
+    fn the_web_client_is_always_served() {
         for path in [CLIENT_JS, SHARED_JS] {
             assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
         }
     }
 
     #[test]
-    fn a_page_is_found_at_its_path_only_and_another_content_has_another_tag() {
+    fn a_page_has_one_path_and_a_tag_of_its_content() {
         let one = Pages::new().with("/", "text/html", "one");
         let two = one.clone().with("/", "text/html", "two");
         let tag = |pages: &Pages| pages.at("/").map(|page| page.etag.clone());

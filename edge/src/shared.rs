@@ -1,5 +1,5 @@
-//! What every connection of one edge shares: settings made ready for use, the links, the metrics, and
-//! how far the edge is in its life. Made once by `edge.rs`, read by all drivers.
+//! State shared by all connections of one edge: parsed settings, links, metrics and the life-cycle phase.
+//! Made once by `edge.rs`, read by all drivers.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::transport::Limits;
 
-/// How far the edge is in its life.
+/// Life-cycle phase of an edge; only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Serving.
+    /// Accepts and serves connections.
     Running,
-    /// No new connections; clients are asked to move.
+    /// Accepts no connections; clients are asked to reconnect elsewhere.
     Draining,
-    /// What is left is cut off.
+    /// The drain time is over: remaining connections are closed.
     Over,
 }
 
@@ -28,10 +28,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
     pub(crate) proxies: TrustedProxies,
-    /// Names in lower case.
+    /// Request headers that are passed to applications.
     pub(crate) pass_headers: Vec<http::HeaderName>,
     pub(crate) pages: Pages,
-    /// The policy file with its NUL.
+    /// The Flash policy file, terminated by NUL.
     pub(crate) policy: Bytes,
     pub(crate) drain_time: Duration,
     pub(crate) links: Directory,

@@ -1,5 +1,5 @@
-//! The driver of TCP transports: `<int32/>` and then frames behind their length. Also answers the
-//! request for the policy file. Called by `listener.rs`.
+//! Driver of TCP transports: length-prefixed frames behind the preamble `<int32/>`. Also serves the Flash policy
+//! file. Called by `listener.rs`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,26 +15,26 @@ use crate::shared::{Phase, Shared};
 use crate::socket::Socket;
 use crate::transport::{Caller, Input, Kind};
 
-/// Bytes read at once; on the worker's stack, not in the task.
+/// Read size in bytes; the buffer is on the worker's stack, not in the task.
 const READ: usize = 64 * 1024;
 
-/// Time that a client has to close after the policy file.
+/// Time limit for the client's close after the policy file.
 const POLICY_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes dropped at once of what follows a request for the policy file.
+/// Read size while discarding input behind a policy request.
 const DISCARD: usize = 512;
 
-/// Serves one transport; `rest` came behind the magic.
+/// Serves one transport; `rest` are the bytes read behind the preamble.
 pub(crate) async fn serve(socket: Socket, rest: Bytes, shared: Arc<Shared>, caller: Caller) {
     let mut session = Session::new(&shared, Kind::Tcp, caller);
     if !rest.is_empty() {
         session.received(rest, false);
     }
-    let mut line = Line { socket, written: 0, wrote: false };
+    let mut connection = Connection { socket, written: 0, wrote: false };
     while session.ending().is_none() && !session.is_over() {
         let (reads, chunk) = (session.wants_input(), session.chunk().cloned());
         tokio::select! {
-            event = poll_fn(|cx| line.poll(cx, reads, chunk.as_ref())) => match event {
+            event = poll_fn(|cx| connection.poll(cx, reads, chunk.as_ref())) => match event {
                 Event::Read(bytes) => session.received(bytes, false),
                 Event::Written => session.written(),
                 Event::Gone => session.input(Input::Gone),
@@ -43,27 +43,27 @@ pub(crate) async fn serve(socket: Socket, rest: Bytes, shared: Arc<Shared>, call
         }
     }
     drop(session);
-    line.socket.close().await;
+    connection.socket.close().await;
 }
 
-/// What the socket did.
+/// Socket events.
 enum Event {
     Read(Bytes),
-    /// The chunk is written.
+    /// The current chunk is written completely.
     Written,
     Gone,
 }
 
-/// The connection, and how far it is.
-struct Line {
+/// The socket and the progress of its current write.
+struct Connection {
     socket: Socket,
-    /// Bytes of the current chunk that are written.
+    /// Written bytes of the current chunk.
     written: usize,
-    /// The last event was a chunk's end. Then reading comes first, so that neither waits for the other.
+    /// Whether the last event was a write; reads then go first, so that neither direction starves.
     wrote: bool,
 }
 
-impl Line {
+impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>, reads: bool, chunk: Option<&Bytes>) -> Poll<Event> {
         for writing in [!self.wrote, self.wrote] {
             let event = match chunk {
@@ -86,7 +86,7 @@ impl Line {
         })
     }
 
-    /// Writes the rest of a chunk. Within TLS it is written when it has left the encryption's buffer.
+    /// Writes the rest of a chunk. With TLS the chunk counts as written after the flush of the TLS buffer.
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &Bytes) -> Poll<Event> {
         let mut socket = Pin::new(&mut self.socket);
         while self.written < chunk.len() {
@@ -103,7 +103,7 @@ impl Line {
     }
 }
 
-/// Answers with the policy file and leaves the close to the client, for a while.
+/// Sends the policy file and waits for the client's close, up to `POLICY_TIME`.
 pub(crate) async fn serve_policy(mut socket: Socket, shared: Arc<Shared>) {
     let mut phase = shared.phase.clone();
     let answer = async {

@@ -1,5 +1,5 @@
-//! The driver of WebSocket transports, from the handshake on. Each text message holds frames, each
-//! ended by a newline; what the client sends in one message is one batch. Called by `http.rs`.
+//! Driver of WebSocket transports, from the handshake on. A text message holds newline-terminated frames and
+//! becomes one batch. Called by `http.rs`.
 
 mod read_ahead;
 
@@ -33,33 +33,33 @@ use crate::session::Session;
 use crate::socket::{Rewind, Socket};
 use crate::transport::{Caller, Input, Kind};
 
-/// The subprotocol of this wire protocol.
+/// WebSocket subprotocol of wire version 2.
 const SUBPROTOCOL: &str = "minerva.2";
 
-/// Read buffer of one connection; the default is an eager 128 KiB. Small, since each connection has one all the
-/// time; the socket is read in larger pieces.
+/// Read buffer of one connection in bytes. The default of 128 KiB is allocated eagerly for each connection;
+/// [`ReadAhead`] reads the socket in larger pieces.
 const READ_BUFFER: usize = 512;
 
-/// Room for more than one frame in a message.
+/// Bytes of a message beyond one frame of maximum length.
 const MESSAGE_ROOM: usize = 64 * 1024;
 
-/// What may wait for a socket; more than the largest chunk, which is one string and a chunk's rest.
+/// Limit of unwritten bytes; above the largest chunk, which is one message and the rest of a chunk.
 const WRITE_BUFFER: usize = 4 << 20;
 
-/// Bytes dropped at once of what follows an unreadable message.
+/// Read size while discarding input behind an unreadable message.
 const DISCARD: usize = 4 * 1024;
 
-/// Time for WebSocket's own closing handshake, once the transport is over.
+/// Time limit for the WebSocket closing handshake at the end of a transport.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// Answers a handshake; the transport goes on in a task of its own.
+/// Accepts or rejects a handshake; the transport runs in a task of its own.
 pub(crate) fn upgrade(
     mut request: Request<Incoming>,
     caller: Caller,
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let headers = request.headers();
-    if !names(headers, &CONNECTION, "upgrade") || !names(headers, &UPGRADE, "websocket") {
+    if !has_token(headers, &CONNECTION, "upgrade") || !has_token(headers, &UPGRADE, "websocket") {
         return refusal(StatusCode::UPGRADE_REQUIRED, "this is for WebSockets\n");
     }
     if request.version() < Version::HTTP_11 {
@@ -80,7 +80,7 @@ pub(crate) fn upgrade(
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if names(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+    if has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
         answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     let upgraded = hyper::upgrade::on(&mut request);
@@ -89,14 +89,14 @@ pub(crate) fn upgrade(
         if let Some(socket) = open(upgraded, &connection).await {
             let session = Session::new(&connection.shared, Kind::WebSocket, caller);
             let mut driver =
-                Driver { socket, session, flushing: false, answering: false, deaf: false };
-            // It lives long, so it has a task of its own, without room for the opening; and a block, since an
-            // `async fn` has room twice for what it takes by value.
+                Driver { socket, session, flushing: false, pong_pending: false, unreadable: false };
+            // A second task without the memory of the opening. A block, since an `async fn` stores its arguments
+            // twice.
             tokio::spawn(async move {
                 driver.run().await;
                 drop(driver.session);
                 close(&mut driver.socket).await;
-                // It counts as open until here.
+                // Releases the connection permit.
                 drop(connection);
             });
         }
@@ -105,12 +105,12 @@ pub(crate) fn upgrade(
 }
 
 /// The connection under the WebSocket.
-type Link = ReadAhead<Socket>;
+type Inner = ReadAhead<Socket>;
 
-/// Takes the raw connection out of hyper, and with it all of hyper's buffers.
-async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<Link>> {
+/// Takes the connection out of hyper and frees hyper's buffers.
+async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketStream<Inner>> {
     let parts = upgraded.await.ok()?.downcast::<TokioIo<Rewind<Socket>>>().ok()?;
-    // Copied: a slice would keep hyper's buffer for the connection's life.
+    // A copy: a slice would keep hyper's buffer alive.
     let mut early = parts.read_buf.to_vec();
     let (rest, stream) = parts.io.into_inner().into_inner();
     early.extend_from_slice(&rest);
@@ -129,39 +129,41 @@ async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketS
 }
 
 struct Driver {
-    socket: WebSocketStream<Link>,
+    socket: WebSocketStream<Inner>,
     session: Session,
-    /// The session's first chunk is with the socket.
+    /// The first chunk of the session is in the socket's write buffer.
     flushing: bool,
-    /// A pong is with the socket; nothing is read before it is written, so that pongs do not pile up.
-    answering: bool,
-    /// Reading failed for good; writing may still work.
-    deaf: bool,
+    /// A pong is in the write buffer. Reading pauses until the pong is written, so that pongs cannot accumulate.
+    pong_pending: bool,
+    /// Reading has failed permanently; writing may still work.
+    unreadable: bool,
 }
 
-/// What the socket did.
+/// Socket events.
 enum Event {
     Message(Bytes),
-    /// A message that is no text.
+    /// A message that is not text.
     Garbled,
-    /// A message that is too long, or no UTF-8: what follows cannot be understood.
-    Deaf,
+    /// A message that is too long or not UTF-8; the rest of the input is undecodable.
+    Unreadable,
     Written,
     Gone,
 }
 
 impl Driver {
-    /// Until the transport is over.
+    /// Runs until the end of the transport.
     async fn run(&mut self) {
-        let Self { socket, session, flushing, answering, deaf } = self;
+        let Self { socket, session, flushing, pong_pending, unreadable } = self;
         while session.ending().is_none() && !session.is_over() {
             let reads = session.wants_input();
             let chunk = if *flushing { None } else { session.chunk().cloned() };
             let event = poll_fn(|cx| {
                 let written = poll_write(Pin::new(&mut *socket), cx, chunk.clone(), flushing);
                 match written {
-                    Poll::Pending if reads && *deaf => poll_discard(socket.get_mut(), cx),
-                    Poll::Pending if reads => poll_message(Pin::new(&mut *socket), cx, answering),
+                    Poll::Pending if reads && *unreadable => poll_discard(socket.get_mut(), cx),
+                    Poll::Pending if reads => {
+                        poll_message(Pin::new(&mut *socket), cx, pong_pending)
+                    }
                     Poll::Ready(_) | Poll::Pending => written,
                 }
             });
@@ -169,8 +171,8 @@ impl Driver {
                 event = event => match event {
                     Event::Message(bytes) => session.received(bytes, false),
                     Event::Garbled => session.input(Input::Garbled),
-                    Event::Deaf => {
-                        *deaf = true;
+                    Event::Unreadable => {
+                        *unreadable = true;
                         session.input(Input::Garbled);
                     }
                     Event::Written => session.written(),
@@ -182,16 +184,16 @@ impl Driver {
     }
 }
 
-/// Also sends the answer to the client's close, if that is why the transport is over.
-async fn close(socket: &mut WebSocketStream<Link>) {
+/// Completes the closing handshake, whichever side started.
+async fn close(socket: &mut WebSocketStream<Inner>) {
     let closing = poll_fn(|cx| Pin::new(&mut *socket).poll_close(cx));
     let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
     socket.get_mut().socket_mut().send_close_notify().await;
 }
 
-/// Gives the socket what is to be written and flushes it.
+/// Passes the chunk to the socket and flushes.
 fn poll_write(
-    mut socket: Pin<&mut WebSocketStream<Link>>,
+    mut socket: Pin<&mut WebSocketStream<Inner>>,
     cx: &mut Context<'_>,
     chunk: Option<Bytes>,
     flushing: &mut bool,
@@ -223,30 +225,30 @@ fn poll_write(
 }
 
 fn poll_message(
-    mut socket: Pin<&mut WebSocketStream<Link>>,
+    mut socket: Pin<&mut WebSocketStream<Inner>>,
     cx: &mut Context<'_>,
-    answering: &mut bool,
+    pong_pending: &mut bool,
 ) -> Poll<Event> {
     loop {
-        if *answering {
+        if *pong_pending {
             if ready!(socket.as_mut().poll_flush(cx)).is_err() {
                 return Poll::Ready(Event::Gone);
             }
-            *answering = false;
+            *pong_pending = false;
         }
         match ready!(socket.as_mut().poll_next(cx)) {
             Some(Ok(Message::Text(text))) => return Poll::Ready(Event::Message(text.into())),
             Some(Ok(Message::Binary(_))) => return Poll::Ready(Event::Garbled),
-            Some(Ok(Message::Ping(_))) => *answering = true,
+            Some(Ok(Message::Ping(_))) => *pong_pending = true,
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
-            Some(Err(error)) if is_garbled(&error) => return Poll::Ready(Event::Deaf),
+            Some(Err(error)) if is_garbled(&error) => return Poll::Ready(Event::Unreadable),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Poll::Ready(Event::Gone),
         }
     }
 }
 
-/// Drops what the client still sends, to notice when it closes.
-fn poll_discard(stream: &mut Link, cx: &mut Context<'_>) -> Poll<Event> {
+/// Discards input, to detect the client's close.
+fn poll_discard(stream: &mut Inner, cx: &mut Context<'_>) -> Poll<Event> {
     let mut buffer = [0; DISCARD];
     loop {
         let mut read = ReadBuf::new(&mut buffer);
@@ -259,14 +261,14 @@ fn poll_discard(stream: &mut Link, cx: &mut Context<'_>) -> Poll<Event> {
     }
 }
 
-/// The client speaks WebSocket, but what it says cannot be frames.
+/// Whether a protocol error is about the content (too long, not UTF-8) and not about the connection.
 fn is_garbled(error: &tokio_tungstenite::tungstenite::Error) -> bool {
     use tokio_tungstenite::tungstenite::Error;
     matches!(error, Error::Capacity(_) | Error::Utf8(_))
 }
 
-/// Whether a header's list has a token.
-fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+/// Whether a comma-separated header contains a token.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
 }

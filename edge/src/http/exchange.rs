@@ -1,6 +1,6 @@
-//! The driver of HTTP transports: a request's body is what the client says, the response is what it is
-//! told. A long-poll's response is gathered to its end and sent whole; a streamed one begins with
-//! the first frame. Nothing is sent before there is a frame. Called by `http.rs`.
+//! Driver of HTTP transports: the request body carries the client's frames, the response body the server's. A
+//! long-poll response is buffered and sent complete; a streamed response starts with the first frame. No response
+//! starts before its first frame. Called by `http.rs`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::upload::Upload;
 use crate::session::Session;
 use crate::transport::{Caller, Carrier, Ending, Input, Kind};
 
-/// Serves one transport; returns when there is a response to begin.
+/// Serves one transport; returns when the response starts.
 pub(super) async fn serve(
     request: Request<Incoming>,
     caller: Caller,
@@ -29,7 +29,7 @@ pub(super) async fn serve(
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
     let permit = Arc::clone(&connection.permit);
-    // A block: an `async fn` has room twice for what it takes by value.
+    // A block, since an `async fn` stores its arguments twice.
     tokio::spawn(async move {
         exchange.run().await;
         let Exchange { session, upload, reply } = exchange;
@@ -47,32 +47,32 @@ pub(super) async fn serve(
 
 struct Exchange {
     session: Session,
-    /// `None`: read to the end.
+    /// `None` after the end of the request body.
     upload: Option<Upload>,
     reply: Reply,
 }
 
-/// What is sent of the response.
+/// Progress of the response.
 enum Reply {
-    /// Nothing; what is written waits for the end.
+    /// Nothing is sent; chunks are buffered.
     Unsent { head: oneshot::Sender<Response<Body>>, gathered: BytesMut },
-    /// The head, and what `chunks` took.
+    /// The head is sent; chunks follow.
     Begun { chunks: mpsc::Sender<Piece> },
-    /// All of it.
+    /// Complete.
     Sent,
 }
 
-/// What happened first.
+/// Socket events.
 enum Event {
     Read(Result<(Bytes, bool), hyper::Error>),
-    /// The response takes another chunk.
+    /// hyper accepts another chunk.
     Room,
-    /// The client is gone.
+    /// The client has disconnected.
     Lost,
 }
 
 impl Exchange {
-    /// Until the transport is over and what it had to say is with hyper.
+    /// Runs until the transport has ended and its output is passed to hyper.
     async fn run(&mut self) {
         loop {
             self.gather();
@@ -89,13 +89,13 @@ impl Exchange {
         }
     }
 
-    /// Waits for one thing and reacts.
+    /// Waits for one event and handles it.
     async fn step(&mut self) {
         let Self { session, upload, reply } = self;
         let reads = session.wants_input() && upload.is_some();
         let has_chunk = session.chunk().is_some();
         let event = tokio::select! {
-            // What a client sent before it went away counts.
+            // Input first: frames sent before a disconnect count.
             biased;
             read = read(upload), if reads => Event::Read(read),
             lost = reply.ready(has_chunk) => if lost { Event::Lost } else { Event::Room },
@@ -129,7 +129,7 @@ impl Exchange {
         }
     }
 
-    /// Takes what is written: into the gathered response, or begins a streamed one.
+    /// Buffers the chunks of a long-poll, or starts a streamed response.
     fn gather(&mut self) {
         let streams = self.session.carrier() == Some(Carrier::HttpStream);
         if streams && self.session.ending().is_none() && self.session.chunk().is_some() {
@@ -150,7 +150,7 @@ impl Exchange {
         let (chunks, body) = mpsc::channel(1);
         let reply = std::mem::replace(&mut self.reply, Reply::Begun { chunks });
         if let Reply::Unsent { head, .. } = reply {
-            // If the client is gone, so is the body: the next step finds out.
+            // A failed send means that the client has disconnected, which the next step detects.
             let _ = head.send(reply::transport(Body::Chunks(body)));
         }
     }
@@ -164,18 +164,18 @@ impl Exchange {
                         reply::unavailable(&reason, retry_after)
                     }
                     Ending::NoHello => {
-                        let what = "a transport begins with a hello frame and a newline\n";
-                        reply::text(StatusCode::BAD_REQUEST, what)
+                        let text = "a transport begins with a hello frame and a newline\n";
+                        reply::text(StatusCode::BAD_REQUEST, text)
                     }
                     Ending::Closed => reply::unavailable(
-                        "the transport was broken off",
+                        "the transport was closed before its first frame",
                         std::time::Duration::ZERO,
                     ),
                 });
             }
             Reply::Begun { chunks } if ending != Ending::Complete => {
-                // Full: the client does not read; then dropping the sender looks like an end, which
-                // the client answers with another transport all the same.
+                // Full if the client does not read. Dropping the sender then looks like a regular end, after which
+                // the client opens another transport as well.
                 let _ = chunks.try_send(Err(AbortedError));
             }
             Reply::Begun { .. } | Reply::Sent => {}
@@ -184,7 +184,7 @@ impl Exchange {
 }
 
 impl Reply {
-    /// Waits until a chunk may be sent, if there is one; `true`: the client is gone.
+    /// Waits until the response accepts a chunk; returns `true` after a disconnect.
     async fn ready(&mut self, has_chunk: bool) -> bool {
         match self {
             Self::Begun { chunks } if has_chunk => chunks.reserve().await.is_err(),

@@ -1,4 +1,4 @@
-//! Heads of responses.
+//! Constructors of HTTP responses and their common headers. Used by `http.rs`, its drivers and `websocket.rs`.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::body::Body;
 
-/// No cache may keep a transport's bytes, nor give a client those of another.
+/// Forbids caching: a cache must not deliver a transport's bytes twice or to another client.
 const NO_STORE: &str = "no-cache, no-store, max-age=0, must-revalidate";
 
-/// How long browsers may remember that a cross-origin request is allowed.
+/// Lifetime of a preflight result in browsers.
 const PREFLIGHT_SECONDS: &str = "86400";
 
-/// The answer that carries a transport.
+/// Response that carries a transport.
 pub(super) fn transport(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     no_store(response.headers_mut());
     set(response.headers_mut(), CONTENT_TYPE, "text/plain");
-    // Asks nginx not to gather what a client waits for.
+    // Disables response buffering in nginx.
     set(response.headers_mut(), HeaderName::from_static("x-accel-buffering"), "no");
     response
 }
 
-/// A short answer in words.
+/// Response with a short plain text.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::whole(text.into()));
     *response.status_mut() = status;
@@ -41,7 +41,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// The client shall come again.
+/// 503 with a reason and, if not zero, `Retry-After` in whole seconds.
 pub(super) fn unavailable(reason: &str, retry_after: Duration) -> Response<Body> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
     if !retry_after.is_zero() {
@@ -51,21 +51,21 @@ pub(super) fn unavailable(reason: &str, retry_after: Duration) -> Response<Body>
     response
 }
 
-/// `allowed`: the methods that there are.
+/// 405; `allowed` lists the methods of the resource.
 pub(super) fn wrong_method(allowed: &str) -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {allowed}\n"));
     set(response.headers_mut(), ALLOW, allowed);
     response
 }
 
-/// The answer to OPTIONS.
+/// Response to OPTIONS.
 pub(super) fn options(allowed: &str) -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
     set(response.headers_mut(), ALLOW, allowed);
     response
 }
 
-/// The answer to OPTIONS that tells browsers, which ask before they send, that `method` may be used.
+/// Response to a CORS preflight that allows `method`.
 pub(super) fn preflight(method: &Method, allowed: &str) -> Response<Body> {
     let mut response = options(allowed);
     let headers = response.headers_mut();
@@ -75,7 +75,7 @@ pub(super) fn preflight(method: &Method, allowed: &str) -> Response<Body> {
     response
 }
 
-/// Sets a header; a value that cannot be one is left out.
+/// Sets a header; an invalid value is skipped.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -1,4 +1,4 @@
-//! The body of a request, gathered so that a small upload is one batch.
+//! Reads a request body in large pieces, so that a small upload becomes one batch. Used by `http/exchange.rs`.
 
 use std::time::Duration;
 
@@ -6,27 +6,28 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-/// A stretch is handed on when it is so long; what is shorter is worth waiting for.
-const GATHERED: usize = 64 * 1024;
+/// A piece is returned at this size in bytes; a shorter one waits for more input.
+const PIECE: usize = 64 * 1024;
 
-/// How long the rest of a body of known length is waited for.
+/// Wait for more input if the body's length is known.
 const GAP_KNOWN: Duration = Duration::from_millis(500);
 
-/// The same if the length is unknown: the client may be writing as it goes.
+/// Wait for more input if the length is unknown, since the client may write incrementally.
 const GAP_UNKNOWN: Duration = Duration::from_millis(10);
 
-/// What is read and dropped of a body that nobody wants, so that the client can read its answer.
+/// Bytes of an unwanted body that are read and dropped, so that the client can read the response.
 const DISCARDED: usize = 4 << 20;
 
-/// Time for that.
+/// Time limit for reading an unwanted body.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
+/// A request body and its buffered input.
 pub(super) struct Upload {
     body: Incoming,
     gap: Duration,
     gathered: BytesMut,
     complete: bool,
-    /// Why nothing follows `gathered`, though the body is not complete.
+    /// Error behind the gathered bytes of an incomplete body.
     broken: Option<hyper::Error>,
 }
 
@@ -37,10 +38,10 @@ impl Upload {
         Self { body, gap, gathered: BytesMut::new(), complete: false, broken: None }
     }
 
-    /// The next stretch, and whether it is the last. May be cancelled: what is gathered stays. Not to
-    /// be called again after an error.
+    /// Returns the next piece and whether it is the last. Cancel safe: gathered bytes are kept. Must not be
+    /// called again after an error.
     pub(super) async fn next(&mut self) -> Result<(Bytes, bool), hyper::Error> {
-        while !self.complete && self.broken.is_none() && self.gathered.len() < GATHERED {
+        while !self.complete && self.broken.is_none() && self.gathered.len() < PIECE {
             let frame = if self.gathered.is_empty() {
                 self.body.frame().await
             } else {
@@ -68,7 +69,7 @@ impl Upload {
         Ok((std::mem::take(&mut self.gathered).freeze(), self.complete))
     }
 
-    /// Reads what is left, within reason.
+    /// Reads and drops the rest, up to `DISCARDED` bytes and `DISCARD_TIME`.
     pub(super) async fn discard(mut self) {
         let reading = async {
             let mut read = 0;

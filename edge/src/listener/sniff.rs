@@ -1,4 +1,5 @@
-//! The first bytes of a connection decide what it speaks. Pure but for [`sniff`], which reads them.
+//! Protocol detection by the first bytes of a connection. [`sniff`] reads them; the decision is pure. Called by
+//! `listener.rs`.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,47 +9,47 @@ use bytes::{Bytes, BytesMut};
 
 use crate::socket::Socket;
 
-/// What a TCP transport begins with.
+/// Preamble of a TCP transport.
 const SOCKET: &[u8] = b"<int32/>\n";
 
-/// What asks for the policy file.
+/// Request for the Flash policy file.
 const POLICY: &[u8] = b"<policy-file-request/>\0";
 
-/// So many bytes that begin with neither are nothing we know; the original server's limit.
-const ENOUGH: usize = 512;
+/// Bytes after which an unrecognised protocol is rejected, as by the original server.
+const MAX_PREAMBLE: usize = 512;
 
-/// Time to the first byte (design, Limits).
-const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// Time limit for the first byte.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time to the decision; as long as a hello may take.
-const DECISION: Duration = Duration::from_secs(10);
+/// Time limit for the decision, equal to that of a hello.
+const DECISION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes read at once.
+/// Read size in bytes.
 const READ: usize = 16 * 1024;
 
-/// What a connection speaks.
+/// Detected protocol of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// Frames behind their length; `rest` came behind the magic.
+    /// Length-prefixed frames.
     Socket {
-        /// What is read beyond the magic.
+        /// Bytes read behind the preamble.
         rest: Bytes,
     },
-    /// It wants the policy file.
+    /// Request for the policy file.
     Policy,
-    /// HTTP; `read` is its beginning.
+    /// HTTP.
     Http {
-        /// What is read already.
+        /// Bytes read so far, which begin the first request.
         read: Bytes,
     },
-    /// Nothing we know.
+    /// Unknown protocol.
     Garbage,
-    /// Not enough came in time, or the peer went away.
+    /// Time limit exceeded, or the peer closed the connection.
     Silence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Decision {
     Socket,
     Policy,
     Http,
@@ -56,53 +57,53 @@ enum Verdict {
     More,
 }
 
-/// Reads until it is clear what the connection speaks.
+/// Reads until the protocol is decided or a time limit expires.
 pub(super) async fn sniff(socket: &mut Socket) -> Protocol {
     let mut read = BytesMut::new();
-    let first = tokio::time::timeout(FIRST_BYTE, more(socket, &mut read)).await;
+    let first = tokio::time::timeout(FIRST_BYTE_TIMEOUT, read_more(socket, &mut read)).await;
     if !matches!(first, Ok(Ok(true))) {
         return Protocol::Silence;
     }
     let decision = async {
         loop {
-            match judge(&read) {
-                Verdict::Socket => {
+            match classify(&read) {
+                Decision::Socket => {
                     return Protocol::Socket { rest: read.split_off(SOCKET.len()).freeze() };
                 }
-                Verdict::Policy => return Protocol::Policy,
-                Verdict::Http => {
+                Decision::Policy => return Protocol::Policy,
+                Decision::Http => {
                     return Protocol::Http { read: std::mem::take(&mut read).freeze() };
                 }
-                Verdict::Garbage => return Protocol::Garbage,
-                Verdict::More => {}
+                Decision::Garbage => return Protocol::Garbage,
+                Decision::More => {}
             }
-            if !matches!(more(socket, &mut read).await, Ok(true)) {
+            if !matches!(read_more(socket, &mut read).await, Ok(true)) {
                 return Protocol::Silence;
             }
         }
     };
-    tokio::time::timeout(DECISION, decision).await.unwrap_or(Protocol::Silence)
+    tokio::time::timeout(DECISION_TIMEOUT, decision).await.unwrap_or(Protocol::Silence)
 }
 
-/// Reads what is there; `false` at the end.
-async fn more(socket: &mut Socket, read: &mut BytesMut) -> io::Result<bool> {
+/// Appends the available bytes to `read`; `false` at the end of the input.
+async fn read_more(socket: &mut Socket, read: &mut BytesMut) -> io::Result<bool> {
     let bytes = poll_fn(|cx| socket.poll_some::<READ>(cx)).await?;
     read.extend_from_slice(&bytes);
     Ok(!bytes.is_empty())
 }
 
 /// No HTTP method begins with `<`, and every one begins with a capital letter.
-fn judge(read: &[u8]) -> Verdict {
+fn classify(read: &[u8]) -> Decision {
     if read.first().is_some_and(u8::is_ascii_uppercase) {
-        Verdict::Http
+        Decision::Http
     } else if read.starts_with(SOCKET) {
-        Verdict::Socket
+        Decision::Socket
     } else if read.starts_with(POLICY) {
-        Verdict::Policy
-    } else if read.len() >= ENOUGH {
-        Verdict::Garbage
+        Decision::Policy
+    } else if read.len() >= MAX_PREAMBLE {
+        Decision::Garbage
     } else {
-        Verdict::More
+        Decision::More
     }
 }
 
@@ -111,22 +112,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_face_is_known_by_its_first_bytes() {
-        assert_eq!(judge(b""), Verdict::More);
-        assert_eq!(judge(b"P"), Verdict::Http);
-        assert_eq!(judge(b"<int32/>"), Verdict::More);
-        assert_eq!(judge(b"<int32/>\n"), Verdict::Socket);
-        assert_eq!(judge(b"<int32/>\nrest"), Verdict::Socket);
-        assert_eq!(judge(b"<int32/>\r\n"), Verdict::More);
-        assert_eq!(judge(b"<policy-file-request/>"), Verdict::More);
-        assert_eq!(judge(b"<policy-file-request/>\0"), Verdict::Policy);
-        assert_eq!(judge(b"get / HTTP/1.1\r\n\r\n"), Verdict::More);
+    fn each_protocol_is_detected_by_its_first_bytes() {
+        assert_eq!(classify(b""), Decision::More);
+        assert_eq!(classify(b"P"), Decision::Http);
+        assert_eq!(classify(b"<int32/>"), Decision::More);
+        assert_eq!(classify(b"<int32/>\n"), Decision::Socket);
+        assert_eq!(classify(b"<int32/>\nrest"), Decision::Socket);
+        assert_eq!(classify(b"<int32/>\r\n"), Decision::More);
+        assert_eq!(classify(b"<policy-file-request/>"), Decision::More);
+        assert_eq!(classify(b"<policy-file-request/>\0"), Decision::Policy);
+        assert_eq!(classify(b"get / HTTP/1.1\r\n\r\n"), Decision::More);
     }
 
     #[test]
-    fn garbage_is_garbage_at_512_bytes() {
-        assert_eq!(judge(&[b'x'; ENOUGH - 1]), Verdict::More);
-        assert_eq!(judge(&[b'x'; ENOUGH]), Verdict::Garbage);
-        assert_eq!(judge(&[b'x'; ENOUGH + 1]), Verdict::Garbage);
+    fn an_unknown_protocol_is_rejected_at_512_bytes() {
+        assert_eq!(classify(&[b'x'; MAX_PREAMBLE - 1]), Decision::More);
+        assert_eq!(classify(&[b'x'; MAX_PREAMBLE]), Decision::Garbage);
+        assert_eq!(classify(&[b'x'; MAX_PREAMBLE + 1]), Decision::Garbage);
     }
 }

@@ -1,5 +1,5 @@
-//! A socket that is read in large pieces on behalf of a reader that has a small buffer, and for which nothing is kept
-//! while it is silent. Knows nothing of what is read. Used by `websocket.rs`.
+//! Reads a socket in large pieces for a reader with a small buffer; holds no buffer while the socket is idle.
+//! Used by `websocket.rs`.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -9,15 +9,15 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes that are read at once, and so the most that wait here.
+/// Read size in bytes, and so the limit of buffered input.
 const PIECE: usize = 16 * 1024;
 
 thread_local! {
-    /// Where a thread's sockets are read into, one after the other: what the reader has no room for is copied out.
+    /// Scratch buffer of a worker thread. Bytes beyond the reader's buffer are copied into `ahead`.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into());
 }
 
-/// The socket, and what was read of it already.
+/// A socket and its buffered input.
 #[derive(Debug)]
 pub(super) struct ReadAhead<S> {
     socket: S,
@@ -29,7 +29,7 @@ impl<S> ReadAhead<S> {
         Self { socket, ahead: Bytes::new() }
     }
 
-    /// The socket itself. What is read of it there is missing here.
+    /// The socket. Bytes read from it directly bypass this reader.
     pub(super) fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
     }
@@ -46,7 +46,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
             let count = ahead.len().min(buffer.remaining());
             buffer.put_slice(&ahead.split_to(count));
             if ahead.is_empty() {
-                // Gives the memory back: an empty rest would keep it.
+                // Frees the memory, which an empty slice would keep.
                 *ahead = Bytes::new();
             }
             return Poll::Ready(Ok(()));
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes out in steps of so many bytes, and the most that waited meanwhile.
+    /// Reads `sent` in steps of `step` bytes; returns the output and the maximum of buffered bytes.
     async fn read(sent: &[u8], step: usize) -> (Vec<u8>, usize) {
         let (mut far, near) = duplex(4 * PIECE);
         far.write_all(sent).await.unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_comes_in_order_whatever_the_readers_buffer() {
+    async fn bytes_keep_their_order_for_every_buffer_size() {
         for length in [1, 511, 512, 513, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
             let sent: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             for step in [1, 512, PIECE, 2 * PIECE] {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_what_was_read() {
+    async fn an_empty_buffer_is_freed() {
         let (mut far, near) = duplex(64);
         far.write_all(&[7; 20]).await.unwrap();
         let mut near = ReadAhead::new(near);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_sockets_of_a_thread_do_not_mix() {
+    async fn two_sockets_of_one_thread_share_no_bytes() {
         let ((mut far_one, one), (mut far_two, two)) = (duplex(64), duplex(64));
         far_one.write_all(b"11111111").await.unwrap();
         far_two.write_all(b"22222222").await.unwrap();

@@ -1,5 +1,5 @@
-//! Who the client is behind proxies: `X-Forwarded-For` is believed as far as it was written by
-//! proxies that the operator named.
+//! The client's address behind proxies: `X-Forwarded-For` is followed as far as trusted proxies wrote it.
+//! Pure; called by `http/connection.rs` and `listener.rs`.
 
 use std::net::IpAddr;
 
@@ -7,33 +7,33 @@ use http::{HeaderMap, HeaderName};
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The proxies that the operator named.
+/// Proxies of the option `--trust-forwarded-for`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TrustedProxies(Vec<Net>);
+pub(crate) struct TrustedProxies(Vec<Network>);
 
-/// Addresses with a common beginning.
+/// A network in CIDR notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Net {
+struct Network {
     first: IpAddr,
-    /// Bits of the common beginning.
+    /// Length of the network prefix in bits.
     prefix: u8,
 }
 
-/// An entry of the list that is neither an address nor a network.
+/// An entry of the list is neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an address nor a network")]
-pub(crate) struct NoNetwork(String);
+pub(crate) struct NetworkError(String);
 
 impl TrustedProxies {
-    /// `list`: addresses (`10.0.0.1`) or networks (`10.0.0.0/8`).
-    pub(crate) fn new(list: &[String]) -> Result<Self, NoNetwork> {
-        // An environment variable that is empty names none.
+    /// Parses addresses (`10.0.0.1`) and networks (`10.0.0.0/8`).
+    pub(crate) fn new(list: &[String]) -> Result<Self, NetworkError> {
+        // An empty environment variable is an empty list.
         let list = list.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
-        let nets = list.map(|text| parse(text).ok_or_else(|| NoNetwork(text.to_owned())));
+        let nets = list.map(|text| parse(text).ok_or_else(|| NetworkError(text.to_owned())));
         Ok(Self(nets.collect::<Result<_, _>>()?))
     }
 
-    /// The client's address: the nearest one that is no trusted proxy.
+    /// Returns the client's address: the nearest address that is not a trusted proxy.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines = headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
@@ -50,7 +50,7 @@ impl TrustedProxies {
     }
 }
 
-impl Net {
+impl Network {
     fn contains(&self, address: IpAddr) -> bool {
         match (self.first, address) {
             (IpAddr::V4(first), IpAddr::V4(address)) => {
@@ -66,7 +66,7 @@ impl Net {
     }
 }
 
-fn parse(text: &str) -> Option<Net> {
+fn parse(text: &str) -> Option<Network> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
         None => (text, None),
@@ -74,7 +74,7 @@ fn parse(text: &str) -> Option<Net> {
     let first: IpAddr = address.parse().ok()?;
     let longest = if first.is_ipv4() { 32 } else { 128 };
     let prefix = prefix.unwrap_or(longest);
-    (prefix <= longest).then_some(Net { first, prefix })
+    (prefix <= longest).then_some(Network { first, prefix })
 }
 
 #[cfg(test)]
@@ -94,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_believed_unless_named() {
+    fn an_untrusted_proxy_is_ignored() {
         assert_eq!(client(&[], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
         assert_eq!(client(&["10.0.0.2"], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
     }
 
     #[test]
-    fn the_chain_is_followed_as_far_as_it_is_trusted() {
+    fn the_header_is_followed_through_trusted_proxies() {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&trusted, "10.0.0.1", &["6.6.6.6, 1.2.3.4"]), "1.2.3.4");
         assert_eq!(client(&trusted, "10.0.0.1", &["6.6.6.6", "1.2.3.4, 10.9.9.9"]), "1.2.3.4");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn an_invalid_network_is_rejected() {
         assert_eq!(TrustedProxies::new(&[String::new()]), TrustedProxies::new(&[]));
         for wrong in ["10.0.0.0/33", "::/129", "host", "10.0.0.0/x", "10.0.0"] {
             assert!(TrustedProxies::new(&[wrong.to_owned()]).is_err(), "{wrong}");

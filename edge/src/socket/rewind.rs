@@ -1,4 +1,4 @@
-//! A connection with the bytes that were read from it put back. Given to hyper after sniffing.
+//! A connection with sniffed bytes put back in front. Given to hyper after protocol detection.
 
 use std::io;
 use std::pin::Pin;
@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// A reader and writer whose input begins with bytes that were read before.
 #[derive(Debug)]
 pub(crate) struct Rewind<T> {
-    /// Read before anything of `io`.
+    /// Returned by reads before any byte of `io`.
     read: Bytes,
     io: T,
 }
@@ -19,7 +20,7 @@ impl<T> Rewind<T> {
         Self { read, io }
     }
 
-    /// The connection, and what is still put back.
+    /// The unread sniffed bytes and the connection.
     pub(crate) fn into_inner(self) -> (Bytes, T) {
         (self.read, self.io)
     }
@@ -38,7 +39,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {
         buf.put_slice(&self.read[..count]);
         self.read.advance(count);
         if self.read.is_empty() {
-            // Releases the allocation.
+            // Release the allocation.
             self.read = Bytes::new();
         }
         Poll::Ready(Ok(()))
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_put_back_comes_first() {
+    async fn sniffed_bytes_are_read_before_the_socket() {
         let mut rewind = Rewind::new(Bytes::from_static(b"abc"), &b"def"[..]);
         let mut two = [0; 2];
         rewind.read_exact(&mut two).await.unwrap();

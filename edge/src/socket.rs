@@ -1,5 +1,9 @@
-//! A client's connection, encrypted or not. Made by `listener.rs`, used by every driver; knows nothing of what is
-//! said on it.
+//! A client's connection, with or without TLS. Made by `listener.rs`, used by every driver; contains no
+//! protocol logic.
+
+mod permit;
+pub(crate) mod proxy_line;
+mod rewind;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,19 +16,21 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// Time to say goodbye within TLS.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(crate) use permit::ConnectionPermit;
+pub(crate) use rewind::Rewind;
 
-/// One connection.
+/// Time limit for the TLS close notification.
+const CLOSE_NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) enum Socket {
     Plain(TcpStream),
-    /// In a box: it is a kilobyte, and most connections have none.
+    /// Boxed: a `TlsStream` takes a kilobyte, and most connections are plain.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
-    /// The connection below any encryption.
+    /// The TCP connection below TLS.
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
@@ -32,13 +38,13 @@ impl Socket {
         }
     }
 
-    /// Whether nobody on the way can read or change what is said.
+    /// Whether TLS protects the connection up to this process.
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// Reads what is there, at most `N` bytes; nothing at the end. The buffer is on the worker's stack, not in the
-    /// task.
+    /// Reads the available bytes, at most `N`; empty at the end of the input. The buffer is on the worker's
+    /// stack, so an idle task does not hold one.
     pub(crate) fn poll_some<const N: usize>(
         &mut self,
         cx: &mut Context<'_>,
@@ -49,15 +55,15 @@ impl Socket {
         Poll::Ready(Ok(Bytes::copy_from_slice(read.filled())))
     }
 
-    /// Ends the connection: within TLS, the peer is told that nothing is missing.
+    /// Closes the connection. With TLS, a close notification excludes truncation.
     pub(crate) async fn close(mut self) {
-        self.say_goodbye().await;
+        self.send_close_notify().await;
     }
 
-    /// Tells the peer within TLS that no more comes. Without TLS, the close says it.
-    pub(crate) async fn say_goodbye(&mut self) {
+    /// Sends the TLS close notification; does nothing without TLS.
+    pub(crate) async fn send_close_notify(&mut self) {
         if let Self::Tls(stream) = self {
-            let _ = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
+            let _ = tokio::time::timeout(CLOSE_NOTIFY_TIMEOUT, stream.shutdown()).await;
         }
     }
 }
@@ -125,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_without_tls_pay_nothing_for_it() {
+    fn a_plain_socket_is_not_enlarged_by_tls() {
         let word = size_of::<usize>();
         assert!(size_of::<Socket>() <= size_of::<TcpStream>() + word);
     }

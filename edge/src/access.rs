@@ -1,0 +1,8 @@
+//! Access checks on a request's headers: allowed web origins and the client's address behind trusted
+//! proxies. Pure; called by `listener.rs` and `http.rs`, configured by `edge.rs`.
+
+pub(crate) mod forwarded_for;
+pub(crate) mod origin;
+
+pub(crate) use forwarded_for::TrustedProxies;
+pub(crate) use origin::Origins;

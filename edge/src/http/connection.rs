@@ -1,0 +1,41 @@
+//! One HTTP connection as its requests see it. Made by `listener.rs`, read by `http.rs`, `http/exchange.rs`
+//! and `websocket.rs`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use minerva_proto::ServiceName;
+
+use crate::shared::Shared;
+use crate::socket::ConnectionPermit;
+use crate::transport::Caller;
+
+/// State shared by all requests of one connection.
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    /// Service of `/_minerva/io/` and `/_minerva/ws` on this port.
+    pub(crate) service: ServiceName,
+    /// Address of the socket's peer: the client, or the nearest proxy.
+    pub(crate) peer: IpAddr,
+    /// Whether this process terminates TLS. A proxy in front may add TLS that is not visible here.
+    pub(crate) encrypted: bool,
+    pub(crate) permit: Arc<ConnectionPermit>,
+}
+
+impl Connection {
+    /// Describes the client of one request to the core and the application.
+    pub(crate) fn caller(&self, headers: &HeaderMap, service: ServiceName) -> Caller {
+        let passed = self.shared.pass_headers.iter().flat_map(|name| {
+            let values = headers.get_all(name).iter();
+            values.map(|value| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+        });
+        Caller {
+            service,
+            headers: passed.collect(),
+            peer_address: self.shared.proxies.client(self.peer, headers).to_string(),
+        }
+    }
+}
