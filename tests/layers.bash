@@ -1,0 +1,273 @@
+# The test layers: budgets, short forms (`short_NAME`) and long forms (`long_NAME`). Sourced by tests/run, which
+# executes each layer in a process of its own with `set -e`, at the root of the repository. A layer without a
+# long form has only a short one.
+
+all_layers=(format lint licences arrows pages contract unit web fuzz simulation build conformance kill faults apps pressure
+  nginx browsers compose)
+quick_layers=(format lint licences arrows pages contract unit web)
+
+# Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
+# first to need. The sum of the short forms is at most 3,300 s. A layer that takes twice the budget is stopped and fails.
+declare -A short_budget=([format]=15 [lint]=240 [licences]=240 [arrows]=10 [pages]=5 [contract]=30 [unit]=480 [web]=120
+  [fuzz]=270 [simulation]=420 [build]=240 [conformance]=30 [kill]=120 [faults]=240 [apps]=180 [pressure]=60
+  [nginx]=240 [browsers]=120 [compose]=240)
+declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
+  [faults]=5400 [apps]=2400 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600)
+
+short_format() { cargo fmt --all --check; }
+
+short_lint() { cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings; }
+
+# Licences, sources, banned crates, and known vulnerabilities where the database of advisories can be fetched.
+short_licences() {
+  need_cargo_deny
+  cargo deny --all-features check --hide-inclusion-graph bans licenses sources
+  tests/advisories
+}
+
+# The dependencies between crates that docs/architecture.md excludes.
+short_arrows() {
+  absent tokio "cargo tree -p minerva-proto -e normal"
+  absent redb "cargo tree -p minerva-edge -e normal,build"
+  absent tungstenite "cargo tree -p minerva-core -e normal,build"
+  absent minerva-core "cargo tree -p minerva-edge -e normal,build"
+  absent minerva-edge "cargo tree -p minerva-core -e normal,build"
+}
+
+absent() { # CRATE COMMAND: the crate is not in the printed tree
+  local tree
+  tree=$($2 --prefix none)
+  if grep -q "^[a-z-]*$1 v" <<<"$tree"; then
+    echo "$1 is in: $2"
+    echo "0 passed, 1 failed"
+  else
+    echo "1 passed, 0 failed"
+  fi
+}
+
+# Links and paths in the pages lead to files of the repository.
+short_pages() { tests/pages; }
+
+# The gRPC contracts follow their rules and keep the promises of the last release: proto/lint/README.md.
+short_contract() {
+  need_node
+  cd proto/lint
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  npm test
+}
+
+short_unit() {
+  need redis-server redis-server
+  need openssl openssl
+  cargo test --workspace --all-features --quiet
+}
+
+# Random cases differ from run to run: ten runs find rare failures.
+long_unit() {
+  short_unit
+  for _ in {2..10}; do cargo test --workspace --all-features --quiet; done
+}
+
+short_web() { test_web 10000; }
+long_web() { test_web 300000; }
+
+test_web() { # SCHEDULES
+  need_node
+  cd sdk/web
+  npm ci --no-audit --no-fund --loglevel=error
+  SCHEDULES=$1 npm test
+}
+
+# All targets of fuzz/: 60 s in all; the long form makes 10 million runs of each target.
+short_fuzz() { need_cargo_fuzz; fuzz/run --seconds 60; }
+long_fuzz() { need_cargo_fuzz; fuzz/run --runs 10000000; }
+
+short_simulation() { simulate 100 1000; }
+long_simulation() { simulate 20000 5000; }
+
+# Built alone: in one command with other crates, its features would be enabled in all programs.
+simulate() { # SEEDS MUTATION_SEEDS: runs without a defect, and a search for each mutation
+  local processes
+  processes=$(nproc)
+  cargo build --release --quiet -p minerva-simulation
+  {
+    local part=$((($1 + processes - 1) / processes)) i
+    for ((i = 0; i < processes; i++)); do echo "--first $((1 + i * part)) --seeds $part"; done
+    target/release/minerva-simulation --list-mutations | sed "s/.*/--mutation & --seeds $2/"
+  } | xargs -P "$processes" -L 1 target/release/minerva-simulation
+}
+
+# First the programs of `cargo run --release`, then those that only tests need.
+short_build() {
+  cargo build --release --quiet
+  cargo build --release --quiet --bins --examples \
+    -p minerva-edge -p minerva-core -p minerva-app -p minerva-conformance -p minerva-faults -p minerva-apps
+}
+
+# The profile of the images, all benchmarks and examples, and the documentation.
+long_build() {
+  short_build
+  cargo build --profile dist --quiet -p minerva -p minerva-edge -p minerva-core
+  cargo build --release --quiet --workspace --exclude minerva-simulation --bins --examples
+  RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+}
+
+short_conformance() {
+  short_build
+  target/release/minerva-conformance
+}
+
+long_conformance() { for _ in {1..10}; do short_conformance; done; }
+
+short_kill() {
+  short_build
+  target/release/minerva-faults kill --kills 15 --duration 40
+  target/release/minerva-faults kill --target both --kills 6 --duration 20
+}
+
+long_kill() {
+  short_build
+  local target
+  for target in standalone core edge both app; do
+    target/release/minerva-faults kill --target "$target" --kills 100 --duration 400
+  done
+}
+
+# A deployment on Redis with all faults at once; then dead directions of sockets, which nothing else ends; then a store
+# that is unreachable, and one that is rolled back.
+short_faults() { harm 60s 5s 15s; }
+
+long_faults() {
+  harm 10m 60s 60s
+  target/release/minerva-faults run --duration 5m --store sentinel
+  target/release/minerva-faults run --duration 5m --store redb
+  target/release/minerva-faults rollback --age 15s
+}
+
+harm() { # DURATION HALF_OPEN OUTAGE
+  need redis-server redis-server
+  short_build
+  target/release/minerva-faults run --duration "$1"
+  target/release/minerva-faults run --duration "$2" --faults client-half-open=2s --transports tcp,websocket
+  target/release/minerva-faults outage --seconds "$3"
+  target/release/minerva-faults rollback
+}
+
+# Application services in three languages under kills; one with effects in a database, killed at five points; a TCP gateway.
+short_apps() { serve 100; }
+long_apps() { serve 500; for _ in {2..5}; do target/release/minerva-apps parrot; done; }
+
+serve() { # KILLS per point
+  need redis-server redis-server
+  need_node
+  need python3 python3
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program python3-venv
+  short_build
+  install_parrots
+  target/release/minerva-apps parrot
+  target/release/minerva-apps ledger --kills "$1"
+  target/release/minerva-apps gateway
+}
+
+# Installs the examples' packages and build outputs under target/apps.
+install_parrots() {
+  python3 -m venv target/apps/python
+  target/apps/python/bin/pip install --quiet --disable-pip-version-check -r examples/python/requirements.txt
+  mkdir -p target/apps/typescript
+  cp examples/typescript/{.npmrc,package.json,package-lock.json,tsconfig.json,parrot.ts} target/apps/typescript
+  (cd target/apps/typescript && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build)
+}
+
+short_pressure() {
+  short_build
+  target/release/minerva-faults pressure --megabytes 24
+}
+
+long_pressure() {
+  short_build
+  local transport
+  for transport in websocket tcp http-stream long-poll; do
+    target/release/minerva-faults pressure --megabytes 200 --client-rate 1 --app-rate 1 --transport "$transport"
+  done
+}
+
+# The proxies of deploy/ and edges without a proxy, with native processes; and the manifests of deploy/.
+short_nginx() {
+  need nginx "nginx libnginx-mod-stream"
+  # Raw TCP needs the stream module, which nginx may lack.
+  nginx -V 2>&1 | grep -Eq -- '--with-stream( |$)' ||
+    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || need no-such-program libnginx-mod-stream
+  need redis-server redis-server
+  need curl curl
+  need openssl openssl
+  need haproxy haproxy
+  need caddy caddy
+  python3 -c 'import yaml' 2>/dev/null || need no-such-program python3-yaml
+  short_build
+  tests/compose/manifests
+  tests/compose/native
+  tests/compose/recipes
+}
+
+long_nginx() { for _ in {1..5}; do short_nginx; done; }
+
+short_browsers() {
+  need chromium chromium
+  need firefox-esr firefox-esr
+  need_node
+  short_build
+  cd tests/browsers
+  npm ci --no-audit --no-fund --loglevel=error
+  SCREENSHOT=${SCREENSHOT:-../../target/tests/page.png} MINERVA_BIN=../../target/release/minerva npm test
+}
+
+long_browsers() { for _ in {1..5}; do (short_browsers); done; }
+
+# Skipped without a Docker engine.
+short_compose() {
+  tests/compose/run --engine || return 0
+  need chromium chromium
+  need_node
+  short_build
+  (cd tests/browsers && npm ci --no-audit --no-fund --loglevel=error)
+  tests/compose/run
+}
+
+# Twice from prebuilt programs, then once with images that are compiled from source.
+long_compose() {
+  tests/compose/run --engine || return 0
+  short_compose
+  short_compose
+  tests/compose/source
+}
+
+# need COMMAND PACKAGES: installs Debian packages if the command is missing.
+need() {
+  command -v "$1" >/dev/null && return
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "$1 is missing. Install it: sudo apt-get install $2" >&2
+    return 1
+  fi
+  [ -n "${apt_updated:-}" ] || apt-get update -qq >/dev/null
+  apt_updated=1
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 >/dev/null
+}
+
+# The web client's tests need the WebSocket of Node 20.
+need_node() {
+  need node nodejs
+  need npm npm
+  local major
+  major=$(node -p 'process.versions.node.split(".")[0]')
+  if [ "$major" -lt 20 ]; then
+    echo "node $(node --version) is too old. Install version 20 or later (Debian 13 has one)." >&2
+    return 1
+  fi
+}
+
+need_cargo_deny() { cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --quiet; }
+
+need_cargo_fuzz() {
+  need g++ g++
+  cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --quiet
+}
