@@ -1,13 +1,9 @@
 /**
- * The client as applications see it: turns what its driver tells into events, promises and an async
- * iteration.
- *
- *     const stream = new MinervaStream('/_minerva/');
- *     stream.onmessage = (event) => console.log(event.data);
- *     await stream.send('hello'); // durable on the server now
+ * Public API of the client: maps the outputs of the driver to events, promises, an async iteration and WHATWG streams.
+ * Pages import this module; `script.ts` exports the same API to classic scripts.
  */
 import { Driver, now, type AppOutput } from './driver.js';
-import { isMessageAllowed, MAX_REASON, MAX_MESSAGE } from './frames.js';
+import { isMessageAllowed, MAX_MESSAGE, MAX_REASON } from './frames.js';
 import { newStreamId } from './ids.js';
 import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
@@ -17,39 +13,63 @@ import type { Counters, End, Kind, State } from './stream/types.js';
 export { Qan, QanError, toJson };
 export type { Counters, End, Kind, QanHandler, State };
 
-/** `ready` waits while more bytes than this are unacknowledged. */
+/** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export const HIGH_WATER = 256 * 1024;
-/** Characters of credentials that servers take. */
+/** Longest `cred` in characters that servers accept. */
 const MAX_CRED = 8192;
-/** `send` refuses what would make the unacknowledged bytes more than this. */
+/** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
 export const MAX_BUFFERED = 16 << 20;
 
+/**
+ * Options of a stream.
+ *
+ *     new MinervaStream('/_minerva/', { cred: token, heartbeat: 10 });
+ */
 export interface MinervaOptions {
-  /** The only kind of transport to use; `auto`, unless given: the best that works, changing with the network. */
+  /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
   readonly transport?: Kind | 'auto';
-  /** Shown to the application when the stream starts; at most 8 KiB. */
+  /** Credentials passed to the application at the start of the stream; at most 8,192 characters. */
   readonly cred?: string;
-  /** Seconds of silence after which the server sends a heartbeat, 1 to 600; 20 unless given. */
+  /** Heartbeat interval of the server in seconds, 1 to 600; default 20. */
   readonly heartbeat?: number;
 }
 
-/** What carries the stream now (`null`: nothing) and why that was opened. */
+/**
+ * Data of a `transport` event.
+ *
+ *     stream.ontransport = ({ data }) => console.log(data.kind ?? 'offline', data.why);
+ */
 export interface TransportChange {
+  /** Kind that carries the stream now; null without a transport. */
   readonly kind: Kind | null;
+  /** Reason in one word, for diagnostics: `start`, `lost`, `better`, `fallback`, `switch`, ... */
   readonly why: string;
 }
 
-/** Why a promise of a stream was rejected: the stream ended, or the argument cannot be sent. */
+/**
+ * Reason for a rejected call: the stream has ended, or an argument is invalid.
+ *
+ *     await stream.send(text).catch((error) => showError(error.message));
+ */
 export class MinervaError extends Error {
   override readonly name = 'MinervaError';
 }
 
+/**
+ * Event types of a stream and the type of `event.data`.
+ *
+ *     stream.addEventListener('state', ({ data }) => setOnline(data === 'open'));
+ */
 export interface StreamEvents {
+  /** A message arrived. */
   message: string;
+  /** Another transport kind carries the stream. */
   transport: TransportChange;
+  /** The state of the stream changed. */
   state: State;
+  /** The stream ended; only the last `transport` and `state` events follow. */
   end: End;
-  /** An upload is about to be made: what is sent now travels along. */
+  /** An HTTP upload is about to start; messages sent in the handler share the request. */
   upload: null;
 }
 
@@ -62,27 +82,46 @@ interface Deferred {
 
 type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
 
+/** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
-  addEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void;
+  addEventListener<K extends keyof StreamEvents>(
+    type: K,
+    listener: Listener<K>,
+    options?: AddEventListenerOptions | boolean,
+  ): void;
   addEventListener(...event: Parameters<EventTarget['addEventListener']>): void;
-  removeEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: EventListenerOptions | boolean): void;
+  removeEventListener<K extends keyof StreamEvents>(
+    type: K,
+    listener: Listener<K>,
+    options?: EventListenerOptions | boolean,
+  ): void;
   removeEventListener(...event: Parameters<EventTarget['removeEventListener']>): void;
 }
 
 /**
- * A stream of strings with the application behind `url`, in order, each once, over whatever
- * transport works. Events: see `StreamEvents`; the value is in `event.data`.
+ * Reliable, ordered, two-way stream of messages between this page and an application service.
+ *
+ *     const stream = new MinervaStream('/_minerva/');
+ *     stream.onmessage = (event) => console.log(event.data);
+ *     await stream.send('hello'); // durable on the server now
+ *
+ * Each message arrives exactly once and in order, on any transport. `StreamEvents` lists the events.
  */
 export class MinervaStream extends EventTarget {
-  /** The secret that names the stream. */
+  /** Id of the stream. The id is a secret: its holder can read and write the stream. */
   readonly id = newStreamId();
+  /** Handler of `message` events: `stream.onmessage = ({ data }) => show(data)`. */
   onmessage: Handler<'message'> = null;
+  /** Handler of `transport` events; see `TransportChange`. */
   ontransport: Handler<'transport'> = null;
+  /** Handler of `state` events; see `State`. */
   onstate: Handler<'state'> = null;
+  /** Handler of the `end` event; see `End`. */
   onend: Handler<'end'> = null;
+  /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the upload. */
   onupload: Handler<'upload'> = null;
   #driver: Driver;
-  /** Who waits for the acknowledgement of a string, by its number. */
+  /** Promises of unacknowledged messages, by message number. */
   #sends = new Map<number, Deferred>();
   #readies: Deferred[] = [];
   #inboxes = new Set<Inbox>();
@@ -91,7 +130,10 @@ export class MinervaStream extends EventTarget {
   #readable: ReadableStream<string> | null = null;
   #writable: WritableStream<string> | null = null;
 
-  /** `url` is the address of the service, `/_minerva/` for the default one. */
+  /**
+   * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.
+   * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away.
+   */
   constructor(url: string | URL = '/_minerva/', options: MinervaOptions = {}) {
     super();
     const base = new URL(url, globalThis.location?.href);
@@ -100,19 +142,23 @@ export class MinervaStream extends EventTarget {
     const { cred = '', heartbeat = 1 } = rest;
     if (cred.length > MAX_CRED) throw new MinervaError(`cred has at most ${MAX_CRED} characters`);
     if (!(heartbeat >= 1 && heartbeat <= 600)) throw new MinervaError('heartbeat is 1 to 600 s');
+    const beforeUpload = (): void => this.#dispatch('upload', null);
     this.#driver = new Driver(
       base,
-      { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload: () => this.#dispatch('upload', null) },
+      { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload },
       (output) => this.#onOutput(output),
       () => this.#onIdle(),
     );
-    // After the caller had the chance to set handlers.
+    // Deferred, so that the caller can set handlers first.
     queueMicrotask(() => this.#driver.run());
   }
 
   /**
-   * Sends a string of the characters 0x20-0x7E, at most 1,048,575. The promise is fulfilled when
-   * the string is durable on the server, and rejected if the stream ends before.
+   * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
+   * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,
+   * the send buffer (16 MiB) is full, or the stream ends first.
+   *
+   *     await stream.send(toJson({ text: 'hello' }));
    */
   send(text: string): Promise<void> {
     const problem = this.#validate(text);
@@ -122,43 +168,57 @@ export class MinervaStream extends EventTarget {
   #send(text: string): Promise<void> {
     const number = this.#driver.machine.send(text);
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
-    // A caller who does not look at the promise learns of the end by its event.
+    // Callers that ignore the promise receive the `end` event instead of an unhandled rejection.
     sent.catch(() => {});
     this.#driver.schedule();
     return sent;
   }
 
-  /** Fulfilled when it is a good time to send: less than HIGH_WATER bytes are unacknowledged. */
+  /**
+   * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after the end.
+   *
+   *     for (const line of lines) {
+   *       await stream.ready;
+   *       stream.send(line);
+   *     }
+   */
   get ready(): Promise<void> {
     if (this.#end) return Promise.reject(this.#endError());
     if (this.bufferedAmount <= HIGH_WATER) return Promise.resolve();
     return new Promise((resolve, reject) => this.#readies.push({ resolve, reject }));
   }
 
-  /** Bytes given to `send` and not acknowledged. */
+  /** Bytes passed to `send` and not yet acknowledged, as `WebSocket.bufferedAmount`. */
   get bufferedAmount(): number {
     return this.#driver.machine.unackedBytes;
   }
 
+  /** Current state; `onstate` reports changes. */
   get state(): State {
     return this.#driver.machine.state;
   }
 
-  /** The kind of transport that carries the stream now; null: none. */
+  /** Kind of the transport that carries the stream; null without one. `ontransport` reports changes. */
   get transport(): Kind | null {
     return this.#driver.machine.transport;
   }
 
+  /** Message and reconnect counts of this stream: `stream.counters.reconnects`. */
   get counters(): Readonly<Counters> {
     return this.#driver.machine.counters;
   }
 
-  /** How the stream ended; null: it has not. */
+  /** Cause of the end; null before the end. `onend` reports the same value. */
   get end(): End | null {
     return this.#end;
   }
 
-  /** Questions, answers and notifications. From its first use on all strings belong to it. */
+  /**
+   * Questions, answers and notifications. From the first use of this property, QAN receives all messages and
+   * `message` events stop; use it before the first message arrives.
+   *
+   *     const answer = await stream.qan.ask('time?');
+   */
   get qan(): Qan {
     return (this.#qan ??= new Qan(
       (text) => this.send(text),
@@ -166,21 +226,30 @@ export class MinervaStream extends EventTarget {
     ));
   }
 
-  /** The strings that come, as a WHATWG stream: one for all who ask. */
+  /**
+   * Received messages as a WHATWG stream; each access returns the same stream. Unread messages pause the server.
+   *
+   *     await stream.readable.pipeTo(sink);
+   */
   get readable(): ReadableStream<string> {
     const make = (): ReadableStream<string> => {
-      const strings = this[Symbol.asyncIterator]();
+      const messages = this[Symbol.asyncIterator]();
       const pull = async (controller: ReadableStreamDefaultController<string>): Promise<void> => {
-        const { done, value } = await strings.next();
+        const { done, value } = await messages.next();
         if (done) controller.close();
         else controller.enqueue(value);
       };
-      return new ReadableStream({ pull, cancel: () => void strings.return?.() }, { highWaterMark: 0 });
+      return new ReadableStream({ pull, cancel: () => void messages.return?.() }, { highWaterMark: 0 });
     };
     return (this.#readable ??= make());
   }
 
-  /** Takes strings to send, as a WHATWG stream; closed when all are durable on the server, aborted by a reset. */
+  /**
+   * Outgoing messages as a WHATWG stream. `close` is fulfilled when all messages are durable on the server; `abort`
+   * resets the stream.
+   *
+   *     await source.pipeTo(stream.writable);
+   */
   get writable(): WritableStream<string> {
     let last: Promise<void> | undefined;
     const write = async (text: string): Promise<void> => {
@@ -192,19 +261,28 @@ export class MinervaStream extends EventTarget {
     return (this.#writable ??= new WritableStream({ write, close: () => last, abort: () => this.reset('aborted') }));
   }
 
-  /** Uses this kind of transport only, or `auto`; it takes over before the present one ends. */
+  /**
+   * Restricts the stream to one transport kind, or lifts the restriction with `auto`. The new transport takes over
+   * before the current one closes.
+   *
+   *     stream.switchTo('long-poll');
+   */
   switchTo(kind: Kind | 'auto'): void {
     this.#driver.machine.switchTo(kind, now());
     this.#driver.run();
   }
 
-  /** Drops the transport as a broken network would; the stream finds a new one. For tests and demos. */
+  /** Drops the transport as a network failure would; the stream reconnects. For tests and demos: `stream.cut()`. */
   cut(): void {
     this.#driver.machine.cut(now());
     this.#driver.run();
   }
 
-  /** Gives the stream up, on both sides. `reason`: at most 255 characters 0x20-0x7E. */
+  /**
+   * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError` is thrown.
+   *
+   *     stream.reset('signed out');
+   */
   reset(reason = ''): void {
     if (reason.length > MAX_REASON || !isMessageAllowed(reason)) {
       throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
@@ -213,7 +291,11 @@ export class MinervaStream extends EventTarget {
     this.#driver.run();
   }
 
-  /** The strings that come from now on; the server is held back while they are not taken. */
+  /**
+   * Iterates over the messages that arrive from now on. A slow loop pauses the server.
+   *
+   *     for await (const message of stream) await store(message);
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<string> {
     const inbox = new Inbox(
       () => this.#applyBackPressure(),
@@ -229,9 +311,9 @@ export class MinervaStream extends EventTarget {
 
   #validate(text: string): string | null {
     if (this.#end) return this.#endError().message;
-    if (text.length > MAX_MESSAGE) return `a string has at most ${MAX_MESSAGE} characters: split it`;
+    if (text.length > MAX_MESSAGE) return `a message has at most ${MAX_MESSAGE} characters: split it`;
     if (!isMessageAllowed(text)) {
-      return `strings have the characters 0x20-0x7E only, not the one at ${text.search(/[^ -~]/)}: send toJson(value)`;
+      return `messages have the characters 0x20-0x7E only, not the one at ${text.search(/[^ -~]/)}: send toJson(value)`;
     }
     return this.bufferedAmount + text.length > MAX_BUFFERED ? 'the send buffer is full: await ready' : null;
   }
@@ -284,7 +366,7 @@ export class MinervaStream extends EventTarget {
     try {
       (this[`on${type}`] as Handler<K>)?.call(this, event);
     } catch (error) {
-      // As for any event handler: it does not stop the stream.
+      // As with any event handler, an exception is reported and does not stop the stream.
       queueMicrotask(() => {
         throw error;
       });

@@ -1,22 +1,21 @@
 /**
- * Runs the stream machine with real sockets and the real clock: opens, writes and closes what it asks for,
- * and wakes it when it wants to be. Knows nothing of events and promises: what concerns the
- * application it passes on. Used by the client.
+ * Runs the stream machine on real transports, timers and the clock: executes the outputs of the machine and feeds
+ * transport and page events back. Events and promises for the application belong to the client, the only caller.
  */
 import { loadPreferredKind, storePreferredKind } from './preferred_kind.js';
-import { NETWORK_CHANGES, listenToPage } from './page_events.js';
+import { listenToPage, NETWORK_CHANGES } from './page_events.js';
 import { StreamMachine } from './stream.js';
 import type { Kind, Output, StreamOptions } from './stream/types.js';
 import { openHttp, request } from './transports/http.js';
 import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';
 
-/** What concerns the application. */
+/** Outputs of the machine that the application receives. */
 export type AppOutput = Exclude<Output, { readonly do: 'open' | 'write' | 'close' }>;
 
-/** Bytes that browsers let a page send while it goes away, and some room. */
+/** Largest request of a page that is being unloaded: browsers allow 64 KiB with `keepalive`, less some room. */
 const MAX_KEEPALIVE_BYTES = 60_000;
-/** ms by which a timer may be late before the machine must have slept. */
+/** A timer later than this, in ms, means that the computer slept or the tab was frozen. */
 const MAX_TIMER_LAG = 5_000;
 
 export class Driver {
@@ -29,7 +28,7 @@ export class Driver {
   #running = false;
   #scheduled = false;
 
-  /** `onOutput` is called for each thing in order, `onIdle` when all is done for now. */
+  /** Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. */
   constructor(
     base: URL,
     options: StreamOptions,
@@ -43,21 +42,21 @@ export class Driver {
     this.#stopListening = listenToPage(this.#onEvent);
   }
 
-  /** Runs the machine once for all calls of this turn: their strings go out together. */
+  /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */
   schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
-      // What a page sends when it hears that it goes away still goes out.
+      // Messages sent during `pagehide`, after the first final upload, need another one.
       if (this.machine.away) this.#leave();
       this.run();
     });
   }
 
-  /** Executes what the machine asks for until it asks for nothing, then sets the timer. */
+  /** Executes outputs until the machine has none left, then sets the timer. */
   run(): void {
-    // A handler of an event may call back into the stream: the outer run goes on with that.
+    // An event handler may call into the stream; the outer run then processes the result.
     if (this.#running) return;
     this.#running = true;
     try {
@@ -80,7 +79,7 @@ export class Driver {
     const wait = Math.max(0, timeout - now());
     const due = Date.now() + wait;
     this.#timer = setTimeout(() => {
-      // Two clocks: one may stand still while the machine sleeps.
+      // Some platforms stop one of the two clocks during sleep.
       const late = Math.max(now() - timeout, Date.now() - due);
       if (late > MAX_TIMER_LAG) this.machine.wake('clock', false, now());
       this.run();
@@ -91,14 +90,14 @@ export class Driver {
     const { type } = event;
     if (type === 'pagehide') this.#leave();
     else if (type === 'visibilitychange') this.machine.retryNow(false, now());
-    // A page is also shown when it is loaded.
+    // `pageshow` also fires on load; only a page restored from the back-forward cache wakes the machine.
     else if (type !== 'pageshow' || (event as PageTransitionEvent).persisted) {
       this.machine.wake(type, NETWORK_CHANGES.includes(type), now());
     }
     this.run();
   };
 
-  /** Sends what is queued on its way as far as it fits. */
+  /** Uploads queued messages, up to the size limit, in a request that outlives the page. */
   #leave(): void {
     const frames = this.machine.leave(MAX_KEEPALIVE_BYTES);
     if (frames) fetch(this.#ioUrl, request(frames, true)).catch(() => {});
@@ -133,13 +132,15 @@ export class Driver {
       }
       this.run();
     };
-    const isSocket = kind === 'websocket';
-    const handle = isSocket ? openWebSocket(this.#wsUrl, report) : openHttp(this.#ioUrl, frames, report, kind !== 'http-stream');
+    const handle =
+      kind === 'websocket'
+        ? openWebSocket(this.#wsUrl, report)
+        : openHttp(this.#ioUrl, frames, report, kind !== 'http-stream');
     this.#transports.set(key, handle);
   }
 }
 
-/** ms; does not go back, from any origin. */
+/** Returns the monotonic time in ms, from an arbitrary origin. */
 export function now(): number {
   return performance.now();
 }

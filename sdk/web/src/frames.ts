@@ -1,17 +1,17 @@
 /**
- * The frame codec: one frame as text, its last character the type. Knows nothing of how frames are
- * cut from bytes or what they do to a stream. Used by the stream machine.
+ * Codec of single frames: text whose last character is the frame type. Excludes framing (`framing.ts`) and the
+ * effect of frames on a stream. Used by the stream machine.
  *
- * Text stands for bytes here: a character is a byte, as everything the protocol allows is ASCII.
+ * The protocol is ASCII, so one character stands for one byte.
  */
 import { parseNumber } from './numbers.js';
 import { formatSack, parseSack, type Sack } from './sack.js';
 
-/** The longest frame, its type byte included. */
+/** Longest frame in bytes, type byte included. */
 export const MAX_FRAME = 1 << 20;
-/** The longest string: a frame less its type byte. */
+/** Longest message in bytes: a frame without the type byte. */
 export const MAX_MESSAGE = MAX_FRAME - 1;
-/** The longest reason of a reset. */
+/** Longest reset reason in bytes. */
 export const MAX_REASON = 255;
 
 const KILL_REASONS = [
@@ -22,7 +22,7 @@ const KILL_REASONS = [
   'rwin_overflow',
 ] as const;
 
-/** Why the server ended a transport (the stream goes on). */
+/** Reason for which the server closed a transport; the stream itself continues. */
 export type KillReason = (typeof KILL_REASONS)[number];
 
 export type Frame =
@@ -37,12 +37,12 @@ export type Frame =
   | { readonly type: 'reset'; readonly reason: string; readonly applicationLevel: boolean }
   | { readonly type: 'kill'; readonly reason: KillReason };
 
-/** Whether a string may be sent: bytes 0x20-0x7E only. */
+/** Returns whether a message contains only the bytes 0x20-0x7E, the ones that version 2 of the protocol carries. */
 export function isMessageAllowed(text: string): boolean {
   return /^[ -~]*$/.test(text);
 }
 
-/** Reads one frame of either direction; null: no such frame, or wrong arguments. */
+/** Decodes a frame of either direction; null for an unknown type or invalid arguments. */
 export function decodeFrame(raw: string): Frame | null {
   const body = raw.slice(0, -1);
   switch (raw.slice(-1)) {
@@ -79,7 +79,7 @@ export function decodeFrame(raw: string): Frame | null {
   }
 }
 
-/** Writes one frame. */
+/** Encodes a frame; the inverse of `decodeFrame`. */
 export function encodeFrame(frame: Frame): string {
   switch (frame.type) {
     case 'hello':

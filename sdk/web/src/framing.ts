@@ -1,18 +1,18 @@
 /**
- * Cuts text into frames, one per line, and writes lines. Knows no frame types.
+ * Line framing: splits text into frames at line ends and joins frames into lines. Independent of frame types.
  * Used by every transport.
  */
 import { MAX_FRAME } from './frames.js';
 
-/** Collects pieces of a response or message and hands out whole lines. */
+/** Incremental splitter: accepts text in arbitrary pieces and returns complete lines. */
 export class Lines {
-  /** The unterminated rest, never longer than `maxFrame` plus a carriage return. */
+  /** Unterminated last line, at most `maxFrame` characters plus a carriage return. */
   #rest = '';
   #corrupt = false;
 
   constructor(readonly maxFrame = MAX_FRAME) {}
 
-  /** Adds a piece; returns the frames it completes (CRLF tolerated). Look at `corrupt` afterwards. */
+  /** Appends a piece and returns the completed frames; CRLF counts as a line end. Check `corrupt` afterwards. */
   push(piece: string): string[] {
     const frames: string[] = [];
     const lines = (this.#rest + piece).split('\n');
@@ -27,13 +27,13 @@ export class Lines {
     return frames;
   }
 
-  /** A frame was too long: nothing that follows can be cut. What was cut before it stands. */
+  /** True after a frame longer than `maxFrame`. Frames returned before remain valid; later input is ignored. */
   get corrupt(): boolean {
     return this.#corrupt;
   }
 }
 
-/** Frames as lines. */
+/** Joins frames into lines. */
 export function joinLines(frames: readonly string[]): string {
   return frames.map((frame) => `${frame}\n`).join('');
 }

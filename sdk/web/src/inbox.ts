@@ -1,9 +1,9 @@
 /**
- * Received strings that an async iteration has not taken yet. Says when it is full, so that the
- * stream can hold the server back. Used by the client.
+ * Queue of received messages behind one async iteration. A full queue makes the client apply back-pressure to the
+ * server. Used by the client.
  */
 
-/** Above this the server is held back: as much as it keeps for a client that is behind. */
+/** Limits of a queue; at either one the client pauses the server. They equal the server's default outbox. */
 export const MAX_INBOX_MESSAGES = 1000;
 export const MAX_INBOX_BYTES = 1 << 20;
 
@@ -15,7 +15,7 @@ export class Inbox implements AsyncIterableIterator<string> {
   #takers: ((result: IteratorResult<string>) => void)[] = [];
   #ended = false;
 
-  /** `onTaken` is called after a string was taken, `onReturn` when the iteration is given up. */
+  /** Calls `onTaken` after each message taken by the iteration, and `onReturn` when the iteration is abandoned. */
   constructor(
     readonly onTaken: () => void,
     readonly onReturn: (inbox: Inbox) => void,
@@ -31,7 +31,7 @@ export class Inbox implements AsyncIterableIterator<string> {
     this.#bytes += text.length;
   }
 
-  /** No string follows; those that wait can still be taken. */
+  /** Marks the end of the stream; queued messages remain available. */
   end(): void {
     this.#ended = true;
     for (const taker of this.#takers.splice(0)) taker(DONE);

@@ -1,17 +1,14 @@
-/**
- * Canonical decimals: the one way numbers stand in frames. Knows nothing of what they count.
- * Used by the SACK and frame codecs.
- */
+/** Canonical decimal numbers as frames carry them. Used by the SACK, frame and QAN codecs. */
 
-/** The largest number of the protocol, 2^53: the last one a double tells from its neighbours. */
+/** Largest number of the protocol, 2^53; a double represents every integer up to this one exactly. */
 export const MAX_NUMBER = 2 ** 53;
 
 const MAX_DIGITS = String(MAX_NUMBER);
 
-/** Reads digits without sign or leading zeros, at most 2^53; anything else is null. */
+/** Parses digits without sign or leading zeros, at most 2^53; null for any other text. */
 export function parseNumber(text: string): number | null {
   if (!/^(0|[1-9]\d{0,15})$/.test(text)) return null;
-  // Compared as text: 2^53 + 1 would round to 2^53 as a number.
+  // The comparison is textual because 2^53 + 1 rounds to 2^53 as a number.
   if (text.length === MAX_DIGITS.length && text > MAX_DIGITS) return null;
   return Number(text);
 }

@@ -1,9 +1,11 @@
-/** The browser's events that tell of network, sleep and leaving, as one stream of them. Used by the driver. */
+/**
+ * Browser events about the network, sleep and page lifecycle, delivered to one listener. Used by the driver.
+ */
 
-/** The network may be another one after these. */
+/** Event types after which the page may be on a different network. */
 export const NETWORK_CHANGES = ['online', 'offline', 'change'];
 
-/** Calls `listener` for each event; returns how to stop it. Outside browsers some or all never come. */
+/** Subscribes `listener` and returns the function that unsubscribes. Outside browsers, absent sources are skipped. */
 export function listenToPage(listener: (event: Event) => void): () => void {
   const { document, navigator } = globalThis;
   const connection = (navigator as { connection?: EventTarget } | undefined)?.connection;
@@ -12,7 +14,7 @@ export function listenToPage(listener: (event: Event) => void): () => void {
     [document, ['visibilitychange', 'resume']],
     [connection, ['change']],
   ];
-  // As the listener's options it brings the `signal` that ends it.
+  // An AbortController has a `signal` property and so serves as the listener options.
   const stop = new AbortController();
   for (const [target, types] of sources) for (const type of types) target?.addEventListener?.(type, listener, stop);
   return () => stop.abort();

@@ -1,25 +1,28 @@
-/** Remembers for the origin which kind of transport worked, for a day. Used by the driver. */
+/**
+ * Remembers the transport kind that worked for an origin, in localStorage and for one day. Used by the driver.
+ */
 import { KINDS, type Kind } from './stream/types.js';
 
 const KEY = 'minerva ';
-/** ms for which it counts: people carry their machines to other networks. */
+/** ms after which an entry expires: a portable computer changes its network. */
 const MAX_AGE = 86_400_000;
 
-/** What worked the last time; undefined: nothing is known. */
+/** Returns the stored kind for `url`; undefined without a valid entry. */
 export function loadPreferredKind(url: string): Kind | undefined {
   try {
     const [at, kind] = (localStorage.getItem(KEY + url) ?? '').split(' ');
     if (Date.now() - Number(at) < MAX_AGE) return KINDS.find((known) => known === kind);
   } catch {
-    // No storage, or none allowed.
+    // Storage is absent or forbidden.
   }
   return undefined;
 }
 
+/** Stores the kind for `url`; failures are ignored. */
 export function storePreferredKind(url: string, kind: Kind): void {
   try {
     localStorage.setItem(KEY + url, `${Date.now()} ${kind}`);
   } catch {
-    // Full, or not allowed: the next page finds out by itself.
+    // Storage is full or forbidden: the next page starts with a WebSocket.
   }
 }

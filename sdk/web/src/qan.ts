@@ -1,16 +1,21 @@
 /**
- * QAN: questions, answers and notifications on the strings of a stream, both ways. Knows no stream: it is
- * given what comes and how to send. Used by the client.
+ * QAN (questions, answers, notifications): requests in both directions over the messages of a stream. Independent of
+ * the stream: the caller passes received messages and a send function. Used by the client.
  */
 import { parseNumber } from './numbers.js';
 
-/** Questions and notifications of the other side that are being handled at once. */
+/** Largest number of peer questions handled at the same time; further ones are answered with an error. */
 const MAX_HANDLED = 1000;
 
 /**
- * An error that the other side knows how to read: throw it from `question` to answer with it. A question
- * that is answered so, or with an error that only says that something failed (`known` is false), is
- * rejected with it.
+ * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
+ * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.
+ *
+ *     stream.qan.handle({
+ *       question(body) {
+ *         throw new QanError('out of stock');
+ *       },
+ *     });
  */
 export class QanError extends Error {
   override readonly name = 'QanError';
@@ -23,9 +28,11 @@ export class QanError extends Error {
   }
 }
 
+/** Handlers for questions and notifications of the peer; see `Qan.handle`. */
 export interface QanHandler {
-  /** Answers a question. `signal`: the other side does not need the answer any more. */
+  /** Returns the answer to a question. `signal` is aborted when the peer cancels the question or the stream ends. */
   question?(body: string, signal: AbortSignal): string | Promise<string>;
+  /** Receives a notification. */
   notification?(body: string): unknown;
 }
 
@@ -34,18 +41,29 @@ interface PendingQuestion {
   readonly reject: (error: unknown) => void;
 }
 
+/**
+ * Questions, answers and notifications on one stream; obtained from `MinervaStream.qan`.
+ *
+ *     const answer = await stream.qan.ask('price of 7', { signal: AbortSignal.timeout(5000) });
+ */
 export class Qan {
   #handler: QanHandler = {};
   #next = 1;
+  /** Own questions without an answer, by number. */
   #pending = new Map<number, PendingQuestion>();
+  /** Peer questions whose handler is running, by number. */
   #handling = new Map<number, AbortController>();
 
+  /** `send` queues a message; `fail` resets the stream with a reason after a protocol violation. */
   constructor(
     readonly send: (text: string) => Promise<void>,
     readonly fail: (reason: string) => void,
   ) {}
 
-  /** Asks; fulfilled with the answer. Given up when `signal` says so. */
+  /**
+   * Sends a question. The promise is fulfilled with the answer, and rejected by an error answer, by `signal`, or by
+   * the end of the stream.
+   */
   ask(body: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
@@ -56,24 +74,24 @@ export class Qan {
         this.#pending.delete(number);
       });
       signal?.addEventListener('abort', () => {
-        // It is answered all the same: its number stays in use until then.
+        // The peer answers a cancelled question too; until then the number stays in use.
         if (this.#pending.has(number)) void this.send(`${number}C`);
         reject(signal.reason);
       });
     });
   }
 
-  /** Tells something that needs no answer; fulfilled when that is durable on the server. */
+  /** Sends a notification; fulfilled when the notification is durable on the server. */
   notify(body: string): Promise<void> {
     return this.send(`${body}#`);
   }
 
-  /** Sets who answers from now on. */
+  /** Replaces the handlers for questions and notifications of the peer. */
   handle(handler: QanHandler): void {
     this.#handler = handler;
   }
 
-  /** A string came. */
+  /** Processes a received message. */
   recv(text: string): void {
     const [, body = '', digits = '', kind = ''] = /^(?:(.*)\|)?(\d+)([QKEUC])$/.exec(text) ?? [];
     const number = parseNumber(digits);
@@ -84,7 +102,7 @@ export class Qan {
     else this.#onAnswer(number, body, kind);
   }
 
-  /** The stream is over. */
+  /** Rejects pending questions and aborts running handlers with `error`; called at the end of the stream. */
   end(error: Error): void {
     for (const { reject } of this.#pending.values()) reject(error);
     for (const controller of this.#handling.values()) controller.abort(error);
@@ -114,7 +132,7 @@ export class Qan {
       else if (!signal.aborted) answer = uncaught(number, error);
     }
     this.#handling.delete(number);
-    // It may have characters that cannot travel.
+    // Sending fails if the answer contains characters outside 0x20-0x7E.
     this.send(answer).catch((error: unknown) => this.send(uncaught(number, error)).catch(() => {}));
   }
 
@@ -129,7 +147,7 @@ export class Qan {
   }
 }
 
-/** The answer for an error that is a mistake of the page, which sees it as unhandled. */
+/** Reports an unexpected handler error as an unhandled rejection and returns the generic error answer. */
 function uncaught(number: number, error: unknown): string {
   void Promise.reject(error);
   return `Uncaught exception|${number}U`;

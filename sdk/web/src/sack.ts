@@ -1,22 +1,19 @@
 /**
- * SACK texts (`3,4|1`): which strings one side has. Knows nothing of queues or transports.
- * Used by the frame codec and both windows.
+ * SACK codec. `3,4|1` acknowledges the messages up to 1, and 3 and 4. Independent of queues and transports. Used by
+ * the frame codec and both windows.
  */
 import { parseNumber } from './numbers.js';
 
-/** All strings up to `acked` (-1: none) and those listed in `beyond`. */
+/** Set of acknowledged messages: all numbers up to `acked` (-1 for none) and the ones listed in `beyond`. */
 export interface Sack {
   readonly acked: number;
   readonly beyond: readonly number[];
 }
 
-/** Nothing received yet. */
-export const NONE: Sack = { acked: -1, beyond: [] };
-
-/** A window holds far fewer; a longer list is an attack or a defect. */
+/** Longest accepted `beyond` list. Windows are far smaller, so a longer list is an attack or a defect. */
 export const MAX_BEYOND = 4096;
 
-/** Reads a SACK text; order and repeats in the list are kept. Null: malformed. */
+/** Parses a SACK text, keeping order and repetitions of the list; null if malformed. */
 export function parseSack(text: string): Sack | null {
   const bar = text.indexOf('|');
   if (bar < 0) return null;
@@ -34,7 +31,7 @@ export function parseSack(text: string): Sack | null {
   return { acked, beyond };
 }
 
-/** Writes a SACK as it stands in frames and hellos. */
+/** Formats a SACK for frames and hellos. */
 export function formatSack(sack: Sack): string {
   return `${sack.beyond.join(',')}|${sack.acked}`;
 }

@@ -1,15 +1,18 @@
 /**
- * One stream for all tabs of an origin: a SharedWorker holds it, the tabs send through it and all of them
- * receive what comes. The same file is the tabs' script and the worker's. Where there is no
- * SharedWorker each tab has a stream of its own.
+ * One stream shared by all tabs of an origin, owned by a SharedWorker; each tab sends through the worker and receives
+ * every message. This file is both the script of the tabs and of the worker. Browsers without SharedWorker open one
+ * stream per tab.
  */
 import type { End, Kind, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
 
-/** What a tab tells the worker. */
-type Order = { readonly number: number; readonly text: string } | { readonly reset: string } | { readonly bye: true };
+/** Request of a tab to the worker: send, reset, or detach. */
+type TabRequest =
+  | { readonly number: number; readonly text: string }
+  | { readonly reset: string }
+  | { readonly bye: true };
 
-/** What the worker tells tabs: an event of the stream, or what became of a `send`. */
-type News =
+/** Notice of the worker to a tab: an event of the stream, or the result of a `send`. */
+type WorkerNotice =
   | { readonly type: 'message' | 'state' | 'transport' | 'end'; readonly data: unknown; readonly state: State }
   | { readonly type: 'sent'; readonly number: number; readonly problem: string | null };
 
@@ -20,61 +23,73 @@ interface Deferred {
 
 type Handler<T> = ((event: MessageEvent<T>) => void) | null;
 
-/** A tab's end of the shared stream: the part of `MinervaStream` that makes sense for several. */
+/**
+ * Handle of one tab to the shared stream: the subset of `MinervaStream` that applies to several tabs.
+ *
+ *     const stream = Minerva.shared('/_minerva/');
+ *     stream.onmessage = ({ data }) => show(data);
+ */
 export class SharedStream extends EventTarget {
+  /** As `MinervaStream.state`. */
   state: State = 'connecting';
-  /** The kind of transport that carries the stream now; null: none. */
+  /** As `MinervaStream.transport`. */
   transport: Kind | null = null;
+  /** As `MinervaStream.end`. */
   end: End | null = null;
+  /** As `MinervaStream.onmessage`; every tab receives every message. */
   onmessage: Handler<string> = null;
+  /** As `MinervaStream.ontransport`. */
   ontransport: Handler<TransportChange> = null;
+  /** As `MinervaStream.onstate`. */
   onstate: Handler<State> = null;
+  /** As `MinervaStream.onend`. */
   onend: Handler<End> = null;
   #port: MessagePort;
   #sends = new Map<number, Deferred>();
   #next = 0;
 
+  /** Connects to the worker; `shared` is the usual way. */
   constructor(worker: SharedWorker) {
     super();
     this.#port = worker.port;
-    this.#port.onmessage = ({ data }: MessageEvent<News>) => this.#recv(data);
-    addEventListener('pagehide', ({ persisted }) => persisted || this.#tell({ bye: true }));
+    this.#port.onmessage = ({ data }: MessageEvent<WorkerNotice>) => this.#recv(data);
+    addEventListener('pagehide', ({ persisted }) => persisted || this.#post({ bye: true }));
   }
 
-  /** As `MinervaStream.send`. */
+  /** As `MinervaStream.send`: `await stream.send('hello')`. */
   send(text: string): Promise<void> {
     const number = this.#next++;
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
-    this.#tell({ number, text });
+    this.#post({ number, text });
     return sent;
   }
 
-  /** Gives the stream up, for all tabs. */
+  /** As `MinervaStream.reset`, for all tabs: `stream.reset('signed out')`. */
   reset(reason = ''): void {
-    this.#tell({ reset: reason });
+    this.#post({ reset: reason });
   }
 
-  #tell(order: Order): void {
-    this.#port.postMessage(order);
+  #post(request: TabRequest): void {
+    this.#port.postMessage(request);
   }
 
-  #recv(news: News): void {
-    if (news.type === 'sent') {
-      const waiter = this.#sends.get(news.number);
-      this.#sends.delete(news.number);
-      return news.problem === null ? waiter?.resolve() : waiter?.reject(new Error(news.problem));
+  #recv(notice: WorkerNotice): void {
+    if (notice.type === 'sent') {
+      const waiter = this.#sends.get(notice.number);
+      this.#sends.delete(notice.number);
+      return notice.problem === null ? waiter?.resolve() : waiter?.reject(new Error(notice.problem));
     }
-    this.state = news.state;
-    if (news.type === 'transport') this.transport = (news.data as TransportChange).kind;
-    if (news.type === 'end') this.end = news.data as End;
-    const event = new MessageEvent(news.type, { data: news.data });
-    (this[`on${news.type}`] as Handler<unknown>)?.call(this, event);
+    this.state = notice.state;
+    if (notice.type === 'transport') this.transport = (notice.data as TransportChange).kind;
+    if (notice.type === 'end') this.end = notice.data as End;
+    const event = new MessageEvent(notice.type, { data: notice.data });
+    (this[`on${notice.type}`] as Handler<unknown>)?.call(this, event);
     this.dispatchEvent(event);
   }
 }
 
-/** The worker: holds the stream, and knows the tabs. */
-function serve(scope: { name: string; onconnect: unknown }): void {
+/** Runs in the worker: owns the stream and the ports of the tabs. */
+function runWorker(scope: { name: string; onconnect: unknown }): void {
   const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
   const tabs = new Set<MessagePort>();
   let stream: MinervaStream | null = null;
@@ -94,17 +109,18 @@ function serve(scope: { name: string; onconnect: unknown }): void {
     const { state, transport } = stream;
     tab.postMessage({ type: 'transport', data: { kind: transport, why: 'shared' }, state });
     tab.postMessage({ type: 'state', data: state, state });
-    tab.onmessage = ({ data }: MessageEvent<Order>) => obey(stream as MinervaStream, tab, data, tabs);
+    tab.onmessage = ({ data }: MessageEvent<TabRequest>) => handleRequest(stream as MinervaStream, tab, data, tabs);
   };
 }
 
-function obey(stream: MinervaStream, tab: MessagePort, order: Order, tabs: Set<MessagePort>): void {
-  if ('bye' in order) tabs.delete(tab);
-  else if ('reset' in order) stream.reset(order.reset);
+/** Executes a request of a tab. */
+function handleRequest(stream: MinervaStream, tab: MessagePort, request: TabRequest, tabs: Set<MessagePort>): void {
+  if ('bye' in request) tabs.delete(tab);
+  else if ('reset' in request) stream.reset(request.reset);
   else {
-    const { number } = order;
+    const { number } = request;
     const done = (problem: string | null): void => tab.postMessage({ type: 'sent', number, problem });
-    stream.send(order.text).then(
+    stream.send(request.text).then(
       () => done(null),
       (error: Error) => done(error.message),
     );
@@ -116,7 +132,12 @@ declare function importScripts(url: string): void;
 
 const script = (globalThis.document?.currentScript as HTMLScriptElement | null)?.src ?? '';
 
-/** The stream that all tabs of this origin share, by `url` and `options`. `client.js` must be loaded, too. */
+/**
+ * Returns the stream shared by all tabs of this origin that pass the same `url` and `options`. Requires `client.js`.
+ * Without SharedWorker, a stream of this tab alone is returned.
+ *
+ *     const stream = Minerva.shared('/_minerva/', { heartbeat: 10 });
+ */
 export function shared(url: string | URL = '/_minerva/', options: MinervaOptions = {}): SharedStream | MinervaStream {
   if (typeof SharedWorker === 'undefined') return new Minerva.MinervaStream(url, options);
   const name = JSON.stringify({ url: new URL(url, location.href), options });
@@ -125,7 +146,7 @@ export function shared(url: string | URL = '/_minerva/', options: MinervaOptions
 
 if ('onconnect' in globalThis && !globalThis.document) {
   importScripts(new URL('client.js', location.href).href);
-  serve(globalThis as unknown as { name: string; onconnect: unknown });
+  runWorker(globalThis as unknown as { name: string; onconnect: unknown });
 } else {
   Minerva.shared = shared;
 }

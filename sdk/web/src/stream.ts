@@ -1,15 +1,14 @@
 /**
- * The stream machine: owns a stream's transports, what is written to them and what their frames do; which
- * to open is decided by its course, the strings themselves are in its dialogue. Refuses to know
- * sockets, clocks and randomness: the driver passes `now` (ms, any origin), feeds it frames, and
- * executes what `drain` returns, in order.
+ * Stream machine: the state of one stream over changing transports. The transport policy selects kinds, the reliable
+ * channel holds the messages; this class opens and closes transports, and routes frames. Pure, without sockets, clock
+ * or randomness. The driver passes `now` (ms, any origin) and frames, and executes the outputs of `drain` in order.
  */
 import { decodeFrame, type Frame } from './frames.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
-import { TransportPolicy, LINGER_TIME } from './stream/transport_policy.js';
-import { ReliableChannel, type FrameResult } from './stream/reliable_channel.js';
-import { TransportFactory, REQUEST_TIMEOUT } from './stream/transport_factory.js';
 import { ConnectionState } from './stream/connection_state.js';
+import { ReliableChannel, type FrameResult } from './stream/reliable_channel.js';
+import { REQUEST_TIMEOUT, TransportFactory } from './stream/transport_factory.js';
+import { LINGER_TIME, TransportPolicy } from './stream/transport_policy.js';
 import { Transports } from './stream/transports.js';
 import { Uploads } from './stream/uploads.js';
 import type { Counters, End, TransportOutcome, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
@@ -23,15 +22,15 @@ export class StreamMachine {
   #factory: TransportFactory;
   #uploads: Uploads;
   #outputs: Output[] = [];
-  /** ms of silence after which the server sends a heartbeat. */
+  /** Heartbeat interval in ms, of the server and of this client. */
   #heartbeat: number;
-  /** The page is away: no transport is opened. */
+  /** The page is hidden for good or frozen; no transport is opened until `wake`. */
   away = false;
-  /** The time of the last `drain`: what was due then was done. */
+  /** Time of the last `drain`; earlier deadlines are done. */
   #drainedAt = 0;
-  /** The reset, if it was written to a WebSocket. */
+  /** Reset frame written to a WebSocket; empty before. */
   #resetFrame = '';
-  /** When something was last written to a WebSocket. */
+  /** Time of the last write to a WebSocket. */
   #writtenAt = 0;
 
   constructor(readonly options: StreamOptions) {
@@ -43,12 +42,12 @@ export class StreamMachine {
     this.#uploads = new Uploads(this.#transports, this.#channel, this.#policy, random);
   }
 
-  /** Queues a string (already checked) and returns its number. */
+  /** Queues a valid message and returns its number. */
   send(text: string): number {
     return this.#channel.send(text);
   }
 
-  /** Uses this kind only, or the best that works; the present one goes on until the new one works. */
+  /** Restricts the stream to one kind, or to none with `auto`; the present transport stays until the new one works. */
   switchTo(kind: Kind | 'auto', now: number): void {
     const { candidate } = this.#transports;
     if (candidate && kind !== 'auto' && kind !== 'websocket') this.#close(candidate);
@@ -56,23 +55,23 @@ export class StreamMachine {
     this.retryNow(false, now);
   }
 
-  /** Tries again now, better kinds too. `anew`: the network is another one. */
+  /** Allows attempts of all kinds at once; `networkChanged` discards the experience of the former network. */
   retryNow(networkChanged: boolean, now: number): void {
     this.#policy.retryNow(networkChanged, now);
     this.#uploads.retry.retryNow(now);
   }
 
-  /** The transports may be dead, and their silence proves nothing: time stood still, or (`anew`) the network changed. */
+  /** Handles a sleep or a network change: transports may be dead, and their silence so far is no evidence. */
   wake(why: string, networkChanged: boolean, now: number): void {
     this.away = false;
-    for (const transport of this.#transports.all()) transport.deadline = Math.max(transport.deadline, now + LINGER_TIME);
+    for (const each of this.#transports.all()) each.deadline = Math.max(each.deadline, now + LINGER_TIME);
     this.#policy.suspect(why);
     this.retryNow(networkChanged, now);
   }
 
   /**
-   * The page goes away: drops all transports until `wake`. Returns the frames of an upload with what the
-   * server may not have, at most `room` bytes; null: it has all.
+   * Handles the unload of the page: closes all transports until `wake`. Returns the frames of a final upload with
+   * unacknowledged messages, at most `room` bytes; null if all are acknowledged.
    */
   leave(room: number): string[] | null {
     if (this.#connection.state === 'ended') return null;
@@ -84,19 +83,19 @@ export class StreamMachine {
     return frames.length > 0 ? [hello, ...frames] : null;
   }
 
-  /** Drops all transports as a broken network would. */
+  /** Drops all transports as a network failure would. */
   cut(now: number): void {
     for (const transport of this.#transports.all()) this.#drop(transport, now);
   }
 
-  /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
+  /** Back-pressure: while paused, messages are not delivered and not acknowledged. Returns true on a change. */
   setPaused(paused: boolean): boolean {
     const changed = this.#channel.receiver.setPaused(paused);
     this.#deliver();
     return changed;
   }
 
-  /** Gives the stream up and tells the server if it can be reached now. */
+  /** Ends the stream and sends the reset to the server if a transport is available. */
   reset(reason: string, now: number): void {
     if (this.#connection.state === 'ended') return;
     const frame = `${reason}|1!`;
@@ -113,21 +112,21 @@ export class StreamMachine {
     for (const transport of this.#transports.all()) transport.deadline = now + LINGER_TIME;
   }
 
-  /** A WebSocket is open. */
+  /** Reports an open WebSocket. */
   onOpened(key: number, now: number): void {
     const { candidate } = this.#transports;
     if (candidate?.key !== key) return;
     Object.assign(candidate, { opened: true, openedAt: now, deadline: Infinity });
   }
 
-  /** Frames that came on a transport, together. */
+  /** Processes frames received together on a transport. */
   recvFrames(key: number, frames: readonly string[], now: number): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
     if (this.#connection.state === 'ended') {
       if (frames.includes('Y')) {
         this.#close(transport);
-        // The server says so too if it drains, or has taken on a successor, and has not read the reset.
+        // A draining server, or one with a newer transport, may send `Y` before reading the reset.
         this.#transports.upload = this.#open('upload', 'reset', now, [this.#resetFrame]);
       }
       return;
@@ -141,7 +140,7 @@ export class StreamMachine {
     this.#deliver();
   }
 
-  /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
+  /** Reports the end of a transport; `wait` is the pause in ms that an unavailable server asks for. */
   onClosed(key: number, outcome: TransportOutcome, now: number, wait = 0): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
@@ -150,7 +149,7 @@ export class StreamMachine {
     this.#onTransportClosed(transport, outcome, now);
   }
 
-  /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
+  /** Handles due deadlines and returns the outputs, in order. Called after every input. */
   drain(now: number): Output[] {
     this.#drainedAt = now;
     for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#drop(transport, now);
@@ -165,19 +164,20 @@ export class StreamMachine {
     return this.#outputs.splice(0);
   }
 
-  /** When `drain` must be called at the latest; null: only after an input. */
+  /** Returns the time by which `drain` must be called; null if only inputs require a call. */
   pollTimeout(): number | null {
     const times = this.#transports.all().map((t) => t.deadline);
     if (this.#connection.state !== 'ended' && !this.away) {
       times.push(...this.#policy.deadlines());
       if (this.#uploads.isDue) times.push(this.#uploads.retry.nextAttemptAt);
-      if (this.#transports.carrier?.kind === 'websocket') times.push(this.#writtenAt + this.#heartbeat, this.#delayedAck.dueAt);
+      const writes = [this.#writtenAt + this.#heartbeat, this.#delayedAck.dueAt];
+      if (this.#transports.carrier?.kind === 'websocket') times.push(...writes);
     }
     const next = Math.min(...times.filter((time) => time > this.#drainedAt));
     return next === Infinity ? null : next;
   }
 
-  /** Any kind may be used. */
+  /** True without a restriction to one kind. */
   get isAuto(): boolean {
     return this.#policy.ranking.pinned === null;
   }
@@ -186,7 +186,7 @@ export class StreamMachine {
     return this.#connection.state;
   }
 
-  /** The kind that carries the stream now; null: none. */
+  /** Kind that carries the stream; null without a transport. */
   get transport(): Kind | null {
     return this.#connection.kind;
   }
@@ -195,17 +195,18 @@ export class StreamMachine {
     return { ...this.#channel.counts, reconnects: this.#connection.reconnects };
   }
 
-  /** Bytes of own strings that are not acknowledged. */
+  /** Bytes of unacknowledged messages. */
   get unackedBytes(): number {
     return this.#channel.unackedBytes;
   }
 
-  // Frames.
+  // Received frames.
 
   #recv(transport: Transport, frame: Frame, now: number): boolean {
+    const isPrimary = transport === this.#transports.primary;
     switch (frame.type) {
       case 'string':
-        return this.#applyResult(transport, this.#channel.recvMessage(transport, frame.text, transport === this.#transports.primary, now));
+        return this.#applyResult(transport, this.#channel.recvMessage(transport, frame.text, isPrimary, now));
       case 'seqnum':
         transport.nextIn = frame.number;
         return true;
@@ -259,9 +260,9 @@ export class StreamMachine {
     if (this.#connection.state !== 'ended') this.#channel.deliver(this.#outputs);
   }
 
-  // Transports that end.
+  // Closing transports.
 
-  /** Closes a transport and reacts to its end. */
+  /** Closes a transport and handles its end. */
   #drop(transport: Transport, now: number, outcome: TransportOutcome = 'failed'): void {
     if (!this.#transports.find(transport.key)) return;
     this.#outputs.push({ do: 'close', key: transport.key });
@@ -274,14 +275,14 @@ export class StreamMachine {
     if (this.#connection.state === 'ended') return;
     if (transport === upload) return this.#uploads.onClosed(transport, outcome, now);
     if (transport === predecessor) {
-      // What was written to it counts as received until a SACK says otherwise.
+      // The server counts messages written to a predecessor as received until the next SACK.
       this.#delayedAck.dueAt = 0;
       if (outcome === 'ended') this.#connection.onHandover();
       return;
     }
     if (transport === candidate) this.#policy.onFailed(transport, outcome, now);
     else this.#onPrimaryClosed(transport, outcome, now);
-    // A successor could not be had either.
+    // A suspect primary whose successor fails is dead.
     const { primary } = this.#transports;
     if (outcome === 'failed' && primary?.suspect) this.#drop(primary, now);
   }
@@ -306,7 +307,7 @@ export class StreamMachine {
     this.#outputs.push({ do: 'end', end: { reason, applicationLevel, by } }, ...this.#connection.end());
   }
 
-  // Transports that begin.
+  // Opening transports.
 
   #openTransports(now: number): void {
     const { candidate } = this.#transports;
@@ -322,7 +323,7 @@ export class StreamMachine {
     }
   }
 
-  /** A WebSocket that is open takes over. */
+  /** Makes an open WebSocket the primary. */
   #promote(candidate: Transport, now: number): void {
     this.#transports.candidate = null;
     this.#retire();
@@ -341,13 +342,13 @@ export class StreamMachine {
     this.#endPolling();
   }
 
-  /** A primary transport takes over from a poll that has ended. */
+  /** Ends the phase between two polls when a primary takes over. */
   #endPolling(): void {
     if (this.#policy.polling) this.#connection.onHandover();
     this.#policy.polling = false;
   }
 
-  /** Makes room for a successor. */
+  /** Makes the primary the predecessor. */
   #retire(): void {
     const closed = this.#transports.retire();
     if (closed) this.#close(closed);
@@ -357,7 +358,7 @@ export class StreamMachine {
     const transport = this.#factory.transport(kind, why, now);
     if (kind !== 'websocket') {
       frames.unshift(this.#hello(transport, proven));
-      // Before the stream is known to exist there are no uploads: strings go along with the hello.
+      // Uploads require an existing stream; until its creation is confirmed, messages follow the hello.
       if (kind !== 'upload' && !this.#channel.created) frames.push(...this.#channel.takeFrames(transport, now));
     }
     this.#outputs.push({ do: 'open', key: transport.key, kind, frames });
@@ -368,14 +369,12 @@ export class StreamMachine {
     return this.#factory.hello(transport, this.#transports.healthyPredecessor, this.#policy.maxPollTime, proven);
   }
 
-  // What goes out.
-
-  /** Writes what is due to the transport that carries own strings. */
+  /** Writes due messages and SACKs to the carrier, or starts an upload. */
   #flush(now: number): void {
     const carrier = this.#transports.carrier;
     if (carrier?.kind === 'websocket') {
       const { receiver } = this.#channel;
-      // A SACK is this side's heartbeat, too.
+      // A SACK serves as the heartbeat of the client.
       const beats = now >= this.#writtenAt + this.#heartbeat && carrier.attached && !carrier.closing;
       const frames = this.#channel.takeFrames(carrier, now);
       const due = receiver.mayAck && (frames.length > 0 || now >= this.#delayedAck.dueAt);

@@ -1,4 +1,4 @@
-/** The few pieces of node that the tests use; the client itself must not see any of them. */
+/** Declarations of the Node.js APIs used by the tests; the client itself must use none of them. */
 declare module 'node:test' {
   export default function test(name: string, body: () => void | Promise<void>): void;
 }
@@ -17,6 +17,7 @@ declare module 'node:assert/strict' {
 }
 declare module 'node:fs' {
   export function readFileSync(path: string | URL, encoding: 'utf8'): string;
+  export function readdirSync(path: string, options: { recursive: true }): string[];
 }
 declare module 'node:http' {
   interface Socket {

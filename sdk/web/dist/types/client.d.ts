@@ -3,37 +3,62 @@ import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, State } from './stream/types.js';
 export { Qan, QanError, toJson };
 export type { Counters, End, Kind, QanHandler, State };
-/** `ready` waits while more bytes than this are unacknowledged. */
+/** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export declare const HIGH_WATER: number;
-/** `send` refuses what would make the unacknowledged bytes more than this. */
+/** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
 export declare const MAX_BUFFERED: number;
+/**
+ * Options of a stream.
+ *
+ *     new MinervaStream('/_minerva/', { cred: token, heartbeat: 10 });
+ */
 export interface MinervaOptions {
-    /** The only kind of transport to use; `auto`, unless given: the best that works, changing with the network. */
+    /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
     readonly transport?: Kind | 'auto';
-    /** Shown to the application when the stream starts; at most 8 KiB. */
+    /** Credentials passed to the application at the start of the stream; at most 8,192 characters. */
     readonly cred?: string;
-    /** Seconds of silence after which the server sends a heartbeat, 1 to 600; 20 unless given. */
+    /** Heartbeat interval of the server in seconds, 1 to 600; default 20. */
     readonly heartbeat?: number;
 }
-/** What carries the stream now (`null`: nothing) and why that was opened. */
+/**
+ * Data of a `transport` event.
+ *
+ *     stream.ontransport = ({ data }) => console.log(data.kind ?? 'offline', data.why);
+ */
 export interface TransportChange {
+    /** Kind that carries the stream now; null without a transport. */
     readonly kind: Kind | null;
+    /** Reason in one word, for diagnostics: `start`, `lost`, `better`, `fallback`, `switch`, ... */
     readonly why: string;
 }
-/** Why a promise of a stream was rejected: the stream ended, or the argument cannot be sent. */
+/**
+ * Reason for a rejected call: the stream has ended, or an argument is invalid.
+ *
+ *     await stream.send(text).catch((error) => showError(error.message));
+ */
 export declare class MinervaError extends Error {
     readonly name = "MinervaError";
 }
+/**
+ * Event types of a stream and the type of `event.data`.
+ *
+ *     stream.addEventListener('state', ({ data }) => setOnline(data === 'open'));
+ */
 export interface StreamEvents {
+    /** A message arrived. */
     message: string;
+    /** Another transport kind carries the stream. */
     transport: TransportChange;
+    /** The state of the stream changed. */
     state: State;
+    /** The stream ended; only the last `transport` and `state` events follow. */
     end: End;
-    /** An upload is about to be made: what is sent now travels along. */
+    /** An HTTP upload is about to start; messages sent in the handler share the request. */
     upload: null;
 }
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
+/** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
     addEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void;
     addEventListener(...event: Parameters<EventTarget['addEventListener']>): void;
@@ -41,47 +66,99 @@ export interface MinervaStream {
     removeEventListener(...event: Parameters<EventTarget['removeEventListener']>): void;
 }
 /**
- * A stream of strings with the application behind `url`, in order, each once, over whatever
- * transport works. Events: see `StreamEvents`; the value is in `event.data`.
+ * Reliable, ordered, two-way stream of messages between this page and an application service.
+ *
+ *     const stream = new MinervaStream('/_minerva/');
+ *     stream.onmessage = (event) => console.log(event.data);
+ *     await stream.send('hello'); // durable on the server now
+ *
+ * Each message arrives exactly once and in order, on any transport. `StreamEvents` lists the events.
  */
 export declare class MinervaStream extends EventTarget {
     #private;
-    /** The secret that names the stream. */
+    /** Id of the stream. The id is a secret: its holder can read and write the stream. */
     readonly id: string;
+    /** Handler of `message` events: `stream.onmessage = ({ data }) => show(data)`. */
     onmessage: Handler<'message'>;
+    /** Handler of `transport` events; see `TransportChange`. */
     ontransport: Handler<'transport'>;
+    /** Handler of `state` events; see `State`. */
     onstate: Handler<'state'>;
+    /** Handler of the `end` event; see `End`. */
     onend: Handler<'end'>;
+    /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the upload. */
     onupload: Handler<'upload'>;
-    /** `url` is the address of the service, `/_minerva/` for the default one. */
+    /**
+     * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.
+     * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away.
+     */
     constructor(url?: string | URL, options?: MinervaOptions);
     /**
-     * Sends a string of the characters 0x20-0x7E, at most 1,048,575. The promise is fulfilled when
-     * the string is durable on the server, and rejected if the stream ends before.
+     * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
+     * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,
+     * the send buffer (16 MiB) is full, or the stream ends first.
+     *
+     *     await stream.send(toJson({ text: 'hello' }));
      */
     send(text: string): Promise<void>;
-    /** Fulfilled when it is a good time to send: less than HIGH_WATER bytes are unacknowledged. */
+    /**
+     * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after the end.
+     *
+     *     for (const line of lines) {
+     *       await stream.ready;
+     *       stream.send(line);
+     *     }
+     */
     get ready(): Promise<void>;
-    /** Bytes given to `send` and not acknowledged. */
+    /** Bytes passed to `send` and not yet acknowledged, as `WebSocket.bufferedAmount`. */
     get bufferedAmount(): number;
+    /** Current state; `onstate` reports changes. */
     get state(): State;
-    /** The kind of transport that carries the stream now; null: none. */
+    /** Kind of the transport that carries the stream; null without one. `ontransport` reports changes. */
     get transport(): Kind | null;
+    /** Message and reconnect counts of this stream: `stream.counters.reconnects`. */
     get counters(): Readonly<Counters>;
-    /** How the stream ended; null: it has not. */
+    /** Cause of the end; null before the end. `onend` reports the same value. */
     get end(): End | null;
-    /** Questions, answers and notifications. From its first use on all strings belong to it. */
+    /**
+     * Questions, answers and notifications. From the first use of this property, QAN receives all messages and
+     * `message` events stop; use it before the first message arrives.
+     *
+     *     const answer = await stream.qan.ask('time?');
+     */
     get qan(): Qan;
-    /** The strings that come, as a WHATWG stream: one for all who ask. */
+    /**
+     * Received messages as a WHATWG stream; each access returns the same stream. Unread messages pause the server.
+     *
+     *     await stream.readable.pipeTo(sink);
+     */
     get readable(): ReadableStream<string>;
-    /** Takes strings to send, as a WHATWG stream; closed when all are durable on the server, aborted by a reset. */
+    /**
+     * Outgoing messages as a WHATWG stream. `close` is fulfilled when all messages are durable on the server; `abort`
+     * resets the stream.
+     *
+     *     await source.pipeTo(stream.writable);
+     */
     get writable(): WritableStream<string>;
-    /** Uses this kind of transport only, or `auto`; it takes over before the present one ends. */
+    /**
+     * Restricts the stream to one transport kind, or lifts the restriction with `auto`. The new transport takes over
+     * before the current one closes.
+     *
+     *     stream.switchTo('long-poll');
+     */
     switchTo(kind: Kind | 'auto'): void;
-    /** Drops the transport as a broken network would; the stream finds a new one. For tests and demos. */
+    /** Drops the transport as a network failure would; the stream reconnects. For tests and demos: `stream.cut()`. */
     cut(): void;
-    /** Gives the stream up, on both sides. `reason`: at most 255 characters 0x20-0x7E. */
+    /**
+     * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError` is thrown.
+     *
+     *     stream.reset('signed out');
+     */
     reset(reason?: string): void;
-    /** The strings that come from now on; the server is held back while they are not taken. */
+    /**
+     * Iterates over the messages that arrive from now on. A slow loop pauses the server.
+     *
+     *     for await (const message of stream) await store(message);
+     */
     [Symbol.asyncIterator](): AsyncIterableIterator<string>;
 }

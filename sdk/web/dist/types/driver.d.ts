@@ -1,6 +1,6 @@
 import { StreamMachine } from './stream.js';
 import type { Output, StreamOptions } from './stream/types.js';
-/** What concerns the application. */
+/** Outputs of the machine that the application receives. */
 export type AppOutput = Exclude<Output, {
     readonly do: 'open' | 'write' | 'close';
 }>;
@@ -9,12 +9,12 @@ export declare class Driver {
     readonly onOutput: (output: AppOutput) => void;
     readonly onIdle: () => void;
     readonly machine: StreamMachine;
-    /** `onOutput` is called for each thing in order, `onIdle` when all is done for now. */
+    /** Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. */
     constructor(base: URL, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
-    /** Runs the machine once for all calls of this turn: their strings go out together. */
+    /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */
     schedule(): void;
-    /** Executes what the machine asks for until it asks for nothing, then sets the timer. */
+    /** Executes outputs until the machine has none left, then sets the timer. */
     run(): void;
 }
-/** ms; does not go back, from any origin. */
+/** Returns the monotonic time in ms, from an arbitrary origin. */
 export declare function now(): number;

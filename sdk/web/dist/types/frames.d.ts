@@ -1,12 +1,12 @@
 import { type Sack } from './sack.js';
-/** The longest frame, its type byte included. */
+/** Longest frame in bytes, type byte included. */
 export declare const MAX_FRAME: number;
-/** The longest string: a frame less its type byte. */
+/** Longest message in bytes: a frame without the type byte. */
 export declare const MAX_MESSAGE: number;
-/** The longest reason of a reset. */
+/** Longest reset reason in bytes. */
 export declare const MAX_REASON = 255;
 declare const KILL_REASONS: readonly ['stream_attach_failure', 'acked_unsent_strings', 'frame_corruption', 'invalid_frame_type_or_arguments', 'rwin_overflow'];
-/** Why the server ended a transport (the stream goes on). */
+/** Reason for which the server closed a transport; the stream itself continues. */
 export type KillReason = (typeof KILL_REASONS)[number];
 export type Frame = {
     readonly type: 'hello';
@@ -38,10 +38,10 @@ export type Frame = {
     readonly type: 'kill';
     readonly reason: KillReason;
 };
-/** Whether a string may be sent: bytes 0x20-0x7E only. */
+/** Returns whether a message contains only the bytes 0x20-0x7E, the ones that version 2 of the protocol carries. */
 export declare function isMessageAllowed(text: string): boolean;
-/** Reads one frame of either direction; null: no such frame, or wrong arguments. */
+/** Decodes a frame of either direction; null for an unknown type or invalid arguments. */
 export declare function decodeFrame(raw: string): Frame | null;
-/** Writes one frame. */
+/** Encodes a frame; the inverse of `decodeFrame`. */
 export declare function encodeFrame(frame: Frame): string;
 export {};

@@ -1,12 +1,12 @@
-/** Collects pieces of a response or message and hands out whole lines. */
+/** Incremental splitter: accepts text in arbitrary pieces and returns complete lines. */
 export declare class Lines {
     #private;
     readonly maxFrame: number;
     constructor(maxFrame?: number);
-    /** Adds a piece; returns the frames it completes (CRLF tolerated). Look at `corrupt` afterwards. */
+    /** Appends a piece and returns the completed frames; CRLF counts as a line end. Check `corrupt` afterwards. */
     push(piece: string): string[];
-    /** A frame was too long: nothing that follows can be cut. What was cut before it stands. */
+    /** True after a frame longer than `maxFrame`. Frames returned before remain valid; later input is ignored. */
     get corrupt(): boolean;
 }
-/** Frames as lines. */
+/** Joins frames into lines. */
 export declare function joinLines(frames: readonly string[]): string;

@@ -1,33 +1,37 @@
 /**
- * Writes the hello, the first frame of every transport. Knows no stream state. Used by the stream
+ * Content of the hello, the first frame of every transport. Independent of stream state. Used by the stream
  * machine.
  */
-/** Seconds of silence after which the server sends a heartbeat, unless the page says otherwise. */
+/** Default heartbeat interval in seconds. */
 export declare const DEFAULT_HEARTBEAT = 20;
-/** Seconds a long-poll is held: below the minute at which many proxies give up. */
+/** Longest time in seconds for which the server may hold a long-poll; many proxies time out after a minute. */
 export declare const MAX_POLL_TIME = 50;
-/** What a hello says; docs of each key: the protocol page, section Hello. What is undefined is not said. */
+/** Keys of a hello; docs/protocol.md describes each one in its section on the hello. Undefined keys are omitted. */
 export interface Hello {
     readonly ver: 2;
     readonly tnum: number;
     readonly id: string;
-    /** Make the stream if it does not exist: asked until a StreamCreated frame was seen. */
+    /** Create the stream if absent; set until a StreamCreated frame arrives. */
     readonly new: true | undefined;
     readonly ming: boolean;
-    /** Seconds; 0: no heartbeats. */
+    /** Heartbeat interval of the server in seconds; 0 for none. */
     readonly maxia: number;
-    /** Seconds within which this side says something. */
+    /** Longest silence of the client in seconds. */
     readonly beat: number;
-    /** SACK text: what the server is known to have. */
+    /** SACK text of client-to-server messages that the server has acknowledged. */
     readonly seenack: string;
-    /** SACK text: what this side has. */
+    /** SACK text of server-to-client messages that this client has received. */
     readonly sack: string;
-    /** Absent: an upload. Null or the number of the primary that this transport succeeds. */
+    /** Transport number of the predecessor, null without one; absent on an upload. */
     readonly eeds: number | null | undefined;
-    /** Seconds. */
+    /** Longest time in seconds for which the server holds a long-poll. */
     readonly maxt: number | undefined;
     readonly cred: string | undefined;
     readonly why: string;
 }
-/** JSON that may be sent as a string: all in ASCII. */
+/**
+ * Serialises a value as JSON in printable ASCII, the characters that a stream carries. JSON.parse restores the value.
+ *
+ *     stream.send(toJson({ text: 'Grüße' }));
+ */
 export declare function toJson(value: unknown): string;

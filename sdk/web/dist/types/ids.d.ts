@@ -1,3 +1,3 @@
-/** Makes stream ids. An id is a secret: whoever knows it can read and write the stream. */
-/** 26 random digits to the base of 32: 130 bits. */
+/** Generates stream ids. An id is a secret: its holder can read and write the stream. Used by the client. */
+/** Returns 26 random base-32 digits, 130 bits. */
 export declare function newStreamId(): string;

@@ -1,18 +1,18 @@
 /**
- * Received strings that an async iteration has not taken yet. Says when it is full, so that the
- * stream can hold the server back. Used by the client.
+ * Queue of received messages behind one async iteration. A full queue makes the client apply back-pressure to the
+ * server. Used by the client.
  */
-/** Above this the server is held back: as much as it keeps for a client that is behind. */
+/** Limits of a queue; at either one the client pauses the server. They equal the server's default outbox. */
 export declare const MAX_INBOX_MESSAGES = 1000;
 export declare const MAX_INBOX_BYTES: number;
 export declare class Inbox implements AsyncIterableIterator<string> {
     #private;
     readonly onTaken: () => void;
     readonly onReturn: (inbox: Inbox) => void;
-    /** `onTaken` is called after a string was taken, `onReturn` when the iteration is given up. */
+    /** Calls `onTaken` after each message taken by the iteration, and `onReturn` when the iteration is abandoned. */
     constructor(onTaken: () => void, onReturn: (inbox: Inbox) => void);
     push(text: string): void;
-    /** No string follows; those that wait can still be taken. */
+    /** Marks the end of the stream; queued messages remain available. */
     end(): void;
     get isFull(): boolean;
     next(): Promise<IteratorResult<string>>;

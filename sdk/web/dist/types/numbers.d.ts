@@ -1,8 +1,5 @@
-/**
- * Canonical decimals: the one way numbers stand in frames. Knows nothing of what they count.
- * Used by the SACK and frame codecs.
- */
-/** The largest number of the protocol, 2^53: the last one a double tells from its neighbours. */
+/** Canonical decimal numbers as frames carry them. Used by the SACK, frame and QAN codecs. */
+/** Largest number of the protocol, 2^53; a double represents every integer up to this one exactly. */
 export declare const MAX_NUMBER: number;
-/** Reads digits without sign or leading zeros, at most 2^53; anything else is null. */
+/** Parses digits without sign or leading zeros, at most 2^53; null for any other text. */
 export declare function parseNumber(text: string): number | null;

@@ -1,5 +1,7 @@
-/** The browser's events that tell of network, sleep and leaving, as one stream of them. Used by the driver. */
-/** The network may be another one after these. */
+/**
+ * Browser events about the network, sleep and page lifecycle, delivered to one listener. Used by the driver.
+ */
+/** Event types after which the page may be on a different network. */
 export declare const NETWORK_CHANGES: string[];
-/** Calls `listener` for each event; returns how to stop it. Outside browsers some or all never come. */
+/** Subscribes `listener` and returns the function that unsubscribes. Outside browsers, absent sources are skipped. */
 export declare function listenToPage(listener: (event: Event) => void): () => void;

@@ -1,7 +1,12 @@
 /**
- * An error that the other side knows how to read: throw it from `question` to answer with it. A question
- * that is answered so, or with an error that only says that something failed (`known` is false), is
- * rejected with it.
+ * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
+ * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.
+ *
+ *     stream.qan.handle({
+ *       question(body) {
+ *         throw new QanError('out of stock');
+ *       },
+ *     });
  */
 export declare class QanError extends Error {
     readonly body: string;
@@ -9,26 +14,37 @@ export declare class QanError extends Error {
     readonly name = "QanError";
     constructor(body: string, known?: boolean);
 }
+/** Handlers for questions and notifications of the peer; see `Qan.handle`. */
 export interface QanHandler {
-    /** Answers a question. `signal`: the other side does not need the answer any more. */
+    /** Returns the answer to a question. `signal` is aborted when the peer cancels the question or the stream ends. */
     question?(body: string, signal: AbortSignal): string | Promise<string>;
+    /** Receives a notification. */
     notification?(body: string): unknown;
 }
+/**
+ * Questions, answers and notifications on one stream; obtained from `MinervaStream.qan`.
+ *
+ *     const answer = await stream.qan.ask('price of 7', { signal: AbortSignal.timeout(5000) });
+ */
 export declare class Qan {
     #private;
     readonly send: (text: string) => Promise<void>;
     readonly fail: (reason: string) => void;
+    /** `send` queues a message; `fail` resets the stream with a reason after a protocol violation. */
     constructor(send: (text: string) => Promise<void>, fail: (reason: string) => void);
-    /** Asks; fulfilled with the answer. Given up when `signal` says so. */
+    /**
+     * Sends a question. The promise is fulfilled with the answer, and rejected by an error answer, by `signal`, or by
+     * the end of the stream.
+     */
     ask(body: string, { signal }?: {
         signal?: AbortSignal;
     }): Promise<string>;
-    /** Tells something that needs no answer; fulfilled when that is durable on the server. */
+    /** Sends a notification; fulfilled when the notification is durable on the server. */
     notify(body: string): Promise<void>;
-    /** Sets who answers from now on. */
+    /** Replaces the handlers for questions and notifications of the peer. */
     handle(handler: QanHandler): void;
-    /** A string came. */
+    /** Processes a received message. */
     recv(text: string): void;
-    /** The stream is over. */
+    /** Rejects pending questions and aborts running handlers with `error`; called at the end of the stream. */
     end(error: Error): void;
 }

@@ -1,13 +1,11 @@
-/** All strings up to `acked` (-1: none) and those listed in `beyond`. */
+/** Set of acknowledged messages: all numbers up to `acked` (-1 for none) and the ones listed in `beyond`. */
 export interface Sack {
     readonly acked: number;
     readonly beyond: readonly number[];
 }
-/** Nothing received yet. */
-export declare const NONE: Sack;
-/** A window holds far fewer; a longer list is an attack or a defect. */
+/** Longest accepted `beyond` list. Windows are far smaller, so a longer list is an attack or a defect. */
 export declare const MAX_BEYOND = 4096;
-/** Reads a SACK text; order and repeats in the list are kept. Null: malformed. */
+/** Parses a SACK text, keeping order and repetitions of the list; null if malformed. */
 export declare function parseSack(text: string): Sack | null;
-/** Writes a SACK as it stands in frames and hellos. */
+/** Formats a SACK for frames and hellos. */
 export declare function formatSack(sack: Sack): string;

@@ -1,27 +1,44 @@
 /**
- * One stream for all tabs of an origin: a SharedWorker holds it, the tabs send through it and all of them
- * receive what comes. The same file is the tabs' script and the worker's. Where there is no
- * SharedWorker each tab has a stream of its own.
+ * One stream shared by all tabs of an origin, owned by a SharedWorker; each tab sends through the worker and receives
+ * every message. This file is both the script of the tabs and of the worker. Browsers without SharedWorker open one
+ * stream per tab.
  */
 import type { End, Kind, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
 type Handler<T> = ((event: MessageEvent<T>) => void) | null;
-/** A tab's end of the shared stream: the part of `MinervaStream` that makes sense for several. */
+/**
+ * Handle of one tab to the shared stream: the subset of `MinervaStream` that applies to several tabs.
+ *
+ *     const stream = Minerva.shared('/_minerva/');
+ *     stream.onmessage = ({ data }) => show(data);
+ */
 export declare class SharedStream extends EventTarget {
     #private;
+    /** As `MinervaStream.state`. */
     state: State;
-    /** The kind of transport that carries the stream now; null: none. */
+    /** As `MinervaStream.transport`. */
     transport: Kind | null;
+    /** As `MinervaStream.end`. */
     end: End | null;
+    /** As `MinervaStream.onmessage`; every tab receives every message. */
     onmessage: Handler<string>;
+    /** As `MinervaStream.ontransport`. */
     ontransport: Handler<TransportChange>;
+    /** As `MinervaStream.onstate`. */
     onstate: Handler<State>;
+    /** As `MinervaStream.onend`. */
     onend: Handler<End>;
+    /** Connects to the worker; `shared` is the usual way. */
     constructor(worker: SharedWorker);
-    /** As `MinervaStream.send`. */
+    /** As `MinervaStream.send`: `await stream.send('hello')`. */
     send(text: string): Promise<void>;
-    /** Gives the stream up, for all tabs. */
+    /** As `MinervaStream.reset`, for all tabs: `stream.reset('signed out')`. */
     reset(reason?: string): void;
 }
-/** The stream that all tabs of this origin share, by `url` and `options`. `client.js` must be loaded, too. */
+/**
+ * Returns the stream shared by all tabs of this origin that pass the same `url` and `options`. Requires `client.js`.
+ * Without SharedWorker, a stream of this tab alone is returned.
+ *
+ *     const stream = Minerva.shared('/_minerva/', { heartbeat: 10 });
+ */
 export declare function shared(url?: string | URL, options?: MinervaOptions): SharedStream | MinervaStream;
 export {};

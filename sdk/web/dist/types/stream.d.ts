@@ -2,44 +2,44 @@ import type { Counters, TransportOutcome, Kind, Output, State, StreamOptions } f
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
-    /** The page is away: no transport is opened. */
+    /** The page is hidden for good or frozen; no transport is opened until `wake`. */
     away: boolean;
     constructor(options: StreamOptions);
-    /** Queues a string (already checked) and returns its number. */
+    /** Queues a valid message and returns its number. */
     send(text: string): number;
-    /** Uses this kind only, or the best that works; the present one goes on until the new one works. */
+    /** Restricts the stream to one kind, or to none with `auto`; the present transport stays until the new one works. */
     switchTo(kind: Kind | 'auto', now: number): void;
-    /** Tries again now, better kinds too. `anew`: the network is another one. */
+    /** Allows attempts of all kinds at once; `networkChanged` discards the experience of the former network. */
     retryNow(networkChanged: boolean, now: number): void;
-    /** The transports may be dead, and their silence proves nothing: time stood still, or (`anew`) the network changed. */
+    /** Handles a sleep or a network change: transports may be dead, and their silence so far is no evidence. */
     wake(why: string, networkChanged: boolean, now: number): void;
     /**
-     * The page goes away: drops all transports until `wake`. Returns the frames of an upload with what the
-     * server may not have, at most `room` bytes; null: it has all.
+     * Handles the unload of the page: closes all transports until `wake`. Returns the frames of a final upload with
+     * unacknowledged messages, at most `room` bytes; null if all are acknowledged.
      */
     leave(room: number): string[] | null;
-    /** Drops all transports as a broken network would. */
+    /** Drops all transports as a network failure would. */
     cut(now: number): void;
-    /** Holds strings and SACKs back while the application is behind: so the server stops. True: a change. */
+    /** Back-pressure: while paused, messages are not delivered and not acknowledged. Returns true on a change. */
     setPaused(paused: boolean): boolean;
-    /** Gives the stream up and tells the server if it can be reached now. */
+    /** Ends the stream and sends the reset to the server if a transport is available. */
     reset(reason: string, now: number): void;
-    /** A WebSocket is open. */
+    /** Reports an open WebSocket. */
     onOpened(key: number, now: number): void;
-    /** Frames that came on a transport, together. */
+    /** Processes frames received together on a transport. */
     recvFrames(key: number, frames: readonly string[], now: number): void;
-    /** A transport is over. `wait`: ms that the server asks for, if it is unavailable. */
+    /** Reports the end of a transport; `wait` is the pause in ms that an unavailable server asks for. */
     onClosed(key: number, outcome: TransportOutcome, now: number, wait?: number): void;
-    /** Does what is due at `now` and returns what to do, in order. Call it after every input. */
+    /** Handles due deadlines and returns the outputs, in order. Called after every input. */
     drain(now: number): Output[];
-    /** When `drain` must be called at the latest; null: only after an input. */
+    /** Returns the time by which `drain` must be called; null if only inputs require a call. */
     pollTimeout(): number | null;
-    /** Any kind may be used. */
+    /** True without a restriction to one kind. */
     get isAuto(): boolean;
     get state(): State;
-    /** The kind that carries the stream now; null: none. */
+    /** Kind that carries the stream; null without a transport. */
     get transport(): Kind | null;
     get counters(): Counters;
-    /** Bytes of own strings that are not acknowledged. */
+    /** Bytes of unacknowledged messages. */
     get unackedBytes(): number;
 }

@@ -1,26 +1,27 @@
 /**
- * What the application is told of the connection: the state and the kind of transport, and how often
- * the stream was without one. Used by the stream machine.
+ * Connection state as reported to the application: stream state, transport kind and reconnect count. Derived from the
+ * transports. Used by the stream machine.
  */
 import type { Transports } from './transports.js';
 import type { Kind, Output, State } from './types.js';
 
 export class ConnectionState {
   state: State = 'connecting';
-  /** The kind that carries the stream now; null: none. */
+  /** Kind that carries the stream; null without a transport. */
   kind: Kind | null = null;
-  /** How often the stream was without a transport and found one again. */
+  /** Transitions from `reconnecting` to `open`. */
   reconnects = 0;
-  /** The previous transport ended in order and the primary has not answered yet. */
+  /** The predecessor ended in order and its successor is not attached yet; the reported kind stays. */
   #handover = false;
-  /** Why the transport that carries the stream was opened. */
+  /** Reason for which the current transport was opened. */
   #why = '';
 
+  /** Keeps the state `open` until the successor is attached or fails. */
   onHandover(): void {
     this.#handover = true;
   }
 
-  /** Looks at the transports again (`polling`: between two long-polls); returns what has changed. */
+  /** Derives state and kind from the transports and returns the changes; `polling` is true between two long-polls. */
   update(transports: Transports, polling: boolean): Output[] {
     const { primary, predecessor } = transports;
     if (primary?.attached) this.#why = primary.why;
@@ -32,7 +33,7 @@ export class ConnectionState {
     return this.#transition(kind ? 'open' : lost, kind, kind ? this.#why : 'lost');
   }
 
-  /** The stream is over. */
+  /** Enters the final state and returns the changes. */
   end(): Output[] {
     return this.#transition('ended', null, 'end');
   }

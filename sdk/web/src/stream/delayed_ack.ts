@@ -1,40 +1,42 @@
 /**
- * The SACK's patience: how long one for strings that come on a WebSocket may wait, so that it covers many. A
- * server that waits for it is not kept waiting often. Knows no strings and no clock. Used by the stream machine.
+ * Delayed acknowledgement: decides when a SACK for messages received on a WebSocket is due, so that one SACK covers
+ * many messages. Delays during which the server stays quiet are followed by immediate SACKs, because the server may
+ * be waiting for them. Pure. Used by the receiver and the stream machine.
  */
 
-/** From so many strings or bytes on it waits no more: that needs no timer, which browsers run late in hidden pages. */
+/** Messages and bytes that end the delay without a timer; browsers fire timers late in hidden pages. */
 export const MAX_DELAYED_MESSAGES = 16;
 export const MAX_DELAYED_BYTES = 16 << 10;
-/** ms after the first string. */
+/** Longest delay in ms, counted from the first unacknowledged message. */
 export const MAX_ACK_DELAY = 100;
-/** A wait in whose last ms no string came was in vain: the server may have waited, too. */
+/** A delay was useless if no message arrived in its last QUIET_TIME ms: the server may have waited for the SACK. */
 export const QUIET_TIME = 75;
-/** Strings that are answered at once after waits in vain, at most. */
+/** Upper bound of messages acknowledged at once after useless delays. */
 export const MAX_IMMEDIATE_ACKS = 64;
 
 export class DelayedAck {
-  /** When the SACK is due; 0: at once, Infinity: there is nothing to say. */
+  /** Time at which the SACK is due in ms; 0 for at once, Infinity if all is acknowledged. */
   dueAt = Infinity;
-  /** What it covers so far. */
+  /** Messages and bytes that the pending SACK covers. */
   #messages = 0;
   #bytes = 0;
   #lastReceivedAt = 0;
-  /** Strings that are still to be answered at once, and how many after the next wait in vain. */
+  /** Messages still to be acknowledged at once, and their number after the next useless delay. */
   #immediateLeft = 0;
   #immediateNext = 1;
 
-  /** The next string in order came on a WebSocket. */
+  /** Records an in-order message of `bytes` bytes received on a WebSocket. */
   onReceived(bytes: number, now: number): void {
     this.#messages += 1;
     this.#bytes += bytes;
-    // One that came when the wait was over, before its timer, tells nothing of it.
+    // A message after the due time, while the timer is late, does not make the delay useful.
     if (now <= this.dueAt) this.#lastReceivedAt = now;
-    const prompt = this.#immediateLeft-- > 0 || this.#messages >= MAX_DELAYED_MESSAGES || this.#bytes >= MAX_DELAYED_BYTES;
-    this.dueAt = Math.min(this.dueAt, prompt ? 0 : now + MAX_ACK_DELAY);
+    const isFull = this.#messages >= MAX_DELAYED_MESSAGES || this.#bytes >= MAX_DELAYED_BYTES;
+    const immediate = this.#immediateLeft-- > 0 || isFull;
+    this.dueAt = Math.min(this.dueAt, immediate ? 0 : now + MAX_ACK_DELAY);
   }
 
-  /** The SACK goes out; all is said. */
+  /** Records that a SACK for all received messages is being sent, and rates the delay if the full time passed. */
   onSackSent(now: number): void {
     if (this.dueAt > 0 && now >= this.dueAt) {
       this.#immediateLeft = this.#lastReceivedAt < this.dueAt - QUIET_TIME ? this.#immediateNext : 0;

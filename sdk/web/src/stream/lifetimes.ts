@@ -1,35 +1,36 @@
 /**
- * How long transports live where something on the way cuts them after a fixed time: learnt from two that
- * died at the same age. So the next one is succeeded before that. Used by the stream machine.
+ * Learns after which age intermediaries cut transports of a kind: two cuts at about the same age set a limit, and the
+ * next transport is replaced before that age. Used by the transport policy.
  */
 import type { Kind } from './types.js';
 
-/** Transports that die younger, in ms, have other troubles. */
+/** Cuts at a lower age in ms are ordinary failures. */
 const MIN_CUT_AGE = 3_000;
-/** Part of the learnt time that is used. */
+/** Fraction of the learned age at which a transport is replaced. */
 const SAFE_FRACTION = 0.75;
 
 export class Lifetimes {
-  #deaths = new Map<Kind, number>();
+  /** Age in ms of the last cut, by kind. */
+  #cutAges = new Map<Kind, number>();
   #limits = new Map<Kind, number>();
 
-  /** One that worked was broken off at this age in ms. */
+  /** Records that an attached transport was cut at this age in ms. */
   onCut(kind: Kind, age: number): void {
     if (age < MIN_CUT_AGE) return;
-    const before = this.#deaths.get(kind);
-    this.#deaths.set(kind, age);
+    const before = this.#cutAges.get(kind);
+    this.#cutAges.set(kind, age);
     if (before === undefined || Math.abs(age - before) > 500 + before / 10) return;
     this.#limits.set(kind, SAFE_FRACTION * Math.min(age, before, this.maxAge(kind)));
   }
 
-  /** ms after which one of this kind should be succeeded. */
+  /** Returns the age in ms at which a transport of this kind should be replaced; Infinity without a limit. */
   maxAge(kind: Kind): number {
     return this.#limits.get(kind) ?? Infinity;
   }
 
-  /** The network is another one. */
+  /** Forgets all limits, after a change of the network. */
   clear(): void {
-    this.#deaths.clear();
+    this.#cutAges.clear();
     this.#limits.clear();
   }
 }

@@ -1,39 +1,39 @@
 /**
- * Strings from the server: the window that puts them in order, and what the server was told of it.
- * Used by the stream machine.
+ * Receiving half of the reliable channel: reorders messages of the server, and tracks the SACKs sent for them. Used by
+ * the reliable channel and the stream machine.
  */
 import { formatSack } from '../sack.js';
 import { ReceiveWindow, type Received } from '../window/receive_window.js';
 import { DelayedAck } from './delayed_ack.js';
 
-/** Far above what a server holds for one client (1 MiB or 1,000 strings by default). */
+/** Window limits, far above the outbox of a server (1 MiB or 1,000 messages by default). */
 const WINDOW = { messages: 16_384, bytes: 16 << 20 };
 
 export class Receiver {
-  /** When the server is told what this side has. */
+  /** Decides when the next SACK is due. */
   readonly delayedAck = new DelayedAck();
-  /** While the application is behind: nothing is handed out, and SACKs say no more than before. */
+  /** Set while the application is behind: no message is delivered, and SACKs stay unchanged. */
   #paused = false;
   #window = new ReceiveWindow(WINDOW);
-  /** The SACK text last shown to the server. */
+  /** Last SACK text sent to the server. */
   #lastSent = formatSack(this.#window.sack());
 
-  /** `patient`: the SACK may wait, unless something is missing. */
-  receive(number: number, text: string, patient: boolean, now: number): Received {
+  /** Accepts a message. `mayDelay` permits a delayed SACK, unless a message is missing. */
+  receive(number: number, text: string, mayDelay: boolean, now: number): Received {
     const { hasGap } = this.#window;
     const received = this.#window.receive(number, text);
-    if (patient && !hasGap && received === 'deliverable') this.delayedAck.onReceived(text.length, now);
-    // A duplicate is answered, too: the SACK for the first one may be lost.
+    if (mayDelay && !hasGap && received === 'deliverable') this.delayedAck.onReceived(text.length, now);
+    // A duplicate is acknowledged too, because the first SACK may be lost.
     else if (received !== 'overflow') this.delayedAck.dueAt = 0;
     return received;
   }
 
-  /** The next string for the application. */
+  /** Returns the next message for the application. */
   pop(): string | undefined {
     return this.#paused ? undefined : this.#window.pop();
   }
 
-  /** False: no change. */
+  /** Pauses or resumes delivery; returns false if nothing changes. */
   setPaused(paused: boolean): boolean {
     if (paused === this.#paused) return false;
     this.#paused = paused;
@@ -41,12 +41,12 @@ export class Receiver {
     return true;
   }
 
-  /** The server does not know all that this side has, and may be told. */
+  /** True if received messages are unacknowledged and delivery is not paused. */
   get mayAck(): boolean {
     return this.delayedAck.dueAt < Infinity && !this.#paused;
   }
 
-  /** The SACK text to show now. */
+  /** Returns the SACK text to send now and marks that text as sent. */
   takeSack(now = 0): string {
     if (!this.#paused) this.#lastSent = formatSack(this.#window.sack());
     this.delayedAck.onSackSent(now);

@@ -1,7 +1,6 @@
 /**
- * The numbered strings of both directions: own ones kept until they are acknowledged, received ones put in
- * order, and what each side was told of the other's. Knows which transport a frame came on, not which
- * transports there are. Used by the stream machine.
+ * Reliable message channel over changing transports: keeps sent messages until they are acknowledged, and reorders
+ * received ones. Opens and selects no transports. Used by the stream machine.
  */
 import { formatSack, type Sack } from '../sack.js';
 import { SendQueue } from '../window/send_queue.js';
@@ -9,35 +8,36 @@ import { InFlight } from './in_flight.js';
 import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 
-/** What a frame was: it brought something new, nothing new, or what cannot be. */
+/** Effect of a received frame: new messages or acknowledgements, a repetition, or a protocol violation. */
 export type FrameResult = 'progress' | 'duplicate' | 'violation';
 
 export class ReliableChannel {
+  /** Message counts for `Counters`. */
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
-  /** A StreamCreated frame was seen. */
+  /** The server has confirmed the creation of the stream by a StreamCreated frame. */
   created = false;
   readonly receiver = new Receiver();
   #queue = new SendQueue();
   #inFlight = new InFlight();
-  /** How often in a row the two sides contradicted each other about what was sent: twice is for good. */
+  /** SACKs of unsent messages, by either side and without progress in between. */
   #mismatches = 0;
 
-  /** Queues a string (already checked) and returns its number. */
+  /** Queues a valid message and returns its number. */
   send(text: string): number {
     this.counts.sent += 1;
     return this.#queue.push(text);
   }
 
-  /** `stays`: the transport is not being succeeded. */
-  recvMessage(transport: Transport, text: string, stays: boolean, now: number): FrameResult {
-    const patient = stays && transport.kind === 'websocket';
-    const received = this.receiver.receive(transport.nextIn, text, patient, now);
+  /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */
+  recvMessage(transport: Transport, text: string, isPrimary: boolean, now: number): FrameResult {
+    const mayDelay = isPrimary && transport.kind === 'websocket';
+    const received = this.receiver.receive(transport.nextIn, text, mayDelay, now);
     if (received === 'overflow') return 'violation';
     transport.nextIn += 1;
     return received === 'duplicate' ? 'duplicate' : this.#accept('progress');
   }
 
-  /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
+  /** Frees acknowledged messages and reports them in `outputs`; a SACK of unsent messages is a violation. */
   recvSack(sack: Sack, outputs: Output[], now: number): FrameResult {
     const before = this.counts.acknowledged;
     const freed = this.#queue.apply(sack, (number, bytes) => {
@@ -49,12 +49,12 @@ export class ReliableChannel {
     return this.counts.acknowledged > before ? this.#accept('progress') : 'duplicate';
   }
 
-  /** One side acknowledged what the other never sent. True: it is hopeless. */
+  /** Records a SACK of unsent messages; returns true for the second in a row, which ends the stream. */
   onSackMismatch(): boolean {
     return this.#mismatches++ > 0;
   }
 
-  /** Hands the strings that are in order to the application. */
+  /** Delivers in-order messages to the application. */
   deliver(outputs: Output[]): void {
     for (let text = this.receiver.pop(); text !== undefined; text = this.receiver.pop()) {
       this.counts.received += 1;
@@ -62,22 +62,22 @@ export class ReliableChannel {
     }
   }
 
-  /** Frames of own strings that may be written to `carrier` now. */
+  /** Takes the message frames that may be written to `carrier` now. */
   takeFrames(carrier: Transport, now: number): string[] {
     return this.#inFlight.takeFrames(carrier, this.#queue, now);
   }
 
-  /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
+  /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
   sackDueAt(carrier: Transport): number {
     return this.#inFlight.sackDueAt(carrier);
   }
 
-  /** Frames of the first own strings that are not acknowledged, of at most `room` bytes in all. */
+  /** Returns frames of the first unacknowledged messages, at most `room` bytes in total. */
   finalFrames(room: number): string[] {
     const frames: string[] = [];
     let next = -1;
     for (const [number, text] of this.#queue.iterFrom(0)) {
-      // Two line ends, a type, and a SeqNum frame in front.
+      // Frame type, line ends, and a preceding SeqNum frame.
       room -= text.length + 20;
       if (room < 0) break;
       if (number !== next) frames.push(`${number}N`);
@@ -87,17 +87,17 @@ export class ReliableChannel {
     return frames;
   }
 
-  /** SACK text: what the server is known to have. */
+  /** SACK text of the messages that the server has acknowledged. */
   get seenAck(): string {
     return formatSack(this.#queue.sack());
   }
 
-  /** There are own strings that are not acknowledged. */
+  /** True while sent messages are unacknowledged. */
   get hasUnacked(): boolean {
     return this.#queue.length > 0;
   }
 
-  /** Bytes of own strings that are not acknowledged. */
+  /** Bytes of unacknowledged messages. */
   get unackedBytes(): number {
     return this.#queue.bytes;
   }

@@ -1,29 +1,30 @@
-/** When to try again: failures in a row and the time they make one wait. Used by the stream machine. */
+/** Time of the next attempt after failures. Used by the transport policy and the uploads. */
 import { backoff } from '../backoff.js';
 
 export class RetryTimer {
-  /** Failures in a row. */
+  /** Consecutive failures. */
   #attempt = 0;
-  /** Not before this time. */
+  /** Earliest time of the next attempt. */
   nextAttemptAt = 0;
 
   constructor(readonly random: () => number) {}
 
-  /** It works: the next failure is a first one. */
+  /** Resets the back-off. */
   onSuccess(): void {
     this.#attempt = 0;
   }
 
+  /** Postpones the next attempt by the back-off. */
   onFailure(now: number): void {
     this.nextAttemptAt = Math.max(this.nextAttemptAt, now + backoff(this.#attempt++, this.random()));
   }
 
-  /** The server asked for a pause of `ms`; others were asked, too. */
+  /** Postpones the next attempt by `ms`, as requested by the server, plus up to a quarter to spread clients. */
   onRetryAfter(now: number, ms: number): void {
     this.nextAttemptAt = Math.max(this.nextAttemptAt, now + ms * (1 + this.random() / 4));
   }
 
-  /** Allows the next attempt at once. */
+  /** Allows the next attempt at once and resets the back-off. */
   retryNow(now: number): void {
     this.#attempt = 0;
     this.nextAttemptAt = now;

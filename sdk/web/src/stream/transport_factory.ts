@@ -1,20 +1,20 @@
 /**
- * Makes transports and their hellos: numbers them, and says in each what the server must know. Opens nothing
- * itself. Used by the stream machine.
+ * Creates transport records and encodes their hellos; assigns keys and transport numbers. Opens no connections. Used by
+ * the stream machine.
  */
 import { toJson, type Hello } from '../hello.js';
 import type { ReliableChannel } from './reliable_channel.js';
 import type { Kind, Transport } from './types.js';
 
-/** ms from a hello to its answer. */
+/** Longest time in ms from a hello to the first response. */
 export const REQUEST_TIMEOUT = 15_000;
-/** ms from asking for a WebSocket until it is open. */
+/** Longest time in ms for opening a WebSocket. */
 const CONNECT_DEADLINE = 10_000;
-/** Seconds between two beats of a hidden page: browsers run its timers once a minute. */
+/** Heartbeat interval in seconds that a hidden page can keep: browsers run its timers once a minute. */
 const HIDDEN_PAGE_INTERVAL = 60;
 
 export class TransportFactory {
-  /** Transports made, and hellos written so far. */
+  /** Transports created and hellos encoded so far. */
   transportsMade = 0;
   hellosSent = 0;
 
@@ -22,18 +22,34 @@ export class TransportFactory {
     readonly channel: ReliableChannel,
     readonly id: string,
     readonly cred: string | undefined,
-    /** Seconds of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in seconds. */
     readonly heartbeat: number,
   ) {}
 
+  /** Creates the record of a transport to be opened at `now`. */
   transport(kind: Kind | 'upload', why: string, now: number): Transport {
     const deadline = now + (kind === 'websocket' ? CONNECT_DEADLINE : REQUEST_TIMEOUT);
-    const numbers = { key: this.transportsMade++, number: -1, openedAt: now, lastReceivedAt: now, deadline, nextOut: 0, nextIn: 0 };
-    const fresh = { opened: false, attached: false, replaceReason: '', suspect: false, closing: false, progress: false, hasSent: false };
-    return { kind, why, ...numbers, ...fresh };
+    return {
+      key: this.transportsMade++,
+      kind,
+      why,
+      number: -1,
+      openedAt: now,
+      lastReceivedAt: now,
+      deadline,
+      nextOut: 0,
+      nextIn: 0,
+      replaceReason: '',
+      opened: false,
+      attached: false,
+      suspect: false,
+      closing: false,
+      progress: false,
+      hasSent: false,
+    };
   }
 
-  /** The hello of a transport, which gets its number. `proven`: of a long-poll that follows one that worked. */
+  /** Assigns the transport number and encodes the hello; `proven` marks a long-poll that follows a working one. */
   hello(transport: Transport, predecessor: Transport | null, maxPollTime: number, proven = false): string {
     transport.number = this.hellosSent++;
     const { id, cred, channel } = this;
@@ -47,9 +63,9 @@ export class TransportFactory {
       new: created ? undefined : true,
       cred: created ? undefined : cred,
       ming: !isUpload && !isPoll,
-      // An unproven long-poll is answered at once by a heartbeat, if not by `C`.
+      // With heartbeats, the server responds to an unproven long-poll at once, unless with a StreamCreated frame.
       maxia: isUpload || (isPoll && (proven || !created)) ? 0 : this.heartbeat,
-      // Means nothing but on a WebSocket.
+      // Used on WebSockets only.
       beat: Math.max(this.heartbeat, HIDDEN_PAGE_INTERVAL),
       maxt: isPoll ? maxPollTime : undefined,
       seenack: channel.seenAck,

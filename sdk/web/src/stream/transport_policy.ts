@@ -1,7 +1,7 @@
 /**
- * Decides which transport is to be opened next, and when the present one is not to be trusted any more:
- * the race at the start, falling back, probing upwards, backing off. Looks at the transports, opens and
- * closes none. Used by the stream machine.
+ * Transport policy: decides which kind to open next and when to replace the primary. Covers the race at the start,
+ * fallback, probes of better kinds, health checks and back-off. Observes the transports; the stream machine, the only
+ * caller, opens and closes them.
  */
 import { MAX_POLL_TIME } from '../hello.js';
 import { TransportRanking } from './transport_ranking.js';
@@ -10,32 +10,33 @@ import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
 import { isBetter, type TransportOutcome, type Kind, type Transport } from './types.js';
 
-/** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
+/** Time in ms that a replaced, closing or reset transport may take to end. */
 export const LINGER_TIME = 5_000;
-/** ms that a WebSocket may take to open before another kind is tried beside it. */
+/** Time in ms after which another kind is tried in parallel with a WebSocket that is still opening. */
 export const ATTEMPT_DELAY = 500;
-/** ms from a hello to its answer before a lesser kind is tried beside it: the first beat comes at once. */
+/** Time in ms after which a lesser kind is tried in parallel; servers send the first heartbeat at once. */
 export const RESPONSE_TIMEOUT = 1_500;
-/** It doubles with each false alarm, up to this. */
+/** Upper bound of the response timeout in ms; each false alarm doubles the timeout. */
 const MAX_RESPONSE_TIMEOUT = 12_000;
-/** A transport that ends in order after this many ms is succeeded at once, an earlier one after a wait. */
+/** Age in ms from which the orderly end of a transport needs no back-off. */
 const MIN_NORMAL_AGE = 1_000;
-/** One that dies younger, in ms, says something about its kind. */
+/** Failures below this age in ms count against the kind. */
 const EARLY_FAILURE_AGE = 3_000;
-/** ms that a long-poll's hello may take to arrive: a successor's must not overtake it. */
+/** Age in ms below which a long-poll is not replaced, so that the successor's hello cannot overtake the poll's. */
 const MIN_POLL_AGE = 1_000;
-/** Polls in a row that may return quickly with nothing, before waiting: races cause a few. */
+/** Consecutive empty polls without back-off; races cause a few. */
 const MAX_IDLE_POLLS = 3;
-/** With beats but without a SACK for so many ms more, what is sent does not arrive. */
+/** Time in ms beyond the SACK timeout after which heartbeats without a SACK mean that sent data is lost. */
 const MAX_SACK_DELAY = 10_000;
-/** Something must have come within so many ms, if a SACK is missing. */
+/** Silence in ms that, with a SACK overdue, makes the primary suspect. */
 const MAX_SILENCE = 5_000;
 
 export class TransportPolicy {
   readonly ranking: TransportRanking;
+  /** Time of the next attempt after failures. */
   readonly retry: RetryTimer;
   readonly lifetimes = new Lifetimes();
-  /** The last long-poll ended in order: the next one needs no proof that it works. */
+  /** The last long-poll ended in order and the next one is due; the stream counts as open meanwhile. */
   polling = false;
   #pollRetry: RetryTimer;
   #idlePolls = 0;
@@ -46,7 +47,7 @@ export class TransportPolicy {
     random: () => number,
     wanted: Kind | 'auto',
     known?: Kind,
-    /** ms of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in ms. */
     readonly heartbeatMs = 20_000,
   ) {
     this.ranking = new TransportRanking(wanted, random, known);
@@ -54,13 +55,13 @@ export class TransportPolicy {
     this.#pollRetry = new RetryTimer(random);
   }
 
-  /** The kind to open now, beside what there is; null: none. */
+  /** Returns the kind to open now, in addition to the present transports; null for none. */
   nextKind(now: number): Kind | null {
     const { primary, candidate, healthyPredecessor } = this.transports;
     const best = this.ranking.best(now);
     const ready = now >= this.retry.nextAttemptAt;
     if (!primary && this.polling && now >= this.#pollRetry.nextAttemptAt) {
-      // Polls go on while something better is being opened.
+      // Polling continues while a better kind is being opened.
       if (best === 'long-poll' || candidate || !ready) return candidate?.opened ? null : 'long-poll';
     }
     if (!ready) return null;
@@ -71,13 +72,13 @@ export class TransportPolicy {
     return healthyPredecessor ? null : this.#fallbackFor(primary, now);
   }
 
-  /** Whether the primary transport may be succeeded now. */
+  /** Returns whether the primary may be replaced now. */
   mayRetire(now: number): boolean {
     const { primary } = this.transports;
     return primary?.kind !== 'long-poll' || now >= primary.openedAt + MIN_POLL_AGE;
   }
 
-  /** Why the next transport is opened, in one word. */
+  /** Returns the reason for opening the next transport, as one word for the hello. */
   reasonFor(kind: Kind): string {
     const { primary, candidate } = this.transports;
     if (primary?.attached) return primary.replaceReason || (this.ranking.pinned ? 'switch' : 'better');
@@ -85,7 +86,7 @@ export class TransportPolicy {
     return primary || candidate ? 'fallback' : 'lost';
   }
 
-  /** Marks the primary transport if it should be succeeded. */
+  /** Marks the primary for replacement if silent, unacknowledged or close to its expected cut. */
   checkHealth(now: number): void {
     const { primary } = this.transports;
     if (!primary?.attached || primary.replaceReason) return;
@@ -94,7 +95,7 @@ export class TransportPolicy {
     else if (now >= this.#expectedCutAt(primary)) primary.replaceReason = 'limit';
   }
 
-  /** The primary transport may be dead: find out by its successor. */
+  /** Marks the primary as possibly dead; opening a successor shows whether the network works. */
   suspect(why: string): void {
     const { primary } = this.transports;
     if (!primary?.attached) return;
@@ -102,10 +103,10 @@ export class TransportPolicy {
     primary.replaceReason = why;
   }
 
-  /** When a SACK for what the transport carries should have come; set by the stream machine. */
+  /** Time by which a SACK for messages on the transport is expected; set by the stream machine. */
   sackDueAt: (transport: Transport) => number = () => Infinity;
 
-  /** When `next`, `mayRetire` or `watch` may have another answer. */
+  /** Returns the times at which `nextKind`, `mayRetire` or `checkHealth` may change their result. */
   deadlines(): number[] {
     const { primary, candidate } = this.transports;
     const times = [this.retry.nextAttemptAt];
@@ -114,34 +115,36 @@ export class TransportPolicy {
     if (primary.kind === 'long-poll') times.push(primary.openedAt + MIN_POLL_AGE);
     if (!primary.attached) return [...times, primary.openedAt + this.#responseTimeout];
     times.push(this.ranking.nextProbeAt(primary.kind as Kind));
-    if (!primary.replaceReason) times.push(this.#silentAt(primary), this.#unacknowledgedAt(primary), this.#expectedCutAt(primary));
-    return times;
+    if (primary.replaceReason) return times;
+    return [...times, this.#silentAt(primary), this.#unacknowledgedAt(primary), this.#expectedCutAt(primary)];
   }
 
-  /** Seconds that a long-poll may be held. */
+  /** Time in seconds for which the server may hold a long-poll. */
   get maxPollTime(): number {
     return Math.max(1, Math.floor(Math.min(MAX_POLL_TIME, this.lifetimes.maxAge('long-poll') / 1000)));
   }
 
-  /** Frames came on a transport; `over`: and it ended with them. */
-  onFrames(transport: Transport, over: boolean, now: number): void {
+  /** Records received frames; `closes` is true if they announce the end of the transport. */
+  onFrames(transport: Transport, closes: boolean, now: number): void {
     const { primary, predecessor } = this.transports;
     const first = !transport.attached;
     Object.assign(transport, { attached: true, lastReceivedAt: now });
     if (transport.suspect) Object.assign(transport, { suspect: false, replaceReason: '' });
     if (transport.kind === 'upload') return;
-    if (first) this.#onFirst(transport, over, now);
-    if (transport === primary && first && predecessor) predecessor.deadline = Math.min(predecessor.deadline, now + LINGER_TIME);
+    if (first) this.#onFirst(transport, closes, now);
+    if (transport === primary && first && predecessor) {
+      predecessor.deadline = Math.min(predecessor.deadline, now + LINGER_TIME);
+    }
     if (transport === predecessor && primary?.attached) return;
     if (!transport.closing) transport.deadline = now + 2 * this.heartbeatMs;
   }
 
-  /** The network or the server ended a transport: not this side. */
+  /** Records that the server or the network closed a transport. */
   onRemoteClose({ kind, attached, closing, openedAt }: Transport, outcome: TransportOutcome, now: number): void {
     if ((outcome === 'failed' || !closing) && attached && kind !== 'upload') this.lifetimes.onCut(kind, now - openedAt);
   }
 
-  /** The primary transport is over, and its predecessor does not take its place. */
+  /** Records the end of the primary, unless its predecessor takes over. */
   onPrimaryClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
     const age = now - transport.openedAt;
     const settled = transport.progress || age >= MIN_NORMAL_AGE;
@@ -157,16 +160,16 @@ export class TransportPolicy {
     }
   }
 
-  /** An attempt failed, or a transport was lost. */
+  /** Records a failed attempt or a lost transport. */
   onFailed(transport: Transport, outcome: TransportOutcome, now: number): void {
     const kind = transport.kind as Kind;
     const blamed = outcome !== 'unavailable' && (!transport.attached || now - transport.openedAt < EARLY_FAILURE_AGE);
     const { healthyKind } = this.transports;
-    const lesser = healthyKind !== null && isBetter(kind, healthyKind);
-    if (!blamed || !this.ranking.onFailed(kind, now, lesser)) this.retry.onFailure(now);
+    const lesserWorks = healthyKind !== null && isBetter(kind, healthyKind);
+    if (!blamed || !this.ranking.onFailed(kind, now, lesserWorks)) this.retry.onFailure(now);
   }
 
-  /** Tries again now. `anew`: in another network. */
+  /** Allows attempts at once; `networkChanged` discards the experience of the former network. */
   retryNow(networkChanged: boolean, now: number): void {
     this.retry.retryNow(now);
     this.#pollRetry.retryNow(now);
@@ -174,18 +177,18 @@ export class TransportPolicy {
     if (networkChanged) this.lifetimes.clear();
   }
 
-  #onFirst(transport: Transport, over: boolean, now: number): void {
+  #onFirst(transport: Transport, closes: boolean, now: number): void {
     const { primary, predecessor } = this.transports;
     const silent = transport === primary && predecessor && !predecessor.attached ? [predecessor.kind as Kind] : [];
     if (transport === predecessor) {
-      // A response that comes only when it is over was held back on the way.
-      if (over) return;
+      // A response that arrives only at its end was buffered on the way.
+      if (closes) return;
       this.#responseTimeout = Math.min(MAX_RESPONSE_TIMEOUT, this.#responseTimeout * 2);
     }
     this.ranking.onWorking(transport.kind as Kind, silent, now);
   }
 
-  /** What to open beside a WebSocket that is being opened. */
+  /** Returns the kind to open in parallel with a WebSocket that is still opening. */
   #raceAgainst(candidate: Transport, now: number): Kind | null {
     const { primary, healthyKind } = this.transports;
     if (candidate.opened || healthyKind || now < candidate.openedAt + ATTEMPT_DELAY) return null;
@@ -193,7 +196,7 @@ export class TransportPolicy {
     return primary.attached ? null : this.#fallbackFor(primary, now);
   }
 
-  /** What to open beside a transport that does not answer. */
+  /** Returns the kind to open in parallel with a primary that has not responded in time. */
   #fallbackFor(primary: Transport, now: number): Kind | null {
     return now < primary.openedAt + this.#responseTimeout ? null : this.ranking.fallback(primary.kind as Kind, now);
   }

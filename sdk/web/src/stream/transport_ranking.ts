@@ -1,38 +1,39 @@
 /**
- * Which kind of transport to try: the best one that is not known to fail here. A kind is known to fail
- * when a lesser one works while it does not: when nothing works, no kind is to blame. It is tried
- * again at growing intervals. Knows no transports. Used by the stream machine.
+ * Ranks transport kinds: selects the best kind that is not known to fail in this network. A kind is known to fail if a
+ * lesser kind works at the same time; if no kind works, none is blamed. Failed kinds are probed at growing intervals.
+ * Independent of transports. Used by the transport policy.
  */
 import { isBetter, KINDS, type Kind } from './types.js';
 
-/** ms after which a kind that failed is tried again, the first time and at the longest. */
+/** Bounds in ms of the interval between probes of a failed kind; the interval doubles with each failure. */
 export const MIN_PROBE_INTERVAL = 10_000;
 export const MAX_PROBE_INTERVAL = 600_000;
-/** Failures in a row after which a kind that has worked is passed over. */
+/** Consecutive failures that exclude a kind which has worked in this network. */
 const MAX_PROVEN_FAILURES = 3;
-/** A transport that lived for so many ms clears the failures of its kind, and its interval. */
+/** Ages in ms at which a transport resets the failures, and the probe interval, of its kind. */
 const FAILURE_RESET_AGE = 5_000;
 const INTERVAL_RESET_AGE = 60_000;
 
+/** Experience with one kind in this network. */
 interface KindRecord {
-  /** Not to be tried before this time. */
+  /** Earliest time of the next attempt. */
   notBefore: number;
-  /** ms until it is tried again after the next failure. */
+  /** ms between the next failure and the next probe. */
   interval: number;
-  /** Failures in a row. */
+  /** Consecutive failures. */
   failures: number;
-  /** It worked in this network. */
+  /** The kind has worked in this network. */
   proven: boolean;
-  /** Failed since something worked. */
+  /** Excluded until any kind works again. */
   excluded: boolean;
 }
 
 export class TransportRanking {
-  /** The only kind that is used; null: all. */
+  /** Kind to use exclusively; null for all. */
   pinned: Kind | null;
   #kinds = new Map<Kind, KindRecord>();
 
-  /** `known`: the best kind that worked the last time. */
+  /** `known` is the best kind of the previous session; better kinds are probed later. */
   constructor(
     wanted: Kind | 'auto',
     readonly random: () => number,
@@ -45,35 +46,39 @@ export class TransportRanking {
     }
   }
 
+  /** Returns the best kind to use now. */
   best(now: number): Kind {
     return this.pinned ?? this.#bestOf(KINDS, now);
   }
 
-  /** The kind to try beside `kind` when that takes long; null: none. */
+  /** Returns the best kind below `kind`, to be tried in parallel; null for none. */
   fallback(kind: Kind, now: number): Kind | null {
     const lesser = KINDS.filter((each) => isBetter(kind, each));
     return this.pinned || lesser.length === 0 ? null : this.#bestOf(lesser, now);
   }
 
-  /** When a kind better than `kind` may be tried. */
+  /** Returns the earliest time at which a kind better than `kind` may be probed. */
   nextProbeAt(kind: Kind): number {
     const better = KINDS.filter((each) => isBetter(each, kind));
     return this.pinned ? Infinity : Math.min(Infinity, ...better.map((each) => this.#of(each).notBefore));
   }
 
-  /** One could not be established, or died young; `lesser` works meanwhile. True: another kind may be tried at once. */
-  onFailed(kind: Kind, now: number, lesser: boolean): boolean {
+  /**
+   * Records a failed attempt or an early failure; `lesserWorks` means that a lesser kind works at the same time.
+   * Returns true if another kind may be tried at once.
+   */
+  onFailed(kind: Kind, now: number, lesserWorks: boolean): boolean {
     const record = this.#of(kind);
     record.failures += 1;
     if (this.pinned) return false;
-    if (lesser) return this.#scheduleProbe(record, now);
+    if (lesserWorks) return this.#scheduleProbe(record, now);
     record.excluded = record.failures >= (record.proven ? MAX_PROVEN_FAILURES : 1);
     if (kind !== 'long-poll') return record.excluded;
     for (const each of this.#kinds.values()) each.excluded = false;
     return false;
   }
 
-  /** One works, those of `silent` did not answer in the meantime. */
+  /** Records that `kind` works while transports of the `silent` kinds did not respond. */
   onWorking(kind: Kind, silent: readonly Kind[], now: number): void {
     this.#of(kind).proven = true;
     for (const [other, record] of this.#kinds) {
@@ -82,14 +87,14 @@ export class TransportRanking {
     }
   }
 
-  /** One that worked is over after `age` ms. */
+  /** Records the end of a working transport after `age` ms. */
   onClosed(kind: Kind, age: number): void {
     const record = this.#of(kind);
     if (age >= FAILURE_RESET_AGE) record.failures = 0;
     if (age >= INTERVAL_RESET_AGE) record.interval = MIN_PROBE_INTERVAL;
   }
 
-  /** What failed may be tried now; `anew`: the network is another one, experience counts no more. */
+  /** Allows all kinds at once; `networkChanged` also discards the experience of the former network. */
   retryNow(networkChanged: boolean): void {
     for (const record of this.#kinds.values()) {
       record.notBefore = 0;

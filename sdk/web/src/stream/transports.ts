@@ -1,17 +1,14 @@
-/**
- * The transports that a stream has at a time and the part each plays. Knows no frames. Used by the
- * stream machine.
- */
+/** Current transports of a stream by role. Used by the stream machine, the transport policy and the uploads. */
 import type { Kind, Transport } from './types.js';
 
 export class Transports {
-  /** A WebSocket that is being opened; the server has not heard of it yet. */
+  /** WebSocket being opened; its hello is not sent yet. */
   candidate: Transport | null = null;
-  /** The newest transport that wants strings. */
+  /** Newest transport that carries server-to-client messages. */
   primary: Transport | null = null;
-  /** The one it succeeds, still open: at most one. */
+  /** Transport that the primary replaces, still open. */
   predecessor: Transport | null = null;
-  /** Carries own strings when the primary cannot. */
+  /** HTTP request that carries client-to-server messages beside an HTTP primary. */
   upload: Transport | null = null;
 
   all(): Transport[] {
@@ -22,7 +19,7 @@ export class Transports {
     return this.all().find((t) => t.key === key);
   }
 
-  /** Takes a transport out. */
+  /** Removes a transport from its role. */
   remove(transport: Transport): void {
     if (this.candidate === transport) this.candidate = null;
     if (this.upload === transport) this.upload = null;
@@ -30,7 +27,10 @@ export class Transports {
     if (this.primary === transport) this.primary = null;
   }
 
-  /** Makes room for a successor: the primary stays open until that has taken over. Returns which one is to be closed. */
+  /**
+   * Makes the primary the predecessor, which stays open until a successor works. Returns the transport to close: the
+   * former predecessor, or the primary if closing, or unattached beside a healthy predecessor.
+   */
   retire(): Transport | null {
     const { primary, predecessor, healthyPredecessor } = this;
     if (!primary || primary.closing || (!primary.attached && healthyPredecessor)) return primary;
@@ -39,18 +39,18 @@ export class Transports {
     return predecessor;
   }
 
-  /** The predecessor as long as it works. */
+  /** The predecessor, if attached and neither closing nor suspect. */
   get healthyPredecessor(): Transport | null {
     const { predecessor } = this;
     return predecessor?.attached && !predecessor.closing && !predecessor.suspect ? predecessor : null;
   }
 
-  /** Where own strings go: the newest transport that works, for want of one the newest. */
+  /** Transport for client-to-server messages: the newest attached one, else the primary. */
   get carrier(): Transport | null {
     return this.primary?.attached ? this.primary : (this.healthyPredecessor ?? this.primary);
   }
 
-  /** The kind that works now; null: none does. */
+  /** Kind of the transport that works now; null for none. */
   get healthyKind(): Kind | null {
     const found = [this.primary, this.healthyPredecessor].find((t) => t?.attached && !t.suspect);
     return found ? (found.kind as Kind) : null;

@@ -1,6 +1,6 @@
 /**
- * When an upload is due: one at a time, never a third HTTP connection, none for what goes another way. Used
- * by the stream machine.
+ * Schedules uploads, the HTTP requests that carry client-to-server messages and SACKs while an HTTP transport is the
+ * primary. One upload at a time, and at most two HTTP connections in total. Used by the stream machine.
  */
 import type { TransportPolicy } from './transport_policy.js';
 import type { ReliableChannel } from './reliable_channel.js';
@@ -10,6 +10,7 @@ import type { Transports } from './transports.js';
 import type { TransportOutcome, Transport } from './types.js';
 
 export class Uploads {
+  /** Time of the next upload after failures. */
   readonly retry: RetryTimer;
 
   constructor(
@@ -21,21 +22,21 @@ export class Uploads {
     this.retry = new RetryTimer(random);
   }
 
-  /** There is something to upload, as soon as `retry` allows it. */
+  /** True if messages or a SACK are pending for an upload; `retry` gives the earliest time. */
   get isDue(): boolean {
     const { carrier, primary, predecessor, upload } = this.transports;
     const http = carrier ? carrier.kind !== 'websocket' : this.policy.polling;
     if (upload || !http || !this.channel.created) return false;
-    // What went along with the hello is answered on the primary.
+    // Messages sent with the hello are acknowledged on the primary.
     if (primary && this.channel.sackDueAt(primary) < Infinity) return false;
-    // Two HTTP connections at most.
+    // At most two HTTP connections.
     if (primary && primary.kind !== 'websocket' && predecessor && predecessor.kind !== 'websocket') return false;
-    // A long-poll that has brought something is about to end, and the next one brings the SACK.
-    const soon = primary?.kind === 'long-poll' && primary.progress;
-    return this.channel.hasUnacked || (this.channel.receiver.mayAck && !soon && carrier !== null);
+    // A long-poll that delivered messages ends soon; the hello of the next one carries the SACK.
+    const endsSoon = primary?.kind === 'long-poll' && primary.progress;
+    return this.channel.hasUnacked || (this.channel.receiver.mayAck && !endsSoon && carrier !== null);
   }
 
-  /** Adds own strings to the frames of an upload that begins. */
+  /** Appends messages to the frames of a new upload and sets its deadline. */
   load(upload: Transport, frames: string[], now: number): void {
     frames.push(...this.channel.takeFrames(upload, now));
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
@@ -43,10 +44,11 @@ export class Uploads {
     this.transports.upload = upload;
   }
 
+  /** Records the outcome; a failed upload is retried after a back-off, and its SACK is due again. */
   onClosed(upload: Transport, outcome: TransportOutcome, now: number): void {
     if (outcome !== 'ended') this.channel.receiver.delayedAck.dueAt = 0;
-    const fine = outcome === 'ended' && (upload.progress || !upload.hasSent);
-    if (fine) this.retry.onSuccess();
+    const succeeded = outcome === 'ended' && (upload.progress || !upload.hasSent);
+    if (succeeded) this.retry.onSuccess();
     else this.retry.onFailure(now);
   }
 }

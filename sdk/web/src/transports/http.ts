@@ -1,15 +1,15 @@
 /**
- * One HTTP exchange: a POST of frames, and the frames of its response as they come (an HTTP stream) or together
- * at its end (a long-poll, an upload). Used by the driver.
+ * HTTP transports: a POST of frames whose response frames are reported as they arrive (HTTP stream) or together at the
+ * end (long-poll, upload). Used by the driver.
  */
 import { joinLines, Lines } from '../framing.js';
 import type { TransportOutcome } from '../stream/types.js';
 import type { Listener, TransportHandle } from './transport.js';
 
-/** A server's wish to be left alone is honoured up to this, in ms. */
+/** Longest accepted `Retry-After` in ms. */
 const MAX_RETRY_AFTER = 300_000;
 
-/** Posts `frames`; with `together` the response is reported once, as a whole. */
+/** Posts `frames`; with `buffered`, the listener receives the whole response at once. */
 export function openHttp(
   url: string,
   frames: readonly string[],
@@ -28,7 +28,7 @@ export function openHttp(
     }
     if (response.status !== 200 || !response.body) return;
     const reader = response.body.getReader();
-    // One character per byte: a broken byte must not swallow its neighbours.
+    // Latin-1 maps each byte to one character, so an invalid byte cannot swallow its neighbours.
     const decoder = new TextDecoder('latin1');
     const lines = new Lines();
     for (;;) {
@@ -41,7 +41,7 @@ export function openHttp(
     outcome = 'ended';
   };
   const over = (): void => {
-    // A frame that came whole counts, however the exchange ended.
+    // Complete frames count even if the exchange failed afterwards.
     if (!abort.signal.aborted) listener(received.splice(0), outcome, wait);
     abort.abort();
   };
@@ -49,16 +49,16 @@ export function openHttp(
   return { write: () => {}, close: () => abort.abort() };
 }
 
-/** The request of an upload. `keepalive`: it goes on when the page is gone; browsers limit its size. */
+/** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit its size. */
 export function request(frames: readonly string[], keepalive = false): RequestInit {
   const body = joinLines(frames);
   return {
     method: 'POST',
     body,
-    // Not one of the types a foreign page's form could post.
+    // HTML forms of other origins cannot post this content type.
     headers: { 'content-type': 'application/octet-stream' },
     cache: 'no-store',
-    // The reset of a page that leaves is short.
+    // A reset at the end of a page must outlive the page, and is short.
     keepalive: keepalive || body.endsWith('!\n'),
   };
 }

@@ -1,16 +1,16 @@
-/** The one interface of all transports. They carry frames and know nothing of streams. */
+/** Interface between the driver and all transports, which carry frames and are independent of streams. */
 import type { TransportOutcome } from '../stream/types.js';
 
-/** A transport that was opened; it reports to its `Listener` until it ended or was closed. */
+/** Handle of an open transport, which reports to its `Listener` until its end or `close`. */
 export interface TransportHandle {
-  /** Writes frames; an HTTP transport carries only those it was opened with. */
+  /** Writes frames; ignored by HTTP transports, whose frames are passed at opening. */
   write(frames: readonly string[]): void;
-  /** Closes it; nothing more is reported. */
+  /** Closes the transport; the listener receives nothing more. */
   close(): void;
 }
 
 /**
- * Told what comes together: frames, and `null` or how the transport ended behind them. `wait`: ms that an
- * unavailable server asks for. No frames and `null`: the transport is open.
+ * Receives frames, followed by the outcome if the transport ended with them, else `null`. No frames and `null` report
+ * an open WebSocket. `wait` is the pause in ms that an unavailable server asks for.
  */
 export type Listener = (frames: readonly string[], outcome: TransportOutcome | null, wait?: number) => void;

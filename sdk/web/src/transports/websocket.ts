@@ -1,11 +1,11 @@
-/** WebSocket: text messages of whole lines, both ways. Used by the client for the kind `websocket`. */
+/** WebSocket transport: text messages of whole lines in both directions. Used by the driver. */
 import { Lines } from '../framing.js';
 import type { Listener, TransportHandle } from './transport.js';
 
-/** Characters per message: servers bound messages; a longer frame goes alone. */
+/** Target size of a WebSocket text in characters, as servers bound it; a longer frame is sent alone. */
 const MAX_TEXT = 64 * 1024;
 
-/** Opens a WebSocket; frames may be written once it is open. */
+/** Opens a WebSocket, which accepts frames after the listener reported the opening. */
 export function openWebSocket(url: string, listener: Listener): TransportHandle {
   const socket = new WebSocket(url, 'minerva.2');
   let closed = false;
@@ -36,7 +36,7 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
   return { write, close };
 }
 
-/** Joins frames into messages of about MAX_TEXT characters. */
+/** Joins frames into WebSocket texts of at most MAX_TEXT characters, or one longer frame. */
 export function batchFrames(frames: readonly string[]): string[] {
   const texts: string[] = [];
   let text = '';

@@ -1,27 +1,28 @@
 /**
- * Strings put in order. Knows no transports and no application: strings go in with their numbers,
- * and come out in order, each once.
+ * Receive window: accepts numbered messages in any order and returns each once, in order. Independent of transports and
+ * of the application. Used by the receiver; mirrors `minerva_proto`.
  */
 import type { Sack } from '../sack.js';
 
-/** How much may wait behind a gap. */
+/** Bounds of the messages that wait behind a gap. */
 export interface WindowLimits {
   readonly messages: number;
-  /** Each string counts with its length and OVERHEAD. */
+  /** Bound of the sum of message lengths, plus OVERHEAD for each. */
   readonly bytes: number;
 }
 
-/** What a short string costs beside its bytes. */
+/** Memory in bytes that a waiting message costs in addition to its text. */
 export const OVERHEAD = 30;
 
+/** Result of `ReceiveWindow.receive`. */
 export type Received = 'duplicate' | 'waiting' | 'deliverable' | 'overflow';
 
 export class ReceiveWindow {
-  /** All numbers below were received. */
+  /** Lowest number not received. */
   #next: number;
-  /** In order, not yet popped; the last one has the number #next - 1. */
+  /** In-order messages not yet popped; the last one has the number #next - 1. */
   #ready: string[] = [];
-  /** Received, all above #next. */
+  /** Messages behind the gap, by number; all numbers exceed #next. */
   #waiting = new Map<number, string>();
   #waitingBytes = 0;
 
@@ -32,7 +33,7 @@ export class ReceiveWindow {
     this.#next = next;
   }
 
-  /** Takes a string. The one that is next is always taken; 'overflow' changes nothing. */
+  /** Accepts a message. The next one in order is always accepted; 'overflow' changes nothing. */
   receive(number: number, text: string): Received {
     if (number < this.#next || this.#waiting.has(number)) return 'duplicate';
     if (number > this.#next) return this.#wait(number, text);
@@ -42,17 +43,17 @@ export class ReceiveWindow {
     return 'deliverable';
   }
 
-  /** The next string in order. */
+  /** Removes and returns the next in-order message. */
   pop(): string | undefined {
     return this.#ready.shift();
   }
 
-  /** Something is missing before what was received. */
+  /** True if a message is missing before a received one. */
   get hasGap(): boolean {
     return this.#waiting.size > 0;
   }
 
-  /** All that was received, popped or not. */
+  /** Returns the numbers of all received messages, popped or not. */
   sack(): Sack {
     const beyond = [...this.#waiting.keys()].sort((a, b) => a - b);
     return { acked: this.#next - 1, beyond };

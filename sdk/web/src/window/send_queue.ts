@@ -1,13 +1,13 @@
 /**
- * Numbered strings kept until the other side has them. Knows no transports: what was written
- * where is the stream machine's business.
+ * Send queue: numbers messages and keeps them until acknowledged. Independent of transports, which `InFlight` tracks.
+ * Used by the reliable channel; mirrors `minerva_proto`.
  */
 import type { Sack } from '../sack.js';
 
 export class SendQueue {
-  /** Entry i has the number base + i; undefined: acknowledged out of order, already forgotten. */
+  /** Entry #head + i has the number #base + i; undefined if acknowledged out of order. */
   #entries: (string | undefined)[] = [];
-  /** Entries before this index are acknowledged and wait to be cut off in one go. */
+  /** Entries before this index are acknowledged and removed in batches. */
   #head = 0;
   #base: number;
   #bytes = 0;
@@ -16,14 +16,17 @@ export class SendQueue {
     this.#base = next;
   }
 
-  /** Adds a string and returns its number. */
+  /** Appends a message and returns its number. */
   push(text: string): number {
     this.#entries.push(text);
     this.#bytes += text.length;
     return this.next - 1;
   }
 
-  /** Frees what `sack` names, calling `freed` for each. False, and no change: it names strings never queued. */
+  /**
+   * Frees the messages acknowledged by `sack` and calls `freed` for each. Returns false and changes nothing if `sack`
+   * contains a message never queued.
+   */
   apply(sack: Sack, freed: (number: number, bytes: number) => void): boolean {
     const next = this.next;
     if (sack.acked >= next || sack.beyond.some((number) => number >= next)) return false;
@@ -37,7 +40,7 @@ export class SendQueue {
     return true;
   }
 
-  /** The strings from `first` on that are not acknowledged, with their numbers. */
+  /** Yields the unacknowledged messages from number `first` on, with their numbers. */
   *iterFrom(first: number): Generator<[number, string]> {
     for (let number = Math.max(first, this.#base); number < this.next; number += 1) {
       const text = this.#entries[this.#head + number - this.#base];
@@ -45,7 +48,7 @@ export class SendQueue {
     }
   }
 
-  /** What the other side is known to have. */
+  /** Returns the numbers of all acknowledged messages. */
   sack(): Sack {
     const beyond: number[] = [];
     for (let i = this.#head; i < this.#entries.length; i += 1) {
@@ -54,22 +57,22 @@ export class SendQueue {
     return { acked: this.#base - 1, beyond };
   }
 
-  /** The number the next string gets. */
+  /** Number of the next message. */
   get next(): number {
     return this.#base + this.#entries.length - this.#head;
   }
 
-  /** The first number not acknowledged. */
+  /** Lowest unacknowledged number. */
   get base(): number {
     return this.#base;
   }
 
-  /** How many numbers there are from the base on; 0: all is acknowledged. */
+  /** Count of numbers from `base` to `next`; 0 if all are acknowledged. */
   get length(): number {
     return this.next - this.#base;
   }
 
-  /** How many bytes the kept strings have. */
+  /** Bytes of unacknowledged messages. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -83,7 +86,7 @@ export class SendQueue {
     freed(number, text.length);
   }
 
-  /** Cuts the acknowledged entries off once they are half of the list: amortized constant time. */
+  /** Removes acknowledged entries once they are half of the list; amortised constant time. */
   #compact(): void {
     if (this.#head * 2 < this.#entries.length) return;
     this.#entries.splice(0, this.#head);

@@ -1,19 +1,20 @@
 /**
- * What the application is told of the connection: the state and the kind of transport, and how often
- * the stream was without one. Used by the stream machine.
+ * Connection state as reported to the application: stream state, transport kind and reconnect count. Derived from the
+ * transports. Used by the stream machine.
  */
 import type { Transports } from './transports.js';
 import type { Kind, Output, State } from './types.js';
 export declare class ConnectionState {
     #private;
     state: State;
-    /** The kind that carries the stream now; null: none. */
+    /** Kind that carries the stream; null without a transport. */
     kind: Kind | null;
-    /** How often the stream was without a transport and found one again. */
+    /** Transitions from `reconnecting` to `open`. */
     reconnects: number;
+    /** Keeps the state `open` until the successor is attached or fails. */
     onHandover(): void;
-    /** Looks at the transports again (`polling`: between two long-polls); returns what has changed. */
+    /** Derives state and kind from the transports and returns the changes; `polling` is true between two long-polls. */
     update(transports: Transports, polling: boolean): Output[];
-    /** The stream is over. */
+    /** Enters the final state and returns the changes. */
     end(): Output[];
 }

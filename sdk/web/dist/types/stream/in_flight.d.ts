@@ -1,21 +1,20 @@
 /**
- * Which own strings are on their way on the transport that carries them now, and which may follow.
- * One per stream; a new carrier starts again at the first unacknowledged string. Used by the
- * stream machine.
+ * Messages in flight on the carrier, the transport that carries client-to-server messages, and the SACK timeout. One
+ * per stream; a new carrier starts again at the first unacknowledged message. Used by the reliable channel.
  */
 import type { SendQueue } from '../window/send_queue.js';
 import type { Transport } from './types.js';
-/** Own bytes on a transport and not acknowledged: SACKs must not wait behind unread strings. */
+/** Unacknowledged bytes allowed on one transport; more would delay SACKs behind unread messages. */
 export declare const MAX_IN_FLIGHT: number;
-/** ms in which a SACK should come, and so many more for each byte: 4 KB/s is a bad network. */
+/** SACK timeout in ms, plus a share per byte in flight that allows for a slow network of 4 KB/s. */
 export declare const SACK_TIMEOUT = 5000;
 export declare const SACK_TIMEOUT_PER_BYTE = 0.25;
 export declare class InFlight {
     #private;
-    /** Frames for the strings that may go out on `carrier` now: one string of any length, or MAX_IN_FLIGHT. */
+    /** Takes the frames that may be written to `carrier` now: up to MAX_IN_FLIGHT bytes, or one longer message. */
     takeFrames(carrier: Transport, queue: SendQueue, now: number): string[];
-    /** The string of this number and length was acknowledged. */
+    /** Records the acknowledgement of a message with this number and length. */
     onAcked(number: number, length: number, now: number): void;
-    /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
+    /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
     sackDueAt(carrier: Transport): number;
 }

@@ -1,14 +1,14 @@
 /**
- * How long transports live where something on the way cuts them after a fixed time: learnt from two that
- * died at the same age. So the next one is succeeded before that. Used by the stream machine.
+ * Learns after which age intermediaries cut transports of a kind: two cuts at about the same age set a limit, and the
+ * next transport is replaced before that age. Used by the transport policy.
  */
 import type { Kind } from './types.js';
 export declare class Lifetimes {
     #private;
-    /** One that worked was broken off at this age in ms. */
+    /** Records that an attached transport was cut at this age in ms. */
     onCut(kind: Kind, age: number): void;
-    /** ms after which one of this kind should be succeeded. */
+    /** Returns the age in ms at which a transport of this kind should be replaced; Infinity without a limit. */
     maxAge(kind: Kind): number;
-    /** The network is another one. */
+    /** Forgets all limits, after a change of the network. */
     clear(): void;
 }

@@ -2,16 +2,16 @@ import { type Received } from '../window/receive_window.js';
 import { DelayedAck } from './delayed_ack.js';
 export declare class Receiver {
     #private;
-    /** When the server is told what this side has. */
+    /** Decides when the next SACK is due. */
     readonly delayedAck: DelayedAck;
-    /** `patient`: the SACK may wait, unless something is missing. */
-    receive(number: number, text: string, patient: boolean, now: number): Received;
-    /** The next string for the application. */
+    /** Accepts a message. `mayDelay` permits a delayed SACK, unless a message is missing. */
+    receive(number: number, text: string, mayDelay: boolean, now: number): Received;
+    /** Returns the next message for the application. */
     pop(): string | undefined;
-    /** False: no change. */
+    /** Pauses or resumes delivery; returns false if nothing changes. */
     setPaused(paused: boolean): boolean;
-    /** The server does not know all that this side has, and may be told. */
+    /** True if received messages are unacknowledged and delivery is not paused. */
     get mayAck(): boolean;
-    /** The SACK text to show now. */
+    /** Returns the SACK text to send now and marks that text as sent. */
     takeSack(now?: number): string;
 }

@@ -1,43 +1,43 @@
 /**
- * The numbered strings of both directions: own ones kept until they are acknowledged, received ones put in
- * order, and what each side was told of the other's. Knows which transport a frame came on, not which
- * transports there are. Used by the stream machine.
+ * Reliable message channel over changing transports: keeps sent messages until they are acknowledged, and reorders
+ * received ones. Opens and selects no transports. Used by the stream machine.
  */
 import { type Sack } from '../sack.js';
 import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
-/** What a frame was: it brought something new, nothing new, or what cannot be. */
+/** Effect of a received frame: new messages or acknowledgements, a repetition, or a protocol violation. */
 export type FrameResult = 'progress' | 'duplicate' | 'violation';
 export declare class ReliableChannel {
     #private;
+    /** Message counts for `Counters`. */
     readonly counts: {
         sent: number;
         acknowledged: number;
         received: number;
     };
-    /** A StreamCreated frame was seen. */
+    /** The server has confirmed the creation of the stream by a StreamCreated frame. */
     created: boolean;
     readonly receiver: Receiver;
-    /** Queues a string (already checked) and returns its number. */
+    /** Queues a valid message and returns its number. */
     send(text: string): number;
-    /** `stays`: the transport is not being succeeded. */
-    recvMessage(transport: Transport, text: string, stays: boolean, now: number): FrameResult;
-    /** Frees what is acknowledged, telling `outputs`. Wrong: it names strings that were never sent. */
+    /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */
+    recvMessage(transport: Transport, text: string, isPrimary: boolean, now: number): FrameResult;
+    /** Frees acknowledged messages and reports them in `outputs`; a SACK of unsent messages is a violation. */
     recvSack(sack: Sack, outputs: Output[], now: number): FrameResult;
-    /** One side acknowledged what the other never sent. True: it is hopeless. */
+    /** Records a SACK of unsent messages; returns true for the second in a row, which ends the stream. */
     onSackMismatch(): boolean;
-    /** Hands the strings that are in order to the application. */
+    /** Delivers in-order messages to the application. */
     deliver(outputs: Output[]): void;
-    /** Frames of own strings that may be written to `carrier` now. */
+    /** Takes the message frames that may be written to `carrier` now. */
     takeFrames(carrier: Transport, now: number): string[];
-    /** When a SACK for what was written to `carrier` should have come; Infinity: none is awaited. */
+    /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
     sackDueAt(carrier: Transport): number;
-    /** Frames of the first own strings that are not acknowledged, of at most `room` bytes in all. */
+    /** Returns frames of the first unacknowledged messages, at most `room` bytes in total. */
     finalFrames(room: number): string[];
-    /** SACK text: what the server is known to have. */
+    /** SACK text of the messages that the server has acknowledged. */
     get seenAck(): string;
-    /** There are own strings that are not acknowledged. */
+    /** True while sent messages are unacknowledged. */
     get hasUnacked(): boolean;
-    /** Bytes of own strings that are not acknowledged. */
+    /** Bytes of unacknowledged messages. */
     get unackedBytes(): number;
 }

@@ -1,14 +1,15 @@
 export declare class RetryTimer {
     #private;
     readonly random: () => number;
-    /** Not before this time. */
+    /** Earliest time of the next attempt. */
     nextAttemptAt: number;
     constructor(random: () => number);
-    /** It works: the next failure is a first one. */
+    /** Resets the back-off. */
     onSuccess(): void;
+    /** Postpones the next attempt by the back-off. */
     onFailure(now: number): void;
-    /** The server asked for a pause of `ms`; others were asked, too. */
+    /** Postpones the next attempt by `ms`, as requested by the server, plus up to a quarter to spread clients. */
     onRetryAfter(now: number, ms: number): void;
-    /** Allows the next attempt at once. */
+    /** Allows the next attempt at once and resets the back-off. */
     retryNow(now: number): void;
 }

@@ -1,20 +1,21 @@
 import type { ReliableChannel } from './reliable_channel.js';
 import type { Kind, Transport } from './types.js';
-/** ms from a hello to its answer. */
+/** Longest time in ms from a hello to the first response. */
 export declare const REQUEST_TIMEOUT = 15000;
 export declare class TransportFactory {
     readonly channel: ReliableChannel;
     readonly id: string;
     readonly cred: string | undefined;
-    /** Seconds of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in seconds. */
     readonly heartbeat: number;
-    /** Transports made, and hellos written so far. */
+    /** Transports created and hellos encoded so far. */
     transportsMade: number;
     hellosSent: number;
     constructor(channel: ReliableChannel, id: string, cred: string | undefined, 
-    /** Seconds of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in seconds. */
     heartbeat: number);
+    /** Creates the record of a transport to be opened at `now`. */
     transport(kind: Kind | 'upload', why: string, now: number): Transport;
-    /** The hello of a transport, which gets its number. `proven`: of a long-poll that follows one that worked. */
+    /** Assigns the transport number and encodes the hello; `proven` marks a long-poll that follows a working one. */
     hello(transport: Transport, predecessor: Transport | null, maxPollTime: number, proven?: boolean): string;
 }

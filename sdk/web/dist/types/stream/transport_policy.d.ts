@@ -3,49 +3,50 @@ import { Lifetimes } from './lifetimes.js';
 import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
 import { type TransportOutcome, type Kind, type Transport } from './types.js';
-/** ms a transport may still take to end once it was succeeded, said that it ends, or was reset. */
+/** Time in ms that a replaced, closing or reset transport may take to end. */
 export declare const LINGER_TIME = 5000;
-/** ms that a WebSocket may take to open before another kind is tried beside it. */
+/** Time in ms after which another kind is tried in parallel with a WebSocket that is still opening. */
 export declare const ATTEMPT_DELAY = 500;
-/** ms from a hello to its answer before a lesser kind is tried beside it: the first beat comes at once. */
+/** Time in ms after which a lesser kind is tried in parallel; servers send the first heartbeat at once. */
 export declare const RESPONSE_TIMEOUT = 1500;
 export declare class TransportPolicy {
     #private;
     readonly transports: Transports;
-    /** ms of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in ms. */
     readonly heartbeatMs: number;
     readonly ranking: TransportRanking;
+    /** Time of the next attempt after failures. */
     readonly retry: RetryTimer;
     readonly lifetimes: Lifetimes;
-    /** The last long-poll ended in order: the next one needs no proof that it works. */
+    /** The last long-poll ended in order and the next one is due; the stream counts as open meanwhile. */
     polling: boolean;
     constructor(transports: Transports, random: () => number, wanted: Kind | 'auto', known?: Kind, 
-    /** ms of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in ms. */
     heartbeatMs?: number);
-    /** The kind to open now, beside what there is; null: none. */
+    /** Returns the kind to open now, in addition to the present transports; null for none. */
     nextKind(now: number): Kind | null;
-    /** Whether the primary transport may be succeeded now. */
+    /** Returns whether the primary may be replaced now. */
     mayRetire(now: number): boolean;
-    /** Why the next transport is opened, in one word. */
+    /** Returns the reason for opening the next transport, as one word for the hello. */
     reasonFor(kind: Kind): string;
-    /** Marks the primary transport if it should be succeeded. */
+    /** Marks the primary for replacement if silent, unacknowledged or close to its expected cut. */
     checkHealth(now: number): void;
-    /** The primary transport may be dead: find out by its successor. */
+    /** Marks the primary as possibly dead; opening a successor shows whether the network works. */
     suspect(why: string): void;
-    /** When a SACK for what the transport carries should have come; set by the stream machine. */
+    /** Time by which a SACK for messages on the transport is expected; set by the stream machine. */
     sackDueAt: (transport: Transport) => number;
-    /** When `next`, `mayRetire` or `watch` may have another answer. */
+    /** Returns the times at which `nextKind`, `mayRetire` or `checkHealth` may change their result. */
     deadlines(): number[];
-    /** Seconds that a long-poll may be held. */
+    /** Time in seconds for which the server may hold a long-poll. */
     get maxPollTime(): number;
-    /** Frames came on a transport; `over`: and it ended with them. */
-    onFrames(transport: Transport, over: boolean, now: number): void;
-    /** The network or the server ended a transport: not this side. */
+    /** Records received frames; `closes` is true if they announce the end of the transport. */
+    onFrames(transport: Transport, closes: boolean, now: number): void;
+    /** Records that the server or the network closed a transport. */
     onRemoteClose({ kind, attached, closing, openedAt }: Transport, outcome: TransportOutcome, now: number): void;
-    /** The primary transport is over, and its predecessor does not take its place. */
+    /** Records the end of the primary, unless its predecessor takes over. */
     onPrimaryClosed(transport: Transport, outcome: TransportOutcome, now: number): void;
-    /** An attempt failed, or a transport was lost. */
+    /** Records a failed attempt or a lost transport. */
     onFailed(transport: Transport, outcome: TransportOutcome, now: number): void;
-    /** Tries again now. `anew`: in another network. */
+    /** Allows attempts at once; `networkChanged` discards the experience of the former network. */
     retryNow(networkChanged: boolean, now: number): void;
 }

@@ -1,30 +1,34 @@
 /**
- * Which kind of transport to try: the best one that is not known to fail here. A kind is known to fail
- * when a lesser one works while it does not: when nothing works, no kind is to blame. It is tried
- * again at growing intervals. Knows no transports. Used by the stream machine.
+ * Ranks transport kinds: selects the best kind that is not known to fail in this network. A kind is known to fail if a
+ * lesser kind works at the same time; if no kind works, none is blamed. Failed kinds are probed at growing intervals.
+ * Independent of transports. Used by the transport policy.
  */
 import { type Kind } from './types.js';
-/** ms after which a kind that failed is tried again, the first time and at the longest. */
+/** Bounds in ms of the interval between probes of a failed kind; the interval doubles with each failure. */
 export declare const MIN_PROBE_INTERVAL = 10000;
 export declare const MAX_PROBE_INTERVAL = 600000;
 export declare class TransportRanking {
     #private;
     readonly random: () => number;
-    /** The only kind that is used; null: all. */
+    /** Kind to use exclusively; null for all. */
     pinned: Kind | null;
-    /** `known`: the best kind that worked the last time. */
+    /** `known` is the best kind of the previous session; better kinds are probed later. */
     constructor(wanted: Kind | 'auto', random: () => number, known?: Kind | null);
+    /** Returns the best kind to use now. */
     best(now: number): Kind;
-    /** The kind to try beside `kind` when that takes long; null: none. */
+    /** Returns the best kind below `kind`, to be tried in parallel; null for none. */
     fallback(kind: Kind, now: number): Kind | null;
-    /** When a kind better than `kind` may be tried. */
+    /** Returns the earliest time at which a kind better than `kind` may be probed. */
     nextProbeAt(kind: Kind): number;
-    /** One could not be established, or died young; `lesser` works meanwhile. True: another kind may be tried at once. */
-    onFailed(kind: Kind, now: number, lesser: boolean): boolean;
-    /** One works, those of `silent` did not answer in the meantime. */
+    /**
+     * Records a failed attempt or an early failure; `lesserWorks` means that a lesser kind works at the same time.
+     * Returns true if another kind may be tried at once.
+     */
+    onFailed(kind: Kind, now: number, lesserWorks: boolean): boolean;
+    /** Records that `kind` works while transports of the `silent` kinds did not respond. */
     onWorking(kind: Kind, silent: readonly Kind[], now: number): void;
-    /** One that worked is over after `age` ms. */
+    /** Records the end of a working transport after `age` ms. */
     onClosed(kind: Kind, age: number): void;
-    /** What failed may be tried now; `anew`: the network is another one, experience counts no more. */
+    /** Allows all kinds at once; `networkChanged` also discards the experience of the former network. */
     retryNow(networkChanged: boolean): void;
 }

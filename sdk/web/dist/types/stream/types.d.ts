@@ -1,22 +1,24 @@
 /**
- * The words between the stream machine and the shell that runs it: what the machine asks for, and
- * what it remembers of a transport.
+ * Types shared by the stream machine, its parts and the driver: transport kinds, outputs of the machine, and the state
+ * of one transport. The client re-exports `Kind`, `State`, `End` and `Counters`.
  */
-/** What can carry server-to-client strings. */
+/** Kind of a transport that carries server-to-client messages. */
 export type Kind = 'websocket' | 'http-stream' | 'long-poll';
-/** All kinds, the best one first. */
+/** All kinds, best first. */
 export declare const KINDS: readonly Kind[];
-/** Whether `a` is better than `b`. */
+/** Returns whether `a` ranks before `b`. */
 export declare function isBetter(a: Kind, b: Kind): boolean;
 /**
- *     connecting ──first transport answers──> open <──another answers──┐
- *         │                                    └──none is left──> reconnecting
- *         └──────── a reset by either side, stream_attach_failure ────────> ended
+ * State of a stream; `MinervaStream.onstate` reports changes.
+ *
+ *     connecting ──first transport attached──> open <──transport attached──┐
+ *         │                                     └──no transport left──> reconnecting
+ *         └──────── reset by either side, stream_attach_failure ────────────> ended
  */
 export type State = 'connecting' | 'open' | 'reconnecting' | 'ended';
-/** Side effects, to be executed in order. `key` names a transport between the machine and its shell. */
+/** Side effect for the driver to execute, in order. `key` identifies a transport. */
 export type Output = 
-/** Make a transport and write these frames first. A WebSocket gets none: they follow once it is open. */
+/** Open a transport and write `frames` first. A WebSocket has none; its frames follow once the socket is open. */
 {
     readonly do: 'open';
     readonly key: number;
@@ -27,15 +29,17 @@ export type Output =
     readonly key: number;
     readonly frames: readonly string[];
 }
-/** Close it and tell the machine nothing more about it. */
+/** Close a transport; the machine expects no further input from that transport. */
  | {
     readonly do: 'close';
     readonly key: number;
-} | {
+}
+/** Deliver a message to the application. */
+ | {
     readonly do: 'deliver';
     readonly text: string;
 }
-/** The string of this number is durable on the other side. */
+/** The message with this number is durable on the server. */
  | {
     readonly do: 'acked';
     readonly number: number;
@@ -43,7 +47,7 @@ export type Output =
     readonly do: 'state';
     readonly state: State;
 }
-/** Another kind carries the stream (null: none), and why. */
+/** Another kind carries the stream (null for none), and the reason. */
  | {
     readonly do: 'transport';
     readonly kind: Kind | null;
@@ -52,72 +56,80 @@ export type Output =
     readonly do: 'end';
     readonly end: End;
 };
-/** How a stream ended. */
+/**
+ * Cause of the end of a stream.
+ *
+ *     stream.onend = ({ data }) => show(`${data.by} ended the stream: ${data.reason}`);
+ */
 export interface End {
+    /** Reason passed to `reset`, or a reason of the protocol such as `stream_attach_failure`. */
     readonly reason: string;
-    /** An application said so, on either side; not the machinery below. */
+    /** True if an application on either side reset the stream; false if the protocol did. */
     readonly applicationLevel: boolean;
-    /** Which side ended it. */
+    /** Side that ended the stream. */
     readonly by: 'client' | 'server';
 }
-/** How a transport ended: by its normal way, by an error, or because the server has no time now. */
+/** Result of a transport: completed in order, failed, or refused by a server that asks for a pause. */
 export type TransportOutcome = 'ended' | 'failed' | 'unavailable';
-/** What the machine remembers of one transport. */
+/** State of one transport. All times are in ms. */
 export interface Transport {
-    /** Names it to the shell. */
+    /** Identifies the transport towards the driver. */
     readonly key: number;
     readonly kind: Kind | 'upload';
-    /** Why it was opened. */
+    /** Reason for opening, sent in the hello. */
     readonly why: string;
-    /** Names it to the server; given with the hello. */
+    /** Transport number of the hello; -1 before. */
     number: number;
-    /** When it was asked for; for a WebSocket, once it is open, when that was. */
+    /** Time of the open request; for a WebSocket, replaced by the time at which the socket is open. */
     openedAt: number;
-    /** Frames may be written. */
+    /** The transport accepts writes. */
     opened: boolean;
-    /** The server is known to have attached it. */
+    /** The server has attached the transport, as shown by a received frame. */
     attached: boolean;
-    /** When something came last. */
+    /** Time of the last received frames. */
     lastReceivedAt: number;
-    /** Why it is to be succeeded; empty: it is not. */
+    /** Reason for replacing the transport; empty without one. */
     replaceReason: string;
-    /** It may be dead; it goes on until a successor works, or fails. */
+    /** The transport may be dead; it stays in use until a successor works or fails. */
     suspect: boolean;
-    /** The server said that it ends: no more is written to it. */
+    /** The server announced the end of the transport; nothing more is written. */
     closing: boolean;
-    /** New strings came or own ones were acknowledged on it. */
+    /** The transport delivered a new message or acknowledged a sent one. */
     progress: boolean;
-    /** Lost when nothing comes until then. */
+    /** Time at which the transport is dropped unless frames arrive. */
     deadline: number;
-    /** Whether own strings went out on it. */
+    /** The transport has carried client-to-server messages. */
     hasSent: boolean;
-    /** The number the next string written to it has without a SeqNum frame. */
+    /** Number that the server assigns to the next sent message without a SeqNum frame. */
     nextOut: number;
-    /** The number of the next string that comes on it. */
+    /** Number of the next message received on this transport. */
     nextIn: number;
 }
+/** Counts since the start of a stream; see `MinervaStream.counters`. */
 export interface Counters {
-    /** Strings given to `send`. */
+    /** Messages accepted by `send`. */
     sent: number;
-    /** Of these, durable on the other side. */
+    /** Sent messages that are durable on the server. */
     acknowledged: number;
-    /** Strings delivered. */
+    /** Messages delivered to the page. */
     received: number;
-    /** How often the stream was without a transport and found one again. */
+    /** Times that the stream lost all transports and found one again. */
     reconnects: number;
 }
-/** What a stream is made with. */
+/** Parameters of a stream machine. */
 export interface StreamOptions {
+    /** Stream id. */
     readonly id: string;
-    /** The only kind to use, or `auto`: the best that works. */
+    /** Kind to use exclusively, or `auto` for the best one that works. */
     readonly kind: Kind | 'auto';
-    /** The best kind that worked the last time, if any. */
+    /** Best kind of the previous session, if known. */
     readonly known?: Kind;
+    /** Credentials for the application. */
     readonly cred?: string;
-    /** Seconds of silence after which the server sends a heartbeat. */
+    /** Heartbeat interval of the server in seconds. */
     readonly heartbeat?: number;
-    /** Uniform in [0, 1). */
+    /** Random numbers, uniform in [0, 1). */
     readonly random: () => number;
-    /** Called just before an upload: what it sends travels along. */
+    /** Called right before an upload; messages sent in the call share the request. */
     readonly beforeUpload?: () => void;
 }

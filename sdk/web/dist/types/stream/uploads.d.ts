@@ -1,6 +1,6 @@
 /**
- * When an upload is due: one at a time, never a third HTTP connection, none for what goes another way. Used
- * by the stream machine.
+ * Schedules uploads, the HTTP requests that carry client-to-server messages and SACKs while an HTTP transport is the
+ * primary. One upload at a time, and at most two HTTP connections in total. Used by the stream machine.
  */
 import type { TransportPolicy } from './transport_policy.js';
 import type { ReliableChannel } from './reliable_channel.js';
@@ -11,11 +11,13 @@ export declare class Uploads {
     readonly transports: Transports;
     readonly channel: ReliableChannel;
     readonly policy: TransportPolicy;
+    /** Time of the next upload after failures. */
     readonly retry: RetryTimer;
     constructor(transports: Transports, channel: ReliableChannel, policy: TransportPolicy, random: () => number);
-    /** There is something to upload, as soon as `retry` allows it. */
+    /** True if messages or a SACK are pending for an upload; `retry` gives the earliest time. */
     get isDue(): boolean;
-    /** Adds own strings to the frames of an upload that begins. */
+    /** Appends messages to the frames of a new upload and sets its deadline. */
     load(upload: Transport, frames: string[], now: number): void;
+    /** Records the outcome; a failed upload is retried after a back-off, and its SACK is due again. */
     onClosed(upload: Transport, outcome: TransportOutcome, now: number): void;
 }

@@ -1,27 +1,28 @@
 /**
- * Strings put in order. Knows no transports and no application: strings go in with their numbers,
- * and come out in order, each once.
+ * Receive window: accepts numbered messages in any order and returns each once, in order. Independent of transports and
+ * of the application. Used by the receiver; mirrors `minerva_proto`.
  */
 import type { Sack } from '../sack.js';
-/** How much may wait behind a gap. */
+/** Bounds of the messages that wait behind a gap. */
 export interface WindowLimits {
     readonly messages: number;
-    /** Each string counts with its length and OVERHEAD. */
+    /** Bound of the sum of message lengths, plus OVERHEAD for each. */
     readonly bytes: number;
 }
-/** What a short string costs beside its bytes. */
+/** Memory in bytes that a waiting message costs in addition to its text. */
 export declare const OVERHEAD = 30;
+/** Result of `ReceiveWindow.receive`. */
 export type Received = 'duplicate' | 'waiting' | 'deliverable' | 'overflow';
 export declare class ReceiveWindow {
     #private;
     readonly limits: WindowLimits;
     constructor(limits: WindowLimits, next?: number);
-    /** Takes a string. The one that is next is always taken; 'overflow' changes nothing. */
+    /** Accepts a message. The next one in order is always accepted; 'overflow' changes nothing. */
     receive(number: number, text: string): Received;
-    /** The next string in order. */
+    /** Removes and returns the next in-order message. */
     pop(): string | undefined;
-    /** Something is missing before what was received. */
+    /** True if a message is missing before a received one. */
     get hasGap(): boolean;
-    /** All that was received, popped or not. */
+    /** Returns the numbers of all received messages, popped or not. */
     sack(): Sack;
 }

@@ -1,25 +1,28 @@
 /**
- * Numbered strings kept until the other side has them. Knows no transports: what was written
- * where is the stream machine's business.
+ * Send queue: numbers messages and keeps them until acknowledged. Independent of transports, which `InFlight` tracks.
+ * Used by the reliable channel; mirrors `minerva_proto`.
  */
 import type { Sack } from '../sack.js';
 export declare class SendQueue {
     #private;
     constructor(next?: number);
-    /** Adds a string and returns its number. */
+    /** Appends a message and returns its number. */
     push(text: string): number;
-    /** Frees what `sack` names, calling `freed` for each. False, and no change: it names strings never queued. */
+    /**
+     * Frees the messages acknowledged by `sack` and calls `freed` for each. Returns false and changes nothing if `sack`
+     * contains a message never queued.
+     */
     apply(sack: Sack, freed: (number: number, bytes: number) => void): boolean;
-    /** The strings from `first` on that are not acknowledged, with their numbers. */
+    /** Yields the unacknowledged messages from number `first` on, with their numbers. */
     iterFrom(first: number): Generator<[number, string]>;
-    /** What the other side is known to have. */
+    /** Returns the numbers of all acknowledged messages. */
     sack(): Sack;
-    /** The number the next string gets. */
+    /** Number of the next message. */
     get next(): number;
-    /** The first number not acknowledged. */
+    /** Lowest unacknowledged number. */
     get base(): number;
-    /** How many numbers there are from the base on; 0: all is acknowledged. */
+    /** Count of numbers from `base` to `next`; 0 if all are acknowledged. */
     get length(): number;
-    /** How many bytes the kept strings have. */
+    /** Bytes of unacknowledged messages. */
     get bytes(): number;
 }
