@@ -1,5 +1,5 @@
-// Builds dist/: `node scripts/build.mjs` writes it, with `--check` it only compares, so that the
-// committed build is always what the source gives, and small enough.
+// Builds dist/. `node scripts/build.mjs` writes the files; with `--check`, the script fails if the committed files differ
+// from the build or exceed the size limit.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,11 +7,17 @@ import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-/** The client must not be what makes a page slow. */
+/** Size limit of each script in bytes, gzipped: the client must not slow down a page. */
 const MAX_GZIPPED = 10 * 1024;
 
-/** Names that only the machine's parts use among themselves: the build may shorten them. */
+/** Property names used only inside src/, which the build may shorten. */
 const INTERNAL = new RegExp(`^(${readFileSync('scripts/internal.txt', 'utf8').trim().split(/\s+/).join('|')})$`);
+
+/** Returns the paths of all files below a directory. */
+function filesBelow(directory) {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+}
 
 const check = process.argv.includes('--check');
 const files = new Map();
@@ -19,7 +25,6 @@ const files = new Map();
 for (const [name, entry, format] of [
   ['client.js', 'src/script.ts', 'iife'],
   ['client.mjs', 'src/client.ts', 'esm'],
-  // An extra for pages that want it.
   ['shared.js', 'src/shared.ts', 'iife'],
 ]) {
   const { outputFiles } = await build({
@@ -41,15 +46,19 @@ try {
   execFileSync(process.execPath, [
     'node_modules/typescript/bin/tsc', '--project', 'tsconfig.types.json', '--outDir', types,
   ], { stdio: 'inherit' });
-  for (const entry of readdirSync(types, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath ?? entry.path, entry.name);
-    if (entry.isFile()) files.set(join('types', relative(types, path)), readFileSync(path, 'utf8'));
-  }
+  for (const path of filesBelow(types)) files.set(join('types', relative(types, path)), readFileSync(path, 'utf8'));
 } finally {
   rmSync(types, { recursive: true });
 }
 
 let failed = false;
+mkdirSync('dist', { recursive: true });
+for (const path of filesBelow('dist')) {
+  if (files.has(relative('dist', path))) continue;
+  if (check) console.error(`${path} is stale: run npm run build`);
+  else rmSync(path);
+  failed ||= check;
+}
 for (const [name, text] of files) {
   const path = join('dist', name);
   if (check) {
@@ -58,7 +67,7 @@ for (const [name, text] of files) {
       committed = readFileSync(path, 'utf8');
     } catch {}
     if (committed !== text) {
-      console.error(`${path} is not what the source gives: run npm run build`);
+      console.error(`${path} differs from the build: run npm run build`);
       failed = true;
     }
   } else {

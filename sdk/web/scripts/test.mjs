@@ -1,4 +1,4 @@
-// Compiles test/*.test.ts and runs them under node's test runner.
+// Bundles test/*.test.ts and runs the bundles with the test runner of Node.js.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
