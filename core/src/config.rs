@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use minerva_proto::process::address;
+use minerva_runtime::address;
 
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;

@@ -9,7 +9,7 @@ use futures_util::Stream;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::stream_service_server::StreamServiceServer;
 use minerva_proto::link::link_service_server::LinkServiceServer;
-use minerva_proto::process::ConfigError;
+use minerva_runtime::ConfigError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -24,13 +24,13 @@ use crate::clock;
 use crate::config::{Config, MAX_MESSAGE};
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
-use crate::ownership::{Means, Ownership, TenureError};
-use crate::partition::{Partitions, RecoveryError};
+use crate::ownership::{CoreContext, Ownership, PartitionTaskError};
+use crate::partition::{PartitionTable, RecoveryError};
 use crate::server;
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
 use crate::store::{Store, StoreError};
-use crate::streams::StreamServer;
+use crate::stream_service::StreamServer;
 
 /// Time for the partitions to finish what is under way and write their checkpoints.
 const STOP_PARTITIONS: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ const STOP_SERVERS: Duration = Duration::from_secs(2);
 /// A running core. Dropping it is like a crash; [`Core::stop`] ends it in order.
 pub struct Core {
     id: Arc<str>,
-    partitions: Partitions,
+    partitions: PartitionTable,
     api: Api,
     health: HealthReporter,
     metrics: Metrics,
@@ -71,11 +71,11 @@ pub enum StartError {
     Api(String),
 }
 
-impl From<TenureError> for StartError {
-    fn from(error: TenureError) -> Self {
+impl From<PartitionTaskError> for StartError {
+    fn from(error: PartitionTaskError) -> Self {
         match error {
-            TenureError::Store(error) => Self::Store(error),
-            TenureError::Recovery(partition, error) => Self::Recovery { partition, error },
+            PartitionTaskError::Store(error) => Self::Store(error),
+            PartitionTaskError::Recovery(partition, error) => Self::Recovery { partition, error },
         }
     }
 }
@@ -105,8 +105,8 @@ impl Core {
         let id: Arc<str> = unique_name().into();
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let count = store.partitions(config.partitions).await?;
-        let partitions = Partitions::new(count);
-        let means = Means::new(
+        let partitions = PartitionTable::new(count);
+        let context = CoreContext::new(
             Arc::clone(&id),
             store,
             partitions.clone(),
@@ -114,14 +114,14 @@ impl Core {
             config.partition.clone(),
             metrics.clone(),
         );
-        let start = means.start.clone();
+        let startup = context.startup.clone();
         let (resign, resigned) = oneshot::channel::<()>();
         let mut ownership = JoinSet::new();
-        ownership.spawn(Ownership::new(means, config.partition.standby).run(async move {
+        ownership.spawn(Ownership::new(context, config.partition.standby).run(async move {
             // Dropped without a word, the task is gone with this value.
             let _ = resigned.await;
         }));
-        start.wait().await?;
+        startup.wait().await?;
         let stop = StopSource::new();
         let app = AppServer::new(
             partitions.clone(),

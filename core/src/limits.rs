@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 
 /// Limits; every one can be set on the command line or in the environment.
 #[derive(Args, Clone, Debug)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config};
-use minerva_proto::process::{
+use minerva_runtime::{
     Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address, doctor,
     health, program,
 };

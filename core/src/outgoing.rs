@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use minerva_proto::tasks::Company;
+use minerva_runtime::tasks::Coalescer;
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::partition::{OutputReceiver, Outputs, outputs};
+use crate::partition::{OutputReceiver, OutputSender, outputs};
 
 /// Items in one message. Gathering more than 16 to 64 gains nothing any more.
 const MAX_ITEMS: usize = 256;
@@ -47,14 +47,14 @@ pub(crate) struct Outgoing<T: Pack> {
     end: oneshot::Receiver<Result<(), Status>>,
     /// Taken out of `ready`, not yet in a message; at most [`MAX_TAKEN`].
     waiting: VecDeque<T>,
-    company: Company,
+    coalescer: Coalescer,
     finished: bool,
 }
 
 /// The ends for the reading half.
 pub(crate) struct Control<T: Pack> {
     pub(crate) greeting: oneshot::Sender<T::Message>,
-    pub(crate) outputs: Outputs<T>,
+    pub(crate) outputs: OutputSender<T>,
     pub(crate) end: oneshot::Sender<Result<(), Status>>,
 }
 
@@ -68,7 +68,7 @@ impl<T: Pack> Outgoing<T> {
             ready,
             end: ended,
             waiting: VecDeque::new(),
-            company: Company::default(),
+            coalescer: Coalescer::default(),
             finished: false,
         };
         (Control { greeting, outputs, end }, outgoing)
@@ -86,7 +86,7 @@ impl<T: Pack> Outgoing<T> {
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting.is_empty() {
             if !self.ready.is_empty() {
-                ready!(self.company.poll(cx));
+                ready!(self.coalescer.poll_ready(cx));
             }
             let mut items = Vec::new();
             if self.ready.poll_many(cx, &mut items, MAX_TAKEN).is_ready() {

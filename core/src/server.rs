@@ -1,6 +1,6 @@
 //! The gRPC servers: takes connections, serves calls on them, and ends in order. `core.rs` runs one for edges and one
 //! for applications. tonic's own server does not let anybody choose how the tasks of its calls are run, which is a
-//! third of what a lone string takes ([`minerva_proto::tasks`]).
+//! third of what a lone string takes ([`minerva_runtime::tasks`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +14,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use minerva_proto::tasks::Spawner;
+use minerva_runtime::tasks::Spawner;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tonic::body::Body;

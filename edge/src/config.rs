@@ -1,5 +1,5 @@
-//! The options of an edge, for `minerva-edge` and for programs that embed one. Each is also an
-//! environment variable. What they mean together is checked by `edge.rs`.
+//! Options of an edge, for `minerva-edge` and for programs that embed an edge. Each option has an environment
+//! variable. Combinations are checked by `edge.rs`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use minerva_proto::process::doctor::Finding;
-use minerva_proto::process::{address as parse_address, duration};
 use minerva_proto::{ServiceName, ServiceNameError};
+use minerva_runtime::doctor::Finding;
+use minerva_runtime::{address as parse_address, duration};
 
 use crate::files;
 use crate::tls;
@@ -22,13 +22,13 @@ use crate::tls;
 // Two programs in one flatten two of these: the group needs a name of its own.
 #[group(id = "edge")]
 pub struct Config {
-    /// Where clients connect, over every transport.
+    /// Address on which clients connect, over every transport.
     #[arg(long, env = "MINERVA_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080",
         value_parser = parse_address)]
     pub listen: SocketAddr,
 
-    /// More ports, separated by commas. SERVICE is what a TCP client of that port talks to, and what
-    /// paths without a service mean there.
+    /// More ports, separated by commas. SERVICE is the service of TCP clients and of paths without a service
+    /// name on that port.
     #[arg(
         long,
         env = "MINERVA_EXTRA_LISTEN",
@@ -37,8 +37,8 @@ pub struct Config {
     )]
     pub extra_listen: Vec<Port>,
 
-    /// Ports, written likewise, for proxies that begin each connection with a line that says who connects (the
-    /// PROXY protocol, version 1). Proxies that are not in --trust-forwarded-for are turned away there.
+    /// Ports in the same format for proxies that send the client's address by the PROXY protocol, version 1.
+    /// Connections of proxies that are not in --trust-forwarded-for are rejected.
     #[arg(
         long,
         env = "MINERVA_PROXY_LISTEN",
@@ -47,7 +47,7 @@ pub struct Config {
     )]
     pub proxy_listen: Vec<Port>,
 
-    /// Ports, written likewise, for HTTPS, WSS and raw TCP within TLS. With --tls-certificate and --tls-key.
+    /// Ports in the same format for HTTPS, WSS and raw TCP over TLS. Requires --tls-certificate and --tls-key.
     #[arg(
         long,
         env = "MINERVA_TLS_LISTEN",
@@ -57,46 +57,46 @@ pub struct Config {
     )]
     pub tls_listen: Vec<Port>,
 
-    /// PEM file: the server's certificate, and those that vouch for it. Read again at SIGHUP.
+    /// PEM file with the server's certificate chain. Reloaded on SIGHUP.
     #[arg(long, env = "MINERVA_TLS_CERTIFICATE", value_name = "FILE", global = true)]
     pub tls_certificate: Option<PathBuf>,
 
-    /// PEM file: the certificate's private key, without a password. Read again at SIGHUP.
+    /// PEM file with the certificate's private key, without a password. Reloaded on SIGHUP.
     #[arg(long, env = "MINERVA_TLS_KEY", value_name = "FILE", global = true)]
     pub tls_key: Option<PathBuf>,
 
-    /// Web pages that may connect, separated by commas: origins such as https://example.com, or * for
-    /// all. Without it, pages of the same host and port may.
+    /// Origins of allowed web pages, separated by commas, such as https://example.com, or * for all. By default
+    /// pages of the same host and port are allowed.
     #[arg(long, env = "MINERVA_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub origins: Vec<String>,
 
-    /// Refuse HTTP and WebSocket clients that name no origin: allows browsers only.
+    /// Reject HTTP and WebSocket clients without an Origin header, which browsers always send.
     #[arg(long, env = "MINERVA_REQUIRE_ORIGIN", value_parser = BoolishValueParser::new())]
     pub require_origin: bool,
 
-    /// Open connections at most; more wait to be accepted. The limit of open files is raised for them.
+    /// Maximum number of open connections; further ones wait in the backlog. Raises the limit of open files.
     #[arg(long, env = "MINERVA_MAX_CONNECTIONS", value_name = "N", global = true,
         default_value_t = 50_000,
         value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub max_connections: u32,
 
-    /// Longest frame of a client in bytes, its type included; at most 1048576.
+    /// Maximum length of a client's frame in bytes, including the type byte; at most 1048576.
     #[arg(long, env = "MINERVA_MAX_FRAME", value_name = "BYTES",
         default_value_t = minerva_proto::MAX_FRAME as u32,
         value_parser = clap::value_parser!(u32).range(1024..=minerva_proto::MAX_FRAME as i64))]
     pub max_frame: u32,
 
-    /// How long a transport is held while no core answers for its stream.
+    /// Maximum time that a transport is kept open without an owner of its stream.
     #[arg(long, env = "MINERVA_HOLD_TIME", value_name = "TIME", default_value = "30s",
         value_parser = duration)]
     pub hold_time: Duration,
 
-    /// How long clients have to move elsewhere when this process is asked to stop.
+    /// Time for clients to reconnect elsewhere after SIGTERM, before remaining connections are closed.
     #[arg(long, env = "MINERVA_DRAIN_TIME", value_name = "TIME", default_value = "10s",
         value_parser = duration)]
     pub drain_time: Duration,
 
-    /// Request headers that the application is told, separated by commas.
+    /// Request headers that are passed to the application, separated by commas.
     #[arg(
         long,
         env = "MINERVA_PASS_HEADERS",
@@ -106,8 +106,7 @@ pub struct Config {
     )]
     pub pass_headers: Vec<String>,
 
-    /// Proxies whose X-Forwarded-For is believed, separated by commas: addresses or networks such as
-    /// 10.0.0.0/8.
+    /// Trusted proxies for X-Forwarded-For, separated by commas: addresses or networks such as 10.0.0.0/8.
     #[arg(
         long,
         env = "MINERVA_TRUST_FORWARDED_FOR",
@@ -116,18 +115,18 @@ pub struct Config {
     )]
     pub trust_forwarded_for: Vec<String>,
 
-    /// File to answer Flash's policy requests with; without it, one that allows everything.
+    /// Policy file for Flash clients; the default allows every domain.
     #[arg(long, env = "MINERVA_POLICY_FILE", value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// The most connections, and the files that have to be open for them: for `minerva-edge doctor`.
+    /// Maximum number of connections and the open files that they need, for `minerva-edge doctor`.
     pub fn needed_files(&self) -> (u32, u64) {
         (self.max_connections, files::needed(self.max_connections))
     }
 
-    /// Whether certificate and key will do, if they are named: for `minerva-edge doctor`.
+    /// Checks certificate and key, if configured, for `minerva-edge doctor`.
     pub fn examine_tls(&self) -> Option<Finding> {
         tls::examine(self.tls_files(), !self.tls_listen.is_empty())
     }
@@ -161,12 +160,12 @@ impl Default for Config {
     }
 }
 
-/// A port and the service that it stands for.
+/// A listening address and the service of its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// What is dialled there, unless a path names another.
+    /// Service of TCP clients, and of paths without a service name.
     pub service: ServiceName,
-    /// Where.
+    /// Listening address.
     pub address: SocketAddr,
 }
 
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_told_what_one_is() {
+    fn the_error_for_an_invalid_address_gives_an_example() {
         for wrong in ["localhost:8080", ":8080", "8080", ""] {
             let error = parse(&["--listen", wrong]).unwrap_err().to_string();
             assert!(error.contains("such as 127.0.0.1:8080"), "{error}");
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_refused() {
+    fn invalid_values_are_rejected() {
         for wrong in [
             ["--listen", "nowhere"],
             ["--extra-listen", "a b=127.0.0.1:1"],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::ServiceName;
-use minerva_proto::process::ConfigError;
+use minerva_runtime::ConfigError;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;

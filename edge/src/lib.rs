@@ -31,6 +31,6 @@ pub use config::{Config, Port};
 pub use edge::{Edge, LinkState};
 pub use link::{Cores, tune};
 pub use metrics::Metrics;
-pub use minerva_proto::process::ConfigError;
+pub use minerva_runtime::ConfigError;
 pub use pages::{CLIENT_JS, Pages};
 pub use tls::Certificates;

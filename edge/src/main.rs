@@ -1,4 +1,4 @@
-//! The program `minerva-edge`: options, the admin port, signals, around one [`minerva_edge::Edge`].
+//! The program `minerva-edge`: options, admin port and signals around one [`minerva_edge::Edge`].
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
-use minerva_proto::process::{
+use minerva_runtime::{
     Admin, ConfigError, Hangups, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address,
     doctor, health, program,
 };
@@ -22,8 +22,8 @@ struct Options {
     #[command(flatten)]
     edge: Config,
 
-    /// The cores' link ports (their --link), separated by commas. A host name that stands for several
-    /// addresses is as many cores; names are looked up again every few seconds.
+    /// Link ports of the cores (their --link), separated by commas. Each address of a host name is one core;
+    /// names are resolved again every few seconds.
     #[arg(
         long,
         help_heading = "Core",
@@ -34,7 +34,7 @@ struct Options {
     )]
     core: Vec<String>,
 
-    /// Where /healthz, /readyz and /metrics are served.
+    /// Address of /healthz, /readyz and /metrics.
     #[arg(long, help_heading = "Operation", env = "MINERVA_ADMIN", value_name = "ADDR", global = true,
         default_value = "127.0.0.1:7402", value_parser = address)]
     admin: SocketAddr,
@@ -76,11 +76,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let edge = Edge::bind(options.edge, cores, Pages::new(), Some(metrics)).await?;
     if let Some(certificates) = edge.certificates() {
         let hangups = Hangups::listen().context("cannot listen for signals")?;
-        tokio::spawn(certificates.follow(hangups));
+        tokio::spawn(certificates.reload_on(hangups));
     }
     tokio::spawn(admin.serve(readiness.clone(), registry));
     let clients = edge.local_addr();
-    let following = tokio::spawn(follow(edge.link_state(), readiness.clone(), move || {
+    let following = tokio::spawn(follow_links(edge.link_state(), readiness.clone(), move || {
         println!("minerva-edge: ready, clients on http://{clients}, admin on http://{admin_addr}");
     }));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -95,14 +95,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     readiness.set_unready("draining");
     drop(stop);
     tokio::select! {
-        () = signals.next() => tracing::info!("second signal: stopping at once"),
+        () = signals.next() => tracing::info!("second signal: stopping immediately"),
         () = running => tracing::info!("drained"),
     }
     Ok(())
 }
 
-/// Tells whether the edge can do its work, and once, that it can.
-async fn follow(mut link: LinkState, readiness: Readiness, ready: impl FnOnce() + Send) {
+/// Updates the readiness from the state of the links; calls `ready` once.
+async fn follow_links(mut link: LinkState, readiness: Readiness, ready: impl FnOnce() + Send) {
     let mut ready = Some(ready);
     loop {
         match link.obstacle() {

@@ -1,5 +1,5 @@
-//! TLS on ports of `--tls-listen`: certificate and key as files have them, read again on request, and the
-//! handshake. Used by `listener.rs`; knows nothing of what is said inside.
+//! TLS for ports of `--tls-listen`: loads and reloads the certificate and key, and performs the server's
+//! handshake. Used by `listener.rs` and `edge.rs`.
 
 mod examine;
 mod validity;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_proto::process::{ConfigError, Hangups};
+use minerva_runtime::{ConfigError, Hangups};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -21,17 +21,17 @@ use tokio_rustls::TlsAcceptor;
 use crate::socket::Socket;
 pub(crate) use examine::examine;
 
-/// Options with which files are named.
+/// Option names, for errors.
 const CERTIFICATE: &str = "--tls-certificate";
 const KEY: &str = "--tls-key";
 
-/// Time to a handshake, as to the first bytes (design, Limits).
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Time limit for the handshake, equal to that of the first byte.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is spoken inside. Clients need not ask for it: what does not is sniffed, as everything is.
-const HTTP: &[u8] = b"http/1.1";
+/// ALPN protocol. Clients without ALPN are accepted, since the protocol is detected by its first bytes.
+const ALPN_HTTP: &[u8] = b"http/1.1";
 
-/// Certificate and key of an edge, as the files last had them. Clones are the same ones.
+/// Certificate and key as last loaded. Clones share the loaded state.
 #[derive(Clone)]
 pub struct Certificates {
     files: Arc<Files>,
@@ -75,30 +75,32 @@ impl Certificates {
         Ok(Some(Self { files: Arc::new(files), acceptor }))
     }
 
-    /// Reads the files again, for connections that come from now on.
+    /// Reloads the files for new connections.
     ///
     /// # Errors
-    /// If they will not do; then what was read before stays.
+    /// If the files cannot be used; the previous certificate stays in use.
     pub fn reload(&self) -> Result<(), ConfigError> {
         self.acceptor.send_replace(self.files.acceptor()?);
         Ok(())
     }
 
-    /// Reads the files again at each of these signals, for as long as the process lives.
-    pub async fn follow(self, mut hangups: Hangups) {
+    /// Reloads the files on each SIGHUP, for the life of the process.
+    pub async fn reload_on(self, mut hangups: Hangups) {
         loop {
             hangups.next().await;
             match self.reload() {
-                Ok(()) => tracing::info!("certificate and key are read again"),
-                Err(error) => tracing::error!(%error, "the former certificate stays"),
+                Ok(()) => tracing::info!("certificate and key reloaded"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot reload the certificate; the previous one stays in use")
+                }
             }
         }
     }
 
-    /// Does the handshake with a client.
+    /// Performs the handshake with a client.
     pub(crate) async fn accept(&self, stream: TcpStream) -> Result<Socket, HandshakeError> {
         let acceptor = self.acceptor.borrow().clone();
-        match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Ok(Socket::Tls(Box::new(stream))),
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(HandshakeError::Garbage)
@@ -108,27 +110,29 @@ impl Certificates {
     }
 }
 
-/// Why there is no TLS with a client.
+/// Reason for a failed handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandshakeError {
-    /// It speaks no TLS, or none that we do, or does not want our certificate.
+    /// Not TLS, no common version or cipher, or the client rejects the certificate.
     Garbage,
-    /// It said not enough in time, or went away.
+    /// Time limit exceeded, or the client disconnected.
     Silence,
 }
 
 impl Files {
     fn of(paths: Paths<'_>, has_port: bool) -> Result<Option<Self>, ConfigError> {
-        let missing = |option, what| {
+        let missing = |option, problem| {
             let fix = "name PEM files with --tls-certificate and --tls-key";
-            Err(ConfigError::new(option, what, fix))
+            Err(ConfigError::new(option, problem, fix))
         };
         match (paths.certificate, paths.key) {
             (Some(certificate), Some(key)) => {
                 Ok(Some(Self { certificate: certificate.to_owned(), key: key.to_owned() }))
             }
-            (Some(_), None) => missing(KEY, "the certificate's key is not named"),
-            (None, Some(_)) => missing(CERTIFICATE, "the key's certificate is not named"),
+            (Some(_), None) => missing(KEY, "the private key of the certificate is missing"),
+            (None, Some(_)) => {
+                missing(CERTIFICATE, "the certificate of the private key is missing")
+            }
             (None, None) if !has_port => Ok(None),
             (None, None) => missing("--tls-listen", "TLS needs a certificate and its key"),
         }
@@ -138,32 +142,34 @@ impl Files {
         let chain = self.chain()?;
         let key = PrivateKeyDer::from_pem_slice(&read(KEY, &self.key)?).map_err(|error| {
             let problem = format!("{} has no private key: {error}", self.key.display());
-            ConfigError::new(KEY, problem, "name a PEM file with a key that has no password")
+            ConfigError::new(KEY, problem, "name a PEM file with a private key without a password")
         })?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| ConfigError::new("--tls-listen", error, "leave it away"))?;
+            .map_err(|error| ConfigError::new("--tls-listen", error, "remove the option"))?;
         let mut config =
             builder.with_no_client_auth().with_single_cert(chain, key).map_err(|error| {
                 let (certificate, key) = (self.certificate.display(), self.key.display());
-                let problem = format!("{key} does not go with {certificate}: {error}");
-                ConfigError::new(KEY, problem, "name the key with which the certificate was made")
+                let problem = format!("{key} does not match {certificate}: {error}");
+                ConfigError::new(KEY, problem, "name the private key of the certificate")
             })?;
-        config.alpn_protocols = vec![HTTP.to_vec()];
+        config.alpn_protocols = vec![ALPN_HTTP.to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// The certificate and those that vouch for it, its own first.
+    /// Loads the certificate chain; the server's certificate is the first.
     fn chain(&self) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
         let pem = read(CERTIFICATE, &self.certificate)?;
         let path = self.certificate.display();
-        let fix = "name a PEM file: the server's certificate first, then those that vouch for it";
+        let fix = "name a PEM file with the server's certificate first, then the intermediate certificates";
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         match chain {
             Ok(chain) if !chain.is_empty() => Ok(chain),
-            Ok(_) => Err(ConfigError::new(CERTIFICATE, format!("{path} has none"), fix)),
+            Ok(_) => {
+                Err(ConfigError::new(CERTIFICATE, format!("{path} contains no certificate"), fix))
+            }
             Err(error) => {
-                let problem = format!("{path} cannot be understood: {error}");
+                let problem = format!("{path} cannot be parsed: {error}");
                 Err(ConfigError::new(CERTIFICATE, problem, fix))
             }
         }
@@ -173,6 +179,6 @@ impl Files {
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(|error| {
         let problem = format!("cannot read {}: {error}", path.display());
-        ConfigError::new(option, problem, "name a file that this program's user may read")
+        ConfigError::new(option, problem, "name a file that the user of this program may read")
     })
 }

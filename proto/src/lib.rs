@@ -23,10 +23,6 @@
 pub mod app;
 #[cfg(feature = "grpc")]
 pub mod link;
-#[cfg(feature = "process")]
-pub mod process;
-#[cfg(feature = "grpc")]
-pub mod tasks;
 
 pub mod frame;
 pub mod hello;

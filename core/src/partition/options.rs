@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 
 use super::subprotocols::Subprotocol;
 

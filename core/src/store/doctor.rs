@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use minerva_proto::process::doctor::Finding;
+use minerva_runtime::doctor::Finding;
 
 use super::StoreUrl;
 use super::redis::examine;
@@ -39,7 +39,7 @@ fn judge_directory(directory: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use minerva_proto::process::doctor::Verdict;
+    use minerva_runtime::doctor::Verdict;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Core, is_config};
 use minerva_edge::{Edge, Pages};
-use minerva_proto::process::{
+use minerva_runtime::{
     Admin, ConfigError, Hangups, Readiness, StopSignals, doctor, health, program,
 };
 use options::{Options, Switch, Task};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use minerva_core::store::StoreUrl;
-use minerva_proto::process::{ConfigError, LogConfig, address, threads};
+use minerva_runtime::{ConfigError, LogConfig, address, threads};
 
 /// The whole of Minerva in one process: reliable streams between browsers or devices and application
 /// services.

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use minerva_proto::link as wire;
 use minerva_proto::link::link_service_client::LinkServiceClient;
-use minerva_proto::tasks::Company;
+use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::convert::{Malformed, Said, from_wire, to_wire};
+use super::convert::{Malformed, Said, from_wire, to_wire, transport_of};
 use super::directory::{Directory, Joined, Unfit};
 use super::inbox::Untaken;
 use super::place::{Message, Recipient, Uplink};
-use crate::transport::{FromCore, ToCore};
+use super::refusal::Refusals;
+use crate::transport::{Close, CloseCause, FromCore, ToCore};
 
 /// Time for connection, call and greeting.
 const GREETING_TIME: Duration = Duration::from_secs(5);
@@ -75,8 +76,10 @@ pub(super) async fn make(
     let (uplink, messages) = Uplink::new();
     let joined = directory.join(hello.partitions, uplink)?;
     up(&hello.core_id);
-    let (recipients, frames, company) = (HashMap::new(), VecDeque::new(), Company::default());
-    let mut call = Call { outgoing, messages, responses, joined, recipients, frames, company };
+    let (recipients, frames, coalescer) = (HashMap::new(), VecDeque::new(), Coalescer::default());
+    let refusals = Refusals::new(hello.core_id, directory.metrics().clone());
+    let mut call =
+        Call { outgoing, messages, responses, joined, recipients, frames, coalescer, refusals };
     call.deliver_all(rest).await?;
     call.run().await
 }
@@ -126,7 +129,8 @@ struct Call {
     recipients: HashMap<u64, Recipient>,
     /// What goes into the next message; at most `FRAMES`, and an overflow's Detach.
     frames: VecDeque<wire::EdgeFrame>,
-    company: Company,
+    coalescer: Coalescer,
+    refusals: Refusals,
 }
 
 impl Call {
@@ -144,7 +148,7 @@ impl Call {
                         self.accept(message);
                     }
                 }
-                room = has_room(&self.outgoing, &mut self.company), if !self.frames.is_empty() => {
+                room = has_room(&self.outgoing, &mut self.coalescer), if !self.frames.is_empty() => {
                     let sent = room && self.outgoing.try_send(fill(&mut self.frames)).is_ok();
                     if !sent {
                         return Err(CallError::Ended);
@@ -184,7 +188,15 @@ impl Call {
 
     async fn deliver_all(&mut self, frames: Vec<wire::CoreFrame>) -> Result<(), CallError> {
         for frame in frames {
-            match from_wire(frame)? {
+            let transport = transport_of(&frame);
+            let message = match from_wire(frame) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.refuse(transport, error).await;
+                    continue;
+                }
+            };
+            match message {
                 Said::Of(transport, content) => self.deliver(transport, content).await,
                 Said::Moved(transport) => self.move_on(transport),
                 Said::Owned(claims) if self.joined.claim(&claims) => {}
@@ -193,6 +205,15 @@ impl Call {
             }
         }
         Ok(())
+    }
+
+    /// Ends the transport of an invalid frame, and leaves all others of the link alone.
+    async fn refuse(&mut self, transport: Option<u64>, error: Malformed) {
+        self.refusals.record(transport, error);
+        let Some(transport) = transport else { return };
+        let cause = CloseCause::Refused { reason: format!("the core sent {error}") };
+        let close = Close { cause, ..Close::default() };
+        self.deliver(transport, FromCore::Close(Box::new(close))).await;
     }
 
     /// The core is not whom this transport needs: it attaches to the owner, when that is known.
@@ -224,8 +245,8 @@ impl Call {
 }
 
 /// Waits until the one sender of a channel has room, and for company; `false`: the channel is closed.
-async fn has_room<T>(sender: &mpsc::Sender<T>, company: &mut Company) -> bool {
-    company.room(sender).await.is_ok()
+async fn has_room<T>(sender: &mpsc::Sender<T>, coalescer: &mut Coalescer) -> bool {
+    coalescer.reserve(sender).await.is_ok()
 }
 
 /// One message: frames up to a number and a size, at least one.

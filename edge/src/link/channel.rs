@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minerva_proto::tasks::Spawner;
+use minerva_runtime::tasks::Spawner;
 use tonic::transport::Endpoint;
 
 /// HTTP/2 windows in bytes: the defaults of 64 KiB limit the throughput of a busy link (measured).

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::uri::{Scheme, Uri};
-use minerva_proto::process::ConfigError;
+use minerva_runtime::ConfigError;
 use tonic::transport::Channel;
 
 /// Time for one look-up of a name.

@@ -1,47 +1,53 @@
-//! What `doctor` says of certificate and key. Called by `config.rs`; a process that serves never runs it.
+//! The check of certificate and key in `minerva-edge doctor`. Called by `config.rs`; not used while serving.
 
-use minerva_proto::process::ConfigError;
-use minerva_proto::process::doctor::Finding;
+use minerva_runtime::ConfigError;
+use minerva_runtime::doctor::Finding;
 
 use super::validity::valid_until;
 use super::{Files, Paths};
 use crate::clock;
 
-const WHAT: &str = "TLS certificate and key";
+const SUBJECT: &str = "TLS certificate and key";
 
-/// Less time than that is left: it should have been renewed.
-const SOON: i64 = 14;
+/// Remaining validity in days below which a renewal is due.
+const RENEWAL_DUE: i64 = 14;
 
 const DAY: i64 = 86_400;
 
-/// Looks at the files that the options name, if they name any.
+/// Checks the files of the options; `None` if there are none.
 pub(crate) fn examine(paths: Paths<'_>, has_port: bool) -> Option<Finding> {
     match Files::of(paths, has_port) {
         Ok(None) => None,
-        Ok(Some(files)) => Some(look(&files).unwrap_or_else(|error| Finding::wrong(WHAT, error))),
-        Err(error) => Some(Finding::wrong(WHAT, error)),
+        Ok(Some(files)) => {
+            Some(check(&files).unwrap_or_else(|error| Finding::wrong(SUBJECT, error)))
+        }
+        Err(error) => Some(Finding::wrong(SUBJECT, error)),
     }
 }
 
-fn look(files: &Files) -> Result<Finding, ConfigError> {
-    // Whether the key goes with it, and all that a start checks.
+fn check(files: &Files) -> Result<Finding, ConfigError> {
+    // The same checks as at the start of an edge.
     files.acceptor()?;
     let until = files.chain()?.first().and_then(|certificate| valid_until(certificate));
-    Ok(judge(until.map(|until| until - clock::wall_seconds())))
+    Ok(rate(until.map(|until| until - clock::wall_seconds())))
 }
 
-/// `left`: seconds that the certificate is valid, if that could be read.
-fn judge(left: Option<i64>) -> Finding {
+/// Rates the remaining validity in seconds; `None` if the date cannot be read.
+fn rate(left: Option<i64>) -> Finding {
     let fix = "renew the certificate, then send SIGHUP to the edge";
     match left {
-        None => Finding::warn(WHAT, "its last day cannot be read", "look at it with openssl x509"),
+        None => Finding::warn(
+            SUBJECT,
+            "the expiry date cannot be read",
+            "inspect the file with openssl x509",
+        ),
         Some(left) if left < 0 => {
-            Finding::fail(WHAT, format!("expired {} days ago", -left / DAY), fix)
+            Finding::fail(SUBJECT, format!("expired {} days ago", -left / DAY), fix)
         }
-        Some(left) if left < SOON * DAY => {
-            Finding::warn(WHAT, format!("expires in {} days", left / DAY), fix)
+        Some(left) if left < RENEWAL_DUE * DAY => {
+            Finding::warn(SUBJECT, format!("expires in {} days", left / DAY), fix)
         }
-        Some(left) => Finding::ok(WHAT, format!("for {} more days", left / DAY)),
+        Some(left) => Finding::ok(SUBJECT, format!("for {} more days", left / DAY)),
     }
 }
 
@@ -49,25 +55,25 @@ fn judge(left: Option<i64>) -> Finding {
 mod tests {
     use std::path::Path;
 
-    use minerva_proto::process::doctor::Verdict;
+    use minerva_runtime::doctor::Verdict;
 
     use super::*;
 
     #[test]
-    fn a_certificate_is_judged_by_the_days_that_are_left() {
+    fn a_certificate_is_rated_by_its_remaining_days() {
         for (left, verdict) in [
             (None, Verdict::Warn),
             (Some(-1), Verdict::Fail),
             (Some(0), Verdict::Warn),
-            (Some(SOON * DAY - 1), Verdict::Warn),
-            (Some(SOON * DAY), Verdict::Ok),
+            (Some(RENEWAL_DUE * DAY - 1), Verdict::Warn),
+            (Some(RENEWAL_DUE * DAY), Verdict::Ok),
         ] {
-            assert_eq!(judge(left).verdict(), verdict, "{left:?}");
+            assert_eq!(rate(left).verdict(), verdict, "{left:?}");
         }
     }
 
     #[test]
-    fn nothing_is_said_of_what_nobody_named() {
+    fn without_files_there_is_no_finding() {
         assert_eq!(examine(Paths::default(), false), None);
         let key = Some(Path::new("key.pem"));
         let found = examine(Paths { key, certificate: None }, false).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use minerva_faults::random::Random;
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 
 use crate::loader::Timing;
 use crate::sheet::Sheet;

@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use minerva_faults::unless_asked;
-use minerva_proto::process::{half_of_processors, runtime};
+use minerva_runtime::{half_of_processors, runtime};
 
 use config::Config;
 use workload::Workload;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 
 use crate::fleet::{Hop, Part, StoreKind};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 use serde::Serialize;
 use tokio::time::sleep;
 

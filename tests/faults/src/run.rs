@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use minerva_client::TransportKind;
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 use tokio::time::sleep;
 
 use crate::fault::{self, Fault};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use minerva_client::TransportKind;
-use minerva_proto::process::positive_duration;
+use minerva_runtime::positive_duration;
 use tokio::time::{sleep, timeout};
 
 use crate::clock;

@@ -6,7 +6,7 @@ mod judge;
 
 use std::sync::Arc;
 
-use minerva_proto::process::doctor::Finding;
+use minerva_runtime::doctor::Finding;
 use redis::cmd;
 
 use self::judge::{Reading, judge};

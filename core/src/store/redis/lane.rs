@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use minerva_proto::tasks::InOneGo;
+use minerva_runtime::tasks::InlineWake;
 use redis::{RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
@@ -66,7 +66,7 @@ impl Lane {
         let (sender, jobs) = mpsc::channel(QUEUE);
         let (connection, under_way, loads) = (None, VecDeque::new(), 0);
         let worker = Worker { connector, target, cluster, jobs, connection, under_way, loads };
-        tokio::spawn(InOneGo::new(worker.run()));
+        tokio::spawn(InlineWake::new(worker.run()));
         Self(sender)
     }
 

@@ -1,66 +1,66 @@
-//! One Serve call: registers, then moves what the session says into it and what comes out of it into the
-//! session. Knows nothing of what the events mean, nor of other calls.
+//! One Serve call: registers the instance, then passes events to the session and commands to the core. Used by the
+//! connector. Independent of other calls and of the meaning of the events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{Command, Register, ServeRequest, ServeResponse, command, event};
-use minerva_proto::tasks::Company;
+use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::body::Body;
-use tonic::client::GrpcService;
 use tonic::{Code, Status, Streaming};
 
-use super::claims::Claim;
-use super::driver::Context;
+use super::channel::BoxChannel;
+use super::context::Context;
+use super::core_locks::CoreLock;
 use super::shared::{SessionCall, Shared};
 use crate::session::ContractError;
 
-/// Time for the core to answer a registration.
+/// Deadline of the answer to a registration.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for the core to end the call that this side has ended.
+/// Deadline for the core to end a call after this side has ended its half.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes of commands in one request, about. With a string of the longest kind on top it stays below the 4 MiB
-/// that gRPC servers accept by default.
+/// Target size of a request in bytes. With one message of maximal length on top, a request stays below the 4 MiB that
+/// gRPC servers accept by default.
 const REQUEST_BYTES: usize = 256 * 1024;
-/// Largest response accepted: far above what a core puts together.
+/// Largest accepted response in bytes, well above the batches of a core.
 const MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Why a call is over.
+/// The reason for the end of a call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     #[error("no connection: {0}")]
     Connect(#[from] tonic::transport::Error),
-    #[error("an address that cannot be called: {0}")]
+    #[error("invalid address: {0}")]
     Endpoint(String),
     #[error("{}: {}", .0.code(), .0.message())]
     Status(#[from] Box<Status>),
     #[error("the core ended the call")]
     Closed,
-    #[error("the core did not answer the registration")]
+    #[error("the core did not answer the registration in time")]
     Timeout,
     #[error("the core broke the contract: {0}")]
-    ContractError(#[from] ContractError),
-    #[error("another address leads to the same core and is being called")]
-    Taken,
-    #[error("another address leads to the same core and is called now")]
+    Contract(#[from] ContractError),
+    #[error("a call to the same core over another address is in progress")]
+    CoreInUse,
+    #[error("superseded by a call to the same core over another address")]
     Superseded,
 }
 
-/// A call that is registered.
-pub(super) struct Open {
-    live: SessionCall,
-    claim: Claim,
-    shared: std::sync::Arc<Shared>,
+/// A call on which the core has registered this instance.
+pub(super) struct RegisteredCall {
+    session: SessionCall,
+    lock: CoreLock,
+    shared: Arc<Shared>,
     requests: mpsc::Sender<ServeRequest>,
     responses: Streaming<ServeResponse>,
-    company: Company,
+    coalescer: Coalescer,
 }
 
 impl CallError {
-    /// Trying again does not help, as long as neither side changes.
+    /// Whether a retry cannot succeed unless the configuration of a side changes.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Status(status) if matches!(
             status.code(),
@@ -68,37 +68,34 @@ impl CallError {
         ))
     }
 
-    /// Another call with the same instance id took over.
+    /// Whether another call with the same instance id has ended this one.
     pub(super) fn is_aborted(&self) -> bool {
         matches!(self, Self::Status(status) if status.code() == Code::Aborted)
     }
 }
 
-/// Makes a call over `channel` and registers. `core` becomes the name of the core, if that tells one.
-pub(super) async fn open<C>(
+/// Begins a call over `channel` and registers. Sets `core` to the id of the core if the core sends one.
+pub(super) async fn register(
     context: &Context,
-    channel: C,
-    claim: Claim,
+    channel: BoxChannel,
+    lock: CoreLock,
     core: &mut String,
-) -> Result<Open, CallError>
-where
-    C: GrpcService<Body, ResponseBody = Body>,
-{
+) -> Result<RegisteredCall, CallError> {
     let mut client = AppServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-    // One request waits here while another is written: what is ready meanwhile goes into the next one.
+    // Room for one request: commands that become ready while it is written are batched into the next.
     let (requests, receiver) = mpsc::channel(1);
-    let (live, held_streams) = context.shared.begin();
+    let (session, held_streams) = context.shared.begin();
     requests.try_send(registration(context, held_streams)).map_err(|_| CallError::Closed)?;
     let response = timeout(REGISTER_TIMEOUT, client.serve(ReceiverStream::new(receiver)));
     let response = response.await.map_err(|_| CallError::Timeout)?.map_err(Box::new)?;
     let responses = response.into_inner();
-    let shared = std::sync::Arc::clone(&context.shared);
-    let company = Company::default();
-    let mut opened = Open { live, claim, shared, requests, responses, company };
-    timeout(REGISTER_TIMEOUT, opened.await_registered(core))
+    let shared = Arc::clone(&context.shared);
+    let coalescer = Coalescer::default();
+    let mut call = RegisteredCall { session, lock, shared, requests, responses, coalescer };
+    timeout(REGISTER_TIMEOUT, call.wait_registered(core))
         .await
         .map_err(|_| CallError::Timeout)??;
-    Ok(opened)
+    Ok(call)
 }
 
 fn registration(context: &Context, held_streams: Vec<u64>) -> ServeRequest {
@@ -111,42 +108,42 @@ fn registration(context: &Context, held_streams: Vec<u64>) -> ServeRequest {
     ServeRequest { commands: vec![Command { command: Some(command::Command::Register(register)) }] }
 }
 
-impl Open {
-    async fn await_registered(&mut self, core: &mut String) -> Result<(), CallError> {
-        while !self.live.is_registered() {
+impl RegisteredCall {
+    async fn wait_registered(&mut self, core: &mut String) -> Result<(), CallError> {
+        while !self.session.is_registered() {
             let response = self.next_response().await?;
-            if let Some(name) = core_name(&response) {
-                name.clone_into(core);
-                self.claim.rename(name);
+            if let Some(id) = core_id(&response) {
+                id.clone_into(core);
+                self.lock.rekey(id);
             }
-            self.live.on_response(response)?;
+            self.session.on_response(response)?;
         }
         Ok(())
     }
 
-    /// Both ways, until the call breaks or the service is stopped and drained.
-    pub(super) async fn converse(mut self) -> Result<(), CallError> {
+    /// Exchanges events and commands until the call breaks, or the service is stopped and drained.
+    pub(super) async fn run(mut self) -> Result<(), CallError> {
         loop {
             if self.shared.is_drained() {
                 self.close().await;
                 return Ok(());
             }
             tokio::select! {
-                // In this order: no response makes a request wait that waits for company.
+                // Requests first: a steady flow of responses must not delay a coalesced request.
                 biased;
-                permit = self.company.room(&self.requests), if self.live.has_commands() => {
+                permit = self.coalescer.reserve(&self.requests), if self.session.has_commands() => {
                     let permit = permit.map_err(|_| CallError::Closed)?;
-                    let commands = self.live.take_commands(REQUEST_BYTES);
+                    let commands = self.session.take_commands(REQUEST_BYTES);
                     if !commands.is_empty() {
                         permit.send(ServeRequest { commands });
                     }
                 }
                 response = self.responses.message() => {
                     let response = response.map_err(Box::new)?.ok_or(CallError::Closed)?;
-                    self.live.on_response(response)?;
+                    self.session.on_response(response)?;
                 }
-                () = self.live.worked() => {}
-                () = self.claim.superseded() => return Err(CallError::Superseded),
+                () = self.session.woken() => {}
+                () = self.lock.superseded() => return Err(CallError::Superseded),
             }
         }
     }
@@ -155,7 +152,7 @@ impl Open {
         let Self { requests, mut responses, .. } = self;
         drop(requests);
         let end = async { while let Ok(Some(_)) = responses.message().await {} };
-        // Whether the core hurries makes no difference any more.
+        // A late end of the call has no consequence.
         let _ = timeout(CLOSE_TIMEOUT, end).await;
     }
 
@@ -164,8 +161,8 @@ impl Open {
     }
 }
 
-/// The name that the core tells in Registered, if it tells one.
-fn core_name(response: &ServeResponse) -> Option<&str> {
+/// Returns the id of the core in a `Registered` event, if present.
+fn core_id(response: &ServeResponse) -> Option<&str> {
     response.events.iter().find_map(|event| match &event.event {
         Some(event::Event::Registered(registered)) if !registered.core_id.is_empty() => {
             Some(registered.core_id.as_str())

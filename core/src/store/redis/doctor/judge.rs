@@ -1,6 +1,6 @@
 //! Whether a server, by what it says of itself, keeps what it has confirmed. Pure.
 
-use minerva_proto::process::doctor::Finding;
+use minerva_runtime::doctor::Finding;
 
 use super::super::super::StoreError;
 use super::super::address::{Kind, RedisUrl};
@@ -145,7 +145,7 @@ fn judge_clock(reading: &Reading) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use minerva_proto::process::doctor::Verdict::{self, Fail, Ok as Fine, Warn};
+    use minerva_runtime::doctor::Verdict::{self, Fail, Ok as Fine, Warn};
 
     use super::*;
 

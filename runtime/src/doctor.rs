@@ -8,7 +8,7 @@ mod readings;
 use std::fmt;
 use std::io::Write;
 
-use super::ConfigError;
+use crate::config_error::ConfigError;
 pub use machine::{Needs, machine};
 
 /// How bad it is.

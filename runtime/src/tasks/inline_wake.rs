@@ -21,7 +21,7 @@ const WOKEN: u8 = 2;
 
 /// Polls a future until it waits for something outside.
 #[derive(Debug)]
-pub struct InOneGo<F> {
+pub struct InlineWake<F> {
     future: Pin<Box<F>>,
     gate: Arc<Gate>,
     /// Wakes by the gate.
@@ -36,7 +36,7 @@ struct Gate {
     task: AtomicWaker,
 }
 
-impl<F: Future> InOneGo<F> {
+impl<F: Future> InlineWake<F> {
     /// Around a future that is a task of its own.
     pub fn new(future: F) -> Self {
         let gate = Arc::<Gate>::default();
@@ -44,7 +44,7 @@ impl<F: Future> InOneGo<F> {
     }
 }
 
-impl<F: Future> Future for InOneGo<F> {
+impl<F: Future> Future for InlineWake<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -103,14 +103,14 @@ mod tests {
     }
 
     /// Polls once; how often the task was woken in all, and what came of it.
-    fn poll<F: Future>(future: &mut InOneGo<F>, task: &Arc<Task>) -> (u32, Poll<F::Output>) {
+    fn poll<F: Future>(future: &mut InlineWake<F>, task: &Arc<Task>) -> (u32, Poll<F::Output>) {
         let waker = Waker::from(Arc::clone(task));
         let polled = future.poll_unpin(&mut Context::from_waker(&waker));
         (task.0.load(Ordering::SeqCst), polled)
     }
 
     /// A future that wakes itself this often, and then waits for something from outside.
-    fn wakes_itself(times: u32) -> (InOneGo<impl Future<Output = ()>>, mpsc::Sender<()>) {
+    fn wakes_itself(times: u32) -> (InlineWake<impl Future<Output = ()>>, mpsc::Sender<()>) {
         let (outside, mut inside) = mpsc::channel(1);
         let mut left = times;
         let future = poll_fn(move |context| {
@@ -121,7 +121,7 @@ mod tests {
             }
             inside.poll_recv(context).map(|_| ())
         });
-        (InOneGo::new(future), outside)
+        (InlineWake::new(future), outside)
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn several_wakes_from_outside_wake_the_task_once() {
         let (sender, mut receiver) = mpsc::channel(4);
-        let mut future = InOneGo::new(async move {
+        let mut future = InlineWake::new(async move {
             let mut all = Vec::new();
             while let Some(number) = receiver.recv().await {
                 all.push(number);
@@ -171,7 +171,7 @@ mod tests {
     async fn no_wake_of_another_thread_is_lost() {
         const NUMBERS: u64 = 50_000;
         let (sender, mut receiver) = mpsc::channel(1);
-        let sum = tokio::spawn(InOneGo::new(async move {
+        let sum = tokio::spawn(InlineWake::new(async move {
             let mut sum = 0;
             while let Some(number) = receiver.recv().await {
                 sum += number;

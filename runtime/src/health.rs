@@ -76,8 +76,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 mod tests {
     use prometheus_client::registry::Registry;
 
-    use super::super::{Admin, Readiness};
     use super::*;
+    use crate::admin::{Admin, Readiness};
 
     #[tokio::test]
     async fn a_process_is_healthy_while_it_is_ready() {

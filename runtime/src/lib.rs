@@ -1,0 +1,38 @@
+//! Process plumbing: the parts of a program that have nothing to do with streams.
+//!
+//! [`tasks`] schedules the tasks of gRPC calls and store connections; edge, core and the application SDK use it.
+//! The feature `process` adds the operator's side of a program: [`program()`] with its exit codes, [`LogConfig`],
+//! signals, the [`Admin`] port, and the subcommands [`health()`] and [`doctor`]. Each `main.rs` calls these.
+#![warn(missing_docs)]
+
+#[cfg(feature = "process")]
+pub mod admin;
+#[cfg(feature = "process")]
+pub mod config_error;
+#[cfg(feature = "process")]
+pub mod doctor;
+#[cfg(feature = "process")]
+pub mod health;
+#[cfg(feature = "process")]
+pub mod log;
+#[cfg(feature = "process")]
+pub mod program;
+#[cfg(feature = "process")]
+pub mod signals;
+pub mod tasks;
+#[cfg(feature = "process")]
+pub mod threads;
+#[cfg(feature = "process")]
+pub mod values;
+
+#[cfg(feature = "process")]
+pub use self::{
+    admin::{Admin, Readiness},
+    config_error::ConfigError,
+    health::{HealthError, Task, health},
+    log::LogConfig,
+    program::{EXIT_CONFIG, program},
+    signals::{Hangups, StopSignals},
+    threads::{ThreadConfig, half_of_processors, runtime, threads},
+    values::{address, duration, positive_duration},
+};
