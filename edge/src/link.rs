@@ -11,6 +11,7 @@ mod dial;
 mod directory;
 mod inbox;
 mod place;
+mod refusal;
 mod route;
 pub(crate) mod table;
 

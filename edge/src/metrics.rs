@@ -1,4 +1,4 @@
-//! Every number that an edge tells Prometheus, by name. Counted where it happens, read by the admin
+//! All Prometheus metrics of an edge, by name. Updated by the modules that own the events; exported by the admin
 //! port.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 use crate::transport::Carrier;
 
-/// The metrics of one edge. Cheap to clone.
+/// The metrics of one edge. Clones share the values.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     pub(crate) connections: Gauge,
@@ -20,19 +20,20 @@ pub struct Metrics {
     pub(crate) open_transports: Family<Kind, Gauge>,
     pub(crate) reattached: Family<Reattachment, Counter>,
     pub(crate) ended: Family<Outcome, Counter>,
-    pub(crate) c2s_strings: Counter,
-    pub(crate) s2c_strings: Counter,
+    pub(crate) c2s_messages: Counter,
+    pub(crate) s2c_messages: Counter,
     pub(crate) foreign_origins: Counter,
     pub(crate) garbage: Counter,
+    pub(crate) refused_frames: Family<Refusal, Counter>,
 }
 
-/// Label: what carries a transport.
+/// Label `kind` of transports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Kind {
     pub(crate) kind: CarrierName,
 }
 
-/// A carrier as a label's value.
+/// Values of the label `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "these are the label's values")]
 pub(crate) enum CarrierName {
@@ -42,31 +43,38 @@ pub(crate) enum CarrierName {
     long_poll,
 }
 
-/// Label: why a transport was attached again.
+/// Label `cause` of re-attachments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Reattachment {
     pub(crate) cause: Cause,
 }
 
-/// Why a transport has to be attached again.
+/// Reason for a re-attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Cause {
-    /// The link to the owner is lost.
+    /// The link to the owner was lost.
     LinkLost,
-    /// The owner gave the partition up.
+    /// The owner released the partition.
     Released,
-    /// The owner refused the transport, as it is no owner.
+    /// The core rejected the transport, since it does not own the partition.
     Moved,
     /// Another core claims the partition under a higher epoch.
     Claimed,
-    /// The link dropped the transport, whose task did not take what came.
+    /// The link dropped the transport, whose task did not drain its queue.
     Dropped,
 }
 
-/// Label: how a transport ended.
+/// Label: why a frame of a core was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Refusal {
+    /// `empty`, `greeting`, `partition` or `unwritable`.
+    pub(crate) reason: &'static str,
+}
+
+/// Label `how` of ended transports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Outcome {
-    /// `gone`, `complete`, `closed`, `unavailable` or `no_hello`.
+    /// `gone`, `complete`, `closed`, `unavailable`, `failed` or `no_hello`.
     pub(crate) how: &'static str,
 }
 
@@ -88,21 +96,23 @@ impl Metrics {
         let metrics = Self::default();
         let all = registry.sub_registry_with_prefix("minerva_edge");
         all.register("connections", "Open connections", metrics.connections.clone());
-        all.register("links_up", "Links to cores that are up", metrics.links_up.clone());
+        all.register("links_up", "Established links to cores", metrics.links_up.clone());
         all.register("link_losses", "Links lost", metrics.link_losses.clone());
-        let partitions = "Partitions whose owner is known";
+        let partitions = "Partitions with a known owner";
         all.register("partitions", partitions, metrics.partitions.clone());
-        all.register("transports", "Transports that said hello", metrics.transports.clone());
+        all.register("transports", "Transports with a valid hello", metrics.transports.clone());
         all.register("open_transports", "Transports open now", metrics.open_transports.clone());
-        let reattached = "Transports attached again, by why";
+        let reattached = "Transports attached again, by cause";
         all.register("reattached", reattached, metrics.reattached.clone());
-        all.register("ended", "Transports that ended, by how", metrics.ended.clone());
-        all.register("c2s_strings", "Strings sent to the core", metrics.c2s_strings.clone());
-        all.register("s2c_strings", "Strings written to clients", metrics.s2c_strings.clone());
-        let foreign = "Requests refused for their Origin";
+        all.register("ended", "Ended transports, by outcome", metrics.ended.clone());
+        all.register("c2s_messages", "Messages sent to cores", metrics.c2s_messages.clone());
+        all.register("s2c_messages", "Messages written to clients", metrics.s2c_messages.clone());
+        let foreign = "Requests rejected for their Origin";
         all.register("foreign_origins", foreign, metrics.foreign_origins.clone());
-        let garbage = "Connections that spoke no known protocol";
+        let garbage = "Connections with an unknown protocol";
         all.register("garbage", garbage, metrics.garbage.clone());
+        let refused = "Frames of cores that break the contract, by reason";
+        all.register("link_frames_refused", refused, metrics.refused_frames.clone());
         metrics
     }
 }

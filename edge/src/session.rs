@@ -1,11 +1,11 @@
-//! One transport at work: the machine, its route to the owner of its stream, its timer. A driver (`tcp.rs`,
-//! `http/exchange.rs`, `websocket.rs`) adds the socket: it feeds what it reads, writes the chunks, and
-//! ends as it is told. Nothing here waits for a socket.
+//! Runs one transport machine: executes its outputs, arms its timer and connects it to the owner of its stream.
+//! A driver (`tcp.rs`, `http/exchange.rs`, `websocket.rs`) adds the socket: it passes input, writes chunks and
+//! closes. Nothing here waits for a socket.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::time::Sleep;
@@ -17,25 +17,32 @@ use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
 use crate::transport::{Caller, Carrier, Ending, FromCore, Input, Kind, Output, ToCore, Transport};
 
-/// Things of the core that are taken in one go, before the socket gets a turn.
-const IN_ONE_GO: usize = 64;
+/// Core messages handled in a row before the socket gets a turn.
+const CORE_BATCH: usize = 64;
 
+/// Longest pause, counted from the owner's announcement, before a transport is attached again whose last Attach was
+/// not answered before the link failed. Other transports need a few milliseconds.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(400);
+
+/// A transport machine with its timer, route and output queue.
 pub(crate) struct Session {
     machine: Transport,
     shared: Arc<Shared>,
-    /// Set once the hello has named the stream.
+    /// Set by the hello, which names the stream.
     route: Option<Route>,
-    /// Why the transport lost its place, until it is attached again.
+    /// Cause of the lost attachment, until the next one.
     displaced: Option<Cause>,
     phase: CachedWatch<Phase>,
-    /// When the client is asked to move, once the edge drains.
+    /// Time at which a draining edge asks the client to reconnect.
     drain_at: Option<Instant>,
+    /// When a transport that may have broken the last link is attached again.
+    attach_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
-    /// What `timer` is set to; `None`: it is not to be waited for.
+    /// Deadline of `timer`; `None` if the timer is not armed.
     armed: Option<Instant>,
     writes: VecDeque<Bytes>,
     ending: Option<Ending>,
-    /// Set once the transport is counted as open.
+    /// Set when the transport is counted in the gauge of open transports.
     counted: Option<Carrier>,
 }
 
@@ -49,6 +56,7 @@ impl Session {
             displaced: None,
             phase: CachedWatch::new(shared.phase.clone()),
             drain_at: None,
+            attach_at: None,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: None,
             writes: VecDeque::new(),
@@ -61,7 +69,7 @@ impl Session {
         session
     }
 
-    /// The driver read something, or lost the socket.
+    /// Passes a socket event to the machine.
     pub(crate) fn input(&mut self, input: Input) {
         self.machine.handle_input(clock::now(), input);
         self.run_machine();
@@ -76,23 +84,23 @@ impl Session {
         self.machine.wants_input()
     }
 
-    /// The chunk to be written now.
+    /// The next chunk to write.
     pub(crate) fn chunk(&self) -> Option<&Bytes> {
         self.writes.front()
     }
 
-    /// The chunk is written.
+    /// Reports that the chunk was written.
     pub(crate) fn written(&mut self) {
         self.writes.pop_front();
         self.input(Input::Written);
     }
 
-    /// How the driver shall end, once it is to.
+    /// How the driver must close, once the transport has ended.
     pub(crate) fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
     }
 
-    /// The machine needs no driver any more.
+    /// Whether the machine has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.machine.is_over()
     }
@@ -102,7 +110,7 @@ impl Session {
         self.machine.attach().map(|attach| attach.carrier)
     }
 
-    /// Waits for the timer, the core or the end of the edge, and reacts. May be cancelled.
+    /// Waits for the timer, the core or a phase change, and handles the event. Cancel safe.
     pub(crate) async fn wait(&mut self) {
         let Self { route, timer, armed, phase, .. } = self;
         tokio::select! {
@@ -110,10 +118,12 @@ impl Session {
                 News::Said(event) => self.on_core(event),
                 News::Displaced(cause) => {
                     self.displaced = Some(cause);
-                    self.machine.handle_input(clock::now(), Input::Displaced);
-                    self.take_place();
+                    let lost = cause == Cause::LinkLost;
+                    let input = if lost { Input::LinkLost } else { Input::Displaced };
+                    self.machine.handle_input(clock::now(), input);
+                    self.on_open();
                 }
-                News::Open => self.take_place(),
+                News::Open => self.on_open(),
             },
             () = timer.as_mut(), if armed.is_some() => self.on_timer(),
             changed = phase.changed() => {
@@ -130,10 +140,10 @@ impl Session {
     fn on_core(&mut self, event: FromCore) {
         let now = clock::now();
         let mut next = Some(event);
-        for _ in 0..IN_ONE_GO {
+        for _ in 0..CORE_BATCH {
             let Some(event) = next else { break };
             if let FromCore::Messages { messages, .. } = &event {
-                self.shared.metrics.s2c_strings.inc_by(messages.len() as u64);
+                self.shared.metrics.s2c_messages.inc_by(messages.len() as u64);
             }
             self.machine.handle_input(now, Input::Core(event));
             next = self.route.as_mut().and_then(Route::try_next);
@@ -146,6 +156,10 @@ impl Session {
     fn on_timer(&mut self) {
         let now = clock::now();
         self.armed = None;
+        if self.attach_at.is_some_and(|at| at <= now) {
+            self.attach_at = None;
+            self.take_place();
+        }
         if self.drain_at.is_some_and(|at| at <= now) {
             self.drain_at = None;
             self.machine.handle_input(now, Input::Drain);
@@ -158,11 +172,21 @@ impl Session {
         match phase {
             Phase::Running => {}
             Phase::Draining => {
-                // Half of the time is left for the answers.
+                // The second half of the drain time is for the clients' reconnects.
                 let wait = clock::random_part(self.shared.drain_time / 2);
                 self.drain_at.get_or_insert(clock::now() + wait);
             }
             Phase::Over => self.machine.handle_input(clock::now(), Input::Gone),
+        }
+    }
+
+    /// There may be an owner: attaches at once, or after a pause if this transport may have broken the last link.
+    fn on_open(&mut self) {
+        if self.machine.is_suspect() {
+            let pause = SUSPECT_PAUSE / 2 + clock::random_part(SUSPECT_PAUSE / 2);
+            self.attach_at.get_or_insert(clock::now() + pause);
+        } else {
+            self.take_place();
         }
     }
 
@@ -172,17 +196,18 @@ impl Session {
         }
     }
 
-    /// Does what the machine wants done and sets the timer.
+    /// Executes the machine's outputs and arms the timer.
     fn run_machine(&mut self) {
         self.find_route();
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Write(chunk) => self.writes.push_back(chunk),
-                Output::ToCore(message) => self.tell(message),
-                Output::End(ending) => self.ending = Some(ending),
+                Output::ToCore(message) => self.send_to_core(message),
+                Output::End(ending) => self.on_ending(ending),
             }
         }
-        let due = [self.machine.poll_timeout(), self.drain_at].into_iter().flatten().min();
+        let dues = [self.machine.poll_timeout(), self.drain_at, self.attach_at];
+        let due = dues.into_iter().flatten().min();
         if due != self.armed {
             self.armed = due;
             if let Some(due) = due {
@@ -191,7 +216,14 @@ impl Session {
         }
     }
 
-    /// Once the hello has named the stream: the way to its owner.
+    fn on_ending(&mut self, ending: Ending) {
+        if let (Ending::Failed { reason }, Some(attach)) = (&ending, self.machine.attach()) {
+            tracing::warn!(stream = %attach.stream.short_hash(), reason, "a transport has failed");
+        }
+        self.ending = Some(ending);
+    }
+
+    /// Creates the route to the stream's owner after the hello.
     fn find_route(&mut self) {
         let (None, Some(attach)) = (&self.route, self.machine.attach()) else { return };
         let kind = KindLabel::from(attach.carrier);
@@ -203,7 +235,7 @@ impl Session {
         self.take_place();
     }
 
-    fn tell(&mut self, message: ToCore) {
+    fn send_to_core(&mut self, message: ToCore) {
         let metrics = &self.shared.metrics;
         let batch = match &message {
             ToCore::Attach(attach) => {
@@ -224,7 +256,7 @@ impl Session {
         };
         if let Some(batch) = batch {
             let messages: usize = batch.runs.iter().map(|run| run.messages.len()).sum();
-            metrics.c2s_strings.inc_by(messages as u64);
+            metrics.c2s_messages.inc_by(messages as u64);
         }
         if let Some(route) = &mut self.route {
             route.tell(message);
@@ -250,6 +282,7 @@ impl Drop for Session {
             Some(Ending::Complete) => "complete",
             Some(Ending::Closed) => "closed",
             Some(Ending::Unavailable { .. }) => "unavailable",
+            Some(Ending::Failed { .. }) => "failed",
             Some(Ending::NoHello) => "no_hello",
         };
         metrics.ended.get_or_create(&Outcome { how }).inc();

@@ -87,6 +87,10 @@ pub struct Transport {
     stream: u64,
     /// The core holds something for the transport, until Detach or the loss of the place.
     owes_detach: bool,
+    /// Attach was sent to the owner, which has not answered yet.
+    attach_pending: bool,
+    /// Links in succession that failed while the Attach was unanswered.
+    unanswered: u8,
     /// Until when somebody must have answered for the stream; set while an answer is due.
     answer_due: Option<Instant>,
     /// The hello's `maxt`, where it counts.
@@ -141,6 +145,8 @@ impl Transport {
             opened: false,
             stream: 0,
             owes_detach: false,
+            attach_pending: false,
+            unanswered: 0,
             answer_due: None,
             maxt_due: None,
             beat: None,
@@ -161,6 +167,7 @@ impl Transport {
             Input::Gone => self.over(None),
             Input::Placed => self.on_placed(),
             Input::Displaced => self.on_displaced(now),
+            Input::LinkLost => self.on_link_lost(now),
             Input::Drain => self.on_drain(now),
             Input::Core(core) => self.on_core(now, core),
         }
@@ -236,6 +243,12 @@ impl Transport {
     /// Nothing but a pending [`ToCore::Detach`] comes of this transport any more.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// The last link failed while the Attach was unanswered: this transport may be the cause. The driver waits
+    /// before it attaches the transport again, so that others are attached first.
+    pub fn is_suspect(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// What the hello said, once it is read.

@@ -1,5 +1,7 @@
 //! Credit over a real link, its loss, and the end of an edge.
 
+#[path = "link/refusals.rs"]
+mod refusals;
 mod support;
 
 use std::time::Duration;

@@ -51,6 +51,11 @@ async fn wrong_methods_and_paths_are_told_so() {
     assert!(answer.head.contains("allow: post, options\r\n"), "{}", answer.head);
     let answer = ask(&rig, &format!("POST /_minerva/io/x {head}")).await;
     assert_eq!(answer.status, 404);
+    for path in ["POST /_minerva/Default/io/", "GET /_minerva/a.b/ws", "POST /_minerva//io/"] {
+        let answer = ask(&rig, &format!("{path} {head}")).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.body.contains("a service name is 1 to 64 of a-z"), "{}", answer.body);
+    }
     let answer = ask(&rig, &format!("POST /_minerva/ws {head}")).await;
     assert_eq!(answer.status, 405);
     assert!(answer.head.contains("allow: get, options\r\n"), "{}", answer.head);

@@ -163,6 +163,10 @@ impl Exchange {
                     Ending::Unavailable { reason, retry_after } => {
                         reply::unavailable(&reason, retry_after)
                     }
+                    Ending::Failed { reason } => {
+                        let text = format!("{reason}\n");
+                        reply::text(StatusCode::INTERNAL_SERVER_ERROR, text)
+                    }
                     Ending::NoHello => {
                         let text = "a transport begins with a hello frame and a newline\n";
                         reply::text(StatusCode::BAD_REQUEST, text)

@@ -10,10 +10,11 @@ use crate::transport::{
     Attach, Batch, Carrier, Close, CloseCause, End, FromCore, Resume, Run, ToCore,
 };
 
-/// What the core sent cannot be understood: the call is ended and begun anew.
+/// An invalid frame of a core. It ends its transport; only a missing greeting and a claim of a partition that does
+/// not exist end the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
-    /// A CoreFrame without content.
+    /// A CoreFrame without content, or without a field that it must have.
     #[error("a frame without content")]
     Empty,
     /// A second CoreHello, or a first frame that is none.
@@ -48,6 +49,19 @@ pub(crate) fn to_wire(transport: u64, message: ToCore) -> wire::edge_frame::Fram
         ToCore::Batch(batch) => Frame::Batch(batch_to_wire(transport, batch)),
         ToCore::Grant(s2c_bytes) => Frame::Grant(wire::Grant { transport, s2c_bytes }),
         ToCore::Detach => Frame::Detach(wire::Detach { transport }),
+    }
+}
+
+/// The transport of a frame, if it names one.
+pub(crate) fn transport_of(frame: &wire::CoreFrame) -> Option<u64> {
+    use wire::core_frame::Frame;
+    match frame.frame.as_ref()? {
+        Frame::Opened(opened) => Some(opened.transport),
+        Frame::Sack(update) => Some(update.transport),
+        Frame::Messages(messages) => Some(messages.transport),
+        Frame::Close(close) => Some(close.transport),
+        Frame::Taken(taken) => Some(taken.transport),
+        Frame::Hello(_) | Frame::Owned(_) | Frame::Released(_) => None,
     }
 }
 
@@ -152,6 +166,7 @@ fn close_from_wire(close: wire::Close) -> Result<Said, Malformed> {
             reason: unavailable.reason,
             retry_after: Duration::from_millis(unavailable.retry_after_ms.into()),
         },
+        Some(Cause::Refused(refused)) => CloseCause::Refused { reason: refused.reason },
         Some(Cause::Moved(_)) => return Ok(Said::Moved(close.transport)),
     };
     let content = Close {

@@ -16,8 +16,11 @@ use super::cores::{Cores, Names, Whereabouts};
 use super::directory::Directory;
 use crate::clock;
 
-/// Pause before the first new attempt after a call that had worked.
+/// Pause before the first new attempt after a stable call. Each failure doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A link that was up for this long resets the pause; one that fails sooner lets the pause grow.
+const STABLE: Duration = Duration::from_secs(10);
 
 /// Longest pause: a core that restarts is found again within a second.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -90,16 +93,16 @@ impl Line {
         let mut pause = FIRST_PAUSE;
         let mut complained = false;
         while *wanted.borrow() {
-            let mut was_up = false;
+            let mut up_since = None;
             let up = |core: &str| {
                 tracing::info!(core, address, "link up");
-                was_up = true;
+                up_since = Some(clock::now());
             };
             let call = call::make(channel.clone(), &self.edge_id, &self.directory, up);
             let Err(error) = Box::pin(call).await;
-            self.report(&address, &error, was_up, complained);
-            complained = !was_up;
-            if was_up {
+            self.report(&address, &error, up_since.is_some(), complained);
+            complained = up_since.is_none();
+            if up_since.is_some_and(|since| clock::now() - since >= STABLE) {
                 pause = FIRST_PAUSE;
             }
             tokio::time::sleep(pause / 2 + clock::random_part(pause / 2)).await;

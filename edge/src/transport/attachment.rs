@@ -10,6 +10,9 @@ use super::event::{Close, CloseCause, End, Ending, FromCore, Output, Resume, ToC
 use super::inbound::Cut;
 use super::{BEAT, State, Transport};
 
+/// Links in succession that may fail while the Attach is unanswered; then the transport ends.
+const MAX_UNANSWERED: u8 = 2;
+
 impl Transport {
     pub(super) fn on_placed(&mut self) {
         self.placed = true;
@@ -21,8 +24,20 @@ impl Transport {
     pub(super) fn on_displaced(&mut self, now: Instant) {
         self.placed = false;
         self.owes_detach = false;
+        self.attach_pending = false;
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.answer_due.get_or_insert(now + self.limits.hold_time);
+        }
+    }
+
+    /// As [`Self::on_displaced`]; but a transport whose Attach was unanswered on [`MAX_UNANSWERED`] links in
+    /// succession may be the cause of the failures, and ends.
+    pub(super) fn on_link_lost(&mut self, now: Instant) {
+        self.unanswered += u8::from(std::mem::take(&mut self.attach_pending));
+        self.on_displaced(now);
+        if self.unanswered >= MAX_UNANSWERED {
+            let reason = "the link to the core failed twice while this transport was attached";
+            self.over(Some(Ending::Failed { reason: reason.to_owned() }));
         }
     }
 
@@ -31,6 +46,8 @@ impl Transport {
         if !lives || !self.placed {
             return;
         }
+        self.attach_pending = false;
+        self.unanswered = 0;
         match core {
             FromCore::Opened { created, sack, stream } => {
                 self.stream = stream;
@@ -82,6 +99,9 @@ impl Transport {
             CloseCause::Unavailable { reason, retry_after } => {
                 return self.over(Some(Ending::Unavailable { reason, retry_after }));
             }
+            CloseCause::Refused { reason } => {
+                return self.over(Some(Ending::Failed { reason }));
+            }
         }
         self.finish(now);
     }
@@ -113,6 +133,7 @@ impl Transport {
         let with_it = usize::from(attach.batch.is_some());
         self.outputs.push_back(Output::ToCore(ToCore::Attach(attach)));
         self.owes_detach = true;
+        self.attach_pending = true;
         let rest = self.inbound.untaken().skip(with_it).cloned();
         let rest = rest.filter(|_| !(self.opened && mutation::is(Mutation::DropUntaken)));
         self.outputs.extend(rest.map(|batch| Output::ToCore(ToCore::Batch(batch))));

@@ -27,8 +27,10 @@ pub enum Input {
     Gone,
     /// There is a link to the owner of the stream: the transport is nobody's until it is attached.
     Placed,
-    /// That link is lost, or its core is the owner no longer.
+    /// The owner's core gave the stream's partition up, or the link dropped the transport.
     Displaced,
+    /// The link to the owner failed.
+    LinkLost,
     /// The edge is going away: ask the client to move.
     Drain,
     /// The core did or wants something.
@@ -90,6 +92,11 @@ pub enum CloseCause {
         /// How long the client should wait; zero: as it likes.
         retry_after: Duration,
     },
+    /// One side broke the contract of the link about this transport. It must not be attached again.
+    Refused {
+        /// The offending field and the rule.
+        reason: String,
+    },
 }
 
 /// What the driver is to do, in order.
@@ -129,6 +136,12 @@ pub enum Ending {
         reason: String,
         /// How long the client should wait; zero: as it likes.
         retry_after: Duration,
+    },
+    /// A defect of the server: HTTP 500 if nothing is written yet, else as [`Ending::Closed`]. Proxies do not pass
+    /// the request on to another edge, as they do with 503.
+    Failed {
+        /// For the log and the response body.
+        reason: String,
     },
     /// No hello came: HTTP 400, else as [`Ending::Closed`].
     NoHello,

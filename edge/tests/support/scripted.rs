@@ -151,6 +151,13 @@ impl Core {
         detach.transport
     }
 
+    /// Sends a frame without content.
+    pub(crate) async fn say_nothing(&mut self) {
+        let frames = vec![wire::CoreFrame { frame: None }];
+        let call = self.call.as_ref().expect("no call");
+        call.responses.send(Ok(wire::RelayResponse { frames })).await.unwrap();
+    }
+
     pub(crate) async fn say(&mut self, frame: FromCore) {
         let frames = vec![wire::CoreFrame { frame: Some(frame) }];
         let call = self.call.as_ref().expect("no call");

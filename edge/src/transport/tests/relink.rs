@@ -130,6 +130,67 @@ fn a_link_that_comes_back_without_an_answer_does_not_prolong_the_time() {
 }
 
 #[test]
+fn a_transport_ends_when_two_links_fail_before_its_attach_is_answered() {
+    for kind in [Kind::Tcp, Kind::Http] {
+        let mut rig = Rig::new(kind);
+        rig.hello(",\"maxia\":0,\"eeds\":null");
+        assert!(!rig.machine.is_suspect());
+        rig.input(Input::LinkLost);
+        assert!(rig.machine.is_suspect() && rig.ending.is_none());
+        rig.input(Input::Placed);
+        rig.take_to_core();
+        rig.input(Input::LinkLost);
+        assert!(matches!(rig.ending, Some(Ending::Failed { .. })), "{:?}", rig.ending);
+        assert!(rig.to_core.is_empty(), "there is no link for a Detach");
+    }
+}
+
+#[test]
+fn an_answered_attach_is_no_cause_of_a_failure() {
+    let mut rig = Rig::attached();
+    for _ in 0..5 {
+        rig.input(Input::LinkLost);
+        assert!(!rig.machine.is_suspect());
+        rig.input(Input::Placed);
+        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+    }
+    // Between two failures before an answer there is an answer, or no Attach at all.
+    for _ in 0..5 {
+        rig.input(Input::LinkLost);
+        rig.input(Input::LinkLost);
+        rig.input(Input::Placed);
+        rig.input(Input::LinkLost);
+        assert!(rig.machine.is_suspect());
+        rig.input(Input::Placed);
+        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+    }
+    assert_eq!(rig.ending, None);
+}
+
+#[test]
+fn a_moved_partition_is_no_failed_link() {
+    let mut rig = Rig::new(Kind::Tcp);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    for _ in 0..5 {
+        rig.input(Input::Displaced);
+        rig.input(Input::Placed);
+    }
+    rig.input(Input::LinkLost);
+    assert_eq!(rig.ending, None);
+}
+
+#[test]
+fn a_refused_transport_has_failed() {
+    let mut rig = Rig::attached();
+    let cause = CloseCause::Refused { reason: "batch.sacks: wrong".to_owned() };
+    rig.core(FromCore::Close(Box::new(Close { cause, ..Close::default() })));
+    let reason = "batch.sacks: wrong".to_owned();
+    assert_eq!(rig.ending, Some(Ending::Failed { reason }));
+    assert_eq!(rig.take_to_core(), [ToCore::Detach]);
+    assert!(rig.written.is_empty(), "no frame");
+}
+
+#[test]
 fn a_closing_transport_does_not_attach_again() {
     let mut rig = Rig::attached();
     rig.core(FromCore::Close(Box::default()));
