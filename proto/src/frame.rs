@@ -14,7 +14,7 @@ pub use framing::{FrameCorruption, Framing};
 pub use kill::KillReason;
 pub use reset::Reset;
 
-use crate::{Sack, is_message_allowed, number};
+use crate::{Sack, decimal, is_message_allowed};
 
 /// One unit on a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Frame {
         let frame = match kind {
             b'H' => Some(Self::Hello(bytes)),
             b' ' => is_message_allowed(&bytes).then_some(Self::String(bytes)),
-            b'N' => number::parse(&bytes).map(Self::SeqNum),
+            b'N' => decimal::parse(&bytes).map(Self::SeqNum),
             b'A' => Sack::parse(&bytes).ok().map(Self::Sack),
             b'T' => Sack::parse(&bytes).ok().map(Self::StreamStatus),
             b'C' => bytes.is_empty().then_some(Self::StreamCreated),
@@ -103,7 +103,7 @@ impl Frame {
     pub fn encoded_len(&self) -> usize {
         let arguments = match self {
             Self::Hello(bytes) | Self::String(bytes) | Self::Comment(bytes) => bytes.len(),
-            Self::SeqNum(number) => number::decimal_len(*number),
+            Self::SeqNum(number) => decimal::decimal_len(*number),
             Self::Sack(sack) | Self::StreamStatus(sack) => sack.text_len(),
             Self::StreamCreated | Self::YouCloseIt => 0,
             Self::Reset(reset) => reset.encoded_len(),

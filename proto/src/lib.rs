@@ -24,13 +24,14 @@ pub mod app;
 #[cfg(feature = "grpc")]
 pub mod link;
 
+mod decimal;
 pub mod frame;
 pub mod hello;
 mod json;
 pub mod marks;
 #[doc(hidden)]
 pub mod mutation;
-mod number;
+pub mod number;
 pub mod qan;
 pub mod sack;
 pub mod service_name;
@@ -39,6 +40,9 @@ pub mod window;
 
 pub use frame::{Frame, FrameCorruption, FrameError, Framing, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
+pub use number::{
+    BatchNumber, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
+};
 pub use qan::{QanError, QanFrame};
 pub use sack::{Sack, SackError};
 pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};

@@ -1,21 +1,136 @@
-//! The decimals of the wire: canonical, at most 2^53. Called wherever a number is read.
+//! Numbers of the protocol, one type for each sequence, so that two of them cannot be confused.
+//!
+//! All parts of Minerva use these types in their state and interfaces. The generated gRPC types and the stored records
+//! keep `u64`; their codecs convert with `.0` and `From<u64>`.
 
-use crate::MAX_NUMBER;
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
 
-/// Reads digits without sign or leading zero, at most [`MAX_NUMBER`].
-pub(crate) fn parse(text: &[u8]) -> Option<u64> {
-    let canonical = matches!(text, [b'0'] | [b'1'..=b'9', ..]);
-    // 2^53 has 16 digits; the limit also keeps the sum below from overflowing.
-    if !canonical || text.len() > 16 || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = text.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-    (number <= MAX_NUMBER).then_some(number)
+macro_rules! number {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The successor.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+
+            /// The predecessor; `None` for 0.
+            pub const fn previous(self) -> Option<Self> {
+                match self.0.checked_sub(1) {
+                    Some(number) => Some(Self(number)),
+                    None => None,
+                }
+            }
+
+            /// The distance from `earlier` to this number; `None` if `earlier` is greater.
+            pub const fn checked_sub(self, earlier: Self) -> Option<u64> {
+                self.0.checked_sub(earlier.0)
+            }
+
+            /// The distance from `earlier` to this number; 0 if `earlier` is greater.
+            pub const fn saturating_sub(self, earlier: Self) -> u64 {
+                self.0.saturating_sub(earlier.0)
+            }
+
+            /// This number plus a distance; `None` above `u64::MAX`.
+            pub const fn checked_add(self, distance: u64) -> Option<Self> {
+                match self.0.checked_add(distance) {
+                    Some(number) => Some(Self(number)),
+                    None => None,
+                }
+            }
+
+            /// This number plus a distance, at most `u64::MAX`.
+            #[must_use]
+            pub const fn saturating_add(self, distance: u64) -> Self {
+                Self(self.0.saturating_add(distance))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl From<u64> for $name {
+            fn from(number: u64) -> Self {
+                Self(number)
+            }
+        }
+
+        impl Add<u64> for $name {
+            type Output = Self;
+
+            fn add(self, distance: u64) -> Self {
+                Self(self.0 + distance)
+            }
+        }
+
+        impl AddAssign<u64> for $name {
+            fn add_assign(&mut self, distance: u64) {
+                self.0 += distance;
+            }
+        }
+
+        impl Sub for $name {
+            type Output = u64;
+
+            fn sub(self, earlier: Self) -> u64 {
+                self.0 - earlier.0
+            }
+        }
+    )*};
 }
 
-/// How many digits a number has.
-pub(crate) fn decimal_len(number: u64) -> usize {
-    number.checked_ilog10().unwrap_or(0) as usize + 1
+number! {
+    /// Number of a stream in a deployment, never 0 and never reused: the partition in the upper 16 bits, the count of
+    /// streams that the partition has made in the lower 48.
+    StreamNumber
+
+    /// Number of a message in one direction of a stream, from 0; on the wire at most [`MAX_NUMBER`](crate::MAX_NUMBER).
+    /// The sends of an application instance have their own sequence of this type.
+    MessageNumber
+
+    /// Number of an event of a stream, from 0: `Started`, one event for each c2s message, `Ended`.
+    EventNumber
+
+    /// Number of a transport of a stream, chosen by the client in ascending order (`tnum` of the hello).
+    TransportNumber
+
+    /// Number of a batch of one transport on the link, from 0.
+    BatchNumber
+
+    /// Position of an entry in the log of a partition.
+    LogIndex
+}
+
+impl StreamNumber {
+    /// Bits of the count.
+    const COUNT_BITS: u32 = 48;
+
+    /// The greatest count, 2^48 - 1.
+    pub const MAX_COUNT: u64 = (1 << Self::COUNT_BITS) - 1;
+
+    /// The number of the stream that is the `count`th of its partition; counts above [`Self::MAX_COUNT`] wrap.
+    pub const fn new(partition: u16, count: u64) -> Self {
+        Self((partition as u64) << Self::COUNT_BITS | (count & Self::MAX_COUNT))
+    }
+
+    /// The partition of the stream.
+    pub const fn partition(self) -> u16 {
+        (self.0 >> Self::COUNT_BITS) as u16
+    }
+
+    /// The position of the stream among those of its partition, from 1.
+    pub const fn count(self) -> u64 {
+        self.0 & Self::MAX_COUNT
+    }
 }
 
 #[cfg(test)]
@@ -23,27 +138,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_only() {
-        assert_eq!(parse(b"0"), Some(0));
-        assert_eq!(parse(b"10"), Some(10));
-        assert_eq!(parse(b"9007199254740991"), Some(MAX_NUMBER - 1));
-        assert_eq!(parse(b"9007199254740992"), Some(MAX_NUMBER));
-        for wrong in [
-            "",
-            "00",
-            "01",
-            "-0",
-            "-1",
-            "+1",
-            " 1",
-            "1 ",
-            "1.0",
-            "1e3",
-            "9007199254740993",
-            "99999999999999999",
-            "184467440737095516160",
+    fn a_stream_number_has_16_bits_of_partition_and_48_bits_of_count() {
+        for (partition, count, number) in [
+            (0, 1, 1),
+            (1, 0, 1 << 48),
+            (1, 2, 1 << 48 | 2),
+            (0, StreamNumber::MAX_COUNT, (1 << 48) - 1),
+            (u16::MAX, StreamNumber::MAX_COUNT, u64::MAX),
         ] {
-            assert_eq!(parse(wrong.as_bytes()), None, "{wrong}");
+            let stream = StreamNumber::new(partition, count);
+            assert_eq!(stream, StreamNumber(number));
+            assert_eq!((stream.partition(), stream.count()), (partition, count));
         }
+        assert_eq!(StreamNumber::new(1, 1 << 48 | 7), StreamNumber::new(1, 7), "counts wrap");
+    }
+
+    #[test]
+    fn differences_are_plain_numbers() {
+        let (first, third) = (MessageNumber(1), MessageNumber(3));
+        assert_eq!(third - first, 2);
+        assert_eq!((first.checked_sub(third), first.saturating_sub(third)), (None, 0));
+        assert_eq!((first.next(), first + 2), (MessageNumber(2), third));
+        assert_eq!((first.previous(), MessageNumber(0).previous()), (Some(MessageNumber(0)), None));
+        assert_eq!(MessageNumber(u64::MAX).checked_add(1), None);
+        assert_eq!(MessageNumber(u64::MAX).saturating_add(1), MessageNumber(u64::MAX));
+        assert_eq!(first.to_string(), "1");
     }
 }

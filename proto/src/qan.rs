@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{is_message_allowed, number};
+use crate::{decimal, is_message_allowed};
 
 /// One QAN frame, carried as one string. Bodies are bytes 0x20-0x7E.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +65,14 @@ impl QanFrame {
         match kind {
             b'#' => return Ok(Self::Notify { body: Bytes::copy_from_slice(text) }),
             b'C' => {
-                return number::parse(text).map(|number| Self::Cancel { number }).ok_or(QanError);
+                return decimal::parse(text).map(|number| Self::Cancel { number }).ok_or(QanError);
             }
             _ => {}
         }
         let Some(bar) = text.iter().rposition(|&byte| byte == b'|') else {
             return Err(QanError);
         };
-        let number = number::parse(&text[bar + 1..]).ok_or(QanError)?;
+        let number = decimal::parse(&text[bar + 1..]).ok_or(QanError)?;
         let body = Bytes::copy_from_slice(&text[..bar]);
         match kind {
             b'Q' => Ok(Self::Question { number, body }),

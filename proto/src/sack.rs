@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::number;
+use crate::decimal;
 
 /// Most numbers in a SACK's list. A receiver holds at most 50 strings by default; this leaves room for
 /// larger windows and bounds the memory that one frame can claim.
@@ -50,16 +50,16 @@ impl Sack {
         let (list, acked) = (&text[..bar], &text[bar + 1..]);
         let acked = match acked {
             b"-1" => None,
-            digits => Some(number::parse(digits).ok_or(SackError::Form)?),
+            digits => Some(decimal::parse(digits).ok_or(SackError::Form)?),
         };
         Ok(Self { acked, beyond: parse_list(list)? })
     }
 
     /// Length of the text form.
     pub(crate) fn text_len(&self) -> usize {
-        let numbers: usize = self.beyond.iter().map(|&n| number::decimal_len(n)).sum();
+        let numbers: usize = self.beyond.iter().map(|&n| decimal::decimal_len(n)).sum();
         let commas = self.beyond.len().saturating_sub(1);
-        numbers + commas + 1 + self.acked.map_or(2, number::decimal_len)
+        numbers + commas + 1 + self.acked.map_or(2, decimal::decimal_len)
     }
 }
 
@@ -70,7 +70,7 @@ fn parse_list(list: &[u8]) -> Result<Vec<u64>, SackError> {
     if list.iter().filter(|&&byte| byte == b',').count() >= MAX_BEYOND {
         return Err(SackError::TooLong);
     }
-    list.split(|&byte| byte == b',').map(|n| number::parse(n).ok_or(SackError::Form)).collect()
+    list.split(|&byte| byte == b',').map(|n| decimal::parse(n).ok_or(SackError::Form)).collect()
 }
 
 impl fmt::Display for Sack {
