@@ -1,0 +1,38 @@
+//! Frames of the wire protocol: an accepted frame is encoded to the same bytes.
+
+use bytes::{Bytes, BytesMut};
+use minerva_proto::{Frame, KillReason, Reset, Sack};
+
+pub fn run(input: &[u8]) {
+    let Ok(frame) = Frame::decode(Bytes::copy_from_slice(input)) else { return };
+    assert_eq!(encoded(&frame), input, "the frame is not canonical");
+    assert_eq!(frame.encoded_len(), input.len(), "the announced length is wrong");
+    let _ = frame.is_from_client();
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    examples().iter().map(encoded).collect()
+}
+
+/// One frame of each type, and of each kill reason.
+pub(crate) fn examples() -> Vec<Frame> {
+    let mut examples = vec![
+        Frame::Hello(Bytes::from(crate::hello::example().to_json())),
+        Frame::String(Bytes::from_static(b"hello, world")),
+        Frame::SeqNum(42),
+        Frame::Sack(Sack { acked: Some(10), beyond: vec![12, 14] }),
+        Frame::StreamStatus(Sack::NONE),
+        Frame::StreamCreated,
+        Frame::YouCloseIt,
+        Frame::Comment(Bytes::from_static(b"beat")),
+        Frame::Reset(Reset::new("no | more", true)),
+    ];
+    examples.extend(KillReason::ALL.map(Frame::TransportKill));
+    examples
+}
+
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    frame.encode(&mut bytes);
+    bytes.to_vec()
+}

@@ -1,0 +1,22 @@
+//! QAN (question, answer, notification): an accepted message is encoded to the same bytes.
+
+use bytes::Bytes;
+use minerva_proto::QanFrame;
+
+pub fn run(input: &[u8]) {
+    let Ok(frame) = QanFrame::parse(input) else { return };
+    assert_eq!(frame.encode(), input, "the message is not canonical");
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let body = Bytes::from_static(b"body | with a bar");
+    let frames = [
+        QanFrame::Question { number: 1, body: body.clone() },
+        QanFrame::Okay { number: 22, body: body.clone() },
+        QanFrame::KnownError { number: 333, body: Bytes::new() },
+        QanFrame::UnknownError { number: 9_007_199_254_740_992, body: body.clone() },
+        QanFrame::Cancel { number: 7 },
+        QanFrame::Notify { body },
+    ];
+    frames.iter().map(|frame| frame.encode().to_vec()).collect()
+}
