@@ -1,5 +1,5 @@
-// Builds dist/. `node scripts/build.mjs` writes the files; with `--check`, the script fails if the committed files differ
-// from the build or exceed the size limit.
+// Builds dist/. `node scripts/build.mjs` writes the files. With `--check`, the script fails if the committed files
+// differ from the build; in both modes it fails if a script exceeds the size limit.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -14,9 +14,7 @@ await build({
   outExtension: { '.js': '.mjs' },
   sourcemap: 'inline',
 });
-const run = spawnSync(
-  process.execPath,
-  ['--experimental-websocket', '--enable-source-maps', '--test', '--test-reporter=spec', ...names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`)],
-  { stdio: 'inherit' },
-);
+const bundles = names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`);
+const options = ['--experimental-websocket', '--enable-source-maps', '--test', '--test-reporter=spec'];
+const run = spawnSync(process.execPath, [...options, ...bundles], { stdio: 'inherit' });
 process.exitCode = run.status ?? 1;

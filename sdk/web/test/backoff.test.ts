@@ -1,8 +1,9 @@
+/** Back-off delays. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { backoff, MAX_DELAY, MIN_DELAY } from '../src/backoff.js';
 
-test('back-off: full jitter between the shortest wait and a ceiling that doubles up to the longest', () => {
+test('back-off: full jitter between the minimum delay and a ceiling that doubles up to the maximum', () => {
   const almostOne = 1 - 2 ** -32;
   for (let attempt = 0; attempt < 2000; attempt += 1) {
     assert.equal(backoff(attempt, 0), MIN_DELAY);

@@ -1,4 +1,4 @@
-/** The built module: what the build shortens must not be what the protocol or pages see. */
+/** The built module: shortened property names do not affect the protocol or the public API. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
@@ -8,14 +8,14 @@ interface Built {
   MinervaStream: new (url: string, options: { transport: string }) => { id: string; reset(): void };
 }
 
-/** The keys of the hello that begins these frames. */
+/** Returns the keys of the hello at the start of a request body. */
 function keys(frames: string): string[] {
   const [hello = ''] = frames.split('\n');
   assert(hello.endsWith('H'), hello);
   return Object.keys(JSON.parse(hello.slice(0, -1)) as object);
 }
 
-test('the built module says its hello as the source does', async () => {
+test('the hello of the built module has the same keys as the one of the source', async () => {
   const source = new StreamMachine({ id: ID, kind: 'long-poll', random: Math.random });
   const [output] = source.drain(0);
   assert(output?.do === 'open');

@@ -1,19 +1,19 @@
 /**
- * Random schedules of loss, delay, reordering between transports, cuts and proxies against the model server:
- * order, no loss, no duplicate. SCHEDULES sets how many (CI: 10,000); a failing one is named by its seed.
+ * Random schedules of loss, delay, reordering between transports, cuts and proxy faults against the model server; every
+ * message must arrive exactly once and in order. SCHEDULES sets their number (CI: 10,000); failures report the seed.
  */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { Random } from './random.js';
-import { check, KINDS, settled, Simulation } from './simulation.js';
+import { assertExactlyOnce, KINDS, settled, Simulation } from './simulation.js';
 
 const SCHEDULES = Number(process.env['SCHEDULES'] ?? 1_500);
 
-test('random schedules: order, no loss, no duplicate, both ways', () => {
-  for (let seed = 0; seed < SCHEDULES; seed += 1) check(chaos(seed, false), `seed ${seed}`);
+test('random schedules: messages arrive exactly once and in order in both directions', () => {
+  for (let seed = 0; seed < SCHEDULES; seed += 1) assertExactlyOnce(chaos(seed, false), `seed ${seed}`);
 });
 
-test('random schedules: one seed twice gives the same trace', () => {
+test('random schedules: the same seed gives the same trace', () => {
   for (const seed of [5, 55, 555]) assert.deepEqual(chaos(seed).trace, chaos(seed).trace);
 });
 
@@ -22,23 +22,23 @@ function chaos(seed: number, traced = true): Simulation {
   const kind = random.chance(0.5) ? 'auto' : (KINDS[random.below(3)] ?? 'websocket');
   const sim = new Simulation(random, kind, 10 + random.below(300));
   sim.traced = traced;
-  let strings = 0;
-  let back = 0;
+  let messages = 0;
+  let upAgainAt = 0;
   for (let step = 0; step < 60; step += 1) {
     sim.run(sim.now + random.below(200));
-    if (!sim.up && sim.now >= back) sim.up = true;
+    if (!sim.up && sim.now >= upAgainAt) sim.up = true;
     const many = random.chance(0.05) ? 80 : random.below(4);
-    for (let i = 0; i < many; i += 1) sim.send(`c${strings++}`);
-    for (let i = random.below(4); i > 0; i -= 1) sim.stream?.send(`s${strings++}`);
+    for (let i = 0; i < many; i += 1) sim.send(`c${messages++}`);
+    for (let i = random.below(4); i > 0; i -= 1) sim.stream?.send(`s${messages++}`);
     if (random.chance(0.02)) sim.send('x'.repeat(random.below(300_000)));
     if (random.chance(0.05)) sim.client.switchTo(KINDS[random.below(3)] ?? 'websocket', sim.now);
     if (random.chance(0.05)) sim.breakOne(random.chance(0.3));
     if (random.chance(0.02)) sim.client.cut(sim.now);
-    if (random.chance(0.03)) mischief(sim, random);
+    if (random.chance(0.03)) injectFault(sim, random);
     if (random.chance(0.02)) sim.client.wake('x', random.chance(0.5), sim.now);
     if (random.chance(0.02)) {
       sim.up = false;
-      back = sim.now + random.below(3000);
+      upAgainAt = sim.now + random.below(3000);
       sim.breakAll(random.chance(0.3));
     }
     sim.drain();
@@ -49,11 +49,10 @@ function chaos(seed: number, traced = true): Simulation {
   return sim;
 }
 
-
-/** A proxy begins to be in the way, or stops. */
-function mischief(sim: Simulation, random: Random): void {
+/** Injects or removes a proxy fault. */
+function injectFault(sim: Simulation, random: Random): void {
   const kind = KINDS[random.below(3)] ?? 'websocket';
-  const deeds = [
+  const faults = [
     () => sim.clear(),
     () => (sim.hung = true),
     () => (sim.mute = true),
@@ -61,5 +60,5 @@ function mischief(sim: Simulation, random: Random): void {
     () => sim.refused.add(kind),
     () => sim.cutAfter.set(kind, 500 + random.below(5000)),
   ];
-  deeds[random.below(deeds.length)]?.();
+  faults[random.below(faults.length)]?.();
 }

@@ -1,4 +1,4 @@
-/** The client with real sockets against the model server. */
+/** The client on real sockets against the model server. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { HIGH_WATER, MAX_BUFFERED, MinervaError, MinervaStream, toJson, type MinervaOptions } from '../src/client.js';
@@ -8,9 +8,9 @@ import { RealServer } from './real_server.js';
 import { KINDS } from './simulation.js';
 import type { Kind } from '../src/stream/types.js';
 
-async function within(ms: number, what: string, holds: () => boolean): Promise<void> {
+async function within(ms: number, condition: string, holds: () => boolean): Promise<void> {
   for (const start = performance.now(); !holds(); ) {
-    if (performance.now() - start > ms) assert.fail(`not within ${ms} ms: ${what}`);
+    if (performance.now() - start > ms) assert.fail(`not within ${ms} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -31,7 +31,7 @@ async function withServer(
 }
 
 for (const kind of KINDS) {
-  test(`${kind}: client and server talk, and a fulfilled send is durable`, () =>
+  test(`${kind}: client and server exchange messages, and a fulfilled send is durable`, () =>
     withServer(kind, async (stream, server) => {
       const received: string[] = [];
       stream.onmessage = (event) => received.push(event.data);
@@ -46,11 +46,12 @@ for (const kind of KINDS) {
       assert.equal(stream.transport, kind);
       assert.equal(stream.state, 'open');
       assert.deepEqual(stream.counters, { sent: 101, acknowledged: 101, received: 100, reconnects: 0 });
-      const expected = kind === 'websocket' ? 'GET /_minerva/ws minerva.2' : 'POST /_minerva/io/ application/octet-stream';
+      const post = 'POST /_minerva/io/ application/octet-stream';
+      const expected = kind === 'websocket' ? 'GET /_minerva/ws minerva.2' : post;
       assert.deepEqual([...new Set(server.requests)], [expected]);
     }));
 
-  test(`${kind}: crashes, cuts and switches lose nothing`, () =>
+  test(`${kind}: crashes, cuts and switches lose no message`, () =>
     withServer(kind, async (stream, server) => {
       const received: string[] = [];
       stream.onmessage = (event) => received.push(event.data);
@@ -73,7 +74,7 @@ for (const kind of KINDS) {
       assert(stream.counters.reconnects > 0);
     }));
 
-  test(`${kind}: a string of the greatest length passes`, () =>
+  test(`${kind}: a message of the maximum length passes`, () =>
     withServer(kind, async (stream, server) => {
       await assert.rejects(stream.send('x'.repeat(MAX_MESSAGE + 1)), /at most/);
       for (const length of [MAX_MESSAGE - 1, MAX_MESSAGE]) {
@@ -84,9 +85,11 @@ for (const kind of KINDS) {
     }));
 }
 
-test('what cannot be sent is refused, and nothing else happens', () =>
+test('invalid messages and reasons are rejected, and the stream continues', () =>
   withServer('http-stream', async (stream, server) => {
-    for (const bad of ['\n', 'a\u007f', '\u00e9', '\u0000', 'ok\n']) await assert.rejects(stream.send(bad), /0x20-0x7E/);
+    for (const bad of ['\n', 'a\u007f', '\u00e9', '\u0000', 'ok\n']) {
+      await assert.rejects(stream.send(bad), /0x20-0x7E/);
+    }
     assert.throws(() => stream.reset('\n'), MinervaError);
     assert.throws(() => stream.reset('x'.repeat(256)), MinervaError);
     await stream.send(' ~');
@@ -94,7 +97,7 @@ test('what cannot be sent is refused, and nothing else happens', () =>
     assert.equal(stream.counters.sent, 1);
   }));
 
-test('back-pressure: ready waits for acknowledgements, and the send buffer has an end', async () => {
+test('back-pressure: ready waits for acknowledgements, and the send buffer is bounded', async () => {
   const stream = new MinervaStream('http://127.0.0.1:9/_minerva/');
   await stream.ready;
   stream.send('x'.repeat(HIGH_WATER));
@@ -122,19 +125,20 @@ test('back-pressure: ready waits for acknowledgements, and the send buffer has a
   assert.deepEqual(stream.end, { reason: 'done', applicationLevel: true, by: 'client' });
 });
 
-test('events come by handler and by listener', () =>
+test('events reach handlers and listeners', () =>
   withServer('websocket', async (stream, server) => {
-    const seen: unknown[] = [];
-    stream.onstate = (event) => seen.push(event.data);
-    stream.addEventListener('transport', (event) => seen.push(event.data.kind));
-    stream.onend = (event) => seen.push(event.data);
+    const events: unknown[] = [];
+    stream.onstate = (event) => events.push(event.data);
+    stream.addEventListener('transport', (event) => events.push(event.data.kind));
+    stream.onend = (event) => events.push(event.data);
     await stream.send('x');
     server.model.reset(stream.id, 'enough');
     await within(2000, 'the end', () => stream.state === 'ended');
-    assert.deepEqual(seen, ['websocket', 'open', { reason: 'enough', applicationLevel: true, by: 'server' }, null, 'ended']);
+    const end = { reason: 'enough', applicationLevel: true, by: 'server' };
+    assert.deepEqual(events, ['websocket', 'open', end, null, 'ended']);
   }));
 
-test('iteration: strings in order, until the stream ends', () =>
+test('iteration: messages in order until the end of the stream', () =>
   withServer('websocket', async (stream, server) => {
     await stream.send('x');
     const taken: string[] = [];
@@ -142,13 +146,13 @@ test('iteration: strings in order, until the stream ends', () =>
       for await (const text of stream) taken.push(text);
     })();
     for (const text of ['a', 'b', 'c']) server.model.streams.get(stream.id)?.send(text);
-    await within(2000, 'three strings', () => taken.length === 3);
+    await within(2000, 'three messages', () => taken.length === 3);
     server.model.reset(stream.id, 'enough');
     await all;
     assert.deepEqual(taken, ['a', 'b', 'c']);
   }));
 
-test('iteration: one that does not take holds the server back', () =>
+test('iteration: a stalled loop pauses the server', () =>
   withServer('websocket', async (stream, server) => {
     await stream.send('x');
     const model = server.model.streams.get(stream.id);
@@ -159,7 +163,7 @@ test('iteration: one that does not take holds the server back', () =>
     for (let i = 0; i < 100; i += 1) model.send(`t${i}`);
     await stream.send('still up');
     await new Promise((resolve) => setTimeout(resolve, 100));
-    assert(!model.isSettled, 'acknowledged although nothing was taken');
+    assert(!model.isSettled, 'acknowledged although no message was taken');
     assert(stream.counters.received < MAX_INBOX_MESSAGES + 100);
     for (let i = 0; i < MAX_INBOX_MESSAGES + 100; i += 1) {
       const expected = i < MAX_INBOX_MESSAGES ? `s${i}` : `t${i - MAX_INBOX_MESSAGES}`;
@@ -169,7 +173,7 @@ test('iteration: one that does not take holds the server back', () =>
     await iterator.return?.();
   }));
 
-test('ids: 26 characters, not the same twice', () => {
+test('ids: 26 characters, each id unique', () => {
   const ids = new Set<string>();
   for (let i = 0; i < 100; i += 1) {
     const stream = new MinervaStream('http://127.0.0.1:9/');
@@ -180,7 +184,7 @@ test('ids: 26 characters, not the same twice', () => {
   assert.equal(ids.size, 100);
 });
 
-test('WHATWG streams: both ways, closed when all is durable', () =>
+test('WHATWG streams: both directions, and close waits for durability', () =>
   withServer('websocket', async (stream, server) => {
     const writer = stream.writable.getWriter();
     for (let i = 0; i < 50; i += 1) await writer.write(`c${i}`);
@@ -194,7 +198,7 @@ test('WHATWG streams: both ways, closed when all is durable', () =>
     assert.deepEqual(await reader.read(), { done: true, value: undefined });
   }));
 
-test('WHATWG streams: what cannot be sent breaks the writer, not the stream', () =>
+test('WHATWG streams: an invalid message fails the writer, not the stream', () =>
   withServer('websocket', async (stream) => {
     const writer = stream.writable.getWriter();
     writer.closed.catch(() => {});
@@ -210,10 +214,10 @@ test('WHATWG streams: an abort resets the stream', () =>
     await within(2000, 'the reset', () => model?.reset === 'aborted');
   }));
 
-test('QAN over a stream: asked and answered, and strings belong to it', () =>
+test('QAN over a stream: questions and answers in both directions, and no message events', () =>
   withServer('http-stream', async (stream, server) => {
-    const heard: string[] = [];
-    stream.onmessage = (event) => heard.push(event.data);
+    const events: string[] = [];
+    stream.onmessage = (event) => events.push(event.data);
     stream.qan.handle({ question: (body) => `${body}?` });
     const asked = stream.qan.ask('how');
     await within(2000, 'the question', () => server.model.streams.get(stream.id)?.delivered.length === 1);
@@ -224,13 +228,13 @@ test('QAN over a stream: asked and answered, and strings belong to it', () =>
     model?.send('why|1Q');
     await within(2000, 'the answer', () => model?.delivered.length === 2);
     assert.deepEqual(model?.delivered.slice(1), ['why?|1K']);
-    assert.deepEqual(heard, []);
+    assert.deepEqual(events, []);
     model?.send('no frame');
     await within(2000, 'the end', () => stream.state === 'ended');
     assert.equal(stream.end?.reason, 'bad QAN frame');
   }));
 
-test('options that no server takes are refused', () => {
+test('invalid options are rejected', () => {
   const make = (options: MinervaOptions) => () => new MinervaStream('http://127.0.0.1:9/', options).reset();
   for (const heartbeat of [0, 0.5, 601, Number.NaN]) assert.throws(make({ heartbeat }), MinervaError);
   assert.throws(make({ cred: 'x'.repeat(8193) }), MinervaError);
@@ -238,17 +242,17 @@ test('options that no server takes are refused', () => {
   for (const length of [8191, 8192]) make({ cred: 'x'.repeat(length) })();
 });
 
-test('an upload is announced, and takes along what is sent then', () =>
+test('messages sent in the upload event share the upload', () =>
   withServer('http-stream', async (stream, server) => {
     await stream.send('first');
     stream.onupload = () => {
-      if (stream.counters.sent === 2) stream.send('free');
+      if (stream.counters.sent === 2) stream.send('added');
     };
-    await stream.send('paid');
-    assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['first', 'paid', 'free']);
+    await stream.send('queued');
+    assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['first', 'queued', 'added']);
   }));
 
-test('JSON that may be sent: all in ASCII', () => {
+test('toJson: printable ASCII that JSON.parse restores', () => {
   const text = toJson({ é: '☃\u{1f600}\u007f\n' });
   assert(/^[ -~]*$/.test(text), text);
   assert.deepEqual(JSON.parse(text), { é: '☃\u{1f600}\u007f\n' });

@@ -1,50 +1,56 @@
-/** When a SACK goes: the rule by itself, then in the stream machine, frame by frame and over random schedules. */
+/** Delayed ACK: the rule alone, then in the stream machine frame by frame and over random schedules. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { MAX_DELAYED_BYTES, MAX_IMMEDIATE_ACKS, MAX_DELAYED_MESSAGES, DelayedAck, MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
 import { StreamMachine } from '../src/stream.js';
+import {
+  DelayedAck,
+  MAX_ACK_DELAY,
+  MAX_DELAYED_BYTES,
+  MAX_DELAYED_MESSAGES,
+  MAX_IMMEDIATE_ACKS,
+} from '../src/stream/delayed_ack.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';
-import { check, ID, settled, Simulation } from './simulation.js';
+import { assertExactlyOnce, ID, settled, Simulation } from './simulation.js';
 
-/** Strings come so many ms after `now`, and the SACK goes when the wait is over. */
-function wait(delayedAck: DelayedAck, now: number, came = [0]): void {
-  for (const after of came) delayedAck.onReceived(1, now + after);
+/** Receives messages at these offsets in ms from `now`, and sends the SACK at the end of the delay. */
+function fullDelay(delayedAck: DelayedAck, now: number, offsets = [0]): void {
+  for (const offset of offsets) delayedAck.onReceived(1, now + offset);
   assert.equal(delayedAck.dueAt, now + MAX_ACK_DELAY);
   delayedAck.onSackSent(delayedAck.dueAt);
 }
 
-/** How many strings are answered at once now. */
-function prompt(delayedAck: DelayedAck, now: number): number {
+/** Returns the number of messages that are acknowledged at once now. */
+function countImmediate(delayedAck: DelayedAck, now: number): number {
   for (let count = 0; ; count += 1) {
     delayedAck.onReceived(1, now);
     const { dueAt } = delayedAck;
-    // Along with own strings: that tells nothing.
+    // A piggybacked SACK does not rate the delay.
     delayedAck.onSackSent(0);
     if (dueAt !== 0) return count;
     assert(count < 1000, 'without end');
   }
 }
 
-test('delayed ACK: 16 strings or 16 KiB wait no more', () => {
+test('delayed ACK: 16 messages or 16 KiB are acknowledged at once', () => {
   assert.deepEqual([MAX_DELAYED_MESSAGES, MAX_DELAYED_BYTES], [16, 16_384]);
-  for (const [count, at] of [[15, 103], [16, 0], [17, 0]] as const) {
+  for (const [count, dueAt] of [[15, 103], [16, 0], [17, 0]] as const) {
     const delayedAck = new DelayedAck();
     for (let i = 0; i < count; i += 1) delayedAck.onReceived(9, 3 + i);
-    assert.equal(delayedAck.dueAt, at, `${count} strings`);
+    assert.equal(delayedAck.dueAt, dueAt, `${count} messages`);
   }
-  for (const [bytes, at] of [[16_383, 103], [16_384, 0], [16_385, 0]] as const) {
+  for (const [bytes, dueAt] of [[16_383, 103], [16_384, 0], [16_385, 0]] as const) {
     const delayedAck = new DelayedAck();
     delayedAck.onReceived(1000, 3);
     delayedAck.onReceived(bytes - 1000, 7);
-    assert.equal(delayedAck.dueAt, at, `${bytes} bytes`);
+    assert.equal(delayedAck.dueAt, dueAt, `${bytes} bytes`);
     const other = new DelayedAck();
     other.onReceived(bytes, 3);
-    assert.equal(other.dueAt, at, `${bytes} bytes in one string`);
+    assert.equal(other.dueAt, dueAt, `${bytes} bytes in one message`);
   }
 });
 
-test('delayed ACK: each SACK begins anew', () => {
+test('delayed ACK: each SACK resets the counts', () => {
   const delayedAck = new DelayedAck();
   for (let round = 0; round < 20; round += 1) {
     for (let i = 0; i < 15; i += 1) delayedAck.onReceived(1092, round * 10);
@@ -54,32 +60,40 @@ test('delayed ACK: each SACK begins anew', () => {
   }
 });
 
-test('delayed ACK: a wait was in vain if nothing came in its last 75 ms', () => {
-  for (const [came, count] of [[[0], 1], [[0, 24], 1], [[0, 25], 0], [[0, 26], 0], [[0, 99], 0], [[0, 100], 0], [[0, 101], 1]] as const) {
+test('delayed ACK: a delay without a message in its last 75 ms is useless', () => {
+  for (const [offsets, count] of [
+    [[0], 1],
+    [[0, 24], 1],
+    [[0, 25], 0],
+    [[0, 26], 0],
+    [[0, 99], 0],
+    [[0, 100], 0],
+    [[0, 101], 1],
+  ] as const) {
     const delayedAck = new DelayedAck();
-    wait(delayedAck, 5, [...came]);
-    assert.equal(prompt(delayedAck, 1000), count, came.join());
+    fullDelay(delayedAck, 5, [...offsets]);
+    assert.equal(countImmediate(delayedAck, 1000), count, offsets.join());
   }
 });
 
-test('delayed ACK: waits in vain double what is answered at once, up to 64; another one ends that', () => {
+test('delayed ACK: useless delays double the immediate SACKs up to 64, and a useful delay resets them', () => {
   assert.equal(MAX_IMMEDIATE_ACKS, 64);
   const delayedAck = new DelayedAck();
   let now = 0;
   for (const count of [1, 2, 4, 8, 16, 32, 64, 64, 64]) {
-    wait(delayedAck, (now += 1000));
-    assert.equal(prompt(delayedAck, now + MAX_ACK_DELAY), count);
+    fullDelay(delayedAck, (now += 1000));
+    assert.equal(countImmediate(delayedAck, now + MAX_ACK_DELAY), count);
   }
-  wait(delayedAck, (now += 1000), [0, 60]);
-  assert.equal(prompt(delayedAck, now + MAX_ACK_DELAY), 0);
-  wait(delayedAck, (now += 1000));
-  assert.equal(prompt(delayedAck, now + MAX_ACK_DELAY), 1);
+  fullDelay(delayedAck, (now += 1000), [0, 60]);
+  assert.equal(countImmediate(delayedAck, now + MAX_ACK_DELAY), 0);
+  fullDelay(delayedAck, (now += 1000));
+  assert.equal(countImmediate(delayedAck, now + MAX_ACK_DELAY), 1);
 });
 
-test('delayed ACK: a wait that was cut short tells nothing', () => {
+test('delayed ACK: a shortened delay is not rated', () => {
   const delayedAck = new DelayedAck();
-  wait(delayedAck, 0);
-  assert.equal(prompt(delayedAck, 200), 1);
+  fullDelay(delayedAck, 0);
+  assert.equal(countImmediate(delayedAck, 200), 1);
   const cuts = [
     () => delayedAck.onSackSent(1099),
     () => {
@@ -94,25 +108,25 @@ test('delayed ACK: a wait that was cut short tells nothing', () => {
   for (const cut of cuts) {
     delayedAck.onReceived(1, 1000);
     cut();
-    assert.equal(prompt(delayedAck, 3000), 0);
+    assert.equal(countImmediate(delayedAck, 3000), 0);
   }
-  wait(delayedAck, 4000);
-  assert.equal(prompt(delayedAck, 5000), 2, 'as after the second in vain');
+  fullDelay(delayedAck, 4000);
+  assert.equal(countImmediate(delayedAck, 5000), 2, 'as after the second useless delay');
 });
 
 // In the stream machine.
 
-/** A stream that the server has answered. */
+/** Returns a stream with an attached transport. */
 function attached(kind: Kind = 'websocket'): StreamMachine {
   const stream = new StreamMachine({ id: ID, kind, random: () => 0.5 });
-  begin(stream, 0);
+  start(stream, 0);
   stream.recvFrames(0, kind === 'websocket' ? ['C', 'beat^'] : [';)]}^', 'C', 'beat^'], 1);
   assert.deepEqual(written(stream, 1), []);
   return stream;
 }
 
-/** Drains, and opens the WebSocket that is asked for. */
-function begin(stream: StreamMachine, now: number): Output[] {
+/** Drains outputs and opens requested WebSockets. */
+function start(stream: StreamMachine, now: number): Output[] {
   const outputs = stream.drain(now);
   for (const output of outputs) {
     if (output.do === 'open' && output.kind === 'websocket') stream.onOpened(output.key, now);
@@ -121,42 +135,42 @@ function begin(stream: StreamMachine, now: number): Output[] {
 }
 
 function written(stream: StreamMachine, now: number): string[] {
-  return begin(stream, now).flatMap((output) => ('frames' in output ? output.frames : []));
+  return start(stream, now).flatMap((output) => ('frames' in output ? output.frames : []));
 }
 
-/** What is written when these frames have come. */
-function after(stream: StreamMachine, key: number, now: number, ...frames: string[]): string[] {
+/** Receives frames and returns the frames written in response. */
+function receive(stream: StreamMachine, key: number, now: number, ...frames: string[]): string[] {
   stream.recvFrames(key, frames, now);
   return written(stream, now);
 }
 
-test('a SACK waits 100 ms for more strings, and the timer is set for it', () => {
+test('a SACK is delayed by 100 ms, and the timer is set accordingly', () => {
   for (const [at, sacks] of [[99, []], [100, ['|1A']], [101, ['|1A']]] as const) {
     const stream = attached();
-    assert.deepEqual(after(stream, 0, 1000, '0N', 'a '), []);
-    assert.deepEqual(after(stream, 0, 1040, 'b '), []);
+    assert.deepEqual(receive(stream, 0, 1000, '0N', 'a '), []);
+    assert.deepEqual(receive(stream, 0, 1040, 'b '), []);
     assert.equal(stream.pollTimeout(), 1100);
     assert.deepEqual(written(stream, 1000 + at), sacks, `${at} ms`);
     assert.deepEqual(written(stream, 1300), sacks.length > 0 ? [] : ['|1A']);
-    assert((stream.pollTimeout() ?? 0) > 10_000, 'nothing remains to be done');
+    assert((stream.pollTimeout() ?? 0) > 10_000, 'no SACK is due');
   }
 });
 
-test('15, 16, 17 strings; 16 KiB less one, 16 KiB, and one more', () => {
+test('the limits of the delay: 15, 16, 17 messages; 16 KiB less one, 16 KiB, and one more', () => {
   for (const count of [15, 16, 17]) {
-    const frames = after(attached(), 0, 10, '0N', ...Array.from({ length: count }, () => 'x '));
+    const frames = receive(attached(), 0, 10, '0N', ...Array.from({ length: count }, () => 'x '));
     assert.deepEqual(frames, count < 16 ? [] : [`|${count - 1}A`]);
   }
   for (const bytes of [16_383, 16_384, 16_385]) {
     const stream = attached();
-    assert.deepEqual(after(stream, 0, 10, '0N', `${'x'.repeat(8000)} `), []);
-    assert.deepEqual(after(stream, 0, 11, `${'y'.repeat(bytes - 8000)} `), bytes < 16_384 ? [] : ['|1A']);
+    assert.deepEqual(receive(stream, 0, 10, '0N', `${'x'.repeat(8000)} `), []);
+    assert.deepEqual(receive(stream, 0, 11, `${'y'.repeat(bytes - 8000)} `), bytes < 16_384 ? [] : ['|1A']);
   }
 });
 
-test('own strings take the SACK along, before them', () => {
+test('a SACK is piggybacked in front of outgoing messages', () => {
   const stream = attached();
-  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
   stream.send('mine');
   assert.deepEqual(written(stream, 11), ['|0A', '0N', 'mine ']);
   stream.send('another');
@@ -164,131 +178,131 @@ test('own strings take the SACK along, before them', () => {
   assert.deepEqual(written(stream, 10 + MAX_ACK_DELAY), []);
 });
 
-test('the heartbeat is the present SACK', () => {
+test('the heartbeat carries the current SACK', () => {
   const stream = attached();
   stream.send('x');
   written(stream, 1000);
   stream.recvFrames(0, ['|0A'], 20_990);
-  assert.deepEqual(after(stream, 0, 20_990, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 20_990, '0N', 'a '), []);
   assert.deepEqual(written(stream, 21_000), ['|0A']);
   assert.deepEqual(written(stream, 21_000 + MAX_ACK_DELAY), []);
 });
 
-test('a gap is told at once, and so is its end, and what comes again', () => {
+test('a gap, its end and a duplicate are acknowledged at once', () => {
   const stream = attached();
-  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
-  assert.deepEqual(after(stream, 0, 11, '2N', 'c '), ['2|0A']);
-  assert.deepEqual(after(stream, 0, 12, '4N', 'e '), ['2,4|0A']);
-  assert.deepEqual(after(stream, 0, 13, '1N', 'b '), ['4|2A'], 'a gap remains');
-  assert.deepEqual(after(stream, 0, 14, '3N', 'd '), ['|4A']);
-  assert.deepEqual(after(stream, 0, 15, '3N', 'd '), ['|4A']);
-  assert.deepEqual(after(stream, 0, 16, '5N', 'f '), []);
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 11, '2N', 'c '), ['2|0A']);
+  assert.deepEqual(receive(stream, 0, 12, '4N', 'e '), ['2,4|0A']);
+  assert.deepEqual(receive(stream, 0, 13, '1N', 'b '), ['4|2A'], 'a gap remains');
+  assert.deepEqual(receive(stream, 0, 14, '3N', 'd '), ['|4A']);
+  assert.deepEqual(receive(stream, 0, 15, '3N', 'd '), ['|4A']);
+  assert.deepEqual(receive(stream, 0, 16, '5N', 'f '), []);
   assert.deepEqual(written(stream, 115), []);
   assert.deepEqual(written(stream, 116), ['|5A']);
 });
 
-test('what a slow application held back is told at once when it is released', () => {
+test('on resume, messages held back by a slow application are acknowledged at once', () => {
   const stream = attached();
-  assert.deepEqual(after(stream, 0, 1, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 1, '0N', 'a '), []);
   stream.setPaused(true);
-  assert.deepEqual(after(stream, 0, 2, 'b '), []);
+  assert.deepEqual(receive(stream, 0, 2, 'b '), []);
   stream.setPaused(false);
-  assert.deepEqual(written(stream, 3), ['|1A'], 'before the wait is over');
+  assert.deepEqual(written(stream, 3), ['|1A'], 'before the end of the delay');
   assert.deepEqual(written(stream, 10 + MAX_ACK_DELAY), []);
 });
 
-test('what is held back is not told when the wait is over', () => {
+test('while paused, the end of the delay sends no SACK', () => {
   const stream = attached();
-  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
   stream.setPaused(true);
-  assert.deepEqual(after(stream, 0, 20, 'b '), []);
+  assert.deepEqual(receive(stream, 0, 20, 'b '), []);
   for (const now of [109, 110, 120, 500]) assert.deepEqual(written(stream, now), [], `${now}`);
-  assert((stream.pollTimeout() ?? 0) > 10_000, 'no timer runs for it');
+  assert((stream.pollTimeout() ?? 0) > 10_000, 'no timer is set');
   stream.setPaused(false);
   assert.deepEqual(written(stream, 501), ['|1A']);
 });
 
-test('what a hello held back is told at once when it is released', () => {
+test('on resume, messages left out of a hello are acknowledged at once', () => {
   const stream = attached();
   stream.setPaused(true);
-  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
   stream.cut(20);
   assert(written(stream, 1000)[0]?.includes('"sack":"|-1"'));
-  assert.deepEqual(after(stream, 1, 1010, 'beat^'), []);
+  assert.deepEqual(receive(stream, 1, 1010, 'beat^'), []);
   stream.setPaused(false);
   assert.deepEqual(written(stream, 1020), ['|0A']);
 });
 
-test('a hello says all', () => {
+test('a hello carries the pending SACK', () => {
   const stream = attached();
-  assert.deepEqual(after(stream, 0, 10, '0N', 'a '), []);
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
   stream.cut(20);
   const [hello, ...more] = written(stream, 1000);
   assert(hello?.includes('"sack":"|0"'), hello);
   assert.deepEqual(more, []);
-  assert.deepEqual(after(stream, 1, 1010, 'beat^'), []);
+  assert.deepEqual(receive(stream, 1, 1010, 'beat^'), []);
   assert.deepEqual(written(stream, 1010 + MAX_ACK_DELAY), []);
 });
 
-/** A WebSocket with the key 0, and the one with the key 1 that succeeds it; both are open. */
-function succeeded(): StreamMachine {
+/** Returns a stream with two open WebSockets: key 0, and key 1 as its successor. */
+function withSuccessor(): StreamMachine {
   const stream = attached();
   stream.wake('online', true, 10);
   assert(written(stream, 10)[0]?.includes('"why":"online"'));
-  assert.deepEqual(after(stream, 1, 20, 'beat^'), []);
-  // It was not dead.
-  assert.deepEqual(after(stream, 0, 21, 'beat^'), []);
+  assert.deepEqual(receive(stream, 1, 20, 'beat^'), []);
+  // The predecessor proves alive.
+  assert.deepEqual(receive(stream, 0, 21, 'beat^'), []);
   return stream;
 }
 
-test('what comes on a WebSocket that was succeeded is told at once, and so is its end', () => {
-  const stream = succeeded();
-  assert.deepEqual(after(stream, 0, 30, '0N', 'a '), ['|0A']);
-  assert.deepEqual(after(stream, 1, 40, '1N', 'b '), []);
+test('messages on a predecessor are acknowledged at once, and so are messages before its end', () => {
+  const stream = withSuccessor();
+  assert.deepEqual(receive(stream, 0, 30, '0N', 'a '), ['|0A']);
+  assert.deepEqual(receive(stream, 1, 40, '1N', 'b '), []);
   stream.onClosed(0, 'failed', 50);
   assert.deepEqual(written(stream, 50), ['|1A']);
   assert.deepEqual(written(stream, 40 + MAX_ACK_DELAY), []);
 });
 
-test('when a successor dies its predecessor says at once what came on it', () => {
-  const stream = succeeded();
-  assert.deepEqual(after(stream, 1, 30, '0N', 'a '), []);
+test('when a successor fails, its messages are acknowledged at once on the predecessor', () => {
+  const stream = withSuccessor();
+  assert.deepEqual(receive(stream, 1, 30, '0N', 'a '), []);
   stream.onClosed(1, 'failed', 40);
   const outputs = stream.drain(40).filter((output) => output.do === 'write');
   assert.deepEqual(outputs, [{ do: 'write', key: 0, frames: ['|0A'] }]);
 });
 
-test('HTTP: an upload brings the SACK at once, a WebSocket that follows too', () => {
+test('HTTP: an upload carries the SACK at once, and so does a following WebSocket', () => {
   const stream = attached('http-stream');
-  const [hello, ...more] = after(stream, 0, 10, '0N', 'a ');
+  const [hello, ...more] = receive(stream, 0, 10, '0N', 'a ');
   assert(hello?.includes('"sack":"|0"') && !hello.includes('eeds'), hello);
   assert.deepEqual(more, []);
   stream.onClosed(1, 'ended', 20);
   stream.switchTo('websocket', 2000);
   assert(written(stream, 2000)[0]?.includes('"eeds":0'));
-  assert.deepEqual(after(stream, 2, 2010, 'beat^'), []);
-  assert.deepEqual(after(stream, 0, 2020, 'b '), ['|1A'], 'it came over HTTP');
+  assert.deepEqual(receive(stream, 2, 2010, 'beat^'), []);
+  assert.deepEqual(receive(stream, 0, 2020, 'b '), ['|1A'], 'received over HTTP');
 });
 
-test('a server that waits for each SACK loses 900 ms over 200 strings', () => {
+test('a server that waits for each SACK loses 900 ms over 200 messages', () => {
   const stream = attached();
-  const waited: number[] = [];
+  const delayed: number[] = [];
   let now = 1000;
-  for (let string = 1; string <= 200; string += 1) {
-    let sacks = after(stream, 0, now, `${string - 1}N`, 'x ');
+  for (let message = 1; message <= 200; message += 1) {
+    let sacks = receive(stream, 0, now, `${message - 1}N`, 'x ');
     if (sacks.length === 0) {
-      waited.push(string);
+      delayed.push(message);
       now = stream.pollTimeout() ?? 0;
       sacks = written(stream, now);
     }
-    assert.deepEqual(sacks, [`|${string - 1}A`]);
+    assert.deepEqual(sacks, [`|${message - 1}A`]);
   }
-  assert.deepEqual(waited, [1, 3, 6, 11, 20, 37, 70, 135, 200]);
+  assert.deepEqual(delayed, [1, 3, 6, 11, 20, 37, 70, 135, 200]);
   assert.equal(now - 1000, 900);
 });
 
-test('a server that does not wait gets one SACK for many strings', () => {
-  // 2,400 strings, each so many ms after the one before.
+test('a server that does not wait receives one SACK for many messages', () => {
+  // 2,400 messages at a fixed interval in ms.
   for (const [step, expected] of [[1, 150], [10, 218], [20, 400], [50, 800], [90, 1200], [101, 2400]] as const) {
     const stream = attached();
     let sacks = 0;
@@ -301,7 +315,7 @@ test('a server that does not wait gets one SACK for many strings', () => {
   }
 });
 
-test('random schedules: all is told in the end, and never later than 100 ms on a WebSocket that works', () => {
+test('random schedules: every message is acknowledged, within 100 ms on a working WebSocket', () => {
   for (let seed = 0; seed < 300; seed += 1) {
     const random = new Random(seed);
     const sim = new Simulation(random, 'websocket', 10 + random.below(100));
@@ -314,23 +328,24 @@ test('random schedules: all is told in the end, and never later than 100 ms on a
       sim.drain();
     }
     sim.run(sim.now + 60_000, () => settled(sim));
-    check(sim, `seed ${seed}`);
-    checkWaits(sim.trace, seed);
+    assertExactlyOnce(sim, `seed ${seed}`);
+    checkDelays(sim.trace, seed);
   }
 });
 
-/** Follows a trace: how long the first string waits that no SACK covers, while there is a transport. */
-function checkWaits(trace: readonly string[], seed: number): void {
+/** Asserts that no message in a trace waits longer than the delay for its SACK while a transport exists. */
+function checkDelays(trace: readonly string[], seed: number): void {
   let since: number | null = null;
   for (const line of trace) {
     const space = line.indexOf(' ');
     const now = Number(line.slice(0, space));
     const output = JSON.parse(line.slice(space)) as Output;
-    // A trace has whole ms.
-    assert(since === null || now - since <= MAX_ACK_DELAY + 1, `seed ${seed}: waits since ${since} at ${line}`);
+    // Times in a trace are rounded to whole ms.
+    const inTime = since === null || now - since <= MAX_ACK_DELAY + 1;
+    assert(inTime, `seed ${seed}: unacknowledged since ${since} at ${line}`);
     if (output.do === 'write' && /[AH]$/.test(output.frames[0] ?? '')) since = null;
     else if (output.do === 'transport' && output.kind === null) since = null;
     else if (output.do === 'deliver') since ??= now;
   }
-  assert.equal(since, null, `seed ${seed}: nothing waits in the end`);
+  assert.equal(since, null, `seed ${seed}: unacknowledged at the end`);
 }

@@ -6,7 +6,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** Directories and files that belong to the pure part of the client. */
 const PURE = /^(stream\/|window\/|(stream|frames|framing|hello|sack|numbers|backoff|inbox|qan)\.ts$)/;
 /** Globals that a pure module must not use. */
-const IMPURE = /\b(Date|performance|Math\.random|crypto|setTimeout|queueMicrotask|fetch|WebSocket|localStorage|document)\b[.(]/;
+const GLOBALS = 'Date|performance|Math\\.random|crypto|setTimeout|queueMicrotask|fetch|WebSocket|localStorage|document';
+const IMPURE = new RegExp(`\\b(${GLOBALS})\\b[.(]`);
 
 const sources = new Map<string, string>();
 for (const name of readdirSync('src', { recursive: true })) {

@@ -1,18 +1,18 @@
 /**
- * A server to test the stream machine against, written from the protocol page alone: it shares no
- * windows with the client. Durable by itself: a crash only breaks its connections.
+ * Model server for tests of the stream machine, written from docs/protocol.md. The model shares the frame codec with
+ * the client, but no window. Its streams survive crashes, which only break connections.
  */
 import { decodeFrame } from '../src/frames.js';
 import { formatSack, parseSack, type Sack } from '../src/sack.js';
 
-/** What the server sees of a connection. */
+/** Server side of a connection. */
 export interface Wire {
   readonly kind: 'websocket' | 'http';
-  /** Frames written together. */
+  /** Writes frames as one piece. */
   write(frames: string[]): void;
-  /** Runs something later, if the server is still there. */
+  /** Schedules `run`, which a crash of the server cancels. */
   after(ms: number, run: () => void): unknown;
-  /** The server is done with it: an HTTP response ends. */
+  /** Ends an HTTP response, or closes the socket. */
   end(): void;
 }
 
@@ -20,27 +20,28 @@ interface ServerTransport {
   readonly wire: Wire;
   readonly tnum: number;
   readonly isPoll: boolean;
-  readonly wantsStrings: boolean;
+  readonly wantsMessages: boolean;
   readonly maxia: number;
-  /** The next string to write, if it is the primary. */
+  /** Number of the next message to write on a primary. */
   writtenTo: number;
   nextIn: number;
   open: boolean;
 }
 
-/** Undelivered strings that the server keeps, as the real one does. */
+/** Receive window of the server in messages behind a gap. */
 const WINDOW = 50;
 
+/** One stream of the model server. */
 export class ModelStream {
-  /** What the application got, in order. */
+  /** Messages delivered to the application. */
   readonly delivered: string[] = [];
-  /** What the application sent; the index is the number. */
+  /** Messages of the application; the index is the message number. */
   readonly sent: string[] = [];
   #waiting = new Map<number, string>();
   #acked = -1;
   #beyond = new Set<number>();
   #lastSack = '|-1';
-  /** Strings below were written to a primary that was succeeded: assumed received for now. */
+  /** Messages below this number were written to a former primary and count as received until the next SACK. */
   #assumed = 0;
   #primary: ServerTransport | null = null;
   readonly transports = new Set<ServerTransport>();
@@ -56,7 +57,7 @@ export class ModelStream {
     return formatSack({ acked: this.delivered.length - 1, beyond });
   }
 
-  /** All that was sent is acknowledged. */
+  /** True if all sent messages are acknowledged. */
   get isSettled(): boolean {
     return this.#acked + this.#beyond.size === this.sent.length - 1;
   }
@@ -66,10 +67,10 @@ export class ModelStream {
     this.#primary = transport;
     transport.writtenTo = this.#acked + 1;
     if (old && old.tnum === eeds) transport.writtenTo = this.#assumed = old.writtenTo;
-    if (old) this.closeGently(old);
+    if (old) this.closeInOrder(old);
   }
 
-  /** False: it acknowledges what was never sent. */
+  /** Applies a SACK; returns false if it acknowledges an unsent message. */
   applySack(text: string, sack: Sack): boolean {
     this.#lastSack = text;
     if (Math.max(sack.acked, ...sack.beyond) >= this.sent.length) return false;
@@ -82,7 +83,7 @@ export class ModelStream {
     const primary = this.#primary;
     if (this.#assumed > 0 && primary?.open) {
       const writtenTo = primary.writtenTo;
-      const again = this.#messages(this.#acked + 1, this.#assumed);
+      const again = this.#messageFrames(this.#acked + 1, this.#assumed);
       this.#assumed = 0;
       if (again.length > 0) this.write(primary, again);
       primary.writtenTo = writtenTo;
@@ -90,7 +91,7 @@ export class ModelStream {
     return true;
   }
 
-  /** False: the window is full. */
+  /** Accepts a message; returns false if the window is full. */
   receive(number: number, text: string): boolean {
     if (number < this.delivered.length || this.#waiting.has(number)) return true;
     if (number > this.delivered.length && this.#waiting.size >= WINDOW) return false;
@@ -105,7 +106,7 @@ export class ModelStream {
 
   flush(transport: ServerTransport): void {
     if (!transport.open || transport !== this.#primary) return;
-    const frames = this.#messages(transport.writtenTo, this.sent.length);
+    const frames = this.#messageFrames(transport.writtenTo, this.sent.length);
     transport.writtenTo = this.sent.length;
     if (frames.length > 0) this.write(transport, frames);
   }
@@ -113,23 +114,23 @@ export class ModelStream {
   write(transport: ServerTransport, frames: string[]): void {
     if (!transport.open) return;
     transport.wire.write(frames);
-    if (transport.isPoll && transport.wantsStrings) this.closeGently(transport);
+    if (transport.isPoll && transport.wantsMessages) this.closeInOrder(transport);
   }
 
-  closeGently(transport: ServerTransport, more: string[] = []): void {
+  closeInOrder(transport: ServerTransport, more: string[] = []): void {
     if (!transport.open) return;
-    this.over(transport);
+    this.detach(transport);
     transport.wire.write([`${this.sack()}A`, `${this.#lastSack}T`, ...more]);
     finish(transport.wire);
   }
 
-  over(transport: ServerTransport): void {
+  detach(transport: ServerTransport): void {
     transport.open = false;
     this.transports.delete(transport);
     if (this.#primary === transport) this.#primary = null;
   }
 
-  #messages(from: number, to: number): string[] {
+  #messageFrames(from: number, to: number): string[] {
     const frames: string[] = [];
     let next = -1;
     for (let number = Math.max(from, this.#acked + 1); number < to; number += 1) {
@@ -147,12 +148,13 @@ function finish(wire: Wire): void {
   else wire.end();
 }
 
+/** The model server: accepts connections and dispatches them to streams. */
 export class ModelServer {
   readonly streams = new Map<string, ModelStream>();
-  /** Streams that were made, also those that are over. */
+  /** Number of streams created, ended ones included. */
   created = 0;
 
-  /** A hello and the frames that came with it. Undefined: refused. */
+  /** Accepts a hello and the frames sent with it; returns the receiver of later frames, undefined if refused. */
   accept(wire: Wire, frames: readonly string[]): ((frames: readonly string[]) => void) | undefined {
     if (wire.kind === 'http') wire.write([';)]}^']);
     const hello = JSON.parse((frames[0] ?? '').slice(0, -1)) as Record<string, unknown>;
@@ -172,7 +174,7 @@ export class ModelServer {
       wire,
       tnum: Number(hello['tnum']),
       isPoll: hello['ming'] !== true,
-      wantsStrings: 'eeds' in hello,
+      wantsMessages: 'eeds' in hello,
       maxia: Number(hello['maxia']),
       writtenTo: 0,
       nextIn: 0,
@@ -190,28 +192,29 @@ export class ModelServer {
     stream.transports.add(transport);
     if (transport.maxia > 0) first.push('beat^');
     const on = (more: readonly string[]): void => recv(this, id, stream, transport, more);
-    if (transport.wantsStrings) stream.becomePrimary(transport, hello['eeds'] as number | null);
+    if (transport.wantsMessages) stream.becomePrimary(transport, hello['eeds'] as number | null);
     if (first.length > 0) stream.write(transport, first);
     on(frames.slice(1));
-    if (transport.isPoll && !transport.wantsStrings) stream.closeGently(transport);
+    if (transport.isPoll && !transport.wantsMessages) stream.closeInOrder(transport);
     stream.flush(transport);
     const { maxt } = hello;
-    if (typeof maxt === 'number') wire.after(maxt * 1000, () => stream.closeGently(transport));
+    if (typeof maxt === 'number') wire.after(maxt * 1000, () => stream.closeInOrder(transport));
     return on;
   }
 
-  /** Ends a stream as an application would. */
+  /** Resets a stream as an application would. */
   reset(id: string, reason: string): void {
     const stream = this.streams.get(id);
     this.streams.delete(id);
     for (const transport of stream?.transports ?? []) {
-      stream?.over(transport);
+      stream?.detach(transport);
       transport.wire.write([`${reason}|1!`]);
       finish(transport.wire);
     }
   }
 
-  beat(): void {
+  /** Sends a heartbeat on each transport that asked for heartbeats. */
+  sendHeartbeats(): void {
     for (const stream of this.streams.values()) {
       for (const transport of stream.transports) {
         if (transport.maxia > 0) transport.wire.write(['beat^']);
@@ -228,28 +231,28 @@ function recv(
   frames: readonly string[],
 ): void {
   if (!transport.open) return;
-  let strings = 0;
+  let messages = 0;
   for (const raw of frames) {
     const frame = decodeFrame(raw);
     if (frame?.type === 'seqnum') transport.nextIn = frame.number;
     else if (frame?.type === 'string') {
-      strings += 1;
+      messages += 1;
       if (!stream.receive(transport.nextIn, frame.text)) {
-        return stream.closeGently(transport, ['rwin_overflowK']);
+        return stream.closeInOrder(transport, ['rwin_overflowK']);
       }
       transport.nextIn += 1;
     } else if (frame?.type === 'sack') {
       if (!stream.applySack(raw.slice(0, -1), frame.sack)) {
-        return stream.closeGently(transport, ['acked_unsent_stringsK']);
+        return stream.closeInOrder(transport, ['acked_unsent_stringsK']);
       }
     } else if (frame?.type === 'reset') {
       stream.reset = frame.reason;
       server.streams.delete(id);
-      for (const each of stream.transports) stream.closeGently(each);
+      for (const each of stream.transports) stream.closeInOrder(each);
       return;
     } else {
-      return stream.closeGently(transport, ['invalid_frame_type_or_argumentsK']);
+      return stream.closeInOrder(transport, ['invalid_frame_type_or_argumentsK']);
     }
   }
-  if (strings > 0) stream.write(transport, [`${stream.sack()}A`]);
+  if (messages > 0) stream.write(transport, [`${stream.sack()}A`]);
 }

@@ -1,4 +1,4 @@
-/** Seeded random numbers (mulberry32): a failing schedule is named by its seed. */
+/** Seeded random numbers (mulberry32), so that the seed of a failing schedule reproduces the failure. */
 export class Random {
   #state: number;
 

@@ -1,4 +1,4 @@
-/** The model server behind real sockets: HTTP and a small WebSocket, enough for the client. */
+/** The model server on real sockets: HTTP, and the subset of WebSocket that the client uses. */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, type Socket } from 'node:http';
 import { joinLines, Lines } from '../src/framing.js';
@@ -6,7 +6,7 @@ import { ModelServer, type Wire } from './model_server.js';
 
 export class RealServer {
   readonly model = new ModelServer();
-  /** Content types and paths of what came, for assertions. */
+  /** Method, path and content type or subprotocol of each request. */
   readonly requests: string[] = [];
   #server: Server;
   #sockets = new Set<Socket | ServerResponse>();
@@ -23,7 +23,7 @@ export class RealServer {
     });
   }
 
-  /** Breaks all connections, as a crash does. */
+  /** Breaks all connections as a crash would. */
   crash(): void {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();
@@ -85,11 +85,14 @@ export class RealServer {
 function encodeMessage(text: string): Uint8Array {
   const body = new TextEncoder().encode(text);
   const size = body.length;
-  const head = size < 126 ? [size] : size < 65536 ? [126, size >> 8, size & 255] : [127, 0, 0, 0, 0, size >>> 24, (size >> 16) & 255, (size >> 8) & 255, size & 255];
+  const byte = (shift: number): number => (size >>> shift) & 255;
+  let head = [size];
+  if (size >= 65536) head = [127, 0, 0, 0, 0, byte(24), byte(16), byte(8), byte(0)];
+  else if (size >= 126) head = [126, byte(8), byte(0)];
   return Uint8Array.from([0x81, ...head, ...body]);
 }
 
-/** Takes whole unfragmented messages of a client out of what comes. */
+/** Returns a decoder that splits received data into unfragmented WebSocket messages. */
 function messageDecoder(onText: (text: string) => void, onClose: () => void): (data: Uint8Array) => void {
   let buffer = new Uint8Array(0);
   const one = (): boolean => {

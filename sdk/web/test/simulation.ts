@@ -1,6 +1,6 @@
 /**
- * A stream machine and the model server in virtual time, over a network that delays, breaks and
- * swallows. Connections keep order; between connections there is none.
+ * Simulation of a stream machine and the model server in virtual time, over a network with delays, cuts and proxy
+ * faults. Each connection keeps order; connections are independent of each other.
  */
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
@@ -11,7 +11,7 @@ import type { Random } from './random.js';
 export const ID = 'abcdefghijklmnopqrstuvwxyz';
 export const KINDS: readonly Kind[] = ['websocket', 'http-stream', 'long-poll'];
 
-/** All arrived, and both sides know. */
+/** Returns whether all messages are delivered and acknowledged in both directions. */
 export function settled(sim: Simulation): boolean {
   return (
     sim.stream !== undefined &&
@@ -22,8 +22,8 @@ export function settled(sim: Simulation): boolean {
   );
 }
 
-/** The guarantee: order, no loss, no duplicate, both ways. */
-export function check(sim: Simulation, name: string): void {
+/** Asserts the guarantee of a stream: every message exactly once and in order, in both directions. */
+export function assertExactlyOnce(sim: Simulation, name: string): void {
   assert(sim.stream, `${name}: the stream is gone`);
   assert.equal(sim.end, null, name);
   assert.equal(sim.server.created, 1, name);
@@ -36,16 +36,16 @@ export function check(sim: Simulation, name: string): void {
 interface Connection {
   readonly key: number;
   readonly kind: Kind | 'upload';
-  /** Broken: nothing passes any more, and the client may not have noticed. */
+  /** Nothing passes; the client may not have noticed. */
   broken: boolean;
-  /** A proxy swallows what the client says. */
+  /** A proxy discards frames of the client. */
   muted: boolean;
-  /** The client no longer listens. */
+  /** The client has closed the connection. */
   closed: boolean;
-  /** Times before which nothing may arrive: a connection keeps order. */
+  /** Earliest arrival times of the next frames, which keep the order. */
   toServer: number;
   toClient: number;
-  /** What a long-poll has collected of its response. */
+  /** Frames of a buffered response. */
   response: string[];
   recv: ((frames: readonly string[]) => void) | undefined;
 }
@@ -56,6 +56,7 @@ interface Event {
   readonly run: () => void;
 }
 
+/** One simulated client and server. */
 export class Simulation {
   now = 0;
   readonly server = new ModelServer();
@@ -63,22 +64,22 @@ export class Simulation {
   readonly delivered: string[] = [];
   readonly acked: number[] = [];
   readonly sent: string[] = [];
-  /** One line per thing that happened: the same seed must give the same trace. */
+  /** One line per output of the machine; the same seed must give the same trace. */
   readonly trace: string[] = [];
   traced = true;
-  /** HTTP connections that were open at a time. */
+  /** Largest number of HTTP connections open at the same time. */
   mostHttp = 0;
   readonly kinds: (Kind | null)[] = [];
   end: string | null = null;
-  /** The server takes connections. */
+  /** The server accepts connections. */
   up = true;
-  /** Kinds whose connections a proxy refuses, and after how many ms it cuts those of a kind. */
+  /** Kinds that a proxy refuses, and the age in ms at which a proxy cuts connections of a kind. */
   readonly refused = new Set<Kind | 'upload'>();
   readonly cutAfter = new Map<Kind | 'upload', number>();
-  /** WebSockets never open; or they open and nothing passes. */
+  /** WebSockets never open (`hung`), or open and pass nothing (`mute`). */
   hung = false;
   mute = false;
-  /** Responses are held back until they end. */
+  /** A proxy buffers responses until their end. */
   buffering = false;
   #connections = new Map<number, Connection>();
   #events: Event[] = [];
@@ -88,13 +89,13 @@ export class Simulation {
   constructor(
     readonly random: Random,
     kind: Kind | 'auto',
-    /** Longest delay of a message in ms. */
+    /** Longest delay of the network in ms. */
     readonly latency = 50,
     options: Partial<StreamOptions> = {},
-    /** Puts proxies in the way before anything is opened. */
-    proxies: (sim: Simulation) => void = () => {},
+    /** Installs proxy faults before the first connection. */
+    installFaults: (sim: Simulation) => void = () => {},
   ) {
-    proxies(this);
+    installFaults(this);
     this.client = new StreamMachine({ id: ID, kind, random: random.next, ...options });
     this.drain();
   }
@@ -109,7 +110,7 @@ export class Simulation {
     this.drain();
   }
 
-  /** Breaks connections; the client hears of it, or not. */
+  /** Breaks all connections; unless `silently`, the client is notified. */
   breakAll(silently: boolean): void {
     for (const connection of this.#connections.values()) this.break(connection, silently);
   }
@@ -127,7 +128,7 @@ export class Simulation {
     this.after(this.random.below(this.latency), () => this.#closed(connection, 'failed'));
   }
 
-  /** No proxy is in the way any more. */
+  /** Removes all proxy faults. */
   clear(): void {
     this.hung = this.mute = this.buffering = false;
     this.refused.clear();
@@ -138,10 +139,10 @@ export class Simulation {
     this.#events.push({ at: this.now + delay, order: this.#order++, run });
   }
 
-  /** Runs until `until` or until `done` says so. */
+  /** Runs until the time `until`, or until `done` returns true. */
   run(until: number, done: () => boolean = () => false): void {
     for (let steps = 0; !done(); steps += 1) {
-      assert(steps < 200_000, 'no end of events: a busy loop');
+      assert(steps < 200_000, 'endless events: a busy loop');
       const event = this.#events.reduce<Event | undefined>(
         (best, e) => (!best || e.at < best.at || (e.at === best.at && e.order < best.order) ? e : best),
         undefined,
@@ -214,10 +215,11 @@ export class Simulation {
     const life = this.cutAfter.get(kind);
     if (life !== undefined) this.after(life, () => this.break(connection, false));
     if (kind === 'websocket') {
-      if (!this.hung) this.#toServer(connection, () => this.#later(connection, () => this.client.onOpened(key, this.now)));
+      const opened = (): void => this.client.onOpened(key, this.now);
+      if (!this.hung) this.#toServer(connection, () => this.#later(connection, opened));
       return;
     }
-    // A browser repeats a POST whose kept-alive connection died under it.
+    // Browsers repeat a POST whose kept-alive connection broke.
     if (this.random.chance(0.03)) {
       const dead: Wire = { kind: 'http', write: () => {}, end: () => {}, after: () => {} };
       this.#toServer(connection, () => this.server.accept(dead, frames));
@@ -225,7 +227,7 @@ export class Simulation {
     this.#toServer(connection, () => this.#recv(connection, frames));
   }
 
-  /** Frames arrive at the server. */
+  /** Delivers frames to the server. */
   #recv(connection: Connection, frames: readonly string[]): void {
     connection.muted ||= this.mute && connection.kind === 'websocket';
     if (connection.muted) return;
@@ -276,8 +278,8 @@ export class Simulation {
   #toClient(connection: Connection, frames: string[]): void {
     if (connection.closed) return;
     if (frames.includes('C')) this.#created = true;
-    const whole = connection.kind !== 'websocket' && (connection.kind !== 'http-stream' || this.buffering || connection.response.length > 0);
-    if (whole) connection.response.push(...frames);
+    const isBuffered = connection.kind !== 'http-stream' || this.buffering || connection.response.length > 0;
+    if (connection.kind !== 'websocket' && isBuffered) connection.response.push(...frames);
     else this.client.recvFrames(connection.key, frames, this.now);
   }
 

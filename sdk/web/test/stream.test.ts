@@ -1,4 +1,4 @@
-/** The stream machine with one kind of transport against the model server: single situations. */
+/** Stream machine: single situations, against the model server with one transport kind and frame by frame. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { MAX_IN_FLIGHT } from '../src/stream/in_flight.js';
@@ -6,10 +6,10 @@ import { MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
 import { StreamMachine } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';
-import { check, ID, KINDS, settled, Simulation } from './simulation.js';
+import { assertExactlyOnce, ID, KINDS, settled, Simulation } from './simulation.js';
 
 for (const kind of KINDS) {
-  test(`${kind}: strings go both ways, and the transport is reported`, () => {
+  test(`${kind}: messages arrive in both directions, and the transport is reported`, () => {
     const sim = new Simulation(new Random(1), kind);
     sim.send('before');
     sim.run(1000);
@@ -20,35 +20,35 @@ for (const kind of KINDS) {
       sim.run(sim.now + 30);
     }
     sim.run(sim.now + 2000, () => settled(sim));
-    check(sim, kind);
+    assertExactlyOnce(sim, kind);
     assert.deepEqual(sim.kinds, [kind]);
   });
 
-  test(`${kind}: an idle stream stays, without a tight loop`, () => {
+  test(`${kind}: an idle stream stays open without a busy loop`, () => {
     const sim = new Simulation(new Random(2), kind);
     for (let at = 0; at < 600_000; at += 20_000) {
       sim.run(at);
-      sim.server.beat();
+      sim.server.sendHeartbeats();
     }
     assert.deepEqual(sim.kinds, [kind]);
     assert(sim.trace.length < 100, `${sim.trace.length} outputs in ten idle minutes`);
   });
 
-  test(`${kind}: a transport that is dead without a word is succeeded`, () => {
+  test(`${kind}: a silently dead transport is replaced`, () => {
     const sim = new Simulation(new Random(3), kind);
     sim.run(2000);
     sim.breakAll(true);
-    sim.stream?.send('into the void');
-    // Only a WebSocket's own strings tell before the silence does: others are posted on their own.
-    if (kind === 'websocket') sim.send('into the void');
+    sim.stream?.send('lost');
+    // Only on a WebSocket does an overdue SACK reveal the failure before the silence; HTTP kinds post messages apart.
+    if (kind === 'websocket') sim.send('lost');
     const since = sim.now;
     sim.run(since + 90_000, () => settled(sim));
-    check(sim, kind);
+    assertExactlyOnce(sim, kind);
     const expected = { 'websocket': [4_000, 7_000], 'http-stream': [20_000, 30_000], 'long-poll': [50_000, 70_000] };
     const [least = 0, most = 0] = expected[kind];
     assert(sim.now - since >= least && sim.now - since <= most, `after ${sim.now - since} ms`);
     if (kind === 'long-poll') return;
-    assert.deepEqual(sim.kinds, [kind], 'it was succeeded without a gap');
+    assert.deepEqual(sim.kinds, [kind], 'replaced without a gap');
   });
 
   for (const other of KINDS.filter((each) => each !== kind)) {
@@ -63,7 +63,7 @@ for (const kind of KINDS) {
           sim.run(sim.now + 10);
         }
         sim.run(sim.now + 5000, () => settled(sim));
-        check(sim, `seed ${seed}`);
+        assertExactlyOnce(sim, `seed ${seed}`);
         assert.deepEqual(sim.kinds, [kind, other], `seed ${seed}`);
         assert.equal(sim.client.counters.reconnects, 0);
       }
@@ -71,7 +71,7 @@ for (const kind of KINDS) {
   }
 }
 
-test('a kind that does not work leaves the stream on the one that does', () => {
+test('a stream stays on its working kind until the selected kind works', () => {
   const sim = new Simulation(new Random(4), 'http-stream');
   sim.run(1000);
   sim.up = false;
@@ -81,11 +81,11 @@ test('a kind that does not work leaves the stream on the one that does', () => {
   sim.up = true;
   sim.send('x');
   sim.run(sim.now + 10_000, () => settled(sim) && sim.client.transport === 'websocket');
-  check(sim, 'switched in the end');
+  assertExactlyOnce(sim, 'after the switch');
   assert.deepEqual(sim.kinds, ['http-stream', 'websocket']);
 });
 
-test('a reset by the client reaches the server, after what was sent before it', () => {
+test('a reset by the client reaches the server after the messages sent before', () => {
   for (const kind of KINDS) {
     const sim = new Simulation(new Random(6), kind);
     sim.send('last words');
@@ -97,22 +97,22 @@ test('a reset by the client reaches the server, after what was sent before it', 
     assert.deepEqual(stream?.delivered, ['last words']);
     assert.equal(sim.end, 'bye');
     assert.equal(sim.client.state, 'ended');
-    assert.equal(sim.client.pollTimeout(), null, 'nothing is left to do');
+    assert.equal(sim.client.pollTimeout(), null, 'no timer is left');
   }
 });
 
-test('a reset that a draining server has not read is told again', () => {
+test('a reset that a draining server has not read is sent again', () => {
   const sim = new Simulation(new Random(6), 'websocket');
   sim.send('last words');
   sim.run(2000);
   const stream = sim.stream;
   sim.client.reset('bye', sim.now);
-  for (const transport of stream?.transports ?? []) stream?.closeGently(transport);
+  for (const transport of stream?.transports ?? []) stream?.closeInOrder(transport);
   assert.equal(stream?.reset, null);
   sim.run(sim.now + 30_000);
   assert.equal(stream?.reset, 'bye');
   assert.equal(sim.end, 'bye');
-  assert.equal(sim.client.pollTimeout(), null, 'nothing is left to do');
+  assert.equal(sim.client.pollTimeout(), null, 'no timer is left');
 });
 
 test('a reset by the application ends the stream', () => {
@@ -126,7 +126,7 @@ test('a reset by the application ends the stream', () => {
   }
 });
 
-test('a stream that the server does not know is given up at once', () => {
+test('a stream unknown to the server ends at once', () => {
   for (const kind of KINDS) {
     const sim = new Simulation(new Random(8), kind);
     sim.run(2000);
@@ -143,8 +143,8 @@ function machine(kind: Kind = 'websocket'): StreamMachine {
   return new StreamMachine({ id: ID, kind, random: () => 0.5 });
 }
 
-/** Drains, and opens the WebSocket that is asked for. */
-function begin(stream: StreamMachine, now = 0): Output[] {
+/** Drains outputs and opens requested WebSockets. */
+function start(stream: StreamMachine, now = 0): Output[] {
   const outputs = stream.drain(now);
   for (const output of outputs) {
     if (output.do === 'open' && output.kind === 'websocket') stream.onOpened(output.key, now);
@@ -156,9 +156,9 @@ function written(outputs: readonly Output[]): string[] {
   return outputs.flatMap((output) => ('frames' in output ? output.frames : []));
 }
 
-test('a hello says what the protocol asks for', () => {
+test('the hello has the keys of the protocol', () => {
   const stream = new StreamMachine({ id: ID, kind: 'long-poll', random: () => 0.5, cred: 'caf\u00e9' });
-  const [hello] = written(begin(stream));
+  const [hello] = written(start(stream));
   assert(hello !== undefined && hello.endsWith('H'));
   assert(hello.includes('"cred":"caf\\u00e9"'), hello);
   assert.deepEqual(JSON.parse(hello.slice(0, -1)), {
@@ -178,11 +178,11 @@ test('a hello says what the protocol asks for', () => {
   });
 });
 
-test('strings follow the hello at once, numbered, and a SACK for what came goes before the next ones', () => {
+test('numbered messages follow the hello, and a SACK precedes later messages', () => {
   const stream = machine();
   stream.send('a');
   stream.send('b');
-  assert.deepEqual(written(begin(stream)).slice(1), ['0N', 'a ', 'b ']);
+  assert.deepEqual(written(start(stream)).slice(1), ['0N', 'a ', 'b ']);
   stream.recvFrames(0, ['C', 'beat^', '|0A', '0N', 'x ', 'y '], 10);
   const outputs = stream.drain(10);
   assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['x', 'y']);
@@ -194,41 +194,41 @@ test('strings follow the hello at once, numbered, and a SACK for what came goes 
   assert.deepEqual(written(stream.drain(30)), ['d ']);
 });
 
-test('the limit of unacknowledged bytes in flight', () => {
+test('unacknowledged bytes in flight are limited', () => {
   for (const [size, sent] of [[MAX_IN_FLIGHT - 12, 2], [MAX_IN_FLIGHT - 11, 2], [MAX_IN_FLIGHT - 10, 1]] as const) {
     const stream = machine();
     stream.send('x'.repeat(size));
     stream.send('y'.repeat(9));
     stream.send('z'.repeat(9));
-    const strings = written(begin(stream)).filter((frame) => frame.endsWith(' '));
-    assert.equal(strings.length, sent, `${size}`);
+    const sentMessages = written(start(stream)).filter((frame) => frame.endsWith(' '));
+    assert.equal(sentMessages.length, sent, `${size}`);
     stream.recvFrames(0, ['C', '|0A'], 10);
     assert.equal(written(stream.drain(10)).filter((frame) => frame.endsWith(' ')).length, 3 - sent);
   }
 });
 
-test('one string longer than the limit in flight goes alone', () => {
+test('a message longer than the limit in flight is sent alone', () => {
   const stream = machine();
   stream.send('x'.repeat(MAX_IN_FLIGHT * 2));
   stream.send('y');
-  assert.equal(written(begin(stream)).filter((frame) => frame.endsWith(' ')).length, 1);
+  assert.equal(written(start(stream)).filter((frame) => frame.endsWith(' ')).length, 1);
 });
 
-test('a SACK of strings never sent: once is a lost transport, twice in a row the end', () => {
+test('a SACK of unsent messages drops the transport, a second in a row ends the stream', () => {
   const stream = machine();
-  begin(stream);
+  start(stream);
   stream.recvFrames(0, ['C', '|5A'], 10);
   assert(stream.drain(10).some((output) => output.do === 'close'));
   assert.equal(stream.state === 'ended', false);
-  begin(stream, 1000);
+  start(stream, 1000);
   stream.recvFrames(1, ['|5A'], 1010);
   assert(stream.drain(1010).some((output) => output.do === 'end'));
 });
 
-test('bad frames lose the transport, and what came before them counts', () => {
+test('an invalid frame drops the transport, and earlier frames count', () => {
   for (const bad of ['Z', '', 'x\u0001 ', '01N', 'nonsenseK', '{}H']) {
     const stream = machine();
-    begin(stream);
+    start(stream);
     stream.recvFrames(0, ['C', 'first ', bad, 'never '], 10);
     const outputs = stream.drain(10);
     assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['first'], bad);
@@ -237,7 +237,7 @@ test('bad frames lose the transport, and what came before them counts', () => {
 });
 
 test('random bytes and random frames never throw', () => {
-  const pieces = ['A', 'T', 'N', 'C', 'Y', '^', ' ', '!', '0', '1', '-1', '|', ',', 'K', 'H', '\u0000', 'rwin_overflow', 'x'];
+  const pieces = [...'ATNCY^ !01|,KHx', '\u0000', '-1', 'rwin_overflow'];
   for (let seed = 0; seed < 2000; seed += 1) {
     const random = new Random(seed);
     const stream = machine(KINDS[random.below(3)]);
@@ -254,18 +254,18 @@ test('random bytes and random frames never throw', () => {
   }
 });
 
-test('an application that is behind holds strings and SACKs back', () => {
+test('a paused application delays deliveries and SACKs', () => {
   const stream = machine();
-  begin(stream);
+  start(stream);
   stream.recvFrames(0, ['C', '0N', 'a '], 10);
   stream.drain(10);
   assert.deepEqual(written(stream.drain(10 + MAX_ACK_DELAY)), ['|0A']);
   stream.setPaused(true);
   stream.recvFrames(0, ['b '], 120);
   assert.deepEqual(stream.drain(120), []);
-  assert.deepEqual(stream.drain(120 + MAX_ACK_DELAY), [], 'not after the wait either');
+  assert.deepEqual(stream.drain(120 + MAX_ACK_DELAY), [], 'not after the delay either');
   stream.cut(230);
-  const hello = written(begin(stream, 1000))[0] ?? '';
+  const hello = written(start(stream, 1000))[0] ?? '';
   assert(hello.includes('"sack":"|0"'), hello);
   stream.recvFrames(1, ['1N', 'b '], 1010);
   assert.deepEqual(written(stream.drain(1010)), []);
@@ -275,10 +275,10 @@ test('an application that is behind holds strings and SACKs back', () => {
   assert.deepEqual(written(outputs), ['|1A']);
 });
 
-test('when the predecessor is gone a SACK says what did not come on it', () => {
+test('after the end of the predecessor a SACK reports its missing messages', () => {
   for (const outcome of ['ended', 'failed'] as const) {
     const stream = machine();
-    begin(stream);
+    start(stream);
     stream.recvFrames(0, ['C', 'beat^', '0N', 'a '], 10);
     stream.drain(10);
     stream.switchTo('http-stream', 20);
@@ -292,22 +292,22 @@ test('when the predecessor is gone a SACK says what did not come on it', () => {
   }
 });
 
-test('a SACK that may be lost with its upload is uploaded again', () => {
+test('a SACK of a failed upload is uploaded again', () => {
   const stream = machine('http-stream');
-  begin(stream);
+  start(stream);
   stream.recvFrames(0, [';)]}^', 'C', 'beat^', '0N', 'a '], 10);
   assert.equal(written(stream.drain(10)).length, 1);
   stream.onClosed(1, 'failed', 20);
   assert.deepEqual(stream.drain(20), []);
-  assert(written(begin(stream, 1000))[0]?.includes('"sack":"|0"'));
+  assert(written(start(stream, 1000))[0]?.includes('"sack":"|0"'));
   stream.onClosed(2, 'ended', 1100);
   assert.deepEqual(stream.drain(1100), []);
   assert.deepEqual(stream.drain(9000), []);
 });
 
-test('a duplicate is answered by a SACK at once', () => {
+test('a duplicate is acknowledged at once', () => {
   const stream = machine();
-  begin(stream);
+  start(stream);
   stream.recvFrames(0, ['C', '0N', 'a '], 10);
   stream.drain(10);
   assert.deepEqual(written(stream.drain(10 + MAX_ACK_DELAY)), ['|0A']);
@@ -315,7 +315,7 @@ test('a duplicate is answered by a SACK at once', () => {
   assert.deepEqual(written(stream.drain(120)), ['|0A']);
 });
 
-test('polls that return at once with nothing are not repeated in a tight loop', () => {
+test('empty polls that return at once are repeated with back-off', () => {
   const stream = machine('long-poll');
   let polls = 0;
   for (let now = 0; now < 10_000; now += 10) {
@@ -330,7 +330,7 @@ test('polls that return at once with nothing are not repeated in a tight loop', 
   assert.equal(stream.state, 'open');
 });
 
-test('a server that ends every transport at once is asked ever less often', () => {
+test('a server that closes every transport at once is retried with back-off', () => {
   for (const [kind, frames] of [
     ['websocket', ['Y']],
     ['websocket', ['C', 'rwin_overflowK', 'Y']],
@@ -340,7 +340,7 @@ test('a server that ends every transport at once is asked ever less often', () =
     const stream = machine(kind);
     let opened = 0;
     for (let now = 0; now < 20_000; now += 10) {
-      for (const output of begin(stream, now)) {
+      for (const output of start(stream, now)) {
         if (output.do !== 'open') continue;
         opened += 1;
         stream.recvFrames(output.key, frames, now);
@@ -350,9 +350,9 @@ test('a server that ends every transport at once is asked ever less often', () =
   }
 });
 
-test('a successor that fails leaves the predecessor in place, and is tried again later', () => {
+test('a failed successor leaves the predecessor in place, and is retried later', () => {
   const stream = machine('http-stream');
-  begin(stream);
+  start(stream);
   stream.recvFrames(0, [';)]}^', 'C', 'beat^'], 10);
   stream.drain(10);
   stream.switchTo('websocket', 20);
@@ -360,14 +360,14 @@ test('a successor that fails leaves the predecessor in place, and is tried again
   stream.onClosed(1, 'failed', 30);
   assert.deepEqual(stream.drain(30), []);
   assert.equal(stream.transport, 'http-stream');
-  const again = begin(stream, stream.pollTimeout() ?? 0);
+  const again = start(stream, stream.pollTimeout() ?? 0);
   assert(written(again)[0]?.includes('"eeds":0'), JSON.stringify(again));
 });
 
-test('what comes together with a reset is delivered before the end', () => {
+test('messages received together with a reset are delivered before the end', () => {
   const stream = machine();
-  begin(stream);
+  start(stream);
   stream.recvFrames(0, ['C', '0N', 'a ', 'b ', 'bye|1!', 'Y'], 10);
-  const told = stream.drain(10).filter((output) => output.do === 'deliver' || output.do === 'end');
-  assert.deepEqual(told.map((output) => output.do), ['deliver', 'deliver', 'end']);
+  const outputs = stream.drain(10).filter((output) => output.do === 'deliver' || output.do === 'end');
+  assert.deepEqual(outputs.map((output) => output.do), ['deliver', 'deliver', 'end']);
 });

@@ -1,4 +1,4 @@
-/** The vectors that this client and the Rust crates share: proto/vectors/frames.json. */
+/** Test vectors shared with the Rust crates: proto/vectors/frames.json. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ function text(value: unknown): string {
   return rep[0].repeat(rep[1]);
 }
 
-/** The vectors' names for what differs in TypeScript's. */
+/** Frame types whose names differ between the vectors and TypeScript. */
 const TYPES: Record<string, string> = {
   stream_status: 'status',
   stream_created: 'created',
@@ -53,7 +53,7 @@ function expected(decoded: Record<string, unknown>): Record<string, unknown> {
   return frame;
 }
 
-test('vectors: there are some of each', () => {
+test('vectors: every section has entries', () => {
   assert(vectors.frames.length > 20 && vectors.invalid.length > 20 && vectors.cuts.length > 10);
   assert(vectors.send_queue.length > 4 && vectors.receive_window.length > 4);
 });
@@ -87,13 +87,13 @@ for (const vector of vectors.cuts.filter((cut) => cut.framing === 'lines')) {
       }
       assert.deepEqual(frames, vector.frames.map(text));
       assert.equal(lines.corrupt, vector.corrupt);
-      // What is left of the text is the beginning of the next frame.
+      // The rest is the start of the next frame.
       if (vector.rest !== null) assert.deepEqual(lines.push('\n'), [text(vector.rest).replace(/\r$/, '')]);
     }
   });
 }
 
-test('vectors: frames joined as lines are cut into the same frames', () => {
+test('vectors: joined frames are split into the same frames', () => {
   const frames = vectors.frames.map((vector) => text(vector.bytes));
   assert.deepEqual(new Lines().push(joinLines(frames)), frames);
 });
@@ -114,11 +114,11 @@ for (const { name, start, steps } of vectors.send_queue) {
         assert.deepEqual([...queue.iterFrom(Number(step['unacked']))], step['expect']);
       } else if ('sack' in step) {
         const { base, bytes } = queue;
-        const told: number[] = [];
-        const applied = queue.apply(sackOf(step['sack']), (_, length) => told.push(length));
+        const freed: number[] = [];
+        const applied = queue.apply(sackOf(step['sack']), (_, length) => freed.push(length));
         assert.equal(applied, !('error' in step));
         assert.deepEqual([queue.base - base, bytes - queue.bytes], step['freed'] ?? [0, 0]);
-        assert.equal(told.reduce((sum, length) => sum + length, 0), bytes - queue.bytes);
+        assert.equal(freed.reduce((sum, length) => sum + length, 0), bytes - queue.bytes);
       } else {
         const { bytes, length: len, next, base } = queue;
         assert.deepEqual({ bytes, len, next, base }, step);

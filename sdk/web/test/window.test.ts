@@ -1,4 +1,4 @@
-/** The two windows: their corner cases, and random schedules against plain models. */
+/** Send queue and receive window: corner cases, and random schedules against plain models. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { ReceiveWindow, OVERHEAD } from '../src/window/receive_window.js';
@@ -7,7 +7,7 @@ import { Random } from './random.js';
 
 const LIMITS = { messages: 50, bytes: 1 << 20 };
 
-/** Applies a SACK; returns by how many numbers the base went on, and the bytes that were freed. */
+/** Applies a SACK; returns the advance of the base and the freed bytes, null for a SACK of unsent messages. */
 function apply(queue: SendQueue, acked: number, beyond: number[]): [number, number] | null {
   const { base, bytes } = queue;
   let freed = 0;
@@ -35,7 +35,7 @@ test('send queue: numbers, cumulative and selective acknowledgements', () => {
   assert.deepEqual(queue.sack(), { acked: 3, beyond: [] });
 });
 
-test('send queue: a SACK of strings never queued changes nothing', () => {
+test('send queue: a SACK of unsent messages changes nothing', () => {
   const queue = new SendQueue();
   queue.push('a');
   assert.equal(apply(queue, 1, []), null);
@@ -101,7 +101,7 @@ test('receive window: in order, out of order, duplicates', () => {
   assert.deepEqual(popAll(window), []);
 });
 
-test('receive window: the limit of strings', () => {
+test('receive window: the limit of messages', () => {
   const window = new ReceiveWindow(LIMITS);
   for (let number = 1; number <= 50; number += 1) assert.equal(window.receive(number, ''), 'waiting');
   assert.equal(window.receive(51, ''), 'overflow');
@@ -121,7 +121,7 @@ test('receive window: the limit of bytes', () => {
   assert.equal(window.receive(3, 'x'.repeat(room)), 'waiting');
 });
 
-test('receive window: every order of arrival comes out the same', () => {
+test('receive window: any order of arrival gives the same order of delivery', () => {
   for (let seed = 0; seed < 100; seed += 1) {
     const random = new Random(seed);
     const window = new ReceiveWindow(LIMITS);
