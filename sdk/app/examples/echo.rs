@@ -1,9 +1,9 @@
-//! The smallest app service: sends every string back.
+//! The smallest app service: sends every message back.
 
 use clap::Parser;
 use minerva_app::{SendError, Service};
 
-/// Sends every string back.
+/// Sends every message back.
 #[derive(Parser)]
 struct Config {
     /// Where the cores serve apps: one address or several, with commas in between; a host name may stand for
@@ -24,8 +24,8 @@ async fn main() -> anyhow::Result<()> {
     while let Some(stream) = service.accept().await {
         tokio::spawn(async move {
             let (mut messages, sender) = stream.split();
-            while let Some(string) = messages.recv().await {
-                sender.send(string).await?;
+            while let Some(message) = messages.recv().await {
+                sender.send(message).await?;
             }
             Ok::<_, SendError>(())
         });

@@ -1,4 +1,4 @@
-//! A ledger: each string of a client has one effect, which is stored exactly once, and one answer, whatever crashes.
+//! A ledger: each message of a client has one effect, which is stored exactly once, and one answer, whatever crashes.
 //! `docs/app-guide.md` explains why that holds.
 //!
 //! An effect is a row in SQLite, and the number of the next event is stored in the same transaction. An event that
@@ -67,9 +67,9 @@ impl Ledger {
     /// One stream, from wherever it goes on to its end.
     async fn serve(self: Arc<Self>, mut stream: AppStream) -> anyhow::Result<()> {
         while let Some(happened) = stream.next_event().await {
-            let Event::String { event, string } = happened else { continue };
-            let string = String::from_utf8_lossy(&string).into_owned();
-            match self.on_string(&stream, event, &string).await {
+            let Event::Message { event, message } = happened else { continue };
+            let message = String::from_utf8_lossy(&message).into_owned();
+            match self.on_message(&stream, event, &message).await {
                 // The stream is over; `next_event` tells how.
                 Err(error) if error.is::<SendError>() => {}
                 done => done?,
@@ -78,19 +78,24 @@ impl Ledger {
         Ok(())
     }
 
-    async fn on_string(&self, stream: &AppStream, event: u64, string: &str) -> anyhow::Result<()> {
+    async fn on_message(
+        &self,
+        stream: &AppStream,
+        event: u64,
+        message: &str,
+    ) -> anyhow::Result<()> {
         self.reach(Point::BeforeTransaction, stream, event);
         let number = stream.number();
         let before_commit = || {
             println!("ledger: new {number} {event}");
             self.reach(Point::BeforeCommit, stream, event);
         };
-        if !self.table.store(number, event, string, before_commit)? {
+        if !self.table.store(number, event, message, before_commit)? {
             println!("ledger: again {number} {event}");
         }
         self.reach(Point::AfterCommit, stream, event);
         // With the acknowledgement, in one durable step.
-        stream.answer(event, format!("stored {string}")).await?;
+        stream.answer(event, format!("stored {message}")).await?;
         if let Some(death) = self.death {
             self.after_answer(death, stream, event).await?;
         }
@@ -194,7 +199,7 @@ struct Death {
     count: u64,
 }
 
-/// A moment in the handling of a string.
+/// A moment in the handling of a message.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Point {
     BeforeTransaction,

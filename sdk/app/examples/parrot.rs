@@ -1,7 +1,7 @@
-//! The parrot: says every string again, with its event's number. The same program in Python and TypeScript is in
+//! The parrot: says every message again, with its event's number. The same program in Python and TypeScript is in
 //! `examples/`; the SDK does here what those do by hand.
 //!
-//! `N:STRING` is the answer to event N. `reset:REASON` ends the stream, `burst:N` is answered by N strings, and the
+//! `N:STRING` is the answer to event N. `reset:REASON` ends the stream, `burst:N` is answered by N messages, and the
 //! credentials `refuse:REASON` are not welcome.
 
 use clap::Parser;
@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The longest burst.
 const MAX_BURST: u64 = 100_000;
 
-/// Says every string again.
+/// Says every message again.
 #[derive(Parser)]
 struct Config {
     /// Where the cores serve apps: one address or several, with commas in between.
@@ -59,10 +59,10 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
         stream.reset(reason)?;
     }
     while let Some(happened) = stream.next_event().await {
-        let Event::String { event, string } = happened else { continue };
-        // Strings are bytes 0x20-0x7E: text.
-        let string = String::from_utf8_lossy(&string).into_owned();
-        match say(&stream, event, &string).await {
+        let Event::Message { event, message } = happened else { continue };
+        // Messages are bytes 0x20-0x7E: text.
+        let message = String::from_utf8_lossy(&message).into_owned();
+        match say(&stream, event, &message).await {
             // The stream is over; `next_event` tells how.
             Ok(()) | Err(SendError::Over) => {}
             Err(error) => return Err(error.into()),
@@ -71,15 +71,15 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn say(stream: &AppStream, event: u64, string: &str) -> Result<(), SendError> {
-    if let Some(reason) = string.strip_prefix("reset:") {
+async fn say(stream: &AppStream, event: u64, message: &str) -> Result<(), SendError> {
+    if let Some(reason) = message.strip_prefix("reset:") {
         // A reason that cannot travel is left out.
         if stream.reset(reason).is_err() {
             stream.reset("no reason").ok();
         }
         return Ok(());
     }
-    match string.strip_prefix("burst:").and_then(|count| count.parse().ok()) {
+    match message.strip_prefix("burst:").and_then(|count| count.parse().ok()) {
         // `send` waits while the client has enough to read. Asking for the next event acknowledges this one, so a
         // burst that a crash interrupts is said again from its beginning: what an app must not say twice, it says
         // in one answer, or stores how far it came.
@@ -89,6 +89,6 @@ async fn say(stream: &AppStream, event: u64, string: &str) -> Result<(), SendErr
             }
             Ok(())
         }
-        Some(_) | None => stream.answer(event, format!("{event}:{string}")).await,
+        Some(_) | None => stream.answer(event, format!("{event}:{message}")).await,
     }
 }

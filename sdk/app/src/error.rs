@@ -1,4 +1,4 @@
-//! The errors of this SDK, one per boundary: starting a service, sending a string, resetting a stream.
+//! The errors of this SDK, one per boundary: starting a service, sending a message, resetting a stream.
 
 use minerva_proto::ServiceNameError;
 
@@ -36,27 +36,27 @@ pub enum StartError {
         id: String,
     },
     /// A core answers, but does not let this instance register.
-    #[error("a core refused the registration: {message}")]
+    #[error("a core refused the registration: {reason}")]
     Refused {
-        /// Its words.
-        message: String,
+        /// The status of the call.
+        reason: String,
     },
 }
 
-/// Why a string was not sent.
+/// Why a message was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The string holds a byte that does not travel.
-    #[error("byte {byte:#04x} at {position}: a string is bytes 0x20-0x7E")]
+    /// The message holds a byte that does not travel.
+    #[error("byte {byte:#04x} at {position}: a message is bytes 0x20-0x7E")]
     Byte {
         /// The byte.
         byte: u8,
         /// Where it is.
         position: usize,
     },
-    /// The string is too long.
-    #[error("a string of {length} bytes: the longest is {max}")]
+    /// The message is too long.
+    #[error("a message of {length} bytes: the longest is {max}")]
     Length {
         /// Its length.
         length: usize,
@@ -68,7 +68,7 @@ pub enum SendError {
     Over,
 }
 
-/// Why a string was not sent at once.
+/// Why a message was not sent at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TrySendError {
     /// The stream holds as much for its client as it may. Nothing was sent.
@@ -82,12 +82,12 @@ pub enum TrySendError {
 /// Why a stream was not reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a reason is at most {max} bytes 0x20-0x7E", max = minerva_proto::MAX_REASON)]
-pub struct InvalidReason;
+pub struct ReasonError;
 
 /// Why a stream got no label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a label is at most 256 bytes 0x20-0x7E")]
-pub struct InvalidLabel;
+pub struct LabelError;
 
 /// Why a stream was not put into a group, or taken out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

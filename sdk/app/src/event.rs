@@ -8,12 +8,12 @@ use minerva_proto::app;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A string from the client.
-    String {
-        /// The event's number: counts up by one from string to string, the first string of a stream is 1.
+    /// A message from the client.
+    Message {
+        /// The event's number: counts up by one from message to message, the first message of a stream is 1.
         event: u64,
-        /// The string: bytes 0x20-0x7E.
-        string: Bytes,
+        /// The message: bytes 0x20-0x7E.
+        message: Bytes,
     },
     /// A transport of the stream came or went. Informative: some may be left out, none is repeated.
     TransportChanged(TransportChange),
@@ -84,12 +84,12 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
-    /// The client sends as many strings as it likes over one such transport.
+    /// The client sends as many messages as it likes over one such transport.
     pub fn is_streaming_from_client(self) -> bool {
         matches!(self, Self::Tcp | Self::WebSocket)
     }
 
-    /// The client gets as many strings as there are over one such transport.
+    /// The client gets as many messages as there are over one such transport.
     pub fn is_streaming_to_client(self) -> bool {
         matches!(self, Self::Tcp | Self::WebSocket | Self::HttpStream)
     }

@@ -12,9 +12,9 @@
 //!     let mut service = minerva_app::Service::connect("127.0.0.1:7400").name("default").start().await?;
 //!     while let Some(stream) = service.accept().await {
 //!         tokio::spawn(async move {
-//!             let (mut strings, sender) = stream.split();
-//!             while let Some(string) = strings.recv().await {
-//!                 sender.send(string).await?;
+//!             let (mut messages, sender) = stream.split();
+//!             while let Some(message) = messages.recv().await {
+//!                 sender.send(message).await?;
 //!             }
 //!             Ok::<_, minerva_app::SendError>(())
 //!         });
@@ -25,7 +25,7 @@
 //!
 //! # What it promises
 //!
-//! - Each string of a client reaches the handler once and in order, as long as this process lives; after a
+//! - Each message of a client reaches the handler once and in order, as long as this process lives; after a
 //!   crash those that were not acknowledged come again, to this program or another instance. The event
 //!   numbers of [`Receiver::next_event`] let an app that stores them with its effects drop those it has seen.
 //! - What a handler sends reaches the client once and in order, unless the stream ends or this
@@ -49,13 +49,13 @@
 //!
 //! Lost connections are no errors: they are logged and made again, with random pauses of at most three seconds.
 //! [`StartError`] tells of options that cannot work and of a core that refuses the service; [`SendError`] of a
-//! string that cannot travel and of a stream that is over; nothing else fails. A core that has lost what it had
-//! confirmed, or that takes only shorter strings than are waiting, costs the streams concerned: they are reset, not at
+//! message that cannot travel and of a stream that is over; nothing else fails. A core that has lost what it had
+//! confirmed, or that takes only shorter messages than are waiting, costs the streams concerned: they are reset, not at
 //! application level.
 //!
 //! # Cancellation
 //!
-//! Every future here may be dropped: no stream, event or string is lost with it ([`Sender::send`]: the string was not
+//! Every future here may be dropped: no stream, event or message is lost with it ([`Sender::send`]: the message was not
 //! sent then). Dropping a [`Receiver`] ends its stream; dropping the [`Service`] begins its
 //! [stop](ServiceHandle::stop).
 //!
@@ -79,7 +79,7 @@ pub mod qan;
 mod random;
 mod service;
 mod session;
-#[cfg(feature = "simulation")]
+#[cfg(feature = "test-util")]
 #[doc(hidden)]
 pub mod simulation;
 mod stream;
@@ -87,12 +87,14 @@ mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{GroupError, InvalidLabel, InvalidReason, SendError, StartError, TrySendError};
+pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
 pub use minerva_proto::{ServiceName, ServiceNameError, StreamId};
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};
-pub use streams::{GroupSent, Pause, Sent, SentTo, StreamState, Streams, StreamsError, To};
+pub use streams::{
+    GroupSendResult, Pause, SendOutcome, SendResult, StreamState, Streams, StreamsError, Target,
+};
 
 /// Compiles the app service that the README shows.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! Questions, answers and notifications: an optional layer on the strings of a stream, the same both ways.
+//! Questions, answers and notifications: an optional layer on the messages of a stream, the same both ways.
 //!
 //! [`Qan`] takes a stream and serves a [`Handler`]; [`Peer`] asks and notifies the client.
 //!
@@ -6,9 +6,11 @@
 //! therefore reset (`QAN state lost`, not at application level): its client may be waiting for answers that nobody
 //! will give. Questions are acknowledged when their handling has begun.
 
-mod pending_questions;
+mod error;
 mod peer;
+mod pending_questions;
 
+pub use error::{HandlerError, QuestionError};
 pub use peer::Peer;
 
 use std::collections::HashMap;
@@ -26,66 +28,24 @@ use crate::event::{Ended, Event};
 use crate::stream::{AppStream, Receiver};
 
 /// Questions and notifications of one client that are being handled at once.
-const MAX_HANDLED: usize = 1000;
+const MAX_CONCURRENT: usize = 1000;
 
 /// Answers the client's questions and takes its notifications.
 ///
 /// The futures of one stream run concurrently, in the task that serves it. Each is begun in the order in which the
-/// strings came. One that panics answers as [`Failure::Unknown`].
+/// messages came. One that panics answers as [`HandlerError::Unknown`].
 pub trait Handler: Send + Sync {
     /// Answers a question. When the client cancels it the future is dropped.
     fn question(
         &self,
         peer: &Peer,
         body: Bytes,
-    ) -> impl Future<Output = Result<Bytes, Failure>> + Send;
+    ) -> impl Future<Output = Result<Bytes, HandlerError>> + Send;
 
     /// Takes a notification; by default it is ignored.
     fn notification(&self, peer: &Peer, body: Bytes) -> impl Future<Output = ()> + Send {
         let _ = (peer, body);
         async {}
-    }
-}
-
-/// Why a question was not answered.
-#[derive(Debug)]
-pub enum Failure {
-    /// An error that the client knows how to read.
-    Known(Bytes),
-    /// Any other: goes to the log; the client gets `Uncaught exception`.
-    Unknown(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Unknown(error.into())
-    }
-}
-
-/// Why a question to the client has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum QanError {
-    /// The client answered with an error that is meant to be read.
-    #[error("known error: {}", String::from_utf8_lossy(.0))]
-    Known(Bytes),
-    /// The client answered with any other error.
-    #[error("unknown error: {}", String::from_utf8_lossy(.0))]
-    Unknown(Bytes),
-    /// The stream is over, or its QAN layer.
-    #[error("the stream is over")]
-    Over,
-    /// The client owes a thousand answers.
-    #[error("too many questions without an answer")]
-    TooMany,
-    /// The question was not sent.
-    #[error(transparent)]
-    Send(SendError),
-}
-
-impl From<SendError> for QanError {
-    fn from(error: SendError) -> Self {
-        if error == SendError::Over { Self::Over } else { Self::Send(error) }
     }
 }
 
@@ -95,13 +55,13 @@ pub struct Qan {
     receiver: Receiver,
     peer: Peer,
     /// Questions that are being handled, by number.
-    answering: HashMap<u64, AbortHandle>,
-    /// The stream was reset: its strings mean nothing any more.
+    in_progress: HashMap<u64, AbortHandle>,
+    /// The stream was reset: its messages mean nothing any more.
     broken: bool,
 }
 
-/// What handling a string came to.
-enum Handled {
+/// What handling a message came to.
+enum HandlerOutput {
     Question(u64, QanFrame),
     Notification,
 }
@@ -112,7 +72,7 @@ impl Qan {
         let lost = stream.first_event() > 0 || stream.first_send() > 0;
         let (receiver, sender) = stream.split();
         let peer = Peer::new(sender);
-        let mut qan = Self { receiver, peer, answering: HashMap::new(), broken: false };
+        let mut qan = Self { receiver, peer, in_progress: HashMap::new(), broken: false };
         if lost {
             qan.reset("QAN state lost", false);
         }
@@ -129,34 +89,34 @@ impl Qan {
     /// What is no QAN frame, a question whose number is in use and an answer to no question reset the stream.
     pub async fn serve(mut self, handler: impl Handler) -> Option<Ended> {
         let peer = self.peer();
-        let mut handled: FuturesUnordered<BoxFuture<'_, Handled>> = FuturesUnordered::new();
+        let mut handled: FuturesUnordered<BoxFuture<'_, HandlerOutput>> = FuturesUnordered::new();
         loop {
             tokio::select! {
                 // What has come is begun before more is read.
                 biased;
-                Some(outcome) = handled.next() => self.on_handled(outcome).await,
+                Some(outcome) = handled.next() => self.on_output(outcome).await,
                 event = self.receiver.next_event() => match event? {
-                    Event::String { string, .. } if !self.broken => {
-                        if let Some(future) = self.on_string(&string, &handler, &peer, handled.len()) {
+                    Event::Message { message, .. } if !self.broken => {
+                        if let Some(future) = self.on_message(&message, &handler, &peer, handled.len()) {
                             handled.push(future);
                         }
                     }
                     Event::Ended { ended, .. } => return Some(ended),
                     Event::Released => return None,
-                    Event::String { .. } | Event::TransportChanged(_) => {}
+                    Event::Message { .. } | Event::TransportChanged(_) => {}
                 },
             }
         }
     }
 
-    fn on_string<'a>(
+    fn on_message<'a>(
         &mut self,
-        string: &[u8],
+        message: &[u8],
         handler: &'a impl Handler,
         peer: &'a Peer,
         handled: usize,
-    ) -> Option<BoxFuture<'a, Handled>> {
-        let Ok(frame) = QanFrame::parse(string) else {
+    ) -> Option<BoxFuture<'a, HandlerOutput>> {
+        let Ok(frame) = QanFrame::parse(message) else {
             self.reset("Bad QAN frame.  Did peer send a non-QAN string?", true);
             return None;
         };
@@ -164,19 +124,19 @@ impl Qan {
             QanFrame::Question { number, body } => {
                 return self.on_question(number, body, handler, peer, handled);
             }
-            QanFrame::Notify { body } if handled < MAX_HANDLED => {
-                return Some(notified(handler, peer, body).boxed());
+            QanFrame::Notify { body } if handled < MAX_CONCURRENT => {
+                return Some(run_notification(handler, peer, body).boxed());
             }
             QanFrame::Notify { .. } => self.reset("too many notifications at once", true),
             QanFrame::Okay { number, body } => self.on_answer(number, Ok(body)),
             QanFrame::KnownError { number, body } => {
-                self.on_answer(number, Err(QanError::Known(body)));
+                self.on_answer(number, Err(QuestionError::Known(body)));
             }
             QanFrame::UnknownError { number, body } => {
-                self.on_answer(number, Err(QanError::Unknown(body)));
+                self.on_answer(number, Err(QuestionError::Unknown(body)));
             }
             QanFrame::Cancel { number } => {
-                if let Some(handle) = self.answering.get(&number) {
+                if let Some(handle) = self.in_progress.get(&number) {
                     handle.abort();
                 }
             }
@@ -191,25 +151,25 @@ impl Qan {
         handler: &'a impl Handler,
         peer: &'a Peer,
         handled: usize,
-    ) -> Option<BoxFuture<'a, Handled>> {
-        if self.answering.contains_key(&number) {
-            self.violation(&format!("Received Question with duplicate qid: {number}"));
+    ) -> Option<BoxFuture<'a, HandlerOutput>> {
+        if self.in_progress.contains_key(&number) {
+            self.protocol_error(&format!("Received Question with duplicate qid: {number}"));
             return None;
         }
-        if handled >= MAX_HANDLED {
+        if handled >= MAX_CONCURRENT {
             let refusal = unknown_error(number, "Too many questions");
-            return Some(async move { Handled::Question(number, refusal) }.boxed());
+            return Some(async move { HandlerOutput::Question(number, refusal) }.boxed());
         }
-        let (answer, handle) = abortable(answered(handler, peer, number, body));
-        self.answering.insert(number, handle);
+        let (answer, handle) = abortable(run_question(handler, peer, number, body));
+        self.in_progress.insert(number, handle);
         let answer = answer
             .map(move |answer| answer.unwrap_or_else(|_| unknown_error(number, "CancelledError")));
-        Some(answer.map(move |answer| Handled::Question(number, answer)).boxed())
+        Some(answer.map(move |answer| HandlerOutput::Question(number, answer)).boxed())
     }
 
-    async fn on_handled(&mut self, outcome: Handled) {
-        let Handled::Question(number, answer) = outcome else { return };
-        self.answering.remove(&number);
+    async fn on_output(&mut self, outcome: HandlerOutput) {
+        let HandlerOutput::Question(number, answer) = outcome else { return };
+        self.in_progress.remove(&number);
         if let Err(error) = self.peer.sender().send(answer.encode()).await
             && error != SendError::Over
         {
@@ -221,14 +181,14 @@ impl Qan {
         }
     }
 
-    fn on_answer(&mut self, number: u64, answer: Result<Bytes, QanError>) {
+    fn on_answer(&mut self, number: u64, answer: Result<Bytes, QuestionError>) {
         if self.peer.on_answer(number, answer).is_err() {
-            self.violation(&format!("Received an answer with invalid qid: {number}"));
+            self.protocol_error(&format!("Received an answer with invalid qid: {number}"));
         }
     }
 
     /// The original's words, which its clients show.
-    fn violation(&mut self, problem: &str) {
+    fn protocol_error(&mut self, problem: &str) {
         self.reset(&format!("QANHelper said: {problem}"), true);
     }
 
@@ -246,13 +206,13 @@ impl Drop for Qan {
     }
 }
 
-async fn answered(handler: &impl Handler, peer: &Peer, number: u64, body: Bytes) -> QanFrame {
+async fn run_question(handler: &impl Handler, peer: &Peer, number: u64, body: Bytes) -> QanFrame {
     let answer = async { handler.question(peer, body).await };
     let stream = || peer.sender().id().short_hash();
     match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(Ok(body)) => QanFrame::Okay { number, body },
-        Ok(Err(Failure::Known(body))) => QanFrame::KnownError { number, body },
-        Ok(Err(Failure::Unknown(error))) => {
+        Ok(Err(HandlerError::Known(body))) => QanFrame::KnownError { number, body },
+        Ok(Err(HandlerError::Unknown(error))) => {
             tracing::warn!(stream = %stream(), %error, "a question failed");
             unknown_error(number, "Uncaught exception")
         }
@@ -263,13 +223,13 @@ async fn answered(handler: &impl Handler, peer: &Peer, number: u64, body: Bytes)
     }
 }
 
-async fn notified(handler: &impl Handler, peer: &Peer, body: Bytes) -> Handled {
+async fn run_notification(handler: &impl Handler, peer: &Peer, body: Bytes) -> HandlerOutput {
     let taken = async { handler.notification(peer, body).await };
     if AssertUnwindSafe(taken).catch_unwind().await.is_err() {
         let stream = peer.sender().id().short_hash();
         tracing::error!(%stream, "a notification's handler panicked");
     }
-    Handled::Notification
+    HandlerOutput::Notification
 }
 
 fn unknown_error(number: u64, body: &'static str) -> QanFrame {

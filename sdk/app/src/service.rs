@@ -5,9 +5,12 @@ mod addresses;
 mod backoff;
 mod call;
 mod channel;
+mod connector;
+mod context;
 mod core_locks;
 mod driver;
-mod connector;
+mod endpoint;
+mod resolve;
 pub(crate) mod shared;
 
 use std::collections::HashMap;
@@ -22,16 +25,18 @@ use tokio::task::{Id, JoinError, JoinSet};
 pub(crate) use self::addresses::Address;
 pub use self::addresses::Addresses;
 pub(crate) use self::backoff::Backoff;
-use self::carrier::Carrier;
-use self::driver::Context;
-pub(crate) use self::driver::look_up;
-pub(crate) use self::line::endpoint;
+use self::channel::BoxChannel;
+#[cfg(feature = "testing")]
+pub(crate) use self::channel::boxed;
+use self::context::Context;
+pub(crate) use self::endpoint::endpoint;
+pub(crate) use self::resolve::resolve;
 use self::shared::{Phase, Shared};
 use crate::error::StartError;
 use crate::random;
 use crate::stream::{AppStream, Supervisor};
 
-/// Bytes of unacknowledged strings per stream, unless set otherwise.
+/// Bytes of unacknowledged messages per stream, unless set otherwise.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Longest instance id, in bytes.
 const MAX_INSTANCE_ID: usize = 64;
@@ -53,6 +58,7 @@ pub struct ServiceBuilder {
     name: String,
     instance_id: String,
     window: u32,
+    channel: Option<BoxChannel>,
 }
 
 /// Stops a service from elsewhere. Cheap to clone.
@@ -74,6 +80,7 @@ impl Service {
             name,
             instance_id: random::instance_id(),
             window: STREAM_WINDOW_BYTES,
+            channel: None,
         }
     }
 
@@ -107,18 +114,18 @@ impl Service {
                     let task = handlers.spawn(handler(stream));
                     supervisors.insert(task.id(), supervisor);
                 }
-                Some(outcome) = handlers.join_next_with_id() => conclude(outcome, &mut supervisors),
+                Some(outcome) = handlers.join_next_with_id() => on_handler_returned(outcome, &mut supervisors),
             }
         }
         let shared = Arc::clone(&self.handle.shared);
         let remaining = async {
             while let Some(outcome) = handlers.join_next_with_id().await {
-                conclude(outcome, &mut supervisors);
+                on_handler_returned(outcome, &mut supervisors);
             }
         };
         tokio::select! {
-            () = shared.reached(Phase::Stopped) => {}
-            () = remaining => shared.reached(Phase::Stopped).await,
+            () = shared.wait_for_phase(Phase::Stopped) => {}
+            () = remaining => shared.wait_for_phase(Phase::Stopped).await,
         }
     }
 
@@ -142,13 +149,13 @@ impl Drop for Service {
 impl ServiceHandle {
     /// Stops the service and waits until it is over, at most about six seconds.
     ///
-    /// No more streams are accepted, and handlers get no more strings: their streams are
+    /// No more streams are accepted, and handlers get no more messages: their streams are
     /// [released](crate::Event::Released), not reset, and go on with another instance or with this program
     /// when it is started again. What handlers have sent is made durable first; handlers that still hold
     /// their stream have five seconds to let it go.
     pub async fn stop(&self) {
         self.shared.drain();
-        self.shared.reached(Phase::Stopped).await;
+        self.shared.wait_for_phase(Phase::Stopped).await;
     }
 
     /// Stops the service as a crash does: nothing more is said to any core.
@@ -175,17 +182,18 @@ impl ServiceBuilder {
         self
     }
 
-    /// Bytes of strings that one stream may have waiting for its handler or unacknowledged (256 KiB if not
-    /// set; at least one string always may). Beyond it the core holds them, and then the client.
+    /// Bytes of messages that one stream may have waiting for its handler or unacknowledged (256 KiB if not
+    /// set; at least one message always may). Beyond it the core holds them, and then the client.
     pub fn stream_window_bytes(mut self, bytes: u32) -> Self {
         self.window = if bytes == 0 { STREAM_WINDOW_BYTES } else { bytes };
         self
     }
 
-    /// Other addresses than those given at first.
+    /// Carries every call over `channel`. The service makes one call, and dials no address.
     #[cfg(feature = "testing")]
-    pub(crate) fn addresses(mut self, addresses: impl Into<Addresses>) -> Self {
-        self.addresses = addresses.into();
+    pub(crate) fn with_channel(mut self, channel: BoxChannel) -> Self {
+        self.addresses = Addresses::from("127.0.0.1:7400");
+        self.channel = Some(channel);
         self
     }
 
@@ -198,8 +206,8 @@ impl ServiceBuilder {
     /// If an address or a name is wrong, or a core refuses the registration before another one has taken it. One that
     /// refuses later is logged and asked again.
     pub async fn start(self) -> Result<Service, StartError> {
-        let (service, registered) = self.begin(Carrier::Network)?;
-        let stopped = StartError::Refused { message: "the task of the service is gone".to_owned() };
+        let (service, registered) = self.begin()?;
+        let stopped = StartError::Refused { reason: "the task of the service panicked".to_owned() };
         registered.await.unwrap_or(Err(stopped))?;
         Ok(service)
     }
@@ -207,7 +215,6 @@ impl ServiceBuilder {
     /// Starts the service without waiting for a core: that is told later.
     pub(crate) fn begin(
         self,
-        carrier: Carrier,
     ) -> Result<(Service, oneshot::Receiver<Result<(), StartError>>), StartError> {
         if let Err(problem) = ServiceName::check(&self.name) {
             return Err(StartError::Name { name: self.name, problem });
@@ -218,9 +225,9 @@ impl ServiceBuilder {
         let addresses = self.addresses.parse()?;
         let shared = Shared::new(self.window as usize);
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
-        let (ready, registered) = oneshot::channel();
+        let (started, registered) = oneshot::channel();
         let names = (self.name, self.instance_id);
-        let context = Context::new(shared, names, self.window, carrier, ready);
+        let context = Context::new(shared, names, self.window, self.channel, started);
         tokio::spawn(driver::run(context, addresses));
         Ok((service, registered))
     }
@@ -230,21 +237,21 @@ fn is_instance_id(id: &str) -> bool {
     (1..=MAX_INSTANCE_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn conclude<E: Display>(
+fn on_handler_returned<E: Display>(
     outcome: Result<(Id, Result<(), E>), JoinError>,
     supervisors: &mut HashMap<Id, Supervisor>,
 ) {
     let id = outcome.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
     let Some(supervisor) = supervisors.remove(&id) else { return };
     match outcome {
-        Ok((_, Ok(()))) => supervisor.conclude(true),
+        Ok((_, Ok(()))) => supervisor.close_stream(true),
         Ok((_, Err(error))) => {
             tracing::warn!(stream = %supervisor.stream_hash(), %error, "a handler failed");
-            supervisor.conclude(false);
+            supervisor.close_stream(false);
         }
         Err(error) => {
             tracing::error!(stream = %supervisor.stream_hash(), %error, "a handler panicked");
-            supervisor.conclude(false);
+            supervisor.close_stream(false);
         }
     }
 }

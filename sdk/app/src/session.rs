@@ -1,21 +1,22 @@
-//! All streams of one instance, across any number of cores and calls: what the cores say goes in, what is to be
-//! told to each comes out, and the handlers' reads and sends happen in between.
+//! The session machine: all streams of one app instance, over any number of cores and calls. Events of the
+//! cores go in, commands for the cores come out, and handlers read and send in between.
 //!
 //! Pure: no clock, I/O, randomness or waiting. Calls, tasks and wake-ups belong to `service`, which keeps
 //! this machine behind a lock.
 //!
 //! ```text
-//!                       Started on a call             Started on another call, as new or newer
-//!   arrives, apart ───────────────────────> at home ───────────────────────────────────────────> at home there
-//!                   <───────────────────────
-//!                     call lost, PartitionLeft
+//!                       Started on a call              Started on another call, epoch equal or higher
+//!   arrived, detached ───────────────────> attached ─────────────────────────────────────> attached to that call
+//!                     <───────────────────
+//!                      call lost, PartitionLeft
 //! ```
-//! A stream is *at home* on one call at most: only what that says about it counts, and only there something is said
-//! about it. What was said before and neither acknowledged nor confirmed is said again at the next home.
+//!
+//! A stream is *attached* to at most one call. Only events of that call change the stream, and only that call
+//! carries its commands. After a new attachment all unacknowledged and unconfirmed commands are sent again.
 
 mod answers;
 mod calls;
-mod tombstones;
+mod error;
 mod events_in;
 mod incoming;
 mod outgoing;
@@ -23,8 +24,10 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 
 pub(crate) use calls::CallId;
+pub(crate) use error::{ContractError, QueueError};
 
 use std::collections::BTreeMap;
 
@@ -33,70 +36,44 @@ use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::{Command, SetLimits, command};
 
 use self::calls::Calls;
-use self::tombstones::Tombstones;
 use self::stream::Stream;
+use self::tombstones::Tombstones;
 use crate::event::{Ended, Event};
 use crate::info::StreamInfo;
 
-/// The streams of one instance.
+/// All streams of one instance.
 #[derive(Debug)]
 pub(crate) struct Session {
     streams: BTreeMap<u64, Stream>,
     tombstones: Tombstones,
     calls: Calls,
-    /// Bytes of unacknowledged strings that a core may deliver for one stream.
+    /// Bytes of unacknowledged messages that a core may deliver per stream.
     window: usize,
 }
 
-/// What the shell must do after an event.
+/// A change of one stream, to which the tasks of the service react.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Signal {
-    /// A stream came that was not here before.
+    /// A stream was assigned that the session did not hold.
     Arrived(Box<StreamInfo>),
-    /// Wake the stream's reader.
+    /// Wake the reader of the stream.
     Readable(u64),
-    /// Wake the stream's senders.
+    /// Wake the senders of the stream.
     Writable(u64),
-    /// The stream ended; its reader still has events to read.
+    /// The stream has ended. Its reader may have events left.
     Ended(u64, Ended),
-    /// The stream is not here any more; its handles are dead.
+    /// The session no longer holds the stream. Its handles are dead.
     Released(u64),
 }
 
-/// What a reader gets.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Read {
     Event(Event),
-    /// Nothing now.
+    /// No event is queued.
     Waiting,
-    /// Nothing ever again: the stream is not here.
+    /// The session does not hold the stream: no event will follow.
     Over,
-}
-
-/// Why a string was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueueError {
-    NoRoom,
-    Over,
-}
-
-/// A core broke the contract, or what it says cannot be judged: the call must be given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ContractError {
-    #[error("an event before Registered")]
-    NotRegistered,
-    #[error("events of a stream that was not started")]
-    UnknownStream,
-    #[error("events of a stream are missing")]
-    Gap,
-    #[error("a stream got more unacknowledged strings than its window")]
-    Window,
-    #[error("a stream id that is none")]
-    StreamId,
-    #[error("a number of sends that cannot be")]
-    Number,
-    #[error("a partition under an older epoch than a core that is gone had told")]
-    StaleEpoch,
 }
 
 impl Session {
@@ -109,7 +86,7 @@ impl Session {
         }
     }
 
-    /// Begins a call; gives the streams that are held and that no other call has.
+    /// Begins a call. Also returns the held streams that no other call serves, for the registration.
     pub(crate) fn begin(&mut self) -> (CallId, Vec<u64>) {
         let is_detached = |stream: &Stream| stream.attachment().is_none() && !stream.is_lost();
         let detached = self.streams.iter().filter(|(_, stream)| is_detached(stream));
@@ -117,7 +94,7 @@ impl Session {
         (self.calls.begin(), held)
     }
 
-    /// A call is lost: its streams are apart.
+    /// Ends a call and detaches its streams.
     pub(crate) fn end(&mut self, call: CallId) {
         self.calls.end(call);
         for stream in self.streams.values_mut().filter(|stream| stream.is_attached_to(call)) {
@@ -126,18 +103,18 @@ impl Session {
         self.tombstones.detach(call, None);
     }
 
-    /// The core has answered the registration on this call.
+    /// Whether the core has answered the registration of this call.
     pub(crate) fn is_registered(&self, call: CallId) -> bool {
         self.calls.is_registered(call)
     }
 
-    /// Longest string that may be sent to a stream.
-    pub(crate) fn max_string(&self, number: u64) -> usize {
-        self.streams.get(&number).map_or(MAX_MESSAGE, Stream::max_string)
+    /// Longest message for this stream, in bytes.
+    pub(crate) fn max_message(&self, number: u64) -> usize {
+        self.streams.get(&number).map_or(MAX_MESSAGE, Stream::max_message)
     }
 
-    /// What to tell on a call, about `budget` bytes of it, or more if one string is longer. Empty when there
-    /// is nothing to tell.
+    /// Takes commands for a call: about `budget` bytes, more if a single message is longer, none if no
+    /// command is ready.
     pub(crate) fn take_commands(&mut self, call: CallId, mut budget: usize) -> Vec<Command> {
         let mut commands = Vec::new();
         while let Some(number) = self.calls.pop_ready(call) {
@@ -155,7 +132,7 @@ impl Session {
                 self.streams.remove(&number);
                 self.tombstones.insert(number, attachment);
             } else if budget == 0 {
-                // Others have their turn first.
+                // Out of budget: the next stream takes its turn first.
                 self.schedule(number);
                 break;
             }
@@ -163,54 +140,56 @@ impl Session {
         commands
     }
 
-    /// There is something to tell on this call.
+    /// Whether commands may be ready for this call.
     pub(crate) fn has_commands(&self, call: CallId) -> bool {
         self.calls.has_ready(call)
     }
 
-    /// The call on which a stream has something to tell, as far as is known.
+    /// The call for which the stream has commands ready, if any.
     pub(crate) fn call_of(&self, number: u64) -> Option<CallId> {
         let attachment = self.streams.get(&number)?.attachment()?;
         Some(attachment.call).filter(|&call| self.has_commands(call))
     }
 
-    /// All that handlers have done has reached a core, as far as can be known.
+    /// Whether everything done by the handlers has been confirmed by a core, as far as the session can
+    /// determine.
     pub(crate) fn is_flushed(&self) -> bool {
         self.streams.values().all(Stream::is_flushed)
     }
 
-    /// The next event for a stream's reader.
+    /// Takes the next event for the reader of a stream.
     pub(crate) fn read(&mut self, number: u64) -> Read {
         let Some(stream) = self.streams.get_mut(&number) else { return Read::Over };
         stream.read().map_or(Read::Waiting, Read::Event)
     }
 
-    /// All events of a stream up to `event` are done with.
+    /// Acknowledges all events of a stream up to `event`.
     pub(crate) fn acknowledge(&mut self, number: u64, event: u64) {
         self.change(number, |stream| stream.acknowledge(event));
     }
 
-    /// Queues a string, which the caller has checked; gives its number.
+    /// Queues a message and returns its number. The caller has checked the bytes and the length.
     pub(crate) fn send(
         &mut self,
         number: u64,
-        string: Bytes,
+        message: Bytes,
         respect_pause: bool,
     ) -> Result<u64, QueueError> {
-        self.change(number, |stream| stream.send(string, respect_pause)).unwrap_or(Err(QueueError::Over))
+        self.change(number, |stream| stream.send(message, respect_pause))
+            .unwrap_or(Err(QueueError::Over))
     }
 
-    /// Queues the string that answers an event, with which that is done with; gives its number.
+    /// Queues the answer to an event and acknowledges the event. Returns the number of the message.
     pub(crate) fn answer(
         &mut self,
         number: u64,
         event: u64,
-        string: Bytes,
+        message: Bytes,
     ) -> Result<u64, QueueError> {
-        self.change(number, |stream| stream.answer(event, string)).unwrap_or(Err(QueueError::Over))
+        self.change(number, |stream| stream.answer(event, message)).unwrap_or(Err(QueueError::Over))
     }
 
-    /// Whether a string would be queued.
+    /// Whether [`Self::send`] would queue a message now, minding the pause.
     pub(crate) fn is_ready(&self, number: u64) -> Result<(), QueueError> {
         match self.streams.get(&number) {
             Some(stream) if stream.is_over() => Err(QueueError::Over),
@@ -220,12 +199,12 @@ impl Session {
         }
     }
 
-    /// Number of the next string of a stream, if that is live.
+    /// Number of the next message, if the stream is live.
     pub(crate) fn next_send(&self, number: u64) -> Option<u64> {
         self.live(number).map(Stream::next_send)
     }
 
-    /// All strings of a stream below this number are durable; none if it is over.
+    /// All messages below this number are durable; `None` if the stream is over.
     pub(crate) fn confirmed(&self, number: u64) -> Option<u64> {
         self.live(number).map(Stream::confirmed)
     }
@@ -235,7 +214,7 @@ impl Session {
         self.change(number, |stream| stream.reset(reason, application_level));
     }
 
-    /// Changes those limits of a stream that are set.
+    /// Changes the limits that are set in `limits`.
     pub(crate) fn set_limits(&mut self, number: u64, limits: SetLimits) {
         self.change(number, |stream| stream.settings().set_limits(limits));
     }
@@ -244,7 +223,7 @@ impl Session {
         self.change(number, |stream| stream.settings().set_label(label));
     }
 
-    /// Puts a stream into a group; `false`: it is in too many.
+    /// Adds a stream to a group. Returns `false` if the stream is in the maximal number of groups.
     pub(crate) fn join(&mut self, number: u64, group: String) -> bool {
         self.change(number, |stream| stream.settings().join(group)).unwrap_or(true)
     }
@@ -253,7 +232,7 @@ impl Session {
         self.change(number, |stream| stream.settings().leave(group));
     }
 
-    /// Nobody reads this stream any more: whatever comes is done with.
+    /// Drops the reader of a stream: later events are acknowledged unread.
     pub(crate) fn abandon(&mut self, number: u64) {
         self.change(number, Stream::abandon);
     }
@@ -289,12 +268,12 @@ impl Session {
     }
 }
 
-/// About how many bytes a command takes.
+/// Approximate encoded size of a command, in bytes.
 fn cost(command: &Command) -> usize {
     const EACH: usize = 32;
     match &command.command {
         Some(command::Command::Send(send)) => {
-            EACH + send.messages.iter().map(|string| string.len() + 4).sum::<usize>()
+            EACH + send.messages.iter().map(|message| message.len() + 4).sum::<usize>()
         }
         Some(_) | None => EACH,
     }

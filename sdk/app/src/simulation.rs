@@ -1,5 +1,5 @@
-//! What the simulation (`tests/simulation`) uses of the inside: the session machine, so that it does what the
-//! SDK does. Not built into any program.
+//! The session machine for the simulation (`tests/simulation`), which drives it in virtual time. Behind the feature
+//! `test-util`; no part of the public API.
 
 use std::collections::BTreeMap;
 
@@ -8,75 +8,77 @@ use minerva_proto::app::{Command, event};
 
 use crate::event::Ended;
 pub use crate::event::Event;
-use crate::session::{CallId, Read, Session, Signal, ContractError};
+use crate::session;
+use crate::session::{CallId, ContractError, Session};
 
-/// What the shell must do after an event.
+/// A change of one stream, to which the shell reacts.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Sign {
-    /// A stream came that was not here before: its number, id, the first event that is not acknowledged, the
-    /// number of the next send, and whether it was assigned before.
+pub enum Signal {
+    /// A stream was assigned that the machine did not hold.
     Arrived(Arrival),
-    /// Something for the stream's reader.
+    /// Events wait for the reader of the stream.
     Readable(u64),
-    /// Something for its sender.
+    /// The send queue of the stream has changed.
     Writable(u64),
-    /// It ended.
+    /// The stream has ended; its reader may have events left.
     Ended(u64, Ended),
-    /// It is not here any more.
+    /// The machine no longer holds the stream.
     Released(u64),
 }
 
-/// A stream that was not here before.
+/// The assignment of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its number.
+    /// Number of the stream.
     pub number: u64,
-    /// Its id.
+    /// Id chosen by the client.
     pub id: String,
-    /// It was assigned before.
+    /// The stream was assigned before, to this instance or another one.
     pub resumed: bool,
-    /// First event that is not acknowledged.
+    /// First unacknowledged event.
     pub next_event: u64,
-    /// Number of the next send.
+    /// Number of the next message to the client.
     pub next_send: u64,
 }
 
-/// What a reader gets.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Got {
+pub enum Read {
     /// The next event.
     Event(Event),
-    /// Nothing now.
+    /// No event is queued.
     Waiting,
-    /// Nothing ever again.
+    /// The machine does not hold the stream: no event will follow.
     Over,
 }
 
-/// Why a call must be given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GiveUp {
-    /// Its core may not know yet that it is no owner any more: it is asked again.
+/// The reason to end a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// The core announced an older epoch than a core whose call is lost.
+    #[error("stale epoch")]
     StaleEpoch,
     /// The core broke the contract.
-    ContractError(String),
+    #[error("{0}")]
+    Contract(String),
 }
 
 /// All streams of one instance.
 #[derive(Debug)]
 pub struct Machine {
     session: Session,
-    /// The calls that were begun and have not ended, by number.
+    /// The open calls.
     calls: BTreeMap<u64, CallId>,
     begun: u64,
 }
 
 impl Machine {
-    /// No streams yet.
+    /// Creates a machine without streams; `window` is in bytes per stream.
     pub fn new(window: usize) -> Self {
         Self { session: Session::new(window), calls: BTreeMap::new(), begun: 0 }
     }
 
-    /// Begins a call; its number, and the streams that are held.
+    /// Begins a call. Returns its number and the held streams for the registration.
     pub fn begin(&mut self) -> (u64, Vec<u64>) {
         let (id, held) = self.session.begin();
         self.begun += 1;
@@ -84,110 +86,115 @@ impl Machine {
         (self.begun, held)
     }
 
-    /// A call has ended.
+    /// Ends a call.
     pub fn end(&mut self, call: u64) {
         if let Some(id) = self.calls.remove(&call) {
             self.session.end(id);
         }
     }
 
-    /// The core has answered the registration.
+    /// Whether the core has answered the registration.
     pub fn is_registered(&self, call: u64) -> bool {
         self.calls.get(&call).is_some_and(|id| self.session.is_registered(*id))
     }
 
-    /// Takes what the core says on a call.
+    /// Applies an event of a core.
     ///
     /// # Errors
-    /// Why the call must be given up.
+    /// If the call must be ended.
     pub fn on_event(
         &mut self,
         call: u64,
         event: event::Event,
-        signs: &mut Vec<Sign>,
-    ) -> Result<(), GiveUp> {
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), EventError> {
         let Some(id) = self.calls.get(&call) else { return Ok(()) };
-        let mut signals = Vec::new();
-        let outcome = self.session.on_event(*id, event, &mut signals);
-        signs.extend(signals.into_iter().map(sign));
-        outcome.map_err(|violation| {
-            if violation == ContractError::StaleEpoch {
-                GiveUp::Overtaken
-            } else {
-                GiveUp::ContractError(violation.to_string())
-            }
-        })
+        let mut internal = Vec::new();
+        let outcome = self.session.on_event(*id, event, &mut internal);
+        signals.extend(internal.into_iter().map(Signal::from));
+        outcome.map_err(EventError::from)
     }
 
-    /// What to tell the core on a call.
+    /// Takes commands for a call, about `budget` bytes.
     pub fn take_commands(&mut self, call: u64, budget: usize) -> Vec<Command> {
         let id = self.calls.get(&call).copied();
         id.map_or_else(Vec::new, |id| self.session.take_commands(id, budget))
     }
 
-    /// There is something to tell on a call.
+    /// Whether commands are ready for a call.
     pub fn has_commands(&self, call: u64) -> bool {
         self.calls.get(&call).is_some_and(|id| self.session.has_commands(*id))
     }
 
-    /// The next event of a stream.
-    pub fn read(&mut self, number: u64) -> Got {
+    /// Reads the next event of a stream.
+    pub fn read(&mut self, number: u64) -> Read {
         match self.session.read(number) {
-            Read::Event(event) => Got::Event(event),
-            Read::Waiting => Got::Waiting,
-            Read::Over => Got::Over,
+            session::Read::Event(event) => Read::Event(event),
+            session::Read::Waiting => Read::Waiting,
+            session::Read::Over => Read::Over,
         }
     }
 
-    /// Events are done with.
+    /// Acknowledges all events of a stream up to `event`.
     pub fn acknowledge(&mut self, number: u64, event: u64) {
         self.session.acknowledge(number, event);
     }
 
-    /// Queues a string; `None` if there is no room or the stream is over.
-    pub fn send(&mut self, number: u64, string: Bytes) -> Option<u64> {
-        self.session.send(number, string, true).ok()
+    /// Queues a message; `None` if the outbox has no room or the stream has ended.
+    pub fn send(&mut self, number: u64, message: Bytes) -> Option<u64> {
+        self.session.send(number, message, true).ok()
     }
 
-    /// Number of the next string, if the stream is live.
+    /// Number of the next message of a live stream.
     pub fn next_send(&self, number: u64) -> Option<u64> {
         self.session.next_send(number)
     }
 
-    /// All strings below are durable.
+    /// All messages below this number are durable.
     pub fn confirmed(&self, number: u64) -> Option<u64> {
         self.session.confirmed(number)
     }
 
-    /// Ends a stream.
+    /// Resets a stream at application level.
     pub fn reset(&mut self, number: u64, reason: &str) {
         self.session.reset(number, reason.to_owned(), true);
     }
 
-    /// Puts a stream into a group.
+    /// Adds a stream to a group.
     pub fn join(&mut self, number: u64, group: &str) {
-        // One is never too many.
+        // The limit of 64 groups is not reached.
         let _ = self.session.join(number, group.to_owned());
     }
 
-    /// Nobody reads a stream any more.
+    /// Drops the reader of a stream: later events are acknowledged unread.
     pub fn abandon(&mut self, number: u64) {
         self.session.abandon(number);
     }
 }
 
-fn sign(signal: Signal) -> Sign {
-    match signal {
-        Signal::Arrived(info) => Sign::Arrived(Arrival {
-            number: info.number,
-            id: info.id.as_str().to_owned(),
-            resumed: info.resumed,
-            next_event: info.next_event,
-            next_send: info.next_send,
-        }),
-        Signal::Readable(number) => Sign::Readable(number),
-        Signal::Writable(number) => Sign::Writable(number),
-        Signal::Ended(number, ended) => Sign::Ended(number, ended),
-        Signal::Released(number) => Sign::Released(number),
+impl From<session::Signal> for Signal {
+    fn from(signal: session::Signal) -> Self {
+        match signal {
+            session::Signal::Arrived(info) => Self::Arrived(Arrival {
+                number: info.number,
+                id: info.id.as_str().to_owned(),
+                resumed: info.resumed,
+                next_event: info.next_event,
+                next_send: info.next_send,
+            }),
+            session::Signal::Readable(number) => Self::Readable(number),
+            session::Signal::Writable(number) => Self::Writable(number),
+            session::Signal::Ended(number, ended) => Self::Ended(number, ended),
+            session::Signal::Released(number) => Self::Released(number),
+        }
+    }
+}
+
+impl From<ContractError> for EventError {
+    fn from(error: ContractError) -> Self {
+        match error {
+            ContractError::StaleEpoch => Self::StaleEpoch,
+            error => Self::Contract(error.to_string()),
+        }
     }
 }

@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use minerva_proto::StreamId;
 
-use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
+use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::{Ended, Event, TransportKind};
-use crate::service::shared::{StreamCell, Shared};
+use crate::service::shared::{Shared, StreamCell};
 
 /// One client's stream: ordered, reliable, both ways. See [`Receiver`] and [`Sender`], its halves, for what
 /// receiving, acknowledging, sending and dropping mean.
@@ -43,7 +43,7 @@ impl AppStream {
     }
 
     /// The stream was with an app instance before, this process or another one, which may have answered
-    /// strings that do not come again.
+    /// messages that do not come again.
     pub fn is_resumed(&self) -> bool {
         self.cell().info.resumed
     }
@@ -54,7 +54,7 @@ impl AppStream {
         self.cell().info.next_event
     }
 
-    /// Number that the first string sent here has: 0 if nothing was sent to this stream before.
+    /// Number that the first message sent here has: 0 if nothing was sent to this stream before.
     pub fn first_send(&self) -> u64 {
         self.cell().info.next_send
     }
@@ -109,9 +109,9 @@ impl AppStream {
         self.receiver.next_event().await
     }
 
-    /// See [`Receiver::acknowledge_by_hand`].
-    pub fn acknowledge_by_hand(&mut self) {
-        self.receiver.acknowledge_by_hand();
+    /// See [`Receiver::acknowledge_manually`].
+    pub fn acknowledge_manually(&mut self) {
+        self.receiver.acknowledge_manually();
     }
 
     /// See [`Receiver::acknowledge`].
@@ -123,24 +123,24 @@ impl AppStream {
     ///
     /// # Errors
     /// As there.
-    pub async fn send(&self, string: impl Into<Bytes>) -> Result<(), SendError> {
-        self.sender.send(string).await
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
+        self.sender.send(message).await
     }
 
     /// See [`Sender::answer`].
     ///
     /// # Errors
     /// As there.
-    pub async fn answer(&self, event: u64, string: impl Into<Bytes>) -> Result<(), SendError> {
-        self.sender.answer(event, string).await
+    pub async fn answer(&self, event: u64, message: impl Into<Bytes>) -> Result<(), SendError> {
+        self.sender.answer(event, message).await
     }
 
     /// See [`Sender::try_send`].
     ///
     /// # Errors
     /// As there.
-    pub fn try_send(&self, string: impl Into<Bytes>) -> Result<(), TrySendError> {
-        self.sender.try_send(string)
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
+        self.sender.try_send(message)
     }
 
     /// See [`Sender::durable`].
@@ -155,7 +155,7 @@ impl AppStream {
     ///
     /// # Errors
     /// As there.
-    pub fn reset(&self, reason: impl Into<String>) -> Result<(), InvalidReason> {
+    pub fn reset(&self, reason: impl Into<String>) -> Result<(), ReasonError> {
         self.sender.reset(reason)
     }
 
@@ -167,7 +167,7 @@ impl AppStream {
         &self,
         reason: impl Into<String>,
         application_level: bool,
-    ) -> Result<(), InvalidReason> {
+    ) -> Result<(), ReasonError> {
         self.sender.reset_as(reason, application_level)
     }
 
@@ -185,7 +185,7 @@ impl AppStream {
     ///
     /// # Errors
     /// As there.
-    pub fn set_label(&self, label: impl Into<String>) -> Result<(), InvalidLabel> {
+    pub fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
         self.sender.set_label(label)
     }
 

@@ -14,8 +14,8 @@
 //! /// The app.
 //! async fn greet(mut stream: AppStream) -> Result<(), SendError> {
 //!     stream.send(format!("welcome, {}", stream.credentials())).await?;
-//!     while let Some(string) = stream.recv().await {
-//!         stream.send(string).await?;
+//!     while let Some(message) = stream.recv().await {
+//!         stream.send(message).await?;
 //!     }
 //!     Ok(())
 //! }
@@ -54,7 +54,7 @@
 //! client.send("two").await;
 //!
 //! let mut stream = service.accept().await.unwrap();
-//! stream.acknowledge_by_hand();
+//! stream.acknowledge_manually();
 //! assert_eq!(stream.recv().await.unwrap(), "one");
 //! stream.acknowledge(1);
 //! assert_eq!(stream.recv().await.unwrap(), "two");
@@ -71,7 +71,7 @@
 //!
 //! # Slow clients
 //!
-//! A stream holds as many strings for its client as [`Kit::outbox`] says, and a client that does not
+//! A stream holds as many messages for its client as [`Kit::outbox`] says, and a client that does not
 //! [receive](ClientStream::recv) takes none: the app's sends wait from half of that on.
 //!
 //! ```
@@ -97,39 +97,38 @@
 //! # What panics
 //!
 //! All of this is for tests, so what should not be is a panic: a client that waits for longer than
-//! [`Kit::patience`], wrong arguments, and an app that breaks the contract of the core (which this SDK does not let it).
+//! [`Kit::timeout`], wrong arguments, and an app that breaks the contract of the core (which this SDK does not let it).
 
-mod validate;
 mod client;
 mod core;
 mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use std::time::Duration;
 
 pub use client::{Client, ClientStream};
 
-pub(crate) use self::core::Core;
+use self::core::Core;
 
 use self::state::Limits;
 use self::stream::Bounds;
-use crate::service::carrier::Carrier;
-use crate::service::{Service, ServiceBuilder, ServiceHandle};
+use crate::service::{Service, ServiceBuilder, ServiceHandle, boxed};
 
 /// What a core holds per stream and direction unless set otherwise.
 const BOUNDS: Bounds = Bounds { bytes: 1 << 20, messages: 1000 };
 /// How long a client waits unless set otherwise.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// An address, as a service needs one; nobody dials it.
-const ADDRESS: &str = "127.0.0.1:7400";
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// A placeholder: the service calls the kit's core over an in-process channel.
+const ADDRESS: &str = "in-process:1";
 
 /// A core within the test, and the app that it serves.
 #[derive(Debug)]
 pub struct Kit {
     core: Core,
-    patience: Duration,
+    timeout: Duration,
     app: Option<App>,
 }
 
@@ -141,14 +140,14 @@ struct App {
 }
 
 impl Kit {
-    /// A core that holds 1 MiB and 1000 strings per stream and direction, as a real one does unless it is told otherwise.
+    /// A core that holds 1 MiB and 1000 messages per stream and direction, as a real one does unless it is told otherwise.
     pub fn new() -> Self {
         let limits =
-            Limits { inbox: BOUNDS, outbox: BOUNDS, max_string: minerva_proto::MAX_MESSAGE };
-        Self { core: Core::new(limits), patience: PATIENCE, app: None }
+            Limits { inbox: BOUNDS, outbox: BOUNDS, max_message: minerva_proto::MAX_MESSAGE };
+        Self { core: Core::new(limits), timeout: TIMEOUT, app: None }
     }
 
-    /// Bytes of strings, and strings, that a stream holds for its client; at least 1 each. Like the other options, to be
+    /// Bytes of messages, and messages, that a stream holds for its client; at least 1 each. Like the other options, to be
     /// set before anything else.
     #[must_use]
     pub fn outbox(self, bytes: usize, messages: usize) -> Self {
@@ -156,7 +155,7 @@ impl Kit {
         self
     }
 
-    /// Bytes of unacknowledged strings, and such strings, that a stream holds for the app; at least 1 each. A client
+    /// Bytes of unacknowledged messages, and such messages, that a stream holds for the app; at least 1 each. A client
     /// that sends more waits.
     #[must_use]
     pub fn inbox(self, bytes: usize, messages: usize) -> Self {
@@ -164,17 +163,17 @@ impl Kit {
         self
     }
 
-    /// Longest string that may be sent either way.
+    /// Longest message that may be sent either way.
     #[must_use]
     pub fn max_message_bytes(self, bytes: usize) -> Self {
-        self.core.change(|state| state.limits.max_string = bytes);
+        self.core.change(|state| state.limits.max_message = bytes);
         self
     }
 
     /// How long the methods of this kit and its clients wait before they panic; a minute of tokio's time unless set.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -192,7 +191,7 @@ impl Kit {
     /// As [`Self::service`].
     pub fn service_from(&mut self, builder: ServiceBuilder) -> Service {
         assert!(self.app.is_none(), "the kit's app was started before: use Kit::restart_app");
-        self.start(builder.addresses(ADDRESS))
+        self.start(builder)
     }
 
     /// A client makes a stream; the app's service [gives](Service::accept) it.
@@ -200,7 +199,7 @@ impl Kit {
     /// # Panics
     /// If the client has a stream id that is none.
     pub fn connect(&self, client: Client) -> ClientStream {
-        client.connect(self.core.clone(), self.patience)
+        client.connect(self.core.clone(), self.timeout)
     }
 
     /// Breaks the call between the app and the core, with all that is under way; the app's service makes a new one, after
@@ -209,8 +208,8 @@ impl Kit {
     /// # Panics
     /// If there is none in time.
     pub async fn lose_call(&self) {
-        let lose = self.core.expect("a call of the app", self.patience, |state| {
-            state.is_called().then(|| state.hang_up())
+        let lose = self.core.wait_for("a call of the app", self.timeout, |state| {
+            state.has_call().then(|| state.close_call())
         });
         lose.await;
     }
@@ -222,7 +221,7 @@ impl Kit {
     /// If the app was never started.
     pub fn crash_app(&mut self) {
         // First the core, so that nothing is said in between.
-        self.core.next_app();
+        self.core.next_incarnation();
         self.started().handle.crash();
     }
 
@@ -244,7 +243,7 @@ impl Kit {
     }
 
     fn start(&mut self, builder: ServiceBuilder) -> Service {
-        match builder.clone().begin(Carrier::Memory(self.core.server())) {
+        match builder.clone().with_channel(boxed(self.core.server())).begin() {
             Ok((service, _)) => {
                 self.app = Some(App { builder, handle: service.handle() });
                 service

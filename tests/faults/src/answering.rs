@@ -97,14 +97,14 @@ async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
 
 impl Work {
     async fn attend(&self, number: usize, mut stream: AppStream) -> anyhow::Result<()> {
-        stream.acknowledge_by_hand();
+        stream.acknowledge_manually();
         let (first_event, mut next) = (stream.first_event(), stream.first_send());
         let instance = self.instance;
         self.note(Note::Began { instance, stream: number, first_event, first_send: next })?;
         while let Some(happened) = stream.next_event().await {
             match happened {
-                Event::String { event, string } => {
-                    let string = string.to_vec();
+                Event::Message { event, message } => {
+                    let string = message.to_vec();
                     self.note(Note::Took { instance, stream: number, event, string })?;
                     if event > next {
                         self.answer(number, event, next, &stream).await?;

@@ -76,7 +76,7 @@ async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
     let Some(number) = app::number_of(&stream, work.config.streams) else { return Ok(()) };
     let first = stream.first_send();
     let (mut receiver, sender) = stream.split();
-    receiver.acknowledge_by_hand();
+    receiver.acknowledge_manually();
     let supplying = work.supply(number, first, sender);
     tokio::try_join!(supplying, work.consume(number, receiver))?;
     work.journal.add(Effect::Over { stream: number })?;
@@ -101,8 +101,8 @@ impl Work {
 
     async fn consume(&self, stream: usize, mut receiver: Receiver) -> anyhow::Result<()> {
         while let Some(event) = receiver.next_event().await {
-            if let Event::String { event, string } = event {
-                self.journal.take(stream, event, &string)?;
+            if let Event::Message { event, message } = event {
+                self.journal.take(stream, event, &message)?;
                 if event % ACKNOWLEDGED == 0 {
                     receiver.acknowledge(event);
                 }

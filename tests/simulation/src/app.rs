@@ -5,7 +5,7 @@ mod handler;
 
 use std::collections::BTreeMap;
 
-use minerva_app::simulation::{Arrival, Event as StreamEvent, GiveUp, Got, Machine, Sign};
+use minerva_app::simulation::{Arrival, Event as StreamEvent, EventError, Machine, Read, Signal};
 use minerva_proto::app::{Command, Event as AppEvent, Register, command};
 
 use self::handler::Handler;
@@ -118,10 +118,10 @@ impl App {
         checker: &mut Checker,
     ) {
         let Some((_, number)) = self.calls.get(&core).and_then(|call| call.line) else { return };
-        let (mut signs, mut outcome) = (Vec::new(), Ok(()));
+        let (mut signals, mut outcome) = (Vec::new(), Ok(()));
         for event in events.into_iter().filter_map(|event| event.event) {
             net.trace.say(|| format!("app {} hears from core {core}: {event:?}", self.index));
-            outcome = self.machine.on_event(number, event, &mut signs);
+            outcome = self.machine.on_event(number, event, &mut signals);
             if outcome.is_err() {
                 break;
             }
@@ -131,12 +131,12 @@ impl App {
         {
             call.failures = 0;
         }
-        for sign in signs {
-            self.on_sign(sign, net, checker);
+        for signal in signals {
+            self.on_signal(signal, net, checker);
         }
         if let Err(reason) = outcome {
             net.trace.say(|| format!("app {} gives up its call: {reason:?}", self.index));
-            if let GiveUp::Violation(text) = reason {
+            if let EventError::Contract(text) = reason {
                 checker.violation(format!("a core says to app {}: {text}", self.index));
             }
             self.on_lost(core, net);
@@ -196,12 +196,12 @@ impl App {
         format!("app {}: calls to {calls:?}, {} streams", self.index, self.handlers.len())
     }
 
-    fn on_sign(&mut self, sign: Sign, net: &mut Network, checker: &mut Checker) {
-        match sign {
-            Sign::Arrived(arrival) => self.on_arrived(&arrival, net, checker),
-            Sign::Readable(stream) | Sign::Writable(stream) => self.wake(stream, net),
-            Sign::Ended(stream, _) => self.wake(stream, net),
-            Sign::Released(stream) => {
+    fn on_signal(&mut self, signal: Signal, net: &mut Network, checker: &mut Checker) {
+        match signal {
+            Signal::Arrived(arrival) => self.on_arrived(&arrival, net, checker),
+            Signal::Readable(stream) | Signal::Writable(stream) => self.wake(stream, net),
+            Signal::Ended(stream, _) => self.wake(stream, net),
+            Signal::Released(stream) => {
                 self.handlers.remove(&stream);
             }
         }
@@ -216,7 +216,7 @@ impl App {
         let handler = Handler::new(client, (self.index as u64) << 32 | self.life);
         checker.on_arrived(client, handler.instance, arrival);
         if arrival.next_event == 0 {
-            self.machine.done(arrival.number, 0);
+            self.machine.acknowledge(arrival.number, 0);
         }
         self.machine.join(arrival.number, GROUP);
         self.handlers.insert(arrival.number, handler);
@@ -238,9 +238,9 @@ impl App {
                 return;
             }
             match self.machine.read(stream) {
-                Got::Event(event) => self.on_event(stream, event, net, checker),
-                Got::Waiting => return self.push(stream, net),
-                Got::Over => {
+                Read::Event(event) => self.on_event(stream, event, net, checker),
+                Read::Waiting => return self.push(stream, net),
+                Read::Over => {
                     self.handlers.remove(&stream);
                     return;
                 }
@@ -258,8 +258,8 @@ impl App {
     ) {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         match event {
-            StreamEvent::String { event, string } => {
-                checker.on_app_takes(handler.client, stream, handler.instance, event, &string);
+            StreamEvent::Message { event, message } => {
+                checker.on_app_takes(handler.client, stream, handler.instance, event, &message);
                 handler.answering = Some(event);
                 self.answer(stream, net);
             }
@@ -268,7 +268,7 @@ impl App {
                 let numbers = [self.index as u64, stream, event];
                 net.trace.note(net.now, "app hears end", numbers);
                 checker.on_app_ended(handler.client, stream, handler.instance, event, &ended);
-                self.machine.done(stream, event);
+                self.machine.acknowledge(stream, event);
             }
             StreamEvent::TransportChanged(_) => {}
             StreamEvent::Released => {
@@ -297,7 +297,7 @@ impl App {
             }
         }
         handler.answering = None;
-        self.machine.done(stream, event);
+        self.machine.acknowledge(stream, event);
         true
     }
 

@@ -43,8 +43,8 @@ async fn attend(stream: AppStream, rooms: Arc<Mutex<Rooms>>) -> Result<(), SendE
     let missed = Arc::clone(&client.missed);
     loop {
         tokio::select! {
-            string = messages.recv() => match string {
-                Some(string) => client.on_string(&string).await?,
+            encoded = messages.recv() => match encoded {
+                Some(encoded) => client.on_message(&encoded).await?,
                 None => return Ok(()),
             },
             () = missed.notified() => client.tell_missed().await?,
@@ -62,8 +62,8 @@ struct Client {
 }
 
 impl Client {
-    async fn on_string(&mut self, string: &[u8]) -> Result<(), SendError> {
-        let Ok(message) = serde_json::from_slice::<Value>(string) else {
+    async fn on_message(&mut self, encoded: &[u8]) -> Result<(), SendError> {
+        let Ok(message) = serde_json::from_slice::<Value>(encoded) else {
             return self.refuse("not a JSON object").await;
         };
         let outcome = match text(&message, "t") {
@@ -272,9 +272,9 @@ impl Room {
     }
 
     fn tell_all(&mut self, message: &Value) {
-        let string = encode(message);
+        let encoded = encode(message);
         for member in self.members.values_mut() {
-            member.tell(string.clone());
+            member.tell(encoded.clone());
         }
     }
 
@@ -295,8 +295,8 @@ impl Room {
 impl Member {
     /// Sends a message about the room, or counts it as missed. What was missed is told before anything
     /// else about the room, so a gap is always where the client hears of it.
-    fn tell(&mut self, string: bytes::Bytes) {
-        if self.missed > 0 || self.sender.try_send(string).is_err() {
+    fn tell(&mut self, encoded: bytes::Bytes) {
+        if self.missed > 0 || self.sender.try_send(encoded).is_err() {
             self.missed += 1;
             self.wake.notify_one();
         }
@@ -316,20 +316,20 @@ impl Member {
     }
 }
 
-/// A message as a string: JSON in which everything outside 0x20-0x7E is written as `\uXXXX`.
+/// A message as a encoded: JSON in which everything outside 0x20-0x7E is written as `\uXXXX`.
 fn encode(message: &Value) -> bytes::Bytes {
     let json = message.to_string();
-    let mut string = String::with_capacity(json.len());
+    let mut encoded = String::with_capacity(json.len());
     for character in json.chars() {
         if matches!(character, ' '..='~') {
-            string.push(character);
+            encoded.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                string.push_str(&format!("\\u{unit:04x}"));
+                encoded.push_str(&format!("\\u{unit:04x}"));
             }
         }
     }
-    string.into()
+    encoded.into()
 }
 
 /// The member `key` of a message if it is text, or else nothing.

@@ -1,4 +1,4 @@
-//! The application that the conformance vectors talk to: each string of a client is a command.
+//! The application that the conformance vectors talk to: each message of a client is a command.
 //! `tests/conformance` describes them; the vectors were recorded with the same application on the original server.
 
 mod plain;

@@ -22,10 +22,10 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
     let mut memory = Memory::default();
     while let Some(event) = stream.next_event().await {
         match event {
-            Event::String { string, .. } => {
+            Event::Message { message, .. } => {
                 memory.messages += 1;
-                let string = String::from_utf8_lossy(&string);
-                if let Err(error) = obey(&string, &mut memory, &sender, fates) {
+                let message = String::from_utf8_lossy(&message);
+                if let Err(error) = obey(&message, &mut memory, &sender, fates) {
                     tracing::warn!(stream = %sender.id(), %error, "a command failed");
                 }
             }
@@ -38,10 +38,10 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
     Ok(None)
 }
 
-fn obey(string: &str, memory: &mut Memory, sender: &Sender, fates: &Fates) -> anyhow::Result<()> {
-    let (command, argument) = string.split_once(':').unwrap_or((string, ""));
-    if !string.contains(':') {
-        memory.plain.push(string.to_owned());
+fn obey(message: &str, memory: &mut Memory, sender: &Sender, fates: &Fates) -> anyhow::Result<()> {
+    let (command, argument) = message.split_once(':').unwrap_or((message, ""));
+    if !message.contains(':') {
+        memory.plain.push(message.to_owned());
         return Ok(());
     }
     match command {
@@ -64,19 +64,19 @@ fn obey(string: &str, memory: &mut Memory, sender: &Sender, fates: &Fates) -> an
         "tlog" => sender.try_send(format!("tlog:{}", memory.transports.join(" ")))?,
         "maxidle" => sender.set_max_idle(Duration::try_from_secs_f64(argument.parse()?)?),
         "fate" => sender.try_send(format!("fate:{}", fates.of(argument)))?,
-        _ => memory.plain.push(string.to_owned()),
+        _ => memory.plain.push(message.to_owned()),
     }
     Ok(())
 }
 
 fn delay(argument: &str, sender: Sender) -> anyhow::Result<()> {
-    let (milliseconds, string) = argument.split_once(':').context("delay:MS:X is meant")?;
+    let (milliseconds, message) = argument.split_once(':').context("delay:MS:X is meant")?;
     let pause = Duration::from_millis(milliseconds.parse()?);
-    let string = string.to_owned();
+    let message = message.to_owned();
     tokio::spawn(async move {
         tokio::time::sleep(pause).await;
         // The stream may be over by now.
-        let _ = sender.try_send(string);
+        let _ = sender.try_send(message);
     });
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_app::qan::{Failure, Handler, Peer, QanError};
+use minerva_app::qan::{Handler, HandlerError, Peer, QuestionError};
 use tokio::time::{sleep, timeout};
 
 /// When `askcancel:` has had enough.
@@ -14,13 +14,13 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) struct Application;
 
 impl Handler for Application {
-    async fn question(&self, peer: &Peer, body: Bytes) -> Result<Bytes, Failure> {
+    async fn question(&self, peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
         let text = String::from_utf8_lossy(&body).into_owned();
         let (command, argument) = text.split_once(':').unwrap_or((&text, ""));
         let argument = argument.to_owned();
         match command {
             "echo" => Ok(argument.into()),
-            "known" => Err(Failure::Known(argument.into())),
+            "known" => Err(HandlerError::Known(argument.into())),
             "boom" => Err(std::io::Error::other("asked to fail").into()),
             "hang" => pending().await,
             "later" => {
@@ -45,7 +45,7 @@ impl Handler for Application {
     }
 
     async fn notification(&self, peer: &Peer, body: Bytes) {
-        if let Err(Failure::Unknown(error)) = self.question(peer, body).await {
+        if let Err(HandlerError::Unknown(error)) = self.question(peer, body).await {
             tracing::warn!(stream = %peer.sender().id(), %error, "a notification failed");
         }
     }
@@ -59,8 +59,8 @@ async fn ask(peer: Peer, body: String, patience: Option<Duration>) {
     };
     let (outcome, body) = match answer {
         Some(Ok(body)) => ("okay", body),
-        Some(Err(QanError::Known(body))) => ("known", body),
-        Some(Err(QanError::Unknown(body))) => ("unknown", body),
+        Some(Err(QuestionError::Known(body))) => ("known", body),
+        Some(Err(QuestionError::Unknown(body))) => ("unknown", body),
         Some(Err(_)) => return,
         None => ("cancelled", Bytes::new()),
     };

@@ -142,10 +142,10 @@ async fn from_backend(mut backend: ReadHalf<'_>, sender: &Sender) -> End {
     }
 }
 
-/// Asking for the next string acknowledges the one before: its bytes are written then.
+/// Asking for the next message acknowledges the one before: its bytes are written then.
 async fn to_backend(receiver: &mut Receiver, mut backend: WriteHalf<'_>, stall: Duration) -> End {
-    while let Some(string) = receiver.recv().await {
-        let bytes = match segment::decode(&string) {
+    while let Some(message) = receiver.recv().await {
+        let bytes = match segment::decode(&message) {
             Ok(bytes) => bytes,
             Err(invalid) => return End::Invalid(invalid),
         };

@@ -25,7 +25,7 @@ const EXIT_CONFIG: u8 = 64;
 
 /// Joins each stream of a service to a TCP connection to a backend.
 ///
-/// Strings are base64 both ways, at most 48 KiB of bytes each. Clients never choose the backend.
+/// Messages are base64 both ways, at most 48 KiB of bytes each. Clients never choose the backend.
 #[derive(Parser)]
 struct Config {
     /// Where the backend listens.

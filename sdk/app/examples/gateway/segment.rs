@@ -1,4 +1,4 @@
-//! Segments: the bytes of a connection as strings of a stream. Base64 (RFC 4648 section 4, with padding), as a string
+//! Segments: the bytes of a connection as messages of a stream. Base64 (RFC 4648 section 4, with padding), as a message
 //! has bytes 0x20-0x7E only. Pure; knows neither connections nor streams.
 
 use base64::Engine as _;
@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 /// Most bytes of a segment: 64 KiB as base64.
 pub(crate) const MAX_SEGMENT: usize = 48 << 10;
-/// The longest string that a segment makes.
+/// The longest message that a segment makes.
 const MAX_MESSAGE: usize = MAX_SEGMENT / 3 * 4;
 
-/// Why a string is no segment.
+/// Why a message is no segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Invalid {
     /// It is no base64 with its padding.
@@ -21,17 +21,17 @@ pub(crate) enum Invalid {
     TooLong,
 }
 
-/// The string of a segment.
+/// The message of a segment.
 pub(crate) fn encode(bytes: &[u8]) -> Bytes {
     STANDARD.encode(bytes).into()
 }
 
 /// The bytes of a segment; it may have none.
-pub(crate) fn decode(string: &[u8]) -> Result<Vec<u8>, Invalid> {
-    if string.len() > MAX_MESSAGE {
+pub(crate) fn decode(message: &[u8]) -> Result<Vec<u8>, Invalid> {
+    if message.len() > MAX_MESSAGE {
         return Err(Invalid::TooLong);
     }
-    STANDARD.decode(string).map_err(|_| Invalid::NotBase64)
+    STANDARD.decode(message).map_err(|_| Invalid::NotBase64)
 }
 
 #[cfg(test)]
@@ -50,9 +50,9 @@ mod tests {
             ("foobar", "Zm9vYmFy"),
             ("\0~\u{3e}", "AH4+"),
         ];
-        for (bytes, string) in vectors {
-            assert_eq!(encode(bytes.as_bytes()), string);
-            assert_eq!(decode(string.as_bytes()), Ok(bytes.as_bytes().to_vec()));
+        for (bytes, message) in vectors {
+            assert_eq!(encode(bytes.as_bytes()), message);
+            assert_eq!(decode(message.as_bytes()), Ok(bytes.as_bytes().to_vec()));
         }
     }
 
@@ -60,9 +60,9 @@ mod tests {
     fn every_byte_at_every_place_survives_as_a_string() {
         let all: Vec<u8> = (0..=255).collect();
         for from in 0..3 {
-            let string = encode(&all[from..]);
-            assert!(string.iter().all(|byte| matches!(byte, 0x20..=0x7E)));
-            assert_eq!(decode(&string).unwrap(), all[from..]);
+            let message = encode(&all[from..]);
+            assert!(message.iter().all(|byte| matches!(byte, 0x20..=0x7E)));
+            assert_eq!(decode(&message).unwrap(), all[from..]);
         }
     }
 
@@ -73,18 +73,18 @@ mod tests {
             (MAX_SEGMENT, Ok(())),
             (MAX_SEGMENT + 1, Err(Invalid::TooLong)),
         ] {
-            let string = encode(&vec![0xFF; length]);
-            assert_eq!(decode(&string).map(|bytes| assert_eq!(bytes.len(), length)), outcome);
+            let message = encode(&vec![0xFF; length]);
+            assert_eq!(decode(&message).map(|bytes| assert_eq!(bytes.len(), length)), outcome);
         }
     }
 
     #[test]
     fn what_is_no_base64_is_found() {
         // No padding, too much of it, one letter, another alphabet, spaces, bits that mean nothing.
-        for string in ["Zg", "Zg=", "Zg===", "Z", "_-==", "Zm9v ", "Zm 9v", "Zh==", "====", "PING"]
+        for message in ["Zg", "Zg=", "Zg===", "Z", "_-==", "Zm9v ", "Zm 9v", "Zh==", "====", "PING"]
         {
-            let expected = if string == "PING" { Ok(()) } else { Err(Invalid::NotBase64) };
-            assert_eq!(decode(string.as_bytes()).map(drop), expected, "{string}");
+            let expected = if message == "PING" { Ok(()) } else { Err(Invalid::NotBase64) };
+            assert_eq!(decode(message.as_bytes()).map(drop), expected, "{message}");
         }
     }
 }

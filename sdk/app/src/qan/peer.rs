@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use minerva_proto::qan::QanFrame;
 
-use super::QanError;
-use super::pending_questions::{Answer, Asked, InvalidNumber};
+use super::error::QuestionError;
+use super::pending_questions::{Answer, PendingQuestions, UnexpectedAnswerError};
 use crate::error::SendError;
 use crate::stream::Sender;
 
@@ -19,21 +19,21 @@ pub struct Peer {
 
 #[derive(Debug)]
 struct Questions {
-    asked: Mutex<Asked>,
+    asked: Mutex<PendingQuestions>,
     /// Held while a question waits to be sent, so that questions go in the order of their numbers.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Peer {
     pub(super) fn new(sender: Sender) -> Self {
-        let (asked, turn) = (Mutex::new(Asked::new()), tokio::sync::Mutex::new(()));
+        let (asked, turn) = (Mutex::new(PendingQuestions::new()), tokio::sync::Mutex::new(()));
         Self { sender, questions: Arc::new(Questions { asked, turn }) }
     }
 
     /// Asks the client and waits for its answer. Dropping the future cancels the question.
     ///
     /// # Errors
-    /// [`QanError::Known`] and [`QanError::Unknown`] are the client's; the others tell that no answer will come.
+    /// [`QuestionError::Known`] and [`QuestionError::Unknown`] are the client's; the others tell that no answer will come.
     pub async fn ask(&self, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
         let turn = self.questions.turn.lock().await;
@@ -42,7 +42,7 @@ impl Peer {
         self.sender.send(QanFrame::Question { number, body }.encode()).await?;
         self.asked().on_sent(number);
         drop(turn);
-        answer.await.unwrap_or(Err(QanError::Over))
+        answer.await.unwrap_or(Err(QuestionError::Over))
     }
 
     /// Tells the client something that needs no answer.
@@ -53,12 +53,16 @@ impl Peer {
         self.sender.send(QanFrame::Notify { body: body.into() }.encode()).await
     }
 
-    /// The stream's sender, to end the stream or change its limits. Strings sent over it must be QAN frames.
+    /// The stream's sender, to end the stream or change its limits. Messages sent over it must be QAN frames.
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
 
-    pub(super) fn on_answer(&self, number: u64, answer: Answer) -> Result<(), InvalidNumber> {
+    pub(super) fn on_answer(
+        &self,
+        number: u64,
+        answer: Answer,
+    ) -> Result<(), UnexpectedAnswerError> {
         self.asked().on_answer(number, answer)
     }
 
@@ -66,7 +70,7 @@ impl Peer {
         self.asked().close();
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
+    fn asked(&self) -> MutexGuard<'_, PendingQuestions> {
         self.questions.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -57,7 +57,7 @@ impl Address {
     }
 
     /// What stands for the core here until that has told its name.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn key(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }
@@ -103,11 +103,11 @@ mod tests {
     use super::*;
 
     fn texts(addresses: impl Into<Addresses>) -> Vec<String> {
-        addresses.into().parse().unwrap().iter().map(Address::text).collect()
+        addresses.into().parse().unwrap().iter().map(Address::key).collect()
     }
 
     #[test]
-    fn one_several_and_lists() {
+    fn an_address_is_a_text_or_a_list() {
         assert_eq!(texts("127.0.0.1:7400"), ["127.0.0.1:7400"]);
         assert_eq!(texts("http://core:7400/"), ["core:7400"]);
         assert_eq!(texts("a:1, http://[::1]:2,a:1"), ["a:1", "::1:2"]);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_are_named() {
+    fn an_invalid_address_is_named_in_the_error() {
         for wrong in
             ["", "http://", "ftp://core:1", "a b", "https://a:1", "a:1,", "a:1,,b:1", "a:1/x"]
         {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded() {
+    fn a_service_has_at_most_64_addresses() {
         for (count, fits) in [(63, true), (64, true), (65, false)] {
             let addresses: Addresses = (1..=count).map(|port| format!("a:{port}")).collect();
             assert_eq!(addresses.parse().is_ok(), fits, "{count}");

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::event::Ended;
 use crate::info::StreamInfo;
-use crate::session::{CallId, Read, QueueError, Session, Signal, ContractError};
+use crate::session::{CallId, ContractError, QueueError, Read, Session, Signal};
 
 /// Shared by the tasks that own the calls, the service and all its streams.
 #[derive(Debug)]
@@ -39,11 +39,11 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 struct State {
     session: Session,
-    /// Wakes the task of each call: there is something to tell, or the phase changed.
+    /// Wakes the task of each call: commands are ready, or the phase changed.
     calls: BTreeMap<CallId, Arc<Notify>>,
-    /// The streams that were not told to be over.
+    /// The streams that have neither ended nor been released.
     cells: HashMap<u64, Arc<StreamCell>>,
-    /// Streams that nobody has accepted. As many as the core assigns; each is bounded by its window.
+    /// Streams not accepted yet. The core bounds their number; the window bounds their size.
     arrived: VecDeque<Arc<StreamCell>>,
     /// Streams in the hands of handlers.
     accepted: usize,
@@ -54,7 +54,7 @@ struct State {
 pub(super) struct SessionCall {
     shared: Arc<Shared>,
     id: CallId,
-    work: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 /// One stream's part outside the session: shared by its handles.
@@ -127,11 +127,11 @@ impl Shared {
 
     /// Begins a call; gives the streams to register with it. Over when the value is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<u64>) {
-        let work = Arc::new(Notify::new());
+        let wake = Arc::new(Notify::new());
         let mut state = self.lock();
         let (id, held) = state.session.begin();
-        state.calls.insert(id, Arc::clone(&work));
-        (SessionCall { shared: Arc::clone(self), id, work }, held)
+        state.calls.insert(id, Arc::clone(&wake));
+        (SessionCall { shared: Arc::clone(self), id, wake }, held)
     }
 
     /// The service is being stopped, and nothing is left to be done for handlers.
@@ -175,24 +175,29 @@ impl Shared {
     pub(crate) fn send(
         &self,
         number: u64,
-        string: Bytes,
+        message: Bytes,
         respect_pause: bool,
     ) -> Result<u64, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
-        self.update(number, |session| session.send(number, string, respect_pause))
+        self.update(number, |session| session.send(number, message, respect_pause))
     }
 
-    pub(crate) fn answer(&self, number: u64, event: u64, string: Bytes) -> Result<u64, QueueError> {
+    pub(crate) fn answer(
+        &self,
+        number: u64,
+        event: u64,
+        message: Bytes,
+    ) -> Result<u64, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
-        self.update(number, |session| session.answer(number, event, string))
+        self.update(number, |session| session.answer(number, event, message))
     }
 
-    pub(crate) fn max_string(&self, number: u64) -> usize {
-        self.lock().session.max_string(number)
+    pub(crate) fn max_message(&self, number: u64) -> usize {
+        self.lock().session.max_message(number)
     }
 
     pub(crate) fn is_ready(&self, number: u64) -> Result<(), QueueError> {
@@ -285,14 +290,17 @@ impl Shared {
     /// While the service is being stopped: what one call has heard may be what all wait for.
     fn wake_calls(&self) {
         if self.phase() != Phase::Running {
-            for work in self.lock().calls.values() {
-                work.notify_one();
+            for wake in self.lock().calls.values() {
+                wake.notify_one();
             }
             self.drained.notify_waiters();
         }
     }
 
-    fn query<T>(&self, query: impl FnOnce(&Session) -> Result<T, QueueError>) -> Result<T, QueueError> {
+    fn query<T>(
+        &self,
+        query: impl FnOnce(&Session) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
@@ -303,10 +311,10 @@ impl Shared {
         let mut state = self.lock();
         let outcome = update(&mut state.session);
         let call = state.session.call_of(number);
-        let work = call.and_then(|call| state.calls.get(&call)).cloned();
+        let wake = call.and_then(|call| state.calls.get(&call)).cloned();
         drop(state);
-        if let Some(work) = work {
-            work.notify_one();
+        if let Some(wake) = wake {
+            wake.notify_one();
         }
         outcome
     }
@@ -320,7 +328,7 @@ impl Shared {
 impl SessionCall {
     /// Waits until there may be something to do.
     pub(super) async fn woken(&self) {
-        self.work.notified().await;
+        self.wake.notified().await;
     }
 
     pub(super) fn is_registered(&self) -> bool {

@@ -1,23 +1,23 @@
-//! The calls of an instance, one per core at most: what each may be told, and which core's word counts for a
-//! partition. Knows epochs, no streams. Pure; called by the session only.
+//! The calls of an instance, at most one per core: which streams have commands ready, and which core's claim
+//! to a partition is current. Tracks epochs, no stream state. Pure; used by the session only.
 //!
-//! Two cores may both talk of a partition: the new owner and an old one whose words were on their way. The higher
-//! epoch counts. What a call says under a lower one than another call has told meanwhile is ignored; if that other
-//! call is gone, nobody can tell an old word from a store that went back in time, so the call is given up and its core
-//! asked again by a new one.
+//! Two cores may both claim a partition: the new owner, and a former owner whose events were in flight. The
+//! higher epoch wins, and events under a lower epoch are ignored. If the call with the higher epoch is lost,
+//! a late event and a store rollback cannot be distinguished: the call with the lower epoch is ended, and a
+//! new call settles the owner.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::Registered;
 
-use super::ContractError;
+use super::error::ContractError;
 
-/// Names a call; never used again for another one.
+/// Identifies a call; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CallId(u64);
 
-/// A partition: the top 16 bits of its streams' numbers.
+/// A partition: the upper 16 bits of its stream numbers.
 pub(super) type Partition = u16;
 
 /// The partition of a stream.
@@ -25,29 +25,29 @@ pub(super) fn partition(stream: u64) -> Partition {
     Partition::from_be_bytes([(stream >> 56) as u8, (stream >> 48) as u8])
 }
 
-/// The calls that were begun and are not lost.
+/// The open calls of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     live: BTreeMap<CallId, Call>,
     begun: u64,
 }
 
-/// One call.
+/// One open call.
 #[derive(Debug)]
 struct Call {
     registered: bool,
-    /// Longest string that its core takes.
-    max_string: usize,
-    /// Streams at home here with something to tell. One that went elsewhere meanwhile is skipped.
+    /// Longest message that the core accepts, in bytes.
+    max_message: usize,
+    /// Attached streams with commands ready. A stream that has moved to another call is skipped.
     ready: VecDeque<u64>,
-    /// The epoch that this call told last, of the partitions that its core owns by its own words.
+    /// The epoch of the last claim on this call, per partition that the core claims to own.
     announced: BTreeMap<Partition, u64>,
-    /// The highest epoch that other calls have told since this one began, or had told then.
+    /// Per partition, the highest epoch announced by other calls, before or after this call began.
     competing: BTreeMap<Partition, u64>,
 }
 
 impl Calls {
-    /// A new call.
+    /// Begins a call.
     pub(super) fn begin(&mut self) -> CallId {
         let mut competing = BTreeMap::new();
         for (&partition, &epoch) in self.live.values().flat_map(|call| &call.announced) {
@@ -57,7 +57,7 @@ impl Calls {
         self.begun += 1;
         let call = Call {
             registered: false,
-            max_string: MAX_MESSAGE,
+            max_message: MAX_MESSAGE,
             ready: VecDeque::new(),
             announced: BTreeMap::new(),
             competing,
@@ -73,7 +73,7 @@ impl Calls {
     pub(super) fn on_registered(&mut self, id: CallId, registered: &Registered) {
         if let Some(call) = self.live.get_mut(&id) {
             call.registered = true;
-            call.max_string = (registered.max_message_bytes as usize).min(MAX_MESSAGE);
+            call.max_message = (registered.max_message_bytes as usize).min(MAX_MESSAGE);
         }
     }
 
@@ -81,14 +81,15 @@ impl Calls {
         self.live.get(&id).is_some_and(|call| call.registered)
     }
 
-    pub(super) fn max_string(&self, id: CallId) -> usize {
-        self.live.get(&id).map_or(MAX_MESSAGE, |call| call.max_string)
+    pub(super) fn max_message(&self, id: CallId) -> usize {
+        self.live.get(&id).map_or(MAX_MESSAGE, |call| call.max_message)
     }
 
-    /// A call says that its core owns a partition under this epoch. Gives whether that is to be believed.
+    /// Applies a claim: the core of this call owns a partition under this epoch. Returns whether the claim is
+    /// current.
     ///
     /// # Errors
-    /// If it was overtaken by a call that is gone.
+    /// If a call that is lost by now has announced a higher epoch.
     pub(super) fn on_announced(
         &mut self,
         id: CallId,
@@ -104,7 +105,7 @@ impl Calls {
             };
         }
         let before = call.announced.insert(partition, epoch);
-        // A core's own words come in order: if its epoch falls, the store went back in time.
+        // The claims of one core arrive in order, so a falling epoch means a store rollback.
         let fell = before.is_some_and(|before| epoch < before);
         for (_, other) in self.live.iter_mut().filter(|(other, _)| **other != id) {
             if fell {
@@ -116,7 +117,7 @@ impl Calls {
         Ok(true)
     }
 
-    /// A call says that its core owns a partition no longer.
+    /// The core of this call has left a partition.
     pub(super) fn on_left(&mut self, id: CallId, left: Partition) {
         if let Some(call) = self.live.get_mut(&id) {
             call.announced.remove(&left);
@@ -124,7 +125,7 @@ impl Calls {
         }
     }
 
-    /// Others have told a higher epoch than this call: it may go on talking for a moment.
+    /// Whether another call has announced a higher epoch. Late events on this call are then expected.
     pub(super) fn is_stale(&self, id: CallId, partition: Partition) -> bool {
         self.live.get(&id).is_none_or(|call| {
             let announced = call.announced.get(&partition).copied().unwrap_or(0);
@@ -132,25 +133,27 @@ impl Calls {
         })
     }
 
-    /// A stream has something to tell on this call.
+    /// Records that a stream has commands ready for this call.
     pub(super) fn push_ready(&mut self, id: CallId, stream: u64) {
         if let Some(call) = self.live.get_mut(&id) {
             call.ready.push_back(stream);
         }
     }
 
-    /// The stream whose turn it is.
+    /// Takes the next stream with commands ready, in turn.
     pub(super) fn pop_ready(&mut self, id: CallId) -> Option<u64> {
         self.live.get_mut(&id)?.ready.pop_front()
     }
 
-    /// Some stream may have something to tell on this call.
+    /// Whether a stream may have commands ready for this call.
     pub(super) fn has_ready(&self, id: CallId) -> bool {
         self.live.get(&id).is_some_and(|call| call.registered && !call.ready.is_empty())
     }
 
     fn is_announced_above(&self, partition: Partition, epoch: u64) -> bool {
-        self.live.values().any(|call| call.announced.get(&partition).is_some_and(|&announced| announced > epoch))
+        self.live
+            .values()
+            .any(|call| call.announced.get(&partition).is_some_and(|&announced| announced > epoch))
     }
 }
 
@@ -179,7 +182,7 @@ mod tests {
             assert_eq!(calls.on_announced(b, 1, epoch), Ok(believed), "{epoch}");
         }
         assert!(calls.is_stale(a, 1) && !calls.is_stale(b, 1) && !calls.is_stale(a, 2));
-        // A call that begins now has to do better as well.
+        // The announced epochs also apply to calls that begin later.
         let c = calls.begin();
         assert_eq!(calls.on_announced(c, 1, 4), Ok(false));
     }

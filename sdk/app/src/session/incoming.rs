@@ -1,6 +1,5 @@
-//! What one stream's handler receives: events in order, each once. Drops what was seen before; knows
-//! which of them were delivered at the stream's home, since no others may be acknowledged there. Pure; called by the
-//! stream's state only.
+//! Receive side of one stream: queues events for the handler in order, each once. Tracks the events delivered
+//! on the current attachment, because only those can be acknowledged there. Pure; owned by the stream.
 
 use std::collections::VecDeque;
 
@@ -8,25 +7,25 @@ use bytes::Bytes;
 use minerva_proto::MAX_MESSAGE;
 use minerva_proto::mutation::{self, Mutation};
 
-use super::ContractError;
+use super::error::ContractError;
 use crate::event::{Ended, Event, TransportChange};
 
-/// TransportChanged events kept for a handler that does not read; the oldest are left out.
+/// Most TransportChanged events queued for a slow handler; the oldest are dropped.
 const MAX_CHANGES: usize = 64;
-/// Strings kept for a handler that does not read: well above any core's inbox limit, reached only if a
-/// core delivers without regard to acknowledgements.
+/// Most messages queued for a slow handler. Well above the inbox limit of any core, so only a core that
+/// ignores acknowledgements reaches this bound.
 const MAX_MESSAGES: usize = 65_536;
 
-/// The events of one stream.
+/// The queued events of one stream.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// Number of the next event not seen before; all below were queued for the handler or given to it.
+    /// Number of the first event not received before. All events below have been queued or read.
     expected: u64,
-    /// All events below were delivered at this home or acknowledged before; at most `expected`.
+    /// All events below were delivered on this attachment or acknowledged before; at most `expected`.
     delivered: u64,
-    /// What the handler has not read.
+    /// Events that the handler has not read.
     queue: VecDeque<Event>,
-    /// Bytes of the strings in `queue`.
+    /// Bytes of the messages in `queue`.
     bytes: usize,
     /// TransportChanged events in `queue`; at most [`MAX_CHANGES`].
     changes: usize,
@@ -34,31 +33,31 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub(super) fn starting_at(next_event: u64) -> Self {
-        // Event 0 is Started itself: here it is.
+        // Event 0 is Started, which has been received by now.
         let next = next_event.max(1);
         Self { expected: next, delivered: next, queue: VecDeque::new(), bytes: 0, changes: 0 }
     }
 
-    /// A new home, where the core goes on at `next_event`, which is at most `expected`.
+    /// Starts a new attachment, on which the core delivers from `next_event` on; at most `expected`.
     pub(super) fn resume(&mut self, next_event: u64) {
         self.delivered = next_event.max(1).min(self.expected);
     }
 
-    /// Number of the next event not seen before.
+    /// Number of the first event not received before.
     pub(super) fn expected(&self) -> u64 {
         self.expected
     }
 
-    /// All events below may be acknowledged at this home.
+    /// All events below this number can be acknowledged on this attachment.
     pub(super) fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    /// Takes strings of which the first is event `first`; gives whether there was a new one.
+    /// Queues messages, of which the first is event `first`. Returns whether any of them is new.
     ///
     /// # Errors
-    /// If events are missing before them, or the handler has more than `window` bytes to read already.
-    pub(super) fn on_strings(
+    /// If events before them are missing, or more than `window` bytes are unread.
+    pub(super) fn on_messages(
         &mut self,
         first: u64,
         messages: Vec<Bytes>,
@@ -66,23 +65,23 @@ impl Incoming {
     ) -> Result<bool, ContractError> {
         let end = self.check(first, messages.len())?;
         let new = end > self.expected;
-        for (event, string) in (first..).zip(messages) {
+        for (event, message) in (first..).zip(messages) {
             if event < self.expected && !mutation::is(Mutation::RepeatEvents) {
                 continue;
             }
-            // One string may pass the window, in which case its length is the only bound.
+            // One message may exceed the window, so the maximal message length is added.
             if self.bytes > window + MAX_MESSAGE || self.queue.len() > MAX_MESSAGES {
                 return Err(ContractError::Window);
             }
-            self.bytes += string.len();
+            self.bytes += message.len();
             self.expected = self.expected.max(event + 1);
-            self.queue.push_back(Event::String { event, string });
+            self.queue.push_back(Event::Message { event, message });
         }
         self.delivered = self.delivered.max(end);
         Ok(new)
     }
 
-    /// Takes the last event; gives whether it is new.
+    /// Queues the last event and returns whether the event is new.
     pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, ContractError> {
         let end = self.check(event, 1)?;
         let new = end > self.expected;
@@ -94,9 +93,9 @@ impl Incoming {
         Ok(new)
     }
 
-    /// Takes an end that comes before events which were seen: the core has lost those. The handler gets it behind
-    /// them; the core is to hear of its own number.
-    pub(super) fn end_short(&mut self, event: u64, ended: Ended) {
+    /// Ends the stream before events that were received already: the core has lost those events. The handler
+    /// reads the end after them; the core gets an acknowledgement under its own number.
+    pub(super) fn end_early(&mut self, event: u64, ended: Ended) {
         self.queue.push_back(Event::Ended { event: self.expected, ended });
         self.expected += 1;
         self.delivered = event.saturating_add(1).min(self.expected);
@@ -112,18 +111,18 @@ impl Incoming {
         self.queue.push_back(Event::TransportChanged(change));
     }
 
-    /// The next event for the handler.
+    /// Takes the next event for the handler.
     pub(super) fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
         match &event {
-            Event::String { string, .. } => self.bytes -= string.len(),
+            Event::Message { message, .. } => self.bytes -= message.len(),
             Event::TransportChanged(_) => self.changes -= 1,
             Event::Ended { .. } | Event::Released => {}
         }
         Some(event)
     }
 
-    /// Nobody reads any more.
+    /// Drops all queued events, because no handler reads them.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
         self.bytes = 0;

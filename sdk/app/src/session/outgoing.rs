@@ -1,5 +1,5 @@
-//! What one stream's handler sends: numbered strings kept until the core has confirmed them, and the
-//! credit that says how many there may be. Pure; called by the stream's state only.
+//! Send side of one stream: numbered messages kept until the core confirms them, and the send credit granted
+//! by the core. Pure; owned by the stream.
 
 use std::collections::VecDeque;
 
@@ -9,43 +9,43 @@ use minerva_proto::app::{Send, SendRefused, SendRefusedReason, SendState};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::window::SendQueue;
 
-use super::ContractError;
+use super::error::ContractError;
 
-/// Bytes of strings in one Send, unless one string is longer: few enough that streams take turns in a
-/// request.
+/// Most bytes of messages in one Send, unless a single message is longer. Small enough that streams take
+/// turns within a request.
 const MAX_SEND_BYTES: usize = 128 * 1024;
-/// Strings in one Send: batching gains nothing beyond.
-const MAX_SEND_STRINGS: usize = 1024;
+/// Most messages in one Send. Larger batches gain nothing.
+const MAX_SEND_MESSAGES: usize = 1024;
 
-/// The sends of one stream.
+/// The unconfirmed messages of one stream.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// What is not confirmed; its base is the number that the core confirmed up to.
+    /// The unconfirmed messages. The base of the queue is the number confirmed by the core.
     queue: SendQueue,
-    /// Number of the first string not put into a Send at this home; within base..=next of `queue`.
+    /// Number of the first message not sent on this attachment; between the base and the end of `queue`.
     sent: u64,
-    /// Bytes of the strings from the base to `sent`.
+    /// Bytes of the messages from the base to `sent`.
     sent_bytes: usize,
-    /// The Sends of this home that were neither confirmed nor refused, in order.
+    /// The Sends of this attachment that are neither confirmed nor refused, in order.
     in_flight: VecDeque<InFlight>,
-    room: Room,
+    credit: Credit,
 }
 
-/// A Send on its way.
+/// A Send in flight.
 #[derive(Debug)]
 struct InFlight {
     first: u64,
-    /// One past its last string.
+    /// One past its last message.
     end: u64,
-    /// It carries an acknowledgement, which is lost with it.
+    /// Carries an acknowledgement, which a refusal discards.
     acknowledges: bool,
-    /// One before it was refused, so that it will be as well, for its number.
-    doomed: bool,
+    /// An earlier Send was refused, so the core will refuse this one as out of order.
+    will_be_refused: bool,
 }
 
-/// Credit: what the core takes on top of what it has confirmed.
+/// Send credit: bytes and messages accepted beyond the confirmed ones.
 #[derive(Debug, Clone, Copy, Default)]
-struct Room {
+struct Credit {
     bytes: usize,
     messages: usize,
     paused: bool,
@@ -58,13 +58,12 @@ impl Outgoing {
             sent: next,
             sent_bytes: 0,
             in_flight: VecDeque::new(),
-            room: Room::of(state),
+            credit: Credit::of(state),
         }
     }
 
-    /// A new home: nothing is on its way; goes on at what the core says it has.
-    ///
-    /// The caller has made sure that `next` is within what is queued.
+    /// Starts a new attachment at the next number expected by the core. The caller has checked that `next` is
+    /// within the queue.
     pub(super) fn resume(&mut self, next: u64, state: Option<&SendState>) {
         self.in_flight.clear();
         self.free(next);
@@ -73,63 +72,63 @@ impl Outgoing {
             self.sent = self.queue.next();
         }
         self.sent_bytes = 0;
-        self.room = Room::of(state);
+        self.credit = Credit::of(state);
     }
 
-    /// The home is lost.
+    /// Ends the attachment.
     pub(super) fn detach(&mut self) {
         self.in_flight.clear();
     }
 
-    /// Number that the next string gets.
+    /// Number of the next message.
     pub(super) fn next(&self) -> u64 {
         self.queue.next()
     }
 
-    /// All below are durable.
+    /// All messages below are durable.
     pub(super) fn confirmed(&self) -> u64 {
         self.queue.base()
     }
 
-    /// All that was queued is confirmed.
+    /// Whether every queued message is confirmed.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// A string waits that is longer than `max`.
+    /// Whether a message longer than `max` bytes is queued.
     pub(super) fn has_longer_than(&self, max: usize) -> bool {
-        self.queue.iter_from(self.queue.base()).any(|(_, string)| string.len() > max)
+        self.queue.iter_from(self.queue.base()).any(|(_, message)| message.len() > max)
     }
 
-    /// Something below `limit` could be put into a Send now.
+    /// Whether a message below `limit` can be sent now.
     pub(super) fn is_ready(&self, limit: u64) -> bool {
         self.sent < self.queue.next().min(limit)
-            && self.sent_bytes < self.room.bytes
-            && self.sent_count() < self.room.messages
+            && self.sent_bytes < self.credit.bytes
+            && self.sent_count() < self.credit.messages
     }
 
-    /// One more string is accepted.
+    /// Whether one more message may be queued.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.bytes() < self.room.bytes && self.queue.len() < self.room.messages
+        self.queue.bytes() < self.credit.bytes && self.queue.len() < self.credit.messages
     }
 
-    /// A producer that can pause should.
+    /// Whether producers that can pause should pause.
     pub(super) fn is_paused(&self) -> bool {
-        self.room.paused
+        self.credit.paused
     }
 
-    /// Queues a string and gives its number. The caller has asked [`Self::has_room`].
-    pub(super) fn push(&mut self, string: Bytes) -> u64 {
-        self.queue.push(string)
+    /// Queues a message and returns its number. The caller has checked [`Self::has_room`].
+    pub(super) fn push(&mut self, message: Bytes) -> u64 {
+        self.queue.push(message)
     }
 
-    /// The stream is over: forgets everything.
+    /// Drops all messages, because the stream is over.
     pub(super) fn clear(&mut self) {
         *self = Self::starting_at(self.queue.next(), None);
     }
 
-    /// The next Send of strings below `limit`, within the credit. `acknowledge` tells, by the number that the Send ends at, what it
-    /// acknowledges.
+    /// Takes the next Send of messages below `limit`, within the credit. `acknowledge` maps the end of the
+    /// Send to the event that the Send acknowledges.
     pub(super) fn take(
         &mut self,
         stream: u64,
@@ -146,29 +145,29 @@ impl Outgoing {
         self.sent = end;
         self.sent_bytes += messages.iter().map(Bytes::len).sum::<usize>();
         let acknowledges = acknowledge.is_some();
-        self.in_flight.push_back(InFlight { first, end, acknowledges, doomed: false });
+        self.in_flight.push_back(InFlight { first, end, acknowledges, will_be_refused: false });
         Some(Send { stream, first, messages, acknowledge })
     }
 
-    /// Strings to go together. The one that begins within the credit but ends beyond it goes alone: a core
-    /// takes it so, while it might refuse a run that is longer than its room.
+    /// Selects messages for one Send. A message that starts within the credit but exceeds it travels alone:
+    /// the core accepts a single message, but may refuse a longer batch.
     fn next_batch(&self, limit: u64) -> Vec<Bytes> {
         let mut messages = Vec::new();
         let (mut bytes, mut offset, mut count) = (0, self.sent_bytes, self.sent_count());
-        for (_, string) in self.queue.iter_from(self.sent).take_while(|(n, _)| *n < limit) {
-            if offset >= self.room.bytes || count >= self.room.messages {
+        for (_, message) in self.queue.iter_from(self.sent).take_while(|(n, _)| *n < limit) {
+            if offset >= self.credit.bytes || count >= self.credit.messages {
                 break;
             }
-            offset += string.len();
-            bytes += string.len();
+            offset += message.len();
+            bytes += message.len();
             count += 1;
-            let ends_batch = offset > self.room.bytes
+            let ends_batch = offset > self.credit.bytes
                 || bytes > MAX_SEND_BYTES
-                || messages.len() == MAX_SEND_STRINGS;
+                || messages.len() == MAX_SEND_MESSAGES;
             if ends_batch && !messages.is_empty() {
                 break;
             }
-            messages.push(string.clone());
+            messages.push(message.clone());
             if ends_batch {
                 break;
             }
@@ -176,7 +175,7 @@ impl Outgoing {
         messages
     }
 
-    /// The core confirms sends and tells its room.
+    /// Applies a confirmation and the new credit.
     pub(super) fn confirm(&mut self, state: &SendState) -> Result<(), ContractError> {
         let next = state.next_send;
         if next < self.queue.base() || next > self.queue.next() {
@@ -186,12 +185,13 @@ impl Outgoing {
         while self.in_flight.front().is_some_and(|send| send.end <= next) {
             self.in_flight.pop_front();
         }
-        self.room = Room::of(Some(state));
+        self.credit = Credit::of(Some(state));
         Ok(())
     }
 
-    /// The core did not take a Send, and so will take none of those on their way after it. Gives whether an
-    /// acknowledgement is lost with any of them: at once, because their strings go out again before they are refused.
+    /// Rewinds after a refused Send; the core refuses all later Sends in flight as well. Returns whether one
+    /// of these Sends carried an acknowledgement. That acknowledgement must be repeated at once, because the
+    /// messages are sent again before the refusals arrive.
     pub(super) fn refuse(&mut self, refused: &SendRefused) -> Result<bool, ContractError> {
         if refused.next_send < self.queue.base() {
             return Err(ContractError::Number);
@@ -200,15 +200,15 @@ impl Outgoing {
         let Some(position) = position else { return Ok(false) };
         let Some(send) = self.in_flight.drain(..=position).next_back() else { return Ok(false) };
         if refused.reason() == SendRefusedReason::ResourceExhausted {
-            // Until a SendState says otherwise.
-            self.room = Room { bytes: 0, messages: 0, paused: true };
+            // Until the next SendState.
+            self.credit = Credit { bytes: 0, messages: 0, paused: true };
         }
-        if send.doomed {
+        if send.will_be_refused {
             return Ok(false);
         }
         let mut acknowledges = send.acknowledges;
         for later in &mut self.in_flight {
-            later.doomed = true;
+            later.will_be_refused = true;
             acknowledges |= later.acknowledges;
         }
         self.rewind(refused.next_send);
@@ -218,10 +218,10 @@ impl Outgoing {
     fn rewind(&mut self, next: u64) {
         self.sent = next.min(self.sent);
         let sent = self.queue.iter_from(self.queue.base()).take_while(|(n, _)| *n < self.sent);
-        self.sent_bytes = sent.map(|(_, string)| string.len()).sum();
+        self.sent_bytes = sent.map(|(_, message)| message.len()).sum();
     }
 
-    /// Frees all below `next`, which is at most what was queued.
+    /// Frees all messages below `next`, which is at most the end of the queue.
     fn free(&mut self, next: u64) {
         let Some(last) = next.checked_sub(1) else { return };
         if let Ok(freed) = self.queue.apply(&Sack::up_to(last)) {
@@ -235,7 +235,7 @@ impl Outgoing {
     }
 }
 
-impl Room {
+impl Credit {
     fn of(state: Option<&SendState>) -> Self {
         let Some(state) = state else { return Self::default() };
         Self {

@@ -1,22 +1,22 @@
-//! What the app has set of one stream: its limits, its label, its groups. Told to the core at each home again, as a
-//! core that was lost may not have it. Pure; called by the stream's state only.
+//! The settings of one stream: limits, label and groups. They are sent again on each attachment, because a
+//! lost core may not have stored them. Pure; owned by the stream.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use minerva_proto::app::{JoinGroup, LeaveGroup, SetLabel, SetLimits, command};
 use minerva_proto::marks::MAX_GROUPS;
 
-/// Groups that were left and are told again at the next home; beyond, the first of them are forgotten.
+/// Most left groups to repeat on a new attachment; the alphabetically first is forgotten beyond.
 const MAX_LEFT: usize = 256;
 
-/// What is set of a stream.
+/// The settings made by the app.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     limits: SetLimits,
     label: Option<String>,
-    /// Groups that it was put into, or taken out of.
+    /// Joined groups (`true`) and left groups (`false`).
     groups: BTreeMap<String, bool>,
-    /// What the core at the present home was not told, in order.
+    /// Settings not sent on this attachment, in order.
     pending: VecDeque<Setting>,
 }
 
@@ -45,7 +45,7 @@ impl Settings {
         self.enqueue(Setting::Label);
     }
 
-    /// Puts the stream into a group; `false`: it is in too many.
+    /// Joins a group. Returns `false` if the stream is in the maximal number of groups.
     pub(super) fn join(&mut self, group: String) -> bool {
         let joined = self.groups.values().filter(|&&joined| joined).count();
         if self.groups.get(&group) != Some(&true) && joined >= MAX_GROUPS {
@@ -69,12 +69,12 @@ impl Settings {
         self.enqueue(Setting::Group(group));
     }
 
-    /// The core did not put the stream into a group.
+    /// The core has refused to add the stream to a group.
     pub(super) fn on_refused(&mut self, group: &str) {
         self.groups.remove(group);
     }
 
-    /// The home is lost: the next one is told everything.
+    /// Ends the attachment: all settings are sent on the next one.
     pub(super) fn detach(&mut self) {
         self.pending.clear();
         if self.limits != SetLimits::default() {
@@ -90,7 +90,7 @@ impl Settings {
         !self.pending.is_empty()
     }
 
-    /// The next thing to tell.
+    /// Takes the next command.
     pub(super) fn next_command(&mut self, stream: u64) -> Option<command::Command> {
         while let Some(setting) = self.pending.pop_front() {
             let command = match setting {
@@ -110,7 +110,7 @@ impl Settings {
         None
     }
 
-    /// The last word counts; it keeps its place.
+    /// Marks a setting for sending. A repeated setting keeps its place; the last value is sent.
     fn enqueue(&mut self, setting: Setting) {
         if !self.pending.contains(&setting) {
             self.pending.push_back(setting);

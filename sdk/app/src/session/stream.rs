@@ -1,8 +1,9 @@
-//! One stream as an instance knows it: its events, its sends, what is acknowledged, and what still has to
-//! be told to the core. Pure; called by the session only.
+//! The state of one stream in an app instance: received events, queued messages, acknowledgements and
+//! settings. Pure; used by the session only.
 //!
-//! An acknowledgement never overtakes the strings that were sent before it: it travels in the same Send, or
-//! waits until they are durable. So an app that crashes loses no effect of an event that it acknowledged.
+//! An acknowledgement never overtakes messages that were sent before it. It travels in the same Send, or
+//! waits until those messages are durable. A crash of the app therefore loses no effect of an acknowledged
+//! event.
 
 mod commands_out;
 
@@ -12,79 +13,80 @@ use minerva_proto::mutation::{self, Mutation};
 
 use super::answers::Answers;
 use super::calls::CallId;
+use super::error::{ContractError, QueueError};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::settings::Settings;
-use super::{QueueError, ContractError};
 use crate::event::{Ended, EndedBy, Event, TransportChange};
 
-/// The reason of the reset when the core has lost sends that it had confirmed, and of the end when it has lost the
-/// stream.
+/// Reset reason if the core lost confirmed messages, and end reason if the core lost the stream.
 const STATE_LOST: &str = "state lost";
-/// The reason of the reset when the stream went to a core that takes shorter strings than are waiting.
-const TOO_LONG: &str = "string too long";
+/// Reset reason if the stream moves to a core with a lower message limit than a queued message.
+const TOO_LONG: &str = "message too long";
 
 /// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Stream {
     number: u64,
-    /// The id that the client chose; tells this stream from another one that got its number because the
-    /// core's store went back in time.
+    /// The id chosen by the client. After a store rollback another stream may have the same number, but not
+    /// the same id.
     id: String,
     incoming: Incoming,
     outgoing: Outgoing,
-    /// Which of the strings in `outgoing` go with the acknowledgement of an event.
+    /// The messages in `outgoing` that are paired with the acknowledgement of an event.
     answers: Answers,
-    /// The call on which Started came, and only on which something may be said about the stream; `None`: apart.
+    /// The call on which Started arrived; `None` while detached.
     attachment: Option<Attachment>,
-    /// Longest string that the core there takes, or the last one did.
-    max_string: usize,
-    /// Nobody reads: whatever comes is done with.
+    /// Longest message accepted by the current or last core, in bytes.
+    max_message: usize,
+    /// The reader is gone: events are acknowledged unread.
     abandoned: bool,
-    /// All events below are done with; at most `incoming.expected()`.
-    done: u64,
-    /// Sends below this number must be durable before `done` is acknowledged.
+    /// All events below are acknowledged by the handler; at most `incoming.expected()`.
+    handled: u64,
+    /// Messages below this number must be durable before `handled` is acknowledged.
     barrier: u64,
-    /// All events below are acknowledged at this home, or were when the stream came to it.
-    acknowledged: u64,
-    /// Number of the Ended event, once that came.
+    /// All events below are acknowledged on this attachment, or were when the attachment began.
+    ack_sent: u64,
+    /// Number of the Ended event, once received.
     ended: Option<u64>,
-    /// The core has said at this home that no more strings are taken: Ended or Released follows.
+    /// The core accepts no more messages on this attachment: Ended or Released follows.
     closing: bool,
-    /// No core knows it any more.
+    /// No core knows the stream any more.
     lost: bool,
-    reset: Option<Pending<(String, bool)>>,
+    reset: Option<PendingReset>,
     settings: Settings,
-    /// It is in the session's list of streams with something to tell.
+    /// Is in the session's list of streams with commands ready.
     pub(super) scheduled: bool,
 }
 
-/// Where a stream lives.
+/// The call that serves a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attachment {
     pub(super) call: CallId,
-    /// The owner's, of the stream's partition.
+    /// Epoch of the owner of the stream's partition.
     pub(super) epoch: u64,
 }
 
-/// Something that the core must be told at each home.
+/// A reset by the app, sent once per attachment until the stream ends.
 #[derive(Debug)]
-struct Pending<T> {
-    what: T,
-    told: bool,
+struct PendingReset {
+    reason: String,
+    application_level: bool,
+    sent: bool,
 }
 
-/// How a Started fits to what is known of the stream.
+/// How a repeated Started relates to the state held here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ResumeOutcome {
-    /// It goes on.
-    Here,
-    /// Another instance had it in between, or it is another stream: what is known here is of no use.
-    Elsewhere,
+    /// The stream continues.
+    Continues,
+    /// Another instance had the stream meanwhile, or the number belongs to another stream: the held state is
+    /// void.
+    Replaced,
 }
 
 impl Stream {
-    pub(super) fn new(started: &Started, call: CallId, max_string: usize) -> Self {
+    pub(super) fn new(started: &Started, call: CallId, max_message: usize) -> Self {
         let (next_event, next_send) = (started.next_event, started.next_send);
         Self {
             number: started.stream,
@@ -93,11 +95,11 @@ impl Stream {
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
             answers: Answers::default(),
             attachment: Some(Attachment { call, epoch: started.epoch }),
-            max_string,
+            max_message,
             abandoned: false,
-            done: next_event,
+            handled: next_event,
             barrier: 0,
-            acknowledged: next_event,
+            ack_sent: next_event,
             ended: None,
             closing: false,
             lost: false,
@@ -107,11 +109,11 @@ impl Stream {
         }
     }
 
-    /// A stream that this instance has done with. Either the acknowledgement of its end was lost, and the end comes
-    /// again; or the core's store has lost the end, and the client may be there still: nobody would read what it says,
-    /// so it is told.
-    pub(super) fn after_tombstone(started: &Started, call: CallId, max_string: usize) -> Self {
-        let mut stream = Self::new(started, call, max_string);
+    /// Restores a stream from its tombstone, after the core has started the stream again. Either the
+    /// acknowledgement of the end was lost and the end will be repeated. Or the store has lost the end, and
+    /// the client may still be connected: no handler reads its messages, so the stream is reset.
+    pub(super) fn after_tombstone(started: &Started, call: CallId, max_message: usize) -> Self {
+        let mut stream = Self::new(started, call, max_message);
         stream.abandoned = true;
         stream.reset(STATE_LOST.to_owned(), false);
         stream
@@ -125,20 +127,25 @@ impl Stream {
         self.attachment.is_some_and(|attachment| attachment.call == call)
     }
 
-    /// The home is lost: nothing may be said until Started comes again, there or elsewhere.
+    /// Detaches from the call: no command may be sent before the next Started.
     pub(super) fn detach(&mut self) {
         self.attachment = None;
         self.closing = false;
         self.scheduled = false;
         self.outgoing.detach();
         if let Some(reset) = &mut self.reset {
-            reset.told = false;
+            reset.sent = false;
         }
         self.settings.detach();
     }
 
-    /// Started came again, on this call.
-    pub(super) fn resume(&mut self, started: &Started, call: CallId, max_string: usize) -> ResumeOutcome {
+    /// Applies a repeated Started on this call.
+    pub(super) fn resume(
+        &mut self,
+        started: &Started,
+        call: CallId,
+        max_message: usize,
+    ) -> ResumeOutcome {
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
         let goes_on = started.stream_id == self.id;
         if !goes_on
@@ -149,38 +156,38 @@ impl Stream {
         }
         self.detach();
         self.attachment = Some(Attachment { call, epoch: started.epoch });
-        self.max_string = max_string;
+        self.max_message = max_message;
         self.incoming.resume(started.next_event);
-        self.acknowledged = started.next_event;
+        self.ack_sent = started.next_event;
         if self.ended.is_some() {
             self.outgoing.clear();
         } else if sends.contains(&started.next_send) {
             self.outgoing.resume(started.next_send, started.send_state.as_ref());
             self.answers.free(self.outgoing.confirmed());
-            if self.outgoing.has_longer_than(max_string) {
-                self.fail(TOO_LONG);
+            if self.outgoing.has_longer_than(max_message) {
+                self.discard_sends_and_reset(TOO_LONG);
             }
         } else {
-            self.fail(STATE_LOST);
+            self.discard_sends_and_reset(STATE_LOST);
         }
         ResumeOutcome::Continues
     }
 
-    pub(super) fn on_strings(
+    pub(super) fn on_messages(
         &mut self,
         first: u64,
         messages: Vec<Bytes>,
         window: usize,
     ) -> Result<bool, ContractError> {
-        let new = self.incoming.on_strings(first, messages, window)?;
+        let new = self.incoming.on_messages(first, messages, window)?;
         Ok(self.discard_if_abandoned() && new)
     }
 
     pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, ContractError> {
-        let is_short = self.ended.is_none() && event < self.incoming.expected();
-        let new = if is_short {
-            self.incoming.end_short(event, ended);
-            self.done = self.done.min(event);
+        let is_early = self.ended.is_none() && event < self.incoming.expected();
+        let new = if is_early {
+            self.incoming.end_early(event, ended);
+            self.handled = self.handled.min(event);
             true
         } else {
             self.incoming.on_ended(event, ended)?
@@ -192,26 +199,26 @@ impl Stream {
         Ok(self.discard_if_abandoned() && new)
     }
 
-    /// No core knows the stream any more. It ends, and nobody is to be told of it.
+    /// Ends the stream because no core knows it. Nothing is sent to a core.
     pub(super) fn end_as_lost(&mut self) -> Ended {
         let reason = STATE_LOST.to_owned();
         let ended = Ended { reason, application_level: false, by: EndedBy::Core };
         self.detach();
         self.lost = true;
         self.ended = Some(self.incoming.expected());
-        self.incoming.end_short(0, ended.clone());
+        self.incoming.end_early(0, ended.clone());
         self.outgoing.clear();
         (self.barrier, self.reset) = (0, None);
         self.discard_if_abandoned();
         ended
     }
 
-    /// It was lost, and its handler has done with the end.
+    /// Whether the stream was lost and its handler has acknowledged the end.
     pub(super) fn is_lost_and_acknowledged(&self) -> bool {
-        self.lost && self.ended.is_some_and(|last| self.done > last)
+        self.lost && self.ended.is_some_and(|last| self.handled > last)
     }
 
-    /// No core may be asked for it.
+    /// Whether no core knows the stream, so no registration may list it.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
@@ -231,32 +238,33 @@ impl Stream {
 
     pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), ContractError> {
         if self.ended.is_some() || self.is_reset() {
-            // The acknowledgement is told again, alone.
-            self.acknowledged = 0;
+            // The acknowledgement is sent again, on its own.
+            self.ack_sent = 0;
             return Ok(());
         }
         if refused.reason() == SendRefusedReason::Ended {
             self.closing = true;
-            self.acknowledged = 0;
+            self.ack_sent = 0;
             return Ok(());
         }
         if self.outgoing.refuse(refused)? {
-            self.acknowledged = 0;
+            self.ack_sent = 0;
         }
         Ok(())
     }
 
-    /// The next event for the handler.
+    /// Takes the next event for the handler.
     pub(super) fn read(&mut self) -> Option<Event> {
         self.incoming.pop()
     }
 
-    /// All events up to `event` are done with.
+    /// Acknowledges all events up to `event`.
     pub(super) fn acknowledge(&mut self, event: u64) {
-        let done = event.saturating_add(1).min(self.incoming.expected());
-        if done > self.done {
-            self.done = done;
-            self.barrier = if self.ended.is_some() || mutation::is(Mutation::AcknowledgeBeforeSends) {
+        let handled = event.saturating_add(1).min(self.incoming.expected());
+        if handled > self.handled {
+            self.handled = handled;
+            self.barrier = if self.ended.is_some() || mutation::is(Mutation::AcknowledgeBeforeSends)
+            {
                 0
             } else {
                 self.outgoing.next()
@@ -264,25 +272,25 @@ impl Stream {
         }
     }
 
-    pub(super) fn send(&mut self, string: Bytes, respect_pause: bool) -> Result<u64, QueueError> {
+    pub(super) fn send(&mut self, message: Bytes, respect_pause: bool) -> Result<u64, QueueError> {
         if self.is_over() {
             return Err(QueueError::Over);
         }
         if !self.has_room(respect_pause) {
             return Err(QueueError::NoRoom);
         }
-        Ok(self.outgoing.push(string))
+        Ok(self.outgoing.push(message))
     }
 
-    /// Queues the string that answers an event, with which that is done with.
-    pub(super) fn answer(&mut self, event: u64, string: Bytes) -> Result<u64, QueueError> {
-        let number = self.send(string, true)?;
+    /// Queues the answer to an event and acknowledges the event.
+    pub(super) fn answer(&mut self, event: u64, message: Bytes) -> Result<u64, QueueError> {
+        let number = self.send(message, true)?;
         self.answers.push(number, event);
         self.acknowledge(event);
         Ok(number)
     }
 
-    /// No more strings are taken.
+    /// Whether no more messages are accepted.
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_some() || self.closing || self.is_reset()
     }
@@ -291,8 +299,8 @@ impl Stream {
         self.outgoing.has_room() && !(respect_pause && self.outgoing.is_paused())
     }
 
-    pub(super) fn max_string(&self) -> usize {
-        self.max_string
+    pub(super) fn max_message(&self) -> usize {
+        self.max_message
     }
 
     pub(super) fn next_send(&self) -> u64 {
@@ -303,39 +311,38 @@ impl Stream {
         self.outgoing.confirmed()
     }
 
-    /// Ends the stream; the first reason counts.
+    /// Ends the stream. The first reason counts.
     pub(super) fn reset(&mut self, reason: String, application_level: bool) {
         if self.ended.is_none() && !self.is_reset() {
-            self.reset = Some(Pending { what: (reason, application_level), told: false });
+            self.reset = Some(PendingReset { reason, application_level, sent: false });
         }
     }
 
-    /// Changes what is set of it.
     pub(super) fn settings(&mut self) -> &mut Settings {
         &mut self.settings
     }
 
-    /// Nobody reads any more.
+    /// Drops the reader.
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
         self.discard_if_abandoned();
     }
 
-    /// Everything was told and confirmed.
+    /// Whether everything is sent and confirmed.
     pub(super) fn is_flushed(&self) -> bool {
-        let told = self.reset.as_ref().is_none_or(|reset| reset.told);
+        let reset_sent = self.reset.as_ref().is_none_or(|reset| reset.sent);
         let sent = self.is_over() || self.outgoing.is_empty();
         let set = self.is_over() || !self.settings.has_pending();
-        told && sent && set && self.acknowledgement().is_none()
+        reset_sent && sent && set && self.pending_ack().is_none()
     }
 
-    /// Its end is acknowledged: nothing is left to do here.
+    /// Whether the end is acknowledged, so the stream becomes a tombstone.
     pub(super) fn is_finished(&self) -> bool {
-        self.attachment.is_some() && self.ended.is_some_and(|last| self.acknowledged > last)
+        self.attachment.is_some() && self.ended.is_some_and(|last| self.ack_sent > last)
     }
 
-    /// What waits to be sent can never be.
-    fn fail(&mut self, reason: &str) {
+    /// Drops queued messages that can never be delivered, and resets the stream.
+    fn discard_sends_and_reset(&mut self, reason: &str) {
         self.outgoing.clear();
         self.reset(reason.to_owned(), false);
     }
@@ -344,11 +351,11 @@ impl Stream {
         self.reset.is_some()
     }
 
-    /// Gives whether somebody reads; if not, everything that came is done with.
+    /// Acknowledges all received events if no reader is left. Returns whether a reader exists.
     fn discard_if_abandoned(&mut self) -> bool {
         if self.abandoned {
             self.incoming.clear();
-            self.done = self.incoming.expected();
+            self.handled = self.incoming.expected();
         }
         !self.abandoned
     }

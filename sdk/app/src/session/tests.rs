@@ -1,14 +1,14 @@
-//! The session against a model core: whatever breaks in between, each string arrives once and in order, both
+//! The session against a model core: whatever breaks in between, each message arrives once and in order, both
 //! ways. The same against several cores that hand streams over. Then the corners one by one.
 
-mod several_cores;
-mod one_call;
 mod ends;
 mod model_core;
+mod one_call;
 mod reattachment;
+mod several_cores;
 
 use bytes::Bytes;
-use minerva_proto::app::{Started, Messages, command, event};
+use minerva_proto::app::{Messages, Started, command, event};
 use proptest::prelude::*;
 
 use self::model_core::{ID, Model, STREAM};
@@ -107,13 +107,13 @@ impl std::ops::DerefMut for Talk {
 struct World {
     model: Model,
     session: Talk,
-    /// Strings that the handler read.
+    /// Messages that the handler read.
     read: Vec<Bytes>,
-    /// Strings that the handler sent.
+    /// Messages that the handler sent.
     sent: Vec<Bytes>,
     /// The event that the handler is at.
     unfinished: Option<u64>,
-    /// How many strings must be durable before an event may be acknowledged: by event.
+    /// How many messages must be durable before an event may be acknowledged: by event.
     needed: BTreeMap<u64, usize>,
     /// Which send answers which event.
     answers: BTreeMap<usize, u64>,
@@ -155,7 +155,9 @@ impl World {
             Step::SessionTells => self.model.commands.extend(self.session.take_commands(200)),
             Step::HandlerReads => self.handler_reads(),
             Step::HandlerAnswers => self.handler_answers(),
-            Step::HandlerSends { length, respect_pause } => self.handler_sends(*length, *respect_pause),
+            Step::HandlerSends { length, respect_pause } => {
+                self.handler_sends(*length, *respect_pause)
+            }
             Step::CallBreaks => {
                 self.model.breaks();
                 self.call();
@@ -168,9 +170,9 @@ impl World {
             let Some(acknowledged) = self.model.take() else { return };
             if let Some(event) = acknowledged {
                 let needed = self.needed.get(&event).copied().unwrap_or(0);
-                // Of a stream that is over strings are dropped, which is no loss.
+                // Of a stream that is over messages are dropped, which is no loss.
                 let lost = self.model.taken.len() < needed && !self.model.ended;
-                assert!(!lost, "acknowledged before its strings");
+                assert!(!lost, "acknowledged before its messages");
             }
         }
     }
@@ -204,9 +206,9 @@ impl World {
             self.session.acknowledge(STREAM, event);
         }
         match self.session.read(STREAM) {
-            Read::Event(Event::String { event, string }) => {
+            Read::Event(Event::Message { event, message }) => {
                 self.unfinished = Some(event);
-                self.read.push(string);
+                self.read.push(message);
             }
             Read::Event(Event::Ended { event, .. }) => self.unfinished = Some(event),
             Read::Event(Event::TransportChanged(_) | Event::Released) => panic!("never sent"),
@@ -216,19 +218,19 @@ impl World {
 
     fn handler_answers(&mut self) {
         let Some(event) = self.unfinished.filter(|&event| event > 0) else { return };
-        let string = Bytes::from(format!("{} answers {event}", self.sent.len()));
-        if self.session.answer(STREAM, event, string.clone()).is_ok() {
+        let message = Bytes::from(format!("{} answers {event}", self.sent.len()));
+        if self.session.answer(STREAM, event, message.clone()).is_ok() {
             self.unfinished = None;
             self.answers.insert(self.sent.len(), event);
-            self.sent.push(string);
+            self.sent.push(message);
             self.needed.insert(event, self.sent.len());
         }
     }
 
     fn handler_sends(&mut self, length: usize, respect_pause: bool) {
-        let string = Bytes::from(format!("{}{}", self.sent.len(), "x".repeat(length)));
-        if self.session.send(STREAM, string.clone(), respect_pause).is_ok() {
-            self.sent.push(string);
+        let message = Bytes::from(format!("{}{}", self.sent.len(), "x".repeat(length)));
+        if self.session.send(STREAM, message.clone(), respect_pause).is_ok() {
+            self.sent.push(message);
         }
     }
 

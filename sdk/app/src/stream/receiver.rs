@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::Event;
-use crate::service::shared::{StreamCell, Phase, Shared};
+use crate::service::shared::{Phase, Shared, StreamCell};
 use crate::session::Read;
 
 /// The reason when a handler lets a living stream go.
@@ -19,7 +19,7 @@ const FAILED: &str = "the application failed";
 ///
 /// *Acknowledgement*: an event is acknowledged when the next one is asked for, because then it is done with;
 /// the end of the stream when the receiver is dropped. What was not acknowledged comes again if this process
-/// dies, to another instance. With [`Self::acknowledge_by_hand`] the app decides.
+/// dies, to another instance. With [`Self::acknowledge_manually`] the app decides.
 ///
 /// *Dropping* the receiver of a living stream resets it (`closed by the application`; if the thread is
 /// panicking `the application failed`, not at application level), unless the service is being stopped.
@@ -42,12 +42,12 @@ impl Receiver {
         Self { cell, shared, unfinished, over: false, automatic: true, supervised: false }
     }
 
-    /// The next string; `None` when the stream is over, or the service is stopped. May be cancelled: no string
+    /// The next message; `None` when the stream is over, or the service is stopped. May be cancelled: no message
     /// is lost.
     pub async fn recv(&mut self) -> Option<Bytes> {
         loop {
             match self.next_event().await? {
-                Event::String { string, .. } => return Some(string),
+                Event::Message { message, .. } => return Some(message),
                 Event::TransportChanged(_) => {}
                 Event::Ended { .. } | Event::Released => return None,
             }
@@ -65,7 +65,7 @@ impl Receiver {
         }
         let event = self.read().await;
         match &event {
-            Event::String { event, .. } => self.unfinished = Some(*event),
+            Event::Message { event, .. } => self.unfinished = Some(*event),
             Event::Ended { event, .. } => {
                 self.unfinished = Some(*event);
                 self.over = true;
@@ -77,7 +77,7 @@ impl Receiver {
     }
 
     /// From now on only [`Self::acknowledge`] acknowledges events (and dropping the receiver the end).
-    pub fn acknowledge_by_hand(&mut self) {
+    pub fn acknowledge_manually(&mut self) {
         self.automatic = false;
     }
 
@@ -127,8 +127,8 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// The handler is over, well or not.
-    pub(crate) fn conclude(self, well: bool) {
-        let (reason, application_level) = if well { (CLOSED, true) } else { (FAILED, false) };
+    pub(crate) fn close_stream(self, succeeded: bool) {
+        let (reason, application_level) = if succeeded { (CLOSED, true) } else { (FAILED, false) };
         close_reader(&self.cell, &self.shared, reason, application_level);
     }
 

@@ -1,4 +1,4 @@
-//! The sending half of a stream. Checks strings, waits for room and for confirmation; the counting is
+//! The sending half of a stream. Checks messages, waits for room and for confirmation; the counting is
 //! the session's.
 
 use std::fmt;
@@ -10,19 +10,19 @@ use minerva_proto::app::SetLimits;
 use minerva_proto::marks::{is_group, is_label};
 use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
 
-use crate::error::{GroupError, InvalidLabel, InvalidReason, SendError, TrySendError};
+use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::Ended;
-use crate::service::shared::{StreamCell, Shared};
+use crate::service::shared::{Shared, StreamCell};
 use crate::session::QueueError;
 
 /// Longest idle limit that a stream can have: a week.
 const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
-/// Most bytes and strings that an outbox may be set to.
+/// Most bytes and messages that an outbox may be set to.
 const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 
-/// Sends strings to one stream's client, from anywhere. Cheap to clone; it does not keep the stream alive.
+/// Sends messages to one stream's client, from anywhere. Cheap to clone; it does not keep the stream alive.
 ///
-/// Strings of one stream travel in the order in which they were queued. They are kept until they are
+/// Messages of one stream travel in the order in which they were queued. They are kept until they are
 /// durable, and sent again after a lost connection, each taken once.
 #[derive(Clone)]
 pub struct Sender {
@@ -41,43 +41,43 @@ impl Sender {
         &self.cell.info.id
     }
 
-    /// Queues a string for the client, waiting while the stream is paused (its outbox is half full) or has no
-    /// room. May be cancelled: then the string was not sent.
+    /// Queues a message for the client, waiting while the stream is paused (its outbox is half full) or has no
+    /// room. May be cancelled: then the message was not sent.
     ///
     /// # Errors
-    /// If the string cannot travel, or the stream is over.
-    pub async fn send(&self, string: impl Into<Bytes>) -> Result<(), SendError> {
-        let string = self.checked(string.into())?;
-        self.wait(|| self.shared.send(self.number(), string.clone(), true).map(drop)).await
+    /// If the message cannot travel, or the stream is over.
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
+        let message = self.checked(message.into())?;
+        self.wait(|| self.shared.send(self.number(), message.clone(), true).map(drop)).await
     }
 
-    /// Queues a string as [`Self::send`] does and acknowledges an event and all before it, in one durable step:
+    /// Queues a message as [`Self::send`] does and acknowledges an event and all before it, in one durable step:
     /// whatever crashes, either both have happened or neither. An event that comes again has no answer yet.
     ///
-    /// One string answers one event: of strings sent before it, a crash may leave some that were taken.
+    /// One message answers one event: of messages sent before it, a crash may leave some that were taken.
     ///
     /// # Errors
     /// As [`Self::send`]; the event is not acknowledged then.
-    pub async fn answer(&self, event: u64, string: impl Into<Bytes>) -> Result<(), SendError> {
-        let string = self.checked(string.into())?;
-        let answer = || self.shared.answer(self.number(), event, string.clone()).map(drop);
+    pub async fn answer(&self, event: u64, message: impl Into<Bytes>) -> Result<(), SendError> {
+        let message = self.checked(message.into())?;
+        let answer = || self.shared.answer(self.number(), event, message.clone()).map(drop);
         self.wait(answer).await
     }
 
-    /// Queues a string for the client at once, paused or not: the hard room only counts.
+    /// Queues a message for the client at once, paused or not: the hard room only counts.
     ///
     /// # Errors
     /// [`TrySendError::Full`] if there is no room; else as [`Self::send`]. Nothing was sent then.
-    pub fn try_send(&self, string: impl Into<Bytes>) -> Result<(), TrySendError> {
-        let string = self.checked(string.into())?;
-        match self.shared.send(self.number(), string, false) {
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
+        let message = self.checked(message.into())?;
+        match self.shared.send(self.number(), message, false) {
             Ok(_) => Ok(()),
             Err(QueueError::NoRoom) => Err(TrySendError::Full),
             Err(QueueError::Over) => Err(TrySendError::Refused(SendError::Over)),
         }
     }
 
-    /// Waits until a string would be queued at once by [`Self::send`].
+    /// Waits until a message would be queued at once by [`Self::send`].
     ///
     /// # Errors
     /// If the stream is over.
@@ -89,7 +89,7 @@ impl Sender {
     /// of this app and the core, unless the stream ends.
     ///
     /// # Errors
-    /// If the stream is over; whether the client got the strings is not known then.
+    /// If the stream is over; whether the client got the messages is not known then.
     pub async fn durable(&self) -> Result<(), SendError> {
         let Ok(end) = self.shared.next_send(self.number()) else { return Err(SendError::Over) };
         self.wait(|| self.shared.is_confirmed(self.number(), end)).await
@@ -100,7 +100,7 @@ impl Sender {
     ///
     /// # Errors
     /// If the reason, which the client gets, cannot travel.
-    pub fn reset(&self, reason: impl Into<String>) -> Result<(), InvalidReason> {
+    pub fn reset(&self, reason: impl Into<String>) -> Result<(), ReasonError> {
         self.reset_as(reason, true)
     }
 
@@ -113,10 +113,10 @@ impl Sender {
         &self,
         reason: impl Into<String>,
         application_level: bool,
-    ) -> Result<(), InvalidReason> {
+    ) -> Result<(), ReasonError> {
         let reason = reason.into();
         if reason.len() > MAX_REASON || !is_message_allowed(reason.as_bytes()) {
-            return Err(InvalidReason);
+            return Err(ReasonError);
         }
         self.shared.reset(self.number(), reason, application_level);
         Ok(())
@@ -129,7 +129,7 @@ impl Sender {
         self.set_limits(SetLimits { max_idle_ms: Some(ms), ..SetLimits::default() });
     }
 
-    /// Sets how many bytes of strings, and how many strings, the stream holds for its client before sending
+    /// Sets how many bytes of messages, and how many messages, the stream holds for its client before sending
     /// waits; at least 1 each, at most 6 MiB and 100,000. The core's own limits count if this is never called.
     pub fn set_outbox(&self, bytes: u32, messages: u32) {
         let (bytes, messages) = (bytes.clamp(1, MAX_OUTBOX.0), messages.clamp(1, MAX_OUTBOX.1));
@@ -143,10 +143,10 @@ impl Sender {
     ///
     /// # Errors
     /// If it is longer than 256 bytes, or has others than 0x20-0x7E.
-    pub fn set_label(&self, label: impl Into<String>) -> Result<(), InvalidLabel> {
+    pub fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
         let label = label.into();
         if !is_label(&label) {
-            return Err(InvalidLabel);
+            return Err(LabelError);
         }
         self.shared.configure(self.number(), |session| session.set_label(self.number(), label));
         Ok(())
@@ -159,7 +159,8 @@ impl Sender {
     /// If that is no name of a group, or the stream is in 64 groups already.
     pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
-        let joined = self.shared.configure(self.number(), |session| session.join(self.number(), group));
+        let joined =
+            self.shared.configure(self.number(), |session| session.join(self.number(), group));
         if joined { Ok(()) } else { Err(GroupError::TooMany) }
     }
 
@@ -183,18 +184,18 @@ impl Sender {
         self.shared.configure(self.number(), |session| session.set_limits(self.number(), limits));
     }
 
-    fn checked(&self, string: Bytes) -> Result<Bytes, SendError> {
-        let max = self.shared.max_string(self.number());
-        if string.len() > max {
-            return Err(SendError::Length { length: string.len(), max });
+    fn checked(&self, message: Bytes) -> Result<Bytes, SendError> {
+        let max = self.shared.max_message(self.number());
+        if message.len() > max {
+            return Err(SendError::Length { length: message.len(), max });
         }
-        if !is_message_allowed(&string) {
+        if !is_message_allowed(&message) {
             let outside = |byte: &u8| !matches!(byte, 0x20..=0x7E);
-            let position = string.iter().position(outside).unwrap_or_default();
-            let byte = string.get(position).copied().unwrap_or_default();
+            let position = message.iter().position(outside).unwrap_or_default();
+            let byte = message.get(position).copied().unwrap_or_default();
             return Err(SendError::Byte { byte, position });
         }
-        Ok(string)
+        Ok(message)
     }
 
     /// Tries until there is another answer than that there is no room.

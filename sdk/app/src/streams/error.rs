@@ -14,11 +14,11 @@ pub enum StreamsError {
     #[error("the stream is over")]
     Ended,
     /// The stream's client is behind: send again later.
-    #[error("the stream's outbox is full: it holds up to {bytes} bytes and {messages} strings")]
+    #[error("the stream's outbox is full: it holds up to {bytes} bytes and {messages} messages")]
     Full {
         /// Bytes that the outbox holds.
         bytes: u64,
-        /// Strings that it holds.
+        /// Messages that it holds.
         messages: u64,
     },
     /// The stream is in as many groups as it may be in.
@@ -46,7 +46,7 @@ impl StreamsError {
     }
 
     /// Whether another core, or another attempt, may bring something else.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 }
@@ -70,14 +70,14 @@ impl From<Status> for StreamsError {
                 Self::Full { bytes: limit("outbox_bytes"), messages: limit("outbox_messages") }
             }
             "TOO_MANY_GROUPS" => Self::TooManyGroups,
-            _ if is_passing(status.code()) => Self::Unavailable(status.message().to_owned()),
+            _ if is_transient(status.code()) => Self::Unavailable(status.message().to_owned()),
             _ => Self::Refused(format!("{}: {}", status.code(), status.message())),
         }
     }
 }
 
 /// Broken connections have several codes.
-fn is_passing(code: Code) -> bool {
+fn is_transient(code: Code) -> bool {
     matches!(
         code,
         Code::Unavailable

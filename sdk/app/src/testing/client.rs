@@ -32,7 +32,7 @@ pub struct ClientStream {
     core: Core,
     number: u64,
     id: StreamId,
-    patience: Duration,
+    timeout: Duration,
     /// Numbers and kinds of the transports that there are.
     transports: Vec<(u64, TransportKind)>,
     /// Number of the next transport.
@@ -87,7 +87,7 @@ impl Client {
         self
     }
 
-    pub(super) fn connect(self, core: Core, patience: Duration) -> ClientStream {
+    pub(super) fn connect(self, core: Core, timeout: Duration) -> ClientStream {
         let made = core.change(|state| {
             let number = state.next_number();
             let mut started = self.started;
@@ -104,7 +104,7 @@ impl Client {
             Err(error) => panic!("Client::id: {error}"),
         };
         let transports = vec![(0, self.transport)];
-        ClientStream { core, number, id, patience, transports, next_transport: 1 }
+        ClientStream { core, number, id, timeout, transports, next_transport: 1 }
     }
 }
 
@@ -125,40 +125,42 @@ impl ClientStream {
         &self.id
     }
 
-    /// Sends a string; waits while the core holds as many as it takes because the app does not acknowledge them.
+    /// Sends a message; waits while the core holds as many as it takes because the app does not acknowledge them.
     /// What is sent to a stream that is over goes nowhere.
     ///
     /// # Panics
-    /// If the string cannot travel; as all methods here if the app broke the contract or patience is over.
-    pub async fn send(&self, string: impl Into<Bytes>) {
-        let string = string.into();
-        let max = self.core.look(|state| state.limits.max_string);
-        assert!(string.len() <= max, "a client's string is at most {max} bytes long");
-        assert!(is_message_allowed(&string), "a client's string is bytes 0x20-0x7E");
-        let take = self.core.expect("room for the client's string", self.patience, |state| {
+    /// If the message cannot travel; as all methods here if the app broke the contract or timeout is over.
+    pub async fn send(&self, message: impl Into<Bytes>) {
+        let message = message.into();
+        let max = self.core.inspect(|state| state.limits.max_message);
+        assert!(message.len() <= max, "a client's message is at most {max} bytes long");
+        assert!(is_message_allowed(&message), "a client's message is bytes 0x20-0x7E");
+        let take = self.core.wait_for("room for the client's message", self.timeout, |state| {
             let bounds = state.limits.inbox;
             let stream = state.stream(self.number);
-            (stream.ended().is_some() || stream.takes_string(bounds)).then(|| {
-                state.change(self.number, |stream, said| stream.on_string(string.clone(), said))
+            (stream.ended().is_some() || stream.has_inbox_room(bounds)).then(|| {
+                state.change(self.number, |stream, events| {
+                    stream.on_message(message.clone(), events)
+                })
             })
         });
         take.await;
     }
 
-    /// The next string from the app; `None` if the stream is over.
+    /// The next message from the app; `None` if the stream is over.
     pub async fn recv(&self) -> Option<Bytes> {
-        let recv = self.core.expect("a string for the client", self.patience, |state| {
-            let string = state.change(self.number, Stream::take_string).flatten();
+        let recv = self.core.wait_for("a message for the client", self.timeout, |state| {
+            let message = state.change(self.number, Stream::take_message).flatten();
             let is_over = state.stream(self.number).ended().is_some();
-            (string.is_some() || is_over).then_some(string)
+            (message.is_some() || is_over).then_some(message)
         });
         recv.await
     }
 
-    /// The next string from the app if it is there already.
+    /// The next message from the app if it is there already.
     pub fn try_recv(&self) -> Option<Bytes> {
-        self.core.look(|_| ());
-        self.core.change(|state| state.change(self.number, Stream::take_string).flatten())
+        self.core.inspect(|_| ());
+        self.core.change(|state| state.change(self.number, Stream::take_message).flatten())
     }
 
     /// Ends the stream, as the client's application does.
@@ -179,44 +181,44 @@ impl ClientStream {
 
     /// How the stream ended, if it has.
     pub fn ended(&self) -> Option<Ended> {
-        self.core.look(|state| state.stream(self.number).ended().cloned().map(Ended::from_proto))
+        self.core.inspect(|state| state.stream(self.number).ended().cloned().map(Ended::from_proto))
     }
 
     /// Waits for the end of the stream.
     pub async fn over(&self) -> Ended {
-        let over = self.core.expect("the end of the stream", self.patience, |state| {
+        let over = self.core.wait_for("the end of the stream", self.timeout, |state| {
             state.stream(self.number).ended().cloned()
         });
         Ended::from_proto(over.await)
     }
 
-    /// Waits until the app has acknowledged all that happened to the stream: its start, the strings sent so far, its
+    /// Waits until the app has acknowledged all that happened to the stream: its start, the messages sent so far, its
     /// end. What the app did with them before, such as setting a label, has happened then.
     pub async fn acknowledged(&self) {
-        let acknowledged = self.core.expect("an acknowledgement", self.patience, |state| {
+        let acknowledged = self.core.wait_for("an acknowledgement", self.timeout, |state| {
             state.stream(self.number).is_acknowledged().then_some(())
         });
         acknowledged.await;
     }
 
-    /// How many of the strings sent here the app has not acknowledged: they come again when it is restarted.
+    /// How many of the messages sent here the app has not acknowledged: they come again when it is restarted.
     pub fn unacknowledged(&self) -> usize {
-        self.core.look(|state| state.stream(self.number).unacknowledged())
+        self.core.inspect(|state| state.stream(self.number).unacknowledged())
     }
 
     /// The stream's label; empty if it has none.
     pub fn label(&self) -> String {
-        self.core.look(|state| state.stream(self.number).label.clone())
+        self.core.inspect(|state| state.stream(self.number).label.clone())
     }
 
     /// The stream's groups, in the order of the alphabet.
     pub fn groups(&self) -> Vec<String> {
-        self.core.look(|state| state.stream(self.number).groups.iter().cloned().collect())
+        self.core.inspect(|state| state.stream(self.number).groups.iter().cloned().collect())
     }
 
     /// How long the stream lives without a transport, if the app has set that.
     pub fn max_idle(&self) -> Option<Duration> {
-        self.core.look(|state| state.stream(self.number).max_idle_ms.map(Duration::from_millis))
+        self.core.inspect(|state| state.stream(self.number).max_idle_ms.map(Duration::from_millis))
     }
 
     /// One more transport carries the stream, its primary one from now on.
@@ -224,17 +226,21 @@ impl ClientStream {
         let number = self.next_transport;
         self.next_transport += 1;
         self.transports.push((number, kind));
-        self.tell_of_transport((number, kind), true);
+        self.push_transport_changed((number, kind), true);
     }
 
     /// The transport that came last is gone; no effect if there is none.
     pub fn detach(&mut self) {
         if let Some(transport) = self.transports.pop() {
-            self.tell_of_transport(transport, false);
+            self.push_transport_changed(transport, false);
         }
     }
 
-    fn tell_of_transport(&self, (transport_number, kind): (u64, TransportKind), attached: bool) {
+    fn push_transport_changed(
+        &self,
+        (transport_number, kind): (u64, TransportKind),
+        attached: bool,
+    ) {
         let change = TransportChanged {
             stream: self.number,
             transport_number,
@@ -244,14 +250,14 @@ impl ClientStream {
             transports: u32::try_from(self.transports.len()).unwrap_or(u32::MAX),
         };
         let event = app::event::Event::TransportChanged(change);
-        self.core.change(|state| state.inform(self.number, event));
+        self.core.change(|state| state.push_event(self.number, event));
     }
 
     fn end(&self, reason: String, application_level: bool, by: app::EndedBy) {
-        self.core.look(|_| ());
+        self.core.inspect(|_| ());
         let (stream, by) = (self.number, by.into());
         let ended = app::Ended { stream, event: 0, reason, application_level, by };
-        self.core.change(|state| state.change(stream, |stream, said| stream.end(ended, said)));
+        self.core.change(|state| state.change(stream, |stream, events| stream.end(ended, events)));
     }
 }
 

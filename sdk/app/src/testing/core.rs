@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::validate::Violation;
 use super::state::{Limits, State};
+use super::validate::CommandError;
 
 /// Longest request, as the contract says.
 const MAX_REQUEST: usize = 8 << 20;
@@ -23,7 +23,7 @@ const MAX_REQUEST: usize = 8 << 20;
 pub(crate) struct Core {
     shared: Arc<Shared>,
     /// Which start of the app this is.
-    app: u64,
+    incarnation: u64,
 }
 
 #[derive(Debug)]
@@ -36,15 +36,15 @@ struct Shared {
 impl Core {
     pub(super) fn new(limits: Limits) -> Self {
         let (state, changed) = (Mutex::new(State::new(limits)), Notify::new());
-        Self { shared: Arc::new(Shared { state, changed }), app: 0 }
+        Self { shared: Arc::new(Shared { state, changed }), incarnation: 0 }
     }
 
     /// The core for the app's next start: what an earlier one says does not count any more.
-    pub(super) fn next_app(&mut self) {
-        self.app = self.change(|state| {
-            state.hang_up();
-            state.app += 1;
-            state.app
+    pub(super) fn next_incarnation(&mut self) {
+        self.incarnation = self.change(|state| {
+            state.close_call();
+            state.incarnation += 1;
+            state.incarnation
         });
     }
 
@@ -56,12 +56,12 @@ impl Core {
     ///
     /// # Panics
     /// If the app broke the contract.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    pub(super) fn inspect<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         let state = self.lock();
-        let broken = state.broken().map(str::to_owned);
+        let contract_error = state.contract_error().map(str::to_owned);
         let seen = look(&state);
         drop(state);
-        assert_kept(broken);
+        assert_no_error(contract_error);
         seen
     }
 
@@ -91,20 +91,20 @@ impl Core {
     ///
     /// # Panics
     /// If the app broke the contract, or there is no outcome in time.
-    pub(super) async fn expect<T>(
+    pub(super) async fn wait_for<T>(
         &self,
-        what: &str,
-        patience: Duration,
+        description: &str,
+        limit: Duration,
         mut attempt: impl FnMut(&mut State) -> Option<T>,
     ) -> T {
-        let outcome = self.until(|state| match state.broken() {
-            Some(broken) => Some(Err(broken.to_owned())),
+        let outcome = self.until(|state| match state.contract_error() {
+            Some(contract_error) => Some(Err(contract_error.to_owned())),
             None => attempt(state).map(Ok),
         });
-        match timeout(patience, outcome).await {
+        match timeout(limit, outcome).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(broken)) => panic!("the app broke the contract: {broken}"),
-            Err(_) => panic!("{what}: not within {patience:?}"),
+            Ok(Err(contract_error)) => panic!("the app broke the contract: {contract_error}"),
+            Err(_) => panic!("{description}: not within {limit:?}"),
         }
     }
 
@@ -114,18 +114,23 @@ impl Core {
 
     fn register(&self, register: &Register) -> Result<u64, Status> {
         self.change(|state| {
-            if state.app != self.app {
+            if state.incarnation != self.incarnation {
                 return Err(Status::aborted("the app was started again"));
             }
-            if let Some(broken) = state.broken() {
-                return Err(Status::invalid_argument(broken));
+            if let Some(contract_error) = state.contract_error() {
+                return Err(Status::invalid_argument(contract_error));
             }
             state.register(register).map_err(refusal)
         })
     }
 
     /// Takes what the app says on a call, until it is over.
-    async fn listen(self, call: u64, first: Vec<Command>, mut requests: Streaming<ServeRequest>) {
+    async fn receive_commands(
+        self,
+        call: u64,
+        first: Vec<Command>,
+        mut requests: Streaming<ServeRequest>,
+    ) {
         let mut commands = first;
         loop {
             if !self.change(|state| take(state, call, commands)) {
@@ -139,8 +144,8 @@ impl Core {
 
     /// What is to be said on a call; the status with which it is over.
     async fn next_response(&self, call: u64) -> Result<ServeResponse, Status> {
-        let events = self.until(|state| match state.take_said(call) {
-            Some(said) => (!said.is_empty()).then_some(Ok(said)),
+        let events = self.until(|state| match state.take_events(call) {
+            Some(events) => (!events.is_empty()).then_some(Ok(events)),
             None => Some(Err(lost(state))),
         });
         Ok(ServeResponse { events: events.await?.into_iter().map(event).collect() })
@@ -159,10 +164,10 @@ impl AppService for Core {
         let mut commands = requests.message().await?.unwrap_or_default().commands.into_iter();
         let first = commands.next().and_then(|command| command.command);
         let Some(command::Command::Register(register)) = first else {
-            return Err(refusal(Violation::new("register", "must be the first command")));
+            return Err(refusal(CommandError::new("register", "must be the first command")));
         };
         let call = self.register(&register)?;
-        tokio::spawn(self.clone().listen(call, commands.collect(), requests));
+        tokio::spawn(self.clone().receive_commands(call, commands.collect(), requests));
         let responses = stream::unfold(Some(self.clone()), move |core| async move {
             let core = core?;
             let response = core.next_response(call).await;
@@ -180,7 +185,7 @@ fn take(state: &mut State, call: u64, commands: Vec<Command>) -> bool {
         && commands.all(|command| {
             let kept = state.on_command(command.command).is_ok();
             if !kept {
-                state.hang_up();
+                state.close_call();
             }
             kept
         })
@@ -188,9 +193,9 @@ fn take(state: &mut State, call: u64, commands: Vec<Command>) -> bool {
 
 /// Why a call is over that is not the one that there is.
 fn lost(state: &State) -> Status {
-    match state.broken() {
-        Some(broken) => Status::invalid_argument(broken),
-        None if state.is_called() => Status::aborted("another call took over"),
+    match state.contract_error() {
+        Some(contract_error) => Status::invalid_argument(contract_error),
+        None if state.has_call() => Status::aborted("another call took over"),
         None => Status::unavailable("the call was lost"),
     }
 }
@@ -199,12 +204,12 @@ fn event(event: event::Event) -> Event {
     Event { event: Some(event) }
 }
 
-fn refusal(violation: Violation) -> Status {
+fn refusal(violation: CommandError) -> Status {
     Status::invalid_argument(violation.to_string())
 }
 
-fn assert_kept(broken: Option<String>) {
-    if let Some(broken) = broken {
-        panic!("the app broke the contract: {broken}");
+fn assert_no_error(contract_error: Option<String>) {
+    if let Some(contract_error) = contract_error {
+        panic!("the app broke the contract: {contract_error}");
     }
 }

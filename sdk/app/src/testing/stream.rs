@@ -5,15 +5,15 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use minerva_proto::app::{
-    Ended, EndedBy, GroupRefused, Reset, Send, SendRefused, SendRefusedReason, SendState,
-    SetLimits, Started, Messages, event,
+    Ended, EndedBy, GroupRefused, Messages, Reset, Send, SendRefused, SendRefusedReason, SendState,
+    SetLimits, Started, event,
 };
 
 use minerva_proto::marks::MAX_GROUPS;
 
-use super::validate::Violation;
+use super::validate::CommandError;
 
-/// Bytes and strings that something holds at most.
+/// Bytes and messages that something holds at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) bytes: usize,
@@ -28,28 +28,28 @@ pub(super) struct Stream {
     was_assigned: bool,
     /// First event that is not acknowledged; 0 is Started itself.
     next_event: u64,
-    /// The client's strings that are not acknowledged; the first is event `next_event`, or 1.
-    inbox: Held,
+    /// The client's messages that are not acknowledged; the first is event `next_event`, or 1.
+    inbox: Buffer,
     ended: Option<Ended>,
     next_send: u64,
-    outbox: Held,
+    outbox: Buffer,
     bounds: Bounds,
     pub(super) label: String,
     pub(super) groups: BTreeSet<String>,
     pub(super) max_idle_ms: Option<u64>,
-    session: Option<Session>,
+    delivery: Option<Delivery>,
 }
 
-/// Strings in order.
+/// Messages in order.
 #[derive(Debug, Default)]
-struct Held {
+struct Buffer {
     messages: VecDeque<Bytes>,
     bytes: usize,
 }
 
 /// The part of a stream that is lost with the call.
 #[derive(Debug)]
-struct Session {
+struct Delivery {
     window: usize,
     /// Next event to deliver.
     delivered: u64,
@@ -63,47 +63,47 @@ impl Stream {
             started,
             was_assigned: false,
             next_event: 0,
-            inbox: Held::default(),
+            inbox: Buffer::default(),
             ended: None,
             next_send: 0,
-            outbox: Held::default(),
+            outbox: Buffer::default(),
             bounds,
             label: String::new(),
             groups: BTreeSet::new(),
             max_idle_ms: None,
-            session: None,
+            delivery: None,
         }
     }
 
     // The client's side.
 
-    /// Room for one more string of the client.
-    pub(super) fn takes_string(&self, bounds: Bounds) -> bool {
+    /// Room for one more message of the client.
+    pub(super) fn has_inbox_room(&self, bounds: Bounds) -> bool {
         self.inbox.bytes < bounds.bytes && self.inbox.messages.len() < bounds.messages
     }
 
-    /// A string of the client. It goes nowhere if the stream is over.
-    pub(super) fn on_string(&mut self, string: Bytes, said: &mut Vec<event::Event>) {
+    /// A message of the client. It goes nowhere if the stream is over.
+    pub(super) fn on_message(&mut self, message: Bytes, events: &mut Vec<event::Event>) {
         if self.ended.is_none() {
-            self.inbox.push(string);
-            self.deliver(said);
+            self.inbox.push(message);
+            self.deliver(events);
         }
     }
 
-    /// The client takes a string.
-    pub(super) fn take_string(&mut self, said: &mut Vec<event::Event>) -> Option<Bytes> {
-        let string = self.outbox.pop()?;
-        self.tell_room(said);
-        Some(string)
+    /// The client takes a message.
+    pub(super) fn take_message(&mut self, events: &mut Vec<event::Event>) -> Option<Bytes> {
+        let message = self.outbox.pop()?;
+        self.push_send_state(events);
+        Some(message)
     }
 
     /// Ends, unless it has ended before.
-    pub(super) fn end(&mut self, ended: Ended, said: &mut Vec<event::Event>) {
+    pub(super) fn end(&mut self, ended: Ended, events: &mut Vec<event::Event>) {
         if self.ended.is_none() {
             self.ended = Some(Ended { event: self.next_number(), ..ended });
-            self.outbox = Held::default();
-            self.deliver(said);
-            self.tell_room(said);
+            self.outbox = Buffer::default();
+            self.deliver(events);
+            self.push_send_state(events);
         }
     }
 
@@ -116,7 +116,7 @@ impl Stream {
         self.next_event == self.next_number() + u64::from(self.ended.is_some())
     }
 
-    /// Strings of the client that are not acknowledged.
+    /// Messages of the client that are not acknowledged.
     pub(super) fn unacknowledged(&self) -> usize {
         self.inbox.messages.len()
     }
@@ -129,11 +129,11 @@ impl Stream {
     }
 
     pub(super) fn is_assigned(&self) -> bool {
-        self.session.is_some()
+        self.delivery.is_some()
     }
 
-    pub(super) fn assign(&mut self, window: usize, said: &mut Vec<event::Event>) {
-        said.push(event::Event::Started(Started {
+    pub(super) fn assign(&mut self, window: usize, events: &mut Vec<event::Event>) {
+        events.push(event::Event::Started(Started {
             resumed: self.was_assigned,
             next_event: self.next_event,
             next_send: self.next_send,
@@ -141,22 +141,22 @@ impl Stream {
             ..self.started.clone()
         }));
         self.was_assigned = true;
-        self.session = Some(Session { window, delivered: self.next_event.max(1), in_flight: 0 });
-        self.deliver(said);
+        self.delivery = Some(Delivery { window, delivered: self.next_event.max(1), in_flight: 0 });
+        self.deliver(events);
     }
 
     pub(super) fn unassign(&mut self) {
-        self.session = None;
+        self.delivery = None;
     }
 
     pub(super) fn on_acknowledge(
         &mut self,
         event: u64,
-        said: &mut Vec<event::Event>,
-    ) -> Result<(), Violation> {
+        events: &mut Vec<event::Event>,
+    ) -> Result<(), CommandError> {
         if self.may_acknowledge("acknowledge.event", event)? {
             self.acknowledge(event);
-            self.deliver(said);
+            self.deliver(events);
         }
         Ok(())
     }
@@ -164,10 +164,10 @@ impl Stream {
     pub(super) fn on_send(
         &mut self,
         send: Send,
-        said: &mut Vec<event::Event>,
-    ) -> Result<(), Violation> {
-        if self.session.is_none() {
-            said.push(refused(&send, SendRefusedReason::Ended, self.next_send));
+        events: &mut Vec<event::Event>,
+    ) -> Result<(), CommandError> {
+        if self.delivery.is_none() {
+            events.push(refused(&send, SendRefusedReason::Ended, self.next_send));
             return Ok(());
         }
         if let Some(event) = send.acknowledge
@@ -175,51 +175,51 @@ impl Stream {
         {
             return Ok(());
         }
-        match self.judge(&send) {
+        match self.classify(&send) {
             Ok(repeated) => {
-                for string in send.messages.into_iter().skip(repeated) {
-                    self.outbox.push(string);
+                for message in send.messages.into_iter().skip(repeated) {
+                    self.outbox.push(message);
                     self.next_send += 1;
                 }
                 if let Some(event) = send.acknowledge {
                     self.acknowledge(event);
-                    self.deliver(said);
+                    self.deliver(events);
                 }
-                self.tell_room(said);
+                self.push_send_state(events);
             }
-            Err(reason) => said.push(refused(&send, reason, self.next_send)),
+            Err(reason) => events.push(refused(&send, reason, self.next_send)),
         }
         Ok(())
     }
 
     /// The app ends it.
-    pub(super) fn on_reset(&mut self, reset: &Reset, said: &mut Vec<event::Event>) {
+    pub(super) fn on_reset(&mut self, reset: &Reset, events: &mut Vec<event::Event>) {
         let (stream, reason) = (reset.stream, reset.reason.clone());
         let (application_level, by) = (reset.application_level, EndedBy::App.into());
-        self.end(Ended { stream, event: 0, reason, application_level, by }, said);
+        self.end(Ended { stream, event: 0, reason, application_level, by }, events);
     }
 
-    pub(super) fn on_limits(&mut self, limits: &SetLimits, said: &mut Vec<event::Event>) {
+    pub(super) fn on_limits(&mut self, limits: &SetLimits, events: &mut Vec<event::Event>) {
         self.max_idle_ms = limits.max_idle_ms.or(self.max_idle_ms);
         let set = |limit: &mut usize, to: Option<u32>| *limit = to.map_or(*limit, |to| to as usize);
         set(&mut self.bounds.bytes, limits.outbox_bytes);
         set(&mut self.bounds.messages, limits.outbox_messages);
-        self.tell_room(said);
+        self.push_send_state(events);
     }
 
-    pub(super) fn join(&mut self, group: String, said: &mut Vec<event::Event>) {
+    pub(super) fn join(&mut self, group: String, events: &mut Vec<event::Event>) {
         if self.groups.len() < MAX_GROUPS || self.groups.contains(&group) {
             self.groups.insert(group);
         } else {
             let stream = self.started.stream;
-            said.push(event::Event::GroupRefused(GroupRefused { stream, group }));
+            events.push(event::Event::GroupRefused(GroupRefused { stream, group }));
         }
     }
 
     /// Tells the app how much room there is, if it has the stream.
-    fn tell_room(&self, said: &mut Vec<event::Event>) {
+    fn push_send_state(&self, events: &mut Vec<event::Event>) {
         if self.is_assigned() {
-            said.push(event::Event::SendState(self.room()));
+            events.push(event::Event::SendState(self.room()));
         }
     }
 
@@ -236,8 +236,8 @@ impl Stream {
         }
     }
 
-    /// How many of the strings were taken before, or why none is taken.
-    fn judge(&self, send: &Send) -> Result<usize, SendRefusedReason> {
+    /// How many of the messages were taken before, or why none is taken.
+    fn classify(&self, send: &Send) -> Result<usize, SendRefusedReason> {
         if self.ended.is_some() {
             return Err(SendRefusedReason::Ended);
         }
@@ -254,20 +254,20 @@ impl Stream {
     }
 
     /// Whether an acknowledgement counts: of what was delivered on this call.
-    fn may_acknowledge(&self, field: &'static str, event: u64) -> Result<bool, Violation> {
+    fn may_acknowledge(&self, field: &'static str, event: u64) -> Result<bool, CommandError> {
         if event >= self.next_number() + u64::from(self.ended.is_some()) {
             let stream = self.started.stream;
-            return Err(Violation::new(field, format!("stream {stream} has no event {event}")));
+            return Err(CommandError::new(field, format!("stream {stream} has no event {event}")));
         }
-        Ok(self.session.as_ref().is_some_and(|session| event < session.delivered))
+        Ok(self.delivery.as_ref().is_some_and(|delivery| event < delivery.delivered))
     }
 
     fn acknowledge(&mut self, event: u64) {
         let first = self.next_event.max(1);
         let freed: usize = (first..=event).filter_map(|_| self.inbox.pop()).map(|s| s.len()).sum();
         self.next_event = self.next_event.max(event + 1);
-        if let Some(session) = &mut self.session {
-            session.in_flight = session.in_flight.saturating_sub(freed);
+        if let Some(delivery) = &mut self.delivery {
+            delivery.in_flight = delivery.in_flight.saturating_sub(freed);
         }
     }
 
@@ -280,40 +280,40 @@ impl Stream {
     }
 
     /// Says what there is and the window allows.
-    fn deliver(&mut self, said: &mut Vec<event::Event>) {
+    fn deliver(&mut self, events: &mut Vec<event::Event>) {
         let (stream, first) = (self.started.stream, self.next_event.max(1));
-        let Some(session) = &mut self.session else { return };
-        let first_event = session.delivered;
+        let Some(delivery) = &mut self.delivery else { return };
+        let first_event = delivery.delivered;
         let seen = usize::try_from(first_event.saturating_sub(first)).unwrap_or(usize::MAX);
         let mut messages = Vec::new();
-        for string in self.inbox.messages.iter().skip(seen) {
-            if session.in_flight > 0 && session.in_flight + string.len() > session.window {
+        for message in self.inbox.messages.iter().skip(seen) {
+            if delivery.in_flight > 0 && delivery.in_flight + message.len() > delivery.window {
                 break;
             }
-            session.in_flight += string.len();
-            session.delivered += 1;
-            messages.push(string.clone());
+            delivery.in_flight += message.len();
+            delivery.delivered += 1;
+            messages.push(message.clone());
         }
         if !messages.is_empty() {
-            said.push(event::Event::Messages(Messages { stream, first_event, messages }));
+            events.push(event::Event::Messages(Messages { stream, first_event, messages }));
         }
-        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == session.delivered) {
-            session.delivered += 1;
-            said.push(event::Event::Ended(ended.clone()));
+        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered) {
+            delivery.delivered += 1;
+            events.push(event::Event::Ended(ended.clone()));
         }
     }
 }
 
-impl Held {
-    fn push(&mut self, string: Bytes) {
-        self.bytes += string.len();
-        self.messages.push_back(string);
+impl Buffer {
+    fn push(&mut self, message: Bytes) {
+        self.bytes += message.len();
+        self.messages.push_back(message);
     }
 
     fn pop(&mut self) -> Option<Bytes> {
-        let string = self.messages.pop_front()?;
-        self.bytes -= string.len();
-        Some(string)
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len();
+        Some(message)
     }
 }
 

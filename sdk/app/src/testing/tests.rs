@@ -64,7 +64,7 @@ fn request(command: Option<command::Command>) -> ServeRequest {
 }
 
 fn send(first: u64, messages: &[&'static str], acknowledge: Option<u64>) -> command::Command {
-    let messages = messages.iter().map(|string| string.as_bytes().into()).collect();
+    let messages = messages.iter().map(|message| message.as_bytes().into()).collect();
     command::Command::Send(Send { stream: 1, first, messages, acknowledge })
 }
 
@@ -72,7 +72,7 @@ fn acknowledge(stream: u64, event: u64) -> command::Command {
     command::Command::Acknowledge(Acknowledge { stream, event })
 }
 
-/// A core with one stream that has one string.
+/// A core with one stream that has one message.
 async fn kit() -> (Kit, ClientStream) {
     let kit = Kit::new().outbox(1000, 3).max_message_bytes(4);
     let client = kit.connect(Client::new());
@@ -91,8 +91,8 @@ async fn what_is_wrong_with_a_command_is_said() {
         (Some(register), "register: only allowed as the first command"),
         (Some(acknowledge(1, 2)), "acknowledge.event: stream 1 has no event 2"),
         (Some(send(0, &["x"], Some(2))), "send.acknowledge: stream 1 has no event 2"),
-        (Some(send(0, &["\n"], None)), "send.strings: only bytes 0x20-0x7E are allowed"),
-        (Some(send(0, &["12345"], None)), "send.strings: one is longer than the longest string"),
+        (Some(send(0, &["\n"], None)), "send.messages: only bytes 0x20-0x7E are allowed"),
+        (Some(send(0, &["12345"], None)), "send.messages: one is longer than the longest message"),
         (Some(command::Command::Reset(reset)), "reset.reason: must be at most 255"),
         (Some(command::Command::SetLimits(no_bytes)), "set_limits.outbox_bytes: must be 1 to"),
         (Some(command::Command::JoinGroup(group)), "join_group.group: must be 1 to 128"),
@@ -114,7 +114,10 @@ async fn what_is_wrong_with_a_command_is_said() {
 async fn a_call_begins_with_a_good_registration() {
     for (first, problem) in [
         (acknowledge(1, 0), "register: must be the first command"),
-        (command::Command::Register(register("Default", "a")), "register.service: must be"),
+        (
+            command::Command::Register(register("Default", "a")),
+            "register.service: a service name is",
+        ),
         (command::Command::Register(register("default", "")), "register.instance_id: must be"),
     ] {
         let (kit, _client) = kit().await;
@@ -146,8 +149,8 @@ async fn sends_are_taken_once_in_order_and_all_or_none() {
         }
         assert_eq!(client.unacknowledged(), usize::from(next_send < 3));
     }
-    for string in ["x", "y", "z"] {
-        assert_eq!(client.recv().await.unwrap(), string);
+    for message in ["x", "y", "z"] {
+        assert_eq!(client.recv().await.unwrap(), message);
     }
 }
 

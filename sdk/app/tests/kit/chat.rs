@@ -31,8 +31,8 @@ fn ascii(json: &str) -> String {
 
 /// The next message for a client, without its time.
 async fn heard(client: &ClientStream) -> Value {
-    let string = client.recv().await.unwrap();
-    let mut message: Value = serde_json::from_slice(&string).unwrap();
+    let encoded = client.recv().await.unwrap();
+    let mut message: Value = serde_json::from_slice(&encoded).unwrap();
     message.as_object_mut().unwrap().remove("at");
     message
 }

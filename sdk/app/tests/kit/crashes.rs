@@ -16,7 +16,7 @@ async fn lost_calls_show_nowhere_over_several_threads() {
     echo_over_lost_calls(100, 9).await;
 }
 
-/// Sends so many strings to an echo and receives them; after each `step` of them the call is lost, each time a little
+/// Sends so many messages to an echo and receives them; after each `step` of them the call is lost, each time a little
 /// later in what app and core say to each other.
 async fn echo_over_lost_calls(messages: u32, step: u32) {
     // Little room: not everything may be under way at once.
@@ -105,8 +105,8 @@ async fn an_end_that_is_done_with_does_not_come_again() {
 #[tokio::test]
 async fn a_restarted_app_gets_what_was_not_acknowledged() {
     let (mut kit, mut service, client, mut stream) = stream().await;
-    for string in ["a", "b", "c"] {
-        client.send(string).await;
+    for message in ["a", "b", "c"] {
+        client.send(message).await;
     }
     assert_eq!(stream.recv().await.unwrap(), "a");
     assert_eq!(stream.recv().await.unwrap(), "b");
@@ -127,8 +127,8 @@ async fn a_restarted_app_gets_what_was_not_acknowledged() {
     let mut stream = service.accept().await.unwrap();
     assert!(stream.is_resumed());
     assert_eq!((stream.first_event(), stream.first_send()), (2, 1));
-    for string in ["b", "c", "d"] {
-        assert_eq!(stream.recv().await.unwrap(), string);
+    for message in ["b", "c", "d"] {
+        assert_eq!(stream.recv().await.unwrap(), message);
     }
     stream.send("y").await.unwrap();
     assert_eq!(client.recv().await.unwrap(), "x");
@@ -148,10 +148,10 @@ async fn crashes_lose_nothing_that_was_acknowledged() {
         assert_eq!(stream.is_resumed(), number > 0);
         // Some starts get as far as acknowledging, some do not.
         for _string in 0..number % 3 {
-            let Some(Event::String { event, string }) = stream.next_event().await else { break };
+            let Some(Event::Message { event, message }) = stream.next_event().await else { break };
             if event > dealt_with {
                 dealt_with = event;
-                seen.push(string);
+                seen.push(message);
             }
             if client.unacknowledged() == 0 {
                 break;
@@ -161,11 +161,11 @@ async fn crashes_lose_nothing_that_was_acknowledged() {
     }
     let mut stream = service.accept().await.unwrap();
     while dealt_with < 100 {
-        let Some(Event::String { event, string }) = stream.next_event().await else { panic!() };
+        let Some(Event::Message { event, message }) = stream.next_event().await else { panic!() };
         if event > dealt_with {
             assert_eq!(event, dealt_with + 1);
             dealt_with = event;
-            seen.push(string);
+            seen.push(message);
         }
     }
     let all: Vec<_> = (0..100).map(|number| number.to_string()).collect();

@@ -4,10 +4,10 @@
 
 mod chat;
 mod crashes;
+mod panics;
 #[path = "../../examples/chat/room.rs"]
 mod room;
 mod streams;
-mod panics;
 
 use minerva_app::testing::{Client, ClientStream, Kit};
 use minerva_app::{AppStream, SendError, Service};
@@ -26,8 +26,8 @@ async fn stream_of(mut kit: Kit) -> (Kit, Service, ClientStream, AppStream) {
 
 /// Sends everything back.
 async fn echo(mut stream: AppStream) -> Result<(), SendError> {
-    while let Some(string) = stream.recv().await {
-        stream.send(string).await?;
+    while let Some(message) = stream.recv().await {
+        stream.send(message).await?;
     }
     Ok(())
 }

@@ -106,8 +106,8 @@ async fn sends_pause_when_the_outbox_is_half_full() {
     stream.set_outbox(100, 1000);
     stream.sender().ready().await.unwrap();
     stream.send("6").await.unwrap();
-    for string in ["1234", "5", "1234567", "6"] {
-        assert_eq!(client.recv().await.unwrap(), string);
+    for message in ["1234", "5", "1234567", "6"] {
+        assert_eq!(client.recv().await.unwrap(), message);
     }
 }
 
@@ -130,12 +130,12 @@ async fn the_window_of_the_app_counts() {
     let builder = Service::connect("core-a:1,core-b:2").stream_window_bytes(3);
     let mut service = kit.service_from(builder);
     let client = kit.connect(Client::new());
-    for string in ["ab", "c", "def", "ghijk", "", "l"] {
-        client.send(string).await;
+    for message in ["ab", "c", "def", "ghijk", "", "l"] {
+        client.send(message).await;
     }
     let mut stream = service.accept().await.unwrap();
-    for string in ["ab", "c", "def", "ghijk", "", "l"] {
-        assert_eq!(stream.recv().await.unwrap(), string);
+    for message in ["ab", "c", "def", "ghijk", "", "l"] {
+        assert_eq!(stream.recv().await.unwrap(), message);
     }
 }
 
@@ -212,6 +212,6 @@ async fn time_is_tokios() {
         stream
     });
     assert!(timeout(Duration::from_secs(49), client.recv()).await.is_err());
-    let string = timeout(Duration::from_secs(2), client.recv()).await.unwrap();
-    assert_eq!(string.unwrap(), "at last");
+    let message = timeout(Duration::from_secs(2), client.recv()).await.unwrap();
+    assert_eq!(message.unwrap(), "at last");
 }

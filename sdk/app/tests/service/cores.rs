@@ -100,7 +100,7 @@ async fn a_core_that_died_takes_nothing_along() {
     a.resume(1, 4, 0, 0).await;
     let mut stream = service.accept().await.unwrap();
     stream.send("x").await.unwrap();
-    // It took the string, and told nobody.
+    // It took the message, and told nobody.
     while !matches!(a.command().await, command::Command::Send(_)) {}
     drop(a);
     let (a, held) = called(&mut cores[0], "a").await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::app::app_service_server::{AppService, AppServiceServer};
 use minerva_proto::app::{
-    Command, Ended, EndedBy, Event, Register, Registered, SendState, ServeRequest, ServeResponse,
-    Started, Messages, command, event,
+    Command, Ended, EndedBy, Event, Messages, Register, Registered, SendState, ServeRequest,
+    ServeResponse, Started, command, event,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -143,7 +143,7 @@ impl Call {
         self.say(event::Event::Ended(ended)).await;
     }
 
-    /// All strings below `next_send` are taken.
+    /// All messages below `next_send` are taken.
     pub(crate) async fn confirm(&self, stream: u64, next_send: u64) {
         let (bytes_left, messages_left) = (1000, 100);
         let state = SendState { stream, next_send, bytes_left, messages_left, paused: false };
@@ -166,7 +166,7 @@ impl Call {
         }
     }
 
-    /// Strings sent to the stream, until there are `count`; confirms them. Acknowledgements pass.
+    /// Messages sent to the stream, until there are `count`; confirms them. Acknowledgements pass.
     pub(crate) async fn sent(&mut self, first: u64, count: usize) -> Vec<Bytes> {
         let mut sent = Vec::new();
         while sent.len() < count {

@@ -81,7 +81,7 @@ async fn goes_on_after_a_lost_call() {
 
     let (mut call, register) = core.registered().await;
     assert_eq!(register.held_streams, [1]);
-    // It had taken one string, and knows of no acknowledgement.
+    // It had taken one message, and knows of no acknowledgement.
     let send_state =
         started(1).send_state.map(|state| minerva_proto::app::SendState { next_send: 2, ..state });
     let again = Started { resumed: true, next_event: 0, next_send: 2, send_state, ..started(1) };
@@ -101,9 +101,9 @@ trait Acknowledges {
 impl Acknowledges for minerva_app::AppStream {
     async fn recv_acknowledges(&mut self, call: &mut crate::Call) -> bool {
         call.messages(1, 4, &["d"]).await;
-        let string = self.recv().await;
+        let message = self.recv().await;
         call.acknowledged(3).await;
-        string.unwrap() == "d"
+        message.unwrap() == "d"
     }
 }
 
@@ -111,8 +111,8 @@ impl Acknowledges for minerva_app::AppStream {
 async fn sends_again_what_was_not_taken() {
     let (mut core, call, _service, stream) = stream().await;
     drop(call);
-    for string in ["x", "y", "z"] {
-        stream.send(string).await.unwrap();
+    for message in ["x", "y", "z"] {
+        stream.send(message).await.unwrap();
     }
     let (mut call, _) = core.registered().await;
     let again = Started { resumed: true, next_send: 1, ..started(1) };
@@ -177,8 +177,8 @@ async fn stopping_flushes_and_resets_nothing() {
     call.start(2).await;
     let handle = service.handle();
     let handler = tokio::spawn(async move {
-        while let Some(string) = stream.recv().await {
-            stream.send(string).await.unwrap();
+        while let Some(message) = stream.recv().await {
+            stream.send(message).await.unwrap();
         }
         stream.send("last words").await.unwrap();
         stream.ended().cloned()

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_app::qan::{Failure, Handler, Peer, Qan, QanError};
+use minerva_app::qan::{Handler, HandlerError, Peer, Qan, QuestionError};
 use minerva_proto::app::{Started, event};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,9 +15,9 @@ use crate::stream;
 struct Application;
 
 impl Handler for Application {
-    async fn question(&self, _peer: &Peer, body: Bytes) -> Result<Bytes, Failure> {
+    async fn question(&self, _peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
         match &body[..] {
-            b"known" => Err(Failure::Known("sorry".into())),
+            b"known" => Err(HandlerError::Known("sorry".into())),
             b"fails" => Err(std::io::Error::other("secret").into()),
             b"panics" => panic!("secret"),
             b"invalid" => Ok("\n".into()),
@@ -77,14 +77,14 @@ async fn asks() {
     let (_core, mut call, peer, _task) = qan().await;
     let answers = [
         ("a|1K", Ok("a")),
-        ("b|2E", Err(QanError::Known("b".into()))),
-        ("c|3U", Err(QanError::Unknown("c".into()))),
+        ("b|2E", Err(QuestionError::Known("b".into()))),
+        ("c|3U", Err(QuestionError::Unknown("c".into()))),
     ];
-    for (number, (string, answer)) in (1..).zip(answers) {
+    for (number, (message, answer)) in (1..).zip(answers) {
         let asking = peer.clone();
         let asked = tokio::spawn(async move { asking.ask("how?").await });
         assert_eq!(call.sent(number - 1, 1).await, [format!("how?|{number}Q")]);
-        call.messages(1, number, &[string]).await;
+        call.messages(1, number, &[message]).await;
         assert_eq!(asked.await.unwrap(), answer.map(Bytes::from));
     }
 }
@@ -106,11 +106,11 @@ async fn violations_reset() {
         ("", "Bad QAN frame.  Did peer send a non-QAN string?"),
         ("x|01Q", "Bad QAN frame.  Did peer send a non-QAN string?"),
     ];
-    for (string, reason) in cases {
+    for (message, reason) in cases {
         let (_core, mut call, peer, _task) = qan().await;
-        call.messages(1, 1, &[string]).await;
+        call.messages(1, 1, &[message]).await;
         assert_eq!(call.reset().await, (reason.to_owned(), true));
-        assert_eq!(peer.ask("x").await, Err(QanError::Over));
+        assert_eq!(peer.ask("x").await, Err(QuestionError::Over));
     }
     let (_core, mut call, _peer, _task) = qan().await;
     call.messages(1, 1, &["hang|7Q", "x|7Q"]).await;
@@ -124,7 +124,7 @@ async fn the_end_reaches_who_waits() {
     let asked = tokio::spawn(async move { peer.ask("how?").await });
     call.sent(0, 1).await;
     call.end(1, 1).await;
-    assert_eq!(asked.await.unwrap(), Err(QanError::Over));
+    assert_eq!(asked.await.unwrap(), Err(QuestionError::Over));
     task.await.unwrap();
 }
 

@@ -39,8 +39,8 @@ async fn echoes() {
     let (_core, mut call, _service, stream) = stream().await;
     let (mut messages, sender) = stream.split();
     tokio::spawn(async move {
-        while let Some(string) = messages.recv().await {
-            sender.send(string).await.unwrap();
+        while let Some(message) = messages.recv().await {
+            sender.send(message).await.unwrap();
         }
     });
     call.messages(1, 1, &["a", "b", "c"]).await;
@@ -66,11 +66,11 @@ async fn acknowledges_when_the_next_is_asked_for() {
 #[tokio::test]
 async fn acknowledges_by_hand() {
     let (_core, mut call, _service, mut stream) = stream().await;
-    stream.acknowledge_by_hand();
+    stream.acknowledge_manually();
     call.messages(1, 1, &["a", "b"]).await;
     for event in 1..=2 {
         let next = stream.next_event().await;
-        assert!(matches!(next, Some(Event::String { event: number, .. }) if number == event));
+        assert!(matches!(next, Some(Event::Message { event: number, .. }) if number == event));
     }
     call.silent().await;
     stream.acknowledge(1);
@@ -225,8 +225,8 @@ async fn a_panic_elsewhere_is_a_failure_as_well() {
 async fn many_streams_do_not_mix() {
     let (_core, mut call, service) = service().await;
     tokio::spawn(service.run(|mut stream| async move {
-        while let Some(string) = stream.recv().await {
-            stream.send(string).await?;
+        while let Some(message) = stream.recv().await {
+            stream.send(message).await?;
         }
         Ok::<_, SendError>(())
     }));

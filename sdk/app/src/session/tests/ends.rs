@@ -1,6 +1,6 @@
 //! How streams end, and what becomes of an end that is lost.
 
-use super::one_call::{ended, hear, register, send, session, started, messages, told};
+use super::one_call::{ended, hear, messages, register, send, session, started, told};
 use super::*;
 
 #[test]

@@ -1,5 +1,5 @@
 //! Several model cores that own the one stream's partition in turn: hand it over, die, wake up late and go on talking,
-//! lose their calls. Whatever happens, each string arrives once and in order, both ways, and nothing is said on a call
+//! lose their calls. Whatever happens, each message arrives once and in order, both ways, and nothing is said on a call
 //! that is not the stream's home.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "the model looks at a few kinds of event only")]
@@ -72,7 +72,7 @@ struct Cores {
     owner: Option<usize>,
     epoch: u64,
     /// Where the contract says that the stream is at home, by what the session has heard.
-    home: Option<(usize, u64)>,
+    attachment: Option<(usize, u64)>,
     /// The highest epoch that a Started had.
     heard: u64,
 }
@@ -84,7 +84,7 @@ impl Cores {
         let call = world.session.call;
         world.session.end(call);
         let cores = (0..CORES).map(|_| Core::default()).collect();
-        let mut cores = Self { world, cores, owner: None, epoch: 0, home: None, heard: 0 };
+        let mut cores = Self { world, cores, owner: None, epoch: 0, attachment: None, heard: 0 };
         (0..CORES).for_each(|core| cores.call(core));
         cores.claim(0);
         cores
@@ -106,7 +106,7 @@ impl Cores {
                 }
             }
             Step::Repeats(core) => self.repeat(*core),
-            Step::CallBreaks(core) => self.lose(*core),
+            Step::CallBreaks(core) => self.end_as_lost(*core),
             Step::Calls(core) => self.call(*core),
             Step::Hears(core, count) => self.hear(*core, *count),
             Step::Tells(core) => self.tell(*core),
@@ -123,8 +123,8 @@ impl Cores {
         {
             for event in events {
                 match &event {
-                    event::Event::Strings(strings) => {
-                        let end = strings.first_event as usize - 1 + strings.strings.len();
+                    event::Event::Messages(messages) => {
+                        let end = messages.first_event as usize - 1 + messages.messages.len();
                         core.said.0 = core.said.0.max(end);
                     }
                     event::Event::SendState(state) => core.said.1 = state.next_send,
@@ -169,22 +169,22 @@ impl Cores {
         let core = &mut self.cores[core];
         let (said, next_send) = core.said;
         if core.call.is_some() && core.believes && said > 0 {
-            let strings = self.world.model.client_sent[..said].to_vec();
-            let strings = Strings { stream: STREAM, first_event: 1, strings };
-            core.events.push_back(event::Event::Strings(strings));
-            let (bytes_left, strings_left) = (7, 7);
+            let messages = self.world.model.client_sent[..said].to_vec();
+            let messages = Messages { stream: STREAM, first_event: 1, messages };
+            core.events.push_back(event::Event::Messages(messages));
+            let (bytes_left, messages_left) = (7, 7);
             let state =
-                SendState { stream: STREAM, next_send, bytes_left, strings_left, paused: false };
+                SendState { stream: STREAM, next_send, bytes_left, messages_left, paused: false };
             core.events.push_back(event::Event::SendState(state));
         }
     }
 
-    fn lose(&mut self, core: usize) {
+    fn end_as_lost(&mut self, core: usize) {
         let Some(call) = self.cores[core].call.take() else { return };
         self.world.session.end(call);
         let believes = self.owner == Some(core);
         self.cores[core] = Core { believes, ..Core::default() };
-        self.home = self.home.filter(|(home, _)| *home != core);
+        self.attachment = self.attachment.filter(|(attachment, _)| *attachment != core);
     }
 
     fn call(&mut self, core: usize) {
@@ -192,7 +192,7 @@ impl Cores {
             return;
         }
         let (call, held) = self.world.session.begin();
-        assert!(held.is_empty() || (held == [STREAM] && self.home.is_none()));
+        assert!(held.is_empty() || (held == [STREAM] && self.attachment.is_none()));
         self.cores[core].call = Some(call);
         self.cores[core].held = !held.is_empty();
         self.world.model.answer_registration();
@@ -210,17 +210,17 @@ impl Cores {
                 // A lower epoch than one that was heard of was said before that.
                 event::Event::Started(started) if started.epoch >= self.heard => {
                     self.heard = started.epoch;
-                    self.home = Some((core, started.epoch));
+                    self.attachment = Some((core, started.epoch));
                 }
                 event::Event::PartitionLeft(_) => {
-                    self.home = self.home.filter(|(home, _)| *home != core);
+                    self.attachment = self.attachment.filter(|(attachment, _)| *attachment != core);
                 }
                 _ => {}
             }
             let mut signals = Vec::new();
             match self.world.session.session.on_event(call, event, &mut signals) {
                 Ok(()) => {}
-                Err(Violation::Overtaken) => self.lose(core),
+                Err(ContractError::StaleEpoch) => self.end_as_lost(core),
                 Err(violation) => panic!("{violation}"),
             }
             self.world.on_signals(signals);
@@ -233,8 +233,8 @@ impl Cores {
         if commands.is_empty() {
             return;
         }
-        let (home, epoch) = self.home.expect("said of a stream that is apart");
-        assert_eq!(home, core, "said on a call that is not the stream's home");
+        let (attachment, epoch) = self.attachment.expect("said of a stream that is apart");
+        assert_eq!(attachment, core, "said on a call that is not the stream's attachment");
         self.cores[core].commands.extend(commands.into_iter().map(|command| (epoch, command)));
     }
 
@@ -253,7 +253,7 @@ impl Cores {
                 && acknowledged.is_some_and(|event| !self.world.model.is_delivered(event))
             {
                 // INVALID_ARGUMENT: it had been delivered under an earlier epoch.
-                self.lose(core);
+                self.end_as_lost(core);
                 return;
             }
             self.as_owner(|world| {
@@ -310,8 +310,8 @@ proptest! {
         }
         cores.settle();
         cores.world.check();
-        let strings = cores.world.model.client_sent.len() as u64;
-        prop_assert_eq!(cores.world.model.acknowledged, strings + 1);
+        let messages = cores.world.model.client_sent.len() as u64;
+        prop_assert_eq!(cores.world.model.acknowledged, messages + 1);
     }
 
     #[test]

@@ -11,9 +11,9 @@ fn session() -> (Session, CallId, CallId) {
     (session, a, b)
 }
 
-fn call(session: &mut Session, max_string_bytes: u32) -> (CallId, Vec<u64>) {
+fn call(session: &mut Session, max_message_bytes: u32) -> (CallId, Vec<u64>) {
     let (call, held) = session.begin();
-    let registered = Registered { max_string_bytes, ..Registered::default() };
+    let registered = Registered { max_message_bytes, ..Registered::default() };
     hear(session, call, event::Event::Registered(registered));
     (call, held)
 }
@@ -25,8 +25,8 @@ fn hear(session: &mut Session, call: CallId, event: event::Event) -> Vec<Signal>
 }
 
 fn start(session: &mut Session, call: CallId, stream: u64, epoch: u64) -> Vec<Signal> {
-    let (bytes_left, strings_left) = (1000, 100);
-    let state = SendState { stream, bytes_left, strings_left, ..SendState::default() };
+    let (bytes_left, messages_left) = (1000, 100);
+    let state = SendState { stream, bytes_left, messages_left, ..SendState::default() };
     let started = Started {
         stream,
         stream_id: format!("{ID}{}", stream % 100),
@@ -48,9 +48,9 @@ fn leave(session: &mut Session, call: CallId, partition: u32) {
     assert_eq!(hear(session, call, left), []);
 }
 
-fn strings(first_event: u64) -> event::Event {
-    let strings = vec![Bytes::from_static(b"s")];
-    event::Event::Strings(Strings { stream: STREAM, first_event, strings })
+fn messages(first_event: u64) -> event::Event {
+    let messages = vec![Bytes::from_static(b"s")];
+    event::Event::Messages(Messages { stream: STREAM, first_event, messages })
 }
 
 fn send(session: &mut Session) {
@@ -73,12 +73,12 @@ fn a_higher_or_newer_epoch_takes_a_stream_along_and_a_lower_one_does_not() {
         let expected = if moves { [0, 1] } else { [1, 0] };
         assert_eq!(told(&mut session, [a, b]), expected, "{epoch}");
         // What comes from elsewhere is ignored, even nonsense.
-        let (home, other) = if moves { (b, a) } else { (a, b) };
+        let (attachment, other) = if moves { (b, a) } else { (a, b) };
         let released = event::Event::Released(Released { stream: STREAM });
-        for event in [strings(1), strings(77), released] {
+        for event in [messages(1), messages(77), released] {
             assert_eq!(hear(&mut session, other, event), []);
         }
-        assert_eq!(hear(&mut session, home, strings(1)), [Signal::Readable(STREAM)]);
+        assert_eq!(hear(&mut session, attachment, messages(1)), [Signal::Readable(STREAM)]);
     }
 }
 
@@ -105,7 +105,7 @@ fn nothing_is_said_about_a_stream_whose_partition_was_left() {
     send(&mut session);
     session.send(1 << 48 | 1, Bytes::new(), false).unwrap();
     assert_eq!(told(&mut session, [a, b]), [1, 0]);
-    assert_eq!(hear(&mut session, a, strings(1)), []);
+    assert_eq!(hear(&mut session, a, messages(1)), []);
     assert_eq!(session.begin().1, [STREAM]);
     // The same core may come back to it.
     start(&mut session, a, STREAM, 3);
@@ -130,9 +130,9 @@ fn an_owner_has_what_it_started_and_nothing_else() {
     // Started under an earlier epoch is not started under this one.
     assert_eq!(own(&mut session, b, 0, 3), [Signal::Released(1)]);
     // Who was the owner may go on about it for a moment; who never was may not.
-    assert_eq!(hear(&mut session, a, strings(1)), []);
-    let outcome = session.on_event(b, strings(1), &mut Vec::new());
-    assert_eq!(outcome, Err(Violation::UnknownStream));
+    assert_eq!(hear(&mut session, a, messages(1)), []);
+    let outcome = session.on_event(b, messages(1), &mut Vec::new());
+    assert_eq!(outcome, Err(ContractError::UnknownStream));
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn the_longest_string_is_the_homes() {
         let mut session = Session::new(1000);
         let (a, b) = (call(&mut session, 500).0, call(&mut session, max).0);
         start(&mut session, a, STREAM, 1);
-        assert_eq!(session.max_string(STREAM), 500);
+        assert_eq!(session.max_message(STREAM), 500);
         session.send(STREAM, Bytes::from_static(b"xxx"), false).unwrap();
         start(&mut session, b, STREAM, 2);
-        assert_eq!(session.max_string(STREAM), max as usize);
+        assert_eq!(session.max_message(STREAM), max as usize);
         let commands = session.take_commands(b, 1000);
         let [Command { command: Some(command) }] = &commands[..] else { panic!("{commands:?}") };
         assert_eq!(matches!(command, command::Command::Reset(_)), resets, "{max}");
@@ -223,7 +223,7 @@ fn a_stream_that_the_store_has_never_heard_of_has_ended() {
     for (streams_made, is_lost) in [(STREAM - 1, true), (STREAM, false)] {
         let (mut session, a, b) = session();
         start(&mut session, a, STREAM, 1);
-        hear(&mut session, a, strings(1));
+        hear(&mut session, a, messages(1));
         send(&mut session);
         session.end(a);
         let owned = PartitionOwned { partition: 0, epoch: 2, streams_made };
@@ -236,13 +236,13 @@ fn a_stream_that_the_store_has_never_heard_of_has_ended() {
         assert_eq!(hear(&mut session, b, event::Event::PartitionOwned(owned)), [], "once");
         let events = read_all(&mut session, STREAM);
         assert!(
-            matches!(events[0], Event::String { event: 1, .. }),
+            matches!(events[0], Event::Message { event: 1, .. }),
             "what came first is read first"
         );
         assert_eq!(events[1], Event::Ended { event: 2, ended: lost() });
         assert_eq!(session.begin().1, [0; 0], "no core is asked for it");
-        assert_eq!(session.send(STREAM, "x".into(), false), Err(Refusal::Over));
-        session.done(STREAM, 2);
+        assert_eq!(session.send(STREAM, "x".into(), false), Err(QueueError::Over));
+        session.acknowledge(STREAM, 2);
         assert_eq!(session.read(STREAM), Read::Over);
         assert!(session.is_flushed());
     }
@@ -252,7 +252,7 @@ fn a_stream_that_the_store_has_never_heard_of_has_ended() {
 fn an_end_before_events_that_were_seen_is_no_repeat() {
     let (mut session, a, b) = session();
     start(&mut session, a, STREAM, 1);
-    (1..=5).for_each(|event| drop(hear(&mut session, a, strings(event))));
+    (1..=5).for_each(|event| drop(hear(&mut session, a, messages(event))));
     session.end(a);
     start(&mut session, b, STREAM, 2);
     let ended = minerva_proto::app::Ended { stream: STREAM, event: 3, ..Default::default() };
@@ -261,14 +261,14 @@ fn an_end_before_events_that_were_seen_is_no_repeat() {
     assert_eq!(hear(&mut session, b, event::Event::Ended(ended)), [], "this one is");
     let last = read_all(&mut session, STREAM).pop();
     assert!(matches!(last, Some(Event::Ended { event: 6, .. })), "{last:?}");
-    session.done(STREAM, 5);
+    session.acknowledge(STREAM, 5);
     let told = |session: &mut Session| session.take_commands(b, 10_000);
     let acknowledged = |commands: &[Command]| match commands {
         [Command { command: Some(command::Command::Acknowledge(told)) }] => Some(told.event),
         _ => None,
     };
     assert_eq!(acknowledged(&told(&mut session)), Some(2), "the end was not handled");
-    session.done(STREAM, 6);
+    session.acknowledge(STREAM, 6);
     assert_eq!(acknowledged(&told(&mut session)), Some(3), "by the core's number");
     assert_eq!(session.read(STREAM), Read::Over);
 }

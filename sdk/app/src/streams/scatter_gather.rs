@@ -1,5 +1,5 @@
 //! Asking the cores: all of them in a round, and round after round until what is asked for is covered. Knows what
-//! coverage is; what the answers mean is the caller's.
+//! coverage is; what the responses mean is the caller's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -18,32 +18,32 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::answers::StreamState;
 use super::error::StreamsError;
+use super::results::StreamState;
 use crate::random;
-use crate::service::{Address, Backoff, endpoint, look_up};
+use crate::service::{Address, Backoff, endpoint, resolve};
 
-/// Largest answer accepted: a page of a thousand streams in 64 groups each.
-const MAX_ANSWER: usize = 32 << 20;
+/// Largest response accepted: a page of a thousand streams in 64 groups each.
+const MAX_RESPONSE_BYTES: usize = 32 << 20;
 /// Streams of one page.
 const PAGE: u32 = 1000;
 
 type Client = StreamServiceClient<Channel>;
 
 /// A request that every core may be asked.
-pub(super) trait Question: Clone + Send + Sync {
-    /// What a core answers.
-    type Answer: Send;
+pub(super) trait CoreRequest: Clone + Send + Sync {
+    /// What a core responses.
+    type Response: Send;
 
     /// Asks one.
-    fn ask(
+    fn send(
         self,
         client: Client,
-    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
+    ) -> impl Future<Output = Result<Response<Self::Response>, Status>> + Send;
 }
 
-/// What an answer is about.
-pub(super) trait Answer {
+/// What an response is about.
+pub(super) trait CoreResponse {
     /// `None`: it is all that there is.
     fn coverage(&self) -> Option<&Coverage>;
 
@@ -53,21 +53,21 @@ pub(super) trait Answer {
     }
 }
 
-macro_rules! questions {
-    ($($request:ty => $answer:ty, $method:ident;)*) => {$(
-        impl Question for $request {
-            type Answer = $answer;
+macro_rules! impl_requests {
+    ($($request:ty => $response:ty, $method:ident;)*) => {$(
+        impl CoreRequest for $request {
+            type Response = $response;
 
-            async fn ask(self, mut client: Client) -> Result<Response<$answer>, Status> {
+            async fn send(self, mut client: Client) -> Result<Response<$response>, Status> {
                 client.$method(self).await
             }
         }
     )*};
 }
 
-macro_rules! covered {
-    ($($answer:ty),*) => {$(
-        impl Answer for $answer {
+macro_rules! impl_coverage {
+    ($($response:ty),*) => {$(
+        impl CoreResponse for $response {
             fn coverage(&self) -> Option<&Coverage> {
                 self.coverage.as_ref()
             }
@@ -75,7 +75,7 @@ macro_rules! covered {
     )*};
 }
 
-questions! {
+impl_requests! {
     SendRequest => SendResponse, send;
     SendManyRequest => SendManyResponse, send_many;
     SendToGroupRequest => SendToGroupResponse, send_to_group;
@@ -85,7 +85,7 @@ questions! {
     GetRequest => GetResponse, get;
 }
 
-covered!(
+impl_coverage!(
     SendResponse,
     SendToGroupResponse,
     JoinResponse,
@@ -94,7 +94,7 @@ covered!(
     GetResponse
 );
 
-impl Answer for SendManyResponse {
+impl CoreResponse for SendManyResponse {
     fn coverage(&self) -> Option<&Coverage> {
         None
     }
@@ -107,67 +107,72 @@ impl Answer for SendManyResponse {
 
 /// The cores, and the connections to them.
 #[derive(Debug)]
-pub(super) struct Rounds {
+pub(super) struct ScatterGather {
     addresses: Vec<Address>,
     channels: Mutex<HashMap<SocketAddr, Channel>>,
 }
 
-impl Rounds {
+impl ScatterGather {
     pub(super) fn new(addresses: Vec<Address>) -> Self {
         Self { addresses, channels: Mutex::default() }
     }
 
     /// Asks all cores until together they have answered for everything, or one for what is only on one.
-    pub(super) async fn ask<Q: Question>(
+    pub(super) async fn request<Q: CoreRequest>(
         &self,
-        question: &Q,
-        patience: Duration,
-    ) -> Result<Vec<Q::Answer>, StreamsError>
+        request: &Q,
+        deadline: Duration,
+    ) -> Result<Vec<Q::Response>, StreamsError>
     where
-        Q::Answer: Answer,
+        Q::Response: CoreResponse,
     {
         let mut last = None;
         let rounds = async {
             let mut backoff = Backoff::default();
             loop {
-                match self.round(question).await {
-                    Err(error) if error.is_passing() => last = Some(error),
+                match self.request_once(request).await {
+                    Err(error) if error.is_transient() => last = Some(error),
                     done => return done,
                 }
                 sleep(backoff.next(random::up_to)).await;
             }
         };
-        let done = timeout(patience, rounds).await;
-        done.unwrap_or_else(|_| Err(last.unwrap_or_else(late)))
+        let done = timeout(deadline, rounds).await;
+        done.unwrap_or_else(|_| Err(last.unwrap_or_else(timed_out)))
     }
 
     /// Asks every core once.
-    async fn round<Q: Question>(&self, question: &Q) -> Result<Vec<Q::Answer>, StreamsError>
+    async fn request_once<Q: CoreRequest>(
+        &self,
+        request: &Q,
+    ) -> Result<Vec<Q::Response>, StreamsError>
     where
-        Q::Answer: Answer,
+        Q::Response: CoreResponse,
     {
         let clients = self.clients().await;
-        let asked = clients.into_iter().map(|client| question.clone().ask(client));
-        let (mut answers, mut passing) = (Vec::new(), None);
-        for answer in join_all(asked).await {
-            match answer.map_err(StreamsError::from) {
-                Ok(answer) => answers.push(answer.into_inner()),
-                Err(error) if error.is_passing() => passing = Some(error),
+        let asked = clients.into_iter().map(|client| request.clone().send(client));
+        let (mut responses, mut transient) = (Vec::new(), None);
+        for response in join_all(asked).await {
+            match response.map_err(StreamsError::from) {
+                Ok(response) => responses.push(response.into_inner()),
+                Err(error) if error.is_transient() => transient = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        if is_complete(&answers) || covers_all(answers.iter().filter_map(Answer::coverage)) {
-            return Ok(answers);
+        if is_complete(&responses)
+            || covers_all_partitions(responses.iter().filter_map(CoreResponse::coverage))
+        {
+            return Ok(responses);
         }
         let none = || StreamsError::Unavailable("not all partitions have a core now".to_owned());
-        Err(passing.unwrap_or_else(none))
+        Err(transient.unwrap_or_else(none))
     }
 
     /// All streams of a service, core by core.
     pub(super) async fn list(
         &self,
         service: &str,
-        patience: Duration,
+        deadline: Duration,
         mut each: impl FnMut(Vec<StreamState>),
     ) -> Result<(), StreamsError> {
         let mut coverages = Vec::new();
@@ -179,8 +184,8 @@ impl Rounds {
             };
             loop {
                 let mut client = client.clone();
-                let page = timeout(patience, client.list(request.clone())).await;
-                let page = page.map_err(|_| late())?.map_err(StreamsError::from)?.into_inner();
+                let page = timeout(deadline, client.list(request.clone())).await;
+                let page = page.map_err(|_| timed_out())?.map_err(StreamsError::from)?.into_inner();
                 coverages.extend(page.coverage);
                 each(page.streams.into_iter().map(StreamState::from).collect());
                 if page.next_page_token.is_empty() {
@@ -189,7 +194,7 @@ impl Rounds {
                 request.page_token = page.next_page_token;
             }
         }
-        if covers_all(coverages.iter()) {
+        if covers_all_partitions(coverages.iter()) {
             return Ok(());
         }
         Err(StreamsError::Unavailable("not all partitions have a core now".to_owned()))
@@ -197,7 +202,7 @@ impl Rounds {
 
     /// A client for each core that the addresses stand for now.
     async fn clients(&self) -> Vec<Client> {
-        let found = join_all(self.addresses.iter().map(look_up)).await;
+        let found = join_all(self.addresses.iter().map(resolve)).await;
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.addresses.iter().zip(found).flat_map(|(address, found)| {
             found.unwrap_or_default().into_iter().map(move |at| (address, at))
@@ -210,24 +215,24 @@ impl Rounds {
             })
             .collect();
         channels.clone_from(&current);
-        let client = |channel| Client::new(channel).max_decoding_message_size(MAX_ANSWER);
+        let client = |channel| Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
         current.into_values().map(client).collect()
     }
 }
 
-fn late() -> StreamsError {
+fn timed_out() -> StreamsError {
     StreamsError::Unavailable("not in time".to_owned())
 }
 
 /// Whether these are all that there is, where it is not a matter of partitions.
-fn is_complete<A: Answer>(answers: &[A]) -> bool {
-    let whole = answers.iter().filter(|answer| answer.coverage().is_none());
-    let missing = whole.map(Answer::missing).reduce(|a, b| &a & &b);
+fn is_complete<R: CoreResponse>(responses: &[R]) -> bool {
+    let whole = responses.iter().filter(|response| response.coverage().is_none());
+    let missing = whole.map(CoreResponse::missing).reduce(|a, b| &a & &b);
     missing.is_some_and(|missing| missing.is_empty())
 }
 
 /// Whether these are all partitions.
-fn covers_all<'a>(coverages: impl Iterator<Item = &'a Coverage>) -> bool {
+fn covers_all_partitions<'a>(coverages: impl Iterator<Item = &'a Coverage>) -> bool {
     let (mut covered, mut total) = (BTreeSet::<u32>::new(), 0);
     for coverage in coverages {
         covered.extend(&coverage.partitions);
@@ -250,7 +255,7 @@ mod tests {
             (vec![coverage(&[0, 1]), coverage(&[1, 2])], false),
             (vec![coverage(&[0, 1, 2, 3]), coverage(&[])], true),
         ] {
-            assert_eq!(covers_all(coverages.iter()), all, "{coverages:?}");
+            assert_eq!(covers_all_partitions(coverages.iter()), all, "{coverages:?}");
         }
     }
 }

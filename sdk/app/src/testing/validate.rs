@@ -3,50 +3,47 @@
 
 use minerva_proto::app::{Register, Send, SetLimits, command};
 use minerva_proto::marks::{is_group, is_label};
-use minerva_proto::{MAX_REASON, is_string_allowed};
+use minerva_proto::{MAX_REASON, ServiceName, is_message_allowed};
 
 /// Highest limits that a stream can be given.
 const MAX_IDLE_MS: u64 = 604_800_000;
 const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
-/// Longest name.
-const MAX_NAME: usize = 64;
+/// Longest instance id, in bytes.
+const MAX_INSTANCE_ID: usize = 64;
 
 /// What the app did wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
-pub(super) struct Violation {
+pub(super) struct CommandError {
     field: &'static str,
     problem: String,
 }
 
-impl Violation {
+impl CommandError {
     pub(super) fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
 }
 
-pub(super) fn register(register: &Register) -> Result<(), Violation> {
-    let is_name = |name: &str| (1..=MAX_NAME).contains(&name.len());
-    let of_service = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+pub(super) fn register(register: &Register) -> Result<(), CommandError> {
     let (service, id) = (&register.service, &register.instance_id);
-    rule(
-        "register.service",
-        is_name(service) && service.bytes().all(of_service),
-        "must be 1 to 64 of a-z, 0-9, '-' and '_'",
-    )?;
-    rule("register.instance_id", is_name(id) && is_visible(id), "must be 1 to 64 of 0x21-0x7E")
+    if let Err(problem) = ServiceName::check(service) {
+        return Err(CommandError::new("register.service", problem.to_string()));
+    }
+    let fits = (1..=MAX_INSTANCE_ID).contains(&id.len());
+    rule("register.instance_id", fits && is_visible(id), "must be 1 to 64 of 0x21-0x7E")
 }
 
-pub(super) fn command(command: &command::Command, max_string: usize) -> Result<(), Violation> {
+pub(super) fn command(command: &command::Command, max_message: usize) -> Result<(), CommandError> {
     match command {
         command::Command::Register(_) => {
             rule("register", false, "only allowed as the first command")
         }
         command::Command::Acknowledge(_) => Ok(()),
-        command::Command::Send(send) => self::send(send, max_string),
+        command::Command::Send(send) => self::send(send, max_message),
         command::Command::Reset(reset) => {
             let fits = reset.reason.len() <= MAX_REASON;
-            let allowed = is_string_allowed(reset.reason.as_bytes());
+            let allowed = is_message_allowed(reset.reason.as_bytes());
             rule("reset.reason", fits && allowed, "must be at most 255 of 0x20-0x7E")
         }
         command::Command::SetLimits(limits) => self::limits(limits),
@@ -58,24 +55,28 @@ pub(super) fn command(command: &command::Command, max_string: usize) -> Result<(
     }
 }
 
-fn send(send: &Send, max_string: usize) -> Result<(), Violation> {
-    for string in &send.strings {
-        rule("send.strings", string.len() <= max_string, "one is longer than the longest string")?;
-        rule("send.strings", is_string_allowed(string), "only bytes 0x20-0x7E are allowed")?;
+fn send(send: &Send, max_message: usize) -> Result<(), CommandError> {
+    for message in &send.messages {
+        rule(
+            "send.messages",
+            message.len() <= max_message,
+            "one is longer than the longest message",
+        )?;
+        rule("send.messages", is_message_allowed(message), "only bytes 0x20-0x7E are allowed")?;
     }
     Ok(())
 }
 
-fn limits(limits: &SetLimits) -> Result<(), Violation> {
+fn limits(limits: &SetLimits) -> Result<(), CommandError> {
     let idle = limits.max_idle_ms.is_none_or(|ms| (1..=MAX_IDLE_MS).contains(&ms));
     rule("set_limits.max_idle_ms", idle, "must be 1 to 604800000")?;
     let bytes = limits.outbox_bytes.is_none_or(|bytes| (1..=MAX_OUTBOX.0).contains(&bytes));
     rule("set_limits.outbox_bytes", bytes, "must be 1 to 6291456")?;
-    let strings = limits.outbox_strings.is_none_or(|count| (1..=MAX_OUTBOX.1).contains(&count));
-    rule("set_limits.outbox_strings", strings, "must be 1 to 100000")
+    let messages = limits.outbox_messages.is_none_or(|count| (1..=MAX_OUTBOX.1).contains(&count));
+    rule("set_limits.outbox_messages", messages, "must be 1 to 100000")
 }
 
-fn group(field: &'static str, group: &str) -> Result<(), Violation> {
+fn group(field: &'static str, group: &str) -> Result<(), CommandError> {
     rule(field, is_group(group), "must be 1 to 128 of 0x21-0x7E")
 }
 
@@ -83,6 +84,6 @@ fn is_visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn rule(field: &'static str, kept: bool, problem: &str) -> Result<(), Violation> {
-    if kept { Ok(()) } else { Err(Violation::new(field, problem)) }
+fn rule(field: &'static str, kept: bool, problem: &str) -> Result<(), CommandError> {
+    if kept { Ok(()) } else { Err(CommandError::new(field, problem)) }
 }

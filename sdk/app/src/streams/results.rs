@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use minerva_proto::app::{self, SendOutcome, SendResult, SendToGroupResponse, StreamInfo};
+use minerva_proto::app::{self, SendToGroupResponse, StreamInfo};
 
 use crate::event::{Ended, TransportKind};
 
-/// What became of strings for one stream.
+/// What became of messages for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SentTo {
+pub struct SendResult {
     /// The stream's number.
     pub stream: u64,
     /// What became of them.
-    pub sent: Sent,
+    pub outcome: SendOutcome,
 }
 
-/// What became of strings for one stream.
+/// What became of messages for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Sent {
+pub enum SendOutcome {
     /// They are taken, and will reach the client unless the stream ends before.
     Taken,
     /// Its client is behind: nothing was taken.
@@ -30,9 +30,9 @@ pub enum Sent {
     NotFound,
 }
 
-/// What became of strings for a group.
+/// What became of messages for a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GroupSent {
+pub struct GroupSendResult {
     /// Streams that took them.
     pub taken: u64,
     /// Streams that did not, as their clients are behind; the first thousand of each core.
@@ -55,7 +55,7 @@ pub struct StreamState {
     pub groups: Vec<String>,
     /// When it was made, by the core's clock.
     pub started_at: SystemTime,
-    /// What its strings go out on; `None`: its client is not connected.
+    /// What its messages go out on; `None`: its client is not connected.
     pub transport: Option<TransportKind>,
     /// How many transports it has.
     pub transports: u32,
@@ -65,17 +65,17 @@ pub struct StreamState {
     pub instance_id: Option<String>,
     /// First event that is not acknowledged, and the number of the next one.
     pub events: (u64, u64),
-    /// Bytes and strings that wait for the application.
+    /// Bytes and messages that wait for the application.
     pub inbox: (u64, u64),
-    /// Bytes and strings that its client did not acknowledge.
+    /// Bytes and messages that its client did not acknowledge.
     pub outbox: (u64, u64),
-    /// What keeps strings from going on.
+    /// What keeps messages from going on.
     pub pauses: Vec<Pause>,
     /// How it ended, if it has.
     pub ended: Option<Ended>,
 }
 
-/// Something that keeps strings from going on.
+/// Something that keeps messages from going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pause {
@@ -92,26 +92,26 @@ pub enum Pause {
 }
 
 /// The results of several answers: what one core has not, another may have.
-pub(super) fn sent(results: impl Iterator<Item = SendResult>) -> Vec<SentTo> {
-    let mut sent: BTreeMap<u64, Sent> = BTreeMap::new();
+pub(super) fn merge(results: impl Iterator<Item = app::SendResult>) -> Vec<SendResult> {
+    let mut outcomes: BTreeMap<u64, SendOutcome> = BTreeMap::new();
     for result in results {
         let outcome = match result.outcome() {
-            SendOutcome::Taken | SendOutcome::Repeated => Sent::Taken,
-            SendOutcome::Full => Sent::Full,
-            SendOutcome::Ended => Sent::Ended,
-            SendOutcome::NotFound => Sent::NotFound,
-            SendOutcome::NotOwner | SendOutcome::Unspecified => continue,
+            app::SendOutcome::Taken | app::SendOutcome::Repeated => SendOutcome::Taken,
+            app::SendOutcome::Full => SendOutcome::Full,
+            app::SendOutcome::Ended => SendOutcome::Ended,
+            app::SendOutcome::NotFound => SendOutcome::NotFound,
+            app::SendOutcome::NotOwner | app::SendOutcome::Unspecified => continue,
         };
-        sent.insert(result.stream, outcome);
+        outcomes.insert(result.stream, outcome);
     }
-    sent.into_iter().map(|(stream, sent)| SentTo { stream, sent }).collect()
+    outcomes.into_iter().map(|(stream, outcome)| SendResult { stream, outcome }).collect()
 }
 
-impl GroupSent {
-    pub(super) fn and(mut self, answer: SendToGroupResponse) -> Self {
-        self.taken += answer.taken;
-        self.full.extend(answer.full);
-        self.full_count += answer.full_count;
+impl GroupSendResult {
+    pub(super) fn add(mut self, response: SendToGroupResponse) -> Self {
+        self.taken += response.taken;
+        self.full.extend(response.full);
+        self.full_count += response.full_count;
         self
     }
 }
@@ -133,8 +133,8 @@ impl From<StreamInfo> for StreamState {
             max_idle: Duration::from_millis(info.max_idle_ms),
             instance_id: some(info.instance_id),
             events: (info.next_unacknowledged_event, info.next_event),
-            inbox: (info.inbox_bytes, info.inbox_strings),
-            outbox: (info.outbox_bytes, info.outbox_strings),
+            inbox: (info.inbox_bytes, info.inbox_messages),
+            outbox: (info.outbox_bytes, info.outbox_messages),
             pauses,
             ended: info.ended.map(Ended::from_proto),
         }
@@ -158,17 +158,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_core_has_not_another_has() {
-        let result = |stream, outcome: SendOutcome| SendResult { stream, outcome: outcome.into() };
+    fn the_outcome_of_the_owner_replaces_that_of_other_cores() {
+        let result =
+            |stream, outcome: app::SendOutcome| app::SendResult { stream, outcome: outcome.into() };
         let results = [
-            result(1, SendOutcome::NotOwner),
-            result(2, SendOutcome::Repeated),
-            result(3, SendOutcome::NotFound),
-            result(1, SendOutcome::Full),
-            result(2, SendOutcome::NotOwner),
+            result(1, app::SendOutcome::NotOwner),
+            result(2, app::SendOutcome::Repeated),
+            result(3, app::SendOutcome::NotFound),
+            result(1, app::SendOutcome::Full),
+            result(2, app::SendOutcome::NotOwner),
         ];
-        let sent: Vec<_> =
-            sent(results.into_iter()).iter().map(|to| (to.stream, to.sent)).collect();
-        assert_eq!(sent, [(1, Sent::Full), (2, Sent::Taken), (3, Sent::NotFound)]);
+        let merged = merge(results.into_iter());
+        let merged: Vec<_> = merged.iter().map(|result| (result.stream, result.outcome)).collect();
+        let expected =
+            [(1, SendOutcome::Full), (2, SendOutcome::Taken), (3, SendOutcome::NotFound)];
+        assert_eq!(merged, expected);
     }
 }

@@ -7,7 +7,7 @@ use minerva_app::testing::{Client, Kit};
 use crate::stream;
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "a string for the client: not within 60s")]
+#[should_panic(expected = "a message for the client: not within 60s")]
 async fn nothing_comes() {
     let (_kit, _service, client, _stream) = stream().await;
     client.recv().await;
@@ -16,27 +16,27 @@ async fn nothing_comes() {
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "a call of the app: not within 1s")]
 async fn no_app_to_lose() {
-    Kit::new().patience(Duration::from_secs(1)).lose_call().await;
+    Kit::new().timeout(Duration::from_secs(1)).lose_call().await;
 }
 
 #[tokio::test]
-#[should_panic(expected = "a client's string is bytes 0x20-0x7E")]
+#[should_panic(expected = "a client's message is bytes 0x20-0x7E")]
 async fn a_string_that_cannot_travel() {
     Kit::new().connect(Client::new()).send("\n").await;
 }
 
 #[tokio::test]
 async fn the_longest_string_travels() {
-    let client = Kit::new().max_string_bytes(5).connect(Client::new());
+    let client = Kit::new().max_message_bytes(5).connect(Client::new());
     client.send("1234").await;
     client.send("12345").await;
     assert_eq!(client.unacknowledged(), 2);
 }
 
 #[tokio::test]
-#[should_panic(expected = "a client's string is at most 5 bytes long")]
+#[should_panic(expected = "a client's message is at most 5 bytes long")]
 async fn a_string_that_is_too_long() {
-    Kit::new().max_string_bytes(5).connect(Client::new()).send("123456").await;
+    Kit::new().max_message_bytes(5).connect(Client::new()).send("123456").await;
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn nothing_to_restart() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "`Chat` is not a service name")]
+#[should_panic(expected = "`Chat` cannot name a service")]
 async fn a_name_that_is_none() {
     let _service = Kit::new().service("Chat");
 }

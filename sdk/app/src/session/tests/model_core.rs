@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use minerva_proto::app::{
-    Command, Ended, EndedBy, Registered, Released, Send, SendRefused, SendRefusedReason, SendState,
-    Started, Strings, command, event::Event,
+    Command, Ended, EndedBy, Messages, Registered, Released, Send, SendRefused, SendRefusedReason,
+    SendState, Started, command, event::Event,
 };
 
 pub(super) const STREAM: u64 = 9;
 pub(super) const ID: &str = "abcdefghijklmnopqrstuvwxyz";
-/// Strings of the client that may be delivered without acknowledgement.
+/// Messages of the client that may be delivered without acknowledgement.
 const WINDOW: usize = 4;
 /// What the outbox holds.
 pub(super) const OUTBOX_STRINGS: usize = 8;
@@ -19,7 +19,7 @@ pub(super) const OUTBOX_BYTES: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Model {
-    /// What the client ever sent: string `n` is event `n + 1`.
+    /// What the client ever sent: message `n` is event `n + 1`.
     pub(super) client_sent: Vec<Bytes>,
     /// Sends that were taken.
     pub(super) taken: Vec<Bytes>,
@@ -33,7 +33,7 @@ pub(super) struct Model {
     started: bool,
     /// Of the core that owns the stream's partition.
     pub(super) epoch: u64,
-    /// Strings in the outbox that came from elsewhere.
+    /// Messages in the outbox that came from elsewhere.
     pub(super) used_by_others: usize,
     pub(super) events: VecDeque<Event>,
     pub(super) commands: VecDeque<Command>,
@@ -72,8 +72,8 @@ impl Model {
         self.events.push_back(Event::Registered(Registered {
             core_id: String::new(),
             outbox_bytes: OUTBOX_BYTES as u32,
-            outbox_strings: OUTBOX_STRINGS as u32,
-            max_string_bytes: 1000,
+            outbox_messages: OUTBOX_STRINGS as u32,
+            max_message_bytes: 1000,
         }));
     }
 
@@ -106,8 +106,8 @@ impl Model {
 
     pub(super) fn client_sends(&mut self) {
         if !self.ended {
-            let string = Bytes::from(self.client_sent.len().to_string());
-            self.client_sent.push(string);
+            let message = Bytes::from(self.client_sent.len().to_string());
+            self.client_sent.push(message);
         }
     }
 
@@ -122,17 +122,17 @@ impl Model {
 
     pub(super) fn deliver(&mut self, count: usize) {
         let first = self.delivered;
-        let strings = self.client_sent.len() as u64 + 1;
-        let end = strings.min(first + count as u64).min(self.acknowledged.max(1) + WINDOW as u64);
+        let messages = self.client_sent.len() as u64 + 1;
+        let end = messages.min(first + count as u64).min(self.acknowledged.max(1) + WINDOW as u64);
         if first < end {
             self.push_strings(first, end);
             self.delivered = end;
         }
-        if self.ended && self.delivered == strings {
+        if self.ended && self.delivered == messages {
             self.delivered += 1;
             self.events.push_back(Event::Ended(Ended {
                 stream: STREAM,
-                event: strings,
+                event: messages,
                 reason: "over".to_owned(),
                 application_level: true,
                 by: EndedBy::Client.into(),
@@ -149,11 +149,11 @@ impl Model {
     }
 
     fn push_strings(&mut self, first: u64, end: u64) {
-        let strings = self.client_sent[first as usize - 1..end as usize - 1].to_vec();
-        self.events.push_back(Event::Strings(Strings {
+        let messages = self.client_sent[first as usize - 1..end as usize - 1].to_vec();
+        self.events.push_back(Event::Messages(Messages {
             stream: STREAM,
             first_event: first,
-            strings,
+            messages,
         }));
     }
 
@@ -195,7 +195,7 @@ impl Model {
     }
 
     fn take_send(&mut self, send: Send) -> Option<u64> {
-        assert!(!send.strings.is_empty());
+        assert!(!send.messages.is_empty());
         if self.ended {
             self.refuse(send.first, SendRefusedReason::Ended);
             return None;
@@ -206,11 +206,11 @@ impl Model {
             return None;
         }
         let known = (next - send.first) as usize;
-        let new = send.strings.get(known..).unwrap_or_default();
+        let new = send.messages.get(known..).unwrap_or_default();
         let bytes: usize = new.iter().map(Bytes::len).sum();
         let state = self.state();
         let fits = bytes <= state.bytes_left as usize || (new.len() == 1 && state.bytes_left > 0);
-        if !new.is_empty() && (!fits || new.len() > state.strings_left as usize) {
+        if !new.is_empty() && (!fits || new.len() > state.messages_left as usize) {
             self.refuse(send.first, SendRefusedReason::ResourceExhausted);
             return None;
         }
@@ -234,14 +234,14 @@ impl Model {
     fn state(&self) -> SendState {
         let held = &self.taken[self.client_took..];
         let others = if self.ended { 0 } else { self.used_by_others };
-        let strings = held.len() + others;
+        let messages = held.len() + others;
         let bytes: usize = held.iter().map(Bytes::len).sum();
         SendState {
             stream: STREAM,
             next_send: self.taken.len() as u64,
             bytes_left: OUTBOX_BYTES.saturating_sub(bytes) as u32,
-            strings_left: OUTBOX_STRINGS.saturating_sub(strings) as u32,
-            paused: strings * 2 >= OUTBOX_STRINGS || bytes * 2 >= OUTBOX_BYTES,
+            messages_left: OUTBOX_STRINGS.saturating_sub(messages) as u32,
+            paused: messages * 2 >= OUTBOX_STRINGS || bytes * 2 >= OUTBOX_BYTES,
         }
     }
 }

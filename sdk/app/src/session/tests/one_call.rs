@@ -8,36 +8,36 @@ use minerva_proto::app::{
 use super::*;
 
 /// Registered, with one new stream that has this room.
-pub(super) fn session(bytes_left: u32, strings_left: u32) -> Talk {
+pub(super) fn session(bytes_left: u32, messages_left: u32) -> Talk {
     let mut session = Talk::new(1000);
     register(&mut session);
-    hear(&mut session, event::Event::Started(started(bytes_left, strings_left)));
+    hear(&mut session, event::Event::Started(started(bytes_left, messages_left)));
     session
 }
 
 pub(super) fn register(session: &mut Talk) -> Vec<u64> {
     let held = session.call_again();
-    let registered = Registered { max_string_bytes: 500, ..Registered::default() };
+    let registered = Registered { max_message_bytes: 500, ..Registered::default() };
     hear(session, event::Event::Registered(registered));
     held
 }
 
-pub(super) fn started(bytes_left: u32, strings_left: u32) -> Started {
+pub(super) fn started(bytes_left: u32, messages_left: u32) -> Started {
     Started {
         stream: STREAM,
         stream_id: ID.to_owned(),
-        send_state: Some(state(0, bytes_left, strings_left)),
+        send_state: Some(state(0, bytes_left, messages_left)),
         ..Started::default()
     }
 }
 
-pub(super) fn state(next_send: u64, bytes_left: u32, strings_left: u32) -> SendState {
-    SendState { stream: STREAM, next_send, bytes_left, strings_left, paused: false }
+pub(super) fn state(next_send: u64, bytes_left: u32, messages_left: u32) -> SendState {
+    SendState { stream: STREAM, next_send, bytes_left, messages_left, paused: false }
 }
 
-pub(super) fn strings(first_event: u64, strings: &[&'static str]) -> event::Event {
-    let strings = strings.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
-    event::Event::Strings(Strings { stream: STREAM, first_event, strings })
+pub(super) fn messages(first_event: u64, messages: &[&'static str]) -> event::Event {
+    let messages = messages.iter().map(|message| Bytes::from_static(message.as_bytes())).collect();
+    event::Event::Messages(Messages { stream: STREAM, first_event, messages })
 }
 
 pub(super) fn ended(event: u64) -> event::Event {
@@ -57,14 +57,14 @@ pub(super) fn told(session: &mut Talk) -> Vec<command::Command> {
     session.take_commands(1 << 20).into_iter().filter_map(|command| command.command).collect()
 }
 
-pub(super) fn send(session: &mut Talk, string: &'static str) -> Result<u64, Refusal> {
-    session.send(STREAM, Bytes::from_static(string.as_bytes()), false)
+pub(super) fn send(session: &mut Talk, message: &'static str) -> Result<u64, QueueError> {
+    session.send(STREAM, Bytes::from_static(message.as_bytes()), false)
 }
 
-fn read_strings(session: &mut Talk) -> Vec<Bytes> {
+fn read_messages(session: &mut Talk) -> Vec<Bytes> {
     let mut read = Vec::new();
-    while let Read::Event(Event::String { string, .. }) = session.read(STREAM) {
-        read.push(string);
+    while let Read::Event(Event::Message { message, .. }) = session.read(STREAM) {
+        read.push(message);
     }
     read
 }
@@ -76,7 +76,7 @@ fn room_in_strings() {
         for number in 0..sends {
             assert_eq!(send(&mut session, "x"), Ok(number));
         }
-        assert_eq!(send(&mut session, "x"), Err(Refusal::NoRoom));
+        assert_eq!(send(&mut session, "x"), Err(QueueError::NoRoom));
     }
 }
 
@@ -98,28 +98,28 @@ fn a_string_that_passes_the_room_travels_alone() {
     let [command::Command::Send(first), command::Command::Send(second)] = &told[..] else {
         panic!("{told:?}")
     };
-    assert_eq!((first.strings.len(), second.strings.len()), (1, 1));
+    assert_eq!((first.messages.len(), second.messages.len()), (1, 1));
 }
 
 #[test]
 fn an_acknowledgement_goes_with_the_strings_before_it() {
     let mut session = session(100, 100);
-    hear(&mut session, strings(1, &["a", "b"]));
+    hear(&mut session, messages(1, &["a", "b"]));
     send(&mut session, "x").unwrap();
-    session.done(STREAM, 1);
+    session.acknowledge(STREAM, 1);
     let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
     assert_eq!(sent.acknowledge, Some(1));
     // Nothing to go with: alone.
     hear(&mut session, event::Event::SendState(state(1, 100, 100)));
-    session.done(STREAM, 2);
+    session.acknowledge(STREAM, 2);
     assert!(matches!(&told(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 2));
 }
 
 #[test]
 fn each_answer_goes_with_the_acknowledgement_of_its_event_only() {
-    // Room for one string per Send.
+    // Credit for one message per Send.
     let mut session = session(5, 100);
-    hear(&mut session, strings(1, &["a", "b"]));
+    hear(&mut session, messages(1, &["a", "b"]));
     for event in [1, 2] {
         session.answer(STREAM, event, Bytes::from_static(b"xxxx")).unwrap();
     }
@@ -133,14 +133,14 @@ fn each_answer_goes_with_the_acknowledgement_of_its_event_only() {
 #[test]
 fn an_answer_waits_until_its_event_can_be_acknowledged() {
     let mut session = session(100, 100);
-    hear(&mut session, strings(1, &["a"]));
+    hear(&mut session, messages(1, &["a"]));
     session.answer(STREAM, 1, Bytes::from_static(b"x")).unwrap();
     assert_eq!(told(&mut session).len(), 1);
     // Lost with the call; at the new one the event has not come yet.
     register(&mut session);
     hear(&mut session, event::Event::Started(started(100, 100)));
     assert!(told(&mut session).is_empty());
-    hear(&mut session, strings(1, &["a"]));
+    hear(&mut session, messages(1, &["a"]));
     assert!(session.has_commands());
     let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
     assert_eq!(sent.acknowledge, Some(1));
@@ -149,10 +149,10 @@ fn an_answer_waits_until_its_event_can_be_acknowledged() {
 #[test]
 fn an_acknowledgement_waits_for_strings_on_their_way() {
     let mut session = session(100, 100);
-    hear(&mut session, strings(1, &["a"]));
+    hear(&mut session, messages(1, &["a"]));
     send(&mut session, "x").unwrap();
     assert_eq!(told(&mut session).len(), 1);
-    session.done(STREAM, 1);
+    session.acknowledge(STREAM, 1);
     assert!(told(&mut session).is_empty());
     hear(&mut session, event::Event::SendState(state(1, 100, 100)));
     // Not part of the signal's change: the session lists the stream by itself.
@@ -163,9 +163,9 @@ fn an_acknowledgement_waits_for_strings_on_their_way() {
 #[test]
 fn a_refused_send_takes_its_acknowledgement_along() {
     let mut session = session(100, 100);
-    hear(&mut session, strings(1, &["a"]));
+    hear(&mut session, messages(1, &["a"]));
     send(&mut session, "x").unwrap();
-    session.done(STREAM, 1);
+    session.acknowledge(STREAM, 1);
     told(&mut session);
     let reason = SendRefusedReason::ResourceExhausted.into();
     let refused = SendRefused { stream: STREAM, first: 0, reason, next_send: 0 };
@@ -181,7 +181,7 @@ fn an_acknowledgement_is_lost_with_the_send_before_its_own() {
     let mut session = session(100, 100);
     send(&mut session, "x").unwrap();
     assert_eq!(told(&mut session).len(), 1);
-    hear(&mut session, strings(1, &["a"]));
+    hear(&mut session, messages(1, &["a"]));
     session.answer(STREAM, 1, Bytes::from_static(b"y")).unwrap();
     let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
     assert_eq!((sent.first, sent.acknowledge), (1, Some(1)));
@@ -191,7 +191,7 @@ fn an_acknowledgement_is_lost_with_the_send_before_its_own() {
     hear(&mut session, event::Event::SendRefused(refused));
     hear(&mut session, event::Event::SendState(state(0, 100, 100)));
     let [command::Command::Send(sent)] = &told(&mut session)[..] else { panic!() };
-    assert_eq!((sent.first, sent.strings.len(), sent.acknowledge), (0, 2, Some(1)));
+    assert_eq!((sent.first, sent.messages.len(), sent.acknowledge), (0, 2, Some(1)));
     let reason = SendRefusedReason::OutOfOrder.into();
     let refused = SendRefused { stream: STREAM, first: 1, reason, next_send: 0 };
     hear(&mut session, event::Event::SendRefused(refused));
@@ -203,8 +203,8 @@ fn a_paused_stream_takes_only_what_cannot_wait() {
     let mut session = session(100, 100);
     let paused = SendState { paused: true, ..state(0, 100, 100) };
     hear(&mut session, event::Event::SendState(paused));
-    assert_eq!(session.send(STREAM, Bytes::new(), true), Err(Refusal::NoRoom));
-    assert_eq!(session.is_ready(STREAM), Err(Refusal::NoRoom));
+    assert_eq!(session.send(STREAM, Bytes::new(), true), Err(QueueError::NoRoom));
+    assert_eq!(session.is_ready(STREAM), Err(QueueError::NoRoom));
     assert_eq!(send(&mut session, "x"), Ok(0));
 }
 
@@ -269,11 +269,11 @@ fn a_core_that_lost_confirmed_sends_gets_a_reset() {
 #[test]
 fn a_released_stream_is_gone() {
     let mut session = session(100, 100);
-    hear(&mut session, strings(1, &["a"]));
+    hear(&mut session, messages(1, &["a"]));
     let released = event::Event::Released(Released { stream: STREAM });
     assert_eq!(hear(&mut session, released.clone()), [Signal::Released(STREAM)]);
     assert_eq!(session.read(STREAM), Read::Over);
-    assert_eq!(send(&mut session, "x"), Err(Refusal::Over));
+    assert_eq!(send(&mut session, "x"), Err(QueueError::Over));
     assert!(hear(&mut session, released).is_empty());
     assert!(register(&mut session).is_empty());
 }
@@ -283,38 +283,38 @@ fn violations() {
     let mut unregistered = Talk::new(1000);
     let mut signals = Vec::new();
     let outcome = unregistered.on_event(event::Event::Started(started(1, 1)), &mut signals);
-    assert_eq!(outcome, Err(Violation::NotRegistered));
+    assert_eq!(outcome, Err(ContractError::NotRegistered));
     let bad_id = Started { stream_id: "short".to_owned(), ..started(1, 1) };
-    let unknown = Strings { stream: 77, first_event: 1, strings: Vec::new() };
+    let unknown = Messages { stream: 77, first_event: 1, messages: Vec::new() };
     let cases = [
-        (strings(2, &["b"]), Violation::Gap),
-        (ended(2), Violation::Gap),
-        (ended(u64::MAX), Violation::Gap),
-        (event::Event::Strings(unknown), Violation::UnknownStream),
-        (event::Event::Started(bad_id), Violation::StreamId),
-        (event::Event::SendState(state(1, 1, 1)), Violation::Number),
+        (messages(2, &["b"]), ContractError::Gap),
+        (ended(2), ContractError::Gap),
+        (ended(u64::MAX), ContractError::Gap),
+        (event::Event::Messages(unknown), ContractError::UnknownStream),
+        (event::Event::Started(bad_id), ContractError::StreamId),
+        (event::Event::SendState(state(1, 1, 1)), ContractError::Number),
     ];
     for (event, violation) in cases {
         let mut session = session(100, 100);
         assert_eq!(session.on_event(event, &mut signals), Err(violation));
         // The machine stays whole.
-        hear(&mut session, strings(1, &["a"]));
-        assert_eq!(read_strings(&mut session), ["a"]);
+        hear(&mut session, messages(1, &["a"]));
+        assert_eq!(read_messages(&mut session), ["a"]);
     }
 }
 
 #[test]
 fn a_core_that_ignores_the_window_is_given_up() {
     let mut session = session(100, 100);
-    let half = Bytes::from(vec![b'x'; MAX_STRING / 2 + 1]);
+    let half = Bytes::from(vec![b'x'; MAX_MESSAGE / 2 + 1]);
     let mut outcomes = Vec::new();
     for event in 1..=4 {
-        let strings = vec![half.clone()];
-        let strings = Strings { stream: STREAM, first_event: event, strings };
-        let strings = event::Event::Strings(strings);
-        outcomes.push(session.on_event(strings, &mut Vec::new()));
+        let messages = vec![half.clone()];
+        let messages = Messages { stream: STREAM, first_event: event, messages };
+        let messages = event::Event::Messages(messages);
+        outcomes.push(session.on_event(messages, &mut Vec::new()));
     }
-    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), Err(Violation::Window)]);
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), Err(ContractError::Window)]);
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn nothing_is_told_of_a_stream_before_its_start_on_the_call() {
     let mut session = session(100, 100);
     register(&mut session);
     send(&mut session, "x").unwrap();
-    session.done(STREAM, 0);
+    session.acknowledge(STREAM, 0);
     assert!(told(&mut session).is_empty());
     hear(&mut session, event::Event::Started(started(100, 100)));
     assert_eq!(told(&mut session).len(), 1);

@@ -6,41 +6,41 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::QanError;
+use super::error::QuestionError;
 
 /// Questions without an answer at once, the cancelled ones included: a peer that never answers must not cost
 /// more.
-pub(super) const MAX_ASKED: usize = 1000;
+pub(super) const MAX_PENDING: usize = 1000;
 
 /// What came back for a question.
-pub(super) type Answer = Result<Bytes, QanError>;
+pub(super) type Answer = Result<Bytes, QuestionError>;
 
 /// The questions of one side of one stream.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingQuestions {
     /// Number of the next question; counts from 1.
     next: u64,
-    /// By number; at most [`MAX_ASKED`]. `None`: nobody waits any more, but the answer still comes.
+    /// By number; at most [`MAX_PENDING`]. `None`: nobody waits any more, but the answer still comes.
     waiting: BTreeMap<u64, Option<oneshot::Sender<Answer>>>,
     closed: bool,
 }
 
 /// An answer to a question that was not asked, or was answered before: fatal.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct InvalidNumber;
+pub(super) struct UnexpectedAnswerError;
 
-impl Asked {
+impl PendingQuestions {
     pub(super) fn new() -> Self {
         Self { next: 1, waiting: BTreeMap::new(), closed: false }
     }
 
     /// Makes a question; it counts once [`Self::on_sent`] says so.
-    pub(super) fn begin(&mut self) -> Result<(u64, oneshot::Receiver<Answer>), QanError> {
+    pub(super) fn begin(&mut self) -> Result<(u64, oneshot::Receiver<Answer>), QuestionError> {
         if self.closed {
-            return Err(QanError::Over);
+            return Err(QuestionError::Over);
         }
-        if self.waiting.len() >= MAX_ASKED {
-            return Err(QanError::TooMany);
+        if self.waiting.len() >= MAX_PENDING {
+            return Err(QuestionError::TooMany);
         }
         let (sender, receiver) = oneshot::channel();
         self.waiting.insert(self.next, Some(sender));
@@ -61,8 +61,12 @@ impl Asked {
         self.waiting.get_mut(&number).and_then(Option::take).is_some()
     }
 
-    pub(super) fn on_answer(&mut self, number: u64, answer: Answer) -> Result<(), InvalidNumber> {
-        if let Some(waiting) = self.waiting.remove(&number).ok_or(InvalidNumber)? {
+    pub(super) fn on_answer(
+        &mut self,
+        number: u64,
+        answer: Answer,
+    ) -> Result<(), UnexpectedAnswerError> {
+        if let Some(waiting) = self.waiting.remove(&number).ok_or(UnexpectedAnswerError)? {
             // Nobody waits if it is being cancelled right now.
             let _ = waiting.send(answer);
         }
@@ -86,30 +90,30 @@ mod tests {
 
     #[test]
     fn an_answer_comes_once() {
-        let mut asked = Asked::new();
+        let mut asked = PendingQuestions::new();
         let (number, mut answer) = asked.begin().unwrap();
         assert_eq!(number, 1);
         asked.on_sent(number);
         assert_eq!(asked.on_answer(1, okay()), Ok(()));
         assert_eq!(answer.try_recv().unwrap(), okay());
-        assert_eq!(asked.on_answer(1, okay()), Err(InvalidNumber));
-        assert_eq!(asked.on_answer(2, okay()), Err(InvalidNumber));
+        assert_eq!(asked.on_answer(1, okay()), Err(UnexpectedAnswerError));
+        assert_eq!(asked.on_answer(2, okay()), Err(UnexpectedAnswerError));
     }
 
     #[test]
     fn the_answer_to_a_cancelled_question_is_ignored_once() {
-        let mut asked = Asked::new();
+        let mut asked = PendingQuestions::new();
         let (number, _answer) = asked.begin().unwrap();
         asked.on_sent(number);
         assert!(asked.cancel(number));
         assert!(!asked.cancel(number));
         assert_eq!(asked.on_answer(number, okay()), Ok(()));
-        assert_eq!(asked.on_answer(number, okay()), Err(InvalidNumber));
+        assert_eq!(asked.on_answer(number, okay()), Err(UnexpectedAnswerError));
     }
 
     #[test]
     fn a_question_that_was_not_sent_leaves_its_number() {
-        let mut asked = Asked::new();
+        let mut asked = PendingQuestions::new();
         let (number, _answer) = asked.begin().unwrap();
         assert!(!asked.cancel(number));
         assert_eq!(asked.begin().unwrap().0, number);
@@ -117,24 +121,24 @@ mod tests {
 
     #[test]
     fn bounded() {
-        let mut asked = Asked::new();
-        for _ in 0..MAX_ASKED {
+        let mut asked = PendingQuestions::new();
+        for _ in 0..MAX_PENDING {
             let (number, _answer) = asked.begin().unwrap();
             asked.on_sent(number);
             asked.cancel(number);
         }
-        assert_eq!(asked.begin().unwrap_err(), QanError::TooMany);
+        assert_eq!(asked.begin().unwrap_err(), QuestionError::TooMany);
         asked.on_answer(7, okay()).unwrap();
-        assert_eq!(asked.begin().unwrap().0, MAX_ASKED as u64 + 1);
+        assert_eq!(asked.begin().unwrap().0, MAX_PENDING as u64 + 1);
     }
 
     #[test]
     fn closing_tells_who_waits() {
-        let mut asked = Asked::new();
+        let mut asked = PendingQuestions::new();
         let (number, mut answer) = asked.begin().unwrap();
         asked.on_sent(number);
         asked.close();
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(asked.begin().unwrap_err(), QanError::Over);
+        assert_eq!(asked.begin().unwrap_err(), QuestionError::Over);
     }
 }

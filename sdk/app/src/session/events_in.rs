@@ -1,0 +1,247 @@
+//! Input of the session: applies each event of a call to the streams.
+
+use minerva_proto::app::{Messages, Released, Started, event};
+
+use super::calls::{CallId, Partition, partition};
+use super::error::ContractError;
+use super::stream::{Attachment, ResumeOutcome, Stream};
+use super::{Session, Signal};
+use crate::event::{Ended, TransportChange};
+use crate::info::StreamInfo;
+
+impl Session {
+    /// Applies an event of a call. After an error the call must be ended; the session stays consistent.
+    ///
+    /// Events of a stream that is attached to another call, or to none, change nothing: their sender has lost
+    /// the partition and has not noticed yet.
+    pub(crate) fn on_event(
+        &mut self,
+        call: CallId,
+        event: event::Event,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
+        if let event::Event::Registered(registered) = event {
+            self.calls.on_registered(call, &registered);
+            return Ok(());
+        }
+        if !self.calls.is_registered(call) {
+            return Err(ContractError::NotRegistered);
+        }
+        match event {
+            event::Event::Registered(_) => {}
+            event::Event::Started(started) => self.on_started(call, &started, signals)?,
+            event::Event::Messages(messages) => self.on_messages(call, messages, signals)?,
+            event::Event::Ended(ended) => {
+                let (number, event) = (ended.stream, ended.event);
+                self.on_ended(call, number, event, Ended::from_proto(ended), signals)?;
+            }
+            event::Event::TransportChanged(change) => {
+                if let Some(stream) = self.attached(call, change.stream) {
+                    stream.on_change(TransportChange::from_proto(&change));
+                    signals.push(Signal::Readable(change.stream));
+                }
+            }
+            event::Event::SendState(state) => {
+                self.update_sends(call, state.stream, signals, |stream| {
+                    stream.on_send_state(&state)
+                })?;
+            }
+            event::Event::SendRefused(refused) => {
+                // Waiting senders must recheck: the room may be gone for good.
+                self.update_sends(call, refused.stream, signals, |stream| {
+                    stream.on_refused(&refused)
+                })?;
+            }
+            event::Event::GroupRefused(refused) => {
+                if let Some(stream) = self.attached(call, refused.stream) {
+                    stream.settings().on_refused(&refused.group);
+                }
+            }
+            event::Event::Released(released) => self.on_released(call, released, signals),
+            event::Event::PartitionOwned(owned) => {
+                if let Ok(partition) = Partition::try_from(owned.partition) {
+                    let attachment = Attachment { call, epoch: owned.epoch };
+                    self.on_partition_owned(partition, attachment, owned.streams_made, signals)?;
+                }
+            }
+            event::Event::PartitionLeft(left) => {
+                if let Ok(partition) = Partition::try_from(left.partition) {
+                    self.on_partition_left(call, partition);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_started(
+        &mut self,
+        call: CallId,
+        started: &Started,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
+        let number = started.stream;
+        let info = StreamInfo::from_proto(started).map_err(|_| ContractError::StreamId)?;
+        if !self.calls.on_announced(call, partition(number), started.epoch)? {
+            return Ok(());
+        }
+        let max_message = self.calls.max_message(call);
+        if let Some(stream) = self.streams.get_mut(&number) {
+            if stream.resume(started, call, max_message) == ResumeOutcome::Continues {
+                self.reschedule(number);
+                signals.extend([Signal::Readable(number), Signal::Writable(number)]);
+                return Ok(());
+            }
+            self.release(number, signals);
+        }
+        if self.tombstones.remove(number) && started.resumed {
+            self.streams.insert(number, Stream::after_tombstone(started, call, max_message));
+            self.reschedule(number);
+        } else {
+            self.streams.insert(number, Stream::new(started, call, max_message));
+            signals.push(Signal::Arrived(Box::new(info)));
+        }
+        Ok(())
+    }
+
+    fn on_messages(
+        &mut self,
+        call: CallId,
+        messages: Messages,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
+        let (number, window) = (messages.stream, self.window);
+        let Some(stream) = self.attached(call, number) else {
+            return self.check_known(call, number);
+        };
+        if stream.on_messages(messages.first_event, messages.messages, window)? {
+            signals.push(Signal::Readable(number));
+        }
+        self.reschedule(number);
+        Ok(())
+    }
+
+    fn on_ended(
+        &mut self,
+        call: CallId,
+        number: u64,
+        event: u64,
+        ended: Ended,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
+        let Some(stream) = self.attached(call, number) else {
+            return self.check_known(call, number);
+        };
+        if stream.on_ended(event, ended.clone())? {
+            signals.push(Signal::Ended(number, ended));
+        }
+        self.reschedule(number);
+        Ok(())
+    }
+
+    fn on_released(&mut self, call: CallId, released: Released, signals: &mut Vec<Signal>) {
+        let number = released.stream;
+        // A detached stream was listed in a registration, and this event answers the registration.
+        let free = self.streams.get(&number).map_or_else(
+            || self.tombstones.is_free_for(number, call),
+            |stream| stream.attachment().is_none_or(|attachment| attachment.call == call),
+        );
+        let detached = self.attached(call, number).is_none();
+        if free && !(detached && self.calls.is_stale(call, partition(number))) {
+            self.release(number, signals);
+        }
+    }
+
+    /// Releases the streams of the partition that were not started on this call under this epoch. Streams
+    /// that the store has never counted are lost.
+    fn on_partition_owned(
+        &mut self,
+        partition: Partition,
+        attachment: Attachment,
+        streams_made: u64,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
+        if !self.calls.on_announced(attachment.call, partition, attachment.epoch)? {
+            return Ok(());
+        }
+        let gone: Vec<u64> = self
+            .streams
+            .range(numbers(partition))
+            .filter(|(_, stream)| stream.attachment() != Some(attachment))
+            .map(|(&number, _)| number)
+            .collect();
+        for number in gone {
+            if number & COUNT > streams_made {
+                self.end_as_lost(number, signals);
+            } else {
+                self.release(number, signals);
+            }
+        }
+        self.tombstones.retain(partition, attachment);
+        Ok(())
+    }
+
+    fn end_as_lost(&mut self, number: u64, signals: &mut Vec<Signal>) {
+        let Some(stream) = self.streams.get_mut(&number).filter(|stream| !stream.is_lost()) else {
+            return;
+        };
+        signals.push(Signal::Ended(number, stream.end_as_lost()));
+        self.reschedule(number);
+    }
+
+    fn on_partition_left(&mut self, call: CallId, partition: Partition) {
+        self.calls.on_left(call, partition);
+        for (_, stream) in self.streams.range_mut(numbers(partition)) {
+            if stream.is_attached_to(call) {
+                stream.detach();
+            }
+        }
+        self.tombstones.detach(call, Some(partition));
+    }
+
+    /// Applies an event about sends and wakes the senders. An unknown stream is no error: the core may not
+    /// know yet that the stream is gone.
+    fn update_sends(
+        &mut self,
+        call: CallId,
+        number: u64,
+        signals: &mut Vec<Signal>,
+        then: impl FnOnce(&mut Stream) -> Result<(), ContractError>,
+    ) -> Result<(), ContractError> {
+        let Some(stream) = self.attached(call, number) else { return Ok(()) };
+        let outcome = then(stream);
+        self.reschedule(number);
+        signals.push(Signal::Writable(number));
+        outcome
+    }
+
+    fn attached(&mut self, call: CallId, number: u64) -> Option<&mut Stream> {
+        self.streams.get_mut(&number).filter(|stream| stream.is_attached_to(call))
+    }
+
+    /// Checks events of a stream that is not attached to the call. They are valid if they repeat acknowledged
+    /// events or come from a former owner; otherwise the core broke the contract.
+    fn check_known(&self, call: CallId, number: u64) -> Result<(), ContractError> {
+        let known = self.streams.contains_key(&number) || self.tombstones.contains(number);
+        if known || self.calls.is_stale(call, partition(number)) {
+            Ok(())
+        } else {
+            Err(ContractError::UnknownStream)
+        }
+    }
+
+    fn release(&mut self, number: u64, signals: &mut Vec<Signal>) {
+        self.tombstones.remove(number);
+        if self.streams.remove(&number).is_some() {
+            signals.push(Signal::Released(number));
+        }
+    }
+}
+
+/// The lower bits of a stream number, which count the streams of a partition.
+const COUNT: u64 = (1 << 48) - 1;
+
+/// The range of stream numbers of a partition.
+fn numbers(partition: Partition) -> std::ops::RangeInclusive<u64> {
+    let first = u64::from(partition) << 48;
+    first..=first | COUNT
+}

@@ -1,0 +1,86 @@
+//! Output of one stream: the commands for its current attachment. The order is settings, messages, reset,
+//! acknowledgement.
+
+use minerva_proto::app::{Acknowledge, Command, Reset, command};
+use minerva_proto::mutation::{self, Mutation};
+
+use super::Stream;
+
+impl Stream {
+    /// Whether a command is ready.
+    pub(in crate::session) fn has_commands(&self) -> bool {
+        self.attachment.is_some()
+            && (self.settings.has_pending()
+                || (self.outgoing.is_ready(self.sends_below()) && !self.closing)
+                || self.reset.as_ref().is_some_and(|pending| !pending.sent)
+                || self.standalone_ack().is_some())
+    }
+
+    /// Takes the next command: settings, messages, reset, acknowledgement, in this order. When the
+    /// acknowledgement is durable, all settings before it are durable too.
+    pub(in crate::session) fn next_command(&mut self) -> Option<Command> {
+        self.attachment?;
+        let command = self
+            .settings
+            .next_command(self.number)
+            .or_else(|| self.take_send())
+            .or_else(|| self.take_reset())
+            .or_else(|| self.take_ack())?;
+        Some(Command { command: Some(command) })
+    }
+
+    fn take_send(&mut self) -> Option<command::Command> {
+        let is_late =
+            self.pending_ack().is_some() && mutation::is(Mutation::AcknowledgeBeforeSends);
+        if self.closing || is_late {
+            return None;
+        }
+        let (pending_ack, barrier) = (self.pending_ack(), self.barrier);
+        let (limit, answers) = (self.sends_below(), &self.answers);
+        let send = self.outgoing.take(self.number, limit, |end| {
+            let all = pending_ack.filter(|_| barrier <= end);
+            let below = all.max(answers.acknowledged_at(end).min(pending_ack))?;
+            below.checked_sub(1)
+        })?;
+        if let Some(event) = send.acknowledge {
+            self.ack_sent = event + 1;
+        }
+        Some(command::Command::Send(send))
+    }
+
+    fn take_ack(&mut self) -> Option<command::Command> {
+        let below = self.standalone_ack()?;
+        self.ack_sent = below;
+        let acknowledge = Acknowledge { stream: self.number, event: below - 1 };
+        Some(command::Command::Acknowledge(acknowledge))
+    }
+
+    fn take_reset(&mut self) -> Option<command::Command> {
+        let pending = self.reset.as_mut().filter(|pending| !pending.sent)?;
+        pending.sent = true;
+        let (reason, application_level) = (pending.reason.clone(), pending.application_level);
+        Some(command::Command::Reset(Reset { stream: self.number, reason, application_level }))
+    }
+
+    /// Messages below this number may be sent, within the credit.
+    fn sends_below(&self) -> u64 {
+        self.answers.limit(self.incoming.delivered())
+    }
+
+    /// The pending acknowledgement covers all events below this number.
+    pub(super) fn pending_ack(&self) -> Option<u64> {
+        let mut below = self.handled.min(self.incoming.delivered());
+        // An end numbered before received events is acknowledged together with the last of them.
+        if let Some(last) = self.ended
+            && self.handled < self.incoming.expected()
+        {
+            below = below.min(last);
+        }
+        (!self.lost && below > self.ack_sent).then_some(below)
+    }
+
+    /// The pending acknowledgement, if no message must carry it.
+    fn standalone_ack(&self) -> Option<u64> {
+        self.pending_ack().filter(|_| self.is_over() || self.barrier <= self.outgoing.confirmed())
+    }
+}
