@@ -5,7 +5,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 mod exchange;
 pub(crate) mod reply;
-mod route;
+pub(crate) mod route;
 mod upload;
 
 use std::convert::Infallible;

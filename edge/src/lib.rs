@@ -11,6 +11,9 @@ mod clock;
 mod config;
 mod edge;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod link;
 mod listener;

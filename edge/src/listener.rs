@@ -1,7 +1,7 @@
 //! Accepts connections up to `--max-connections`, detects the protocol of each, and passes the connection to
 //! the protocol's driver. Run by `edge.rs`, one listener per port.
 
-mod sniff;
+pub(crate) mod sniff;
 
 use std::net::IpAddr;
 use std::sync::Arc;

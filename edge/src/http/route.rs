@@ -6,7 +6,7 @@ use minerva_proto::{ServiceName, ServiceNameError};
 const PREFIX: &str = "/_minerva/";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(crate) enum Endpoint {
     /// One HTTP exchange.
     Io,
     /// A WebSocket.
@@ -14,7 +14,7 @@ pub(super) enum Endpoint {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     /// A transport to a service.
     Transport(Endpoint, ServiceName),
     /// A transport whose service cannot exist.
@@ -25,7 +25,7 @@ pub(super) enum Route {
 
 impl Route {
     /// `default` is the service of a path without one.
-    pub(super) fn of(path: &str, default: &ServiceName) -> Self {
+    pub(crate) fn of(path: &str, default: &ServiceName) -> Self {
         let Some(rest) = path.strip_prefix(PREFIX) else { return Self::Other };
         let (service, endpoint) = match rest.strip_suffix('/').unwrap_or(rest).split_once('/') {
             None => (None, rest),
@@ -42,7 +42,7 @@ impl Route {
         }
     }
 
-    pub(super) fn is_transport(&self) -> bool {
+    pub(crate) fn is_transport(&self) -> bool {
         matches!(self, Self::Transport(..))
     }
 }

@@ -49,7 +49,7 @@ pub(super) enum Protocol {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decision {
+pub(crate) enum Decision {
     Socket,
     Policy,
     Http,
@@ -93,7 +93,7 @@ async fn read_more(socket: &mut Socket, read: &mut BytesMut) -> io::Result<bool>
 }
 
 /// No HTTP method begins with `<`, and every one begins with a capital letter.
-fn classify(read: &[u8]) -> Decision {
+pub(crate) fn classify(read: &[u8]) -> Decision {
     if read.first().is_some_and(u8::is_ascii_uppercase) {
         Decision::Http
     } else if read.starts_with(SOCKET) {

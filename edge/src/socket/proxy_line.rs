@@ -44,7 +44,7 @@ async fn read_line(stream: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn parse(line: &[u8]) -> Option<Source> {
+pub(crate) fn parse(line: &[u8]) -> Option<Source> {
     let line = str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let mut words = line.strip_prefix("PROXY ")?.split(' ');
     match words.next()? {
