@@ -1,10 +1,10 @@
-// The demo page in a browser: what a visitor does and sees.
+// Driver of the demo page in Chromium, for tests and for tests/compose.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
 export const KINDS = ['websocket', 'http-stream', 'long-poll'];
-/** A crashed server, a debug build, a busy machine. */
-const PATIENCE = 40_000;
+/** Timeout in ms of each wait; long enough for a debug build that recovers on a busy machine. */
+const WAIT_TIMEOUT = 40_000;
 
 export function launch() {
   return chromium.launch({
@@ -20,24 +20,24 @@ export function launch() {
 let rooms = 0;
 
 export class DemoPage {
-  /** Uncaught errors, errors on the console that are not about a lost connection, foreign addresses. */
-  complaints = [];
+  /** Uncaught errors, console errors other than lost connections, and requests to other hosts. */
+  problems = [];
 
   static async open(browser, minerva, { kind = 'websocket', room, name, context = {} } = {}) {
     const demo = new DemoPage();
     demo.context = await browser.newContext(context);
     if (name) await demo.context.addInitScript((mine) => localStorage.setItem('minerva-name', mine), name);
     demo.page = await demo.context.newPage();
-    demo.page.setDefaultTimeout(PATIENCE);
-    demo.page.on('pageerror', (error) => demo.complaints.push(`${error}`));
+    demo.page.setDefaultTimeout(WAIT_TIMEOUT);
+    demo.page.on('pageerror', (error) => demo.problems.push(`${error}`));
     demo.page.on('console', (message) => {
-      // The browser itself logs each connection that is lost or refused.
+      // Chromium logs every lost or refused connection.
       const lost = /net::ERR_|WebSocket connection to|Failed to load resource/;
-      if (message.type() === 'error' && !lost.test(message.text())) demo.complaints.push(message.text());
+      if (message.type() === 'error' && !lost.test(message.text())) demo.problems.push(message.text());
     });
     const home = new URL(minerva.url);
     demo.page.on('request', (request) => {
-      if (new URL(request.url()).host !== home.host) demo.complaints.push(`asks ${request.url()}`);
+      if (new URL(request.url()).host !== home.host) demo.problems.push(`request to ${request.url()}`);
     });
     home.search = `?transport=${kind}`;
     home.hash = room ?? `test-${process.pid}-${rooms++}`;
@@ -58,14 +58,14 @@ export class DemoPage {
     return Number(await this.text(id));
   }
 
-  /** Waits until `predicate`, run in the page, holds. */
+  /** Waits until `predicate`, which runs in the page, is true. */
   async waitFor(predicate, argument) {
-    await this.page.waitForFunction(predicate, argument, { timeout: PATIENCE, polling: 50 });
+    await this.page.waitForFunction(predicate, argument, { timeout: WAIT_TIMEOUT, polling: 50 });
   }
 
-  async say(text) {
+  async sendLine(text) {
     await this.page.fill('#text', text);
-    await this.page.click('#say');
+    await this.page.click('#send');
   }
 
   async switchTo(kind) {
@@ -77,20 +77,20 @@ export class DemoPage {
     await this.page.click('#ping-toggle');
   }
 
-  /** Waits for so many further pongs. */
+  /** Waits for `count` more pongs. */
   async waitForPongs(count) {
     const pongs = await this.number('pongs');
     await this.waitFor((least) => Number(document.getElementById('pongs').textContent) >= least, pongs + count);
   }
 
-  /** Stops nothing by itself: waits until all came back, then demands that it came back right. */
+  /** Waits until all lines and pings have returned, and asserts that each returned exactly once and in order. */
   async expectNothingLost() {
     try {
       await this.waitFor(() => {
         const number = (id) => Number(document.getElementById(id).textContent);
         const check = document.getElementById('check').dataset;
         return number('pings') === number('pongs') && number('sent') === number('acknowledged')
-          && check.said === check.returned;
+          && check.sent === check.returned;
       });
     } catch (error) {
       assert.fail(`${error.message}: ${JSON.stringify(await this.numbers())}`);
@@ -99,7 +99,7 @@ export class DemoPage {
     assert.equal(numbers.gaps, 0, JSON.stringify(numbers));
     assert.equal(numbers.duplicates, 0, JSON.stringify(numbers));
     assert.equal(await this.page.getAttribute('#check', 'data-ok'), 'true', await this.text('check'));
-    assert.deepEqual(this.complaints, []);
+    assert.deepEqual(this.problems, []);
   }
 
   async numbers() {

@@ -1,82 +1,86 @@
-// The basic things in Firefox ESR, driven over BiDi, and the README's example there and in Chromium.
+// Core behaviour of the client in Firefox ESR over WebDriver BiDi, and the README example in Firefox and Chromium.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { KINDS, launch } from './demo_page.mjs';
 import { EXAMPLE, EXAMPLE_LINES } from './example.mjs';
-import { Pair } from './pair.mjs';
-import { Proxy } from './proxy.mjs';
-import { PAGES, Talk } from './talk.mjs';
+import { Deployment } from './deployment.mjs';
+import { FaultProxy } from './fault_proxy.mjs';
+import { EchoPage, PAGES } from './echo_page.mjs';
 
-let pair;
+let deployment;
 let proxy;
 let firefox;
 
 before(async () => {
-  [pair, firefox] = await Promise.all([
-    Pair.start(),
+  [deployment, firefox] = await Promise.all([
+    Deployment.start(),
     puppeteer.launch({
       browser: 'firefox',
       executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
       headless: true,
     }),
   ]);
-  proxy = await Proxy.start(pair.port, { ...PAGES, '/example.html': EXAMPLE });
+  proxy = await FaultProxy.start(deployment.port, { ...PAGES, '/example.html': EXAMPLE });
 });
 
 after(async () => {
   await firefox?.close();
   await proxy?.stop();
-  await pair?.stop();
+  await deployment?.stop();
 });
 
 beforeEach(() => proxy.clear());
 
-async function withTalk(body) {
+async function withEchoPage(body) {
   const context = await firefox.createBrowserContext();
   const page = await context.newPage();
-  await page.goto(`${proxy.url}/talk.html`);
+  await page.goto(`${proxy.url}/echo.html`);
   try {
-    await body(new Talk(page), context);
+    await body(new EchoPage(page), context);
   } finally {
     await context.close();
   }
 }
 
 for (const kind of KINDS) {
-  test(`Firefox: ${kind} by itself, and to the others`, () => withTalk(async (talk) => {
-    await talk.start({ transport: kind }, 50);
-    await talk.keepSaying(10);
-    await talk.until((n) => n.received >= 200 && n.transport === kind);
+  test(`Firefox: ${kind}, and switching to the other kinds`, () => withEchoPage(async (echo) => {
+    await echo.start({ transport: kind }, 50);
+    await echo.sendEvery(10);
+    await echo.until((n) => n.received >= 200 && n.transport === kind);
     for (const other of [...KINDS.filter((each) => each !== kind), kind]) {
-      await talk.evaluate((other) => talk.stream.switchTo(other), other);
-      const { received } = await talk.until((n) => n.transport === other);
-      await talk.until((n) => n.received >= received + 20);
+      await echo.evaluate((other) => client.stream.switchTo(other), other);
+      const { received } = await echo.until((n) => n.transport === other);
+      await echo.until((n) => n.received >= received + 20);
     }
-    await talk.evaluate(() => talk.stream.cut());
-    await talk.expectAll();
+    await echo.evaluate(() => client.stream.cut());
+    await echo.expectAll();
   }));
 }
 
-for (const [websocket, buffer, kind] of [['refuse', false, 'http-stream'], ['hang', false, 'http-stream'], ['refuse', true, 'long-poll']]) {
-  test(`Firefox: WebSocket ${websocket}${buffer ? ', a buffering proxy' : ''}`, () => withTalk(async (talk) => {
+for (const [websocket, buffer, kind] of [
+  ['refuse', false, 'http-stream'],
+  ['hang', false, 'http-stream'],
+  ['refuse', true, 'long-poll'],
+]) {
+  test(`Firefox: WebSocket ${websocket}${buffer ? ', a buffering proxy' : ''}`, () => withEchoPage(async (echo) => {
     Object.assign(proxy, { websocket, buffer });
-    await talk.start();
-    await talk.keepSaying();
-    await talk.until((n) => n.received >= 100);
-    const { transport, first } = await talk.expectAll();
+    await echo.start();
+    await echo.sendEvery();
+    await echo.until((n) => n.received >= 100);
+    const { transport, first } = await echo.expectAll();
     assert.equal(transport, kind);
-    assert(first <= (buffer ? 5000 : 3000), `${first} ms to the first string`);
+    assert(first <= (buffer ? 5000 : 3000), `${first} ms to the first message`);
   }));
 }
 
-test('Firefox: what a page sends at the last moment goes out', () => withTalk(async (talk) => {
-  await talk.start();
-  await talk.until((n) => n.received === 1);
-  await talk.evaluate(() => addEventListener('pagehide', () => talk.say(10)));
-  await talk.page.goto(`${proxy.url}/example.html`);
+test('Firefox: messages sent at page unload arrive', () => withEchoPage(async (echo) => {
+  await echo.start();
+  await echo.until((n) => n.received === 1);
+  await echo.evaluate(() => addEventListener('pagehide', () => client.send(10)));
+  await echo.page.goto(`${proxy.url}/example.html`);
   for (const start = Date.now(); ; ) {
-    if (proxy.posts.some((body) => body.includes('"why":"leave"') && body.includes('string 10 \n'))) break;
+    if (proxy.posts.some((body) => body.includes('"why":"leave"') && body.includes('message 10 \n'))) break;
     assert(Date.now() - start < 5000, proxy.posts.join('\n---\n'));
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -88,7 +92,7 @@ async function runExample(page) {
   await page.waitForFunction(() => document.getElementById('out').title !== '');
 }
 
-test('the example of the README is ten lines, and works in Firefox and in Chromium', async () => {
+test('the README example has at most ten lines and works in Firefox and Chromium', async () => {
   assert(EXAMPLE_LINES <= 10, `${EXAMPLE_LINES}`);
   await runExample(await firefox.newPage());
   const chromium = await launch();

@@ -1,4 +1,4 @@
-// Runs the built program `minerva` on free ports with a data directory of its own.
+// Runs the built program `minerva` on free ports with a temporary data directory.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const TARGET = fileURLToPath(new URL('../../target/', import.meta.url));
-/** A debug build on a busy machine, recovering its state. */
+/** Timeout in ms of a start; long enough for a debug build that recovers on a busy machine. */
 const READY_MS = 30_000;
 
 function program() {
-  const asked = process.env.MINERVA_BIN;
-  const candidates = asked ? [asked] : [join(TARGET, 'release/minerva'), join(TARGET, 'debug/minerva')];
+  const configured = process.env.MINERVA_BIN;
+  const candidates = configured ? [configured] : [join(TARGET, 'release/minerva'), join(TARGET, 'debug/minerva')];
   const found = candidates.find((path) => existsSync(path));
   if (!found) throw new Error(`no program at ${candidates.join(' or ')}: build it or set MINERVA_BIN`);
   return found;
@@ -33,9 +33,9 @@ export class Minerva {
   #options;
   #dir;
   #child;
-  /** The address of the page, from the ready line. */
+  /** URL of the demo page, from the ready line. */
   url = '';
-  /** What the program has written, for the message of a failing test. */
+  /** Output of the program, for error messages. */
   output = '';
 
   static async start() {
@@ -47,7 +47,7 @@ export class Minerva {
     return minerva;
   }
 
-  /** Starts the program; a second time with the same ports and data. */
+  /** Starts the program, or restarts it with the same ports and data. */
   async run() {
     const { listen, api, admin } = this.#options;
     const child = spawn(program(), [
@@ -76,7 +76,7 @@ export class Minerva {
     });
   }
 
-  /** As a crash: no goodbye. */
+  /** Kills the program with SIGKILL and waits for the exit. */
   async kill() {
     const child = this.#child;
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -85,8 +85,8 @@ export class Minerva {
     await exited;
   }
 
-  /** Forgets all streams; only while the program does not run. */
-  forget() {
+  /** Deletes the state of all streams; call only while the program is stopped. */
+  deleteState() {
     rmSync(join(this.#dir, 'data'), { recursive: true, force: true });
   }
 

@@ -1,221 +1,221 @@
-// The client behind networks of all kinds, in Chromium, against an edge and a core as processes of their own: strings
-// of both directions arrive once, in order.
+// The client in Chromium behind faulty networks, against an edge and a core as processes: messages arrive exactly once
+// and in order in both directions.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KINDS, launch } from './demo_page.mjs';
-import { Pair } from './pair.mjs';
-import { Proxy } from './proxy.mjs';
-import { PAGES, Talk } from './talk.mjs';
+import { Deployment } from './deployment.mjs';
+import { FaultProxy } from './fault_proxy.mjs';
+import { EchoPage, PAGES } from './echo_page.mjs';
 
-/** How long the transport is switched all the time; 120 for the long form. */
+/** Duration in s of the test that switches transports continuously; 120 in the long form. */
 const SWITCH_SECONDS = Number(process.env.SWITCH_SECONDS ?? 30);
 
-let pair;
+let deployment;
 let proxy;
 let browser;
 
 before(async () => {
-  [pair, browser] = await Promise.all([Pair.start(), launch()]);
-  proxy = await Proxy.start(pair.port, PAGES);
+  [deployment, browser] = await Promise.all([Deployment.start(), launch()]);
+  proxy = await FaultProxy.start(deployment.port, PAGES);
 });
 
 after(async () => {
   await browser?.close();
   await proxy?.stop();
-  await pair?.stop();
+  await deployment?.stop();
 });
 
 beforeEach(() => proxy.clear());
 
-async function withTalk(body) {
+async function withEchoPage(body) {
   const context = await browser.newContext();
   const page = await context.newPage();
-  await page.goto(`${proxy.url}/talk.html`);
+  await page.goto(`${proxy.url}/echo.html`);
   try {
-    await body(new Talk(page), context);
+    await body(new EchoPage(page), context);
   } finally {
     await context.close();
   }
 }
 
 for (const kind of KINDS) {
-  test(`${kind} by itself`, () => withTalk(async (talk) => {
-    await talk.start({ transport: kind }, 100);
-    await talk.keepSaying(5);
-    await talk.until((n) => n.received >= 500);
-    const { transport, reconnects } = await talk.expectAll();
+  test(`${kind} by itself`, () => withEchoPage(async (echo) => {
+    await echo.start({ transport: kind }, 100);
+    await echo.sendEvery(5);
+    await echo.until((n) => n.received >= 500);
+    const { transport, reconnects } = await echo.expectAll();
     assert.deepEqual([transport, reconnects], [kind, 0]);
     if (kind !== 'websocket') assert.equal(proxy.upgrades, 0);
-    // The page, and a poll or response besides an upload: two, and one that is just being closed.
+    // One response and one upload, and one connection that is closing.
     if (kind !== 'websocket') assert(proxy.mostConnections <= 3, `${proxy.mostConnections} connections`);
   }));
 }
 
-test('WebSocket refused', () => withTalk(async (talk) => {
+test('WebSocket refused', () => withEchoPage(async (echo) => {
   proxy.websocket = 'refuse';
-  await talk.start();
-  await talk.keepSaying();
-  await talk.until((n) => n.received >= 100);
-  const { transport, first, reconnects } = await talk.expectAll();
+  await echo.start();
+  await echo.sendEvery();
+  await echo.until((n) => n.received >= 100);
+  const { transport, first, reconnects } = await echo.expectAll();
   assert.deepEqual([transport, reconnects], ['http-stream', 0]);
-  assert(first <= 3000, `${first} ms to the first string`);
+  assert(first <= 3000, `${first} ms to the first message`);
 }));
 
 for (const how of ['hang', 'mute']) {
-  test(`WebSocket: ${how}`, () => withTalk(async (talk) => {
+  test(`WebSocket: ${how}`, () => withEchoPage(async (echo) => {
     proxy.websocket = how;
-    await talk.start();
-    await talk.keepSaying();
-    await talk.until((n) => n.received >= 200);
-    const { transport, first, reconnects } = await talk.expectAll();
+    await echo.start();
+    await echo.sendEvery();
+    await echo.until((n) => n.received >= 200);
+    const { transport, first, reconnects } = await echo.expectAll();
     assert.deepEqual([transport, reconnects], ['http-stream', 0]);
-    assert(first <= 3000, `${first} ms to the first string`);
-    console.log(`WebSocket ${how}: ${Math.round(first)} ms to the first string`);
+    assert(first <= 3000, `${first} ms to the first message`);
+    console.log(`WebSocket ${how}: ${Math.round(first)} ms to the first message`);
   }));
 }
 
 for (const how of ['refuse', 'hang']) {
-  test(`a buffering proxy, and WebSocket: ${how}`, () => withTalk(async (talk) => {
+  test(`a buffering proxy, and WebSocket: ${how}`, () => withEchoPage(async (echo) => {
     Object.assign(proxy, { websocket: how, buffer: true });
-    await talk.start();
-    await talk.keepSaying();
-    await talk.until((n) => n.received >= 200);
-    const { transport, first } = await talk.expectAll();
+    await echo.start();
+    await echo.sendEvery();
+    await echo.until((n) => n.received >= 200);
+    const { transport, first } = await echo.expectAll();
     assert.equal(transport, 'long-poll');
-    assert(first <= 5000, `${first} ms to the first string`);
-    console.log(`buffering proxy, WebSocket ${how}: ${Math.round(first)} ms to the first string`);
+    assert(first <= 5000, `${first} ms to the first message`);
+    console.log(`buffering proxy, WebSocket ${how}: ${Math.round(first)} ms to the first message`);
   }));
 }
 
-test('WebSocket cut after 10 s: from the third on it is succeeded before that', () => withTalk(async (talk) => {
+test('WebSocket cut after 10 s: from the third on, the client replaces it before the cut', () => withEchoPage(async (echo) => {
   proxy.cutWebSocketAfter = 10_000;
-  await talk.start();
-  await talk.keepSaying();
-  const { reconnects } = await talk.until((n) => n.reconnects >= 2, 40_000);
+  await echo.start();
+  await echo.sendEvery();
+  const { reconnects } = await echo.until((n) => n.reconnects >= 2, 40_000);
   await sleep(12_000);
-  const numbers = await talk.expectAll();
+  const numbers = await echo.expectAll();
   assert.equal(numbers.reconnects, reconnects, JSON.stringify(numbers.changes));
   assert.equal(numbers.transport, 'websocket');
 }));
 
-test('an established WebSocket is blocked: the stream moves on', () => withTalk(async (talk) => {
-  await talk.start();
-  await talk.keepSaying();
-  await talk.until((n) => n.received >= 20 && n.transport === 'websocket');
+test('an established WebSocket is blocked: the stream moves on', () => withEchoPage(async (echo) => {
+  await echo.start();
+  await echo.sendEvery();
+  await echo.until((n) => n.received >= 20 && n.transport === 'websocket');
   proxy.websocket = 'hang';
   proxy.cutAll();
   const since = Date.now();
-  await talk.until((n) => n.transport === 'http-stream');
+  await echo.until((n) => n.transport === 'http-stream');
   assert(Date.now() - since < 8000, `${Date.now() - since} ms`);
   proxy.websocket = 'pass';
-  await talk.until((n) => n.transport === 'websocket');
-  await talk.expectAll();
+  await echo.until((n) => n.transport === 'websocket');
+  await echo.expectAll();
 }));
 
-test('offline for 30 s', () => withTalk(async (talk, context) => {
-  await talk.start();
-  await talk.keepSaying(100);
-  await talk.until((n) => n.received >= 10);
+test('offline for 30 s', () => withEchoPage(async (echo, context) => {
+  await echo.start();
+  await echo.sendEvery(100);
+  await echo.until((n) => n.received >= 10);
   await context.setOffline(true);
   proxy.cutAll();
-  await talk.until((n) => n.state === 'reconnecting');
+  await echo.until((n) => n.state === 'reconnecting');
   await sleep(30_000);
   await context.setOffline(false);
   const since = Date.now();
-  await talk.until((n) => n.state === 'open' && n.received === n.sent);
+  await echo.until((n) => n.state === 'open' && n.received === n.sent);
   assert(Date.now() - since < 5000, `${Date.now() - since} ms after it was online`);
-  await talk.expectAll();
+  await echo.expectAll();
 }));
 
-for (const who of ['edge', 'core']) {
-  test(`the ${who} is killed, three times`, () => withTalk(async (talk) => {
-    await talk.start();
-    await talk.keepSaying();
+for (const part of ['edge', 'core']) {
+  test(`the ${part} is killed three times`, () => withEchoPage(async (echo) => {
+    await echo.start();
+    await echo.sendEvery();
     for (let kills = 0; kills < 3; kills += 1) {
-      const { received } = await talk.numbers();
-      await talk.until((n) => n.received >= received + 20);
-      await pair[who].kill();
+      const { received } = await echo.numbers();
+      await echo.until((n) => n.received >= received + 20);
+      await deployment[part].kill();
       await sleep(1000 * kills);
-      await pair[who].run();
+      await deployment[part].run();
     }
-    const { received } = await talk.numbers();
-    await talk.until((n) => n.received >= received + 20);
-    await talk.expectAll();
-    await talk.until((n) => n.transport === 'websocket');
+    const { received } = await echo.numbers();
+    await echo.until((n) => n.received >= received + 20);
+    await echo.expectAll();
+    await echo.until((n) => n.transport === 'websocket');
   }));
 }
 
-test(`switching all the time for ${SWITCH_SECONDS} s`, () => withTalk(async (talk) => {
-  await talk.start();
-  await talk.keepSaying(10);
-  await talk.until((n) => n.received >= 10);
+test(`continuous switching for ${SWITCH_SECONDS} s`, () => withEchoPage(async (echo) => {
+  await echo.start();
+  await echo.sendEvery(10);
+  await echo.until((n) => n.received >= 10);
   const end = Date.now() + SWITCH_SECONDS * 1000;
   let switches = 0;
   while (Date.now() < end) {
-    await talk.evaluate((kind) => talk.stream.switchTo(kind), KINDS[(switches += 1) % 3]);
+    await echo.evaluate((kind) => client.stream.switchTo(kind), KINDS[(switches += 1) % 3]);
     await sleep((switches * 37) % 700);
     if (switches % 10 === 0) proxy.cutAll();
   }
-  const { sent } = await talk.expectAll();
-  console.log(`${switches} switches, ${sent} strings each way`);
+  const { sent } = await echo.expectAll();
+  console.log(`${switches} switches, ${sent} messages each way`);
 }));
 
 for (const kind of KINDS) {
-  test(`a page that leaves: what it sends at the last moment goes out (${kind})`, () => withTalk(async (talk) => {
-    await talk.start({ transport: kind });
-    await talk.until((n) => n.received === 1);
+  test(`messages sent at page unload arrive (${kind})`, () => withEchoPage(async (echo) => {
+    await echo.start({ transport: kind });
+    await echo.until((n) => n.received === 1);
     proxy.posts = [];
-    await talk.evaluate(() => {
-      addEventListener('pagehide', () => talk.say(100));
-      // Not before this call has returned.
-      setTimeout(() => (location.href = '/talk.html?next'));
+    await echo.evaluate(() => {
+      addEventListener('pagehide', () => client.send(100));
+      // Deferred, so that this call returns first.
+      setTimeout(() => (location.href = '/echo.html?next'));
     });
     for (const start = Date.now(); ; await sleep(20)) {
-      if (proxy.posts.some((body) => body.includes('"why":"leave"') && body.includes('string 100 \n'))) break;
+      if (proxy.posts.some((body) => body.includes('"why":"leave"') && body.includes('message 100 \n'))) break;
       assert(Date.now() - start < 5000, proxy.posts.join('\n---\n'));
     }
-    // Chromium hangs if it is closed on the way.
-    await talk.page.waitForURL('**/talk.html?next');
+    // Closing Chromium during a navigation hangs.
+    await echo.page.waitForURL('**/echo.html?next');
   }));
 }
 
-test('a page that is shown again goes on', () => withTalk(async (talk) => {
-  await talk.start();
-  await talk.until((n) => n.received === 1);
-  await talk.evaluate(() => {
-    talk.say(10);
+test('a page restored from the back-forward cache resumes', () => withEchoPage(async (echo) => {
+  await echo.start();
+  await echo.until((n) => n.received === 1);
+  await echo.evaluate(() => {
+    client.send(10);
     dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
   });
   await sleep(1000);
-  assert.equal((await talk.numbers()).state, 'reconnecting');
-  await talk.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
-  await talk.say(10);
-  const { reconnects } = await talk.expectAll();
+  assert.equal((await echo.numbers()).state, 'reconnecting');
+  await echo.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await echo.send(10);
+  const { reconnects } = await echo.expectAll();
   assert.equal(reconnects, 1);
 }));
 
-test('what worked is remembered', () => withTalk(async (talk) => {
+test('the working kind is remembered', () => withEchoPage(async (echo) => {
   proxy.websocket = 'refuse';
-  await talk.start();
-  await talk.until((n) => n.received === 1);
+  await echo.start();
+  await echo.until((n) => n.received === 1);
   proxy.upgrades = 0;
-  await talk.page.reload();
-  await talk.start();
-  await talk.until((n) => n.received === 1);
+  await echo.page.reload();
+  await echo.start();
+  await echo.until((n) => n.received === 1);
   assert.equal(proxy.upgrades, 0);
 }));
 
-test('time to the first string: within 1.5 times that of a bare WebSocket', () => withTalk(async (talk) => {
-  const measure = () => talk.evaluate(async () => {
+test('time to the first message: within 1.5 times that of a bare WebSocket', () => withEchoPage(async (echo) => {
+  const measure = () => echo.evaluate(async () => {
     const bare = await new Promise((resolve) => {
       const began = performance.now();
       const socket = new WebSocket(`ws://${location.host}/_minerva/ws`);
       const id = Array.from({ length: 24 }, () => Math.floor(Math.random() * 36).toString(36)).join('');
       const hello = { ver: 2, tnum: 0, id, new: true, ming: true, maxia: 20, seenack: '|-1', eeds: null };
-      socket.onopen = () => socket.send(`${JSON.stringify(hello)}H\n0N\nstring 0 \n`);
+      socket.onopen = () => socket.send(`${JSON.stringify(hello)}H\n0N\nmessage 0 \n`);
       socket.onmessage = ({ data }) => {
-        if (!data.includes('string 0 \n')) return;
+        if (!data.includes('message 0 \n')) return;
         resolve(performance.now() - began);
         socket.close();
       };
@@ -227,24 +227,25 @@ test('time to the first string: within 1.5 times that of a bare WebSocket', () =
         resolve(performance.now() - began);
         stream.reset();
       };
-      stream.send('string 0');
+      stream.send('message 0');
     });
-    const echo = await new Promise((resolve) => {
+    const reference = await new Promise((resolve) => {
       const began = performance.now();
       const socket = new WebSocket(`ws://${location.host}/echo`);
-      socket.onopen = () => socket.send('string 0');
+      socket.onopen = () => socket.send('message 0');
       socket.onmessage = () => {
         resolve(performance.now() - began);
         socket.close();
       };
     });
-    return { bare, ours, echo };
+    return { bare, ours, reference };
   });
   await measure();
   const runs = [];
   for (let i = 0; i < 21; i += 1) runs.push(await measure());
   const median = (key) => runs.map((run) => run[key]).sort((a, b) => a - b)[10];
-  const [bare, ours, echo] = ['bare', 'ours', 'echo'].map(median);
-  console.log(`first string: ${ours.toFixed(1)} ms; a bare WebSocket to the same service ${bare.toFixed(1)} ms, to an echo without memory ${echo.toFixed(1)} ms`);
+  const [bare, ours, reference] = ['bare', 'ours', 'reference'].map(median);
+  const [bareMs, oursMs, referenceMs] = [bare, ours, reference].map((ms) => `${ms.toFixed(1)} ms`);
+  console.log(`first message: ${oursMs}; a bare WebSocket to the same service ${bareMs}, to a bare echo ${referenceMs}`);
   assert(ours <= 1.5 * bare, `${ours} ms against ${bare} ms`);
 }));

@@ -1,5 +1,5 @@
-// The demo page on each transport: strings go both ways, the stream moves between transports, and nothing is
-// lost, doubled or reordered when it is cut or the server is killed.
+// The demo page on each transport: messages arrive exactly once and in order in both directions, also while the stream
+// moves between transports, loses its connection, or the server is killed.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,9 +28,9 @@ async function withPage(options, body) {
 }
 
 for (const kind of KINDS) {
-  test(`${kind}: what is said comes back`, () => withPage({ kind }, async (page) => {
-    await page.say('Hello');
-    await page.say('<img src=x onerror=alert(1)> & "quoted" \u2603 \u{1f600}');
+  test(`${kind}: sent lines return`, () => withPage({ kind }, async (page) => {
+    await page.sendLine('Hello');
+    await page.sendLine('<img src=x onerror=alert(1)> & "quoted" \u2603 \u{1f600}');
     await page.expectNothingLost();
     const lines = await page.page.$$eval('#lines .own', (items) => items.map((item) => item.lastChild.textContent));
     assert.deepEqual(lines, ['Hello', '<img src=x onerror=alert(1)> & "quoted" \u2603 \u{1f600}']);
@@ -44,7 +44,7 @@ for (const kind of KINDS) {
     assert.equal(await page.page.getAttribute('#check', 'data-returned'), '100');
   }));
 
-  test(`${kind}: to the others and back under steady pings`, () => withPage({ kind }, async (page) => {
+  test(`${kind}: switching to the other kinds and back under steady pings`, () => withPage({ kind }, async (page) => {
     await page.togglePings();
     await page.waitForPongs(5);
     for (const other of [...KINDS.filter((each) => each !== kind), kind]) {
@@ -55,7 +55,7 @@ for (const kind of KINDS) {
     await page.expectNothingLost();
   }));
 
-  test(`${kind}: cut again and again`, () => withPage({ kind }, async (page) => {
+  test(`${kind}: five cuts`, () => withPage({ kind }, async (page) => {
     await page.togglePings();
     for (let cuts = 0; cuts < 5; cuts += 1) {
       await page.waitForPongs(3);
@@ -67,14 +67,14 @@ for (const kind of KINDS) {
     assert((await page.number('reconnects')) >= 5);
   }));
 
-  test(`${kind}: the server is killed and started again`, () => withPage({ kind }, async (page) => {
+  test(`${kind}: the server is killed and restarted`, () => withPage({ kind }, async (page) => {
     await page.togglePings();
     for (let kills = 0; kills < 3; kills += 1) {
       await page.waitForPongs(5);
-      await page.say(`before kill ${kills}`);
+      await page.sendLine(`before kill ${kills}`);
       await minerva.kill();
       await page.page.waitForSelector('#status[data-state=reconnecting]');
-      await page.say(`while it is dead ${kills}`);
+      await page.sendLine(`while the server is down ${kills}`);
       await sleep(300);
       await minerva.run();
       await page.waitForTransport(kind);
@@ -86,7 +86,7 @@ for (const kind of KINDS) {
     assert((await page.number('reconnects')) >= 3);
   }));
 
-  test(`${kind}: the browser is offline for a while`, () => withPage({ kind }, async (page) => {
+  test(`${kind}: the browser is offline for 1.5 s`, () => withPage({ kind }, async (page) => {
     await page.togglePings();
     await page.waitForPongs(3);
     await page.context.setOffline(true);
@@ -97,20 +97,20 @@ for (const kind of KINDS) {
     await page.expectNothingLost();
   }));
 
-  test(`${kind}: a stream that the server has lost ends, and a new one starts`, () => withPage({ kind }, async (page) => {
+  test(`${kind}: a stream lost by the server ends, and a new one starts`, () => withPage({ kind }, async (page) => {
     await minerva.kill();
-    minerva.forget();
+    minerva.deleteState();
     await minerva.run();
     await page.page.waitForSelector('#status[data-state=ended]');
     assert((await page.text('problem')).includes('stream_attach_failure'), await page.text('problem'));
     await page.page.click('#restart');
     await page.waitForTransport(kind);
-    await page.say('again');
+    await page.sendLine('again');
     await page.expectNothingLost();
   }));
 }
 
-test('everybody sees the same lines in the same order', async () => {
+test('all members see the same lines in the same order', async () => {
   const room = `together-${process.pid}`;
   const pages = await Promise.all(KINDS.map((kind) => DemoPage.open(browser, minerva, { kind, room })));
   await Promise.all(pages.map((page) => page.page.click('#burst')));
@@ -121,21 +121,21 @@ test('everybody sees the same lines in the same order', async () => {
   await Promise.all(pages.map((page) => page.close()));
 });
 
-test('light and dark: readable in both', async () => {
-  const seen = new Set();
+test('light and dark mode have sufficient contrast', async () => {
+  const backgrounds = new Set();
   for (const colorScheme of ['light', 'dark']) {
     await withPage({ context: { colorScheme } }, async (page) => {
-      await page.say('Can you read this?');
+      await page.sendLine('Can you read this?');
       await page.expectNothingLost();
       const ratios = await page.page.evaluate(contrasts);
-      for (const { what, ratio } of ratios) assert(ratio >= 4.5, `${colorScheme}: ${what} has ${ratio}`);
-      seen.add(await page.page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+      for (const { name, ratio } of ratios) assert(ratio >= 4.5, `${colorScheme}: ${name} has ${ratio}`);
+      backgrounds.add(await page.page.evaluate(() => getComputedStyle(document.body).backgroundColor));
     });
   }
-  assert.equal(seen.size, 2, 'both look the same');
+  assert.equal(backgrounds.size, 2, 'both modes look the same');
 });
 
-/** Runs in the page: the contrast of visible texts with what is behind them. */
+/** Runs in the page; returns the contrast ratio of each visible text and its background. */
 function contrasts() {
   const parse = (color) => (color.match(/[\d.]+/g) ?? []).map(Number);
   const luminance = (color) => {
@@ -154,15 +154,15 @@ function contrasts() {
     .map((element) => {
       const [a, b] = [luminance(getComputedStyle(element).color), luminance(behind(element))];
       const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-      return { what: element.id || element.className || element.textContent.trim().slice(0, 20), ratio };
+      return { name: element.id || element.className || element.textContent.trim().slice(0, 20), ratio };
     });
 }
 
 for (const [width, height] of [[320, 568], [390, 844]]) {
-  test(`a phone of ${width} by ${height}: no horizontal scrolling, everything within reach`, () =>
+  test(`a phone of ${width} by ${height}: no horizontal scrolling, and all buttons within reach`, () =>
     withPage({ context: { viewport: { width, height }, hasTouch: true, isMobile: true } }, async (page) => {
-      await page.say('x'.repeat(500));
-      await page.say('a line of words '.repeat(30));
+      await page.sendLine('x'.repeat(500));
+      await page.sendLine('a line of words '.repeat(30));
       await page.expectNothingLost();
       const { scroll, client } = await page.page.evaluate(() => ({
         scroll: document.documentElement.scrollWidth,
@@ -177,35 +177,36 @@ for (const [width, height] of [[320, 568], [390, 844]]) {
     }));
 }
 
-test('every control has a name', () => withPage({}, async (page) => {
+test('every control has an accessible name', () => withPage({}, async (page) => {
   const nameless = await page.page.$$eval('button, input', (elements) =>
     elements.filter((e) => !(e.textContent.trim() || e.labels?.length || e.getAttribute('aria-label'))).map((e) => e.id));
   assert.deepEqual(nameless, []);
 }));
 
-test('a picture of the page', async (t) => {
+test('a screenshot of the page', async (t) => {
   const path = process.env.SCREENSHOT;
   if (!path) return t.skip('SCREENSHOT is not set');
   const named = (name, options) => DemoPage.open(browser, minerva, { room: 'lobby', name, ...options });
-  const ann = await named('Ann', { context: { viewport: { width: 1180, height: 1080 }, colorScheme: process.env.SCHEME ?? 'light' } });
+  const context = { viewport: { width: 1180, height: 1080 }, colorScheme: process.env.SCHEME ?? 'light' };
+  const ann = await named('Ann', { context });
   const bob = await named('Bob', { kind: 'http-stream' });
-  await bob.say('Hello Ann! I am here over an HTTP stream.');
+  await bob.sendLine('Hello Ann! I am here over an HTTP stream.');
   await bob.expectNothingLost();
-  await ann.say('Hello Bob. I have pings running, ten a second.');
+  await ann.sendLine('Hello Bob. I have pings running, ten a second.');
   await ann.togglePings();
   await ann.waitForPongs(10);
   await ann.switchTo('long-poll');
   await ann.waitForPongs(10);
   await ann.page.click('#cut');
   await ann.waitForTransport('long-poll');
-  await ann.say('Now I have switched to long-poll, and cut it.');
+  await ann.sendLine('Now I have switched to long-poll, and cut it.');
   await ann.switchTo('websocket');
   await ann.waitForPongs(20);
-  await bob.say('Did you miss anything?');
+  await bob.sendLine('Did you miss anything?');
   await bob.expectNothingLost();
-  await ann.say('No gap, no duplicate.');
+  await ann.sendLine('No gap, no duplicate.');
   await ann.waitForPongs(30);
-  await ann.waitFor(() => document.getElementById('check').dataset.said === document.getElementById('check').dataset.returned);
+  await ann.waitFor(() => document.getElementById('check').dataset.sent === document.getElementById('check').dataset.returned);
   await ann.page.screenshot({ path });
   await Promise.all([ann.close(), bob.close()]);
 });

@@ -1,24 +1,25 @@
-// Many tabs of one origin over HTTP/1.1, where a browser opens six connections at most: they share a stream.
+// Many tabs of one origin share a stream over HTTP/1.1, where browsers open at most six connections per host.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { readFileSync } from 'node:fs';
 import { KINDS, launch } from './demo_page.mjs';
-import { Pair } from './pair.mjs';
-import { Proxy } from './proxy.mjs';
+import { Deployment } from './deployment.mjs';
+import { FaultProxy } from './fault_proxy.mjs';
 
-let pair;
+let deployment;
 let proxy;
 let browser;
 
 before(async () => {
-  [pair, browser] = await Promise.all([Pair.start(), launch()]);
-  proxy = await Proxy.start(pair.port, { '/shared.html': readFileSync(new URL('shared.html', import.meta.url), 'utf8') });
+  [deployment, browser] = await Promise.all([Deployment.start(), launch()]);
+  const page = readFileSync(new URL('shared.html', import.meta.url), 'utf8');
+  proxy = await FaultProxy.start(deployment.port, { '/shared.html': page });
 });
 
 after(async () => {
   await browser?.close();
   await proxy?.stop();
-  await pair?.stop();
+  await deployment?.stop();
 });
 
 beforeEach(() => proxy.clear());
@@ -38,16 +39,16 @@ for (const kind of KINDS) {
         await Promise.all(sends);
       }, i)));
       for (const tab of tabs) {
-        await tab.waitForFunction((most) => tab.heard.length >= most, count * 20);
-        const heard = await tab.evaluate(() => tab.heard);
+        await tab.waitForFunction((most) => tab.received.length >= most, count * 20);
+        const received = await tab.evaluate(() => tab.received);
         for (let i = 0; i < count; i += 1) {
-          const own = heard.filter((text) => text.startsWith(`${i} `));
+          const own = received.filter((text) => text.startsWith(`${i} `));
           assert.deepEqual(own, Array.from({ length: 20 }, (_, n) => `${i} ${n}`));
         }
       }
       assert(proxy.mostConnections <= 6, `${proxy.mostConnections} connections`);
       assert(proxy.upgrades <= 1, `${proxy.upgrades} WebSockets`);
-      // One that is closed is not missed.
+      // The stream outlives a closed tab.
       await tabs[0].close();
       await tabs[1].evaluate(() => tab.stream.send('still here'));
       await context.close();
@@ -55,7 +56,7 @@ for (const kind of KINDS) {
   }
 }
 
-test('a refused string is refused in its tab', async () => {
+test('an invalid message is rejected in its tab', async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(`${proxy.url}/shared.html`);

@@ -1,4 +1,5 @@
-// The demo page at MINERVA_URL in a browser, on each transport: what is said comes back, once. Run in tests/browsers.
+// Opens the demo page at MINERVA_URL in a browser on each transport; sent lines must return exactly once. Run with
+// tests/browsers as the working directory.
 import { pathToFileURL } from 'node:url';
 
 const here = pathToFileURL(`${process.cwd()}/`);
@@ -7,7 +8,7 @@ const browser = await launch();
 try {
   for (const kind of KINDS) {
     const page = await DemoPage.open(browser, { url: process.env.MINERVA_URL }, { kind });
-    await page.say('Hello through nginx');
+    await page.sendLine('Hello through nginx');
     await page.page.click('#burst');
     await page.expectNothingLost();
     console.log(`${kind}: works`);

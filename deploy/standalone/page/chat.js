@@ -1,37 +1,31 @@
-// The demo page: a chat on one Minerva stream, and everything that shows what the stream goes through.
-// The chat's protocol is described beside the chat example of the app SDK.
+// The demo page: a chat on one Minerva stream, with controls that break the connection and figures that show that no
+// message is lost. sdk/app/examples/chat/README.md describes the protocol of the chat.
 'use strict';
 
 (() => {
-  /** What the page calls each kind of transport. */
+  /** Display names of the transport kinds. */
   const KINDS = { 'websocket': 'WebSocket', 'http-stream': 'HTTP stream', 'long-poll': 'long-poll' };
-  /** Lines and events kept on the page: it may stay open for days. */
+  /** Bounds of the lines and events on the page, which may stay open for days. */
   const MAX_LINES = 400;
   const MAX_LOG = 50;
-  /** ms between two steady pings. */
+  /** Interval in ms of steady pings. */
   const PING_EVERY = 100;
-  /** Pings shown in the strip: six seconds of them. */
-  const STRIP = 60;
-  /** ms from which a pong counts as slow in the strip. */
-  const SLOW = 250;
+  /** Pings shown in the strip, six seconds' worth. */
+  const STRIP_LENGTH = 60;
+  /** Round-trip time in ms above which the strip marks a ping as slow. */
+  const SLOW_MS = 250;
 
   const $ = (id) => document.getElementById(id);
   const switches = [...document.querySelectorAll('[data-switch]')];
   const room = /^#[a-z0-9_-]{1,32}$/.test(location.hash) ? location.hash.slice(1) : 'lobby';
-  const asked = new URLSearchParams(location.search).get('transport');
+  const requestedKind = new URLSearchParams(location.search).get('transport');
 
-  /** The kind that was asked for, or the best that works. */
-  let kind = Object.hasOwn(KINDS, asked ?? '') ? asked : 'auto';
+  /** Transport kind selected by the URL or a button; `auto` for the best one that works. */
+  let kind = Object.hasOwn(KINDS, requestedKind ?? '') ? requestedKind : 'auto';
   let stream = null;
   let chat = null;
   let pings = null;
   let pingTimer = 0;
-
-  /** Only 0x20-0x7E travel on a stream. */
-  function encode(message) {
-    return JSON.stringify(message).replace(/[^\x20-\x7e]/g,
-      (c) => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
-  }
 
   function show(id, value) {
     const text = String(value);
@@ -39,27 +33,27 @@
   }
 
   function element(tag, className, text) {
-    const made = document.createElement(tag);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
+    const created = document.createElement(tag);
+    if (className) created.className = className;
+    if (text !== undefined) created.textContent = text;
+    return created;
   }
 
-  /** Appends to a list that keeps to its end unless one has scrolled back. */
-  function append(list, item, most) {
+  /** Appends an item, drops items beyond `limit`, and scrolls to the end unless the user has scrolled back. */
+  function append(list, item, limit) {
     const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
     list.append(item);
-    while (list.children.length > most) list.firstElementChild.remove();
+    while (list.children.length > limit) list.firstElementChild.remove();
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
 
-  function happened(text) {
+  function logEvent(text) {
     const item = element('li');
     item.append(element('time', '', new Date().toLocaleTimeString()), text);
     append($('log'), item, MAX_LOG);
   }
 
-  function problem(text) {
+  function showProblem(text) {
     show('problem', text);
     $('problem').hidden = text === '';
   }
@@ -69,50 +63,50 @@
   class Chat {
     constructor() {
       this.name = '';
-      /** In the room: lines may be said. While not, they wait in `held`. */
+      /** Member of the room. Before the join completes, own lines are queued. */
       this.joined = false;
-      this.held = [];
-      /** Own lines on their way, oldest first, and the items that show them. */
-      this.waiting = [];
-      /** Lines that a restarted chat has refused: they are said again after the join. */
+      this.queued = [];
+      /** Own lines in flight with their list items, oldest first. */
+      this.inFlight = [];
+      /** Lines refused by a restarted chat, sent again after the join. */
       this.refused = [];
-      this.said = 0;
+      this.sent = 0;
       this.returned = 0;
-      this.wrong = 0;
-      /** Lines on the page, so that a history after a restart shows none twice. */
-      this.seen = new Set();
+      this.mismatches = 0;
+      /** Keys of shown lines, so that a history after a restart shows no line twice. */
+      this.shown = new Set();
     }
 
     join() {
       this.joined = false;
-      post({ t: 'join', room, name: $('name').value.trim() || 'guest' });
+      sendMessage({ t: 'join', room, name: $('name').value.trim() || 'guest' });
     }
 
-    say(text) {
-      const item = this.line({ name: this.name || $('name').value, text }, 'own waiting');
-      this.said += 1;
+    sendLine(text) {
+      const item = this.showLine({ name: this.name || $('name').value, text }, 'own waiting');
+      this.sent += 1;
       if (this.joined) this.post({ text, item });
-      else this.held.push({ text, item });
-      this.check();
+      else this.queued.push({ text, item });
+      this.showCheck();
     }
 
     post(line) {
-      this.waiting.push(line);
-      post({ t: 'say', text: line.text });
+      this.inFlight.push(line);
+      sendMessage({ t: 'say', text: line.text });
     }
 
     recv(message) {
       switch (message.t) {
         case 'history': return this.onHistory(message);
         case 'names': return show('names', message.names.join(', '));
-        case 'joined': return this.onMembers(`${message.name} came in`, message.name, true);
+        case 'joined': return this.onMembers(`${message.name} joined`, message.name, true);
         case 'left': return this.onMembers(`${message.name} left`, message.name, false);
         case 'said': return this.onSaid(message);
         case 'pong': return pings.recv(message.n);
         case 'missed': return this.onMissed(message);
         case 'rejoin':
-          this.note('The chat was restarted and has forgotten its lines; the stream goes on.');
-          happened('the application was restarted');
+          this.note('The chat application was restarted and lost its lines; the stream continues.');
+          logEvent('application restarted');
           return this.join();
         case 'error': return this.onError(message);
       }
@@ -121,50 +115,51 @@
     onHistory(message) {
       this.name = message.name;
       this.joined = true;
-      for (const line of message.lines) if (!this.seen.has(key(line))) this.line(line, '');
-      // All that was refused was refused before this answer, so order is kept.
-      for (const line of [...this.refused.splice(0), ...this.held.splice(0)]) this.post(line);
+      for (const line of message.lines) if (!this.shown.has(key(line))) this.showLine(line, '');
+      // Refusals precede the history, so sending the refused lines first keeps the order.
+      for (const line of [...this.refused.splice(0), ...this.queued.splice(0)]) this.post(line);
     }
 
-    onMembers(text, name, here) {
+    onMembers(text, name, present) {
       this.note(text);
       const names = $('names').textContent.split(', ').filter((each) => each !== '' && each !== name);
-      if (here) names.push(name);
+      if (present) names.push(name);
       show('names', names.sort().join(', '));
     }
 
     onSaid(message) {
-      if (message.name !== this.name) return void this.line(message, '');
-      const line = this.waiting.shift();
+      if (message.name !== this.name) return void this.showLine(message, '');
+      const line = this.inFlight.shift();
       if (!line || line.text !== message.text) {
-        this.wrong += 1;
-        this.line(message, 'own');
+        this.mismatches += 1;
+        this.showLine(message, 'own');
       } else {
         this.returned += 1;
-        this.seen.add(key(message));
+        this.shown.add(key(message));
         line.item.classList.remove('waiting');
-        // Where it stands for everybody: behind what was said before it.
-        if (line.item !== $('lines').lastElementChild && this.waiting.length === 0) append($('lines'), line.item, MAX_LINES);
+        // Lines of other members may precede this one in the room.
+        const isLast = line.item === $('lines').lastElementChild;
+        if (!isLast && this.inFlight.length === 0) append($('lines'), line.item, MAX_LINES);
       }
-      this.check();
+      this.showCheck();
     }
 
     onMissed(message) {
-      this.note(`${message.count} messages were left out: this page took them too slowly`);
-      for (const { item } of this.waiting.splice(0)) item.classList.remove('waiting');
-      this.said = this.returned;
-      this.check();
+      this.note(`${message.count} messages were skipped because this page was too slow`);
+      for (const { item } of this.inFlight.splice(0)) item.classList.remove('waiting');
+      this.sent = this.returned;
+      this.showCheck();
     }
 
     onError(message) {
-      if (!this.joined && this.waiting.length > 0) this.refused.push(this.waiting.shift());
-      else problem(`The chat says: ${message.message}`);
+      if (!this.joined && this.inFlight.length > 0) this.refused.push(this.inFlight.shift());
+      else showProblem(`The chat reports: ${message.message}`);
     }
 
-    line(line, className) {
+    showLine(line, className) {
       const item = element('li', className);
       item.append(element('span', 'who', line.name), line.text);
-      if (line.at !== undefined) this.seen.add(key(line));
+      if (line.at !== undefined) this.shown.add(key(line));
       append($('lines'), item, MAX_LINES);
       return item;
     }
@@ -173,24 +168,26 @@
       append($('lines'), element('li', 'note', text), MAX_LINES);
     }
 
-    /** Every own line must come back once, in order. */
-    check() {
-      const open = this.said - this.returned;
-      const came = `${this.returned} of ${this.said} own lines came back, each once, in order`;
-      const text = this.wrong > 0 ? `${this.wrong} own lines came back wrongly` : came + (open > 0 ? '; the others are on their way.' : '.');
-      show('check', this.said === 0 ? 'No own lines yet.' : text);
-      Object.assign($('check').dataset, { ok: this.wrong === 0, said: this.said, returned: this.returned });
+    /** Shows whether each own line has returned exactly once and in order. */
+    showCheck() {
+      const { sent, returned, mismatches } = this;
+      const rest = sent > returned ? '; the others are in flight.' : '.';
+      const progress = `${returned} of ${sent} own lines returned, each once and in order${rest}`;
+      const text = mismatches > 0 ? `${mismatches} own lines returned out of order or altered.` : progress;
+      show('check', sent === 0 ? 'No own lines yet.' : text);
+      Object.assign($('check').dataset, { ok: mismatches === 0, sent, returned });
     }
   }
 
+  /** Identifies a line of the room. */
   function key(line) {
     return `${line.at} ${line.name} ${line.text}`;
   }
 
-  function post(message) {
-    // Refused only when the stream has ended or megabytes wait: the page says so.
-    stream.send(encode(message)).then(counters, (error) => problem(error.message));
-    counters();
+  function sendMessage(message) {
+    // Rejected only after the end of the stream or with a full send buffer.
+    stream.send(Minerva.toJson(message)).then(showCounters, (error) => showProblem(error.message));
+    showCounters();
   }
 
   // Pings.
@@ -199,7 +196,7 @@
     constructor() {
       this.sent = 0;
       this.pongs = 0;
-      /** The number that the next pong must have. */
+      /** Expected number of the next pong. */
       this.next = 0;
       this.gaps = 0;
       this.duplicates = 0;
@@ -211,8 +208,8 @@
       const bar = element('i', 'open');
       this.bars.push({ bar, n: this.sent, at: performance.now() });
       $('strip').append(bar);
-      while ($('strip').children.length > STRIP) $('strip').firstElementChild.remove();
-      post({ t: 'ping', n: this.sent++ });
+      while ($('strip').children.length > STRIP_LENGTH) $('strip').firstElementChild.remove();
+      sendMessage({ t: 'ping', n: this.sent++ });
       this.show();
     }
 
@@ -226,7 +223,7 @@
       while (this.bars.length > 0 && this.bars[0].n <= n) {
         const { bar, at } = this.bars.shift();
         const ms = performance.now() - at;
-        bar.className = ms > SLOW ? 'slow' : '';
+        bar.className = ms > SLOW_MS ? 'slow' : '';
         bar.style.height = `${Math.min(100, 8 + Math.sqrt(ms) * 5)}%`;
       }
       this.show();
@@ -242,7 +239,7 @@
     }
   }
 
-  function steady(on) {
+  function setPinging(on) {
     clearInterval(pingTimer);
     if (on) pingTimer = setInterval(() => pings.send(), PING_EVERY);
     $('ping-toggle').setAttribute('aria-pressed', on);
@@ -251,11 +248,11 @@
 
   // The stream.
 
-  function counters() {
+  function showCounters() {
     for (const [id, value] of Object.entries(stream.counters)) show(id, value);
   }
 
-  function status() {
+  function showStatus() {
     const { state, transport } = stream;
     Object.assign($('status').dataset, { state, transport: transport ?? '' });
     show('state', state === 'open' ? 'connected' : state);
@@ -265,37 +262,37 @@
       button.setAttribute('aria-pressed', button.dataset.switch === (kind === 'auto' ? transport : kind));
       button.disabled = state === 'ended';
     }
-    for (const id of ['cut', 'say', 'burst', 'ping-toggle']) $(id).disabled = state === 'ended';
+    for (const id of ['cut', 'send', 'burst', 'ping-toggle']) $(id).disabled = state === 'ended';
     $('restart').hidden = state !== 'ended';
     $('cut').hidden = state === 'ended';
-    counters();
+    showCounters();
   }
 
   function start() {
     stream = new Minerva.MinervaStream('/_minerva/', { transport: kind });
     chat = new Chat();
     pings = new Pings();
-    problem('');
+    showProblem('');
     $('strip').replaceChildren();
     stream.onmessage = (event) => {
       chat.recv(JSON.parse(event.data));
-      counters();
+      showCounters();
     };
     stream.ontransport = (event) => {
-      const { kind: now, why } = event.data;
-      happened(now ? `${KINDS[now]} carries the stream (${why})` : 'no transport: trying again');
-      status();
+      const { kind: current, why } = event.data;
+      logEvent(current ? `${KINDS[current]} carries the stream (${why})` : 'no transport: reconnecting');
+      showStatus();
     };
-    stream.onstate = status;
+    stream.onstate = showStatus;
     stream.onend = (event) => {
-      steady(false);
-      happened(`the stream has ended: ${event.data.reason}`);
-      problem(`The stream has ended: ${event.data.reason}`);
-      status();
+      setPinging(false);
+      logEvent(`the stream has ended: ${event.data.reason}`);
+      showProblem(`The stream has ended: ${event.data.reason}`);
+      showStatus();
     };
     chat.join();
-    chat.check();
-    status();
+    chat.showCheck();
+    showStatus();
   }
 
   function storedName() {
@@ -306,37 +303,39 @@
     }
   }
 
-  $('say-form').addEventListener('submit', (event) => {
+  $('send-form').addEventListener('submit', (event) => {
     event.preventDefault();
     const text = $('text').value.trim();
-    if (text !== '') chat.say(text);
+    if (text !== '') chat.sendLine(text);
     $('text').value = '';
   });
   $('name').addEventListener('change', () => {
     try {
       localStorage.setItem('minerva-name', $('name').value.trim());
     } catch {
-      // A name for this visit only.
+      // Storage is absent or forbidden; the name lasts for this visit.
     }
     if (stream.state !== 'ended') chat.join();
   });
   for (const button of switches) {
     button.addEventListener('click', () => {
       kind = button.dataset.switch;
-      happened(`switching to ${KINDS[kind]}`);
+      logEvent(`switching to ${KINDS[kind]}`);
       stream.switchTo(kind);
-      status();
+      showStatus();
     });
   }
   $('cut').addEventListener('click', () => {
-    happened('cut by hand');
+    logEvent('connection cut by the user');
     stream.cut();
   });
   $('restart').addEventListener('click', start);
-  $('ping-toggle').addEventListener('click', () => steady($('ping-toggle').getAttribute('aria-pressed') !== 'true'));
+  $('ping-toggle').addEventListener('click', () => {
+    setPinging($('ping-toggle').getAttribute('aria-pressed') !== 'true');
+  });
   $('burst').addEventListener('click', () => {
-    const first = chat.said + 1;
-    for (let i = 0; i < 100; i += 1) chat.say(`line ${first + i}`);
+    const first = chat.sent + 1;
+    for (let i = 0; i < 100; i += 1) chat.sendLine(`line ${first + i}`);
   });
 
   show('room', room);

@@ -1,44 +1,45 @@
-// A page of a foreign origin can do nothing with an edge: no fetch, no form, no WebSocket.
+// An edge rejects every request of a page from another origin: fetch, form post and WebSocket.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { launch } from './demo_page.mjs';
-import { Pair } from './pair.mjs';
-import { Proxy } from './proxy.mjs';
-import { PAGES } from './talk.mjs';
+import { Deployment } from './deployment.mjs';
+import { FaultProxy } from './fault_proxy.mjs';
+import { PAGES } from './echo_page.mjs';
 
 const ID = 'a-stream-of-the-victims';
 const FRAMES = `${JSON.stringify({ ver: 2, tnum: 0, id: ID, new: true, ming: false, maxia: 0, seenack: '|-1' })}H\n0N\nforged \n`;
 
-let pair;
+let deployment;
 let proxy;
 let foreign;
 let browser;
 let page;
 
 before(async () => {
-  [pair, browser] = await Promise.all([Pair.start(), launch()]);
-  proxy = await Proxy.start(pair.port, PAGES);
-  foreign = await Proxy.start(pair.port, PAGES);
+  [deployment, browser] = await Promise.all([Deployment.start(), launch()]);
+  proxy = await FaultProxy.start(deployment.port, PAGES);
+  foreign = await FaultProxy.start(deployment.port, PAGES);
   page = await browser.newPage();
-  await page.goto(`${foreign.url}/talk.html`);
+  await page.goto(`${foreign.url}/echo.html`);
 });
 
 after(async () => {
   await browser?.close();
   await proxy?.stop();
   await foreign?.stop();
-  await pair?.stop();
+  await deployment?.stop();
 });
 
-/** Whether the edge knows the stream: asked without an origin, as a program may. */
+/** Returns whether the stream exists, by a request without Origin as programs send. */
 async function exists() {
   const hello = { ver: 2, tnum: 1, id: ID, ming: false, maxia: 0, seenack: '|-1' };
-  const response = await fetch(`http://127.0.0.1:${pair.port}/_minerva/io/`, { method: 'POST', body: `${JSON.stringify(hello)}H\n` });
+  const url = `http://127.0.0.1:${deployment.port}/_minerva/io/`;
+  const response = await fetch(url, { method: 'POST', body: `${JSON.stringify(hello)}H\n` });
   return !(await response.text()).includes('stream_attach_failure');
 }
 
-test('fetch: refused, with and without CORS', async () => {
+test('a cross-origin fetch is refused, with and without CORS', async () => {
   for (const init of [
     { mode: 'cors', headers: { 'content-type': 'application/octet-stream' } },
     { mode: 'cors', headers: { 'content-type': 'text/plain' } },
@@ -53,9 +54,10 @@ test('fetch: refused, with and without CORS', async () => {
   }
 });
 
-test('a form: refused', async () => {
+test('a cross-origin form post is refused', async () => {
   await page.evaluate(([url, frames]) => {
-    const form = Object.assign(document.createElement('form'), { method: 'POST', action: url, enctype: 'text/plain', target: 'frame' });
+    const attributes = { method: 'POST', action: url, enctype: 'text/plain', target: 'frame' };
+    const form = Object.assign(document.createElement('form'), attributes);
     const frame = Object.assign(document.createElement('iframe'), { name: 'frame' });
     const input = Object.assign(document.createElement('textarea'), { name: frames, value: '' });
     form.append(input);
@@ -69,7 +71,7 @@ test('a form: refused', async () => {
   assert.equal(await exists(), false);
 });
 
-test('a WebSocket: refused', async () => {
+test('a cross-origin WebSocket is refused', async () => {
   const got = await page.evaluate(([url, frames]) => new Promise((resolve) => {
     const socket = new WebSocket(url);
     socket.onopen = () => socket.send(frames);
@@ -80,7 +82,7 @@ test('a WebSocket: refused', async () => {
   assert.equal(await exists(), false);
 });
 
-test('the client itself: never connects, and does not ask in a tight loop', async () => {
+test('a cross-origin client never connects and retries with back-off', async () => {
   proxy.clear();
   const state = await page.evaluate(async (url) => {
     const stream = new Minerva.MinervaStream(`${url}/_minerva/`);
@@ -91,8 +93,8 @@ test('the client itself: never connects, and does not ask in a tight loop', asyn
   assert(proxy.upgrades + proxy.posts.length < 40, `${proxy.upgrades} and ${proxy.posts.length} attempts`);
 });
 
-test('the right origin can do all of it', async () => {
-  await page.goto(`${proxy.url}/talk.html`);
+test('the same origin is accepted', async () => {
+  await page.goto(`${proxy.url}/echo.html`);
   const got = await page.evaluate(([body]) => fetch('/_minerva/io/', { method: 'POST', body }).then((r) => r.text()), [FRAMES]);
   assert(got.includes('|0A'), got);
   assert.equal(await exists(), true);

@@ -1,4 +1,4 @@
-// An edge, a core on redb and the echo service as processes, each of which can be killed and started again.
+// Starts an edge, a core on redb and the echo service as processes that tests can kill and restart.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from './minerva.mjs';
 
 const TARGET = fileURLToPath(new URL('../../target/', import.meta.url));
-/** A debug build on a busy machine, recovering its state. */
+/** Timeout in ms of a start; long enough for a debug build that recovers on a busy machine. */
 const READY_MS = 30_000;
 
 function program(name) {
@@ -17,6 +17,7 @@ function program(name) {
   return found;
 }
 
+/** One process; `ready` matches its ready line. */
 class Process {
   output = '';
   #child;
@@ -31,7 +32,7 @@ class Process {
     let stdout = '';
     child.stderr.on('data', (data) => (this.output += data));
     await new Promise((resolve, reject) => {
-      const fail = (why) => reject(new Error(`${this.name}: ${why}:\n${this.output}`));
+      const fail = (reason) => reject(new Error(`${this.name}: ${reason}:\n${this.output}`));
       const timer = setTimeout(() => fail('no ready line'), READY_MS);
       child.stdout.on('data', (data) => {
         stdout += data;
@@ -44,7 +45,7 @@ class Process {
     });
   }
 
-  /** As a crash: no goodbye. */
+  /** Kills the process with SIGKILL and waits for the exit. */
   async kill() {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
@@ -54,20 +55,21 @@ class Process {
   }
 }
 
-export class Pair {
+export class Deployment {
   static async start() {
-    const pair = new Pair();
-    pair.dir = mkdtempSync(join(tmpdir(), 'minerva-pair-'));
+    const deployment = new Deployment();
+    deployment.dir = mkdtempSync(join(tmpdir(), 'minerva-deployment-'));
     const ports = await Promise.all(Array.from({ length: 5 }, freePort));
     const [link, api, coreAdmin, listen, edgeAdmin] = ports.map((port) => `127.0.0.1:${port}`);
-    pair.port = ports[3];
-    pair.core = new Process('minerva-core', ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${pair.dir}`], /ready/);
-    pair.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin], /ready/);
-    pair.app = new Process('examples/echo', ['--api', `http://${api}`], /serving/);
-    await pair.core.run();
-    await pair.edge.run();
-    await pair.app.run();
-    return pair;
+    deployment.port = ports[3];
+    const coreOptions = ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${deployment.dir}`];
+    deployment.core = new Process('minerva-core', coreOptions, /ready/);
+    deployment.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin], /ready/);
+    deployment.app = new Process('examples/echo', ['--api', `http://${api}`], /serving/);
+    await deployment.core.run();
+    await deployment.edge.run();
+    await deployment.app.run();
+    return deployment;
   }
 
   async stop() {

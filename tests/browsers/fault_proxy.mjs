@@ -1,6 +1,6 @@
-// A proxy between browser and edge that behaves as badly as those of this world: it refuses, hangs, mutes or cuts
-// WebSockets, holds responses back until they end, and cuts what lives too long. It also serves pages of
-// its own, so that a page and the edge have one origin, and counts.
+// Fault-injecting proxy between browser and edge: refuses, hangs, mutes or cuts WebSockets, buffers responses, and cuts
+// connections at a fixed age. The proxy also serves test pages, so that pages and edge share one origin, and counts
+// connections and requests.
 import { createHash } from 'node:crypto';
 import { createServer, request as forward } from 'node:http';
 import { readFileSync } from 'node:fs';
@@ -8,30 +8,30 @@ import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-/** The committed build as it is now, whatever the edge was built with. */
+/** Scripts served from dist/, independent of the build embedded in the edge. */
 const BUILD = { '/_minerva/client.js': '../../sdk/web/dist/client.js', '/_minerva/shared.js': '../../sdk/web/dist/shared.js' };
 
-export class Proxy {
-  /** What becomes of a WebSocket: `pass`, `refuse`, `hang` (no answer) or `mute` (opens; nothing passes). */
+export class FaultProxy {
+  /** Handling of WebSockets: `pass`, `refuse`, `hang` (no response) or `mute` (opens but discards client data). */
   websocket = 'pass';
-  /** Responses of transports are held back until they end. */
+  /** Buffers responses until their end. */
   buffer = false;
-  /** ms after which what lives is cut; Infinity: never. */
+  /** Age in ms at which connections are cut; Infinity for never. */
   cutWebSocketAfter = Infinity;
   cutHttpAfter = Infinity;
-  /** Bodies of posts that came, and WebSockets asked for. */
+  /** Bodies of received POST requests, and the number of WebSocket upgrades. */
   posts = [];
   upgrades = 0;
   #pages;
   #server;
   #sockets = new Set();
   #open = 0;
-  /** HTTP connections, WebSockets not counted, that were open at a time. */
+  /** Largest number of simultaneous HTTP connections, WebSockets excluded. */
   mostConnections = 0;
 
-  /** `pages`: texts of HTML by path. */
+  /** Starts a proxy for the edge on `port`; `pages` maps paths to HTML. */
   static async start(port, pages = {}) {
-    const proxy = new Proxy();
+    const proxy = new FaultProxy();
     proxy.port = port;
     proxy.#pages = pages;
     proxy.#server = createServer((request, response) => proxy.#onRequest(request, response));
@@ -42,13 +42,13 @@ export class Proxy {
     return proxy;
   }
 
-  /** Back to a good network; what is open is cut if `cut`. */
+  /** Removes all faults and resets the counts. */
   clear() {
     Object.assign(this, { websocket: 'pass', buffer: false, cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
     Object.assign(this, { posts: [], upgrades: 0, mostConnections: 0 });
   }
 
-  /** Breaks all that is open. */
+  /** Breaks all open connections. */
   cutAll() {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -127,12 +127,13 @@ export class Proxy {
     if (this.cutWebSocketAfter < Infinity) setTimeout(both, this.cutWebSocketAfter).unref();
   }
 
-  /** A bare WebSocket that sends small messages back, to compare with. */
+  /** A bare WebSocket echo of short texts, as the reference of the latency test. */
   #echo(request, socket) {
     const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
     const accept = createHash('sha1').update(key).digest('base64');
     socket.setNoDelay(true);
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    const head = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`];
+    socket.write(`${head.join('\r\n')}\r\n\r\n`);
     socket.on('data', (piece) => {
       if ((piece[0] & 15) !== 1) return void socket.destroy();
       const length = piece[1] & 127;
