@@ -81,12 +81,16 @@ export class Qan {
     });
   }
 
-  /** Sends a notification; fulfilled when the notification is durable on the server. */
+  /** Sends a notification: `await stream.qan.notify('seen 7')`. Fulfilled when durable on the server. */
   notify(body: string): Promise<void> {
     return this.send(`${body}#`);
   }
 
-  /** Replaces the handlers for questions and notifications of the peer. */
+  /**
+   * Replaces the handlers for questions and notifications of the peer.
+   *
+   *     stream.qan.handle({ question: (body) => `you sent ${body}`, notification: show });
+   */
   handle(handler: QanHandler): void {
     this.#handler = handler;
   }

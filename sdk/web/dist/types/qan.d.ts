@@ -39,9 +39,13 @@ export declare class Qan {
     ask(body: string, { signal }?: {
         signal?: AbortSignal;
     }): Promise<string>;
-    /** Sends a notification; fulfilled when the notification is durable on the server. */
+    /** Sends a notification: `await stream.qan.notify('seen 7')`. Fulfilled when durable on the server. */
     notify(body: string): Promise<void>;
-    /** Replaces the handlers for questions and notifications of the peer. */
+    /**
+     * Replaces the handlers for questions and notifications of the peer.
+     *
+     *     stream.qan.handle({ question: (body) => `you sent ${body}`, notification: show });
+     */
     handle(handler: QanHandler): void;
     /** Processes a received message. */
     recv(text: string): void;
