@@ -1,4 +1,4 @@
-//! Talks to the demo chat from a terminal, or to any service: each line typed is sent, each string
+//! Talks to the demo chat from a terminal, or to any service: each line typed is sent, each message
 //! received is printed.
 //!
 //!     cargo run -p minerva-client --example chatter -- 127.0.0.1:8080 websocket,http-stream,long-poll default
@@ -6,7 +6,7 @@
 //! The addresses (several with commas), the transports by preference, the service, and for TLS the word `tls` or
 //! a PEM file with the authorities to trust.
 //!
-//! `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints what happened so far.
+//! `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints the counters.
 
 use std::error::Error;
 
@@ -38,8 +38,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn print_received(stream: &Stream) -> Result<(), Box<dyn Error>> {
-    while let Some(string) = stream.recv().await {
-        println!("{}", String::from_utf8_lossy(&string));
+    while let Some(message) = stream.recv().await {
+        println!("{}", String::from_utf8_lossy(&message));
     }
     Err(stream.closed().await.into())
 }

@@ -1,4 +1,4 @@
-//! The handle that applications hold, [`Stream`].
+//! The public handle, [`Stream`]. Validates input and waits on the shared state; the driver does the work.
 
 use std::sync::Arc;
 
@@ -12,19 +12,20 @@ use crate::config::{Config, TransportKind};
 use crate::driver;
 use crate::error::{ConnectError, Ended, SendError};
 use crate::http::HttpTarget;
-use crate::shared::Shared;
 use crate::stream::{Counters, StreamMachine};
+use crate::stream_state::StreamState;
 
-/// A stream: an ordered, reliable, two-way sequence of strings with an application service. A handle;
-/// clones are the same stream. When the last one is dropped the transports are closed and the stream is
-/// left to the server's idle limit; [`Stream::reset`] ends it at once.
+/// A handle of an ordered, reliable, two-way sequence of messages with an application service.
+///
+/// Clones share the stream. Dropping the last clone closes the transports and leaves the stream to the server's idle
+/// limit; [`Stream::reset`] ends the stream immediately. See the [crate documentation](crate) for an example.
 #[derive(Clone)]
 pub struct Stream {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
     id: StreamId,
     driver: JoinHandle<()>,
 }
@@ -36,11 +37,11 @@ impl Drop for Inner {
 }
 
 impl Stream {
-    /// Starts a stream and returns at once; it connects, and connects again, for as long as it takes.
-    /// Must be called within a tokio runtime.
+    /// Starts a stream and returns immediately; connecting and reconnecting happen in a background task. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
-    /// If the configuration cannot work, or there is no runtime.
+    /// If the configuration is invalid, or there is no runtime.
     pub fn connect(config: Config) -> Result<Self, ConnectError> {
         check(&config)?;
         let runtime = Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
@@ -52,105 +53,104 @@ impl Stream {
         };
         let seed = getrandom::u64().map_err(|_| ConnectError::Randomness)?;
         let machine = StreamMachine::new(config.clone(), id.clone(), seed);
-        let shared = Arc::new(Shared::new(&config, Clock::start(), machine));
+        let shared = Arc::new(StreamState::new(&config, Clock::start(), machine));
         let driver = runtime.spawn(driver::run(shared.clone(), targets));
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
     }
 
-    /// The stream id: a secret.
+    /// The stream id. Treat the id as a secret: knowing it gives access to the stream.
     pub fn id(&self) -> &StreamId {
         &self.inner.id
     }
 
-    /// Waits until the server has made the stream, or found it.
+    /// Waits until the server has created the stream, or attached to the existing one.
     ///
     /// # Errors
-    /// If the stream ends instead.
+    /// If the stream ends first.
     pub async fn ready(&self) -> Result<(), Ended> {
         self.until(StreamMachine::is_ready).await
     }
 
-    /// Sends a string and waits until the server has acknowledged it: it is durable then, and arrives.
-    /// Waits for room first, if there is none. Returns the string's number.
+    /// Sends a message and waits for the server's acknowledgement, which means that the message is durable. Waits
+    /// for room in the send queue first. Returns the message number.
     ///
     /// # Errors
-    /// If the string cannot be sent or the stream ends. When the future is dropped while it waits for
-    /// the acknowledgement, the string is sent all the same.
-    pub async fn send(&self, string: impl Into<Bytes>) -> Result<u64, SendError> {
-        let number = self.queue(string).await?;
+    /// If the message is invalid or the stream ends. Dropping the future during the wait for the acknowledgement
+    /// does not cancel the message.
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<u64, SendError> {
+        let number = self.queue(message).await?;
         self.until(|machine| machine.acknowledged() > number).await?;
         Ok(number)
     }
 
-    /// Queues a string as soon as there is room. Returns its number.
+    /// Waits for room in the send queue and queues a message. Returns the message number.
     ///
     /// # Errors
-    /// If the string cannot be sent or the stream has ended.
-    pub async fn queue(&self, string: impl Into<Bytes>) -> Result<u64, SendError> {
-        let string = string.into();
+    /// If the message is invalid or the stream has ended.
+    pub async fn queue(&self, message: impl Into<Bytes>) -> Result<u64, SendError> {
+        let message = message.into();
         loop {
-            match self.try_send(string.clone()) {
+            match self.try_send(message.clone()) {
                 Err(SendError::Full) => {
-                    self.until(|machine| machine.has_room(string.len())).await?;
+                    self.until(|machine| machine.has_room(message.len())).await?;
                 }
                 sent => return sent,
             }
         }
     }
 
-    /// Queues a string if there is room. Returns its number.
+    /// Queues a message without waiting. Returns the message number.
     ///
     /// # Errors
-    /// [`SendError::Full`] if there is no room; if the string cannot be sent or the stream has ended.
-    pub fn try_send(&self, string: impl Into<Bytes>) -> Result<u64, SendError> {
-        let string = string.into();
-        if string.len() > MAX_MESSAGE {
+    /// [`SendError::Full`] if the send queue has no room; other errors if the message is invalid or the stream has
+    /// ended.
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<u64, SendError> {
+        let message = message.into();
+        if message.len() > MAX_MESSAGE {
             return Err(SendError::TooLong);
         }
-        if !is_message_allowed(&string) {
+        if !is_message_allowed(&message) {
             return Err(SendError::NotAllowed);
         }
         self.inner.shared.with(|machine, now| match machine.ended() {
             Some(ended) => Err(ended.clone().into()),
-            None => machine.push(now, string).ok_or(SendError::Full),
+            None => machine.push(now, message).ok_or(SendError::Full),
         })
     }
 
-    /// Waits until the server has acknowledged all that was queued before this call.
+    /// Waits until the server has acknowledged every message queued before this call.
     ///
     /// # Errors
-    /// If the stream ends before.
+    /// If the stream ends first.
     pub async fn flush(&self) -> Result<(), Ended> {
         let sent = self.counters().sent;
         self.until(|machine| machine.acknowledged() >= sent).await
     }
 
-    /// The next string from the application; `None` once the stream has ended and all is taken. While
-    /// many wait to be taken, the server is made to wait with more; what [`Stream::send`] waits for comes all the
-    /// same. Dropping the future loses nothing.
+    /// Returns the next message of the application; `None` after the stream has ended and every message is taken. A
+    /// full inbox makes the server pause; acknowledgements for [`Stream::send`] still arrive. Cancel safe.
     pub async fn recv(&self) -> Option<Bytes> {
         self.inner.shared.receive().await
     }
 
-    /// Drops all transports with what is under way on them, as a bad network would; for tests and
-    /// demonstrations.
+    /// Drops all transports and the data in flight on them, like a network failure. For tests and demonstrations.
     pub fn cut(&self) {
         self.inner.shared.with(StreamMachine::cut);
     }
 
-    /// Moves the stream to another transport. The new one succeeds the old one before that closes, so
-    /// nothing pauses. Naming the current one opens it afresh.
+    /// Moves the stream to another kind of transport. The successor is attached before the old transport closes, so
+    /// the stream does not pause. The current kind opens a new transport of that kind.
     pub fn switch(&self, transport: TransportKind) {
         self.inner.shared.with(|machine, now| machine.switch(now, transport));
     }
 
-    /// What carries the stream now; `None` while it is being connected, and once it has ended.
+    /// The kind of the attached transport; `None` while connecting and after the end.
     pub fn transport(&self) -> Option<TransportKind> {
-        self.inner.shared.look().machine.carried_by()
+        self.inner.shared.lock().machine.active_kind()
     }
 
-    /// Waits until something else carries the stream than `known`, and returns it: to show whether a program
-    /// is connected, and how. Changes that follow each other quickly may be told as one.
+    /// Waits until the attached transport differs from `known` and returns its kind (`None`: disconnected). Changes in
+    /// quick succession may be reported as one.
     ///
     /// # Errors
     /// If the stream ends.
@@ -160,20 +160,20 @@ impl Stream {
     ) -> Result<Option<TransportKind>, Ended> {
         let change = |machine: &StreamMachine| match machine.ended() {
             Some(ended) => Some(Err(ended.clone())),
-            None => Some(machine.carried_by()).filter(|now| *now != known).map(Ok),
+            None => Some(machine.active_kind()).filter(|now| *now != known).map(Ok),
         };
         self.inner.shared.wait(change).await
     }
 
-    /// Gives the stream up. The server is told, as soon as it can be reached; [`Stream::closed`] waits
+    /// Gives the stream up. The server is last_sent_sack, as soon as it can be reached; [`Stream::closed`] waits
     /// for that. The reason is cut to 255 characters of ASCII.
     pub fn reset(&self, reason: &str) {
         self.inner.shared.with(|machine, now| machine.reset(now, reason));
     }
 
-    /// How the stream ended, if it has.
+    /// The end of the stream, if it has ended.
     pub fn ended(&self) -> Option<Ended> {
-        self.inner.shared.look().machine.ended().cloned()
+        self.inner.shared.lock().machine.ended().cloned()
     }
 
     /// Waits for the end of the stream.
@@ -181,15 +181,15 @@ impl Stream {
         self.inner.shared.wait(|machine| machine.ended().cloned()).await
     }
 
-    /// What the stream has done so far.
+    /// Counters since the start of the stream.
     pub fn counters(&self) -> Counters {
-        self.inner.shared.look().machine.counters()
+        self.inner.shared.lock().machine.counters()
     }
 
-    /// Waits until the machine is as wished.
-    async fn until(&self, wished: impl Fn(&StreamMachine) -> bool) -> Result<(), Ended> {
+    /// Waits until `condition` holds.
+    async fn until(&self, condition: impl Fn(&StreamMachine) -> bool) -> Result<(), Ended> {
         let outcome = |machine: &StreamMachine| match machine.ended() {
-            _ if wished(machine) => Some(Ok(())),
+            _ if condition(machine) => Some(Ok(())),
             Some(ended) => Some(Err(ended.clone())),
             None => None,
         };

@@ -1,4 +1,4 @@
-//! The one place that reads the clock.
+//! The crate's only access to the clock, and time limits of the transports.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use crate::stream::Time;
 
-/// Counts from when a stream was made.
+/// Clock with the start of the stream as its origin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+#[expect(clippy::disallowed_methods, reason = "the crate's only access to the clock")]
 impl Clock {
     pub(crate) fn start() -> Self {
         Self { start: Instant::now() }
@@ -24,7 +24,7 @@ impl Clock {
 }
 
 impl Clock {
-    /// Sleeps until `time`, or for ever if there is none.
+    /// Sleeps until `time`; never returns if `time` is `None`.
     pub(crate) async fn sleep_until(self, time: Option<Time>) {
         match time {
             Some(time) => tokio::time::sleep_until(self.start + time).await,
@@ -33,7 +33,7 @@ impl Clock {
     }
 }
 
-/// Longest time to open a connection; beyond it the attempt counts as failed.
+/// Time limit for opening a connection.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time to close one as the protocol wants; beyond it, it is dropped.
+/// Time limit for the closing handshake; the connection is then dropped.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

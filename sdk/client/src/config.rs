@@ -1,4 +1,4 @@
-//! What a client is told: where to connect, over what, as whom, and within which limits.
+//! Configuration of a client stream: addresses, transports, credentials and limits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,57 +8,63 @@ use minerva_proto::{ServiceName, StreamId};
 
 use crate::tls::Tls;
 
-/// How to connect. Made with [`Config::new`]; change the fields that differ.
+/// Configuration of a stream. [`Config::new`] sets the defaults; change fields as needed.
+///
+/// ```
+/// use minerva_client::{Config, TransportKind};
+///
+/// let mut config = Config::new("127.0.0.1:8080", TransportKind::WebSocket);
+/// config.fallbacks = vec![TransportKind::HttpStream, TransportKind::LongPoll];
+/// config.credentials = Some("token".to_owned());
+/// ```
 #[derive(Clone)]
 pub struct Config {
-    /// Host and port, e.g. `127.0.0.1:8080`. Or several, with commas in between: they are tried in turn
-    /// when a transport cannot be opened or is not answered.
+    /// Host and port, such as `127.0.0.1:8080`, or several separated by commas. A failed attempt moves on to the next
+    /// address.
     pub address: String,
-    /// Encrypts every transport, if it is there.
+    /// TLS for every transport; `None` disables TLS.
     pub tls: Option<Tls>,
-    /// The service to talk to; `default` unless changed. TCP listeners name theirs themselves.
+    /// Service name; `default` unless changed. A TCP port has a fixed service on the server and ignores this field.
     pub service: ServiceName,
-    /// What carries the stream at first; see [`crate::Stream::switch`].
+    /// Preferred kind of transport; see [`crate::Stream::switch`].
     pub transport: TransportKind,
-    /// What to try when that does not work with any of the addresses, in this order, and then from the start: e.g.
-    /// a network that lets no WebSocket through, or holds streamed responses back. What works is kept until it fails.
+    /// Kinds to try in order, cyclically, after the preferred kind has failed with every address: for networks that
+    /// block WebSocket or buffer streamed responses. A working kind is kept until it fails.
     pub fallbacks: Vec<TransportKind>,
-    /// Passed to the application when the stream starts; at most 8 KiB.
+    /// Credentials for the application, sent at the start of the stream; at most 8 KiB.
     pub credentials: Option<String>,
-    /// The stream id; a random one unless given. Whoever knows it owns the stream.
+    /// Stream id; random if `None`. The id is a secret that gives access to the stream.
     pub id: Option<StreamId>,
-    /// Sent with HTTP and WebSocket requests, e.g. `("Origin", "https://example.com")`.
+    /// Additional headers of HTTP and WebSocket requests, such as `("Origin", "https://example.com")`.
     pub headers: Vec<(String, String)>,
-    /// The first wait after a failure is random between zero and this.
+    /// Upper bound of the first random back-off delay.
     pub backoff_base: Duration,
-    /// Each failure doubles the range of the wait, up to this.
+    /// Each failure doubles the upper bound, up to this limit.
     pub backoff_cap: Duration,
-    /// The longest silence asked for, in whole seconds up to 600: the server then writes a heartbeat.
-    /// Twice this silence means that the transport is dead. On TCP and WebSocket this side promises the same.
+    /// Heartbeat interval of the server, in whole seconds from 1 to 600. A transport without input for twice this time
+    /// has failed. On TCP and WebSocket the client sends heartbeats at the same interval.
     pub heartbeat: Duration,
-    /// How many bytes of strings may be under way on a transport before the server has acknowledged
-    /// some, so that SACKs never queue behind strings that the server does not read. One string is
-    /// always allowed.
+    /// Limit of unacknowledged message bytes in flight on a transport, so that SACKs do not queue behind unread
+    /// messages. One message is always allowed.
     pub max_in_flight: usize,
-    /// Bytes of strings that wait for their acknowledgement; beyond it, sending waits.
+    /// Size limit of the send queue in bytes; a full queue makes sends wait.
     pub max_queued_bytes: usize,
-    /// Strings that wait for their acknowledgement; beyond it, sending waits.
-    pub max_queued_strings: usize,
-    /// Bytes received, acknowledged and not yet taken by the application; what comes beyond it is not
-    /// acknowledged, so that the server stops (HTTP responses are not read).
+    /// Size limit of the send queue in messages; a full queue makes sends wait.
+    pub max_queued_messages: usize,
+    /// Soft limit of the inbox in bytes. Messages beyond it are not acknowledged, so that the server pauses; HTTP
+    /// responses are not read.
     pub max_received_bytes: usize,
-    /// Strings received, acknowledged and not yet taken by the application; as above.
-    pub max_received_strings: usize,
-    /// Bytes that a socket may bring on top of those, which are not acknowledged; beyond it sockets are not
-    /// read, not even for acknowledgements. More than what a server holds for one stream (1 MiB or 1,000 strings, if not
-    /// set otherwise), so that only a server that knows no bounds comes there.
+    /// Soft limit of the inbox in messages.
+    pub max_received_messages: usize,
+    /// Bytes above the soft limit at which sockets are no longer read, not even for acknowledgements. The default is
+    /// above the server's outbox limit for one stream (1 MiB or 1,000 messages by default).
     pub max_unacknowledged_bytes: usize,
-    /// Strings that a socket may bring on top; as above.
-    pub max_unacknowledged_strings: usize,
+    /// Messages above the soft limit at which sockets are no longer read.
+    pub max_unacknowledged_messages: usize,
 }
 
 impl Config {
-    /// The usual settings for this address.
+    /// The default configuration for an address (or several, separated by commas) and a kind of transport.
     pub fn new(address: impl Into<String>, transport: TransportKind) -> Self {
         Self {
             address: address.into(),
@@ -74,24 +80,24 @@ impl Config {
             heartbeat: Duration::from_secs(20),
             max_in_flight: 128 << 10,
             max_queued_bytes: 1 << 20,
-            max_queued_strings: 1000,
+            max_queued_messages: 1000,
             max_received_bytes: 256 << 10,
-            max_received_strings: 1000,
+            max_received_messages: 1000,
             max_unacknowledged_bytes: 4 << 20,
-            max_unacknowledged_strings: 4000,
+            max_unacknowledged_messages: 4000,
         }
     }
 }
 
 impl Config {
-    /// The addresses one by one.
+    /// The addresses, in order.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
         self.address.split(',').map(str::trim)
     }
 }
 
 impl fmt::Debug for Config {
-    /// Without the credentials.
+    /// Omits credentials and headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("address", &self.address)
@@ -103,24 +109,24 @@ impl fmt::Debug for Config {
     }
 }
 
-/// What carries a stream's frames.
+/// Kind of a transport. See [`Config`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransportKind {
     /// Raw TCP.
     Tcp,
     /// WebSocket.
     WebSocket,
-    /// An HTTP response that never ends, and POSTs for what the client sends.
+    /// A streamed HTTP response for s2c, and POST requests for c2s.
     HttpStream,
-    /// HTTP responses that end with the first thing they have to say, and POSTs likewise.
+    /// Long-polling: HTTP responses that end after their first frames, and POST requests for c2s.
     LongPoll,
 }
 
 impl TransportKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::HttpStream, Self::LongPoll];
 
-    /// The name, as [`TransportKind::from_str`] reads it.
+    /// The name accepted by [`TransportKind::from_str`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -130,7 +136,7 @@ impl TransportKind {
         }
     }
 
-    /// Whether one transport carries strings both ways.
+    /// Whether one transport carries both directions.
     pub(crate) fn is_socket(self) -> bool {
         match self {
             Self::Tcp | Self::WebSocket => true,
@@ -145,15 +151,15 @@ impl fmt::Display for TransportKind {
     }
 }
 
-/// No transport has this name.
+/// A name that is not a kind of transport.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no such transport: use tcp, websocket, http-stream or long-poll")]
-pub struct UnknownTransport;
+pub struct UnknownTransportError;
 
 impl FromStr for TransportKind {
-    type Err = UnknownTransport;
+    type Err = UnknownTransportError;
 
-    fn from_str(name: &str) -> Result<Self, UnknownTransport> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or(UnknownTransport)
+    fn from_str(name: &str) -> Result<Self, UnknownTransportError> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or(UnknownTransportError)
     }
 }

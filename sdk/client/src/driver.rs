@@ -1,5 +1,5 @@
-//! Does what the stream machine wants: opens and closes transports, and calls it when its time comes.
-//! One task per stream; each transport is a task of its own below it.
+//! Executes the outputs of the stream machine: opens and closes transports, and fires the machine's timeouts. One
+//! task per stream, with a child task per transport.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use tracing::debug;
 use crate::clock::CLOSE_TIMEOUT;
 use crate::config::TransportKind;
 use crate::http::{self, HttpTarget};
-use crate::shared::{Closing, Link, Shared, State};
 use crate::stream::{End, Output, Role};
+use crate::stream_state::{Closing, Link, State, StreamState};
 use crate::{tcp, websocket};
 
-pub(crate) async fn run(shared: Arc<Shared>, targets: Vec<HttpTarget>) {
+pub(crate) async fn run(shared: Arc<StreamState>, targets: Vec<HttpTarget>) {
     let mut transports = JoinSet::new();
     shared.with(|machine, now| machine.on_timeout(now));
     loop {
-        let (timeout, over) = {
-            let mut state = shared.look();
-            carry_out(&shared, &targets, &mut state, &mut transports);
+        let (timeout, ended) = {
+            let mut state = shared.lock();
+            execute_outputs(&shared, &targets, &mut state, &mut transports);
             (state.machine.next_timeout(shared.clock.now()), state.machine.ended().is_some())
         };
-        if over {
+        if ended {
             break;
         }
         tokio::select! {
@@ -31,13 +31,13 @@ pub(crate) async fn run(shared: Arc<Shared>, targets: Vec<HttpTarget>) {
             Some(_) = transports.join_next() => {}
         }
     }
-    // Transports close as the protocol wants; what does not end in time is dropped with the set.
+    // Transports close with their handshakes; after the time limit they are dropped with the set.
     let all = async { while transports.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, all).await;
 }
 
-fn carry_out(
-    shared: &Arc<Shared>,
+fn execute_outputs(
+    shared: &Arc<StreamState>,
     targets: &[HttpTarget],
     state: &mut State,
     transports: &mut JoinSet<()>,
@@ -45,11 +45,11 @@ fn carry_out(
     while let Some(output) = state.machine.next_output() {
         match output {
             Output::Open { number, kind, role, server } => {
-                // There are as many as the machine counts.
+                // Always present: the machine counts the same addresses.
                 let Some(target) = targets.get(server) else { continue };
                 let link = Arc::new(Link::new(number, kind, role));
                 state.links.insert(number, link.clone());
-                transports.spawn(carry(shared.clone(), target.clone(), link, kind, role));
+                transports.spawn(run_transport(shared.clone(), target.clone(), link, kind, role));
             }
             Output::Close { number } => close(state, number, Closing::Gently),
             Output::Drop { number } => close(state, number, Closing::Drop),
@@ -63,22 +63,22 @@ fn close(state: &mut State, number: u64, how: Closing) {
     }
 }
 
-/// The life of one transport.
-async fn carry(
-    shared: Arc<Shared>,
+/// Runs one transport from connecting to its end.
+async fn run_transport(
+    shared: Arc<StreamState>,
     target: HttpTarget,
     link: Arc<Link>,
     kind: TransportKind,
     role: Role,
 ) {
-    let stream = shared.look().machine.id().short_hash();
+    let stream = shared.lock().machine.id().short_hash();
     let outcome = match kind {
         TransportKind::Tcp => {
-            tcp::carry(&shared, &target.address, target.tls.as_ref(), &link).await
+            tcp::run_transport(&shared, &target.address, target.tls.as_ref(), &link).await
         }
-        TransportKind::WebSocket => websocket::carry(&shared, &target, &link).await,
+        TransportKind::WebSocket => websocket::run_transport(&shared, &target, &link).await,
         TransportKind::HttpStream | TransportKind::LongPoll => {
-            http::carry(&shared, &target, &link).await
+            http::run_transport(&shared, &target, &link).await
         }
     };
     let end = if outcome.is_ok() { End::Finished } else { End::Failed };
@@ -88,6 +88,6 @@ async fn carry(
             debug!(%stream, transport = link.number, %kind, ?role, %error, "transport failed")
         }
     }
-    shared.look().links.remove(&link.number);
+    shared.lock().links.remove(&link.number);
     link.ended(&shared, end);
 }

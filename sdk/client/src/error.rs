@@ -1,64 +1,68 @@
-//! How streams end, and why a string was not sent.
+//! Public errors: the end of a stream, rejected messages and invalid configurations.
 
 use crate::tls::TlsError;
 
-/// A stream is over; it ends once.
+/// The end of a stream. See [`crate::Stream::closed`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the stream has ended: {reason}")]
 pub struct Ended {
-    /// Why.
+    /// Reason of the reset, at most 255 bytes of ASCII.
     pub reason: String,
-    /// Whether an application ended it, not the machinery below.
+    /// Whether the application ended the stream, rather than the protocol below.
     pub application_level: bool,
-    /// Which side ended it.
+    /// Side that ended the stream.
     pub by: EndedBy,
 }
 
-/// Which side ended a stream.
+/// Side that ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedBy {
-    /// This one.
+    /// This client.
     Client,
-    /// The server or the application behind it; also if the server knows no such stream.
+    /// The server or its application; also if the server has no such stream.
     Server,
 }
 
-/// Why a string was not sent.
+/// Error of [`crate::Stream::send`], `queue` and `try_send`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The stream is over. The string may or may not have arrived, if it was queued.
+    /// The stream has ended. A message that was queued before may or may not have arrived.
     #[error(transparent)]
     Ended(#[from] Ended),
-    /// There is no room now; only [`crate::Stream::try_send`] says so, the others wait.
+    /// The send queue is full; returned by [`crate::Stream::try_send`] only, the other calls wait.
     #[error("the send queue is full")]
     Full,
-    /// Strings have the bytes 0x20 to 0x7E only.
-    #[error("a string has a byte outside 0x20-0x7E")]
+    /// The message contains a byte outside 0x20-0x7E.
+    #[error(
+        "a message may contain only the bytes 0x20-0x7E; encode other text, for example as JSON escapes"
+    )]
     NotAllowed,
-    /// Longer than a frame.
-    #[error("a string is longer than 1 MiB less one byte")]
+    /// The message is longer than 1 MiB - 1 byte.
+    #[error("the message is longer than 1,048,575 bytes")]
     TooLong,
 }
 
-/// Why a configuration cannot work.
+/// Error of [`crate::Stream::connect`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// Longer than the protocol allows.
+    /// The credentials exceed the limit of the protocol.
     #[error("the credentials are longer than 8 KiB")]
     Credentials,
-    /// More than the protocol allows, or none at all.
+    /// The heartbeat interval is outside the range of the protocol.
     #[error("the heartbeat is not between 1 and 600 seconds")]
     Heartbeat,
-    /// The address, service or a header cannot be put into a request.
-    #[error("the address, the service or a header has a character that a request cannot have")]
+    /// The address, service or a header is not valid in an HTTP request.
+    #[error(
+        "the address, the service or a header contains a character that is not valid in an HTTP request"
+    )]
     Request,
-    /// There can be no TLS.
+    /// The TLS configuration is invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// Called outside a tokio runtime.
-    #[error("a stream needs a tokio runtime to run in")]
+    #[error("Stream::connect must be called within a tokio runtime")]
     NoRuntime,
-    /// The system gave no randomness for the stream id.
-    #[error("no randomness for a stream id")]
+    /// The operating system provides no random numbers for the stream id.
+    #[error("the operating system provides no random numbers for the stream id")]
     Randomness,
 }

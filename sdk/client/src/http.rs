@@ -1,5 +1,5 @@
-//! HTTP: POSTs whose bodies and responses are frames, each ended by a line feed. A primary transport is
-//! one POST whose response streams (or ends with the first thing it says); an upload is another.
+//! HTTP transports: POST requests whose bodies and responses are newline-terminated frames. A primary transport is
+//! one request with a streamed or long-poll response; an upload is a separate request. Called by `driver.rs`.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -17,14 +17,14 @@ use tokio_tungstenite::tungstenite::ClientRequestBuilder;
 use crate::clock::CONNECT_TIMEOUT;
 use crate::config::Config;
 use crate::error::ConnectError;
-use crate::shared::{Link, Shared};
+use crate::stream_state::{Link, StreamState};
 use crate::tls::Tls;
 use crate::transport::{TransportError, cut_frames, put_frames};
 
-/// The protocol as TLS calls it.
-pub(crate) const HTTP: &str = "http/1.1";
+/// ALPN name of HTTP/1.1.
+pub(crate) const ALPN_HTTP: &str = "http/1.1";
 
-/// Where to send requests, and over which kept connections.
+/// One address with its URIs, headers and connection pool.
 #[derive(Clone)]
 pub(crate) struct HttpTarget {
     pub(crate) address: String,
@@ -50,7 +50,7 @@ impl HttpTarget {
             Some((name, HeaderValue::from_str(value).ok()?))
         };
         let headers: Option<Vec<_>> = config.headers.iter().map(header).collect();
-        // A primary and an upload; more connections the protocol does not want.
+        // One primary and one upload, the maximum of the protocol.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(2)
             .build(connector(config.tls.as_ref())?);
@@ -69,7 +69,7 @@ impl HttpTarget {
         let request = ClientRequestBuilder::new(self.websocket.clone())
             .with_header(SEC_WEBSOCKET_PROTOCOL.as_str(), "minerva.2");
         self.headers.iter().fold(request, |request, (name, value)| {
-            // Values come from strings.
+            // Header values were parsed from text, so `to_str` succeeds.
             request.with_header(name.as_str(), value.to_str().unwrap_or_default())
         })
     }
@@ -92,27 +92,31 @@ fn connector(tls: Option<&Tls>) -> Result<HttpsConnector<HttpConnector>, Connect
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.enforce_http(false);
-    // Without TLS no address asks for it.
+    // The connector needs a TLS configuration even if every URI is plain HTTP.
     let config = match tls {
-        Some(tls) => tls.speaking(&[HTTP]),
-        None => Tls::trusting_nobody()?.speaking(&[HTTP]),
+        Some(tls) => tls.client_config(&[ALPN_HTTP]),
+        None => Tls::without_roots()?.client_config(&[ALPN_HTTP]),
     };
     Ok(HttpsConnector::from((connector, config)))
 }
 
-pub(crate) async fn carry(
-    shared: &Shared,
+pub(crate) async fn run_transport(
+    shared: &StreamState,
     target: &HttpTarget,
     link: &Link,
 ) -> Result<(), TransportError> {
     tokio::select! {
         outcome = exchange(shared, target, link) => outcome,
-        // Dropping the exchange closes its connection, unless its response was whole.
+        // Dropping the exchange closes the connection, unless the response is complete.
         _ = link.closing() => Ok(()),
     }
 }
 
-async fn exchange(shared: &Shared, target: &HttpTarget, link: &Link) -> Result<(), TransportError> {
+async fn exchange(
+    shared: &StreamState,
+    target: &HttpTarget,
+    link: &Link,
+) -> Result<(), TransportError> {
     let mut body = BytesMut::new();
     put_frames(Framing::Lines, &link.take_frames(shared), &mut body);
     let mut response = target.post(body.freeze()).await?;

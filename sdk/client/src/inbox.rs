@@ -1,10 +1,10 @@
-//! What was received in order and the application has not yet taken: how much of it the server is told to have
-//! arrived, and whether more is read. Pure; called by `shared`.
+//! Received messages that the application has not taken, and the back-pressure that follows from them. Pure; called
+//! by `stream_state.rs`.
 //!
-//! Two limits, because on a socket acknowledgements come down the same way as strings do. Beyond the first,
-//! strings are kept but not acknowledged: the server then has its outbox full and writes no more, but its
-//! acknowledgements still come through. Only a server that goes on beyond the second one is not read. HTTP needs the
-//! first only: acknowledgements come as answers to uploads.
+//! There are two limits, because a socket carries messages and acknowledgements in the same direction. Messages
+//! beyond the soft limit are kept without acknowledgement: the server's outbox fills and the server stops writing
+//! messages, while its acknowledgements still pass. A socket is not read beyond the hard limit, which only a server
+//! without bounds reaches. HTTP uses the soft limit alone, since acknowledgements arrive in responses to uploads.
 
 use std::collections::VecDeque;
 
@@ -12,62 +12,62 @@ use bytes::Bytes;
 
 use crate::config::Config;
 
-/// The strings of one stream that wait for the application.
+/// Queue of messages for the application, with soft and hard limits.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     messages: VecDeque<Bytes>,
     bytes: usize,
-    /// How many of them, from the oldest on, may be acknowledged, and their bytes.
+    /// Number and bytes of the oldest messages that may be acknowledged.
     granted: usize,
     granted_bytes: usize,
-    /// Strings and bytes that may be acknowledged.
+    /// Limits in messages and bytes for acknowledgements.
     soft: (usize, usize),
-    /// Strings and bytes beyond which nothing is read.
+    /// Limits in messages and bytes for reading sockets.
     hard: (usize, usize),
 }
 
 impl Inbox {
     pub(crate) fn new(config: &Config) -> Self {
-        // The next string must always be acknowledged some time.
-        let soft = (config.max_received_strings.max(1), config.max_received_bytes.max(1));
+        // At least one message must be acknowledgeable, or the stream would stall.
+        let soft = (config.max_received_messages.max(1), config.max_received_bytes.max(1));
         let hard = (
-            soft.0.saturating_add(config.max_unacknowledged_strings),
+            soft.0.saturating_add(config.max_unacknowledged_messages),
             soft.1.saturating_add(config.max_unacknowledged_bytes),
         );
         Self { messages: VecDeque::new(), bytes: 0, granted: 0, granted_bytes: 0, soft, hard }
     }
 
-    pub(crate) fn push(&mut self, string: Bytes) {
-        self.bytes += string.len();
-        self.messages.push_back(string);
+    pub(crate) fn push(&mut self, message: Bytes) {
+        self.bytes += message.len();
+        self.messages.push_back(message);
         self.grant();
     }
 
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let string = self.messages.pop_front()?;
-        self.bytes -= string.len();
-        // The oldest one is always granted.
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len();
+        // The oldest message is always granted.
         self.granted -= 1;
-        self.granted_bytes -= string.len();
+        self.granted_bytes -= message.len();
         self.grant();
-        Some(string)
+        Some(message)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// How many of the newest must not be acknowledged yet.
+    /// Number of the newest messages that must not be acknowledged yet.
     pub(crate) fn withheld(&self) -> usize {
         self.messages.len() - self.granted
     }
 
-    /// Whether more may be read from a socket.
+    /// Whether sockets may be read.
     pub(crate) fn may_read_socket(&self) -> bool {
         self.messages.len() < self.hard.0 && self.bytes < self.hard.1
     }
 
-    /// Whether more may be read from an HTTP response that brings strings.
+    /// Whether HTTP responses with messages may be read.
     pub(crate) fn may_read_response(&self) -> bool {
         self.messages.len() < self.soft.0 && self.bytes < self.soft.1
     }
@@ -75,10 +75,10 @@ impl Inbox {
     fn grant(&mut self) {
         while self.granted < self.soft.0
             && self.granted_bytes < self.soft.1
-            && let Some(string) = self.messages.get(self.granted)
+            && let Some(message) = self.messages.get(self.granted)
         {
             self.granted += 1;
-            self.granted_bytes += string.len();
+            self.granted_bytes += message.len();
         }
     }
 }
@@ -90,8 +90,8 @@ mod tests {
 
     fn inbox(soft: (usize, usize), beyond: (usize, usize)) -> Inbox {
         let mut config = Config::new("", TransportKind::Tcp);
-        (config.max_received_strings, config.max_received_bytes) = soft;
-        (config.max_unacknowledged_strings, config.max_unacknowledged_bytes) = beyond;
+        (config.max_received_messages, config.max_received_bytes) = soft;
+        (config.max_unacknowledged_messages, config.max_unacknowledged_bytes) = beyond;
         Inbox::new(&config)
     }
 
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn strings_beyond_the_first_limit_are_withheld() {
+    fn messages_beyond_the_soft_limit_are_withheld() {
         for (count, withheld) in [(2, 0), (3, 0), (4, 1)] {
             let mut inbox = inbox((3, 1000), (10, 1000));
             fill(&mut inbox, count);
             assert_eq!((inbox.withheld(), inbox.may_read_response()), (withheld, count < 3));
         }
-        // In bytes: the string that passes the limit is still one of them.
+        // In bytes: the message that crosses the limit is still granted.
         for (count, withheld) in [(2, 0), (3, 0), (4, 1)] {
             let mut inbox = inbox((1000, 5), (10, 1000));
             fill(&mut inbox, count);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_second_limit_nothing_is_read() {
+    fn sockets_are_not_read_beyond_the_hard_limit() {
         for (beyond, bytes) in [(4, 1000), (1000, 7)] {
             for (count, reads) in [(5, true), (6, true), (7, false), (8, false)] {
                 let mut inbox = inbox((3, if bytes == 7 { 6 } else { 1000 }), (beyond, bytes));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn taking_grants_the_next() {
+    fn taking_a_message_grants_the_next() {
         let mut inbox = inbox((2, 1000), (10, 1000));
         fill(&mut inbox, 4);
         for withheld in [1, 0, 0, 0] {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn without_any_limit_one_string_is_acknowledged() {
+    fn with_limits_of_zero_one_message_is_acknowledged() {
         let mut inbox = inbox((0, 0), (0, 0));
         fill(&mut inbox, 2);
         assert_eq!((inbox.withheld(), inbox.may_read_socket()), (1, false));

@@ -1,40 +1,41 @@
 //! Client for Minerva streams: devices and desktop programs.
 //!
-//! A [`Stream`] is an ordered, reliable, two-way sequence of strings with an application service. It
-//! goes over whatever transport is chosen, reconnects for as long as it takes, and ends only with a
-//! reset: whatever happens in between, strings arrive once and in order.
+//! A [`Stream`] is an ordered, reliable, two-way sequence of messages with an application service. It
+//! uses one transport at a time, reconnects without limit, and ends only with a reset. Until then every message
+//! arrives exactly once and in order.
 //!
 //! ```no_run
 //! use minerva_client::{Config, Stream, TransportKind};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let stream = Stream::connect(Config::new("127.0.0.1:8080", TransportKind::WebSocket))?;
-//! stream.send("hello").await?; // acknowledged: it is durable on the server
-//! while let Some(string) = stream.recv().await {
-//!     println!("{}", String::from_utf8_lossy(&string));
+//! stream.send("hello").await?; // returns when the message is durable on the server
+//! while let Some(message) = stream.recv().await {
+//!     println!("{}", String::from_utf8_lossy(&message));
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - Each string of the application is received once and in order; each string sent arrives once and in order,
-//!   unless the stream ends.
-//! - [`Stream::send`] returns when the string is durable on the server; [`Stream::queue`] when there was room for it,
-//!   with [`Stream::flush`] to wait for all; [`Stream::try_send`] never waits.
-//! - The stream ends once, with a reason ([`Stream::closed`]). Lost connections are no end: they are made again, with
-//!   random pauses that double up to [`Config::backoff_cap`], to the next address and over the next of
-//!   [`Config::fallbacks`] if the ones in use do not answer.
-//! - [`Stream::transport_changed`] tells when the stream is connected, when it is not, and over what.
-//! - A connection takes at most 10 s to be made and its hello 15 s to be answered; a transport that is silent for twice
-//!   [`Config::heartbeat`] is given up.
-//! - Everything is bounded: what waits to be sent makes sending wait, what waits to be received makes the server wait.
-//! - Every future may be dropped; what was queued is sent all the same, and nothing received is lost.
+//! - Messages are exactly once and in order in both directions, until the stream ends.
+//! - [`Stream::send`] returns when the message is durable on the server, [`Stream::queue`] when the send queue has
+//!   accepted the message ([`Stream::flush`] waits for the queue); [`Stream::try_send`] never waits.
+//! - The stream ends once, with a reason ([`Stream::closed`]). A lost connection does not end the stream: the client
+//!   reconnects with full-jitter back-off up to [`Config::backoff_cap`], and tries the next address and the next of
+//!   [`Config::fallbacks`] after failures.
+//! - [`Stream::transport_changed`] reports connects, disconnects and the transport in use.
+//! - Deadlines: 10 s to connect, 15 s for the response to the hello, twice [`Config::heartbeat`] without input.
+//! - All queues are bounded. A full send queue makes `send` wait; a full inbox makes the server wait.
+//! - Every future is cancel safe: queued messages are still sent, and no received message is lost.
 //!
-//! With [`Config::tls`] every transport is encrypted, and the server's certificate checked.
+//! With [`Config::tls`] every transport uses TLS, and the server's certificate is verified.
 //!
-//! Inside, the module `stream` is a pure machine that decides; `driver` and the transports below it do.
+//! # Structure
+//!
+//! `stream` is the pure machine that takes all decisions; `driver` executes them on the transports `tcp`, `websocket`
+//! and `http`.
 #![warn(missing_docs)]
 
 mod client;
@@ -44,25 +45,25 @@ mod driver;
 mod error;
 mod http;
 mod inbox;
-mod shared;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
 mod stream;
+mod stream_state;
 mod tcp;
 mod tls;
 mod transport;
 mod websocket;
 
 pub use client::Stream;
-pub use config::{Config, TransportKind, UnknownTransport};
+pub use config::{Config, TransportKind, UnknownTransportError};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
 pub use minerva_proto::{ServiceName, ServiceNameError, StreamId};
 pub use rustls;
 pub use stream::Counters;
 pub use tls::{Tls, TlsError};
 
-/// Compiles what the README shows.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

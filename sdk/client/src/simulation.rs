@@ -1,5 +1,5 @@
-//! What the simulation (`tests/simulation`) uses of the inside: the stream machine, so that it does what the
-//! client does. Not built into any program.
+//! Access to the stream machine for the simulation (`tests/simulation`). Behind the feature `simulation`, which no
+//! program enables.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::inbox::Inbox;
 pub use crate::stream::Counters;
 use crate::stream::{End, Output, Role, StreamMachine};
 
-/// What the machine wants done.
+/// Output of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// Open a transport: its number, what carries it, whether it is an upload.
+pub enum Action {
+    /// Open a transport: number, kind, and whether an upload.
     Open(u64, TransportKind, bool),
     /// Close it as the protocol wants.
     Close(u64),
@@ -23,7 +23,7 @@ pub enum Wish {
     Drop(u64),
 }
 
-/// The client's stream machine, and what it received that the application has not taken.
+/// The stream machine of a client with its inbox.
 pub struct Machine {
     stream: StreamMachine,
     inbox: Inbox,
@@ -36,32 +36,32 @@ impl Machine {
         Self { stream: StreamMachine::new(config, id, seed), inbox }
     }
 
-    /// Queues a string, if there is room.
-    pub fn push(&mut self, now: Duration, string: Bytes) -> Option<u64> {
-        self.stream.push(now, string)
+    /// Queues a message; `None` if the send queue is full.
+    pub fn push(&mut self, now: Duration, message: Bytes) -> Option<u64> {
+        self.stream.push(now, message)
     }
 
-    /// Moves what was received in order to where the application takes it.
+    /// Moves deliverable messages to the inbox.
     pub fn fetch(&mut self, now: Duration) {
-        while let Some(string) = self.stream.pop() {
-            self.inbox.push(string);
+        while let Some(message) = self.stream.pop() {
+            self.inbox.push(message);
         }
         self.stream.withhold(now, self.inbox.withheld());
     }
 
-    /// The next string for the application.
+    /// Takes the next message.
     pub fn take(&mut self, now: Duration) -> Option<Bytes> {
-        let string = self.inbox.pop()?;
+        let message = self.inbox.pop()?;
         self.stream.withhold(now, self.inbox.withheld());
-        Some(string)
+        Some(message)
     }
 
-    /// Strings wait for the application.
+    /// Whether the inbox holds messages.
     pub fn has_received(&self) -> bool {
         self.inbox.len() > 0
     }
 
-    /// Whether a transport of this kind may be read. Answers to uploads bring no strings.
+    /// Whether a transport of this kind may be read. Responses to uploads contain no messages.
     pub fn may_read(&self, kind: TransportKind, is_upload: bool) -> bool {
         is_upload
             || if kind.is_socket() {
@@ -71,20 +71,20 @@ impl Machine {
             }
     }
 
-    /// Tells the machine whether its transports are read.
-    pub fn tell_reading(&mut self, now: Duration) {
+    /// Updates whether transports are read.
+    pub fn update_reading(&mut self, now: Duration) {
         let reading = self.may_read(self.stream.kind(), false);
         self.stream.set_reading(now, reading);
     }
 
-    /// The next thing to do.
-    pub fn next_wish(&mut self) -> Option<Wish> {
+    /// The next output.
+    pub fn next_action(&mut self) -> Option<Action> {
         Some(match self.stream.next_output()? {
             Output::Open { number, kind, role, server: _ } => {
-                Wish::Open(number, kind, role == Role::Upload)
+                Action::Open(number, kind, role == Role::Upload)
             }
-            Output::Close { number } => Wish::Close(number),
-            Output::Drop { number } => Wish::Drop(number),
+            Output::Close { number } => Action::Close(number),
+            Output::Drop { number } => Action::Drop(number),
         })
     }
 
@@ -93,28 +93,28 @@ impl Machine {
         self.stream.take_frames(now, number)
     }
 
-    /// A frame came in.
+    /// Handles a received frame.
     pub fn on_frame(&mut self, now: Duration, number: u64, frame: Frame) {
         self.stream.on_frame(now, number, frame);
     }
 
-    /// A transport is gone; `finished`: its HTTP response came to its end.
+    /// Handles the end of a transport; `finished` if an HTTP response was complete.
     pub fn on_end(&mut self, now: Duration, number: u64, finished: bool) {
         let end = if finished { End::Finished } else { End::Failed };
         self.stream.on_end(now, number, end);
     }
 
-    /// Its time has come.
+    /// Handles a timeout.
     pub fn on_timeout(&mut self, now: Duration) {
         self.stream.on_timeout(now);
     }
 
-    /// When [`Machine::on_timeout`] must be called.
+    /// Time of the next [`Machine::on_timeout`].
     pub fn next_timeout(&self, now: Duration) -> Option<Duration> {
         self.stream.next_timeout(now)
     }
 
-    /// Moves to another transport.
+    /// Moves to another kind of transport.
     pub fn switch(&mut self, now: Duration, kind: TransportKind) {
         self.stream.switch(now, kind);
     }
@@ -124,22 +124,22 @@ impl Machine {
         self.stream.cut(now);
     }
 
-    /// Gives the stream up.
+    /// Resets the stream.
     pub fn reset(&mut self, now: Duration, reason: &str) {
         self.stream.reset(now, reason);
     }
 
-    /// The server made or found the stream.
+    /// Whether the server has created or found the stream.
     pub fn is_ready(&self) -> bool {
         self.stream.is_ready()
     }
 
-    /// How the stream ended.
+    /// The end of the stream, if it has ended.
     pub fn ended(&self) -> Option<&Ended> {
         self.stream.ended()
     }
 
-    /// All strings below are acknowledged.
+    /// All messages below this number are acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.stream.acknowledged()
     }

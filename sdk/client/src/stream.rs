@@ -1,32 +1,30 @@
-//! The stream machine: pure. Frames, ends of transports and the time come in; what to open, write and
-//! close, and the strings received, come out. It owns the send queue, the receive window, the SACKs and
-//! the decision which transports there should be. It knows no sockets and no clock: times are since
-//! the stream's start, randomness comes with a seed. [`crate::client`] drives it:
+//! The pure stream machine of a client. Inputs are frames, ends of transports and the time; outputs are transports to
+//! open and close, frames to write and received messages. The machine owns the send queue, the receive window, the
+//! SACKs and the transport policy. Times count from the start of the stream; randomness comes from a seed.
 //!
-//! after every call, take [`StreamMachine::next_output`] until there is none, then
-//! [`StreamMachine::take_frames`] for each open transport, and call [`StreamMachine::on_timeout`] at
-//! [`StreamMachine::next_timeout`].
+//! `driver.rs` drains [`StreamMachine::next_output`] after every call, then [`StreamMachine::take_frames`] for each open
+//! transport, and calls [`StreamMachine::on_timeout`] at [`StreamMachine::next_timeout`].
 
 mod backoff;
-mod patience;
-mod plan;
-mod receive;
-mod route;
+mod delayed_ack;
+mod events_in;
+mod frames_out;
 #[cfg(test)]
 mod tests;
 mod transport;
-mod write;
+mod transport_policy;
+mod transport_ranking;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use backoff::Backoff;
 use bytes::Bytes;
+use delayed_ack::DelayedAck;
 use minerva_proto::{ReceiveWindow, Reset, Sack, SendQueue, StreamId, WindowLimits};
-use patience::Patience;
-use route::Route;
 use transport::Transport;
 pub(crate) use transport::{End, Role};
+use transport_ranking::TransportRanking;
 
 use crate::config::{Config, TransportKind};
 use crate::error::{Ended, EndedBy};
@@ -34,102 +32,102 @@ use crate::error::{Ended, EndedBy};
 /// Time since the stream's start.
 pub(crate) type Time = Duration;
 
-/// What may wait behind a gap. Gaps are rare (a predecessor that failed while its successor already
-/// carried strings), and the server keeps at most 1 MiB or 1,000 strings unacknowledged by default.
+/// Receive window behind a gap. Gaps are rare: a predecessor failed after its successor had received messages. The
+/// server's outbox holds at most 1 MiB or 1,000 messages by default.
 const WINDOW: WindowLimits =
     WindowLimits { messages: minerva_proto::sack::MAX_BEYOND, bytes: 8 << 20 };
 
-/// What the machine wants done.
+/// Output for the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// Open a transport to the server of this index among the addresses; its first frames are there to take.
+    /// Open a transport to the address with index `server`; its first frames are available.
     Open { number: u64, kind: TransportKind, role: Role, server: usize },
-    /// Close it as the protocol wants: what is written stays written.
+    /// Close a transport with its handshake, after the written frames.
     Close { number: u64 },
-    /// Drop it with all that is under way, as a bad network would.
+    /// Drop a transport with the data in flight, like a network failure.
     Drop { number: u64 },
 }
 
-/// What a stream has done so far.
+/// Counters of a stream. See [`crate::Stream::counters`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Strings queued.
+    /// Messages accepted by the send queue.
     pub sent: u64,
-    /// Strings that the server has acknowledged, in order.
+    /// Messages that the server has acknowledged, in order.
     pub acknowledged: u64,
-    /// Strings received in order.
+    /// Messages received in order.
     pub received: u64,
-    /// Primary transports opened because the one before had failed or was closed.
+    /// Reconnects: ends of a primary transport without a successor.
     pub reconnects: u64,
-    /// Transports opened, polls and uploads included.
+    /// Opened transports, including polls and uploads.
     pub transports: u64,
 }
 
 pub(crate) struct StreamMachine {
     config: Config,
     id: StreamId,
-    /// What the primary transport should be.
+    /// Desired kind of the primary transport.
     kind: TransportKind,
-    route: Route,
+    ranking: TransportRanking,
     queue: SendQueue,
     window: ReceiveWindow,
-    /// The furthest SACK of c2s strings that the server has told.
+    /// The furthest received SACK of c2s messages.
     seen_ack: Sack,
-    /// The server has answered a `new` hello: hellos no longer ask for it, uploads are allowed.
+    /// The server has confirmed the stream: hellos no longer set `new`, and uploads are allowed.
     created: bool,
     next_number: u64,
-    /// Counts the calls of `switch`; transports of an earlier generation are to be succeeded.
+    /// Number of `switch` calls; transports of an earlier generation need a successor.
     generation: u64,
-    /// What carries the stream; `None` while there is nothing that the server has taken on.
-    carried_by: Option<TransportKind>,
-    /// All that are open, by number: the newest primary is the last one.
+    /// Kind of the attached primary transport.
+    active_kind: Option<TransportKind>,
+    /// Open transports by number; the newest primary is the last one.
     transports: BTreeMap<u64, Transport>,
-    /// When a primary may be opened.
+    /// Back-off before the next primary.
     retry: Backoff,
-    /// When an upload may be opened.
+    /// Back-off before the next upload.
     upload_retry: Backoff,
-    /// The newest strings taken out of the window that must not be acknowledged yet.
+    /// Number of the newest delivered messages that must not be acknowledged yet.
     withheld: u64,
-    /// The SACK told last; only its growth counts while some are withheld.
-    told: Sack,
-    /// There is something to SACK; at this time it must not wait for company any more.
+    /// The last sent SACK; never reduced while acknowledgements are withheld.
+    last_sent_sack: Sack,
+    /// Deadline of the pending SACK, if one is pending.
     sack_due: Option<Time>,
-    patience: Patience,
-    /// How many polls in a row said nothing new.
-    futile_polls: u32,
-    /// How often in a row the server said that we acknowledged strings it never sent.
+    delayed_ack: DelayedAck,
+    /// Consecutive polls without new content.
+    idle_polls: u32,
+    /// Consecutive kills with `acked_unsent_strings`.
     acked_unsent: u32,
-    /// The application gave the stream up; to be told to the server.
+    /// Reset of the application that is not confirmed yet.
     resetting: Option<Reset>,
     ended: Option<Ended>,
-    /// Whether the driver reads its transports; while not, their silence means nothing.
+    /// Whether the driver reads its transports; silence counts only while reading.
     reading: bool,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
 
 impl StreamMachine {
-    /// A stream that has no transports yet; [`Self::on_timeout`] opens the first. `seed` is random.
+    /// Creates a stream without transports; [`Self::on_timeout`] opens the first. `seed` must be random.
     pub(crate) fn new(config: Config, id: StreamId, seed: u64) -> Self {
         let backoff = |seed| Backoff::new(config.backoff_base, config.backoff_cap, seed);
         Self {
             kind: config.transport,
-            route: Route::new(&config),
+            ranking: TransportRanking::new(&config),
             queue: SendQueue::new(),
             window: ReceiveWindow::new(WINDOW),
             seen_ack: Sack::NONE,
             created: false,
             next_number: 0,
             generation: 0,
-            carried_by: None,
+            active_kind: None,
             transports: BTreeMap::new(),
             retry: backoff(seed),
             upload_retry: backoff(seed.rotate_left(32)),
             withheld: 0,
-            told: Sack::NONE,
+            last_sent_sack: Sack::NONE,
             sack_due: None,
-            patience: Patience::new(),
-            futile_polls: 0,
+            delayed_ack: DelayedAck::new(),
+            idle_polls: 0,
             acked_unsent: 0,
             resetting: None,
             ended: None,
@@ -141,48 +139,48 @@ impl StreamMachine {
         }
     }
 
-    /// Queues a string, if there is room.
-    pub(crate) fn push(&mut self, now: Time, string: Bytes) -> Option<u64> {
-        if !self.has_room(string.len()) {
+    /// Queues a message; `None` if the send queue is full.
+    pub(crate) fn push(&mut self, now: Time, message: Bytes) -> Option<u64> {
+        if !self.has_room(message.len()) {
             return None;
         }
-        let number = self.queue.push(string);
+        let number = self.queue.push(message);
         self.plan(now);
         Some(number)
     }
 
-    /// Whether a string of this length may be queued now. One is always allowed.
+    /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
     pub(crate) fn has_room(&self, length: usize) -> bool {
         let bytes = self.queue.bytes().saturating_add(length);
         self.queue.is_empty()
-            || (self.queue.len() < self.config.max_queued_strings
+            || (self.queue.len() < self.config.max_queued_messages
                 && bytes <= self.config.max_queued_bytes)
     }
 
-    /// The next string for the application.
+    /// Takes the next deliverable message.
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        self.window.pop().map(|(_, string)| string)
+        self.window.pop().map(|(_, message)| message)
     }
 
-    /// The next thing to do.
+    /// Takes the next output.
     pub(crate) fn next_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// The primary transport shall be another; the old one goes when the new one stands.
+    /// Replaces the primary transport; the old one closes when its successor is attached.
     pub(crate) fn switch(&mut self, now: Time, kind: TransportKind) {
         if self.kind.is_socket() && kind.is_socket() {
-            // The old one can say it still; the new one's hello may be long in coming.
-            self.hasten_sack(now);
+            // The old transport can still carry the SACK; the successor's hello may take long.
+            self.send_sack_now(now);
         }
         self.kind = kind;
         self.generation += 1;
-        self.route.on_success();
+        self.ranking.on_success();
         self.retry.reset();
         self.plan(now);
     }
 
-    /// Drops all transports with what is under way on them.
+    /// Drops all transports with the data in flight.
     pub(crate) fn cut(&mut self, now: Time) {
         for number in self.open_numbers() {
             self.outputs.push_back(Output::Drop { number });
@@ -190,8 +188,8 @@ impl StreamMachine {
         }
     }
 
-    /// Gives the stream up. It has ended when the server has been told, or at once if the server never
-    /// heard of it.
+    /// Resets the stream. The end follows the server's confirmation, or is immediate if no server has confirmed the
+    /// stream.
     pub(crate) fn reset(&mut self, now: Time, reason: &str) {
         if self.resetting.is_some() || self.ended.is_some() {
             return;
@@ -205,25 +203,25 @@ impl StreamMachine {
         }
     }
 
-    /// Tells how many of the newest strings taken must not be acknowledged on sockets yet: the application is
-    /// behind. Returns whether there is something to acknowledge by that.
+    /// Sets how many of the newest delivered messages are not acknowledged on sockets, since the application is
+    /// behind. Returns whether the SACK has grown.
     pub(crate) fn withhold(&mut self, now: Time, messages: usize) -> bool {
         let before = self.sack();
         self.withheld = messages as u64;
-        let grows = self.sack().acked > before.acked && self.sack() != self.told;
+        let grows = self.sack().acked > before.acked && self.sack() != self.last_sent_sack;
         if grows && self.kind.is_socket() {
-            self.sack_by(now);
+            self.schedule_sack(now);
         }
         grows
     }
 
-    /// There is something to SACK: then at the latest.
-    fn sack_by(&mut self, due: Time) {
+    /// Sets the deadline of the pending SACK, unless an earlier one is set.
+    fn schedule_sack(&mut self, due: Time) {
         self.sack_due = Some(self.sack_due.map_or(due, |before| before.min(due)));
     }
 
-    /// What there is to SACK waits no longer.
-    fn hasten_sack(&mut self, now: Time) {
+    /// Makes a pending SACK due now.
+    fn send_sack_now(&mut self, now: Time) {
         self.sack_due = self.sack_due.map(|due| due.min(now));
     }
 
@@ -231,20 +229,20 @@ impl StreamMachine {
         self.kind
     }
 
-    /// What is acknowledged now. Never less than what was told before.
+    /// The current SACK; never less than the last sent one.
     fn sack(&self) -> Sack {
-        let below = self.window.next().saturating_sub(self.withheld).max(end(&self.told));
+        let below = self.window.next().saturating_sub(self.withheld).max(end(&self.last_sent_sack));
         if !self.kind.is_socket() || below >= self.window.next() {
             return self.window.sack();
         }
         below.checked_sub(1).map_or(Sack::NONE, Sack::up_to)
     }
 
-    /// Tells whether the driver reads its transports. Returns whether that is new.
+    /// Sets whether the driver reads its transports. Returns whether the value has changed.
     pub(crate) fn set_reading(&mut self, now: Time, reading: bool) -> bool {
         if reading && !self.reading {
             for transport in self.transports.values_mut() {
-                transport.last_heard = now;
+                transport.last_received_at = now;
             }
         }
         std::mem::replace(&mut self.reading, reading) != reading
@@ -254,22 +252,22 @@ impl StreamMachine {
         &self.id
     }
 
-    /// Whether the server made or found the stream.
+    /// Whether the server has created or found the stream.
     pub(crate) fn is_ready(&self) -> bool {
         self.created
     }
 
-    /// What carries the stream now, if anything does.
-    pub(crate) fn carried_by(&self) -> Option<TransportKind> {
-        self.carried_by
+    /// Kind of the attached primary transport.
+    pub(crate) fn active_kind(&self) -> Option<TransportKind> {
+        self.active_kind
     }
 
-    /// How the stream ended, if it has.
+    /// The end of the stream, if it has ended.
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
     }
 
-    /// All strings below this number are acknowledged.
+    /// First unacknowledged message number.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.queue.base()
     }
@@ -287,13 +285,13 @@ impl StreamMachine {
         self.transports.keys().copied().collect()
     }
 
-    /// The stream is over: nothing is sent or received any more.
+    /// Ends the stream and closes all transports.
     fn end(&mut self, by: EndedBy, reason: String, application_level: bool) {
         if self.ended.is_some() {
             return;
         }
         self.ended = Some(Ended { reason, application_level, by });
-        self.carried_by = None;
+        self.active_kind = None;
         for number in self.open_numbers() {
             self.outputs.push_back(Output::Close { number });
         }
@@ -301,7 +299,7 @@ impl StreamMachine {
     }
 }
 
-/// One past the highest number that a SACK names.
+/// One past the highest number in a SACK.
 fn end(sack: &Sack) -> u64 {
     sack.beyond.iter().copied().chain(sack.acked).max().map_or(0, |highest| highest + 1)
 }

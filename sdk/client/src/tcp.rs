@@ -1,4 +1,5 @@
-//! Raw TCP, perhaps within TLS: `<int32/>` and a line feed, then frames behind their length, both ways.
+//! TCP transport, with or without TLS: the preamble `<int32/>` and a newline, then length-prefixed frames in both
+//! directions. Called by `driver.rs`; `websocket.rs` uses its connector.
 
 use bytes::BytesMut;
 use minerva_proto::Framing;
@@ -7,21 +8,21 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
-use crate::shared::{Closing, Link, Shared};
+use crate::stream_state::{Closing, Link, StreamState};
 use crate::tls::{Socket, Tls};
 use crate::transport::{TransportError, cut_frames, put_frames};
 
 const PREAMBLE: &[u8] = b"<int32/>\n";
-/// How much is read at once: so much may come in beyond the receive queue's limit.
+/// Read size in bytes, by which the inbox may exceed its limit.
 const READ_BUFFER: usize = 16 << 10;
 
-pub(crate) async fn carry(
-    shared: &Shared,
+pub(crate) async fn run_transport(
+    shared: &StreamState,
     address: &str,
     tls: Option<&Tls>,
     link: &Link,
 ) -> Result<(), TransportError> {
-    // No protocol is named: a port that carries everything takes it for ours then.
+    // No ALPN: the server then detects the protocol by its first bytes.
     let (reader, mut writer) = split(connect(address, tls, &[]).await?);
     let closing = tokio::select! {
         outcome = read(shared, link, reader) => return outcome,
@@ -34,7 +35,7 @@ pub(crate) async fn carry(
     Ok(())
 }
 
-/// Connects, and encrypts if that is wanted, for one of these protocols.
+/// Connects, with TLS if configured, and offers `protocols` by ALPN.
 pub(crate) async fn connect(
     address: &str,
     tls: Option<&Tls>,
@@ -50,7 +51,7 @@ pub(crate) async fn connect(
 }
 
 async fn read(
-    shared: &Shared,
+    shared: &StreamState,
     link: &Link,
     mut reader: ReadHalf<Socket>,
 ) -> Result<(), TransportError> {
@@ -67,7 +68,7 @@ async fn read(
 }
 
 async fn write(
-    shared: &Shared,
+    shared: &StreamState,
     link: &Link,
     writer: &mut WriteHalf<Socket>,
 ) -> Result<(), TransportError> {

@@ -1,5 +1,5 @@
-//! Whether the server is who it says: the certificates that are trusted. Made by the application; used by the
-//! sockets here and by the HTTP client.
+//! TLS configuration: trusted certificates and the client handshake. Made by the application; used by the TCP,
+//! WebSocket and HTTP transports.
 
 use std::sync::Arc;
 
@@ -15,31 +15,40 @@ use tokio_util::either::Either;
 use crate::clock::CONNECT_TIMEOUT;
 use crate::transport::TransportError;
 
-/// A connection, encrypted or not.
+/// A connection with or without TLS.
 pub(crate) type Socket = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// TLS for all transports of a stream, and whom to trust. For [`crate::Config::tls`].
+/// TLS configuration for all transports of a stream; the value of [`crate::Config::tls`].
+///
+/// ```no_run
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use minerva_client::{Config, Tls, TransportKind};
+///
+/// let mut config = Config::new("example.com:443", TransportKind::WebSocket);
+/// config.tls = Some(Tls::system()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ClientConfig>,
 }
 
 impl Tls {
-    /// Trusts whom the system trusts.
+    /// Trusts the certificate authorities of the operating system.
     ///
     /// # Errors
-    /// If the system has no certificates.
+    /// If the operating system has no certificates.
     pub fn system() -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() { Err(TlsError::NoCertificates) } else { Self::with_roots(roots) }
     }
 
-    /// Trusts the authorities in a PEM text and nobody else: for a private authority, or a certificate that
-    /// signs itself.
+    /// Trusts only the certificates in a PEM text: a private authority or a self-signed certificate.
     ///
     /// # Errors
-    /// If the text has no certificate, or one that cannot be read.
+    /// If the text contains no certificate or an invalid one.
     pub fn trusting(pem: &[u8]) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -49,13 +58,13 @@ impl Tls {
         if roots.is_empty() { Err(TlsError::NoCertificates) } else { Self::with_roots(roots) }
     }
 
-    /// Does as this configuration says: client certificates, other checks. Its protocols (ALPN) are replaced.
+    /// Uses a rustls configuration, for client certificates or other checks. The ALPN protocols are replaced.
     pub fn with_config(config: ClientConfig) -> Self {
         Self { config: Arc::new(config) }
     }
 
-    /// For where nothing is encrypted.
-    pub(crate) fn trusting_nobody() -> Result<Self, TlsError> {
+    /// A configuration without trusted certificates, for clients that use plain HTTP only.
+    pub(crate) fn without_roots() -> Result<Self, TlsError> {
         Self::with_roots(RootCertStore::empty())
     }
 
@@ -67,14 +76,14 @@ impl Tls {
         Ok(Self::with_config(builder.with_root_certificates(roots).with_no_client_auth()))
     }
 
-    /// The configuration, for connections that speak these protocols.
-    pub(crate) fn speaking(&self, protocols: &[&str]) -> ClientConfig {
+    /// The rustls configuration with these ALPN protocols.
+    pub(crate) fn client_config(&self, protocols: &[&str]) -> ClientConfig {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
 
-    /// Encrypts a connection to `address`, whose host the certificate must name.
+    /// Performs the handshake on a connection to `address`; the certificate must be valid for the host.
     pub(crate) async fn wrap(
         &self,
         socket: TcpStream,
@@ -83,23 +92,23 @@ impl Tls {
     ) -> Result<Socket, TransportError> {
         let name = ServerName::try_from(host(address).to_owned());
         let name = name.map_err(|_| TransportError::Name)?;
-        let connector = TlsConnector::from(Arc::new(self.speaking(protocols)));
+        let connector = TlsConnector::from(Arc::new(self.client_config(protocols)));
         let shaking = timeout(CONNECT_TIMEOUT, connector.connect(name, socket));
         Ok(Either::Right(shaking.await.map_err(|_| TransportError::Timeout)??))
     }
 }
 
-/// Why there can be no TLS.
+/// Error of a TLS configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
-    /// Nobody would be trusted.
-    #[error("there is no certificate of an authority to trust")]
+    /// No certificate would be trusted.
+    #[error("no trusted certificates: install the system's CA certificates or pass a PEM text")]
     NoCertificates,
-    /// The cryptography that this was built with has no version of TLS.
-    #[error("TLS cannot be had: {0}")]
+    /// The cryptography provider supports no TLS version.
+    #[error("TLS is not supported: {0}")]
     Unsupported(String),
-    /// The text is no PEM, or a certificate in it cannot be read.
-    #[error("the certificates cannot be read: {0}")]
+    /// The text is not PEM, or contains an invalid certificate.
+    #[error("the certificates cannot be parsed: {0}")]
     Pem(String),
 }
 
@@ -114,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_what_stands_before_the_port() {
+    fn the_host_ends_before_the_port() {
         for (address, expected) in [
             ("a.example:443", "a.example"),
             ("127.0.0.1:1", "127.0.0.1"),
@@ -126,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_told() {
+    fn invalid_certificates_are_rejected() {
         assert_eq!(Tls::trusting(b"").unwrap_err(), TlsError::NoCertificates);
         let wrong = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(matches!(Tls::trusting(wrong).unwrap_err(), TlsError::Pem(_)));

@@ -1,16 +1,16 @@
-//! What all transports do alike: decode what was read, and name what went wrong.
+//! Frame encoding and decoding and the error type shared by all transports.
 
 use bytes::BytesMut;
 use minerva_proto::{Frame, FrameCorruption, FrameError, Framing, MAX_FRAME};
 
-/// Why a transport failed. For the log only: the stream goes on over another one.
+/// Failure of a transport, for the log only; the stream continues on another transport.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("timed out")]
     Timeout,
-    #[error("no certificate can have the name of this host")]
+    #[error("the host is not a valid name for a certificate")]
     Name,
     #[error("closed by the server")]
     Closed,
@@ -28,7 +28,7 @@ pub(crate) enum TransportError {
     Status(hyper::StatusCode),
 }
 
-/// All whole frames in `buf`.
+/// Takes all complete frames out of `buf`.
 pub(crate) fn cut_frames(
     framing: Framing,
     buf: &mut BytesMut,
@@ -40,7 +40,7 @@ pub(crate) fn cut_frames(
     Ok(frames)
 }
 
-/// The bytes of frames.
+/// Encodes frames into `dst`.
 pub(crate) fn put_frames(framing: Framing, frames: &[Frame], dst: &mut BytesMut) {
     frames.iter().for_each(|frame| framing.put(frame, dst));
 }

@@ -1,4 +1,4 @@
-//! WebSocket: each text message holds frames, each ended by a line feed.
+//! WebSocket transport: each text message contains newline-terminated frames. Called by `driver.rs`.
 
 use bytes::BytesMut;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -10,22 +10,22 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
-use crate::http::{HTTP, HttpTarget};
-use crate::shared::{Closing, Link, Shared};
+use crate::http::{ALPN_HTTP, HttpTarget};
+use crate::stream_state::{Closing, Link, StreamState};
 use crate::tcp;
 use crate::tls;
 use crate::transport::{TransportError, cut_frames, put_frames};
 
-/// tungstenite reads into this much eagerly; its default is 128 KiB.
+/// Read buffer in bytes, allocated eagerly; the default of tungstenite is 128 KiB.
 const READ_BUFFER: usize = 4 << 10;
-/// The longest message taken: a server may put many frames into one.
+/// Longest accepted WebSocket message in bytes; a server may put many frames into one.
 const MAX_MESSAGE: usize = 16 * MAX_FRAME;
 
 type Socket = WebSocketStream<tls::Socket>;
 type WsError = tokio_tungstenite::tungstenite::Error;
 
-pub(crate) async fn carry(
-    shared: &Shared,
+pub(crate) async fn run_transport(
+    shared: &StreamState,
     target: &HttpTarget,
     link: &Link,
 ) -> Result<(), TransportError> {
@@ -44,7 +44,7 @@ pub(crate) async fn carry(
 }
 
 async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
-    let socket = tcp::connect(&target.address, target.tls.as_ref(), &[HTTP]).await?;
+    let socket = tcp::connect(&target.address, target.tls.as_ref(), &[ALPN_HTTP]).await?;
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER;
     config.max_message_size = Some(MAX_MESSAGE);
@@ -55,7 +55,7 @@ async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
 }
 
 async fn read(
-    shared: &Shared,
+    shared: &StreamState,
     link: &Link,
     mut stream: SplitStream<Socket>,
 ) -> Result<(), TransportError> {
@@ -69,7 +69,7 @@ async fn read(
             Message::Text(text) => text.into(),
             Message::Binary(bytes) => bytes,
             Message::Close(_) => return Err(TransportError::Closed),
-            // tungstenite answers pings by itself.
+            // tungstenite answers pings itself.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
         let frames = cut_frames(Framing::Lines, &mut BytesMut::from(text))?;
@@ -78,14 +78,14 @@ async fn read(
 }
 
 async fn write(
-    shared: &Shared,
+    shared: &StreamState,
     link: &Link,
     sink: &mut SplitSink<Socket, Message>,
 ) -> Result<(), TransportError> {
     loop {
         let mut text = BytesMut::new();
         put_frames(Framing::Lines, &link.frames(shared).await, &mut text);
-        // Frames from here are ASCII, the credentials in the hello UTF-8.
+        // Always valid: frames are ASCII, and the credentials in the hello are UTF-8.
         let Ok(text) = Utf8Bytes::try_from(text.freeze()) else {
             return Err(TransportError::Closed);
         };

@@ -1,4 +1,4 @@
-//! Every transport within TLS: what the server sees, and that a server which cannot prove its name sees nothing.
+//! Every transport over TLS: bytes seen by the server, and no bytes to a server with an invalid certificate.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../core/tests/support/certificate.rs"]
@@ -27,7 +27,7 @@ struct Server {
     pem: Vec<u8>,
 }
 
-/// What one connection brought: the protocol that its TLS named, and its first bytes.
+/// ALPN protocol and first bytes of one connection.
 type Seen = (Option<String>, String);
 
 impl Server {

@@ -87,7 +87,7 @@ async fn comes_back_after_refusals_and_early_ends() {
 async fn acknowledges_what_comes_alone_after_a_while() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
-    // The driver wakes for it: nothing else is said, and no heartbeat is due.
+    // Only the timer wakes the driver: no other frame and no heartbeat is due.
     assert!(config.heartbeat > SOON);
     let _stream = Stream::connect(config).unwrap();
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
@@ -116,7 +116,7 @@ async fn goes_to_the_next_address_and_falls_back_to_the_next_transport() {
     assert!(request.starts_with(b"GET /_minerva/ws "));
     let refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     socket.write_all(refusal).await.unwrap();
-    // What worked is tried again when it is lost.
+    // The working address and kind are tried again after a loss.
     for _ in 0..2 {
         let (mut peer, _) = soon(Peer::accept(&listener)).await;
         peer.write(Frame::StreamCreated).await;
@@ -167,7 +167,7 @@ async fn what_the_application_does_not_take_stays_with_the_server() {
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let received = stream.counters().received * LENGTH as u64;
-    // The limit, and what one read brings beyond it.
+    // The limit, plus one read.
     assert!((100_000..=130_000).contains(&received), "{received}");
     assert!(!flood.is_finished());
     for number in 0..COUNT {
@@ -188,12 +188,12 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
     peer.write(Frame::SeqNum(0)).await;
-    let string = |number: u64| Bytes::from(format!("{number:0LENGTH$}"));
+    let message = |number: u64| Bytes::from(format!("{number:0LENGTH$}"));
     let server = tokio::spawn(async move {
         let (mut written, mut acknowledged) = (0, 0);
         loop {
             while written < acknowledged + OUTBOX {
-                peer.write(Frame::String(string(written))).await;
+                peer.write(Frame::String(message(written))).await;
                 written += 1;
             }
             match peer.read().await {
@@ -214,7 +214,7 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
     assert_eq!(soon(stream.send("x")).await, Ok(0));
     assert!(stream.counters().received <= 27 + OUTBOX);
     for number in 0..1000 {
-        assert_eq!(soon(stream.recv()).await, Some(string(number)));
+        assert_eq!(soon(stream.recv()).await, Some(message(number)));
     }
     soon(server).await.unwrap();
 }
@@ -224,7 +224,7 @@ async fn a_server_that_fell_silent_is_left_also_after_a_pause_in_reading() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
     config.heartbeat = Duration::from_secs(1);
-    (config.max_received_strings, config.max_unacknowledged_strings) = (1, 0);
+    (config.max_received_messages, config.max_unacknowledged_messages) = (1, 0);
     let stream = Stream::connect(config).unwrap();
     let (mut silent, hello) = soon(Peer::accept(&listener)).await;
     assert_eq!(hello.maxia, Duration::from_secs(1));
@@ -248,7 +248,7 @@ fn needs_a_runtime() {
 async fn sending_waits_for_room() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
-    config.max_queued_strings = 2;
+    config.max_queued_messages = 2;
     let stream = Stream::connect(config).unwrap();
     assert_eq!(stream.try_send("é"), Err(SendError::NotAllowed));
     assert_eq!(stream.try_send(vec![b'x'; MAX_FRAME]), Err(SendError::TooLong));

@@ -166,7 +166,7 @@ async fn resets(connection: Connection) -> anyhow::Result<()> {
 /// Many strings to a client that takes few at a time: all must come, in order, and then the answer to what was sent
 /// meanwhile. What it does not take it does not acknowledge, so the app has to wait for it again and again.
 async fn bursts(mut connection: Connection) -> anyhow::Result<()> {
-    (connection.max_received_strings, connection.max_unacknowledged_strings) = (20, 2000);
+    (connection.max_received_messages, connection.max_unacknowledged_messages) = (20, 2000);
     let mut client = Client::with(connection)?;
     for (asked, count) in [(1, BURST), (3, 0), (5, 1)] {
         client.ask(format!("burst:{count}")).await?;

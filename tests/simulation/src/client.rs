@@ -57,8 +57,8 @@ impl Client {
         let mut config = Config::new("simulated:1", kind);
         config.heartbeat = Duration::from_secs(5);
         config.max_in_flight = 2000;
-        config.max_queued_strings = 40;
-        config.max_received_strings = MAX_RECEIVED;
+        config.max_queued_messages = 40;
+        config.max_received_messages = MAX_RECEIVED;
         let id = stream_id(index);
         config.id = StreamId::parse(&id).ok();
         let machine = match StreamId::parse(&id) {

@@ -1,4 +1,4 @@
-//! Full-jitter back-off: each wait is random between zero and a range that doubles with every failure.
+//! Full-jitter back-off: each delay is random between zero and a bound that doubles with every failure. Pure.
 
 use std::time::Duration;
 
@@ -10,42 +10,42 @@ pub(super) struct Backoff {
     cap: Duration,
     /// Failures since the last success.
     failures: u32,
-    /// No new attempt before this time.
+    /// Time of the next attempt.
     until: Time,
-    /// State of a small generator (xorshift); it needs to differ between clients, not to be secret.
+    /// State of a xorshift generator; must differ between clients, need not be secret.
     random: u64,
 }
 
 impl Backoff {
     pub(super) fn new(base: Duration, cap: Duration, seed: u64) -> Self {
-        // Zero is the one state that xorshift never leaves.
+        // Zero is the fixed point of xorshift.
         Self { base, cap, failures: 0, until: Time::ZERO, random: seed.max(1) }
     }
 
-    /// An attempt failed: wait, longer each time.
+    /// Records a failure and starts a new delay.
     pub(super) fn fail(&mut self, now: Time) {
         let range = self.base.saturating_mul(1 << self.failures.min(20)).min(self.cap);
         self.failures += 1;
         self.until = now + range.mul_f64(self.random_fraction());
     }
 
-    /// Things work: the next attempt may come at once, the next wait is short again.
+    /// Records a success: ends the delay and resets the bound.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
         self.until = Time::ZERO;
     }
 
-    /// Things work, though the current wait goes on.
+    /// Resets the bound without ending the current delay.
     pub(super) fn forget_failures(&mut self) {
         self.failures = 0;
     }
 
-    /// When the next attempt may come, if that is not now.
+    /// Time of the next attempt, if in the future.
     pub(super) fn waits_until(&self, now: Time) -> Option<Time> {
         (self.until > now).then_some(self.until)
     }
 
-    /// Between 0 and 1.
+    /// A random number from 0 to 1.
     fn random_fraction(&mut self) -> f64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_are_random_within_a_range_that_doubles_to_the_cap() {
+    fn delays_are_random_below_a_bound_that_doubles_to_the_cap() {
         let (base, cap) = (Duration::from_millis(100), Duration::from_secs(3));
         let mut longest = [Duration::ZERO; 8];
         for seed in 0..200_u64 {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn success_makes_waits_short_again() {
+    fn a_success_resets_the_bound() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3), 7);
         (0..9).for_each(|_| backoff.fail(Time::ZERO));
         backoff.reset();

@@ -50,7 +50,7 @@ fn receive(machine: &mut StreamMachine, number: u64, texts: &[&str]) {
 }
 
 #[test]
-fn strings_follow_the_hello() {
+fn messages_follow_the_hello() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
     machine.push(Time::ZERO, "hi".into());
@@ -144,7 +144,7 @@ fn in_flight_limit() {
         let (number, ..) = opened(&mut machine);
         (0..3).for_each(|_| assert!(machine.push(Time::ZERO, vec![b'x'; length].into()).is_some()));
         let frames = frames_after_hello(&mut machine, number);
-        // The first one's number, then the strings.
+        // The first one's number, then the messages.
         assert_eq!(frames.len(), 1 + sent, "{length}");
         receive(&mut machine, number, &["C", "|0A"]);
         assert_eq!(machine.take_frames(Time::ZERO, number).len(), 1, "{length}");
@@ -195,8 +195,8 @@ fn a_successor_takes_over_when_it_stands() {
 fn what_is_acknowledged_past_a_gap_is_not_sent_again() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
-    for string in ["a", "b", "c", "d"] {
-        machine.push(Time::ZERO, string.into());
+    for message in ["a", "b", "c", "d"] {
+        machine.push(Time::ZERO, message.into());
     }
     assert_eq!(frames_after_hello(&mut machine, first), decode(&["0N", "a ", "b ", "c ", "d "]));
     receive(&mut machine, first, &["C", "2|0A"]);
@@ -239,7 +239,7 @@ fn an_upload_that_ends_without_its_strings_is_repeated_with_a_fresh_sack() {
     let (upload, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, upload);
     receive(&mut machine, primary, &["0N", "a "]);
-    // There is no room for its strings at the moment.
+    // There is no room for its messages at the moment.
     receive(&mut machine, upload, &["|-1A", "|-1T"]);
     machine.on_end(Time::ZERO, upload, End::Finished);
     machine.on_timeout(SECOND);
@@ -327,7 +327,7 @@ fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
 
 #[test]
 fn a_hello_that_is_not_answered_in_time_costs_the_transport() {
-    // Polls are answered when there is something to say.
+    // A poll has no response before there is content, so only the heartbeat limit applies.
     for (kind, limit) in [
         (TransportKind::Tcp, 15 * SECOND),
         (TransportKind::WebSocket, 15 * SECOND),
@@ -347,7 +347,7 @@ fn a_hello_that_is_not_answered_in_time_costs_the_transport() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// Whatever the network does, both sides get every string once and in order.
+    /// Whatever the network does, both sides get every message once and in order.
     #[test]
     fn nothing_lost_doubled_or_reordered(
         kind in prop::sample::select(TransportKind::ALL.to_vec()),

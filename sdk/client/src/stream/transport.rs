@@ -1,25 +1,25 @@
-//! One open transport as the stream machine sees it.
+//! State of one open transport in the stream machine.
 
 use minerva_proto::Sack;
 
 use super::Time;
 use crate::config::TransportKind;
 
-/// What a transport is for.
+/// Role of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Strings come down on it; on sockets they go up on it too.
+    /// Carries s2c messages; on sockets also c2s messages.
     Primary,
-    /// Takes strings up (HTTP).
+    /// Carries c2s messages (HTTP only).
     Upload,
 }
 
-/// How a transport ended, as its driver saw it.
+/// Outcome of a transport, as reported by its driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// An HTTP response that came to its end.
+    /// A complete HTTP response.
     Finished,
-    /// Anything else: refused, cut off, not understood.
+    /// Any other end: refused, disconnected or invalid input.
     Failed,
 }
 
@@ -27,30 +27,29 @@ pub(crate) enum End {
 pub(super) struct Transport {
     pub(super) kind: TransportKind,
     pub(super) role: Role,
-    /// The generation of the stream that it was opened in.
+    /// Generation of the stream when the transport was opened.
     pub(super) generation: u64,
     pub(super) opened: Time,
-    pub(super) last_heard: Time,
-    /// When something was written to it last.
-    pub(super) last_written: Time,
-    /// If it is not over by then, it is closed: set once a successor stands.
+    pub(super) last_received_at: Time,
+    pub(super) last_sent_at: Time,
+    /// Closing deadline, set when a successor is attached.
     pub(super) close_by: Option<Time>,
     pub(super) hello_sent: bool,
-    /// What the hello said that we have seen of the server's SACKs.
+    /// `seenack` of the hello.
     pub(super) seen_ack: Sack,
     pub(super) reset_sent: bool,
-    /// The server has taken it on: something other than a kill or the preamble came.
+    /// The server has attached the transport: a frame other than a kill or the preamble arrived.
     pub(super) attached: bool,
-    /// Something came of it: strings, an acknowledgement, the stream's creation.
+    /// The transport made progress: messages, an acknowledgement or the creation of the stream.
     pub(super) useful: bool,
-    /// Number of the next string that comes on it.
+    /// Number of the next received message.
     pub(super) next_received: u64,
-    /// Strings below this number were written to it, or needed not be.
+    /// First message number that is not written to this transport.
     pub(super) next_sent: u64,
-    /// The number that the server will give the next string written; it is told if it must differ.
+    /// Number that the server expects next; another number needs a SeqNum frame.
     pub(super) next_on_wire: Option<u64>,
-    /// A SACK went out on it that only its success proves to have arrived (uploads).
-    pub(super) carried_sack: bool,
+    /// Whether the upload carried a SACK that is confirmed only by the upload's success.
+    pub(super) has_unconfirmed_sack: bool,
 }
 
 impl Transport {
@@ -60,8 +59,8 @@ impl Transport {
             role,
             generation,
             opened: now,
-            last_heard: now,
-            last_written: now,
+            last_received_at: now,
+            last_sent_at: now,
             close_by: None,
             hello_sent: false,
             seen_ack: Sack::NONE,
@@ -71,7 +70,7 @@ impl Transport {
             next_received: 0,
             next_sent: 0,
             next_on_wire: None,
-            carried_sack: false,
+            has_unconfirmed_sack: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use minerva_client::TransportKind;
-use minerva_client::simulation::Wish;
+use minerva_client::simulation::Action;
 
 use super::{Client, Link, framing, is_socket};
 use crate::checker::Checker;
@@ -16,14 +16,14 @@ impl Client {
     pub(super) fn drive(&mut self, net: &mut Network, checker: &mut Checker) {
         self.fetch(net, checker);
         loop {
-            while let Some(wish) = self.machine.next_wish() {
+            while let Some(wish) = self.machine.next_action() {
                 self.grant(wish, net);
             }
             if !self.write(net) {
                 break;
             }
         }
-        self.machine.tell_reading(self.time(net));
+        self.machine.update_reading(self.time(net));
         self.arm(net);
         if let Some(ended) = self.machine.ended().filter(|_| !self.told_end) {
             self.told_end = true;
@@ -33,9 +33,9 @@ impl Client {
         }
     }
 
-    fn grant(&mut self, wish: Wish, net: &mut Network) {
+    fn grant(&mut self, wish: Action, net: &mut Network) {
         match wish {
-            Wish::Open(number, kind, is_upload) => {
+            Action::Open(number, kind, is_upload) => {
                 let numbers = [self.index as u64, number, u64::from(is_upload)];
                 net.trace.note(net.now, "client opens", numbers);
                 net.trace.say(|| kind.to_string());
@@ -45,7 +45,7 @@ impl Client {
                 let (client, transport) = (self.index, number);
                 net.within(1, 20, Event::ClientDials { client, transport });
             }
-            Wish::Close(number) => {
+            Action::Close(number) => {
                 let Some(link) = self.links.remove(&number) else { return };
                 let Some(conn) = link.conn else { return };
                 if is_socket(link.kind) {
@@ -54,7 +54,7 @@ impl Client {
                     net.abort(conn, Side::Caller);
                 }
             }
-            Wish::Drop(number) => {
+            Action::Drop(number) => {
                 if let Some(conn) = self.links.remove(&number).and_then(|link| link.conn) {
                     net.abort(conn, Side::Caller);
                 }

@@ -12,7 +12,7 @@ use crate::config::{Config, TransportKind};
 
 const MAX_IN_FLIGHT: usize = 100;
 
-/// One transport: what is under way on it, and the server's end of it.
+/// One transport: frames in flight and the server's state.
 struct Pipe {
     kind: TransportKind,
     role: Role,
@@ -20,7 +20,7 @@ struct Pipe {
     down: VecDeque<Frame>,
     /// The response is whole: behind `down` comes its end.
     finished: bool,
-    /// The network has swallowed it, and tells nobody.
+    /// The network drops everything on this transport silently.
     stalled: bool,
     attached: bool,
     next_c2s: u64,
@@ -36,7 +36,7 @@ pub(super) struct World {
     outbox: SendQueue,
     inbox: ReceiveWindow,
     primary: Option<u64>,
-    /// The primary was told that strings written to its predecessor need not be written again.
+    /// The primary succeeds an attached transport, so messages written to the predecessor are not repeated.
     assumed: bool,
     by_server: u64,
     sacks: SackWatch,
@@ -124,8 +124,8 @@ impl World {
     }
 
     fn client_sends(&mut self) {
-        let string = format!("c{}", self.client.counters().sent);
-        self.client.push(self.now, string.into());
+        let message = format!("c{}", self.client.counters().sent);
+        self.client.push(self.now, message.into());
     }
 
     fn server_sends(&mut self) {
@@ -172,7 +172,7 @@ impl World {
         for transport in self.client.transports.values() {
             let in_flight =
                 self.client.queue.iter_from(0).take_while(|(n, _)| *n < transport.next_sent);
-            let costs: Vec<usize> = in_flight.map(|(_, string)| string.len() + 1).collect();
+            let costs: Vec<usize> = in_flight.map(|(_, message)| message.len() + 1).collect();
             assert!(costs.len() <= 1 || costs.iter().sum::<usize>() <= MAX_IN_FLIGHT);
         }
         assert!(self.client.ended().is_none(), "{:?}", self.client.ended());
@@ -236,13 +236,13 @@ impl World {
                 return;
             };
             if matches!(frame, Frame::String(_)) {
-                self.sacks.on_string(self.now);
+                self.sacks.on_message(self.now);
             }
             self.client.on_frame(self.now, number, frame);
         }
     }
 
-    /// An upload is taken whole, in one batch; so is what a socket brings in one go.
+    /// A complete upload, or one read of a socket, is one batch.
     fn carry_up(&mut self, number: u64, count: usize) {
         let Some(pipe) = self.pipes.get_mut(&number).filter(|p| !p.stalled && !p.finished) else {
             return;
@@ -253,7 +253,7 @@ impl World {
         for frame in batch {
             self.on_frame(number, frame);
         }
-        self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, string)| string));
+        self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, message)| message));
         if messages > 0 {
             self.say(number, Frame::Sack(self.inbox.sack()));
         }
@@ -267,11 +267,11 @@ impl World {
         match frame {
             Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap()),
             Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
-            Frame::String(string) => {
+            Frame::String(message) => {
                 let pipe = self.pipe(number);
-                let string_number = pipe.next_c2s;
+                let message_number = pipe.next_c2s;
                 pipe.next_c2s += 1;
-                self.inbox.receive(string_number, string).unwrap();
+                self.inbox.receive(message_number, message).unwrap();
             }
             Frame::Sack(sack) => self.on_sack(&sack),
             Frame::StreamStatus(_)
@@ -322,19 +322,19 @@ impl World {
         }
     }
 
-    /// Writes what the primary has not had. A poll ends with the first thing said on it.
+    /// Writes unsent messages to the primary. A poll ends after its first frames.
     fn write(&mut self) {
         if let Some(number) = self.primary {
             let first = self.pipe(number).next_s2c;
             let messages: Vec<_> =
                 self.outbox.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
-            for (string_number, string) in messages {
+            for (message_number, message) in messages {
                 let pipe = self.pipe(number);
-                if pipe.on_wire != Some(string_number) {
-                    pipe.down.push_back(Frame::SeqNum(string_number));
+                if pipe.on_wire != Some(message_number) {
+                    pipe.down.push_back(Frame::SeqNum(message_number));
                 }
-                pipe.down.push_back(Frame::String(string));
-                (pipe.next_s2c, pipe.on_wire) = (string_number + 1, Some(string_number + 1));
+                pipe.down.push_back(Frame::String(message));
+                (pipe.next_s2c, pipe.on_wire) = (message_number + 1, Some(message_number + 1));
             }
         }
         let said = |pipe: &Pipe| {

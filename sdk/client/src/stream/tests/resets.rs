@@ -1,9 +1,9 @@
-//! A stream that its application gives up: the server is told until it says that it knows.
+//! Resets by the application: repeated until the server confirms.
 
 use super::*;
 
 #[test]
-fn reset_is_told_and_repeated_until_known() {
+fn a_reset_is_repeated_until_confirmed() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
@@ -46,7 +46,7 @@ fn a_gentle_end_does_not_answer_a_reset() {
 }
 
 #[test]
-fn a_successor_is_told_the_reset_too() {
+fn a_successor_carries_the_reset_again() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);

@@ -1,6 +1,6 @@
-//! When strings are SACKed, and on what: on sockets with patience, over HTTP as uploads and polls go.
+//! Timing of SACKs: delayed on sockets, carried by uploads and polls over HTTP.
 
-use super::super::patience::{MAX_BYTES, MAX_MESSAGES, WAIT};
+use super::super::delayed_ack::{MAX_ACK_DELAY, MAX_DELAYED_BYTES, MAX_DELAYED_MESSAGES};
 use super::*;
 
 const SOCKETS: [TransportKind; 2] = [TransportKind::Tcp, TransportKind::WebSocket];
@@ -30,7 +30,7 @@ fn sacked(frames: &[Frame]) -> bool {
     }
 }
 
-/// What the hello says, the only frame there is.
+/// Decodes the hello, the only frame.
 fn hello(machine: &mut StreamMachine, now: Time, number: u64) -> minerva_proto::Hello {
     let frames = machine.take_frames(now, number);
     let [Frame::Hello(json)] = &frames[..] else { panic!("{frames:?}") };
@@ -38,7 +38,7 @@ fn hello(machine: &mut StreamMachine, now: Time, number: u64) -> minerva_proto::
 }
 
 #[test]
-fn a_sack_waits_100_ms_for_more_strings() {
+fn a_sack_waits_100_ms_for_more_messages() {
     for (kind, (at, goes)) in SOCKETS
         .iter()
         .flat_map(|kind| [(99, false), (100, true), (101, true)].map(|case| (*kind, case)))
@@ -50,7 +50,7 @@ fn a_sack_waits_100_ms_for_more_strings() {
         assert_eq!(machine.next_timeout(ms(1040)), Some(ms(1100)));
         assert_eq!(sacked(&machine.take_frames(ms(1000 + at), number)), goes, "{kind} {at}");
         if goes {
-            assert_eq!(machine.told, Sack::up_to(1));
+            assert_eq!(machine.last_sent_sack, Sack::up_to(1));
             assert!(machine.next_timeout(ms(1000 + at)).unwrap() > 10 * SECOND);
         }
     }
@@ -58,19 +58,19 @@ fn a_sack_waits_100_ms_for_more_strings() {
 
 #[test]
 fn enough_strings_are_sacked_at_once() {
-    for count in [MAX_MESSAGES - 1, MAX_MESSAGES, MAX_MESSAGES + 1] {
+    for count in [MAX_DELAYED_MESSAGES - 1, MAX_DELAYED_MESSAGES, MAX_DELAYED_MESSAGES + 1] {
         let (mut machine, number) = attached(TransportKind::Tcp);
         (0..count).for_each(|_| receive(&mut machine, number, &["a "]));
         let goes = sacked(&machine.take_frames(Time::ZERO, number));
-        assert_eq!(goes, count >= MAX_MESSAGES, "{count}");
+        assert_eq!(goes, count >= MAX_DELAYED_MESSAGES, "{count}");
     }
-    for bytes in [MAX_BYTES - 1, MAX_BYTES, MAX_BYTES + 1] {
+    for bytes in [MAX_DELAYED_BYTES - 1, MAX_DELAYED_BYTES, MAX_DELAYED_BYTES + 1] {
         let (mut machine, number) = attached(TransportKind::Tcp);
         let half = "x".repeat(bytes / 2) + " ";
         let rest = "x".repeat(bytes - bytes / 2) + " ";
         receive(&mut machine, number, &[&half, &rest]);
         let goes = sacked(&machine.take_frames(Time::ZERO, number));
-        assert_eq!(goes, bytes >= MAX_BYTES, "{bytes}");
+        assert_eq!(goes, bytes >= MAX_DELAYED_BYTES, "{bytes}");
     }
 }
 
@@ -93,23 +93,23 @@ fn the_heartbeat_is_the_present_sack() {
     receive_at(&mut machine, heartbeat - ms(1), number, &["a "]);
     assert_eq!(machine.take_frames(heartbeat - ms(1), number), []);
     assert_eq!(machine.take_frames(heartbeat, number), decode(&["|0A"]));
-    assert_eq!(machine.take_frames(heartbeat + WAIT, number), []);
+    assert_eq!(machine.take_frames(heartbeat + MAX_ACK_DELAY, number), []);
 }
 
 #[test]
-fn a_gap_is_told_at_once_and_so_is_its_end() {
+fn a_gap_and_its_end_are_acknowledged_immediately() {
     let (mut machine, number) = attached(TransportKind::Tcp);
     // It would have waited.
     receive_at(&mut machine, ms(1), number, &["a "]);
     assert_eq!(machine.take_frames(ms(1), number), []);
-    for (at, texts, told) in [
+    for (at, texts, expected) in [
         (2, &["2N", "c "][..], "2|0A"),
         (3, &["0N", "a "], "2|0A"),
         (4, &["1N", "b "], "|2A"),
         (5, &["2N", "c "], "|2A"),
     ] {
         receive_at(&mut machine, ms(at), number, texts);
-        assert_eq!(machine.take_frames(ms(at), number), decode(&[told]), "{texts:?}");
+        assert_eq!(machine.take_frames(ms(at), number), decode(&[expected]), "{texts:?}");
     }
     receive_at(&mut machine, ms(6), number, &["d "]);
     assert_eq!(machine.take_frames(ms(105), number), []);
@@ -126,16 +126,16 @@ fn a_socket_that_is_to_be_succeeded_has_no_patience() {
     assert_eq!(hello(&mut machine, ms(3), new).sack, Some(Sack::up_to(0)));
     receive_at(&mut machine, ms(4), old, &["b "]);
     assert_eq!(machine.take_frames(ms(4), old), decode(&["|1A"]));
-    // It stands: what the old one still brings goes on it.
+    // The successor is attached and carries SACKs of messages from its predecessor.
     receive_at(&mut machine, ms(5), new, &["beat^"]);
     receive_at(&mut machine, ms(6), old, &["c "]);
     assert_eq!(machine.take_frames(ms(6), new), decode(&["|2A"]));
     receive_at(&mut machine, ms(7), new, &["3N", "d "]);
     assert_eq!(machine.take_frames(ms(7), new), []);
-    // What was written to it and never came is written again only if a SACK tells.
+    // The server repeats lost messages of the predecessor only after a SACK.
     machine.on_end(ms(8), old, End::Failed);
     assert_eq!(machine.take_frames(ms(8), new), decode(&["|3A"]));
-    assert_eq!(machine.take_frames(ms(8) + WAIT, new), []);
+    assert_eq!(machine.take_frames(ms(8) + MAX_ACK_DELAY, new), []);
 }
 
 #[test]
@@ -160,11 +160,11 @@ fn a_hello_says_all() {
     let (second, ..) = opened(&mut machine);
     assert_eq!(hello(&mut machine, SECOND, second).sack, Some(Sack::up_to(0)));
     receive_at(&mut machine, SECOND, second, &["beat^"]);
-    assert_eq!(machine.take_frames(SECOND + WAIT, second), []);
+    assert_eq!(machine.take_frames(SECOND + MAX_ACK_DELAY, second), []);
     // That nobody took it for so long was not the server's silence.
     receive_at(&mut machine, 2 * SECOND, second, &["1N", "b "]);
     assert_eq!(machine.take_frames(2 * SECOND, second), []);
-    assert_eq!(machine.take_frames(2 * SECOND + WAIT, second), decode(&["|1A"]));
+    assert_eq!(machine.take_frames(2 * SECOND + MAX_ACK_DELAY, second), decode(&["|1A"]));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn polls_take_the_sack_along() {
     machine.on_end(ms(1), first, End::Finished);
     let (second, ..) = opened(&mut machine);
     assert_eq!(hello(&mut machine, ms(1), second).sack, Some(Sack::up_to(0)));
-    machine.on_timeout(ms(1) + WAIT);
+    machine.on_timeout(ms(1) + MAX_ACK_DELAY);
     assert_eq!(machine.next_output(), None);
 }
 
@@ -218,16 +218,16 @@ fn what_is_withheld_is_not_acknowledged_until_it_is_taken() {
     receive_at(&mut machine, ms(100), number, &["d "]);
     assert_eq!(machine.pop(), Some("d".into()));
     machine.withhold(ms(100), 3);
-    // Nothing new to tell, when its time has come neither.
+    // The SACK has not changed, so none is sent at the deadline.
     for at in [100, 199, 200, 300] {
         assert_eq!(machine.take_frames(ms(at), number), []);
     }
     receive_at(&mut machine, ms(301), number, &["e "]);
     machine.withhold(ms(301), 4);
-    // What is released does not wait.
+    // A SACK of released messages is not delayed.
     assert!(machine.withhold(ms(302), 2));
     assert_eq!(machine.take_frames(ms(302), number), decode(&["|2A"]));
-    // What was told is not taken back.
+    // A SACK never shrinks.
     machine.withhold(ms(303), 5);
     machine.on_end(ms(303), number, End::Failed);
     machine.on_timeout(10 * SECOND);
@@ -236,14 +236,14 @@ fn what_is_withheld_is_not_acknowledged_until_it_is_taken() {
 }
 
 #[test]
-fn a_server_that_waits_for_each_sack_loses_900_ms_over_200_strings() {
+fn a_server_that_waits_for_each_sack_loses_900_ms_over_200_messages() {
     let (mut machine, number) = attached(TransportKind::Tcp);
     let mut now = SECOND;
     let mut waited_for = Vec::new();
-    for string in 1..=200 {
+    for message in 1..=200 {
         receive_at(&mut machine, now, number, &["a "]);
         if machine.take_frames(now, number).is_empty() {
-            waited_for.push(string);
+            waited_for.push(message);
             now = machine.next_timeout(now).unwrap();
             machine.on_timeout(now);
             assert!(sacked(&machine.take_frames(now, number)));
@@ -254,8 +254,8 @@ fn a_server_that_waits_for_each_sack_loses_900_ms_over_200_strings() {
 }
 
 #[test]
-fn a_server_that_does_not_wait_gets_one_sack_for_many_strings() {
-    // 2,400 strings, each so many ms behind the one before.
+fn a_server_that_does_not_wait_gets_one_sack_for_many_messages() {
+    // 2,400 messages, each so many ms behind the one before.
     for (step, sacks) in [(1, 150), (10, 218), (20, 400), (50, 800), (90, 1200), (101, 2400)] {
         let (mut machine, number) = attached(TransportKind::Tcp);
         let mut count = 0;
@@ -263,7 +263,7 @@ fn a_server_that_does_not_wait_gets_one_sack_for_many_strings() {
             if at % step == 0 {
                 receive_at(&mut machine, ms(at), number, &["a "]);
             }
-            // The server is heard.
+            // A frame of the server resets the silence.
             receive_at(&mut machine, ms(at), number, &["beat^"]);
             count += usize::from(sacked(&machine.take_frames(ms(at), number)));
         }

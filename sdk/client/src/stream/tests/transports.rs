@@ -1,4 +1,4 @@
-//! What the application is told of the transports that carry its stream, and how they show that they live.
+//! Reported changes of the transport, and heartbeats.
 
 use super::*;
 
@@ -7,19 +7,19 @@ fn what_carries_the_stream_is_what_the_server_has_taken_on() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
-    assert_eq!(machine.carried_by(), None, "it is not answered yet");
+    assert_eq!(machine.active_kind(), None, "it is not answered yet");
     receive(&mut machine, first, &["C"]);
-    assert_eq!(machine.carried_by(), Some(TransportKind::Tcp));
+    assert_eq!(machine.active_kind(), Some(TransportKind::Tcp));
     machine.switch(Time::ZERO, TransportKind::WebSocket);
     let (second, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, second);
-    assert_eq!(machine.carried_by(), Some(TransportKind::Tcp), "until its successor stands");
+    assert_eq!(machine.active_kind(), Some(TransportKind::Tcp), "until its successor stands");
     receive(&mut machine, second, &["beat^"]);
-    assert_eq!(machine.carried_by(), Some(TransportKind::WebSocket));
+    assert_eq!(machine.active_kind(), Some(TransportKind::WebSocket));
     machine.on_end(Time::ZERO, first, End::Finished);
-    assert_eq!(machine.carried_by(), Some(TransportKind::WebSocket));
+    assert_eq!(machine.active_kind(), Some(TransportKind::WebSocket));
     machine.on_end(Time::ZERO, second, End::Failed);
-    assert_eq!(machine.carried_by(), None);
+    assert_eq!(machine.active_kind(), None);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_successor_that_fails_leaves_the_old_one_in_charge() {
     machine.switch(Time::ZERO, TransportKind::WebSocket);
     let (second, ..) = opened(&mut machine);
     machine.on_end(Time::ZERO, second, End::Failed);
-    assert_eq!(machine.carried_by(), Some(TransportKind::Tcp));
+    assert_eq!(machine.active_kind(), Some(TransportKind::Tcp));
 }
 
 #[test]
@@ -41,10 +41,10 @@ fn polls_that_follow_one_another_carry_it_without_a_gap() {
     frames_after_hello(&mut machine, poll);
     receive(&mut machine, poll, &["C", "0N", "a "]);
     machine.on_end(Time::ZERO, poll, End::Finished);
-    assert_eq!(machine.carried_by(), Some(TransportKind::LongPoll));
+    assert_eq!(machine.active_kind(), Some(TransportKind::LongPoll));
     let (next, ..) = opened(&mut machine);
     machine.on_end(Time::ZERO, next, End::Failed);
-    assert_eq!(machine.carried_by(), None);
+    assert_eq!(machine.active_kind(), None);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn nothing_carries_a_stream_that_is_over() {
     let (number, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, number);
     receive(&mut machine, number, &["C", "over|1!"]);
-    assert_eq!((machine.carried_by(), machine.ended().is_some()), (None, true));
+    assert_eq!((machine.active_kind(), machine.ended().is_some()), (None, true));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Watches for the model that no string waits too long for its SACK, while there is a socket to say it on.
+//! Checks in the model that no SACK is later than its delay allows while a socket is attached.
 
 use minerva_proto::{Frame, Hello, Sack};
 
-use super::super::patience::WAIT;
+use super::super::delayed_ack::MAX_ACK_DELAY;
 use super::super::{StreamMachine, Time};
 
-/// What the client has received and not said.
+/// Received messages without a SACK.
 #[derive(Debug, Default)]
 pub(super) struct SackWatch {
     /// When the first of it came, or the socket that takes the SACK began to stand.
@@ -13,7 +13,7 @@ pub(super) struct SackWatch {
 }
 
 impl SackWatch {
-    pub(super) fn on_string(&mut self, now: Time) {
+    pub(super) fn on_message(&mut self, now: Time) {
         self.since.get_or_insert(now);
     }
 
@@ -22,7 +22,7 @@ impl SackWatch {
         let carrier = client.carrier().and_then(|number| client.transports.get(&number));
         if carrier.is_some_and(|carrier| carrier.is_socket() && carrier.attached) {
             let waits = self.since.map(|since| now - since);
-            assert!(waits.is_none_or(|waits| waits <= WAIT), "a SACK waits for {waits:?}");
+            assert!(waits.is_none_or(|waits| waits <= MAX_ACK_DELAY), "a SACK waits for {waits:?}");
         } else {
             self.since = self.since.map(|_| now);
         }
@@ -36,7 +36,7 @@ impl SackWatch {
     }
 }
 
-/// What a frame of the client says that it has.
+/// SACK of a client frame: from a hello or a SACK frame.
 fn sack_in(frame: &Frame) -> Option<Sack> {
     match frame {
         Frame::Sack(sack) => Some(sack.clone()),

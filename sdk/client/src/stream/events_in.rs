@@ -1,4 +1,4 @@
-//! What comes in on a transport, and how transports end.
+//! Input side of the stream machine: received frames and ends of transports.
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
@@ -9,20 +9,20 @@ use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
 
-/// How long received strings may wait for their SACK on an HTTP stream: it needs an upload for it, so more may join.
-/// On sockets it is a matter of patience; polls take it along anyway.
+/// Delay of a SACK on an HTTP stream, which needs an upload of its own. Sockets use `DelayedAck`; polls carry
+/// SACKs in their hello.
 const HTTP_SACK_DELAY: Time = Time::from_millis(20);
 
-/// A primary that lived this long worked, whatever came of it.
-const WORKED: Time = Time::from_secs(5);
+/// Age at which a primary counts as working, even without messages.
+const MIN_WORKING_AGE: Time = Time::from_secs(5);
 
 impl StreamMachine {
-    /// A frame came in. Frames of transports that are over are ignored.
+    /// Handles a received frame. Frames of ended transports are ignored.
     pub(crate) fn on_frame(&mut self, now: Time, number: u64, frame: Frame) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
-        transport.last_heard = now;
+        transport.last_received_at = now;
         match frame {
             Frame::StreamCreated => self.on_created(now, number),
             Frame::Sack(sack) => self.on_sack(now, number, sack),
@@ -31,43 +31,43 @@ impl StreamMachine {
                 transport.next_received = next;
                 self.on_attached(now, number);
             }
-            Frame::String(string) => self.on_string(now, number, string),
+            Frame::String(message) => self.on_message(now, number, message),
             Frame::Comment(text) if text == "beat" => self.on_attached(now, number),
             Frame::Comment(_) => {}
-            Frame::YouCloseIt => self.over(now, number, End::Finished),
+            Frame::YouCloseIt => self.close(now, number, End::Finished),
             Frame::TransportKill(reason) => self.on_kill(now, number, reason),
             Frame::Reset(reset) => self.on_reset(reset),
-            // No server says hello.
-            Frame::Hello(_) => self.over(now, number, End::Failed),
+            // A server never sends a hello.
+            Frame::Hello(_) => self.close(now, number, End::Failed),
         }
         self.plan(now);
     }
 
-    /// The transport is gone: its response ended, its socket was closed, it could not be opened.
+    /// Handles the end of a transport: complete response, closed socket or failed connect.
     pub(crate) fn on_end(&mut self, now: Time, number: u64, end: End) {
         if let Some(transport) = self.transports.remove(&number) {
-            self.after(now, transport, end);
+            self.after_end(now, transport, end);
         }
         self.plan(now);
     }
 
-    /// The transport is over by what was said on it: close it.
-    pub(super) fn over(&mut self, now: Time, number: u64, end: End) {
+    /// Closes a transport because of a received frame or a deadline.
+    pub(super) fn close(&mut self, now: Time, number: u64, end: End) {
         if let Some(transport) = self.transports.remove(&number) {
             self.outputs.push_back(Output::Close { number });
-            self.after(now, transport, end);
+            self.after_end(now, transport, end);
         }
     }
 
     fn on_created(&mut self, now: Time, number: u64) {
         if !self.created {
             self.created = true;
-            self.note_use(number);
+            self.on_progress(number);
         }
         self.on_attached(now, number);
     }
 
-    /// The server has taken the transport on: older primaries have served their time.
+    /// Records that the server has attached the transport; older primaries get a closing deadline.
     fn on_attached(&mut self, now: Time, number: u64) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
@@ -79,7 +79,7 @@ impl StreamMachine {
         if !transport.is_primary() {
             return;
         }
-        self.carried_by = Some(transport.kind);
+        self.active_kind = Some(transport.kind);
         for (_, older) in self.transports.range_mut(..number).filter(|(_, t)| t.is_primary()) {
             older.close_by.get_or_insert(now + self.config.heartbeat);
         }
@@ -89,67 +89,67 @@ impl StreamMachine {
         self.on_attached(now, number);
         let before = (self.queue.base(), self.queue.bytes());
         if self.queue.apply(&sack).is_err() {
-            // Someone else uses our stream id, or the server is mad: no string's number can be trusted.
-            self.end(EndedBy::Client, "server acknowledged unsent strings".into(), false);
+            // Another client uses this stream id, or the server is defective: message numbers are unreliable.
+            self.end(EndedBy::Client, "server acknowledged unsent messages".into(), false);
             return;
         }
         if (self.queue.base(), self.queue.bytes()) != before {
-            self.note_use(number);
+            self.on_progress(number);
         }
-        // Transports overtake each other: an older SACK says nothing new.
+        // Transports may overtake each other; an older SACK is ignored.
         if sack.acked >= self.seen_ack.acked && sack != self.seen_ack {
             self.seen_ack = sack;
-            self.note_use(number);
+            self.on_progress(number);
         }
     }
 
-    /// What the server has seen of our SACKs; an upload's is the last word on what it brought.
+    /// Handles the SACK that the server has received; on an upload this status is final.
     fn on_status(&mut self, now: Time, number: u64, status: &Sack) {
         self.on_attached(now, number);
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
         if transport.role == Role::Upload {
-            transport.carried_sack = false;
+            transport.has_unconfirmed_sack = false;
             if *status != self.sack() {
-                self.sack_by(self.http_sack_due(now));
+                self.schedule_sack(self.http_sack_due(now));
             }
         }
     }
 
-    fn on_string(&mut self, now: Time, number: u64, string: Bytes) {
+    fn on_message(&mut self, now: Time, number: u64, message: Bytes) {
         self.on_attached(now, number);
-        self.note_use(number);
+        self.on_progress(number);
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
-        let mut string_number = transport.next_received;
+        let mut message_number = transport.next_received;
         if mutation::is(Mutation::DeliverBehindGap) {
-            string_number = string_number.min(self.window.next());
+            message_number = message_number.min(self.window.next());
         }
         transport.next_received += 1;
-        let (kind, length) = (transport.kind, string.len());
+        let (kind, length) = (transport.kind, message.len());
         let is_current = transport.generation == self.generation;
         let had_gap = self.window.waiting().next().is_some();
-        let Ok(received) = self.window.receive(string_number, string) else {
-            // It would be lost here; a new primary gets it again.
-            self.over(now, number, End::Failed);
+        let Ok(received) = self.window.receive(message_number, message) else {
+            // The window overflows. A new primary receives the message again.
+            self.close(now, number, End::Failed);
             return;
         };
         let in_order = received == Received::Deliverable && !had_gap;
-        // What comes on a socket that is to be succeeded is not kept for the successor's hello.
+        // On a socket with a pending successor, the SACK must precede the successor's hello.
         let may_wait = in_order && is_current;
         let due = match kind {
             TransportKind::HttpStream => self.http_sack_due(now),
             TransportKind::Tcp | TransportKind::WebSocket if may_wait => {
-                self.patience.on_string(now, length)
+                self.delayed_ack.on_received(now, length)
             }
             TransportKind::Tcp | TransportKind::WebSocket | TransportKind::LongPoll => now,
         };
-        self.sack_by(due);
+        self.schedule_sack(due);
     }
 
-    /// A socket that succeeds HTTP needs no upload.
+    /// Deadline of a SACK on HTTP; immediate if the next primary is a socket, which needs no upload.
     fn http_sack_due(&self, now: Time) -> Time {
         if self.kind.is_socket() { now } else { now + HTTP_SACK_DELAY }
     }
@@ -162,7 +162,7 @@ impl StreamMachine {
         match &self.resetting {
             Some(_) if lost => self.end_by_reset(),
             None if lost => self.end(EndedBy::Server, reason.to_string(), false),
-            Some(_) | None => self.over(now, number, End::Failed),
+            Some(_) | None => self.close(now, number, End::Failed),
         }
     }
 
@@ -174,15 +174,15 @@ impl StreamMachine {
         }
     }
 
-    /// The server knows that we gave the stream up: it says that there is no such stream, or how it ended.
+    /// Handles the confirmation of the own reset: an attach failure or a reset from the server.
     fn end_by_reset(&mut self) {
         if let Some(reset) = self.resetting.take() {
             self.end(EndedBy::Client, reset.reason, reset.application_level);
         }
     }
 
-    /// Something came of this transport: what failed before is forgotten.
-    fn note_use(&mut self, number: u64) {
+    /// Records progress on a transport, which resets back-off and failure counts.
+    fn on_progress(&mut self, number: u64) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
@@ -191,64 +191,64 @@ impl StreamMachine {
         match transport.role {
             Role::Primary => {
                 self.retry.forget_failures();
-                self.route.on_success();
+                self.ranking.on_success();
             }
             Role::Upload => self.upload_retry.forget_failures(),
         }
     }
 
-    /// What follows from the end of a transport.
-    fn after(&mut self, now: Time, transport: Transport, end: End) {
-        if transport.carried_sack && end == End::Failed {
-            self.sack_by(now);
+    /// Reacts to the end of a transport.
+    fn after_end(&mut self, now: Time, transport: Transport, end: End) {
+        if transport.has_unconfirmed_sack && end == End::Failed {
+            self.schedule_sack(now);
         }
         if transport.is_socket() {
-            self.hasten_sack(now);
+            self.send_sack_now(now);
         }
         match transport.role {
-            Role::Primary => self.after_primary(now, &transport, end),
-            // Its gentle end proves nothing: a server that drains says the same before it has read the reset. The
-            // primary or the next upload is told that the stream is over.
+            Role::Primary => self.after_primary_end(now, &transport, end),
+            // A complete response does not confirm the reset: a draining server ends uploads before reading them. The
+            // confirmation arrives on the primary or the next upload.
             Role::Upload if transport.reset_sent => self.upload_retry.fail(now),
             Role::Upload if end == End::Finished && transport.useful => self.upload_retry.reset(),
-            // A SACK was all it had to bring, and it did.
+            // The upload carried only a SACK.
             Role::Upload if end == End::Finished && transport.next_on_wire.is_none() => {}
             Role::Upload => self.upload_retry.fail(now),
         }
     }
 
-    fn after_primary(&mut self, now: Time, transport: &Transport, end: End) {
+    fn after_primary_end(&mut self, now: Time, transport: &Transport, end: End) {
         if transport.close_by.is_some() || self.has_current_primary() {
-            // Its successor's strings may stand behind a gap that only a SACK makes the server fill.
-            self.sack_by(now);
+            // The successor's messages may be behind a gap, which the server fills after a SACK.
+            self.schedule_sack(now);
             return;
         }
-        let lived = now.saturating_sub(transport.opened) >= WORKED;
+        let lived = now.saturating_sub(transport.opened) >= MIN_WORKING_AGE;
         let worked = transport.useful || (lived && (transport.attached || end == End::Finished));
         if transport.kind == TransportKind::LongPoll && end == End::Finished {
-            // An upload's answer may have overtaken it: then the server had to say that once more.
+            // The response to an upload may have overtaken the poll, which then repeats known content.
             let overtaken = transport.seen_ack != self.seen_ack;
-            self.after_poll(now, worked || overtaken);
+            self.after_poll_end(now, worked || overtaken);
             return;
         }
         if worked {
             self.retry.forget_failures();
-            self.route.on_success();
+            self.ranking.on_success();
         } else {
-            self.kind = self.route.on_failure(self.kind);
+            self.kind = self.ranking.on_failure(self.kind);
         }
-        // One that it should have succeeded may still stand.
+        // Its predecessor may still be attached.
         let standing = self.transports.values().rev().find(|t| t.is_primary() && t.attached);
-        self.carried_by = standing.map(|t| t.kind);
+        self.active_kind = standing.map(|t| t.kind);
         self.counters.reconnects += 1;
         self.retry.fail(now);
     }
 
-    /// Polls follow one another at once. Several in a row that say nothing new are a server that has nothing
-    /// to say and does not hold them.
-    fn after_poll(&mut self, now: Time, worked: bool) {
-        self.futile_polls = if worked { 0 } else { self.futile_polls + 1 };
-        if self.futile_polls > 1 {
+    /// Starts the next poll immediately. After two polls without new content the back-off applies, since the server
+    /// does not hold its responses.
+    fn after_poll_end(&mut self, now: Time, worked: bool) {
+        self.idle_polls = if worked { 0 } else { self.idle_polls + 1 };
+        if self.idle_polls > 1 {
             self.retry.fail(now);
         } else {
             self.retry.reset();

@@ -1,4 +1,4 @@
-//! What goes out on a transport: the hello, SACKs, strings, the reset.
+//! Output side of the stream machine: hello, SACKs, messages, heartbeats and the reset.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::{StreamMachine, Time};
 use crate::config::TransportKind;
 
 impl StreamMachine {
-    /// The frames to write to this transport now; called when it can take some. An upload's whole body
-    /// is its first frames.
+    /// Takes the frames to write to a transport; called when the transport is writable. The first frames of an upload
+    /// are its complete body.
     pub(crate) fn take_frames(&mut self, now: Time, number: u64) -> Vec<Frame> {
         let carrier = self.carrier();
         let mut frames = Vec::new();
@@ -35,65 +35,64 @@ impl StreamMachine {
         if !transport.hello_sent {
             transport.hello_sent = true;
             transport.seen_ack = self.seen_ack.clone();
-            transport.last_heard = now;
-            self.told = self.sack();
+            transport.last_received_at = now;
+            self.last_sent_sack = self.sack();
             frames.push(Frame::Hello(Bytes::from(self.hello(number, transport).to_json())));
-            transport.carried_sack = self.take_sack(now, |_| true);
+            transport.has_unconfirmed_sack = self.take_sack(now, |_| true);
         } else if is_upload || !is_carrier {
             return;
         }
         if is_upload || (is_carrier && transport.is_socket()) {
-            self.write_strings(transport, frames);
+            self.write_messages(transport, frames);
             self.write_reset(transport, frames);
         }
-        let is_silent = self.beat_due(transport).is_some_and(|due| due <= now);
-        let has_company = is_silent || !frames.is_empty();
-        if transport.is_socket() && self.take_sack(now, |due| has_company || due <= now) {
+        let heartbeat_is_due = self.heartbeat_due(transport).is_some_and(|due| due <= now);
+        let can_piggyback = heartbeat_is_due || !frames.is_empty();
+        if transport.is_socket() && self.take_sack(now, |due| can_piggyback || due <= now) {
             self.write_sack(frames);
         }
-        if is_silent && is_carrier && frames.is_empty() {
-            frames.push(Frame::Sack(self.told.clone()));
+        if heartbeat_is_due && is_carrier && frames.is_empty() {
+            frames.push(Frame::Sack(self.last_sent_sack.clone()));
         }
         if !frames.is_empty() {
-            transport.last_written = now;
+            transport.last_sent_at = now;
         }
     }
 
-    /// When something must be written to a transport: a server that hears nothing for twice the heartbeat takes
-    /// the connection for dead.
-    pub(super) fn beat_due(&self, transport: &Transport) -> Option<Time> {
-        transport.is_socket().then(|| transport.last_written + self.config.heartbeat)
+    /// Time of the next heartbeat on a socket. The server closes a socket without input for twice the interval.
+    pub(super) fn heartbeat_due(&self, transport: &Transport) -> Option<Time> {
+        transport.is_socket().then(|| transport.last_sent_at + self.config.heartbeat)
     }
 
-    /// Whether a SACK is to go now; then none is due any more.
+    /// Takes the pending SACK if `goes` accepts its deadline.
     fn take_sack(&mut self, now: Time, goes: impl Fn(Time) -> bool) -> bool {
         let due = self.sack_due.take_if(|due| goes(*due));
-        due.inspect(|due| self.patience.on_sack(now, *due)).is_some()
+        due.inspect(|due| self.delayed_ack.on_sack_sent(now, *due)).is_some()
     }
 
-    /// Before the own strings.
+    /// Writes the SACK in front of the own messages.
     fn write_sack(&mut self, frames: &mut Vec<Frame>) {
         let sack = self.sack();
-        // What is withheld is not worth a repetition.
-        if self.withheld == 0 || sack != self.told {
-            self.told = sack.clone();
+        // While acknowledgements are withheld, an unchanged SACK is not repeated.
+        if self.withheld == 0 || sack != self.last_sent_sack {
+            self.last_sent_sack = sack.clone();
             frames.insert(0, Frame::Sack(sack));
         }
     }
 
-    /// Strings from where this transport stands, as many as may be under way.
-    fn write_strings(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
-        let under_way = self.queue.iter_from(0).take_while(|(n, _)| *n < transport.next_sent);
-        let mut in_flight: usize = under_way.map(|(_, string)| cost(string)).sum();
-        for (number, string) in self.queue.iter_from(transport.next_sent) {
-            if in_flight > 0 && in_flight + cost(string) > self.config.max_in_flight {
+    /// Writes unsent messages up to the limit of bytes in flight.
+    fn write_messages(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
+        let sent = self.queue.iter_from(0).take_while(|(n, _)| *n < transport.next_sent);
+        let mut in_flight: usize = sent.map(|(_, message)| cost(message)).sum();
+        for (number, message) in self.queue.iter_from(transport.next_sent) {
+            if in_flight > 0 && in_flight + cost(message) > self.config.max_in_flight {
                 break;
             }
             if transport.next_on_wire != Some(number) {
                 frames.push(Frame::SeqNum(number));
             }
-            frames.push(Frame::String(string.clone()));
-            in_flight += cost(string);
+            frames.push(Frame::String(message.clone()));
+            in_flight += cost(message);
             transport.next_sent = number + 1;
             transport.next_on_wire = Some(number + 1);
         }
@@ -115,11 +114,11 @@ impl StreamMachine {
             id: self.id.clone(),
             new: !self.created,
             ming: !is_upload && !is_poll,
-            // A heartbeat would end a poll at once; polls end by `maxt` instead.
+            // A heartbeat would end a poll; `maxt` bounds polls instead.
             beat: if transport.is_socket() { heartbeat } else { Duration::ZERO },
             maxia: if is_upload || is_poll { Duration::ZERO } else { heartbeat },
             seenack: self.seen_ack.clone(),
-            sack: Some(self.told.clone()),
+            sack: Some(self.last_sent_sack.clone()),
             eeds: if is_upload { Eeds::Absent } else { self.predecessor(number) },
             maxt: (is_poll && !is_upload).then_some(heartbeat),
             cred: self.config.credentials.clone().filter(|_| !self.created),
@@ -127,8 +126,8 @@ impl StreamMachine {
         }
     }
 
-    /// The primary that this one is to succeed: one that still works. After a failure there is none, and
-    /// the server writes again all that we have not acknowledged.
+    /// The attached primary that this transport succeeds. Without one, the server writes all unacknowledged messages
+    /// again.
     fn predecessor(&self, number: u64) -> Eeds {
         let mut older = self.transports.range(..number).rev();
         let working = older.find(|(_, t)| t.is_primary() && t.attached);
@@ -136,7 +135,7 @@ impl StreamMachine {
     }
 }
 
-/// What a string counts under way. Never nothing: that means that nothing is under way.
-fn cost(string: &Bytes) -> usize {
-    string.len() + 1
+/// Cost of a message in flight, in bytes; never 0, which means that no message is in flight.
+fn cost(message: &Bytes) -> usize {
+    message.len() + 1
 }

@@ -1,21 +1,21 @@
-//! Which server to go to next and over what: the addresses in turn, then the next kind of transport. Pure; called by
-//! the stream machine only.
+//! Choice of the next address and kind of transport after failures: all addresses first, then the next kind. Pure;
+//! called by the stream machine.
 
 use crate::config::{Config, TransportKind};
 
 #[derive(Debug)]
-pub(super) struct Route {
-    /// How many addresses there are; at least one.
+pub(super) struct TransportRanking {
+    /// Number of addresses; at least one.
     servers: usize,
-    /// The one in use.
+    /// Index of the address in use.
     server: usize,
-    /// The kinds of transport, the best first.
+    /// Kinds of transport by preference.
     kinds: Vec<TransportKind>,
-    /// Primaries that came to nothing, in a row, with this kind.
+    /// Consecutive failed primaries of the current kind.
     failures: usize,
 }
 
-impl Route {
+impl TransportRanking {
     pub(super) fn new(config: &Config) -> Self {
         let mut kinds = vec![config.transport];
         for kind in &config.fallbacks {
@@ -30,13 +30,13 @@ impl Route {
         self.server
     }
 
-    /// What is in use works.
+    /// Records that the current address and kind work.
     pub(super) fn on_success(&mut self) {
         self.failures = 0;
     }
 
-    /// A primary of this kind came to nothing. Gives the kind to try next; one that is not among those
-    /// configured stands before the first.
+    /// Records a failed primary of this kind and returns the next kind to try. A kind that is not configured ranks
+    /// before the first.
     pub(super) fn on_failure(&mut self, kind: TransportKind) -> TransportKind {
         self.server = (self.server + 1) % self.servers;
         self.failures += 1;
@@ -54,14 +54,14 @@ mod tests {
     use super::*;
     use TransportKind::{HttpStream, LongPoll, Tcp, WebSocket};
 
-    fn route(address: &str, fallbacks: &[TransportKind]) -> Route {
+    fn route(address: &str, fallbacks: &[TransportKind]) -> TransportRanking {
         let mut config = Config::new(address, WebSocket);
         config.fallbacks = fallbacks.to_vec();
-        Route::new(&config)
+        TransportRanking::new(&config)
     }
 
     #[test]
-    fn all_addresses_then_the_next_kind_and_round_again() {
+    fn all_addresses_are_tried_before_the_next_kind() {
         let mut route = route("a:1, b:1", &[HttpStream, WebSocket, LongPoll]);
         let mut kind = WebSocket;
         let tried: Vec<_> = (0..7)
@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn what_works_is_kept() {
+    fn a_success_resets_the_failures() {
         let mut route = route("a:1,b:1", &[LongPoll]);
         assert_eq!((route.on_failure(WebSocket), route.server()), (WebSocket, 1));
         route.on_success();
         assert_eq!((route.on_failure(WebSocket), route.server()), (WebSocket, 0));
         assert_eq!((route.on_failure(WebSocket), route.server()), (LongPoll, 1));
-        // Chosen by hand.
+        // A kind chosen by `switch`.
         let mut route = self::route("a:1", &[]);
         assert_eq!((route.on_failure(Tcp), route.server()), (WebSocket, 0));
         assert_eq!(route.on_failure(WebSocket), WebSocket);

@@ -1,5 +1,5 @@
-//! What the handle, the driver and the transports of one stream share: the machine behind a lock, what
-//! was received, and who waits for what. Every change goes through [`Shared::with`].
+//! State shared by the handle, the driver and the transports of one stream: the machine behind a lock, the inbox,
+//! and wake-ups. Every change goes through [`StreamState::with`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,49 +13,50 @@ use crate::config::{Config, TransportKind};
 use crate::inbox::Inbox;
 use crate::stream::{End, Role, StreamMachine, Time};
 
-pub(crate) struct Shared {
+/// The shared state of one stream; see the module documentation.
+pub(crate) struct StreamState {
     pub(crate) clock: Clock,
-    /// Locked for short, never across an await.
+    /// Never locked across an await.
     state: Mutex<State>,
-    /// Wakes the driver: there may be outputs, or another timeout.
+    /// Wakes the driver after a change of outputs or timeouts.
     pub(crate) work: Notify,
-    /// Changes with every change of the machine's; who waits for one looks again.
+    /// Signals every change of the machine.
     changed: watch::Sender<()>,
-    /// Changes when there is something to receive.
+    /// Signals new messages in the inbox, and the end.
     arrived: watch::Sender<()>,
 }
 
 pub(crate) struct State {
     pub(crate) machine: StreamMachine,
-    /// Strings in order that the application has not yet taken.
+    /// Received messages that the application has not taken.
     inbox: Inbox,
-    /// The transports that are open.
+    /// Open transports by number.
     pub(crate) links: BTreeMap<u64, Arc<Link>>,
 }
 
-/// One open transport: the ties between its task and the stream.
+/// Connection between the task of one transport and the stream.
 pub(crate) struct Link {
     pub(crate) number: u64,
     kind: TransportKind,
     role: Role,
-    /// There may be frames to write.
+    /// Signals new frames to write.
     writable: Notify,
-    /// It may be read again.
+    /// Signals room in the inbox.
     readable: Notify,
-    /// How it shall end, once it shall.
+    /// Request to close the transport.
     closing: watch::Sender<Option<Closing>>,
 }
 
-/// How a transport shall end.
+/// How to close a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closing {
-    /// As the protocol wants.
+    /// With the closing handshake of the protocol.
     Gently,
-    /// At once.
+    /// Immediately, without a handshake.
     Drop,
 }
 
-impl Shared {
+impl StreamState {
     pub(crate) fn new(config: &Config, clock: Clock, machine: StreamMachine) -> Self {
         let (inbox, links) = (Inbox::new(config), BTreeMap::new());
         let state = State { machine, inbox, links };
@@ -68,19 +69,19 @@ impl Shared {
         }
     }
 
-    /// Looks at the state.
-    pub(crate) fn look(&self) -> MutexGuard<'_, State> {
-        // Nothing below panics between two changes that belong together.
+    /// Locks the state.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A poisoned lock is usable: no caller panics in the middle of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the machine, then wakes whoever may care.
+    /// Applies a change to the machine and wakes the driver, transports and waiting callers.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut StreamMachine, Time) -> R) -> R {
         let now = self.clock.now();
-        let mut state = self.look();
+        let mut state = self.lock();
         let result = change(&mut state.machine, now);
         let arrived = Self::fetch_received(&mut state, now);
-        self.tell_reading(&mut state, now);
+        self.update_reading(&mut state, now);
         state.links.values().for_each(|link| link.writable.notify_one());
         drop(state);
         self.work.notify_one();
@@ -91,25 +92,25 @@ impl Shared {
         result
     }
 
-    /// The next string for the application; room that it leaves lets sockets be read again.
+    /// Takes the next message; the freed room may resume paused transports.
     pub(crate) fn take_received(&self) -> Option<Bytes> {
         let now = self.clock.now();
-        let mut state = self.look();
-        let string = state.inbox.pop()?;
+        let mut state = self.lock();
+        let message = state.inbox.pop()?;
         if Self::grant(&mut state, now) {
             state.links.values().for_each(|link| link.writable.notify_one());
             self.work.notify_one();
         }
-        self.tell_reading(&mut state, now);
-        Some(string)
+        self.update_reading(&mut state, now);
+        Some(message)
     }
 
-    /// Waits until `ready` finds something, looking again after every change.
+    /// Evaluates `ready` after every change until the result is `Some`.
     pub(crate) async fn wait<R>(&self, mut ready: impl FnMut(&StreamMachine) -> Option<R>) -> R {
         let mut changes = self.changed.subscribe();
         loop {
             changes.mark_unchanged();
-            if let Some(found) = ready(&self.look().machine) {
+            if let Some(found) = ready(&self.lock().machine) {
                 return found;
             }
             // The sender lives as long as `self`.
@@ -117,44 +118,44 @@ impl Shared {
         }
     }
 
-    /// Waits for a string; `None` once the stream has ended and all is taken.
+    /// Waits for a message; `None` after the end, when the inbox is empty.
     pub(crate) async fn receive(&self) -> Option<Bytes> {
         let mut arrivals = self.arrived.subscribe();
         loop {
             arrivals.mark_unchanged();
-            if let Some(string) = self.take_received() {
-                return Some(string);
+            if let Some(message) = self.take_received() {
+                return Some(message);
             }
-            if self.look().machine.ended().is_some() {
+            if self.lock().machine.ended().is_some() {
                 return self.take_received();
             }
             let _ = arrivals.changed().await;
         }
     }
 
-    /// Moves what is in order out of the machine's window. Returns whether a receiver should look.
+    /// Moves deliverable messages from the receive window to the inbox. Returns whether receivers must be woken.
     fn fetch_received(state: &mut State, now: Time) -> bool {
         let before = state.inbox.len();
-        while let Some(string) = state.machine.pop() {
-            state.inbox.push(string);
+        while let Some(message) = state.machine.pop() {
+            state.inbox.push(message);
         }
         Self::grant(state, now);
         state.inbox.len() > before || state.machine.ended().is_some()
     }
 
-    /// Tells the machine what may be acknowledged. Returns whether that is more than before.
+    /// Updates the number of withheld acknowledgements. Returns whether more may be acknowledged than before.
     fn grant(state: &mut State, now: Time) -> bool {
         let withheld = state.inbox.withheld();
         state.machine.withhold(now, withheld)
     }
 
-    fn tell_reading(&self, state: &mut State, now: Time) {
+    fn update_reading(&self, state: &mut State, now: Time) {
         let reading = state.may_read(state.machine.kind());
         if state.machine.set_reading(now, reading) {
-            // Silence means something again, or no longer: there is another timeout.
+            // Silence counts only while transports are read, so the timeout has changed.
             self.work.notify_one();
         }
-        // Each looks whether it may.
+        // Each transport checks its own condition.
         state.links.values().for_each(|link| link.readable.notify_one());
     }
 }
@@ -171,12 +172,12 @@ impl Link {
         Self { number, kind, role, writable, readable, closing: watch::Sender::new(None) }
     }
 
-    /// Tells the transport to end.
+    /// Requests the close of the transport.
     pub(crate) fn close(&self, how: Closing) {
         self.closing.send_replace(Some(how));
     }
 
-    /// Waits until the transport shall end.
+    /// Waits for a close request.
     pub(crate) async fn closing(&self) -> Closing {
         let mut closing = self.closing.subscribe();
         match closing.wait_for(Option::is_some).await.map(|how| *how) {
@@ -186,8 +187,8 @@ impl Link {
         }
     }
 
-    /// Waits for frames to write; never returns none.
-    pub(crate) async fn frames(&self, shared: &Shared) -> Vec<Frame> {
+    /// Waits for frames to write; the result is never empty.
+    pub(crate) async fn frames(&self, shared: &StreamState) -> Vec<Frame> {
         loop {
             let frames = self.take_frames(shared);
             if !frames.is_empty() {
@@ -197,14 +198,14 @@ impl Link {
         }
     }
 
-    pub(crate) fn take_frames(&self, shared: &Shared) -> Vec<Frame> {
-        shared.look().machine.take_frames(shared.clock.now(), self.number)
+    pub(crate) fn take_frames(&self, shared: &StreamState) -> Vec<Frame> {
+        shared.lock().machine.take_frames(shared.clock.now(), self.number)
     }
 
-    /// Waits until the application has room for what may be read. Answers to uploads bring no strings.
-    pub(crate) async fn may_read(&self, shared: &Shared) {
+    /// Waits until the inbox has room. Responses to uploads contain no messages and are always read.
+    pub(crate) async fn may_read(&self, shared: &StreamState) {
         loop {
-            let may_read = self.role == Role::Upload || shared.look().may_read(self.kind);
+            let may_read = self.role == Role::Upload || shared.lock().may_read(self.kind);
             if may_read {
                 return;
             }
@@ -212,14 +213,14 @@ impl Link {
         }
     }
 
-    /// Hands over what was read; all of one read in one go, so that one SACK answers it.
-    pub(crate) fn received(&self, shared: &Shared, frames: Vec<Frame>) {
+    /// Passes the frames of one read to the machine in one change, so that one SACK covers them.
+    pub(crate) fn received(&self, shared: &StreamState, frames: Vec<Frame>) {
         shared.with(|machine, now| {
             frames.into_iter().for_each(|frame| machine.on_frame(now, self.number, frame));
         });
     }
 
-    pub(crate) fn ended(&self, shared: &Shared, end: End) {
+    pub(crate) fn ended(&self, shared: &StreamState, end: End) {
         shared.with(|machine, now| machine.on_end(now, self.number, end));
     }
 }
