@@ -21,13 +21,12 @@
 
 #[cfg(feature = "grpc")]
 pub mod app;
-#[cfg(feature = "grpc")]
-pub mod link;
 
 mod decimal;
 pub mod frame;
 pub mod hello;
 mod json;
+pub mod link;
 pub mod marks;
 #[doc(hidden)]
 pub mod mutation;
@@ -36,6 +35,7 @@ pub mod qan;
 pub mod sack;
 pub mod service_name;
 pub mod stream_id;
+mod transport_kind;
 pub mod window;
 
 pub use frame::{Frame, FrameCorruption, FrameError, Framing, KillReason, Reset};
@@ -47,6 +47,7 @@ pub use qan::{QanError, QanFrame};
 pub use sack::{Sack, SackError};
 pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};
 pub use stream_id::{ShortHash, StreamId, StreamIdError};
+pub use transport_kind::{TransportKind, UnknownTransportError};
 pub use window::{AckedUnsent, Freed, Overflow, ReceiveWindow, Received, SendQueue, WindowLimits};
 
 /// Longest frame, in bytes; the type byte counts.

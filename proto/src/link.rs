@@ -1,9 +1,47 @@
-//! The link between edge and core: `minerva.link.v1` as generated from `minerva/link/v1/link.proto`,
-//! whose comments are the contract.
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::use_self)]
-#![allow(clippy::wildcard_enum_match_arm, clippy::unused_async, unused_qualifications)]
+//! The link between edge and core: the values that travel on it, their checks and their size. The comments of
+//! `minerva/link/v1/link.proto` are the contract; [`pb`] holds the types generated from it.
+//!
+//! Edge and core use these values in their pure machines. Only the ends of a gRPC call use [`encode`], [`decode`] and
+//! [`pb`] (feature `grpc`). A decoded value is valid; a frame that breaks the contract becomes a [`LinkFrameError`].
 
-tonic::include_proto!("minerva.link.v1");
+mod core_message;
+#[cfg(feature = "grpc")]
+pub mod decode;
+mod edge_message;
+#[cfg(feature = "grpc")]
+pub mod encode;
+#[cfg(feature = "grpc")]
+mod error;
+#[cfg(test)]
+mod tests;
+mod weight;
+
+use std::fmt;
+
+pub use core_message::{Claim, Close, CloseCause, CoreFrame, CoreMessage};
+pub use edge_message::{Attach, Batch, Caller, EdgeFrame, EdgeMessage, End, Resume, Run};
+#[cfg(feature = "grpc")]
+pub use error::LinkFrameError;
 
 /// Version of the contract that this build speaks.
 pub const VERSION: u32 = 1;
+
+/// Number of a transport on a link, chosen by the edge. An edge uses each number once in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransportId(pub u64);
+
+impl fmt::Display for TransportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The types generated from `link.proto`: unchecked, for the ends of a gRPC call and for scripted peers in tests.
+#[cfg(feature = "grpc")]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::use_self)]
+#[allow(clippy::wildcard_enum_match_arm, clippy::unused_async, unused_qualifications)]
+pub mod pb {
+    pub use super::VERSION;
+
+    tonic::include_proto!("minerva.link.v1");
+}

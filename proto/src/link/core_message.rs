@@ -1,0 +1,106 @@
+//! Values that a core sends to an edge.
+
+use std::time::Duration;
+
+use super::{Run, TransportId};
+use crate::{BatchNumber, KillReason, Reset, Sack, StreamNumber};
+
+/// One message of a core: about one transport, or about the owned partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CoreFrame {
+    /// A message about one transport.
+    Transport {
+        /// Number on the link.
+        transport: TransportId,
+        /// Content.
+        message: CoreMessage,
+    },
+    /// The core owns these partitions from now on, besides those of earlier claims.
+    Owned(Vec<Claim>),
+    /// The core does not own these partitions any more, and has forgotten their transports.
+    Released(Vec<u32>),
+}
+
+/// Content of a [`CoreFrame`] about one transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CoreMessage {
+    /// The transport is attached; the first message about every accepted transport.
+    Opened {
+        /// Write StreamCreated.
+        created: bool,
+        /// Write this SACK after StreamCreated.
+        sack: Option<Sack>,
+        /// Number of the stream, for [`Resume`](super::Resume).
+        stream: StreamNumber,
+    },
+    /// Write a SACK of c2s messages.
+    Sack(Sack),
+    /// Write s2c messages.
+    Messages(Run),
+    /// Write the last frames, then end the transport; the last message about every transport.
+    Close(Box<Close>),
+    /// The batches up to this number are durable, and the core has room for more.
+    Taken(BatchNumber),
+}
+
+/// Instructions for the end of a transport.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Close {
+    /// Write this SACK of c2s messages.
+    pub sack: Option<Sack>,
+    /// Write this StreamStatus: the client's last SACK.
+    pub status: Option<Sack>,
+    /// Reason of the end.
+    pub cause: CloseCause,
+}
+
+/// Reason of the end of a transport.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CloseCause {
+    /// A regular end.
+    #[default]
+    Gentle,
+    /// An offence of the client. The stream goes on.
+    Kill(KillReason),
+    /// The end of the stream.
+    Reset(Reset),
+    /// The core cannot serve the stream at present. The client should connect again.
+    Unavailable {
+        /// For the log of the edge and the response body.
+        reason: String,
+        /// Wait before the next attempt, in whole milliseconds; zero if the core has no estimate.
+        retry_after: Duration,
+    },
+    /// A frame of the edge about this transport breaks the contract. The edge must not attach the transport again.
+    Refused {
+        /// The offending field and the rule.
+        reason: String,
+    },
+    /// The core does not own the stream's partition. The edge keeps the socket and attaches the transport to the owner.
+    Moved,
+}
+
+/// Ownership of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The partition.
+    pub partition: u32,
+    /// Fencing token of the owner; the highest one is valid.
+    pub epoch: u64,
+}
+
+impl CoreFrame {
+    /// The transport, unless the frame is about partitions.
+    pub fn transport(&self) -> Option<TransportId> {
+        match self {
+            Self::Transport { transport, .. } => Some(*transport),
+            Self::Owned(_) | Self::Released(_) => None,
+        }
+    }
+
+    /// A [`CoreMessage::Close`] without SACK and status.
+    pub fn close(transport: TransportId, cause: CloseCause) -> Self {
+        let message = CoreMessage::Close(Box::new(Close { cause, ..Close::default() }));
+        Self::Transport { transport, message }
+    }
+}

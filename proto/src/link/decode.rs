@@ -1,0 +1,232 @@
+//! From the generated types to values, with every check of the contract that a single frame allows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::error::FieldError;
+use super::pb::{self, close, core_frame, edge_frame};
+use super::{
+    Attach, Batch, Caller, Claim, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame,
+    EdgeMessage, End, LinkFrameError, Resume, Run, TransportId,
+};
+use crate::sack::MAX_BEYOND;
+use crate::{
+    BatchNumber, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber, Reset, Sack,
+    ServiceName, StreamId, StreamNumber, TransportNumber, is_message_allowed,
+};
+
+/// Decodes a frame of an edge behind its greeting.
+///
+/// # Errors
+/// If the frame breaks the contract, or is a second greeting.
+pub fn edge_frame(frame: pb::EdgeFrame) -> Result<EdgeFrame, LinkFrameError> {
+    let (transport, message) = match frame.frame {
+        Some(edge_frame::Frame::Attach(attach)) => {
+            let transport = TransportId(attach.transport);
+            let attach = self::attach(attach).map_err(|error| error.at(transport))?;
+            (transport, EdgeMessage::Attach(Box::new(attach)))
+        }
+        Some(edge_frame::Frame::Batch(batch)) => {
+            let transport = TransportId(batch.transport);
+            let batch = self::batch(batch).map_err(|error| error.at(transport))?;
+            (transport, EdgeMessage::Batch(batch))
+        }
+        Some(edge_frame::Frame::Grant(grant)) => {
+            (TransportId(grant.transport), EdgeMessage::Grant(grant.s2c_bytes))
+        }
+        Some(edge_frame::Frame::Detach(detach)) => {
+            (TransportId(detach.transport), EdgeMessage::Detach)
+        }
+        Some(edge_frame::Frame::Hello(_)) => return Err(second_greeting()),
+        None => return Err(no_content()),
+    };
+    Ok(EdgeFrame { transport, message })
+}
+
+/// Decodes a frame of a core behind its greeting.
+///
+/// # Errors
+/// If the frame breaks the contract, or is a second greeting.
+pub fn core_frame(frame: pb::CoreFrame) -> Result<CoreFrame, LinkFrameError> {
+    let (transport, message) = match frame.frame {
+        Some(core_frame::Frame::Opened(opened)) => (opened.transport, self::opened(opened)),
+        Some(core_frame::Frame::Sack(update)) => (update.transport, sack_update(update)),
+        Some(core_frame::Frame::Messages(messages)) => {
+            (messages.transport, self::messages(messages))
+        }
+        Some(core_frame::Frame::Close(close)) => (close.transport, self::close(close)),
+        Some(core_frame::Frame::Taken(taken)) => {
+            (taken.transport, Ok(CoreMessage::Taken(BatchNumber(taken.batch))))
+        }
+        Some(core_frame::Frame::Owned(owned)) => {
+            let claim = |claim: pb::Claim| Claim { partition: claim.partition, epoch: claim.epoch };
+            return Ok(CoreFrame::Owned(owned.claims.into_iter().map(claim).collect()));
+        }
+        Some(core_frame::Frame::Released(released)) => {
+            return Ok(CoreFrame::Released(released.partitions));
+        }
+        Some(core_frame::Frame::Hello(_)) => return Err(second_greeting()),
+        None => return Err(no_content()),
+    };
+    let transport = TransportId(transport);
+    let message = message.map_err(|error| error.at(transport))?;
+    Ok(CoreFrame::Transport { transport, message })
+}
+
+fn second_greeting() -> LinkFrameError {
+    LinkFrameError::new(None, "hello", "only allowed as the first frame")
+}
+
+fn no_content() -> LinkFrameError {
+    LinkFrameError::new(None, "frame", "exactly one field must be set")
+}
+
+fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
+    let kind = attach.kind();
+    if attach.resume.is_some() && attach.batch.is_some() {
+        return Err(FieldError::new("attach.batch", "must be absent with attach.resume"));
+    }
+    let service = ServiceName::parse(&attach.service)
+        .map_err(|error| FieldError::new("attach.service", error))?;
+    let stream_id = StreamId::parse(&attach.stream_id)
+        .map_err(|error| FieldError::new("attach.stream_id", error))?;
+    check_number("attach.transport_number", attach.transport_number)?;
+    if let Some(number) = attach.succeeds {
+        check_number("attach.succeeds", number)?;
+    }
+    let headers = attach.headers.into_iter().map(|header| (header.name, header.value)).collect();
+    Ok(Attach {
+        stream_id,
+        transport_number: TransportNumber(attach.transport_number),
+        create: attach.create,
+        wants_messages: attach.wants_messages,
+        succeeds: attach.succeeds.map(TransportNumber),
+        seen_ack: attach.seen_ack.map_or(Ok(Sack::NONE), |seen| sack("attach.seen_ack", seen))?,
+        sack: attach.sack.map(|given| sack("attach.sack", given)).transpose()?,
+        single_flush: attach.single_flush,
+        heartbeat: attach.heartbeat,
+        kind: kind.into(),
+        credentials: attach.credentials,
+        why: attach.why,
+        caller: Arc::new(Caller { service, headers, peer_address: attach.peer_address }),
+        s2c_bytes: attach.s2c_bytes,
+        resume: attach.resume.map(resume),
+        batch: attach.batch.map(batch).transpose()?,
+    })
+}
+
+fn resume(resume: pb::Resume) -> Resume {
+    let next_s2c = resume.next_s2c.map(MessageNumber);
+    Resume { stream: StreamNumber(resume.stream), next_s2c }
+}
+
+/// The transport number inside a batch is redundant within an Attach, and ignored there.
+fn batch(batch: pb::Batch) -> Result<Batch, FieldError> {
+    let run = |pb::Run { first, messages }| run("batch.runs", first, messages);
+    let sack = |given| sack("batch.sacks", given);
+    let reset = |given| reset("batch.reset.reason", given);
+    Ok(Batch {
+        number: BatchNumber(batch.number),
+        runs: batch.runs.into_iter().map(run).collect::<Result<_, _>>()?,
+        sacks: batch.sacks.into_iter().map(sack).collect::<Result<_, _>>()?,
+        reset: batch.reset.map(reset).transpose()?,
+        end: batch.end.map(end).transpose()?,
+    })
+}
+
+fn end(end: pb::End) -> Result<End, FieldError> {
+    Ok(End { kill: end.kill.map(|kill| kill_reason("batch.end.kill", kill)).transpose()? })
+}
+
+fn opened(opened: pb::Opened) -> Result<CoreMessage, FieldError> {
+    let sack = opened.sack.map(|given| sack("opened.sack", given)).transpose()?;
+    Ok(CoreMessage::Opened { created: opened.created, sack, stream: StreamNumber(opened.stream) })
+}
+
+fn sack_update(update: pb::SackUpdate) -> Result<CoreMessage, FieldError> {
+    let given = update.sack.ok_or_else(|| FieldError::new("sack.sack", "must be set"))?;
+    sack("sack.sack", given).map(CoreMessage::Sack)
+}
+
+fn messages(messages: pb::Messages) -> Result<CoreMessage, FieldError> {
+    run("messages", messages.first, messages.messages).map(CoreMessage::Messages)
+}
+
+fn close(close: pb::Close) -> Result<CoreMessage, FieldError> {
+    let cause = match close.cause {
+        None => CloseCause::Gentle,
+        Some(close::Cause::Kill(reason)) => CloseCause::Kill(kill_reason("close.kill", reason)?),
+        Some(close::Cause::Reset(given)) => CloseCause::Reset(reset("close.reset.reason", given)?),
+        Some(close::Cause::Unavailable(unavailable)) => CloseCause::Unavailable {
+            reason: unavailable.reason,
+            retry_after: Duration::from_millis(unavailable.retry_after_ms.into()),
+        },
+        Some(close::Cause::Refused(refused)) => CloseCause::Refused { reason: refused.reason },
+        Some(close::Cause::Moved(_)) => CloseCause::Moved,
+    };
+    Ok(CoreMessage::Close(Box::new(Close {
+        sack: close.sack.map(|given| sack("close.sack", given)).transpose()?,
+        status: close.status.map(|given| sack("close.status", given)).transpose()?,
+        cause,
+    })))
+}
+
+/// Checks a run of messages: contents, sizes, and numbers that can be counted on.
+fn run(field: &'static str, first: u64, messages: Vec<Bytes>) -> Result<Run, FieldError> {
+    check_number(field, first)?;
+    for message in &messages {
+        if message.len() > MAX_MESSAGE {
+            return Err(FieldError::new(field, format!("a message exceeds {MAX_MESSAGE} bytes")));
+        }
+        if !is_message_allowed(message) {
+            return Err(FieldError::new(field, "a message has a byte outside 0x20-0x7E"));
+        }
+    }
+    Ok(Run { first: MessageNumber(first), messages })
+}
+
+fn sack(field: &'static str, sack: pb::Sack) -> Result<Sack, FieldError> {
+    let acked = match u64::try_from(sack.acked) {
+        Ok(acked) => Some(acked),
+        Err(_) if sack.acked == -1 => None,
+        Err(_) => return Err(FieldError::new(field, "acked must be -1 or more")),
+    };
+    if sack.beyond.len() > MAX_BEYOND {
+        return Err(FieldError::new(field, format!("lists more than {MAX_BEYOND} messages")));
+    }
+    for number in acked.iter().chain(&sack.beyond) {
+        check_number(field, *number)?;
+    }
+    Ok(Sack::from_numbers(acked, sack.beyond))
+}
+
+fn reset(field: &'static str, reset: pb::Reset) -> Result<Reset, FieldError> {
+    if reset.reason.len() > MAX_REASON {
+        return Err(FieldError::new(field, format!("exceeds {MAX_REASON} bytes")));
+    }
+    if !is_message_allowed(reset.reason.as_bytes()) {
+        return Err(FieldError::new(field, "has a byte outside 0x20-0x7E"));
+    }
+    Ok(Reset { reason: reset.reason, application_level: reset.application_level })
+}
+
+fn kill_reason(field: &'static str, reason: i32) -> Result<KillReason, FieldError> {
+    match pb::KillReason::try_from(reason) {
+        Ok(pb::KillReason::StreamAttachFailure) => Ok(KillReason::StreamAttachFailure),
+        Ok(pb::KillReason::AckedUnsentStrings) => Ok(KillReason::AckedUnsentStrings),
+        Ok(pb::KillReason::FrameCorruption) => Ok(KillReason::FrameCorruption),
+        Ok(pb::KillReason::InvalidFrameTypeOrArguments) => {
+            Ok(KillReason::InvalidFrameTypeOrArguments)
+        }
+        Ok(pb::KillReason::RwinOverflow) => Ok(KillReason::RwinOverflow),
+        Ok(pb::KillReason::Unspecified) | Err(_) => {
+            Err(FieldError::new(field, "is not a known reason"))
+        }
+    }
+}
+
+fn check_number(field: &'static str, number: u64) -> Result<(), FieldError> {
+    if number > MAX_NUMBER { Err(FieldError::new(field, "exceeds 2^53")) } else { Ok(()) }
+}

@@ -1,0 +1,138 @@
+//! From values to the generated types. Never fails: values are valid. Contents of messages are shared, not copied.
+
+use super::pb::{self, close, core_frame, edge_frame};
+use super::{
+    Attach, Batch, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, End, Run,
+    TransportId,
+};
+use crate::{KillReason, Reset, Sack};
+
+/// Encodes a frame of an edge.
+pub fn edge_frame(frame: EdgeFrame) -> pb::EdgeFrame {
+    let EdgeFrame { transport, message } = frame;
+    let frame = match message {
+        EdgeMessage::Attach(attach) => edge_frame::Frame::Attach(self::attach(transport, *attach)),
+        EdgeMessage::Batch(batch) => edge_frame::Frame::Batch(self::batch(transport, batch)),
+        EdgeMessage::Grant(s2c_bytes) => {
+            edge_frame::Frame::Grant(pb::Grant { transport: transport.0, s2c_bytes })
+        }
+        EdgeMessage::Detach => edge_frame::Frame::Detach(pb::Detach { transport: transport.0 }),
+    };
+    pb::EdgeFrame { frame: Some(frame) }
+}
+
+/// Encodes a frame of a core.
+pub fn core_frame(frame: CoreFrame) -> pb::CoreFrame {
+    let frame = match frame {
+        CoreFrame::Transport { transport, message } => core_message(transport, message),
+        CoreFrame::Owned(claims) => {
+            let claims = claims.into_iter();
+            let claims =
+                claims.map(|claim| pb::Claim { partition: claim.partition, epoch: claim.epoch });
+            core_frame::Frame::Owned(pb::Owned { claims: claims.collect() })
+        }
+        CoreFrame::Released(partitions) => core_frame::Frame::Released(pb::Released { partitions }),
+    };
+    pb::CoreFrame { frame: Some(frame) }
+}
+
+fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
+    let caller = &attach.caller;
+    let header =
+        |(name, value): &(String, String)| pb::Header { name: name.clone(), value: value.clone() };
+    pb::Attach {
+        transport: transport.0,
+        service: caller.service.to_string(),
+        stream_id: attach.stream_id.as_str().to_owned(),
+        transport_number: attach.transport_number.0,
+        create: attach.create,
+        wants_messages: attach.wants_messages,
+        succeeds: attach.succeeds.map(|number| number.0),
+        seen_ack: Some(sack(attach.seen_ack)),
+        sack: attach.sack.map(sack),
+        single_flush: attach.single_flush,
+        heartbeat: attach.heartbeat,
+        kind: pb::TransportKind::from(attach.kind).into(),
+        credentials: attach.credentials,
+        why: attach.why,
+        headers: caller.headers.iter().map(header).collect(),
+        peer_address: caller.peer_address.clone(),
+        s2c_bytes: attach.s2c_bytes,
+        resume: attach.resume.map(|resume| pb::Resume {
+            stream: resume.stream.0,
+            next_s2c: resume.next_s2c.map(|number| number.0),
+        }),
+        batch: attach.batch.map(|batch| self::batch(transport, batch)),
+    }
+}
+
+fn batch(transport: TransportId, batch: Batch) -> pb::Batch {
+    let run = |Run { first, messages }| pb::Run { first: first.0, messages };
+    pb::Batch {
+        transport: transport.0,
+        number: batch.number.0,
+        runs: batch.runs.into_iter().map(run).collect(),
+        sacks: batch.sacks.into_iter().map(sack).collect(),
+        reset: batch.reset.map(reset),
+        end: batch
+            .end
+            .map(|End { kill }| pb::End { kill: kill.map(|kill| kill_reason(kill).into()) }),
+    }
+}
+
+fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Frame {
+    use core_frame::Frame;
+    let transport = transport.0;
+    match message {
+        CoreMessage::Opened { created, sack, stream } => {
+            let sack = sack.map(self::sack);
+            Frame::Opened(pb::Opened { transport, created, sack, stream: stream.0 })
+        }
+        CoreMessage::Sack(sack) => {
+            Frame::Sack(pb::SackUpdate { transport, sack: Some(self::sack(sack)) })
+        }
+        CoreMessage::Messages(Run { first, messages }) => {
+            Frame::Messages(pb::Messages { transport, first: first.0, messages })
+        }
+        CoreMessage::Close(close) => {
+            let Close { sack, status, cause } = *close;
+            let (sack, status) = (sack.map(self::sack), status.map(self::sack));
+            Frame::Close(pb::Close { transport, sack, status, cause: close_cause(cause) })
+        }
+        CoreMessage::Taken(batch) => Frame::Taken(pb::Taken { transport, batch: batch.0 }),
+    }
+}
+
+fn close_cause(cause: CloseCause) -> Option<close::Cause> {
+    Some(match cause {
+        CloseCause::Gentle => return None,
+        CloseCause::Kill(reason) => close::Cause::Kill(kill_reason(reason).into()),
+        CloseCause::Reset(reset) => close::Cause::Reset(self::reset(reset)),
+        CloseCause::Unavailable { reason, retry_after } => {
+            let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
+            close::Cause::Unavailable(pb::Unavailable { reason, retry_after_ms })
+        }
+        CloseCause::Refused { reason } => close::Cause::Refused(pb::Refused { reason }),
+        CloseCause::Moved => close::Cause::Moved(pb::Moved {}),
+    })
+}
+
+fn reset(reset: Reset) -> pb::Reset {
+    pb::Reset { reason: reset.reason, application_level: reset.application_level }
+}
+
+/// Numbers are at most 2^53, so the conversion never saturates.
+fn sack(sack: Sack) -> pb::Sack {
+    let acked = sack.acked.map_or(-1, |acked| i64::try_from(acked.0).unwrap_or(i64::MAX));
+    pb::Sack { acked, beyond: sack.beyond.into_iter().map(|number| number.0).collect() }
+}
+
+fn kill_reason(reason: KillReason) -> pb::KillReason {
+    match reason {
+        KillReason::StreamAttachFailure => pb::KillReason::StreamAttachFailure,
+        KillReason::AckedUnsentStrings => pb::KillReason::AckedUnsentStrings,
+        KillReason::FrameCorruption => pb::KillReason::FrameCorruption,
+        KillReason::InvalidFrameTypeOrArguments => pb::KillReason::InvalidFrameTypeOrArguments,
+        KillReason::RwinOverflow => pb::KillReason::RwinOverflow,
+    }
+}

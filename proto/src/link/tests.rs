@@ -1,0 +1,6 @@
+//! Tests of the checked codec: round trips of random values, the rules of single fields, and the weights.
+#![cfg(feature = "grpc")]
+
+mod checks;
+mod round_trip;
+mod values;

@@ -1,0 +1,191 @@
+//! The rules of single fields, each with the reported field.
+
+use bytes::Bytes;
+
+use crate::link::*;
+use crate::sack::MAX_BEYOND;
+use crate::{KillReason, MAX_MESSAGE, MAX_NUMBER, MessageNumber, Sack, TransportKind};
+
+fn attach() -> pb::Attach {
+    pb::Attach {
+        transport: 7,
+        service: "default".to_owned(),
+        stream_id: "stream-id-stream-id-".to_owned(),
+        transport_number: 3,
+        succeeds: Some(2),
+        kind: pb::TransportKind::LongPoll.into(),
+        ..pb::Attach::default()
+    }
+}
+
+fn decode_attach(attach: pb::Attach) -> Result<Attach, LinkFrameError> {
+    let frame = Some(pb::edge_frame::Frame::Attach(attach));
+    let decoded = decode::edge_frame(pb::EdgeFrame { frame })?;
+    let EdgeMessage::Attach(attach) = decoded.message else { panic!("{decoded:?}") };
+    Ok(*attach)
+}
+
+/// The field that an Attach with this change is refused for.
+fn attach_error(change: impl FnOnce(&mut pb::Attach)) -> &'static str {
+    let mut changed = attach();
+    change(&mut changed);
+    let error = decode_attach(changed).unwrap_err();
+    assert_eq!(error.transport, Some(TransportId(7)));
+    error.field
+}
+
+/// The field that a Batch with this change is refused for, if it is.
+fn batch_error(change: impl FnOnce(&mut pb::Batch)) -> Option<&'static str> {
+    let mut batch = pb::Batch { transport: 7, ..pb::Batch::default() };
+    change(&mut batch);
+    let frame = Some(pb::edge_frame::Frame::Batch(batch));
+    let error = decode::edge_frame(pb::EdgeFrame { frame }).err()?;
+    assert_eq!(error.transport, Some(TransportId(7)));
+    Some(error.field)
+}
+
+fn core_error(frame: pb::core_frame::Frame) -> &'static str {
+    let error = decode::core_frame(pb::CoreFrame { frame: Some(frame) }).unwrap_err();
+    assert_eq!(error.transport, Some(TransportId(7)));
+    error.field
+}
+
+fn negative() -> pb::Sack {
+    pb::Sack { acked: -2, beyond: Vec::new() }
+}
+
+#[test]
+fn an_attach_without_seen_ack_has_seen_nothing() {
+    let decoded = decode_attach(attach()).unwrap();
+    assert_eq!((decoded.seen_ack, decoded.sack), (Sack::NONE, None));
+    assert_eq!(decoded.kind, Some(TransportKind::LongPoll));
+}
+
+#[test]
+fn an_unknown_kind_of_transport_is_accepted() {
+    for kind in [0, 99] {
+        assert_eq!(decode_attach(pb::Attach { kind, ..attach() }).unwrap().kind, None);
+    }
+}
+
+#[test]
+fn the_transport_of_a_batch_within_an_attach_is_ignored() {
+    let run = pb::Run { first: 4, messages: vec![Bytes::from("hi")] };
+    let batch = pb::Batch { transport: 99, runs: vec![run], ..pb::Batch::default() };
+    let decoded = decode_attach(pb::Attach { batch: Some(batch), ..attach() }).unwrap();
+    let run = Run { first: MessageNumber(4), messages: vec![Bytes::from("hi")] };
+    assert_eq!(decoded.batch.unwrap().runs, [run]);
+}
+
+#[test]
+fn an_invalid_attach_is_reported_by_its_field() {
+    assert_eq!(attach_error(|attach| attach.service = "Default".to_owned()), "attach.service");
+    assert_eq!(attach_error(|attach| attach.stream_id.truncate(19)), "attach.stream_id");
+    let above = MAX_NUMBER + 1;
+    let number = |attach: &mut pb::Attach| attach.transport_number = above;
+    assert_eq!(attach_error(number), "attach.transport_number");
+    assert_eq!(attach_error(|attach| attach.succeeds = Some(above)), "attach.succeeds");
+    assert_eq!(attach_error(|attach| attach.seen_ack = Some(negative())), "attach.seen_ack");
+    assert_eq!(attach_error(|attach| attach.sack = Some(negative())), "attach.sack");
+    let both = |attach: &mut pb::Attach| {
+        attach.resume = Some(pb::Resume { stream: 1, next_s2c: None });
+        attach.batch = Some(pb::Batch::default());
+    };
+    assert_eq!(attach_error(both), "attach.batch");
+}
+
+#[test]
+fn an_invalid_batch_is_reported_by_its_field() {
+    let kill = |kill| move |batch: &mut pb::Batch| batch.end = Some(pb::End { kill: Some(kill) });
+    assert_eq!(batch_error(kill(0)), Some("batch.end.kill"));
+    assert_eq!(batch_error(kill(6)), Some("batch.end.kill"));
+    assert_eq!(batch_error(kill(5)), None);
+    let reset = |length: usize| {
+        let reset = pb::Reset { reason: "r".repeat(length), application_level: true };
+        move |batch: &mut pb::Batch| batch.reset = Some(reset)
+    };
+    assert_eq!(batch_error(reset(255)), None);
+    assert_eq!(batch_error(reset(256)), Some("batch.reset.reason"));
+    assert_eq!(batch_error(|batch| batch.sacks = vec![negative()]), Some("batch.sacks"));
+}
+
+#[test]
+fn messages_have_limits() {
+    let run = |first, message: Vec<u8>| {
+        let run = pb::Run { first, messages: vec![message.into()] };
+        batch_error(move |batch| batch.runs = vec![run])
+    };
+    for (length, ok) in [(MAX_MESSAGE - 1, true), (MAX_MESSAGE, true), (MAX_MESSAGE + 1, false)] {
+        assert_eq!(run(0, vec![b'x'; length]).is_none(), ok, "{length}");
+    }
+    for byte in 0..=u8::MAX {
+        assert_eq!(run(0, vec![byte]).is_none(), (0x20..=0x7E).contains(&byte), "{byte}");
+    }
+    for (first, ok) in [(MAX_NUMBER, true), (MAX_NUMBER + 1, false), (u64::MAX, false)] {
+        assert_eq!(run(first, Vec::new()).is_none(), ok, "{first}");
+    }
+}
+
+#[test]
+fn sacks_have_limits() {
+    let sack = |acked, beyond: Vec<u64>| {
+        let sack = pb::Sack { acked, beyond };
+        batch_error(move |batch| batch.sacks = vec![sack]).is_none()
+    };
+    for (length, ok) in [(MAX_BEYOND - 1, true), (MAX_BEYOND, true), (MAX_BEYOND + 1, false)] {
+        assert_eq!(sack(0, vec![9; length]), ok, "{length}");
+    }
+    let limit = MAX_NUMBER as i64;
+    for (acked, ok) in [(-2, false), (-1, true), (limit, true), (limit + 1, false)] {
+        assert_eq!(sack(acked, Vec::new()), ok, "{acked}");
+    }
+    assert!(!sack(-1, vec![MAX_NUMBER + 1]));
+}
+
+#[test]
+fn an_invalid_core_frame_is_reported_by_its_field() {
+    use pb::close::Cause;
+    use pb::core_frame::Frame;
+    let close = |cause| {
+        core_error(Frame::Close(pb::Close {
+            transport: 7,
+            cause: Some(cause),
+            ..Default::default()
+        }))
+    };
+    let reset = pb::Reset { reason: "a\nb".to_owned(), application_level: true };
+    assert_eq!(close(Cause::Reset(reset)), "close.reset.reason");
+    assert_eq!(close(Cause::Kill(0)), "close.kill");
+    let messages = pb::Messages { transport: 7, first: 0, messages: vec!["a\nb".into()] };
+    assert_eq!(core_error(Frame::Messages(messages)), "messages");
+    let update = pb::SackUpdate { transport: 7, sack: None };
+    assert_eq!(core_error(Frame::Sack(update)), "sack.sack");
+    let opened = pb::Opened { transport: 7, sack: Some(negative()), ..Default::default() };
+    assert_eq!(core_error(Frame::Opened(opened)), "opened.sack");
+    let status = pb::Close { transport: 7, status: Some(negative()), ..Default::default() };
+    assert_eq!(core_error(Frame::Close(status)), "close.status");
+}
+
+#[test]
+fn a_frame_of_no_transport_is_reported_without_one() {
+    let hello = pb::edge_frame::Frame::Hello(pb::EdgeHello::default());
+    for (frame, field) in [(None, "frame"), (Some(hello), "hello")] {
+        let error = decode::edge_frame(pb::EdgeFrame { frame }).unwrap_err();
+        assert_eq!((error.transport, error.field), (None, field));
+    }
+    let hello = pb::core_frame::Frame::Hello(pb::CoreHello::default());
+    for (frame, field) in [(None, "frame"), (Some(hello), "hello")] {
+        let error = decode::core_frame(pb::CoreFrame { frame }).unwrap_err();
+        assert_eq!((error.transport, error.field), (None, field));
+    }
+}
+
+#[test]
+fn every_kill_reason_is_known() {
+    for reason in KillReason::ALL {
+        let kill = Some(reason);
+        let batch = Batch { end: Some(End { kill }), ..Batch::default() };
+        let frame = EdgeFrame { transport: TransportId(1), message: EdgeMessage::Batch(batch) };
+        assert_eq!(decode::edge_frame(encode::edge_frame(frame.clone())), Ok(frame));
+    }
+}

@@ -1,0 +1,109 @@
+//! Every valid value survives the wire; any bytes are decoded or refused; weights hold.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::values;
+use crate::link::*;
+use crate::sack::MAX_BEYOND;
+use crate::{MAX_NUMBER, MessageNumber, Reset, Sack, StreamNumber};
+
+/// Encodes to bytes and decodes again.
+fn edge_round_trip(frame: EdgeFrame) -> Result<EdgeFrame, LinkFrameError> {
+    let bytes = encode::edge_frame(frame).encode_to_vec();
+    decode::edge_frame(pb::EdgeFrame::decode(&bytes[..]).unwrap())
+}
+
+fn core_round_trip(frame: CoreFrame) -> Result<CoreFrame, LinkFrameError> {
+    let bytes = encode::core_frame(frame).encode_to_vec();
+    decode::core_frame(pb::CoreFrame::decode(&bytes[..]).unwrap())
+}
+
+/// Bytes of a frame within a message: the frame, its tag and its length.
+fn encoded_len(frame: &CoreFrame) -> usize {
+    pb::RelayResponse { frames: vec![encode::core_frame(frame.clone())] }.encoded_len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn edge_frames_survive_the_wire(frame in values::edge_frame()) {
+        prop_assert_eq!(edge_round_trip(frame.clone()), Ok(frame));
+    }
+
+    #[test]
+    fn core_frames_survive_the_wire(frame in values::core_frame()) {
+        prop_assert!(encoded_len(&frame) <= frame.weight() + 64);
+        prop_assert_eq!(core_round_trip(frame.clone()), Ok(frame));
+    }
+
+    /// Nothing panics, errors name the transport, and no error shows the stream id.
+    #[test]
+    fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(attach) = pb::Attach::decode(&bytes[..]) {
+            let (id, transport) = (attach.stream_id.clone(), TransportId(attach.transport));
+            let frame = Some(pb::edge_frame::Frame::Attach(attach));
+            if let Err(error) = decode::edge_frame(pb::EdgeFrame { frame }) {
+                prop_assert_eq!(error.transport, Some(transport));
+                prop_assert!(id.len() < 20 || !error.to_string().contains(&id));
+            }
+        }
+        if let Ok(frame) = pb::EdgeFrame::decode(&bytes[..]) {
+            let _ = decode::edge_frame(frame);
+        }
+        if let Ok(frame) = pb::CoreFrame::decode(&bytes[..]) {
+            let _ = decode::core_frame(frame);
+        }
+    }
+}
+
+/// A gRPC message is filled by weight: a frame that weighs less than its length could exceed the peer's limit.
+#[test]
+fn the_longest_frames_are_not_much_longer_than_their_weights() {
+    let sack = || Sack::from_numbers(Some(MAX_NUMBER), [MAX_NUMBER; MAX_BEYOND]);
+    let close = |cause| {
+        let close = Close { sack: Some(sack()), status: Some(sack()), cause };
+        CoreMessage::Close(Box::new(close))
+    };
+    let run = Run { first: MessageNumber(MAX_NUMBER), messages: vec!["s".into(); 1000] };
+    let opened =
+        CoreMessage::Opened { created: true, sack: Some(sack()), stream: StreamNumber(u64::MAX) };
+    let messages = [
+        opened,
+        CoreMessage::Sack(sack()),
+        CoreMessage::Messages(run),
+        close(CloseCause::Moved),
+        close(CloseCause::Reset(Reset::new(&"r".repeat(255), true))),
+        close(CloseCause::Refused { reason: "r".repeat(100) }),
+        close(CloseCause::Unavailable {
+            reason: "u".repeat(100),
+            retry_after: std::time::Duration::from_millis(u32::MAX.into()),
+        }),
+    ];
+    let transport = TransportId(u64::MAX);
+    let frames = messages.map(|message| CoreFrame::Transport { transport, message });
+    let claim = Claim { partition: u32::MAX, epoch: u64::MAX };
+    let of_partitions =
+        [CoreFrame::Owned(vec![claim; 1000]), CoreFrame::Released(vec![u32::MAX; 1000])];
+    for frame in frames.into_iter().chain(of_partitions) {
+        let (length, weight) = (encoded_len(&frame), frame.weight());
+        assert!(length <= weight + 64, "{length} bytes weigh {weight}");
+    }
+}
+
+/// The contents of messages are shared with the input.
+#[test]
+fn messages_are_not_copied() {
+    let message = Bytes::from(vec![b'x'; 1000]);
+    let at = message.as_ptr();
+    let run = Run { first: MessageNumber(0), messages: vec![message] };
+    let message = CoreMessage::Messages(run);
+    let frame = CoreFrame::Transport { transport: TransportId(1), message };
+    let decoded = decode::core_frame(encode::core_frame(frame)).unwrap();
+    let CoreFrame::Transport { message: CoreMessage::Messages(run), .. } = decoded else {
+        panic!()
+    };
+    assert_eq!(run.messages[0].as_ptr(), at);
+}

@@ -1,0 +1,153 @@
+//! Random valid values.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::link::*;
+use crate::*;
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..100_u64, Just(MAX_NUMBER - 1), Just(MAX_NUMBER)]
+}
+
+fn sack() -> impl Strategy<Value = Sack> {
+    (option::of(number()), vec(number(), 0..5))
+        .prop_map(|(acked, beyond)| Sack::from_numbers(acked, beyond))
+}
+
+fn reset() -> impl Strategy<Value = Reset> {
+    ("[ -~]{0,255}", any::<bool>())
+        .prop_map(|(reason, application_level)| Reset { reason, application_level })
+}
+
+fn kill() -> impl Strategy<Value = KillReason> {
+    proptest::sample::select(&KillReason::ALL[..])
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    (number(), vec("[ -~]{0,20}", 0..4)).prop_map(|(first, messages)| Run {
+        first: MessageNumber(first),
+        messages: messages.into_iter().map(Bytes::from).collect(),
+    })
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let end = option::of(kill()).prop_map(|kill| End { kill });
+    (any::<u64>(), vec(run(), 0..3), vec(sack(), 0..3), option::of(reset()), option::of(end))
+        .prop_map(|(number, runs, sacks, reset, end)| Batch {
+            number: BatchNumber(number),
+            runs,
+            sacks,
+            reset,
+            end,
+        })
+}
+
+fn caller() -> impl Strategy<Value = Caller> {
+    ("[a-z0-9_-]{1,64}", vec(("[a-z-]{1,9}", ".{0,9}"), 0..3), ".{0,20}").prop_map(
+        |(service, headers, peer_address)| Caller {
+            service: service.parse().unwrap(),
+            headers,
+            peer_address,
+        },
+    )
+}
+
+fn attach() -> impl Strategy<Value = Attach> {
+    let resume = (any::<u64>(), option::of(number())).prop_map(|(stream, next)| Resume {
+        stream: StreamNumber(stream),
+        next_s2c: next.map(MessageNumber),
+    });
+    let progress = prop_oneof![
+        resume.prop_map(|resume| (Some(resume), None)),
+        option::of(batch()).prop_map(|batch| (None, batch)),
+    ];
+    let kind = option::of(proptest::sample::select(&TransportKind::ALL[..]));
+    let numbers = (number(), option::of(number()), any::<u64>());
+    let texts = ("[!-~]{20,30}", ".{0,20}", ".{0,20}");
+    let parts =
+        (numbers, texts, any::<[bool; 4]>(), sack(), option::of(sack()), kind, caller(), progress);
+    parts.prop_map(|(numbers, texts, flags, seen_ack, sack, kind, caller, (resume, batch))| {
+        let [create, wants_messages, single_flush, heartbeat] = flags;
+        Attach {
+            stream_id: StreamId::parse(&texts.0).unwrap(),
+            transport_number: TransportNumber(numbers.0),
+            create,
+            wants_messages,
+            succeeds: numbers.1.map(TransportNumber),
+            seen_ack,
+            sack,
+            single_flush,
+            heartbeat,
+            kind,
+            credentials: texts.1,
+            why: texts.2,
+            caller: Arc::new(caller),
+            s2c_bytes: numbers.2,
+            resume,
+            batch,
+        }
+    })
+}
+
+pub(super) fn edge_frame() -> impl Strategy<Value = EdgeFrame> {
+    let message = prop_oneof![
+        attach().prop_map(|attach| EdgeMessage::Attach(Box::new(attach))),
+        batch().prop_map(EdgeMessage::Batch),
+        any::<u64>().prop_map(EdgeMessage::Grant),
+        Just(EdgeMessage::Detach),
+    ];
+    (any::<u64>(), message)
+        .prop_map(|(transport, message)| EdgeFrame { transport: TransportId(transport), message })
+}
+
+fn close() -> impl Strategy<Value = Close> {
+    let unavailable = (".{0,20}", any::<u32>()).prop_map(|(reason, retry_after_ms)| {
+        let retry_after = Duration::from_millis(retry_after_ms.into());
+        CloseCause::Unavailable { reason, retry_after }
+    });
+    let cause = prop_oneof![
+        Just(CloseCause::Gentle),
+        kill().prop_map(CloseCause::Kill),
+        reset().prop_map(CloseCause::Reset),
+        unavailable,
+        ".{0,20}".prop_map(|reason| CloseCause::Refused { reason }),
+        Just(CloseCause::Moved),
+    ];
+    (option::of(sack()), option::of(sack()), cause).prop_map(|(sack, status, cause)| Close {
+        sack,
+        status,
+        cause,
+    })
+}
+
+pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
+    let opened = (any::<bool>(), option::of(sack()), any::<u64>());
+    let opened = opened.prop_map(|(created, sack, stream)| CoreMessage::Opened {
+        created,
+        sack,
+        stream: StreamNumber(stream),
+    });
+    let message = prop_oneof![
+        opened,
+        sack().prop_map(CoreMessage::Sack),
+        run().prop_map(CoreMessage::Messages),
+        close().prop_map(|close| CoreMessage::Close(Box::new(close))),
+        any::<u64>().prop_map(|batch| CoreMessage::Taken(BatchNumber(batch))),
+    ];
+    let of_transport = (any::<u64>(), message).prop_map(|(transport, message)| {
+        CoreFrame::Transport { transport: TransportId(transport), message }
+    });
+    let claim = (any::<u32>(), any::<u64>());
+    let claim = claim.prop_map(|(partition, epoch)| Claim { partition, epoch });
+    prop_oneof![
+        4 => of_transport,
+        1 => vec(claim, 0..4).prop_map(CoreFrame::Owned),
+        1 => vec(any::<u32>(), 0..4).prop_map(CoreFrame::Released),
+    ]
+}
