@@ -1,7 +1,7 @@
 //! Frames of the wire protocol: an accepted frame is encoded to the same bytes.
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{Frame, KillReason, Reset, Sack};
+use minerva_proto::{MessageNumber, Frame, KillReason, Reset, Sack};
 
 pub fn run(input: &[u8]) {
     let Ok(frame) = Frame::decode(Bytes::copy_from_slice(input)) else { return };
@@ -19,8 +19,8 @@ pub(crate) fn examples() -> Vec<Frame> {
     let mut examples = vec![
         Frame::Hello(Bytes::from(crate::hello::example().to_json())),
         Frame::String(Bytes::from_static(b"hello, world")),
-        Frame::SeqNum(42),
-        Frame::Sack(Sack { acked: Some(10), beyond: vec![12, 14] }),
+        Frame::SeqNum(MessageNumber(42)),
+        Frame::Sack(Sack::from_numbers(Some(10), [12, 14])),
         Frame::StreamStatus(Sack::NONE),
         Frame::StreamCreated,
         Frame::YouCloseIt,

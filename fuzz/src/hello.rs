@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minerva_proto::hello::{MAX_CRED, MAX_WHY};
-use minerva_proto::{Eeds, Hello, Sack, StreamId};
+use minerva_proto::{TransportNumber, Eeds, Hello, Sack, StreamId};
 
 pub fn run(input: &[u8]) {
     let Ok(hello) = Hello::parse(input) else { return };
@@ -40,8 +40,8 @@ pub(crate) fn example() -> Hello {
         maxia: Duration::from_secs(20),
         beat: Duration::from_secs(25),
         seenack: Sack::up_to(7),
-        sack: Some(Sack { acked: None, beyond: vec![2] }),
-        eeds: Eeds::Number(2),
+        sack: Some(Sack::from_numbers(None, [2])),
+        eeds: Eeds::Number(TransportNumber(2)),
         maxt: Some(Duration::from_secs(60)),
         cred: Some("token \"é\" \\".to_owned()),
         why: Some("network changed".to_owned()),

@@ -14,7 +14,7 @@ pub use framing::{FrameCorruption, Framing};
 pub use kill::KillReason;
 pub use reset::Reset;
 
-use crate::{Sack, decimal, is_message_allowed};
+use crate::{MessageNumber, Sack, decimal, is_message_allowed};
 
 /// One unit on a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Frame {
     /// Space, both ways: one application message, bytes 0x20-0x7E only.
     String(Bytes),
     /// `N`, both ways: the number of the next string on this transport.
-    SeqNum(u64),
+    SeqNum(MessageNumber),
     /// `A`, both ways: which strings were received.
     Sack(Sack),
     /// `T`, from the server: the last SACK it saw from the client.
@@ -68,7 +68,7 @@ impl Frame {
         let frame = match kind {
             b'H' => Some(Self::Hello(bytes)),
             b' ' => is_message_allowed(&bytes).then_some(Self::String(bytes)),
-            b'N' => decimal::parse(&bytes).map(Self::SeqNum),
+            b'N' => decimal::parse(&bytes).map(|number| Self::SeqNum(MessageNumber(number))),
             b'A' => Sack::parse(&bytes).ok().map(Self::Sack),
             b'T' => Sack::parse(&bytes).ok().map(Self::StreamStatus),
             b'C' => bytes.is_empty().then_some(Self::StreamCreated),
@@ -103,7 +103,7 @@ impl Frame {
     pub fn encoded_len(&self) -> usize {
         let arguments = match self {
             Self::Hello(bytes) | Self::String(bytes) | Self::Comment(bytes) => bytes.len(),
-            Self::SeqNum(number) => decimal::decimal_len(*number),
+            Self::SeqNum(number) => decimal::decimal_len(number.0),
             Self::Sack(sack) | Self::StreamStatus(sack) => sack.text_len(),
             Self::StreamCreated | Self::YouCloseIt => 0,
             Self::Reset(reset) => reset.encoded_len(),

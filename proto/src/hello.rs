@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::json::{self, Value};
-use crate::{MAX_NUMBER, Sack, StreamId};
+use crate::{MAX_NUMBER, Sack, StreamId, TransportNumber};
 
 /// The version of the wire protocol that this crate speaks.
 const VERSION: u64 = 2;
@@ -27,7 +27,7 @@ pub const MAX_WHY: usize = 100;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Number of the transport, chosen by the client, counting up; at most 2^53.
-    pub tnum: u64,
+    pub tnum: TransportNumber,
     /// The stream.
     pub id: StreamId,
     /// Make the stream if there is none.
@@ -60,7 +60,7 @@ pub enum Eeds {
     /// Yes: it becomes the primary transport.
     Null,
     /// Yes, and it succeeds the transport of this number.
-    Number(u64),
+    Number(TransportNumber),
 }
 
 /// A hello that is none; answered with [`crate::KillReason::InvalidFrameTypeOrArguments`].
@@ -94,7 +94,7 @@ impl Hello {
         let keys = Keys(members);
         keys.check_without_effect()?;
         Ok(Self {
-            tnum: keys.required("tnum", |value| value.integer(MAX_NUMBER))?,
+            tnum: keys.required("tnum", transport_number)?,
             id: keys.required("id", stream_id)?,
             new: keys.optional("new", flag)?.unwrap_or(false),
             ming: keys.required("ming", flag)?,
@@ -232,11 +232,15 @@ fn seconds(value: &Value, max: u64) -> Option<Duration> {
     value.integer(max).map(Duration::from_secs)
 }
 
+fn transport_number(value: &Value) -> Option<TransportNumber> {
+    value.integer(MAX_NUMBER).map(TransportNumber)
+}
+
 fn eeds(value: &Value) -> Option<Eeds> {
     if *value == Value::Null {
         return Some(Eeds::Null);
     }
-    value.integer(MAX_NUMBER).map(Eeds::Number)
+    transport_number(value).map(Eeds::Number)
 }
 
 /// A SACK's text; one line feed behind it is tolerated, as the original does.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::decimal;
+use crate::{MessageNumber, decimal};
 
 /// Most numbers in a SACK's list. A receiver holds at most 50 strings by default; this leaves room for
 /// larger windows and bounds the memory that one frame can claim.
@@ -13,10 +13,10 @@ pub const MAX_BEYOND: usize = 4096;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sack {
     /// All strings up to this number; none if absent (`-1` on the wire).
-    pub acked: Option<u64>,
+    pub acked: Option<MessageNumber>,
     /// Strings received past a gap. From a peer: in its order, repeats included, since StreamStatus
     /// repeats a SACK word for word.
-    pub beyond: Vec<u64>,
+    pub beyond: Vec<MessageNumber>,
 }
 
 /// Why a text is no SACK.
@@ -35,8 +35,16 @@ impl Sack {
     pub const NONE: Self = Self { acked: None, beyond: Vec::new() };
 
     /// All up to `acked` received, nothing beyond.
-    pub fn up_to(acked: u64) -> Self {
-        Self { acked: Some(acked), beyond: Vec::new() }
+    pub fn up_to(acked: impl Into<MessageNumber>) -> Self {
+        Self { acked: Some(acked.into()), beyond: Vec::new() }
+    }
+
+    /// A SACK of plain numbers, as the gRPC contracts and the stored records have them.
+    pub fn from_numbers(acked: Option<u64>, beyond: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            acked: acked.map(MessageNumber),
+            beyond: beyond.into_iter().map(MessageNumber).collect(),
+        }
     }
 
     /// Reads the text form.
@@ -50,27 +58,29 @@ impl Sack {
         let (list, acked) = (&text[..bar], &text[bar + 1..]);
         let acked = match acked {
             b"-1" => None,
-            digits => Some(decimal::parse(digits).ok_or(SackError::Form)?),
+            digits => Some(MessageNumber(decimal::parse(digits).ok_or(SackError::Form)?)),
         };
         Ok(Self { acked, beyond: parse_list(list)? })
     }
 
     /// Length of the text form.
     pub(crate) fn text_len(&self) -> usize {
-        let numbers: usize = self.beyond.iter().map(|&n| decimal::decimal_len(n)).sum();
+        let numbers: usize = self.beyond.iter().map(|n| decimal::decimal_len(n.0)).sum();
         let commas = self.beyond.len().saturating_sub(1);
-        numbers + commas + 1 + self.acked.map_or(2, decimal::decimal_len)
+        numbers + commas + 1 + self.acked.map_or(2, |acked| decimal::decimal_len(acked.0))
     }
 }
 
-fn parse_list(list: &[u8]) -> Result<Vec<u64>, SackError> {
+fn parse_list(list: &[u8]) -> Result<Vec<MessageNumber>, SackError> {
     if list.is_empty() {
         return Ok(Vec::new());
     }
     if list.iter().filter(|&&byte| byte == b',').count() >= MAX_BEYOND {
         return Err(SackError::TooLong);
     }
-    list.split(|&byte| byte == b',').map(|n| decimal::parse(n).ok_or(SackError::Form)).collect()
+    list.split(|&byte| byte == b',')
+        .map(|n| decimal::parse(n).map(MessageNumber).ok_or(SackError::Form))
+        .collect()
 }
 
 impl fmt::Display for Sack {

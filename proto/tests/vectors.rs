@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::{
-    AckedUnsent, Frame, FrameCorruption, Framing, Freed, KillReason, Overflow, QanFrame,
-    ReceiveWindow, Received, Reset, Sack, SendQueue, WindowLimits,
+    AckedUnsent, Frame, FrameCorruption, Framing, Freed, KillReason, MessageNumber, Overflow,
+    QanFrame, ReceiveWindow, Received, Reset, Sack, SendQueue, WindowLimits,
 };
 use serde_json::{Value, json};
 
@@ -32,16 +32,20 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap()
 }
 
+fn message(value: &Value) -> MessageNumber {
+    MessageNumber(number(value))
+}
+
 fn sack(value: &Value) -> Sack {
-    let beyond = value["beyond"].as_array().unwrap().iter().map(number).collect();
-    Sack { acked: value["acked"].as_u64(), beyond }
+    let beyond = value["beyond"].as_array().unwrap().iter().map(number);
+    Sack::from_numbers(value["acked"].as_u64(), beyond)
 }
 
 fn frame(decoded: &Value) -> Frame {
     match decoded["type"].as_str().unwrap() {
         "hello" => Frame::Hello(bytes(&decoded["json"])),
         "string" => Frame::String(bytes(&decoded["string"])),
-        "seqnum" => Frame::SeqNum(number(&decoded["number"])),
+        "seqnum" => Frame::SeqNum(message(&decoded["number"])),
         "sack" => Frame::Sack(sack(&decoded["sack"])),
         "stream_status" => Frame::StreamStatus(sack(&decoded["sack"])),
         "stream_created" => Frame::StreamCreated,
@@ -111,13 +115,13 @@ fn cuts() {
 #[test]
 fn send_queues() {
     for entry in entries("send_queue") {
-        let mut queue = SendQueue::starting_at(number(&entry["start"]));
+        let mut queue = SendQueue::starting_at(message(&entry["start"]));
         for step in entry["steps"].as_array().unwrap() {
             let name = format!("{}: {step}", entry["name"]);
             if let Some(string) = step.get("push") {
-                assert_eq!(queue.push(bytes(string)), number(&step["expect"]), "{name}");
+                assert_eq!(queue.push(bytes(string)), message(&step["expect"]), "{name}");
             } else if let Some(first) = step.get("unacked") {
-                let kept = queue.iter_from(number(first)).map(|(n, s)| json!([n, text(s)]));
+                let kept = queue.iter_from(message(first)).map(|(n, s)| json!([n.0, text(s)]));
                 assert_eq!(Value::Array(kept.collect()), step["expect"], "{name}");
             } else if let Some(sack) = step.get("sack") {
                 let expected = match step.get("freed") {
@@ -130,7 +134,7 @@ fn send_queues() {
                 assert_eq!(queue.apply(&Sack::parse(&bytes(sack)).unwrap()), expected, "{name}");
             } else {
                 let state = json!({
-                    "bytes": queue.bytes(), "len": queue.len(), "next": queue.next(), "base": queue.base(),
+                    "bytes": queue.bytes(), "len": queue.len(), "next": queue.next().0, "base": queue.base().0,
                 });
                 assert_eq!(&state, step, "{name}");
             }
@@ -145,11 +149,11 @@ fn receive_windows() {
             messages: number(&entry["limits"][0]) as usize,
             bytes: number(&entry["limits"][1]) as usize,
         };
-        let mut window = ReceiveWindow::starting_at(number(&entry["start"]), limits);
+        let mut window = ReceiveWindow::starting_at(message(&entry["start"]), limits);
         for step in entry["steps"].as_array().unwrap() {
             let name = format!("{}: {step}", entry["name"]);
             if let Some(n) = step.get("receive") {
-                let outcome = match window.receive(number(n), bytes(&step["string"])) {
+                let outcome = match window.receive(message(n), bytes(&step["string"])) {
                     Ok(Received::Deliverable) => "deliverable",
                     Ok(Received::Waiting) => "waiting",
                     Ok(Received::Duplicate) => "duplicate",
@@ -157,12 +161,12 @@ fn receive_windows() {
                 };
                 assert_eq!(outcome, step["expect"].as_str().unwrap(), "{name}");
             } else if let Some(expected) = step.get("pop") {
-                let popped = window.pop().map(|(n, s)| json!([n, text(&s)]));
+                let popped = window.pop().map(|(n, s)| json!([n.0, text(&s)]));
                 assert_eq!(&popped.unwrap_or(Value::Null), expected, "{name}");
             } else if let Some(expected) = step.get("sack") {
                 assert_eq!(&json!(window.sack().to_string()), expected, "{name}");
             } else {
-                assert_eq!(window.next(), number(&step["next"]), "{name}");
+                assert_eq!(window.next(), message(&step["next"]), "{name}");
             }
         }
     }

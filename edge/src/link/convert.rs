@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use minerva_proto::link as wire;
+use minerva_proto::link::pb as wire;
 use minerva_proto::{KillReason, Reset, Sack, is_message_allowed};
 
 use crate::transport::{
@@ -178,8 +178,8 @@ fn close_from_wire(close: wire::Close) -> Result<Said, Malformed> {
 }
 
 fn sack_to_wire(sack: Sack) -> wire::Sack {
-    let acked = sack.acked.map_or(-1, |acked| i64::try_from(acked).unwrap_or(i64::MAX));
-    wire::Sack { acked, beyond: sack.beyond }
+    let acked = sack.acked.map_or(-1, |acked| i64::try_from(acked.0).unwrap_or(i64::MAX));
+    wire::Sack { acked, beyond: sack.beyond.into_iter().map(|number| number.0).collect() }
 }
 
 fn sack_from_wire(sack: wire::Sack) -> Result<Sack, Malformed> {
@@ -187,7 +187,7 @@ fn sack_from_wire(sack: wire::Sack) -> Result<Sack, Malformed> {
         -1 => None,
         acked => Some(u64::try_from(acked).map_err(|_| Malformed::Unwritable)?),
     };
-    Ok(Sack { acked, beyond: sack.beyond })
+    Ok(Sack::from_numbers(acked, sack.beyond))
 }
 
 fn reset_from_wire(reset: wire::Reset) -> Result<Reset, Malformed> {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn sacks_survive_the_way_there_and_back() {
-        for sack in [Sack::NONE, Sack { acked: Some(7), beyond: vec![9, 12] }] {
+        for sack in [Sack::NONE, Sack::from_numbers(Some(7), [9, 12])] {
             assert_eq!(sack_from_wire(sack_to_wire(sack.clone())), Ok(sack));
         }
         let below = wire::Sack { acked: -2, beyond: vec![] };

@@ -176,7 +176,7 @@ impl Inbound {
             }
             _ if *wants_hello => return Err(INVALID),
             Frame::String(string) => self.number(string, &mut cut.batch)?,
-            Frame::SeqNum(number) => self.next_message = number,
+            Frame::SeqNum(number) => self.next_message = number.0,
             Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             Frame::Sack(sack) => {
                 self.last_sack = Some(sack.clone());

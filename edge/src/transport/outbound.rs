@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{Frame, MAX_MESSAGE};
+use minerva_proto::{Frame, MAX_MESSAGE, MessageNumber};
 
 use super::Kind;
 
@@ -28,12 +28,12 @@ pub(super) struct Outbound {
     ready: VecDeque<Bytes>,
     /// The chunk that frames go into now, and the bytes of strings in it.
     open: BytesMut,
-    open_strings: u64,
+    open_message_bytes: u64,
     /// Sizes of the closed chunks that the driver did not report: all bytes, bytes of strings.
     unwritten: VecDeque<(usize, u64)>,
     /// Sums of `unwritten` and the open chunk.
     unwritten_bytes: usize,
-    unwritten_strings: u64,
+    unwritten_message_bytes: u64,
     /// Bytes of strings that the socket took since the last grant.
     freed: u64,
     /// A frame was put.
@@ -49,10 +49,10 @@ impl Outbound {
             window,
             ready: VecDeque::new(),
             open: BytesMut::new(),
-            open_strings: 0,
+            open_message_bytes: 0,
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
-            unwritten_strings: 0,
+            unwritten_message_bytes: 0,
             freed: 0,
             started: false,
             next_message: None,
@@ -74,19 +74,19 @@ impl Outbound {
         }
     }
 
-    pub(super) fn put_strings(&mut self, first: u64, messages: Vec<Bytes>) {
+    pub(super) fn put_messages(&mut self, first: u64, messages: Vec<Bytes>) {
         if messages.is_empty() {
             return;
         }
         if self.next_message != Some(first) {
-            self.put(&Frame::SeqNum(first));
+            self.put(&Frame::SeqNum(MessageNumber(first)));
         }
         self.next_message = Some(first + messages.len() as u64);
         let bytes: usize = messages.iter().map(|string| string.len() + FRAMING).sum();
         self.open.reserve(bytes.min(CHUNK));
         for string in messages {
-            self.open_strings += string.len() as u64;
-            self.unwritten_strings += string.len() as u64;
+            self.open_message_bytes += string.len() as u64;
+            self.unwritten_message_bytes += string.len() as u64;
             self.put(&Frame::String(string));
         }
     }
@@ -102,7 +102,7 @@ impl Outbound {
     pub(super) fn on_written(&mut self) {
         let Some((bytes, messages)) = self.unwritten.pop_front() else { return };
         self.unwritten_bytes -= bytes;
-        self.unwritten_strings -= messages;
+        self.unwritten_message_bytes -= messages;
         self.freed += messages;
     }
 
@@ -115,14 +115,14 @@ impl Outbound {
     }
 
     /// Credit at a new place: grants given at the lost one are void.
-    pub(super) fn credit_anew(&mut self) -> u64 {
+    pub(super) fn reset_credit(&mut self) -> u64 {
         self.freed = 0;
-        self.window.saturating_sub(self.unwritten_strings)
+        self.window.saturating_sub(self.unwritten_message_bytes)
     }
 
     /// The core sent more than it was granted, the one string of grace included.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.unwritten_strings > self.window + MAX_MESSAGE as u64
+        self.unwritten_message_bytes > self.window + MAX_MESSAGE as u64
     }
 
     pub(super) fn unwritten_bytes(&self) -> usize {
@@ -135,7 +135,7 @@ impl Outbound {
 
     fn close_chunk(&mut self) {
         let chunk = std::mem::take(&mut self.open).freeze();
-        self.unwritten.push_back((chunk.len(), std::mem::take(&mut self.open_strings)));
+        self.unwritten.push_back((chunk.len(), std::mem::take(&mut self.open_message_bytes)));
         self.ready.push_back(chunk);
     }
 }

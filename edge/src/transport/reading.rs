@@ -12,7 +12,7 @@ use super::{Carrier, State, Transport};
 
 impl Transport {
     pub(super) fn on_received(&mut self, now: Instant, bytes: &Bytes, last: bool) {
-        self.hear_by = None;
+        self.input_due = None;
         if self.is_reading() {
             self.inbound.receive(bytes, last);
             self.read_frames(now);
@@ -70,18 +70,19 @@ impl Transport {
         let (wants_messages, succeeds) = match hello.eeds {
             Eeds::Absent => (false, None),
             Eeds::Null => (true, None),
-            Eeds::Number(number) => (true, Some(number)),
+            Eeds::Number(number) => (true, Some(number.0)),
         };
         // An upload ends before any silence; it has no beat.
         let beats = !hello.maxia.is_zero() && (wants_messages || !self.kind.is_http());
-        self.beat = beats.then_some(hello.maxia);
-        self.client_beat = Some(hello.beat).filter(|beat| !beat.is_zero() && !self.kind.is_http());
+        self.heartbeat = beats.then_some(hello.maxia);
+        self.client_heartbeat =
+            Some(hello.beat).filter(|beat| !beat.is_zero() && !self.kind.is_http());
         if self.kind.is_http() {
             self.maxt_due = hello.maxt.and_then(|maxt| now.checked_add(maxt));
         }
         self.attach = Some(Box::new(Attach {
             stream: hello.id,
-            transport_number: hello.tnum,
+            transport_number: hello.tnum.0,
             create: hello.new,
             wants_messages,
             succeeds,
@@ -97,7 +98,7 @@ impl Transport {
             resume: None,
             batch: None,
         }));
-        self.answer_due = Some(now + self.limits.hold_time);
+        self.owner_due = Some(now + self.limits.hold_time);
         self.state = State::Attached;
     }
 
@@ -121,7 +122,7 @@ impl Transport {
 
     pub(super) fn stop_reading(&mut self, now: Instant, end: Option<End>) {
         self.state = State::Ending { end };
-        self.answer_due.get_or_insert(now + self.limits.hold_time);
+        self.owner_due.get_or_insert(now + self.limits.hold_time);
         self.inbound.discard();
     }
 

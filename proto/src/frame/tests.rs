@@ -19,13 +19,13 @@ fn frames() -> impl Strategy<Value = Frame> {
     let sack = || {
         let acked = prop::option::of(0..=MAX_NUMBER);
         let beyond = prop::collection::vec(0..=MAX_NUMBER, 0..6);
-        (acked, beyond).prop_map(|(acked, beyond)| Sack { acked, beyond })
+        (acked, beyond).prop_map(|(acked, beyond)| Sack::from_numbers(acked, beyond))
     };
     let reset = ("[ -~]{0,255}", any::<bool>());
     prop_oneof![
         text().prop_map(Frame::Hello),
         text().prop_map(Frame::String),
-        (0..=MAX_NUMBER).prop_map(Frame::SeqNum),
+        (0..=MAX_NUMBER).prop_map(|number| Frame::SeqNum(MessageNumber(number))),
         sack().prop_map(Frame::Sack),
         sack().prop_map(Frame::StreamStatus),
         Just(Frame::StreamCreated),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::MessageNumber;
 
 const GOOD: &str =
     r#"{"tnum":0,"ver":2,"id":"abcdefghijklmnopqrst","ming":true,"maxia":0,"seenack":"|-1"}"#;
@@ -73,14 +74,15 @@ fn debug_shows_no_secret() {
 
 fn hellos() -> impl Strategy<Value = Hello> {
     let sack = || {
-        let beyond = prop::collection::vec(0..=MAX_NUMBER, 0..4);
-        (prop::option::of(0..=MAX_NUMBER), beyond)
+        let message = || (0..=MAX_NUMBER).prop_map(MessageNumber);
+        (prop::option::of(message()), prop::collection::vec(message(), 0..4))
             .prop_map(|(acked, beyond)| Sack { acked, beyond })
     };
+    let transport = || (0..=MAX_NUMBER).prop_map(TransportNumber);
     let eeds =
-        prop_oneof![Just(Eeds::Absent), Just(Eeds::Null), (0..=MAX_NUMBER).prop_map(Eeds::Number)];
+        prop_oneof![Just(Eeds::Absent), Just(Eeds::Null), transport().prop_map(Eeds::Number)];
     let id = "[\\x00-\\x7f]{20,30}".prop_map(|id| StreamId::parse(&id).unwrap());
-    let who = (0..=MAX_NUMBER, id, any::<bool>(), any::<bool>());
+    let who = (transport(), id, any::<bool>(), any::<bool>());
     let when = (0_u64..=600, prop::option::of(0..=MAX_NUMBER), 0_u64..=600);
     let ours = (prop::option::of(any::<String>()), prop::option::of("\\PC{0,20}"));
     (who, when, sack(), prop::option::of(sack()), eeds, ours).prop_map(

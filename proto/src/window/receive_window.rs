@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::Sack;
+use crate::{MessageNumber, Sack};
 
 /// What a waiting string costs beside its bytes; the original server counts the same.
 const STRING_OVERHEAD: usize = 30;
@@ -46,11 +46,11 @@ pub struct Overflow;
 #[derive(Debug, Clone)]
 pub struct ReceiveWindow {
     /// All strings below this number were received.
-    next: u64,
+    next: MessageNumber,
     /// Received in order, not yet popped; their numbers end right before `next`.
     deliverable: VecDeque<Bytes>,
     /// Received past a gap: all numbers are above `next`.
-    waiting: BTreeMap<u64, Bytes>,
+    waiting: BTreeMap<MessageNumber, Bytes>,
     /// What `waiting` costs, as [`WindowLimits::bytes`] counts.
     waiting_bytes: usize,
     limits: WindowLimits,
@@ -59,11 +59,11 @@ pub struct ReceiveWindow {
 impl ReceiveWindow {
     /// A window that has received nothing.
     pub fn new(limits: WindowLimits) -> Self {
-        Self::starting_at(0, limits)
+        Self::starting_at(MessageNumber(0), limits)
     }
 
     /// A window that has received, and handed out, all strings below `next`.
-    pub fn starting_at(next: u64, limits: WindowLimits) -> Self {
+    pub fn starting_at(next: MessageNumber, limits: WindowLimits) -> Self {
         let (deliverable, waiting) = (VecDeque::new(), BTreeMap::new());
         Self { next, deliverable, waiting, waiting_bytes: 0, limits }
     }
@@ -72,42 +72,42 @@ impl ReceiveWindow {
     ///
     /// # Errors
     /// If it would wait behind a gap and does not fit there.
-    pub fn receive(&mut self, number: u64, string: Bytes) -> Result<Received, Overflow> {
+    pub fn receive(&mut self, number: MessageNumber, message: Bytes) -> Result<Received, Overflow> {
         if number < self.next || self.waiting.contains_key(&number) {
             return Ok(Received::Duplicate);
         }
         if number == self.next {
-            self.deliver(string);
+            self.deliver(message);
             return Ok(Received::Deliverable);
         }
-        let bytes = self.waiting_bytes.saturating_add(cost(&string));
+        let bytes = self.waiting_bytes.saturating_add(cost(&message));
         if self.waiting.len() >= self.limits.messages || bytes > self.limits.bytes {
             return Err(Overflow);
         }
         self.waiting_bytes = bytes;
-        self.waiting.insert(number, string);
+        self.waiting.insert(number, message);
         Ok(Received::Waiting)
     }
 
     /// The next string in order, with its number.
-    pub fn pop(&mut self) -> Option<(u64, Bytes)> {
-        let number = self.next - self.deliverable.len() as u64;
+    pub fn pop(&mut self) -> Option<(MessageNumber, Bytes)> {
+        let number = MessageNumber(self.next.0 - self.deliverable.len() as u64);
         self.deliverable.pop_front().map(|string| (number, string))
     }
 
     /// The first number that was not received; all below it were.
-    pub fn next(&self) -> u64 {
+    pub fn next(&self) -> MessageNumber {
         self.next
     }
 
     /// Everything received, popped or not.
     pub fn sack(&self) -> Sack {
         let beyond = self.waiting.keys().copied().collect();
-        Sack { acked: self.next.checked_sub(1), beyond }
+        Sack { acked: self.next.previous(), beyond }
     }
 
     /// What waits behind a gap, in the order of its numbers.
-    pub fn waiting(&self) -> impl Iterator<Item = (u64, &Bytes)> {
+    pub fn waiting(&self) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
         self.waiting.iter().map(|(&number, string)| (number, string))
     }
 

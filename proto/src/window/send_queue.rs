@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::Sack;
+use crate::{MessageNumber, Sack};
 
 /// Strings in the order of their numbers, each kept until a SACK names it. Not bounded by itself: the
 /// caller looks at [`SendQueue::bytes`] and [`SendQueue::len`] before it pushes. A string that was
@@ -13,7 +13,7 @@ use crate::Sack;
 #[derive(Debug, Clone, Default)]
 pub struct SendQueue {
     /// Number of the first entry; all before it are acknowledged.
-    base: u64,
+    base: MessageNumber,
     /// Entry `i` has the number `base + i`; `None` was acknowledged selectively. The first one holds a
     /// string.
     entries: VecDeque<Option<Bytes>>,
@@ -42,12 +42,12 @@ impl SendQueue {
     }
 
     /// An empty queue whose first string gets the number `next`; all before it count as acknowledged.
-    pub fn starting_at(next: u64) -> Self {
+    pub fn starting_at(next: MessageNumber) -> Self {
         Self { base: next, ..Self::default() }
     }
 
     /// Queues a string and returns its number.
-    pub fn push(&mut self, string: Bytes) -> u64 {
+    pub fn push(&mut self, string: Bytes) -> MessageNumber {
         let number = self.next();
         self.bytes += string.len();
         self.entries.push_back(Some(string));
@@ -78,21 +78,21 @@ impl SendQueue {
     }
 
     /// The strings from number `first` on that are not acknowledged, with their numbers.
-    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, &Bytes)> {
+    pub fn iter_from(&self, first: MessageNumber) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
         let skip = usize::try_from(first.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let start = skip.min(self.entries.len());
-        let numbers = self.base + start as u64..;
+        let numbers = (self.base.0 + start as u64..).map(MessageNumber);
         let entries = numbers.zip(self.entries.range(start..));
         entries.filter_map(|(number, entry)| entry.as_ref().map(|string| (number, string)))
     }
 
     /// The number that the next string will get.
-    pub fn next(&self) -> u64 {
+    pub fn next(&self) -> MessageNumber {
         self.base + self.entries.len() as u64
     }
 
     /// The first number that is not acknowledged.
-    pub fn base(&self) -> u64 {
+    pub fn base(&self) -> MessageNumber {
         self.base
     }
 
@@ -112,7 +112,7 @@ impl SendQueue {
     }
 
     /// Gives back the string of this number, if it is still held.
-    fn free(&mut self, number: u64) {
+    fn free(&mut self, number: MessageNumber) {
         let offset = number.checked_sub(self.base).and_then(|offset| usize::try_from(offset).ok());
         let entry = offset.and_then(|offset| self.entries.get_mut(offset));
         if let Some(string) = entry.and_then(Option::take) {

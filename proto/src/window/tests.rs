@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Sack;
+use crate::{MessageNumber, Sack};
 
 fn string(length: usize) -> Bytes {
     Bytes::from(vec![b'x'; length])
@@ -36,12 +36,12 @@ proptest! {
 
     #[test]
     fn send_queue_is_a_map_of_what_is_not_acknowledged(start in 0_u64..5, steps in send_steps()) {
-        let mut queue = SendQueue::starting_at(start);
+        let mut queue = SendQueue::starting_at(MessageNumber(start));
         let (mut model, mut next, mut base) = (BTreeMap::new(), start, start);
         for step in steps {
             match step {
                 SendStep::Push(length) => {
-                    prop_assert_eq!(queue.push(string(length)), next);
+                    prop_assert_eq!(queue.push(string(length)), MessageNumber(next));
                     model.insert(next, string(length));
                     next += 1;
                 }
@@ -55,14 +55,14 @@ proptest! {
                     }
                     let freed = Freed { messages: (base - base_before) as usize, bytes: bytes_before - bytes(&model) };
                     let expected = if unsent { Err(AckedUnsent) } else { Ok(freed) };
-                    prop_assert_eq!(queue.apply(&Sack { acked, beyond }), expected);
+                    prop_assert_eq!(queue.apply(&Sack::from_numbers(acked, beyond)), expected);
                 }
             }
-            prop_assert_eq!((queue.next(), queue.base()), (next, base));
+            prop_assert_eq!((queue.next(), queue.base()), (MessageNumber(next), MessageNumber(base)));
             prop_assert_eq!((queue.len(), queue.is_empty()), ((next - base) as usize, model.is_empty()));
             prop_assert_eq!(queue.bytes(), model.values().map(Bytes::len).sum::<usize>());
             for first in [0, base, base + 2, next, next + 3, u64::MAX] {
-                let from: Vec<_> = queue.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
+                let from: Vec<_> = queue.iter_from(MessageNumber(first)).map(|(n, s)| (n.0, s.clone())).collect();
                 let expected: Vec<_> = model.range(first..).map(|(&n, s)| (n, s.clone())).collect();
                 prop_assert_eq!(from, expected);
             }
@@ -76,7 +76,7 @@ proptest! {
         arrivals in prop::collection::vec((0_u64..16, 0_usize..60, any::<bool>()), 0..80),
     ) {
         let limits = WindowLimits { messages: limits.0, bytes: limits.1 };
-        let mut window = ReceiveWindow::starting_at(start, limits);
+        let mut window = ReceiveWindow::starting_at(MessageNumber(start), limits);
         let mut received: BTreeSet<u64> = (0..start).collect();
         let (mut waiting, mut popped) = (BTreeMap::new(), start);
         let mut lengths = BTreeMap::new();
@@ -93,7 +93,7 @@ proptest! {
             } else {
                 Ok(Received::Waiting)
             };
-            prop_assert_eq!(window.receive(number, string(length)), expected);
+            prop_assert_eq!(window.receive(MessageNumber(number), string(length)), expected);
             if matches!(expected, Ok(Received::Waiting | Received::Deliverable)) {
                 received.insert(number);
                 lengths.insert(number, length);
@@ -101,11 +101,11 @@ proptest! {
             }
             let next = (0..).find(|n| !received.contains(n)).unwrap();
             let beyond: Vec<_> = received.iter().copied().filter(|&n| n > next).collect();
-            prop_assert_eq!(window.next(), next);
-            prop_assert_eq!(window.waiting().map(|(n, _)| n).collect::<Vec<_>>(), beyond.clone());
-            prop_assert_eq!(window.sack(), Sack { acked: next.checked_sub(1), beyond });
+            prop_assert_eq!(window.next(), MessageNumber(next));
+            prop_assert_eq!(window.waiting().map(|(n, _)| n.0).collect::<Vec<_>>(), beyond.clone());
+            prop_assert_eq!(window.sack(), Sack::from_numbers(next.checked_sub(1), beyond));
             while pop && let Some((n, s)) = window.pop() {
-                prop_assert_eq!((n, s.len()), (popped, lengths[&n]));
+                prop_assert_eq!((n.0, s.len()), (popped, lengths[&n.0]));
                 popped += 1;
             }
             prop_assert!(!pop || popped == next);
@@ -120,9 +120,9 @@ proptest! {
         for (pick, action) in choices {
             if action < 3 {
                 let number = queue.next();
-                queue.push(text(number));
+                queue.push(text(number.0));
             } else if action < 7 {
-                let pending: Vec<_> = queue.iter_from(0).map(|(n, s)| (n, s.clone())).collect();
+                let pending: Vec<_> = queue.iter_from(MessageNumber(0)).map(|(n, s)| (n, s.clone())).collect();
                 if let Some((number, string)) = pending.get(usize::from(pick) % pending.len().max(1)) {
                     let _ = window.receive(*number, string.clone());
                 }
@@ -131,11 +131,11 @@ proptest! {
                 prop_assert!(queue.apply(&window.sack()).is_ok());
             }
         }
-        for (number, string) in queue.iter_from(0) {
+        for (number, string) in queue.iter_from(MessageNumber(0)) {
             prop_assert!(window.receive(number, string.clone()).is_ok());
         }
         delivered.extend(std::iter::from_fn(|| window.pop()));
-        let expected: Vec<_> = (0..queue.next()).map(|n| (n, text(n))).collect();
+        let expected: Vec<_> = (0..queue.next().0).map(|n| (MessageNumber(n), text(n))).collect();
         prop_assert_eq!(delivered, expected);
     }
 }
@@ -144,14 +144,18 @@ proptest! {
 fn fifty_strings_may_wait() {
     let mut window = ReceiveWindow::new(WindowLimits::default());
     for number in 1..=50 {
-        assert_eq!(window.receive(number, string(1)), Ok(Received::Waiting), "{number}");
+        assert_eq!(
+            window.receive(MessageNumber(number), string(1)),
+            Ok(Received::Waiting),
+            "{number}"
+        );
     }
-    assert_eq!(window.receive(51, string(1)), Err(Overflow));
+    assert_eq!(window.receive(MessageNumber(51), string(1)), Err(Overflow));
     // What it holds already, and the one that is next, are welcome all the same.
-    assert_eq!(window.receive(7, string(1)), Ok(Received::Duplicate));
-    assert_eq!(window.receive(0, string(1)), Ok(Received::Deliverable));
+    assert_eq!(window.receive(MessageNumber(7), string(1)), Ok(Received::Duplicate));
+    assert_eq!(window.receive(MessageNumber(0), string(1)), Ok(Received::Deliverable));
     assert_eq!(window.sack(), Sack::up_to(50));
-    assert_eq!(window.receive(52, string(1)), Ok(Received::Waiting));
+    assert_eq!(window.receive(MessageNumber(52), string(1)), Ok(Received::Waiting));
 }
 
 #[test]
@@ -163,8 +167,8 @@ fn one_mebibyte_may_wait() {
         (limit + 1, Err(Overflow)),
     ] {
         let mut window = ReceiveWindow::new(WindowLimits::default());
-        assert_eq!(window.receive(1, string(length)), expected, "{length}");
-        assert_eq!(window.receive(0, string(2 << 20)), Ok(Received::Deliverable));
+        assert_eq!(window.receive(MessageNumber(1), string(length)), expected, "{length}");
+        assert_eq!(window.receive(MessageNumber(0), string(2 << 20)), Ok(Received::Deliverable));
     }
 }
 
@@ -172,9 +176,11 @@ fn one_mebibyte_may_wait() {
 fn a_bad_sack_frees_nothing() {
     let mut queue = SendQueue::new();
     queue.push(string(3));
-    for sack in [Sack::up_to(1), Sack { acked: Some(0), beyond: vec![1] }, Sack::up_to(u64::MAX)] {
+    for sack in
+        [Sack::up_to(1), Sack::from_numbers(Some(0), [1]), Sack::up_to(MessageNumber(u64::MAX))]
+    {
         assert_eq!(queue.apply(&sack), Err(AckedUnsent), "{sack}");
-        assert_eq!((queue.len(), queue.bytes(), queue.base()), (1, 3, 0));
+        assert_eq!((queue.len(), queue.bytes(), queue.base()), (1, 3, MessageNumber(0)));
     }
 }
 
@@ -183,7 +189,7 @@ fn a_gap_that_never_closes_still_counts() {
     let mut queue = SendQueue::new();
     for number in 0..100 {
         queue.push(string(10));
-        let sack = Sack { acked: None, beyond: (1..=number).collect() };
+        let sack = Sack::from_numbers(None, 1..=number);
         queue.apply(&sack).unwrap();
     }
     assert_eq!((queue.len(), queue.bytes()), (100, 10));

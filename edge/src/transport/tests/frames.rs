@@ -25,7 +25,7 @@ fn hello_and_strings_of_one_read_are_one_attach() {
     let batch = attach.batch.as_ref().unwrap();
     assert_eq!(batch.number, 0);
     assert_eq!(runs(batch), [(0, vec!["a".into(), "b".into()]), (9, vec!["c".into()])]);
-    assert_eq!(batch.sacks, [Sack { acked: Some(1), beyond: vec![4, 5] }]);
+    assert_eq!(batch.sacks, [Sack::from_numbers(Some(1), [4, 5])]);
     assert_eq!((&batch.reset, batch.end), (&None, None));
     rig.frames(&["d "], false);
     let batch = &rig.take_batches()[1];
