@@ -1,31 +1,31 @@
-//! Where partitions keep what must not be lost. This file is the contract between the core and any
-//! store; [`memory`], [`redb`] and [`redis`] implement it and one suite (`tests/store_contract.rs`) runs
-//! over all. Called by the partition tasks and by the core's start. A store knows partitions, epochs, logs
-//! and blobs; it refuses to know what is inside a blob.
+//! The store contract: durable data of partitions, behind one trait with several implementations.
 //!
-//! # What every store promises
+//! [`memory`], [`redb`] and [`redis`] implement [`Store`]; one suite (`tests/store_contract.rs`) tests all of them.
+//! The ownership task and the partition tasks are the callers. A store handles partitions, epochs, logs and blobs; the content
+//! of a blob is opaque.
 //!
-//! *The data of a partition* are an epoch, a log and a checkpoint. The log is blobs with consecutive
-//! indexes that count up for ever from 0; the checkpoint is one meta blob and one blob per stream. The
-//! state of the partition is the checkpoint with the log applied to it.
+//! # Guarantees of every store
 //!
-//! *Fencing.* Each [`Store::claim`] that succeeds makes a new epoch, greater than all before it. From
-//! then on a call with an older epoch fails with [`StoreError::Fenced`] and changes nothing. Only the
-//! epoch fences: a lease that ran out makes a claim by another owner possible, and nothing else.
+//! *Data of a partition:* an epoch, a log and a checkpoint. The log is a sequence of blobs with consecutive indexes,
+//! which count from 0 and are never reused. The checkpoint is one meta blob and one blob per stream. The state of the
+//! partition is the checkpoint with the log applied.
 //!
-//! *Atomicity.* Each call happens as a whole or not at all, whatever dies in the middle of it.
+//! *Fencing:* each successful [`Store::claim`] creates an epoch greater than all epochs before. From then on a call
+//! with an older epoch fails with [`StoreError::Fenced`] and changes nothing. Only the epoch fences; an expired lease
+//! merely permits a claim by another owner.
 //!
-//! *Order.* The calls for one partition take effect in the order in which they were made (the function
-//! was called; when the future is polled does not matter). So several may be under way. There is no
-//! order between partitions.
+//! *Atomicity:* each call takes effect as a whole or not at all, even if a process dies during the call.
 //!
-//! *Durability.* What succeeded survives a crash of the owner and of the store as far as the store is
-//! durable at all: `redb` synchronises its file first, `redis` does what its server is set to do,
+//! *Order:* calls for one partition take effect in call order. The order is fixed when the function is called, not
+//! when the future is polled, so several calls may be in flight. Calls for different partitions are unordered.
+//!
+//! *Durability:* the effect of a successful call survives a crash of the owner, and a crash of the store as far as the
+//! store is durable: `redb` syncs its file first, `redis` follows the configuration of its server, and
 //! `memory` keeps nothing beyond the process.
 //!
-//! *Repeating.* [`StoreError::Unavailable`] leaves open whether the call took effect. The caller makes
-//! the same call again with the same arguments, in the same order if there are several; no harm comes
-//! of it. Dropping a future does not take its call back.
+//! *Retries:* after [`StoreError::Unavailable`] the outcome of the call is unknown. The caller repeats the call with
+//! the same arguments; several failed calls are repeated in their original order. A repeated call is harmless.
+//! Dropping a future does not cancel the call.
 
 mod claims;
 mod doctor;
@@ -37,7 +37,6 @@ pub mod redb;
 pub mod redis;
 mod url;
 
-pub use claims::{CLAIMS_KEPT, Claim};
 pub use doctor::doctor;
 pub use url::{StoreUrl, StoreUrlError, open};
 
@@ -47,17 +46,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-/// Longest blob, and most bytes in one checkpoint call, that a store has to take: above what a partition
-/// writes in one step (8 MiB and one stream), far below the limits of redb (3 GiB) and Redis (512 MiB).
+/// The longest blob, and the most bytes of one checkpoint call, that a store must accept.
+///
+/// A partition writes at most 8 MiB and one stream per step. redb accepts 3 GiB and Redis 512 MiB.
 pub const MAX_BLOB: usize = 32 << 20;
 
-/// Most partitions that there can be: a partition number has the top 16 bits of a stream's number.
+/// The greatest number of partitions: a partition number occupies the upper 16 bits of a stream number.
 pub const MAX_PARTITIONS: u32 = 1 << 16;
 
-/// The lease that a claim begins with. The owner renews it well before it ends.
+/// The lease granted by a claim. The owner renews the lease well before the end.
 pub const FIRST_LEASE: Duration = Duration::from_secs(10);
 
-/// Counts the owners of a partition; the first has 1.
+/// Number of claims that a store keeps per partition.
+pub const CLAIMS_KEPT: usize = 32;
+
+/// Fencing token of an owner. Each claim of a partition creates a greater one; the first claim creates 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
@@ -67,58 +70,57 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// A core that lives, as the others see it.
+/// A core in the membership.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// The name with which it claims: no other process has it.
+    /// Owner name in claims, unique among all processes.
     pub name: String,
-    /// It owns partitions only while there is no core that is none.
+    /// A standby core owns partitions only while no other core is live.
     pub is_standby: bool,
 }
 
-/// What a beat finds.
+/// Result of a heartbeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Living {
-    /// The cores whose time is not over, this one included, by name.
+pub struct Membership {
+    /// Members with an unexpired heartbeat by name, including the sender.
     pub members: Vec<Member>,
-    /// The number of this core's last beat before this one; 0 if it was not on the list, or its time was over.
-    /// Less than the number of a beat that has succeeded: that was lost, or was too long ago.
-    pub last: u64,
+    /// Number of the sender's previous heartbeat; 0 if the store has none or that one has expired.
+    ///
+    /// A number below the last acknowledged heartbeat shows that the store lost writes or that the heartbeat expired.
+    pub last_heartbeat: u64,
 }
 
-/// A store of partitions. See the module for what holds for every call.
+/// A store of partitions. The module documentation states the guarantees of all calls.
 pub trait Store: Send + Sync + 'static {
-    /// Fixes the number of partitions at the first use of the store; afterwards confirms it. Returns the
-    /// number.
+    /// Fixes the number of partitions at the first use of the store. Later calls check and return the stored number.
     ///
     /// # Errors
-    /// [`StoreError::Config`] if `wanted` is not 1 to [`MAX_PARTITIONS`], or if the store was begun with
-    /// another number; it names both and says what to do.
+    /// [`StoreError::Config`] if `wanted` is not 1 to [`MAX_PARTITIONS`], or if the store has another number of
+    /// partitions; the text contains both numbers and the fix.
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
 
-    /// Puts a core on the list of those that live, for `lease` from now on; zero takes it off. `number` counts
-    /// the beats of one core, from 1. Calls of this kind take effect in their order.
+    /// Adds a core to the membership for `lease` from now on; a zero lease removes the core.
+    ///
+    /// `number` counts the heartbeats of one core from 1. Heartbeats take effect in call order.
     ///
     /// # Errors
-    /// As for every call.
-    fn beat(
+    /// Only the errors of every call.
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>>;
+    ) -> BoxFuture<'static, Result<Membership, StoreError>>;
 
-    /// Makes `owner` the owner of a partition under a new epoch, with a lease of [`FIRST_LEASE`], and
-    /// returns all that the partition has. `owner` is a name that no other process has, and that this
-    /// one does not keep when it starts again. The new epoch is also greater than `above`, which is 0 or an
-    /// epoch of which the caller knows although the store may have forgotten it.
+    /// Makes `owner` the owner of a partition under a new epoch with a lease of [`FIRST_LEASE`], and returns the data.
     ///
-    /// A repeated claim makes one more epoch, and the last one counts. A partition that was never used
-    /// is empty.
+    /// `owner` is a name unique to one run of one process. The new epoch exceeds `above`: 0, or an epoch known to the
+    /// caller, which the store may have lost. A repeated claim creates a further epoch, and the last one is valid. An
+    /// unused partition is empty.
     ///
     /// # Errors
-    /// [`StoreError::Held`] if another owner's lease is alive: wait and claim again.
-    /// [`StoreError::Corrupt`] if what is stored cannot be read.
+    /// [`StoreError::Held`] if the lease of another owner has not expired; the caller claims again later.
+    /// [`StoreError::Corrupt`] if the stored data is unreadable.
     fn claim(
         &self,
         partition: u32,
@@ -126,15 +128,15 @@ pub trait Store: Send + Sync + 'static {
         above: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>>;
 
-    /// Puts a blob of at most [`MAX_BLOB`] bytes at the end of the log. `index` must be the next one:
-    /// [`Claimed::next_index`] for the first append after a claim, then counting up.
+    /// Appends a blob of at most [`MAX_BLOB`] bytes to the log.
     ///
-    /// An index that the log has already succeeds if the content is the same, and an index that a
-    /// checkpoint has trimmed succeeds always: only a repeated call can get there.
+    /// `index` must be the next index: [`Claimed::next_index`] for the first append after a claim, then counting up.
+    /// An append of an existing index succeeds if the content is equal. An append of a trimmed index always succeeds,
+    /// because only a repeated call can carry such an index.
     ///
     /// # Errors
-    /// [`StoreError::Behind`] if the index leaves a gap, [`StoreError::Conflict`] if it is taken by other
-    /// content; neither changes anything.
+    /// [`StoreError::Behind`] if the index would leave a gap, [`StoreError::Conflict`] if the log has other content
+    /// at this index. Neither changes anything.
     fn append(
         &self,
         partition: u32,
@@ -143,12 +145,11 @@ pub trait Store: Send + Sync + 'static {
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Replaces the checkpoint: `meta` as a whole, and the streams in `changed` (`None` removes one;
-    /// all others stay as they are). Then trims the log: its first index becomes `covers`. All of
-    /// it happens in one step. At most [`MAX_BLOB`] bytes in all.
+    /// Writes a checkpoint and trims the log in one step, with at most [`MAX_BLOB`] bytes in all.
     ///
-    /// With a `covers` below the log's first index (a late repeat) nothing happens, which is a success.
-    /// The owner has one checkpoint under way at a time.
+    /// Replaces the meta blob and the blobs of the streams in `changed`; `None` removes a stream, and all other
+    /// streams are unchanged. Then `covers` becomes the first index of the log. A `covers` below the first index is a
+    /// late repetition: the call succeeds without effect. An owner has one checkpoint call in flight at a time.
     ///
     /// # Errors
     /// [`StoreError::Behind`] if `covers` is beyond the end of the log.
@@ -161,11 +162,13 @@ pub trait Store: Send + Sync + 'static {
         changed: Vec<(u64, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Makes the owner's lease end `lease` from now. Succeeds also when it has run out, as long as nobody
-    /// else has claimed the partition. `next` is an index that the owner knows the log to have reached.
+    /// Extends the owner's lease to end `lease` from now.
+    ///
+    /// Succeeds even after the lease has expired, unless another owner has claimed the partition. `next` is a next
+    /// index that the log must have reached, as the owner's proof against a rollback.
     ///
     /// # Errors
-    /// [`StoreError::Behind`] if the log ends before `next`: then the lease stays as it is.
+    /// [`StoreError::Behind`] if the log ends before `next`; the lease is unchanged.
     fn renew(
         &self,
         partition: u32,
@@ -174,88 +177,99 @@ pub trait Store: Send + Sync + 'static {
         next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Ends the owner's lease, so that another one can claim at once. The owner MUST NOT write after it.
+    /// Ends the owner's lease, so that another owner can claim immediately. The owner MUST NOT write afterwards.
     ///
     /// # Errors
-    /// As for every call.
+    /// Only the errors of every call.
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>>;
 }
 
-/// What a partition has when it is claimed.
+/// A successful claim, as kept in the claim history of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The epoch created by the claim.
+    pub epoch: Epoch,
+    /// The next index of the log at the time of the claim.
+    pub next_index: u64,
+    /// Name of the owner.
+    pub owner: String,
+}
+
+/// The data of a partition, as returned by a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// The owner's epoch, for all its calls.
+    /// Epoch of the owner, a parameter of all further calls.
     pub epoch: Epoch,
-    /// The last [`CLAIMS_KEPT`] claims, this one last.
+    /// The last [`CLAIMS_KEPT`] claims in order; the last element is this claim.
     pub claims: Vec<Claim>,
-    /// The checkpoint's meta blob; `None` if there never was a checkpoint.
+    /// The meta blob of the checkpoint; `None` before the first checkpoint.
     pub meta: Option<Bytes>,
-    /// The checkpoint's streams, each number once, in rising order.
+    /// The streams of the checkpoint in ascending order of their unique numbers.
     pub streams: Vec<(u64, Bytes)>,
     /// Index of the first blob in `log`.
     pub first_index: u64,
-    /// The log, in order and without a gap.
+    /// The log in order, without gaps.
     pub log: Vec<Bytes>,
 }
 
 impl Claimed {
-    /// The index that the next append has.
+    /// The index of the next append.
     pub fn next_index(&self) -> u64 {
         self.first_index + self.log.len() as u64
     }
 }
 
-/// Why a store did not do something. Whose fault it is says what to do.
+/// Why a store call failed. The variant determines the reaction of the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another owner has claimed the partition: stop serving it, at once and for good.
+    /// Another owner has claimed the partition. The caller must stop serving immediately and for good.
     #[error("another owner has claimed the partition")]
     Fenced,
-    /// Another owner's lease is alive: claim again later. Only from [`Store::claim`].
+    /// The lease of another owner has not expired; retry later. Only [`Store::claim`] returns this error.
     #[error("`{owner}` holds the partition for another {} ms", .left.as_millis())]
     Held {
-        /// The other owner.
+        /// Name of the other owner.
         owner: String,
-        /// How long its lease lasts from now on.
+        /// Remaining time of the lease.
         left: Duration,
     },
-    /// The store has less than the caller was promised: its log ends before the given index, or its epoch
-    /// is older than the given one. It went back in time, or the caller left out an index.
+    /// The store has rolled back, or the caller skipped an index: the log ends before the index of the call, or the
+    /// stored epoch is older than the epoch of the call.
     #[error("the store is behind: its log ends at {next}")]
     Behind {
-        /// The index that the next append would have.
+        /// The next index of the log.
         next: u64,
     },
-    /// The log has other content at this index: two writers with one epoch, which is a defect.
+    /// The log has other content at this index. Two writers share one epoch, which is a defect.
     #[error("the log has other content at index {index}")]
     Conflict {
-        /// The index.
+        /// Index of the rejected append.
         index: u64,
     },
-    /// More than [`MAX_BLOB`] bytes in one call.
-    #[error("{bytes} bytes are more than a store takes in one call")]
+    /// The call exceeds [`MAX_BLOB`].
+    #[error("{bytes} bytes exceed the limit of a store call")]
     TooLarge {
-        /// What was given.
+        /// Size of the call in bytes.
         bytes: usize,
     },
-    /// The store cannot be reached or cannot write (disk full): repeat the call after a pause.
+    /// The store is unreachable or cannot write (disk full). The outcome is unknown; repeat the call after a pause.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// What is stored cannot be read: an operator has to look at it.
+    /// The stored data is unreadable. An operator must intervene.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
-    /// The deployment is wrong; the text says what and what to do.
+    /// The deployment is misconfigured. The text contains the problem and the fix.
     #[error("{0}")]
     Config(String),
 }
 
-/// Counts the bytes of a checkpoint call, for [`MAX_BLOB`].
+/// Checks the total size of a call against [`MAX_BLOB`].
 fn check_size(bytes: impl IntoIterator<Item = usize>) -> Result<(), StoreError> {
     let bytes = bytes.into_iter().sum();
     if bytes > MAX_BLOB { Err(StoreError::TooLarge { bytes }) } else { Ok(()) }
 }
 
-/// The check of [`Store::partitions`], the same in every store.
+/// Checks the number of partitions for [`Store::partitions`].
 fn check_partitions(stored: Option<u32>, wanted: u32) -> Result<u32, StoreError> {
     if !(1..=MAX_PARTITIONS).contains(&wanted) {
         let text = format!("--partitions {wanted}: must be 1 to {MAX_PARTITIONS}");
@@ -263,7 +277,7 @@ fn check_partitions(stored: Option<u32>, wanted: u32) -> Result<u32, StoreError>
     }
     match stored {
         Some(stored) if stored != wanted => Err(StoreError::Config(format!(
-            "--partitions {wanted}: the store was begun with {stored} partitions, which cannot change; \
+            "--partitions {wanted}: the store has {stored} partitions, a number that cannot change; \
              use --partitions {stored} or an empty store"
         ))),
         Some(_) | None => Ok(wanted),

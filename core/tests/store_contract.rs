@@ -1,12 +1,13 @@
-//! The contract of `minerva_core::store`, checked over every store. Each test of [`suite`] takes a
-//! `Bench`, which makes empty stores and second handles on the same data.
+//! Contract tests of `minerva_core::store`, run over every store.
+//!
+//! Each test of [`suite`] gets a [`Bench`] with an empty store, which can be reopened.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "store_redis/cluster.rs"]
 mod cluster;
 #[path = "store_contract/model.rs"]
 mod model;
-#[allow(dead_code, reason = "made for all tests with a Redis")]
+#[allow(dead_code, reason = "shared by all tests with a Redis server")]
 #[path = "store_redis/server.rs"]
 mod server;
 #[path = "store_contract/suite.rs"]
@@ -30,14 +31,14 @@ pub(crate) struct Bench {
 enum Kind {
     Memory,
     Redb(TempDir),
-    /// The address, with a prefix that no other bench has.
+    /// Address with a unique key prefix.
     Redis(String),
 }
 
 static PREFIXES: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// One server for each test, also for one that makes many benches. It is killed when the test ends.
+    /// One server per test, shared by all benches of the test and killed at its end.
     static SERVER: OnceCell<server::Server> = const { OnceCell::new() };
 }
 
@@ -65,7 +66,7 @@ impl Bench {
         Self { kind: Kind::Redis(url), store }
     }
 
-    /// Closes the store and opens it again, if it is one that outlives its process.
+    /// Closes and opens the store again; a memory store is kept.
     pub(crate) fn reopen(self) -> Self {
         let Self { kind, store } = self;
         match &kind {
@@ -98,9 +99,9 @@ macro_rules! over_every_store {
             $(#[tokio::test]
             async fn $test() { super::suite::$test(super::Bench::redis()).await; })*
         }
-        /// Over three masters; one cluster for all, because it takes seconds to form.
+        /// Runs all tests over one cluster of three masters, because a cluster takes seconds to form.
         #[tokio::test]
-        async fn a_redis_cluster_keeps_the_contract() {
+        async fn a_redis_cluster_fulfils_the_contract() {
             let cluster = cluster::start();
             let address = cluster::address(&cluster);
             $(
@@ -113,11 +114,11 @@ macro_rules! over_every_store {
 
 over_every_store! {
     an_unused_partition_is_empty
-    a_claim_returns_what_was_appended
+    a_claim_returns_the_appended_log
     every_claim_has_a_greater_epoch
     a_claim_returns_the_last_claims
     a_stale_epoch_is_fenced_and_changes_nothing
-    an_epoch_that_never_was_is_behind
+    an_unknown_epoch_is_behind
     a_repeated_append_succeeds_once
     other_content_at_an_index_is_a_conflict
     a_gap_is_behind
@@ -126,17 +127,17 @@ over_every_store! {
     a_repeated_checkpoint_changes_nothing
     a_late_checkpoint_changes_nothing
     a_checkpoint_beyond_the_log_is_behind
-    calls_take_effect_in_the_order_made
-    a_dropped_future_takes_nothing_back
-    partitions_do_not_touch_each_other
+    calls_take_effect_in_call_order
+    a_dropped_future_does_not_cancel_its_call
+    partitions_are_independent
     the_number_of_partitions_is_fixed
-    a_living_lease_keeps_others_out
-    a_released_partition_can_be_claimed_at_once
-    a_lease_that_ran_out_fences_nobody
-    more_than_the_limit_is_refused
-    a_claim_passes_an_epoch_that_is_known_otherwise
-    a_renewal_finds_a_log_that_is_too_short
-    members_live_as_long_as_they_say
+    an_unexpired_lease_excludes_other_owners
+    a_released_partition_can_be_claimed_immediately
+    an_expired_lease_does_not_fence_its_owner
+    calls_above_the_size_limit_are_rejected
+    a_claim_exceeds_the_given_epoch
+    a_renewal_detects_a_short_log
+    membership_follows_heartbeats_and_leases
 }
 
 #[test]
@@ -155,11 +156,11 @@ fn redis_matches_the_model() {
 }
 
 #[tokio::test]
-async fn redis_takes_calls_up_to_the_limit() {
-    suite::calls_up_to_the_limit_are_taken(Bench::redis()).await;
+async fn redis_accepts_calls_up_to_the_size_limit() {
+    suite::calls_up_to_the_size_limit_succeed(Bench::redis()).await;
 }
 
 #[tokio::test]
-async fn memory_takes_calls_up_to_the_limit() {
-    suite::calls_up_to_the_limit_are_taken(Bench::memory()).await;
+async fn memory_accepts_calls_up_to_the_size_limit() {
+    suite::calls_up_to_the_size_limit_succeed(Bench::memory()).await;
 }

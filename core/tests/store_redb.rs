@@ -1,5 +1,4 @@
-//! What only the file store promises: it survives kill -9, keeps a second process out, says what is
-//! wrong with a file, and does not grow for ever.
+//! Tests specific to the redb store: crash safety, exclusive access, errors of damaged files, and file size.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use minerva_core::store::redb::RedbStore;
 use minerva_core::store::{Epoch, Store, StoreError};
 
-/// Set for the child of [`confirmed_appends_survive_kill_9`]: the directory it writes to.
+/// Directory for the child process of [`acknowledged_appends_survive_kill_9`].
 const CHILD: &str = "MINERVA_TEST_STORE_CHILD";
 const PARTITIONS: u32 = 4;
 
@@ -21,20 +20,20 @@ fn content(partition: u32, index: u64) -> Bytes {
 }
 
 #[tokio::test]
-async fn confirmed_appends_survive_kill_9() {
+async fn acknowledged_appends_survive_kill_9() {
     if let Some(directory) = std::env::var_os(CHILD) {
         return append_until_killed(Path::new(&directory)).await;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mut confirmed = [0; PARTITIONS as usize];
+    let mut acked = [0; PARTITIONS as usize];
     for round in 0..6u64 {
-        run_child_and_kill_it(directory.path(), 40 + round * 23, &mut confirmed);
-        check(directory.path(), &confirmed).await;
+        run_child_and_kill_it(directory.path(), 40 + round * 23, &mut acked);
+        check(directory.path(), &acked).await;
     }
-    assert!(confirmed.iter().all(|next| *next > 20), "too little was written: {confirmed:?}");
+    assert!(acked.iter().all(|next| *next > 20), "too few appends: {acked:?}");
 }
 
-/// Appends to all partitions, with a checkpoint now and then, and prints what is confirmed.
+/// Appends to all partitions with occasional checkpoints, and prints each acknowledged append.
 async fn append_until_killed(directory: &Path) {
     let store = RedbStore::open(directory).unwrap();
     let mut claims = Vec::new();
@@ -51,7 +50,7 @@ async fn append_until_killed(directory: &Path) {
             .collect();
         for ((partition, epoch, next), append) in claims.iter_mut().zip(appends) {
             append.await.unwrap();
-            println!("confirmed {partition} {next}");
+            println!("acked {partition} {next}");
             if *next % 16 == 15 {
                 let meta = Bytes::from(next.to_string());
                 store.checkpoint(*partition, *epoch, *next - 4, meta, vec![]).await.unwrap();
@@ -61,9 +60,15 @@ async fn append_until_killed(directory: &Path) {
     }
 }
 
-fn run_child_and_kill_it(directory: &Path, lines: u64, confirmed: &mut [u64]) {
+fn run_child_and_kill_it(directory: &Path, lines: u64, acked: &mut [u64]) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "confirmed_appends_survive_kill_9", "--nocapture", "--test-threads", "1"])
+        .args([
+            "--exact",
+            "acknowledged_appends_survive_kill_9",
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ])
         .env(CHILD, directory)
         .stdout(Stdio::piped())
         .spawn()
@@ -72,24 +77,24 @@ fn run_child_and_kill_it(directory: &Path, lines: u64, confirmed: &mut [u64]) {
     let mut seen = 0;
     for line in output.lines() {
         let line = line.unwrap();
-        // The first line begins with what the test harness prints.
-        let Some(at) = line.find("confirmed ") else { continue };
-        let mut numbers = line[at + 10..].split(' ').map(|number| number.parse::<u64>().unwrap());
+        // The test harness prints a prefix on the first line.
+        let Some(at) = line.find("acked ") else { continue };
+        let mut numbers = line[at + 6..].split(' ').map(|number| number.parse::<u64>().unwrap());
         let (partition, index) = (numbers.next().unwrap(), numbers.next().unwrap());
-        confirmed[partition as usize] = index + 1;
+        acked[partition as usize] = index + 1;
         seen += 1;
         if seen == lines {
-            // Keeps reading to the end: what was confirmed before the kill counts, too.
+            // The remaining lines count, too: their appends were acknowledged before the kill.
             child.kill().unwrap();
         }
     }
     child.wait().unwrap();
-    assert!(seen >= lines, "the child ended by itself after {seen} lines");
+    assert!(seen >= lines, "the child exited after {seen} lines");
 }
 
-async fn check(directory: &Path, confirmed: &[u64]) {
+async fn check(directory: &Path, acked: &[u64]) {
     let store = RedbStore::open(directory).unwrap();
-    for (partition, next) in (0..).zip(confirmed) {
+    for (partition, next) in (0..).zip(acked) {
         let claimed = store.claim(partition, "parent", Epoch(0)).await.unwrap();
         assert!(claimed.next_index() >= *next, "{partition}: {} < {next}", claimed.next_index());
         for (index, blob) in (claimed.first_index..).zip(&claimed.log) {
@@ -103,7 +108,7 @@ async fn check(directory: &Path, confirmed: &[u64]) {
 }
 
 #[test]
-fn a_second_opening_is_refused() {
+fn a_second_process_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let _first = RedbStore::open(directory.path()).unwrap();
     let Err(StoreError::Config(text)) = RedbStore::open(directory.path()) else {
@@ -113,7 +118,7 @@ fn a_second_opening_is_refused() {
 }
 
 #[test]
-fn a_file_of_something_else_is_refused() {
+fn a_foreign_file_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("minerva.redb"), vec![b'x'; 100_000]).unwrap();
     let opened = RedbStore::open(directory.path());
@@ -121,7 +126,7 @@ fn a_file_of_something_else_is_refused() {
 }
 
 #[test]
-fn a_damaged_file_is_refused_or_read_but_never_a_panic() {
+fn a_damaged_file_never_causes_a_panic() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("minerva.redb");
     drop(RedbStore::open(directory.path()).unwrap());
@@ -137,7 +142,7 @@ fn a_damaged_file_is_refused_or_read_but_never_a_panic() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_is_a_config_error() {
+fn an_unusable_directory_is_a_config_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -147,7 +152,7 @@ fn a_directory_that_cannot_be_is_a_config_error() {
     assert!(text.contains("cannot be used"), "{text}");
 }
 
-/// 40 MB pass through a log that is kept at about 1 MB: the file must stay at a few times that.
+/// Appends 40 MB to a log that is trimmed to about 1 MB. The file must stay within a small multiple.
 #[tokio::test]
 async fn a_steady_load_does_not_grow_the_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -166,11 +171,11 @@ async fn a_steady_load_does_not_grow_the_file() {
     }
     let (first, last) = (sizes[4], sizes[sizes.len() - 1]);
     assert!(last <= 12 << 20, "the file has {last} bytes");
-    assert!(last <= first * 2, "it grew from {first} to {last}");
+    assert!(last <= first * 2, "the file grew from {first} to {last} bytes");
 }
 
 #[tokio::test]
-async fn waiting_calls_are_answered_before_the_store_closes() {
+async fn queued_calls_complete_before_the_store_closes() {
     let directory = tempfile::tempdir().unwrap();
     let store = RedbStore::open(directory.path()).unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;

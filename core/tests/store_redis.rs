@@ -1,7 +1,8 @@
-//! What only the store in Redis has to do with: servers that die, stop, fill up, change their role or want
-//! a password. Over real servers that the tests start; without `redis-server` they fail and say so.
+//! Tests specific to the Redis store: crashed, suspended and full servers, failover, authentication and TLS.
+//!
+//! The tests start real servers and fail without `redis-server`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test skips what it does not wait for")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test ignores unrelated frames")]
 
 #[path = "store_redis/cluster.rs"]
 mod cluster;
@@ -11,15 +12,15 @@ mod faults;
 mod login;
 #[path = "store_redis/nodes.rs"]
 mod nodes;
-#[allow(dead_code, reason = "made for the tests of whole cores")]
+#[allow(dead_code, reason = "shared with the tests of whole cores")]
 #[path = "serve/peers.rs"]
 mod peers;
 #[path = "store_redis/program.rs"]
 mod program;
 #[path = "store_redis/replicas.rs"]
 mod replicas;
-#[path = "store_redis/rescue.rs"]
-mod rescue;
+#[path = "store_redis/rewrite_after_rollback.rs"]
+mod rewrite_after_rollback;
 #[path = "store_redis/scripts.rs"]
 mod scripts;
 #[path = "store_redis/server.rs"]
@@ -31,24 +32,25 @@ use bytes::Bytes;
 use minerva_core::store::{Epoch, Store, StoreError};
 use tokio::time::{sleep, timeout};
 
-/// Longest time for a call with all its repeats.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of a call with all its retries.
+const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The content of a log entry, of a length that differs.
+/// Content of a log entry, with a varying length.
 pub(crate) fn content(partition: u32, index: u64) -> Bytes {
     let size = (index as usize * 37 + partition as usize) % 700;
     Bytes::from(format!("{partition}/{index}/{}", "x".repeat(size)))
 }
 
-/// Appends a range, all under way at once, and repeats all from the first that was not available, as a
-/// partition does. Returns how often it had to.
+/// Appends a range with all calls in flight, and retries from the first unavailable one, as a partition does.
+///
+/// Returns the number of retries.
 pub(crate) async fn append(
     store: &dyn Store,
     partition: u32,
     epoch: Epoch,
     range: std::ops::Range<u64>,
 ) -> u32 {
-    let (mut from, mut repeats) = (range.start, 0);
+    let (mut from, mut retries) = (range.start, 0);
     let all = async {
         while from < range.end {
             let calls: Vec<_> = (from..range.end)
@@ -58,7 +60,7 @@ pub(crate) async fn append(
                 match call.await {
                     Ok(()) => from += 1,
                     Err(StoreError::Unavailable(_)) => {
-                        repeats += 1;
+                        retries += 1;
                         sleep(Duration::from_millis(20)).await;
                         break;
                     }
@@ -67,13 +69,13 @@ pub(crate) async fn append(
             }
         }
     };
-    timeout(PATIENCE, all).await.expect("the appends come to an end");
-    repeats
+    timeout(CALL_DEADLINE, all).await.expect("the appends complete");
+    retries
 }
 
-/// Claims as a core does: again and again while that may help.
+/// Claims with retries, as a core does.
 pub(crate) async fn claim(store: &dyn Store, partition: u32, owner: &str) -> (Epoch, Vec<Bytes>) {
-    let claimed = timeout(PATIENCE, async {
+    let claimed = timeout(CALL_DEADLINE, async {
         loop {
             match store.claim(partition, owner, Epoch(0)).await {
                 Ok(claimed) => return claimed,
@@ -84,12 +86,12 @@ pub(crate) async fn claim(store: &dyn Store, partition: u32, owner: &str) -> (Ep
             }
         }
     });
-    let claimed = claimed.await.expect("the claim comes to an end");
-    assert_eq!(claimed.first_index, 0, "no test of these trims");
+    let claimed = claimed.await.expect("the claim completes");
+    assert_eq!(claimed.first_index, 0, "these tests never trim the log");
     (claimed.epoch, claimed.log)
 }
 
-/// Asserts that a log has exactly these entries.
+/// Asserts the length and the content of a log.
 pub(crate) fn assert_log(partition: u32, log: &[Bytes], length: u64) {
     assert_eq!(log.len() as u64, length);
     for (index, blob) in (0..).zip(log) {
@@ -97,8 +99,8 @@ pub(crate) fn assert_log(partition: u32, log: &[Bytes], length: u64) {
     }
 }
 
-/// Asserts that a call was not available and that the error says what it should.
-pub(crate) fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>, says: &str) {
-    let Err(StoreError::Unavailable(text)) = answer else { panic!("{answer:?}, not {says}") };
-    assert!(text.contains(says), "`{text}` says nothing of `{says}`");
+/// Asserts that a call was unavailable and that the error text contains `part`.
+pub(crate) fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, part: &str) {
+    let Err(StoreError::Unavailable(text)) = result else { panic!("{result:?}, not {part}") };
+    assert!(text.contains(part), "`{text}` lacks `{part}`");
 }

@@ -1,42 +1,28 @@
-//! The claims that a store remembers of a partition, and how they are written down: one line each, the last
-//! one last. An owner whose store went back in time learns from them whether others have been owners since.
-//! Used by every store; pure.
+//! The claim history of a partition and its stored form: one text line per claim, the last claim last. Pure.
+//!
+//! Every store keeps the history. After a rollback, it shows an owner whether other owners have claimed since.
 
 use std::fmt::Write as _;
 
-use super::{Epoch, StoreError};
+use super::{CLAIMS_KEPT, Claim, Epoch, StoreError};
 
-/// How many claims a store remembers of a partition.
-pub const CLAIMS_KEPT: usize = 32;
-
-/// A claim that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// The epoch that it made.
-    pub epoch: Epoch,
-    /// The index that the next blob of the log had.
-    pub next_index: u64,
-    /// For whom.
-    pub owner: String,
-}
-
-/// Puts a claim behind the others and forgets the oldest.
-pub(super) fn remember(claims: &mut Vec<Claim>, claim: Claim) {
+/// Appends a claim and drops the oldest claims beyond [`CLAIMS_KEPT`].
+pub(super) fn push_claim(claims: &mut Vec<Claim>, claim: Claim) {
     claims.push(claim);
     claims.drain(..claims.len().saturating_sub(CLAIMS_KEPT));
 }
 
-/// As it is stored.
+/// Encodes the history as `EPOCH NEXT_INDEX OWNER` lines.
 pub(super) fn encode(claims: &[Claim]) -> String {
     let mut text = String::new();
     for Claim { epoch, next_index, owner } in claims {
-        // Writing to a string cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{epoch} {next_index} {owner}");
     }
     text
 }
 
-/// As it was stored.
+/// Decodes the stored history.
 pub(super) fn decode(text: &str) -> Result<Vec<Claim>, StoreError> {
     let claim = |line: &str| {
         let (epoch, rest) = line.split_once(' ')?;
@@ -44,7 +30,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<Claim>, StoreError> {
         let (epoch, next_index) = (Epoch(epoch.parse().ok()?), next_index.parse().ok()?);
         Some(Claim { epoch, next_index, owner: owner.to_owned() })
     };
-    let wrong = |line| StoreError::Corrupt(format!("`{line}` is no claim of a partition"));
+    let wrong = |line| StoreError::Corrupt(format!("`{line}` is not a claim of a partition"));
     text.lines().map(|line| claim(line).ok_or_else(|| wrong(line))).collect()
 }
 
@@ -62,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_read_as_they_were_written() {
+    fn decode_inverts_encode() {
         for all in [claims(0..0), claims(1..2), claims(1..30)] {
             assert_eq!(decode(&encode(&all)), Ok(all));
         }
@@ -72,12 +58,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ones_are_remembered() {
+    fn only_the_last_claims_are_kept() {
         let kept = CLAIMS_KEPT as u64;
         for (made, first) in [(kept - 1, 0), (kept, 0), (kept + 1, 1)] {
             let mut all = Vec::new();
             for claim in claims(0..made) {
-                remember(&mut all, claim);
+                push_claim(&mut all, claim);
             }
             assert_eq!(all, claims(first..made));
         }

@@ -1,34 +1,35 @@
-//! The few numbers of a partition on which every decision of the contract rests, and those decisions.
-//! Shared by the stores; pure.
+//! The head of a partition: epoch and log bounds, with the decisions of the store contract. Pure.
+//!
+//! The memory and redb stores share this code; the Lua scripts of the Redis store make the same decisions.
 
 use std::cmp::Ordering;
 
 use super::{Claim, Epoch, StoreError};
 
-/// What a partition is at, without its blobs.
+/// Epoch and log bounds of a partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The epoch of the last claim; 0 before the first.
+    /// Epoch of the last claim; 0 before the first.
     pub(super) epoch: u64,
-    /// Index of the first blob of the log.
+    /// Index of the first blob in the log.
     pub(super) first: u64,
-    /// Index that the next blob gets; `first <= next`.
+    /// Index of the next append; `first <= next`.
     pub(super) next: u64,
 }
 
-/// What to do with an append.
+/// How to perform a permitted append.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Append {
-    /// Write it.
-    New,
-    /// The log has this index: success if the content is the same.
+pub(super) enum AppendAction {
+    /// Write the blob.
+    Write,
+    /// The log has this index: succeed if the content is equal.
     Compare,
-    /// A checkpoint has trimmed it: success.
-    Trimmed,
+    /// A checkpoint has trimmed this index: succeed.
+    Skip,
 }
 
 impl Head {
-    /// Lets only the owner pass.
+    /// Checks the epoch of a call.
     pub(super) fn check(&self, epoch: Epoch) -> Result<(), StoreError> {
         match epoch.0.cmp(&self.epoch) {
             Ordering::Less => Err(StoreError::Fenced),
@@ -37,31 +38,35 @@ impl Head {
         }
     }
 
-    /// Makes the next epoch, above one that the caller knows. Returns what to remember of it.
+    /// Advances the epoch beyond `above`, and returns the claim for the history.
     pub(super) fn claim(&mut self, owner: &str, above: Epoch) -> Claim {
         self.epoch = self.epoch.max(above.0) + 1;
         Claim { epoch: Epoch(self.epoch), next_index: self.next, owner: owner.to_owned() }
     }
 
-    /// Lets only the owner pass that knows of nothing beyond the log.
-    pub(super) fn renew(&self, epoch: Epoch, next: u64) -> Result<(), StoreError> {
+    /// Checks a renewal: the epoch, and that the log has reached `next`.
+    pub(super) fn check_renewal(&self, epoch: Epoch, next: u64) -> Result<(), StoreError> {
         self.check(epoch)?;
         if next > self.next { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
     }
 
-    /// Decides about an append.
-    pub(super) fn append(&self, epoch: Epoch, index: u64) -> Result<Append, StoreError> {
+    /// Checks an append.
+    pub(super) fn check_append(
+        &self,
+        epoch: Epoch,
+        index: u64,
+    ) -> Result<AppendAction, StoreError> {
         self.check(epoch)?;
         match index.cmp(&self.next) {
-            Ordering::Equal => Ok(Append::New),
+            Ordering::Equal => Ok(AppendAction::Write),
             Ordering::Greater => Err(StoreError::Behind { next: self.next }),
-            Ordering::Less if index < self.first => Ok(Append::Trimmed),
-            Ordering::Less => Ok(Append::Compare),
+            Ordering::Less if index < self.first => Ok(AppendAction::Skip),
+            Ordering::Less => Ok(AppendAction::Compare),
         }
     }
 
-    /// Decides about a checkpoint: whether there is something to do.
-    pub(super) fn checkpoint(&self, epoch: Epoch, covers: u64) -> Result<bool, StoreError> {
+    /// Checks a checkpoint. `false`: a late repetition without effect.
+    pub(super) fn check_checkpoint(&self, epoch: Epoch, covers: u64) -> Result<bool, StoreError> {
         self.check(epoch)?;
         if covers > self.next {
             return Err(StoreError::Behind { next: self.next });

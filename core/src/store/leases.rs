@@ -1,17 +1,18 @@
-//! Who holds which partition until when, and which cores live, for stores that only one process uses: kept
-//! in memory, because nobody else can have the store open while this process lives.
+//! Leases and membership in memory, for stores that only one process can open.
+//!
+//! They need no durable form: after a restart of the process no other owner can exist.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{FIRST_LEASE, Living, Member, StoreError};
+use super::{FIRST_LEASE, Member, Membership, StoreError};
 
 /// The leases of all partitions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leases {
-    held: HashMap<u32, Lease>,
+    by_partition: HashMap<u32, Lease>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,14 +22,14 @@ struct Lease {
 }
 
 impl Leases {
-    /// Fails if another owner's lease is alive.
+    /// Fails if another owner holds an unexpired lease.
     pub(super) fn check(
         &self,
         partition: u32,
         owner: &str,
         now: Instant,
     ) -> Result<(), StoreError> {
-        match self.held.get(&partition) {
+        match self.by_partition.get(&partition) {
             Some(lease) if lease.owner != owner && lease.ends > now => {
                 Err(StoreError::Held { owner: lease.owner.clone(), left: lease.ends - now })
             }
@@ -36,43 +37,43 @@ impl Leases {
         }
     }
 
-    /// Gives the partition to an owner.
-    pub(super) fn begin(&mut self, partition: u32, owner: &str, now: Instant) {
+    /// Grants a lease of [`FIRST_LEASE`].
+    pub(super) fn grant(&mut self, partition: u32, owner: &str, now: Instant) {
         let lease = Lease { owner: owner.to_owned(), ends: now + FIRST_LEASE };
-        self.held.insert(partition, lease);
+        self.by_partition.insert(partition, lease);
     }
 
-    /// Moves the end of the lease, whoever has it.
-    pub(super) fn set(&mut self, partition: u32, now: Instant, lease: Duration) {
-        if let Some(held) = self.held.get_mut(&partition) {
+    /// Moves the end of the lease, regardless of the owner.
+    pub(super) fn renew(&mut self, partition: u32, now: Instant, lease: Duration) {
+        if let Some(held) = self.by_partition.get_mut(&partition) {
             held.ends = now + lease;
         }
     }
 }
 
-/// The cores that live, and until when.
+/// Last heartbeat of each live core.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Members {
-    /// With the number of the last beat.
-    until: BTreeMap<Member, (Instant, u64)>,
+pub(super) struct HeartbeatTable {
+    /// Expiry and number of the last heartbeat.
+    last: BTreeMap<Member, (Instant, u64)>,
 }
 
-impl Members {
-    /// One says that it lives, or with no lease that it does not.
-    pub(super) fn beat(
+impl HeartbeatTable {
+    /// Records a heartbeat; a zero lease removes the member.
+    pub(super) fn record(
         &mut self,
         member: Member,
         number: u64,
         lease: Duration,
         now: Instant,
-    ) -> Living {
-        self.until.retain(|_, (until, _)| *until > now);
-        let before = self.until.iter().find(|(other, _)| other.name == member.name);
-        let last = before.map_or(0, |(_, (_, number))| *number);
-        self.until.retain(|other, _| other.name != member.name);
+    ) -> Membership {
+        self.last.retain(|_, (expiry, _)| *expiry > now);
+        let before = self.last.iter().find(|(other, _)| other.name == member.name);
+        let last_heartbeat = before.map_or(0, |(_, (_, number))| *number);
+        self.last.retain(|other, _| other.name != member.name);
         if !lease.is_zero() {
-            self.until.insert(member, (now + lease, number));
+            self.last.insert(member, (now + lease, number));
         }
-        Living { members: self.until.keys().cloned().collect(), last }
+        Membership { members: self.last.keys().cloned().collect(), last_heartbeat }
     }
 }

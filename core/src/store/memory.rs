@@ -1,4 +1,4 @@
-//! The store that keeps nothing beyond the process: for tests, simulation and trying things out.
+//! The store in memory, for tests and experiments. The data is lost when the process ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -9,13 +9,15 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
-use super::claims::{Claim, remember};
-use super::head::{Append, Head};
-use super::leases::{Leases, Members};
-use super::{Claimed, Epoch, Living, Member, Store, StoreError, check_partitions, check_size};
+use super::claims::push_claim;
+use super::head::{AppendAction, Head};
+use super::leases::{HeartbeatTable, Leases};
+use super::{
+    Claim, Claimed, Epoch, Member, Membership, Store, StoreError, check_partitions, check_size,
+};
 use crate::clock;
 
-/// A store in memory. Clones share the data, so that a second owner can claim what the first one wrote.
+/// A store in memory. Clones share the data, as processes share a server.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<Mutex<Data>>,
@@ -25,7 +27,7 @@ pub struct MemoryStore {
 struct Data {
     partitions: Option<u32>,
     leases: Leases,
-    members: Members,
+    heartbeats: HeartbeatTable,
     by_partition: HashMap<u32, Partition>,
 }
 
@@ -35,7 +37,7 @@ struct Partition {
     claims: Vec<Claim>,
     meta: Option<Bytes>,
     streams: BTreeMap<u64, Bytes>,
-    /// The blobs from `head.first` up to `head.next`.
+    /// The blobs from `head.first` to `head.next - 1`.
     log: BTreeMap<u64, Bytes>,
 }
 
@@ -45,21 +47,20 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// A copy of what it has now, as a backup is.
+    /// A copy of the current data that later calls do not change.
     pub fn backup(&self) -> Self {
         let data = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self { shared: Arc::new(Mutex::new(data)) }
     }
 
-    /// Goes back to what a backup has: for all owners, while they live.
-    pub fn go_back_to(&self, backup: &Self) {
+    /// Replaces the data with a backup, as seen by all clones. Simulates a rollback under living owners.
+    pub fn restore(&self, backup: &Self) {
         let data = backup.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = data;
     }
 
-    /// Does something with the data at once; a poisoned lock is taken over, because no call leaves the
-    /// data half changed.
-    fn with<R: Send + 'static>(
+    /// Performs a call immediately. A poisoned lock is recovered, because no call leaves the data half changed.
+    fn call<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Data) -> Result<R, StoreError>,
     ) -> BoxFuture<'static, Result<R, StoreError>> {
@@ -76,20 +77,20 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        self.with(|data| {
+        self.call(|data| {
             let count = check_partitions(data.partitions, wanted)?;
             data.partitions = Some(count);
             Ok(count)
         })
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
-        self.with(move |data| Ok(data.members.beat(member, number, lease, clock::now())))
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
+        self.call(move |data| Ok(data.heartbeats.record(member, number, lease, clock::now())))
     }
 
     fn claim(
@@ -98,10 +99,10 @@ impl Store for MemoryStore {
         owner: &str,
         above: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.with(|data| {
+        self.call(|data| {
             let now = clock::now();
             data.leases.check(partition, owner, now)?;
-            data.leases.begin(partition, owner, now);
+            data.leases.grant(partition, owner, now);
             Ok(data.by_partition.entry(partition).or_default().claim(owner, above))
         })
     }
@@ -113,7 +114,7 @@ impl Store for MemoryStore {
         index: u64,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.with(|data| {
+        self.call(|data| {
             check_size([blob.len()])?;
             data.by_partition.entry(partition).or_default().append(epoch, index, blob)
         })
@@ -127,7 +128,7 @@ impl Store for MemoryStore {
         meta: Bytes,
         changed: Vec<(u64, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.with(|data| {
+        self.call(|data| {
             let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
             check_size(blobs.chain([meta.len()]))?;
             let partition = data.by_partition.entry(partition).or_default();
@@ -142,18 +143,18 @@ impl Store for MemoryStore {
         lease: Duration,
         next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.with(move |data| {
+        self.call(move |data| {
             let head = &data.by_partition.entry(partition).or_default().head;
-            head.renew(epoch, next)?;
-            data.leases.set(partition, clock::now(), lease);
+            head.check_renewal(epoch, next)?;
+            data.leases.renew(partition, clock::now(), lease);
             Ok(())
         })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.with(move |data| {
+        self.call(move |data| {
             data.by_partition.entry(partition).or_default().head.check(epoch)?;
-            data.leases.set(partition, clock::now(), Duration::ZERO);
+            data.leases.renew(partition, clock::now(), Duration::ZERO);
             Ok(())
         })
     }
@@ -161,7 +162,7 @@ impl Store for MemoryStore {
 
 impl Partition {
     fn claim(&mut self, owner: &str, above: Epoch) -> Claimed {
-        remember(&mut self.claims, self.head.claim(owner, above));
+        push_claim(&mut self.claims, self.head.claim(owner, above));
         Claimed {
             epoch: Epoch(self.head.epoch),
             claims: self.claims.clone(),
@@ -173,15 +174,15 @@ impl Partition {
     }
 
     fn append(&mut self, epoch: Epoch, index: u64, blob: Bytes) -> Result<(), StoreError> {
-        match self.head.append(epoch, index)? {
-            Append::New => {
+        match self.head.check_append(epoch, index)? {
+            AppendAction::Write => {
                 self.log.insert(index, blob);
                 self.head.next = index + 1;
                 Ok(())
             }
-            Append::Compare if self.log.get(&index) == Some(&blob) => Ok(()),
-            Append::Compare => Err(StoreError::Conflict { index }),
-            Append::Trimmed => Ok(()),
+            AppendAction::Compare if self.log.get(&index) == Some(&blob) => Ok(()),
+            AppendAction::Compare => Err(StoreError::Conflict { index }),
+            AppendAction::Skip => Ok(()),
         }
     }
 
@@ -192,7 +193,7 @@ impl Partition {
         meta: Bytes,
         changed: Vec<(u64, Option<Bytes>)>,
     ) -> Result<(), StoreError> {
-        if !self.head.checkpoint(epoch, covers)? {
+        if !self.head.check_checkpoint(epoch, covers)? {
             return Ok(());
         }
         self.meta = Some(meta);

@@ -1,4 +1,4 @@
-//! A store that counts what goes through it; wrapped around the real one by the core.
+//! A store decorator that measures append latency and counts errors. The core wraps its store in this type.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Claimed, Epoch, Living, Member, Store, StoreError};
+use super::{Claimed, Epoch, Member, Membership, Store, StoreError};
 use crate::clock;
 use crate::metrics::Metrics;
 
-/// The real store and where it is counted.
+/// A store with metrics.
 pub(crate) struct MeteredStore {
     store: Arc<dyn Store>,
     metrics: Metrics,
@@ -29,14 +29,14 @@ impl MeteredStore {
         let errors = self.metrics.store_errors.clone();
         call.inspect(move |result| {
             if let Err(error) = result {
-                errors.get_or_create(&[("kind", kind(error))]).inc();
+                errors.get_or_create(&[("kind", error_kind(error))]).inc();
             }
         })
         .boxed()
     }
 }
 
-fn kind(error: &StoreError) -> &'static str {
+fn error_kind(error: &StoreError) -> &'static str {
     match error {
         StoreError::Fenced => "fenced",
         StoreError::Held { .. } => "held",
@@ -54,13 +54,13 @@ impl Store for MeteredStore {
         self.count_errors(self.store.partitions(wanted))
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
-        self.count_errors(self.store.beat(member, number, lease))
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
+        self.count_errors(self.store.heartbeat(member, number, lease))
     }
 
     fn claim(

@@ -1,7 +1,9 @@
-//! The store in one crash-safe file, `minerva.redb`: the default of a core that is alone. One thread
-//! writes; it gathers what waits from all partitions into one transaction, so that one sync of the file
-//! pays for all of them. The lock on the file keeps other processes out, so leases live in memory.
+//! The embedded store in one crash-safe file, `minerva.redb`: the default of a single core.
+//!
+//! One writer thread batches the queued operations of all partitions into one transaction with one sync. The file
+//! lock excludes other processes, so leases and membership are kept in memory.
 
+mod error;
 mod file;
 mod tables;
 mod writer;
@@ -16,37 +18,37 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use self::writer::{Answer, Call, Open, Request, Writer};
-use super::{Claimed, Epoch, Living, Member, Store, StoreError, check_size};
+use self::writer::{Open, Operation, Reply, Request, Writer};
+use super::{Claimed, Epoch, Member, Membership, Store, StoreError, check_size};
 
-/// Calls that may wait for the writer: some for each of the 64 partitions of a usual deployment. What is
-/// beyond it fails as unavailable and is repeated.
-const QUEUE: usize = 1024;
+/// Capacity of the request queue: 16 requests for each of 64 partitions. Further requests fail as unavailable, and
+/// the callers repeat them.
+const QUEUE_CAPACITY: usize = 1024;
 
-/// A store in a file. Dropping it waits for the writes under way and gives the file free.
+/// A store in a file. Dropping the store waits for the writes in flight and unlocks the file.
 pub struct RedbStore {
-    /// `None` only while the store is dropped.
+    /// `None` only during the drop.
     queue: Option<mpsc::Sender<Request>>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl RedbStore {
-    /// Opens or makes `minerva.redb` in a directory, which is made if there is none. Blocks while the file
-    /// is read, and after a crash while it is repaired.
+    /// Opens or creates `minerva.redb` in a directory, which is created if missing.
+    ///
+    /// Blocks until the file is open; after a crash this includes the repair.
     ///
     /// # Errors
-    /// [`StoreError::Config`] if the directory cannot be used, another process uses it, or the file is of
-    /// another version; [`StoreError::Corrupt`] if it cannot be read.
+    /// [`StoreError::Config`] if the directory is unusable or in use by another process, or if the file has another
+    /// format version; [`StoreError::Corrupt`] if the file is unreadable.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref().to_owned();
         Self::start(Box::new(move || file::open(&directory)))
     }
 
     fn start(open: Open) -> Result<Self, StoreError> {
-        let (queue, requests) = mpsc::channel(QUEUE);
+        let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let (opened, is_open) = std::sync::mpsc::channel();
-        // The file is opened on the writer's thread, because redb can panic on a damaged file: then
-        // the channel closes without an answer.
+        // redb can panic on a damaged file. The panic ends the writer thread and closes the channel without a reply.
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || match Writer::new(open) {
@@ -64,36 +66,36 @@ impl RedbStore {
         Ok(Self { queue: Some(queue), writer: Some(writer) })
     }
 
-    /// Queues a call now, which fixes its place; the future waits for the answer.
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Answer, StoreError>> {
-        let (answer, answered) = oneshot::channel();
+    /// Enqueues an operation immediately, which fixes the order; the future resolves to the reply.
+    fn call(&self, operation: Operation) -> BoxFuture<'static, Result<Reply, StoreError>> {
+        let (reply_to, reply) = oneshot::channel();
         let queued = match &self.queue {
-            Some(queue) => enqueue(queue, Request { call, answer }),
-            None => Err(stopped()),
+            Some(queue) => enqueue(queue, Request { operation, reply_to }),
+            None => Err(writer_stopped()),
         };
         async move {
             queued?;
-            answered.await.unwrap_or_else(|_| Err(stopped()))
+            reply.await.unwrap_or_else(|_| Err(writer_stopped()))
         }
         .boxed()
     }
 
-    fn call_unit(&self, call: Call) -> BoxFuture<'static, Result<(), StoreError>> {
-        let answer = self.call(call);
-        async move { answer.await.map(|_| ()) }.boxed()
+    fn call_unit(&self, operation: Operation) -> BoxFuture<'static, Result<(), StoreError>> {
+        let reply = self.call(operation);
+        async move { reply.await.map(|_| ()) }.boxed()
     }
 }
 
 fn enqueue(queue: &mpsc::Sender<Request>, request: Request) -> Result<(), StoreError> {
     queue.try_send(request).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => {
-            StoreError::Unavailable("too many calls are waiting".to_owned())
+            StoreError::Unavailable("too many requests wait for the writer".to_owned())
         }
-        mpsc::error::TrySendError::Closed(_) => stopped(),
+        mpsc::error::TrySendError::Closed(_) => writer_stopped(),
     })
 }
 
-fn stopped() -> StoreError {
+fn writer_stopped() -> StoreError {
     StoreError::Unavailable("the writer has stopped".to_owned())
 }
 
@@ -101,7 +103,7 @@ impl Drop for RedbStore {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing left to write.
+            // A panicked writer has no pending writes.
             let _ = writer.join();
         }
     }
@@ -115,18 +117,18 @@ impl fmt::Debug for RedbStore {
 
 impl Store for RedbStore {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        let answer = self.call(Call::Partitions { wanted });
-        async move { answer.await.and_then(Answer::into_partitions) }.boxed()
+        let reply = self.call(Operation::Partitions { wanted });
+        async move { reply.await.and_then(Reply::into_partitions) }.boxed()
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
-        let answer = self.call(Call::Beat { member, number, lease });
-        async move { answer.await.and_then(Answer::into_living) }.boxed()
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
+        let reply = self.call(Operation::Heartbeat { member, number, lease });
+        async move { reply.await.and_then(Reply::into_membership) }.boxed()
     }
 
     fn claim(
@@ -135,8 +137,8 @@ impl Store for RedbStore {
         owner: &str,
         above: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        let answer = self.call(Call::Claim { partition, owner: owner.to_owned(), above });
-        async move { answer.await.and_then(Answer::into_claimed) }.boxed()
+        let reply = self.call(Operation::Claim { partition, owner: owner.to_owned(), above });
+        async move { reply.await.and_then(Reply::into_claimed) }.boxed()
     }
 
     fn append(
@@ -149,7 +151,7 @@ impl Store for RedbStore {
         if let Err(error) = check_size([blob.len()]) {
             return async { Err(error) }.boxed();
         }
-        self.call_unit(Call::Append { partition, epoch, index, blob })
+        self.call_unit(Operation::Append { partition, epoch, index, blob })
     }
 
     fn checkpoint(
@@ -164,7 +166,7 @@ impl Store for RedbStore {
         if let Err(error) = check_size(blobs.chain([meta.len()])) {
             return async { Err(error) }.boxed();
         }
-        self.call_unit(Call::Checkpoint { partition, epoch, covers, meta, changed })
+        self.call_unit(Operation::Checkpoint { partition, epoch, covers, meta, changed })
     }
 
     fn renew(
@@ -174,11 +176,11 @@ impl Store for RedbStore {
         lease: Duration,
         next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(Call::Lease { partition, epoch, lease, next })
+        self.call_unit(Operation::Lease { partition, epoch, lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(Call::Lease { partition, epoch, lease: Duration::ZERO, next: 0 })
+        self.call_unit(Operation::Lease { partition, epoch, lease: Duration::ZERO, next: 0 })
     }
 }
 

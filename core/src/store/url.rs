@@ -1,4 +1,4 @@
-//! Which store to use, as an operator writes it, and how it is opened.
+//! The value of `--store`: parsing of store addresses, printing without secrets, and opening of stores.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -11,26 +11,27 @@ use clap::error::ErrorKind;
 
 use super::memory::MemoryStore;
 use super::redb::RedbStore;
-use super::redis::{RedisStore, RedisUrl};
+use super::redis::{RedisStore, RedisUrl, RedisUrlError};
 use super::{Store, StoreError};
 
-/// A store's address. Printed without the password.
+/// The address of a store. The printed form contains no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// `memory:`: nothing survives the process.
+    /// `memory:` keeps the data in the process.
     Memory,
-    /// `redb:DIR`: one crash-safe file in a directory, which is made if there is none.
+    /// `redb:DIR` keeps the data in one crash-safe file. A missing directory is created.
     Redb(PathBuf),
-    /// `redis://...` and its relatives: a Redis or Valkey, alone, with Sentinels or as a cluster.
+    /// `redis://...`: a single Redis or Valkey server, a Sentinel deployment, or a cluster.
     Redis(Box<RedisUrl>),
 }
 
-/// Opens a store. Must not be called on a thread that may not block: it reads the file. A Redis is only
-/// connected to when it is used, which must be within a Tokio runtime.
+/// Opens a store. The call reads the file of a redb store and blocks meanwhile.
+///
+/// A Redis store connects at the first call, which must happen within a Tokio runtime.
 ///
 /// # Errors
-/// [`StoreError::Config`] if the directory cannot be used or another process uses it,
-/// [`StoreError::Corrupt`] if the file cannot be read.
+/// [`StoreError::Config`] if the directory is unusable or in use by another process,
+/// [`StoreError::Corrupt`] if the file is unreadable.
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match url {
         StoreUrl::Memory => Arc::new(MemoryStore::new()),
@@ -44,7 +45,7 @@ impl FromStr for StoreUrl {
 
     fn from_str(text: &str) -> Result<Self, StoreUrlError> {
         if let Some(url) = RedisUrl::parse(text) {
-            return url.map(|url| Self::Redis(Box::new(url)));
+            return Ok(Self::Redis(Box::new(url?)));
         }
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
@@ -65,46 +66,16 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-/// Why a store's address is wrong. It never repeats the address, which may hold a password.
+/// Why a store address is invalid. The text never repeats the address, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
-    /// `redb:` with nothing behind it.
+    /// `redb:` without a directory.
     #[error("`redb:` needs a directory, as in redb:./minerva-data")]
     NoDirectory,
-    /// No host, or a host or port that cannot be.
-    #[error("Redis needs a host and perhaps a port, as in redis://127.0.0.1:6379 or redis://[::1]")]
-    RedisHost,
-    /// Several hosts where one is meant.
-    #[error("redis:// has one host; several go with redis-sentinel:// or redis-cluster://")]
-    RedisHosts,
-    /// What is before the `@`.
-    #[error(
-        "the login goes as redis://user:password@host or redis://:password@host; what is special in \
-         an address, such as / and @, is written as %2F and %40 in it"
-    )]
-    RedisLogin,
-    /// No name behind the Sentinels.
-    #[error("Sentinels need the name of the primary, as in redis-sentinel://a,b,c/mymaster")]
-    RedisMaster,
-    /// What is behind the `/`.
-    #[error("the database is a number, as in redis://host/1; a cluster has none")]
-    RedisDatabase,
-    /// An option that there is not.
-    #[error(
-        "behind the ? go prefix=, wait=, wait_ms=, connect_ms=, response_ms= and ca=, with & between \
-         them"
-    )]
-    RedisOption,
-    /// The option `prefix`.
-    #[error("prefix= has at most 100 visible ASCII characters, {{ and }} not among them")]
-    RedisPrefix,
-    /// The options `wait` and `wait_ms`.
-    #[error("wait= is 0 to 16 replicas, and wait_ms= is less than response_ms= (5000)")]
-    RedisWait,
-    /// The options that are times.
-    #[error("wait_ms=, connect_ms= and response_ms= are 1 to 600000 milliseconds")]
-    RedisTime,
-    /// Anything else.
+    /// An invalid Redis address.
+    #[error(transparent)]
+    Redis(#[from] RedisUrlError),
+    /// Not an address of a store.
     #[error(
         "unknown store; use redis://HOST (or rediss, redis-sentinel, redis-cluster), redb:DIR (one \
          crash-safe file) or memory: (lost at exit)"
@@ -112,7 +83,7 @@ pub enum StoreUrlError {
     Unknown,
 }
 
-/// Reads the option. Clap's own way would repeat a wrong value, with the password in it.
+/// Parser of the option. The default parser of clap would print an invalid value including the password.
 #[derive(Debug, Clone)]
 pub struct StoreUrlParser;
 
@@ -155,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_it_writes() {
+    fn display_inverts_parse() {
         for text in
             ["memory:", "redb:./minerva-data", "redb:/var/lib/a:b", "redis-sentinel://a:1,b:2/m/0"]
         {
@@ -164,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_know() {
+    fn unknown_addresses_are_rejected() {
         let wrong = [
             ("redb:", StoreUrlError::NoDirectory),
-            ("redis://", StoreUrlError::RedisHost),
+            ("redis://", StoreUrlError::Redis(RedisUrlError::Host)),
             ("memory:x", StoreUrlError::Unknown),
             ("./data", StoreUrlError::Unknown),
             ("", StoreUrlError::Unknown),
@@ -178,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_option_is_explained_and_not_repeated() {
+    fn an_invalid_option_is_explained_without_its_value() {
         for url in ["redis://user:canary@host:port", "other://user:canary@host"] {
             let error = Program::try_parse_from(["program", "--store", url]).unwrap_err();
             let text = format!("{error} {error:?}");
@@ -188,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_option_is_printed_without_its_password() {
+    fn a_valid_option_is_printed_without_its_password() {
         let parsed =
             Program::try_parse_from(["program", "--store", "redis://user:canary@host"]).unwrap();
         assert!(!format!("{parsed:?} {}", parsed.store).contains("canary"));

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::memory::MemoryStore;
-use minerva_core::store::{Claimed, Epoch, Living, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
 use minerva_core::{Config, PartitionOptions};
-use minerva_proto::link::core_frame;
+use minerva_proto::link::pb::core_frame;
 use tokio::time::{sleep, timeout};
 
 use crate::peers::{Edge, Served, serve_with};
@@ -40,13 +40,13 @@ impl Store for Way {
         self.cut().unwrap_or_else(|| self.store.partitions(wanted))
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.beat(member, number, lease))
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.heartbeat(member, number, lease))
     }
 
     fn claim(
@@ -152,7 +152,7 @@ async fn owners_come_first_when_the_store_goes_back_between_two_beats() {
     let (first, second) = (Way::to(&store), Way::to(&store));
     let (one, two) = (core(&first).await, core(&second).await);
     let mut edges = edges(&one, &two).await;
-    store.go_back_to(&before);
+    store.restore(&before);
     second.is_cut.store(true, Ordering::Relaxed);
     sleep(LEASE / 2).await;
     second.is_cut.store(false, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Random calls against a store and against a few lines that say what must come of them.
+//! Property test: random calls on a store, compared with a reference model.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::Bench;
 
-/// A call; numbers are offsets from what would be right.
+/// A random call; its numbers are offsets from the valid values.
 #[derive(Debug, Clone)]
 enum Op {
     Claim,
@@ -30,7 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What a partition should have.
+/// Reference model of a partition.
 #[derive(Default)]
 struct Model {
     epoch: u64,
@@ -38,7 +38,7 @@ struct Model {
     meta: Option<Bytes>,
     streams: BTreeMap<u64, Bytes>,
     trimmed: u64,
-    /// The whole log since the beginning.
+    /// The complete log, including trimmed entries.
     all: Vec<Bytes>,
 }
 
@@ -98,7 +98,7 @@ impl Model {
     }
 }
 
-/// Runs random calls over fresh stores.
+/// Runs random calls on new stores.
 pub(crate) fn run(bench: fn() -> Bench) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = ProptestConfig { cases: 32, ..ProptestConfig::default() };
@@ -122,8 +122,8 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
                 let (index, epoch) = (at(index), Epoch(model.epoch.saturating_sub(stale)));
                 let stale = model.epoch - epoch.0;
                 let blob = Bytes::from(vec![content; content.into()]);
-                let answer = bench.store.append(5, epoch, index, blob.clone()).await;
-                prop_assert_eq!(answer, model.append(stale, index, blob));
+                let result = bench.store.append(5, epoch, index, blob.clone()).await;
+                prop_assert_eq!(result, model.append(stale, index, blob));
             }
             Op::Checkpoint { stale, covers, changed } => {
                 let (covers, epoch) = (at(covers), Epoch(model.epoch.saturating_sub(stale)));
@@ -134,8 +134,8 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
                     .map(|(stream, blob)| (stream.into(), blob.map(|byte| Bytes::from(vec![byte]))))
                     .collect();
                 let call = bench.store.checkpoint(5, epoch, covers, meta.clone(), changed.clone());
-                let answer = call.await;
-                prop_assert_eq!(answer, model.checkpoint(stale, covers, meta, &changed));
+                let result = call.await;
+                prop_assert_eq!(result, model.checkpoint(stale, covers, meta, &changed));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One test per sentence of the contract.
+//! The contract tests: one test per guarantee of the store contract.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn claim(store: &dyn Store, partition: u32) -> Claimed {
     claim_as(store, partition, ME, 0).await
 }
 
-/// Claims; what is remembered of claims has its own test.
+/// Claims without the claim history, which has its own test.
 async fn claim_as(store: &dyn Store, partition: u32, owner: &str, above: u64) -> Claimed {
     let claimed = store.claim(partition, owner, Epoch(above)).await.unwrap();
     Claimed { claims: vec![], ..claimed }
@@ -45,7 +45,7 @@ pub(crate) async fn an_unused_partition_is_empty(bench: Bench) {
     assert_eq!(claim(&*bench.store, 63).await, empty(1));
 }
 
-pub(crate) async fn a_claim_returns_what_was_appended(bench: Bench) {
+pub(crate) async fn a_claim_returns_the_appended_log(bench: Bench) {
     with_log(&bench, &["a", "", "c"]).await;
     let bench = bench.reopen();
     let claimed = claim(&*bench.store, 1).await;
@@ -83,7 +83,11 @@ pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     let store = &bench.store;
     let fenced = Err(StoreError::Fenced);
     assert_eq!(store.append(1, stale, 2, blob("c")).await, fenced);
-    assert_eq!(store.append(1, stale, 1, blob("b")).await, fenced, "a repeat is fenced as well");
+    assert_eq!(
+        store.append(1, stale, 1, blob("b")).await,
+        fenced,
+        "repeated appends are fenced, too"
+    );
     let changed = vec![(7, Some(blob("s")))];
     assert_eq!(store.checkpoint(1, stale, 1, blob("m"), changed).await, fenced);
     assert_eq!(store.renew(1, stale, FIRST_LEASE, 0).await, fenced);
@@ -92,7 +96,7 @@ pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     assert_eq!(claimed, Claimed { log: vec![blob("a"), blob("b")], ..empty(3) });
 }
 
-pub(crate) async fn an_epoch_that_never_was_is_behind(bench: Bench) {
+pub(crate) async fn an_unknown_epoch_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let future = Epoch(epoch.0 + 1);
     let behind = Err(StoreError::Behind { next: 1 });
@@ -113,8 +117,8 @@ pub(crate) async fn a_repeated_append_succeeds_once(bench: Bench) {
 pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     for index in 0..2 {
-        let answer = bench.store.append(1, epoch, index, blob("x")).await;
-        assert_eq!(answer, Err(StoreError::Conflict { index }));
+        let result = bench.store.append(1, epoch, index, blob("x")).await;
+        assert_eq!(result, Err(StoreError::Conflict { index }));
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
@@ -122,8 +126,8 @@ pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
 pub(crate) async fn a_gap_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for index in [2, 3, u64::MAX] {
-        let answer = bench.store.append(1, epoch, index, blob("x")).await;
-        assert_eq!(answer, Err(StoreError::Behind { next: 1 }));
+        let result = bench.store.append(1, epoch, index, blob("x")).await;
+        assert_eq!(result, Err(StoreError::Behind { next: 1 }));
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a")]);
 }
@@ -181,20 +185,20 @@ pub(crate) async fn a_late_checkpoint_changes_nothing(bench: Bench) {
 
 pub(crate) async fn a_checkpoint_beyond_the_log_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
-    let answer = bench.store.checkpoint(1, epoch, 2, blob("m"), vec![(7, Some(blob("s")))]).await;
-    assert_eq!(answer, Err(StoreError::Behind { next: 1 }));
+    let result = bench.store.checkpoint(1, epoch, 2, blob("m"), vec![(7, Some(blob("s")))]).await;
+    assert_eq!(result, Err(StoreError::Behind { next: 1 }));
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
-pub(crate) async fn calls_take_effect_in_the_order_made(bench: Bench) {
+pub(crate) async fn calls_take_effect_in_call_order(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     let store = &bench.store;
-    let mut under_way: Vec<_> = (0..32)
+    let mut in_flight: Vec<_> = (0..32)
         .map(|index| store.append(1, epoch, index, Bytes::from(vec![index as u8])))
         .collect();
-    under_way.push(store.checkpoint(1, epoch, 30, blob("m"), vec![]));
-    // Waited for from the last to the first: the order of polling must not matter.
-    for call in under_way.into_iter().rev() {
+    in_flight.push(store.checkpoint(1, epoch, 30, blob("m"), vec![]));
+    // Awaited in reverse, because the order must not depend on polling.
+    for call in in_flight.into_iter().rev() {
         call.await.unwrap();
     }
     let claimed = claim(&**store, 1).await;
@@ -202,14 +206,14 @@ pub(crate) async fn calls_take_effect_in_the_order_made(bench: Bench) {
     assert_eq!(claimed.log, [Bytes::from(vec![30]), Bytes::from(vec![31])]);
 }
 
-pub(crate) async fn a_dropped_future_takes_nothing_back(bench: Bench) {
+pub(crate) async fn a_dropped_future_does_not_cancel_its_call(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     drop(bench.store.append(1, epoch, 0, blob("a")));
     bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
 
-pub(crate) async fn partitions_do_not_touch_each_other(bench: Bench) {
+pub(crate) async fn partitions_are_independent(bench: Bench) {
     for partition in [0, 2, MAX_PARTITIONS - 1] {
         claim(&*bench.store, partition).await;
     }
@@ -222,19 +226,19 @@ pub(crate) async fn partitions_do_not_touch_each_other(bench: Bench) {
 
 pub(crate) async fn the_number_of_partitions_is_fixed(bench: Bench) {
     for wrong in [0, MAX_PARTITIONS + 1] {
-        let answer = bench.store.partitions(wrong).await;
-        assert!(matches!(answer, Err(StoreError::Config(_))), "{wrong}: {answer:?}");
+        let result = bench.store.partitions(wrong).await;
+        assert!(matches!(result, Err(StoreError::Config(_))), "{wrong}: {result:?}");
     }
     assert_eq!(bench.store.partitions(64).await, Ok(64));
     let bench = bench.reopen();
     assert_eq!(bench.store.partitions(64).await, Ok(64));
     let Err(StoreError::Config(text)) = bench.store.partitions(63).await else {
-        panic!("another number was accepted");
+        panic!("a different number was accepted");
     };
     assert!(text.contains("--partitions 63") && text.contains("--partitions 64"), "{text}");
 }
 
-pub(crate) async fn a_living_lease_keeps_others_out(bench: Bench) {
+pub(crate) async fn an_unexpired_lease_excludes_other_owners(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let held = bench.store.claim(1, "other", Epoch(0)).await;
     let Err(StoreError::Held { owner, left }) = held else { panic!("not held: {held:?}") };
@@ -244,10 +248,14 @@ pub(crate) async fn a_living_lease_keeps_others_out(bench: Bench) {
     bench.store.renew(1, epoch, FIRST_LEASE * 10, 0).await.unwrap();
     let held = bench.store.claim(1, "other", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { left, .. }) if left > FIRST_LEASE), "{held:?}");
-    assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(epoch.0 + 1), "the owner itself may");
+    assert_eq!(
+        claim(&*bench.store, 1).await.epoch,
+        Epoch(epoch.0 + 1),
+        "the owner may claim again"
+    );
 }
 
-pub(crate) async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
+pub(crate) async fn a_released_partition_can_be_claimed_immediately(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     bench.store.release(1, epoch).await.unwrap();
     bench.store.release(1, epoch).await.unwrap();
@@ -255,7 +263,7 @@ pub(crate) async fn a_released_partition_can_be_claimed_at_once(bench: Bench) {
     assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(epoch.0 + 1) });
 }
 
-pub(crate) async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
+pub(crate) async fn an_expired_lease_does_not_fence_its_owner(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     bench.store.renew(1, epoch, Duration::from_millis(1), 0).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -268,7 +276,7 @@ pub(crate) async fn a_lease_that_ran_out_fences_nobody(bench: Bench) {
     assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
 }
 
-pub(crate) async fn more_than_the_limit_is_refused(bench: Bench) {
+pub(crate) async fn calls_above_the_size_limit_are_rejected(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     let all = Bytes::from(vec![b'x'; MAX_BLOB + 1]);
     let too_large = Err(StoreError::TooLarge { bytes: MAX_BLOB + 1 });
@@ -280,8 +288,8 @@ pub(crate) async fn more_than_the_limit_is_refused(bench: Bench) {
     assert_eq!(claim(&**store, 1).await.log[0].len(), 4 << 20);
 }
 
-/// Only over the memory store: a debug build of redb takes many seconds for it.
-pub(crate) async fn calls_up_to_the_limit_are_taken(bench: Bench) {
+/// Not run over redb, where a debug build takes many seconds.
+pub(crate) async fn calls_up_to_the_size_limit_succeed(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for (index, length) in (1..).zip([MAX_BLOB - 1, MAX_BLOB]) {
         let long = Bytes::from(vec![b'x'; length]);
@@ -293,7 +301,7 @@ pub(crate) async fn calls_up_to_the_limit_are_taken(bench: Bench) {
     assert_eq!((claimed.log[1].len(), claimed.streams[0].1.len()), (MAX_BLOB, MAX_BLOB - 1));
 }
 
-pub(crate) async fn a_claim_passes_an_epoch_that_is_known_otherwise(bench: Bench) {
+pub(crate) async fn a_claim_exceeds_the_given_epoch(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for (above, made) in [(9, 10), (9, 11), (0, 12)] {
         let claimed = claim_as(&*bench.store, 1, ME, above).await;
@@ -304,7 +312,7 @@ pub(crate) async fn a_claim_passes_an_epoch_that_is_known_otherwise(bench: Bench
     assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(13));
 }
 
-pub(crate) async fn a_renewal_finds_a_log_that_is_too_short(bench: Bench) {
+pub(crate) async fn a_renewal_detects_a_short_log(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     bench.store.checkpoint(1, epoch, 1, blob("m"), vec![]).await.unwrap();
     let renew = |next| bench.store.renew(1, epoch, FIRST_LEASE, next);
@@ -314,24 +322,36 @@ pub(crate) async fn a_renewal_finds_a_log_that_is_too_short(bench: Bench) {
     assert_eq!(renew(3).await, Err(StoreError::Behind { next: 2 }));
 }
 
-pub(crate) async fn members_live_as_long_as_they_say(bench: Bench) {
+pub(crate) async fn membership_follows_heartbeats_and_leases(bench: Bench) {
     let member = |name: &str, is_standby| Member { name: name.to_owned(), is_standby };
     let (a, b) = (member("a", false), member("b", true));
     let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
-    let beat = async |member: &Member, number, lease| {
-        let living = bench.store.beat(member.clone(), number, lease).await.unwrap();
-        (living.members, living.last)
+    let heartbeat = async |member: &Member, number, lease| {
+        let found = bench.store.heartbeat(member.clone(), number, lease).await.unwrap();
+        (found.members, found.last_heartbeat)
     };
     let (just_b, both) = (vec![b.clone()], vec![a.clone(), b.clone()]);
-    assert_eq!(beat(&b, 1, long).await, (just_b.clone(), 0));
-    assert_eq!(beat(&a, 7, short).await, (both.clone(), 0));
+    assert_eq!(heartbeat(&b, 1, long).await, (just_b.clone(), 0));
+    assert_eq!(heartbeat(&a, 7, short).await, (both.clone(), 0));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(beat(&b, 2, long).await, (just_b.clone(), 1), "its time was over");
-    assert_eq!(beat(&a, 8, long).await, (both.clone(), 0), "and its last beat too long ago");
-    assert_eq!(beat(&a, 9, long).await, (both, 8));
-    assert_eq!(beat(&a, 10, Duration::ZERO).await, (just_b, 9), "it has left");
-    assert_eq!(beat(&a, 11, Duration::ZERO).await.1, 0);
+    assert_eq!(heartbeat(&b, 2, long).await, (just_b.clone(), 1), "the lease of a has expired");
+    assert_eq!(
+        heartbeat(&a, 8, long).await,
+        (both.clone(), 0),
+        "an expired heartbeat is not reported"
+    );
+    assert_eq!(heartbeat(&a, 9, long).await, (both, 8));
+    assert_eq!(
+        heartbeat(&a, 10, Duration::ZERO).await,
+        (just_b, 9),
+        "a zero lease removes the member"
+    );
+    assert_eq!(heartbeat(&a, 11, Duration::ZERO).await.1, 0);
     let active = member("b", false);
-    let last_word = (vec![active.clone()], 2);
-    assert_eq!(beat(&active, 3, long).await, last_word, "the last word of a name counts");
+    let replaced = (vec![active.clone()], 2);
+    assert_eq!(
+        heartbeat(&active, 3, long).await,
+        replaced,
+        "the last heartbeat of a name is valid"
+    );
 }

@@ -1,4 +1,4 @@
-//! Clusters of child processes.
+//! Redis clusters of child processes.
 
 use redis::Value;
 
@@ -7,7 +7,7 @@ use crate::server::{Server, free_port, wait_until};
 /// First and last slot of each master.
 const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10_922), (10_923, 16_383)];
 
-/// Three masters that know each other and have all slots.
+/// Starts a cluster of three masters.
 pub(crate) fn start() -> Vec<Server> {
     let nodes = SLOTS.map(|(first, last)| {
         let bus = free_port().to_string();
@@ -32,7 +32,7 @@ pub(crate) fn start() -> Vec<Server> {
     nodes.map(|(node, _)| node).into()
 }
 
-/// Names two of the three.
+/// A cluster address with two of the nodes.
 pub(crate) fn address(nodes: &[Server]) -> String {
     format!("redis-cluster://127.0.0.1:{},127.0.0.1:{}", nodes[0].port, nodes[2].port)
 }

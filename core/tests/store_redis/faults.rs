@@ -1,4 +1,4 @@
-//! Servers and connections that fail under a store in use.
+//! Failures of servers and connections during use of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,48 +11,48 @@ use tokio::time::sleep;
 use crate::server::{Server, free_port, store};
 use crate::{append, assert_log, assert_unavailable, claim, content};
 
-/// Calls that may wait for a server.
-const QUEUE: u64 = 2048;
+/// Capacity of the request queue.
+const QUEUE_CAPACITY: u64 = 2048;
 
-/// Writers of four partitions, which go on until they are stopped.
+/// Writers of four partitions that append until they are stopped.
 struct Writers {
     store: Arc<dyn Store>,
-    is_enough: Arc<AtomicBool>,
+    is_stopping: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<(u64, u32)>>,
 }
 
 impl Writers {
     fn start(store: Arc<dyn Store>) -> Self {
-        let is_enough = Arc::new(AtomicBool::new(false));
+        let is_stopping = Arc::new(AtomicBool::new(false));
         let write = |partition| {
-            let (store, is_enough) = (Arc::clone(&store), Arc::clone(&is_enough));
+            let (store, is_stopping) = (Arc::clone(&store), Arc::clone(&is_stopping));
             tokio::spawn(async move {
                 let (epoch, _) = claim(&*store, partition, "writer").await;
-                let (mut next, mut repeats) = (0, 0);
-                while !is_enough.load(Ordering::Relaxed) {
-                    repeats += append(&*store, partition, epoch, next..next + 8).await;
+                let (mut next, mut retries) = (0, 0);
+                while !is_stopping.load(Ordering::Relaxed) {
+                    retries += append(&*store, partition, epoch, next..next + 8).await;
                     next += 8;
                 }
-                (next, repeats)
+                (next, retries)
             })
         };
         let tasks = (0..4).map(write).collect();
-        Self { store, is_enough, tasks }
+        Self { store, is_stopping, tasks }
     }
 
-    /// Stops them; returns the lengths of their logs and how often they had to repeat.
+    /// Stops the writers; returns the lengths of their logs and the number of retries.
     async fn stop(&mut self) -> (Vec<u64>, u32) {
-        self.is_enough.store(true, Ordering::Relaxed);
-        let (mut lengths, mut all_repeats) = (Vec::new(), 0);
+        self.is_stopping.store(true, Ordering::Relaxed);
+        let (mut lengths, mut all_retries) = (Vec::new(), 0);
         for task in self.tasks.drain(..) {
-            let (length, repeats) = task.await.unwrap();
+            let (length, retries) = task.await.unwrap();
             lengths.push(length);
-            all_repeats += repeats;
+            all_retries += retries;
         }
-        (lengths, all_repeats)
+        (lengths, all_retries)
     }
 
-    /// Asserts that each has what was confirmed, once and in order.
+    /// Asserts that each log has all acknowledged entries once and in order.
     async fn check(&self, lengths: &[u64]) {
         for (partition, length) in (0..).zip(lengths) {
             assert_log(partition, &claim(&*self.store, partition, "writer").await.1, *length);
@@ -60,9 +60,9 @@ impl Writers {
     }
 }
 
-/// What waits while the connection is made goes in one call: a partition that fails there fails alone.
+/// Requests that wait for the connection share one script call; a failing partition must not affect the others.
 #[tokio::test]
-async fn a_partition_that_fails_does_not_fail_those_that_are_sent_with_it() {
+async fn a_failing_partition_does_not_affect_the_others_of_its_call() {
     let server = Server::start(&[]);
     let others = server.store("");
     for partition in 0..4 {
@@ -87,9 +87,9 @@ async fn a_partition_that_fails_does_not_fail_those_that_are_sent_with_it() {
     assert_eq!(results[3], Err(StoreError::Behind { next: 0 }));
 }
 
-/// Whatever was confirmed is in the file; whatever was not is repeated.
+/// Acknowledged entries are in the file; all others are retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn confirmed_appends_survive_kill_9_of_redis() {
+async fn acknowledged_appends_survive_kill_9_of_redis() {
     let mut server = Server::durable();
     let mut writers = Writers::start(server.store(""));
     for round in 0..4 {
@@ -99,8 +99,8 @@ async fn confirmed_appends_survive_kill_9_of_redis() {
             server.restart();
         });
     }
-    let (lengths, repeats) = writers.stop().await;
-    assert!(repeats >= 4, "the kills met nobody: {repeats}");
+    let (lengths, retries) = writers.stop().await;
+    assert!(retries >= 4, "no append met a kill: {retries}");
     tokio::task::block_in_place(|| {
         server.kill();
         server.restart();
@@ -109,21 +109,21 @@ async fn confirmed_appends_survive_kill_9_of_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_cut_are_made_again() {
+async fn closed_connections_are_replaced() {
     let server = Server::start(&[]);
     let mut writers = Writers::start(server.store(""));
     for _ in 0..10 {
         sleep(Duration::from_millis(15)).await;
         tokio::task::block_in_place(|| server.command(&["CLIENT", "KILL", "TYPE", "normal"]));
     }
-    let (lengths, repeats) = writers.stop().await;
-    assert!(repeats >= 4, "the cuts met nobody: {repeats}");
+    let (lengths, retries) = writers.stop().await;
+    assert!(retries >= 4, "no append met a closed connection: {retries}");
     writers.check(&lengths).await;
 }
 
-/// The store sends what did not find its script again by itself: nothing fails.
+/// The store resends requests whose script was missing, so that no request fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flushed_scripts_are_loaded_again_without_an_error() {
+async fn flushed_scripts_are_reloaded_without_an_error() {
     let server = Server::start(&[]);
     let handle = server.store("");
     let mut writers = Writers::start(Arc::clone(&handle));
@@ -131,8 +131,8 @@ async fn flushed_scripts_are_loaded_again_without_an_error() {
         sleep(Duration::from_millis(15)).await;
         tokio::task::block_in_place(|| server.command(&["SCRIPT", "FLUSH"]));
     }
-    let (lengths, repeats) = writers.stop().await;
-    assert_eq!(repeats, 0, "something was unavailable");
+    let (lengths, retries) = writers.stop().await;
+    assert_eq!(retries, 0, "a call was unavailable");
     writers.check(&lengths).await;
     let mut epoch = claim(&*handle, 9, "me").await.0;
     for _ in 0..3 {
@@ -140,35 +140,36 @@ async fn flushed_scripts_are_loaded_again_without_an_error() {
         handle.renew(9, epoch, FIRST_LEASE, 0).await.unwrap();
         server.command(&["SCRIPT", "FLUSH"]);
         let next = claim(&*handle, 9, "me").await.0;
-        assert_eq!(next.0, epoch.0 + 1, "a claim that was sent again counted twice");
+        assert_eq!(next.0, epoch.0 + 1, "a resent claim counted twice");
         epoch = next;
     }
 }
 
-/// Checks the bound where nothing is sent yet: the tasks that send run only when this one waits.
+/// Checks the bound of the queue. The sending tasks run only when this test awaits.
 fn check_queue(store: &dyn Store, epoch: Epoch) {
-    let mut calls: Vec<_> =
-        (0..QUEUE + 1).map(|index| store.append(1, epoch, index, content(1, index))).collect();
-    let refused = calls.pop().and_then(FutureExt::now_or_never).expect("it is refused at once");
-    assert_unavailable(refused, "too many calls wait");
+    let mut calls: Vec<_> = (0..QUEUE_CAPACITY + 1)
+        .map(|index| store.append(1, epoch, index, content(1, index)))
+        .collect();
+    let rejected = calls.pop().and_then(FutureExt::now_or_never).expect("rejected immediately");
+    assert_unavailable(rejected, "too many requests wait");
     for call in &mut calls {
-        assert!(call.now_or_never().is_none(), "it waits");
+        assert!(call.now_or_never().is_none(), "the call is queued");
     }
 }
 
 #[tokio::test]
-async fn the_queue_takes_its_limit_and_no_more() {
+async fn the_request_queue_is_bounded() {
     let server = Server::start(&[]);
     let handle = server.store("");
     let (epoch, _) = claim(&*handle, 1, "me").await;
     check_queue(&*handle, epoch);
-    assert_log(1, &claim(&*handle, 1, "me").await.1, QUEUE);
+    assert_log(1, &claim(&*handle, 1, "me").await.1, QUEUE_CAPACITY);
     let nobody = store(&format!("redis-cluster://127.0.0.1:{}", free_port()));
     check_queue(&*nobody, epoch);
 }
 
 #[tokio::test]
-async fn a_second_owner_fences_the_first_whatever_it_has_under_way() {
+async fn a_second_owner_fences_calls_in_flight_of_the_first() {
     let server = Server::start(&[]);
     let (first, second) = (server.store(""), server.store(""));
     let (old, _) = claim(&*first, 1, "first").await;
@@ -180,26 +181,26 @@ async fn a_second_owner_fences_the_first_whatever_it_has_under_way() {
     let late = (10..40).map(|index| first.append(1, old, index, content(1, index)));
     let late: Vec<_> = late.collect();
     let (new, log) = claim(&*second, 1, "second").await;
-    let confirmed = {
-        let mut confirmed = 10;
+    let acked = {
+        let mut acked = 10;
         for call in late {
             match call.await {
-                Ok(()) => confirmed += 1,
+                Ok(()) => acked += 1,
                 Err(error) => assert_eq!(error, StoreError::Fenced),
             }
         }
-        confirmed
+        acked
     };
-    assert_log(1, &log, confirmed);
-    assert_eq!(first.append(1, old, confirmed, content(1, 0)).await, Err(StoreError::Fenced));
+    assert_log(1, &log, acked);
+    assert_eq!(first.append(1, old, acked, content(1, 0)).await, Err(StoreError::Fenced));
     assert_eq!(first.renew(1, old, FIRST_LEASE, 0).await, Err(StoreError::Fenced));
-    append(&*second, 1, new, confirmed..50).await;
+    append(&*second, 1, new, acked..50).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 50);
 }
 
-/// A failover can lose the last claim; then its epoch is given a second time, to somebody else.
+/// A failover can lose the last claim, and then assign its epoch again to another owner.
 #[tokio::test]
-async fn an_epoch_given_twice_has_one_owner() {
+async fn an_epoch_assigned_twice_has_one_owner() {
     let server = Server::start(&[]);
     let (first, second) = (server.store(""), server.store(""));
     let (epoch, _) = claim(&*first, 1, "first").await;
@@ -217,10 +218,9 @@ async fn an_epoch_given_twice_has_one_owner() {
     assert_log(1, &claim(&*second, 1, "second").await.1, 6);
 }
 
-/// What a stopped server finds in its sockets when it goes on is older than what was called meanwhile on
-/// new connections, and must not undo it.
+/// A resumed server reads old commands from its sockets. They must not undo later calls on new connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_stopped_server_finds_late_does_no_harm() {
+async fn late_commands_of_a_suspended_server_have_no_effect() {
     let server = Server::start(&[]);
     let handle = server.store("?response_ms=200&connect_ms=200");
     let (epoch, _) = claim(&*handle, 1, "me").await;
@@ -231,7 +231,7 @@ async fn what_a_stopped_server_finds_late_does_no_harm() {
     for call in stuck {
         assert_unavailable(call.await, "in time");
     }
-    // The connection to a stopped server is made by the kernel: these commands wait in its sockets, too.
+    // The kernel accepts connections to a suspended server, so these commands wait in its sockets, too.
     for _ in 0..2 {
         assert_unavailable(handle.claim(1, "me", Epoch(0)).await, "in time");
     }
@@ -242,23 +242,23 @@ async fn what_a_stopped_server_finds_late_does_no_harm() {
     assert_log(1, &log, length);
     append(&*handle, 1, new, length..30).await;
     sleep(Duration::from_millis(300)).await;
-    handle.renew(1, new, FIRST_LEASE, 0).await.expect("nothing late has fenced it");
+    handle.renew(1, new, FIRST_LEASE, 0).await.expect("no late command has fenced the owner");
     assert_log(1, &claim(&*handle, 1, "me").await.1, 30);
 }
 
 #[tokio::test]
-async fn a_full_server_takes_checkpoints_and_renewals_and_recovers() {
+async fn a_full_server_accepts_checkpoints_and_renewals() {
     let server = Server::start(&[]);
     let handle = server.store("");
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..50).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
-    let answer = handle.append(1, epoch, 50, content(1, 50)).await;
-    assert_unavailable(answer, "raise its maxmemory");
-    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("leases are kept");
+    let result = handle.append(1, epoch, 50, content(1, 50)).await;
+    assert_unavailable(result, "raise its maxmemory");
+    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("renewals succeed");
     let changed = vec![(7, Some(content(7, 7)))];
-    handle.checkpoint(1, epoch, 40, content(0, 0), changed).await.expect("room can be made");
-    handle.append(1, epoch, 45, content(1, 45)).await.expect("a repeat needs no room");
+    handle.checkpoint(1, epoch, 40, content(0, 0), changed).await.expect("checkpoints free memory");
+    handle.append(1, epoch, 45, content(1, 45)).await.expect("a repeated append needs no memory");
     let claimed = handle.claim(1, "me", Epoch(0)).await.expect("a core can start");
     assert_eq!((claimed.first_index, claimed.next_index()), (40, 50));
     assert_eq!(claimed.streams, [(7, content(7, 7))]);
@@ -267,7 +267,7 @@ async fn a_full_server_takes_checkpoints_and_renewals_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_server_that_may_forget_is_refused_and_waited_for_later() {
+async fn an_evicting_server_is_rejected_at_start_and_retried_later() {
     let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
     let Err(StoreError::Config(text)) = server.store("").partitions(4).await else {
         panic!("accepted");
@@ -279,7 +279,7 @@ async fn a_server_that_may_forget_is_refused_and_waited_for_later() {
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     let handle = server.store("");
     let (epoch, _) = claim(&*handle, 1, "me").await;
-    // Once in use, a core waits for the operator instead of giving its streams up.
+    // After the first success, the store retries until an operator corrects the setting.
     server.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
     server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
     while !matches!(handle.append(1, epoch, 0, content(1, 0)).await,
@@ -292,7 +292,7 @@ async fn a_server_that_may_forget_is_refused_and_waited_for_later() {
 }
 
 #[tokio::test]
-async fn the_number_of_partitions_is_the_same_for_every_handle_and_prefix() {
+async fn the_number_of_partitions_is_fixed_per_prefix_and_database() {
     let server = Server::start(&[]);
     assert_eq!(server.store("").partitions(8).await, Ok(8));
     let Err(StoreError::Config(text)) = server.store("").partitions(16).await else {
@@ -304,24 +304,24 @@ async fn the_number_of_partitions_is_the_same_for_every_handle_and_prefix() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unavailable() {
+async fn a_missing_server_is_unavailable() {
     let handle = store(&format!("redis://127.0.0.1:{}", free_port()));
     assert_unavailable(handle.claim(1, "me", Epoch(0)).await, "is it running");
 }
 
 #[tokio::test]
-async fn a_key_of_something_else_is_corrupt() {
+async fn a_foreign_key_is_corrupt() {
     let server = Server::start(&[]);
     server.command(&["SET", "minerva:{p1}:head", "mine"]);
-    let answer = server.store("").claim(1, "me", Epoch(0)).await;
+    let result = server.store("").claim(1, "me", Epoch(0)).await;
     assert!(
-        matches!(&answer, Err(StoreError::Corrupt(text)) if text.contains("prefix")),
-        "{answer:?}"
+        matches!(&result, Err(StoreError::Corrupt(text)) if text.contains("prefix")),
+        "{result:?}"
     );
 }
 
 #[tokio::test]
-async fn many_streams_and_entries_come_back_whole() {
+async fn many_streams_and_entries_are_loaded_completely() {
     let server = Server::start(&[]);
     let handle = server.store("");
     let (epoch, _) = claim(&*handle, 1, "me").await;

@@ -1,4 +1,4 @@
-//! Passwords, users and TLS.
+//! Authentication and TLS.
 
 #[path = "../support/certificate.rs"]
 mod certificate;
@@ -9,7 +9,7 @@ use minerva_core::store::{Epoch, StoreError};
 use crate::server::{Server, free_port, store};
 use crate::{append, assert_log, assert_unavailable, claim};
 
-/// The rights of a user that is only for us.
+/// Minimal ACL of a user for the store.
 const RIGHTS: [&str; 12] = [
     "resetkeys",
     "~app:*",
@@ -25,15 +25,15 @@ const RIGHTS: [&str; 12] = [
     "+select",
 ];
 
-async fn assert_refused(url: &str) {
-    let answer = store(url).partitions(4).await;
-    let Err(StoreError::Config(text)) = answer else { panic!("{answer:?}") };
+async fn assert_rejected(url: &str) {
+    let result = store(url).partitions(4).await;
+    let Err(StoreError::Config(text)) = result else { panic!("{result:?}") };
     assert!(text.contains("user and password in --store"), "{text}");
     assert!(!text.contains("canary"), "{text}");
 }
 
 #[tokio::test]
-async fn a_user_with_few_rights_is_enough_and_a_wrong_login_is_refused() {
+async fn minimal_permissions_suffice_and_a_wrong_login_is_rejected() {
     let server = Server::start(&[]);
     let mut command = vec!["ACL", "SETUSER", "core", "on", ">canary"];
     command.extend(RIGHTS);
@@ -46,22 +46,22 @@ async fn a_user_with_few_rights_is_enough_and_a_wrong_login_is_refused() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..10).await;
     assert_log(1, &claim(&*handle, 1, "me").await.1, 10);
-    assert_refused(&url("core:wrong-canary", "app:")).await;
-    assert_refused(&url("core:canary", "theirs:")).await;
+    assert_rejected(&url("core:wrong-canary", "app:")).await;
+    assert_rejected(&url("core:canary", "theirs:")).await;
     server.command(&["ACL", "SETUSER", "default", "off"]);
-    assert_refused(&format!("redis://127.0.0.1:{}", server.port)).await;
+    assert_rejected(&format!("redis://127.0.0.1:{}", server.port)).await;
 }
 
 #[tokio::test]
-async fn a_password_without_a_user_is_that_of_the_default_user() {
+async fn a_password_without_a_user_belongs_to_the_default_user() {
     let server = Server::start(&["--requirepass", "can@ry"]);
     let at = format!("127.0.0.1:{}", server.port);
     assert_eq!(store(&format!("redis://:can%40ry@{at}")).partitions(4).await, Ok(4));
-    assert_refused(&format!("redis://{at}")).await;
+    assert_rejected(&format!("redis://{at}")).await;
 }
 
 #[tokio::test]
-async fn tls_checks_the_certificate() {
+async fn tls_verifies_the_certificate() {
     let directory = tempfile::tempdir().unwrap();
     make_certificate(directory.path());
     let file = |name| directory.path().join(name).to_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The program with a Redis: it starts, takes over from one that died, and says nothing of the password.
+//! `minerva-core` with Redis: start, takeover after a crash, `doctor`, and secrecy of the password.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use crate::server::Server;
 
 const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
 
-/// So many that of two cores each has some: the names are chance, and who would have none does not try.
+/// Enough partitions for a random placement to assign some to each of two cores.
 const PARTITIONS: usize = 32;
 
 fn core(url: &str) -> Command {
@@ -19,7 +19,7 @@ fn core(url: &str) -> Command {
     command
 }
 
-/// Starts a core and waits for its first line.
+/// Starts a core and reads the first line of the output.
 fn start(url: &str) -> (Child, String) {
     let mut child = core(url).env("MINERVA_LOG", "debug").spawn().unwrap();
     let mut line = String::new();
@@ -27,21 +27,21 @@ fn start(url: &str) -> (Child, String) {
     (child, line)
 }
 
-/// Reads the log of a core until it says so often that a partition is served.
+/// Reads the log of a core until `count` partitions are served.
 fn read_until_served(child: &mut Child, count: usize) -> String {
     let stderr = BufReader::new(child.stderr.as_mut().unwrap());
     let mut log = String::new();
     for line in stderr.lines() {
         log.push_str(&line.unwrap());
         log.push('\n');
-        if log.matches("a partition is served").count() == count {
+        if log.matches("serving the partition").count() == count {
             break;
         }
     }
     log
 }
 
-/// Kills a core; returns what it logged.
+/// Kills a core and returns the rest of the log.
 fn kill(mut child: Child) -> String {
     child.kill().unwrap();
     let mut log = String::new();
@@ -51,20 +51,20 @@ fn kill(mut child: Child) -> String {
 }
 
 #[test]
-fn a_core_starts_on_redis_and_takes_over_from_one_that_died() {
+fn a_core_on_redis_takes_over_after_a_crash() {
     let server = Server::start(&["--requirepass", "canary"]);
     let url = format!("redis://:canary@127.0.0.1:{}/1", server.port);
     let (mut first, line) = start(&url);
     let store = format!("store redis://127.0.0.1:{}/1", server.port);
     assert!(line.contains("ready") && line.contains(&store), "{line}");
-    // It is ready before it has its partitions.
+    // A core reports ready before the claims succeed.
     let log = read_until_served(&mut first, PARTITIONS);
     let mut logs = vec![line, log, kill(first)];
     assert!(logs[1].contains("Redis writes no append-only file"), "no warning: {}", logs[1]);
     let (mut second, line) = start(&url);
     assert!(line.contains("ready"), "{line}");
     let log = read_until_served(&mut second, PARTITIONS);
-    assert!(log.contains("another core has the partition"), "it did not wait: {log}");
+    assert!(log.contains("another core owns the partition"), "the core did not wait: {log}");
     logs.extend([line, log, kill(second)]);
     let wrong = core(&format!("redis://:wrong-canary@127.0.0.1:{}", server.port)).output().unwrap();
     assert_eq!(wrong.status.code(), Some(64));
@@ -80,7 +80,7 @@ fn a_core_starts_on_redis_and_takes_over_from_one_that_died() {
     }
 }
 
-/// What `minerva-core doctor` says of a store: exit code and lines.
+/// Exit code and output of `minerva-core doctor` for a store.
 fn doctor(url: &str) -> (Option<i32>, String) {
     let mut command = Command::new(CORE);
     let output = command.args(["doctor", "--store", url]).output().unwrap();
@@ -88,22 +88,22 @@ fn doctor(url: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_doctor_says_what_to_change_about_a_server() {
+fn doctor_reports_settings_and_fixes() {
     let mut server = Server::start(&["--requirepass", "canary", "--appendonly", "yes"]);
     let url = format!("redis://:canary@127.0.0.1:{}/1", server.port);
     let (code, report) = doctor(&url);
     assert_eq!(code, Some(0), "{report}");
-    let place = format!("Redis at 127.0.0.1:{}", server.port);
+    let server_name = format!("Redis at 127.0.0.1:{}", server.port);
     for line in [
-        format!("ok    {place}, maxmemory-policy: noeviction\n"),
-        format!("ok    {place}, scripts: loaded\n"),
-        format!("ok    {place}, aof_last_write_status: ok\n"),
-        format!("warn  {place}, appendfsync: everysec, "),
-        format!("ok    {place}, clock: "),
+        format!("ok    {server_name}, maxmemory-policy: noeviction\n"),
+        format!("ok    {server_name}, scripts: loaded\n"),
+        format!("ok    {server_name}, aof_last_write_status: ok\n"),
+        format!("warn  {server_name}, appendfsync: everysec, "),
+        format!("ok    {server_name}, clock: "),
     ] {
         assert!(report.contains(&line), "no `{line}` in:\n{report}");
     }
-    assert_eq!(doctor(&format!("{url}?wait=1")).0, Some(1), "no replica to wait for");
+    assert_eq!(doctor(&format!("{url}?wait=1")).0, Some(1), "no replica can confirm");
     let (code, report) = doctor(&url.replace("canary", "wrong-canary"));
     assert!(
         code == Some(1) && report.contains("fail  Redis at") && report.contains("; fix: "),
@@ -117,7 +117,7 @@ fn the_doctor_says_what_to_change_about_a_server() {
 }
 
 #[test]
-fn the_doctor_refuses_a_server_that_a_core_refuses() {
+fn doctor_rejects_the_servers_that_a_core_rejects() {
     let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
     let (code, report) = doctor(&server.url(""));
     assert_eq!(code, Some(1), "{report}");
@@ -127,7 +127,7 @@ fn the_doctor_refuses_a_server_that_a_core_refuses() {
 }
 
 #[test]
-fn the_doctor_looks_at_every_node_of_a_cluster() {
+fn doctor_checks_each_node_of_a_cluster() {
     let nodes = cluster::start();
     let (code, report) = doctor(&cluster::address(&nodes));
     assert_eq!(code, Some(0), "{report}");
@@ -136,5 +136,5 @@ fn the_doctor_looks_at_every_node_of_a_cluster() {
         assert!(report.contains(&line), "no `{line}` in:\n{report}");
     }
     let one = format!("redis://127.0.0.1:{}", nodes[0].port);
-    assert_eq!(doctor(&one).0, Some(1), "a core refuses it, too");
+    assert_eq!(doctor(&one).0, Some(1), "a core rejects a single cluster node, too");
 }

@@ -1,4 +1,4 @@
-//! Replicas, waiting for them, and Sentinels.
+//! Replication: rejection of replicas, confirmation by WAIT, and failover through Sentinels.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::server::{Server, free_port, store, wait_until};
 use crate::{append, assert_log, assert_unavailable, claim, content};
 
-/// A replica of a server, with all of its data.
+/// Starts a replica and waits until it is in sync.
 fn replica_of(primary: &Server) -> Server {
     let port = primary.port.to_string();
     let replica = Server::start(&["--replicaof", "127.0.0.1", &port]);
@@ -17,7 +17,7 @@ fn replica_of(primary: &Server) -> Server {
 }
 
 #[tokio::test]
-async fn a_replica_is_refused_until_it_is_promoted() {
+async fn a_replica_is_rejected_until_its_promotion() {
     let primary = Server::start(&[]);
     let replica = replica_of(&primary);
     let handle = replica.store("");
@@ -25,7 +25,7 @@ async fn a_replica_is_refused_until_it_is_promoted() {
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..5).await;
-    // Demoted under a store in use: the same connection says so, and a new one is tried each time.
+    // A demotion during use: the connection reports READONLY, and each retry makes a new connection.
     replica.command(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
     for _ in 0..3 {
         assert_unavailable(handle.append(1, epoch, 5, content(1, 5)).await, "replica");
@@ -35,7 +35,7 @@ async fn a_replica_is_refused_until_it_is_promoted() {
 }
 
 #[tokio::test]
-async fn an_append_waits_for_its_replicas() {
+async fn an_append_requires_confirmation_by_replicas() {
     let primary = Server::start(&[]);
     let replica = replica_of(&primary);
     let query = "?wait=1&wait_ms=150";
@@ -45,18 +45,17 @@ async fn an_append_waits_for_its_replicas() {
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(20));
     replica.signal("STOP");
     assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
-    // It is in the log now, and still not confirmed: not by a repeat, and not by one on a connection
-    // that never wrote it.
+    // The entry is in the log and still unconfirmed, both for a retry and on a connection that never wrote the entry.
     assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
     let other = primary.store(query);
     assert_unavailable(other.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
-    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("a lease need not survive a failover");
+    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("renewals need no confirmation");
     replica.signal("CONT");
     append(&*handle, 1, epoch, 20..25).await;
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(25));
 }
 
-/// One Sentinel, which is enough to decide when it says that one is enough.
+/// Starts a Sentinel with a quorum of one.
 fn sentinel_of(primary: &Server) -> Server {
     let sentinel = Server::sentinel();
     let port = primary.port.to_string();
@@ -72,7 +71,7 @@ fn sentinel_of(primary: &Server) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinels_lead_to_the_next_primary() {
+async fn the_store_follows_a_sentinel_failover() {
     let mut primary = Server::start(&[]);
     let replica = replica_of(&primary);
     let sentinel = sentinel_of(&primary);
@@ -81,11 +80,11 @@ async fn sentinels_lead_to_the_next_primary() {
     let handle = store(&url);
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..50).await;
-    wait_until("the replica has all", || {
+    wait_until("the replica is in sync", || {
         replica.command(&["LLEN", "minerva:{p1}:log"]) == redis::Value::Int(50)
     });
     tokio::task::block_in_place(|| primary.kill());
-    assert!(append(&*handle, 1, epoch, 50..100).await > 0, "the failover took no time");
+    assert!(append(&*handle, 1, epoch, 50..100).await > 0, "no append met the failover");
     sleep(Duration::from_millis(50)).await;
     assert_log(1, &claim(&*handle, 1, "me").await.1, 100);
     let wrong = store(&format!("redis-sentinel://127.0.0.1:{}/other", sentinel.port));

@@ -1,4 +1,4 @@
-//! The scripts by themselves: what happens when one is sent again, or arrives behind a later one.
+//! The Lua scripts in isolation: retries and late arrivals.
 
 use redis::Value;
 
@@ -8,23 +8,23 @@ const APPEND: &str = include_str!("../../src/store/redis/append.lua");
 const CLAIM: &str = include_str!("../../src/store/redis/claim.lua");
 const CHECKPOINT: &str = include_str!("../../src/store/redis/checkpoint.lua");
 const RENEW: &str = include_str!("../../src/store/redis/renew.lua");
-const BEAT: &str = include_str!("../../src/store/redis/beat.lua");
+const HEARTBEAT: &str = include_str!("../../src/store/redis/heartbeat.lua");
 const RELEASE: &str = include_str!("../../src/store/redis/release.lua");
 
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
     let mut parts = vec!["EVAL", script, "3", "{p}:head", "{p}:log", "{p}:streams"];
     parts.extend(arguments);
-    let answer = server.command(&parts);
-    let Value::Array(answer) = answer else { panic!("{answer:?}") };
-    answer
+    let reply = server.command(&parts);
+    let Value::Array(reply) = reply else { panic!("{reply:?}") };
+    reply
 }
 
-fn word(text: &str) -> Value {
+fn bulk(text: &str) -> Value {
     Value::BulkString(text.as_bytes().to_vec())
 }
 
 fn claimed(epoch: i64, claims: &str) -> Vec<Value> {
-    vec![word("ok"), Value::Int(epoch), Value::Int(0), Value::Int(0), word(claims), Value::Nil]
+    vec![bulk("ok"), Value::Int(epoch), Value::Int(0), Value::Int(0), bulk(claims), Value::Nil]
 }
 
 fn field(server: &Server, name: &str) -> String {
@@ -32,26 +32,26 @@ fn field(server: &Server, name: &str) -> String {
 }
 
 #[test]
-fn a_claim_that_is_sent_again_counts_once_and_a_late_one_not_at_all() {
+fn a_retried_claim_counts_once_and_a_late_claim_has_no_effect() {
     let server = Server::start(&[]);
     let (one, two) = ("1 0 me\n", "1 0 me\n2 0 me\n");
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1, one));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1, one));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0"]), claimed(2, two));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), [word("overtaken")]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), [bulk("overtaken")]);
     assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0"])[1], Value::Int(3));
     let held = run(&server, CLAIM, &["you", "1000", "t", "1", "0"]);
-    assert_eq!((&held[0], &held[1]), (&word("held"), &word("me")));
+    assert_eq!((&held[0], &held[1]), (&bulk("held"), &bulk("me")));
     assert_eq!(field(&server, "epoch"), "3");
 }
 
 #[test]
-fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
+fn a_late_checkpoint_of_equal_coverage_changes_nothing() {
     let server = Server::start(&[]);
     run(&server, CLAIM, &["me", "1000", "s", "1", "0"]);
     let checkpoint = |call, meta, blob| {
-        let answer = run(&server, CHECKPOINT, &["1", "s:1", "s", call, "0", meta, "1", "7", blob]);
-        assert_eq!(answer, [word("ok")]);
+        let reply = run(&server, CHECKPOINT, &["1", "s:1", "s", call, "0", meta, "1", "7", blob]);
+        assert_eq!(reply, [bulk("ok")]);
         let stored = server.command(&["HGET", "{p}:streams", "7"]);
         (field(&server, "meta"), redis::from_redis_value::<String>(stored).unwrap())
     };
@@ -62,12 +62,12 @@ fn a_late_checkpoint_of_the_same_reach_changes_nothing() {
 }
 
 #[test]
-fn a_renewal_behind_a_release_does_not_bring_the_lease_back() {
+fn a_renewal_after_a_release_does_not_restore_the_lease() {
     let server = Server::start(&[]);
     run(&server, CLAIM, &["me", "60000", "s", "1", "0"]);
-    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [word("ok")]);
-    assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [word("ok")]);
-    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [word("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [bulk("ok")]);
+    assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [bulk("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [bulk("ok")]);
     assert_eq!(
         run(&server, CLAIM, &["you", "60000", "t", "1", "0"]),
         claimed(2, "1 0 me\n2 0 you\n")
@@ -75,7 +75,7 @@ fn a_renewal_behind_a_release_does_not_bring_the_lease_back() {
 }
 
 #[test]
-fn a_claim_passes_an_epoch_that_the_store_forgot() {
+fn a_claim_exceeds_an_epoch_that_the_store_lost() {
     let server = Server::start(&[]);
     for (call, above, claims) in [
         ("1", "0", "1 0 me\n"),
@@ -83,23 +83,23 @@ fn a_claim_passes_an_epoch_that_the_store_forgot() {
         ("3", "7", "1 0 me\n8 0 me\n9 0 me\n"),
     ] {
         let claim = run(&server, CLAIM, &["me", "1000", "s", call, above]);
-        assert_eq!(claim[4], word(claims));
+        assert_eq!(claim[4], bulk(claims));
     }
 }
 
 #[test]
-fn a_list_of_members_that_somebody_spoilt_mends_itself() {
+fn corrupt_membership_entries_are_removed() {
     let server = Server::start(&[]);
-    server.command(&["HSET", "{p}:head", "spoilt", "soon", "over", "5 0"]);
-    let alive = |last, name: &str| [word("ok"), Value::Int(last), word(name), Value::Int(1)];
-    assert_eq!(run(&server, BEAT, &["a", "1", "60000", "7"]), alive(0, "a"));
-    assert_eq!(run(&server, BEAT, &["a", "1", "60000", "7"]), alive(7, "a"), "sent again");
-    assert_eq!(run(&server, BEAT, &["a", "1", "0", "8"]), [word("ok"), Value::Int(7)]);
+    server.command(&["HSET", "{p}:head", "corrupt", "soon", "short", "5 0"]);
+    let live = |last, name: &str| [bulk("ok"), Value::Int(last), bulk(name), Value::Int(1)];
+    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "60000", "7"]), live(0, "a"));
+    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "60000", "7"]), live(7, "a"), "retry");
+    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "0", "8"]), [bulk("ok"), Value::Int(7)]);
     assert_eq!(server.command(&["HLEN", "{p}:head"]), Value::Int(0));
 }
 
 #[test]
-fn what_is_wrong_with_one_append_does_not_touch_the_others() {
+fn a_failed_append_does_not_affect_the_others() {
     let server = Server::start(&[]);
     for partition in ["a", "b", "c", "d"] {
         let head = format!("{{{partition}}}:head");
@@ -114,17 +114,18 @@ fn what_is_wrong_with_one_append_does_not_touch_the_others() {
         let parts = ["EVAL", APPEND, &count].map(str::to_owned);
         let parts: Vec<_> = parts.into_iter().chain(keys).chain(arguments).collect();
         let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-        let Value::Array(answer) = server.command(&parts) else { panic!("no array") };
-        answer
+        let Value::Array(reply) = server.command(&parts) else { panic!("no array") };
+        reply
     };
     let length = |partition| server.command(&["LLEN", &format!("{{{partition}}}:log")]);
 
-    let good = [["a", "3", "s:1", "0", "x"], ["b", "3", "", "0", "x"], ["a", "3", "s:1", "1", "y"]];
-    assert_eq!(call(&good), [word("ok")]);
-    assert_eq!(call(&good), [word("ok")], "sent again");
+    let valid =
+        [["a", "3", "s:1", "0", "x"], ["b", "3", "", "0", "x"], ["a", "3", "s:1", "1", "y"]];
+    assert_eq!(call(&valid), [bulk("ok")]);
+    assert_eq!(call(&valid), [bulk("ok")], "retry");
     assert_eq!((length("a"), length("b")), (Value::Int(2), Value::Int(1)));
 
-    let answers = call(&[
+    let replies = call(&[
         ["a", "3", "s:1", "2", "z"],
         ["b", "2", "s:1", "1", "old epoch"],
         ["b", "3", "s:2", "1", "other claim"],
@@ -133,11 +134,11 @@ fn what_is_wrong_with_one_append_does_not_touch_the_others() {
         ["d", "3", "s:1", "0", "x"],
     ]);
     let one = |parts: &[Value]| Value::Array(parts.to_vec());
-    assert_eq!(answers[0], one(&[word("ok")]));
-    assert_eq!(answers[1..3], [one(&[word("fenced")]), one(&[word("fenced")])]);
-    assert_eq!(answers[3], one(&[word("conflict")]));
-    assert_eq!(answers[4], one(&[word("behind"), Value::Int(0)]));
-    assert_eq!(answers[5], one(&[word("ok")]));
+    assert_eq!(replies[0], one(&[bulk("ok")]));
+    assert_eq!(replies[1..3], [one(&[bulk("fenced")]), one(&[bulk("fenced")])]);
+    assert_eq!(replies[3], one(&[bulk("conflict")]));
+    assert_eq!(replies[4], one(&[bulk("behind"), Value::Int(0)]));
+    assert_eq!(replies[5], one(&[bulk("ok")]));
     let lengths = ["a", "b", "c", "d"].map(length);
     assert_eq!(lengths, [3, 1, 0, 1].map(Value::Int));
 }

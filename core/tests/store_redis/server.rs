@@ -1,4 +1,4 @@
-//! Redis servers as child processes, each in a directory of its own, killed when dropped.
+//! Redis servers as child processes, each in a separate directory. Dropping a [`Server`] kills the process.
 
 #[path = "../support/ports.rs"]
 mod ports;
@@ -12,12 +12,12 @@ pub(crate) use ports::free_port;
 use redis::Value;
 use tempfile::TempDir;
 
-/// Names another program, such as valkey-server.
+/// Environment variable that selects another program, such as valkey-server.
 const PROGRAM: &str = "MINERVA_TEST_REDIS_SERVER";
-/// Longest time for anything that a server does by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of each wait for a server.
+const SERVER_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A server.
+/// A running server process.
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
@@ -26,17 +26,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server that keeps its data in memory.
+    /// A server without persistence.
     pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_at(free_port(), options)
     }
 
-    /// One that syncs its file before it answers.
+    /// A server that syncs the append-only file before each reply.
     pub(crate) fn durable() -> Self {
         Self::start(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    /// A Sentinel, which watches nobody yet.
+    /// A Sentinel without a monitored primary.
     pub(crate) fn sentinel() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -58,32 +58,32 @@ impl Server {
         server
     }
 
-    /// Ends the server as a crash does.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again, with what its files have.
+    /// Starts the process again on the same files.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.port, &self.directory, &self.options);
         self.wait_until_up();
     }
 
-    /// Sends a signal, such as STOP.
+    /// Sends a signal to the process, such as STOP.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Does a command on a connection of its own.
+    /// Executes a command on a new connection.
     pub(crate) fn command(&self, parts: &[&str]) -> Value {
         self.try_command(parts).unwrap_or_else(|error| panic!("{parts:?}: {error}"))
     }
 
     pub(crate) fn try_command(&self, parts: &[&str]) -> redis::RedisResult<Value> {
         let client = redis::Client::open(self.url("")).unwrap();
-        let mut connection = client.get_connection_with_timeout(PATIENCE)?;
+        let mut connection = client.get_connection_with_timeout(SERVER_DEADLINE)?;
         redis::cmd(parts[0]).arg(&parts[1..]).query(&mut connection)
     }
 
@@ -95,15 +95,15 @@ impl Server {
         format!("redis://127.0.0.1:{}/{query}", self.port)
     }
 
-    /// A handle on its data.
+    /// A store handle on this server.
     pub(crate) fn store(&self, query: &str) -> Arc<dyn Store> {
         store(&self.url(query))
     }
 
     fn wait_until_up(&self) {
-        wait_until("redis-server answers", || match self.try_command(&["PING"]) {
+        wait_until("redis-server replies", || match self.try_command(&["PING"]) {
             Ok(_) => true,
-            // It wants a login: it is up.
+            // A request for a login proves that the server is up.
             Err(error) => error.code() == Some("NOAUTH") || error.code() == Some("DENIED"),
         });
     }
@@ -116,18 +116,18 @@ impl Drop for Server {
     }
 }
 
-/// A handle on the data at an address.
+/// A store handle on an address.
 pub(crate) fn store(url: &str) -> Arc<dyn Store> {
     open(&url.parse::<StoreUrl>().unwrap()).unwrap()
 }
 
-/// Waits for what happens in another process.
-#[allow(clippy::disallowed_methods, reason = "it is about other processes")]
-pub(crate) fn wait_until(what: &str, mut is_done: impl FnMut() -> bool) {
+/// Polls a condition of another process.
+#[allow(clippy::disallowed_methods, reason = "waits for other processes")]
+pub(crate) fn wait_until(condition: &str, mut is_done: impl FnMut() -> bool) {
     let begun = SystemTime::now();
     while !is_done() {
         let waited = begun.elapsed().unwrap_or_default();
-        assert!(waited < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(waited < SERVER_DEADLINE, "not within {SERVER_DEADLINE:?}: {condition}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -135,12 +135,12 @@ pub(crate) fn wait_until(what: &str, mut is_done: impl FnMut() -> bool) {
 fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
     let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&program);
-    // The file of a Sentinel comes first, and it is no server that saves.
+    // The configuration file of a Sentinel is its first argument; a Sentinel takes no save options.
     let is_sentinel = options.last().is_some_and(|option| option == "--sentinel");
     if is_sentinel {
         command.args(options);
     } else {
-        // A replica gets its copy at once, not after the usual 5 s.
+        // Replication starts immediately, not after the default delay of 5 s.
         command.args(options).args(["--save", "", "--repl-diskless-sync-delay", "0"]);
     }
     let child = command

@@ -1,9 +1,9 @@
-//! A certificate for servers of these tests, and of those of the Rust client.
+//! A test certificate, shared with the tests of the Rust client.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Makes a key and a certificate for localhost that signs itself.
+/// Writes `key.pem` and a self-signed `cert.pem` for localhost.
 pub(crate) fn make_certificate(directory: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])

@@ -1,10 +1,9 @@
-//! Ports for servers of these tests.
+//! TCP ports for test servers.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A port that nobody uses: below those that the system gives to others by itself, and far from those of
-/// another process of these tests. Never given twice.
+/// An unused port below the ephemeral range, spread over test processes. No port is returned twice.
 pub(crate) fn free_port() -> u16 {
     static TRIED: AtomicU32 = AtomicU32::new(0);
     loop {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Living, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Membership, Member, Store, StoreError};
 use minerva_simulation::ModelStore;
 use proptest::prelude::*;
 
@@ -43,11 +43,11 @@ macro_rules! over_the_model {
 
 over_the_model! {
     an_unused_partition_is_empty
-    a_claim_returns_what_was_appended
+    a_claim_returns_the_appended_log
     every_claim_has_a_greater_epoch
     a_claim_returns_the_last_claims
     a_stale_epoch_is_fenced_and_changes_nothing
-    an_epoch_that_never_was_is_behind
+    an_unknown_epoch_is_behind
     a_repeated_append_succeeds_once
     other_content_at_an_index_is_a_conflict
     a_gap_is_behind
@@ -56,18 +56,18 @@ over_the_model! {
     a_repeated_checkpoint_changes_nothing
     a_late_checkpoint_changes_nothing
     a_checkpoint_beyond_the_log_is_behind
-    calls_take_effect_in_the_order_made
-    a_dropped_future_takes_nothing_back
-    partitions_do_not_touch_each_other
+    calls_take_effect_in_call_order
+    a_dropped_future_does_not_cancel_its_call
+    partitions_are_independent
     the_number_of_partitions_is_fixed
-    a_living_lease_keeps_others_out
-    a_released_partition_can_be_claimed_at_once
-    a_lease_that_ran_out_fences_nobody
-    more_than_the_limit_is_refused
-    calls_up_to_the_limit_are_taken
-    a_claim_passes_an_epoch_that_is_known_otherwise
-    a_renewal_finds_a_log_that_is_too_short
-    members_live_as_long_as_they_say
+    an_unexpired_lease_excludes_other_owners
+    a_released_partition_can_be_claimed_immediately
+    an_expired_lease_does_not_fence_its_owner
+    calls_above_the_size_limit_are_rejected
+    calls_up_to_the_size_limit_succeed
+    a_claim_exceeds_the_given_epoch
+    a_renewal_detects_a_short_log
+    membership_follows_heartbeats_and_leases
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, PartialEq)]
 enum Answer {
     Claimed(Claimed),
-    Living(Living),
+    Membership(Membership),
     Done,
     Held(String),
     Error(StoreError),
@@ -144,9 +144,9 @@ async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer 
             let member = Member { name: format!("core-{member}"), is_standby: *member == 0 };
             let lease = if *lives { lease } else { Duration::ZERO };
             return store
-                .beat(member, *number, lease)
+                .heartbeat(member, *number, lease)
                 .await
-                .map_or_else(Answer::from, Answer::Living);
+                .map_or_else(Answer::from, Answer::Membership);
         }
         Step::Append { stale, index: offset, content } => {
             let blob = Bytes::from(vec![*content; (*content).into()]);

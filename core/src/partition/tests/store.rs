@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, pending, ready};
 use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
-use crate::store::{Claimed, Epoch, Living, Member, Store, StoreError};
+use crate::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
 
 /// A memory store with faults.
 #[derive(Clone)]
@@ -69,13 +69,13 @@ impl Store for TestStore {
         self.inner.partitions(wanted)
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
-        self.inner.beat(member, number, lease)
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
+        self.inner.heartbeat(member, number, lease)
     }
 
     fn claim(

@@ -1,4 +1,4 @@
-//! The file itself: opening it, its format's version, and what redb's errors mean to the contract.
+//! The database file: creation, format version and transactions.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use redb::{Builder, Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
 
+use super::super::StoreError;
+use super::error::classify;
 use super::tables::SETTINGS;
-use crate::store::StoreError;
 
-/// The file's name within its directory.
+/// Name of the database file.
 pub(super) const NAME: &str = "minerva.redb";
 
-/// Memory for cached pages. The partitions hold all state in memory, so the file is read only at the
-/// start; redb's default of 1 GiB would only grow the process.
+/// Page cache in bytes. The file is read only at recovery, so the 1 GiB default of redb would waste memory.
 const CACHE: usize = 8 << 20;
 
-/// Version of the tables and their keys. A change that an older program cannot read needs a new one.
+/// Version of the tables and their keys. An incompatible change increments this number.
 const FORMAT: u64 = 1;
 
-/// Opens or makes the file and checks its version.
+/// Opens or creates the file and checks the format version.
 pub(super) fn open(directory: &Path) -> Result<Database, StoreError> {
     let unusable = |error: io::Error| {
         StoreError::Config(format!(
@@ -32,34 +32,17 @@ pub(super) fn open(directory: &Path) -> Result<Database, StoreError> {
         .set_cache_size(CACHE)
         .create(directory.join(NAME))
         .map_err(|error| open_error(directory, error))?;
-    // A new file's name must survive a power cut as its content does.
+    // The directory entry of a new file must survive a power failure, too.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)?;
     check_format(&database)?;
     Ok(database)
 }
 
-/// Begins a transaction whose commit is on the disk when it returns.
+/// Begins a transaction whose commit is synced to disk.
 pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
-    let mut transaction = database.begin_write().map_err(storage)?;
-    transaction.set_durability(Durability::Immediate).map_err(storage)?;
+    let mut transaction = database.begin_write().map_err(classify)?;
+    transaction.set_durability(Durability::Immediate).map_err(classify)?;
     Ok(transaction)
-}
-
-/// What an error of redb means: damage, or something that can be tried again.
-pub(super) fn storage(error: impl Into<redb::Error>) -> StoreError {
-    let error = error.into();
-    let damage = matches!(
-        error,
-        redb::Error::Corrupted(_)
-            | redb::Error::TableTypeMismatch { .. }
-            | redb::Error::TableIsMultimap(_)
-            | redb::Error::TypeDefinitionChanged { .. }
-    );
-    if damage {
-        StoreError::Corrupt(error.to_string())
-    } else {
-        StoreError::Unavailable(error.to_string())
-    }
 }
 
 fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
@@ -71,7 +54,7 @@ fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
         ));
     }
     if let DatabaseError::Storage(redb::StorageError::Io(error)) = &error {
-        // InvalidData is how redb reports a file that it did not write.
+        // redb reports a foreign file as InvalidData.
         if error.kind() == io::ErrorKind::InvalidData {
             return StoreError::Corrupt(format!("{} is not a store: {error}", path.display()));
         }
@@ -83,22 +66,23 @@ fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
     StoreError::Corrupt(format!("{}: {error}", path.display()))
 }
 
+/// Stores the format version in a new file; rejects a file of another version.
 pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     let stored = {
-        let mut settings = transaction.open_table(SETTINGS).map_err(storage)?;
-        let stored = settings.get("format").map_err(storage)?.map(|value| value.value());
+        let mut settings = transaction.open_table(SETTINGS).map_err(classify)?;
+        let stored = settings.get("format").map_err(classify)?.map(|value| value.value());
         if stored.is_none() {
-            settings.insert("format", FORMAT).map_err(storage)?;
+            settings.insert("format", FORMAT).map_err(classify)?;
         }
         stored
     };
     match stored {
-        None => transaction.commit().map_err(storage),
-        Some(FORMAT) => transaction.abort().map_err(storage),
+        None => transaction.commit().map_err(classify),
+        Some(FORMAT) => transaction.abort().map_err(classify),
         Some(other) => Err(StoreError::Config(format!(
-            "{NAME} has format {other}, this program knows format {FORMAT}; use the program that \
-             wrote it or an empty directory"
+            "{NAME} has format {other}, this program supports format {FORMAT}; use the program that \
+             wrote the file or an empty directory"
         ))),
     }
 }

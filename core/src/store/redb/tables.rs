@@ -1,28 +1,29 @@
-//! The tables of the file and what each call of the contract does to them, inside a transaction that
-//! [`super::writer`] owns.
+//! The tables of the database, and the effect of each store call on them.
+//!
+//! The writer thread performs the calls within a transaction.
 
 use bytes::Bytes;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::file::storage;
-use crate::store::claims::{decode, encode, remember};
-use crate::store::head::{Append, Head};
-use crate::store::{Claim, Claimed, Epoch, StoreError, check_partitions};
+use super::super::claims::{decode, encode, push_claim};
+use super::super::head::{AppendAction, Head};
+use super::super::{Claim, Claimed, Epoch, StoreError, check_partitions};
+use super::error::classify;
 
-/// `format` and `partitions`.
+/// Setting (`format` or `partitions`) to value.
 pub(super) const SETTINGS: TableDefinition<'static, &str, u64> = TableDefinition::new("settings");
-/// Partition to epoch, first and next index.
+/// Partition to epoch, first index and next index.
 const HEADS: TableDefinition<'static, u32, (u64, u64, u64)> = TableDefinition::new("heads");
-/// Partition to the claims that are remembered, as text.
+/// Partition to claim history, as text.
 const CLAIMS: TableDefinition<'static, u32, &str> = TableDefinition::new("claims");
 /// Partition and index to blob.
 const LOG: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::new("log");
-/// Partition to the checkpoint's meta blob.
+/// Partition to the meta blob of the checkpoint.
 const META: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("meta");
-/// Partition and stream number to the checkpoint's blob of the stream.
+/// Partition and stream number to the blob of the stream in the checkpoint.
 const STREAMS: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::new("streams");
 
-/// The tables, open in one transaction.
+/// The tables, opened in one transaction.
 pub(super) struct Tables<'t> {
     settings: Table<'t, &'static str, u64>,
     heads: Table<'t, u32, (u64, u64, u64)>,
@@ -30,35 +31,35 @@ pub(super) struct Tables<'t> {
     log: Table<'t, (u32, u64), &'static [u8]>,
     meta: Table<'t, u32, &'static [u8]>,
     streams: Table<'t, (u32, u64), &'static [u8]>,
-    /// Whether there is anything to commit.
+    /// Whether the transaction has changes to commit.
     pub(super) changed: bool,
 }
 
 impl<'t> Tables<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
-            settings: transaction.open_table(SETTINGS).map_err(storage)?,
-            heads: transaction.open_table(HEADS).map_err(storage)?,
-            claims: transaction.open_table(CLAIMS).map_err(storage)?,
-            log: transaction.open_table(LOG).map_err(storage)?,
-            meta: transaction.open_table(META).map_err(storage)?,
-            streams: transaction.open_table(STREAMS).map_err(storage)?,
+            settings: transaction.open_table(SETTINGS).map_err(classify)?,
+            heads: transaction.open_table(HEADS).map_err(classify)?,
+            claims: transaction.open_table(CLAIMS).map_err(classify)?,
+            log: transaction.open_table(LOG).map_err(classify)?,
+            meta: transaction.open_table(META).map_err(classify)?,
+            streams: transaction.open_table(STREAMS).map_err(classify)?,
             changed: false,
         })
     }
 
     pub(super) fn head(&self, partition: u32) -> Result<Head, StoreError> {
-        let head = self.heads.get(partition).map_err(storage)?;
+        let head = self.heads.get(partition).map_err(classify)?;
         let (epoch, first, next) = head.map(|head| head.value()).unwrap_or_default();
         Ok(Head { epoch, first, next })
     }
 
     pub(super) fn partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
-        let stored = self.settings.get("partitions").map_err(storage)?.map(|count| count.value());
+        let stored = self.settings.get("partitions").map_err(classify)?.map(|count| count.value());
         let stored = stored.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let count = check_partitions(stored, wanted)?;
         if stored.is_none() {
-            self.settings.insert("partitions", u64::from(count)).map_err(storage)?;
+            self.settings.insert("partitions", u64::from(count)).map_err(classify)?;
             self.changed = true;
         }
         Ok(count)
@@ -71,9 +72,9 @@ impl<'t> Tables<'t> {
         above: Epoch,
     ) -> Result<Claimed, StoreError> {
         let mut head = self.head(partition)?;
-        let claims = self.remember(partition, head.claim(owner, above))?;
+        let claims = self.push_claim(partition, head.claim(owner, above))?;
         self.set_head(partition, head)?;
-        let meta = self.meta.get(partition).map_err(storage)?;
+        let meta = self.meta.get(partition).map_err(classify)?;
         Ok(Claimed {
             epoch: Epoch(head.epoch),
             claims,
@@ -92,14 +93,14 @@ impl<'t> Tables<'t> {
         blob: &[u8],
     ) -> Result<(), StoreError> {
         let mut head = self.head(partition)?;
-        match head.append(epoch, index)? {
-            Append::New => head.next = index + 1,
-            // Written again all the same: a sync that failed may have left it in memory only.
-            Append::Compare if self.has(partition, index, blob)? => {}
-            Append::Compare => return Err(StoreError::Conflict { index }),
-            Append::Trimmed => return Ok(()),
+        match head.check_append(epoch, index)? {
+            AppendAction::Write => head.next = index + 1,
+            // The blob is written again, because a failed sync may have left the first copy in memory only.
+            AppendAction::Compare if self.has(partition, index, blob)? => {}
+            AppendAction::Compare => return Err(StoreError::Conflict { index }),
+            AppendAction::Skip => return Ok(()),
         }
-        self.log.insert((partition, index), blob).map_err(storage)?;
+        self.log.insert((partition, index), blob).map_err(classify)?;
         self.set_head(partition, head)
     }
 
@@ -112,47 +113,47 @@ impl<'t> Tables<'t> {
         changed: &[(u64, Option<Bytes>)],
     ) -> Result<(), StoreError> {
         let mut head = self.head(partition)?;
-        if !head.checkpoint(epoch, covers)? {
+        if !head.check_checkpoint(epoch, covers)? {
             return Ok(());
         }
-        self.meta.insert(partition, meta).map_err(storage)?;
+        self.meta.insert(partition, meta).map_err(classify)?;
         for (stream, blob) in changed {
             let key = (partition, *stream);
             match blob {
-                Some(blob) => self.streams.insert(key, blob.as_ref()).map_err(storage)?,
-                None => self.streams.remove(key).map_err(storage)?,
+                Some(blob) => self.streams.insert(key, blob.as_ref()).map_err(classify)?,
+                None => self.streams.remove(key).map_err(classify)?,
             };
         }
         let trimmed = (partition, head.first)..(partition, covers);
-        self.log.retain_in(trimmed, |_, _| false).map_err(storage)?;
+        self.log.retain_in(trimmed, |_, _| false).map_err(classify)?;
         head.first = covers;
         self.set_head(partition, head)
     }
 
-    fn remember(&mut self, partition: u32, claim: Claim) -> Result<Vec<Claim>, StoreError> {
-        let stored = self.claims.get(partition).map_err(storage)?;
+    fn push_claim(&mut self, partition: u32, claim: Claim) -> Result<Vec<Claim>, StoreError> {
+        let stored = self.claims.get(partition).map_err(classify)?;
         let mut claims = stored.map_or_else(|| Ok(Vec::new()), |text| decode(text.value()))?;
-        remember(&mut claims, claim);
-        self.claims.insert(partition, &*encode(&claims)).map_err(storage)?;
+        push_claim(&mut claims, claim);
+        self.claims.insert(partition, &*encode(&claims)).map_err(classify)?;
         Ok(claims)
     }
 
     fn set_head(&mut self, partition: u32, head: Head) -> Result<(), StoreError> {
         let row = (head.epoch, head.first, head.next);
-        self.heads.insert(partition, row).map_err(storage)?;
+        self.heads.insert(partition, row).map_err(classify)?;
         self.changed = true;
         Ok(())
     }
 
     fn has(&self, partition: u32, index: u64, blob: &[u8]) -> Result<bool, StoreError> {
-        let stored = self.log.get((partition, index)).map_err(storage)?;
+        let stored = self.log.get((partition, index)).map_err(classify)?;
         Ok(stored.is_some_and(|stored| stored.value() == blob))
     }
 
     fn read_log(&self, partition: u32, head: Head) -> Result<Vec<Bytes>, StoreError> {
         let log = rows(&self.log, partition, head.first)?;
-        let whole = log.iter().map(|(index, _)| *index).eq(head.first..head.next);
-        if !whole {
+        let is_complete = log.iter().map(|(index, _)| *index).eq(head.first..head.next);
+        if !is_complete {
             let text = format!("the log of partition {partition} has gaps");
             return Err(StoreError::Corrupt(text));
         }
@@ -160,16 +161,16 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// All rows of a partition from a number on.
+/// All rows of a partition from the given number on.
 fn rows(
     table: &Table<'_, (u32, u64), &'static [u8]>,
     partition: u32,
     from: u64,
 ) -> Result<Vec<(u64, Bytes)>, StoreError> {
-    let range = table.range((partition, from)..=(partition, u64::MAX)).map_err(storage)?;
+    let range = table.range((partition, from)..=(partition, u64::MAX)).map_err(classify)?;
     range
         .map(|row| {
-            let (key, blob) = row.map_err(storage)?;
+            let (key, blob) = row.map_err(classify)?;
             Ok((key.value().1, Bytes::copy_from_slice(blob.value())))
         })
         .collect()

@@ -1,4 +1,4 @@
-//! What cannot be seen from outside: the bound of the queue, and a disk that fails.
+//! Tests with access to private items: the queue bound and disk failures.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,20 +9,23 @@ use redb::StorageBackend;
 use super::*;
 
 fn request() -> Request {
-    Request { call: Call::Partitions { wanted: 1 }, answer: oneshot::channel().0 }
+    Request { operation: Operation::Partitions { wanted: 1 }, reply_to: oneshot::channel().0 }
 }
 
 #[test]
-fn the_queue_takes_its_limit_and_no_more() {
+fn the_queue_is_bounded() {
     let (queue, _requests) = mpsc::channel(3);
     for _ in 0..3 {
         enqueue(&queue, request()).unwrap();
     }
     let refused = enqueue(&queue, request());
-    assert_eq!(refused, Err(StoreError::Unavailable("too many calls are waiting".to_owned())));
+    assert_eq!(
+        refused,
+        Err(StoreError::Unavailable("too many requests wait for the writer".to_owned()))
+    );
 }
 
-/// A disk in memory that can be full. Clones are the same disk.
+/// A simulated disk that can be full. Clones share the content.
 #[derive(Debug, Clone, Default)]
 struct Disk {
     content: Arc<Mutex<Vec<u8>>>,
@@ -41,7 +44,7 @@ impl Disk {
         let disk = self.clone();
         RedbStore::start(Box::new(move || {
             let database = redb::Builder::new().create_with_backend(disk.clone());
-            let database = database.map_err(file::storage)?;
+            let database = database.map_err(error::classify)?;
             file::check_format(&database)?;
             Ok(database)
         }))
@@ -82,7 +85,7 @@ fn blob(index: u64) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_unavailable_until_there_is_room() {
+async fn appends_fail_on_a_full_disk_and_succeed_after_it_has_space() {
     let disk = Disk::default();
     let store = disk.store().unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
@@ -91,8 +94,8 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
         disk.is_full.store(is_full, Ordering::Relaxed);
         if is_full {
             for _ in 0..2 {
-                let answer = store.append(0, epoch, index, blob(index)).await;
-                let Err(StoreError::Unavailable(text)) = answer else { panic!("{answer:?}") };
+                let result = store.append(0, epoch, index, blob(index)).await;
+                let Err(StoreError::Unavailable(text)) = result else { panic!("{result:?}") };
                 assert!(text.contains("no storage space"), "{text}");
             }
             disk.is_full.store(false, Ordering::Relaxed);
@@ -106,7 +109,7 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_all_calls_that_wait_and_they_can_be_repeated() {
+async fn a_full_disk_fails_all_queued_calls_and_retries_succeed() {
     let disk = Disk::default();
     let store = disk.store().unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;

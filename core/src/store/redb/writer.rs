@@ -1,5 +1,6 @@
-//! The thread that writes: takes what waits, does all of it in one transaction, commits, then answers.
-//! After an error of the disk the file is opened anew before the next transaction, as redb demands.
+//! The writer thread: performs all queued operations in one transaction, commits, then sends the replies.
+//!
+//! After a disk error the file is reopened before the next transaction, as redb requires.
 
 use std::time::Duration;
 
@@ -7,19 +8,19 @@ use bytes::Bytes;
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::leases::{HeartbeatTable, Leases};
+use super::super::{Claimed, Epoch, Member, Membership, StoreError};
+use super::error::classify;
 use super::file;
 use super::tables::Tables;
 use crate::clock;
-use crate::store::leases::{Leases, Members};
-use crate::store::{Claimed, Epoch, Living, Member, StoreError};
 
-/// Bytes at which a transaction takes no more calls: enough to make the sync cheap per byte, little
-/// enough to wait for, and to hold in memory.
-const BATCH_BYTES: usize = 2 << 20;
+/// Bytes beyond which a transaction takes no further operation. Amortizes the sync and bounds latency and memory.
+const MAX_BATCH_BYTES: usize = 2 << 20;
 
-/// A call of the contract.
+/// A store call.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(super) enum Operation {
     Partitions {
         wanted: u32,
     },
@@ -41,115 +42,125 @@ pub(super) enum Call {
         meta: Bytes,
         changed: Vec<(u64, Option<Bytes>)>,
     },
-    /// Renewal, or with zero the release.
+    /// A renewal; a zero lease is a release.
     Lease {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
         next: u64,
     },
-    Beat {
+    Heartbeat {
         member: Member,
         number: u64,
         lease: Duration,
     },
 }
 
-/// What a call that succeeded gives.
+/// Result of a successful operation.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum Reply {
     Done,
     Partitions(u32),
     Claimed(Box<Claimed>),
-    Living(Living),
+    Membership(Membership),
 }
 
-/// A call and where its answer goes.
+/// A queued operation and the destination of the reply.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) call: Call,
-    pub(super) answer: oneshot::Sender<Result<Answer, StoreError>>,
+    pub(super) operation: Operation,
+    pub(super) reply_to: oneshot::Sender<Result<Reply, StoreError>>,
 }
 
-/// Opens the file.
+/// Opens the database, at the start and after a disk error.
 pub(super) type Open = Box<dyn FnMut() -> Result<Database, StoreError> + Send>;
 
-/// The state of the writing thread.
+/// State of the writer thread.
 pub(super) struct Writer {
     open: Open,
-    /// `None` after an error of the disk, until it could be opened again.
+    /// `None` after a disk error, until the file is reopened.
     database: Option<Database>,
     leases: Leases,
-    members: Members,
+    heartbeats: HeartbeatTable,
 }
 
 impl Writer {
     pub(super) fn new(mut open: Open) -> Result<Self, StoreError> {
         let database = Some(open()?);
-        Ok(Self { open, database, leases: Leases::default(), members: Members::default() })
+        Ok(Self {
+            open,
+            database,
+            leases: Leases::default(),
+            heartbeats: HeartbeatTable::default(),
+        })
     }
 
-    /// Serves requests until the store is dropped.
+    /// Performs requests until the store is dropped.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
             let batch = gather(first, &mut requests);
-            let (calls, waiting): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|request| (request.call, request.answer)).unzip();
-            let answers = self.transact(&calls).unwrap_or_else(|error| {
-                tracing::error!(%error, "the store could not write");
+            let (operations, callers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|request| (request.operation, request.reply_to)).unzip();
+            let replies = self.transact(&operations).unwrap_or_else(|error| {
+                tracing::error!(%error, "transaction of the store failed");
                 self.database = None;
-                calls.iter().map(|_| Err(error.clone())).collect()
+                operations.iter().map(|_| Err(error.clone())).collect()
             });
-            for (waiting, answer) in waiting.into_iter().zip(answers) {
-                // Nobody waits for a call whose future was dropped.
-                let _ = waiting.send(answer);
+            for (caller, reply) in callers.into_iter().zip(replies) {
+                // The caller may have dropped the future.
+                let _ = caller.send(reply);
             }
         }
     }
 
-    /// Does the calls in one transaction. An error of the outer result is the file's and means all of
-    /// them, because the call that met it may be half done; one of an inner result is the call's own
-    /// and left nothing behind.
-    fn transact(&mut self, calls: &[Call]) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
+    /// Performs the operations in one transaction.
+    ///
+    /// The outer error is a failure of the file, which aborts all operations. An inner error concerns one operation,
+    /// which changed nothing.
+    fn transact(
+        &mut self,
+        operations: &[Operation],
+    ) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => (self.open)().map_err(reopening)?,
+            None => (self.open)().map_err(reopen_error)?,
         };
         let database = self.database.insert(database);
         let transaction = file::begin(database)?;
-        let (answers, changed) = {
+        let (replies, changed) = {
             let mut tables = Tables::open(&transaction)?;
-            let mut answers = Vec::with_capacity(calls.len());
-            for call in calls {
-                let answer = perform(&mut tables, (&mut self.leases, &mut self.members), call);
-                if let Err(error @ (StoreError::Unavailable(_) | StoreError::Corrupt(_))) = answer {
+            let mut replies = Vec::with_capacity(operations.len());
+            for operation in operations {
+                let memory = (&mut self.leases, &mut self.heartbeats);
+                let reply = perform(&mut tables, memory, operation);
+                if let Err(error @ (StoreError::Unavailable(_) | StoreError::Corrupt(_))) = reply {
                     return Err(error);
                 }
-                answers.push(answer);
+                replies.push(reply);
             }
-            (answers, tables.changed)
+            (replies, tables.changed)
         };
         if changed {
-            transaction.commit().map_err(file::storage)?;
+            transaction.commit().map_err(classify)?;
         } else {
-            transaction.abort().map_err(file::storage)?;
+            transaction.abort().map_err(classify)?;
         }
-        Ok(answers)
+        Ok(replies)
     }
 }
 
-/// Whatever keeps the file from being opened again may pass.
-fn reopening(error: StoreError) -> StoreError {
+/// A failure to reopen the file may be temporary.
+fn reopen_error(error: StoreError) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
 fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request> {
-    let mut bytes = first.call.bytes();
+    let mut bytes = first.operation.bytes();
     let mut batch = vec![first];
-    while bytes < BATCH_BYTES
+    while bytes < MAX_BATCH_BYTES
         && let Ok(request) = requests.try_recv()
     {
-        bytes += request.call.bytes();
+        bytes += request.operation.bytes();
         batch.push(request);
     }
     batch
@@ -157,36 +168,38 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
 
 fn perform(
     tables: &mut Tables<'_>,
-    (leases, members): (&mut Leases, &mut Members),
-    call: &Call,
-) -> Result<Answer, StoreError> {
-    match call {
-        Call::Partitions { wanted } => tables.partitions(*wanted).map(Answer::Partitions),
-        Call::Claim { partition, owner, above } => {
+    (leases, heartbeats): (&mut Leases, &mut HeartbeatTable),
+    operation: &Operation,
+) -> Result<Reply, StoreError> {
+    match operation {
+        Operation::Partitions { wanted } => tables.partitions(*wanted).map(Reply::Partitions),
+        Operation::Claim { partition, owner, above } => {
             leases.check(*partition, owner, clock::now())?;
             let claimed = tables.claim(*partition, owner, *above)?;
-            leases.begin(*partition, owner, clock::now());
-            Ok(Answer::Claimed(Box::new(claimed)))
+            leases.grant(*partition, owner, clock::now());
+            Ok(Reply::Claimed(Box::new(claimed)))
         }
-        Call::Append { partition, epoch, index, blob } => {
-            tables.append(*partition, *epoch, *index, blob).map(|()| Answer::Done)
+        Operation::Append { partition, epoch, index, blob } => {
+            tables.append(*partition, *epoch, *index, blob).map(|()| Reply::Done)
         }
-        Call::Checkpoint { partition, epoch, covers, meta, changed } => {
-            tables.checkpoint(*partition, *epoch, *covers, meta, changed).map(|()| Answer::Done)
+        Operation::Checkpoint { partition, epoch, covers, meta, changed } => {
+            tables.checkpoint(*partition, *epoch, *covers, meta, changed).map(|()| Reply::Done)
         }
-        Call::Lease { partition, epoch, lease, next } => {
-            tables.head(*partition)?.renew(*epoch, *next)?;
-            leases.set(*partition, clock::now(), *lease);
-            Ok(Answer::Done)
+        Operation::Lease { partition, epoch, lease, next } => {
+            tables.head(*partition)?.check_renewal(*epoch, *next)?;
+            leases.renew(*partition, clock::now(), *lease);
+            Ok(Reply::Done)
         }
-        Call::Beat { member, number, lease } => {
-            Ok(Answer::Living(members.beat(member.clone(), *number, *lease, clock::now())))
+        Operation::Heartbeat { member, number, lease } => {
+            let now = clock::now();
+            let membership = heartbeats.record(member.clone(), *number, *lease, now);
+            Ok(Reply::Membership(membership))
         }
     }
 }
 
-impl Call {
-    /// Roughly what the call writes.
+impl Operation {
+    /// Approximate number of written bytes.
     fn bytes(&self) -> usize {
         match self {
             Self::Append { blob, .. } => blob.len(),
@@ -197,26 +210,26 @@ impl Call {
             Self::Partitions { .. }
             | Self::Claim { .. }
             | Self::Lease { .. }
-            | Self::Beat { .. } => 0,
+            | Self::Heartbeat { .. } => 0,
         }
     }
 }
 
-impl Answer {
+impl Reply {
     pub(super) fn into_partitions(self) -> Result<u32, StoreError> {
-        if let Self::Partitions(count) = self { Ok(count) } else { Err(mixed_up()) }
+        if let Self::Partitions(count) = self { Ok(count) } else { Err(wrong_reply()) }
     }
 
-    pub(super) fn into_living(self) -> Result<Living, StoreError> {
-        if let Self::Living(living) = self { Ok(living) } else { Err(mixed_up()) }
+    pub(super) fn into_membership(self) -> Result<Membership, StoreError> {
+        if let Self::Membership(found) = self { Ok(found) } else { Err(wrong_reply()) }
     }
 
     pub(super) fn into_claimed(self) -> Result<Claimed, StoreError> {
-        if let Self::Claimed(claimed) = self { Ok(*claimed) } else { Err(mixed_up()) }
+        if let Self::Claimed(claimed) = self { Ok(*claimed) } else { Err(wrong_reply()) }
     }
 }
 
-/// An answer to another call, which cannot be: each has its own channel.
-fn mixed_up() -> StoreError {
-    StoreError::Unavailable("the writer gave the wrong answer".to_owned())
+/// Unreachable: each request has its own channel.
+fn wrong_reply() -> StoreError {
+    StoreError::Unavailable("the writer sent the reply of another operation".to_owned())
 }

@@ -1,12 +1,11 @@
--- Changes a partition's checkpoint and trims its log, in one step.
+-- Writes a checkpoint of a partition and trims its log in one step.
 --
 -- KEYS   1 head, 2 log, 3 streams
--- ARGV   1 epoch, 2 the claim's name (see claim.lua), 3 session, 4 number of the call, 5 covers, 6 meta,
---        7 how many streams are set, then number and blob of each of those, then the numbers of the
---        streams that are removed
+-- ARGV   1 epoch, 2 claim name (see claim.lua), 3 session, 4 call number, 5 covers, 6 meta, 7 number of
+--        replaced streams, then number and blob of each replaced stream, then the numbers of removed streams
 -- Reply  {'ok'} | {'fenced'} | {'behind', next index}
--- Again  The same call sent again sets the same. One that arrives behind a later call of its session, or
---        that covers less than the log has lost already, answers 'ok' and changes nothing.
+-- Retry  Idempotent. A call that arrives after a later call of its session, or that covers less than the
+--        log was trimmed to, replies 'ok' and changes nothing.
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'session', 'call', 'claim')
 local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
 local after = first + redis.call('LLEN', KEYS[2])
@@ -18,10 +17,10 @@ if covers > after then return {'behind', after} end
 if covers < first then return {'ok'} end
 if head[3] == ARGV[3] and tonumber(ARGV[4]) < tonumber(head[4]) then return {'ok'} end
 
--- First of all what frees memory: Redis lets a script that has written go on when memory is full, and a
--- full Redis gets room again only by checkpoints.
+-- The trim comes first because it frees memory. A full Redis permits further writes of a script that has
+-- written, and only checkpoints free memory.
 redis.call('LTRIM', KEYS[2], covers - first, -1)
--- Lua's stack takes some thousand arguments at once.
+-- The Lua stack is limited to some thousand arguments.
 local step = 2000
 local function each(command, from, to)
   for at = from, to, step do

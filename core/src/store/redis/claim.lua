@@ -1,15 +1,14 @@
--- Makes somebody the owner of a partition under a new epoch.
+-- Claims a partition for an owner under a new epoch.
 --
 -- KEYS   1 head, 2 log
--- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 number of the call, 5 an epoch to be passed
--- Reply  {'ok', epoch, first index, length of the log, the last 32 claims, meta or nil}
---        | {'held', the other owner, milliseconds left} | {'overtaken'}
--- Again  The same call sent again answers the same, as long as nothing came after it. One that arrives
---        behind a later call of its session (it was stuck in a connection given up long ago) changes
---        nothing, so that it cannot fence the claim that replaced it.
+-- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 call number, 5 an epoch to exceed
+-- Reply  {'ok', epoch, first index, length of the log, last 32 claims, meta or nil}
+--        | {'held', other owner, milliseconds left} | {'overtaken'}
+-- Retry  Replies the same unless a later call took effect. A call that arrives after a later call of its
+--        session, such as one delayed in a closed connection, changes nothing and cannot fence its successor.
 --
--- The claim's name, `session:number`, goes with each call of the owner. It tells apart two owners of one
--- epoch: there can be two if Redis loses a claim in a failover and then gives its epoch again.
+-- The claim name, `session:number`, is part of each call of the owner. It distinguishes two owners of one epoch,
+-- which exist if Redis loses a claim in a failover and then assigns its epoch again.
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'owner', 'until', 'session', 'call', 'claims',
   'meta')
 local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)

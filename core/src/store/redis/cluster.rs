@@ -1,5 +1,7 @@
-//! Which node of a Redis Cluster has which partition. It is asked for at the first use and again whenever
-//! a lane has trouble; until the first answer, commands wait.
+//! Slot owners of a Redis Cluster: routes each request to the node that owns the slot.
+//!
+//! The slot map is loaded at the first request and again after each connection failure. Requests wait for the first
+//! map.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use redis::{FromRedisValue, Value, cmd};
 
 use super::super::StoreError;
-use super::address::Node;
 use super::connector::{Connector, Target};
-use super::failure::{full, no_owner};
+use super::error::{no_slot_owner, queue_full};
 use super::keys::SLOTS;
-use super::lane::{Job, Lane, QUEUE};
+use super::pipelined_connection::{OnFailure, PipelinedConnection, QUEUE_CAPACITY, Request};
 use super::reply::number;
+use super::url::Node;
 
-/// A cluster as it was seen last.
+/// A cluster with the last known slot map.
 pub(super) struct Cluster {
     connector: Arc<Connector>,
     me: Weak<Self>,
@@ -23,16 +25,16 @@ pub(super) struct Cluster {
 
 #[derive(Default)]
 struct State {
-    /// `None` until it was known once.
+    /// `None` until the first successful load.
     map: Option<SlotMap>,
-    lanes: HashMap<Node, Lane>,
-    /// Commands that came before the map, at most [`QUEUE`].
-    waiting: Vec<(u16, Job)>,
-    /// Whether a task is asking.
-    is_looking: bool,
+    connections: HashMap<Node, PipelinedConnection>,
+    /// Requests before the first map, at most [`QUEUE_CAPACITY`].
+    waiting: Vec<(u16, Request)>,
+    /// Whether a task is loading the map.
+    is_loading: bool,
 }
 
-/// Ranges of slots, first and last, and who owns them.
+/// First slot, last slot and owner of each range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SlotMap(Vec<(u16, u16, Node)>);
 
@@ -42,87 +44,92 @@ impl Cluster {
         Arc::new_cyclic(|me| Self { connector, me: Weak::clone(me), state })
     }
 
-    /// Sends a call to the owner of a slot.
-    pub(super) fn send(&self, slot: u16, job: Job) {
+    /// Enqueues a request for the owner of a slot.
+    pub(super) fn send(&self, slot: u16, request: Request) {
         let mut state = self.state();
         if state.map.is_some() {
-            return self.forward(&mut state, slot, job);
+            return self.forward(&mut state, slot, request);
         }
-        if state.waiting.len() >= QUEUE {
-            return job.finish(Err(full()));
+        if state.waiting.len() >= QUEUE_CAPACITY {
+            return request.finish(Err(queue_full()));
         }
-        state.waiting.push((slot, job));
-        self.look(&mut state);
+        state.waiting.push((slot, request));
+        self.start_loading(&mut state);
     }
 
-    /// Asks again who has which slot.
-    pub(super) fn look_again(&self) {
-        self.look(&mut self.state());
-    }
-
-    /// Those that own slots, asked anew.
+    /// Loads the current slot map and returns the owners.
     pub(super) async fn owners(&self) -> Result<Vec<Node>, StoreError> {
-        Ok(self.ask(Vec::new()).await?.nodes())
+        Ok(self.load(Vec::new()).await?.nodes())
     }
 
-    /// A lock that no holder can leave half changed.
+    /// Locks the state. A poisoned lock is recovered, because no holder leaves the state half changed.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forward(&self, state: &mut State, slot: u16, job: Job) {
+    fn forward(&self, state: &mut State, slot: u16, request: Request) {
         let Some(node) = state.map.as_ref().and_then(|map| map.owner(slot)).cloned() else {
-            job.finish(Err(no_owner(slot)));
-            return self.look(state);
+            request.finish(Err(no_slot_owner(slot)));
+            return self.start_loading(state);
         };
-        let lane = state.lanes.entry(node.clone()).or_insert_with(|| {
+        let connection = state.connections.entry(node.clone()).or_insert_with(|| {
             let connector = Arc::clone(&self.connector);
-            Lane::start(connector, Target::Node(node), Some(Weak::clone(&self.me)))
+            PipelinedConnection::start(connector, Target::Node(node), Some(self.reload_hook()))
         });
-        lane.send(job);
+        connection.send(request);
     }
 
-    fn look(&self, state: &mut State) {
-        if state.is_looking {
+    /// Reloads the slot map after a connection failure, as long as the cluster is in use.
+    fn reload_hook(&self) -> OnFailure {
+        let me = Weak::clone(&self.me);
+        Box::new(move || {
+            if let Some(cluster) = me.upgrade() {
+                cluster.start_loading(&mut cluster.state());
+            }
+        })
+    }
+
+    fn start_loading(&self, state: &mut State) {
+        if state.is_loading {
             return;
         }
         let Some(me) = self.me.upgrade() else { return };
-        state.is_looking = true;
+        state.is_loading = true;
         let known = state.map.as_ref().map(SlotMap::nodes).unwrap_or_default();
         tokio::spawn(async move {
-            let map = me.ask(known).await;
-            me.learn(map);
+            let map = me.load(known).await;
+            me.on_loaded(map);
         });
     }
 
-    fn learn(&self, map: Result<SlotMap, StoreError>) {
+    fn on_loaded(&self, map: Result<SlotMap, StoreError>) {
         let mut state = self.state();
-        state.is_looking = false;
+        state.is_loading = false;
         let waiting = std::mem::take(&mut state.waiting);
         match map {
             Ok(map) => {
-                // A lane that is dropped finishes what it has; who has no slots any more refuses it.
+                // A dropped connection completes the queued requests; a node without slots rejects them.
                 let nodes = map.nodes();
-                state.lanes.retain(|node, _| nodes.contains(node));
+                state.connections.retain(|node, _| nodes.contains(node));
                 state.map = Some(map);
-                for (slot, job) in waiting {
-                    self.forward(&mut state, slot, job);
+                for (slot, request) in waiting {
+                    self.forward(&mut state, slot, request);
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "the Redis cluster does not say who has which slot");
-                for (_, job) in waiting {
-                    job.finish(Err(error.clone()));
+                tracing::warn!(%error, "slot map of the Redis cluster is unavailable");
+                for (_, request) in waiting {
+                    request.finish(Err(error.clone()));
                 }
             }
         }
     }
 
-    /// Asks one node after the other, those that own slots first.
-    async fn ask(&self, known: Vec<Node>) -> Result<SlotMap, StoreError> {
-        let mut last = no_owner(0);
+    /// Loads the map from the first node that replies, beginning with known slot owners.
+    async fn load(&self, known: Vec<Node>) -> Result<SlotMap, StoreError> {
+        let mut last = no_slot_owner(0);
         for node in known.iter().chain(&self.connector.url().nodes) {
-            match self.ask_node(node).await {
+            match self.load_from(node).await {
                 Ok(map) => return Ok(map),
                 Err(error) => last = error,
             }
@@ -130,10 +137,10 @@ impl Cluster {
         Err(last)
     }
 
-    async fn ask_node(&self, node: &Node) -> Result<SlotMap, StoreError> {
+    async fn load_from(&self, node: &Node) -> Result<SlotMap, StoreError> {
         let mut connection = self.connector.dial(node).await?;
-        let answer = cmd("CLUSTER").arg("SLOTS").query_async::<Vec<Value>>(&mut connection).await;
-        let ranges = answer.map_err(|error| self.connector.judge(&error, &node.to_string()))?;
+        let reply = cmd("CLUSTER").arg("SLOTS").query_async::<Vec<Value>>(&mut connection).await;
+        let ranges = reply.map_err(|error| self.connector.classify(&error, &node.to_string()))?;
         let ranges = ranges.into_iter().map(|range| parse_range(range, node));
         let ranges = ranges.collect::<Option<Vec<_>>>().filter(|ranges| !ranges.is_empty());
         ranges.map(SlotMap).ok_or_else(|| {
@@ -148,7 +155,7 @@ impl SlotMap {
         range.map(|(_, _, node)| node)
     }
 
-    /// The owners, each once.
+    /// The owners without duplicates.
     fn nodes(&self) -> Vec<Node> {
         let mut nodes = Vec::new();
         for (_, _, node) in &self.0 {
@@ -160,8 +167,8 @@ impl SlotMap {
     }
 }
 
-/// Reads `[first slot, last slot, [host, port, ...], replicas...]`. A node that does not know its own
-/// address gives none: then it is the one at which it was asked.
+/// Parses `[first slot, last slot, [host, port, ...], replicas...]`. A node without a configured address omits the
+/// host; then `asked` is the owner.
 fn parse_range(range: Value, asked: &Node) -> Option<(u16, u16, Node)> {
     let Value::Array(parts) = range else { return None };
     let mut parts = parts.into_iter();
@@ -190,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read() {
+    fn slot_ranges_are_parsed() {
         let asked = node("asked", 1);
         let host = Value::BulkString(b"a".to_vec());
         let parsed = parse_range(range(0, 16_383, host.clone(), 7), &asked);
@@ -209,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_of_a_range_has_its_owner() {
+    fn each_slot_of_a_range_has_its_owner() {
         let map = SlotMap(vec![(0, 5, node("a", 1)), (7, 9, node("b", 1)), (10, 11, node("a", 1))]);
         let owner = |slot| map.owner(slot).map(|node| &*node.host);
         assert_eq!([owner(0), owner(5), owner(6)], [Some("a"), Some("a"), None]);

@@ -1,6 +1,6 @@
-//! A connection to a Redis server and what drives it: whoever waits for an answer over it reads and writes the
-//! socket, in its own task. A task of the connection's own would have to be woken for every pipeline and to wake
-//! its lane for every answer; the longer such a chain, the likelier a thread is woken for nothing.
+//! A connection to a Redis server driven by the waiting task, which reads and writes the socket.
+//!
+//! A separate driver task would cost two task switches per pipeline, and more wake-ups of idle threads.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,15 +13,15 @@ use redis::{
 };
 use tokio::net::TcpStream;
 
-use super::address::Node;
+use super::url::Node;
 
-/// Reads and writes; ends when the connection is lost, and is pending from then on.
+/// Reads and writes the socket; resolves once, when the connection is lost, and is pending afterwards.
 type Driver = Fuse<BoxFuture<'static, ()>>;
 
-/// What a pipeline will be answered. It comes only while somebody drives the connection.
-pub(super) type Answers = BoxFuture<'static, RedisResult<Vec<Value>>>;
+/// The replies of a pipeline. They arrive only while the connection is driven.
+pub(super) type PendingReplies = BoxFuture<'static, RedisResult<Vec<Value>>>;
 
-/// A connection that is logged in. Dropping it closes it.
+/// An authenticated connection. Dropping the value closes the connection.
 pub(super) struct Connection {
     queue: MultiplexedConnection,
     driver: Driver,
@@ -35,45 +35,45 @@ impl Connection {
         config: AsyncConnectionConfig,
     ) -> RedisResult<Self> {
         let socket = TcpStream::connect((&*node.host, node.port)).await?;
-        // Else a pipeline would wait for the answers to the one before it.
+        // Nagle's algorithm would hold a pipeline until the previous one is acknowledged.
         socket.set_nodelay(true)?;
         let (queue, driver) = MultiplexedConnection::new_with_config(login, socket, config).await?;
         Ok(Self { queue, driver: driver.boxed().fuse() })
     }
 
-    /// One that a task of its own drives.
-    pub(super) fn driven(queue: MultiplexedConnection) -> Self {
+    /// Wraps a connection that has a driver task.
+    pub(super) fn with_driver_task(queue: MultiplexedConnection) -> Self {
         Self { queue, driver: Fuse::terminated() }
     }
 
-    /// Puts a pipeline behind all others.
-    pub(super) fn send(&self, pipeline: Pipeline) -> Answers {
+    /// Enqueues a pipeline immediately.
+    pub(super) fn send(&self, pipeline: Pipeline) -> PendingReplies {
         let mut queue = self.queue.clone();
-        let answers = async move { queue.send_packed_commands(&pipeline, 0, pipeline.len()).await };
-        let mut answers = answers.boxed();
-        // The first poll puts the pipeline into the queue: so the order is fixed here.
-        match (&mut answers).now_or_never() {
+        let replies = async move { queue.send_packed_commands(&pipeline, 0, pipeline.len()).await };
+        let mut replies = replies.boxed();
+        // The first poll enqueues the pipeline, which fixes the order here.
+        match (&mut replies).now_or_never() {
             Some(result) => std::future::ready(result).boxed(),
-            None => answers,
+            None => replies,
         }
     }
 
-    /// Waits for answers of this connection, and drives it for as long.
-    pub(super) async fn wait(&mut self, answers: Answers) -> RedisResult<Vec<Value>> {
-        driven(answers, &mut self.driver).await
+    /// Drives the connection until the replies arrive.
+    pub(super) async fn wait(&mut self, replies: PendingReplies) -> RedisResult<Vec<Value>> {
+        drive_until(replies, &mut self.driver).await
     }
 
-    /// Reads and writes; ends once, when the connection is lost. What was sent and not answered fails then.
+    /// Drives the connection until the connection is lost. Pipelines without replies fail then.
     pub(super) async fn drive(&mut self) {
         (&mut self.driver).await;
     }
 }
 
-/// For questions one after the other; each is driven while it waits.
+/// For sequential commands; each drives the connection until the reply arrives.
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         let Self { queue, driver } = self;
-        driven(queue.send_packed_command(command), driver).boxed()
+        drive_until(queue.send_packed_command(command), driver).boxed()
     }
 
     fn req_packed_commands<'a>(
@@ -83,7 +83,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         let Self { queue, driver } = self;
-        driven(queue.send_packed_commands(pipeline, offset, count), driver).boxed()
+        drive_until(queue.send_packed_commands(pipeline, offset, count), driver).boxed()
     }
 
     fn get_db(&self) -> i64 {
@@ -91,10 +91,10 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// Waits for an answer, and drives the connection for as long.
-async fn driven<T>(answer: impl Future<Output = T>, driver: &mut Driver) -> T {
-    match select(pin!(answer), driver).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), answer)) => answer.await,
+/// Drives the connection until a future resolves.
+async fn drive_until<T>(reply: impl Future<Output = T>, driver: &mut Driver) -> T {
+    match select(pin!(reply), driver).await {
+        Either::Left((reply, _)) => reply,
+        Either::Right(((), reply)) => reply.await,
     }
 }

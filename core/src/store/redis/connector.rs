@@ -1,5 +1,6 @@
-//! Making connections: finds the server, logs in, checks that the server is fit, loads the scripts. Knows
-//! nothing of what is sent afterwards.
+//! Connection setup: locates the server, authenticates, checks the configuration, and loads the scripts.
+//!
+//! Commands on the finished connection are out of scope.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,35 +12,35 @@ use redis::{
 use tokio::time::timeout;
 
 use super::super::StoreError;
-use super::address::{Kind, Node, RedisUrl};
 use super::connection::Connection;
-use super::failure::{judge_connection, too_slow, unknown_primary};
+use super::error::{classify_connection, timed_out, unknown_primary};
 use super::scripts;
-use super::server::Server;
+use super::server_info::ServerInfo;
+use super::url::{Kind, Node, RedisUrl};
 
-/// Makes the connections of one store.
+/// Factory for the connections of one store.
 pub(super) struct Connector {
     url: RedisUrl,
-    /// The certificates (PEM) by which servers are known, if not those of the system.
+    /// Trusted certificate authorities (PEM); `None` uses those of the system.
     root_cert: Option<Vec<u8>>,
-    /// Whether any command was ever done. From then on an error that an operator has to mend is one that
-    /// is waited for: streams live on it.
+    /// Whether any command has succeeded. From then on, configuration errors are retried like outages, because live
+    /// streams depend on the store.
     has_worked: AtomicBool,
     has_warned: AtomicBool,
 }
 
-/// Which server a connection goes to.
+/// Destination of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Target {
-    /// This one.
+    /// A fixed node.
     Node(Node),
-    /// The one that the Sentinels name at that moment.
+    /// The primary that the Sentinels report at connection time.
     Primary,
 }
 
 impl Connector {
     /// # Errors
-    /// [`StoreError::Config`] if the file with the certificates cannot be read.
+    /// [`StoreError::Config`] if the `ca` file is unreadable.
     pub(super) fn new(url: RedisUrl) -> Result<Self, StoreError> {
         let root_cert = match &url.options.ca {
             Some(path) => Some(std::fs::read(path).map_err(|error| {
@@ -49,7 +50,7 @@ impl Connector {
             None => None,
         };
         if url.has_tls {
-            // It fails if the program has chosen a provider already, which is as good.
+            // Fails if the program has already installed a provider, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let (has_worked, has_warned) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -60,17 +61,17 @@ impl Connector {
         &self.url
     }
 
-    /// A connection to a server that is fit and has the scripts.
+    /// Connects, checks the server, and loads the scripts.
     pub(super) async fn connect(&self, target: &Target) -> Result<Connection, StoreError> {
-        self.connect_anew(target).await.map_err(|error| self.soften(error))
+        self.try_connect(target).await.map_err(|error| self.soften(error))
     }
 
-    /// Notes that a command did what it should.
+    /// Records a successful command.
     pub(super) fn note_success(&self) {
         self.has_worked.store(true, Ordering::Relaxed);
     }
 
-    /// What an error means to a store that may be in use: it waits until an operator has mended it.
+    /// Turns a configuration error into a retried one if the store has worked before.
     pub(super) fn soften(&self, error: StoreError) -> StoreError {
         if let StoreError::Config(text) = &error
             && self.has_worked.load(Ordering::Relaxed)
@@ -80,7 +81,7 @@ impl Connector {
         error
     }
 
-    /// A connection that is logged in, to whatever is there.
+    /// Connects and authenticates, without any check of the server.
     pub(super) async fn dial(&self, node: &Node) -> Result<Connection, StoreError> {
         let mut login =
             RedisConnectionInfo::default().set_db(self.url.db.into()).set_skip_set_lib_name();
@@ -93,36 +94,36 @@ impl Connector {
         self.dial_as(node, login).await
     }
 
-    /// Loads the scripts.
-    pub(super) async fn load(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Loads all scripts into the server.
+    pub(super) async fn load_scripts(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let loaded = scripts::load().query_async::<Vec<String>>(connection).await;
-        loaded.map(|_| ()).map_err(|error| self.judge(&error, &self.url.to_string()))
+        loaded.map(|_| ()).map_err(|error| self.classify(&error, &self.url.to_string()))
     }
 
-    /// What the failure of a connection means.
-    pub(super) fn judge(&self, error: &RedisError, place: &str) -> StoreError {
-        self.soften(judge_connection(error, place))
+    /// The store error of a connection failure.
+    pub(super) fn classify(&self, error: &RedisError, server: &str) -> StoreError {
+        self.soften(classify_connection(error, server))
     }
 
-    async fn connect_anew(&self, target: &Target) -> Result<Connection, StoreError> {
+    async fn try_connect(&self, target: &Target) -> Result<Connection, StoreError> {
         let node = match target {
             Target::Node(node) => node.clone(),
-            Target::Primary => self.ask_sentinels().await?,
+            Target::Primary => self.resolve_primary().await?,
         };
         let mut connection = self.dial(&node).await?;
-        let place = node.to_string();
+        let name = node.to_string();
         let info = cmd("INFO").query_async::<String>(&mut connection).await;
-        let server = Server::parse(&info.map_err(|error| self.judge(&error, &place))?);
-        server.check(&place, self.url.kind == Kind::Cluster)?;
+        let server = ServerInfo::parse(&info.map_err(|error| self.classify(&error, &name))?);
+        server.check(&name, self.url.kind == Kind::Cluster)?;
         if !server.has_aof && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                redis = place,
-                "Redis writes no append-only file: when it dies, what it has confirmed is lost; set \
+                redis = name,
+                "Redis writes no append-only file, so its exit loses acknowledged writes; set \
                  `appendonly yes` and `appendfsync always` (or `everysec`, which can lose a second)"
             );
         }
-        self.load(&mut connection).await?;
-        tracing::debug!(redis = place, "connected");
+        self.load_scripts(&mut connection).await?;
+        tracing::debug!(redis = name, "connected to Redis");
         Ok(connection)
     }
 
@@ -131,12 +132,12 @@ impl Connector {
         node: &Node,
         login: RedisConnectionInfo,
     ) -> Result<Connection, StoreError> {
-        let place = node.to_string();
+        let name = node.to_string();
         let options = &self.url.options;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect))
             .set_response_timeout(Some(options.response));
-        let dialled = async {
+        let connected = async {
             if !self.url.has_tls {
                 return Connection::plain(node, &login, config).await;
             }
@@ -144,27 +145,27 @@ impl Connector {
             client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await
-                .map(Connection::driven)
+                .map(Connection::with_driver_task)
         };
-        match timeout(options.connect, dialled).await {
-            Ok(dialled) => dialled.map_err(|error| self.judge(&error, &place)),
-            Err(_) => Err(too_slow(&place)),
+        match timeout(options.connect, connected).await {
+            Ok(connected) => connected.map_err(|error| self.classify(&error, &name)),
+            Err(_) => Err(timed_out(&name)),
         }
     }
 
-    /// For connections with TLS.
+    /// A client for a TLS connection.
     fn client(&self, node: &Node, login: RedisConnectionInfo) -> RedisResult<Client> {
         let (host, port) = (node.host.clone(), node.port);
         let address = ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None };
-        // Else a pipeline would wait for the answers to the one before it.
+        // Nagle's algorithm would hold a pipeline until the previous one is acknowledged.
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = address.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp);
         let certificates = TlsCertificates { client_tls: None, root_cert: self.root_cert.clone() };
         Client::build_with_tls(info, certificates)
     }
 
-    /// Asks one Sentinel after the other where the primary is. The login is for Redis, not for them.
-    pub(super) async fn ask_sentinels(&self) -> Result<Node, StoreError> {
+    /// Returns the primary reported by the first Sentinel that replies. Sentinels get no login.
+    pub(super) async fn resolve_primary(&self) -> Result<Node, StoreError> {
         let Kind::Sentinel(name) = &self.url.kind else {
             return Err(StoreError::Config("--store names no Sentinels".to_owned()));
         };
@@ -178,13 +179,13 @@ impl Connector {
                     continue;
                 }
             };
-            let mut question = Pipeline::new();
-            question.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-            let answer = question.query_async::<(Option<(String, u16)>,)>(&mut connection).await;
-            match answer {
+            let mut query = Pipeline::new();
+            query.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+            let reply = query.query_async::<(Option<(String, u16)>,)>(&mut connection).await;
+            match reply {
                 Ok((Some((host, port)),)) => return Ok(Node { host, port }),
                 Ok((None,)) => last = unknown_primary(name),
-                Err(error) => last = self.judge(&error, &sentinel.to_string()),
+                Err(error) => last = self.classify(&error, &sentinel.to_string()),
             }
         }
         Err(last)

@@ -1,15 +1,16 @@
-//! The names of the keys, and the slot of Redis Cluster in which they are. A partition's keys have its
-//! number as their hash tag, so that they are in one slot and a script may touch them together.
+//! Key names and their slots in Redis Cluster.
+//!
+//! All keys of a partition carry its number as their hash tag. They share one slot, so one script may access them.
 //!
 //! ```text
-//!   PREFIX{p12}:head      hash: epoch, claim, first, owner, until, session, call, meta
+//!   PREFIX{p12}:head      hash: epoch, claim, claims, first, owner, until, session, call, meta
 //!   PREFIX{p12}:log       list: the blobs from index `first` on
-//!   PREFIX{p12}:streams   hash: the stream's number to its blob
-//!   PREFIX{store}:partitions   the number of partitions
-//!   PREFIX{store}:members      hash: a core's name to `UNTIL STANDBY`
+//!   PREFIX{p12}:streams   hash: stream number to blob
+//!   PREFIX{store}:partitions   number of partitions
+//!   PREFIX{store}:members      hash: core name to `UNTIL STANDBY HEARTBEAT`
 //! ```
 
-/// Slots of every Redis Cluster.
+/// Number of slots in a Redis Cluster.
 pub(super) const SLOTS: u16 = 16_384;
 
 /// The keys of one partition.
@@ -27,27 +28,27 @@ impl PartitionKeys {
     }
 }
 
-/// The key of the number of partitions.
+/// Key of the number of partitions.
 pub(super) fn partitions_key(prefix: &str) -> String {
     format!("{prefix}{{store}}:partitions")
 }
 
-/// The key of the list of living cores.
+/// Key of the membership.
 pub(super) fn members_key(prefix: &str) -> String {
     format!("{prefix}{{store}}:members")
 }
 
-/// The slot of the keys of a partition.
+/// Slot of the keys of a partition.
 pub(super) fn partition_slot(partition: u32) -> u16 {
     tag_slot(&format!("p{partition}"))
 }
 
-/// The slot of [`partitions_key`] and [`members_key`].
+/// Slot of [`partitions_key`] and [`members_key`].
 pub(super) fn store_slot() -> u16 {
     tag_slot("store")
 }
 
-/// The slot of the keys with a hash tag: CRC-16/XMODEM of the tag.
+/// Slot of a hash tag: CRC-16/XMODEM of the tag modulo [`SLOTS`].
 fn tag_slot(tag: &str) -> u16 {
     let mut crc: u16 = 0;
     for byte in tag.bytes() {
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_a_partition_share_their_tag() {
+    fn keys_of_a_partition_share_a_hash_tag() {
         let keys = PartitionKeys::new("minerva:", 12);
         assert_eq!(keys.head, "minerva:{p12}:head");
         assert_eq!((&*keys.log, &*keys.streams), ("minerva:{p12}:log", "minerva:{p12}:streams"));
@@ -76,8 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_those_of_redis() {
-        // The example of the cluster specification, and what CLUSTER KEYSLOT says.
+    fn slots_match_those_of_redis() {
+        // The example of the cluster specification, and the reply of CLUSTER KEYSLOT.
         assert_eq!(tag_slot("123456789"), 0x31C3);
         assert_eq!(tag_slot("foo"), 12_182);
         assert_eq!(partition_slot(0), tag_slot("p0"));

@@ -1,9 +1,9 @@
--- Fixes the number of partitions at the first use of a store.
+-- Sets the number of partitions at the first use of a store.
 --
 -- KEYS   1 partitions
--- ARGV   1 the wanted number
--- Reply  {'ok', the number that holds}: the wanted one, or the one that was there
--- Again  Sent again it answers the same.
+-- ARGV   1 requested number
+-- Reply  {'ok', number in force}: the stored number, or else the requested one
+-- Retry  Idempotent.
 local count = redis.call('GET', KEYS[1])
 if not count then
   count = ARGV[1]

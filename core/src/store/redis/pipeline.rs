@@ -1,5 +1,6 @@
-//! One pipeline out of the jobs that a lane has, and an answer for each job out of what comes back. Appends
-//! that follow one another become one call of their script, which costs Redis a third less. Pure.
+//! Builds one pipeline from several commands, and assigns the replies to the commands. Pure.
+//!
+//! Consecutive appends become one call of their script, which costs Redis a third less.
 
 use std::sync::Arc;
 
@@ -9,16 +10,16 @@ use redis::{Cmd, Pipeline, Value};
 use super::keys::PartitionKeys;
 use super::scripts::Script;
 
-/// What a job wants of Redis.
+/// A command of a request.
 #[derive(Debug, Clone)]
-pub(super) enum Call {
-    /// A command of its own.
-    Alone(Cmd),
-    /// A blob for a partition's log.
+pub(super) enum Command {
+    /// A command that is sent as is.
+    Single(Cmd),
+    /// An append, which can be merged with others.
     Append(Append),
 }
 
-/// A blob for a partition's log.
+/// An append to the log of a partition.
 #[derive(Debug, Clone)]
 pub(super) struct Append {
     pub(super) owner: Arc<Owner>,
@@ -27,63 +28,62 @@ pub(super) struct Append {
     pub(super) blob: Bytes,
 }
 
-/// An owner of a partition: where it writes, and how it proves itself.
+/// Keys and identity of a partition owner.
 #[derive(Debug)]
 pub(super) struct Owner {
     pub(super) keys: PartitionKeys,
-    /// The name of its claim.
+    /// Name of the claim, `session:number`; empty if unknown.
     pub(super) claim: String,
 }
 
-/// A pipeline in the making.
+/// An incomplete pipeline.
 #[derive(Debug, Default)]
 struct Builder {
     pipeline: Pipeline,
-    shares: Vec<Share>,
-    /// Appends that are not in the pipeline yet.
+    layout: Vec<ReplyPart>,
+    /// Appends that are not yet in the pipeline.
     appends: Vec<Append>,
 }
 
-/// Whose answer a command's answer is.
+/// Number of commands that share one reply of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Share {
+enum ReplyPart {
     One,
     Appends(usize),
 }
 
-/// Knows whose answers are whose.
+/// Assignment of the replies of a pipeline to its commands.
 #[derive(Debug)]
-pub(super) struct Shares(Vec<Share>);
+pub(super) struct ReplyLayout(Vec<ReplyPart>);
 
-/// A pipeline of calls in their order, and what tells its answers apart. In a cluster, a script may only touch one
-/// partition.
+/// Builds a pipeline of commands in order. In a cluster, one script call may access only one partition.
 pub(super) fn build<'a>(
-    calls: impl IntoIterator<Item = &'a Call>,
+    commands: impl IntoIterator<Item = &'a Command>,
     in_cluster: bool,
-) -> (Pipeline, Shares) {
+) -> (Pipeline, ReplyLayout) {
     let mut builder = Builder::default();
-    for call in calls {
-        match call {
-            Call::Append(append) => {
+    for command in commands {
+        match command {
+            Command::Append(append) => {
                 let keys = builder.appends.last().map(|before| &before.owner.keys);
                 if in_cluster && keys.is_some_and(|keys| *keys != append.owner.keys) {
                     builder.flush();
                 }
                 builder.appends.push(append.clone());
             }
-            Call::Alone(command) => {
+            Command::Single(command) => {
                 builder.flush();
                 builder.pipeline.add_command(command.clone());
-                builder.shares.push(Share::One);
+                builder.layout.push(ReplyPart::One);
             }
         }
     }
     builder.flush();
-    (builder.pipeline, Shares(builder.shares))
+    (builder.pipeline, ReplyLayout(builder.layout))
 }
 
 impl Builder {
-    /// Puts the appends into the pipeline, as one call.
+    /// Adds the pending appends to the pipeline as one script call.
     fn flush(&mut self) {
         if self.appends.is_empty() {
             return;
@@ -98,30 +98,30 @@ impl Builder {
             call.arg(append.epoch).arg(&*append.owner.claim).arg(append.index).arg(&*append.blob);
         }
         self.pipeline.add_command(call);
-        self.shares.push(Share::Appends(self.appends.len()));
+        self.layout.push(ReplyPart::Appends(self.appends.len()));
         self.appends.clear();
     }
 }
 
-impl Shares {
-    /// An answer for each call, in their order.
+impl ReplyLayout {
+    /// Splits the replies of the server into one reply per command, in order.
     pub(super) fn split(self, values: Vec<Value>) -> Vec<Value> {
-        let answers = self.0.into_iter().zip(values).flat_map(|(share, value)| match share {
-            Share::One => vec![value],
-            Share::Appends(count) => split(value, count),
+        let replies = self.0.into_iter().zip(values).flat_map(|(part, value)| match part {
+            ReplyPart::One => vec![value],
+            ReplyPart::Appends(count) => split(value, count),
         });
-        answers.collect()
+        replies.collect()
     }
 }
 
-/// What the script answers to so many appends: one answer for each, or one for all.
+/// Splits the reply of the append script, which has one element per append or one value for all.
 fn split(value: Value, count: usize) -> Vec<Value> {
-    let is_answer = |part: &Value| matches!(part, Value::Array(_) | Value::ServerError(_));
-    if let Value::Array(answers) = &value
-        && answers.len() == count
-        && answers.iter().all(is_answer)
+    let is_reply = |part: &Value| matches!(part, Value::Array(_) | Value::ServerError(_));
+    if let Value::Array(replies) = &value
+        && replies.len() == count
+        && replies.iter().all(is_reply)
     {
-        return answers.clone();
+        return replies.clone();
     }
     vec![value; count]
 }
@@ -132,14 +132,14 @@ mod tests {
 
     use super::*;
 
-    fn append(partition: u32, index: u64) -> Call {
+    fn append(partition: u32, index: u64) -> Command {
         let owner = Owner { keys: PartitionKeys::new("", partition), claim: "c:1".to_owned() };
-        Call::Append(Append { owner: owner.into(), epoch: 3, index, blob: "blob".into() })
+        Command::Append(Append { owner: owner.into(), epoch: 3, index, blob: "blob".into() })
     }
 
-    fn built(calls: &[Call], in_cluster: bool) -> (String, Shares) {
-        let (pipeline, shares) = build(calls, in_cluster);
-        (String::from_utf8(pipeline.get_packed_pipeline()).unwrap(), shares)
+    fn built(commands: &[Command], in_cluster: bool) -> (String, ReplyLayout) {
+        let (pipeline, layout) = build(commands, in_cluster);
+        (String::from_utf8(pipeline.get_packed_pipeline()).unwrap(), layout)
     }
 
     fn ok() -> Value {
@@ -147,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn appends_that_follow_one_another_are_one_call() {
-        let calls = [append(1, 7), append(2, 8), Call::Alone(cmd("PING")), append(1, 9)];
-        let (text, shares) = built(&calls, false);
-        assert_eq!(shares.0, [Share::Appends(2), Share::One, Share::Appends(1)]);
+    fn consecutive_appends_become_one_call() {
+        let commands = [append(1, 7), append(2, 8), Command::Single(cmd("PING")), append(1, 9)];
+        let (text, layout) = built(&commands, false);
+        assert_eq!(layout.0, [ReplyPart::Appends(2), ReplyPart::One, ReplyPart::Appends(1)]);
         let order = ["{p1}:head", "{p1}:log", "{p2}:head", "{p2}:log", "7", "8", "PING", "9"];
         let places: Vec<_> =
             order.iter().map(|part| text.find(&format!("\r\n{part}\r\n")).unwrap()).collect();
@@ -159,30 +159,30 @@ mod tests {
 
     #[test]
     fn in_a_cluster_each_partition_has_its_own_call() {
-        let calls = [append(1, 7), append(1, 8), append(2, 7), append(1, 9)];
-        let (_, shares) = built(&calls, true);
-        assert_eq!(shares.0, [Share::Appends(2), Share::Appends(1), Share::Appends(1)]);
-        assert_eq!(shares.0.len(), 3);
+        let commands = [append(1, 7), append(1, 8), append(2, 7), append(1, 9)];
+        let (_, layout) = built(&commands, true);
+        assert_eq!(layout.0, [ReplyPart::Appends(2), ReplyPart::Appends(1), ReplyPart::Appends(1)]);
+        assert_eq!(layout.0.len(), 3);
     }
 
     #[test]
-    fn each_call_gets_its_answer() {
-        let calls = [append(1, 7), append(2, 8), Call::Alone(cmd("PING")), append(1, 9)];
-        let answers = vec![ok(), Value::Okay, ok()];
-        assert_eq!(built(&calls, false).1.split(answers), [ok(), ok(), Value::Okay, ok()]);
+    fn each_command_gets_its_reply() {
+        let commands = [append(1, 7), append(2, 8), Command::Single(cmd("PING")), append(1, 9)];
+        let replies = vec![ok(), Value::Okay, ok()];
+        assert_eq!(built(&commands, false).1.split(replies), [ok(), ok(), Value::Okay, ok()]);
         let fenced = Value::Array(vec![Value::BulkString(b"fenced".to_vec())]);
         for (one, two) in [(ok(), fenced.clone()), (fenced, ok()), (Value::Array(vec![]), ok())] {
             let both = Value::Array(vec![one.clone(), two.clone()]);
-            let answers = vec![both, Value::Okay, Value::Array(vec![ok()])];
-            assert_eq!(built(&calls, false).1.split(answers), [one, two, Value::Okay, ok()]);
+            let replies = vec![both, Value::Okay, Value::Array(vec![ok()])];
+            assert_eq!(built(&commands, false).1.split(replies), [one, two, Value::Okay, ok()]);
         }
     }
 
     #[test]
-    fn an_answer_that_fits_no_number_of_calls_is_that_of_each() {
+    fn a_reply_of_unexpected_shape_is_given_to_each_append() {
         for odd in [Value::Nil, Value::Array(vec![ok()]), Value::Array(vec![Value::Int(1); 2])] {
-            let shares = built(&[append(1, 7), append(2, 8)], false).1;
-            assert_eq!(shares.split(vec![odd.clone()]), [odd.clone(), odd]);
+            let layout = built(&[append(1, 7), append(2, 8)], false).1;
+            assert_eq!(layout.split(vec![odd.clone()]), [odd.clone(), odd]);
         }
     }
 }

@@ -1,10 +1,9 @@
--- Ends the owner's lease, so that another one can claim at once.
+-- Ends the lease of the owner, so that another owner can claim immediately.
 --
 -- KEYS   1 head, 2 log, 3 streams
--- ARGV   1 epoch, 2 the claim's name (see claim.lua)
+-- ARGV   1 epoch, 2 claim name (see claim.lua)
 -- Reply  {'ok'} | {'fenced'} | {'behind', next index}
--- Again  Sent again it changes nothing. The owner's name becomes empty, which tells a renewal that
---        arrives late that there is nothing to renew.
+-- Retry  Idempotent. The owner becomes empty, so that a late renewal has no effect.
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'claim')
 local epoch, mine = tonumber(head[1] or 0), tonumber(ARGV[1])
 if mine < epoch then return {'fenced'} end

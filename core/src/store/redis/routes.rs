@@ -1,18 +1,19 @@
-//! Over which connection a partition's calls go: always the same one, so that their order holds. There is one
-//! for each server: what goes together costs less, and Redis works for one at a time anyway.
+//! The connection for each command: one per server, so that commands of a partition keep their order.
+//!
+//! A shared connection makes larger pipelines, and Redis executes commands sequentially anyway.
 
 use std::sync::{Arc, OnceLock};
 
-use super::address::Kind;
 use super::cluster::Cluster;
 use super::connector::{Connector, Target};
-use super::lane::{Job, Lane};
+use super::pipelined_connection::{PipelinedConnection, Request};
+use super::url::Kind;
 
-/// The ways to the servers.
+/// The connections of one store.
 pub(super) enum Routes {
-    /// To one server, whichever that is at a time.
-    One { connector: Arc<Connector>, target: Target, lane: OnceLock<Lane> },
-    /// To the nodes of a cluster.
+    /// One server at a time: a fixed node, or the current primary of a Sentinel deployment.
+    Single { connector: Arc<Connector>, target: Target, connection: OnceLock<PipelinedConnection> },
+    /// The nodes of a cluster.
     Cluster(Arc<Cluster>),
 }
 
@@ -25,16 +26,17 @@ impl Routes {
             (Kind::Single, Some(node)) => Target::Node(node.clone()),
             (Kind::Sentinel(_), _) | (Kind::Single, None) => Target::Primary,
         };
-        Self::One { connector, target, lane: OnceLock::new() }
+        Self::Single { connector, target, connection: OnceLock::new() }
     }
 
-    /// Sends a call about the keys in a slot. Those of one slot keep their order.
-    pub(super) fn send(&self, slot: u16, job: Job) {
+    /// Enqueues a request for the keys in a slot. Requests of one slot keep their order.
+    pub(super) fn send(&self, slot: u16, request: Request) {
         match self {
-            Self::Cluster(cluster) => cluster.send(slot, job),
-            Self::One { connector, target, lane } => {
-                let start = || Lane::start(Arc::clone(connector), target.clone(), None);
-                lane.get_or_init(start).send(job);
+            Self::Cluster(cluster) => cluster.send(slot, request),
+            Self::Single { connector, target, connection } => {
+                let start =
+                    || PipelinedConnection::start(Arc::clone(connector), target.clone(), None);
+                connection.get_or_init(start).send(request);
             }
         }
     }

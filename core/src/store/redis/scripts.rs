@@ -1,15 +1,14 @@
-//! The Lua scripts: where their code is and how a call of one is written. What each does is said at the
-//! top of its file.
+//! The Lua scripts: their code, their digests, and calls by digest. Each script file begins with a description.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Pipeline, cmd};
 
-/// The scripts by which everything is written.
+/// All writing operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     Append,
-    Beat,
+    Heartbeat,
     Checkpoint,
     Claim,
     Partitions,
@@ -19,7 +18,7 @@ pub(super) enum Script {
 
 const ALL: [Script; 7] = [
     Script::Append,
-    Script::Beat,
+    Script::Heartbeat,
     Script::Checkpoint,
     Script::Claim,
     Script::Partitions,
@@ -27,7 +26,7 @@ const ALL: [Script; 7] = [
     Script::Renew,
 ];
 
-/// The digests by which the server knows the scripts, in the order of [`ALL`].
+/// SHA-1 digests of the scripts, in the order of [`ALL`].
 static HASHES: LazyLock<[String; 7]> =
     LazyLock::new(|| ALL.map(|script| redis::Script::new(script.code()).get_hash().to_owned()));
 
@@ -35,7 +34,7 @@ impl Script {
     fn code(self) -> &'static str {
         match self {
             Self::Append => include_str!("append.lua"),
-            Self::Beat => include_str!("beat.lua"),
+            Self::Heartbeat => include_str!("heartbeat.lua"),
             Self::Checkpoint => include_str!("checkpoint.lua"),
             Self::Claim => include_str!("claim.lua"),
             Self::Partitions => include_str!("partitions.lua"),
@@ -44,15 +43,15 @@ impl Script {
         }
     }
 
-    /// A call of the script with these keys; its arguments are to be added behind.
+    /// Begins a call with these keys; the caller appends the arguments.
     pub(super) fn call(self, keys: &[&str]) -> Cmd {
-        let mut call = cmd("EVALSHA");
-        call.arg(&HASHES[self as usize]).arg(keys.len()).arg(keys);
-        call
+        let mut command = cmd("EVALSHA");
+        command.arg(&HASHES[self as usize]).arg(keys.len()).arg(keys);
+        command
     }
 }
 
-/// Loads all scripts into a server.
+/// A pipeline that loads all scripts into a server.
 pub(super) fn load() -> Pipeline {
     let mut pipeline = Pipeline::new();
     for script in ALL {
@@ -68,7 +67,7 @@ mod tests {
     #[test]
     fn each_script_is_called_by_its_own_digest() {
         for (at, script) in ALL.into_iter().enumerate() {
-            assert_eq!(script as usize, at, "the order of the list is that of the names");
+            assert_eq!(script as usize, at, "the list has the order of the variants");
             let hash = redis::Script::new(script.code()).get_hash().to_owned();
             let call = script.call(&["a", "b"]).get_packed_command();
             let call = String::from_utf8(call).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Living, Member, StoreError};
+use minerva_core::store::{Claimed, Epoch, Membership, Member, StoreError};
 use tokio::sync::oneshot;
 
 /// What a call asks for.
@@ -83,7 +83,7 @@ pub enum Answer {
     /// The number of partitions.
     Partitions(u32),
     /// Who lives.
-    Living(Living),
+    Membership(Membership),
     /// What the partition has.
     Claimed(Claimed),
     /// It is done.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minerva_core::store::{
-    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, Living, MAX_BLOB, MAX_PARTITIONS, Member,
+    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, Membership, MAX_BLOB, MAX_PARTITIONS, Member,
     StoreError,
 };
 use minerva_proto::mutation::{self, Mutation};
@@ -59,7 +59,7 @@ impl StoreData {
             return self.fix_partitions(*wanted).map(Answer::Partitions);
         }
         if let Op::Beat { member, number, length } = op {
-            return Ok(Answer::Living(self.beat(now, member, *number, millis(*length))));
+            return Ok(Answer::Membership(self.heartbeat(now, member, *number, millis(*length))));
         }
         let part = self.partitions.entry(partition).or_default();
         if name.is_some() && part.is_for_another(op, name) {
@@ -85,14 +85,14 @@ impl StoreData {
         self.partitions.keys().copied().collect()
     }
 
-    fn beat(&mut self, now: Time, member: &Member, number: u64, length: Time) -> Living {
+    fn heartbeat(&mut self, now: Time, member: &Member, number: u64, length: Time) -> Membership {
         self.members.retain(|_, (until, _)| *until > now);
         let own = self.members.keys().find(|other| other.name == member.name).cloned();
         let last = own.and_then(|own| self.members.remove(&own)).map_or(0, |(_, number)| number);
         if length > 0 {
             self.members.insert(member.clone(), (now + length, number));
         }
-        Living { members: self.members.keys().cloned().collect(), last }
+        Membership { members: self.members.keys().cloned().collect(), last_heartbeat: last }
     }
 
     fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {

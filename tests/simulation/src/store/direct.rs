@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use minerva_core::store::{Claimed, Epoch, Living, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Membership, Member, Store, StoreError};
 
 use super::call::{Answer, NO_PARTITION, Op, Outcome};
 use super::data::StoreData;
@@ -41,16 +41,16 @@ impl Store for ModelStore {
         ready(self.act(NO_PARTITION, &Op::Partitions(wanted)).map(|_| wanted)).boxed()
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
         let answer = self.act(NO_PARTITION, &Op::Beat { member, number, length: lease });
         ready(answer.map(|answer| match answer {
-            Answer::Living(living) => living,
-            Answer::Partitions(_) | Answer::Claimed(_) | Answer::Done => Living::default(),
+            Answer::Membership(membership) => membership,
+            Answer::Partitions(_) | Answer::Claimed(_) | Answer::Done => Membership::default(),
         }))
         .boxed()
     }
@@ -64,7 +64,7 @@ impl Store for ModelStore {
         let answer = self.act(partition, &Op::Claim { owner: owner.to_owned(), above });
         ready(answer.and_then(|answer| match answer {
             Answer::Claimed(claimed) => Ok(claimed),
-            Answer::Partitions(_) | Answer::Living(_) | Answer::Done => {
+            Answer::Partitions(_) | Answer::Membership(_) | Answer::Done => {
                 Err(StoreError::Corrupt("another answer than was asked for".to_owned()))
             }
         }))

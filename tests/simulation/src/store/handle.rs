@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use minerva_core::store::{Claimed, Epoch, Living, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Membership, Member, Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::call::{Answer, Call, NO_PARTITION, Op, Outcome};
@@ -87,20 +87,20 @@ impl Store for StoreHandle {
         let call = self.call(NO_PARTITION, Op::Partitions(wanted));
         call.map(|outcome| match outcome? {
             Answer::Partitions(count) => Ok(count),
-            Answer::Living(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
+            Answer::Membership(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
         })
         .boxed()
     }
 
-    fn beat(
+    fn heartbeat(
         &self,
         member: Member,
         number: u64,
         lease: Duration,
-    ) -> BoxFuture<'static, Result<Living, StoreError>> {
+    ) -> BoxFuture<'static, Result<Membership, StoreError>> {
         let call = self.call(NO_PARTITION, Op::Beat { member, number, length: lease });
         call.map(|outcome| match outcome? {
-            Answer::Living(living) => Ok(living),
+            Answer::Membership(membership) => Ok(membership),
             Answer::Partitions(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
         })
         .boxed()
@@ -115,7 +115,7 @@ impl Store for StoreHandle {
         let call = self.call(partition, Op::Claim { owner: owner.to_owned(), above });
         call.map(|outcome| match outcome? {
             Answer::Claimed(claimed) => Ok(claimed),
-            Answer::Partitions(_) | Answer::Living(_) | Answer::Done => Err(wrong_answer()),
+            Answer::Partitions(_) | Answer::Membership(_) | Answer::Done => Err(wrong_answer()),
         })
         .boxed()
     }

@@ -1,7 +1,9 @@
+//! Parsing and printing of Redis addresses.
+
 use super::*;
 
-fn parse(text: &str) -> Result<RedisUrl, StoreUrlError> {
-    RedisUrl::parse(text).expect("a scheme of Redis")
+fn parse(text: &str) -> Result<RedisUrl, RedisUrlError> {
+    RedisUrl::parse(text).expect("a Redis scheme")
 }
 
 fn node(host: &str, port: u16) -> Node {
@@ -9,7 +11,7 @@ fn node(host: &str, port: u16) -> Node {
 }
 
 #[test]
-fn a_short_address_has_defaults() {
+fn a_short_address_gets_defaults() {
     let url = parse("redis://cache").unwrap();
     assert_eq!((&url.kind, &url.nodes[..]), (&Kind::Single, &[node("cache", 6379)][..]));
     assert_eq!((url.user, url.password, url.db, url.has_tls), (None, None, 0, false));
@@ -17,7 +19,7 @@ fn a_short_address_has_defaults() {
 }
 
 #[test]
-fn a_long_address_sets_everything() {
+fn a_long_address_sets_all_fields() {
     let url = parse(
         "rediss://core:p%40s%2Fs@[::1]:6390/3?prefix=a:&wait=2&wait_ms=300&connect_ms=100\
          &response_ms=900&ca=%2Fetc%2Fca.pem",
@@ -48,44 +50,44 @@ fn sentinels_and_clusters_have_several_nodes() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn each_defect_has_its_own_error() {
     for (text, error) in [
-        ("redis:", StoreUrlError::RedisHost),
-        ("redis://", StoreUrlError::RedisHost),
-        ("redis://a:b", StoreUrlError::RedisHost),
-        ("redis://a:0", StoreUrlError::RedisHost),
-        ("redis://a:65536", StoreUrlError::RedisHost),
-        ("redis://a b", StoreUrlError::RedisHost),
-        ("redis://[::1]6379", StoreUrlError::RedisHost),
-        ("redis://a,b", StoreUrlError::RedisHosts),
-        ("redis://user@a", StoreUrlError::RedisLogin),
-        ("redis://user:@a", StoreUrlError::RedisLogin),
-        ("redis://user:%4@a", StoreUrlError::RedisLogin),
-        ("redis://a/x", StoreUrlError::RedisDatabase),
-        ("redis-cluster://a/1", StoreUrlError::RedisDatabase),
-        ("redis-sentinel://a", StoreUrlError::RedisMaster),
-        ("redis://a?password=x", StoreUrlError::RedisOption),
-        ("redis://a?wait", StoreUrlError::RedisOption),
-        ("redis://a?prefix={x}", StoreUrlError::RedisPrefix),
-        ("redis://a?prefix=a%20b", StoreUrlError::RedisPrefix),
-        ("redis://a?wait=x", StoreUrlError::RedisWait),
-        ("redis://a?wait=1&wait_ms=5000", StoreUrlError::RedisWait),
-        ("redis://a?response_ms=0", StoreUrlError::RedisTime),
+        ("redis:", RedisUrlError::Host),
+        ("redis://", RedisUrlError::Host),
+        ("redis://a:b", RedisUrlError::Host),
+        ("redis://a:0", RedisUrlError::Host),
+        ("redis://a:65536", RedisUrlError::Host),
+        ("redis://a b", RedisUrlError::Host),
+        ("redis://[::1]6379", RedisUrlError::Host),
+        ("redis://a,b", RedisUrlError::Hosts),
+        ("redis://user@a", RedisUrlError::Login),
+        ("redis://user:@a", RedisUrlError::Login),
+        ("redis://user:%4@a", RedisUrlError::Login),
+        ("redis://a/x", RedisUrlError::Database),
+        ("redis-cluster://a/1", RedisUrlError::Database),
+        ("redis-sentinel://a", RedisUrlError::Master),
+        ("redis://a?password=x", RedisUrlError::Option),
+        ("redis://a?wait", RedisUrlError::Option),
+        ("redis://a?prefix={x}", RedisUrlError::Prefix),
+        ("redis://a?prefix=a%20b", RedisUrlError::Prefix),
+        ("redis://a?wait=x", RedisUrlError::Wait),
+        ("redis://a?wait=1&wait_ms=5000", RedisUrlError::Wait),
+        ("redis://a?response_ms=0", RedisUrlError::Time),
     ] {
         assert_eq!(parse(text), Err(error), "{text}");
     }
 }
 
 #[test]
-fn limits_hold_exactly() {
-    for (option, is_good) in [
+fn limits_are_inclusive() {
+    for (option, is_valid) in [
         ("wait=16", true),
         ("wait=17", false),
         ("wait=1&wait_ms=4999", true),
         ("connect_ms=600000", true),
         ("connect_ms=600001", false),
     ] {
-        assert_eq!(parse(&format!("redis://a?{option}")).is_ok(), is_good, "{option}");
+        assert_eq!(parse(&format!("redis://a?{option}")).is_ok(), is_valid, "{option}");
     }
     for length in [0, MAX_PREFIX - 1, MAX_PREFIX, MAX_PREFIX + 1] {
         let url = format!("redis://a?prefix={}", "p".repeat(length));
@@ -94,7 +96,7 @@ fn limits_hold_exactly() {
 }
 
 #[test]
-fn other_schemes_are_not_ours() {
+fn other_schemes_are_not_redis() {
     for text in ["redb:x", "redisx://a", "redis-other://a", "redi://a", "redis", ""] {
         assert_eq!(RedisUrl::parse(text), None, "{text}");
     }

@@ -1,7 +1,7 @@
-//! A whole core over a Redis that loses what it had: no stream is lost as long as the core lives.
+//! A core over a Redis that loses all data: a living core writes its streams again.
 
 use minerva_core::{Config, PartitionOptions};
-use minerva_proto::link::{self, Attach, core_frame, edge_frame};
+use minerva_proto::link::pb::{self as link, Attach, core_frame, edge_frame};
 
 use crate::peers::{App, Edge, attach, batch, serve_with};
 use crate::server::Server;
@@ -13,8 +13,8 @@ fn config() -> Config {
     Config { partitions: 4, partition, ..Config::default() }
 }
 
-/// Waits until the core has told of so many partitions.
-async fn owned(edge: &mut Edge, count: usize) {
+/// Waits until the core has announced the given number of partitions.
+async fn wait_until_owned(edge: &mut Edge, count: usize) {
     let mut owned = 0;
     while owned < count {
         if let core_frame::Frame::Owned(claims) = edge.next().await {
@@ -24,7 +24,7 @@ async fn owned(edge: &mut Edge, count: usize) {
 }
 
 #[tokio::test]
-async fn a_core_writes_its_streams_into_a_redis_that_was_emptied() {
+async fn a_core_writes_its_streams_again_into_an_emptied_redis() {
     let server = Server::start(&[]);
     let served = serve_with(&config(), server.store("")).await;
     let mut edge = Edge::connect(served.link).await;
@@ -41,15 +41,15 @@ async fn a_core_writes_its_streams_into_a_redis_that_was_emptied() {
     server.command(&["FLUSHALL"]);
     edge.send(edge_frame::Frame::Batch(batch(1, 20, 20, &["after"])));
     edge.taken(20).await;
-    assert_eq!(app.messages(21, 1).await, ["after"], "nothing comes again");
+    assert_eq!(app.messages(21, 1).await, ["after"], "no message is delivered twice");
     drop(served);
 
     let served = serve_with(&config(), server.store("")).await;
     let mut edge = Edge::connect(served.link).await;
-    owned(&mut edge, 4).await;
+    wait_until_owned(&mut edge, 4).await;
     let seen_ack = Some(link::Sack { acked: 20, beyond: vec![] });
     let opened = edge.attach(Attach { create: false, seen_ack, ..attach(1, ID) }).await;
-    assert_eq!(opened.sack, None, "the client has seen what is stored");
+    assert_eq!(opened.sack, None, "the client has seen all stored SACKs");
     assert_eq!(edge.messages(1, 0, 2).await, ["x", "y"]);
     let mut app = App::register(served.api, "one", vec![stream]).await;
     let started = app.started().await;
@@ -58,5 +58,5 @@ async fn a_core_writes_its_streams_into_a_redis_that_was_emptied() {
     let wrong = Config { partitions: 8, ..config() };
     let metrics = minerva_core::Metrics::new(&mut prometheus_client::registry::Registry::default());
     let refused = minerva_core::Core::start(&wrong, server.store(""), metrics).await;
-    assert!(refused.is_err(), "the number of partitions was written again, too");
+    assert!(refused.is_err(), "the number of partitions was written again");
 }

@@ -1,6 +1,7 @@
-//! Reading what a partition has, after it was claimed. In pieces, so that no answer is huge and none
-//! holds up the server; nobody but the new owner can change it meanwhile, unless it is fenced itself,
-//! which is checked at the end.
+//! Loads the data of a partition after a claim, in pieces, so that no reply is huge and none blocks the server.
+//!
+//! Only the new owner can change the data meanwhile, unless another claim fences the owner. The epoch is therefore checked
+//! at the end.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +10,25 @@ use redis::{FromRedisValue, Value, cmd};
 
 use super::super::claims::decode;
 use super::super::{Claim, Claimed, Epoch, StoreError};
-use super::Shared;
+use super::client::Client;
 use super::keys::PartitionKeys;
 use super::reply::{number, text};
 
-/// Log entries and streams in one answer. An entry is some KiB on average and some MiB at most.
+/// Log entries or streams per reply. An entry has some KiB on average and some MiB at most.
 const PIECE: u64 = 64;
 
-/// What a claim answered.
-pub(super) struct Head {
+/// Reply of the claim script.
+pub(super) struct ClaimReply {
     pub(super) epoch: u64,
     first: u64,
-    /// Entries in the log.
+    /// Number of log entries.
     length: u64,
     claims: Vec<Claim>,
     meta: Option<Bytes>,
 }
 
-impl Head {
-    /// Reads what stands behind the `ok` of a claim.
+impl ClaimReply {
+    /// Parses the values after `ok`.
     pub(super) fn parse(mut parts: impl Iterator<Item = Value>) -> Result<Self, StoreError> {
         let mut next = || number(parts.next());
         let (epoch, first, length) = (next()?, next()?, next()?);
@@ -37,29 +38,30 @@ impl Head {
     }
 }
 
-/// Reads the log and the streams.
-pub(super) async fn recall(
-    shared: &Shared,
+/// Loads log and streams of a claimed partition.
+pub(super) async fn load_partition(
+    client: &Client,
     partition: u32,
-    head: Head,
+    claim: ClaimReply,
 ) -> Result<Claimed, StoreError> {
-    let keys = shared.keys(partition);
-    let log = read_log(shared, partition, &keys, head.length).await?;
-    let streams = read_streams(shared, partition, &keys).await?;
-    let now = shared.call(partition, cmd("HGET").arg(&keys.head).arg("epoch").take(), 0, false);
-    if number(Some(now.await?))? != head.epoch {
+    let keys = client.keys(partition);
+    let log = read_log(client, partition, &keys, claim.length).await?;
+    let streams = read_streams(client, partition, &keys).await?;
+    let query = cmd("HGET").arg(&keys.head).arg("epoch").take();
+    let current = client.send_to_partition(partition, query, 0, false).await?;
+    if number(Some(current))? != claim.epoch {
         return Err(StoreError::Fenced);
     }
-    if log.len() as u64 != head.length {
-        return Err(corrupt(partition, "its log has another length than a moment before"));
+    if log.len() as u64 != claim.length {
+        return Err(corrupt(partition, "the length of its log has changed"));
     }
     let streams = streams.into_iter().collect();
-    let Head { first: first_index, claims, meta, .. } = head;
-    Ok(Claimed { epoch: Epoch(head.epoch), claims, meta, streams, first_index, log })
+    let ClaimReply { epoch, first: first_index, claims, meta, .. } = claim;
+    Ok(Claimed { epoch: Epoch(epoch), claims, meta, streams, first_index, log })
 }
 
 async fn read_log(
-    shared: &Shared,
+    client: &Client,
     partition: u32,
     keys: &PartitionKeys,
     length: u64,
@@ -68,27 +70,30 @@ async fn read_log(
     for from in (0..length).step_by(PIECE as usize) {
         let to = (from + PIECE).min(length) - 1;
         let command = cmd("LRANGE").arg(&keys.log).arg(from).arg(to).take();
-        let piece = shared.call(partition, command, 0, false).await?;
+        let piece = client.send_to_partition(partition, command, 0, false).await?;
         let blobs = Vec::<Value>::from_redis_value(piece)
-            .map_err(|_| corrupt(partition, "its log is no list"))?;
+            .map_err(|_| corrupt(partition, "its log is not a list"))?;
         for blob in blobs {
-            log.push(into_bytes(blob).ok_or_else(|| corrupt(partition, "its log has no bytes"))?);
+            log.push(
+                into_bytes(blob)
+                    .ok_or_else(|| corrupt(partition, "a log entry is not a string"))?,
+            );
         }
     }
     Ok(log)
 }
 
-/// Goes over the streams; the server may say one several times.
+/// Scans the streams; HSCAN may return a stream several times.
 async fn read_streams(
-    shared: &Shared,
+    client: &Client,
     partition: u32,
     keys: &PartitionKeys,
 ) -> Result<BTreeMap<u64, Bytes>, StoreError> {
-    let wrong = || corrupt(partition, "its streams cannot be read");
+    let wrong = || corrupt(partition, "its streams are unreadable");
     let (mut streams, mut cursor) = (BTreeMap::new(), "0".to_owned());
     loop {
         let command = cmd("HSCAN").arg(&keys.streams).arg(&cursor).arg("COUNT").arg(PIECE).take();
-        let piece = shared.call(partition, command, 0, false).await?;
+        let piece = client.send_to_partition(partition, command, 0, false).await?;
         let (next, pairs) = <(String, Vec<Value>)>::from_redis_value(piece).map_err(|_| wrong())?;
         let mut pairs = pairs.into_iter();
         while let (Some(stream), Some(blob)) = (pairs.next(), pairs.next()) {
@@ -106,6 +111,6 @@ fn into_bytes(value: Value) -> Option<Bytes> {
     if let Value::BulkString(bytes) = value { Some(Bytes::from(bytes)) } else { None }
 }
 
-fn corrupt(partition: u32, what: &str) -> StoreError {
-    StoreError::Corrupt(format!("partition {partition} in Redis: {what}"))
+fn corrupt(partition: u32, problem: &str) -> StoreError {
+    StoreError::Corrupt(format!("partition {partition} in Redis: {problem}"))
 }

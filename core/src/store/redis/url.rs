@@ -1,75 +1,110 @@
-//! How an operator writes which Redis to use. What is printed never has the password in it, and neither
-//! has an error.
+//! Address of a Redis deployment: parses the `redis` schemes of `--store`. Printed forms contain no password.
 //!
 //! ```text
 //!   redis://[user:password@]host[:6379][/db][?option=value&...]
 //!   redis-sentinel://[user:password@]host[:26379],host.../master-name[/db][?...]
 //!   redis-cluster://[user:password@]host[:6379],host...[?...]
-//!   rediss://, rediss-sentinel://, rediss-cluster://: the same with TLS
+//!   rediss://, rediss-sentinel://, rediss-cluster://: the same schemes over TLS
 //! ```
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::StoreUrlError;
-
-/// Before the keys of a store whose address names no prefix.
+/// Default prefix of all keys.
 const PREFIX: &str = "minerva:";
-/// Longest prefix: it is in every key.
+/// Longest prefix in bytes, because each key contains the prefix.
 const MAX_PREFIX: usize = 100;
-/// Most replicas that can be waited for.
+/// Most replicas that `wait` may require.
 const MAX_WAIT: usize = 16;
-/// Longest and shortest of the times in an address, in milliseconds.
-const TIMES: std::ops::RangeInclusive<u64> = 1..=600_000;
+/// Range of the time options, in milliseconds.
+const TIME_RANGE_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 
-/// Which Redis to use, and how.
+/// Address and options of a Redis deployment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     pub(super) kind: Kind,
-    /// At least one; exactly one for a single server.
+    /// Never empty; a single server has exactly one.
     pub(super) nodes: Vec<Node>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
-    /// The database; 0 in a cluster.
+    /// Database number; 0 in a cluster.
     pub(super) db: u32,
     pub(super) has_tls: bool,
     pub(super) options: RedisOptions,
 }
 
-/// How the servers are found.
+/// Topology of the deployment, which determines how servers are located.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Single,
-    /// The nodes are Sentinels, which know where the primary of this name is.
+    /// The nodes are Sentinels; the value is the name of their primary.
     Sentinel(String),
-    /// The nodes are some of a cluster.
+    /// The nodes are seeds of a cluster.
     Cluster,
 }
 
-/// Where a server listens.
+/// Network address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Node {
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-/// What may stand behind the `?`.
+/// The options after the `?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RedisOptions {
-    /// `prefix`: begins every key.
+    /// `prefix`: first part of all keys.
     pub(super) prefix: String,
-    /// `wait`: an append counts only when this many replicas have it.
+    /// `wait`: number of replicas that must confirm an append.
     pub(super) wait: usize,
-    /// `wait_ms`: time for them; less than `response`.
+    /// `wait_ms`: timeout of that confirmation, below `response`.
     pub(super) wait_time: Duration,
-    /// `connect_ms`: time to connect.
+    /// `connect_ms`: timeout of a connection attempt.
     pub(super) connect: Duration,
-    /// `response_ms`: time for an answer. Long, because a server that syncs its file to a busy disk can
-    /// need seconds, and every timeout costs a new connection.
+    /// `response_ms`: timeout of a response. A server that syncs its file to a busy disk may need seconds, and each
+    /// timeout costs a new connection.
     pub(super) response: Duration,
-    /// `ca`: file with the certificates (PEM) by which servers are known; without it, those of the system.
+    /// `ca`: PEM file with trusted certificate authorities; `None` uses those of the system.
     pub(super) ca: Option<PathBuf>,
+}
+
+/// Why a Redis address is invalid. The text never repeats the address, which may contain a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RedisUrlError {
+    /// A missing or invalid host or port.
+    #[error("Redis needs a host and perhaps a port, as in redis://127.0.0.1:6379 or redis://[::1]")]
+    Host,
+    /// Several hosts for a single server.
+    #[error("redis:// has one host; several go with redis-sentinel:// or redis-cluster://")]
+    Hosts,
+    /// An invalid login before the `@`.
+    #[error(
+        "the login goes as redis://user:password@host or redis://:password@host; special characters \
+         such as / and @ are written as %2F and %40"
+    )]
+    Login,
+    /// A Sentinel address without the name of the primary.
+    #[error("Sentinels need the name of the primary, as in redis-sentinel://a,b,c/mymaster")]
+    Master,
+    /// An invalid database after the `/`.
+    #[error("the database is a number, as in redis://host/1; a cluster has none")]
+    Database,
+    /// An unknown or malformed option.
+    #[error(
+        "the options after the ? are prefix=, wait=, wait_ms=, connect_ms=, response_ms= and ca=, \
+         separated by &"
+    )]
+    Option,
+    /// An invalid `prefix`.
+    #[error("prefix= has at most 100 visible ASCII characters, {{ and }} not among them")]
+    Prefix,
+    /// An invalid `wait` or `wait_ms`.
+    #[error("wait= is 0 to 16 replicas, and wait_ms= is less than response_ms= (5000)")]
+    Wait,
+    /// A time option out of range.
+    #[error("wait_ms=, connect_ms= and response_ms= are 1 to 600000 milliseconds")]
+    Time,
 }
 
 impl Default for RedisOptions {
@@ -86,17 +121,17 @@ impl Default for RedisOptions {
 }
 
 impl RedisUrl {
-    /// Reads an address; `None` if its scheme is none of Redis.
-    pub(in super::super) fn parse(text: &str) -> Option<Result<Self, StoreUrlError>> {
+    /// Parses an address; `None` if the scheme is not a Redis scheme.
+    pub(in super::super) fn parse(text: &str) -> Option<Result<Self, RedisUrlError>> {
         let (scheme, rest) = text.split_once(':')?;
-        let (has_tls, flavour) = match scheme.strip_prefix("redis")? {
-            flavour if flavour.starts_with('s') => (true, &flavour[1..]),
-            flavour => (false, flavour),
+        let (has_tls, topology) = match scheme.strip_prefix("redis")? {
+            topology if topology.starts_with('s') => (true, &topology[1..]),
+            topology => (false, topology),
         };
-        if !matches!(flavour, "" | "-sentinel" | "-cluster") {
+        if !matches!(topology, "" | "-sentinel" | "-cluster") {
             return None;
         }
-        Some(parse_rest(flavour, has_tls, rest))
+        Some(parse_rest(topology, has_tls, rest))
     }
 
     fn scheme(&self) -> &'static str {
@@ -111,8 +146,8 @@ impl RedisUrl {
     }
 }
 
-fn parse_rest(flavour: &str, has_tls: bool, rest: &str) -> Result<RedisUrl, StoreUrlError> {
-    let rest = rest.strip_prefix("//").ok_or(StoreUrlError::RedisHost)?;
+fn parse_rest(topology: &str, has_tls: bool, rest: &str) -> Result<RedisUrl, RedisUrlError> {
+    let rest = rest.strip_prefix("//").ok_or(RedisUrlError::Host)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, hosts) = match authority.rsplit_once('@') {
@@ -120,50 +155,50 @@ fn parse_rest(flavour: &str, has_tls: bool, rest: &str) -> Result<RedisUrl, Stor
         None => (None, authority),
     };
     let (user, password) = parse_login(login.unwrap_or_default())?;
-    let default_port = if flavour == "-sentinel" { 26_379 } else { 6379 };
+    let default_port = if topology == "-sentinel" { 26_379 } else { 6379 };
     let nodes = hosts
         .split(',')
         .map(|host| parse_node(host, default_port))
         .collect::<Result<Vec<_>, _>>()?;
-    let (kind, db) = match flavour {
+    let (kind, db) = match topology {
         "-sentinel" => {
             let (name, db) = path.split_once('/').unwrap_or((path, ""));
             let name = decode(name).filter(|name| !name.is_empty());
-            (Kind::Sentinel(name.ok_or(StoreUrlError::RedisMaster)?), db)
+            (Kind::Sentinel(name.ok_or(RedisUrlError::Master)?), db)
         }
         "-cluster" => (Kind::Cluster, path),
-        _ if nodes.len() > 1 => return Err(StoreUrlError::RedisHosts),
+        _ if nodes.len() > 1 => return Err(RedisUrlError::Hosts),
         _ => (Kind::Single, path),
     };
     let db = match db {
         "" => 0,
-        db => db.parse().map_err(|_| StoreUrlError::RedisDatabase)?,
+        db => db.parse().map_err(|_| RedisUrlError::Database)?,
     };
     if kind == Kind::Cluster && db != 0 {
-        return Err(StoreUrlError::RedisDatabase);
+        return Err(RedisUrlError::Database);
     }
     Ok(RedisUrl { kind, nodes, user, password, db, has_tls, options: parse_options(query)? })
 }
 
-/// `user:password`, `:password`, or nothing.
-fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), StoreUrlError> {
+/// Parses `user:password`, `:password` or an empty login.
+fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), RedisUrlError> {
     if login.is_empty() {
         return Ok((None, None));
     }
-    let (user, password) = login.split_once(':').ok_or(StoreUrlError::RedisLogin)?;
-    let decoded = |text| decode(text).ok_or(StoreUrlError::RedisLogin);
+    let (user, password) = login.split_once(':').ok_or(RedisUrlError::Login)?;
+    let decoded = |text| decode(text).ok_or(RedisUrlError::Login);
     let (user, password) = (decoded(user)?, decoded(password)?);
     if password.is_empty() {
-        return Err(StoreUrlError::RedisLogin);
+        return Err(RedisUrlError::Login);
     }
     Ok((Some(user).filter(|user| !user.is_empty()), Some(password)))
 }
 
-/// `host`, `host:port`, `[::1]` or `[::1]:port`.
-fn parse_node(text: &str, default_port: u16) -> Result<Node, StoreUrlError> {
+/// Parses `host`, `host:port`, `[::1]` or `[::1]:port`.
+fn parse_node(text: &str, default_port: u16) -> Result<Node, RedisUrlError> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or(StoreUrlError::RedisHost)?)),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or(RedisUrlError::Host)?)),
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),
@@ -171,48 +206,46 @@ fn parse_node(text: &str, default_port: u16) -> Result<Node, StoreUrlError> {
     };
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     if host.is_empty() || !host.bytes().all(is_host) {
-        return Err(StoreUrlError::RedisHost);
+        return Err(RedisUrlError::Host);
     }
     let port = match port {
-        Some(port) => {
-            port.parse().ok().filter(|port| *port != 0).ok_or(StoreUrlError::RedisHost)?
-        }
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(RedisUrlError::Host)?,
         None => default_port,
     };
     Ok(Node { host: host.to_owned(), port })
 }
 
-fn parse_options(query: &str) -> Result<RedisOptions, StoreUrlError> {
+fn parse_options(query: &str) -> Result<RedisOptions, RedisUrlError> {
     let mut options = RedisOptions::default();
     for part in query.split('&').filter(|part| !part.is_empty()) {
-        let (name, value) = part.split_once('=').ok_or(StoreUrlError::RedisOption)?;
-        let value = decode(value).ok_or(StoreUrlError::RedisOption)?;
+        let (name, value) = part.split_once('=').ok_or(RedisUrlError::Option)?;
+        let value = decode(value).ok_or(RedisUrlError::Option)?;
         match name {
             "prefix" => options.prefix = value,
-            "wait" => options.wait = value.parse().map_err(|_| StoreUrlError::RedisWait)?,
+            "wait" => options.wait = value.parse().map_err(|_| RedisUrlError::Wait)?,
             "wait_ms" => options.wait_time = parse_time(&value)?,
             "connect_ms" => options.connect = parse_time(&value)?,
             "response_ms" => options.response = parse_time(&value)?,
             "ca" => options.ca = Some(value.into()),
-            _ => return Err(StoreUrlError::RedisOption),
+            _ => return Err(RedisUrlError::Option),
         }
     }
     let is_key = |byte: u8| byte.is_ascii_graphic() && byte != b'{' && byte != b'}';
     if options.prefix.len() > MAX_PREFIX || !options.prefix.bytes().all(is_key) {
-        return Err(StoreUrlError::RedisPrefix);
+        return Err(RedisUrlError::Prefix);
     }
     if options.wait > MAX_WAIT || (options.wait > 0 && options.wait_time >= options.response) {
-        return Err(StoreUrlError::RedisWait);
+        return Err(RedisUrlError::Wait);
     }
     Ok(options)
 }
 
-fn parse_time(value: &str) -> Result<Duration, StoreUrlError> {
-    let ms = value.parse().ok().filter(|ms| TIMES.contains(ms));
-    ms.map(Duration::from_millis).ok_or(StoreUrlError::RedisTime)
+fn parse_time(value: &str) -> Result<Duration, RedisUrlError> {
+    let ms = value.parse().ok().filter(|ms| TIME_RANGE_MS.contains(ms));
+    ms.map(Duration::from_millis).ok_or(RedisUrlError::Time)
 }
 
-/// Undoes percent-encoding; `None` if it is wrong or the result is no UTF-8.
+/// Decodes percent-encoding; `None` if the encoding is invalid or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let (mut bytes, mut decoded) = (text.bytes(), Vec::with_capacity(text.len()));
     while let Some(byte) = bytes.next() {
@@ -234,7 +267,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// Without the login and without the options: enough to know which Redis it is.
+/// Prints scheme, nodes and database; omits login and options.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;

@@ -1,29 +1,31 @@
-//! Whether a server is fit to keep what must not be lost, judged by what INFO says. Pure.
+//! Configuration checks of a Redis server from its INFO reply: no setting may lose acknowledged data. Pure.
 
 use super::super::StoreError;
 
-/// Oldest version, of Redis or of what Valkey says it is compatible with: its scripts replicate what they
-/// did, errors inside a script keep their code, and it is what the tests run on.
+/// Oldest supported version of Redis, or of the Redis version that Valkey reports for compatibility.
+///
+/// From this version on, scripts replicate their effects, and errors inside a script keep their code. The tests run
+/// on this version.
 const OLDEST: (u32, u32) = (7, 0);
 
-/// What INFO says.
+/// Fields of the INFO reply.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct ServerInfo {
     version: String,
     role: String,
     policy: String,
     is_loading: bool,
-    /// Whether it writes an append-only file.
+    /// Whether the server writes an append-only file.
     pub(super) has_aof: bool,
-    /// Whether it is a node of a cluster.
+    /// Whether the server is a cluster node.
     is_cluster: bool,
 }
 
-/// What was looked at, what it is, and whether it will do.
+/// Name, value and result of a check.
 pub(super) type Check<'a> = (&'static str, &'a str, Result<(), StoreError>);
 
-impl Server {
-    /// Reads the text of INFO; what is missing stays empty.
+impl ServerInfo {
+    /// Parses the INFO reply; missing fields stay empty.
     pub(super) fn parse(info: &str) -> Self {
         let mut server = Self::default();
         for (name, value) in info.lines().filter_map(|line| line.split_once(':')) {
@@ -41,70 +43,72 @@ impl Server {
         server
     }
 
-    /// Checks that nothing can be lost by the way in which the server is set up.
+    /// Performs all checks.
     ///
     /// # Errors
-    /// [`StoreError::Config`] if an operator has to change something, [`StoreError::Unavailable`] if time
-    /// may mend it.
-    pub(super) fn check(&self, place: &str, in_cluster: bool) -> Result<(), StoreError> {
-        self.checks(place, in_cluster).into_iter().try_for_each(|(_, _, result)| result)
+    /// The first failure: [`StoreError::Config`] if an operator must change a setting, [`StoreError::Unavailable`] if
+    /// the state may be temporary.
+    pub(super) fn check(&self, server: &str, in_cluster: bool) -> Result<(), StoreError> {
+        self.checks(server, in_cluster).into_iter().try_for_each(|(_, _, result)| result)
     }
 
-    /// The same one by one.
-    pub(super) fn checks(&self, place: &str, in_cluster: bool) -> [Check<'_>; 5] {
+    /// Performs all checks and returns each result.
+    pub(super) fn checks(&self, server: &str, in_cluster: bool) -> [Check<'_>; 5] {
         let yes_no = |is| if is { "yes" } else { "no" };
         [
-            ("version", &self.version, self.check_version(place)),
-            ("loading", yes_no(self.is_loading), self.check_loading(place)),
-            ("maxmemory-policy", &self.policy, self.check_policy(place)),
-            ("cluster", yes_no(self.is_cluster), self.check_cluster(place, in_cluster)),
-            ("role", &self.role, self.check_role(place)),
+            ("version", &self.version, self.check_version(server)),
+            ("loading", yes_no(self.is_loading), self.check_loading(server)),
+            ("maxmemory-policy", &self.policy, self.check_policy(server)),
+            ("cluster", yes_no(self.is_cluster), self.check_cluster(server, in_cluster)),
+            ("role", &self.role, self.check_role(server)),
         ]
     }
 
-    fn check_version(&self, place: &str) -> Result<(), StoreError> {
+    fn check_version(&self, server: &str) -> Result<(), StoreError> {
         if self.major_minor().is_some_and(|version| version >= OLDEST) {
             return Ok(());
         }
         let version = &self.version;
-        let text = format!("Redis at {place} is version `{version}`; 7.0 is the oldest");
+        let text = format!(
+            "Redis at {server} has version `{version}`; the oldest supported version is 7.0"
+        );
         Err(StoreError::Config(text))
     }
 
-    fn check_loading(&self, place: &str) -> Result<(), StoreError> {
+    fn check_loading(&self, server: &str) -> Result<(), StoreError> {
         if !self.is_loading {
             return Ok(());
         }
-        let text = format!("Redis at {place} is still loading its data");
+        let text = format!("Redis at {server} is still loading its data");
         Err(StoreError::Unavailable(text))
     }
 
-    fn check_policy(&self, place: &str) -> Result<(), StoreError> {
+    fn check_policy(&self, server: &str) -> Result<(), StoreError> {
         if self.policy == "noeviction" {
             return Ok(());
         }
         Err(StoreError::Config(format!(
-            "Redis at {place} has maxmemory-policy `{}`, by which it would drop what must not be lost; \
+            "Redis at {server} has maxmemory-policy `{}`, which evicts stored data; \
              set `maxmemory-policy noeviction`",
             self.policy
         )))
     }
 
-    fn check_cluster(&self, place: &str, in_cluster: bool) -> Result<(), StoreError> {
+    fn check_cluster(&self, server: &str, in_cluster: bool) -> Result<(), StoreError> {
         if !self.is_cluster || in_cluster {
             return Ok(());
         }
         Err(StoreError::Config(format!(
-            "Redis at {place} is a node of a cluster; use redis-cluster:// in --store"
+            "Redis at {server} is a node of a cluster; use redis-cluster:// in --store"
         )))
     }
 
-    fn check_role(&self, place: &str) -> Result<(), StoreError> {
+    fn check_role(&self, server: &str) -> Result<(), StoreError> {
         if self.role == "master" {
             return Ok(());
         }
         Err(StoreError::Unavailable(format!(
-            "Redis at {place} is a replica and does not write; name the primary in --store, or the \
+            "Redis at {server} is a replica and does not write; name the primary in --store, or the \
              Sentinels by redis-sentinel://"
         )))
     }
@@ -123,14 +127,14 @@ mod tests {
         maxmemory_policy:noeviction\r\naof_enabled:1\r\ncluster_enabled:0\r\n";
 
     fn check(changed: (&str, &str), in_cluster: bool) -> Result<(), StoreError> {
-        Server::parse(&GOOD.replace(changed.0, changed.1)).check("h:1", in_cluster)
+        ServerInfo::parse(&GOOD.replace(changed.0, changed.1)).check("h:1", in_cluster)
     }
 
     #[test]
-    fn a_good_server_passes() {
+    fn a_well_configured_server_passes() {
         assert_eq!(check(("", ""), false), Ok(()));
         assert_eq!(check(("cluster_enabled:0", "cluster_enabled:1"), true), Ok(()));
-        assert!(Server::parse(GOOD).has_aof);
+        assert!(ServerInfo::parse(GOOD).has_aof);
         let valkey = ("redis_version:7.0.15", "redis_version:7.2.4\r\nvalkey_version:8.1.0");
         assert_eq!(check(valkey, false), Ok(()));
     }
@@ -145,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_has_to_change_is_said() {
+    fn wrong_settings_are_reported_with_a_fix() {
         for (changed, fix) in [
             (("noeviction", "allkeys-lru"), "set `maxmemory-policy noeviction`"),
             (("maxmemory_policy", "other"), "set `maxmemory-policy noeviction`"),
-            (("7.0.15", "6.2.14"), "7.0 is the oldest"),
+            (("7.0.15", "6.2.14"), "the oldest supported version is 7.0"),
             (("cluster_enabled:0", "cluster_enabled:1"), "use redis-cluster://"),
         ] {
             let Err(StoreError::Config(text)) = check(changed, false) else {
@@ -160,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_time_may_mend_is_unavailable() {
+    fn temporary_states_are_unavailable() {
         for changed in [("role:master", "role:slave"), ("loading:0", "loading:1")] {
             let answer = check(changed, false);
             assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");

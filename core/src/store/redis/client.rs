@@ -1,0 +1,127 @@
+//! The client of one Redis store: key names, the identity of this handle, claims, and sending of commands.
+//!
+//! `redis.rs` and `load_partition` send commands through the client; the routes deliver them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::Cmd;
+use tokio::sync::oneshot;
+
+use super::super::{Epoch, StoreError, check_partitions};
+use super::connector::Connector;
+use super::error::connection_closed;
+use super::keys::{PartitionKeys, partition_slot, partitions_key, store_slot};
+use super::pipeline::{Command, Owner};
+use super::pipelined_connection::{Reply, Request};
+use super::reply;
+use super::routes::Routes;
+use super::scripts::Script;
+use crate::clock;
+
+pub(super) struct Client {
+    /// First part of all keys.
+    prefix: String,
+    /// Random name of this handle, for [`Client::next_call_number`].
+    session: String,
+    /// Next number of a claim or checkpoint.
+    call_numbers: AtomicU64,
+    /// Epoch and owner of the last claim of each partition.
+    claims: Mutex<HashMap<u32, (Epoch, Arc<Owner>)>>,
+    routes: Routes,
+}
+
+impl Client {
+    pub(super) fn new(prefix: String, connector: Connector) -> Self {
+        Self {
+            prefix,
+            session: format!("{:016x}", RandomState::new().hash_one(clock::wall_ms())),
+            call_numbers: AtomicU64::new(1),
+            claims: Mutex::default(),
+            routes: Routes::new(connector),
+        }
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) fn session(&self) -> &str {
+        &self.session
+    }
+
+    pub(super) fn keys(&self, partition: u32) -> PartitionKeys {
+        PartitionKeys::new(&self.prefix, partition)
+    }
+
+    /// Number of the next claim or checkpoint. The scripts ignore a call that arrives after a later call of the same
+    /// session.
+    pub(super) fn next_call_number(&self) -> u64 {
+        self.call_numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The owner of an epoch. The claim name is empty if this handle did not make the claim.
+    pub(super) fn owner(&self, partition: u32, epoch: Epoch) -> Arc<Owner> {
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let claim = claims.get(&partition).filter(|(made, _)| *made == epoch);
+        claim.map_or_else(
+            || self.new_owner(partition, String::new()),
+            |(_, owner)| Arc::clone(owner),
+        )
+    }
+
+    /// Remembers a successful claim, so that later calls of the owner carry the claim name.
+    pub(super) fn note_claim(&self, partition: u32, epoch: Epoch, name: String) {
+        let owner = self.new_owner(partition, name);
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.insert(partition, (epoch, owner));
+    }
+
+    fn new_owner(&self, partition: u32, claim: String) -> Arc<Owner> {
+        Arc::new(Owner { keys: self.keys(partition), claim })
+    }
+
+    /// Begins a script call that only the owner may make: keys, epoch and claim name.
+    pub(super) fn owner_call(&self, script: Script, partition: u32, epoch: Epoch) -> Cmd {
+        let owner = self.owner(partition, epoch);
+        let PartitionKeys { head, log, streams } = &owner.keys;
+        let mut command = script.call(&[head, log, streams]);
+        command.arg(epoch.0).arg(&*owner.claim);
+        command
+    }
+
+    /// Enqueues a command of a partition immediately; the future resolves to the reply.
+    pub(super) fn send_to_partition(
+        &self,
+        partition: u32,
+        command: Cmd,
+        bytes: usize,
+        is_durable: bool,
+    ) -> impl Future<Output = Reply> + Send + use<> {
+        self.send(partition_slot(partition), Command::Single(command), bytes, is_durable)
+    }
+
+    /// Enqueues a command immediately; the future resolves to the reply. Commands of one slot keep their order.
+    pub(super) fn send(
+        &self,
+        slot: u16,
+        command: Command,
+        bytes: usize,
+        is_durable: bool,
+    ) -> impl Future<Output = Reply> + Send + use<> {
+        let (reply_to, reply) = oneshot::channel();
+        self.routes.send(slot, Request { command, bytes, is_durable, reply_to });
+        async move { reply.await.unwrap_or_else(|_| Err(connection_closed())) }
+    }
+
+    /// Sets the number of partitions at the first use of the store, and checks the stored number later.
+    pub(super) async fn fix_partitions(&self, wanted: u32) -> Result<u32, StoreError> {
+        let mut command = Script::Partitions.call(&[&partitions_key(&self.prefix)]);
+        command.arg(wanted);
+        let reply = self.send(store_slot(), Command::Single(command), 0, true).await?;
+        let stored = reply::number(reply::parse(reply, None)?.next())?;
+        check_partitions(Some(u32::try_from(stored).unwrap_or(u32::MAX)), wanted)
+    }
+}

@@ -1,0 +1,119 @@
+//! Classification of Redis errors: the store error for the caller and the action for the connection.
+
+use redis::{ErrorKind, RedisError, ServerError};
+
+use super::super::StoreError;
+
+/// Required action on a connection after an error reply, in rising severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ConnectionAction {
+    /// Keep the connection.
+    Keep,
+    /// Load the scripts, which the server has lost, and send the requests again.
+    LoadScripts,
+    /// Close the connection and locate the right server.
+    Reconnect,
+}
+
+/// Classifies an error reply to a command.
+pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
+    let unavailable = |text: &str| StoreError::Unavailable(text.to_owned());
+    let details = error.details().unwrap_or_default();
+    match error.code() {
+        "NOSCRIPT" => (ConnectionAction::LoadScripts, unavailable("Redis has lost the scripts")),
+        "OOM" => {
+            (ConnectionAction::Keep, unavailable("Redis is out of memory; raise its maxmemory"))
+        }
+        "MISCONF" => {
+            let text = "Redis cannot write to its disk; see the log of Redis and free disk space";
+            (ConnectionAction::Keep, unavailable(text))
+        }
+        "READONLY" => {
+            let text = "this Redis is a replica and does not write; name the primary in --store, or \
+                        the Sentinels by redis-sentinel://";
+            (ConnectionAction::Reconnect, unavailable(text))
+        }
+        "LOADING" => (ConnectionAction::Reconnect, unavailable("Redis is still loading its data")),
+        "MOVED" | "ASK" | "TRYAGAIN" => {
+            let text = "the partition is on another node of the Redis cluster (is --store a \
+                        redis-cluster:// address?)";
+            (ConnectionAction::Reconnect, unavailable(text))
+        }
+        "CLUSTERDOWN" | "MASTERDOWN" => (
+            ConnectionAction::Reconnect,
+            unavailable("the Redis cluster is down or has no owner for this slot"),
+        ),
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => (ConnectionAction::Reconnect, refused(details)),
+        "WRONGTYPE" => {
+            let text = "a Redis key has a foreign type; does another program use the prefix?";
+            (ConnectionAction::Keep, StoreError::Corrupt(text.to_owned()))
+        }
+        code => (
+            ConnectionAction::Keep,
+            StoreError::Unavailable(format!("Redis error: {code} {details}")),
+        ),
+    }
+}
+
+/// Classifies the failure of a connection or of a connection attempt.
+pub(super) fn classify_connection(error: &RedisError, server: &str) -> StoreError {
+    let is_refused = error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
+    if is_refused {
+        return refused(error.detail().unwrap_or_default());
+    }
+    if error.kind() == ErrorKind::InvalidClientConfig {
+        return StoreError::Config(format!("Redis at {server} cannot be used: {error}"));
+    }
+    if error.is_timeout() {
+        return timed_out(server);
+    }
+    StoreError::Unavailable(format!(
+        "Redis at {server} cannot be reached ({error}); is it running, and is --store right?"
+    ))
+}
+
+/// A response or a connection attempt timed out.
+pub(super) fn timed_out(server: &str) -> StoreError {
+    StoreError::Unavailable(format!(
+        "Redis at {server} did not respond in time; for a slow server, raise response_ms= or connect_ms= \
+         in --store"
+    ))
+}
+
+fn refused(details: &str) -> StoreError {
+    StoreError::Config(format!(
+        "Redis refuses access ({details}); check the user and password in --store, and that the user may \
+         use the keys of the prefix and EVALSHA, SCRIPT LOAD, INFO and WAIT"
+    ))
+}
+
+/// No Sentinel knows the primary.
+pub(super) fn unknown_primary(name: &str) -> StoreError {
+    StoreError::Unavailable(format!(
+        "the Sentinels know no primary called `{name}`; is the name in --store right?"
+    ))
+}
+
+/// A request queue is full.
+pub(super) fn queue_full() -> StoreError {
+    StoreError::Unavailable("too many requests wait for Redis".to_owned())
+}
+
+/// The task of the connection has ended.
+pub(super) fn connection_closed() -> StoreError {
+    StoreError::Unavailable("the connection to Redis is closed".to_owned())
+}
+
+/// Fewer replicas than required confirmed the writes.
+pub(super) fn too_few_replicas(confirmed: i64, wanted: usize, ms: u128) -> StoreError {
+    StoreError::Unavailable(format!(
+        "only {confirmed} of {wanted} replicas confirmed within {ms} ms; are the replicas connected? \
+         wait= and wait_ms= in --store set the number and the timeout"
+    ))
+}
+
+/// No node of the cluster owns a slot.
+pub(super) fn no_slot_owner(slot: u16) -> StoreError {
+    StoreError::Unavailable(format!("no node of the Redis cluster owns slot {slot}"))
+}
