@@ -1,39 +1,40 @@
-//! The one place in the core that reads a clock. The pure machines get what it says as arguments.
+//! The clocks of the core. No other file reads a clock: pure machines receive the time as an argument.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// The monotonic clock, for timers and leases. Tokio's, so that a test can stop it.
-#[expect(clippy::disallowed_methods, reason = "this is the file that may")]
+/// The monotonic clock for timers and leases. Tests can pause this clock of Tokio.
+#[expect(clippy::disallowed_methods, reason = "the only file that reads clocks")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Milliseconds since 1970, for everything that is stored. 0 if the clock is set before 1970.
-#[expect(clippy::disallowed_methods, reason = "this is the file that may")]
+/// Wall-clock time in milliseconds since 1970, for stored values; 0 before 1970.
+#[expect(clippy::disallowed_methods, reason = "the only file that reads clocks")]
 pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A clock for deadlines of peers: monotonic, and a step of it is never longer than a limit. While this
-/// process (or the machine, or whoever should have looked at the clock) stands still, peers cannot be
-/// heard; so that time must not count against them. Setting the wall clock has no effect on it.
+/// A monotonic clock for deadlines of peers, in which no step counts for more than a limit.
+///
+/// While the process or the machine is suspended, no peer can reach this core. Such a pause must not expire the
+/// deadlines of peers. The clock is independent of the wall clock.
 #[derive(Debug)]
-pub(crate) struct PatientClock {
+pub(crate) struct StepLimitedClock {
     longest_step: Duration,
-    /// The last look, and what the clock showed.
+    /// Instant and value of the last reading.
     last: Mutex<(Instant, Duration)>,
 }
 
-impl PatientClock {
+impl StepLimitedClock {
     pub(crate) fn new(longest_step: Duration) -> Self {
         Self { longest_step, last: Mutex::new((now(), Duration::ZERO)) }
     }
 
-    /// Milliseconds since it was made, as far as they count.
+    /// Counted milliseconds since the creation of the clock.
     pub(crate) fn now_ms(&self) -> u64 {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now();
@@ -50,20 +51,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_counts_only_up_to_the_longest_step() {
-        let clock = PatientClock::new(Duration::from_secs(10));
-        for (pause, shows) in
+    async fn a_pause_counts_up_to_the_longest_step() {
+        let clock = StepLimitedClock::new(Duration::from_secs(10));
+        for (pause, reading) in
             [(9_999, 9_999), (10_000, 19_999), (10_001, 29_999), (3_600_000, 39_999)]
         {
             advance(Duration::from_millis(pause)).await;
-            assert_eq!(clock.now_ms(), shows, "{pause}");
-            assert_eq!(clock.now_ms(), shows, "{pause}");
+            assert_eq!(clock.now_ms(), reading, "{pause}");
+            assert_eq!(clock.now_ms(), reading, "{pause}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn short_steps_add_up() {
-        let clock = PatientClock::new(Duration::from_secs(10));
+    async fn steps_below_a_millisecond_add_up() {
+        let clock = StepLimitedClock::new(Duration::from_secs(10));
         for _ in 0..1000 {
             advance(Duration::from_micros(500)).await;
             clock.now_ms();

@@ -1,4 +1,6 @@
-//! A core: the ownership task with its partitions, the servers in front of them, and the end in order. Made by a program's `main.rs` or a test; decides nothing about streams.
+//! A core: the ownership task with its partitions, the servers in front of them, and the graceful stop.
+//!
+//! Created by a program or a test.
 
 use std::error::Error;
 use std::io;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::stream_service_server::StreamServiceServer;
-use minerva_proto::link::link_service_server::LinkServiceServer;
+use minerva_proto::link::pb::link_service_server::LinkServiceServer;
 use minerva_runtime::ConfigError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -21,7 +23,7 @@ use tonic_health::server::HealthReporter;
 use crate::api::Api;
 use crate::app::AppServer;
 use crate::clock;
-use crate::config::{Config, MAX_MESSAGE};
+use crate::config::{Config, MAX_GRPC_MESSAGE};
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
 use crate::ownership::{CoreContext, Ownership, PartitionTaskError};
@@ -32,12 +34,12 @@ use crate::store::metered::MeteredStore;
 use crate::store::{Store, StoreError};
 use crate::stream_service::StreamServer;
 
-/// Time for the partitions to finish what is under way and write their checkpoints.
+/// Time for the partitions to finish their turns in flight and to write their checkpoints.
 const STOP_PARTITIONS: Duration = Duration::from_secs(10);
-/// Time for the calls to end after it.
+/// Time for the calls to end afterwards.
 const STOP_SERVERS: Duration = Duration::from_secs(2);
 
-/// A running core. Dropping it is like a crash; [`Core::stop`] ends it in order.
+/// A running core. Dropping a core is like a crash; [`Core::stop`] hands its partitions over.
 pub struct Core {
     id: Arc<str>,
     partitions: PartitionTable,
@@ -45,28 +47,28 @@ pub struct Core {
     health: HealthReporter,
     metrics: Metrics,
     stop: StopSource,
-    /// Tells the ownership task to give everything back.
-    resign: oneshot::Sender<()>,
-    /// That task; ends with this value.
+    /// Makes the ownership task release all partitions.
+    stop_ownership: oneshot::Sender<()>,
+    /// The ownership task; aborted on drop.
     ownership: JoinSet<()>,
     servers: JoinSet<()>,
 }
 
-/// Why a core could not start.
+/// A core could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store refused.
+    /// A store error that a retry cannot resolve.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What the store has cannot be understood.
+    /// The stored state of a partition cannot be restored.
     #[error("partition {partition}: {error}")]
     Recovery {
-        /// The partition.
+        /// Number of the partition.
         partition: u32,
-        /// What is wrong.
+        /// Cause.
         error: RecoveryError,
     },
-    /// The API server could not be made.
+    /// The API server could not be created.
     #[error("the API server: {0}")]
     Api(String),
 }
@@ -80,9 +82,10 @@ impl From<PartitionTaskError> for StartError {
     }
 }
 
-/// Whether an operator has to change an option because of this error, which a program met when it opened a
-/// store or started a core.
-pub fn is_config(error: &(dyn Error + 'static)) -> bool {
+/// Returns true for an error that an operator resolves by changing an option.
+///
+/// `error` comes from opening a store or starting a core.
+pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
     let store = match error.downcast_ref::<StartError>() {
         Some(StartError::Store(error)) => Some(error),
         Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
@@ -92,11 +95,12 @@ pub fn is_config(error: &(dyn Error + 'static)) -> bool {
 }
 
 impl Core {
-    /// Joins the cores that share the store: claims this core's share of the partitions and brings their streams
-    /// back. A partition that another core still has is served as soon as that gives it back or is gone.
+    /// Joins the cores that share the store: claims the partitions assigned to this core and recovers their streams.
+    ///
+    /// A partition of another core is served as soon as that core releases it or its lease expires.
     ///
     /// # Errors
-    /// If the store is of another deployment, or what it has cannot be read.
+    /// If the store belongs to another deployment, or its state cannot be restored.
     pub async fn start(
         config: &Config,
         store: Arc<dyn Store>,
@@ -115,27 +119,22 @@ impl Core {
             metrics.clone(),
         );
         let startup = context.startup.clone();
-        let (resign, resigned) = oneshot::channel::<()>();
+        let (stop_ownership, ownership_stopped) = oneshot::channel::<()>();
         let mut ownership = JoinSet::new();
         ownership.spawn(Ownership::new(context, config.partition.standby).run(async move {
-            // Dropped without a word, the task is gone with this value.
-            let _ = resigned.await;
+            // If the core is dropped, this task is aborted.
+            let _ = ownership_stopped.await;
         }));
         startup.wait().await?;
         let stop = StopSource::new();
-        let app = AppServer::new(
-            partitions.clone(),
-            &id,
-            &config.limits,
-            metrics.clone(),
-            stop.stopping(),
-        );
+        let app =
+            AppServer::new(partitions.clone(), &id, &config.limits, metrics.clone(), stop.token());
         let streams = StreamServer::new(partitions.clone());
         let (api, health) = Api::new(app, streams)
             .await
             .map_err(|status| StartError::Api(status.message().to_owned()))?;
         let servers = JoinSet::new();
-        Ok(Self { id, partitions, api, health, metrics, stop, resign, ownership, servers })
+        Ok(Self { id, partitions, api, health, metrics, stop, stop_ownership, ownership, servers })
     }
 
     /// Serves edges that connect over TCP.
@@ -143,7 +142,7 @@ impl Core {
         self.serve_link(TcpIncoming::from(listener).with_nodelay(Some(true)));
     }
 
-    /// Serves edges over any connections, such as pipes within the process.
+    /// Serves edges over any byte streams, for example pipes within the process.
     pub fn serve_link<IO>(&mut self, incoming: impl Stream<Item = io::Result<IO>> + Send + 'static)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -152,41 +151,43 @@ impl Core {
             self.partitions.clone(),
             Arc::clone(&self.id),
             self.metrics.clone(),
-            self.stop.stopping(),
+            self.stop.token(),
         );
         let service = LinkServiceServer::new(server)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
-        self.servers.spawn(server::serve(service, incoming, self.stop.stopping()));
+            .max_decoding_message_size(MAX_GRPC_MESSAGE)
+            .max_encoding_message_size(MAX_GRPC_MESSAGE);
+        self.servers.spawn(server::serve(service, incoming, self.stop.token()));
     }
 
     /// Serves application services.
     pub fn serve_api(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        self.servers.spawn(server::serve(self.api.clone(), incoming, self.stop.stopping()));
+        self.servers.spawn(server::serve(self.api.clone(), incoming, self.stop.token()));
     }
 
-    /// Stops in order: partitions finish what is under way, write a checkpoint and are given back, so that
-    /// other cores can have them at once; then calls end. Edges keep their sockets and applications their
-    /// streams: both go on with the next core. Takes at most some seconds, whatever the store and the peers
-    /// do.
+    /// Stops gracefully: partitions finish their turns in flight, write a checkpoint and are released; then calls end.
+    ///
+    /// Other cores can claim the partitions at once. Edges keep their connections and applications their streams, and
+    /// continue with the next owner. Takes at most 12 s, also without a response of the store or the peers.
     pub async fn stop(mut self) {
         self.health.set_not_serving::<AppServiceServer<AppServer>>().await;
         self.health.set_not_serving::<StreamServiceServer<StreamServer>>().await;
-        let _ = self.resign.send(());
-        let resigned = async { while self.ownership.join_next().await.is_some() {} };
-        if timeout(STOP_PARTITIONS, resigned).await.is_err() {
-            tracing::warn!("not all partitions stopped in time; they recover with their next core");
+        let _ = self.stop_ownership.send(());
+        let released = async { while self.ownership.join_next().await.is_some() {} };
+        if timeout(STOP_PARTITIONS, released).await.is_err() {
+            tracing::warn!(
+                "not all partitions stopped in time; their next owner recovers them from the log"
+            );
         }
         self.stop.stop();
         let all_served = async { while self.servers.join_next().await.is_some() {} };
         if timeout(STOP_SERVERS, all_served).await.is_err() {
-            tracing::debug!("calls were cut off");
+            tracing::debug!("calls were aborted");
         }
     }
 }
 
-/// A name that no other process has and this one does not keep when it starts again.
+/// A name that no other process has, and that this process does not reuse after a restart.
 fn unique_name() -> String {
     format!("core-{}-{:x}", std::process::id(), clock::wall_ms())
 }

@@ -1,9 +1,9 @@
-//! The core: owns streams and keeps their state in a store; knows no sockets.
+//! The core: owns streams and keeps their state in a store. Sockets of clients belong to the edges.
 //!
-//! A client's frame comes in over `link`, goes by mail to the [`partition`] of its stream, there
-//! through the [`stream`] machine, whose [records](state) are made durable by the [`store`] before what
-//! follows from them goes out: to edges over the link, to application instances over `app`.
-//! [`Core`] puts these together; `minerva-core` and the standalone program run it.
+//! A frame of a client arrives over `link` and is mailed to the [`partition`] of its stream. The [`stream`] machine
+//! handles it, and its [records](state) are made durable by the [`store`] before the
+//! resulting outputs are released: to edges over the link, to app instances over `app`. [`Core`] assembles these parts;
+//! `minerva-core` and the standalone program run it.
 
 mod api;
 mod app;
@@ -25,10 +25,12 @@ pub mod state;
 mod stop;
 pub mod store;
 pub mod stream;
-mod streams;
+mod stream_service;
+#[cfg(feature = "simulation")]
+mod suspension;
 
 pub use config::Config;
 pub use metrics::Metrics;
 pub use partition::PartitionOptions;
 
-pub use crate::core::{Core, StartError, is_config};
+pub use crate::core::{Core, StartError, is_config_error};

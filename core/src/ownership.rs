@@ -1,19 +1,23 @@
-//! Which partitions this core owns: it says that it lives, hears which other cores do, and claims, serves and
-//! hands over so that each core has its share. Decides nothing about streams.
+//! The ownership task: claims, serves and hands over the partitions that the placement assigns to this core.
+//!
+//! The task sends heartbeats, computes the placement over the live members, and runs one [`PartitionTask`] per owned
+//! partition. `core.rs` starts the task. Streams, edges and applications are out of scope.
 //!
 //! ```text
-//!             in our share                claimed, recovered            not in our share, or the core stops
-//!   Free ───────────────────> Claiming ───────────────────────> Serving ───────────────────> Stopping ──> Free
-//!    ^                           │ cannot be had, or not ours       │ fenced by another core
-//!    └───────────────────────────┴──────────────────────────────────┘
+//!           assigned to this core       claimed and recovered        assigned elsewhere, or shutdown
+//!   Free ─────────────────────> Claiming ──────────────────> Serving ──────────────────> Stopping ──> Free
+//!    ^                             │ claim failed, or assigned   │ fenced by another owner
+//!    └─────────────────────────────┴ elsewhere ──────────────────┘
 //! ```
 //!
-//! Cores may disagree for a moment about who lives. That costs a pause and no more: the store gives a
-//! partition to one owner at a time.
+//! Cores may disagree about the live members for a moment. The store grants a partition to one owner at a time, so
+//! a disagreement costs a pause and no data.
 
-mod share;
-mod start;
-mod tenure;
+mod context;
+mod error;
+mod partition_task;
+mod placement;
+mod startup;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,164 +27,175 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use self::start::Start;
-pub(crate) use self::tenure::{Means, TenureError};
+pub(crate) use self::context::CoreContext;
+pub(crate) use self::error::PartitionTaskError;
 
-use self::share::owner_of;
-use self::tenure::{End, Tenure};
+use self::partition_task::PartitionTask;
+use self::placement::assigned_core;
 use crate::clock;
-use crate::store::{Living, Member};
+use crate::store::{Member, Membership};
 
-/// How often a core says that it lives, as a part of its lease. What others do about its coming or its orderly
-/// end waits for this.
-const BEATS: u32 = 8;
+/// Heartbeats per lease. Other cores notice the arrival or the orderly departure of a core at their next heartbeat.
+const HEARTBEATS_PER_LEASE: u32 = 8;
 
-/// How long nothing is claimed after the store could not be reached or has forgotten us, in leases. All leases
-/// in it may be over by then, and it may have lost its last writes: owners that live come first, and write anew what
-/// it lost.
-const HOLD: u32 = 2;
+/// Leases during which nothing is claimed after a store failure or a rollback of the store.
+///
+/// All leases may have expired, and the store may have lost the last writes. Living owners renew their leases and
+/// write the lost records again before any other core may claim.
+const CLAIM_HOLD_LEASES: u32 = 2;
 
-/// Pause before a partition is tried again that somebody may have to mend.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Pause before a partition is claimed again after an error that needs an operator.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the task needs.
+/// The ownership task of one core.
 pub(crate) struct Ownership {
-    means: Arc<Means>,
+    context: Arc<CoreContext>,
     member: Member,
     lease: Duration,
-    /// How often this core has said that it lives, and the number of the last time of which it knows that the
-    /// store heard it.
-    beats: u64,
-    heard: u64,
-    /// The cores that lived when that was asked last, by name.
+    /// Heartbeats sent so far; numbered from 1.
+    heartbeats: u64,
+    /// The last heartbeat that the store acknowledged; 0 before the first.
+    last_acked_heartbeat: u64,
+    /// Live members by name, as of the last acknowledged heartbeat.
     members: Vec<Member>,
-    states: BTreeMap<u32, State>,
-    tenures: JoinSet<End>,
-    /// The partitions of the tenures under way.
+    states: BTreeMap<u32, PartitionState>,
+    tasks: JoinSet<Result<(), PartitionTaskError>>,
+    /// Partition of each running task.
     running: HashMap<Id, u32>,
 }
 
-/// What this core does about a partition.
-enum State {
-    /// Nothing. It may be claimed from this moment on.
+/// State of one partition at this core.
+enum PartitionState {
+    /// No task runs. The partition may be claimed from this instant on.
     Free(Instant),
-    /// A tenure is under way; it goes on as long as this says so.
-    Taken(watch::Sender<bool>),
+    /// A task runs. The channel carries whether the partition is still assigned to this core.
+    Running(watch::Sender<bool>),
 }
 
 impl Ownership {
-    pub(crate) fn new(means: Means, standby: bool) -> Self {
-        let member = Member { name: means.owner.to_string(), is_standby: standby };
+    pub(crate) fn new(context: CoreContext, standby: bool) -> Self {
+        let member = Member { name: context.owner.to_string(), is_standby: standby };
         let now = clock::now();
-        let states = (0..means.partitions.count()).map(|p| (p, State::Free(now))).collect();
-        let lease = means.options.lease;
-        let (members, tenures, running) = (Vec::new(), JoinSet::new(), HashMap::new());
-        let (means, beats, heard) = (Arc::new(means), 0, 0);
-        Self { means, member, lease, beats, heard, members, states, tenures, running }
+        let partitions = 0..context.partitions.count();
+        Self {
+            member,
+            lease: context.options.lease,
+            context: Arc::new(context),
+            heartbeats: 0,
+            last_acked_heartbeat: 0,
+            members: Vec::new(),
+            states: partitions.map(|number| (number, PartitionState::Free(now))).collect(),
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+        }
     }
 
-    /// Takes part until `stop`, then gives everything back. Dropping it is like a crash.
+    /// Runs until `stop` resolves, then releases all partitions. Dropping the future has the effect of a crash.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);
-        let mut next_beat = clock::now();
+        let mut next_heartbeat = clock::now();
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(ended) = self.tenures.join_next_with_id() => self.on_end(ended),
-                () = sleep_until(next_beat) => {
-                    next_beat = clock::now() + self.lease / BEATS;
-                    self.beat().await;
+                Some(ended) = self.tasks.join_next_with_id() => self.on_task_end(ended),
+                () = sleep_until(next_heartbeat) => {
+                    next_heartbeat = clock::now() + self.lease / HEARTBEATS_PER_LEASE;
+                    self.heartbeat().await;
                     self.rebalance();
                 }
             }
         }
-        self.give_back().await;
+        self.release_all().await;
     }
 
-    /// Says that this core lives and hears who else does. Without an answer the last one stands.
-    async fn beat(&mut self) {
-        let (unheard, known) = (self.beats > self.heard, self.heard);
-        self.beats += 1;
-        let beat = self.means.store.beat(self.member.clone(), self.beats, self.lease).await;
-        // A store that went back has forgotten when others said last that they live, too.
-        let is_forgotten = beat.as_ref().is_ok_and(|living| living.last < known);
-        if unheard || is_forgotten || beat.is_err() {
-            self.means.hold.send_replace(clock::now() + HOLD * self.lease);
+    /// Sends a heartbeat and updates the live members. After a failure the previous members stay in force.
+    async fn heartbeat(&mut self) {
+        let acked = self.last_acked_heartbeat;
+        let was_unacked = self.heartbeats > acked;
+        self.heartbeats += 1;
+        let store = &self.context.store;
+        let result = store.heartbeat(self.member.clone(), self.heartbeats, self.lease).await;
+        // After a rollback the store has lost the heartbeats of other cores, too.
+        let was_lost = result.as_ref().is_ok_and(|found| found.last_heartbeat < acked);
+        if was_unacked || was_lost || result.is_err() {
+            self.context.hold.send_replace(clock::now() + CLAIM_HOLD_LEASES * self.lease);
         }
-        match beat {
-            Ok(Living { members, .. }) => {
-                self.heard = self.beats;
+        match result {
+            Ok(Membership { members, .. }) => {
+                self.last_acked_heartbeat = self.heartbeats;
                 if members != self.members {
                     let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();
-                    tracing::info!(cores = ?names, "the cores that live");
+                    tracing::info!(cores = ?names, "live cores changed");
                 }
-                self.means.metrics.cores.set(members.len() as i64);
+                self.context.metrics.cores.set(members.len() as i64);
                 self.members = members;
             }
-            Err(error) => tracing::warn!(%error, "the store does not hear that this core lives"),
+            Err(error) => tracing::warn!(%error, "heartbeat to the store failed"),
         }
     }
 
-    /// Begins and ends tenures, so that this core has its share.
+    /// Starts tasks for free assigned partitions, and asks tasks of unassigned partitions to hand over.
     fn rebalance(&mut self) {
         if self.members.is_empty() {
             return;
         }
         let (members, now) = (&self.members, clock::now());
-        let mut begun = 0;
+        let mut started = 0;
         for (&partition, state) in &mut self.states {
-            let is_ours = owner_of(partition, members) == Some(&self.member);
+            let is_assigned = assigned_core(partition, members) == Some(&self.member);
             match state {
-                State::Free(from) if is_ours && *from <= now => {
-                    let (keep, kept) = watch::channel(true);
-                    let tenure = Tenure::new(Arc::clone(&self.means), partition, kept);
-                    let run = tenure.run();
+                PartitionState::Free(from) if is_assigned && *from <= now => {
+                    let (assigned, wanted) = watch::channel(true);
+                    let task = PartitionTask::new(Arc::clone(&self.context), partition, wanted);
+                    let run = task.run();
                     #[cfg(feature = "simulation")]
-                    let run = crate::simulation::of_current(run);
-                    let task = self.tenures.spawn(run);
-                    self.running.insert(task.id(), partition);
-                    *state = State::Taken(keep);
-                    begun += 1;
+                    let run = crate::suspension::in_current_process(run);
+                    self.running.insert(self.tasks.spawn(run).id(), partition);
+                    *state = PartitionState::Running(assigned);
+                    started += 1;
                 }
-                State::Taken(keep) => {
-                    keep.send_if_modified(|keep| std::mem::replace(keep, is_ours) != is_ours);
+                PartitionState::Running(assigned) => {
+                    assigned.send_if_modified(|wanted| {
+                        std::mem::replace(wanted, is_assigned) != is_assigned
+                    });
                 }
-                State::Free(_) => {}
+                PartitionState::Free(_) => {}
             }
         }
-        self.means.start.begun(begun);
+        self.context.startup.on_first_placement(started);
     }
 
-    fn on_end(&mut self, ended: Result<(Id, End), JoinError>) {
+    fn on_task_end(&mut self, ended: Result<(Id, Result<(), PartitionTaskError>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(partition) = self.running.remove(&id) else { return };
         let pause = match ended {
             Ok((_, Ok(()))) => Duration::ZERO,
             Ok((_, Err(error))) => {
-                tracing::error!(partition, %error, "a partition cannot be served");
-                AFTER_FAILURE
+                tracing::error!(partition, %error, "partition cannot be served");
+                FAILURE_PAUSE
             }
             Err(error) => {
-                tracing::error!(partition, %error, "a partition's task has failed");
-                AFTER_FAILURE
+                tracing::error!(partition, %error, "partition task failed");
+                FAILURE_PAUSE
             }
         };
-        self.states.insert(partition, State::Free(clock::now() + pause));
+        self.states.insert(partition, PartitionState::Free(clock::now() + pause));
     }
 
-    /// Others may begin to claim at once; each partition is theirs as soon as it is written down.
-    async fn give_back(&mut self) {
-        let leave = self.means.store.beat(self.member.clone(), self.beats + 1, Duration::ZERO);
+    /// Leaves the membership and stops all tasks. Other cores may claim each partition after the release.
+    async fn release_all(&mut self) {
+        let (member, number) = (self.member.clone(), self.heartbeats + 1);
+        let leave = self.context.store.heartbeat(member, number, Duration::ZERO);
         for state in self.states.values() {
-            if let State::Taken(keep) = state {
-                keep.send_replace(false);
+            if let PartitionState::Running(assigned) = state {
+                assigned.send_replace(false);
             }
         }
-        let all_ended = async { while self.tenures.join_next().await.is_some() {} };
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         let (left, ()) = tokio::join!(leave, all_ended);
         if let Err(error) = left {
-            tracing::warn!(%error, "the store does not hear that this core stops");
+            tracing::warn!(%error, "the store did not record the departure of this core");
         }
     }
 }

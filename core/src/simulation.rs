@@ -1,49 +1,48 @@
-//! What the simulation (`tests/simulation`) uses of the inside: the ownership task and the wire's two translations,
-//! so that it runs what the core runs. Not built into any program.
-
-mod standing;
+//! Internals of the core for the simulation (`tests/simulation`): the ownership task and the conversions of the wire.
+//!
+//! The simulation thereby runs the original code of the core. No program contains this module.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
-use minerva_proto::{app, link};
+use minerva_proto::app;
+use minerva_proto::link::pb as link;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-pub(crate) use standing::of_current;
-pub use standing::{Standing, Stands, of_process};
+pub use crate::suspension::{SimulatedProcess, Suspendable, in_process};
 
 use crate::app::{decode as from_app, encode as to_app};
 use crate::limits::Limits;
 use crate::link::decode as from_link;
 use crate::metrics::Metrics;
 use crate::outgoing::Pack;
-use crate::ownership::{Means, Ownership};
-use crate::partition::{Mail, PartitionOptions, Partitions, SessionId};
+use crate::ownership::{CoreContext, Ownership};
+use crate::partition::{Mail, PartitionOptions, PartitionTable, SessionId};
 use crate::store::Store;
 use crate::stream::{AppOutput, Attach, Batch, EdgeOutput};
 
-/// What an instance says of itself.
+/// The registration of an application instance.
 #[derive(Debug)]
 pub struct Registration {
-    /// The service.
+    /// Name of the service.
     pub service: Arc<str>,
-    /// Its identity.
+    /// Identity of the instance, the same in all calls.
     pub instance_id: Arc<str>,
-    /// Bytes of unacknowledged strings per stream.
+    /// Unacknowledged bytes in flight to the instance, per stream.
     pub window: usize,
-    /// The streams that it holds.
+    /// Numbers of the streams that the instance already holds.
     pub held: Vec<u64>,
 }
 
-/// A core's ownership task, as the core's start makes it: it takes part until `resign`, then gives everything
-/// back. Dropping it is like a crash.
-pub async fn own(
+/// Runs the ownership task of a core until `resign` resolves, then releases all partitions.
+///
+/// Dropping the future has the effect of a crash.
+pub async fn run_ownership(
     owner: Arc<str>,
     store: Arc<dyn Store>,
-    partitions: Partitions,
+    partitions: PartitionTable,
     limits: Limits,
     options: PartitionOptions,
     resign: oneshot::Receiver<()>,
@@ -53,59 +52,59 @@ pub async fn own(
     }
     let standby = options.standby;
     let metrics = Metrics::new(&mut Registry::default());
-    let means = Means::new(owner, store, partitions, limits, options, metrics);
+    let context = CoreContext::new(owner, store, partitions, limits, options, metrics);
     let stop = async {
-        // Dropped without a word, this core is gone.
+        // A dropped sender stops the task as well.
         let _ = resign.await;
     };
-    Ownership::new(means, standby).run(stop).await;
+    Ownership::new(context, standby).run(stop).await;
 }
 
-/// Reads an Attach.
+/// Converts and validates an `Attach` from an edge.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text of the validation error.
 pub fn attach(attach: link::Attach) -> Result<Attach, String> {
     from_link::attach(attach).map_err(|invalid| invalid.to_string())
 }
 
-/// Reads a Batch.
+/// Converts and validates a `Batch` from an edge.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text of the validation error.
 pub fn batch(batch: link::Batch) -> Result<Batch, String> {
     from_link::batch(batch).map_err(|invalid| invalid.to_string())
 }
 
-/// A message for an edge.
+/// Packs outputs into a link message for an edge.
 pub fn relay_response(outputs: Vec<EdgeOutput>) -> link::RelayResponse {
     EdgeOutput::pack(outputs)
 }
 
-/// Reads a registration.
+/// Converts and validates a registration.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text of the validation error.
 pub fn registration(register: app::Register) -> Result<Registration, String> {
     let read = from_app::registration(register).map_err(|invalid| invalid.to_string())?;
     let from_app::Registration { service, instance_id, window, held } = read;
     Ok(Registration { service, instance_id, window, held })
 }
 
-/// Reads a command: the stream, and the mail for its partition.
+/// Converts and validates a command. Returns the stream number and the mail for the partition.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text of the validation error.
 pub fn command(session: SessionId, command: app::Command) -> Result<(u64, Mail), String> {
     from_app::command(session, command).map_err(|invalid| invalid.to_string())
 }
 
-/// What an instance is told of a core's limits.
+/// The confirmation of a registration, with the limits of the core.
 pub fn registered(limits: &Limits, core_id: &str) -> app::Registered {
     to_app::registered(limits, core_id)
 }
 
-/// A message for an instance.
+/// Packs outputs into a message for an application instance.
 pub fn serve_response(outputs: Vec<AppOutput>) -> app::ServeResponse {
     AppOutput::pack(outputs)
 }

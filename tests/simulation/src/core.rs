@@ -13,7 +13,7 @@ use minerva_core::limits::Limits;
 use minerva_core::partition::{
     Answer, LinkHandle, LinkId, OutputReceiver, PartitionOptions, Partitions, outputs,
 };
-use minerva_core::simulation::{Standing, of_process, own};
+use minerva_core::simulation::{SimulatedProcess, in_process, run_ownership};
 use minerva_core::stream::{AppOutput, EdgeOutput};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -72,7 +72,7 @@ pub(crate) struct Core {
 /// What a core is while it lives.
 struct Process {
     partitions: Partitions,
-    standing: Arc<Standing>,
+    suspension: Arc<SimulatedProcess>,
     task: AbortHandle,
     /// Makes it give everything back.
     resign: Option<oneshot::Sender<()>>,
@@ -136,16 +136,16 @@ impl Core {
         let options = PartitionOptions { standby: self.is_standby, ..options };
         let name: Arc<str> = self.name().into();
         let store = Arc::new(StoreHandle::new(self.index, Arc::clone(&name), queue));
-        let owning = own(name, store, partitions.clone(), limits, options, resigned);
-        let standing = Arc::<Standing>::default();
+        let owning = run_ownership(name, store, partitions.clone(), limits, options, resigned);
+        let suspension = Arc::<SimulatedProcess>::default();
         let (core, life) = (self.index, self.life);
-        let task = tokio::spawn(of_process(Arc::clone(&standing), async move {
+        let task = tokio::spawn(in_process(Arc::clone(&suspension), async move {
             owning.await;
             // The run may be over.
             let _ = news.send(News { core, life });
         }));
         let (task, resign, owned) = (task.abort_handle(), Some(resign), BTreeSet::new());
-        self.process = Some(Process { partitions, standing, task, resign, spy, owned });
+        self.process = Some(Process { partitions, suspension, task, resign, spy, owned });
     }
 
     /// It is gone; its connections were cut by the caller.
@@ -173,7 +173,7 @@ impl Core {
     pub(crate) fn pause(&mut self) {
         self.state = State::Paused;
         if let Some(process) = &self.process {
-            process.standing.stop();
+            process.suspension.suspend();
         }
     }
 
@@ -184,7 +184,7 @@ impl Core {
         }
         self.state = State::Up;
         if let Some(process) = &self.process {
-            process.standing.go_on();
+            process.suspension.resume();
         }
         for arrived in std::mem::take(&mut self.held) {
             self.arrive(arrived, net, checker);

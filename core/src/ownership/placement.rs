@@ -1,17 +1,17 @@
-//! Which core should own a partition: rendezvous hashing, so that a core that comes or goes moves only its own
-//! share. Pure.
+//! Placement: rendezvous hashing assigns each partition to a core. Pure.
+//!
+//! When a core joins or leaves, only the partitions assigned to that core move.
 
 use crate::store::Member;
 
-/// The core that should own a partition; `None` if there is no core. Cores on standby count only if there
-/// are no others.
-pub(super) fn owner_of(partition: u32, members: &[Member]) -> Option<&Member> {
+/// The core that should own a partition; `None` without members. Standby cores count only if no other core is live.
+pub(super) fn assigned_core(partition: u32, members: &[Member]) -> Option<&Member> {
     let active = || members.iter().filter(|member| !member.is_standby);
     let best = active().max_by_key(|member| weight(&member.name, partition));
     best.or_else(|| members.iter().max_by_key(|member| weight(&member.name, partition)))
 }
 
-/// FNV-1a over name and partition, mixed well: cores of one host have similar names.
+/// FNV-1a over name and partition with a finalizer, because core names of one host differ in few bytes.
 fn weight(name: &str, partition: u32) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -27,6 +27,7 @@ fn weight(name: &str, partition: u32) -> u64 {
 mod tests {
     use super::*;
 
+    /// A trailing `*` marks a standby core.
     fn members(names: &[&str]) -> Vec<Member> {
         let member = |name: &&str| Member {
             name: name.trim_end_matches('*').to_owned(),
@@ -35,35 +36,35 @@ mod tests {
         names.iter().map(member).collect()
     }
 
-    fn owners(names: &[&str]) -> Vec<String> {
+    fn placement(names: &[&str]) -> Vec<String> {
         let members = members(names);
-        (0..64).filter_map(|p| owner_of(p, &members)).map(|member| member.name.clone()).collect()
+        (0..64).filter_map(|p| assigned_core(p, &members)).map(|core| core.name.clone()).collect()
     }
 
     #[test]
-    fn shares_are_alike() {
+    fn partitions_are_spread_evenly() {
         for names in [&["core-1", "core-2"][..], &["a", "b", "c"], &["x1", "x2", "x3", "x4"]] {
             for name in names {
-                let share = owners(names).iter().filter(|owner| owner == name).count();
+                let assigned = placement(names).iter().filter(|core| core == name).count();
                 let fair = 64 / names.len();
-                assert!((fair / 2..=fair * 2).contains(&share), "{name} of {names:?}: {share}");
+                assert!((fair / 2..=fair * 2).contains(&assigned), "{name} {names:?}: {assigned}");
             }
         }
     }
 
     #[test]
-    fn only_the_share_of_the_core_that_goes_moves() {
-        let (before, after) = (owners(&["a", "b", "c"]), owners(&["a", "c"]));
+    fn a_leaving_core_moves_only_its_own_partitions() {
+        let (before, after) = (placement(&["a", "b", "c"]), placement(&["a", "c"]));
         for (before, after) in before.iter().zip(&after) {
             assert!(before == after || before == "b", "{before} to {after}");
         }
     }
 
     #[test]
-    fn a_standby_owns_nothing_beside_another_and_everything_alone() {
-        assert!(owners(&["a", "b*"]).iter().all(|owner| owner == "a"));
-        assert!(owners(&["b*"]).iter().all(|owner| owner == "b"));
-        assert_eq!(owners(&["b*", "c*"]).len(), 64);
-        assert!(owners(&[]).is_empty());
+    fn a_standby_core_owns_partitions_only_without_active_cores() {
+        assert!(placement(&["a", "b*"]).iter().all(|core| core == "a"));
+        assert!(placement(&["b*"]).iter().all(|core| core == "b"));
+        assert_eq!(placement(&["b*", "c*"]).len(), 64);
+        assert!(placement(&[]).is_empty());
     }
 }

@@ -1,0 +1,62 @@
+//! The dependencies that all partition tasks of one core share.
+//!
+//! `core.rs` and the simulation build one [`CoreContext`]; the ownership task and the partition tasks share the context.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use super::startup::Startup;
+use crate::clock;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::partition::{PartitionOptions, PartitionTable};
+use crate::store::Store;
+
+/// Concurrent claims of one core: far below the queue capacity of every store.
+const MAX_CONCURRENT_CLAIMS: usize = 64;
+
+/// Store, options, metrics and claim state of one core.
+pub(crate) struct CoreContext {
+    /// Owner name in all claims of this core.
+    pub(crate) owner: Arc<str>,
+    /// The greatest epoch that this core has claimed, for each partition. A new claim must exceed this epoch, even if the
+    /// store has rolled back to an older epoch.
+    pub(super) last_epochs: Vec<Arc<AtomicU64>>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) partitions: PartitionTable,
+    pub(crate) limits: Limits,
+    pub(crate) options: PartitionOptions,
+    pub(crate) metrics: Metrics,
+    /// Limits the claims in flight.
+    pub(super) claim_permits: Semaphore,
+    pub(crate) startup: Startup,
+    /// No partition is claimed before this instant.
+    pub(super) hold: watch::Sender<Instant>,
+}
+
+impl CoreContext {
+    pub(crate) fn new(
+        owner: Arc<str>,
+        store: Arc<dyn Store>,
+        partitions: PartitionTable,
+        limits: Limits,
+        options: PartitionOptions,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            owner,
+            last_epochs: (0..partitions.count()).map(|_| Arc::default()).collect(),
+            store,
+            partitions,
+            limits,
+            options,
+            metrics,
+            claim_permits: Semaphore::new(MAX_CONCURRENT_CLAIMS),
+            startup: Startup::new(),
+            hold: watch::Sender::new(clock::now()),
+        }
+    }
+}

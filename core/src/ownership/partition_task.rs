@@ -1,0 +1,194 @@
+//! The task of one partition at one core: claims the partition, recovers the streams, serves them, and hands over.
+//!
+//! The ownership task starts the task, and revokes the assignment through a channel. A [`Partition`] serves the streams.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::{timeout, timeout_at};
+
+use super::context::CoreContext;
+use super::error::PartitionTaskError;
+use crate::clock::{self, StepLimitedClock};
+use crate::partition::{Clock, MAX_SLEEP, Mail, Partition, PartitionSetup, Recovered};
+use crate::store::{Claimed, Epoch, StoreError};
+use crate::stream::Millis;
+
+/// Pause before the next claim of a partition that another core holds. Bounds the delay of a hand-over.
+const HELD_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause before the next claim after a store failure.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) struct PartitionTask {
+    context: Arc<CoreContext>,
+    partition: u32,
+    /// Whether the partition is assigned to this core.
+    wanted: watch::Receiver<bool>,
+    /// The startup has counted this partition.
+    is_settled: bool,
+}
+
+impl PartitionTask {
+    pub(super) fn new(
+        context: Arc<CoreContext>,
+        partition: u32,
+        wanted: watch::Receiver<bool>,
+    ) -> Self {
+        Self { context, partition, wanted, is_settled: false }
+    }
+
+    /// Runs until the hand-over, until another core takes the partition, or until an error that needs an operator.
+    pub(super) async fn run(mut self) -> Result<(), PartitionTaskError> {
+        let result = self.claim_and_serve().await;
+        if let Err(error) = &result {
+            self.context.startup.on_failure(error);
+        }
+        self.settle_startup();
+        result
+    }
+
+    async fn claim_and_serve(&mut self) -> Result<(), PartitionTaskError> {
+        let Some(claimed) = self.claim().await.map_err(PartitionTaskError::Store)? else {
+            return Ok(());
+        };
+        let epoch = claimed.epoch;
+        let recovered = Recovered::from_claimed(&claimed);
+        drop(claimed);
+        match recovered {
+            Ok(recovered) if *self.wanted.borrow() => self.serve(recovered, epoch).await,
+            recovered => {
+                // If the release fails, the lease expires.
+                let _ = self.context.store.release(self.partition, epoch).await;
+                recovered
+                    .map(|_| ())
+                    .map_err(|error| PartitionTaskError::Recovery(self.partition, error))
+            }
+        }
+    }
+
+    /// Claims the partition, with retries. `None` if the assignment is revoked first.
+    async fn claim(&mut self) -> Result<Option<Claimed>, StoreError> {
+        let context = Arc::clone(&self.context);
+        let last_epoch = &context.last_epochs[self.partition as usize];
+        while *self.wanted.borrow() {
+            let hold = *context.hold.borrow();
+            if hold > clock::now() {
+                // Ends early if the assignment is revoked.
+                let _ = timeout_at(hold, revoked(&mut self.wanted)).await;
+                continue;
+            }
+            let permit = context.claim_permits.acquire().await;
+            let above = Epoch(last_epoch.load(Ordering::Relaxed));
+            let claimed = context.store.claim(self.partition, &context.owner, above).await;
+            drop(permit);
+            let pause = match claimed {
+                Err(StoreError::Held { left, owner }) => {
+                    self.on_held(&owner);
+                    left.min(HELD_PAUSE)
+                }
+                Err(error @ StoreError::Unavailable(_)) => {
+                    tracing::warn!(partition = self.partition, %error, "claim failed, will retry");
+                    STORE_PAUSE
+                }
+                Ok(claimed) => {
+                    last_epoch.fetch_max(claimed.epoch.0, Ordering::Relaxed);
+                    return Ok(Some(claimed));
+                }
+                Err(error) => return Err(error),
+            };
+            // Ends early if the assignment is revoked.
+            let _ = timeout(pause, revoked(&mut self.wanted)).await;
+        }
+        Ok(None)
+    }
+
+    fn on_held(&mut self, owner: &str) {
+        if !self.is_settled {
+            tracing::debug!(partition = self.partition, owner, "another core owns the partition");
+        }
+        self.settle_startup();
+    }
+
+    async fn serve(
+        &mut self,
+        recovered: Recovered,
+        epoch: Epoch,
+    ) -> Result<(), PartitionTaskError> {
+        let (context, partition) = (Arc::clone(&self.context), self.partition);
+        let mail = context.partitions.open(partition, epoch);
+        let _open = OpenPartition::new(&context, partition);
+        let setup = PartitionSetup {
+            partition,
+            count: context.partitions.count(),
+            owner: Arc::clone(&context.owner),
+            last_epoch: Arc::clone(&context.last_epochs[partition as usize]),
+            store: Arc::clone(&context.store),
+            mail,
+            limits: context.limits.clone(),
+            options: context.options.clone(),
+            clock: partition_clock(),
+            wall_clock: Arc::new(|| Millis(clock::wall_ms())),
+            counters: Arc::clone(&context.metrics.counters),
+        };
+        self.settle_startup();
+        tracing::debug!(partition, %epoch, "serving the partition");
+        let mut serving = std::pin::pin!(Partition::new(setup, recovered).serve());
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = revoked(&mut self.wanted) => {
+                let (done, _) = oneshot::channel();
+                context.partitions.send(partition, Mail::Stop { done });
+                serving.await
+            }
+        };
+        match served {
+            Ok(()) => Ok(()),
+            Err(StoreError::Fenced) => {
+                tracing::warn!(partition, "another core has claimed the partition");
+                Ok(())
+            }
+            Err(error) => Err(PartitionTaskError::Store(error)),
+        }
+    }
+
+    fn settle_startup(&mut self) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.context.startup.on_settled();
+        }
+    }
+}
+
+/// Waits until the assignment is revoked.
+async fn revoked(wanted: &mut watch::Receiver<bool>) {
+    // The ownership task holds the sender and outlives the partition tasks.
+    let _ = wanted.wait_for(|wanted| !wanted).await;
+}
+
+/// Guard of an open partition in the partition table: closes the partition on drop, even after a panic.
+struct OpenPartition<'a> {
+    context: &'a CoreContext,
+    partition: u32,
+}
+
+impl<'a> OpenPartition<'a> {
+    fn new(context: &'a CoreContext, partition: u32) -> Self {
+        context.metrics.partitions.inc();
+        Self { context, partition }
+    }
+}
+
+impl Drop for OpenPartition<'_> {
+    fn drop(&mut self) {
+        self.context.metrics.partitions.dec();
+        self.context.partitions.close(self.partition);
+    }
+}
+
+/// The clock for the deadlines of one partition. The longest step allows for one missed wake-up.
+fn partition_clock() -> Clock {
+    let clock = StepLimitedClock::new(2 * MAX_SLEEP);
+    Arc::new(move || Millis(clock.now_ms()))
+}
