@@ -1,69 +1,69 @@
-//! Facts of a stream that records and outputs share: its origin, its end, and the room for sends.
+//! Facts of a stream that records, snapshots and outputs share: origin, end, and the room for sends.
 //!
-//! Plain values without behaviour; the stream machine, the records and the application API use them.
+//! Plain values; the stream machine creates them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::{Reset, StreamId};
 
-/// Reset reason of a stream of which the store lost acknowledged writes.
+/// Reset reason of a stream for which the store lost acknowledged writes.
 pub(crate) const STATE_LOST: &str = "state lost";
 
-/// What carries a transport's frames.
+/// The protocol that carries the frames of a transport.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransportKind {
-    /// The edge did not say.
+    /// The edge reported no kind.
     #[default]
     Unknown,
     /// Raw TCP.
     Tcp,
     /// WebSocket.
     WebSocket,
-    /// HTTP request whose response is streamed.
+    /// HTTP request with a streamed response.
     HttpStream,
-    /// HTTP request whose response ends with the first thing written; uploads too.
+    /// HTTP request whose response ends with the first flush; also an upload.
     LongPoll,
 }
 
-/// What is known of a stream from the hello that made it; never changes.
+/// Facts from the hello that created the stream. They never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The id that the client chose.
+    /// Stream id, chosen by the client.
     pub id: StreamId,
-    /// The service that it dialled.
+    /// Service name in the hello.
     pub service: Arc<str>,
-    /// The hello's `cred`.
+    /// Field `cred` of the hello.
     pub credentials: String,
     /// Request headers: name and value.
     pub headers: Vec<(String, String)>,
-    /// The client's address.
+    /// Network address of the client, as reported by the edge.
     pub peer_address: String,
-    /// What carried the hello.
+    /// Kind of the transport that carried the hello.
     pub kind: TransportKind,
-    /// When: milliseconds since 1970.
+    /// Creation time in milliseconds since 1970.
     pub started_at_ms: u64,
 }
 
 impl Origin {
-    /// Bytes of its texts, roughly.
+    /// Upper bound of the stored size in bytes, without the service.
     pub(crate) fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
         self.credentials.len() + self.peer_address.len() + headers.sum::<usize>() + 120
     }
 }
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Why, and whether an application decided it.
+    /// Reason, with a flag for reasons chosen by an application.
     pub reset: Reset,
-    /// Which side did it.
+    /// The side that ended the stream.
     pub by: EndedBy,
 }
 
 impl Ended {
-    /// Whether the reason is that the store has lost something of it.
+    /// Whether the stream ended because the store lost a part of the state.
     pub fn is_loss(&self) -> bool {
         self.reset.reason == STATE_LOST
     }
@@ -72,29 +72,29 @@ impl Ended {
 /// The side that ended a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedBy {
-    /// The client.
+    /// The client sent a reset.
     Client,
-    /// An application instance.
+    /// An application instance reset the stream.
     App,
-    /// The core: idle limit, slow client, lost state.
+    /// The core: idle limit, slow client, or lost state.
     Core,
 }
 
-/// How much an application may send.
+/// Room for sends of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendState {
-    /// Number of the next send; all below it are durable.
+    /// Number of the next send; all sends below this number are durable.
     pub next_send: u64,
-    /// Bytes that are accepted now; a longer string is accepted while this is above 0.
+    /// Bytes accepted now. While this value is above 0, one longer message is accepted.
     pub bytes_left: u32,
-    /// Strings that are accepted now.
+    /// Messages accepted now.
     pub messages_left: u32,
-    /// The outbox is half full or more.
+    /// The outbox is at least half full.
     pub paused: bool,
 }
 
 impl SendState {
-    /// Whether all of these strings are accepted now.
+    /// Whether all of these messages are accepted now.
     pub(crate) fn admits(&self, messages: &[Bytes]) -> bool {
         let Some((_, but_last)) = messages.split_last() else { return true };
         let before_last: usize = but_last.iter().map(Bytes::len).sum();

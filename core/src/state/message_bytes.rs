@@ -1,14 +1,14 @@
-//! Memory of a single message: a message is a slice of a larger buffer until it is copied.
+//! Memory of retained messages: copies a message out of the received buffer.
 
 use bytes::Bytes;
 
-/// Bytes from which on a message is not copied: it is a good part of the buffer that it arrived in.
+/// Size in bytes from which a message is not copied, because such a message fills most of the buffer.
 const MAX_COPY: usize = 256 << 10;
 
-/// A message that keeps no more memory than its own bytes.
+/// A message that retains no memory beyond the own bytes.
 ///
-/// Received and recovered messages are slices of a whole link message or log entry. One retained message would keep
-/// the entire buffer, which may be a thousand times as large, in memory.
+/// Received and recovered messages are slices of a link message or a log entry. A retained slice would keep the
+/// whole buffer in memory, which may be a thousand times larger.
 pub(crate) fn unshared(message: &Bytes) -> Bytes {
     if message.len() < MAX_COPY { Bytes::copy_from_slice(message) } else { message.clone() }
 }

@@ -1,111 +1,111 @@
-//! Records: the facts that change a stream's durable state, and one turn's worth of them as a blob.
+//! Records: the facts that change the durable state of a stream. A partition appends the records of a turn as one blob.
 //!
-//! The stream machine makes them, [`crate::stream::StreamState::apply`] takes them, live and at
-//! recovery; the partition writes them to its log. Nothing here knows what they mean.
+//! The stream machine makes records; `StreamState` applies them.
 
 mod meta;
 mod snapshot;
+mod stored;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::Sack;
 
+use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
-use super::marks::OutboxLimits;
 
-pub use meta::{Left, Meta, WentBack};
+pub use meta::{Meta, StoreRollback, UnwrittenMessages};
 pub use snapshot::Snapshot;
-pub use wire::{DecodeError, decode_entry, encode_entry};
+pub use stored::{DecodeError, decode_entry, encode_entry};
 
-/// One fact about one stream.
+/// A change of the state of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The stream was made.
+    /// The stream was created.
     Opened {
-        /// What is known from its hello.
+        /// Facts from the hello.
         origin: Arc<Origin>,
-        /// Its idle limit.
+        /// Lifetime without transports, in milliseconds.
         max_idle_ms: u64,
     },
-    /// The stream was assigned to an application instance that did not have it before.
+    /// The stream was assigned to another application instance than before.
     Assigned {
-        /// Its identity.
+        /// Identity of the instance.
         instance: Arc<str>,
     },
-    /// Strings from the client, that were not there before and that fit.
+    /// New messages from the client, within the receive window.
     Received {
-        /// Number of the first one; the others follow it.
+        /// Number of the first message.
         first: u64,
-        /// The strings.
+        /// Messages with consecutive numbers.
         messages: Vec<Bytes>,
     },
-    /// The client's first string picked the service. It counts as received and is no event.
-    Chosen {
-        /// The service.
+    /// The first message of the client selected the service. The message counts as received and is no event.
+    ServiceSelected {
+        /// Name of the service.
         service: Arc<str>,
     },
-    /// The client has received strings; only what it frees is named.
+    /// The client acknowledged messages. The SACK is restricted to the freed messages.
     Sacked(Sack),
-    /// Strings for the client; they get the next numbers.
+    /// Messages for the client, which get the next numbers.
     Sent {
-        /// The strings.
+        /// Messages of one send or of several.
         messages: Vec<Bytes>,
     },
-    /// Strings for the client from others than the stream's instance; they get the next numbers.
+    /// Pushed messages for the client, which get the next numbers.
     Pushed(Arc<Push>),
-    /// The application is done with all events up to this one.
+    /// The application acknowledged all events up to this event.
     Acknowledged {
-        /// The event.
+        /// Number of the last acknowledged event.
         event: u64,
     },
-    /// The stream is over.
+    /// The stream ended.
     Ended(Ended),
-    /// The stream's limits were changed.
+    /// The limits of the stream changed.
     LimitsSet {
-        /// Its idle limit.
+        /// Lifetime without transports, in milliseconds.
         max_idle_ms: u64,
-        /// Its own limits of the outbox.
+        /// Limits that override those of the core.
         outbox: OutboxLimits,
     },
-    /// The stream has another label, or none.
+    /// The label of the stream changed.
     Labelled {
-        /// The label.
+        /// The new label, if any.
         label: Option<Arc<str>>,
     },
-    /// The stream is in a group.
-    Joined {
-        /// The group.
+    /// The stream joined a group.
+    JoinedGroup {
+        /// Name of the group.
         group: Arc<str>,
     },
-    /// The stream is in a group no longer.
-    Left {
-        /// The group.
+    /// The stream left a group.
+    LeftGroup {
+        /// Name of the group.
         group: Arc<str>,
     },
 }
 
-/// Strings from outside, which many streams may have in common: so none are parts of larger messages.
+/// Messages pushed by a caller other than the assigned instance. Many streams may share one push, so each message
+/// has a buffer of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Push {
-    /// The strings of one send, or of several that came one after the other.
+    /// Messages of one push, or of several consecutive pushes.
     pub messages: Vec<Bytes>,
-    /// By which repetitions are known: at most one for each send.
+    /// Idempotency keys, at most one per push.
     pub keys: Vec<Bytes>,
 }
 
 impl Push {
-    /// Bytes of the strings.
+    /// Bytes of the messages.
     pub(crate) fn bytes(&self) -> usize {
         self.messages.iter().map(Bytes::len).sum()
     }
 }
 
 impl Record {
-    /// Bytes of strings and other texts in it.
+    /// Bytes of the messages and texts of the record.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Received { messages, .. } | Self::Sent { messages } => {
@@ -114,8 +114,8 @@ impl Record {
             Self::Pushed(push) => push.bytes(),
             Self::Opened { origin, .. } => origin.size(),
             Self::Assigned { instance } => instance.len(),
-            Self::Chosen { service } => service.len(),
-            Self::Joined { group } | Self::Left { group } => group.len(),
+            Self::ServiceSelected { service } => service.len(),
+            Self::JoinedGroup { group } | Self::LeftGroup { group } => group.len(),
             Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),
             Self::Sacked(_)
             | Self::Acknowledged { .. }
@@ -124,7 +124,7 @@ impl Record {
         }
     }
 
-    /// Takes `next` in, if it goes on where this one ends.
+    /// Merges `next` into this record if both are received messages with consecutive numbers.
     pub(crate) fn extend(&mut self, next: &Self) -> bool {
         let Self::Received { first, messages } = self else { return false };
         let Self::Received { first: next_first, messages: more } = next else { return false };

@@ -1,60 +1,60 @@
-//! The durable state of a stream. [`StreamState::apply`] is the only way it changes, so a state rebuilt
-//! from records is the state that made them.
+//! The durable state of a stream. Only [`StreamState::apply`] changes the state, so recovery from the records yields
+//! the same state that made them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ReceiveWindow, Sack, WindowLimits};
+use minerva_proto::{MessageNumber, ReceiveWindow, Sack, WindowLimits};
 
+use super::attributes::Attributes;
 use super::facts::{Ended, Origin, SendState};
 use super::inbox::Inbox;
-use super::marks::Marks;
 use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::{Push, Record, Snapshot};
 use crate::limits::Limits;
 
-/// The machine judges what fits before it makes a record; a record must apply whatever the limits are by
-/// then.
+/// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
+/// since.
 const NO_LIMITS: WindowLimits = WindowLimits { messages: usize::MAX, bytes: usize::MAX };
 
-/// A waiting string counts as this much more than its bytes, as in the receive window itself.
-const STRING_OVERHEAD: usize = 30;
+/// Overhead in bytes of a message beyond a gap, the same as in the receive window of the protocol.
+const MESSAGE_OVERHEAD: usize = 30;
 
-/// Most that the numbers of an outbox in a checkpoint may span: a guard against a spoilt record that
-/// would fill the memory. Far above every sensible limit.
+/// Greatest span of message numbers of an outbox in a checkpoint. Bounds the memory for a corrupt checkpoint; far above
+/// all configurable limits.
 const MAX_OUTBOX_SPAN: u64 = 1 << 24;
 
-/// All that is durable of a stream.
+/// The durable state of one stream.
 #[derive(Clone, Debug)]
 pub struct StreamState {
     origin: Arc<Origin>,
-    /// The service that the client's first string picked, in place of the one that it dialled.
-    chosen: Option<Arc<str>>,
+    /// Service selected by the first message, in place of the service in the hello.
+    selected_service: Option<Arc<str>>,
     max_idle_ms: u64,
-    /// The application instance that it was assigned to last.
+    /// Last assigned application instance.
     instance: Option<Arc<str>>,
-    /// Puts c2s strings in order; what is in order moves to the inbox at once.
+    /// Orders c2s messages; messages in order move to the inbox immediately.
     window: ReceiveWindow,
     inbox: Inbox,
     outbox: Outbox,
-    marks: Marks,
+    attributes: Attributes,
 }
 
-/// A record that does not fit the state: the log is spoilt.
+/// A record or snapshot that no stream can have made: the log or checkpoint is corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a record contradicts the stream's state: {0}")]
-pub struct Inconsistent(&'static str);
+#[error("inconsistent stream state: {0}")]
+pub struct InconsistentError(&'static str);
 
-/// What would become of a string from the client.
+/// Decision about a received c2s message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It is here already.
+pub enum Admission {
+    /// The message has been received before.
     Duplicate,
-    /// It is taken.
-    Fits,
-    /// Too many strings wait behind a gap.
+    /// The message is accepted.
+    Accept,
+    /// The message exceeds the receive window: too much waits beyond a gap.
     Overflow,
 }
 
@@ -63,93 +63,97 @@ impl StreamState {
     pub fn new(origin: Arc<Origin>, max_idle_ms: u64) -> Self {
         Self {
             origin,
-            chosen: None,
+            selected_service: None,
             max_idle_ms,
             instance: None,
             window: ReceiveWindow::new(NO_LIMITS),
             inbox: Inbox::new(),
             outbox: Outbox::default(),
-            marks: Marks::default(),
+            attributes: Attributes::default(),
         }
     }
 
-    /// The record that makes this stream.
-    pub fn opened(&self) -> Record {
+    /// The record that creates this stream.
+    pub fn opening_record(&self) -> Record {
         Record::Opened { origin: self.origin.clone(), max_idle_ms: self.max_idle_ms }
     }
 
-    /// Changes the state.
+    /// Applies a record.
     ///
     /// # Errors
-    /// If the record cannot have been made by a stream in this state; nothing is changed then.
-    pub fn apply(&mut self, record: &Record) -> Result<(), Inconsistent> {
+    /// If no stream in this state can have made the record. The state is unchanged then.
+    pub fn apply(&mut self, record: &Record) -> Result<(), InconsistentError> {
         let over = self.is_ended();
         match record {
-            Record::Opened { .. } => return Err(Inconsistent("opened twice")),
+            Record::Opened { .. } => return Err(InconsistentError("created twice")),
             Record::Assigned { instance } => self.instance = Some(instance.clone()),
             Record::Acknowledged { event } if *event >= self.inbox.next() => {
-                return Err(Inconsistent("acknowledges an event that is not there"));
+                return Err(InconsistentError("acknowledgement of an unknown event"));
             }
             Record::Acknowledged { event } => self.inbox.acknowledge(*event),
             Record::Received { .. }
-            | Record::Chosen { .. }
+            | Record::ServiceSelected { .. }
             | Record::Sacked(_)
             | Record::Sent { .. }
             | Record::Pushed(_)
                 if over =>
             {
-                return Err(Inconsistent("goes on after the end"));
+                return Err(InconsistentError("record after the end"));
             }
             Record::Received { first, messages } => self.receive(*first, messages),
-            Record::Chosen { .. } if self.is_settled() => {
-                return Err(Inconsistent("chooses a service that is settled"));
+            Record::ServiceSelected { .. } if self.is_service_fixed() => {
+                return Err(InconsistentError("selection of a fixed service"));
             }
-            Record::Chosen { service } => self.choose(service),
+            Record::ServiceSelected { service } => self.select_service(service),
             Record::Sacked(sack) if !self.outbox.apply(sack) => {
-                return Err(Inconsistent("acknowledges strings that were not sent"));
+                return Err(InconsistentError("acknowledgement of unsent messages"));
             }
             Record::Sacked(_) => {}
             Record::Sent { messages } => {
                 messages.iter().for_each(|s| self.outbox.push(unshared(s)))
             }
             Record::Pushed(push) => self.push(push),
-            Record::Ended(_) if over => return Err(Inconsistent("ended twice")),
+            Record::Ended(_) if over => return Err(InconsistentError("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
             Record::LimitsSet { max_idle_ms, outbox } => {
-                (self.max_idle_ms, self.marks.outbox) = (*max_idle_ms, *outbox);
+                (self.max_idle_ms, self.attributes.outbox) = (*max_idle_ms, *outbox);
             }
-            Record::Labelled { label } => self.marks.label.clone_from(label),
-            Record::Joined { group } => drop(self.marks.groups.insert(group.clone())),
-            Record::Left { group } => drop(self.marks.groups.remove(group)),
+            Record::Labelled { label } => self.attributes.label.clone_from(label),
+            Record::JoinedGroup { group } => drop(self.attributes.groups.insert(group.clone())),
+            Record::LeftGroup { group } => drop(self.attributes.groups.remove(group)),
         }
         Ok(())
     }
 
-    /// For a checkpoint.
+    /// The state for a checkpoint.
     pub fn snapshot(&self) -> Snapshot {
         let numbered = |(number, message): (u64, &Bytes)| (number, message.clone());
         Snapshot {
             origin: self.origin.clone(),
-            chosen: self.chosen.clone(),
+            selected_service: self.selected_service.clone(),
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.clone(),
             inbox_base: self.inbox.base(),
             inbox: self.inbox.iter().cloned().collect(),
-            received_next: self.window.next(),
-            waiting: self.window.waiting().map(numbered).collect(),
+            received_next: self.window.next().0,
+            waiting: self
+                .window
+                .waiting()
+                .map(|(number, message)| numbered((number.0, message)))
+                .collect(),
             outbox_base: self.outbox.base(),
             outbox_next: self.outbox.next(),
             outbox: self.outbox.iter_from(0).map(numbered).collect(),
-            marks: self.marks.clone(),
+            attributes: self.attributes.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
         }
     }
 
-    /// From a checkpoint.
+    /// Restores the state from a checkpoint.
     ///
     /// # Errors
-    /// If it contradicts itself.
-    pub fn restore(mut snapshot: Snapshot) -> Result<Self, Inconsistent> {
+    /// If the snapshot is inconsistent.
+    pub fn restore(mut snapshot: Snapshot) -> Result<Self, InconsistentError> {
         if mutation::is(Mutation::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
             snapshot.inbox.remove(0);
             snapshot.inbox_base = snapshot.inbox_base.max(1) + 1;
@@ -158,172 +162,177 @@ impl StreamState {
             snapshot.ended = None;
         }
         if mutation::is(Mutation::ForgetKeys) {
-            snapshot.marks.keys.clear();
+            snapshot.attributes.keys.clear();
         }
-        let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
-        for (number, string) in snapshot.waiting {
+        let mut window =
+            ReceiveWindow::starting_at(MessageNumber(snapshot.received_next), NO_LIMITS);
+        for (number, message) in snapshot.waiting {
             if number <= snapshot.received_next
-                || window.receive(number, unshared(&string)).is_err()
+                || window.receive(MessageNumber(number), unshared(&message)).is_err()
             {
-                return Err(Inconsistent("a waiting string that does not wait"));
+                return Err(InconsistentError("message beyond a gap without a gap"));
             }
         }
-        // A string that picked the service is no event.
-        let picks = u64::from(snapshot.chosen.is_some());
-        let Some(events) = snapshot.received_next.checked_sub(picks) else {
-            return Err(Inconsistent("a service picked by no string"));
+        // A message that selected the service is no event.
+        let selecting = u64::from(snapshot.selected_service.is_some());
+        let Some(events) = snapshot.received_next.checked_sub(selecting) else {
+            return Err(InconsistentError("service selected without a message"));
         };
         let next_message = events.saturating_add(1);
         let next = next_message + u64::from(snapshot.ended.is_some());
         let held = next_message.saturating_sub(snapshot.inbox_base.max(1));
         if snapshot.inbox_base > next || snapshot.inbox.len() as u64 != held {
-            return Err(Inconsistent("an inbox that does not fit its numbers"));
+            return Err(InconsistentError("inbox does not match its numbers"));
         }
         if snapshot
             .outbox_next
             .checked_sub(snapshot.outbox_base)
             .is_none_or(|n| n > MAX_OUTBOX_SPAN)
         {
-            return Err(Inconsistent("an outbox that does not fit its numbers"));
+            return Err(InconsistentError("outbox does not match its numbers"));
         }
-        if snapshot.marks.pushed > snapshot.outbox_next {
-            return Err(Inconsistent("more strings from outside than strings"));
+        if snapshot.attributes.pushed > snapshot.outbox_next {
+            return Err(InconsistentError("more pushed messages than messages"));
         }
         let inbox = snapshot.inbox.iter().map(unshared).collect();
-        let outbox = snapshot.outbox.iter().map(|(number, string)| (*number, unshared(string)));
+        let outbox = snapshot.outbox.iter().map(|(number, message)| (*number, unshared(message)));
         let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, outbox.collect())
-            .ok_or(Inconsistent("an outbox that does not fit its numbers"))?;
+            .ok_or(InconsistentError("outbox does not match its numbers"))?;
         Ok(Self {
             origin: snapshot.origin,
-            chosen: snapshot.chosen,
+            selected_service: snapshot.selected_service,
             max_idle_ms: snapshot.max_idle_ms,
             instance: snapshot.instance,
             window,
             inbox: Inbox::restore(snapshot.inbox_base, inbox, next_message, snapshot.ended),
             outbox,
-            marks: snapshot.marks,
+            attributes: snapshot.attributes,
         })
     }
 
-    /// What is known from the hello that made it.
+    /// Facts from the hello that created the stream.
     pub fn origin(&self) -> &Arc<Origin> {
         &self.origin
     }
 
-    /// Its service: the one that was picked, or else the one that the client dialled.
+    /// The selected service, or else the service in the hello.
     pub fn service(&self) -> &Arc<str> {
-        self.chosen.as_ref().unwrap_or(&self.origin.service)
+        self.selected_service.as_ref().unwrap_or(&self.origin.service)
     }
 
-    /// Its service cannot be picked any more: the first string is here, an instance had it, or it is over.
-    pub fn is_settled(&self) -> bool {
-        self.window.next() > 0 || self.was_assigned() || self.is_ended()
+    /// Whether a selection of the service is impossible: a message was received, an instance was assigned, or the
+    /// stream has ended.
+    pub fn is_service_fixed(&self) -> bool {
+        self.window.next() > MessageNumber(0) || self.was_assigned() || self.is_ended()
     }
 
-    /// How long it lives without transports.
+    /// Idle limit: lifetime without transports, in milliseconds.
     pub fn max_idle_ms(&self) -> u64 {
         self.max_idle_ms
     }
 
-    /// It was assigned to an application instance at some time.
+    /// Whether an application instance was ever assigned.
     pub fn was_assigned(&self) -> bool {
         self.instance.is_some()
     }
 
-    /// The application instance that it was assigned to last.
+    /// Last assigned application instance.
     pub fn instance(&self) -> Option<&Arc<str>> {
         self.instance.as_ref()
     }
 
-    /// What it holds for the application.
+    /// Events for the application.
     pub fn inbox(&self) -> &Inbox {
         &self.inbox
     }
 
-    /// What it holds for the client.
+    /// Messages for the client.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// What applications have put on it.
-    pub fn marks(&self) -> &Marks {
-        &self.marks
+    /// Attributes set by applications.
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 
-    /// How much its instance may send.
-    pub fn room(&self, limits: &Limits) -> SendState {
-        self.marks.room(&self.outbox, limits)
+    /// Room for sends of the assigned instance.
+    pub fn send_state(&self, limits: &Limits) -> SendState {
+        self.attributes.send_state(&self.outbox, limits)
     }
 
-    /// What was received from the client.
+    /// The SACK of all received c2s messages.
     pub fn sack(&self) -> Sack {
         let mut sack = self.window.sack();
         if mutation::is(Mutation::SackTooHigh) {
-            sack.acked = sack.acked.map(|acked| acked + 1);
+            sack.acked = sack.acked.map(MessageNumber::next);
         }
         sack
     }
 
-    /// Whether a c2s string was received.
+    /// Whether a c2s message was received.
     pub fn has_received(&self, number: u64) -> bool {
+        let number = MessageNumber(number);
         number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
     }
 
-    /// It is over; perhaps the application has not acknowledged that yet.
+    /// Whether the stream has ended. The application may not have acknowledged the end yet.
     pub fn is_ended(&self) -> bool {
         self.inbox.ended().is_some()
     }
 
-    /// What would become of a string from the client.
-    pub fn fit(&self, number: u64, string: &Bytes, limits: &Limits) -> Fit {
+    /// Decides whether to accept a received c2s message.
+    pub fn admission(&self, number: u64, message: &Bytes, limits: &Limits) -> Admission {
+        let number = MessageNumber(number);
         if number <= self.window.next() {
             return if number == self.window.next() || mutation::is(Mutation::TakeDuplicates) {
-                Fit::Fits
+                Admission::Accept
             } else {
-                Fit::Duplicate
+                Admission::Duplicate
             };
         }
-        let (mut messages, mut bytes) = (0, string.len() + STRING_OVERHEAD);
-        for (waiting, string) in self.window.waiting() {
+        let (mut messages, mut bytes) = (0, message.len() + MESSAGE_OVERHEAD);
+        for (waiting, message) in self.window.waiting() {
             if waiting == number {
-                return Fit::Duplicate;
+                return Admission::Duplicate;
             }
             messages += 1;
-            bytes += string.len() + STRING_OVERHEAD;
+            bytes += message.len() + MESSAGE_OVERHEAD;
         }
         let full = messages >= limits.rwin_messages || bytes > limits.rwin_bytes;
-        if full { Fit::Overflow } else { Fit::Fits }
+        if full { Admission::Overflow } else { Admission::Accept }
     }
 
     fn receive(&mut self, first: u64, messages: &[Bytes]) {
-        for (number, string) in (first..).zip(messages) {
+        for (number, message) in (first..).map(MessageNumber).zip(messages) {
             if number < self.window.next() && mutation::is(Mutation::TakeDuplicates) {
-                self.inbox.push(unshared(string));
+                self.inbox.push(unshared(message));
             }
-            // Without limits there is no overflow, and a duplicate changes nothing.
-            let _ = self.window.receive(number, unshared(string));
-            self.pass_on();
+            // An unlimited window cannot overflow, and a duplicate has no effect.
+            let _ = self.window.receive(number, unshared(message));
+            self.move_to_inbox();
         }
     }
 
-    /// The first string is taken and is no event; what waited behind it is.
-    fn choose(&mut self, service: &Arc<str>) {
-        self.chosen = Some(service.clone());
-        let _ = self.window.receive(0, Bytes::new());
+    /// Consumes message 0, which selected the service and is no event. Messages after it become events.
+    fn select_service(&mut self, service: &Arc<str>) {
+        self.selected_service = Some(service.clone());
+        let _ = self.window.receive(MessageNumber(0), Bytes::new());
         self.window.pop();
-        self.pass_on();
+        self.move_to_inbox();
     }
 
-    fn pass_on(&mut self) {
-        while let Some((_, string)) = self.window.pop() {
-            self.inbox.push(string);
+    /// Moves the messages that are in order from the window to the inbox.
+    fn move_to_inbox(&mut self) {
+        while let Some((_, message)) = self.window.pop() {
+            self.inbox.push(message);
         }
     }
 
-    /// Strings that many streams may have in common: whoever made the record has copied them already.
+    /// Appends pushed messages. Streams may share them, so the author of the record has already copied them.
     fn push(&mut self, Push { messages, keys }: &Push) {
-        messages.iter().for_each(|string| self.outbox.push(string.clone()));
-        self.marks.note_push(messages.len(), keys);
+        messages.iter().for_each(|message| self.outbox.push(message.clone()));
+        self.attributes.note_push(messages.len(), keys);
     }
 
     fn end(&mut self, ended: Ended) {

@@ -1,4 +1,4 @@
-//! The stored form of what a partition keeps beside its streams: written with each checkpoint.
+//! The meta blob of a partition, written with each checkpoint: the stream count and the state of a rollback.
 
 use std::sync::Arc;
 
@@ -6,94 +6,100 @@ use bytes::Bytes;
 use minerva_proto::StreamId;
 use prost::Message;
 
-use super::wire::{DecodeError, VERSION, check_version};
+use super::stored::{DecodeError, VERSION, check_version};
 
-/// What a partition keeps beside its streams.
+/// Durable data of a partition besides the streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// How many streams the partition has ever made.
+    /// Number of streams that the partition has ever created.
     pub streams_made: u64,
-    /// That the store went back in time a while ago.
-    pub went_back: Option<WentBack>,
+    /// A proven rollback of the store whose lost streams may still be requested.
+    pub rollback: Option<StoreRollback>,
 }
 
-/// What an owner knows of a store that went back in time: clients of streams that it has lost may still come.
+/// A proven rollback of the store. Clients of lost streams may still reconnect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WentBack {
-    /// How many streams the store knew of then.
+pub struct StoreRollback {
+    /// Number of streams that the store had after the rollback.
     pub streams_made: u64,
-    /// For so long clients may come, in milliseconds.
-    pub left_ms: u64,
-    /// Streams that are over since, and forgotten: what clients call them, and whether something of them was lost.
-    pub ends: Vec<(Arc<str>, StreamId, bool)>,
-    /// What the owner left behind that wrote this; only in its last checkpoint.
-    pub left: Option<Left>,
+    /// Remaining time in which clients may reconnect, in milliseconds.
+    pub remaining_ms: u64,
+    /// Tombstones of streams that ended since: service, id, and whether a part of the stream was lost.
+    pub tombstones: Vec<(Arc<str>, StreamId, bool)>,
+    /// Messages that this owner has not written to a transport; only in the last checkpoint.
+    pub unwritten: Option<UnwrittenMessages>,
 }
 
-/// What an owner has not written to clients when it gives its partition back.
+/// The s2c messages that an owner has not written to any transport before the release of the partition.
+///
+/// After a rollback, the numbers of lost messages are assigned again. A client that acknowledges an unwritten number
+/// has received the lost message of that number, which proves the loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// Under which it owned. A later owner may have written more.
+pub struct UnwrittenMessages {
+    /// Epoch of the owner. A later owner may have written more.
     pub epoch: u64,
-    /// Streams with s2c strings that it has written to no transport: their numbers, and the first number that nobody
-    /// can have received. Numbers that were lost are given again: whoever has such a string has another one.
-    pub unwritten: Vec<(u64, u64)>,
+    /// Stream number, and the first s2c message number that no client can have received.
+    pub from: Vec<(u64, u64)>,
 }
 
 impl Meta {
-    /// As bytes for a checkpoint.
+    /// Encodes the meta blob.
     pub fn encode(&self) -> Bytes {
-        let went_back = self.went_back.as_ref().map(Into::into);
-        Wire { version: VERSION, streams_made: self.streams_made, went_back }.encode_to_vec().into()
+        let stored = StoredMeta {
+            version: VERSION,
+            streams_made: self.streams_made,
+            rollback: self.rollback.as_ref().map(Into::into),
+        };
+        stored.encode_to_vec().into()
     }
 
-    /// Reads a checkpoint's meta blob.
+    /// Decodes a meta blob.
     ///
     /// # Errors
-    /// If it was not written by [`Meta::encode`] of this or an older version.
+    /// If the bytes were not made by [`Meta::encode`] of this version or an older one.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        let wire = Wire::decode(bytes)?;
-        check_version(wire.version)?;
-        let went_back = wire.went_back.map(TryInto::try_into).transpose()?;
-        Ok(Self { streams_made: wire.streams_made, went_back })
+        let stored = StoredMeta::decode(bytes)?;
+        check_version(stored.version)?;
+        let rollback = stored.rollback.map(TryInto::try_into).transpose()?;
+        Ok(Self { streams_made: stored.streams_made, rollback })
     }
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Wire {
+struct StoredMeta {
     #[prost(uint32, tag = "1")]
     version: u32,
     #[prost(uint64, tag = "2")]
     streams_made: u64,
     #[prost(message, optional, tag = "3")]
-    went_back: Option<WireWentBack>,
+    rollback: Option<StoredRollback>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct WireWentBack {
+struct StoredRollback {
     #[prost(uint64, tag = "1")]
     streams_made: u64,
     #[prost(uint64, tag = "2")]
-    left_ms: u64,
+    remaining_ms: u64,
     #[prost(message, repeated, tag = "3")]
-    ends: Vec<WireEnd>,
+    tombstones: Vec<StoredTombstone>,
     #[prost(message, optional, tag = "4")]
-    left: Option<WireLeft>,
+    unwritten: Option<StoredUnwritten>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct WireLeft {
+struct StoredUnwritten {
     #[prost(uint64, tag = "1")]
     epoch: u64,
     #[prost(uint64, repeated, tag = "2")]
     streams: Vec<u64>,
-    /// As many.
+    /// As many elements as `streams`.
     #[prost(uint64, repeated, tag = "3")]
-    unwritten_from: Vec<u64>,
+    from: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct WireEnd {
+struct StoredTombstone {
     #[prost(string, tag = "1")]
     service: String,
     #[prost(string, tag = "2")]
@@ -102,52 +108,54 @@ struct WireEnd {
     is_lost: bool,
 }
 
-impl From<&WentBack> for WireWentBack {
-    fn from(went_back: &WentBack) -> Self {
-        let end = |(service, id, is_lost): &(Arc<str>, StreamId, bool)| WireEnd {
+impl From<&StoreRollback> for StoredRollback {
+    fn from(rollback: &StoreRollback) -> Self {
+        let tombstone = |(service, id, is_lost): &(Arc<str>, StreamId, bool)| StoredTombstone {
             service: service.to_string(),
             id: id.as_str().to_owned(),
             is_lost: *is_lost,
         };
-        let WentBack { streams_made, left_ms, ends, left } = went_back;
+        let StoreRollback { streams_made, remaining_ms, tombstones, unwritten } = rollback;
         Self {
             streams_made: *streams_made,
-            left_ms: *left_ms,
-            ends: ends.iter().map(end).collect(),
-            left: left.as_ref().map(Into::into),
+            remaining_ms: *remaining_ms,
+            tombstones: tombstones.iter().map(tombstone).collect(),
+            unwritten: unwritten.as_ref().map(Into::into),
         }
     }
 }
 
-impl TryFrom<WireWentBack> for WentBack {
+impl TryFrom<StoredRollback> for StoreRollback {
     type Error = DecodeError;
 
-    fn try_from(wire: WireWentBack) -> Result<Self, DecodeError> {
-        let end = |end: WireEnd| {
-            let id = StreamId::parse(&end.id).map_err(|_| DecodeError::Field("id"))?;
-            Ok((end.service.into(), id, end.is_lost))
+    fn try_from(stored: StoredRollback) -> Result<Self, DecodeError> {
+        let StoredRollback { streams_made, remaining_ms, tombstones, unwritten } = stored;
+        let tombstone = |stored: StoredTombstone| {
+            let id = StreamId::parse(&stored.id).map_err(|_| DecodeError::Field("id"))?;
+            Ok((stored.service.into(), id, stored.is_lost))
         };
-        let ends = wire.ends.into_iter().map(end).collect::<Result<_, DecodeError>>()?;
-        let left = wire.left.map(TryInto::try_into).transpose()?;
-        Ok(Self { streams_made: wire.streams_made, left_ms: wire.left_ms, ends, left })
+        let tombstones =
+            tombstones.into_iter().map(tombstone).collect::<Result<_, DecodeError>>()?;
+        let unwritten = unwritten.map(TryInto::try_into).transpose()?;
+        Ok(Self { streams_made, remaining_ms, tombstones, unwritten })
     }
 }
 
-impl From<&Left> for WireLeft {
-    fn from(left: &Left) -> Self {
-        let (streams, unwritten_from) = left.unwritten.iter().copied().unzip();
-        Self { epoch: left.epoch, streams, unwritten_from }
+impl From<&UnwrittenMessages> for StoredUnwritten {
+    fn from(unwritten: &UnwrittenMessages) -> Self {
+        let (streams, from) = unwritten.from.iter().copied().unzip();
+        Self { epoch: unwritten.epoch, streams, from }
     }
 }
 
-impl TryFrom<WireLeft> for Left {
+impl TryFrom<StoredUnwritten> for UnwrittenMessages {
     type Error = DecodeError;
 
-    fn try_from(wire: WireLeft) -> Result<Self, DecodeError> {
-        let WireLeft { epoch, streams, unwritten_from } = wire;
-        if streams.len() != unwritten_from.len() {
+    fn try_from(stored: StoredUnwritten) -> Result<Self, DecodeError> {
+        let StoredUnwritten { epoch, streams, from } = stored;
+        if streams.len() != from.len() {
             return Err(DecodeError::Field("unwritten_from"));
         }
-        Ok(Self { epoch, unwritten: streams.into_iter().zip(unwritten_from).collect() })
+        Ok(Self { epoch, from: streams.into_iter().zip(from).collect() })
     }
 }

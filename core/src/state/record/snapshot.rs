@@ -1,4 +1,4 @@
-//! The stored form of a whole stream in a checkpoint.
+//! The stored form of a stream in a checkpoint: versioned protobuf.
 
 use std::sync::Arc;
 
@@ -6,69 +6,69 @@ use bytes::Bytes;
 use minerva_proto::MAX_NUMBER;
 use prost::Message;
 
+use super::super::attributes::{Attributes, OutboxLimits};
 use super::super::facts::{Ended, Origin};
-use super::super::marks::{Marks, OutboxLimits};
-use super::wire::{DecodeError, VERSION, WireEnded, WireOrigin, check_version};
+use super::stored::{DecodeError, StoredEnded, StoredOrigin, VERSION, check_version};
 
-/// Most bytes of a string beside its content.
-const PER_STRING: usize = 20;
-/// Most bytes of a stream beside its strings and its origin's texts.
+/// Greatest overhead of a message in bytes.
+const PER_MESSAGE: usize = 20;
+/// Greatest overhead of a stream in bytes, without messages and texts.
 const PER_STREAM: usize = 400;
 
-/// All that is durable of a stream.
+/// The durable state of a stream as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// What is known from its hello.
+    /// Facts from the hello.
     pub origin: Arc<Origin>,
-    /// The service that the client's first string picked.
-    pub chosen: Option<Arc<str>>,
-    /// Its idle limit.
+    /// Service selected by the first message.
+    pub selected_service: Option<Arc<str>>,
+    /// Lifetime without transports, in milliseconds.
     pub max_idle_ms: u64,
-    /// The application instance that it was assigned to last.
+    /// Last assigned application instance.
     pub instance: Option<Arc<str>>,
-    /// First event that is not acknowledged.
+    /// First unacknowledged event.
     pub inbox_base: u64,
-    /// The strings in the inbox, the last of which is the one before `received_next`.
+    /// Messages in the inbox; the last one has number `received_next - 1`.
     pub inbox: Vec<Bytes>,
-    /// First c2s number not received.
+    /// First c2s number that has not been received.
     pub received_next: u64,
-    /// What was received beyond it.
+    /// Messages received beyond that gap.
     pub waiting: Vec<(u64, Bytes)>,
-    /// First s2c number that is not cumulatively acknowledged.
+    /// First s2c number that is not acknowledged cumulatively.
     pub outbox_base: u64,
-    /// Number that the next s2c string gets.
+    /// Number of the next s2c message.
     pub outbox_next: u64,
-    /// The s2c strings that are not acknowledged.
+    /// Unacknowledged s2c messages.
     pub outbox: Vec<(u64, Bytes)>,
-    /// What applications have put on it.
-    pub marks: Marks,
-    /// How it ended.
+    /// Attributes set by applications.
+    pub attributes: Attributes,
+    /// The end of the stream, if any.
     pub ended: Option<Ended>,
 }
 
 impl Snapshot {
-    /// How long it is as bytes for a checkpoint, roughly; never much longer than that.
+    /// Upper bound of the encoded size in bytes.
     pub fn size(&self) -> usize {
-        let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, string)| string);
-        let messages = self.inbox.iter().chain(numbered).map(|string| string.len() + PER_STRING);
-        let chosen = self.chosen.as_ref().map_or(0, |service| service.len());
-        PER_STREAM + self.origin.size() + chosen + self.marks.size() + messages.sum::<usize>()
+        let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, message)| message);
+        let messages = self.inbox.iter().chain(numbered).map(|message| message.len() + PER_MESSAGE);
+        let service = self.selected_service.as_ref().map_or(0, |service| service.len());
+        PER_STREAM + self.origin.size() + service + self.attributes.size() + messages.sum::<usize>()
     }
 
-    /// As bytes for a checkpoint. Log entries with an index below `as_of` are in it.
+    /// Encodes the snapshot, which includes all log entries below index `as_of`.
     pub fn encode(&self, as_of: u64) -> Bytes {
         let numbered = |messages: &[(u64, Bytes)]| -> Vec<Numbered> {
-            let wire = |(number, string): &(u64, Bytes)| Numbered {
+            let stored = |(number, message): &(u64, Bytes)| Numbered {
                 number: *number,
-                string: string.clone(),
+                message: message.clone(),
             };
-            messages.iter().map(wire).collect()
+            messages.iter().map(stored).collect()
         };
-        let wire = Wire {
+        let stored = StoredSnapshot {
             version: VERSION,
             as_of,
             origin: Some(self.origin.as_ref().into()),
-            chosen: self.chosen.as_deref().map(str::to_owned),
+            selected_service: self.selected_service.as_deref().map(str::to_owned),
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.as_deref().map(str::to_owned),
             inbox_base: self.inbox_base,
@@ -79,50 +79,51 @@ impl Snapshot {
             outbox_next: self.outbox_next,
             outbox: numbered(&self.outbox),
             ended: self.ended.as_ref().map(Into::into),
-            marks: Some((&self.marks).into()).filter(|marks| *marks != WireMarks::default()),
+            attributes: Some((&self.attributes).into())
+                .filter(|attributes| *attributes != StoredAttributes::default()),
         };
-        wire.encode_to_vec().into()
+        stored.encode_to_vec().into()
     }
 
-    /// Reads a checkpoint's stream, and which log entries are in it.
+    /// Decodes a snapshot and the `as_of` index.
     ///
     /// # Errors
-    /// If it was not written by [`Snapshot::encode`] of this or an older version.
+    /// If the bytes were not made by [`Snapshot::encode`] of this version or an older one.
     pub fn decode(bytes: Bytes) -> Result<(Self, u64), DecodeError> {
-        let wire = Wire::decode(bytes)?;
-        check_version(wire.version)?;
-        // A string can have the number MAX_NUMBER, so what follows it can be one more.
-        if wire.received_next.max(wire.outbox_next) > MAX_NUMBER + 1 {
+        let stored = StoredSnapshot::decode(bytes)?;
+        check_version(stored.version)?;
+        // The last possible message has number MAX_NUMBER, so the next number can be one greater.
+        if stored.received_next.max(stored.outbox_next) > MAX_NUMBER + 1 {
             return Err(DecodeError::Field("next"));
         }
         let numbered = |messages: Vec<Numbered>| {
-            messages.into_iter().map(|entry| (entry.number, entry.string)).collect()
+            messages.into_iter().map(|entry| (entry.number, entry.message)).collect()
         };
         let snapshot = Self {
-            origin: Origin::try_from(wire.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
-            chosen: wire.chosen.map(Into::into),
-            max_idle_ms: wire.max_idle_ms,
-            instance: wire.instance.map(Into::into),
-            inbox_base: wire.inbox_base,
-            inbox: wire.inbox,
-            received_next: wire.received_next,
-            waiting: numbered(wire.waiting),
-            outbox_base: wire.outbox_base,
-            outbox_next: wire.outbox_next,
-            outbox: numbered(wire.outbox),
-            marks: wire.marks.unwrap_or_default().into(),
-            ended: wire.ended.map(TryInto::try_into).transpose()?,
+            origin: Origin::try_from(stored.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
+            selected_service: stored.selected_service.map(Into::into),
+            max_idle_ms: stored.max_idle_ms,
+            instance: stored.instance.map(Into::into),
+            inbox_base: stored.inbox_base,
+            inbox: stored.inbox,
+            received_next: stored.received_next,
+            waiting: numbered(stored.waiting),
+            outbox_base: stored.outbox_base,
+            outbox_next: stored.outbox_next,
+            outbox: numbered(stored.outbox),
+            attributes: stored.attributes.unwrap_or_default().into(),
+            ended: stored.ended.map(TryInto::try_into).transpose()?,
         };
-        Ok((snapshot, wire.as_of))
+        Ok((snapshot, stored.as_of))
     }
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Wire {
+struct StoredSnapshot {
     #[prost(uint32, tag = "1")]
     version: u32,
     #[prost(message, optional, tag = "2")]
-    origin: Option<WireOrigin>,
+    origin: Option<StoredOrigin>,
     #[prost(uint64, tag = "3")]
     max_idle_ms: u64,
     #[prost(string, optional, tag = "4")]
@@ -142,17 +143,17 @@ struct Wire {
     #[prost(message, repeated, tag = "11")]
     outbox: Vec<Numbered>,
     #[prost(message, optional, tag = "12")]
-    ended: Option<WireEnded>,
+    ended: Option<StoredEnded>,
     #[prost(uint64, tag = "13")]
     as_of: u64,
     #[prost(message, optional, tag = "14")]
-    marks: Option<WireMarks>,
+    attributes: Option<StoredAttributes>,
     #[prost(string, optional, tag = "15")]
-    chosen: Option<String>,
+    selected_service: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct WireMarks {
+struct StoredAttributes {
     #[prost(string, optional, tag = "1")]
     label: Option<String>,
     #[prost(string, repeated, tag = "2")]
@@ -167,28 +168,28 @@ struct WireMarks {
     outbox_messages: Option<u32>,
 }
 
-impl From<&Marks> for WireMarks {
-    fn from(marks: &Marks) -> Self {
+impl From<&Attributes> for StoredAttributes {
+    fn from(attributes: &Attributes) -> Self {
         Self {
-            label: marks.label.as_deref().map(str::to_owned),
-            groups: marks.groups.iter().map(|group| group.to_string()).collect(),
-            pushed: marks.pushed,
-            keys: marks.keys.iter().cloned().collect(),
-            outbox_bytes: marks.outbox.bytes,
-            outbox_messages: marks.outbox.messages,
+            label: attributes.label.as_deref().map(str::to_owned),
+            groups: attributes.groups.iter().map(|group| group.to_string()).collect(),
+            pushed: attributes.pushed,
+            keys: attributes.keys.iter().cloned().collect(),
+            outbox_bytes: attributes.outbox.bytes,
+            outbox_messages: attributes.outbox.messages,
         }
     }
 }
 
-impl From<WireMarks> for Marks {
-    fn from(wire: WireMarks) -> Self {
+impl From<StoredAttributes> for Attributes {
+    fn from(stored: StoredAttributes) -> Self {
         Self {
-            label: wire.label.map(Into::into),
-            groups: wire.groups.into_iter().map(Into::into).collect(),
-            pushed: wire.pushed,
-            // Parts of the whole checkpoint otherwise.
-            keys: wire.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
-            outbox: OutboxLimits { bytes: wire.outbox_bytes, messages: wire.outbox_messages },
+            label: stored.label.map(Into::into),
+            groups: stored.groups.into_iter().map(Into::into).collect(),
+            pushed: stored.pushed,
+            // Copies, because a slice would retain the whole checkpoint.
+            keys: stored.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
+            outbox: OutboxLimits { bytes: stored.outbox_bytes, messages: stored.outbox_messages },
         }
     }
 }
@@ -198,5 +199,5 @@ struct Numbered {
     #[prost(uint64, tag = "1")]
     number: u64,
     #[prost(bytes = "bytes", tag = "2")]
-    string: Bytes,
+    message: Bytes,
 }

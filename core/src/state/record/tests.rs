@@ -1,9 +1,9 @@
-//! Records and snapshots survive the way through the store; anything else is an error, never a panic.
+//! Encoding and decoding of records, snapshots and meta blobs. Corrupt bytes yield errors, never a panic.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::{Ended, EndedBy, Marks, Origin, OutboxLimits, StreamState, TransportKind};
+use crate::state::{Attributes, Ended, EndedBy, Origin, OutboxLimits, StreamState, TransportKind};
 use minerva_proto::{Reset, StreamId};
 
 fn origin() -> Origin {
@@ -24,8 +24,8 @@ fn every_record() -> Vec<(u64, Record)> {
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
         Record::Assigned { instance: "i-1".into() },
         Record::Received { first: 0, messages: vec!["a".into(), Bytes::new()] },
-        Record::Sacked(Sack { acked: None, beyond: vec![3, 9] }),
-        Record::Sacked(Sack { acked: Some(0), beyond: vec![] }),
+        Record::Sacked(Sack::from_numbers(None, [3, 9])),
+        Record::Sacked(Sack::from_numbers(Some(0), [])),
         Record::Sent { messages: vec!["b".into()] },
         Record::Acknowledged { event: 0 },
         ended(EndedBy::Client),
@@ -41,9 +41,9 @@ fn every_record() -> Vec<(u64, Record)> {
         pushed(&["p", "q", "r"], &["key", "other"]),
         Record::Labelled { label: None },
         Record::Labelled { label: Some("label".into()) },
-        Record::Joined { group: "group".into() },
-        Record::Left { group: "group".into() },
-        Record::Chosen { service: "chat".into() },
+        Record::JoinedGroup { group: "group".into() },
+        Record::LeftGroup { group: "group".into() },
+        Record::ServiceSelected { service: "chat".into() },
     ];
     (1..).zip(records).collect()
 }
@@ -51,7 +51,7 @@ fn every_record() -> Vec<(u64, Record)> {
 fn snapshot() -> Snapshot {
     Snapshot {
         origin: origin().into(),
-        chosen: Some("chat".into()),
+        selected_service: Some("chat".into()),
         max_idle_ms: 7,
         instance: Some("i-1".into()),
         inbox_base: 2,
@@ -61,7 +61,7 @@ fn snapshot() -> Snapshot {
         outbox_base: 1,
         outbox_next: 4,
         outbox: vec![(2, "s".into())],
-        marks: Marks {
+        attributes: Attributes {
             label: Some("label".into()),
             groups: ["a".into(), "b".into()].into(),
             pushed: 2,
@@ -77,24 +77,24 @@ fn pushed(messages: &[&'static str], keys: &[&'static str]) -> Record {
     Record::Pushed(Push { messages: all(messages), keys: all(keys) }.into())
 }
 
-/// Streams that have the same strings in common.
-fn pushes(streams: std::ops::Range<u64>, string: &Bytes) -> Vec<(u64, Record)> {
-    let push = Arc::new(Push { messages: vec![string.clone()], keys: vec!["key".into()] });
+/// Records of streams that share one push.
+fn pushes(streams: std::ops::Range<u64>, message: &Bytes) -> Vec<(u64, Record)> {
+    let push = Arc::new(Push { messages: vec![message.clone()], keys: vec!["key".into()] });
     streams.map(|stream| (stream, Record::Pushed(Arc::clone(&push)))).collect()
 }
 
 #[test]
-fn what_many_streams_get_is_written_once() {
-    let string = Bytes::from(vec![b'x'; 10_000]);
-    let entry = pushes((7 << 48) + 1..(7 << 48) + 1001, &string);
+fn a_push_to_many_streams_is_stored_once() {
+    let message = Bytes::from(vec![b'x'; 10_000]);
+    let entry = pushes((7 << 48) + 1..(7 << 48) + 1001, &message);
     let one = encode_entry(&entry[..1]).len();
     let blob = encode_entry(&entry);
     assert!(blob.len() < one + 1000 + 10, "{} bytes, {one} for one stream", blob.len());
     assert_eq!(decode_entry(blob), Ok(entry));
-    // Strings that are alike by chance, and other keys, stay apart.
-    let mut mixed = pushes(1..3, &string);
+    // Equal messages of different pushes, and different keys, are stored separately.
+    let mut mixed = pushes(1..3, &message);
     mixed.extend(pushes(3..4, &Bytes::from(vec![b'x'; 10_000])));
-    mixed.push((4, Record::Pushed(Push { messages: vec![string], keys: Vec::new() }.into())));
+    mixed.push((4, Record::Pushed(Push { messages: vec![message], keys: Vec::new() }.into())));
     assert!(encode_entry(&mixed).len() > 3 * 10_000);
     assert_eq!(decode_entry(encode_entry(&mixed)), Ok(mixed));
 }
@@ -107,34 +107,34 @@ fn entries_round_trip() {
 #[test]
 fn snapshots_and_meta_round_trip() {
     assert_eq!(Snapshot::decode(snapshot().encode(9)), Ok((snapshot(), 9)));
-    let ends = vec![("default".into(), origin().id, true)];
-    let left = Some(Left { epoch: 4, unwritten: vec![(1, 7), (3, 0)] });
-    let went_back = WentBack { streams_made: 2, left_ms: 1000, ends, left: None };
-    let at_last = WentBack { left, ..went_back.clone() };
-    for went_back in [None, Some(went_back), Some(at_last)] {
-        let meta = Meta { streams_made: 3, went_back };
+    let tombstones = vec![("default".into(), origin().id, true)];
+    let unwritten = Some(UnwrittenMessages { epoch: 4, from: vec![(1, 7), (3, 0)] });
+    let rollback =
+        StoreRollback { streams_made: 2, remaining_ms: 1000, tombstones, unwritten: None };
+    let last = StoreRollback { unwritten, ..rollback.clone() };
+    for rollback in [None, Some(rollback), Some(last)] {
+        let meta = Meta { streams_made: 3, rollback };
         assert_eq!(Meta::decode(meta.encode()), Ok(meta));
     }
 }
 
-/// Steps of a checkpoint are measured before they are made.
 #[test]
-fn a_snapshot_is_not_longer_than_its_size() {
+fn size_bounds_the_encoded_length_of_a_snapshot() {
     let many = |count: u64| (1..=count).map(|number| (number << 43, Bytes::from("x"))).collect();
     for count in [0, 1, 1000] {
         let outbox: Vec<(u64, Bytes)> = many(count);
-        let inbox = outbox.iter().map(|(_, string)| string.clone()).collect();
+        let inbox = outbox.iter().map(|(_, message)| message.clone()).collect();
         let ended = Ended { reset: Reset::new(&"r".repeat(255), true), by: EndedBy::App };
         let base = Snapshot { waiting: many(count), ended: Some(ended), ..snapshot() };
         let texts = (0..count.min(64)).map(|n| format!("{n:0>128}").into()).collect();
-        let marks = Marks {
+        let attributes = Attributes {
             label: Some("l".repeat(256).into()),
             groups: texts,
             pushed: 1 << 53,
             keys: (0..count.min(32)).map(|_| Bytes::from(vec![b'k'; 64])).collect(),
             outbox: OutboxLimits { bytes: Some(u32::MAX), messages: Some(u32::MAX) },
         };
-        let base = Snapshot { marks, chosen: Some("s".repeat(64).into()), ..base };
+        let base = Snapshot { attributes, selected_service: Some("s".repeat(64).into()), ..base };
         let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
         let length = full.encode(u64::MAX).len();
         assert!(length <= full.size(), "{length} bytes, size {}", full.size());
@@ -142,7 +142,7 @@ fn a_snapshot_is_not_longer_than_its_size() {
 }
 
 #[test]
-fn an_unknown_version_is_refused() {
+fn an_unknown_version_is_rejected() {
     // Field 1, the version, is 2.
     let newer = Bytes::from_static(&[8, 2]);
     assert_eq!(decode_entry(newer.clone()), Err(DecodeError::Version(2)));
@@ -151,12 +151,12 @@ fn an_unknown_version_is_refused() {
 }
 
 #[test]
-fn strings_that_follow_one_another_become_one_record() {
+fn consecutive_received_messages_become_one_record() {
     let received =
-        |first, string: &'static str| Record::Received { first, messages: vec![string.into()] };
+        |first, message: &'static str| Record::Received { first, messages: vec![message.into()] };
     let mut record = received(3, "a");
     assert!(record.extend(&received(4, "b")));
-    assert!(!record.extend(&received(6, "d")), "not over a gap");
+    assert!(!record.extend(&received(6, "d")), "a gap separates records");
     assert!(!record.extend(&Record::Assigned { instance: "i".into() }));
     assert_eq!(record, Record::Received { first: 3, messages: vec!["a".into(), "b".into()] });
 }
@@ -165,25 +165,25 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn spoilt_bytes_are_errors(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn corrupt_bytes_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         for blob in [encode_entry(&every_record()), snapshot().encode(1)] {
-            let mut spoilt = blob.to_vec();
-            let index = at.index(spoilt.len());
-            spoilt[index] = byte;
-            for record in decode_entry(spoilt.clone().into()).unwrap_or_default() {
+            let mut corrupt = blob.to_vec();
+            let index = at.index(corrupt.len());
+            corrupt[index] = byte;
+            for record in decode_entry(corrupt.clone().into()).unwrap_or_default() {
                 let mut state = StreamState::new(origin().into(), 1);
                 let _ = state.apply(&record.1);
             }
-            if let Ok((snapshot, _)) = Snapshot::decode(spoilt.into()) {
+            if let Ok((snapshot, _)) = Snapshot::decode(corrupt.into()) {
                 let _ = StreamState::restore(snapshot);
             }
         }
     }
 }
 
-/// What a program wrote that knew no choice of a service.
+/// Bytes of a program without service selection.
 #[test]
-fn what_was_written_before_services_could_be_picked_is_read() {
+fn records_without_service_selection_are_decoded() {
     const ORIGIN: &str = "0a1a6162636465666768696a6b6c6d6e6f707172737475767778797a120764656661756c741a\
         06736563726574220f0a0a757365722d6167656e741201782a093139322e302e322e3130033805";
     let bytes = |hex: String| -> Bytes {

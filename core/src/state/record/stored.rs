@@ -1,5 +1,6 @@
-//! The stored form of records: versioned protobuf. Fields are only ever added; a change of meaning is a
-//! new version.
+//! The stored form of records: versioned protobuf.
+//!
+//! Compatible changes only add fields. A change of meaning requires a new version.
 
 use std::sync::Arc;
 
@@ -7,25 +8,25 @@ use bytes::Bytes;
 use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId};
 use prost::Message;
 
+use super::super::attributes::OutboxLimits;
 use super::super::facts::{Ended, EndedBy, Origin, TransportKind};
-use super::super::marks::OutboxLimits;
 use super::super::message_bytes::unshared;
 use super::{Push, Record};
 
-/// Version of what is written. A reader refuses a version that it does not know.
+/// Version of the stored form. Readers reject unknown versions.
 pub(super) const VERSION: u32 = 1;
 
-/// Why stored bytes cannot be read.
+/// Why stored bytes cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not protobuf.
-    #[error("not readable: {0}")]
+    /// The bytes are not valid protobuf.
+    #[error("invalid protobuf: {0}")]
     Protobuf(String),
-    /// Written by a newer program.
-    #[error("version {0} is not known to this program")]
+    /// A newer program wrote the bytes.
+    #[error("version {0} is not supported by this program")]
     Version(u32),
-    /// A field has no value that makes sense.
-    #[error("field `{0}` is missing or wrong")]
+    /// A field is missing or has an invalid value.
+    #[error("field `{0}` is missing or invalid")]
     Field(&'static str),
 }
 
@@ -35,11 +36,10 @@ impl From<prost::DecodeError> for DecodeError {
     }
 }
 
-/// One turn's records as a blob for the log. What happened to several streams alike, one after the other, is
-/// written once.
+/// Encodes the records of one turn as a log entry. Consecutive records that share one push are stored once.
 pub fn encode_entry(records: &[(u64, Record)]) -> Bytes {
-    let alike = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
-    let records = alike.filter_map(|run| {
+    let runs = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
+    let records = runs.filter_map(|run| {
         let ((stream, record), also) = run.split_first()?;
         let also = steps(*stream, also.iter().map(|(stream, _)| *stream));
         Some(StreamRecord { stream: *stream, also, record: Some(record.into()) })
@@ -47,10 +47,10 @@ pub fn encode_entry(records: &[(u64, Record)]) -> Bytes {
     Entry { version: VERSION, records: records.collect() }.encode_to_vec().into()
 }
 
-/// Reads a blob of the log.
+/// Decodes a log entry.
 ///
 /// # Errors
-/// If it was not written by [`encode_entry`] of this or an older version.
+/// If the blob was not made by [`encode_entry`] of this version or an older one.
 pub fn decode_entry(blob: Bytes) -> Result<Vec<(u64, Record)>, DecodeError> {
     let entry = Entry::decode(blob)?;
     check_version(entry.version)?;
@@ -67,12 +67,12 @@ pub fn decode_entry(blob: Bytes) -> Result<Vec<(u64, Record)>, DecodeError> {
     Ok(records)
 }
 
-/// The numbers as differences, which are short: those of one partition have much in common.
+/// Differences between consecutive numbers. They are short, because stream numbers of one partition are similar.
 fn steps(mut from: u64, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
     numbers.map(|number| number.wrapping_sub(std::mem::replace(&mut from, number))).collect()
 }
 
-/// Whether two records are the same strings for two streams: the very same, by where they are in memory.
+/// Whether two records share one push in memory.
 fn is_same_push(a: &Record, b: &Record) -> bool {
     matches!((a, b), (Record::Pushed(one), Record::Pushed(other)) if Arc::ptr_eq(one, other))
 }
@@ -95,7 +95,7 @@ struct StreamRecord {
     stream: u64,
     #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15")]
     record: Option<Content>,
-    /// Other streams to which the same happened, in this order; each less the one before.
+    /// Further streams with the same record, each as the difference from the previous stream number.
     #[prost(uint64, repeated, tag = "14")]
     also: Vec<u64>,
 }
@@ -109,13 +109,13 @@ enum Content {
     #[prost(message, tag = "4")]
     Received(Received),
     #[prost(message, tag = "5")]
-    Sacked(WireSack),
+    Sacked(StoredSack),
     #[prost(message, tag = "6")]
     Sent(Sent),
     #[prost(uint64, tag = "7")]
     Acknowledged(u64),
     #[prost(message, tag = "8")]
-    Ended(WireEnded),
+    Ended(StoredEnded),
     #[prost(message, tag = "9")]
     LimitsSet(LimitsSet),
     #[prost(message, tag = "10")]
@@ -123,17 +123,17 @@ enum Content {
     #[prost(message, tag = "11")]
     Labelled(Labelled),
     #[prost(string, tag = "12")]
-    Joined(String),
+    JoinedGroup(String),
     #[prost(string, tag = "13")]
-    Left(String),
+    LeftGroup(String),
     #[prost(string, tag = "15")]
-    Chosen(String),
+    ServiceSelected(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Opened {
     #[prost(message, optional, tag = "1")]
-    origin: Option<WireOrigin>,
+    origin: Option<StoredOrigin>,
     #[prost(uint64, tag = "2")]
     max_idle_ms: u64,
 }
@@ -172,7 +172,7 @@ struct LimitsSet {
 struct Pushed {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     messages: Vec<Bytes>,
-    /// Of each send that had one. At first a record was one send, and this no list: it is read alike.
+    /// Idempotency keys. The first version had a single optional key, which has the same encoding.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     keys: Vec<Bytes>,
 }
@@ -184,7 +184,7 @@ struct Labelled {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct WireSack {
+struct StoredSack {
     #[prost(uint64, optional, tag = "1")]
     acked: Option<u64>,
     #[prost(uint64, repeated, tag = "2")]
@@ -192,7 +192,7 @@ struct WireSack {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct WireEnded {
+pub(super) struct StoredEnded {
     #[prost(string, tag = "1")]
     reason: String,
     #[prost(bool, tag = "2")]
@@ -202,7 +202,7 @@ pub(super) struct WireEnded {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct WireOrigin {
+pub(super) struct StoredOrigin {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(string, tag = "2")]
@@ -210,7 +210,7 @@ pub(super) struct WireOrigin {
     #[prost(string, tag = "3")]
     credentials: String,
     #[prost(message, repeated, tag = "4")]
-    headers: Vec<WireHeader>,
+    headers: Vec<StoredHeader>,
     #[prost(string, tag = "5")]
     peer_address: String,
     #[prost(uint32, tag = "6")]
@@ -220,7 +220,7 @@ pub(super) struct WireOrigin {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct WireHeader {
+struct StoredHeader {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -240,9 +240,10 @@ impl From<&Record> for Content {
             Record::Received { first, messages } => {
                 Self::Received(Received { first: *first, messages: messages.clone() })
             }
-            Record::Sacked(sack) => {
-                Self::Sacked(WireSack { acked: sack.acked, beyond: sack.beyond.clone() })
-            }
+            Record::Sacked(sack) => Self::Sacked(StoredSack {
+                acked: sack.acked.map(|number| number.0),
+                beyond: sack.beyond.iter().map(|number| number.0).collect(),
+            }),
             Record::Sent { messages } => Self::Sent(Sent { messages: messages.clone() }),
             Record::Acknowledged { event } => Self::Acknowledged(*event),
             Record::Ended(ended) => Self::Ended(ended.into()),
@@ -257,9 +258,9 @@ impl From<&Record> for Content {
             Record::Labelled { label } => {
                 Self::Labelled(Labelled { label: label.as_deref().map(str::to_owned) })
             }
-            Record::Joined { group } => Self::Joined(group.to_string()),
-            Record::Left { group } => Self::Left(group.to_string()),
-            Record::Chosen { service } => Self::Chosen(service.to_string()),
+            Record::JoinedGroup { group } => Self::JoinedGroup(group.to_string()),
+            Record::LeftGroup { group } => Self::LeftGroup(group.to_string()),
+            Record::ServiceSelected { service } => Self::ServiceSelected(service.to_string()),
         }
     }
 }
@@ -280,7 +281,9 @@ impl TryFrom<Content> for Record {
                 return Err(DecodeError::Field("first"));
             }
             Content::Received(Received { first, messages }) => Self::Received { first, messages },
-            Content::Sacked(WireSack { acked, beyond }) => Self::Sacked(Sack { acked, beyond }),
+            Content::Sacked(StoredSack { acked, beyond }) => {
+                Self::Sacked(Sack::from_numbers(acked, beyond))
+            }
             Content::Sent(Sent { messages }) => Self::Sent { messages },
             Content::Acknowledged(event) => Self::Acknowledged { event },
             Content::Ended(ended) => Self::Ended(ended.try_into()?),
@@ -288,7 +291,7 @@ impl TryFrom<Content> for Record {
                 let outbox = OutboxLimits { bytes: outbox_bytes, messages: outbox_messages };
                 Self::LimitsSet { max_idle_ms, outbox }
             }
-            // One copy for all streams that have it in common.
+            // One copy serves all streams of the push.
             Content::Pushed(Pushed { messages, keys }) => {
                 let all = |texts: Vec<Bytes>| texts.iter().map(unshared).collect();
                 Self::Pushed(Push { messages: all(messages), keys: all(keys) }.into())
@@ -296,14 +299,14 @@ impl TryFrom<Content> for Record {
             Content::Labelled(Labelled { label }) => {
                 Self::Labelled { label: label.map(Into::into) }
             }
-            Content::Joined(group) => Self::Joined { group: group.into() },
-            Content::Left(group) => Self::Left { group: group.into() },
-            Content::Chosen(service) => Self::Chosen { service: service.into() },
+            Content::JoinedGroup(group) => Self::JoinedGroup { group: group.into() },
+            Content::LeftGroup(group) => Self::LeftGroup { group: group.into() },
+            Content::ServiceSelected(service) => Self::ServiceSelected { service: service.into() },
         })
     }
 }
 
-impl From<&Ended> for WireEnded {
+impl From<&Ended> for StoredEnded {
     fn from(ended: &Ended) -> Self {
         let by = match ended.by {
             EndedBy::Client => 1,
@@ -315,24 +318,24 @@ impl From<&Ended> for WireEnded {
     }
 }
 
-impl TryFrom<WireEnded> for Ended {
+impl TryFrom<StoredEnded> for Ended {
     type Error = DecodeError;
 
-    fn try_from(wire: WireEnded) -> Result<Self, DecodeError> {
-        let by = match wire.by {
+    fn try_from(stored: StoredEnded) -> Result<Self, DecodeError> {
+        let by = match stored.by {
             1 => EndedBy::Client,
             2 => EndedBy::App,
             3 => EndedBy::Core,
             _ => return Err(DecodeError::Field("by")),
         };
-        let reset = Reset { reason: wire.reason, application_level: wire.application_level };
+        let reset = Reset { reason: stored.reason, application_level: stored.application_level };
         Ok(Self { reset, by })
     }
 }
 
-impl From<&Origin> for WireOrigin {
+impl From<&Origin> for StoredOrigin {
     fn from(origin: &Origin) -> Self {
-        let header = |(name, value): &(String, String)| WireHeader {
+        let header = |(name, value): &(String, String)| StoredHeader {
             name: name.clone(),
             value: value.clone(),
         };
@@ -348,18 +351,18 @@ impl From<&Origin> for WireOrigin {
     }
 }
 
-impl TryFrom<WireOrigin> for Origin {
+impl TryFrom<StoredOrigin> for Origin {
     type Error = DecodeError;
 
-    fn try_from(wire: WireOrigin) -> Result<Self, DecodeError> {
+    fn try_from(stored: StoredOrigin) -> Result<Self, DecodeError> {
         Ok(Self {
-            id: StreamId::parse(&wire.id).map_err(|_| DecodeError::Field("id"))?,
-            service: wire.service.into(),
-            credentials: wire.credentials,
-            headers: wire.headers.into_iter().map(|header| (header.name, header.value)).collect(),
-            peer_address: wire.peer_address,
-            kind: kind_of(wire.kind),
-            started_at_ms: wire.started_at_ms,
+            id: StreamId::parse(&stored.id).map_err(|_| DecodeError::Field("id"))?,
+            service: stored.service.into(),
+            credentials: stored.credentials,
+            headers: stored.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+            peer_address: stored.peer_address,
+            kind: kind_of(stored.kind),
+            started_at_ms: stored.started_at_ms,
         })
     }
 }
