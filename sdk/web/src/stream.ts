@@ -11,7 +11,7 @@ import { REQUEST_TIMEOUT, TransportFactory } from './stream/transport_factory.js
 import { LINGER_TIME, TransportPolicy } from './stream/transport_policy.js';
 import { Transports } from './stream/transports.js';
 import { Uploads } from './stream/uploads.js';
-import type { Counters, End, TransportOutcome, Kind, Output, State, StreamOptions, Transport } from './stream/types.js';
+import type { Counters, End, Kind, Output, State, StreamOptions, Transport, TransportOutcome } from './stream/types.js';
 
 export class StreamMachine {
   #connection = new ConnectionState();
@@ -24,7 +24,7 @@ export class StreamMachine {
   #outputs: Output[] = [];
   /** Heartbeat interval in ms, of the server and of this client. */
   #heartbeat: number;
-  /** The page is hidden for good or frozen; no transport is opened until `wake`. */
+  /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
   away = false;
   /** Time of the last `drain`; earlier deadlines are done. */
   #drainedAt = 0;
@@ -47,7 +47,7 @@ export class StreamMachine {
     return this.#channel.send(text);
   }
 
-  /** Restricts the stream to one kind, or to none with `auto`; the present transport stays until the new one works. */
+  /** Restricts the stream to one kind, or lifts the restriction; the old transport stays until the new one works. */
   switchTo(kind: Kind | 'auto', now: number): void {
     const { candidate } = this.#transports;
     if (candidate && kind !== 'auto' && kind !== 'websocket') this.#close(candidate);

@@ -1,13 +1,13 @@
-import type { Counters, TransportOutcome, Kind, Output, State, StreamOptions } from './stream/types.js';
+import type { Counters, Kind, Output, State, StreamOptions, TransportOutcome } from './stream/types.js';
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
-    /** The page is hidden for good or frozen; no transport is opened until `wake`. */
+    /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
     away: boolean;
     constructor(options: StreamOptions);
     /** Queues a valid message and returns its number. */
     send(text: string): number;
-    /** Restricts the stream to one kind, or to none with `auto`; the present transport stays until the new one works. */
+    /** Restricts the stream to one kind, or lifts the restriction; the old transport stays until the new one works. */
     switchTo(kind: Kind | 'auto', now: number): void;
     /** Allows attempts of all kinds at once; `networkChanged` discards the experience of the former network. */
     retryNow(networkChanged: boolean, now: number): void;

@@ -4,11 +4,11 @@
  * caller, opens and closes them.
  */
 import { MAX_POLL_TIME } from '../hello.js';
-import { TransportRanking } from './transport_ranking.js';
 import { Lifetimes } from './lifetimes.js';
 import { RetryTimer } from './retry_timer.js';
+import { TransportRanking } from './transport_ranking.js';
 import type { Transports } from './transports.js';
-import { isBetter, type TransportOutcome, type Kind, type Transport } from './types.js';
+import { isBetter, type Kind, type Transport, type TransportOutcome } from './types.js';
 
 /** Time in ms that a replaced, closing or reset transport may take to end. */
 export const LINGER_TIME = 5_000;

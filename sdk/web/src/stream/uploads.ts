@@ -7,7 +7,7 @@ import type { ReliableChannel } from './reliable_channel.js';
 import { SACK_TIMEOUT, SACK_TIMEOUT_PER_BYTE } from './in_flight.js';
 import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
-import type { TransportOutcome, Transport } from './types.js';
+import type { Transport, TransportOutcome } from './types.js';
 
 export class Uploads {
   /** Time of the next upload after failures. */

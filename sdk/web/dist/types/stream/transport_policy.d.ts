@@ -1,8 +1,8 @@
-import { TransportRanking } from './transport_ranking.js';
 import { Lifetimes } from './lifetimes.js';
 import { RetryTimer } from './retry_timer.js';
+import { TransportRanking } from './transport_ranking.js';
 import type { Transports } from './transports.js';
-import { type TransportOutcome, type Kind, type Transport } from './types.js';
+import { type Kind, type Transport, type TransportOutcome } from './types.js';
 /** Time in ms that a replaced, closing or reset transport may take to end. */
 export declare const LINGER_TIME = 5000;
 /** Time in ms after which another kind is tried in parallel with a WebSocket that is still opening. */

@@ -6,7 +6,7 @@ import type { TransportPolicy } from './transport_policy.js';
 import type { ReliableChannel } from './reliable_channel.js';
 import { RetryTimer } from './retry_timer.js';
 import type { Transports } from './transports.js';
-import type { TransportOutcome, Transport } from './types.js';
+import type { Transport, TransportOutcome } from './types.js';
 export declare class Uploads {
     readonly transports: Transports;
     readonly channel: ReliableChannel;
