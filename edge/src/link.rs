@@ -5,7 +5,6 @@
 
 mod call;
 mod channel;
-pub(crate) mod convert;
 mod cores;
 mod dial;
 mod directory;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minerva_proto::ServiceName;
+use minerva_proto::link::Caller;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -19,7 +20,6 @@ use crate::socket::proxy_line::{self, Source};
 use crate::socket::{ConnectionPermit, Rewind, Socket};
 use crate::tcp;
 use crate::tls::{Certificates, HandshakeError};
-use crate::transport::Caller;
 use sniff::{Protocol, sniff};
 
 /// Pause after a failed accept, usually for lack of file descriptors, which other connections may free.

@@ -1,13 +1,12 @@
 //! All Prometheus metrics of an edge, by name. Updated by the modules that own the events; exported by the admin
 //! port.
 
+use minerva_proto::TransportKind;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-
-use crate::transport::Carrier;
 
 /// The metrics of one edge. Clones share the values.
 #[derive(Debug, Clone, Default)]
@@ -30,13 +29,13 @@ pub struct Metrics {
 /// Label `kind` of transports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Kind {
-    pub(crate) kind: CarrierName,
+    pub(crate) kind: KindName,
 }
 
 /// Values of the label `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "these are the label's values")]
-pub(crate) enum CarrierName {
+pub(crate) enum KindName {
     tcp,
     websocket,
     http_stream,
@@ -67,7 +66,7 @@ pub(crate) enum Cause {
 /// Label: why a frame of a core was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Refusal {
-    /// `empty`, `greeting`, `partition` or `unwritable`.
+    /// The offending field, such as `opened.sack`.
     pub(crate) reason: &'static str,
 }
 
@@ -78,13 +77,13 @@ pub(crate) struct Outcome {
     pub(crate) how: &'static str,
 }
 
-impl From<Carrier> for Kind {
-    fn from(carrier: Carrier) -> Self {
-        let kind = match carrier {
-            Carrier::Tcp => CarrierName::tcp,
-            Carrier::WebSocket => CarrierName::websocket,
-            Carrier::HttpStream => CarrierName::http_stream,
-            Carrier::LongPoll => CarrierName::long_poll,
+impl From<TransportKind> for Kind {
+    fn from(kind: TransportKind) -> Self {
+        let kind = match kind {
+            TransportKind::Tcp => KindName::tcp,
+            TransportKind::WebSocket => KindName::websocket,
+            TransportKind::HttpStream => KindName::http_stream,
+            TransportKind::LongPoll => KindName::long_poll,
         };
         Self { kind }
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use minerva_proto::TransportKind;
+use minerva_proto::link::{Caller, CoreMessage, EdgeMessage};
 use tokio::time::Sleep;
 
 use crate::cached_watch::CachedWatch;
@@ -15,7 +17,7 @@ use crate::clock;
 use crate::link::{News, Route};
 use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
-use crate::transport::{Caller, Carrier, Ending, FromCore, Input, Kind, Output, ToCore, Transport};
+use crate::transport::{Ending, Input, Output, Transport, TransportProtocol};
 
 /// Core messages handled in a row before the socket gets a turn.
 const CORE_BATCH: usize = 64;
@@ -43,11 +45,11 @@ pub(crate) struct Session {
     writes: VecDeque<Bytes>,
     ending: Option<Ending>,
     /// Set when the transport is counted in the gauge of open transports.
-    counted: Option<Carrier>,
+    counted: Option<TransportKind>,
 }
 
 impl Session {
-    pub(crate) fn new(shared: &Arc<Shared>, kind: Kind, caller: Caller) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, kind: TransportProtocol, caller: Caller) -> Self {
         let now = clock::now();
         let machine = Transport::new(now, kind, Arc::new(caller), shared.limits.clone());
         let mut session = Self {
@@ -106,8 +108,8 @@ impl Session {
     }
 
     /// What carries the frames, once the hello is read.
-    pub(crate) fn carrier(&self) -> Option<Carrier> {
-        self.machine.attach().map(|attach| attach.carrier)
+    pub(crate) fn transport_kind(&self) -> Option<TransportKind> {
+        self.machine.attach()?.kind
     }
 
     /// Waits for the timer, the core or a phase change, and handles the event. Cancel safe.
@@ -137,13 +139,13 @@ impl Session {
         self.run_machine();
     }
 
-    fn on_core(&mut self, event: FromCore) {
+    fn on_core(&mut self, event: CoreMessage) {
         let now = clock::now();
         let mut next = Some(event);
         for _ in 0..CORE_BATCH {
             let Some(event) = next else { break };
-            if let FromCore::Messages { messages, .. } = &event {
-                self.shared.metrics.s2c_messages.inc_by(messages.len() as u64);
+            if let CoreMessage::Messages(run) = &event {
+                self.shared.metrics.s2c_messages.inc_by(run.messages.len() as u64);
             }
             self.machine.handle_input(now, Input::Core(event));
             next = self.route.as_mut().and_then(Route::try_next);
@@ -218,7 +220,7 @@ impl Session {
 
     fn on_ending(&mut self, ending: Ending) {
         if let (Ending::Failed { reason }, Some(attach)) = (&ending, self.machine.attach()) {
-            tracing::warn!(stream = %attach.stream.short_hash(), reason, "a transport has failed");
+            tracing::warn!(stream = %attach.stream_id.short_hash(), reason, "a transport has failed");
         }
         self.ending = Some(ending);
     }
@@ -226,33 +228,34 @@ impl Session {
     /// Creates the route to the stream's owner after the hello.
     fn find_route(&mut self) {
         let (None, Some(attach)) = (&self.route, self.machine.attach()) else { return };
-        let kind = KindLabel::from(attach.carrier);
-        self.counted = Some(attach.carrier);
-        self.route = Some(Route::new(&self.shared.links, &attach.stream));
-        let metrics = &self.shared.metrics;
-        metrics.transports.get_or_create(&kind).inc();
-        metrics.open_transports.get_or_create(&kind).inc();
+        self.counted = attach.kind;
+        self.route = Some(Route::new(&self.shared.links, &attach.stream_id));
+        if let Some(kind) = self.counted.map(KindLabel::from) {
+            let metrics = &self.shared.metrics;
+            metrics.transports.get_or_create(&kind).inc();
+            metrics.open_transports.get_or_create(&kind).inc();
+        }
         self.take_place();
     }
 
-    fn send_to_core(&mut self, message: ToCore) {
+    fn send_to_core(&mut self, message: EdgeMessage) {
         let metrics = &self.shared.metrics;
         let batch = match &message {
-            ToCore::Attach(attach) => {
+            EdgeMessage::Attach(attach) => {
                 if let Some(cause) = self.displaced.take() {
                     metrics.reattached.get_or_create(&Reattachment { cause }).inc();
                 }
                 tracing::debug!(
-                    stream = %attach.stream.short_hash(),
-                    tnum = attach.transport_number,
-                    kind = attach.carrier.as_str(),
+                    stream = %attach.stream_id.short_hash(),
+                    tnum = attach.transport_number.0,
+                    kind = attach.kind.map(TransportKind::as_str),
                     resumed = attach.resume.is_some(),
                     "attach"
                 );
                 attach.batch.as_ref()
             }
-            ToCore::Batch(batch) => Some(batch),
-            ToCore::Grant(_) | ToCore::Detach => None,
+            EdgeMessage::Batch(batch) => Some(batch),
+            EdgeMessage::Grant(_) | EdgeMessage::Detach => None,
         };
         if let Some(batch) = batch {
             let messages: usize = batch.runs.iter().map(|run| run.messages.len()).sum();
@@ -274,8 +277,8 @@ async fn news(route: &mut Option<Route>) -> News {
 impl Drop for Session {
     fn drop(&mut self) {
         let metrics = &self.shared.metrics;
-        if let Some(carrier) = self.counted {
-            metrics.open_transports.get_or_create(&carrier.into()).dec();
+        if let Some(kind) = self.counted {
+            metrics.open_transports.get_or_create(&kind.into()).dec();
         }
         let how = match self.ending {
             None => "gone",

@@ -1,43 +1,6 @@
-//! What the simulation (`tests/simulation`) uses of the inside: the link's two translations and the table of owners,
-//! so that it says and does what an edge does. Not built into any program.
+//! What the simulation (`tests/simulation`) uses of the inside: the table of owners. Not built into any program.
 
-use minerva_proto::link as wire;
-
-use crate::link::convert;
 use crate::link::table::{LinkId, Standing, Table, Tenure};
-use crate::transport::{FromCore, ToCore};
-
-/// What a core says, and of what.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Said {
-    /// Of one transport.
-    Of(u64, FromCore),
-    /// The core has nothing to do with this transport's stream.
-    Moved(u64),
-    /// It owns these partitions, each under its epoch.
-    Owned(Vec<(u32, u64)>),
-    /// It owns these partitions no longer.
-    Released(Vec<u32>),
-}
-
-/// What goes to the core about a transport, as a frame.
-pub fn to_wire(transport: u64, message: ToCore) -> wire::EdgeFrame {
-    wire::EdgeFrame { frame: Some(convert::to_wire(transport, message)) }
-}
-
-/// What the core says in one frame.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn from_wire(frame: wire::CoreFrame) -> Result<Said, String> {
-    let said = convert::from_wire(frame).map_err(|malformed| malformed.to_string())?;
-    Ok(match said {
-        convert::Said::Of(transport, message) => Said::Of(transport, message),
-        convert::Said::Moved(transport) => Said::Moved(transport),
-        convert::Said::Owned(claims) => Said::Owned(claims),
-        convert::Said::Released(partitions) => Said::Released(partitions),
-    })
-}
 
 /// Who owns which partition, as the links of an edge know it.
 #[derive(Debug)]

@@ -8,12 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::link::Caller;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::session::Session;
 use crate::shared::{Phase, Shared};
 use crate::socket::Socket;
-use crate::transport::{Caller, Input, Kind};
+use crate::transport::{Input, TransportProtocol};
 
 /// Read size in bytes; the buffer is on the worker's stack, not in the task.
 const READ: usize = 64 * 1024;
@@ -26,7 +27,7 @@ const DISCARD: usize = 512;
 
 /// Serves one transport; `rest` are the bytes read behind the preamble.
 pub(crate) async fn serve(socket: Socket, rest: Bytes, shared: Arc<Shared>, caller: Caller) {
-    let mut session = Session::new(&shared, Kind::Tcp, caller);
+    let mut session = Session::new(&shared, TransportProtocol::Tcp, caller);
     if !rest.is_empty() {
         session.received(rest, false);
     }

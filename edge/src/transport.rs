@@ -1,9 +1,7 @@
-//! The transport machine: everything `docs/protocol.md` says about one transport, from its first byte
-//! to its last, as a pure function of inputs and time. It cuts bytes into frames, reads the hello,
-//! numbers strings, beats, keeps what the core has not taken over the loss of a place, and writes what
-//! the core answers. It knows no clock, socket, task or lock, and nothing of the stream: that is the
-//! core's. One [`Transport`] serves every [`Kind`]; the drivers (`tcp.rs`, `http/exchange.rs`,
-//! `websocket.rs`) run it through `session.rs`.
+//! The pure transport machine: the server side of one transport in `docs/protocol.md` as a function of inputs and
+//! time. The machine decodes frames, reads the hello, numbers messages, sends heartbeats, keeps untaken batches over
+//! a lost attachment, and encodes the core's frames. Stream state belongs to the core. One [`Transport`] serves every
+//! [`TransportProtocol`]; the drivers (`tcp.rs`, `http/exchange.rs`, `websocket.rs`) run the machine through `session.rs`.
 //!
 //! After every `handle_*` call the caller drains [`Transport::poll_output`], then arms its timer with
 //! [`Transport::poll_timeout`].
@@ -11,8 +9,8 @@
 mod attachment;
 mod event;
 mod inbound;
-mod kind;
 mod outbound;
+mod protocol;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -22,38 +20,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use minerva_proto::{Frame, KillReason, MAX_FRAME};
+use minerva_proto::link::{Attach, Caller, EdgeMessage, End};
+use minerva_proto::{Frame, KillReason, MAX_FRAME, StreamNumber};
 
-pub use event::{
-    Attach, Batch, Caller, Close, CloseCause, End, Ending, FromCore, Input, Output, Resume, Run,
-    ToCore,
-};
+pub use event::{Ending, Input, Output};
 use inbound::Inbound;
-pub use kind::{Carrier, Kind};
 use outbound::Outbound;
+pub use protocol::TransportProtocol;
 
-/// The comment that tells a client that the transport lives.
-const BEAT: &[u8] = b"beat";
+/// Text of the heartbeat comment.
+const HEARTBEAT: &[u8] = b"beat";
 
-/// Time from the start to a whole hello (design, Limits).
-const HELLO_TIME: Duration = Duration::from_secs(10);
+/// Time limit from the start to a complete hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time that a client has for the close that it was asked for.
-const CLOSE_TIME: Duration = Duration::from_secs(10);
+/// Time limit for the client's close after `YouCloseIt`.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// With so many bytes unwritten the client is not read any more: it does not read our answers.
-const UNREAD_ANSWERS: usize = 256 * 1024;
+/// Unwritten bytes at which the client is no longer read, since the client does not read its responses.
+const MAX_UNWRITTEN: usize = 256 * 1024;
 
-/// What a transport may use.
+/// Limits of a transport.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Longest frame, its type byte included.
+    /// Longest frame in bytes, including the type byte.
     pub max_frame: usize,
-    /// c2s bytes that the core has not taken; beyond it nothing is read. One frame is always accepted.
+    /// Untaken c2s bytes at which reading pauses. One frame is always accepted.
     pub untaken: usize,
     /// s2c bytes of strings that the core may have under way.
     pub s2c_window: u64,
-    /// How long a transport is held while nobody answers for its stream.
+    /// Maximum time without an owner of the stream.
     pub hold_time: Duration,
 }
 
@@ -68,97 +64,102 @@ impl Default for Limits {
     }
 }
 
-/// One transport; see the module's page.
+/// One transport; see the module documentation.
 #[derive(Debug)]
 pub struct Transport {
-    kind: Kind,
+    protocol: TransportProtocol,
     caller: Arc<Caller>,
     limits: Limits,
     state: State,
     inbound: Inbound,
     outbound: Outbound,
-    /// There is an owner to talk to; if `attach` is set too, Attach was sent to it.
+    /// Whether an owner is known. With `attach` set, Attach was sent to that owner.
     placed: bool,
-    /// What the hello said; its `batch` and `resume` are unset. Set for ever with the hello.
+    /// Content of the hello, without `batch` and `resume`; set once.
     attach: Option<Box<Attach>>,
-    /// The core has attached the transport at least once.
+    /// Whether a core has attached the transport at least once.
     opened: bool,
-    /// The number that the core has for the stream, once it has attached the transport.
-    stream: u64,
-    /// The core holds something for the transport, until Detach or the loss of the place.
+    /// The core's number of the stream; valid after the first attachment.
+    stream: StreamNumber,
+    /// Whether the core holds state for the transport, until Detach or the loss of the attachment.
     owes_detach: bool,
     /// Attach was sent to the owner, which has not answered yet.
     attach_pending: bool,
     /// Links in succession that failed while the Attach was unanswered.
     unanswered: u8,
-    /// Until when somebody must have answered for the stream; set while an answer is due.
-    answer_due: Option<Instant>,
-    /// The hello's `maxt`, where it counts.
+    /// Deadline for a response of the owner, while one is due.
+    owner_due: Option<Instant>,
+    /// Deadline from the hello's `maxt` (HTTP only).
     maxt_due: Option<Instant>,
-    /// The hello's `maxia`, where it counts.
-    beat: Option<Duration>,
-    /// The hello's `beat`, where it counts: the client says something at least so often.
-    client_beat: Option<Duration>,
-    /// When a client that was read and said nothing counts as gone.
-    hear_by: Option<Instant>,
-    /// Set once the initial beat is written.
-    beat_due: Option<Instant>,
-    /// Something was put since the last look at the beat.
-    put: bool,
+    /// Heartbeat interval from the hello's `maxia`.
+    heartbeat: Option<Duration>,
+    /// Heartbeat interval that the client promises in the hello's `beat` (sockets only).
+    client_heartbeat: Option<Duration>,
+    /// Deadline for input from a client that promised heartbeats.
+    input_due: Option<Instant>,
+    /// Time of the next heartbeat; set after the initial one.
+    heartbeat_due: Option<Instant>,
+    /// Whether a frame was written since the last update of `heartbeat_due`.
+    wrote: bool,
     outputs: VecDeque<Output>,
 }
 
-/// Where a transport is in its life.
+/// State of a transport.
 ///
 /// ```text
 ///  Greeting ──hello──> Attached ──end or reset──> Ending
 ///     │                   │ Close                   │ Close
 ///     └──bad frame──> Closing (sockets: the client closes) ──> Over
 /// ```
-/// From everywhere: gone, time out, unavailable ──> Over.
+/// From every state: disconnect, timeout or unavailability ──> Over.
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Waits for the hello.
+    /// Waiting for the hello.
     Greeting { until: Instant },
-    /// The core knows the transport, or will when there is a place with one.
+    /// Attached to the owner, or waiting for one.
     Attached,
-    /// Nothing more is read; the core's Close is awaited. `None`: the client gave the stream up.
+    /// Reading has ended; the core's Close is awaited. `None` after a reset by the client.
     Ending { end: Option<End> },
-    /// All is said; the client is asked to close. Its input is ignored.
+    /// All frames are written and the client was asked to close; input is ignored.
     Closing { until: Instant },
-    /// The driver is done.
+    /// The driver has no more work.
     Over,
 }
 
 impl Transport {
-    /// A transport that has just been opened by a client. It has no place at first.
-    pub fn new(now: Instant, kind: Kind, caller: Arc<Caller>, limits: Limits) -> Self {
+    /// Creates the machine of a new transport, without an attachment.
+    pub fn new(
+        now: Instant,
+        protocol: TransportProtocol,
+        caller: Arc<Caller>,
+        limits: Limits,
+    ) -> Self {
         Self {
-            kind,
+            protocol,
             caller,
-            state: State::Greeting { until: now + HELLO_TIME },
-            inbound: Inbound::new(kind.framing(), limits.max_frame, limits.untaken),
-            outbound: Outbound::new(kind, limits.s2c_window),
+            state: State::Greeting { until: now + HELLO_TIMEOUT },
+            inbound: Inbound::new(protocol.framing(), limits.max_frame, limits.untaken),
+            outbound: Outbound::new(protocol, limits.s2c_window),
             limits,
             placed: false,
             attach: None,
             opened: false,
-            stream: 0,
+            stream: StreamNumber(0),
             owes_detach: false,
             attach_pending: false,
             unanswered: 0,
-            answer_due: None,
+            owner_due: None,
             maxt_due: None,
-            beat: None,
-            client_beat: None,
-            hear_by: None,
-            beat_due: None,
-            put: false,
+            heartbeat: None,
+            client_heartbeat: None,
+            input_due: None,
+            heartbeat_due: None,
+            wrote: false,
             outputs: VecDeque::new(),
         }
     }
 
-    /// Something happened.
+    /// Handles an input.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { bytes, last } => self.on_received(now, &bytes, last),
@@ -171,24 +172,23 @@ impl Transport {
             Input::Drain => self.on_drain(now),
             Input::Core(core) => self.on_core(now, core),
         }
-        self.settle(now);
+        self.update_deadlines(now);
     }
 
-    /// Time has passed; harmless if nothing is due.
+    /// Handles all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         match self.state {
-            State::Greeting { until } if until <= now => {
-                self.over(Some(if self.kind.is_http() { Ending::NoHello } else { Ending::Closed }))
-            }
+            State::Greeting { until } if until <= now => self
+                .over(Some(if self.protocol.is_http() { Ending::NoHello } else { Ending::Closed })),
             State::Closing { until } if until <= now => self.over(Some(Ending::Closed)),
             State::Greeting { .. } | State::Closing { .. } | State::Over => {}
             State::Attached | State::Ending { .. } => {
-                if due(self.hear_by) {
+                if due(self.input_due) {
                     self.over(Some(Ending::Closed));
-                } else if due(self.answer_due) {
+                } else if due(self.owner_due) {
                     self.over(Some(Ending::Unavailable {
-                        reason: "nobody answers for this stream now".to_owned(),
+                        reason: "no core owns this stream now".to_owned(),
                         retry_after: Duration::ZERO,
                     }));
                 } else if due(self.maxt_due) {
@@ -197,14 +197,14 @@ impl Transport {
                 }
             }
         }
-        if due(self.beat_due) {
-            self.beat_due = None;
-            self.beat_again();
+        if due(self.heartbeat_due) {
+            self.heartbeat_due = None;
+            self.send_heartbeat();
         }
-        self.settle(now);
+        self.update_deadlines(now);
     }
 
-    /// What is to be done next; `None`: nothing until the next input or timeout.
+    /// Takes the next output; `None` until the next input or timeout.
     pub fn poll_output(&mut self) -> Option<Output> {
         if !matches!(self.outputs.front(), None | Some(Output::End(_))) {
             return self.outputs.pop_front();
@@ -215,32 +215,32 @@ impl Transport {
         self.outputs.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] wants to be called at the latest.
+    /// Time of the next [`Self::handle_timeout`] call.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Greeting { until } | State::Closing { until } => Some(until),
             State::Attached | State::Ending { .. } => {
-                let dues = [self.answer_due, self.maxt_due, self.beat_due, self.hear_by];
+                let dues = [self.owner_due, self.maxt_due, self.heartbeat_due, self.input_due];
                 dues.into_iter().flatten().min()
             }
             State::Over => None,
         }
     }
 
-    /// Whether the driver may read. What it reads when all is over is ignored.
+    /// Whether the driver may read. Input after the end is ignored.
     pub fn wants_input(&self) -> bool {
         match self.state {
             State::Greeting { .. } | State::Attached => {
                 self.inbound.has_room()
                     && !self.inbound.is_complete()
-                    && self.outbound.unwritten_bytes() < UNREAD_ANSWERS
+                    && self.outbound.unwritten_bytes() < MAX_UNWRITTEN
             }
             State::Ending { .. } | State::Closing { .. } => true,
             State::Over => false,
         }
     }
 
-    /// Nothing but a pending [`ToCore::Detach`] comes of this transport any more.
+    /// Whether the transport has ended; only a pending [`EdgeMessage::Detach`] may follow.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
@@ -251,7 +251,7 @@ impl Transport {
         self.unanswered > 0
     }
 
-    /// What the hello said, once it is read.
+    /// Content of the hello, if received.
     pub fn attach(&self) -> Option<&Attach> {
         self.attach.as_deref()
     }
@@ -262,14 +262,14 @@ impl Transport {
             && self.placed
             && let Some(bytes) = self.outbound.grant()
         {
-            self.outputs.push_back(Output::ToCore(ToCore::Grant(bytes)));
+            self.outputs.push_back(Output::ToCore(EdgeMessage::Grant(bytes)));
         }
     }
 
     fn on_drain(&mut self, now: Instant) {
         match self.state {
             State::Greeting { .. } => self.over(Some(Ending::Unavailable {
-                reason: "this server is going away".to_owned(),
+                reason: "this edge is draining".to_owned(),
                 retry_after: Duration::ZERO,
             })),
             State::Attached => self.end_gently(now),
@@ -288,19 +288,19 @@ impl Transport {
         self.send_end(end);
     }
 
-    /// Ends a transport that was never attached.
+    /// Kills a transport that was never attached.
     fn refuse(&mut self, now: Instant, reason: KillReason) {
         self.put_frame(&Frame::TransportKill(reason));
         self.finish(now);
     }
 
-    /// All is said: HTTP ends, others ask the client to close.
+    /// Ends the output: completes an HTTP response, or asks the client to close a socket.
     fn finish(&mut self, now: Instant) {
         self.inbound.discard();
-        self.beat_due = None;
-        if self.kind.asks_to_close() {
+        self.heartbeat_due = None;
+        if self.protocol.asks_to_close() {
             self.put_frame(&Frame::YouCloseIt);
-            self.state = State::Closing { until: now + CLOSE_TIME };
+            self.state = State::Closing { until: now + CLOSE_TIMEOUT };
         } else {
             self.state = State::Over;
             self.outputs.push_back(Output::End(Ending::Complete));
@@ -309,11 +309,11 @@ impl Transport {
 
     fn over(&mut self, ending: Option<Ending>) {
         if self.is_over() {
-            // The last chunks will not be written any more.
+            // The remaining chunks are not written.
             return self.detach();
         }
         self.state = State::Over;
-        self.beat_due = None;
+        self.heartbeat_due = None;
         self.inbound.discard();
         self.outputs.extend(ending.map(Output::End));
         self.detach();
@@ -321,38 +321,38 @@ impl Transport {
 
     fn detach(&mut self) {
         if std::mem::take(&mut self.owes_detach) {
-            self.outputs.push_back(Output::ToCore(ToCore::Detach));
+            self.outputs.push_back(Output::ToCore(EdgeMessage::Detach));
         }
     }
 
-    fn beat_again(&mut self) {
-        // What waits for a slow client will show it that the transport lives.
+    fn send_heartbeat(&mut self) {
+        // Unwritten bytes of a slow client serve as the heartbeat.
         if self.outbound.unwritten_bytes() == 0 {
-            self.put_frame(&Frame::Comment(Bytes::from_static(BEAT)));
+            self.put_frame(&Frame::Comment(Bytes::from_static(HEARTBEAT)));
         }
-        self.put = true;
+        self.wrote = true;
     }
 
     fn put_frame(&mut self, frame: &Frame) {
-        self.put = true;
+        self.wrote = true;
         self.outbound.put(frame);
     }
 
-    /// After every step: moves the beat, awaits the client's, answers a Close that is written.
-    fn settle(&mut self, now: Instant) {
-        let lives = matches!(self.state, State::Attached | State::Ending { .. });
-        if std::mem::take(&mut self.put) && self.opened && lives {
-            self.beat_due = self.beat.map(|beat| now + beat);
+    /// Runs after every input: updates both heartbeat deadlines and detaches after the last write.
+    fn update_deadlines(&mut self, now: Instant) {
+        let is_attached = matches!(self.state, State::Attached | State::Ending { .. });
+        if std::mem::take(&mut self.wrote) && self.opened && is_attached {
+            self.heartbeat_due = self.heartbeat.map(|beat| now + beat);
         }
-        self.hear_by = match self.client_beat {
-            // One that is not read cannot be heard.
+        self.input_due = match self.client_heartbeat {
+            // No deadline while the client is not read.
             Some(beat) if matches!(self.state, State::Attached) && self.wants_input() => {
-                self.hear_by.or(Some(now + 2 * beat))
+                self.input_due.or(Some(now + 2 * beat))
             }
             Some(_) | None => None,
         };
-        let said = matches!(self.state, State::Closing { .. } | State::Over);
-        if said && self.outbound.unwritten_bytes() == 0 {
+        let has_finished = matches!(self.state, State::Closing { .. } | State::Over);
+        if has_finished && self.outbound.unwritten_bytes() == 0 {
             self.detach();
         }
     }

@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use minerva_proto::link::Caller;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -31,7 +32,7 @@ use crate::http::connection::Connection;
 use crate::http::reply;
 use crate::session::Session;
 use crate::socket::{Rewind, Socket};
-use crate::transport::{Caller, Input, Kind};
+use crate::transport::{Input, TransportProtocol};
 
 /// WebSocket subprotocol of wire version 2.
 const SUBPROTOCOL: &str = "minerva.2";
@@ -87,7 +88,7 @@ pub(crate) fn upgrade(
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
         if let Some(socket) = open(upgraded, &connection).await {
-            let session = Session::new(&connection.shared, Kind::WebSocket, caller);
+            let session = Session::new(&connection.shared, TransportProtocol::WebSocket, caller);
             let mut driver =
                 Driver { socket, session, flushing: false, pong_pending: false, unreadable: false };
             // A second task without the memory of the opening. A block, since an `async fn` stores its arguments

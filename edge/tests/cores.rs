@@ -1,4 +1,4 @@
-//! Several cores: each transport is with the owner of its stream, whoever that becomes.
+//! Several cores: each transport is attached to the current owner of its stream.
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
 mod support;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use minerva_edge::Config;
 use minerva_proto::StreamId;
-use minerva_proto::link as wire;
+use minerva_proto::link::pb as wire;
 use support::{Core, Rig, hello, texts};
 
 const OTHER_ID: &str = "zyxwvutsrqponmlkjihgfedcba";
@@ -26,7 +26,7 @@ async fn owned_by_the_first() -> (Rig, Core) {
     (rig, other)
 }
 
-/// A transport that the first core has opened, and its number there.
+/// A transport attached to the first core, and its number on that link.
 async fn opened(rig: &mut Rig) -> (support::Client, u64) {
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
     let transport = rig.core.attach().await.transport;
@@ -102,7 +102,7 @@ async fn a_higher_epoch_takes_over_and_a_lower_one_does_not() {
     other.attach().await;
     rig.core.hears_nothing().await;
     assert_eq!(rig.metric("reattached_total{cause=\"Claimed\"}"), 1);
-    // What is left when the owner is gone is better than nobody.
+    // After the loss of the owner, the remaining claim of a lower epoch counts.
     other.hang_up();
     rig.core.attach().await;
     rig.core.attach().await;
@@ -119,7 +119,7 @@ async fn an_attach_that_is_refused_goes_to_the_owner_as_it_was() {
     rig.core.moved(attach.transport).await;
     rig.counts("partitions", 0).await;
     client.is_quiet().await;
-    // The edge has forgotten the first one's claim: a lower epoch is enough.
+    // The edge has dropped the first claim, so a lower epoch suffices.
     other.owns(&[(0, 0)]).await;
     let again = other.attach().await;
     assert!(again.create && again.resume.is_none());
@@ -146,7 +146,7 @@ async fn a_refusal_of_before_a_new_claim_leaves_that_claim() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_answer_is_lost_is_told_to_the_next_owner() {
+async fn an_upload_without_a_response_is_repeated_to_the_next_owner() {
     let (mut rig, mut other) = owned_by_the_first().await;
     let mut client = rig.post(&[&hello("\"ming\":true"), "a "]).await;
     let attach = rig.core.attach().await;
@@ -199,7 +199,7 @@ async fn two_links_to_one_core_are_as_good_as_one() {
     let (mut client, _) = opened(&mut rig).await;
     twin.owns(&[(own, 1), (1 - own, 1)]).await;
     rig.counts("partitions", 2).await;
-    // The one told last is right for those who come; who is there stays.
+    // New transports use the latest claim; attached ones stay.
     let late = rig.tcp(&[&hello("\"ming\":true")]).await;
     let late_there = twin.attach().await.transport;
     rig.core.hears_nothing().await;
@@ -214,7 +214,7 @@ async fn two_links_to_one_core_are_as_good_as_one() {
 }
 
 #[tokio::test]
-async fn readiness_says_what_is_missing() {
+async fn readiness_reports_the_reason() {
     let (mut rig, mut other) = Rig::two(Config::default()).await;
     rig.is_hindered_by(Some("no link to a core")).await;
     rig.core.introduce(1).await;

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use minerva_edge::Config;
-use minerva_proto::link::edge_frame::Frame as ToCore;
+use minerva_proto::link::pb::edge_frame::Frame as ToCore;
 use support::{PATIENCE, Rig, hello, texts};
 use tokio::io::AsyncWriteExt;
 
@@ -56,7 +56,7 @@ async fn a_hello_waits_for_the_link() {
 }
 
 #[tokio::test]
-async fn a_client_whose_strings_are_not_taken_is_not_read() {
+async fn a_client_with_untaken_messages_is_not_read() {
     let mut rig = Rig::start().await;
     let mut client = rig.tcp(&[&hello("\"ming\":true")]).await;
     let attach = rig.core.attach().await;
@@ -77,7 +77,7 @@ async fn a_client_whose_strings_are_not_taken_is_not_read() {
     }
     assert!((200 << 10..=(256 << 10) + 1024).contains(&bytes), "{bytes}");
     assert!(!writing.is_finished(), "20 MB went into nowhere");
-    // Another transport of the same link is not held up.
+    // Another transport of the same link is not delayed.
     let other = rig.tcp(&[&hello("\"ming\":true"), "hi "]).await;
     assert!(rig.core.attach().await.batch.is_some());
     drop(other);
@@ -97,12 +97,12 @@ async fn a_slow_reader_gets_no_credit_until_it_reads() {
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"eeds\":null")]).await;
     let attach = rig.core.attach().await;
     rig.core.opened(attach.transport, false).await;
-    let string = "z".repeat(64 * 1024);
+    let message = "z".repeat(64 * 1024);
     let (mut credit, mut next) = (i64::try_from(attach.s2c_bytes).unwrap(), 0);
-    // Sends while there is credit; the kernel's buffers take some megabytes.
+    // Sends up to the credit; kernel buffers take some megabytes.
     loop {
         while credit > 0 {
-            rig.core.messages(attach.transport, next, &[&string]).await;
+            rig.core.messages(attach.transport, next, &[&message]).await;
             next += 1;
             credit -= 64 * 1024;
         }
@@ -114,7 +114,7 @@ async fn a_slow_reader_gets_no_credit_until_it_reads() {
     }
     client.expect(&["0N"]).await;
     for _ in 0..next {
-        assert_eq!(client.frame().await.len(), string.len() + 1);
+        assert_eq!(client.frame().await.len(), message.len() + 1);
     }
     assert!(matches!(rig.core.next().await, ToCore::Grant(_)), "reading brings credit");
 }
@@ -132,7 +132,7 @@ async fn a_stop_asks_clients_to_move() {
     rig.stop();
     for _ in 0..2 {
         let batch = rig.core.batch().await;
-        assert_eq!(batch.end, Some(minerva_proto::link::End { kill: None }));
+        assert_eq!(batch.end, Some(minerva_proto::link::pb::End { kill: None }));
         rig.core.close(batch.transport, -1).await;
         rig.core.detach().await;
     }

@@ -1,4 +1,4 @@
-//! An edge with cores whose every word the test says, and clients that speak raw bytes.
+//! A running edge with scripted cores, and clients that send raw bytes.
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
-use minerva_proto::link as wire;
+use minerva_proto::link::pb as wire;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,10 +17,10 @@ use tonic::transport::Endpoint;
 
 pub(crate) use scripted::Core;
 
-/// Longer than anything takes on a busy machine.
+/// Generous time limit for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Long enough to see that nothing comes.
+/// Observation time for the absence of an event.
 pub(crate) const QUIET: Duration = Duration::from_millis(150);
 
 pub(crate) const ID: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -82,7 +82,7 @@ impl Rig {
         Self { address, core, link, registry, stop: Some(stop), running }
     }
 
-    /// Waits until the edge finds this wrong, or nothing.
+    /// Waits for this reason of unreadiness, or for readiness.
     pub(crate) async fn is_hindered_by(&mut self, obstacle: Option<&str>) {
         let found = async {
             while self.link.obstacle() != obstacle {
@@ -103,7 +103,7 @@ impl Rig {
         assert!(reached.is_ok(), "{name} is {}", self.metric(name));
     }
 
-    /// The value of a metric, its labels included; the name is behind `minerva_edge_`. 0: not counted yet.
+    /// Value of a metric with labels, named without `minerva_edge_`; 0 if absent.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
@@ -119,7 +119,7 @@ impl Rig {
         Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
     }
 
-    /// A TCP client that has sent the magic and these frames.
+    /// A TCP client after the preamble and these frames.
     pub(crate) async fn tcp(&self, frames: &[&str]) -> Client {
         let mut client = self.connect().await;
         client.send(b"<int32/>\n").await;
@@ -127,7 +127,7 @@ impl Rig {
         client
     }
 
-    /// An HTTP client that has posted these frames.
+    /// An HTTP client after a POST of these frames.
     pub(crate) async fn post(&self, frames: &[&str]) -> Client {
         let mut client = self.connect().await;
         client.post("/_minerva/io/", frames, "").await;
@@ -144,13 +144,13 @@ pub(crate) fn texts(batch: &wire::Batch) -> Vec<(u64, Vec<String>)> {
     batch.runs.iter().map(|run| (run.first, run.messages.iter().map(text).collect())).collect()
 }
 
-/// A client's connection and what it has read and not looked at.
+/// A client's connection and its unread input.
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
     pub(crate) read: Vec<u8>,
 }
 
-/// A whole response.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Reads until this text has come, and returns all that was read.
+    /// Reads up to and including this text.
     pub(crate) async fn until(&mut self, text: &str) -> String {
         loop {
             let read = String::from_utf8_lossy(&self.read).into_owned();

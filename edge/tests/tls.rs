@@ -1,4 +1,4 @@
-//! Ports for TLS: every transport within it, who is turned away, and which files will do.
+//! Ports for TLS: every transport over TLS, rejected handshakes and invalid files.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../core/tests/support/certificate.rs"]
@@ -16,8 +16,8 @@ use std::time::Duration;
 use encrypted::{Files, Trust, agreed, bind, rig};
 use futures_util::{SinkExt, StreamExt};
 use minerva_edge::Config;
-use minerva_proto::link as wire;
-use minerva_proto::link::edge_frame::Frame as ToCore;
+use minerva_proto::link::pb as wire;
+use minerva_proto::link::pb::edge_frame::Frame as ToCore;
 use ports::free_port;
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
@@ -38,7 +38,7 @@ async fn raw_tcp_works_within_tls() {
     );
     rig.core.opened(attach.transport, true).await;
     client.expect(&["C"]).await;
-    // More than one record of TLS, and more than the encryption holds back.
+    // More than one TLS record, and more than the TLS buffer.
     let long = "x".repeat(300_000);
     rig.core.messages(attach.transport, 0, &[&long, "y"]).await;
     client.expect(&["0N", &format!("{long} "), "y "]).await;
@@ -136,12 +136,12 @@ async fn clients_with_and_without_alpn_and_of_both_versions_get_in() {
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_turned_away() {
+async fn a_connection_without_tls_is_closed() {
     let (rig, _files, _) = rig(|_| {}).await;
     for (number, bytes) in [&b"<int32/>\n"[..], b"GET / HTTP/1.1\r\n\r\n"].iter().enumerate() {
         let mut client = rig.connect().await;
         client.send(bytes).await;
-        // An alert may come first.
+        // A TLS alert may precede the close.
         while client.more().await {}
         let read = String::from_utf8_lossy(&client.read);
         assert!(client.read.len() <= 7, "an answer: {read:?}");
@@ -173,7 +173,7 @@ async fn a_handshake_that_never_comes_is_cut_off_after_5_seconds_and_has_a_seat_
 }
 
 #[tokio::test]
-async fn who_says_nothing_after_the_handshake_is_cut_off_too() {
+async fn a_silent_client_after_the_handshake_is_closed() {
     let (rig, _files, trust) = rig(|_| {}).await;
     let mut client = trust.client(rig.address).await;
     let closing = tokio::time::timeout(Duration::from_secs(8), client.is_closed());
@@ -200,7 +200,7 @@ async fn the_port_for_plain_bytes_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn files_that_will_not_do_are_told_at_the_start() {
+async fn invalid_files_are_reported_at_the_start() {
     let (files, other) = (Files::make(), Files::make());
     let with = |change: fn(&mut Config, &Files)| {
         let mut config = files.config(0);
@@ -243,7 +243,7 @@ async fn files_that_will_not_do_are_told_at_the_start() {
         }
     }
     let finding = files.config(0).examine_tls().unwrap().to_string();
-    // Made for two days.
+    // Valid for two days.
     assert!(finding.starts_with("warn") && finding.contains("expires in "), "{finding}");
     assert!(bind(files.config(0)).await.unwrap().is_some());
     assert!(bind(Config::default()).await.unwrap().is_none());

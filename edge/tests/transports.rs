@@ -1,9 +1,9 @@
-//! Every kind of transport through a real edge, with a scripted core behind it.
+//! Every kind of transport through a running edge with a scripted core.
 
 mod support;
 
-use minerva_proto::link as wire;
-use minerva_proto::link::core_frame::Frame as FromCore;
+use minerva_proto::link::pb as wire;
+use minerva_proto::link::pb::core_frame::Frame as FromCore;
 use support::{Rig, hello, texts};
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_large_upload_comes_in_stretches_and_ends_once() {
 }
 
 #[tokio::test]
-async fn a_poll_is_held_without_a_byte_and_ends_whole() {
+async fn a_poll_is_held_without_output_and_ends_complete() {
     let mut rig = Rig::start().await;
     let mut client = rig.post(&[&hello("\"ming\":false,\"eeds\":null")]).await;
     let attach = rig.core.attach().await;
@@ -149,13 +149,13 @@ async fn a_streamed_response_goes_on() {
     rig.core.close(attach.transport, -1).await;
     client.until("|-1A\n|-1T\n\r\n0\r\n\r\n").await;
     rig.core.detach().await;
-    // The connection is kept.
+    // The connection stays open.
     client.post("/_minerva/io/", &["Z"], "").await;
     assert_eq!(client.answer().await.body, ";)]}^\ninvalid_frame_type_or_argumentsK\n");
 }
 
 #[tokio::test]
-async fn what_came_of_a_broken_upload_counts() {
+async fn complete_frames_of_an_aborted_upload_count() {
     let mut rig = Rig::start().await;
     let mut client = rig.connect().await;
     let head = "POST /_minerva/io/ HTTP/1.1\r\nHost: e\r\nContent-Length: 5000\r\n\r\n";

@@ -1,17 +1,17 @@
-//! WebSocket transports: the handshake, what a message may be, and how both sides close.
+//! WebSocket transports: handshake, valid messages and the closing handshake.
 
 mod support;
 
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use minerva_proto::link as wire;
+use minerva_proto::link::pb as wire;
 use support::{Client, Rig, hello, texts};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-/// Shorter than the time that a client has to close.
+/// Shorter than the time limit for a client's close.
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn a_message_may_come_in_fragments_with_pings_between() {
 
 #[tokio::test]
 async fn a_client_that_reads_no_pongs_is_not_read_either() {
-    // Far more than the system's buffers take on both ways.
+    // Far more than the kernel buffers of both directions.
     const ENOUGH: usize = 64 << 20;
     let rig = Rig::start().await;
     let mut client = open(&rig).await;
@@ -139,7 +139,7 @@ async fn a_close_is_answered_with_a_close() {
 }
 
 #[tokio::test]
-async fn a_client_whose_message_cannot_be_read_may_close_at_once() {
+async fn a_client_with_an_unreadable_message_may_close_immediately() {
     for unreadable in [message(0x81, &vec![b'x'; 2 << 20]), message(0x81, b"\xff")] {
         let mut rig = Rig::start().await;
         let mut client = open(&rig).await;
@@ -174,7 +174,7 @@ async fn an_open_websocket_counts_as_a_connection() {
     }
 }
 
-/// A client behind its handshake.
+/// Connects a client and completes the handshake.
 async fn open(rig: &Rig) -> Client {
     let mut client = rig.connect().await;
     let head = "GET /_minerva/ws HTTP/1.1\r\nHost: e\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
@@ -184,8 +184,8 @@ async fn open(rig: &Rig) -> Client {
     client
 }
 
-/// A frame of WebSocket; `first` is its first byte: 0x80 if it is the last one, and the opcode. The
-/// mask is zero, so that the payload stays readable.
+/// Encodes a WebSocket frame. `first` is the first byte: FIN (0x80) and the opcode. The mask is zero, so that the
+/// payload stays readable.
 fn message(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match u8::try_from(payload.len()) {
@@ -200,7 +200,7 @@ fn message(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The first byte and the payload of a short frame of the server.
+/// Reads a short server frame: first byte and payload.
 async fn heard(client: &mut Client) -> (u8, Vec<u8>) {
     loop {
         if let [first, length @ 0..126, rest @ ..] = client.read.as_slice()

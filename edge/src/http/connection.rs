@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use minerva_proto::ServiceName;
+use minerva_proto::link::Caller;
 
 use crate::shared::Shared;
 use crate::socket::ConnectionPermit;
-use crate::transport::Caller;
 
 /// State shared by all requests of one connection.
 pub(crate) struct Connection {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use minerva_proto::TransportKind;
+use minerva_proto::link::Caller;
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::{AbortedError, Body, Piece};
@@ -14,7 +16,7 @@ use super::connection::Connection;
 use super::reply;
 use super::upload::Upload;
 use crate::session::Session;
-use crate::transport::{Caller, Carrier, Ending, Input, Kind};
+use crate::transport::{Ending, Input, TransportProtocol};
 
 /// Serves one transport; returns when the response starts.
 pub(super) async fn serve(
@@ -24,7 +26,7 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let (head, response) = oneshot::channel();
     let mut exchange = Exchange {
-        session: Session::new(&connection.shared, Kind::Http, caller),
+        session: Session::new(&connection.shared, TransportProtocol::Http, caller),
         upload: Some(Upload::new(request.into_body())),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
@@ -131,7 +133,7 @@ impl Exchange {
 
     /// Buffers the chunks of a long-poll, or starts a streamed response.
     fn gather(&mut self) {
-        let streams = self.session.carrier() == Some(Carrier::HttpStream);
+        let streams = self.session.transport_kind() == Some(TransportKind::HttpStream);
         if streams && self.session.ending().is_none() && self.session.chunk().is_some() {
             self.begin();
         }

@@ -5,8 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use minerva_proto::link as wire;
-use minerva_proto::link::link_service_client::LinkServiceClient;
+use minerva_proto::link::pb::link_service_client::LinkServiceClient;
+use minerva_proto::link::{
+    Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
+    VERSION, decode, encode, pb,
+};
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -14,12 +17,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::convert::{Malformed, Said, from_wire, to_wire, transport_of};
 use super::directory::{Directory, Joined, Unfit};
 use super::inbox::Untaken;
 use super::place::{Message, Recipient, Uplink};
 use super::refusal::Refusals;
-use crate::transport::{Close, CloseCause, FromCore, ToCore};
 
 /// Time for connection, call and greeting.
 const GREETING_TIME: Duration = Duration::from_secs(5);
@@ -50,8 +51,10 @@ pub(super) enum CallError {
     Version(u32),
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    #[error("the core sent {0}")]
-    Malformed(#[from] Malformed),
+    #[error("the first frame of the core is no greeting")]
+    FirstFrame,
+    #[error("the core claims a partition that does not exist")]
+    UnknownPartition,
     #[error("the core ended the call")]
     Ended,
 }
@@ -87,13 +90,13 @@ pub(super) async fn make(
 async fn greet(
     channel: Channel,
     edge_id: &str,
-    outgoing: &mpsc::Sender<wire::RelayRequest>,
-    requests: mpsc::Receiver<wire::RelayRequest>,
-) -> Result<(wire::CoreHello, Streaming<wire::RelayResponse>, Vec<wire::CoreFrame>), CallError> {
-    use wire::core_frame::Frame;
-    let hello = wire::EdgeHello { version: wire::VERSION, edge_id: edge_id.to_owned() };
-    let frame = wire::EdgeFrame { frame: Some(wire::edge_frame::Frame::Hello(hello)) };
-    let _ = outgoing.send(wire::RelayRequest { frames: vec![frame] }).await;
+    outgoing: &mpsc::Sender<pb::RelayRequest>,
+    requests: mpsc::Receiver<pb::RelayRequest>,
+) -> Result<(pb::CoreHello, Streaming<pb::RelayResponse>, Vec<pb::CoreFrame>), CallError> {
+    use pb::core_frame::Frame;
+    let hello = pb::EdgeHello { version: VERSION, edge_id: edge_id.to_owned() };
+    let frame = pb::EdgeFrame { frame: Some(pb::edge_frame::Frame::Hello(hello)) };
+    let _ = outgoing.send(pb::RelayRequest { frames: vec![frame] }).await;
     let mut client = LinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
     let mut responses = client.relay(ReceiverStream::new(requests)).await?.into_inner();
     let mut frames = loop {
@@ -104,7 +107,7 @@ async fn greet(
     };
     let rest = frames.split_off(1);
     match frames.pop().and_then(|frame| frame.frame) {
-        Some(Frame::Hello(hello)) if hello.version == wire::VERSION => Ok((hello, responses, rest)),
+        Some(Frame::Hello(hello)) if hello.version == VERSION => Ok((hello, responses, rest)),
         Some(Frame::Hello(hello)) => Err(CallError::Version(hello.version)),
         Some(
             Frame::Opened(_)
@@ -115,20 +118,20 @@ async fn greet(
             | Frame::Owned(_)
             | Frame::Released(_),
         )
-        | None => Err(Malformed::Greeting.into()),
+        | None => Err(CallError::FirstFrame),
     }
 }
 
 struct Call {
-    outgoing: mpsc::Sender<wire::RelayRequest>,
+    outgoing: mpsc::Sender<pb::RelayRequest>,
     messages: mpsc::UnboundedReceiver<Message>,
-    responses: Streaming<wire::RelayResponse>,
+    responses: Streaming<pb::RelayResponse>,
     /// While this call lasts the directory knows it.
     joined: Joined,
     /// Where to bring what the core says, by transport.
-    recipients: HashMap<u64, Recipient>,
+    recipients: HashMap<TransportId, Recipient>,
     /// What goes into the next message; at most `FRAMES`, and an overflow's Detach.
-    frames: VecDeque<wire::EdgeFrame>,
+    frames: VecDeque<EdgeFrame>,
     coalescer: Coalescer,
     refusals: Refusals,
 }
@@ -171,7 +174,7 @@ impl Call {
             Message::Other { transport, content } => (transport, content),
         };
         // What was dropped here is detached already; its driver does not know yet.
-        let known = if content == ToCore::Detach {
+        let known = if content == EdgeMessage::Detach {
             self.recipients.remove(&transport).is_some()
         } else {
             self.recipients.contains_key(&transport)
@@ -182,54 +185,51 @@ impl Call {
         self.push(transport, content);
     }
 
-    fn push(&mut self, transport: u64, content: ToCore) {
-        self.frames.push_back(wire::EdgeFrame { frame: Some(to_wire(transport, content)) });
+    fn push(&mut self, transport: TransportId, message: EdgeMessage) {
+        self.frames.push_back(EdgeFrame { transport, message });
     }
 
-    async fn deliver_all(&mut self, frames: Vec<wire::CoreFrame>) -> Result<(), CallError> {
+    async fn deliver_all(&mut self, frames: Vec<pb::CoreFrame>) -> Result<(), CallError> {
         for frame in frames {
-            let transport = transport_of(&frame);
-            let message = match from_wire(frame) {
-                Ok(message) => message,
-                Err(error) => {
-                    self.refuse(transport, error).await;
-                    continue;
+            match decode::core_frame(frame) {
+                Ok(CoreFrame::Transport { transport, message }) if message.is_moved() => {
+                    self.move_on(transport);
                 }
-            };
-            match message {
-                Said::Of(transport, content) => self.deliver(transport, content).await,
-                Said::Moved(transport) => self.move_on(transport),
-                Said::Owned(claims) if self.joined.claim(&claims) => {}
-                Said::Owned(_) => return Err(Malformed::Partition.into()),
-                Said::Released(partitions) => self.joined.release(&partitions),
+                Ok(CoreFrame::Transport { transport, message }) => {
+                    self.deliver(transport, message).await;
+                }
+                Ok(CoreFrame::Owned(claims)) if self.joined.claim(&claims) => {}
+                Ok(CoreFrame::Owned(_)) => return Err(CallError::UnknownPartition),
+                Ok(CoreFrame::Released(partitions)) => self.joined.release(&partitions),
+                Err(error) => self.refuse(&error).await,
             }
         }
         Ok(())
     }
 
     /// Ends the transport of an invalid frame, and leaves all others of the link alone.
-    async fn refuse(&mut self, transport: Option<u64>, error: Malformed) {
-        self.refusals.record(transport, error);
-        let Some(transport) = transport else { return };
-        let cause = CloseCause::Refused { reason: format!("the core sent {error}") };
+    async fn refuse(&mut self, error: &LinkFrameError) {
+        self.refusals.record(error);
+        let Some(transport) = error.transport else { return };
+        let cause = CloseCause::Refused { reason: format!("invalid frame of the core: {error}") };
         let close = Close { cause, ..Close::default() };
-        self.deliver(transport, FromCore::Close(Box::new(close))).await;
+        self.deliver(transport, CoreMessage::Close(Box::new(close))).await;
     }
 
     /// The core is not whom this transport needs: it attaches to the owner, when that is known.
-    fn move_on(&mut self, transport: u64) {
+    fn move_on(&mut self, transport: TransportId) {
         // The directory first: the transport looks there when it finds itself dropped.
         if let Some(recipient) = self.recipients.get(&transport) {
             self.joined.disown(recipient.tenure);
         }
         if self.recipients.remove(&transport).is_some() {
             // The core keeps the number until then.
-            self.push(transport, ToCore::Detach);
+            self.push(transport, EdgeMessage::Detach);
         }
     }
 
     /// Brings one thing to its transport. One that does not take it is dropped: it attaches anew.
-    async fn deliver(&mut self, transport: u64, content: FromCore) {
+    async fn deliver(&mut self, transport: TransportId, content: CoreMessage) {
         let Some(recipient) = self.recipients.get(&transport) else { return };
         let taken = match recipient.deliver.try_send(content) {
             Ok(()) => true,
@@ -239,7 +239,7 @@ impl Call {
             }
         };
         if !taken && self.recipients.remove(&transport).is_some() {
-            self.push(transport, ToCore::Detach);
+            self.push(transport, EdgeMessage::Detach);
         }
     }
 }
@@ -250,27 +250,13 @@ async fn has_room<T>(sender: &mpsc::Sender<T>, coalescer: &mut Coalescer) -> boo
 }
 
 /// One message: frames up to a number and a size, at least one.
-fn fill(frames: &mut VecDeque<wire::EdgeFrame>) -> wire::RelayRequest {
+fn fill(frames: &mut VecDeque<EdgeFrame>) -> pb::RelayRequest {
     let mut filled = Vec::with_capacity(frames.len().min(FRAMES));
     let mut bytes = 0;
     while filled.len() < FRAMES && bytes < MESSAGE_BYTES {
         let Some(frame) = frames.pop_front() else { break };
-        bytes += payload(&frame);
-        filled.push(frame);
+        bytes += frame.weight();
+        filled.push(encode::edge_frame(frame));
     }
-    wire::RelayRequest { frames: filled }
-}
-
-/// Bytes of strings in a frame; the rest is small.
-fn payload(frame: &wire::EdgeFrame) -> usize {
-    use wire::edge_frame::Frame;
-    let batch = match &frame.frame {
-        Some(Frame::Batch(batch)) => Some(batch),
-        Some(Frame::Attach(attach)) => attach.batch.as_ref(),
-        Some(Frame::Hello(_) | Frame::Detach(_) | Frame::Grant(_)) | None => None,
-    };
-    batch.map_or(0, |batch| {
-        let messages = batch.runs.iter().flat_map(|run| &run.messages);
-        messages.map(|string| string.len() + 4).sum()
-    })
+    pb::RelayRequest { frames: filled }
 }

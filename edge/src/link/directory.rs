@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use minerva_proto::link::{Claim, TransportId};
 use tokio::sync::watch;
 
 use super::place::{Place, Uplink};
@@ -92,7 +93,7 @@ impl Directory {
         let state = self.lock();
         let tenure = state.table.owner(state.partition(stream_hash)?)?;
         let uplink = state.uplinks.get(&tenure.link).filter(|uplink| !uplink.is_closed())?;
-        let transport = self.inner.numbers.fetch_add(1, Ordering::Relaxed);
+        let transport = TransportId(self.inner.numbers.fetch_add(1, Ordering::Relaxed));
         Some(Place::new(uplink.clone(), tenure, transport))
     }
 
@@ -183,13 +184,13 @@ pub(super) struct Joined {
 impl Joined {
     /// The core owns partitions, each under its epoch. `false`: one of them does not exist.
     #[must_use]
-    pub(super) fn claim(&self, claims: &[(u32, u64)]) -> bool {
+    pub(super) fn claim(&self, claims: &[Claim]) -> bool {
         let mut state = self.directory.lock();
         let count = state.table.partitions();
-        if claims.iter().any(|&(partition, _)| partition >= count) {
+        if claims.iter().any(|claim| claim.partition >= count) {
             return false;
         }
-        for &(partition, epoch) in claims {
+        for &Claim { partition, epoch } in claims {
             if state.table.claim(self.link, partition, epoch) {
                 state.tell(partition, Cause::Claimed);
             }

@@ -6,9 +6,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use minerva_proto::link::CoreMessage;
 use tokio::sync::Notify;
-
-use crate::transport::FromCore;
 
 /// Room that an empty queue keeps.
 const KEPT: usize = 4;
@@ -27,7 +26,7 @@ pub(super) enum Untaken {
     /// The transport is gone.
     Gone,
     /// As much waits as may.
-    Full(FromCore),
+    Full(CoreMessage),
 }
 
 #[derive(Debug)]
@@ -40,7 +39,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<FromCore>,
+    waiting: VecDeque<CoreMessage>,
     reader: Option<Waker>,
     /// One end is gone.
     is_over: bool,
@@ -61,7 +60,7 @@ impl Shared {
 
 impl Deliver {
     /// Puts something in.
-    pub(super) fn try_send(&self, content: FromCore) -> Result<(), Untaken> {
+    pub(super) fn try_send(&self, content: CoreMessage) -> Result<(), Untaken> {
         let reader = {
             let mut state = self.0.state();
             if state.is_over {
@@ -80,7 +79,7 @@ impl Deliver {
     }
 
     /// Puts something in when there is room; `false`: the transport is gone. Nobody else may send meanwhile.
-    pub(super) async fn send(&self, mut content: FromCore) -> bool {
+    pub(super) async fn send(&self, mut content: CoreMessage) -> bool {
         loop {
             // Before the look: what is taken after it is told.
             let room = self.0.room.notified();
@@ -96,12 +95,12 @@ impl Deliver {
 
 impl Inbox {
     /// The next thing; `None`: the other end is gone, and nothing is left. May be cancelled.
-    pub(super) async fn recv(&mut self) -> Option<FromCore> {
+    pub(super) async fn recv(&mut self) -> Option<CoreMessage> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// The next thing, if there is one.
-    pub(super) fn try_recv(&mut self) -> Option<FromCore> {
+    pub(super) fn try_recv(&mut self) -> Option<CoreMessage> {
         let (next, was_full) = self.0.state().take(self.0.limit);
         if was_full {
             self.0.room.notify_one();
@@ -109,7 +108,7 @@ impl Inbox {
         next
     }
 
-    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<FromCore>> {
+    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<CoreMessage>> {
         if let Some(next) = self.try_recv() {
             return Poll::Ready(Some(next));
         }
@@ -131,7 +130,7 @@ impl Inbox {
 
 impl State {
     /// The next thing, and whether there was no room before.
-    fn take(&mut self, limit: usize) -> (Option<FromCore>, bool) {
+    fn take(&mut self, limit: usize) -> (Option<CoreMessage>, bool) {
         let was_full = self.waiting.len() >= limit;
         let next = self.waiting.pop_front();
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
@@ -169,14 +168,15 @@ impl Drop for Inbox {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use minerva_proto::BatchNumber;
     use tokio::task::yield_now;
 
     use super::*;
 
     const LIMIT: usize = 5;
 
-    fn number(number: usize) -> FromCore {
-        FromCore::Taken(number as u64)
+    fn number(number: usize) -> CoreMessage {
+        CoreMessage::Taken(BatchNumber(number as u64))
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! One transport's place on one call, and the call as its transports see it. Made by `directory.rs`, held by
 //! `route.rs`; the other ends are in `call.rs`.
 
+use minerva_proto::link::{CoreMessage, EdgeMessage, TransportId};
 use tokio::sync::mpsc;
 
 use super::inbox::{Deliver, Inbox, inbox};
 use super::table::Tenure;
-use crate::transport::{FromCore, ToCore};
 
 /// What waits for one transport's driver. Drivers take what comes without waiting for sockets, so
 /// this evens out scheduling only; the core's credit bounds the bytes.
@@ -23,9 +23,9 @@ pub(super) struct Uplink {
 #[derive(Debug)]
 pub(super) enum Message {
     /// Its Attach: from now on what comes for `transport` goes to `recipient`.
-    Attach { transport: u64, content: ToCore, recipient: Recipient },
+    Attach { transport: TransportId, content: EdgeMessage, recipient: Recipient },
     /// Anything else.
-    Other { transport: u64, content: ToCore },
+    Other { transport: TransportId, content: EdgeMessage },
 }
 
 /// Whom the call brings what the core says.
@@ -41,7 +41,7 @@ pub(super) struct Recipient {
 pub(super) struct Place {
     uplink: Uplink,
     tenure: Tenure,
-    transport: u64,
+    transport: TransportId,
     /// Taken by the Attach.
     deliver: Option<Deliver>,
     /// Attach was told, Detach not yet.
@@ -62,7 +62,7 @@ impl Uplink {
 }
 
 impl Place {
-    pub(super) fn new(uplink: Uplink, tenure: Tenure, transport: u64) -> Self {
+    pub(super) fn new(uplink: Uplink, tenure: Tenure, transport: TransportId) -> Self {
         let (deliver, inbox) = inbox(DELIVERY);
         Self { uplink, tenure, transport, deliver: Some(deliver), attached: false, inbox }
     }
@@ -77,15 +77,15 @@ impl Place {
     }
 
     /// Tells the core. A call that has ended swallows it; the transport learns by [`Self::next`].
-    pub(super) fn tell(&mut self, content: ToCore) {
+    pub(super) fn tell(&mut self, content: EdgeMessage) {
         let transport = self.transport;
         self.attached = match content {
-            ToCore::Attach(_) => true,
-            ToCore::Detach => false,
-            ToCore::Batch(_) | ToCore::Grant(_) => self.attached,
+            EdgeMessage::Attach(_) => true,
+            EdgeMessage::Detach => false,
+            EdgeMessage::Batch(_) | EdgeMessage::Grant(_) => self.attached,
         };
         let message = match (&content, self.deliver.take()) {
-            (ToCore::Attach(_), Some(deliver)) => {
+            (EdgeMessage::Attach(_), Some(deliver)) => {
                 let recipient = Recipient { deliver, tenure: self.tenure };
                 Message::Attach { transport, content, recipient }
             }
@@ -99,7 +99,7 @@ impl Place {
     }
 
     /// What the core says next; `None`: the call has ended, or has dropped this transport.
-    pub(super) async fn next(&mut self) -> Option<FromCore> {
+    pub(super) async fn next(&mut self) -> Option<CoreMessage> {
         if self.deliver.is_some() {
             self.uplink.messages.closed().await;
             return None;
@@ -108,7 +108,7 @@ impl Place {
     }
 
     /// What the core said already.
-    pub(super) fn try_next(&mut self) -> Option<FromCore> {
+    pub(super) fn try_next(&mut self) -> Option<CoreMessage> {
         self.inbox.try_recv()
     }
 }
@@ -116,7 +116,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.attached {
-            self.tell(ToCore::Detach);
+            self.tell(EdgeMessage::Detach);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::convert::Malformed;
+use minerva_proto::link::LinkFrameError;
+
 use crate::clock;
 use crate::metrics::{Metrics, Refusal};
 
@@ -24,14 +25,8 @@ impl Refusals {
     }
 
     /// Counts one refusal, and logs it unless the last line is younger than [`LOG_INTERVAL`].
-    pub(super) fn record(&mut self, transport: Option<u64>, error: Malformed) {
-        let reason = match error {
-            Malformed::Empty => "empty",
-            Malformed::Greeting => "greeting",
-            Malformed::Partition => "partition",
-            Malformed::Unwritable => "unwritable",
-        };
-        self.metrics.refused_frames.get_or_create(&Refusal { reason }).inc();
+    pub(super) fn record(&mut self, error: &LinkFrameError) {
+        self.metrics.refused_frames.get_or_create(&Refusal { reason: error.field }).inc();
         let now = clock::now();
         if self.logged_at.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
             self.unlogged += 1;
@@ -39,6 +34,7 @@ impl Refusals {
         }
         self.logged_at = Some(now);
         let (core, unlogged) = (&self.core_id, std::mem::take(&mut self.unlogged));
+        let transport = error.transport.map(|transport| transport.0);
         tracing::warn!(core, transport, %error, unlogged, "refused a frame of a core");
     }
 }

@@ -2,18 +2,18 @@
 //! that changes. Held by `session.rs`; what it says is never of a place that has ended.
 
 use minerva_proto::StreamId;
+use minerva_proto::link::{CoreMessage, EdgeMessage};
 
 use super::directory::Directory;
 use super::place::Place;
 use crate::cached_watch::CachedWatch;
 use crate::metrics::Cause;
-use crate::transport::{FromCore, ToCore};
 
 /// What a route has to say.
 #[derive(Debug)]
 pub(crate) enum News {
     /// The owner said something.
-    Said(FromCore),
+    Said(CoreMessage),
     /// The place has ended: the transport is nobody's.
     Displaced(Cause),
     /// There may be a place now.
@@ -45,7 +45,7 @@ impl Route {
     }
 
     /// Tells the owner, if there is one.
-    pub(crate) fn tell(&mut self, message: ToCore) {
+    pub(crate) fn tell(&mut self, message: EdgeMessage) {
         if let Some(place) = &mut self.place {
             place.tell(message);
         }
@@ -82,7 +82,7 @@ impl Route {
     }
 
     /// What the owner said already.
-    pub(crate) fn try_next(&mut self) -> Option<FromCore> {
+    pub(crate) fn try_next(&mut self) -> Option<CoreMessage> {
         self.place.as_mut().and_then(Place::try_next)
     }
 
@@ -99,7 +99,7 @@ impl Route {
     }
 }
 
-async fn said(place: &mut Option<Place>) -> Option<FromCore> {
+async fn said(place: &mut Option<Place>) -> Option<CoreMessage> {
     match place {
         Some(place) => place.next().await,
         None => std::future::pending().await,

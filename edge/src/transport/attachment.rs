@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use minerva_proto::link::{Close, CloseCause, CoreMessage, EdgeMessage, End, Resume};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{Frame, Sack};
+use minerva_proto::{BatchNumber, Frame, Sack};
 
-use super::event::{Close, CloseCause, End, Ending, FromCore, Output, Resume, ToCore};
+use super::event::{Ending, Output};
 use super::inbound::Cut;
-use super::{BEAT, State, Transport};
+use super::{HEARTBEAT, State, Transport};
 
 /// Links in succession that may fail while the Attach is unanswered; then the transport ends.
 const MAX_UNANSWERED: u8 = 2;
@@ -26,7 +27,7 @@ impl Transport {
         self.owes_detach = false;
         self.attach_pending = false;
         if matches!(self.state, State::Attached | State::Ending { .. }) {
-            self.answer_due.get_or_insert(now + self.limits.hold_time);
+            self.owner_due.get_or_insert(now + self.limits.hold_time);
         }
     }
 
@@ -41,7 +42,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn on_core(&mut self, now: Instant, core: FromCore) {
+    pub(super) fn on_core(&mut self, now: Instant, core: CoreMessage) {
         let lives = matches!(self.state, State::Attached | State::Ending { .. });
         if !lives || !self.placed {
             return;
@@ -49,20 +50,20 @@ impl Transport {
         self.attach_pending = false;
         self.unanswered = 0;
         match core {
-            FromCore::Opened { created, sack, stream } => {
+            CoreMessage::Opened { created, sack, stream } => {
                 self.stream = stream;
                 self.on_opened(created, sack);
             }
-            FromCore::Sack(sack) => self.put_sack(sack),
-            FromCore::Messages { first, messages } => {
-                self.put = true;
-                self.outbound.put_strings(first, messages);
+            CoreMessage::Sack(sack) => self.put_sack(sack),
+            CoreMessage::Messages(run) => {
+                self.wrote = true;
+                self.outbound.put_messages(run);
                 if self.outbound.is_overdrawn() {
                     self.over(Some(Ending::Closed));
                 }
             }
-            FromCore::Close(close) => self.on_close(now, *close),
-            FromCore::Taken(batch) => {
+            CoreMessage::Close(close) => self.on_close(now, *close),
+            CoreMessage::Taken(batch) => {
                 self.inbound.on_taken(batch);
                 self.read_frames(now);
             }
@@ -71,7 +72,7 @@ impl Transport {
 
     fn on_opened(&mut self, created: bool, sack: Option<Sack>) {
         if matches!(self.state, State::Attached) {
-            self.answer_due = None;
+            self.owner_due = None;
         }
         let first_time = !std::mem::replace(&mut self.opened, true);
         if created && first_time {
@@ -80,8 +81,8 @@ impl Transport {
         if let Some(sack) = sack {
             self.put_sack(sack);
         }
-        if self.beat.is_some() && first_time {
-            self.put_frame(&Frame::Comment(Bytes::from_static(BEAT)));
+        if self.heartbeat.is_some() && first_time {
+            self.put_frame(&Frame::Comment(Bytes::from_static(HEARTBEAT)));
         }
     }
 
@@ -102,6 +103,8 @@ impl Transport {
             CloseCause::Refused { reason } => {
                 return self.over(Some(Ending::Failed { reason }));
             }
+            // The link resolves it: this transport is displaced.
+            CloseCause::Moved => return,
         }
         self.finish(now);
     }
@@ -109,7 +112,7 @@ impl Transport {
     pub(super) fn send_end(&mut self, end: End) {
         let batch = self.inbound.keep(Cut::end(end));
         if let (true, Some(batch)) = (self.placed, batch) {
-            self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
+            self.outputs.push_back(Output::ToCore(EdgeMessage::Batch(batch)));
         }
     }
 
@@ -117,7 +120,7 @@ impl Transport {
     pub(super) fn send_attach(&mut self) {
         let Some(attach) = &self.attach else { return };
         let mut attach = attach.clone();
-        attach.s2c_bytes = self.outbound.credit_anew();
+        attach.s2c_bytes = self.outbound.reset_credit();
         if self.opened {
             let too_far = u64::from(mutation::is(Mutation::ResumeTooFar));
             let next_s2c = self.outbound.next_message().map(|next| next + too_far);
@@ -128,15 +131,20 @@ impl Transport {
             attach.sack = self.inbound.last_sack().cloned();
             attach.heartbeat = false;
         } else {
-            attach.batch = self.inbound.untaken().next().filter(|batch| batch.number == 0).cloned();
+            attach.batch = self
+                .inbound
+                .untaken()
+                .next()
+                .filter(|batch| batch.number == BatchNumber(0))
+                .cloned();
         }
         let with_it = usize::from(attach.batch.is_some());
-        self.outputs.push_back(Output::ToCore(ToCore::Attach(attach)));
+        self.outputs.push_back(Output::ToCore(EdgeMessage::Attach(attach)));
         self.owes_detach = true;
         self.attach_pending = true;
         let rest = self.inbound.untaken().skip(with_it).cloned();
         let rest = rest.filter(|_| !(self.opened && mutation::is(Mutation::DropUntaken)));
-        self.outputs.extend(rest.map(|batch| Output::ToCore(ToCore::Batch(batch))));
+        self.outputs.extend(rest.map(|batch| Output::ToCore(EdgeMessage::Batch(batch))));
         self.end_again();
     }
 

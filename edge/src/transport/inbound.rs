@@ -5,9 +5,10 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{Frame, Framing, Hello, KillReason, MAX_NUMBER, Sack};
-
-use super::event::{Batch, End, Run};
+use minerva_proto::link::{Batch, End, Run};
+use minerva_proto::{
+    BatchNumber, Frame, Framing, Hello, KillReason, MAX_NUMBER, MessageNumber, Sack,
+};
 
 /// Cost of a frame beyond its bytes, so that a flood of tiny frames is bounded too; the same figure
 /// as in the stream's receive window.
@@ -24,9 +25,9 @@ pub(super) struct Inbound {
     /// Nothing follows `uncut`.
     complete: bool,
     /// Number of the next string.
-    next_message: u64,
+    next_message: MessageNumber,
     /// Number of the next batch.
-    next_batch: u64,
+    next_batch: BatchNumber,
     /// What the core was told last of what the client has; a client that beats says it again.
     last_sack: Option<Sack>,
     /// Batches that are not taken, with their costs; consecutive numbers.
@@ -57,8 +58,8 @@ impl Inbound {
             limit,
             uncut: BytesMut::new(),
             complete: false,
-            next_message: 0,
-            next_batch: 0,
+            next_message: MessageNumber(0),
+            next_batch: BatchNumber(0),
             last_sack: None,
             untaken: VecDeque::new(),
             outstanding: 0,
@@ -128,14 +129,14 @@ impl Inbound {
             return None;
         }
         batch.number = self.next_batch;
-        self.next_batch += 1;
+        self.next_batch = self.next_batch.next();
         self.outstanding += cost;
         self.untaken.push_back((batch.clone(), cost));
         Some(batch)
     }
 
     /// Forgets the batches up to `number`.
-    pub(super) fn on_taken(&mut self, number: u64) {
+    pub(super) fn on_taken(&mut self, number: BatchNumber) {
         while let Some((batch, cost)) = self.untaken.front() {
             if batch.number > number {
                 break;
@@ -176,7 +177,7 @@ impl Inbound {
             }
             _ if *wants_hello => return Err(INVALID),
             Frame::String(string) => self.number(string, &mut cut.batch)?,
-            Frame::SeqNum(number) => self.next_message = number.0,
+            Frame::SeqNum(number) => self.next_message = number,
             Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             Frame::Sack(sack) => {
                 self.last_sack = Some(sack.clone());
@@ -196,14 +197,12 @@ impl Inbound {
 
     fn number(&mut self, string: Bytes, batch: &mut Batch) -> Result<(), KillReason> {
         let number = self.next_message;
-        if number > MAX_NUMBER {
+        if number.0 > MAX_NUMBER {
             return Err(KillReason::InvalidFrameTypeOrArguments);
         }
-        self.next_message += 1;
+        self.next_message = number.next();
         match batch.runs.last_mut() {
-            Some(run) if run.first + run.messages.len() as u64 == number => {
-                run.messages.push(string)
-            }
+            Some(run) if run.end() == number => run.messages.push(string),
             Some(_) | None => batch.runs.push(Run { first: number, messages: vec![string] }),
         }
         Ok(())

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use minerva_proto::link::Run;
 use minerva_proto::{Frame, MAX_MESSAGE, MessageNumber};
 
-use super::Kind;
+use super::TransportProtocol;
 
 /// A chunk is closed when it has this many bytes: small enough that a slow socket reports progress,
 /// large enough that a fast one is not called for every frame.
@@ -21,7 +22,7 @@ const PREAMBLE: &[u8] = b";)]}";
 
 #[derive(Debug)]
 pub(super) struct Outbound {
-    kind: Kind,
+    protocol: TransportProtocol,
     /// Bytes of strings that the core may have under way.
     window: u64,
     /// Chunks that are full.
@@ -39,13 +40,13 @@ pub(super) struct Outbound {
     /// A frame was put.
     started: bool,
     /// The number behind the last string; the client expects it.
-    next_message: Option<u64>,
+    next_message: Option<MessageNumber>,
 }
 
 impl Outbound {
-    pub(super) fn new(kind: Kind, window: u64) -> Self {
+    pub(super) fn new(protocol: TransportProtocol, window: u64) -> Self {
         Self {
-            kind,
+            protocol,
             window,
             ready: VecDeque::new(),
             open: BytesMut::new(),
@@ -62,26 +63,27 @@ impl Outbound {
     pub(super) fn put(&mut self, frame: &Frame) {
         if !self.started {
             self.started = true;
-            if self.kind.is_http() {
+            if self.protocol.is_http() {
                 self.put(&Frame::Comment(Bytes::from_static(PREAMBLE)));
             }
         }
         let before = self.open.len();
-        self.kind.framing().put(frame, &mut self.open);
+        self.protocol.framing().put(frame, &mut self.open);
         self.unwritten_bytes += self.open.len() - before;
         if self.open.len() >= CHUNK {
             self.close_chunk();
         }
     }
 
-    pub(super) fn put_messages(&mut self, first: u64, messages: Vec<Bytes>) {
+    pub(super) fn put_messages(&mut self, run: Run) {
+        let (end, Run { first, messages }) = (run.end(), run);
         if messages.is_empty() {
             return;
         }
         if self.next_message != Some(first) {
-            self.put(&Frame::SeqNum(MessageNumber(first)));
+            self.put(&Frame::SeqNum(first));
         }
-        self.next_message = Some(first + messages.len() as u64);
+        self.next_message = Some(end);
         let bytes: usize = messages.iter().map(|string| string.len() + FRAMING).sum();
         self.open.reserve(bytes.min(CHUNK));
         for string in messages {
@@ -129,7 +131,7 @@ impl Outbound {
         self.unwritten_bytes
     }
 
-    pub(super) fn next_message(&self) -> Option<u64> {
+    pub(super) fn next_message(&self) -> Option<MessageNumber> {
         self.next_message
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use minerva_proto::{Eeds, Hello, KillReason};
+use minerva_proto::link::{Attach, EdgeMessage, End};
+use minerva_proto::{Eeds, Hello, KillReason, TransportKind};
 
-use super::event::{Attach, End, Ending, Output, ToCore};
+use super::event::{Ending, Output};
 use super::inbound::Cut;
-use super::{Carrier, State, Transport};
+use super::{State, Transport};
 
 impl Transport {
     pub(super) fn on_received(&mut self, now: Instant, bytes: &Bytes, last: bool) {
@@ -36,7 +37,7 @@ impl Transport {
         }
         let greeting = matches!(self.state, State::Greeting { .. });
         let mut cut = self.inbound.cut(greeting);
-        let torn = self.kind.inputs_are_whole() && !cut.starved && self.inbound.has_rest();
+        let torn = self.protocol.inputs_are_whole() && !cut.starved && self.inbound.has_rest();
         if torn && cut.fault.is_none() && cut.batch.reset.is_none() {
             cut = Cut::corrupt();
         }
@@ -52,7 +53,7 @@ impl Transport {
             if greeting {
                 self.send_attach();
             } else if let Some(batch) = batch {
-                self.outputs.push_back(Output::ToCore(ToCore::Batch(batch)));
+                self.outputs.push_back(Output::ToCore(EdgeMessage::Batch(batch)));
             }
         }
     }
@@ -66,31 +67,31 @@ impl Transport {
     }
 
     fn on_hello(&mut self, now: Instant, hello: Hello) {
-        let carrier = self.kind.carrier(&hello);
+        let kind = self.protocol.transport_kind(&hello);
         let (wants_messages, succeeds) = match hello.eeds {
             Eeds::Absent => (false, None),
             Eeds::Null => (true, None),
-            Eeds::Number(number) => (true, Some(number.0)),
+            Eeds::Number(number) => (true, Some(number)),
         };
         // An upload ends before any silence; it has no beat.
-        let beats = !hello.maxia.is_zero() && (wants_messages || !self.kind.is_http());
+        let beats = !hello.maxia.is_zero() && (wants_messages || !self.protocol.is_http());
         self.heartbeat = beats.then_some(hello.maxia);
         self.client_heartbeat =
-            Some(hello.beat).filter(|beat| !beat.is_zero() && !self.kind.is_http());
-        if self.kind.is_http() {
+            Some(hello.beat).filter(|beat| !beat.is_zero() && !self.protocol.is_http());
+        if self.protocol.is_http() {
             self.maxt_due = hello.maxt.and_then(|maxt| now.checked_add(maxt));
         }
         self.attach = Some(Box::new(Attach {
-            stream: hello.id,
-            transport_number: hello.tnum.0,
+            stream_id: hello.id,
+            transport_number: hello.tnum,
             create: hello.new,
             wants_messages,
             succeeds,
             seen_ack: hello.seenack,
             sack: hello.sack,
-            single_flush: carrier == Carrier::LongPoll,
+            single_flush: kind == TransportKind::LongPoll,
             heartbeat: beats,
-            carrier,
+            kind: Some(kind),
             credentials: hello.cred.unwrap_or_default(),
             why: hello.why.unwrap_or_default(),
             caller: Arc::clone(&self.caller),
@@ -104,7 +105,7 @@ impl Transport {
 
     /// Sees whether a round of cutting was the last one.
     fn conclude(&mut self, now: Instant, cut: &mut Cut) {
-        let is_upload = self.kind.is_http()
+        let is_upload = self.protocol.is_http()
             && self.attach.as_ref().is_some_and(|attach| !attach.wants_messages);
         if let Some(reason) = cut.fault {
             cut.batch.end = Some(End { kill: Some(reason) });

@@ -1,4 +1,4 @@
-//! The machine against what the wire protocol says, its limits, and random inputs.
+//! Tests of the transport machine: protocol rules, limits and random inputs.
 
 mod credit;
 mod frames;
@@ -10,35 +10,37 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use minerva_proto::link::{Batch, Close, CloseCause, CoreMessage, Resume, Run};
+use minerva_proto::{BatchNumber, MessageNumber, TransportKind, TransportNumber};
 
 use super::*;
 
 pub(super) const HELLO: &str = "\"tnum\":0,\"ver\":2,\"id\":\"abcdefghijklmnopqrstuvwxyz\",\
     \"ming\":true,\"seenack\":\"|-1\"";
 
-/// A machine, its clock, and what came out of it.
+/// A machine, its clock and its outputs.
 pub(super) struct Rig {
     pub(super) machine: Transport,
     pub(super) now: Instant,
-    pub(super) kind: Kind,
-    /// Frames as text; the ones of a string end with a space.
+    pub(super) kind: TransportProtocol,
+    /// Written frames as text; a message frame ends with a space.
     pub(super) written: Vec<String>,
-    pub(super) to_core: Vec<ToCore>,
+    pub(super) to_core: Vec<EdgeMessage>,
     pub(super) ending: Option<Ending>,
     /// Chunks that are not reported as written.
     pub(super) chunks: usize,
 }
 
 impl Rig {
-    /// With the link up.
-    pub(super) fn new(kind: Kind) -> Self {
+    /// A rig with an owner.
+    pub(super) fn new(kind: TransportProtocol) -> Self {
         let mut rig = Self::without_link(kind, Limits::default());
         rig.input(Input::Placed);
         rig
     }
 
     #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
-    pub(super) fn without_link(kind: Kind, limits: Limits) -> Self {
+    pub(super) fn without_link(kind: TransportProtocol, limits: Limits) -> Self {
         let now = Instant::now();
         let machine = Transport::new(now, kind, Arc::new(Caller::default()), limits);
         let (written, to_core) = (Vec::new(), Vec::new());
@@ -50,11 +52,11 @@ impl Rig {
         self.drain();
     }
 
-    pub(super) fn core(&mut self, core: FromCore) {
+    pub(super) fn core(&mut self, core: CoreMessage) {
         self.input(Input::Core(core));
     }
 
-    /// Frames in one read; as the kind cuts them.
+    /// Receives frames in one read, in the framing of the kind.
     pub(super) fn frames(&mut self, frames: &[&str], last: bool) {
         let bytes = self.encoded(frames);
         self.input(Input::Received { bytes, last });
@@ -63,7 +65,7 @@ impl Rig {
     pub(super) fn encoded(&self, frames: &[&str]) -> Bytes {
         let mut bytes = Vec::new();
         for frame in frames {
-            if self.kind == Kind::Tcp {
+            if self.kind == TransportProtocol::Tcp {
                 bytes.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
                 bytes.extend_from_slice(frame.as_bytes());
             } else {
@@ -74,7 +76,7 @@ impl Rig {
         bytes.into()
     }
 
-    /// Says hello with more keys: `,"maxia":0` and so on.
+    /// Receives a hello with additional keys, such as `,"maxia":0`.
     pub(super) fn hello(&mut self, keys: &str) {
         self.hello_and(keys, &[], false);
     }
@@ -86,11 +88,11 @@ impl Rig {
         self.frames(&all, last);
     }
 
-    /// A TCP transport that is attached.
+    /// A rig with an attached TCP transport.
     pub(super) fn attached() -> Self {
-        let mut rig = Self::new(Kind::Tcp);
+        let mut rig = Self::new(TransportProtocol::Tcp);
         rig.hello(",\"maxia\":0,\"eeds\":null");
-        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+        rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
         rig.to_core.clear();
         rig
     }
@@ -114,15 +116,15 @@ impl Rig {
         std::mem::take(&mut self.written)
     }
 
-    pub(super) fn take_to_core(&mut self) -> Vec<ToCore> {
+    pub(super) fn take_to_core(&mut self) -> Vec<EdgeMessage> {
         std::mem::take(&mut self.to_core)
     }
 
     pub(super) fn take_batches(&mut self) -> Vec<Batch> {
         let batch = |message| match message {
-            ToCore::Batch(batch) => Some(batch),
-            ToCore::Attach(attach) => attach.batch,
-            ToCore::Grant(_) | ToCore::Detach => None,
+            EdgeMessage::Batch(batch) => Some(batch),
+            EdgeMessage::Attach(attach) => attach.batch,
+            EdgeMessage::Grant(_) | EdgeMessage::Detach => None,
         };
         self.take_to_core().into_iter().filter_map(batch).collect()
     }
@@ -130,7 +132,7 @@ impl Rig {
     fn drain(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             assert!(
-                self.ending.is_none() || output == Output::ToCore(ToCore::Detach),
+                self.ending.is_none() || output == Output::ToCore(EdgeMessage::Detach),
                 "{output:?} after the end"
             );
             match output {
@@ -145,10 +147,10 @@ impl Rig {
     }
 }
 
-fn cut(kind: Kind, mut chunk: Bytes) -> Vec<String> {
+fn cut(kind: TransportProtocol, mut chunk: Bytes) -> Vec<String> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut frames = Vec::new();
-    if kind == Kind::Tcp {
+    if kind == TransportProtocol::Tcp {
         while !chunk.is_empty() {
             let length = chunk.get_u32() as usize;
             frames.push(text(&chunk.split_to(length)));
@@ -160,13 +162,13 @@ fn cut(kind: Kind, mut chunk: Bytes) -> Vec<String> {
     frames
 }
 
-pub(super) fn messages(first: u64, messages: &[&'static str]) -> FromCore {
-    let messages = messages.iter().map(|string| Bytes::from_static(string.as_bytes())).collect();
-    FromCore::Messages { first, messages }
+pub(super) fn messages(first: u64, messages: &[&'static str]) -> CoreMessage {
+    let messages = messages.iter().map(|message| Bytes::from_static(message.as_bytes())).collect();
+    CoreMessage::Messages(Run { first: MessageNumber(first), messages })
 }
 
 pub(super) fn runs(batch: &Batch) -> Vec<(u64, Vec<String>)> {
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    let run = |run: &Run| (run.first, run.messages.iter().map(text).collect());
+    let run = |run: &Run| (run.first.0, run.messages.iter().map(text).collect());
     batch.runs.iter().map(run).collect()
 }

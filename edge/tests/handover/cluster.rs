@@ -1,45 +1,44 @@
-//! Two cores that share one stream in one store, small enough to be seen through: what is received and
-//! sent, and who owns it. Each core speaks the link as its contract says; what an owner says when it is
-//! none any more comes to nothing, as the state under the lock is the store.
+//! A model of two cores with one stream in a shared store: received and sent messages, and the owner. Each core
+//! implements the link contract; output of a former owner has no effect, since the locked state is the store.
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use minerva_proto::link as wire;
-use minerva_proto::link::core_frame::Frame as FromCore;
-use minerva_proto::link::edge_frame::Frame as ToCore;
+use minerva_proto::link::pb as wire;
+use minerva_proto::link::pb::core_frame::Frame as FromCore;
+use minerva_proto::link::pb::edge_frame::Frame as ToCore;
 use tokio::sync::{mpsc, watch};
 
 use crate::support::{Core, sack};
 
-/// The stream, and who owns its partition.
+/// The stream and the owner of its partition.
 #[derive(Default)]
 pub(crate) struct Store {
     owner: Option<usize>,
     pub(crate) epoch: u64,
-    /// Strings of the client, in order.
+    /// Received c2s messages, in order.
     pub(crate) received: Vec<String>,
-    /// Strings for the client, from number 0.
+    /// s2c messages, from number 0.
     pub(crate) sent: Vec<String>,
-    /// How many of them the client has acknowledged.
+    /// Number of s2c messages acknowledged by the client.
     pub(crate) acked: usize,
-    /// Attaches that were refused.
+    /// Number of refused Attach frames.
     pub(crate) refused: usize,
     pub(crate) fault: Option<String>,
 }
 
-/// What a core is to do.
+/// Instruction to a core.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
-    /// Take the partition from whoever has it; the edge is told.
+    /// Claim the partition and announce the claim to the edge.
     Claim,
-    /// Take it and tell nobody yet.
+    /// Claim the partition without an announcement.
     Seize,
-    /// Tell that it was taken.
+    /// Announce the claim.
     Tell,
-    /// Give it up; the edge is told.
+    /// Release the partition and announce the release.
     Release,
-    /// The process dies and comes back, owning nothing.
+    /// Crash and restart without partitions.
     Die,
 }
 
@@ -74,13 +73,13 @@ impl Cluster {
         self.orders[core].send(order).unwrap();
     }
 
-    /// The application sends a string.
+    /// Sends a message of the application.
     pub(crate) fn send(&self, text: String) {
         self.store.lock().unwrap().sent.push(text);
         self.changed.send_replace(());
     }
 
-    /// Waits until the store is as wanted.
+    /// Waits until the state satisfies a condition.
     pub(crate) async fn until(&self, wanted: impl Fn(&Store) -> bool) {
         let mut changes = self.changed.subscribe();
         let reached = async {
@@ -109,7 +108,7 @@ struct Member {
 
 struct Transport {
     number: u64,
-    /// The next string to write; `None`: it wants none.
+    /// Number of the next message to write; `None` on uploads.
     cursor: Option<usize>,
     single_flush: bool,
     wrote: bool,
@@ -240,8 +239,8 @@ impl Member {
             return Vec::new();
         }
         for run in &batch.runs {
-            for (number, string) in (run.first..).zip(&run.messages) {
-                store.take(number, string);
+            for (number, message) in (run.first..).zip(&run.messages) {
+                store.take(number, message);
             }
         }
         for sack in &batch.sacks {
@@ -259,7 +258,7 @@ impl Member {
         frames
     }
 
-    /// Writes what there is to the primary transport, a few strings at a time.
+    /// Writes pending messages to the primary transport, a few at a time.
     fn write(&mut self) -> Vec<FromCore> {
         let store = Arc::clone(&self.cluster.store);
         let store = store.lock().unwrap();
@@ -310,8 +309,8 @@ impl Store {
         i64::try_from(self.received.len()).unwrap() - 1
     }
 
-    fn take(&mut self, number: u64, string: &Bytes) {
-        let text = String::from_utf8(string.to_vec()).unwrap();
+    fn take(&mut self, number: u64, message: &Bytes) {
+        let text = String::from_utf8(message.to_vec()).unwrap();
         let number = usize::try_from(number).unwrap();
         match self.received.get(number) {
             Some(known) if *known == text => {}
@@ -327,7 +326,7 @@ impl Store {
         let acked = sack.map_or(0, |sack| usize::try_from(sack.acked + 1).unwrap());
         self.acked = self.acked.max(acked);
         if self.acked > self.sent.len() {
-            self.fault = Some(format!("{acked} strings acknowledged"));
+            self.fault = Some(format!("{acked} messages acknowledged"));
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The core's end of a link, as the test wants it.
+//! A scripted core: the core's side of a link under control of the test.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use minerva_proto::link as wire;
-use minerva_proto::link::core_frame::Frame as FromCore;
-use minerva_proto::link::edge_frame::Frame as ToCore;
-use minerva_proto::link::link_service_server::{LinkService, LinkServiceServer};
+use minerva_proto::link::pb as wire;
+use minerva_proto::link::pb::core_frame::Frame as FromCore;
+use minerva_proto::link::pb::edge_frame::Frame as ToCore;
+use minerva_proto::link::pb::link_service_server::{LinkService, LinkServiceServer};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{PATIENCE, QUIET, sack};
 
-/// A core that is scripted by the test.
+/// A scripted core.
 pub(crate) struct Core {
     pub(crate) address: SocketAddr,
     calls: mpsc::Receiver<Call>,
@@ -59,13 +59,13 @@ impl Core {
         Self { address, calls, call: None }
     }
 
-    /// Takes the next call of the edge and claims the only partition, under epoch 1.
+    /// Accepts the next call of the edge and claims the only partition with epoch 1.
     pub(crate) async fn greet(&mut self) {
         self.introduce(1).await;
         self.owns(&[(0, 1)]).await;
     }
 
-    /// Takes the next call of the edge.
+    /// Accepts the next call of the edge.
     pub(crate) async fn introduce(&mut self, partitions: u32) {
         let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
         self.call = Some(call);
@@ -77,7 +77,7 @@ impl Core {
         self.say(FromCore::Hello(wire::CoreHello { version, core_id, partitions })).await;
     }
 
-    /// Whether the edge calls in the next while.
+    /// Whether the edge calls within the observation time.
     pub(crate) async fn is_called(&mut self) -> bool {
         tokio::time::timeout(3 * QUIET, self.calls.recv()).await.is_ok()
     }
@@ -99,7 +99,7 @@ impl Core {
         self.say(FromCore::Close(wire::Close { transport, cause, ..Default::default() })).await;
     }
 
-    /// Sees that the edge has hung up, or never called.
+    /// Asserts that the edge has ended the call, or has never called.
     pub(crate) async fn is_left(&mut self) {
         let left = async { while self.recv().await.is_some() {} };
         tokio::time::timeout(PATIENCE, left).await.expect("the edge stays");
@@ -115,7 +115,7 @@ impl Core {
         frame.expect("the edge hung up")
     }
 
-    /// What the edge says next; `None`: it hung up.
+    /// Next frame of the edge; `None` after the end of the call.
     pub(crate) async fn recv(&mut self) -> Option<ToCore> {
         let call = self.call.as_mut().expect("no call");
         while call.waiting.is_empty() {
@@ -126,7 +126,7 @@ impl Core {
         call.waiting.pop_front().map(|frame| frame.frame.expect("a frame without content"))
     }
 
-    /// Sees that the edge says nothing for a while.
+    /// Asserts that the edge sends no frame within the observation time.
     pub(crate) async fn hears_nothing(&mut self) {
         if let Ok(frame) = tokio::time::timeout(QUIET, self.recv()).await {
             panic!("{frame:?}");

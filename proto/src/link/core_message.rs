@@ -89,6 +89,13 @@ pub struct Claim {
     pub epoch: u64,
 }
 
+impl CoreMessage {
+    /// Whether this is a Close with [`CloseCause::Moved`], which displaces the transport instead of ending it.
+    pub fn is_moved(&self) -> bool {
+        matches!(self, Self::Close(close) if close.cause == CloseCause::Moved)
+    }
+}
+
 impl CoreFrame {
     /// The transport, unless the frame is about partitions.
     pub fn transport(&self) -> Option<TransportId> {

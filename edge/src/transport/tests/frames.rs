@@ -6,30 +6,33 @@ use super::*;
 
 const INVALID: &str = "invalid_frame_type_or_argumentsK";
 
-fn gentle() -> FromCore {
+fn gentle() -> CoreMessage {
     let (sack, status) = (Some(Sack::up_to(0)), Some(Sack::NONE));
-    FromCore::Close(Box::new(Close { sack, status, cause: CloseCause::Gentle }))
+    CoreMessage::Close(Box::new(Close { sack, status, cause: CloseCause::Gentle }))
 }
 
 #[test]
-fn hello_and_strings_of_one_read_are_one_attach() {
-    let mut rig = Rig::new(Kind::Tcp);
+fn hello_and_messages_of_one_read_are_one_attach() {
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello_and(
         ",\"maxia\":0,\"new\":true,\"eeds\":3",
         &["a ", "b ", "9N", "c ", "4,5|1A"],
         false,
     );
-    let [ToCore::Attach(attach)] = &rig.to_core[..] else { panic!("{:?}", rig.to_core) };
+    let [EdgeMessage::Attach(attach)] = &rig.to_core[..] else { panic!("{:?}", rig.to_core) };
     assert!(attach.create && attach.wants_messages && !attach.single_flush && !attach.heartbeat);
-    assert_eq!((attach.succeeds, attach.carrier), (Some(3), Carrier::Tcp));
+    assert_eq!(
+        (attach.succeeds, attach.kind),
+        (Some(TransportNumber(3)), Some(TransportKind::Tcp))
+    );
     let batch = attach.batch.as_ref().unwrap();
-    assert_eq!(batch.number, 0);
+    assert_eq!(batch.number, BatchNumber(0));
     assert_eq!(runs(batch), [(0, vec!["a".into(), "b".into()]), (9, vec!["c".into()])]);
     assert_eq!(batch.sacks, [Sack::from_numbers(Some(1), [4, 5])]);
     assert_eq!((&batch.reset, batch.end), (&None, None));
     rig.frames(&["d "], false);
     let batch = &rig.take_batches()[1];
-    assert_eq!((batch.number, runs(batch)), (1, vec![(10, vec!["d".into()])]));
+    assert_eq!((batch.number, runs(batch)), (BatchNumber(1), vec![(10, vec!["d".into()])]));
 }
 
 #[test]
@@ -45,19 +48,22 @@ fn a_frame_may_come_a_byte_at_a_time() {
 
 #[test]
 fn a_first_frame_that_is_no_hello_is_refused_by_the_edge() {
-    for (kind, want) in [(Kind::Tcp, vec![INVALID, "Y"]), (Kind::Http, vec![";)]}^", INVALID])] {
+    for (kind, want) in [
+        (TransportProtocol::Tcp, vec![INVALID, "Y"]),
+        (TransportProtocol::Http, vec![";)]}^", INVALID]),
+    ] {
         for bad in ["", "0N", "hi ", "Y", "beat^", "zzz", "{}H", "x|0!"] {
             let mut rig = Rig::new(kind);
             rig.frames(&[bad], false);
             assert_eq!(rig.written, want, "{bad:?}");
             assert!(rig.to_core.is_empty());
-            assert_eq!(rig.ending.is_some(), kind == Kind::Http);
+            assert_eq!(rig.ending.is_some(), kind == TransportProtocol::Http);
         }
     }
 }
 
 #[test]
-fn a_bad_frame_later_ends_with_what_was_good() {
+fn an_invalid_frame_ends_the_batch_behind_valid_frames() {
     for bad in ["", "Z", "beat^", "C", "Y", "|-1T", "rwin_overflowK", "01N", "x!", "a\u{1} ", "{}H"]
     {
         let mut rig = Rig::attached();
@@ -73,7 +79,7 @@ fn a_bad_frame_later_ends_with_what_was_good() {
 }
 
 #[test]
-fn an_oversize_frame_takes_the_whole_frames_of_its_read_with_it() {
+fn an_oversize_frame_discards_the_frames_of_its_read() {
     let mut rig = Rig::attached();
     let mut bytes = rig.encoded(&["a "]).to_vec();
     bytes.extend_from_slice(&((1u32 << 20) + 1).to_be_bytes());
@@ -85,7 +91,7 @@ fn an_oversize_frame_takes_the_whole_frames_of_its_read_with_it() {
 
 #[test]
 fn an_oversize_frame_behind_the_hello_leaves_it_unattached() {
-    let mut rig = Rig::new(Kind::Tcp);
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     let mut bytes = rig.encoded(&[&format!("{{{HELLO},\"maxia\":0}}H")]).to_vec();
     bytes.extend_from_slice(&[0xff; 4]);
     rig.input(Input::Received { bytes: bytes.into(), last: false });
@@ -95,15 +101,15 @@ fn an_oversize_frame_behind_the_hello_leaves_it_unattached() {
 
 #[test]
 fn a_frame_is_at_most_so_long() {
-    for kind in [Kind::Tcp, Kind::WebSocket, Kind::Http] {
+    for kind in [TransportProtocol::Tcp, TransportProtocol::WebSocket, TransportProtocol::Http] {
         for (length, good) in [(1023, true), (1024, true), (1025, false)] {
             let limits = Limits { max_frame: 1024, ..Limits::default() };
             let mut rig = Rig::without_link(kind, limits);
             rig.input(Input::Placed);
             rig.hello(",\"maxia\":0,\"eeds\":null");
             rig.to_core.clear();
-            let string = format!("{} ", "x".repeat(length - 1));
-            rig.frames(&[&string], false);
+            let message = format!("{} ", "x".repeat(length - 1));
+            rig.frames(&[&message], false);
             let end = rig.take_batches()[0].end;
             assert_eq!(end.is_none(), good, "{kind:?} {length}");
         }
@@ -133,12 +139,12 @@ fn numbers_end_at_the_largest() {
 
 #[test]
 fn an_upload_ends_gently_with_its_body() {
-    let mut rig = Rig::new(Kind::Http);
+    let mut rig = Rig::new(TransportProtocol::Http);
     rig.hello_and(",\"maxia\":1", &["0N", "a "], true);
     let batches = rig.take_batches();
     assert_eq!(batches[0].end, Some(End { kill: None }));
-    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
-    rig.core(FromCore::Sack(Sack::up_to(0)));
+    rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
+    rig.core(CoreMessage::Sack(Sack::up_to(0)));
     rig.core(gentle());
     assert_eq!(rig.written, [";)]}^", "C", "|0A", "|0A", "|-1T"], "and no beat");
     assert_eq!(rig.ending, Some(Ending::Complete));
@@ -146,15 +152,15 @@ fn an_upload_ends_gently_with_its_body() {
 
 #[test]
 fn a_poll_stays_after_its_body() {
-    let mut rig = Rig::new(Kind::Http);
+    let mut rig = Rig::new(TransportProtocol::Http);
     rig.frames(
         &[&format!("{{{},\"maxia\":5,\"eeds\":null}}H", HELLO.replace("true", "false"))],
         true,
     );
-    let [ToCore::Attach(attach)] = &rig.to_core[..] else { panic!("{:?}", rig.to_core) };
+    let [EdgeMessage::Attach(attach)] = &rig.to_core[..] else { panic!("{:?}", rig.to_core) };
     assert!(attach.single_flush && attach.heartbeat && attach.batch.is_none());
-    assert_eq!(attach.carrier, Carrier::LongPoll);
-    rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+    assert_eq!(attach.kind, Some(TransportKind::LongPoll));
+    rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     rig.core(gentle());
     assert_eq!(rig.written, [";)]}^", "beat^", "|0A", "|-1T"]);
 }
@@ -162,7 +168,7 @@ fn a_poll_stays_after_its_body() {
 #[test]
 fn a_body_without_hello_gets_no_answer_of_frames() {
     for body in ["", "{\"tnum\":0}H", "\r"] {
-        let mut rig = Rig::new(Kind::Http);
+        let mut rig = Rig::new(TransportProtocol::Http);
         rig.input(Input::Received { bytes: body.as_bytes().to_vec().into(), last: true });
         assert_eq!((rig.ending, rig.written), (Some(Ending::NoHello), vec![]), "{body:?}");
     }
@@ -182,7 +188,7 @@ fn strings_are_numbered_where_the_client_expects_another() {
 #[test]
 fn a_close_writes_its_frames_in_order_and_is_answered_when_they_are_written() {
     let mut rig = Rig::attached();
-    rig.core(FromCore::Close(Box::new(Close {
+    rig.core(CoreMessage::Close(Box::new(Close {
         sack: Some(Sack::up_to(3)),
         status: Some(Sack::NONE),
         cause: CloseCause::Kill(KillReason::RwinOverflow),
@@ -190,11 +196,11 @@ fn a_close_writes_its_frames_in_order_and_is_answered_when_they_are_written() {
     assert_eq!(rig.written, ["|3A", "|-1T", "rwin_overflowK", "Y"]);
     assert!(rig.to_core.is_empty());
     rig.written_all();
-    assert_eq!(rig.to_core, [ToCore::Detach]);
+    assert_eq!(rig.to_core, [EdgeMessage::Detach]);
     rig.core(messages(0, &["late"]));
     rig.frames(&["late "], false);
     rig.input(Input::Gone);
-    assert_eq!(rig.to_core, [ToCore::Detach], "once");
+    assert_eq!(rig.to_core, [EdgeMessage::Detach], "once");
     assert_eq!(rig.written.len(), 4);
 }
 
@@ -202,7 +208,7 @@ fn a_close_writes_its_frames_in_order_and_is_answered_when_they_are_written() {
 fn a_reset_has_no_status() {
     let mut rig = Rig::attached();
     let cause = CloseCause::Reset(Reset::new("over", true));
-    rig.core(FromCore::Close(Box::new(Close { cause, ..Close::default() })));
+    rig.core(CoreMessage::Close(Box::new(Close { cause, ..Close::default() })));
     assert_eq!(rig.written, ["over|1!", "Y"]);
 }
 
@@ -211,10 +217,10 @@ fn unavailable_writes_nothing() {
     let mut rig = Rig::attached();
     let (reason, retry_after) = ("moving".to_owned(), Duration::from_secs(2));
     let cause = CloseCause::Unavailable { reason: reason.clone(), retry_after };
-    rig.core(FromCore::Close(Box::new(Close { cause, ..Close::default() })));
+    rig.core(CoreMessage::Close(Box::new(Close { cause, ..Close::default() })));
     assert_eq!(rig.ending, Some(Ending::Unavailable { reason, retry_after }));
     assert!(rig.written.is_empty());
-    assert_eq!(rig.to_core, [ToCore::Detach]);
+    assert_eq!(rig.to_core, [EdgeMessage::Detach]);
 }
 
 #[test]
@@ -222,22 +228,22 @@ fn a_lost_socket_detaches_once() {
     let mut rig = Rig::attached();
     rig.input(Input::Gone);
     rig.input(Input::Gone);
-    assert_eq!(rig.to_core, [ToCore::Detach]);
+    assert_eq!(rig.to_core, [EdgeMessage::Detach]);
     assert!(rig.machine.is_over());
-    let mut rig = Rig::new(Kind::Tcp);
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.input(Input::Gone);
     assert!(rig.to_core.is_empty(), "never attached");
 }
 
 #[test]
 fn a_websocket_message_holds_whole_frames() {
-    let mut rig = Rig::new(Kind::WebSocket);
+    let mut rig = Rig::new(TransportProtocol::WebSocket);
     rig.hello(",\"maxia\":0");
     rig.input(Input::Received { bytes: Bytes::from_static(b"a \nb "), last: false });
     let kill = Some(KillReason::FrameCorruption);
     assert_eq!(rig.take_batches()[0].end, Some(End { kill }));
     for early in [true, false] {
-        let mut rig = Rig::new(Kind::WebSocket);
+        let mut rig = Rig::new(TransportProtocol::WebSocket);
         if !early {
             rig.hello(",\"maxia\":0");
         }

@@ -1,11 +1,11 @@
-//! Random bytes, frames and core outputs in random order: the machine keeps its invariants.
+//! Property tests: invariants under random bytes, frames and core messages in random order.
 
 use minerva_proto::{KillReason, Reset, Sack};
 use proptest::prelude::*;
 
 use super::*;
 
-/// Small, so that sequences reach it.
+/// Small, so that random sequences reach the limit.
 const UNTAKEN: usize = 2_000;
 const LONGEST: usize = 1_100;
 
@@ -23,7 +23,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Step> {
     let frame = prop_oneof![
-        6 => "[ -~]{0,40} ".prop_map(|string| string),
+        6 => "[ -~]{0,40} ".prop_map(|message| message),
         1 => "[x]{900,1010} ",
         2 => (0..100_u64).prop_map(|number| format!("{number}N")),
         2 => (0..9_u64).prop_map(|number| format!("{number}|{number}A")),
@@ -32,12 +32,12 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just("bye|1!".to_owned()),
     ];
     let core = prop_oneof![
-        3 => any::<bool>().prop_map(|created| FromCore::Opened { created, sack: Some(Sack::NONE), stream: 9 }),
-        3 => Just(FromCore::Sack(Sack::up_to(4))),
+        3 => any::<bool>().prop_map(|created| CoreMessage::Opened { created, sack: Some(Sack::NONE), stream: StreamNumber(9) }),
+        3 => Just(CoreMessage::Sack(Sack::up_to(4))),
         6 => (0..9_u64, prop::collection::vec("[a-z]{0,300}", 0..4)).prop_map(|(first, messages)| {
-            FromCore::Messages { first, messages: messages.into_iter().map(Bytes::from).collect() }
+            CoreMessage::Messages(Run { first: MessageNumber(first), messages: messages.into_iter().map(Bytes::from).collect() })
         }),
-        1 => closes().prop_map(|close| FromCore::Close(Box::new(close))),
+        1 => closes().prop_map(|close| CoreMessage::Close(Box::new(close))),
     ];
     let other = prop_oneof![
         Just(Input::Garbled),
@@ -74,11 +74,15 @@ fn closes() -> impl Strategy<Value = Close> {
     })
 }
 
-fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Tcp), Just(Kind::WebSocket), Just(Kind::Http)]
+fn kinds() -> impl Strategy<Value = TransportProtocol> {
+    prop_oneof![
+        Just(TransportProtocol::Tcp),
+        Just(TransportProtocol::WebSocket),
+        Just(TransportProtocol::Http)
+    ]
 }
 
-/// What must hold after every step.
+/// Invariants after every step.
 #[derive(Default)]
 struct Watch {
     /// Number of the next new batch; smaller ones may only come again.
@@ -93,17 +97,17 @@ impl Watch {
         assert!(outstanding < UNTAKEN + LONGEST, "{outstanding} bytes are outstanding");
         for message in rig.take_to_core() {
             match message {
-                ToCore::Attach(attach) => {
+                EdgeMessage::Attach(attach) => {
                     self.attached = true;
                     assert!(attach.resume.is_none() || attach.batch.is_none());
                     attach.batch.into_iter().for_each(|batch| self.batch(&batch));
                 }
-                ToCore::Batch(batch) => {
+                EdgeMessage::Batch(batch) => {
                     assert!(self.attached);
                     self.batch(&batch);
                 }
-                ToCore::Grant(bytes) => assert!(self.attached && bytes > 0),
-                ToCore::Detach => assert!(std::mem::take(&mut self.attached)),
+                EdgeMessage::Grant(bytes) => assert!(self.attached && bytes > 0),
+                EdgeMessage::Detach => assert!(std::mem::take(&mut self.attached)),
             }
         }
         for frame in rig.take_written() {
@@ -117,14 +121,14 @@ impl Watch {
     }
 
     fn batch(&mut self, batch: &Batch) {
-        assert!(batch.number <= self.next_batch, "{} is no next batch", batch.number);
-        self.next_batch = self.next_batch.max(batch.number + 1);
+        assert!(batch.number.0 <= self.next_batch, "{} is no next batch", batch.number);
+        self.next_batch = self.next_batch.max(batch.number.0 + 1);
         assert!(batch.runs.iter().all(|run| !run.messages.is_empty()));
         assert!(*batch != Batch { number: batch.number, ..Batch::default() }, "an empty batch");
     }
 }
 
-fn play(kind: Kind, steps: Vec<Step>, hello: bool) {
+fn play(kind: TransportProtocol, steps: Vec<Step>, hello: bool) {
     let limits = Limits { max_frame: LONGEST - 30, untaken: UNTAKEN, ..Limits::default() };
     let mut rig = Rig::without_link(kind, limits);
     let mut watch = Watch::default();
@@ -153,7 +157,7 @@ fn play(kind: Kind, steps: Vec<Step>, hello: bool) {
                 rig.input(input);
             }
             Step::Taken(back) => {
-                rig.core(FromCore::Taken(watch.next_batch.saturating_sub(back)));
+                rig.core(CoreMessage::Taken(BatchNumber(watch.next_batch.saturating_sub(back))));
             }
             Step::Pass(millis) => rig.pass(Duration::from_millis(millis)),
             Step::Written => rig.written_all(),
@@ -180,7 +184,7 @@ proptest! {
         cuts in prop::collection::vec(1..40_usize, 1..20),
     ) {
         let mut rig = Rig::attached();
-        let frames: Vec<String> = messages.iter().map(|string| format!("{string} ")).collect();
+        let frames: Vec<String> = messages.iter().map(|message| format!("{message} ")).collect();
         let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
         let mut bytes = rig.encoded(&frames);
         for cut in cuts.iter().cycle() {

@@ -1,4 +1,4 @@
-//! The loss of the link and what is told on the next one.
+//! Loss of the link, and re-attachment on the next one.
 
 use minerva_proto::Sack;
 
@@ -8,9 +8,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn attach(rig: &mut Rig) -> (Box<Attach>, Vec<Batch>) {
     let mut messages = rig.take_to_core().into_iter();
-    let Some(ToCore::Attach(attach)) = messages.next() else { panic!("no Attach") };
+    let Some(EdgeMessage::Attach(attach)) = messages.next() else { panic!("no Attach") };
     let batches = messages.map(|message| {
-        let ToCore::Batch(batch) = message else { panic!("{message:?} instead of Batch") };
+        let EdgeMessage::Batch(batch) = message else { panic!("{message:?} instead of Batch") };
         batch
     });
     (attach, batches.collect())
@@ -18,7 +18,7 @@ fn attach(rig: &mut Rig) -> (Box<Attach>, Vec<Batch>) {
 
 #[test]
 fn a_hello_waits_for_the_link() {
-    let mut rig = Rig::without_link(Kind::Tcp, Limits::default());
+    let mut rig = Rig::without_link(TransportProtocol::Tcp, Limits::default());
     rig.hello_and(",\"maxia\":0,\"new\":true", &["a "], false);
     rig.frames(&["b "], false);
     assert!(rig.to_core.is_empty());
@@ -26,17 +26,17 @@ fn a_hello_waits_for_the_link() {
     rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
     assert_eq!((attach.resume, attach.create), (None, true));
-    assert_eq!(attach.batch.unwrap().number, 0);
-    assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1]);
+    assert_eq!(attach.batch.unwrap().number, BatchNumber(0));
+    assert_eq!(batches.iter().map(|batch| batch.number.0).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
-fn an_attached_transport_resumes_with_what_is_not_taken() {
-    let mut rig = Rig::new(Kind::Tcp);
+fn an_attached_transport_resumes_with_its_untaken_batches() {
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello_and(",\"maxia\":0,\"new\":true,\"sack\":\"|-1\",\"eeds\":5", &["a "], false);
-    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
-    rig.core(FromCore::Sack(Sack::up_to(0)));
-    rig.core(FromCore::Taken(0));
+    rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
+    rig.core(CoreMessage::Sack(Sack::up_to(0)));
+    rig.core(CoreMessage::Taken(BatchNumber(0)));
     rig.frames(&["b "], false);
     rig.frames(&["c ", "|0A"], false);
     rig.core(messages(0, &["x", "y"]));
@@ -46,56 +46,63 @@ fn an_attached_transport_resumes_with_what_is_not_taken() {
     assert!(rig.to_core.is_empty());
     rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
-    assert_eq!(attach.resume, Some(Resume { stream: 9, next_s2c: Some(2) }));
+    assert_eq!(
+        attach.resume,
+        Some(Resume { stream: StreamNumber(9), next_s2c: Some(MessageNumber(2)) })
+    );
     assert_eq!((attach.create, attach.succeeds), (false, None));
     assert_eq!(attach.sack, Some(Sack::up_to(0)), "what the client said last, taken or not");
     assert_eq!((attach.wants_messages, attach.seen_ack), (true, Sack::up_to(0)));
     assert_eq!(attach.s2c_bytes, Limits::default().s2c_window - 2, "two bytes are unwritten");
     assert_eq!(attach.batch, None);
-    assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(batches.iter().map(|batch| batch.number.0).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(runs(&batches[2]), [(3, vec!["d".into()])]);
     rig.take_written();
-    rig.core(FromCore::Opened { created: false, sack: Some(Sack::up_to(1)), stream: 9 });
+    rig.core(CoreMessage::Opened {
+        created: false,
+        sack: Some(Sack::up_to(1)),
+        stream: StreamNumber(9),
+    });
     rig.core(messages(2, &["z"]));
     assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");
 }
 
 #[test]
-fn a_transport_that_was_never_opened_says_hello_again() {
-    let mut rig = Rig::new(Kind::Tcp);
+fn an_unopened_transport_repeats_its_attach() {
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello_and(",\"maxia\":7,\"new\":true", &["a "], false);
     rig.input(Input::Displaced);
     rig.take_to_core();
     rig.input(Input::Placed);
     let (attach, batches) = attach(&mut rig);
     assert!(attach.create && attach.heartbeat && attach.resume.is_none());
-    assert_eq!(attach.batch.map(|batch| batch.number), Some(0));
+    assert_eq!(attach.batch.map(|batch| batch.number.0), Some(0));
     assert!(batches.is_empty());
 }
 
 #[test]
-fn the_initial_beat_is_written_once() {
-    let mut rig = Rig::new(Kind::Tcp);
+fn the_initial_heartbeat_is_written_once() {
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":7,\"new\":true");
-    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
+    rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
     rig.input(Input::Displaced);
     rig.input(Input::Placed);
-    rig.core(FromCore::Opened { created: true, sack: None, stream: 9 });
+    rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
     assert_eq!(rig.written, ["C", "beat^"]);
 }
 
 #[test]
-fn an_end_that_was_taken_but_not_answered_is_told_again() {
-    let mut rig = Rig::new(Kind::Http);
+fn an_unanswered_end_is_repeated() {
+    let mut rig = Rig::new(TransportProtocol::Http);
     rig.hello_and(",\"maxia\":0", &["a "], true);
-    rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
-    rig.core(FromCore::Taken(0));
+    rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
+    rig.core(CoreMessage::Taken(BatchNumber(0)));
     rig.take_to_core();
     rig.input(Input::Displaced);
     rig.input(Input::Placed);
     let (_, batches) = attach(&mut rig);
     assert_eq!(batches.len(), 1);
-    assert_eq!((batches[0].number, batches[0].end), (1, Some(End { kill: None })));
+    assert_eq!((batches[0].number, batches[0].end), (BatchNumber(1), Some(End { kill: None })));
     rig.input(Input::Displaced);
     rig.input(Input::Placed);
     let (_, batches) = attach(&mut rig);
@@ -104,10 +111,10 @@ fn an_end_that_was_taken_but_not_answered_is_told_again() {
 
 #[test]
 fn a_transport_is_held_without_link_for_a_bounded_time() {
-    for kind in [Kind::Tcp, Kind::Http] {
+    for kind in [TransportProtocol::Tcp, TransportProtocol::Http] {
         let mut rig = Rig::new(kind);
-        rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == Kind::Http);
-        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+        rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == TransportProtocol::Http);
+        rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
         rig.input(Input::Displaced);
         rig.pass(30 * SECOND - Duration::from_millis(1));
         assert_eq!(rig.ending, None);
@@ -131,7 +138,7 @@ fn a_link_that_comes_back_without_an_answer_does_not_prolong_the_time() {
 
 #[test]
 fn a_transport_ends_when_two_links_fail_before_its_attach_is_answered() {
-    for kind in [Kind::Tcp, Kind::Http] {
+    for kind in [TransportProtocol::Tcp, TransportProtocol::Http] {
         let mut rig = Rig::new(kind);
         rig.hello(",\"maxia\":0,\"eeds\":null");
         assert!(!rig.machine.is_suspect());
@@ -152,7 +159,7 @@ fn an_answered_attach_is_no_cause_of_a_failure() {
         rig.input(Input::LinkLost);
         assert!(!rig.machine.is_suspect());
         rig.input(Input::Placed);
-        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+        rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     }
     // Between two failures before an answer there is an answer, or no Attach at all.
     for _ in 0..5 {
@@ -162,14 +169,14 @@ fn an_answered_attach_is_no_cause_of_a_failure() {
         rig.input(Input::LinkLost);
         assert!(rig.machine.is_suspect());
         rig.input(Input::Placed);
-        rig.core(FromCore::Opened { created: false, sack: None, stream: 9 });
+        rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     }
     assert_eq!(rig.ending, None);
 }
 
 #[test]
 fn a_moved_partition_is_no_failed_link() {
-    let mut rig = Rig::new(Kind::Tcp);
+    let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":0,\"eeds\":null");
     for _ in 0..5 {
         rig.input(Input::Displaced);
@@ -183,17 +190,17 @@ fn a_moved_partition_is_no_failed_link() {
 fn a_refused_transport_has_failed() {
     let mut rig = Rig::attached();
     let cause = CloseCause::Refused { reason: "batch.sacks: wrong".to_owned() };
-    rig.core(FromCore::Close(Box::new(Close { cause, ..Close::default() })));
+    rig.core(CoreMessage::Close(Box::new(Close { cause, ..Close::default() })));
     let reason = "batch.sacks: wrong".to_owned();
     assert_eq!(rig.ending, Some(Ending::Failed { reason }));
-    assert_eq!(rig.take_to_core(), [ToCore::Detach]);
+    assert_eq!(rig.take_to_core(), [EdgeMessage::Detach]);
     assert!(rig.written.is_empty(), "no frame");
 }
 
 #[test]
 fn a_closing_transport_does_not_attach_again() {
     let mut rig = Rig::attached();
-    rig.core(FromCore::Close(Box::default()));
+    rig.core(CoreMessage::Close(Box::default()));
     rig.input(Input::Displaced);
     rig.input(Input::Placed);
     rig.written_all();
