@@ -1,6 +1,6 @@
-//! The API port: finds the gRPC service that a request is for. Beside the application API it has health
-//! checks and reflection, so that `grpcurl` and load balancers work. (tonic's own router would do the
-//! same at the price of a web framework.)
+//! The API port: routes requests to the application API, health checks and reflection.
+//!
+//! The latter two serve `grpcurl` and load balancers. tonic's own router would add a web framework.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,29 +19,29 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
 use crate::app::AppServer;
-use crate::config::MAX_MESSAGE;
-use crate::streams::StreamServer;
+use crate::config::MAX_GRPC_MESSAGE;
+use crate::stream_service::StreamServer;
 
-type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// All services of the API port.
 #[derive(Clone)]
 pub(crate) struct Api {
-    services: Arc<HashMap<&'static str, Boxed>>,
+    services: Arc<HashMap<&'static str, BoxedService>>,
 }
 
 impl Api {
-    /// The services, and the handle by which the application API is said to be serving or not.
+    /// The services, and the handle that sets the health of the application API.
     pub(crate) async fn new(
         app: AppServer,
         streams: StreamServer,
     ) -> Result<(Self, HealthReporter), Status> {
         let app = AppServiceServer::new(app)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
+            .max_decoding_message_size(MAX_GRPC_MESSAGE)
+            .max_encoding_message_size(MAX_GRPC_MESSAGE);
         let streams = StreamServiceServer::new(streams)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
+            .max_decoding_message_size(MAX_GRPC_MESSAGE)
+            .max_encoding_message_size(MAX_GRPC_MESSAGE);
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<AppServiceServer<AppServer>>().await;
         reporter.set_serving::<StreamServiceServer<StreamServer>>().await;
@@ -52,13 +52,13 @@ impl Api {
                 .with_service_name(SERVICE_NAME)
                 .with_service_name(stream_service_server::SERVICE_NAME)
         };
-        let broken = |error: tonic_reflection::server::Error| Status::internal(error.to_string());
+        let internal = |error: tonic_reflection::server::Error| Status::internal(error.to_string());
         let mut api = Self { services: Arc::default() };
         api.add(app);
         api.add(streams);
         api.add(health);
-        api.add(reflection().build_v1().map_err(broken)?);
-        api.add(reflection().build_v1alpha().map_err(broken)?);
+        api.add(reflection().build_v1().map_err(internal)?);
+        api.add(reflection().build_v1alpha().map_err(internal)?);
         Ok((api, reporter))
     }
 

@@ -1,10 +1,11 @@
-//! The application API's server: the `Serve` calls of application instances. Owns one call per instance:
-//! registers it with every partition, checks and routes its commands, and sends back what partitions
-//! say. Knows nothing of streams beyond their numbers. Served by [`crate::Core::serve_api`].
+//! The server of the application API: the `Serve` calls of app instances.
+//!
+//! Registers an instance with every partition, validates and routes its commands, and streams the outputs of the
+//! partitions back. Streams are handled by the partitions. Served by [`crate::Core::serve_api`].
 
 pub(crate) mod decode;
 pub(crate) mod encode;
-mod sessions;
+mod instance_registry;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,40 +19,41 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::decode::{Registration, registration};
-use self::sessions::Sessions;
+use self::instance_registry::InstanceRegistry;
 use crate::invalid::Invalid;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::outgoing::{Control, Outgoing};
-use crate::partition::{Partitions, SessionHandle, SessionId};
-use crate::stop::Stopping;
+use crate::outgoing::{Outgoing, OutgoingControl};
+use crate::partition::{PartitionTable, SessionHandle, SessionId};
+use crate::stop::StopToken;
 use crate::stream::AppOutput;
 
-/// Time for the instance's registration.
+/// Time for the registration of an instance.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all calls of a core share.
+/// State shared by all calls.
 pub(crate) struct AppServer {
-    partitions: Partitions,
-    sessions: Arc<Sessions>,
+    partitions: PartitionTable,
+    instances: Arc<InstanceRegistry>,
     limits: Registered,
     metrics: Metrics,
-    stopping: Stopping,
-    /// Number of the next call.
-    next: AtomicU64,
+    stopping: StopToken,
+    /// Id of the next session.
+    next_session: AtomicU64,
 }
 
 impl AppServer {
     pub(crate) fn new(
-        partitions: Partitions,
+        partitions: PartitionTable,
         core_id: &str,
         limits: &Limits,
         metrics: Metrics,
-        stopping: Stopping,
+        stopping: StopToken,
     ) -> Self {
-        let sessions = Arc::new(Sessions::new(partitions.clone()));
+        let instances = Arc::new(InstanceRegistry::new(partitions.clone()));
         let limits = encode::registered(limits, core_id);
-        Self { partitions, sessions, limits, metrics, stopping, next: AtomicU64::new(1) }
+        let next_session = AtomicU64::new(1);
+        Self { partitions, instances, limits, metrics, stopping, next_session }
     }
 }
 
@@ -64,10 +66,10 @@ impl AppService for AppServer {
         request: Request<Streaming<ServeRequest>>,
     ) -> Result<Response<Self::ServeStream>, Status> {
         let (control, outgoing) = Outgoing::new();
-        let call = Call {
-            id: SessionId(self.next.fetch_add(1, Ordering::Relaxed)),
+        let call = ServeCall {
+            id: SessionId(self.next_session.fetch_add(1, Ordering::Relaxed)),
             partitions: self.partitions.clone(),
-            sessions: Arc::clone(&self.sessions),
+            instances: Arc::clone(&self.instances),
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
         };
@@ -76,27 +78,27 @@ impl AppService for AppServer {
     }
 }
 
-/// One call: its reading half.
-struct Call {
+/// The request half of one call.
+struct ServeCall {
     id: SessionId,
-    partitions: Partitions,
-    sessions: Arc<Sessions>,
+    partitions: PartitionTable,
+    instances: Arc<InstanceRegistry>,
     limits: Registered,
     metrics: Metrics,
 }
 
-impl Call {
+impl ServeCall {
     async fn run(
         self,
         mut incoming: Streaming<ServeRequest>,
-        control: Control<AppOutput>,
-        stopping: Stopping,
+        control: OutgoingControl<AppOutput>,
+        stopping: StopToken,
     ) {
-        let Control { greeting, outputs, end } = control;
+        let OutgoingControl { greeting, outputs, end } = control;
         let result = match register(&mut incoming).await {
             Ok((registration, rest)) => {
                 let event = Some(event::Event::Registered(self.limits.clone()));
-                // An instance that is gone needs no greeting.
+                // The instance may have ended the call.
                 let _ = greeting.send(ServeResponse { events: vec![Event { event }] });
                 let session = SessionHandle {
                     id: self.id,
@@ -113,35 +115,35 @@ impl Call {
         let _ = end.send(result);
     }
 
-    /// Serves a registered instance until either side ends the call.
+    /// Serves a registered instance until one side ends the call.
     async fn serve(
         &self,
         session: SessionHandle,
         held: Vec<u64>,
         rest: Vec<Command>,
         incoming: Streaming<ServeRequest>,
-        mut stopping: Stopping,
+        mut stopping: StopToken,
     ) -> Result<(), Status> {
         tracing::info!(
             session = session.id.0,
             service = %session.service,
             instance = %session.instance_id,
-            "an application instance is registered"
+            "app instance registered"
         );
         self.metrics.instances.inc();
-        let replaced = self.sessions.join(session.clone(), held);
+        let replaced = self.instances.register(session.clone(), held);
         let result = tokio::select! {
             result = self.read(&session, rest, incoming) => result,
             () = session.outputs.closed() => Ok(()),
             () = on_replaced(replaced) => {
-                Err(Status::aborted("another call has registered with the same instance_id"))
+                Err(Status::aborted("another call registered the same instance_id"))
             }
-            () = stopping.wait() => Err(Status::unavailable("the core stops")),
+            () = stopping.stopped() => Err(Status::unavailable("the core is stopping")),
         };
-        self.sessions.leave(&session);
+        self.instances.unregister(&session);
         self.metrics.instances.dec();
         let error = result.as_ref().err().map(Status::message);
-        tracing::info!(session = session.id.0, error, "an application instance has left");
+        tracing::info!(session = session.id.0, error, "app instance left");
         result
     }
 
@@ -158,8 +160,9 @@ impl Call {
         Ok(())
     }
 
-    /// Waits while a partition has no room, or the instance does not take the answers to what it said: its
-    /// socket is not read meanwhile.
+    /// Routes commands; waits while a mailbox has no room or the instance does not read its events.
+    ///
+    /// The connection is not read meanwhile.
     async fn route_all(
         &self,
         session: &SessionHandle,
@@ -169,30 +172,30 @@ impl Call {
         for command in commands {
             let (stream, mail) = decode::command(self.id, command)?;
             let partition = self.partitions.of_number(stream).ok_or_else(|| {
-                Invalid::new("stream", format!("{stream} is not a number that a stream can have"))
+                Invalid::new("stream", format!("{stream} is not a valid stream number"))
             })?;
-            session.outputs.has_room().await;
+            session.outputs.wait_for_room().await;
             self.partitions.send_with_room(partition, mail).await;
         }
         Ok(())
     }
 }
 
-/// Waits until another call takes the identity; for ever if none does.
+/// Completes when another call registers the same identity; pending if none does.
 async fn on_replaced(replaced: oneshot::Receiver<()>) {
     if replaced.await.is_err() {
         std::future::pending().await
     }
 }
 
-/// Reads the registration; returns it with the commands that came in the same message.
+/// Reads the registration; returns it with the other commands of the first message.
 async fn register(
     incoming: &mut Streaming<ServeRequest>,
 ) -> Result<(Registration, Vec<Command>), Status> {
-    let missing = || Status::from(Invalid::new("command", "the first must be register"));
+    let missing = || Status::from(Invalid::new("command", "the first command must be register"));
     let first = timeout(REGISTER_TIMEOUT, incoming.message())
         .await
-        .map_err(|_| Status::deadline_exceeded("register: did not come"))??;
+        .map_err(|_| Status::deadline_exceeded("register: not received in time"))??;
     let mut commands = first.ok_or_else(missing)?.commands;
     if commands.is_empty() {
         return Err(missing());

@@ -1,4 +1,4 @@
-//! The core's options, for every program that has a core in it.
+//! The options of a core, shared by every program that contains one.
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ use crate::limits::Limits;
 use crate::partition::PartitionOptions;
 use crate::store::MAX_PARTITIONS;
 
-/// Longest message on the link and the application API: a batch of 256 KiB may end with a string of
+/// Longest gRPC message on the link and the application API, in bytes: a batch of 256 KiB may end with a message of
 /// 1 MiB, and a client may send several of those at once.
-pub(crate) const MAX_MESSAGE: usize = 8 << 20;
+pub(crate) const MAX_GRPC_MESSAGE: usize = 8 << 20;
 
 /// Options of a core.
 #[derive(Debug, Clone, clap::Args)]
-// Two programs in one flatten two of these: the group needs a name of its own.
+// The standalone program flattens the options of a core and of an edge, so each group has a name.
 #[group(id = "core")]
 pub struct Config {
     /// Address for application services (gRPC).
@@ -22,7 +22,7 @@ pub struct Config {
         value_parser = address, help_heading = "App services")]
     pub api: SocketAddr,
 
-    /// Number of partitions; fixed for ever at the first use of a store.
+    /// Number of partitions; fixed at the first use of a store.
     #[arg(long, env = "MINERVA_PARTITIONS", default_value_t = 64, value_name = "COUNT",
         help_heading = "State", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
     pub partitions: u32,
@@ -31,13 +31,13 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
-    /// How partitions treat their log.
+    /// Options of partitions.
     #[command(flatten)]
     pub partition: PartitionOptions,
 }
 
 impl Default for Config {
-    /// What the options are when none is given.
+    /// The values of omitted options.
     fn default() -> Self {
         Self {
             api: SocketAddr::from(([127, 0, 0, 1], 7400)),
@@ -61,13 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn no_options_are_the_default() {
+    fn omitted_options_have_the_default_values() {
         let parsed = Program::try_parse_from(["core"]).unwrap().config;
         assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
     }
 
     #[test]
-    fn partitions_have_a_range() {
+    fn the_number_of_partitions_is_bounded() {
         for (count, ok) in [(0, false), (1, true), (65_535, true), (65_536, true), (65_537, false)]
         {
             let parsed = Program::try_parse_from(["core", "--partitions", &count.to_string()]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::marks::{MAX_GROUP, MAX_LABEL, is_group, is_label};
+use minerva_proto::labels::{MAX_GROUP, MAX_LABEL, is_group, is_label};
 use minerva_proto::{MAX_MESSAGE, MAX_REASON, Reset, ServiceName, is_message_allowed};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -20,6 +20,10 @@ pub(crate) struct Invalid {
 impl Invalid {
     pub(crate) fn new(field: &'static str, problem: impl ToString) -> Self {
         Self { field, problem: problem.to_string() }
+    }
+
+    pub(crate) fn field(&self) -> &'static str {
+        self.field
     }
 }
 

@@ -5,16 +5,17 @@
 pub(crate) mod decode;
 mod encode;
 mod gather;
+mod refusal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use minerva_proto::link::edge_frame::Frame;
-use minerva_proto::link::link_service_server::LinkService;
-use minerva_proto::link::{
-    self, CoreFrame, CoreHello, EdgeFrame, EdgeHello, RelayRequest, RelayResponse, VERSION,
+use minerva_proto::link::pb::edge_frame::Frame;
+use minerva_proto::link::pb::link_service_server::LinkService;
+use minerva_proto::link::pb::{
+    self as link, CoreFrame, CoreHello, EdgeFrame, EdgeHello, RelayRequest, RelayResponse, VERSION,
     core_frame,
 };
 use tokio::time::timeout;
@@ -22,30 +23,31 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::invalid::Invalid;
 use crate::metrics::Metrics;
-use crate::outgoing::{Control, Outgoing};
-use crate::partition::{LinkHandle, LinkId, Mail, Partitions};
-use crate::stop::Stopping;
-use crate::stream::{EdgeOutput, TransportId};
+use crate::outgoing::{Outgoing, OutgoingControl};
+use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
+use crate::stop::StopToken;
+use crate::stream::{CloseCause, EdgeOutput, TransportId};
+use refusal::Refusals;
 
 /// Time for the edge's greeting, so that calls which never say anything do not pile up.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all links of a core share.
 pub(crate) struct LinkServer {
-    partitions: Partitions,
+    partitions: PartitionTable,
     core_id: Arc<str>,
     metrics: Metrics,
-    stopping: Stopping,
+    stopping: StopToken,
     /// Number of the next link.
     next: AtomicU64,
 }
 
 impl LinkServer {
     pub(crate) fn new(
-        partitions: Partitions,
+        partitions: PartitionTable,
         core_id: Arc<str>,
         metrics: Metrics,
-        stopping: Stopping,
+        stopping: StopToken,
     ) -> Self {
         Self { partitions, core_id, metrics, stopping, next: AtomicU64::new(1) }
     }
@@ -61,11 +63,12 @@ impl LinkService for LinkServer {
     ) -> Result<Response<Self::RelayStream>, Status> {
         let (control, outgoing) = Outgoing::new();
         let id = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
-        let Control { greeting, outputs, end } = control;
+        let OutgoingControl { greeting, outputs, end } = control;
         let link = Link {
             handle: LinkHandle { id, outputs },
             partitions: self.partitions.clone(),
             transports: HashMap::new(),
+            refusals: Refusals::new(id, self.metrics.clone()),
             metrics: self.metrics.clone(),
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
@@ -87,10 +90,19 @@ impl LinkService for LinkServer {
 /// One link: the reading half of its call.
 struct Link {
     handle: LinkHandle,
-    partitions: Partitions,
-    /// The partition of every transport that was attached and not detached.
-    transports: HashMap<u64, u32>,
+    partitions: PartitionTable,
+    /// Every transport of an Attach that is not detached.
+    transports: HashMap<u64, Attachment>,
+    refusals: Refusals,
     metrics: Metrics,
+}
+
+/// The partition of a transport, if there is one.
+#[derive(Debug, Clone, Copy)]
+enum Attachment {
+    To(u32),
+    /// Closed for an invalid frame. Its later frames are ignored up to the Detach.
+    Refused,
 }
 
 impl Link {
@@ -99,21 +111,21 @@ impl Link {
         mut self,
         mut incoming: Streaming<RelayRequest>,
         answer: impl FnOnce(),
-        mut stopping: Stopping,
+        mut stopping: StopToken,
     ) -> Result<(), Status> {
         let (edge, rest) = hello(&mut incoming).await?;
         answer();
-        self.partitions.link(self.handle.clone());
+        self.partitions.add_link(self.handle.clone());
         tracing::info!(link = self.handle.id.0, edge = %edge.edge_id, "an edge is linked");
         self.metrics.links.inc();
         let closed = self.handle.outputs.clone();
         let result = tokio::select! {
             result = self.read(rest, incoming) => result,
             () = closed.closed() => Ok(()),
-            () = stopping.wait() => Err(Status::unavailable("the core stops")),
+            () = stopping.stopped() => Err(Status::unavailable("the core stops")),
         };
         let id = self.handle.id;
-        self.partitions.unlink(id);
+        self.partitions.remove_link(id);
         self.metrics.links.dec();
         let error = result.as_ref().err().map(Status::message);
         tracing::info!(link = id.0, edge = %edge.edge_id, error, "a link has ended");
@@ -125,62 +137,83 @@ impl Link {
         rest: Vec<EdgeFrame>,
         mut incoming: Streaming<RelayRequest>,
     ) -> Result<(), Status> {
-        self.route_all(rest)?;
+        self.route_all(rest);
         while let Some(request) = incoming.message().await? {
-            self.route_all(request.frames)?;
+            self.route_all(request.frames);
         }
         Ok(())
     }
 
-    fn route_all(&mut self, frames: Vec<EdgeFrame>) -> Result<(), Invalid> {
+    fn route_all(&mut self, frames: Vec<EdgeFrame>) {
         self.metrics.link_frames_in.inc_by(frames.len() as u64);
-        frames.into_iter().try_for_each(|frame| self.route(frame))
+        for frame in frames {
+            self.route(frame);
+        }
     }
 
-    fn route(&mut self, frame: EdgeFrame) -> Result<(), Invalid> {
-        match frame.frame {
-            Some(Frame::Attach(attach)) => self.attach(attach),
-            Some(Frame::Batch(batch)) => self.batch(batch),
-            Some(Frame::Grant(grant)) => {
-                let link = self.handle.id;
-                let transport = TransportId(grant.transport);
-                if let Some(partition) = self.transports.get(&grant.transport) {
-                    let mail = Mail::Grant { link, transport, bytes: grant.s2c_bytes };
-                    self.partitions.send(*partition, mail);
-                }
-                Ok(())
+    fn route(&mut self, frame: EdgeFrame) {
+        let (transport, outcome) = match frame.frame {
+            Some(Frame::Attach(attach)) => (Some(attach.transport), self.attach(attach)),
+            Some(Frame::Batch(batch)) => (Some(batch.transport), self.batch(batch)),
+            Some(Frame::Grant(grant)) => return self.grant(&grant),
+            Some(Frame::Detach(detach)) => return self.detach(detach.transport),
+            Some(Frame::Hello(_)) => {
+                (None, Err(Invalid::new("hello", "only allowed as the first frame")))
             }
-            Some(Frame::Detach(detach)) => {
-                let link = self.handle.id;
-                let transport = TransportId(detach.transport);
-                if let Some(partition) = self.transports.remove(&detach.transport) {
-                    self.partitions.send(partition, Mail::Detach { link, transport });
-                }
-                Ok(())
-            }
-            Some(Frame::Hello(_)) => Err(Invalid::new("hello", "only allowed as the first frame")),
-            None => Err(Invalid::new("frame", "exactly one must be set")),
+            None => (None, Err(Invalid::new("frame", "exactly one must be set"))),
+        };
+        if let Err(invalid) = outcome {
+            self.refuse(transport, &invalid);
         }
     }
 
     fn attach(&mut self, attach: link::Attach) -> Result<(), Invalid> {
-        let attach = decode::attach(attach)?;
-        let partition = self.partitions.of(&attach.stream_id);
-        if self.transports.insert(attach.transport.0, partition).is_some() {
+        if self.transports.contains_key(&attach.transport) {
             return Err(Invalid::new("attach.transport", "is attached already"));
         }
+        let attach = decode::attach(attach)?;
+        let partition = self.partitions.of_id(&attach.stream_id);
+        self.transports.insert(attach.transport.0, Attachment::To(partition));
         let mail = Mail::Attach { link: self.handle.clone(), attach: Box::new(attach) };
         self.partitions.send(partition, mail);
         Ok(())
     }
 
     fn batch(&mut self, batch: link::Batch) -> Result<(), Invalid> {
-        let batch = decode::batch(batch)?;
-        let Some(partition) = self.transports.get(&batch.transport.0) else {
-            return Err(Invalid::new("batch.transport", "is not attached"));
+        let partition = match self.transports.get(&batch.transport) {
+            Some(Attachment::To(partition)) => *partition,
+            Some(Attachment::Refused) => return Ok(()),
+            None => return Err(Invalid::new("batch.transport", "is not attached")),
         };
-        self.partitions.send(*partition, Mail::Batch { link: self.handle.id, batch });
+        let batch = decode::batch(batch)?;
+        self.partitions.send(partition, Mail::Batch { link: self.handle.id, batch });
         Ok(())
+    }
+
+    fn grant(&self, grant: &link::Grant) {
+        if let Some(Attachment::To(partition)) = self.transports.get(&grant.transport) {
+            let (link, transport) = (self.handle.id, TransportId(grant.transport));
+            self.partitions
+                .send(*partition, Mail::Grant { link, transport, bytes: grant.s2c_bytes });
+        }
+    }
+
+    fn detach(&mut self, transport: u64) {
+        if let Some(Attachment::To(partition)) = self.transports.remove(&transport) {
+            let (link, transport) = (self.handle.id, TransportId(transport));
+            self.partitions.send(partition, Mail::Detach { link, transport });
+        }
+    }
+
+    /// Closes the transport of an invalid frame, and leaves all others of the link alone.
+    fn refuse(&mut self, transport: Option<u64>, invalid: &Invalid) {
+        self.refusals.record(transport, invalid);
+        let Some(transport) = transport else { return };
+        self.detach(transport);
+        self.transports.insert(transport, Attachment::Refused);
+        let cause = CloseCause::Refused { reason: invalid.to_string() };
+        let transport = TransportId(transport);
+        self.handle.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
     }
 }
 

@@ -1,12 +1,11 @@
-//! `minerva-core`: a core as a process of its own. Reads options, opens the store and the ports, runs a
-//! [`Core`] until it is told to stop.
+//! The program `minerva-core`: reads the options, opens the store and the ports, runs a [`Core`] until a stop signal.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
-use minerva_core::{Config, Core, Metrics, is_config};
+use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
     Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address, doctor,
     health, program,
@@ -25,9 +24,9 @@ struct Options {
         value_parser = address)]
     link: SocketAddr,
 
-    /// Where the state of streams is kept: redis://HOST:PORT/DB (also rediss, redis-sentinel,
-    /// redis-cluster), redb:DIR (one crash-safe file) or memory: (lost at exit). Give a Redis password by
-    /// the environment, where other users of the machine do not see it.
+    /// Store of the streams: redis://HOST:PORT/DB (also rediss, redis-sentinel, redis-cluster), redb:DIR (one
+    /// crash-safe file) or memory: (lost at exit). Pass a Redis password in the environment, where other users
+    /// of the machine cannot read it.
     #[arg(
         long,
         env = "MINERVA_STORE",
@@ -58,7 +57,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let threads = |options: &Options| Some(options.threads.count());
-    program("minerva-core", threads, run, |error: &anyhow::Error| is_config(error.as_ref()))
+    program("minerva-core", threads, run, |error: &anyhow::Error| is_config_error(error.as_ref()))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -77,7 +76,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_address = admin.local_addr()?;
     tokio::spawn(admin.serve(readiness.clone(), registry));
-    // Taken before the store, so that a second process fails at once and without waiting.
+    // Bound before the store is opened, so that a second process fails at once.
     let link = bind("--link", options.link).await?;
     let api = bind("--api", options.core.api).await?;
     let store_url = options.store.clone();
@@ -101,7 +100,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the machine and the store.
+/// The subcommand `doctor`: checks the machine and the store.
 async fn examine(store: &StoreUrl) -> Result<(), doctor::Unfit> {
     let needs = doctor::Needs { clients: None, has_redis: matches!(store, StoreUrl::Redis(_)) };
     let mut findings = doctor::machine(needs).await;
@@ -109,13 +108,13 @@ async fn examine(store: &StoreUrl) -> Result<(), doctor::Unfit> {
     doctor::report(&findings)
 }
 
-/// Waits for the end and ends in order.
+/// Waits for a signal, then stops the core; a second signal exits at once.
 async fn stop(core: Core, signals: &mut StopSignals, readiness: &Readiness) {
     signals.next().await;
     readiness.set_unready("stopping");
     tokio::select! {
         () = core.stop() => {}
-        () = signals.next() => tracing::warn!("stopped at once by a second signal"),
+        () = signals.next() => tracing::warn!("a second signal: exiting at once"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The core's metrics, all named here. Made once per process; cloned to whoever counts.
+//! The metrics of a core: every name and help text. Created once per process; clones share the values.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,36 +15,40 @@ use prometheus_client::registry::Registry;
 
 use crate::partition::Counters;
 
-/// The handles. Clones count into the same metrics.
+/// Handles of the metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Edges that are linked now.
+    /// Currently linked edges.
     pub(crate) links: Gauge,
-    /// Frames that edges sent.
+    /// Frames received from edges.
     pub(crate) link_frames_in: Counter,
-    /// Application instances that are registered now.
+    /// Frames of edges that break the contract, by the offending field.
+    pub(crate) link_frames_refused: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Currently registered app instances.
     pub(crate) instances: Gauge,
-    /// Commands that application instances sent.
+    /// Commands received from app instances.
     pub(crate) app_commands: Counter,
-    /// Partitions that this process serves.
+    /// Partitions served by this process.
     pub(crate) partitions: Gauge,
+    /// Live cores that share the store.
     pub(crate) cores: Gauge,
-    /// What partitions count.
+    /// Counters of the partitions.
     pub(crate) counters: Arc<Counters>,
-    /// Seconds that an append took.
+    /// Duration of appends in seconds.
     pub(crate) append_seconds: Histogram,
-    /// Calls that the store did not do.
+    /// Failed store calls by kind.
     pub(crate) store_errors: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
-    /// Makes the metrics and puts them into a registry.
+    /// Creates the metrics and registers them.
     pub fn new(registry: &mut Registry) -> Self {
-        // 100 µs to 3 s: from a store in memory to a disk that is in trouble.
+        // 100 µs to 3 s: from a store in memory to a slow disk.
         let append_seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
         let metrics = Self {
             links: Gauge::default(),
             link_frames_in: Counter::default(),
+            link_frames_refused: Family::default(),
             instances: Gauge::default(),
             app_commands: Counter::default(),
             partitions: Gauge::default(),
@@ -61,6 +65,7 @@ impl Metrics {
         let Self {
             links,
             link_frames_in,
+            link_frames_refused,
             instances,
             app_commands,
             partitions,
@@ -69,47 +74,61 @@ impl Metrics {
             append_seconds,
             store_errors,
         } = self.clone();
-        into.register("links", "Edges that are linked now", links);
-        into.register("link_frames_in", "Frames that edges sent", link_frames_in);
-        into.register("app_instances", "Application instances that are registered now", instances);
-        into.register("app_commands", "Commands of application instances", app_commands);
-        into.register("partitions", "Partitions that this process serves", partitions);
-        into.register("cores", "Cores that share the store now", cores);
-        into.register_collector(Box::new(Collected(counters)));
-        into.register("store_append_seconds", "Seconds that an append took", append_seconds);
-        into.register("store_errors", "Calls that the store did not do", store_errors);
+        into.register("links", "Currently linked edges", links);
+        into.register("link_frames_in", "Frames received from edges", link_frames_in);
+        let refused = "Frames of edges that break the contract, by field";
+        into.register("link_frames_refused", refused, link_frames_refused);
+        into.register("app_instances", "Currently registered app instances", instances);
+        into.register("app_commands", "Commands received from app instances", app_commands);
+        into.register("partitions", "Partitions served by this process", partitions);
+        into.register("cores", "Live cores that share the store", cores);
+        into.register_collector(Box::new(CounterCollector(counters)));
+        into.register("store_append_seconds", "Duration of appends in seconds", append_seconds);
+        into.register("store_errors", "Failed store calls", store_errors);
     }
 }
 
-/// Shows what partitions count; they know nothing of metrics.
+/// Exports the counters of the partitions.
 #[derive(Debug)]
-struct Collected(Arc<Counters>);
+struct CounterCollector(Arc<Counters>);
 
-impl Collector for Collected {
+impl Collector for CounterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let counters = &*self.0;
         let gauges = [
-            ("streams", "Streams, with those that ended and wait for their app", &counters.streams),
-            ("streams_unserved", "Streams without an application instance", &counters.unserved),
-            ("transports", "Transports that are attached now", &counters.transports),
-            ("inbox_bytes", "Bytes of strings held for applications", &counters.inbox_bytes),
-            ("outbox_bytes", "Bytes of strings held for clients", &counters.outbox_bytes),
+            (
+                "streams",
+                "Current streams, ended ones with an unacknowledged end included",
+                &counters.streams,
+            ),
+            ("streams_unserved", "Current streams without an app instance", &counters.unserved),
+            ("transports", "Currently attached transports", &counters.transports),
+            ("inbox_bytes", "Bytes of messages in inboxes", &counters.inbox_bytes),
+            ("outbox_bytes", "Bytes of messages in outboxes", &counters.outbox_bytes),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(read(value));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         let counts = [
-            ("streams_opened", "Streams that were made", &counters.opened),
-            ("streams_forgotten", "Ends that no application acknowledged", &counters.forgotten),
-            ("transports_unavailable", "Transports told to come again", &counters.unavailable),
-            ("transports_killed", "Transports that were killed", &counters.killed),
-            ("sends_refused", "Sends refused for want of room", &counters.sends_refused),
-            ("strings_c2s", "Strings taken from clients", &counters.strings_c2s),
-            ("strings_s2c", "Strings taken from applications", &counters.strings_s2c),
-            ("store_appends", "Turns with something to store", &counters.appends),
-            ("store_append_bytes", "Bytes stored in them", &counters.append_bytes),
-            ("store_checkpoints", "Checkpoints written", &counters.checkpoints),
+            ("streams_opened", "Streams created", &counters.opened),
+            (
+                "streams_forgotten",
+                "Ended streams forgotten without an acknowledgement",
+                &counters.forgotten,
+            ),
+            (
+                "transports_unavailable",
+                "Transports closed with a request to retry",
+                &counters.unavailable,
+            ),
+            ("transports_killed", "Transports killed for a protocol error", &counters.killed),
+            ("sends_refused", "Sends refused for lack of room", &counters.sends_refused),
+            ("messages_c2s", "Messages accepted from clients", &counters.messages_c2s),
+            ("messages_s2c", "Messages accepted from applications", &counters.messages_s2c),
+            ("store_appends", "Log entries appended", &counters.appends),
+            ("store_append_bytes", "Bytes of appended log entries", &counters.append_bytes),
+            ("store_checkpoints", "Finished checkpoints", &counters.checkpoints),
         ];
         for (name, help, value) in counts {
             let counter = ConstCounter::new(read(value));
@@ -122,7 +141,7 @@ impl Collector for Collected {
         }
         let mut encoder = encoder.encode_descriptor(
             "streams_ended",
-            "Streams that ended",
+            "Ended streams",
             None,
             MetricType::Counter,
         )?;
@@ -142,10 +161,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_metrics_are_shown() {
+    fn all_metrics_are_exported() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        metrics.counters.strings_c2s.store(7, Ordering::Relaxed);
+        metrics.counters.messages_c2s.store(7, Ordering::Relaxed);
         metrics.counters.streams.store(3, Ordering::Relaxed);
         metrics.counters.ended[3].store(2, Ordering::Relaxed);
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
@@ -155,12 +174,12 @@ mod tests {
         for line in [
             "minerva_core_links 1",
             "minerva_core_streams 3",
-            "minerva_core_strings_c2s_total 7",
+            "minerva_core_messages_c2s_total 7",
             "minerva_core_streams_ended_total{by=\"slow\"} 2",
             "minerva_core_store_errors_total{kind=\"fenced\"} 1",
             "minerva_core_store_append_seconds_count 0",
         ] {
-            assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+            assert!(page.lines().any(|exported| exported == line), "{line} is not in\n{page}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The answering half of a gRPC call of ours: a greeting, then what partitions send, gathered into
-//! messages, then the status that ends the call. Used by the link and the application API, which say by
-//! [`Pack`] how their messages look and what of a backlog may go as one. Holds a bounded part of what waits; the rest
-//! stays in the channel, bounded by the credit that the peer gave.
+//! The response stream of a gRPC call: a greeting, the outputs of partitions packed into messages, the final status.
+//!
+//! Used by the link and the application API, which implement [`Pack`] for their outputs. Buffers a bounded number of
+//! outputs; the rest stays in the channel, bounded by the credit of the peer.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,56 +12,56 @@ use minerva_runtime::tasks::Coalescer;
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::partition::{OutputReceiver, OutputSender, outputs};
+use crate::partition::{OutputReceiver, OutputSender, output_channel};
 
-/// Items in one message. Gathering more than 16 to 64 gains nothing any more.
+/// Items in one message. Throughput is flat from 16 to 64 items on.
 const MAX_ITEMS: usize = 256;
-/// Items taken out of the channel at once, of which messages are made then.
-const MAX_TAKEN: usize = 8192;
-/// Bytes at which a message takes no more items: far below what a receiver accepts, even when the last
-/// item is a string of 1 MiB.
+/// Items received from the channel at once.
+const MAX_RECEIVED: usize = 8192;
+/// Bytes at which a message takes no more items: far below the limit of a receiver, even if the last item holds a
+/// message of 1 MiB.
 const MAX_BYTES: usize = 256 << 10;
 
-/// What partitions send over a call.
+/// An output of partitions that can be packed into a message of a contract.
 pub(crate) trait Pack: Sized + Unpin {
-    /// The message of the contract.
+    /// Message of the gRPC contract.
     type Message;
-    /// Roughly how many bytes it takes in a message.
+    /// Approximate encoded size in bytes.
     fn weight(&self) -> usize;
-    /// Set if this ends the call instead of being sent.
+    /// The status that ends the call, for an output that cannot be sent.
     fn failure(&self) -> Option<Status>;
-    /// Makes one message.
+    /// Packs items into one message.
     fn pack(items: Vec<Self>) -> Self::Message;
-    /// Puts together what may go as one item, out of more than goes into one message: the peer is behind.
-    fn gather(items: Vec<Self>) -> VecDeque<Self> {
+    /// Merges items of a backlog that exceeds one message.
+    fn coalesce(items: Vec<Self>) -> VecDeque<Self> {
         items.into()
     }
 }
 
-/// The stream of messages. Made with the ends of three channels, whose other ends the reading half has.
+/// The response stream; the request half of the call holds its [`OutgoingControl`].
 pub(crate) struct Outgoing<T: Pack> {
-    /// The first message; `None` once it is sent.
+    /// The first message; `None` once it was sent.
     greeting: Option<oneshot::Receiver<T::Message>>,
     ready: OutputReceiver<T>,
-    /// How the call ends, once nothing is ready any more.
+    /// Result of the call, sent behind all outputs.
     end: oneshot::Receiver<Result<(), Status>>,
-    /// Taken out of `ready`, not yet in a message; at most [`MAX_TAKEN`].
+    /// Received from `ready`, not yet in a message; at most [`MAX_RECEIVED`].
     waiting: VecDeque<T>,
     coalescer: Coalescer,
     finished: bool,
 }
 
-/// The ends for the reading half.
-pub(crate) struct Control<T: Pack> {
+/// The sending ends for the request half of the call.
+pub(crate) struct OutgoingControl<T: Pack> {
     pub(crate) greeting: oneshot::Sender<T::Message>,
     pub(crate) outputs: OutputSender<T>,
     pub(crate) end: oneshot::Sender<Result<(), Status>>,
 }
 
 impl<T: Pack> Outgoing<T> {
-    pub(crate) fn new() -> (Control<T>, Self) {
+    pub(crate) fn new() -> (OutgoingControl<T>, Self) {
         let (greeting, greeted) = oneshot::channel();
-        let (outputs, ready) = outputs();
+        let (outputs, ready) = output_channel();
         let (end, ended) = oneshot::channel();
         let outgoing = Self {
             greeting: Some(greeted),
@@ -71,27 +71,27 @@ impl<T: Pack> Outgoing<T> {
             coalescer: Coalescer::default(),
             finished: false,
         };
-        (Control { greeting, outputs, end }, outgoing)
+        (OutgoingControl { greeting, outputs, end }, outgoing)
     }
 
     fn poll_greeting(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Message>> {
         let Some(greeting) = &mut self.greeting else { return Poll::Ready(None) };
-        // Without a greeting the call has failed, and `end` says how.
+        // Without a greeting the call has failed, and `end` has the status.
         let message = ready!(Pin::new(greeting).poll(cx)).ok();
         self.greeting = None;
         Poll::Ready(message)
     }
 
-    /// Takes what is ready; pending while that waits for company.
+    /// Receives the ready items; pending while the coalescer delays the message.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting.is_empty() {
             if !self.ready.is_empty() {
                 ready!(self.coalescer.poll_ready(cx));
             }
             let mut items = Vec::new();
-            if self.ready.poll_many(cx, &mut items, MAX_TAKEN).is_ready() {
+            if self.ready.poll_many(cx, &mut items, MAX_RECEIVED).is_ready() {
                 self.waiting =
-                    if items.len() > MAX_ITEMS { T::gather(items) } else { items.into() };
+                    if items.len() > MAX_ITEMS { T::coalesce(items) } else { items.into() };
             }
         }
         Poll::Ready(())
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// Weighs its number; above a million it is a failure.
+    /// A test item: the number is its weight; above a million the item ends the call.
     impl Pack for usize {
         type Message = Vec<Self>;
 
@@ -164,14 +164,14 @@ mod tests {
             items
         }
 
-        /// Ones are put together.
-        fn gather(items: Vec<Self>) -> VecDeque<Self> {
+        /// Merges a list of ones into their sum.
+        fn coalesce(items: Vec<Self>) -> VecDeque<Self> {
             let is_one = items.iter().all(|item| *item == 1);
             if is_one { [items.len()].into() } else { items.into() }
         }
     }
 
-    fn sent(items: impl IntoIterator<Item = usize>) -> (Control<usize>, Outgoing<usize>) {
+    fn sent(items: impl IntoIterator<Item = usize>) -> (OutgoingControl<usize>, Outgoing<usize>) {
         let (control, outgoing) = Outgoing::new();
         for item in items {
             control.outputs.send(item);
@@ -179,7 +179,7 @@ mod tests {
         (control, outgoing)
     }
 
-    /// All messages, and the code that ends the call.
+    /// All messages, and the final code.
     async fn all(outgoing: Outgoing<usize>) -> (Vec<Vec<usize>>, Option<tonic::Code>) {
         let (mut messages, mut code) = (Vec::new(), None);
         let mut outgoing = outgoing;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_greeting_is_first_and_what_is_ready_is_sent_before_the_end() {
+    async fn the_greeting_is_first_and_the_status_follows_all_outputs() {
         let (control, outgoing) = sent([1, 2, 3]);
         control.greeting.send(vec![0]).unwrap();
         control.end.send(Err(Status::unavailable("stopping"))).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_has_at_most_so_many_items() {
+    async fn the_items_of_a_message_are_bounded() {
         for (count, sizes) in [(255, vec![255]), (256, vec![256]), (257, vec![256, 1])] {
             let (control, outgoing) = sent(std::iter::repeat_n(0, count));
             drop((control.greeting, control.end, control.outputs));
@@ -212,18 +212,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_much_is_taken_out_of_the_channel_at_once() {
-        for (count, left) in [(MAX_TAKEN - 1, 0), (MAX_TAKEN, 0), (MAX_TAKEN + 1, 1)] {
+    async fn the_buffered_items_are_bounded() {
+        for (count, left) in [(MAX_RECEIVED - 1, 0), (MAX_RECEIVED, 0), (MAX_RECEIVED + 1, 1)] {
             let (control, mut outgoing) = sent(std::iter::repeat_n(0, count));
             drop((control.greeting, control.end, control.outputs));
             assert_eq!(outgoing.next().await.map(|first| first.unwrap().len()), Some(MAX_ITEMS));
-            assert_eq!(outgoing.waiting.len(), count.min(MAX_TAKEN) - MAX_ITEMS);
+            assert_eq!(outgoing.waiting.len(), count.min(MAX_RECEIVED) - MAX_ITEMS);
             assert_eq!(std::iter::from_fn(|| outgoing.ready.try_next()).count(), left);
         }
     }
 
     #[tokio::test]
-    async fn more_than_a_message_is_put_together() {
+    async fn a_backlog_beyond_one_message_is_coalesced() {
         for (count, messages) in
             [(MAX_ITEMS, vec![MAX_ITEMS]), (MAX_ITEMS + 1, vec![1]), (2 * MAX_ITEMS, vec![1])]
         {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_is_full_at_so_many_bytes() {
+    async fn the_bytes_of_a_message_are_bounded() {
         for (first, messages) in [(MAX_BYTES - 1, 1), (MAX_BYTES, 2), (MAX_BYTES + 1, 2)] {
             let (control, outgoing) = sent([first, 1]);
             drop((control.greeting, control.end, control.outputs));
@@ -244,8 +244,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_follows_closely_takes_along_what_others_say() {
-        let takes_along = async || {
+    async fn close_messages_are_coalesced_with_outputs_of_ready_tasks() {
+        let is_coalesced = async || {
             let (control, mut outgoing) = sent([0]);
             drop(control.greeting);
             outgoing.next().await;
@@ -254,17 +254,17 @@ mod tests {
             tokio::spawn(async move { another.send(2) });
             outgoing.next().await.unwrap().unwrap() == [1, 2]
         };
-        // The test's thread may stand still meanwhile; then it does not follow closely.
+        // A descheduled test thread exceeds the coalescing window; then the attempt is repeated.
         for _ in 0..1000 {
-            if takes_along().await {
+            if is_coalesced().await {
                 return;
             }
         }
-        panic!("each goes alone");
+        panic!("no message was coalesced");
     }
 
     #[tokio::test]
-    async fn a_failure_ends_the_call_behind_what_came_before_it() {
+    async fn a_failure_ends_the_call_behind_earlier_outputs() {
         let (control, outgoing) = sent([1, 2_000_000, 3]);
         drop(control.greeting);
         let expected = (vec![vec![1]], Some(tonic::Code::InvalidArgument));

@@ -1,6 +1,8 @@
-//! The gRPC servers: takes connections, serves calls on them, and ends in order. `core.rs` runs one for edges and one
-//! for applications. tonic's own server does not let anybody choose how the tasks of its calls are run, which is a
-//! third of what a lone string takes ([`minerva_runtime::tasks`]).
+//! The gRPC server: accepts connections, serves calls, shuts down gracefully. `core.rs` runs one for edges and one for
+//! applications.
+//!
+//! tonic's own server has no choice of the executor for its calls, which accounts for a third of the latency of a lone
+//! message ([`minerva_runtime::tasks`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -20,25 +22,24 @@ use tokio::time::sleep;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
-use crate::stop::Stopping;
+use crate::stop::StopToken;
 
-/// The smaller HTTP/2 window: one link has one gRPC stream, and 64 KiB would stall it at each round trip.
+/// HTTP/2 window of one stream. A link is one gRPC stream, and 64 KiB would stall it in each round trip.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// The larger one, for all streams of a connection.
+/// HTTP/2 window of a connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// After this much silence the other end is asked whether it lives; together with the timeout below, a
-/// dead machine is noticed well within the time that clients wait.
+/// Silence after which a keep-alive ping is sent. With the timeout below a dead peer is detected before clients give up.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Time for the answer.
+/// Time for the reply to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after a connection could not be accepted: mostly no file descriptors are left, and some may be soon.
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, which may be freed soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until the core stops or no connections come any more; then lets calls end, and takes no new ones.
+/// Serves until the core stops or `incoming` ends, then accepts no new calls and waits for the open ones.
 pub(crate) async fn serve<S, IO>(
     service: S,
     incoming: impl Stream<Item = io::Result<IO>>,
-    mut stopping: Stopping,
+    mut stopping: StopToken,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -56,7 +57,7 @@ pub(crate) async fn serve<S, IO>(
             let io = match accepted {
                 Ok(io) => TokioIo::new(io),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
+                    tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -64,14 +65,14 @@ pub(crate) async fn serve<S, IO>(
             let connection = watcher.watch(http.serve_connection(io, service.clone()));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection has failed");
+                    tracing::debug!(%error, "connection failed");
                 }
             });
         }
     };
     tokio::select! {
         () = accept_all => {}
-        () = stopping.wait() => {}
+        () = stopping.stopped() => {}
     }
     connections.shutdown().await;
 }
@@ -81,7 +82,7 @@ fn http() -> http2::Builder<Spawner> {
     http.timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        // An application may ask as much at once as it likes; partitions' mailboxes have bounds.
+        // Concurrent calls of an application are bounded by the mailboxes of the partitions.
         .max_concurrent_streams(None)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
@@ -102,13 +103,13 @@ mod tests {
     use crate::stop::StopSource;
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_to_accept_is_survived_and_a_client_that_stays_does_not_hold_up_the_end() {
+    async fn a_failed_accept_is_survived_and_an_open_connection_does_not_delay_the_shutdown() {
         let (client, server) = duplex(1 << 16);
         let failure = io::Error::other("no descriptors");
         let incoming = stream::iter([Err(failure), Ok(server)]).chain(stream::once(pending()));
         let service = service_fn(|_| ready(Ok(Response::new(Body::empty()))));
         let stop = StopSource::new();
-        let serving = tokio::spawn(serve(service, incoming, stop.stopping()));
+        let serving = tokio::spawn(serve(service, incoming, stop.token()));
         let mut client = Some(TokioIo::new(client));
         let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
         let mut channel =

@@ -13,7 +13,7 @@ mod stream_state;
 
 pub use attributes::{Attributes, OutboxLimits};
 pub(crate) use facts::STATE_LOST;
-pub use facts::{Ended, EndedBy, Origin, SendState, TransportKind};
+pub use facts::{Ended, EndedBy, Origin, SendState};
 pub use inbox::Inbox;
 pub(crate) use message_bytes::unshared;
 pub use outbox::Outbox;

@@ -1,16 +1,16 @@
-//! The word that the core stops, for every call and server of it.
+//! The stop signal of a core for its servers and calls.
 
 use tokio::sync::watch;
 
-/// Says it.
+/// The sending end.
 #[derive(Debug)]
 pub(crate) struct StopSource {
     sender: watch::Sender<bool>,
 }
 
-/// Hears it.
+/// A receiving end.
 #[derive(Debug, Clone)]
-pub(crate) struct Stopping {
+pub(crate) struct StopToken {
     receiver: watch::Receiver<bool>,
 }
 
@@ -19,8 +19,8 @@ impl StopSource {
         Self { sender: watch::channel(false).0 }
     }
 
-    pub(crate) fn stopping(&self) -> Stopping {
-        Stopping { receiver: self.sender.subscribe() }
+    pub(crate) fn token(&self) -> StopToken {
+        StopToken { receiver: self.sender.subscribe() }
     }
 
     pub(crate) fn stop(&self) {
@@ -28,9 +28,9 @@ impl StopSource {
     }
 }
 
-impl Stopping {
-    /// Returns when the core stops, or is gone.
-    pub(crate) async fn wait(&mut self) {
-        let _ = self.receiver.wait_for(|stops| *stops).await;
+impl StopToken {
+    /// Completes when the core stops or is dropped.
+    pub(crate) async fn stopped(&mut self) {
+        let _ = self.receiver.wait_for(|is_stopped| *is_stopped).await;
     }
 }

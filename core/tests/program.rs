@@ -19,7 +19,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use minerva_proto::link::{self, edge_frame};
+use minerva_proto::link::pb::{self as link, edge_frame};
 use peers::{App, Edge, attach, batch, sack};
 
 const ID: &str = "stream-id-stream-id-1";
@@ -132,8 +132,8 @@ fn wrong_options_exit_with_64_and_say_what_to_do() {
         (vec!["--log", "=,="], "--log"),
         (vec!["--admin", "192.0.2.1:1"], "--admin: cannot listen on 192.0.2.1:1"),
         (vec!["--partitions", "0"], "--partitions"),
-        (vec!["--subprotocols", "chat,Game"], "`Game` is no service"),
-        (vec!["--subprotocols", "=chat"], "`` is no service"),
+        (vec!["--subprotocols", "chat,Game"], "'G' at position 0"),
+        (vec!["--subprotocols", "=chat"], "a service name is 1 to 64"),
         ([&store[..], &[&under_file]].concat(), "the directory cannot be used"),
     ] {
         let (code, said) = run(&arguments);

@@ -4,15 +4,17 @@
 
 #[path = "serve/calls.rs"]
 mod calls;
-#[path = "serve/cores.rs"]
-mod cores;
+#[path = "serve/invalid_frames.rs"]
+mod invalid_frames;
 #[path = "serve/outage.rs"]
 mod outage;
-#[path = "serve/outside.rs"]
-mod outside;
 #[path = "serve/peers.rs"]
 mod peers;
-#[path = "serve/sdk.rs"]
-mod sdk;
-#[path = "serve/streams.rs"]
-mod streams;
+#[path = "serve/placement.rs"]
+mod placement;
+#[path = "serve/sdk_streams.rs"]
+mod sdk_streams;
+#[path = "serve/stream_lifecycle.rs"]
+mod stream_lifecycle;
+#[path = "serve/stream_service.rs"]
+mod stream_service;

@@ -1,4 +1,4 @@
-//! From the application API's protobuf to mail for partitions, with all checks that the contract names.
+//! Decodes and validates the registration and the commands of an app instance.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits};
 
 use crate::invalid::{self, Invalid};
-use crate::limits::{MOST_BYTES, MOST_STRINGS};
-use crate::partition::{Mail, Mark, SessionId};
+use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
+use crate::partition::{AttributeChange, Mail, SessionId};
 use crate::state::OutboxLimits;
 
-/// Bytes delivered per stream and not acknowledged, if the instance does not say.
+/// Delivery window per stream in bytes, if the registration has none.
 const DEFAULT_WINDOW: usize = 262_144;
-/// Longest idle limit: a week.
+/// Longest idle limit: one week.
 const MAX_IDLE_MS: u64 = 604_800_000;
 
-/// What an instance says of itself.
+/// A validated registration.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Registration {
     pub(crate) service: Arc<str>,
@@ -38,7 +38,7 @@ pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> 
     Ok(Registration { service, instance_id: id.into(), window, held: register.held_streams })
 }
 
-/// The stream that a command is about, and the mail for its partition.
+/// Decodes a command; returns the number of its stream and the mail for its partition.
 pub(crate) fn command(session: SessionId, command: Command) -> Result<(u64, Mail), Invalid> {
     match command.command {
         Some(Kind::Register(_)) => {
@@ -58,15 +58,27 @@ pub(crate) fn command(session: SessionId, command: Command) -> Result<(u64, Mail
         Some(Kind::SetLimits(limits)) => Ok((limits.stream, set_limits(session, &limits)?)),
         Some(Kind::SetLabel(SetLabel { stream, label })) => Ok((
             stream,
-            marked(session, stream, Mark::Label(invalid::label("set_label.label", label)?)),
+            change_attributes(
+                session,
+                stream,
+                AttributeChange::Label(invalid::label("set_label.label", label)?),
+            ),
         )),
         Some(Kind::JoinGroup(JoinGroup { stream, group })) => Ok((
             stream,
-            marked(session, stream, Mark::Join(invalid::group("join_group.group", group)?)),
+            change_attributes(
+                session,
+                stream,
+                AttributeChange::Join(invalid::group("join_group.group", group)?),
+            ),
         )),
         Some(Kind::LeaveGroup(LeaveGroup { stream, group })) => Ok((
             stream,
-            marked(session, stream, Mark::Leave(invalid::group("leave_group.group", group)?)),
+            change_attributes(
+                session,
+                stream,
+                AttributeChange::Leave(invalid::group("leave_group.group", group)?),
+            ),
         )),
         None => Err(Invalid::new("command", "exactly one must be set")),
     }
@@ -86,21 +98,21 @@ fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
     })
 }
 
-fn marked(session: SessionId, stream: u64, mark: Mark) -> Mail {
-    Mail::Mark { session, stream, mark }
+fn change_attributes(session: SessionId, stream: u64, change: AttributeChange) -> Mail {
+    Mail::ChangeAttributes { session, stream, change }
 }
 
 fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, Invalid> {
-    let check = |field, value: Option<u64>, most: u64| match value {
-        Some(value) if !(1..=most).contains(&value) => {
-            Err(Invalid::new(field, format!("must be 1 to {most}")))
+    let check = |field, value: Option<u64>, max: u64| match value {
+        Some(value) if !(1..=max).contains(&value) => {
+            Err(Invalid::new(field, format!("must be 1 to {max}")))
         }
         Some(_) | None => Ok(()),
     };
     let (bytes, messages) = (limits.outbox_bytes, limits.outbox_messages);
     check("set_limits.max_idle_ms", limits.max_idle_ms, MAX_IDLE_MS)?;
-    check("set_limits.outbox_bytes", bytes.map(Into::into), MOST_BYTES as u64)?;
-    check("set_limits.outbox_messages", messages.map(Into::into), MOST_STRINGS as u64)?;
+    check("set_limits.outbox_bytes", bytes.map(Into::into), MAX_LIMIT_BYTES as u64)?;
+    check("set_limits.outbox_messages", messages.map(Into::into), MAX_LIMIT_MESSAGES as u64)?;
     Ok(Mail::SetLimits {
         session,
         stream: limits.stream,
@@ -127,8 +139,8 @@ mod tests {
         }
     }
 
-    /// The field that is complained about.
-    fn complaint(kind: Option<Kind>) -> String {
+    /// The field that the error names.
+    fn rejected_field(kind: Option<Kind>) -> String {
         let Err(invalid) = command(SESSION, Command { command: kind }) else {
             return "none".to_owned();
         };
@@ -146,31 +158,31 @@ mod tests {
     }
 
     #[test]
-    fn no_window_is_the_default_window() {
+    fn an_omitted_window_has_the_default_size() {
         assert_eq!(registration(register("i")).unwrap().window, 262_144);
         let small = Register { stream_window_bytes: 1, ..register("i") };
         assert_eq!(registration(small).unwrap().window, 1);
     }
 
     #[test]
-    fn complaints_name_the_field() {
+    fn an_error_names_the_field() {
         let send = |first, string: &'static [u8]| {
             let messages = vec![Bytes::from_static(string)];
             Some(Kind::Send(Send { stream: 1, first, messages, acknowledge: None }))
         };
-        assert_eq!(complaint(None), "command");
-        assert_eq!(complaint(Some(Kind::Register(register("i")))), "register");
-        assert_eq!(complaint(send(MAX_NUMBER, b"ok")), "none");
-        assert_eq!(complaint(send(MAX_NUMBER + 1, b"ok")), "send.first");
-        assert_eq!(complaint(send(0, b"\n")), "send.messages");
+        assert_eq!(rejected_field(None), "command");
+        assert_eq!(rejected_field(Some(Kind::Register(register("i")))), "register");
+        assert_eq!(rejected_field(send(MAX_NUMBER, b"ok")), "none");
+        assert_eq!(rejected_field(send(MAX_NUMBER + 1, b"ok")), "send.first");
+        assert_eq!(rejected_field(send(0, b"\n")), "send.messages");
         let reset = Reset { stream: 1, reason: "é".to_owned(), application_level: true };
-        assert_eq!(complaint(Some(Kind::Reset(reset))), "reset.reason");
+        assert_eq!(rejected_field(Some(Kind::Reset(reset))), "reset.reason");
     }
 
     #[test]
     fn an_idle_limit_is_1_ms_to_a_week() {
         let limits = |max_idle_ms| {
-            complaint(Some(Kind::SetLimits(SetLimits { max_idle_ms, ..SetLimits::default() })))
+            rejected_field(Some(Kind::SetLimits(SetLimits { max_idle_ms, ..SetLimits::default() })))
         };
         for limit in [None, Some(1), Some(2), Some(MAX_IDLE_MS - 1), Some(MAX_IDLE_MS)] {
             assert_eq!(limits(limit), "none", "{limit:?}");
@@ -181,19 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn an_outbox_has_at_least_one_byte_and_string_and_no_more_than_the_store_takes() {
+    fn the_limits_of_an_outbox_are_bounded() {
         let limits = |outbox_bytes, outbox_messages| {
             let limits = SetLimits { outbox_bytes, outbox_messages, ..SetLimits::default() };
-            complaint(Some(Kind::SetLimits(limits)))
+            rejected_field(Some(Kind::SetLimits(limits)))
         };
-        let most = MOST_BYTES as u32;
+        let most = MAX_LIMIT_BYTES as u32;
         for (bytes, ok) in
             [(0, false), (1, true), (most - 1, true), (most, true), (most + 1, false)]
         {
             let expected = if ok { "none" } else { "set_limits.outbox_bytes" };
             assert_eq!(limits(Some(bytes), None), expected, "{bytes}");
         }
-        let most = MOST_STRINGS as u32;
+        let most = MAX_LIMIT_MESSAGES as u32;
         for (count, ok) in
             [(0, false), (1, true), (most - 1, true), (most, true), (most + 1, false)]
         {
@@ -213,9 +225,9 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
-        /// Whatever an instance sends, nothing panics.
+        /// No input of an instance causes a panic.
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_decoded_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let request: Result<Command, _> = prost::Message::decode(&bytes[..]);
             if let Ok(request) = request {
                 let _ = command(SESSION, request);

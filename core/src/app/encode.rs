@@ -1,4 +1,4 @@
-//! From what partitions say to application instances to the application API's protobuf.
+//! Encodes the outputs of partitions as events of the application API.
 
 use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::event::Event as Kind;
@@ -14,12 +14,12 @@ use crate::outgoing::Pack;
 use crate::state;
 use crate::stream::{self, AppOutput, RefusedReason};
 
-/// Bytes of an event beside its strings, roughly.
+/// Approximate bytes of an event without its messages.
 const EVENT: usize = 48;
-/// Bytes of a string beside its content: tag and length.
-const STRING: usize = 4;
+/// Bytes of a message beside its content: tag and length.
+const MESSAGE: usize = 4;
 
-/// What an instance is told about this core.
+/// The answer to a registration.
 pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
     let saturating = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     Registered {
@@ -38,11 +38,11 @@ impl Pack for AppOutput {
             Self::Started(started) => {
                 let origin = &started.origin;
                 let headers = origin.headers.iter().map(|(name, value)| name.len() + value.len());
-                let groups = started.groups.iter().map(|group| group.len() + STRING);
+                let groups = started.groups.iter().map(|group| group.len() + MESSAGE);
                 EVENT + origin.credentials.len() + headers.chain(groups).sum::<usize>()
             }
             Self::Messages { messages, .. } => {
-                EVENT + messages.iter().map(|string| string.len() + STRING).sum::<usize>()
+                EVENT + messages.iter().map(|message| message.len() + MESSAGE).sum::<usize>()
             }
             Self::TransportChanged { .. }
             | Self::Ended { .. }
@@ -52,12 +52,16 @@ impl Pack for AppOutput {
             | Self::PartitionOwned { .. }
             | Self::PartitionLeft { .. }
             | Self::GroupRefused { .. }
-            | Self::Violation(_) => EVENT,
+            | Self::ContractViolation(_) => EVENT,
         }
     }
 
     fn failure(&self) -> Option<Status> {
-        if let Self::Violation(text) = self { Some(Status::invalid_argument(text)) } else { None }
+        if let Self::ContractViolation(text) = self {
+            Some(Status::invalid_argument(text))
+        } else {
+            None
+        }
     }
 
     fn pack(items: Vec<Self>) -> ServeResponse {
@@ -79,7 +83,7 @@ fn event(output: AppOutput) -> Option<Kind> {
                 transport_number: change.transport_number,
                 attached: change.attached,
                 primary: change.primary,
-                transport: transport_kind(change.kind).into(),
+                transport: TransportKind::from(change.kind).into(),
                 transports: change.transports,
             })
         }
@@ -97,12 +101,12 @@ fn event(output: AppOutput) -> Option<Kind> {
         AppOutput::GroupRefused { stream, group } => {
             Kind::GroupRefused(GroupRefused { stream, group: group.to_string() })
         }
-        // Ends the call instead: see `failure`.
-        AppOutput::Violation(_) => return None,
+        // Ends the call, see `failure`.
+        AppOutput::ContractViolation(_) => return None,
     })
 }
 
-/// A stream's end.
+/// Encodes the end of a stream.
 pub(crate) fn ended(stream: u64, event: u64, end: state::Ended) -> Ended {
     Ended {
         stream,
@@ -126,7 +130,7 @@ fn started(started: stream::Started) -> Started {
         credentials: origin.credentials.clone(),
         headers: origin.headers.iter().map(header).collect(),
         peer_address: origin.peer_address.clone(),
-        transport: transport_kind(origin.kind).into(),
+        transport: TransportKind::from(origin.kind).into(),
         started_at_ms: origin.started_at_ms,
         send_state: Some(send_state(started.stream, started.send_state)),
         epoch: started.epoch.0,
@@ -142,17 +146,6 @@ fn send_state(stream: u64, state: state::SendState) -> SendState {
         bytes_left: state.bytes_left,
         messages_left: state.messages_left,
         paused: state.paused,
-    }
-}
-
-/// What a kind of transport is called.
-pub(crate) fn transport_kind(kind: state::TransportKind) -> TransportKind {
-    match kind {
-        state::TransportKind::Unknown => TransportKind::Unspecified,
-        state::TransportKind::Tcp => TransportKind::Tcp,
-        state::TransportKind::WebSocket => TransportKind::Websocket,
-        state::TransportKind::HttpStream => TransportKind::HttpStream,
-        state::TransportKind::LongPoll => TransportKind::LongPoll,
     }
 }
 

@@ -1,11 +1,11 @@
 //! From the link's protobuf to the plain types of the stream machine, with all checks that the contract
-//! asks of an edge. What is wrong ends the call: it is a defect of the edge, not of a client.
+//! asks of an edge. An invalid frame is a defect of the edge, not of a client.
 
+use minerva_proto::link::pb as link;
 use minerva_proto::sack::MAX_BEYOND;
-use minerva_proto::{KillReason, MAX_NUMBER, Sack, StreamId, link};
+use minerva_proto::{KillReason, MAX_NUMBER, Sack, StreamId};
 
 use crate::invalid::{self, Invalid};
-use crate::state::TransportKind;
 use crate::stream::{Attach, Batch, End, Resume, Run, TransportId};
 
 pub(crate) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
@@ -33,7 +33,7 @@ pub(crate) fn attach(attach: link::Attach) -> Result<Attach, Invalid> {
         sack: attach.sack.map(|given| sack("attach.sack", given)).transpose()?,
         single_flush: attach.single_flush,
         heartbeat: attach.heartbeat,
-        kind: transport_kind(kind),
+        kind: kind.into(),
         credentials: attach.credentials,
         why: attach.why,
         headers: attach.headers.into_iter().map(|header| (header.name, header.value)).collect(),
@@ -84,7 +84,7 @@ fn sack(field: &'static str, sack: link::Sack) -> Result<Sack, Invalid> {
     for number in acked.iter().chain(&sack.beyond) {
         check_number(field, *number)?;
     }
-    Ok(Sack { acked, beyond: sack.beyond })
+    Ok(Sack::from_numbers(acked, sack.beyond))
 }
 
 fn end(end: link::End) -> Result<End, Invalid> {
@@ -105,16 +105,6 @@ fn end(end: link::End) -> Result<End, Invalid> {
         }
     };
     Ok(End { kill: Some(kill) })
-}
-
-fn transport_kind(kind: link::TransportKind) -> TransportKind {
-    match kind {
-        link::TransportKind::Unspecified => TransportKind::Unknown,
-        link::TransportKind::Tcp => TransportKind::Tcp,
-        link::TransportKind::Websocket => TransportKind::WebSocket,
-        link::TransportKind::HttpStream => TransportKind::HttpStream,
-        link::TransportKind::LongPoll => TransportKind::LongPoll,
-    }
 }
 
 fn check_number(field: &'static str, number: u64) -> Result<(), Invalid> {

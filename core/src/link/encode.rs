@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use minerva_proto::link::core_frame::Frame;
-use minerva_proto::link::{
-    Claim, Close, CoreFrame, KillReason as LinkKillReason, Messages, Moved, Opened, Owned,
+use minerva_proto::link::pb::core_frame::Frame;
+use minerva_proto::link::pb::{
+    Claim, Close, CoreFrame, KillReason as LinkKillReason, Messages, Moved, Opened, Owned, Refused,
     RelayResponse, Released, Reset, Sack as LinkSack, SackUpdate, Taken, Unavailable, close,
 };
 use minerva_proto::{KillReason, Sack};
@@ -54,7 +54,7 @@ impl Pack for EdgeOutput {
         RelayResponse { frames: frames.collect() }
     }
 
-    fn gather(items: Vec<Self>) -> VecDeque<Self> {
+    fn coalesce(items: Vec<Self>) -> VecDeque<Self> {
         gather(items)
     }
 }
@@ -66,7 +66,7 @@ fn weight(sack: &Sack) -> usize {
 fn reason(cause: &CloseCause) -> &str {
     match cause {
         CloseCause::Reset(reset) => &reset.reason,
-        CloseCause::Unavailable { reason, .. } => reason,
+        CloseCause::Unavailable { reason, .. } | CloseCause::Refused { reason } => reason,
         CloseCause::Gentle | CloseCause::Kill(_) | CloseCause::Moved => "",
     }
 }
@@ -111,6 +111,7 @@ fn close_cause(cause: CloseCause) -> Option<close::Cause> {
         CloseCause::Unavailable { reason, retry_after_ms } => {
             Some(close::Cause::Unavailable(Unavailable { reason, retry_after_ms }))
         }
+        CloseCause::Refused { reason } => Some(close::Cause::Refused(Refused { reason })),
         CloseCause::Moved => Some(close::Cause::Moved(Moved {})),
     }
 }
@@ -127,8 +128,8 @@ fn kill_reason(reason: KillReason) -> LinkKillReason {
 
 /// Numbers are at most 2^53, so the conversion never saturates.
 fn sack(sack: Sack) -> LinkSack {
-    let acked = sack.acked.map_or(-1, |acked| i64::try_from(acked).unwrap_or(i64::MAX));
-    LinkSack { acked, beyond: sack.beyond }
+    let acked = sack.acked.map_or(-1, |acked| i64::try_from(acked.0).unwrap_or(i64::MAX));
+    LinkSack { acked, beyond: sack.beyond.into_iter().map(|number| number.0).collect() }
 }
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
     /// Messages are filled by weight: one that weighs less than it is long could pass what an edge accepts.
     #[test]
     fn nothing_is_much_longer_than_it_weighs() {
-        let long = || Sack { acked: Some(1 << 53), beyond: vec![1 << 53; 4096] };
+        let long = || Sack::from_numbers(Some(1 << 53), [1 << 53; 4096]);
         let transport = TransportId(u64::MAX);
         let close = |cause| {
             let (sack, status) = (Some(long()), Some(long()));
@@ -159,6 +160,7 @@ mod tests {
             close(CloseCause::Moved),
             close(CloseCause::Reset(reset)),
             close(CloseCause::Unavailable { reason: "u".repeat(100), retry_after_ms: u32::MAX }),
+            close(CloseCause::Refused { reason: "r".repeat(100) }),
         ];
         for output in outputs {
             let weight = output.weight();

@@ -1,63 +1,67 @@
-//! Which application session has which stream: the least loaded one of the service, and the same one as
-//! long as its instance lives or comes back in time. Decides; the partition tells streams and sessions.
+//! Assignment of streams to sessions: the least loaded session of the service, and the same one as long as its instance
+//! lives or reconnects within the grace time.
+//!
+//! Pure bookkeeping of one partition. The streams and their sessions are notified by the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::mailbox::{SessionHandle, SessionId};
-use crate::stream::Millis;
+use super::mailbox::SessionHandle;
+use crate::stream::{Millis, SessionId};
 
-/// The sessions of one partition, and its streams as far as assignment goes.
+/// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
 pub(super) struct Assignment {
-    sessions: BTreeMap<SessionId, Session>,
+    sessions: BTreeMap<SessionId, SessionStreams>,
     /// Streams without a session.
     waiting: BTreeMap<u64, Waiting>,
-    /// Those of them that wait for an instance to come back, by the time when that ends.
+    /// The waiting streams with a grace time, by its end.
     grace: BTreeSet<(Millis, u64)>,
 }
 
-struct Session {
+struct SessionStreams {
     handle: SessionHandle,
     streams: BTreeSet<u64>,
 }
 
 struct Waiting {
     service: Arc<str>,
-    /// The instance that had it.
+    /// The last assigned instance.
     instance_id: Option<Arc<str>>,
-    /// Until then only that instance, or a session that says that it holds the stream, gets it.
+    /// Until then the stream is reserved for that instance, or for a session that reports to hold the stream.
     grace: Option<Millis>,
 }
 
-/// What became of the streams when a session joined.
+/// The streams concerned by a new session.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Joined {
-    /// They are the session's now; in the order of their numbers.
+pub(super) struct JoinedStreams {
+    /// Streams assigned to the session.
     pub(super) assigned: BTreeSet<u64>,
-    /// The session holds them but cannot have them.
+    /// Streams that the session holds and that it cannot get.
     pub(super) released: Vec<u64>,
 }
 
 impl Assignment {
-    /// The session's handle, for as long as it is there.
+    /// The handle of a registered session.
     pub(super) fn session(&self, id: SessionId) -> Option<&SessionHandle> {
         self.sessions.get(&id).map(|session| &session.handle)
     }
 
-    /// How many streams have no session.
+    /// Number of streams without a session.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether a service has a session.
+    /// Returns true if a service has a session.
     pub(super) fn is_served(&self, service: &str) -> bool {
         self.sessions.values().any(|session| *session.handle.service == *service)
     }
 
-    /// A stream that has no session: it gets one now if it never had one, or waits until a time for the
-    /// instance that had it.
+    /// Adds a stream without a session.
+    ///
+    /// With an `instance` the stream waits for that instance until the given time. Otherwise it is assigned at once if
+    /// the service has a session, which is returned.
     pub(super) fn add(
         &mut self,
         stream: u64,
@@ -69,7 +73,7 @@ impl Assignment {
         if grace.is_none() { self.assign(stream) } else { None }
     }
 
-    /// A stream is forgotten.
+    /// Removes a forgotten stream.
     pub(super) fn remove(&mut self, stream: u64, session: Option<SessionId>) {
         self.stop_waiting(stream);
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id))
@@ -79,27 +83,29 @@ impl Assignment {
         }
     }
 
-    /// A session is there. It gets what its instance had, what it says it holds if nobody else has that,
-    /// and what waits for any session of the service.
-    pub(super) fn join(&mut self, handle: SessionHandle, held: &[u64]) -> Joined {
+    /// Adds a session.
+    ///
+    /// The session gets the waiting streams of its instance, the waiting streams in `held`, and those of its service
+    /// that wait for any instance.
+    pub(super) fn join(&mut self, handle: SessionHandle, held: &[u64]) -> JoinedStreams {
         let id = handle.id;
         let held_set: BTreeSet<u64> = held.iter().copied().collect();
-        let is_for_it = |(stream, waiting): (&u64, &Waiting)| {
-            let is_mine = waiting.grace.is_none()
+        let gets = |(stream, waiting): (&u64, &Waiting)| {
+            let is_eligible = waiting.grace.is_none()
                 || held_set.contains(stream)
                 || waiting.instance_id.as_ref() == Some(&handle.instance_id);
-            (waiting.service == handle.service && is_mine).then_some(*stream)
+            (waiting.service == handle.service && is_eligible).then_some(*stream)
         };
-        let assigned: BTreeSet<u64> = self.waiting.iter().filter_map(is_for_it).collect();
+        let assigned: BTreeSet<u64> = self.waiting.iter().filter_map(gets).collect();
         let released = held_set.difference(&assigned).copied().collect();
-        self.sessions.insert(id, Session { handle, streams: BTreeSet::new() });
+        self.sessions.insert(id, SessionStreams { handle, streams: BTreeSet::new() });
         for &stream in &assigned {
-            self.give(stream, id);
+            self.assign_to(stream, id);
         }
-        Joined { assigned, released }
+        JoinedStreams { assigned, released }
     }
 
-    /// A session is gone. Its streams wait for its instance until `grace`. Returns them.
+    /// Removes a session. Its streams, which are returned, wait for the instance until `grace`.
     pub(super) fn leave(&mut self, id: SessionId, grace: Millis) -> BTreeSet<u64> {
         let Some(session) = self.sessions.remove(&id) else { return BTreeSet::new() };
         let SessionHandle { service, instance_id, load, .. } = session.handle;
@@ -111,9 +117,9 @@ impl Assignment {
         session.streams
     }
 
-    /// Other sessions of the same instance: a new one takes their place.
+    /// Earlier sessions of the same instance, which the new session replaces.
     pub(super) fn others_of(&self, handle: &SessionHandle) -> Vec<SessionId> {
-        let is_same = |session: &&Session| {
+        let is_same = |session: &&SessionStreams| {
             let other = &session.handle;
             other.id != handle.id
                 && other.service == handle.service
@@ -122,13 +128,14 @@ impl Assignment {
         self.sessions.values().filter(is_same).map(|session| session.handle.id).collect()
     }
 
-    /// When [`Assignment::end_grace`] has something to do next.
+    /// The time of the next [`Assignment::end_grace`].
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         self.grace.first().map(|(at, _)| *at)
     }
 
-    /// The next stream that has waited long enough for its instance, with the session that gets it, if there
-    /// is one; otherwise it waits for any.
+    /// Ends the grace time of one stream; returns the stream and its new session.
+    ///
+    /// `None` if no grace time has passed. Without a session of the service the stream waits for any instance.
     pub(super) fn end_grace(&mut self, now: Millis) -> Option<(u64, Option<SessionHandle>)> {
         let (at, stream) = self.grace.first().copied().filter(|(at, _)| *at <= now)?;
         self.grace.remove(&(at, stream));
@@ -138,17 +145,17 @@ impl Assignment {
         Some((stream, self.assign(stream).cloned()))
     }
 
-    /// Gives a waiting stream to the least loaded session.
+    /// Assigns a waiting stream to the least loaded session of its service.
     fn assign(&mut self, stream: u64) -> Option<&SessionHandle> {
         let service = &self.waiting.get(&stream)?.service;
         let candidates = self.sessions.values().filter(|s| s.handle.service == *service);
         let least = candidates.min_by_key(|session| session.handle.load.load(Ordering::Relaxed));
         let id = least?.handle.id;
-        self.give(stream, id);
+        self.assign_to(stream, id);
         self.session(id)
     }
 
-    fn give(&mut self, stream: u64, id: SessionId) {
+    fn assign_to(&mut self, stream: u64, id: SessionId) {
         self.stop_waiting(stream);
         if let Some(session) = self.sessions.get_mut(&id)
             && session.streams.insert(stream)

@@ -1,8 +1,8 @@
-//! Checkpoints: when one is due, and writing it in steps that the store can take.
+//! Checkpoints: when one is due, and its steps.
 //!
-//! All streams that changed are put down at one moment, as of one log index; the steps are sent only
-//! when the log is confirmed up to there. Each step but the last leaves the log as it is; the last one
-//! removes the streams that are gone and trims the log.
+//! A checkpoint holds the streams changed since the last one, all as of one log index. Its steps are sent once the log
+//! is confirmed up to that index. The last step removes ended streams and trims the log; the others leave the log as it
+//! is. Used by the event loop of a partition.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,48 +16,46 @@ use super::options::PartitionOptions;
 use crate::state::{Meta, Snapshot};
 use crate::store::{Epoch, Store, StoreError};
 
-/// Bytes in one step, unless one stream has more: far below what a store takes, large enough to be one
-/// write.
+/// Bytes of one step, unless one stream is larger: far below the limit of a store, large enough for one write.
 const STEP_BYTES: usize = 8 << 20;
 
-/// What an entry of the log costs at recovery beside its bytes, as bytes.
+/// Cost of replaying a log entry beside its bytes, in bytes.
 const ENTRY_COST: u64 = 1 << 10;
 
-/// Largest log, by the same count, that is accepted because writing the streams costs more.
+/// Replay cost at which a checkpoint is due even if the last checkpoint was larger.
 const MAX_LOG: u64 = 64 << 20;
 
-/// Pause before a step is repeated when the store was unavailable.
+/// Pause before a step is retried.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A stream in a checkpoint; `None`: it is gone.
-pub(super) type Saved = (u64, Option<Bytes>);
+/// A stream in a checkpoint step; `None` removes the stream.
+pub(super) type StreamChange = (u64, Option<Bytes>);
 
 /// The checkpoints of one partition under one epoch.
 pub(super) struct Checkpoints {
     store: Arc<dyn Store>,
     partition: u32,
     pub(super) epoch: Epoch,
-    /// Streams that changed since the last checkpoint was put down.
+    /// Streams changed since the last checkpoint began.
     changed: BTreeSet<u64>,
-    /// Bytes and entries in the log since then.
+    /// Bytes and entries of the log since then.
     log: (usize, u64),
-    /// First index in the store's log.
+    /// First index of the stored log.
     first_index: u64,
-    /// Bytes of the last checkpoint: about what the next one costs.
+    /// Bytes of the last checkpoint, the estimate for the next one.
     last_bytes: u64,
-    under_way: Option<UnderWay>,
+    pending: Option<PendingCheckpoint>,
 }
 
-struct UnderWay {
+struct PendingCheckpoint {
     covers: u64,
     meta: Bytes,
-    /// The streams to be written, as they were when it was put down. Turned into bytes step by step, so that
-    /// neither the turn takes long nor all their bytes are in memory twice.
+    /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
     streams: VecDeque<(u64, Snapshot)>,
-    /// Streams to be removed in the last step.
-    gone: Vec<u64>,
-    /// The step that is sent, for repeats, and what it covers.
-    step: Option<(u64, Vec<Saved>)>,
+    /// Streams to remove in the last step.
+    removed: Vec<u64>,
+    /// The step in flight for retries, with the log index that it covers.
+    step: Option<(u64, Vec<StreamChange>)>,
     /// Bytes of the steps so far.
     bytes: u64,
     call: Option<BoxFuture<'static, Result<(), StoreError>>>,
@@ -72,27 +70,26 @@ impl Checkpoints {
         first_index: u64,
     ) -> Self {
         let (changed, log) = (BTreeSet::new(), (0, 0));
-        Self { store, partition, epoch, changed, log, first_index, last_bytes: 0, under_way: None }
+        Self { store, partition, epoch, changed, log, first_index, last_bytes: 0, pending: None }
     }
 
-    /// Begins again under a new epoch: every stream is put down, and all that the store has beside them,
-    /// `gone` and the log before `covers`, goes with the last step.
+    /// Begins a checkpoint of all streams under a new epoch.
+    ///
+    /// Its last step removes the streams in `removed` and the log before `covers`.
     pub(super) fn rewrite(
         &mut self,
         epoch: Epoch,
         (first_index, covers): (u64, u64),
         meta: &Meta,
         streams: VecDeque<(u64, Snapshot)>,
-        gone: Vec<u64>,
+        removed: Vec<u64>,
     ) {
         (self.epoch, self.first_index, self.log) = (epoch, first_index, (0, 0));
         self.changed.clear();
-        let meta = meta.encode();
-        let (step, bytes, call, pause) = (None, 0, None, None);
-        self.under_way = Some(UnderWay { covers, meta, streams, gone, step, bytes, call, pause });
+        self.pending = Some(PendingCheckpoint::new(covers, meta, streams, removed));
     }
 
-    /// Counts what is in the log.
+    /// Counts an append.
     pub(super) fn note_append(
         &mut self,
         streams: impl Iterator<Item = u64>,
@@ -103,85 +100,85 @@ impl Checkpoints {
         self.log = (self.log.0 + bytes, self.log.1 + entries);
     }
 
-    /// Whether one should be put down: the log is long enough, also by comparison with what a checkpoint
-    /// writes. Otherwise large streams that change a little would be written again and again.
+    /// Returns true if a checkpoint should begin: the log is long, and its replay costs as much as the last checkpoint.
+    ///
+    /// Without the second condition large streams with small changes would be written again and again.
     pub(super) fn is_due(&self, options: &PartitionOptions) -> bool {
         let (bytes, entries) = self.log;
         let cost = (bytes as u64).saturating_add(entries.saturating_mul(ENTRY_COST));
-        self.under_way.is_none()
+        self.pending.is_none()
             && (bytes >= options.checkpoint_bytes || entries >= options.checkpoint_entries)
             && cost >= self.last_bytes.min(MAX_LOG)
     }
 
-    /// Whether the log holds anything, or a checkpoint is not finished.
-    pub(super) fn is_unfinished(&self) -> bool {
-        self.under_way.is_some() || self.log.1 > 0
+    /// Returns true if the log has entries or a checkpoint is in progress.
+    pub(super) fn has_work(&self) -> bool {
+        self.pending.is_some() || self.log.1 > 0
     }
 
-    /// Whether a checkpoint is being written.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
+    pub(super) fn is_in_progress(&self) -> bool {
+        self.pending.is_some()
     }
 
-    /// Puts a checkpoint down: the streams as they are now, when the next log entry is `covers`.
-    pub(super) fn put_down(
+    /// Begins a checkpoint of the changed streams; `covers` is the index of the next log entry.
+    pub(super) fn begin(
         &mut self,
         covers: u64,
         meta: &Meta,
-        save: impl Fn(u64) -> Option<Snapshot>,
+        snapshot: impl Fn(u64) -> Option<Snapshot>,
     ) {
-        let (mut streams, mut gone) = (VecDeque::new(), Vec::new());
+        let (mut streams, mut removed) = (VecDeque::new(), Vec::new());
         for number in std::mem::take(&mut self.changed) {
-            match save(number) {
+            match snapshot(number) {
                 Some(snapshot) => streams.push_back((number, snapshot)),
-                None => gone.push(number),
+                None => removed.push(number),
             }
         }
         self.log = (0, 0);
-        let meta = meta.encode();
-        let (step, bytes, call, pause) = (None, 0, None, None);
-        let work = UnderWay { covers, meta, streams, gone, step, bytes, call, pause };
-        self.under_way = Some(work);
+        self.pending = Some(PendingCheckpoint::new(covers, meta, streams, removed));
     }
 
-    /// Sends the steps as soon as the log is confirmed up to them and waits for one; for ever if there is
-    /// none that may be sent. `true`: the checkpoint is finished. May be dropped and called again.
+    /// Sends one step and waits for it; returns true if the checkpoint is finished. Cancel safe.
+    ///
+    /// Pending while there is no checkpoint, or the log is not confirmed up to its index.
     ///
     /// # Errors
-    /// Everything but [`StoreError::Unavailable`].
+    /// Every error except [`StoreError::Unavailable`].
     pub(super) async fn next(&mut self, confirmed: u64) -> Result<bool, StoreError> {
-        let Some(work) = self.under_way.as_mut().filter(|work| work.covers <= confirmed) else {
+        let Some(pending) = self.pending.as_mut().filter(|next| next.covers <= confirmed) else {
             return std::future::pending().await;
         };
-        if let Some(pause) = &mut work.pause {
+        if let Some(pause) = &mut pending.pause {
             pause.await;
-            work.pause = None;
+            pending.pause = None;
         }
-        if work.call.is_none() {
-            let (mut covers, step) = work.step(self.first_index);
-            if mutation::is(Mutation::TrimTooMuch) && work.streams.is_empty() && confirmed > covers
+        if pending.call.is_none() {
+            let (mut covers, step) = pending.step(self.first_index);
+            if mutation::is(Mutation::TrimTooMuch)
+                && pending.streams.is_empty()
+                && confirmed > covers
             {
                 covers += 1;
             }
-            let (partition, epoch, meta) = (self.partition, self.epoch, work.meta.clone());
-            work.call = Some(self.store.checkpoint(partition, epoch, covers, meta, step));
+            let (partition, epoch, meta) = (self.partition, self.epoch, pending.meta.clone());
+            pending.call = Some(self.store.checkpoint(partition, epoch, covers, meta, step));
         }
-        let Some(call) = &mut work.call else { return Ok(false) };
+        let Some(call) = &mut pending.call else { return Ok(false) };
         let result = call.await;
-        work.call = None;
+        pending.call = None;
         match result {
             Ok(()) => {
-                work.step = None;
-                let is_finished = work.streams.is_empty();
+                pending.step = None;
+                let is_finished = pending.streams.is_empty();
                 if is_finished {
-                    (self.first_index, self.last_bytes) = (work.covers, work.bytes);
-                    self.under_way = None;
+                    (self.first_index, self.last_bytes) = (pending.covers, pending.bytes);
+                    self.pending = None;
                 }
                 Ok(is_finished)
             }
             Err(StoreError::Unavailable(reason)) => {
-                tracing::warn!(partition = self.partition, reason, "checkpoint put off");
-                work.pause = Some(Box::pin(sleep(PAUSE)));
+                tracing::warn!(partition = self.partition, reason, "checkpoint delayed");
+                pending.pause = Some(Box::pin(sleep(PAUSE)));
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -189,9 +186,20 @@ impl Checkpoints {
     }
 }
 
-impl UnderWay {
-    /// The step to send and what it covers: the last one trims the log, the others leave it.
-    fn step(&mut self, first_index: u64) -> (u64, Vec<Saved>) {
+impl PendingCheckpoint {
+    fn new(
+        covers: u64,
+        meta: &Meta,
+        streams: VecDeque<(u64, Snapshot)>,
+        removed: Vec<u64>,
+    ) -> Self {
+        let meta = meta.encode();
+        let (step, bytes, call, pause) = (None, 0, None, None);
+        Self { covers, meta, streams, removed, step, bytes, call, pause }
+    }
+
+    /// The step to send, with the log index that it covers.
+    fn step(&mut self, first_index: u64) -> (u64, Vec<StreamChange>) {
         if let Some(step) = &self.step {
             return step.clone();
         }
@@ -200,15 +208,15 @@ impl UnderWay {
             && (step.is_empty() || bytes + snapshot.size() <= STEP_BYTES)
             && let Some((number, snapshot)) = self.streams.pop_front()
         {
-            let saved = snapshot.encode(self.covers);
-            bytes += saved.len();
-            step.push((number, Some(saved)));
+            let blob = snapshot.encode(self.covers);
+            bytes += blob.len();
+            step.push((number, Some(blob)));
         }
         self.bytes += bytes as u64;
         let mut covers = first_index;
         if self.streams.is_empty() {
             covers = self.covers;
-            step.extend(self.gone.drain(..).map(|number| (number, None)));
+            step.extend(self.removed.drain(..).map(|number| (number, None)));
         }
         self.step.insert((covers, step)).clone()
     }

@@ -1,54 +1,54 @@
-//! Numbers that partitions count, for whoever shows them.
+//! Counters of all partitions of a process, exported by the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::state::{Ended, EndedBy};
 use crate::stream::{IDLE, SLOW};
 
-/// Counts of all partitions of a process.
+/// Gauges and counters, shared by all partitions of a process.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Streams now, those that ended and wait for their application included.
+    /// Current streams, including ended ones that the application has not acknowledged.
     pub streams: AtomicU64,
-    /// Transports attached now.
+    /// Currently attached transports.
     pub transports: AtomicU64,
-    /// Streams without an application instance now.
+    /// Current streams without an app instance.
     pub unserved: AtomicU64,
-    /// Bytes of strings held for applications now.
+    /// Bytes of messages in the inboxes.
     pub inbox_bytes: AtomicU64,
-    /// Bytes of strings held for clients now.
+    /// Bytes of messages in the outboxes.
     pub outbox_bytes: AtomicU64,
-    /// Streams made. This and all below only grow.
+    /// Streams created. This counter and all below only grow.
     pub opened: AtomicU64,
-    /// Streams that ended: by the client, the application, the idle limit, as slow clients, by lost state, by a
-    /// first string that picks no service.
+    /// Ended streams by cause, see [`Counters::ENDED_BY`].
     pub ended: [AtomicU64; 6],
-    /// Transports that were told to come again later.
+    /// Transports closed with a request to retry later.
     pub unavailable: AtomicU64,
-    /// Transports that were killed.
+    /// Transports killed for a protocol error.
     pub killed: AtomicU64,
-    /// Sends that were refused for want of room.
+    /// Sends refused for lack of room in the outbox.
     pub sends_refused: AtomicU64,
-    /// Streams whose end no application acknowledged in time.
+    /// Ended streams that were forgotten without an acknowledgement of the application.
     pub forgotten: AtomicU64,
-    /// Strings taken from clients.
-    pub strings_c2s: AtomicU64,
-    /// Strings taken from applications.
-    pub strings_s2c: AtomicU64,
-    /// Turns with something to store.
+    /// Messages received from clients.
+    pub messages_c2s: AtomicU64,
+    /// Messages accepted from applications.
+    pub messages_s2c: AtomicU64,
+    /// Log entries appended.
     pub appends: AtomicU64,
-    /// Bytes stored in them.
+    /// Bytes of the appended log entries.
     pub append_bytes: AtomicU64,
-    /// Checkpoints written.
+    /// Finished checkpoints.
     pub checkpoints: AtomicU64,
 }
 
 impl Counters {
-    /// The names of the parts of `ended`.
+    /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, and a first message
+    /// that selects no service.
     pub const ENDED_BY: [&str; 6] = ["client", "app", "idle", "slow", "lost", "subprotocol"];
 
     pub(super) fn count_end(&self, ended: &Ended) {
-        let part = match (ended.by, ended.reset.reason.as_str()) {
+        let cause = match (ended.by, ended.reset.reason.as_str()) {
             (EndedBy::Client, _) => 0,
             (EndedBy::App, _) => 1,
             (EndedBy::Core, IDLE) => 2,
@@ -56,7 +56,7 @@ impl Counters {
             (EndedBy::Core, _) if ended.is_loss() => 4,
             (EndedBy::Core, _) => 5,
         };
-        add(&self.ended[part], 1);
+        add(&self.ended[cause], 1);
     }
 }
 
@@ -68,8 +68,8 @@ pub(super) fn subtract(counter: &AtomicU64, count: u64) {
     counter.fetch_sub(count, Ordering::Relaxed);
 }
 
-/// Sets this partition's part of a count that all partitions share.
-pub(super) fn replace(counter: &AtomicU64, old: usize, new: usize) {
-    add(counter, new as u64);
-    subtract(counter, old as u64);
+/// Replaces the share of one partition in a gauge of all partitions.
+pub(super) fn replace(gauge: &AtomicU64, old: usize, new: usize) {
+    add(gauge, new as u64);
+    subtract(gauge, old as u64);
 }

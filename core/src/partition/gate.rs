@@ -1,8 +1,8 @@
-//! The output gate: nothing is said before the records that imply it are in the store.
+//! The output gate (output commit): outputs are released when the records that imply them are durable.
 //!
-//! Each turn is one entry: its append, and the outputs that are released, in order, when that append and
-//! all earlier ones are confirmed. Several appends may be under way. The gate knows the store's contract
-//! and nothing of what it carries.
+//! Each turn is one entry with its append and its outputs. The outputs are released, in order, when this append and all
+//! earlier ones are confirmed. Several appends are in flight at a time. Used by the event loop of a partition; knows the
+//! store's contract and nothing about the contents.
 //!
 //! ```text
 //!   submit ──> [turn n+2: append] [turn n+1: no records] [turn n: append confirmed] ──> next
@@ -20,15 +20,15 @@ use tokio::time::sleep;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::Output;
 
-/// Turns under way before no more mail is taken: enough to keep a store with a few milliseconds of delay
-/// busy, few enough that little is lost in a crash.
+/// Turns in flight at which no more mail is taken: enough to keep a store with a latency of a few milliseconds busy,
+/// few enough to lose little in a crash.
 pub(super) const MAX_TURNS: usize = 8;
 
-/// Bytes of appends and outputs under way before no more mail is taken.
+/// Bytes of appends and outputs in flight at which no more mail is taken.
 pub(super) const MAX_BYTES: usize = 4 << 20;
 
-/// First and longest pause before an append is repeated.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// First and longest back-off before an append is retried.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 type Append = BoxFuture<'static, Result<(), StoreError>>;
 
@@ -36,28 +36,28 @@ type Append = BoxFuture<'static, Result<(), StoreError>>;
 pub(super) struct Gate {
     store: Arc<dyn Store>,
     partition: u32,
-    pub(super) epoch: Epoch,
+    epoch: Epoch,
     /// Index of the next append.
     next_index: u64,
     /// All appends below this index are confirmed.
     confirmed: u64,
-    /// Turns not released, the oldest first.
-    turns: VecDeque<TurnUnderWay>,
+    /// Turns in flight, the oldest first.
+    turns: VecDeque<PendingTurn>,
     /// Sum of `bytes` of `turns`.
     bytes: usize,
-    /// The pause before all appends under way are made again.
+    /// The back-off before all appends in flight are retried.
     pause: Option<BoxFuture<'static, ()>>,
-    /// How long the next pause is.
+    /// Length of the next back-off.
     next_pause: Duration,
-    /// Lets outputs out at once, to show that the tests notice.
+    /// Releases outputs at once: a mutation that the tests must detect.
     #[cfg(test)]
     pub(super) is_open: bool,
 }
 
-struct TurnUnderWay {
-    /// Absent for a turn without records.
+struct PendingTurn {
+    /// Index and blob; absent for a turn without records.
     append: Option<(u64, Bytes)>,
-    /// The call under way; absent while the store is unavailable.
+    /// The store call in flight; absent during a back-off.
     call: Option<Append>,
     outputs: Vec<Output>,
     bytes: usize,
@@ -79,34 +79,37 @@ impl Gate {
             turns: VecDeque::new(),
             bytes: 0,
             pause: None,
-            next_pause: PAUSES.0,
+            next_pause: BACK_OFF.0,
             #[cfg(test)]
             is_open: false,
         }
     }
 
-    /// The owner has a new epoch, and has written all that it knows under it: what is under way needs no
-    /// append any more and may be said.
+    /// Continues under a new epoch whose checkpoint covers all turns in flight: their outputs can be released.
     pub(super) fn restart(&mut self, epoch: Epoch, next_index: u64) {
         self.epoch = epoch;
         (self.next_index, self.confirmed) = (next_index, next_index);
-        (self.pause, self.next_pause) = (None, PAUSES.0);
+        (self.pause, self.next_pause) = (None, BACK_OFF.0);
         for turn in &mut self.turns {
             (turn.append, turn.call) = (None, None);
         }
     }
 
-    /// Whether another turn may be submitted.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Returns true if another turn may be submitted.
     pub(super) fn has_room(&self) -> bool {
         self.turns.len() < MAX_TURNS && self.bytes < MAX_BYTES
     }
 
-    /// Nothing is under way.
+    /// Returns true if no turn is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
-    /// Index that the next append gets.
+    /// Index of the next append.
     pub(super) fn next_index(&self) -> u64 {
         self.next_index
     }
@@ -116,20 +119,19 @@ impl Gate {
         self.confirmed
     }
 
-    /// Takes a turn: what is to be stored, if anything, and what may be said then. Returns what may be said
-    /// at once.
+    /// Submits the append and the outputs of a turn. Returns the outputs that depend on no append.
     pub(super) fn submit(&mut self, blob: Option<Bytes>, outputs: Vec<Output>) -> Vec<Output> {
-        let (mut outputs, mut at_once) = (outputs, Vec::new());
+        let (mut outputs, mut released) = (outputs, Vec::new());
         if mutation::is(Mutation::OpenGate) {
-            at_once = std::mem::take(&mut outputs);
+            released = std::mem::take(&mut outputs);
         }
         #[cfg(test)]
         if self.is_open {
-            at_once = std::mem::take(&mut outputs);
+            released = std::mem::take(&mut outputs);
         }
         if blob.is_none() && self.turns.is_empty() {
-            at_once.append(&mut outputs);
-            return at_once;
+            released.append(&mut outputs);
+            return released;
         }
         let bytes =
             blob.as_ref().map_or(0, Bytes::len) + outputs.iter().map(Output::bytes).sum::<usize>();
@@ -139,20 +141,21 @@ impl Gate {
         });
         let call = append.as_ref().filter(|_| self.pause.is_none()).map(|entry| self.call(entry));
         self.bytes += bytes;
-        self.turns.push_back(TurnUnderWay { append, call, outputs, bytes });
-        at_once
+        self.turns.push_back(PendingTurn { append, call, outputs, bytes });
+        released
     }
 
-    /// Waits for the oldest turn and returns what may be said now; for ever if nothing is under way. May be
-    /// dropped and called again. An unavailable store is asked again and again.
+    /// Waits for the oldest turn and returns its outputs; pending without a turn in flight.
+    ///
+    /// An unavailable store is retried without end. Cancel safe.
     ///
     /// # Errors
-    /// Everything but [`StoreError::Unavailable`]: the partition must not go on.
+    /// Every error except [`StoreError::Unavailable`]; the partition must stop.
     pub(super) async fn next(&mut self) -> Result<Vec<Output>, StoreError> {
         loop {
             if let Some(pause) = &mut self.pause {
                 pause.await;
-                self.repeat();
+                self.retry_all();
             }
             let Some(turn) = self.turns.front_mut() else { return std::future::pending().await };
             let result = match &mut turn.call {
@@ -161,14 +164,14 @@ impl Gate {
             };
             match result {
                 Ok(()) => return Ok(self.release()),
-                Err(StoreError::Unavailable(reason)) => self.wait(&reason),
+                Err(StoreError::Unavailable(reason)) => self.back_off(&reason),
                 Err(error) => return Err(error),
             }
         }
     }
 
     fn release(&mut self) -> Vec<Output> {
-        self.next_pause = PAUSES.0;
+        self.next_pause = BACK_OFF.0;
         let Some(turn) = self.turns.pop_front() else { return Vec::new() };
         self.bytes -= turn.bytes;
         if let Some((index, _)) = turn.append {
@@ -177,18 +180,17 @@ impl Gate {
         turn.outputs
     }
 
-    /// Gives up all calls under way and pauses. Those behind the first may have found a gap by now, so
-    /// all are made again.
-    fn wait(&mut self, reason: &str) {
+    /// Drops all calls in flight and pauses. The calls behind the first may have met a gap, so all are retried.
+    fn back_off(&mut self, reason: &str) {
         tracing::warn!(partition = self.partition, reason, pause = ?self.next_pause, "store unavailable");
         for turn in &mut self.turns {
             turn.call = None;
         }
         self.pause = Some(Box::pin(sleep(self.next_pause)));
-        self.next_pause = (self.next_pause * 2).min(PAUSES.1);
+        self.next_pause = (self.next_pause * 2).min(BACK_OFF.1);
     }
 
-    fn repeat(&mut self) {
+    fn retry_all(&mut self) {
         self.pause = None;
         let mut turns = std::mem::take(&mut self.turns);
         for turn in &mut turns {

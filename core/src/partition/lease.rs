@@ -1,6 +1,7 @@
-//! Staying a partition's owner: the claim is renewed well before it runs out, and given back at the end.
-//! Knows by our own clock until when no other core can have claimed; after that nothing may be decided until
-//! a renewal says that none has.
+//! The lease of a partition's owner: renewed at a third of its length, released at the end.
+//!
+//! Computes from the own monotonic clock how long no other core can have claimed the partition. Used by the event loop,
+//! which takes no mail without a valid lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,91 +12,93 @@ use tokio::time::{Instant, sleep};
 use crate::clock;
 use crate::store::{Epoch, Store, StoreError};
 
-/// The claim on a partition.
+/// The lease of one partition under one epoch.
 pub(super) struct Lease {
     store: Arc<dyn Store>,
     partition: u32,
     epoch: Epoch,
     length: Duration,
-    /// Until then nobody else can have claimed. Absent before the first renewal, because nobody knows how
-    /// long it took to read what was claimed.
-    good_until: Option<Instant>,
-    /// How long to wait before the next renewal.
+    /// No other core can have claimed before this time. `None` until the first renewal, because the duration of the
+    /// claim and the recovery is unknown.
+    valid_until: Option<Instant>,
+    /// Pause before the next renewal.
     pause: Duration,
-    step: Option<Step>,
+    step: Option<RenewalStep>,
 }
 
-/// What is under way.
-enum Step {
+enum RenewalStep {
     Pause(BoxFuture<'static, ()>),
-    Renewal { begun: Instant, call: BoxFuture<'static, Result<(), StoreError>> },
+    Call { sent_at: Instant, call: BoxFuture<'static, Result<(), StoreError>> },
 }
 
 impl Lease {
-    /// The lease that a claim has begun; it is renewed at once.
+    /// The lease of a new claim; the first renewal is sent at once.
     pub(super) fn new(
         store: Arc<dyn Store>,
         partition: u32,
         epoch: Epoch,
         length: Duration,
     ) -> Self {
-        let (good_until, pause, step) = (None, Duration::ZERO, None);
-        Self { store, partition, epoch, length, good_until, pause, step }
+        let (valid_until, pause, step) = (None, Duration::ZERO, None);
+        Self { store, partition, epoch, length, valid_until, pause, step }
     }
 
-    /// Whether nobody else can have claimed the partition.
-    pub(super) fn is_good(&self) -> bool {
-        self.good_until.is_some_and(|until| clock::now() < until)
+    /// Returns true if no other core can have claimed the partition.
+    pub(super) fn is_valid(&self) -> bool {
+        self.valid_until.is_some_and(|until| clock::now() < until)
     }
 
-    /// Waits until the next renewal is done; `next` is the index that the log is known to have reached. May
-    /// be dropped and called again.
+    /// Waits for the next renewal; `confirmed` is the confirmed end of the log. Cancel safe.
     ///
     /// # Errors
-    /// Everything but [`StoreError::Unavailable`].
-    pub(super) async fn renew(&mut self, next: u64) -> Result<(), StoreError> {
+    /// Every error except [`StoreError::Unavailable`].
+    pub(super) async fn renew(&mut self, confirmed: u64) -> Result<(), StoreError> {
         loop {
             match &mut self.step {
-                None if self.pause.is_zero() => self.step = Some(self.send(next)),
-                None => self.step = Some(Step::Pause(Box::pin(sleep(self.pause)))),
-                Some(Step::Pause(pause)) => {
+                None if self.pause.is_zero() => self.step = Some(self.send(confirmed)),
+                None => self.step = Some(RenewalStep::Pause(Box::pin(sleep(self.pause)))),
+                Some(RenewalStep::Pause(pause)) => {
                     pause.await;
-                    self.step = Some(self.send(next));
+                    self.step = Some(self.send(confirmed));
                 }
-                Some(Step::Renewal { begun, call }) => {
-                    let (begun, result) = (*begun, call.await);
+                Some(RenewalStep::Call { sent_at, call }) => {
+                    let (sent_at, result) = (*sent_at, call.await);
                     self.step = None;
                     self.pause = self.length / 3;
-                    return self.note(begun, result);
+                    return self.on_renewed(sent_at, result);
                 }
             }
         }
     }
 
-    /// The owner has a new epoch.
+    /// Continues under a new epoch.
     pub(super) fn restart(&mut self, epoch: Epoch) {
-        (self.epoch, self.good_until) = (epoch, None);
+        (self.epoch, self.valid_until) = (epoch, None);
         (self.pause, self.step) = (Duration::ZERO, None);
     }
 
-    /// Gives the partition back. If that fails, the lease runs out by itself.
+    /// Releases the partition. After a failure the lease expires.
     pub(super) async fn release(&mut self) {
-        (self.step, self.good_until) = (None, None);
+        (self.step, self.valid_until) = (None, None);
         if let Err(error) = self.store.release(self.partition, self.epoch).await {
             tracing::warn!(partition = self.partition, %error, "partition not released");
         }
     }
 
-    fn send(&self, next: u64) -> Step {
-        let call = self.store.renew(self.partition, self.epoch, self.length, next);
-        Step::Renewal { begun: clock::now(), call }
+    fn send(&self, confirmed: u64) -> RenewalStep {
+        let call = self.store.renew(self.partition, self.epoch, self.length, confirmed);
+        RenewalStep::Call { sent_at: clock::now(), call }
     }
 
-    fn note(&mut self, begun: Instant, result: Result<(), StoreError>) -> Result<(), StoreError> {
+    fn on_renewed(
+        &mut self,
+        sent_at: Instant,
+        result: Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         match result {
             Ok(()) => {
-                // Clocks of two machines run at different speeds, but not by a tenth.
-                self.good_until = Some(begun + self.length * 9 / 10);
+                // The clock rates of two machines differ by less than a tenth.
+                self.valid_until = Some(sent_at + self.length * 9 / 10);
                 Ok(())
             }
             Err(StoreError::Unavailable(reason)) => {

@@ -1,16 +1,15 @@
-//! How the link and application servers reach a partition: what can be said, and the mailbox for it. Says
-//! nothing of what a partition does with its mail; the `table` finds the mailbox.
+//! The mailbox of a partition and its mail: the inputs from links, sessions and callers.
 //!
-//! The channels are unbounded because what is in them is bounded otherwise: an edge sends at most its
-//! window of batches per transport that were not taken, a partition writes at most what the edge granted,
-//! and an application gets at most its window of events per stream. Attaches have no such bound:
-//! [`Mailbox::send`] turns them away when a mailbox is too full. What applications say has none
-//! either, so their sessions use [`Mailbox::send_with_room`], which waits.
+//! The table of partitions finds the mailbox; the event loop of the partition receives the mail.
 //!
-//! While one partition's store does not answer, an instance that says much to that partition waits there
-//! with its whole call, also with what it says to other partitions. That is meant: commands of one call
-//! stay in order, the partitions of a core share one store as a rule, and nothing waits the other way
-//! round, since no partition ever waits for a session.
+//! The channels are unbounded because their contents are bounded elsewhere. An edge sends at most its window of
+//! untaken batches per transport, a partition writes at most the granted credit, and an instance receives at most its
+//! window of events per stream. Attaches have no such bound: [`Mailbox::send`] refuses them when the mailbox is too
+//! full. Commands of instances have none either: their sessions use [`Mailbox::send_with_room`], which waits.
+//!
+//! While the store of one partition does not respond, an instance that sends much to this partition waits with its
+//! whole call, so its commands to other partitions wait too. That is intended: the commands of one call stay in order,
+//! and the partitions of a core usually share one store. There is no deadlock, since no partition waits for a session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,191 +17,191 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::call::Call;
-use super::outputs::Outputs;
+use super::output_channel::OutputSender;
+use super::stream_call::StreamCall;
 use crate::state::OutboxLimits;
-use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput, TransportId};
-pub use crate::stream::{LinkId, SessionId};
+use crate::stream::{
+    AppOutput, Attach, Batch, CloseCause, EdgeOutput, LinkId, SessionId, TransportId,
+};
 
-/// Mails that wait in one mailbox before attaches are turned away: far more than a partition handles in
-/// a second, far less than what would fill the memory.
+/// Mails in one mailbox at which attaches are refused: more than a partition handles in a second, small in memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
 
-/// What [`Mailbox::send_with_room`] may fill of one mailbox, in KiB: a few turns' worth.
+/// Capacity of one mailbox for [`Mailbox::send_with_room`], in KiB; lasts for a few turns.
 const ROOM_KIB: u32 = 8 << 10;
 
-/// How to answer an edge.
+/// A link, and the channel to its edge.
 #[derive(Clone)]
 pub struct LinkHandle {
-    /// Which link.
+    /// Unique in the process.
     pub id: LinkId,
-    /// Where its frames go; the link has ended when this is closed.
-    pub outputs: Outputs<EdgeOutput>,
+    /// Outputs for the edge; closed when the link has ended.
+    pub outputs: OutputSender<EdgeOutput>,
 }
 
-/// How to reach an application instance.
+/// The session of an app instance, and the channel to the instance.
 #[derive(Clone)]
 pub struct SessionHandle {
-    /// Which call.
+    /// Unique in the process.
     pub id: SessionId,
-    /// The service it registered under.
+    /// Service of the instance.
     pub service: Arc<str>,
-    /// Its identity, the same after a reconnect.
+    /// Identity of the instance, the same after a reconnect.
     pub instance_id: Arc<str>,
-    /// Bytes of unacknowledged strings that may be delivered per stream; never 0.
+    /// Bytes of unacknowledged messages that may be delivered per stream; never 0.
     pub window: usize,
-    /// Streams assigned to it by all partitions: the choice of the least loaded one.
+    /// Streams assigned to the session by all partitions; the least loaded session gets the next stream.
     pub load: Arc<AtomicUsize>,
-    /// Where its events go; the call has ended when this is closed.
-    pub outputs: Outputs<AppOutput>,
+    /// Events for the instance; closed when the call has ended.
+    pub outputs: OutputSender<AppOutput>,
 }
 
-/// One thing that a partition is told.
+/// One input of a partition.
 pub enum Mail {
-    /// A transport wants a stream.
+    /// Attach a transport to a stream.
     Attach {
-        /// Its link.
+        /// Link of the transport, with the channel for the answer.
         link: LinkHandle,
-        /// The request.
+        /// Hello of the client, or state of a resumed transport.
         attach: Box<Attach>,
     },
-    /// More from the client.
+    /// Frames of a client.
     Batch {
-        /// The transport's link.
+        /// Link of the transport.
         link: LinkId,
-        /// What came.
+        /// Messages, SACKs, reset and end.
         batch: Batch,
     },
-    /// The transport's socket is gone.
+    /// The connection of a transport is closed.
     Detach {
-        /// The transport's link.
+        /// Link of the transport.
         link: LinkId,
-        /// The transport.
+        /// Number of the transport on the link.
         transport: TransportId,
     },
-    /// The transport's socket took bytes.
+    /// Credit for s2c messages of a transport.
     Grant {
-        /// The transport's link.
+        /// Link of the transport.
         link: LinkId,
-        /// The transport.
+        /// Number of the transport on the link.
         transport: TransportId,
-        /// How many.
+        /// Additional bytes.
         bytes: u64,
     },
-    /// A link ended: its transports are forgotten. Sent to every partition.
+    /// A link ended with all its transports. Sent to every partition.
     LinkLost(LinkId),
-    /// An instance registered. Sent to every partition.
-    Joined {
-        /// The instance.
+    /// An app instance registered. Sent to every partition.
+    InstanceJoined {
+        /// The new session.
         session: SessionHandle,
-        /// The numbers of streams of this partition that it holds from an earlier call.
+        /// Streams of this partition that the instance holds from an earlier session.
         held: Vec<u64>,
     },
     /// A session ended. Sent to every partition.
-    Left(SessionId),
-    /// Events are done with.
+    InstanceLeft(SessionId),
+    /// Cumulative acknowledgement of events.
     Acknowledge {
-        /// Who says so.
+        /// Session of the instance.
         session: SessionId,
-        /// The stream's number.
+        /// Number of the stream.
         stream: u64,
-        /// The last event that is done with.
+        /// The last acknowledged event.
         event: u64,
     },
-    /// Strings for the client.
+    /// Messages for the client.
     Send {
-        /// Who sends.
+        /// Session of the instance.
         session: SessionId,
-        /// The stream's number.
+        /// Number of the stream.
         stream: u64,
-        /// Number of the first string.
+        /// Number of the first message, in the count of the instance.
         first: u64,
-        /// The strings, checked.
+        /// Validated messages.
         messages: Vec<Bytes>,
-        /// Acknowledges events in the same step.
+        /// Acknowledges events in the same durable step.
         acknowledge: Option<u64>,
     },
-    /// Ends a stream.
+    /// End a stream.
     Reset {
-        /// Who does it.
+        /// Session of the instance.
         session: SessionId,
-        /// The stream's number.
+        /// Number of the stream.
         stream: u64,
-        /// Why.
+        /// Validated reason.
         reason: String,
-        /// Whether the application decided it.
+        /// The application decided the end.
         application_level: bool,
     },
-    /// Changes a stream's limits.
+    /// Change the limits of a stream; `None` keeps a limit.
     SetLimits {
-        /// Who asks.
+        /// Session of the instance.
         session: SessionId,
-        /// The stream's number.
+        /// Number of the stream.
         stream: u64,
-        /// New idle limit.
+        /// Idle limit in milliseconds.
         max_idle_ms: Option<u64>,
-        /// New limits of the outbox.
+        /// Limits of the outbox.
         outbox: OutboxLimits,
     },
-    /// Changes a stream's marks.
-    Mark {
-        /// Who asks.
+    /// Change the label or the groups of a stream.
+    ChangeAttributes {
+        /// Session of the instance.
         session: SessionId,
-        /// The stream's number.
+        /// Number of the stream.
         stream: u64,
-        /// Which and how.
-        mark: Mark,
+        /// The change.
+        change: AttributeChange,
     },
-    /// Somebody else than an instance asks for something.
-    Call(Box<Call>),
-    /// Finish what is under way, write a checkpoint, give the partition back, then say so.
+    /// A request from outside of a session.
+    StreamCall(Box<StreamCall>),
+    /// Finish the turns in flight, write a checkpoint and release the partition.
     Stop {
-        /// Told when it is done.
+        /// Notified when the partition is released.
         done: oneshot::Sender<()>,
     },
 }
 
-/// A change of a stream's marks.
+/// A change of the label or the groups of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// It gets this label, or loses its own.
+pub enum AttributeChange {
+    /// Set the label; `None` removes it.
     Label(Option<Arc<str>>),
-    /// It joins a group.
+    /// Join a group.
     Join(Arc<str>),
-    /// It leaves a group.
+    /// Leave a group.
     Leave(Arc<str>),
 }
 
-/// The way into one partition. Cheap to clone.
+/// The sending end of a mailbox. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Mailbox {
     sender: mpsc::UnboundedSender<Envelope>,
-    /// Mails sent and not yet taken out.
+    /// Number of mails in the mailbox.
     waiting: Arc<AtomicUsize>,
-    /// Room for mail that waits for room, in KiB.
+    /// Free capacity for [`Mailbox::send_with_room`], in KiB.
     room: Arc<Semaphore>,
 }
 
 struct Envelope {
     mail: Mail,
-    /// Gives its room back when the mail is taken out.
+    /// Capacity that is returned when the mail is received.
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The partition's end of a mailbox. When it is dropped, the attaches in it are turned away.
+/// The receiving end of a mailbox. When it is dropped, the attaches in the mailbox are refused.
 pub struct MailReceiver {
     receiver: mpsc::UnboundedReceiver<Envelope>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl MailReceiver {
-    /// The next mail; `None` when every sender is gone.
+    /// Receives the next mail; `None` once every sender is dropped.
     pub async fn recv(&mut self) -> Option<Mail> {
         let envelope = self.receiver.recv().await;
         self.open(envelope)
     }
 
-    /// The next mail if one waits.
+    /// Receives a mail that is in the mailbox already.
     pub fn try_recv(&mut self) -> Option<Mail> {
         let envelope = self.receiver.try_recv().ok();
         self.open(envelope)
@@ -219,13 +218,13 @@ impl Drop for MailReceiver {
     fn drop(&mut self) {
         self.receiver.close();
         while let Some(mail) = self.try_recv() {
-            mail.turn_away();
+            mail.refuse();
         }
     }
 }
 
 impl Mailbox {
-    /// A mailbox and the partition's end of it.
+    /// Both ends of a new mailbox.
     pub(super) fn new() -> (Self, MailReceiver) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -233,21 +232,25 @@ impl Mailbox {
         (Self { sender, waiting: waiting.clone(), room }, MailReceiver { receiver, waiting })
     }
 
-    /// Puts mail in. An attach that finds the mailbox too full is answered with `Unavailable`, one that finds
-    /// nobody behind it with `Moved`; other mail for a partition that is gone is dropped.
+    /// Sends mail.
+    ///
+    /// An attach is answered with `Unavailable` if the mailbox is too full, and with `Moved` if the receiver is
+    /// dropped; other mail without a receiver is dropped.
     pub(super) fn send(&self, mail: Mail) {
         if let Mail::Attach { link, attach } = &mail
             && self.waiting.load(Ordering::Relaxed) >= MAILBOX_ATTACH_LIMIT
         {
             let reason = "overloaded".to_owned();
-            refuse(link, attach.transport, CloseCause::Unavailable { reason, retry_after_ms: 0 });
+            let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
+            refuse_attach(link, attach.transport, cause);
             return;
         }
         self.put(mail, None);
     }
 
-    /// As [`Mailbox::send`], but waits first while mail sent in this way fills its share of the mailbox.
-    /// Mail sent in the two ways by one sender stays in order if the sender awaits each call.
+    /// As [`Mailbox::send`], but waits for capacity first.
+    ///
+    /// One sender's mail stays in order over both functions if the sender awaits each call.
     pub(super) async fn send_with_room(&self, mail: Mail) {
         let room = self.room.clone().acquire_many_owned(mail.cost_kib()).await;
         // The semaphore is never closed.
@@ -260,13 +263,13 @@ impl Mailbox {
             self.sender.send(Envelope { mail, _room: room })
         {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            envelope.mail.turn_away();
+            envelope.mail.refuse();
         }
     }
 }
 
 impl Mail {
-    /// Bytes of strings in it, roughly: what a turn is measured by.
+    /// Approximate bytes of messages, for the bound of a turn.
     pub(super) fn bytes(&self) -> usize {
         let of_batch = |batch: &Batch| -> usize {
             batch.runs.iter().flat_map(|run| &run.messages).map(Bytes::len).sum()
@@ -275,16 +278,16 @@ impl Mail {
             Self::Attach { attach, .. } => attach.batch.as_ref().map_or(0, of_batch),
             Self::Batch { batch, .. } => of_batch(batch),
             Self::Send { messages, .. } => messages.iter().map(Bytes::len).sum(),
-            Self::Call(call) => call.ask.bytes(),
+            Self::StreamCall(call) => call.request.bytes(),
             Self::Detach { .. }
             | Self::Grant { .. }
             | Self::LinkLost(_)
-            | Self::Joined { .. }
-            | Self::Left(_)
+            | Self::InstanceJoined { .. }
+            | Self::InstanceLeft(_)
             | Self::Acknowledge { .. }
             | Self::Reset { .. }
             | Self::SetLimits { .. }
-            | Self::Mark { .. }
+            | Self::ChangeAttributes { .. }
             | Self::Stop { .. } => 0,
         }
     }
@@ -294,28 +297,27 @@ impl Mail {
         u32::try_from(kib).unwrap_or(ROOM_KIB).min(ROOM_KIB)
     }
 
-    /// Answers it if nobody will take it.
-    pub(super) fn turn_away(self) {
+    /// Answers an attach to a partition that is not served here; drops other mail.
+    pub(super) fn refuse(self) {
         if let Self::Attach { link, attach } = self {
-            refuse(&link, attach.transport, CloseCause::Moved);
+            refuse_attach(&link, attach.transport, CloseCause::Moved);
         }
     }
 }
 
-/// The bits of a stream's number that count within its partition; the others are the partition.
-const NUMBER_MASK: u64 = (1 << 48) - 1;
+/// The bits of a stream number that count within its partition; the upper 16 are the partition.
+const COUNT_MASK: u64 = (1 << 48) - 1;
 
 /// The number of the `count`-th stream (from 1) of a partition.
 pub(crate) fn stream_number(partition: u32, count: u64) -> u64 {
-    (u64::from(partition) << 48) | (count & NUMBER_MASK)
+    (u64::from(partition) << 48) | (count & COUNT_MASK)
 }
 
-/// Answers an attach that is not taken.
-fn refuse(link: &LinkHandle, transport: TransportId, cause: CloseCause) {
-    link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
-}
-
-/// Which of its partition's streams a number is, counting from 1.
+/// The count (from 1) of a stream within its partition.
 pub(crate) fn stream_count(number: u64) -> u64 {
-    number & NUMBER_MASK
+    number & COUNT_MASK
+}
+
+fn refuse_attach(link: &LinkHandle, transport: TransportId, cause: CloseCause) {
+    link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
 }

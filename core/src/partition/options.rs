@@ -1,4 +1,4 @@
-//! Options of partitions.
+//! Options of partitions: application grace time, subprotocols, checkpoints, lease.
 
 use std::time::Duration;
 
@@ -8,18 +8,19 @@ use minerva_runtime::positive_duration;
 
 use super::subprotocols::Subprotocol;
 
-/// How partitions treat their log, their lease and application instances that come and go.
+/// Options of every partition of a core.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "State")]
 pub struct PartitionOptions {
-    /// How long a stream waits for its application instance to come back before another one gets it.
+    /// How long a stream waits for its app instance to reconnect before another instance gets the stream.
     #[arg(long, env = "MINERVA_APP_GRACE", default_value = "2s", value_name = "TIME", value_parser = positive_duration,
         help_heading = "App services")]
     pub app_grace: Duration,
 
-    /// Services that clients may pick, separated by commas: one that dials SERVICE gets the service NAME if
-    /// its first string is `subprotocol:NAME`. SERVICE is `default` unless named. It serves those who pick
-    /// nothing only if it is a NAME itself; otherwise their streams end. Without the option nobody picks.
+    /// Services that clients may select, separated by commas. A client that requests SERVICE selects the service
+    /// NAME if its first message is `subprotocol:NAME`. SERVICE is `default` if omitted. A client that selects
+    /// nothing stays with SERVICE if SERVICE is also a NAME; otherwise its stream ends. Without this option no
+    /// client can select a service.
     #[arg(
         long,
         env = "MINERVA_SUBPROTOCOLS",
@@ -29,20 +30,20 @@ pub struct PartitionOptions {
     )]
     pub subprotocols: Vec<Subprotocol>,
 
-    /// Bytes in a partition's log after which it writes a checkpoint.
+    /// Log bytes per partition at which a checkpoint is written.
     #[arg(long, env = "MINERVA_CHECKPOINT_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
     pub checkpoint_bytes: usize,
 
-    /// Entries in a partition's log after which it writes a checkpoint.
+    /// Log entries per partition at which a checkpoint is written.
     #[arg(long, env = "MINERVA_CHECKPOINT_ENTRIES", default_value_t = 1000, value_name = "N")]
     pub checkpoint_entries: u64,
 
-    /// How long a partition stays with a core that does not renew its claim, and how long a core counts as
-    /// living; renewed every third of it. Another core takes over as soon after a death.
+    /// Lease of a core on its partitions, renewed at a third of this time. After the death of a core other cores
+    /// take over when the lease expires.
     #[arg(long, env = "MINERVA_LEASE", default_value = "2s", value_name = "TIME", value_parser = positive_duration)]
     pub lease: Duration,
 
-    /// Own partitions only while there is no core without this option.
+    /// Own partitions only while no core without this option is alive.
     #[arg(long, env = "MINERVA_STANDBY", value_parser = BoolishValueParser::new())]
     pub standby: bool,
 }

@@ -1,5 +1,6 @@
-//! From what the store has to what was: the checkpoint with the log applied to it, by the same function
-//! that changes a running stream.
+//! Recovery of a partition: the stored checkpoint with the log applied to it.
+//!
+//! `StreamState::apply` replays the records, as it applies them in a running stream. Used after a claim; pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +8,22 @@ use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
 
 use super::mailbox::stream_count;
-use crate::state::{DecodeError, Inconsistent, Meta, Record, Snapshot, StreamState, decode_entry};
+use crate::state::{
+    DecodeError, InconsistentError, Meta, Record, Snapshot, StreamState, decode_entry,
+};
 use crate::store::{Claim, Claimed, Epoch};
 
-/// What a partition had when it was claimed.
+/// The recovered state of a claimed partition.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The claim's epoch.
+    /// Epoch of the claim.
     pub(super) epoch: Epoch,
-    /// The last claims, that one included.
+    /// The last claims, this one included.
     pub(super) claims: Vec<Claim>,
-    /// Its streams.
     pub(super) streams: BTreeMap<u64, StreamState>,
-    /// Streams that changed since the checkpoint, those that are gone included.
+    /// Streams changed since the checkpoint, including removed ones.
     pub(super) changed: BTreeSet<u64>,
-    /// What it keeps beside them.
+    /// State of the partition beside its streams.
     pub(super) meta: Meta,
     /// Bytes of the log.
     pub(super) log_bytes: usize,
@@ -31,54 +33,54 @@ pub struct Recovered {
     pub(super) next_index: u64,
 }
 
-/// What is stored cannot be what was written.
+/// The stored state of a partition cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryError {
-    /// A stored blob cannot be read.
-    #[error("{what}: {error}")]
+    /// A stored blob cannot be decoded.
+    #[error("{blob}: {error}")]
     Decode {
-        /// Which blob.
-        what: String,
-        /// Why.
+        /// Description of the blob.
+        blob: String,
+        /// Cause.
         error: DecodeError,
     },
     /// A stored blob contradicts the others.
-    #[error("{what}: {error}")]
+    #[error("{blob}: {error}")]
     Inconsistent {
-        /// Which blob.
-        what: String,
-        /// Why.
-        error: Inconsistent,
+        /// Description of the blob.
+        blob: String,
+        /// Cause.
+        error: InconsistentError,
     },
-    /// The log names a stream that there is not.
-    #[error("log entry {index}: stream {stream} is not known")]
+    /// The log has a record of a stream that was not created.
+    #[error("log entry {index}: stream {stream} is unknown")]
     UnknownStream {
-        /// The entry.
+        /// Index of the log entry.
         index: u64,
-        /// The stream's number.
+        /// Number of the stream.
         stream: u64,
     },
 }
 
-/// A stream while the log is applied.
-struct Rebuilt {
+/// A stream during the replay of the log.
+struct RecoveringStream {
     state: StreamState,
-    /// Log entries below this index are in it.
+    /// The state includes the log entries below this index.
     as_of: u64,
 }
 
 impl Recovered {
-    /// Rebuilds a partition's streams.
+    /// Restores the streams of a partition.
     ///
     /// # Errors
-    /// If what is stored cannot be read, or contradicts itself.
+    /// If a blob cannot be decoded or contradicts the others.
     pub fn from_claimed(claimed: &Claimed) -> Result<Self, RecoveryError> {
         let mut meta = match &claimed.meta {
             Some(meta) => Meta::decode(meta.clone()).map_err(decode_error("meta"))?,
             None => Meta::default(),
         };
-        if let Some(went_back) = &mut meta.went_back {
-            went_back.left.take_if(|left| !is_last_before(claimed, left.epoch));
+        if let Some(rollback) = &mut meta.rollback {
+            rollback.unwritten.take_if(|unwritten| !is_last_before(claimed, unwritten.epoch));
         }
         let mut recovery = Recovery { streams: BTreeMap::new(), made: meta.streams_made };
         for (number, blob) in &claimed.streams {
@@ -86,13 +88,14 @@ impl Recovered {
         }
         let mut changed = BTreeSet::new();
         for (index, blob) in (claimed.first_index..).zip(&claimed.log) {
-            let what = format!("log entry {index}");
-            for (stream, record) in decode_entry(blob.clone()).map_err(decode_error(&what))? {
+            let blob_name = format!("log entry {index}");
+            for (stream, record) in decode_entry(blob.clone()).map_err(decode_error(&blob_name))? {
                 changed.insert(stream);
                 recovery.apply(index, stream, &record)?;
             }
         }
-        let streams = recovery.streams.into_iter().map(|(number, rebuilt)| (number, rebuilt.state));
+        let streams =
+            recovery.streams.into_iter().map(|(number, recovering)| (number, recovering.state));
         Ok(Self {
             epoch: claimed.epoch,
             claims: claimed.claims.clone(),
@@ -106,25 +109,25 @@ impl Recovered {
     }
 }
 
-/// Whether nobody has claimed between an epoch and this claim.
+/// Returns true if the claim before this one has the given epoch.
 fn is_last_before(claimed: &Claimed, epoch: u64) -> bool {
     let before = claimed.claims.iter().rev().find(|claim| claim.epoch != claimed.epoch);
     before.is_some_and(|claim| claim.epoch.0 == epoch)
 }
 
 struct Recovery {
-    streams: BTreeMap<u64, Rebuilt>,
+    streams: BTreeMap<u64, RecoveringStream>,
     made: u64,
 }
 
 impl Recovery {
     fn restore(&mut self, number: u64, blob: Bytes) -> Result<(), RecoveryError> {
-        let what = format!("stream {number}");
-        let (snapshot, as_of) = Snapshot::decode(blob).map_err(decode_error(&what))?;
+        let blob_name = format!("stream {number}");
+        let (snapshot, as_of) = Snapshot::decode(blob).map_err(decode_error(&blob_name))?;
         let state = StreamState::restore(snapshot)
-            .map_err(|error| RecoveryError::Inconsistent { what, error })?;
+            .map_err(|error| RecoveryError::Inconsistent { blob: blob_name, error })?;
         self.made = self.made.max(stream_count(number));
-        self.streams.insert(number, Rebuilt { state, as_of });
+        self.streams.insert(number, RecoveringStream { state, as_of });
         Ok(())
     }
 
@@ -134,35 +137,34 @@ impl Recovery {
         {
             let state = StreamState::new(origin.clone(), *max_idle_ms);
             self.made = self.made.max(stream_count(stream));
-            self.streams.insert(stream, Rebuilt { state, as_of: index });
+            self.streams.insert(stream, RecoveringStream { state, as_of: index });
             return Ok(());
         }
-        let Some(rebuilt) = self.streams.get_mut(&stream) else {
+        let Some(recovering) = self.streams.get_mut(&stream) else {
             return Err(RecoveryError::UnknownStream { index, stream });
         };
-        // A checkpoint that was not finished may hold some streams as they were later.
-        if index < rebuilt.as_of {
+        // An unfinished checkpoint may contain some streams as of a later index.
+        if index < recovering.as_of {
             return Ok(());
         }
-        let what = || format!("log entry {index}, stream {stream}");
-        rebuilt
-            .state
-            .apply(record)
-            .map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
+        let inconsistent = |error| {
+            let blob = format!("log entry {index}, stream {stream}");
+            RecoveryError::Inconsistent { blob, error }
+        };
+        recovering.state.apply(record).map_err(inconsistent)?;
         if mutation::is(Mutation::ApplyTwice) && matches!(record, Record::Sent { .. }) {
-            let again = rebuilt.state.apply(record);
-            again.map_err(|error| RecoveryError::Inconsistent { what: what(), error })?;
+            recovering.state.apply(record).map_err(inconsistent)?;
         }
-        if rebuilt.state.inbox().is_done() {
+        if recovering.state.inbox().is_done() {
             self.streams.remove(&stream);
         }
         Ok(())
     }
 }
 
-fn decode_error(what: &str) -> impl FnOnce(DecodeError) -> RecoveryError {
-    let what = what.to_owned();
-    |error| RecoveryError::Decode { what, error }
+fn decode_error(blob: &str) -> impl FnOnce(DecodeError) -> RecoveryError {
+    let blob = blob.to_owned();
+    |error| RecoveryError::Decode { blob, error }
 }
 
 #[cfg(test)]
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_in_an_unfinished_checkpoint_skips_what_it_has_already() {
+    fn a_stream_in_an_unfinished_checkpoint_skips_the_records_that_it_includes() {
         let mut state = StreamState::new(hello_origin(), 1000);
         state.apply(&sent("a")).unwrap();
         let saved = state.snapshot().encode(12);
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spoilt_log_is_an_error() {
+    fn a_corrupt_log_is_an_error() {
         let unknown = claimed(Vec::new(), &[vec![(7, sent("a"))]]);
         let error = RecoveryError::UnknownStream { index: 10, stream: 7 };
         assert_eq!(Recovered::from_claimed(&unknown).unwrap_err(), error);
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_whose_end_was_acknowledged_is_gone() {
+    fn a_stream_with_an_acknowledged_end_is_removed() {
         let reset = minerva_proto::Reset::new("over", false);
         let ended = crate::state::Ended { reset, by: crate::state::EndedBy::Core };
         let log = [vec![
@@ -223,7 +225,7 @@ mod tests {
         ]];
         let recovered = Recovered::from_claimed(&claimed(Vec::new(), &log)).unwrap();
         assert!(recovered.streams.is_empty());
-        assert!(recovered.changed.contains(&7), "a checkpoint removes it");
+        assert!(recovered.changed.contains(&7), "the next checkpoint removes the stream");
         assert_eq!(recovered.meta.streams_made, 7);
     }
 }

@@ -1,5 +1,6 @@
-//! Which services clients may pick by their first string, and where: the option's form, and how the owner looks
-//! it up. What a first string does is the stream machine's business.
+//! The option `--subprotocols`: the services that clients may select, by requested service.
+//!
+//! Used by the streams of a partition. The stream machine reads the selecting message.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -9,12 +10,12 @@ use minerva_proto::ServiceName;
 
 use crate::stream::Services;
 
-/// One service that clients may pick.
+/// A service that clients of another service may select; written `[REQUESTED=]NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subprotocol {
-    /// The service that they dialled.
-    pub dialled: Arc<str>,
-    /// The service that they get.
+    /// Service in the client's hello.
+    pub requested: Arc<str>,
+    /// Service that the client can select.
     pub name: Arc<str>,
 }
 
@@ -22,31 +23,31 @@ impl FromStr for Subprotocol {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (dialled, name) = text.split_once('=').unwrap_or((ServiceName::DEFAULT, text));
+        let (requested, name) = text.split_once('=').unwrap_or((ServiceName::DEFAULT, text));
         let service = |text| match ServiceName::parse(text) {
             Ok(name) => Ok(name.into()),
             Err(error) => Err(error.to_string()),
         };
-        Ok(Self { dialled: service(dialled)?, name: service(name)? })
+        Ok(Self { requested: service(requested)?, name: service(name)? })
     }
 }
 
-/// The services that may be picked, by the service that was dialled.
+/// The services that clients may select, by requested service.
 #[derive(Default)]
 pub(super) struct Subprotocols(HashMap<Arc<str>, Services>);
 
 impl Subprotocols {
     pub(super) fn new(subprotocols: &[Subprotocol]) -> Self {
-        let mut by_dialled: HashMap<Arc<str>, Vec<Arc<str>>> = HashMap::new();
-        for Subprotocol { dialled, name } in subprotocols {
-            by_dialled.entry(dialled.clone()).or_default().push(name.clone());
+        let mut by_requested: HashMap<Arc<str>, Vec<Arc<str>>> = HashMap::new();
+        for Subprotocol { requested, name } in subprotocols {
+            by_requested.entry(requested.clone()).or_default().push(name.clone());
         }
-        Self(by_dialled.into_iter().map(|(dialled, names)| (dialled, names.into())).collect())
+        Self(by_requested.into_iter().map(|(requested, names)| (requested, names.into())).collect())
     }
 
-    /// What clients that dial a service may pick from; `None`: they get what they dial.
-    pub(super) fn of(&self, dialled: &str) -> Option<&Services> {
-        self.0.get(dialled)
+    /// The services that clients of `requested` may select; `None` if there is nothing to select.
+    pub(super) fn of(&self, requested: &str) -> Option<&Services> {
+        self.0.get(requested)
     }
 }
 
@@ -55,10 +56,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_name_services() {
+    fn an_option_names_services() {
         let read = |text: &str| {
             let read = text.parse::<Subprotocol>().ok()?;
-            Some(format!("{} {}", read.dialled, read.name))
+            Some(format!("{} {}", read.requested, read.name))
         };
         assert_eq!(read("chat").as_deref(), Some("default chat"));
         assert_eq!(read("lobby=chat").as_deref(), Some("lobby chat"));
@@ -69,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn services_are_found_by_what_was_dialled() {
+    fn services_are_found_by_the_requested_service() {
         let options = ["chat", "lobby=chat", "lobby=lobby"].map(|text| text.parse().unwrap());
         let subprotocols = Subprotocols::new(&options);
-        let names = |dialled| subprotocols.of(dialled).map(|services| services.join(" "));
+        let names = |requested| subprotocols.of(requested).map(|services| services.join(" "));
         assert_eq!(names("default").as_deref(), Some("chat"));
         assert_eq!(names("lobby").as_deref(), Some("chat lobby"));
         assert_eq!(names("chat"), None);

@@ -1,6 +1,7 @@
-//! Which partitions are served here: the router that finds the mailbox of a stream, and who is told when a
-//! partition comes or goes. Used by the link and application servers; changed by the ownership task, which
-//! opens a partition when it is recovered and closes it when it has ended.
+//! The partitions that this core serves, and the links and sessions that are notified of changes.
+//!
+//! The link and application servers find the mailbox of a stream here. The ownership task opens a partition after its
+//! recovery and closes it at its end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -8,19 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use minerva_proto::StreamId;
 
-use super::mailbox::stream_count;
-use super::mailbox::{LinkHandle, LinkId, Mail, MailReceiver, Mailbox, SessionHandle, SessionId};
+use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle, stream_count};
 use crate::store::Epoch;
-use crate::stream::{AppOutput, EdgeOutput};
+use crate::stream::{AppOutput, EdgeOutput, LinkId, SessionId};
 
-/// The partitions of a deployment, as far as they are served by this core. Cheap to clone.
+/// The partitions of a deployment, as far as this core serves them. Cheap to clone.
 #[derive(Clone)]
-pub struct Partitions {
-    /// One for each partition; empty while another core has it.
+pub struct PartitionTable {
+    /// One slot per partition; empty while another core owns the partition.
     slots: Arc<[RwLock<Option<Slot>>]>,
-    /// Held while anything is opened, closed, joined or left, so that all hear the same order. Never over
-    /// an await.
-    audience: Arc<Mutex<Audience>>,
+    /// Held during every change, so that all subscribers are notified in the same order. Never held over an await.
+    subscribers: Arc<Mutex<Subscribers>>,
 }
 
 struct Slot {
@@ -28,98 +27,98 @@ struct Slot {
     mailbox: Mailbox,
 }
 
-/// Who is told of partitions that come and go.
+/// The links and sessions that are notified when a partition is opened or closed.
 #[derive(Default)]
-struct Audience {
+struct Subscribers {
     links: BTreeMap<LinkId, LinkHandle>,
-    sessions: BTreeMap<SessionId, Listener>,
+    sessions: BTreeMap<SessionId, SessionSubscriber>,
 }
 
-struct Listener {
+struct SessionSubscriber {
     session: SessionHandle,
-    /// Streams that it holds from an earlier call, of partitions that are not served here, by partition.
+    /// Streams that the instance holds from an earlier session, by partition; only partitions not served here.
     held: HashMap<u32, Vec<u64>>,
 }
 
-impl Partitions {
-    /// The table for `count` (1 to 65,536) partitions, of which none is served.
+impl PartitionTable {
+    /// The table for `count` (1 to 65,536) partitions; none is served yet.
     pub fn new(count: u32) -> Self {
         let slots = (0..count.clamp(1, 1 << 16)).map(|_| RwLock::new(None)).collect();
-        Self { slots, audience: Arc::default() }
+        Self { slots, subscribers: Arc::default() }
     }
 
-    /// A partition is served from now on: every link and every session is told. Returns the partition's
-    /// end of its mailbox.
+    /// Opens a partition and notifies every link and session; returns the receiving end of the mailbox.
     pub fn open(&self, partition: u32, epoch: Epoch) -> MailReceiver {
         let (mailbox, receiver) = Mailbox::new();
-        let mut audience = self.audience();
-        for Listener { session, held } in audience.sessions.values_mut() {
+        let mut subscribers = self.subscribers();
+        for SessionSubscriber { session, held } in subscribers.sessions.values_mut() {
             let held = held.remove(&partition).unwrap_or_default();
-            mailbox.send(Mail::Joined { session: session.clone(), held });
+            mailbox.send(Mail::InstanceJoined { session: session.clone(), held });
         }
         self.set(partition, Some(Slot { epoch, mailbox }));
-        for link in audience.links.values() {
+        for link in subscribers.links.values() {
             link.outputs.send(EdgeOutput::Owned(vec![(partition, epoch)]));
         }
         receiver
     }
 
-    /// A partition is not served any more: every link and every session is told, behind all that the
-    /// partition has said.
+    /// Closes a partition and notifies every link and session, behind all outputs of the partition.
     pub fn close(&self, partition: u32) {
-        let audience = self.audience();
+        let subscribers = self.subscribers();
         self.set(partition, None);
-        for link in audience.links.values() {
+        for link in subscribers.links.values() {
             link.outputs.send(EdgeOutput::Released(vec![partition]));
         }
-        for Listener { session, .. } in audience.sessions.values() {
+        for SessionSubscriber { session, .. } in subscribers.sessions.values() {
             session.outputs.send(AppOutput::PartitionLeft { partition });
         }
     }
 
-    /// An edge is linked: it is told what is served, now and whenever that changes.
-    pub fn link(&self, link: LinkHandle) {
-        let mut audience = self.audience();
+    /// Adds a link, which gets the served partitions now and every later change.
+    pub fn add_link(&self, link: LinkHandle) {
+        let mut subscribers = self.subscribers();
         link.outputs.send(EdgeOutput::Owned(self.served()));
-        audience.links.insert(link.id, link);
+        subscribers.links.insert(link.id, link);
     }
 
-    /// A link has ended: its transports are forgotten.
-    pub fn unlink(&self, link: LinkId) {
-        let mut audience = self.audience();
-        audience.links.remove(&link);
+    /// Removes a link that has ended, with its transports.
+    pub fn remove_link(&self, link: LinkId) {
+        let mut subscribers = self.subscribers();
+        subscribers.links.remove(&link);
         self.send_to_all(|| Mail::LinkLost(link));
     }
 
-    /// An instance is registered: the partitions that are served are told of it now, the others when they
-    /// are opened. Streams that cannot exist are released at once.
-    pub fn join(&self, session: SessionHandle, held: Vec<u64>) {
-        let mut audience = self.audience();
-        let mut held = self.split(&session, held);
+    /// Adds a session to all served partitions, and to the others when they are opened.
+    ///
+    /// `held` are the streams that the instance holds from an earlier session. Streams with an impossible number are
+    /// released at once.
+    pub fn add_session(&self, session: SessionHandle, held: Vec<u64>) {
+        let mut subscribers = self.subscribers();
+        let mut held = self.by_partition(&session, held);
         for partition in 0..self.count() {
             if let Some(mailbox) = self.mailbox(partition) {
                 let held = held.remove(&partition).unwrap_or_default();
-                mailbox.send(Mail::Joined { session: session.clone(), held });
+                mailbox.send(Mail::InstanceJoined { session: session.clone(), held });
             }
         }
-        audience.sessions.insert(session.id, Listener { session, held });
+        subscribers.sessions.insert(session.id, SessionSubscriber { session, held });
     }
 
-    /// An instance is gone.
-    pub fn leave(&self, session: SessionId) {
-        let mut audience = self.audience();
-        if audience.sessions.remove(&session).is_some() {
-            self.send_to_all(|| Mail::Left(session));
+    /// Removes a session that has ended.
+    pub fn remove_session(&self, session: SessionId) {
+        let mut subscribers = self.subscribers();
+        if subscribers.sessions.remove(&session).is_some() {
+            self.send_to_all(|| Mail::InstanceLeft(session));
         }
     }
 
-    /// How many partitions there are.
+    /// Number of partitions of the deployment.
     pub fn count(&self) -> u32 {
         self.slots.len() as u32
     }
 
     /// The partition of a stream id.
-    pub fn of(&self, id: &StreamId) -> u32 {
+    pub fn of_id(&self, id: &StreamId) -> u32 {
         (id.stable_hash() % self.slots.len() as u64) as u32
     }
 
@@ -129,26 +128,28 @@ impl Partitions {
         (partition < self.count() && stream_count(stream) != 0).then_some(partition)
     }
 
-    /// Puts mail into a partition's mailbox. An attach that finds the mailbox too full is answered with
-    /// `Unavailable`, one for a partition that is not served here with `Moved`; other mail for it is
-    /// dropped.
+    /// Sends mail to a partition.
+    ///
+    /// An attach is answered with `Unavailable` if the mailbox is too full, and with `Moved` if the partition is not
+    /// served here; other mail for such a partition is dropped.
     pub fn send(&self, partition: u32, mail: Mail) {
         match self.mailbox(partition) {
             Some(mailbox) => mailbox.send(mail),
-            None => mail.turn_away(),
+            None => mail.refuse(),
         }
     }
 
-    /// As [`Partitions::send`], but waits first while mail sent in this way fills its share of the mailbox.
-    /// Mail sent in the two ways by one sender stays in order if the sender awaits each call.
+    /// As [`PartitionTable::send`], but waits for capacity of the mailbox first.
+    ///
+    /// One sender's mail stays in order over both functions if the sender awaits each call.
     pub async fn send_with_room(&self, partition: u32, mail: Mail) {
         match self.mailbox(partition) {
             Some(mailbox) => mailbox.send_with_room(mail).await,
-            None => mail.turn_away(),
+            None => mail.refuse(),
         }
     }
 
-    /// Whether a partition is served here.
+    /// Returns true if this core serves the partition.
     pub fn is_served(&self, partition: u32) -> bool {
         self.mailbox(partition).is_some()
     }
@@ -175,33 +176,33 @@ impl Partitions {
         slot.as_ref().map(|slot| slot.mailbox.clone())
     }
 
-    fn set(&self, partition: u32, slot: Option<Slot>) {
-        if let Some(place) = self.slots.get(partition as usize) {
-            *place.write().unwrap_or_else(PoisonError::into_inner) = slot;
+    fn set(&self, partition: u32, new: Option<Slot>) {
+        if let Some(slot) = self.slots.get(partition as usize) {
+            *slot.write().unwrap_or_else(PoisonError::into_inner) = new;
         }
     }
 
-    /// Sorts held streams by partition.
-    fn split(&self, session: &SessionHandle, mut held: Vec<u64>) -> HashMap<u32, Vec<u64>> {
+    /// Groups held streams by partition.
+    fn by_partition(&self, session: &SessionHandle, mut held: Vec<u64>) -> HashMap<u32, Vec<u64>> {
         held.sort_unstable();
         held.dedup();
-        let mut split: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut by_partition: HashMap<u32, Vec<u64>> = HashMap::new();
         for stream in held {
             match self.of_number(stream) {
-                Some(partition) => split.entry(partition).or_default().push(stream),
+                Some(partition) => by_partition.entry(partition).or_default().push(stream),
                 None => session.outputs.send(AppOutput::Released { stream }),
             }
         }
-        split
+        by_partition
     }
 
-    fn audience(&self) -> MutexGuard<'_, Audience> {
-        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Partitions {
+impl fmt::Debug for PartitionTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Partitions({})", self.count())
+        write!(f, "PartitionTable({})", self.count())
     }
 }

@@ -4,22 +4,24 @@ mod assignment;
 mod bench;
 mod bounds;
 mod checkpoint;
-mod choosing;
 mod conversation;
 mod crash;
+mod deferred_records;
 mod gate;
-mod lost;
-mod outside;
-mod rescue;
+mod push_batch;
+mod rewrite_after_rollback;
+mod rollback;
+mod service_selection;
 mod store;
-mod together;
-mod unhurried;
+mod stream_calls;
 
 use std::sync::Arc;
 
 pub(super) use bench::hello;
 
-use crate::state::{Origin, TransportKind};
+use minerva_proto::TransportKind;
+
+use crate::state::Origin;
 
 /// What is known of some stream.
 pub(super) fn hello_origin() -> Arc<Origin> {
@@ -29,7 +31,7 @@ pub(super) fn hello_origin() -> Arc<Origin> {
         credentials: String::new(),
         headers: Vec::new(),
         peer_address: String::new(),
-        kind: TransportKind::Tcp,
+        kind: Some(TransportKind::Tcp),
         started_at_ms: 1,
     };
     origin.into()

@@ -5,26 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, StreamId};
+use minerva_proto::{Reset, StreamId, TransportKind};
 
 /// Reset reason of a stream for which the store lost acknowledged writes.
 pub(crate) const STATE_LOST: &str = "state lost";
-
-/// The protocol that carries the frames of a transport.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TransportKind {
-    /// The edge reported no kind.
-    #[default]
-    Unknown,
-    /// Raw TCP.
-    Tcp,
-    /// WebSocket.
-    WebSocket,
-    /// HTTP request with a streamed response.
-    HttpStream,
-    /// HTTP request whose response ends with the first flush; also an upload.
-    LongPoll,
-}
 
 /// Facts from the hello that created the stream. They never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +23,8 @@ pub struct Origin {
     pub headers: Vec<(String, String)>,
     /// Network address of the client, as reported by the edge.
     pub peer_address: String,
-    /// Kind of the transport that carried the hello.
-    pub kind: TransportKind,
+    /// Kind of the transport that carried the hello, if reported.
+    pub kind: Option<TransportKind>,
     /// Creation time in milliseconds since 1970.
     pub started_at_ms: u64,
 }

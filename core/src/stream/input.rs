@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::{KillReason, Reset, Sack, StreamId};
 
-use crate::state::TransportKind;
+use minerva_proto::TransportKind;
 
 /// One link, unique in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +48,7 @@ pub struct Attach {
     /// The edge writes a heartbeat with the initial frames.
     pub heartbeat: bool,
     /// What carries the frames.
-    pub kind: TransportKind,
+    pub kind: Option<TransportKind>,
     /// The hello's `cred`.
     pub credentials: String,
     /// The hello's `why`.

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{KillReason, Reset, Sack};
+use minerva_proto::{KillReason, Reset, Sack, TransportKind};
 
 use super::input::TransportId;
-use crate::state::{Ended, Origin, SendState, TransportKind};
+use crate::state::{Ended, Origin, SendState};
 use crate::store::Epoch;
 
 /// One thing for an edge to do for one transport.
@@ -167,7 +167,7 @@ pub enum AppOutput {
         group: Arc<str>,
     },
     /// The instance broke the contract: the call ends with INVALID_ARGUMENT and this text.
-    Violation(String),
+    ContractViolation(String),
 }
 
 /// Assignment of a stream.
@@ -201,7 +201,7 @@ pub struct TransportChange {
     /// It is, or was, the primary transport.
     pub primary: bool,
     /// What it is.
-    pub kind: TransportKind,
+    pub kind: Option<TransportKind>,
     /// How many transports the stream has now.
     pub transports: u32,
 }

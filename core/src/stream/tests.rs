@@ -2,9 +2,9 @@
 
 mod app;
 mod bench;
-mod choice;
-mod company;
+mod delayed_ack;
 mod limits;
-mod lost;
 mod model;
+mod rollback_detection;
+mod service_selection;
 mod transports;

@@ -1,54 +1,54 @@
-//! The transports of a stream: what is known of each while it is attached. Nothing of it is durable.
+//! The attached transports of a stream. Nothing here is durable.
 
 use std::collections::VecDeque;
 
 use super::{Attach, Batch, LinkId, Millis, TransportChange, TransportId};
-use crate::state::TransportKind;
+use minerva_proto::TransportKind;
 
-/// One transport of one link.
+/// A transport, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransportKey {
-    /// Its link.
+    /// Link of the edge that holds the transport.
     pub link: LinkId,
-    /// Its number there.
+    /// Number of the transport on that link.
     pub transport: TransportId,
 }
 
-/// A transport that is attached.
+/// An attached transport.
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) key: TransportKey,
-    /// The number that the client chose; two transports may have the same.
+    /// The number in the client's hello; two transports may have the same.
     pub(super) number: u64,
-    pub(super) kind: TransportKind,
-    /// Whether strings are written to it; at most one transport of a stream has it.
+    pub(super) kind: Option<TransportKind>,
+    /// The transport carries s2c messages. At most one transport of a stream is primary.
     pub(super) is_primary: bool,
-    /// Its response ends with the first thing written.
+    /// The edge ends the response after the first flush.
     pub(super) single_flush: bool,
-    /// Something was written to it, be it a heartbeat.
+    /// Any frame was written to the transport, heartbeats included.
     pub(super) has_output: bool,
-    /// Strings were written to it.
+    /// Messages were written to the transport.
     pub(super) has_messages: bool,
-    /// The next string to write to it.
+    /// The next message to write.
     pub(super) cursor: u64,
-    /// It came over from another owner or link with strings below this number written. Some of them may have been
-    /// written to its predecessor only, and been taken to have arrived: the next SACK with a gap tells. 0: no.
-    pub(super) unsure: u64,
-    /// Strings below the cursor that were taken to have arrived and did not: from, and up to but without.
-    pub(super) rewrite: Option<(u64, u64)>,
-    /// Bytes of strings that may be written; below 0 after the last string overdrew it.
+    /// End of the messages that were written before the transport was resumed; 0 if it was not resumed.
+    ///
+    /// Some of them may have been written to the predecessor only. The first SACK with a gap shows which are missing.
+    pub(super) resumed_end: u64,
+    /// Messages below the cursor to write again: from the first number up to, not including, the second.
+    pub(super) retransmit: Option<(u64, u64)>,
+    /// Bytes of messages that may be written; negative after the last message exceeded the credit.
     pub(super) credit: i64,
     /// Batches that wait for room in the inbox.
     pub(super) parked: VecDeque<Parked>,
 }
 
-/// A batch that waits for room in the inbox. Its SACKs were applied already.
+/// A batch that waits for room in the inbox. The SACKs of the batch were applied on arrival.
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) batch: Batch,
-    /// One of its SACKs was bad: the transport is killed behind its strings.
+    /// A SACK of the batch was invalid: the transport is killed after the messages of the batch.
     pub(super) bad_sack: bool,
-    /// Since when it waits.
     pub(super) since: Millis,
 }
 
@@ -70,19 +70,19 @@ impl Transport {
             has_output: attach.heartbeat && attach.resume.is_none(),
             has_messages: next_s2c.is_some(),
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
-            unsure: next_s2c.unwrap_or(0),
-            rewrite: None,
+            resumed_end: next_s2c.unwrap_or(0),
+            retransmit: None,
             credit: i64::try_from(attach.s2c_bytes).unwrap_or(i64::MAX),
             parked: VecDeque::new(),
         }
     }
 
-    /// Since when it waits for room, if it is an upload.
+    /// The time since which an upload waits for room in the inbox; `None` for a primary transport.
     pub(super) fn upload_since(&self) -> Option<Millis> {
         self.parked.front().filter(|_| !self.is_primary).map(|parked| parked.since)
     }
 
-    /// What to tell the application about it.
+    /// The change to report to the application; `transports` counts the transports after it.
     pub(super) fn change(&self, attached: bool, transports: usize) -> TransportChange {
         TransportChange {
             transport_number: self.number,
@@ -116,7 +116,6 @@ impl Transports {
         Some(self.list.remove(index))
     }
 
-    /// The one that strings are written to.
     pub(super) fn primary(&self) -> Option<&Transport> {
         self.list.iter().find(|transport| transport.is_primary)
     }
@@ -125,17 +124,16 @@ impl Transports {
         self.list.iter_mut().find(|transport| transport.is_primary)
     }
 
-    /// Since when an upload waits for room.
-    pub(super) fn waits_since(&self) -> Option<Millis> {
+    /// The time since which the oldest upload waits for room in the inbox.
+    pub(super) fn upload_since(&self) -> Option<Millis> {
         self.list.iter().filter_map(Transport::upload_since).min()
     }
 
-    /// The oldest one.
     pub(super) fn oldest(&self) -> Option<TransportKey> {
         self.list.first().map(|transport| transport.key)
     }
 
-    /// The keys of those for which `matches` holds, the oldest first.
+    /// The keys of the transports that match, the oldest first.
     pub(super) fn keys(&self, matches: impl Fn(&Transport) -> bool) -> Vec<TransportKey> {
         let found = self.list.iter().filter(|transport| matches(transport));
         found.map(|transport| transport.key).collect()

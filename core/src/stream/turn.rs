@@ -1,60 +1,61 @@
-//! What a machine is given for a turn, and what it gives back.
+//! Input and effects of one turn of the stream machines.
 
 use bytes::Bytes;
 
-use super::{AppOutput, EdgeOutput, LinkId, Millis, SessionId, TransportKey};
+use super::{
+    AppOutput, EdgeOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey,
+};
 use crate::limits::Limits;
-use crate::partition::{Answer, CallId};
 use crate::state::Record;
 
-/// What the machine is given: the time, the limits, and where its effects go.
+/// The context in which a stream machine handles an input.
 #[derive(Debug)]
 pub struct Turn<'a> {
-    /// The time of the whole turn.
+    /// Time of the whole turn.
     pub now: Millis,
-    /// The limits.
+    /// Limits of the core; a stream may have limits of its own.
     pub limits: &'a Limits,
     /// Collects the effects of all streams of the turn.
     pub effects: &'a mut Effects,
 }
 
-/// Facts to store, and what may be told once they are stored; both in order.
+/// Records to append, and outputs to release when these records are durable; both in order.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Changes of durable state, each with its stream's number.
+    /// Changes of durable state, each with the number of its stream.
     pub records: Vec<(u64, Record)>,
-    /// What to say.
+    /// Outputs to edges, app instances and callers.
     pub outputs: Vec<Output>,
-    /// Bytes of strings in `records`.
+    /// Bytes of messages in `records`.
     record_bytes: usize,
 }
 
-/// One thing to say, and to whom.
+/// An output with its receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// To the edge at the other end of a link.
+    /// For the edge at the other end of the link.
     Edge(LinkId, EdgeOutput),
-    /// To an application session.
+    /// For the app instance of the session.
     App(SessionId, AppOutput),
-    /// To a call from outside.
-    Answer(CallId, Answer),
+    /// For the caller of a stream call.
+    Reply(StreamCallId, StreamReply),
 }
 
 impl Output {
-    /// Bytes of strings in it.
+    /// Bytes of messages in the output.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Edge(_, EdgeOutput::Messages { messages, .. })
             | Self::App(_, AppOutput::Messages { messages, .. }) => {
                 messages.iter().map(Bytes::len).sum()
             }
-            Self::Edge(..) | Self::App(..) | Self::Answer(..) => 0,
+            Self::Edge(..) | Self::App(..) | Self::Reply(..) => 0,
         }
     }
 }
 
 impl Effects {
-    /// Notes a fact. Strings that follow one another become one record.
+    /// Adds a record. Received messages with consecutive numbers share one record.
     pub fn record(&mut self, stream: u64, record: Record) {
         self.record_bytes += record.bytes();
         if let Some((last_stream, last)) = self.records.last_mut()
@@ -66,17 +67,17 @@ impl Effects {
         self.records.push((stream, record));
     }
 
-    /// Says something to the edge of a transport.
+    /// Adds an output for the edge of a transport.
     pub fn edge(&mut self, key: TransportKey, output: EdgeOutput) {
         self.outputs.push(Output::Edge(key.link, output));
     }
 
-    /// Says something to a session.
+    /// Adds an output for an app instance.
     pub fn app(&mut self, session: SessionId, output: AppOutput) {
         self.outputs.push(Output::App(session, output));
     }
 
-    /// Bytes of strings that are to be stored.
+    /// Bytes of messages in the records.
     pub fn bytes(&self) -> usize {
         self.record_bytes
     }

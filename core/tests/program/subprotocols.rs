@@ -1,7 +1,7 @@
 //! Clients that pick their service, and a process that is killed in between.
 
 use minerva_proto::app::event;
-use minerva_proto::link::{close, edge_frame};
+use minerva_proto::link::pb::{close, edge_frame};
 
 use super::peers::{App, Edge, attach, batch, register_as};
 use super::{ID, Program, free_addresses};

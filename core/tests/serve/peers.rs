@@ -12,10 +12,10 @@ use minerva_core::store::memory::MemoryStore;
 use minerva_core::{Config, Core, Metrics};
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{self, Command, Register, ServeRequest, ServeResponse, command, event};
-use minerva_proto::link::link_service_client::LinkServiceClient;
-use minerva_proto::link::{
-    self, Attach, Batch, EdgeFrame, EdgeHello, RelayRequest, RelayResponse, Run, core_frame,
-    edge_frame,
+use minerva_proto::link::pb::link_service_client::LinkServiceClient;
+use minerva_proto::link::pb::{
+    self as link, Attach, Batch, EdgeFrame, EdgeHello, RelayRequest, RelayResponse, Run,
+    core_frame, edge_frame,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -43,7 +43,14 @@ pub(crate) async fn serve_from(store: Arc<dyn Store>) -> Served {
 }
 
 pub(crate) async fn serve_with(config: &Config, store: Arc<dyn Store>) -> Served {
-    let metrics = Metrics::new(&mut Registry::default());
+    serve_counting(config, store, Metrics::new(&mut Registry::default())).await
+}
+
+pub(crate) async fn serve_metered(store: Arc<dyn Store>, metrics: Metrics) -> Served {
+    serve_counting(&Config { partitions: 4, ..Config::default() }, store, metrics).await
+}
+
+async fn serve_counting(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> Served {
     let mut core = Core::start(config, store, metrics).await.unwrap();
     let link = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,5 +1,5 @@
-//! `minerva`: the whole of Minerva in one process, on one port for clients. It puts together what the
-//! programs `minerva-edge` and `minerva-core` run apart, on the embedded store, and serves the demo.
+//! `minerva`: edge, core, embedded store and demo in one process, with one port for clients. Combines the libraries of
+//! the programs `minerva-edge` and `minerva-core`; contains no logic of either.
 
 mod demo;
 mod memory_link;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
-use minerva_core::{Core, is_config};
+use minerva_core::{Core, is_config_error};
 use minerva_edge::{Edge, Pages};
 use minerva_runtime::{
     Admin, ConfigError, Hangups, Readiness, StopSignals, doctor, health, program,
@@ -26,15 +26,15 @@ fn main() -> ExitCode {
         "minerva",
         |options: &Options| options.threads,
         run,
-        |error: &anyhow::Error| is_config(error.as_ref()),
+        |error: &anyhow::Error| is_config_error(error.as_ref()),
     )
 }
 
-/// Starts the parts, inside out: store, core, edge, demo.
+/// Starts store, core, edge and demo in this order and serves until a stop signal.
 async fn run(options: Options) -> anyhow::Result<()> {
     match &options.task {
         Some(Task::Health) => return Ok(health(options.admin).await?),
-        Some(Task::Doctor { store }) => return Ok(examine(&options, store.as_ref()).await?),
+        Some(Task::Doctor { store }) => return Ok(run_doctor(&options, store.as_ref()).await?),
         None => {}
     }
     options.log.start()?;
@@ -67,17 +67,17 @@ async fn run(options: Options) -> anyhow::Result<()> {
         tokio::spawn(certificates.follow(hangups));
     }
     let clients = edge.local_addr();
-    linked(&edge).await;
+    wait_for_link(&edge).await;
     if options.demo == Switch::On {
-        tokio::spawn(demo::run(reachable(api_address)));
+        tokio::spawn(demo::run(dialable(api_address)));
     }
     readiness.set_ready();
     println!("{}", ready_line(&options, clients, api_address, admin_address));
     serve(edge, core, &mut signals, &readiness).await
 }
 
-/// Checks the machine, and a store if one is named.
-async fn examine(options: &Options, store: Option<&StoreUrl>) -> Result<(), doctor::Unfit> {
+/// Checks the machine, and the store if given.
+async fn run_doctor(options: &Options, store: Option<&StoreUrl>) -> Result<(), doctor::Unfit> {
     let clients = Some(options.edge.needed_files());
     let needs = doctor::Needs { clients, has_redis: matches!(store, Some(StoreUrl::Redis(_))) };
     let mut findings = doctor::machine(needs).await;
@@ -88,7 +88,7 @@ async fn examine(options: &Options, store: Option<&StoreUrl>) -> Result<(), doct
     doctor::report(&findings)
 }
 
-/// Serves until a signal; then drains the edge, and stops the core behind it.
+/// Serves until the first stop signal, then drains the edge and stops the core. A second signal stops at once.
 async fn serve(
     edge: Edge,
     core: Core,
@@ -113,8 +113,8 @@ async fn serve(
     Ok(())
 }
 
-/// Waits until the edge has its link, which takes no network.
-async fn linked(edge: &Edge) {
+/// Waits for the in-memory link between edge and core.
+async fn wait_for_link(edge: &Edge) {
     let mut link = edge.link_state();
     while !link.is_up() {
         link.changed().await;
@@ -127,16 +127,16 @@ fn ready_line(
     api: SocketAddr,
     admin: SocketAddr,
 ) -> String {
-    let what = if options.demo == Switch::On { "open" } else { "clients on" };
+    let action = if options.demo == Switch::On { "open" } else { "clients on" };
     format!(
-        "minerva: ready, {what} http://{}/ (app services: {api}, admin: http://{admin}, state: {})",
-        reachable(clients),
+        "minerva: ready, {action} http://{}/ (app services: {api}, admin: http://{admin}, state: {})",
+        dialable(clients),
         options.data_dir.display(),
     )
 }
 
-/// An address that a program on this machine can dial: loopback instead of "all addresses".
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// Returns an address that local programs can dial: loopback in place of the unspecified address.
+fn dialable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),

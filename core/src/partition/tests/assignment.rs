@@ -6,7 +6,7 @@ use super::bench::{Bench, LINK, hello, messages, options, settle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
-    LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, Partitions, outputs,
+    LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, PartitionTable, output_channel,
 };
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput};
@@ -50,14 +50,14 @@ async fn streams_wait_for_their_instance_then_go_to_another() {
     let first = bench.join(1, "one", &[]);
     let mut other = bench.join(2, "two", &[]);
     settle().await;
-    bench.send(Mail::Left(first.handle.id));
+    bench.send(Mail::InstanceLeft(first.handle.id));
     settle().await;
     bench.wait(1999).await;
     assert_eq!(other.started(), []);
     let mut back = bench.join(3, "one", &[]);
     settle().await;
     assert_eq!(back.started(), [(1, true)]);
-    bench.send(Mail::Left(back.handle.id));
+    bench.send(Mail::InstanceLeft(back.handle.id));
     settle().await;
     bench.wait(1999).await;
     assert_eq!(other.started(), []);
@@ -71,7 +71,7 @@ async fn held_streams_are_given_back_or_released() {
     let bench = with_streams(&TestStore::free(), 2).await;
     let first = bench.join(1, "one", &[]);
     settle().await;
-    bench.send(Mail::Left(first.handle.id));
+    bench.send(Mail::InstanceLeft(first.handle.id));
     let mut other = bench.join(2, "two", &[1]);
     settle().await;
     let outputs = other.outputs();
@@ -89,7 +89,7 @@ async fn the_same_instance_again_takes_over_from_itself() {
     first.outputs();
     let mut again = bench.join(2, "one", &[]);
     settle().await;
-    bench.send(Mail::Left(first.handle.id));
+    bench.send(Mail::InstanceLeft(first.handle.id));
     bench.batch(messages(1, 0, 0, vec!["a".into()]));
     settle().await;
     assert_eq!(first.outputs(), []);
@@ -272,9 +272,9 @@ async fn services_do_not_share_streams() {
 
 #[test]
 fn a_full_mailbox_turns_attaches_away() {
-    let partitions = Partitions::new(1);
+    let partitions = PartitionTable::new(1);
     let receiver = partitions.open(0, Epoch(1));
-    let (outputs, mut edge) = outputs();
+    let (outputs, mut edge) = output_channel();
     let link = LinkHandle { id: LINK, outputs };
     let attach = || Mail::Attach { link: link.clone(), attach: Box::new(hello(1, "stream")) };
     for _ in 0..MAILBOX_ATTACH_LIMIT - 1 {
@@ -295,7 +295,7 @@ fn a_full_mailbox_turns_attaches_away() {
 
 #[tokio::test]
 async fn mail_with_room_waits_for_room() {
-    let partitions = Partitions::new(1);
+    let partitions = PartitionTable::new(1);
     let mut receiver = partitions.open(0, Epoch(1));
     let send = |length: usize| Mail::Send {
         session: crate::partition::SessionId(1),

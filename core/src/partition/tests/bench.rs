@@ -12,18 +12,18 @@ use tokio::task::JoinHandle;
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
-    Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions, Partitions,
-    SessionHandle, SessionId, Setup, outputs,
+    Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
+    PartitionSetup, PartitionTable, SessionHandle, SessionId, output_channel,
 };
-use crate::state::TransportKind;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Millis, Run, TransportId};
+use minerva_proto::TransportKind;
 
 pub(super) const LINK: LinkId = LinkId(1);
 
 /// One partition that runs.
 pub(super) struct Bench {
-    pub(super) partitions: Partitions,
+    pub(super) partitions: PartitionTable,
     pub(super) task: JoinHandle<Result<(), StoreError>>,
     pub(super) clock: Arc<AtomicU64>,
     pub(super) counters: Arc<Counters>,
@@ -49,11 +49,11 @@ impl Bench {
         is_gate_open: bool,
     ) -> Self {
         let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
-        let partitions = Partitions::new(1);
+        let partitions = PartitionTable::new(1);
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
         let counters = Arc::new(Counters::default());
-        let setup = Setup {
+        let setup = PartitionSetup {
             partition: 0,
             count: 1,
             owner: "core".into(),
@@ -69,7 +69,7 @@ impl Bench {
         let mut partition = Partition::recover(setup, &claimed).unwrap();
         partition.gate.is_open = is_gate_open;
         let task = tokio::spawn(partition.serve());
-        let (outputs, edge) = outputs();
+        let (outputs, edge) = output_channel();
         let link = LinkHandle { id: LINK, outputs };
         Self { partitions, task, clock, counters, link, edge }
     }
@@ -91,7 +91,7 @@ impl Bench {
     }
 
     pub(super) fn join_as(&self, service: &str, id: u64, instance: &str, held: &[u64]) -> Session {
-        let (outputs, app) = outputs();
+        let (outputs, app) = output_channel();
         let handle = SessionHandle {
             id: SessionId(id),
             service: service.into(),
@@ -100,7 +100,7 @@ impl Bench {
             load: Arc::new(AtomicUsize::new(0)),
             outputs,
         };
-        self.send(Mail::Joined { session: handle.clone(), held: held.to_vec() });
+        self.send(Mail::InstanceJoined { session: handle.clone(), held: held.to_vec() });
         Session { handle, app }
     }
 
@@ -167,7 +167,7 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
         sack: None,
         single_flush: false,
         heartbeat: false,
-        kind: TransportKind::WebSocket,
+        kind: Some(TransportKind::WebSocket),
         credentials: String::new(),
         why: String::new(),
         headers: Vec::new(),

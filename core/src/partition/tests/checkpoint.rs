@@ -43,7 +43,7 @@ async fn large_streams_are_written_in_steps() {
         let (store, epoch) = claimed(3).await;
         let mut checkpoints = Checkpoints::new(store.clone(), 0, epoch, 0);
         checkpoints.note_append(1..=sizes.len() as u64 + 1, 1, 3);
-        checkpoints.put_down(2, &Meta::default(), |number| {
+        checkpoints.begin(2, &Meta::default(), |number| {
             sizes.get(number as usize - 1).map(|size| stream(*size))
         });
         let mut made = 1;
@@ -75,7 +75,7 @@ async fn the_log_may_grow_as_long_as_a_checkpoint_costs_more() {
     assert!(!checkpoints.is_due(&options));
     checkpoints.note_append(1..=1, 1, 0);
     assert!(checkpoints.is_due(&options));
-    checkpoints.put_down(1, &Meta::default(), |_| Some(stream(1)));
+    checkpoints.begin(1, &Meta::default(), |_| Some(stream(1)));
     assert!(!checkpoints.is_due(&options));
     assert!(checkpoints.next(1).await.unwrap());
     // It wrote 1 MiB: ten entries, 10 KiB by the count of what they cost, are not worth another one.

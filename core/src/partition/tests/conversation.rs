@@ -55,7 +55,7 @@ impl Client {
     }
 
     fn sack(&self) -> Sack {
-        Sack { acked: self.received.checked_sub(1), beyond: Vec::new() }
+        Sack::from_numbers(self.received.checked_sub(1), [])
     }
 
     /// Dials, at first or after a crash; a transport that was open comes back on another link.
@@ -66,7 +66,7 @@ impl Client {
         self.opened = false;
         self.next_batch = 0;
         self.sent = self.acked;
-        let seen_ack = Sack { acked: self.acked.checked_sub(1), beyond: Vec::new() };
+        let seen_ack = Sack::from_numbers(self.acked.checked_sub(1), []);
         bench.attach(Attach {
             create: !self.created,
             sack: Some(self.sack()),
@@ -118,7 +118,7 @@ impl Client {
     }
 
     fn on_sack(&mut self, sack: Option<&Sack>) {
-        let acked = sack.and_then(|sack| sack.acked).map_or(0, |acked| acked + 1);
+        let acked = sack.and_then(|sack| sack.acked).map_or(0, |acked| acked.0 + 1);
         if sack.is_some() {
             assert!(acked >= self.acked, "an acknowledgement was taken back");
             self.acked = acked;
@@ -198,7 +198,7 @@ impl App {
             | AppOutput::Released { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
-            | AppOutput::Violation(_) => panic!("{output:?}"),
+            | AppOutput::ContractViolation(_) => panic!("{output:?}"),
         }
     }
 

@@ -91,7 +91,7 @@ impl Checker {
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }
-                | AppOutput::Violation(_) => true,
+                | AppOutput::ContractViolation(_) => true,
             };
             self.expect(is_durable, output);
         }

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId};
+use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId, TransportKind};
 use prost::Message;
 
 use super::super::attributes::OutboxLimits;
-use super::super::facts::{Ended, EndedBy, Origin, TransportKind};
+use super::super::facts::{Ended, EndedBy, Origin};
 use super::super::message_bytes::unshared;
 use super::{Push, Record};
 
@@ -367,22 +367,22 @@ impl TryFrom<StoredOrigin> for Origin {
     }
 }
 
-fn kind_number(kind: TransportKind) -> u32 {
+fn kind_number(kind: Option<TransportKind>) -> u32 {
     match kind {
-        TransportKind::Unknown => 0,
-        TransportKind::Tcp => 1,
-        TransportKind::WebSocket => 2,
-        TransportKind::HttpStream => 3,
-        TransportKind::LongPoll => 4,
+        None => 0,
+        Some(TransportKind::Tcp) => 1,
+        Some(TransportKind::WebSocket) => 2,
+        Some(TransportKind::HttpStream) => 3,
+        Some(TransportKind::LongPoll) => 4,
     }
 }
 
-fn kind_of(number: u32) -> TransportKind {
+fn kind_of(number: u32) -> Option<TransportKind> {
     match number {
-        1 => TransportKind::Tcp,
-        2 => TransportKind::WebSocket,
-        3 => TransportKind::HttpStream,
-        4 => TransportKind::LongPoll,
-        _ => TransportKind::Unknown,
+        1 => Some(TransportKind::Tcp),
+        2 => Some(TransportKind::WebSocket),
+        3 => Some(TransportKind::HttpStream),
+        4 => Some(TransportKind::LongPoll),
+        _ => None,
     }
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::{Attributes, Ended, EndedBy, Origin, OutboxLimits, StreamState, TransportKind};
-use minerva_proto::{Reset, StreamId};
+use crate::state::{Attributes, Ended, EndedBy, Origin, OutboxLimits, StreamState};
+use minerva_proto::{Reset, StreamId, TransportKind};
 
 fn origin() -> Origin {
     Origin {
@@ -13,7 +13,7 @@ fn origin() -> Origin {
         credentials: "secret".to_owned(),
         headers: vec![("user-agent".to_owned(), "x".to_owned())],
         peer_address: "192.0.2.1".to_owned(),
-        kind: TransportKind::HttpStream,
+        kind: Some(TransportKind::HttpStream),
         started_at_ms: 5,
     }
 }

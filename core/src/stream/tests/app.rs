@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::bench::{Bench, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
 use crate::state::OutboxLimits;
-use crate::stream::{MAX_TRANSPORT_CHANGES, Pushed, SessionId};
+use crate::stream::{MAX_TRANSPORT_CHANGES, PushOutcome, SessionId};
 
 #[test]
 fn events_come_in_order_with_the_transports_between_them() {
@@ -163,7 +163,7 @@ fn a_send_that_was_refused_for_strings_from_outside_may_go_on() {
         let pushed = if is_room_left { 1 } else { 4 };
         let messages = vec![Bytes::from_static(b"x"); pushed];
         bench.says(|stream, turn| {
-            assert_eq!(stream.on_push(&push(messages, None), turn), Pushed::Taken);
+            assert_eq!(stream.on_push(&push(messages, None), turn), PushOutcome::Taken);
         });
         let refused = "app refused 0 ResourceExhausted next 0";
         let says = bench.send(0, &["a", "b", "c", "d"]);

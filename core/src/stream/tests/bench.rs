@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, Sack, StreamId};
+use minerva_proto::{Reset, Sack, StreamId, TransportKind};
 
 use crate::limits::Limits;
-use crate::state::{Push, Record, StreamState, TransportKind};
+use crate::state::{Push, Record, StreamState};
 use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, EdgeOutput, Effects, End, LinkId, Millis, Output, Run,
-    SessionId, Stream, TransportId, TransportKey, Turn, Violation,
+    AppOutput, Attach, Batch, CloseCause, ContractError, EdgeOutput, Effects, End, LinkId, Millis,
+    Output, Run, SessionId, Stream, TransportId, TransportKey, Turn,
 };
 
 pub(super) const LINK: LinkId = LinkId(1);
@@ -34,7 +34,7 @@ impl Bench {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
         let mut turn = Turn { now, limits: &limits, effects: &mut effects };
-        let mut stream = Stream::open(NUMBER, &attach, 1_700_000_000_000, &mut turn);
+        let mut stream = Stream::create(NUMBER, &attach, 1_700_000_000_000, &mut turn);
         stream.on_attach(LINK, attach, &mut turn);
         stream.flush(&mut turn);
         let mut bench = Self { stream, limits, now, records: Vec::new() };
@@ -141,8 +141,8 @@ impl Bench {
     }
 }
 
-fn said(result: Result<(), Violation>, outputs: &[Output]) -> Vec<String> {
-    let violation = result.err().map(|Violation(text)| format!("violation {text}"));
+fn said(result: Result<(), ContractError>, outputs: &[Output]) -> Vec<String> {
+    let violation = result.err().map(|ContractError(text)| format!("violation {text}"));
     violation.into_iter().chain(outputs.iter().map(text)).collect()
 }
 
@@ -172,7 +172,7 @@ pub(super) fn secondary(transport: u64) -> Attach {
         sack: None,
         single_flush: false,
         heartbeat: false,
-        kind: TransportKind::Tcp,
+        kind: Some(TransportKind::Tcp),
         credentials: String::new(),
         why: String::new(),
         headers: Vec::new(),
@@ -188,7 +188,7 @@ pub(super) fn primary(transport: u64) -> Attach {
 }
 
 pub(super) fn poll(transport: u64) -> Attach {
-    Attach { single_flush: true, kind: TransportKind::LongPoll, ..primary(transport) }
+    Attach { single_flush: true, kind: Some(TransportKind::LongPoll), ..primary(transport) }
 }
 
 /// An upload: its strings and its end come with the hello.
@@ -196,7 +196,7 @@ pub(super) fn upload(transport: u64, first: u64, messages: &[&str]) -> Attach {
     let batch = Batch { end: Some(End { kill: None }), ..batch(transport, first, messages) };
     Attach {
         single_flush: true,
-        kind: TransportKind::LongPoll,
+        kind: Some(TransportKind::LongPoll),
         batch: Some(batch),
         ..secondary(transport)
     }
@@ -223,7 +223,7 @@ pub(super) fn text(output: &Output) -> String {
     match output {
         Output::Edge(_, output) => edge_text(output),
         Output::App(_, output) => app_text(output),
-        Output::Answer(..) => panic!("no stream says {output:?}"),
+        Output::Reply(..) => panic!("no stream says {output:?}"),
     }
 }
 
@@ -246,6 +246,7 @@ fn edge_text(output: &EdgeOutput) -> String {
                 }
                 CloseCause::Moved => "moved".to_owned(),
                 CloseCause::Unavailable { reason, .. } => format!("unavailable: {reason}"),
+                CloseCause::Refused { reason } => format!("refused: {reason}"),
             };
             format!("{} close{}{} {cause}", transport.0, frame(sack, 'A'), frame(status, 'T'))
         }
@@ -287,7 +288,7 @@ fn app_text(output: &AppOutput) -> String {
             panic!("no stream says {output:?}")
         }
         AppOutput::GroupRefused { group, .. } => format!("app not in {group}"),
-        AppOutput::Violation(text) => format!("app violation {text}"),
+        AppOutput::ContractViolation(text) => format!("app violation {text}"),
     }
 }
 

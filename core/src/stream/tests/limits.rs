@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, batch, bytes, primary, sack, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::batches::{MAX_PARKED, UPLOAD_WAIT_MS};
+use crate::stream::c2s_batches::{MAX_PARKED, UPLOAD_WAIT_MS};
 use crate::stream::{Attach, Batch, Run};
 
 fn limits() -> Limits {

@@ -10,8 +10,8 @@ use super::Step;
 use crate::limits::Limits;
 use crate::state::{OutboxLimits, Snapshot, StreamState};
 use crate::stream::{
-    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, Output, Pushed, Resume, SessionId, Stream,
-    Turn,
+    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, Output, PushOutcome, Resume, SessionId,
+    Stream, Turn,
 };
 
 /// What the client and the application have seen.
@@ -88,7 +88,7 @@ impl World {
             match output {
                 Output::Edge(link, output) => self.on_edge(link, output),
                 Output::App(session, output) => self.on_app(session, output),
-                Output::Answer(..) => panic!("no stream says this"),
+                Output::Reply(..) => panic!("no stream says this"),
             }
         }
         self.check();
@@ -103,13 +103,13 @@ impl World {
     fn client_sack(&self) -> Sack {
         let acked = (0..).take_while(|number| self.s2c.contains(number)).last();
         let first = acked.map_or(0, |number| number + 1);
-        Sack { acked, beyond: self.s2c.range(first..).copied().collect() }
+        Sack::from_numbers(acked, self.s2c.range(first..).copied())
     }
 
     /// The truth, an older truth, or a lie.
     fn some_sack(&self, how: u8) -> Sack {
         match how {
-            0 => Sack { acked: Some(self.bench.stream.state().outbox().next()), beyond: vec![] },
+            0 => Sack::up_to(self.bench.stream.state().outbox().next()),
             1 => Sack::NONE,
             2 => Sack { beyond: vec![], ..self.client_sack() },
             _ => self.client_sack(),
@@ -182,10 +182,10 @@ impl World {
         let sent = push(messages.clone(), Some(key));
         let pushed = self.turn(|stream, turn| stream.on_push(&sent, turn));
         match pushed {
-            Pushed::Taken => self.taken.extend(messages),
-            Pushed::Repeated => assert!(!is_new),
-            Pushed::Full { .. } => assert!(count > 0),
-            Pushed::Ended => assert!(self.bench.stream.state().is_ended()),
+            PushOutcome::Taken => self.taken.extend(messages),
+            PushOutcome::Repeated => assert!(!is_new),
+            PushOutcome::Full { .. } => assert!(count > 0),
+            PushOutcome::Ended => assert!(self.bench.stream.state().is_ended()),
         }
     }
 
@@ -286,7 +286,7 @@ impl World {
             EdgeOutput::Sack { transport, sack } => {
                 assert!(self.open.contains(&transport.0));
                 assert!(sack.acked <= truth.acked, "acknowledges what is not stored");
-                self.acked = sack.acked;
+                self.acked = sack.acked.map(|acked| acked.0);
             }
             EdgeOutput::Messages { transport, first, messages } => {
                 assert!(self.open.contains(&transport.0));
@@ -320,14 +320,14 @@ impl World {
                 self.expects += 1;
             }
             AppOutput::SendState { state, .. } => {
-                assert_eq!(state, self.bench.stream.state().room(&self.bench.limits));
+                assert_eq!(state, self.bench.stream.state().send_state(&self.bench.limits));
             }
             AppOutput::TransportChanged { .. } | AppOutput::SendRefused { .. } => {}
             AppOutput::Released { .. }
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
-            | AppOutput::Violation(_) => panic!("{output:?}"),
+            | AppOutput::ContractViolation(_) => panic!("{output:?}"),
         }
     }
 
@@ -362,7 +362,7 @@ impl World {
             let event = self.expects - 1;
             self.turn(|stream, turn| stream.on_acknowledge(session, event, turn)).unwrap();
         }
-        let received = self.bench.stream.state().sack().acked.map_or(0, |acked| acked + 1);
+        let received = self.bench.stream.state().sack().acked.map_or(0, |acked| acked.0 + 1);
         assert!(self.seen.keys().copied().eq(1..=received), "all strings reach the application");
         if self.bench.stream.state().is_ended() {
             assert!(self.bench.stream.state().inbox().is_done());

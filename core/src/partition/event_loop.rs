@@ -1,0 +1,280 @@
+//! The task of a partition: turns, appends, checkpoints and the lease, until the partition is stopped or fenced.
+//!
+//! Run by the ownership task. Drives the streams, the gate, the checkpoints and the lease, which do not know each other.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use minerva_proto::mutation::{self, Mutation};
+use tokio::sync::oneshot;
+
+use super::checkpoint::Checkpoints;
+use super::claim_history::ClaimHistory;
+use super::counters;
+use super::deferred_records::DeferredRecords;
+use super::gate::Gate;
+use super::lazy_timer::LazyTimer;
+use super::lease::Lease;
+use super::mailbox::Mail;
+use super::recovery::{Recovered, RecoveryError};
+use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
+use super::setup::PartitionSetup;
+use super::streams::PartitionStreams;
+use crate::state::{Meta, Record, encode_entry};
+use crate::store::{Claimed, StoreError};
+use crate::stream::{Effects, Output};
+
+/// Mails of one turn: enough for large appends under load, few enough for short turns.
+const TURN_MAILS: usize = 1000;
+
+/// Approximate bytes of messages in one turn; a single mail may be larger.
+const TURN_BYTES: usize = 2 << 20;
+
+/// Longest sleep between two readings of the clock; the clock does not count longer pauses in full.
+pub(crate) const MAX_SLEEP: Duration = Duration::from_secs(5);
+
+/// An owned partition: its streams, its log and its lease.
+pub struct Partition {
+    setup: PartitionSetup,
+    streams: PartitionStreams,
+    deferred: DeferredRecords,
+    pub(super) gate: Gate,
+    checkpoints: Checkpoints,
+    lease: Lease,
+    claims: ClaimHistory,
+    timer: LazyTimer,
+}
+
+/// An input of the event loop.
+enum Event {
+    Mail(Option<Mail>),
+    Released(Vec<Output>),
+    CheckpointStep { is_finished: bool },
+    Deadline,
+    Renewed,
+}
+
+impl Partition {
+    /// Restores the streams of a partition that was claimed just now.
+    ///
+    /// # Errors
+    /// If the stored state cannot be decoded or is inconsistent.
+    pub fn recover(setup: PartitionSetup, claimed: &Claimed) -> Result<Self, RecoveryError> {
+        Ok(Self::new(setup, Recovered::from_claimed(claimed)?))
+    }
+
+    /// A partition with its recovered streams.
+    pub fn new(setup: PartitionSetup, recovered: Recovered) -> Self {
+        let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
+        let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
+        let mut checkpoints =
+            Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
+        let entries = recovered.next_index - recovered.first_index;
+        checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
+        let now = (setup.clock)();
+        let streams = PartitionStreams::new(&setup, epoch, recovered.streams, recovered.meta, now);
+        let lease = Lease::new(store, partition, epoch, setup.options.lease);
+        let claims =
+            ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
+        let (deferred, timer) = (DeferredRecords::default(), LazyTimer::new());
+        Self { setup, streams, deferred, gate, checkpoints, lease, claims, timer }
+    }
+
+    /// Number of streams.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Serves the streams until [`Mail::Stop`], or until every sender of mail is dropped.
+    ///
+    /// Edges and instances are notified by [`PartitionTable::close`](super::PartitionTable::close), not here.
+    ///
+    /// # Errors
+    /// A store error that a retry cannot resolve; [`StoreError::Fenced`] if another core owns the partition.
+    pub async fn serve(mut self) -> Result<(), StoreError> {
+        let result = self.serve_until_stopped().await;
+        self.streams.remove_from_counters();
+        if let Some(done) = result? {
+            // The receiver may be dropped.
+            let _ = done.send(());
+        }
+        Ok(())
+    }
+
+    /// Returns the sender to notify after the stop.
+    async fn serve_until_stopped(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        loop {
+            let event = match self.next_event().await {
+                Err(StoreError::Behind { .. }) => {
+                    self.rewrite_after_rollback().await?;
+                    continue;
+                }
+                event => event?,
+            };
+            match event {
+                Event::Mail(None) => return self.stop(None).await,
+                Event::Mail(Some(mail)) => {
+                    if let Some(done) = self.turn(Some(mail)) {
+                        return self.stop(Some(done)).await;
+                    }
+                }
+                // The turn takes the waiting mail too.
+                Event::Deadline => {
+                    if let Some(done) = self.turn(None) {
+                        return self.stop(Some(done)).await;
+                    }
+                }
+                Event::Released(outputs) => self.streams.send(outputs),
+                Event::CheckpointStep { is_finished } => self.count_checkpoint(is_finished),
+                Event::Renewed => {}
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Result<Event, StoreError> {
+        let until_deadline = self.until_deadline();
+        let confirmed = self.gate.confirmed();
+        let may_act = self.gate.has_room() && self.lease.is_valid();
+        // In this order: confirmed outputs are released before new work starts.
+        tokio::select! {
+            biased;
+            outputs = self.gate.next() => Ok(Event::Released(outputs?)),
+            renewed = self.lease.renew(confirmed) => renewed.map(|()| Event::Renewed),
+            step = self.checkpoints.next(confirmed) => {
+                step.map(|is_finished| Event::CheckpointStep { is_finished })
+            }
+            () = self.timer.fire(until_deadline), if may_act => Ok(Event::Deadline),
+            mail = self.setup.mail.recv(), if may_act => Ok(Event::Mail(mail)),
+        }
+    }
+
+    /// One turn: the waiting mail, the passed deadlines, one append. Returns the sender of a [`Mail::Stop`].
+    fn turn(&mut self, first: Option<Mail>) -> Option<oneshot::Sender<()>> {
+        let now = (self.setup.clock)();
+        let mut effects = Effects::default();
+        let (mut mails, mut bytes, mut stop) = (0, 0, None);
+        let mut next = first.or_else(|| self.setup.mail.try_recv());
+        while let Some(mail) = next.take() {
+            mails += 1;
+            bytes += mail.bytes();
+            if let Mail::Stop { done } = mail {
+                stop = Some(done);
+                break;
+            }
+            self.streams.dispatch(mail, now, &mut effects);
+            if mails < TURN_MAILS && bytes.max(effects.bytes()) < TURN_BYTES {
+                next = self.setup.mail.try_recv();
+            }
+        }
+        self.streams.finish_turn(now, &mut effects);
+        let Effects { records, outputs, .. } = effects;
+        let records = self.deferred.after_turn(records, &outputs, now);
+        self.submit(&records, outputs);
+        stop
+    }
+
+    /// Submits an append and the outputs that depend on it. Records deferred until now are in `records`.
+    fn submit(&mut self, records: &[(u64, Record)], outputs: Vec<Output>) {
+        let blob = (!records.is_empty()).then(|| encode_entry(records));
+        if let Some(blob) = &blob {
+            let streams = records.iter().map(|(stream, _)| *stream);
+            self.checkpoints.note_append(streams, blob.len(), 1);
+            counters::add(&self.setup.counters.appends, 1);
+            counters::add(&self.setup.counters.append_bytes, blob.len() as u64);
+        }
+        let released = self.gate.submit(blob, outputs);
+        self.streams.send(released);
+        // A snapshot includes the deferred records, which would follow it in the log and be applied twice.
+        if self.deferred.is_empty() && self.checkpoints.is_due(&self.setup.options) {
+            let meta = self.streams.meta((self.setup.clock)());
+            self.begin_checkpoint(&meta);
+        }
+    }
+
+    fn begin_checkpoint(&mut self, meta: &Meta) {
+        let (covers, streams) = (self.gate.next_index(), &self.streams);
+        self.checkpoints.begin(covers, meta, |number| streams.snapshot(number));
+    }
+
+    fn count_checkpoint(&self, is_finished: bool) {
+        counters::add(&self.setup.counters.checkpoints, u64::from(is_finished));
+    }
+
+    /// Finishes the turns in flight, writes a checkpoint and releases the partition.
+    async fn stop(
+        &mut self,
+        done: Option<oneshot::Sender<()>>,
+    ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        if mutation::is(Mutation::ReleaseTooEarly) {
+            self.lease.release().await;
+        }
+        let records = self.deferred.take();
+        self.submit(&records, Vec::new());
+        while !self.gate.is_empty() {
+            let outputs = self.gate.next().await?;
+            self.streams.send(outputs);
+        }
+        let meta = self.streams.last_meta((self.setup.clock)());
+        let mut must_write_meta = meta.rollback.is_some();
+        while must_write_meta || self.checkpoints.has_work() {
+            if !self.checkpoints.is_in_progress() {
+                self.begin_checkpoint(&meta);
+                must_write_meta = false;
+            }
+            let is_finished = self.checkpoints.next(self.gate.confirmed()).await?;
+            self.count_checkpoint(is_finished);
+        }
+        self.lease.release().await;
+        Ok(done)
+    }
+
+    /// Writes all streams again under a new epoch after the store lost acknowledged writes.
+    ///
+    /// The outputs in the gate are released afterwards, because the new checkpoint covers their turns.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if another core has claimed the partition since the rollback: the messages that it
+    /// acknowledged stand, and this owner has never seen them. Other errors that a retry cannot resolve.
+    async fn rewrite_after_rollback(&mut self) -> Result<(), StoreError> {
+        let partition = self.setup.partition;
+        tracing::warn!(partition, "the store lost acknowledged writes; writing all streams again");
+        let claimed = claim_again(&self.setup, self.gate.epoch()).await?;
+        self.setup.last_epoch.fetch_max(claimed.epoch.0, Ordering::Relaxed);
+        if !self.claims.no_foreign_claim(&claimed, self.gate.epoch()) {
+            tracing::warn!(
+                partition,
+                "another core has owned the partition since; its state stands"
+            );
+            self.lease.restart(claimed.epoch);
+            self.lease.release().await;
+            return Err(StoreError::Fenced);
+        }
+        let (first, next) = (claimed.first_index, claimed.next_index());
+        self.lease.restart(claimed.epoch);
+        self.streams.set_epoch(claimed.epoch);
+        // The snapshots include the deferred records.
+        self.deferred.take();
+        let (streams, removed) = streams_to_rewrite(&self.streams, &claimed);
+        let meta = self.streams.meta((self.setup.clock)());
+        self.checkpoints.rewrite(claimed.epoch, (first, next), &meta, streams, removed);
+        while self.checkpoints.is_in_progress() {
+            tokio::select! {
+                biased;
+                renewed = self.lease.renew(first) => renewed?,
+                step = self.checkpoints.next(next) => self.count_checkpoint(step?),
+            }
+        }
+        self.gate.restart(claimed.epoch, next);
+        tracing::info!(partition, epoch = %claimed.epoch, "all streams are written again");
+        Ok(())
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let now = (self.setup.clock)();
+        let next = self.streams.next_deadline().into_iter().chain(self.deferred.deadline()).min();
+        next.map_or(MAX_SLEEP, |at| {
+            Duration::from_millis(at.0.saturating_sub(now.0)).min(MAX_SLEEP)
+        })
+    }
+}

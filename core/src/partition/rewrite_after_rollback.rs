@@ -1,0 +1,64 @@
+//! Steps of the repair after a store rollback under a living owner.
+//!
+//! The owner still has the whole state: it claims the partition again and writes all its streams. Clients notice a
+//! pause only. Called by the event loop.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::setup::PartitionSetup;
+use super::streams::PartitionStreams;
+use crate::clock;
+use crate::state::Snapshot;
+use crate::store::{Claimed, Epoch, StoreError};
+
+/// Pause before the next attempt to claim.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Claims the partition with an epoch above `above`, the epoch of this owner.
+///
+/// A lease restored by the rollback expires; one that lasts longer is renewed by a living core.
+///
+/// # Errors
+/// [`StoreError::Fenced`] if another core holds the partition. Other errors that a retry cannot resolve.
+pub(super) async fn claim_again(
+    setup: &PartitionSetup,
+    above: Epoch,
+) -> Result<Claimed, StoreError> {
+    let store = setup.store.clone();
+    let mut give_up: Option<Instant> = None;
+    loop {
+        // An empty store would accept the partition count of any core that starts next, and an operator may still
+        // correct a wrong one. The state of this owner is the only copy, so it keeps trying.
+        if let Err(error) = store.partitions(setup.count).await {
+            tracing::error!(partition = setup.partition, %error, "cannot write the streams yet");
+            sleep(10 * PAUSE).await;
+            continue;
+        }
+        match store.claim(setup.partition, &setup.owner, above).await {
+            Err(StoreError::Held { owner, left }) => {
+                let now = clock::now();
+                if now > *give_up.get_or_insert(now + left + 2 * PAUSE) {
+                    tracing::warn!(partition = setup.partition, owner, "claimed by another core");
+                    return Err(StoreError::Fenced);
+                }
+            }
+            Err(StoreError::Unavailable(_)) => {}
+            claimed => return claimed,
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Snapshots of all streams, and the numbers of stored streams that no longer exist.
+pub(super) fn streams_to_rewrite(
+    streams: &PartitionStreams,
+    claimed: &Claimed,
+) -> (VecDeque<(u64, Snapshot)>, Vec<u64>) {
+    let numbers = streams.numbers();
+    let saved = numbers.iter().filter_map(|&number| Some((number, streams.snapshot(number)?)));
+    let stored: BTreeSet<u64> = claimed.streams.iter().map(|(number, _)| *number).collect();
+    (saved.collect(), stored.difference(&numbers).copied().collect())
+}

@@ -1,0 +1,41 @@
+//! The environment of a partition: store, mailbox, limits and clocks.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::counters::Counters;
+use super::mailbox::MailReceiver;
+use super::options::PartitionOptions;
+use crate::limits::Limits;
+use crate::store::Store;
+use crate::stream::Millis;
+
+/// A clock with a resolution of one millisecond.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// Everything that the task of a partition needs beside its recovered state.
+pub struct PartitionSetup {
+    /// Number of the partition, below `count`.
+    pub partition: u32,
+    /// Number of partitions of the deployment.
+    pub count: u32,
+    /// Name of the claiming core.
+    pub owner: Arc<str>,
+    /// The greatest epoch of the partition that was ever claimed under this name.
+    pub last_epoch: Arc<AtomicU64>,
+    /// The store of the log, the checkpoints and the lease.
+    pub store: Arc<dyn Store>,
+    /// The receiving end of the mailbox.
+    pub mail: MailReceiver,
+    /// Limits of the streams.
+    pub limits: Limits,
+    /// Checkpoints, lease and application grace time.
+    pub options: PartitionOptions,
+    /// Clock for deadlines: never goes back, and a pause of the process or the store counts only in part, so that an
+    /// unreachable peer is not taken for a silent one.
+    pub clock: Clock,
+    /// Wall clock in milliseconds since 1970, for the start time of streams.
+    pub wall_clock: Clock,
+    /// Counters shared by all partitions of the process.
+    pub counters: Arc<Counters>,
+}

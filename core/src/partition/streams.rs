@@ -1,0 +1,287 @@
+//! The streams of a partition as plain data, with their transports, sessions and callers.
+//!
+//! Used by the event loop of the partition: mail is dispatched to the stream machines, one turn at a time, and the
+//! released outputs are sent. Does not use the store.
+//!
+//! This file holds the data and the functions that the others in this module share.
+
+mod attach;
+mod deadlines;
+mod dispatch;
+mod gauges;
+mod index;
+mod push_batch;
+mod service_selection;
+mod stream_calls;
+mod tombstones;
+mod turn_end;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use minerva_proto::mutation::{self, Mutation};
+use tokio::sync::oneshot;
+
+use self::deadlines::Deadlines;
+use self::gauges::{Gauges, Held};
+use self::index::StreamIndex;
+use self::push_batch::PushBatch;
+use self::service_selection::ServiceSelection;
+use self::tombstones::{StreamKey, Tombstones};
+use super::assignment::Assignment;
+use super::counters::{Counters, add, subtract};
+use super::output_channel::OutputSender;
+use super::setup::{Clock, PartitionSetup};
+use super::subprotocols::Subprotocols;
+use crate::limits::Limits;
+use crate::state::{Meta, Snapshot, StreamState, UnwrittenMessages};
+use crate::store::Epoch;
+use crate::stream::{
+    AppOutput, EdgeOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
+    TransportKey, Turn,
+};
+
+/// The streams of one partition.
+pub(super) struct PartitionStreams {
+    partition: u32,
+    /// Epoch of the owner; reported to app instances.
+    epoch: Epoch,
+    limits: Limits,
+    /// Time that a stream waits for its instance to reconnect, in milliseconds.
+    app_grace_ms: u64,
+    counters: Arc<Counters>,
+    /// For the start time of streams.
+    wall_clock: Clock,
+    /// Boxed, because the nodes of a map that grows at its end are half empty.
+    streams: BTreeMap<u64, Box<Stream>>,
+    /// Streams by requested service and id; the last one if several had the same. Clients choose the keys, so the map
+    /// uses SipHash.
+    by_id: HashMap<StreamKey, u64>,
+    /// Streams by label and group.
+    index: StreamIndex,
+    /// Number of streams ever created.
+    streams_made: u64,
+    tombstones: Tombstones,
+    /// The streams of the attached transports.
+    transports: BTreeMap<TransportKey, u64>,
+    links: BTreeMap<LinkId, OutputSender<EdgeOutput>>,
+    assignment: Assignment,
+    selection: ServiceSelection,
+    /// Pushes of this turn that are carried out together.
+    pushes: PushBatch,
+    /// Callers that wait for the reply to a stream call.
+    callers: HashMap<StreamCallId, oneshot::Sender<StreamReply>>,
+    deadlines: Deadlines,
+    /// Streams with an input in this turn.
+    touched: BTreeSet<u64>,
+    gauges: Gauges,
+}
+
+impl PartitionStreams {
+    /// Takes over the recovered streams; all deadlines restart.
+    pub(super) fn new(
+        setup: &PartitionSetup,
+        epoch: Epoch,
+        recovered: BTreeMap<u64, StreamState>,
+        meta: Meta,
+        now: Millis,
+    ) -> Self {
+        let app_grace_ms = u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX);
+        let max_idle_ms = setup.limits.max_idle_ms();
+        let mut this = Self {
+            partition: setup.partition,
+            epoch,
+            limits: setup.limits.clone(),
+            app_grace_ms,
+            counters: setup.counters.clone(),
+            wall_clock: setup.wall_clock.clone(),
+            streams: BTreeMap::new(),
+            by_id: HashMap::new(),
+            index: StreamIndex::default(),
+            streams_made: meta.streams_made,
+            tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
+            transports: BTreeMap::new(),
+            links: BTreeMap::new(),
+            assignment: Assignment::default(),
+            selection: ServiceSelection::new(Subprotocols::new(&setup.options.subprotocols)),
+            pushes: PushBatch::default(),
+            callers: HashMap::new(),
+            deadlines: Deadlines::default(),
+            touched: BTreeSet::new(),
+            gauges: Gauges::new(setup.counters.clone()),
+        };
+        for (number, state) in recovered {
+            this.restore(number, state, now);
+        }
+        for (number, from) in unwritten(meta) {
+            if let Some(stream) = this.streams.get_mut(&number) {
+                stream.set_unwritten_from(from);
+            }
+        }
+        let held = this.streams.values().map(|stream| Held::of(stream));
+        this.gauges.start(held, this.assignment.waiting());
+        this
+    }
+
+    fn restore(&mut self, number: u64, state: StreamState, now: Millis) {
+        let origin = state.origin().clone();
+        // The numbers ascend, so the last stream with an id replaces the earlier ones.
+        if !mutation::is(Mutation::ForgetIds) {
+            self.by_id.insert((origin.service.clone(), origin.id.clone()), number);
+        }
+        let grace = now.after(self.app_grace_ms);
+        let instance = state.instance().map(|instance| (instance.clone(), grace));
+        let service = state.service().clone();
+        if !mutation::is(Mutation::ForgetGroups) {
+            self.index.add(number, &state);
+        }
+        let mut stream = Stream::recover(number, state, now);
+        if !self.selection.offer(&mut stream) {
+            self.assignment.add(number, service, instance);
+        }
+        self.deadlines.set(number, stream.next_deadline(&self.limits));
+        self.streams.insert(number, Box::new(stream));
+        add(&self.counters.streams, 1);
+    }
+
+    /// Number of streams.
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Sets the epoch of a new claim by the same owner.
+    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
+    /// The meta blob of a checkpoint.
+    pub(super) fn meta(&self, now: Millis) -> Meta {
+        Meta { streams_made: self.streams_made, rollback: self.tombstones.rollback(now) }
+    }
+
+    /// The meta blob of the last checkpoint before a release; no message is written to a client after it.
+    pub(super) fn last_meta(&self, now: Millis) -> Meta {
+        let mut meta = self.meta(now);
+        if let Some(rollback) = &mut meta.rollback {
+            let streams = self.streams.iter();
+            let unwritten = streams
+                .filter_map(|(number, stream)| Some((*number, stream.unwritten_from()?)))
+                .collect();
+            rollback.unwritten = Some(UnwrittenMessages { epoch: self.epoch.0, from: unwritten });
+        }
+        meta
+    }
+
+    /// Numbers of all streams.
+    pub(super) fn numbers(&self) -> BTreeSet<u64> {
+        self.streams.keys().copied().collect()
+    }
+
+    /// Snapshot of a stream for a checkpoint; `None` if the stream is forgotten.
+    pub(super) fn snapshot(&self, number: u64) -> Option<Snapshot> {
+        self.streams.get(&number).map(|stream| stream.state().snapshot())
+    }
+
+    /// The time of the next turn without mail.
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.first().into_iter().chain(self.assignment.next_deadline()).min()
+    }
+
+    /// Sends released outputs. Outputs for receivers that are gone are dropped.
+    pub(super) fn send(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Edge(link, output) => {
+                    if let Some(link) = self.links.get(&link) {
+                        link.send(output);
+                    }
+                }
+                Output::App(session, mut output) => {
+                    self.set_output_epoch(&mut output);
+                    if let Some(session) = self.assignment.session(session) {
+                        session.outputs.send(output);
+                    }
+                }
+                Output::Reply(call, reply) => {
+                    if let Some(caller) = self.callers.remove(&call) {
+                        let _ = caller.send(reply);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets the current epoch: a rewrite after a rollback may have changed it since the turn of the output.
+    fn set_output_epoch(&self, output: &mut AppOutput) {
+        if let AppOutput::Started(started) = output {
+            started.epoch = self.epoch;
+        } else if let AppOutput::PartitionOwned { epoch, .. } = output {
+            *epoch = self.epoch;
+        }
+    }
+
+    /// Removes this partition from the gauges of the process.
+    pub(super) fn remove_from_counters(&self) {
+        subtract(&self.counters.transports, self.transports.len() as u64);
+        subtract(&self.counters.streams, self.streams.len() as u64);
+        self.gauges.remove();
+    }
+
+    /// Runs an input of a stream machine; `None` if there is no such stream.
+    fn with_stream<R>(
+        &mut self,
+        number: u64,
+        now: Millis,
+        effects: &mut Effects,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        let stream = self.streams.get_mut(&number)?;
+        self.touched.insert(number);
+        let before = Held::of(stream);
+        let result = run(stream, &mut Turn { now, limits: &self.limits, effects });
+        self.gauges.change(before, Held::of(stream));
+        Some(result)
+    }
+
+    /// As `with_stream`, for inputs that may change the service, the label or the groups.
+    fn with_indexed_stream<R>(
+        &mut self,
+        number: u64,
+        now: Millis,
+        effects: &mut Effects,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        self.index.remove(number, self.streams.get(&number)?.state());
+        let result = self.with_stream(number, now, effects, run);
+        self.index.add(number, self.streams.get(&number)?.state());
+        result
+    }
+
+    /// As `with_stream`, for inputs of the client; the first message may select the service.
+    fn with_client_input(
+        &mut self,
+        number: u64,
+        now: Millis,
+        effects: &mut Effects,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>),
+    ) {
+        if self.selection.contains(number) {
+            self.with_indexed_stream(number, now, effects, run);
+        } else {
+            self.with_stream(number, now, effects, run);
+        }
+    }
+
+    /// Removes a transport; returns its stream.
+    fn forget_transport(&mut self, key: TransportKey) -> Option<u64> {
+        let stream = self.transports.remove(&key)?;
+        subtract(&self.counters.transports, 1);
+        Some(stream)
+    }
+}
+
+/// The messages that the earlier owner has written to no client.
+fn unwritten(meta: Meta) -> Vec<(u64, u64)> {
+    let unwritten = meta.rollback.and_then(|rollback| rollback.unwritten);
+    unwritten.map_or_else(Vec::new, |unwritten| unwritten.from)
+}

@@ -1,0 +1,161 @@
+//! Dispatch of mail to the stream machines.
+
+use minerva_proto::Reset;
+
+use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
+use super::PartitionStreams;
+use crate::stream::{
+    AppOutput, Batch, ContractError, Effects, JoinOutcome, LinkId, Millis, RefusedReason,
+    SessionId, Stream, TransportId, TransportKey, Turn,
+};
+
+impl PartitionStreams {
+    /// Handles one mail. `Stop` is handled by the event loop and has no effect here.
+    pub(in crate::partition) fn dispatch(
+        &mut self,
+        mail: Mail,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        if !self.pushes.may_wait(&mail) {
+            self.flush_pushes(now, effects);
+        }
+        match mail {
+            Mail::Attach { link, attach } => self.on_attach(link, *attach, now, effects),
+            Mail::Batch { link, batch } => self.on_batch(link, batch, now, effects),
+            Mail::Detach { link, transport } => self.on_detach(link, transport, now, effects),
+            Mail::Grant { link, transport, bytes } => {
+                let key = TransportKey { link, transport };
+                if let Some(number) = self.transports.get(&key).copied() {
+                    self.with_stream(number, now, effects, |s, _| s.on_grant(key, bytes));
+                }
+            }
+            Mail::LinkLost(link) => self.on_link_lost(link, now, effects),
+            Mail::InstanceJoined { session, held } => self.on_joined(session, &held, now, effects),
+            Mail::InstanceLeft(session) => self.on_left(session, now, effects),
+            Mail::Acknowledge { session, stream, event } => {
+                let run =
+                    |s: &mut Stream, turn: &mut Turn<'_>| s.on_acknowledge(session, event, turn);
+                let result = self.with_stream(stream, now, effects, run);
+                report_violation(session, result, effects);
+            }
+            Mail::Send { session, stream, first, messages, acknowledge } => {
+                let run = |s: &mut Stream, turn: &mut Turn<'_>| {
+                    s.on_send(session, first, messages, acknowledge, turn)
+                };
+                match self.with_stream(stream, now, effects, run) {
+                    None => effects.app(session, unknown_stream_refusal(stream, first)),
+                    result => report_violation(session, result, effects),
+                }
+            }
+            Mail::Reset { session, stream, reason, application_level } => {
+                let reset = Reset { reason, application_level };
+                self.with_stream(stream, now, effects, |s, turn| s.on_reset(session, reset, turn));
+            }
+            Mail::SetLimits { session, stream, max_idle_ms, outbox } => {
+                self.with_stream(stream, now, effects, |s, turn| {
+                    if s.is_assigned_to(session) {
+                        s.on_set_limits(max_idle_ms, outbox, turn);
+                    }
+                });
+            }
+            Mail::ChangeAttributes { session, stream, change } => {
+                self.on_change_attributes(session, stream, change, now, effects);
+            }
+            Mail::StreamCall(call) => self.on_stream_call(*call, now, effects),
+            Mail::Stop { .. } => {}
+        }
+    }
+
+    fn on_change_attributes(
+        &mut self,
+        session: SessionId,
+        stream: u64,
+        change: AttributeChange,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        self.with_indexed_stream(stream, now, effects, |s, turn| {
+            if !s.is_assigned_to(session) {
+                return;
+            }
+            match change {
+                AttributeChange::Label(label) => s.on_label(label, turn),
+                AttributeChange::Leave(group) => s.on_leave(&group, turn),
+                AttributeChange::Join(group) => {
+                    if s.on_join(&group, turn) == JoinOutcome::TooMany {
+                        turn.effects.app(session, AppOutput::GroupRefused { stream, group });
+                    }
+                }
+            }
+        });
+    }
+
+    fn on_batch(&mut self, link: LinkId, batch: Batch, now: Millis, effects: &mut Effects) {
+        let key = TransportKey { link, transport: batch.transport };
+        if let Some(number) = self.transports.get(&key).copied() {
+            self.with_client_input(number, now, effects, |s, turn| s.on_batch(link, batch, turn));
+        }
+    }
+
+    fn on_link_lost(&mut self, link: LinkId, now: Millis, effects: &mut Effects) {
+        self.links.remove(&link);
+        let key = |id| TransportKey { link, transport: TransportId(id) };
+        let of_link = self.transports.range(key(0)..=key(u64::MAX));
+        let keys: Vec<TransportKey> = of_link.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.on_detach(link, key.transport, now, effects);
+        }
+    }
+
+    fn on_joined(
+        &mut self,
+        session: SessionHandle,
+        held: &[u64],
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        for other in self.assignment.others_of(&session) {
+            self.on_left(other, now, effects);
+        }
+        let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
+        let joined = self.assignment.join(session, held);
+        for stream in joined.released {
+            if self.is_unrecorded(stream) {
+                // The instance detects the loss by `streams_made` below.
+                self.tombstones.note_rollback(true);
+            } else {
+                effects.app(id, AppOutput::Released { stream });
+            }
+        }
+        for stream in joined.assigned {
+            self.with_stream(stream, now, effects, |s, turn| {
+                s.on_assigned(id, &instance, window, turn);
+            });
+        }
+        let (partition, epoch, streams_made) = (self.partition, self.epoch, self.streams_made);
+        effects.app(id, AppOutput::PartitionOwned { partition, epoch, streams_made });
+    }
+
+    fn on_left(&mut self, session: SessionId, now: Millis, effects: &mut Effects) {
+        let grace = now.after(self.app_grace_ms);
+        for stream in self.assignment.leave(session, grace) {
+            self.with_stream(stream, now, effects, |stream, _| stream.on_unassigned());
+        }
+    }
+}
+
+fn report_violation(
+    session: SessionId,
+    result: Option<Result<(), ContractError>>,
+    effects: &mut Effects,
+) {
+    if let Some(Err(ContractError(text))) = result {
+        effects.app(session, AppOutput::ContractViolation(text));
+    }
+}
+
+/// The answer to a send to a forgotten stream.
+fn unknown_stream_refusal(stream: u64, first: u64) -> AppOutput {
+    AppOutput::SendRefused { stream, first, reason: RefusedReason::Ended, next_send: first }
+}

@@ -1,0 +1,65 @@
+//! The share of one partition in the gauges of the process: bytes in inboxes and outboxes, unserved streams.
+
+use std::sync::Arc;
+
+use super::super::counters::{Counters, replace};
+use crate::stream::Stream;
+
+/// Bytes that a stream holds.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Held {
+    inbox_bytes: usize,
+    outbox_bytes: usize,
+}
+
+impl Held {
+    pub(super) fn of(stream: &Stream) -> Self {
+        let state = stream.state();
+        Self { inbox_bytes: state.inbox().bytes(), outbox_bytes: state.outbox().bytes() }
+    }
+}
+
+/// The current values of a partition, and the values that the counters include.
+pub(super) struct Gauges {
+    counters: Arc<Counters>,
+    current: (Held, usize),
+    exported: (Held, usize),
+}
+
+impl Gauges {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self { counters, current: Default::default(), exported: Default::default() }
+    }
+
+    /// Sets and exports the values after a recovery.
+    pub(super) fn start(&mut self, streams: impl Iterator<Item = Held>, unserved: usize) {
+        streams.for_each(|held| self.change(Held::default(), held));
+        self.export(unserved);
+    }
+
+    /// Replaces the bytes that a stream held before an input.
+    pub(super) fn change(&mut self, before: Held, after: Held) {
+        let (total, _) = &mut self.current;
+        total.inbox_bytes = total.inbox_bytes + after.inbox_bytes - before.inbox_bytes;
+        total.outbox_bytes = total.outbox_bytes + after.outbox_bytes - before.outbox_bytes;
+    }
+
+    /// Exports the current values; `unserved` is the number of streams without an app instance.
+    pub(super) fn export(&mut self, unserved: usize) {
+        self.current.1 = unserved;
+        self.replace(self.current);
+        self.exported = self.current;
+    }
+
+    /// Removes the exported values from the counters.
+    pub(super) fn remove(&self) {
+        self.replace(Default::default());
+    }
+
+    fn replace(&self, (new, unserved): (Held, usize)) {
+        let (old, old_unserved) = self.exported;
+        replace(&self.counters.inbox_bytes, old.inbox_bytes, new.inbox_bytes);
+        replace(&self.counters.outbox_bytes, old.outbox_bytes, new.outbox_bytes);
+        replace(&self.counters.unserved, old_unserved, unserved);
+    }
+}

@@ -1,0 +1,69 @@
+//! Index of the streams of a partition by label and group, derived from their durable marks.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::state::StreamState;
+
+/// A service, and a label or group; chosen by applications.
+type Key = (Arc<str>, Arc<str>);
+
+/// Streams by label and by group.
+#[derive(Default)]
+pub(super) struct StreamIndex {
+    labels: HashMap<Key, BTreeSet<u64>>,
+    groups: HashMap<Key, BTreeSet<u64>>,
+}
+
+impl StreamIndex {
+    /// Adds a stream under all its marks.
+    pub(super) fn add(&mut self, number: u64, state: &StreamState) {
+        let service = state.service();
+        if let Some(label) = &state.attributes().label {
+            insert(&mut self.labels, service, label, number);
+        }
+        for group in &state.attributes().groups {
+            insert(&mut self.groups, service, group, number);
+        }
+    }
+
+    /// Removes a stream; `state` must be the state with which the stream was added.
+    pub(super) fn remove(&mut self, number: u64, state: &StreamState) {
+        let service = state.service();
+        if let Some(label) = &state.attributes().label {
+            remove(&mut self.labels, service, label, number);
+        }
+        for group in &state.attributes().groups {
+            remove(&mut self.groups, service, group, number);
+        }
+    }
+
+    /// Streams with a label, ascending.
+    pub(super) fn labelled(&self, service: &Arc<str>, label: &Arc<str>) -> Vec<u64> {
+        numbers(&self.labels, service, label)
+    }
+
+    /// Streams in a group, ascending.
+    pub(super) fn members(&self, service: &Arc<str>, group: &Arc<str>) -> Vec<u64> {
+        numbers(&self.groups, service, group)
+    }
+}
+
+fn insert(map: &mut HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<str>, number: u64) {
+    map.entry((service.clone(), text.clone())).or_default().insert(number);
+}
+
+fn remove(map: &mut HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<str>, number: u64) {
+    let key = (service.clone(), text.clone());
+    if let Some(numbers) = map.get_mut(&key) {
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            map.remove(&key);
+        }
+    }
+}
+
+fn numbers(map: &HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<str>) -> Vec<u64> {
+    let found = map.get(&(service.clone(), text.clone()));
+    found.map_or_else(Vec::new, |numbers| numbers.iter().copied().collect())
+}

@@ -1,0 +1,279 @@
+//! Streams that a partition no longer holds: how forgotten streams ended, and whether the store lost others.
+//!
+//! Classifies a hello for an unknown stream. After a proven rollback the tombstones are part of each checkpoint, so the
+//! next owner classifies in the same way. Pure; used by the attach path of the partition.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use minerva_proto::{Reset, Sack, StreamId};
+
+use super::super::mailbox::stream_count;
+use crate::state::{Meta, STATE_LOST, StoreRollback};
+use crate::stream::{Attach, Millis};
+
+/// Tombstones that are kept: the ends of a few seconds, so that a client that returns by then gets the reason.
+pub(super) const MAX_TOMBSTONES: usize = 1000;
+
+/// Service and stream id, as in the client's hello.
+pub(super) type StreamKey = (Arc<str>, StreamId);
+
+/// The classification of a stream that the partition does not hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum UnknownStream {
+    /// The stream ended, and the client must get this reset.
+    Ended(Reset),
+    /// There is no such stream, or it ended without a loss.
+    NeverExisted,
+    /// The store may have lost the stream; a peer may prove so during the grace time.
+    Undecided,
+}
+
+impl UnknownStream {
+    /// The store lost the stream in a rollback.
+    pub(super) fn lost() -> Self {
+        Self::Ended(Reset::new(STATE_LOST, false))
+    }
+}
+
+/// The tombstones of one partition.
+pub(super) struct Tombstones {
+    /// Forgotten streams, each with whether the store lost a part of it.
+    ends: HashMap<StreamKey, bool>,
+    /// The keys of `ends`, the oldest first.
+    order: VecDeque<StreamKey>,
+    /// A peer has proven that the store rolled back before the claim of this owner.
+    rollback_proven: bool,
+    /// Streams that the store had recorded at the first claim after the rollback.
+    streams_made: u64,
+    /// Until this time an unknown stream is undecided: the peers that can prove a loss have returned by then.
+    decided_from: Millis,
+    /// From this time on every unknown stream has exceeded its idle limit.
+    idle_from: Millis,
+}
+
+impl Tombstones {
+    /// The tombstones of a new owner. Peers that can prove a loss return within `grace_ms`, clients within `idle_ms`.
+    pub(super) fn new(meta: &Meta, now: Millis, grace_ms: u64, idle_ms: u64) -> Self {
+        let after = |ms| now.after(ms);
+        let mut tombstones = Self {
+            ends: HashMap::new(),
+            order: VecDeque::new(),
+            rollback_proven: false,
+            streams_made: meta.streams_made,
+            decided_from: after(grace_ms),
+            idle_from: after(idle_ms),
+        };
+        if let Some(StoreRollback { streams_made, remaining_ms, tombstones: ends, .. }) =
+            &meta.rollback
+        {
+            tombstones.rollback_proven = true;
+            tombstones.streams_made = *streams_made;
+            tombstones.idle_from = after(idle_ms.min(*remaining_ms));
+            for (service, id, is_lost) in ends {
+                tombstones.add((service.clone(), id.clone()), *is_lost, now);
+            }
+        }
+        tombstones
+    }
+
+    /// The rollback to write into a checkpoint; `None` if none was proven, or the idle limit has passed since.
+    pub(super) fn rollback(&self, now: Millis) -> Option<StoreRollback> {
+        let remaining_ms = self.idle_from.0.saturating_sub(now.0);
+        if !self.rollback_proven || remaining_ms == 0 {
+            return None;
+        }
+        let end = |key: &StreamKey| Some((key.0.clone(), key.1.clone(), *self.ends.get(key)?));
+        let ends = self.order.iter().filter_map(end).collect();
+        Some(StoreRollback {
+            streams_made: self.streams_made,
+            remaining_ms,
+            tombstones: ends,
+            unwritten: None,
+        })
+    }
+
+    /// Adds a forgotten stream. An end without a loss matters only until `idle_from`.
+    pub(super) fn add(&mut self, key: StreamKey, is_lost: bool, now: Millis) {
+        if !is_lost && now >= self.idle_from {
+            return;
+        }
+        if self.ends.insert(key.clone(), is_lost).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > MAX_TOMBSTONES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ends.remove(&oldest);
+        }
+    }
+
+    /// Records whether a peer has proven a rollback of the store.
+    pub(super) fn note_rollback(&mut self, is_proven: bool) {
+        self.rollback_proven |= is_proven;
+    }
+
+    /// Classifies an unknown stream by the hello or resumption of its transport.
+    pub(super) fn classify(&self, key: &StreamKey, attach: &Attach, now: Millis) -> UnknownStream {
+        match self.ends.get(key) {
+            Some(true) => UnknownStream::lost(),
+            Some(false) => UnknownStream::NeverExisted,
+            None if now >= self.idle_from || self.was_recorded(attach) => {
+                UnknownStream::NeverExisted
+            }
+            None if self.rollback_proven => UnknownStream::lost(),
+            None if now < self.decided_from && has_history(attach) => UnknownStream::Undecided,
+            None => UnknownStream::NeverExisted,
+        }
+    }
+
+    /// Returns true if the resumed stream is older than the last stream that the store had recorded.
+    fn was_recorded(&self, attach: &Attach) -> bool {
+        attach.resume.is_some_and(|resume| stream_count(resume.stream) <= self.streams_made)
+    }
+}
+
+/// Returns true if the client or its edge has received anything on the stream.
+fn has_history(attach: &Attach) -> bool {
+    let has_any = |sack: &Sack| *sack != Sack::NONE;
+    attach.resume.is_some()
+        || has_any(&attach.seen_ack)
+        || attach.sack.as_ref().is_some_and(has_any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::tests::hello;
+    use crate::stream::Resume;
+
+    const GRACE: u64 = 2_000;
+    const IDLE: u64 = 120_000;
+    const CLAIMED: u64 = 1_000_000;
+
+    fn tombstones() -> Tombstones {
+        Tombstones::new(&meta(None), Millis(CLAIMED), GRACE, IDLE)
+    }
+
+    fn meta(rollback: Option<StoreRollback>) -> Meta {
+        Meta { streams_made: 5, rollback }
+    }
+
+    fn key(number: usize) -> StreamKey {
+        ("default".into(), hello(1, &format!("stream{number}")).stream_id)
+    }
+
+    fn without_history() -> Attach {
+        Attach { create: false, ..hello(1, "stream0") }
+    }
+
+    fn resumed(stream: u64) -> Attach {
+        let resume = Some(Resume { stream, next_s2c: None });
+        Attach { resume, ..without_history() }
+    }
+
+    #[test]
+    fn the_oldest_tombstone_is_dropped_beyond_the_limit() {
+        for (count, is_first_kept) in
+            [(MAX_TOMBSTONES - 1, true), (MAX_TOMBSTONES, true), (MAX_TOMBSTONES + 1, false)]
+        {
+            let mut tombstones = tombstones();
+            (0..count).for_each(|number| tombstones.add(key(number), true, Millis(CLAIMED)));
+            let first = tombstones.classify(&key(0), &without_history(), Millis(CLAIMED));
+            assert_eq!(first == UnknownStream::lost(), is_first_kept, "{count}");
+            let last = tombstones.classify(&key(count - 1), &without_history(), Millis(CLAIMED));
+            assert_eq!(last, UnknownStream::lost());
+            assert_eq!((tombstones.ends.len(), tombstones.order.len()), {
+                let kept = count.min(MAX_TOMBSTONES);
+                (kept, kept)
+            });
+        }
+    }
+
+    #[test]
+    fn an_unknown_stream_is_lost_only_after_a_proven_rollback() {
+        let seen = Attach { seen_ack: Sack::up_to(3), ..without_history() };
+        let has = Attach { sack: Some(Sack::up_to(0)), ..without_history() };
+        let (undecided, never, lost) =
+            (&UnknownStream::Undecided, &UnknownStream::NeverExisted, &UnknownStream::lost());
+        // During the grace time, until the idle limit, and after the idle limit.
+        let cases = [
+            (without_history(), false, [never, never, never]),
+            (without_history(), true, [lost, lost, never]),
+            (seen.clone(), false, [undecided, never, never]),
+            (seen, true, [lost, lost, never]),
+            (has.clone(), false, [undecided, never, never]),
+            (has, true, [lost, lost, never]),
+            (resumed(6), false, [undecided, never, never]),
+            (resumed(6), true, [lost, lost, never]),
+            (resumed(5), false, [never, never, never]),
+            (resumed(5), true, [never, never, never]),
+        ];
+        for (attach, is_proven, expected) in cases {
+            let mut tombstones = tombstones();
+            tombstones.note_rollback(is_proven);
+            tombstones.note_rollback(false);
+            let limits = [(0, GRACE - 1), (GRACE, IDLE - 1), (IDLE, 10 * IDLE)];
+            for ((first, last), expected) in limits.into_iter().zip(expected) {
+                for after in [first, last] {
+                    let now = Millis(CLAIMED + after);
+                    let shown = format!("{is_proven} after {after}: {attach:?}");
+                    assert_eq!(tombstones.classify(&key(0), &attach, now), *expected, "{shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_loss_is_not_reported_as_lost() {
+        let mut tombstones = tombstones();
+        tombstones.add(key(0), false, Millis(CLAIMED));
+        tombstones.note_rollback(true);
+        let attach = without_history();
+        assert_eq!(
+            tombstones.classify(&key(0), &attach, Millis(CLAIMED)),
+            UnknownStream::NeverExisted
+        );
+        tombstones.add(key(0), true, Millis(CLAIMED));
+        assert_eq!(
+            tombstones.classify(&key(0), &attach, Millis(CLAIMED + IDLE)),
+            UnknownStream::lost()
+        );
+        tombstones.add(key(1), false, Millis(CLAIMED + IDLE));
+        assert_eq!(tombstones.order.len(), 1, "an unneeded tombstone is not kept");
+    }
+
+    #[test]
+    fn the_next_owner_classifies_like_this_one() {
+        let mut tombstones = tombstones();
+        tombstones.add(key(0), true, Millis(CLAIMED));
+        tombstones.add(key(1), false, Millis(CLAIMED));
+        assert_eq!(tombstones.rollback(Millis(CLAIMED)), None, "no rollback was proven");
+        tombstones.note_rollback(true);
+        let at = |left| Millis(CLAIMED + IDLE - left);
+        for (left, is_kept) in [(IDLE, true), (1, true), (0, false)] {
+            let rollback = tombstones.rollback(at(left));
+            assert_eq!(rollback.is_some(), is_kept, "{left}");
+            // One more stream was made since the rollback.
+            let meta = Meta { streams_made: 6, ..meta(rollback) };
+            let next = Tombstones::new(&meta, at(left), GRACE, IDLE);
+            let classified = |after| {
+                let of = |number, attach| next.classify(&key(number), &attach, after);
+                [
+                    of(0, without_history()),
+                    of(1, without_history()),
+                    of(2, without_history()),
+                    of(3, resumed(6)),
+                ]
+            };
+            let (lost, never) = (UnknownStream::lost, || UnknownStream::NeverExisted);
+            if is_kept {
+                let (before, after) = (Millis(CLAIMED + IDLE - 1), Millis(CLAIMED + IDLE));
+                assert_eq!(classified(before), [lost(), never(), lost(), lost()]);
+                assert_eq!(classified(after), [lost(), never(), never(), never()]);
+            } else {
+                assert!(classified(at(left)).iter().all(|unknown| *unknown == never()));
+            }
+        }
+    }
+}

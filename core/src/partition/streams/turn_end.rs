@@ -1,0 +1,133 @@
+//! The end of a turn: passed deadlines, flush of the touched streams, removal of finished streams, counters.
+
+use super::super::counters::{add, subtract};
+use super::PartitionStreams;
+use crate::state::Record;
+use crate::stream::{
+    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, TransportKey,
+};
+
+impl PartitionStreams {
+    /// Ends a turn: handles passed deadlines, then lets every touched stream write and deliver.
+    pub(in crate::partition) fn finish_turn(&mut self, now: Millis, effects: &mut Effects) {
+        self.flush_pushes(now, effects);
+        self.end_grace(now, effects);
+        while let Some(number) = self.deadlines.pop_due(now) {
+            let was_forgotten = self.with_stream(number, now, effects, |stream, turn| {
+                let was_ended = stream.state().is_ended();
+                stream.on_timeout(turn);
+                was_ended && stream.state().inbox().is_done()
+            });
+            add(&self.counters.forgotten, u64::from(was_forgotten == Some(true)));
+        }
+        for number in std::mem::take(&mut self.touched) {
+            self.assign_selected(number, now, effects);
+            self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
+            self.remove_if_done(number, now);
+        }
+        self.touched.clear();
+        self.forget_closed_transports(effects);
+        self.count(effects);
+    }
+
+    /// Reassigns streams whose instance did not reconnect within the grace time.
+    fn end_grace(&mut self, now: Millis, effects: &mut Effects) {
+        while let Some((stream, session)) = self.assignment.end_grace(now) {
+            let Some(session) = session else { continue };
+            self.with_stream(stream, now, effects, |stream, turn| {
+                stream.on_assigned(session.id, &session.instance_id, session.window, turn);
+            });
+        }
+    }
+
+    /// Assigns a stream whose client selected its service in this turn.
+    fn assign_selected(&mut self, number: u64, now: Millis, effects: &mut Effects) {
+        let Some(stream) = self.streams.get(&number) else { return };
+        if stream.awaits_selection() || !self.selection.finish(number) {
+            return;
+        }
+        if stream.state().inbox().is_done() {
+            return;
+        }
+        let service = stream.state().service().clone();
+        if let Some(session) = self.assignment.add(number, service, None).cloned() {
+            self.with_stream(number, now, effects, |stream, turn| {
+                stream.on_assigned(session.id, &session.instance_id, session.window, turn);
+            });
+        }
+    }
+
+    /// Removes a stream whose end is acknowledged; updates the deadline of any other.
+    fn remove_if_done(&mut self, number: u64, now: Millis) {
+        let Some(stream) = self.streams.get(&number) else { return };
+        let deadline = stream.next_deadline(&self.limits);
+        if stream.state().inbox().is_done() {
+            let origin = stream.state().origin();
+            let key = (origin.service.clone(), origin.id.clone());
+            if self.by_id.get(&key) == Some(&number) {
+                self.by_id.remove(&key);
+            }
+            let ended = stream.state().inbox().ended();
+            let is_lost = ended.is_some_and(|(_, ended)| ended.is_loss());
+            self.tombstones.add(key, is_lost, now);
+            self.assignment.remove(number, stream.session());
+            self.index.remove(number, stream.state());
+            self.streams.remove(&number);
+            subtract(&self.counters.streams, 1);
+        }
+        self.deadlines.set(number, deadline);
+    }
+
+    fn forget_closed_transports(&mut self, effects: &Effects) {
+        for output in &effects.outputs {
+            if let Output::Edge(link, EdgeOutput::Close { transport, .. }) = output {
+                self.forget_transport(TransportKey { link: *link, transport: *transport });
+            }
+        }
+    }
+
+    fn count(&mut self, effects: &Effects) {
+        effects.records.iter().for_each(|(_, record)| self.count_record(record));
+        effects.outputs.iter().for_each(|output| self.count_output(output));
+        self.gauges.export(self.assignment.waiting());
+    }
+
+    fn count_record(&mut self, record: &Record) {
+        let counters = &self.counters;
+        match record {
+            Record::Opened { .. } => add(&counters.opened, 1),
+            Record::Received { messages, .. } => add(&counters.messages_c2s, messages.len() as u64),
+            Record::Sent { messages } => add(&counters.messages_s2c, messages.len() as u64),
+            Record::Pushed(push) => add(&counters.messages_s2c, push.messages.len() as u64),
+            Record::ServiceSelected { .. } => add(&counters.messages_c2s, 1),
+            Record::Ended(ended) => {
+                counters.count_end(ended);
+                self.tombstones.note_rollback(ended.is_loss());
+            }
+            Record::Assigned { .. }
+            | Record::Sacked(_)
+            | Record::Acknowledged { .. }
+            | Record::LimitsSet { .. }
+            | Record::Labelled { .. }
+            | Record::JoinedGroup { .. }
+            | Record::LeftGroup { .. } => {}
+        }
+    }
+
+    fn count_output(&self, output: &Output) {
+        match output {
+            Output::Edge(_, EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. }) => {
+                add(&self.counters.unavailable, 1);
+            }
+            Output::Edge(_, EdgeOutput::Close { cause: CloseCause::Kill(_), .. }) => {
+                add(&self.counters.killed, 1);
+            }
+            Output::App(_, AppOutput::SendRefused { reason, .. })
+                if *reason == RefusedReason::ResourceExhausted =>
+            {
+                add(&self.counters.sends_refused, 1);
+            }
+            Output::Edge(..) | Output::App(..) | Output::Reply(..) => {}
+        }
+    }
+}

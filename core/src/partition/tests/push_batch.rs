@@ -1,0 +1,117 @@
+//! Sends from outside that are carried out together: with what is asked in one turn the same becomes of every stream as
+//! with a turn for each.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use minerva_proto::Reset;
+use proptest::prelude::*;
+
+use super::bench::{Bench, hello, options, settle};
+use super::store::TestStore;
+use super::stream_calls::{group, numbers, push, request};
+use crate::limits::Limits;
+use crate::partition::{StreamReply, StreamRequest, StreamSelector};
+use crate::stream::EdgeOutput;
+
+const STREAMS: u64 = 4;
+
+/// What each transport got, in order, and the answers.
+type Told = (BTreeMap<u64, Vec<(u64, Bytes)>>, Vec<StreamReply>);
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push { to: u8, messages: usize, key: Option<u8> },
+    Join(u64),
+    Leave(u64),
+    Reset(u64),
+    Get,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = prop::option::weighted(0.2, 0..3_u8);
+    prop_oneof![
+        12 => (0..4_u8, 0..3_usize, key)
+            .prop_map(|(to, messages, key)| Step::Push { to, messages, key }),
+        1 => (1..=STREAMS).prop_map(Step::Join),
+        1 => (1..=STREAMS).prop_map(Step::Leave),
+        1 => (1..=STREAMS).prop_map(Step::Reset),
+        1 => Just(Step::Get),
+    ]
+}
+
+fn request_of(index: usize, step: &Step) -> StreamRequest {
+    match step {
+        Step::Push { to, messages, key } => {
+            let to = match to {
+                0..=1 => group("all"),
+                2 => StreamSelector::Label("default".into(), "some".into()),
+                _ => numbers([2]),
+            };
+            let messages: Vec<_> =
+                (0..*messages).map(|number| format!("{index}.{number}")).collect();
+            let key = key.map(|key| ["a", "b", "c"][usize::from(key)]);
+            push(to, &messages.iter().map(String::as_str).collect::<Vec<_>>(), key)
+        }
+        Step::Join(number) => StreamRequest::Join(numbers([*number]), "all".into()),
+        Step::Leave(number) => StreamRequest::Leave(numbers([*number]), "all".into()),
+        Step::Reset(number) => StreamRequest::Reset(numbers([*number]), Reset::new("bye", true)),
+        Step::Get => StreamRequest::Get(group("all")),
+    }
+}
+
+/// What becomes of the steps, and what the store brings back afterwards.
+async fn told(steps: &[Step], is_together: bool) -> (Told, StreamReply) {
+    let store = TestStore::free();
+    let limits = Limits { outbox_messages: 12, ..Limits::default() };
+    let mut bench = Bench::start_with(&store, limits, options(), false).await;
+    for number in 1..=STREAMS {
+        bench.attach(hello(number, &format!("s{number}")));
+    }
+    request(&bench, StreamRequest::Join(numbers(1..=STREAMS - 1), "all".into())).await.unwrap();
+    request(&bench, StreamRequest::SetLabel(numbers([1, STREAMS]), Some("some".into())))
+        .await
+        .unwrap();
+    let mut waiting = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        waiting.push(request(&bench, request_of(index, step)));
+        if !is_together {
+            settle().await;
+        }
+    }
+    let mut answers = Vec::new();
+    for answered in waiting {
+        answers.push(answered.await.unwrap());
+    }
+    settle().await;
+    let mut written: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for output in bench.edge_outputs() {
+        if let EdgeOutput::Messages { transport, first, messages } = output {
+            written.entry(transport.0).or_default().extend((first..).zip(messages));
+        }
+    }
+    bench.task.abort();
+    let bench = Bench::start(&store).await;
+    let recovered = request(&bench, StreamRequest::Get(numbers(1..=STREAMS))).await.unwrap();
+    let StreamReply::Infos(infos) = &recovered else { panic!("{recovered:?}") };
+    for info in infos.iter().filter(|info| info.ended.is_some()) {
+        // A reset drops what its turn has not written.
+        written.remove(&info.stream);
+    }
+    ((written, answers), recovered)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn what_is_asked_at_once_does_the_same(steps in prop::collection::vec(step(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let (together, alone) =
+            runtime.block_on(async { (told(&steps, true).await, told(&steps, false).await) });
+        prop_assert_eq!(together, alone);
+    }
+}

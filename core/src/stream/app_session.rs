@@ -1,0 +1,231 @@
+//! Inputs and outputs of the app instance: assignment, acknowledgements, sends; deliveries and the room for sends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::Reset;
+
+use super::app_side::AppSide;
+use super::machine::Stream;
+use super::{AppOutput, RefusedReason, SessionId, Started, Turn};
+use crate::state::{Ended, EndedBy, Record};
+use crate::store::Epoch;
+
+/// The instance broke the contract of the application API; names the field and the problem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ContractError(pub String);
+
+impl Stream {
+    /// Assigns the stream to a session, to which all unacknowledged events are delivered.
+    pub fn on_assigned(
+        &mut self,
+        session: SessionId,
+        instance: &Arc<str>,
+        window: usize,
+        turn: &mut Turn<'_>,
+    ) {
+        let resumed = self.state.was_assigned();
+        if self.state.instance() != Some(instance) {
+            self.commit(Record::Assigned { instance: instance.clone() }, turn);
+        }
+        let send_state = self.state.send_state(turn.limits);
+        let next_event = self.state.inbox().base();
+        let started = Started {
+            stream: self.number,
+            origin: self.state.origin().clone(),
+            resumed,
+            next_event,
+            send_state,
+            epoch: Epoch::default(),
+            label: self.state.attributes().label.clone(),
+            groups: self.state.attributes().groups.iter().cloned().collect(),
+        };
+        turn.effects.app(session, AppOutput::Started(Box::new(started)));
+        self.app = Some(AppSide::new(session, window, next_event, send_state));
+    }
+
+    /// The session ended, or the stream is withdrawn from it.
+    pub fn on_unassigned(&mut self) {
+        self.app = None;
+    }
+
+    /// The instance acknowledges all events up to `event`.
+    ///
+    /// # Errors
+    /// If there is no such event; nothing is changed then.
+    pub fn on_acknowledge(
+        &mut self,
+        session: SessionId,
+        event: u64,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ContractError> {
+        let Some(app) = self.app.as_ref().filter(|app| app.session == session) else {
+            return Ok(());
+        };
+        if event < app.delivered {
+            self.acknowledge(event, turn);
+            return Ok(());
+        }
+        self.check_event_exists(event)
+    }
+
+    /// Checks an acknowledged event that was not delivered in this session.
+    ///
+    /// Such an acknowledgement is ignored if the event exists: it may have been in flight while the partition moved
+    /// away and back. The instance repeats it after Started.
+    fn check_event_exists(&self, event: u64) -> Result<(), ContractError> {
+        if event < self.state.inbox().next() {
+            return Ok(());
+        }
+        let number = self.number;
+        Err(ContractError(format!("acknowledge.event: stream {number} has no event {event}")))
+    }
+
+    /// The instance sends messages, and may acknowledge events in the same step; taken as a whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Stream::on_acknowledge`].
+    pub fn on_send(
+        &mut self,
+        session: SessionId,
+        first: u64,
+        messages: Vec<Bytes>,
+        acknowledge: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ContractError> {
+        let Some(app) = self.app.as_mut().filter(|app| app.session == session) else {
+            self.refuse_send(session, first, RefusedReason::Ended, turn);
+            return Ok(());
+        };
+        if let Some(event) = acknowledge
+            && event >= app.delivered
+        {
+            return self.check_event_exists(event);
+        }
+        let messages = match self.new_messages(first, messages, turn) {
+            Ok(messages) => messages,
+            Err(reason) => {
+                self.refuse_send(session, first, reason, turn);
+                return Ok(());
+            }
+        };
+        if let Some(app) = &mut self.app {
+            let bytes = messages.iter().map(Bytes::len).sum();
+            app.confirmation.on_received(turn.now, messages.len(), bytes);
+        }
+        if !messages.is_empty() {
+            self.commit(Record::Sent { messages }, turn);
+        }
+        if let Some(event) = acknowledge {
+            self.acknowledge(event, turn);
+        }
+        Ok(())
+    }
+
+    /// The instance ends the stream.
+    pub fn on_reset(&mut self, session: SessionId, reset: Reset, turn: &mut Turn<'_>) {
+        if self.is_assigned_to(session) {
+            self.end(Ended { reset, by: EndedBy::App }, turn);
+        }
+    }
+
+    /// Delivers events and reports the room for sends.
+    ///
+    /// The room of an ended stream is reported too: a send that waits for room is then refused and returns the end.
+    pub(super) fn flush_app(&mut self, turn: &mut Turn<'_>) {
+        let mut is_due = false;
+        while let Some((session, output)) = self.next_delivery() {
+            let has_messages = matches!(output, AppOutput::Messages { .. });
+            turn.effects.app(session, output);
+            if let Some(app) = self.app.as_mut().filter(|_| has_messages) {
+                is_due |= app.confirmation.piggyback(turn.now);
+            }
+        }
+        let room = self.state.send_state(turn.limits);
+        let (stream, is_ended) = (self.number, self.state.is_ended());
+        let Some(app) = &mut self.app else { return };
+        is_due |= app.confirmation.is_due(turn.now) || (is_ended && app.confirmation.is_pending());
+        if is_due || app.must_report(room, self.state.attributes().outbox.of(turn.limits)) {
+            app.confirmation.flush_alone(turn.now);
+            (app.reported, app.was_refused) = (room, false);
+            turn.effects.app(app.session, AppOutput::SendState { stream, state: room });
+        }
+    }
+
+    fn acknowledge(&mut self, event: u64, turn: &mut Turn<'_>) {
+        let base = self.state.inbox().base();
+        if event < base {
+            return;
+        }
+        let freed: usize = (base..=event)
+            .filter_map(|event| self.state.inbox().message(event))
+            .map(Bytes::len)
+            .sum();
+        self.commit(Record::Acknowledged { event }, turn);
+        if let Some(app) = &mut self.app {
+            app.in_flight = app.in_flight.saturating_sub(freed);
+        }
+        self.accept_parked(turn);
+    }
+
+    /// The messages of a send without those of earlier sends, or the reason to refuse the send.
+    fn new_messages(
+        &self,
+        first: u64,
+        mut messages: Vec<Bytes>,
+        turn: &Turn<'_>,
+    ) -> Result<Vec<Bytes>, RefusedReason> {
+        if self.state.is_ended() {
+            return Err(RefusedReason::Ended);
+        }
+        let room = self.state.send_state(turn.limits);
+        let repeated = room.next_send.checked_sub(first).ok_or(RefusedReason::OutOfOrder)?;
+        messages.drain(..messages.len().min(usize::try_from(repeated).unwrap_or(usize::MAX)));
+        if room.admits(&messages) { Ok(messages) } else { Err(RefusedReason::ResourceExhausted) }
+    }
+
+    fn refuse_send(
+        &mut self,
+        session: SessionId,
+        first: u64,
+        reason: RefusedReason,
+        turn: &mut Turn<'_>,
+    ) {
+        let (stream, next_send) =
+            (self.number, self.state.attributes().next_send(self.state.outbox()));
+        turn.effects.app(session, AppOutput::SendRefused { stream, first, reason, next_send });
+        if let Some(app) = self.app.as_mut().filter(|app| app.session == session) {
+            app.was_refused |= reason == RefusedReason::ResourceExhausted;
+        }
+    }
+
+    /// The next output for the session: events in order, each transport change between them at its place.
+    fn next_delivery(&mut self) -> Option<(SessionId, AppOutput)> {
+        let stream = self.number;
+        let inbox = self.state.inbox();
+        let app = self.app.as_mut()?;
+        if self.changes.front().is_some_and(|(event, _)| *event <= app.delivered)
+            && let Some((_, change)) = self.changes.pop_front()
+        {
+            return Some((app.session, AppOutput::TransportChanged { stream, change }));
+        }
+        let until = self.changes.front().map_or(u64::MAX, |(event, _)| *event);
+        let first_event = app.delivered;
+        let mut messages = Vec::new();
+        while app.delivered < until
+            && let Some(message) = inbox.message(app.delivered)
+            && (app.in_flight == 0 || app.in_flight + message.len() <= app.window)
+        {
+            app.in_flight += message.len();
+            app.delivered += 1;
+            messages.push(message.clone());
+        }
+        if !messages.is_empty() {
+            return Some((app.session, AppOutput::Messages { stream, first_event, messages }));
+        }
+        let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;
+        app.delivered += 1;
+        Some((app.session, AppOutput::Ended { stream, event, end: end.clone() }))
+    }
+}

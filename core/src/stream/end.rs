@@ -1,0 +1,45 @@
+//! The end of a stream: once, with one reason for both sides.
+
+use super::machine::Stream;
+use super::{AppOutput, CloseCause, Turn};
+use crate::state::{Ended, Record};
+
+/// Reset reason after the idle limit; the same text as in the original server.
+pub(crate) const IDLE: &str = "no activity from peer";
+/// Reset reason of a connected client that acknowledges nothing.
+pub(crate) const SLOW: &str = "slow client";
+
+impl Stream {
+    /// Ends the stream and resets all its transports. No effect on an ended stream.
+    pub(super) fn end(&mut self, ended: Ended, turn: &mut Turn<'_>) {
+        if self.state.is_ended() {
+            return;
+        }
+        // A reset carries no SACK.
+        self.flush_batch_ack(turn);
+        for key in self.transports.keys(|_| true) {
+            self.close_bare(key, CloseCause::Reset(ended.reset.clone()), turn);
+        }
+        self.commit(Record::Ended(ended), turn);
+        self.ended_at = turn.now;
+        if self.services.take().is_some() {
+            // A stream without a service has no application that could acknowledge the end.
+            self.acknowledge_end(turn);
+        }
+    }
+
+    /// Gives up an end that the application has not acknowledged in time.
+    pub(super) fn forget_end(&mut self, turn: &mut Turn<'_>) {
+        if self.acknowledge_end(turn)
+            && let Some(session) = self.session()
+        {
+            turn.effects.app(session, AppOutput::Released { stream: self.number });
+        }
+    }
+
+    fn acknowledge_end(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some((event, _)) = self.state.inbox().ended() else { return false };
+        self.commit(Record::Acknowledged { event }, turn);
+        true
+    }
+}

@@ -1,0 +1,98 @@
+//! The end of a turn: messages to the primary transport within its credit, due acknowledgements, ends of responses.
+
+use bytes::Bytes;
+
+use super::machine::Stream;
+use super::transports::Transport;
+use super::{CloseCause, EdgeOutput, TransportKey, Turn};
+use crate::state::Outbox;
+
+/// Bytes of one run of messages, except for the last message: keeps a link message far below its limit.
+const MAX_RUN_BYTES: usize = 256 << 10;
+
+/// Initial capacity of a run of messages.
+const INITIAL_CAPACITY: usize = 64;
+
+impl Stream {
+    /// Ends a turn: writes to the transports and delivers to the session in runs.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
+        self.flush_transports(turn);
+        self.flush_app(turn);
+        let has_primary = self.transports.primary().is_some();
+        self.slow_client.update(turn.now, self.state.outbox(), has_primary);
+    }
+
+    fn flush_transports(&mut self, turn: &mut Turn<'_>) {
+        while let Some((key, run)) = self.next_messages() {
+            if let Some(ack) = self.batch_ack.take_piggybacked(turn.now) {
+                self.send_batch_ack(&ack, turn);
+            }
+            turn.effects.edge(key, run);
+        }
+        if let Some(ack) = self.batch_ack.take_due(turn.now) {
+            self.send_batch_ack(&ack, turn);
+        }
+        for key in self.transports.keys(|transport| transport.single_flush && transport.has_output)
+        {
+            // The edge reports the end of an upload itself.
+            if self.transports.primary().is_some_and(|primary| primary.key == key) {
+                self.close(key, CloseCause::Gentle, turn);
+            }
+        }
+    }
+
+    /// The next run of messages for the primary transport.
+    fn next_messages(&mut self) -> Option<(TransportKey, EdgeOutput)> {
+        let primary = self.transports.primary_mut()?;
+        let (first, messages) = next_run(primary, self.state.outbox())?;
+        let transport = primary.key.transport;
+        primary.has_output = true;
+        primary.has_messages = true;
+        self.written_end = self.written_end.max(first + messages.len() as u64);
+        Some((primary.key, EdgeOutput::Messages { transport, first, messages }))
+    }
+}
+
+/// The next messages with consecutive numbers within the credit of the transport.
+fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<(u64, Vec<Bytes>)> {
+    let mut run: Option<(u64, Vec<Bytes>)> = None;
+    let mut bytes = 0;
+    while transport.credit > 0 && bytes < MAX_RUN_BYTES {
+        let Some((number, message)) = next_message(transport, outbox) else { break };
+        match &mut run {
+            Some((first, messages)) if *first + messages.len() as u64 == number => {
+                messages.push(message.clone());
+            }
+            Some(_) => break,
+            None => {
+                let queued = usize::try_from(outbox.next() - number).unwrap_or(INITIAL_CAPACITY);
+                let mut messages = Vec::with_capacity(queued.min(INITIAL_CAPACITY));
+                messages.push(message.clone());
+                run = Some((number, messages));
+            }
+        }
+        bytes += message.len();
+        transport.credit -= message.len() as i64;
+        advance(transport, number + 1);
+    }
+    run
+}
+
+/// The next message to write; retransmissions come first.
+fn next_message<'a>(transport: &mut Transport, outbox: &'a Outbox) -> Option<(u64, &'a Bytes)> {
+    if let Some((from, to)) = transport.retransmit {
+        let next = outbox.iter_from(from).next().filter(|(number, _)| *number < to);
+        if next.is_some() {
+            return next;
+        }
+        transport.retransmit = None;
+    }
+    outbox.iter_from(transport.cursor).next()
+}
+
+fn advance(transport: &mut Transport, next: u64) {
+    match &mut transport.retransmit {
+        Some((from, _)) => *from = next,
+        None => transport.cursor = next,
+    }
+}

@@ -1,0 +1,122 @@
+//! The stream machine: one stream with its durable and its transient state.
+//!
+//! This file defines the data, the constructors and [`Stream::commit`]. The inputs are handled in the other files of
+//! this module.
+
+use std::collections::VecDeque;
+
+use minerva_proto::Sack;
+
+use super::app_side::AppSide;
+use super::batch_ack::PendingBatchAck;
+use super::slow_client::SlowClient;
+use super::subprotocol::Services;
+use super::transports::Transports;
+use super::turn::Turn;
+use super::{Attach, Millis, SessionId, TransportChange};
+use crate::state::{Origin, Record, StreamState};
+
+/// Transport changes that wait for the application; older ones are dropped. More than a correct client makes.
+pub const MAX_TRANSPORT_CHANGES: usize = 16;
+
+/// The machine of one stream.
+#[derive(Debug)]
+pub struct Stream {
+    pub(super) number: u64,
+    /// Durable state; changed by [`Stream::commit`] only.
+    pub(super) state: StreamState,
+    /// The services that the client may select by its first message; `None` once the service is final.
+    pub(super) services: Option<Services>,
+    pub(super) transports: Transports,
+    /// The pending acknowledgement of c2s batches.
+    pub(super) batch_ack: PendingBatchAck,
+    /// The assigned session; `None` while the stream is not served.
+    pub(super) app: Option<AppSide>,
+    /// The last SACK of the client, even an invalid one; a StreamStatus frame repeats it.
+    pub(super) last_sack: Sack,
+    /// End of the s2c messages that were written to a replaced transport and are presumed to be received until the next
+    /// SACK. 0: none.
+    pub(super) presumed_end: u64,
+    /// End of the s2c messages that can have reached the client: written by this owner or possibly by an earlier one.
+    pub(super) written_end: u64,
+    /// The stream was restored from the store, which may be older than the state of its peers.
+    pub(super) is_recovered: bool,
+    /// Time of the last detach.
+    pub(super) idle_since: Millis,
+    /// Meaningful only once the stream has ended.
+    pub(super) ended_at: Millis,
+    pub(super) slow_client: SlowClient,
+    /// Transport changes to report, each with the number of the event in front of which it belongs.
+    pub(super) changes: VecDeque<(u64, TransportChange)>,
+}
+
+impl Stream {
+    /// Creates the stream of a first hello; the caller attaches the transport next.
+    ///
+    /// `started_at_ms` is the wall-clock time in milliseconds since 1970.
+    pub fn create(number: u64, attach: &Attach, started_at_ms: u64, turn: &mut Turn<'_>) -> Self {
+        let origin = Origin {
+            id: attach.stream_id.clone(),
+            service: attach.service.clone(),
+            credentials: attach.credentials.clone(),
+            headers: attach.headers.clone(),
+            peer_address: attach.peer_address.clone(),
+            kind: attach.kind,
+            started_at_ms,
+        };
+        let state = StreamState::new(origin.into(), turn.limits.max_idle_ms());
+        turn.effects.record(number, state.opening_record());
+        Self { is_recovered: false, ..Self::recover(number, state, turn.now) }
+    }
+
+    /// Restores a stream from the store. All its deadlines restart.
+    pub fn recover(number: u64, state: StreamState, now: Millis) -> Self {
+        Self {
+            number,
+            last_sack: state.outbox().sack(),
+            written_end: state.outbox().next(),
+            state,
+            services: None,
+            transports: Transports::default(),
+            batch_ack: PendingBatchAck::default(),
+            app: None,
+            presumed_end: 0,
+            is_recovered: true,
+            idle_since: now,
+            ended_at: now,
+            slow_client: SlowClient::default(),
+            changes: VecDeque::new(),
+        }
+    }
+
+    /// Number of the stream.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The durable state.
+    pub fn state(&self) -> &StreamState {
+        &self.state
+    }
+
+    /// The session that the stream is assigned to.
+    pub fn session(&self) -> Option<SessionId> {
+        self.app.as_ref().map(AppSide::session)
+    }
+
+    /// Returns true if the stream is assigned to this session.
+    pub fn is_assigned_to(&self, session: SessionId) -> bool {
+        self.session() == Some(session)
+    }
+
+    /// Applies a record and adds it to the effects of the turn: the only way to change the durable state.
+    pub(super) fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
+        if let Err(inconsistent) = self.state.apply(&record) {
+            // A defect of this program. Appending the record would also make recovery fail.
+            debug_assert!(false, "{inconsistent}");
+            tracing::error!(stream = self.number, %inconsistent, "record dropped");
+            return;
+        }
+        turn.effects.record(self.number, record);
+    }
+}

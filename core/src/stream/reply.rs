@@ -1,0 +1,105 @@
+//! Results of stream calls: the unary calls of `StreamService`, which address streams from outside of an instance.
+//!
+//! Plain values. The stream machine makes the outcomes, the partition collects them into a reply, and the server of
+//! `StreamService` encodes the reply.
+
+use std::sync::Arc;
+
+use minerva_proto::TransportKind;
+
+use crate::state::{Ended, SendState};
+
+/// Number of a stream call, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamCallId(pub u64);
+
+/// The reply of one partition: an entry for each stream found, in the order of the stream numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamReply {
+    /// Reply to `Push`.
+    Pushed(Vec<(u64, PushOutcome)>),
+    /// Reply to `Join`.
+    Joined(Vec<(u64, JoinOutcome)>),
+    /// Reply to `Reset`, `Leave` and `SetLabel`.
+    Done(Vec<u64>),
+    /// Reply to `Get` and `List`.
+    Infos(Vec<StreamInfo>),
+}
+
+impl StreamReply {
+    /// Returns true if the partition found no stream.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Pushed(streams) => streams.is_empty(),
+            Self::Joined(streams) => streams.is_empty(),
+            Self::Done(streams) => streams.is_empty(),
+            Self::Infos(streams) => streams.is_empty(),
+        }
+    }
+}
+
+/// The outcome of a push to one stream; a push is taken as a whole or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushOutcome {
+    /// The messages are in the outbox.
+    Taken,
+    /// A push with the same idempotency key was taken before; this one had no effect.
+    Repeated,
+    /// The outbox has no room for the messages.
+    Full {
+        /// Limit of the outbox in bytes.
+        bytes: usize,
+        /// Limit of the outbox in messages.
+        messages: usize,
+    },
+    /// The stream has ended.
+    Ended,
+}
+
+/// The outcome of a join for one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinOutcome {
+    /// The stream is a member of the group, now or since an earlier join.
+    Done,
+    /// The stream has as many groups as a stream may have.
+    TooMany,
+    /// The stream has ended.
+    Ended,
+}
+
+/// A stream as `Get` and `List` report it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Number of the stream.
+    pub stream: u64,
+    /// The selected service, or else the requested one.
+    pub service: Arc<str>,
+    /// Label set by the application.
+    pub label: Option<Arc<str>>,
+    /// Groups of the stream, sorted.
+    pub groups: Vec<Arc<str>>,
+    /// Wall-clock time of the first hello, in milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Kind of the primary transport; `None` if there is none or its kind is unknown.
+    pub primary: Option<TransportKind>,
+    /// Number of attached transports.
+    pub transports: usize,
+    /// Idle limit in milliseconds.
+    pub max_idle_ms: u64,
+    /// The last assigned app instance.
+    pub instance: Option<Arc<str>>,
+    /// The last assigned app instance is registered now.
+    pub is_served: bool,
+    /// First unacknowledged event, and the number of the next event.
+    pub events: (u64, u64),
+    /// Size of the inbox in bytes and messages.
+    pub inbox: (usize, usize),
+    /// Size of the outbox in bytes and messages.
+    pub outbox: (usize, u64),
+    /// Room of the outbox.
+    pub room: SendState,
+    /// The inbox is full, so c2s messages are not taken.
+    pub is_inbox_full: bool,
+    /// The end of the stream, if it has ended.
+    pub ended: Option<Ended>,
+}

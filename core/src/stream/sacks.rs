@@ -1,0 +1,49 @@
+//! SACKs of s2c messages, and which messages must be written again.
+
+use minerva_proto::Sack;
+use minerva_proto::mutation::{self, Mutation};
+
+use super::Turn;
+use super::machine::Stream;
+use crate::state::Record;
+
+impl Stream {
+    /// Applies a SACK of s2c messages; returns false if the SACK names messages that were never written.
+    pub(super) fn recv_sack(&mut self, sack: Sack, turn: &mut Turn<'_>) -> bool {
+        self.last_sack = sack;
+        if !self.could_have_received(&self.last_sack) {
+            return false;
+        }
+        if let Some(news) = self.state.outbox().newly_acked(&self.last_sack) {
+            self.commit(Record::Sacked(news), turn);
+            self.slow_client.on_progress(turn.now);
+        }
+        self.retransmit_missing();
+        true
+    }
+
+    /// Schedules the messages that were presumed to be received and that the last SACK does not name.
+    fn retransmit_missing(&mut self) {
+        let (from, presumed) = (self.state.outbox().base(), std::mem::take(&mut self.presumed_end));
+        let last_beyond = self.last_sack.beyond.iter().max();
+        let Some(primary) = self.transports.primary_mut() else { return };
+        // A transport delivers in order, so the messages in the gap were not written to this one.
+        let resumed = last_beyond.map_or(0, |last| primary.resumed_end.min(last.0));
+        if last_beyond.is_some() || from >= primary.resumed_end {
+            primary.resumed_end = 0;
+        }
+        let to = presumed.max(resumed);
+        if from < to {
+            let from = primary.retransmit.map_or(from, |(first, _)| first.min(from));
+            primary.retransmit = Some((from, to));
+        }
+    }
+
+    /// The first message that a new primary transport writes.
+    pub(super) fn first_to_write(&self) -> u64 {
+        if mutation::is(Mutation::ForgetUnacked) {
+            return self.state.outbox().next();
+        }
+        self.state.outbox().base().max(self.presumed_end)
+    }
+}

@@ -1,0 +1,263 @@
+//! The server of `StreamService`: unary calls that address streams from outside of an instance.
+//!
+//! Sends a request to every partition that may hold the selected streams and merges the replies. Streams are handled by
+//! the partitions. Served by [`crate::Core::serve_api`].
+
+mod decode;
+mod encode;
+mod error;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::try_join_all;
+use minerva_proto::app::stream_service_server::StreamService;
+use minerva_proto::app::{
+    Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
+    ListRequest, ListResponse, ResetRequest, ResetResponse, SendManyRequest, SendManyResponse,
+    SendOutcome, SendRequest, SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
+};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+use self::decode::Target;
+use self::error::StreamCallError;
+use crate::partition::{Mail, PartitionTable, StreamCall, StreamRequest, StreamSelector};
+use crate::stream::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
+
+/// The server; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct StreamServer {
+    partitions: PartitionTable,
+    /// Number of the next stream call.
+    next_call: Arc<AtomicU64>,
+}
+
+/// Replies in the order of the partitions.
+struct Replies {
+    replies: Vec<StreamReply>,
+    /// The partitions that replied, if the streams could be in any partition.
+    coverage: Option<Coverage>,
+}
+
+/// One page of a list.
+struct Page {
+    streams: Vec<StreamInfo>,
+    is_more: bool,
+    /// The partitions that replied.
+    covered: Vec<u32>,
+}
+
+impl StreamServer {
+    pub(crate) fn new(partitions: PartitionTable) -> Self {
+        Self { partitions, next_call: Arc::default() }
+    }
+
+    /// Sends a request to one partition and waits for the reply.
+    async fn request(
+        &self,
+        partition: u32,
+        request: StreamRequest,
+    ) -> Result<StreamReply, StreamCallError> {
+        if !self.partitions.is_served(partition) {
+            return Err(StreamCallError::NotOwner);
+        }
+        let id = StreamCallId(self.next_call.fetch_add(1, Ordering::Relaxed));
+        let (reply, replied) = oneshot::channel();
+        let call = Box::new(StreamCall { id, request, reply });
+        self.partitions.send_with_room(partition, Mail::StreamCall(call)).await;
+        replied.await.map_err(|_| StreamCallError::Interrupted)
+    }
+
+    /// Sends a request to all partitions that this core serves.
+    async fn request_all(&self, request: &StreamRequest) -> Result<Replies, StreamCallError> {
+        let served = (0..self.partitions.count()).filter(|&p| self.partitions.is_served(p));
+        let requests = served.map(async |partition| {
+            match self.request(partition, request.clone()).await {
+                // The partition was closed in between: it is not covered.
+                Err(StreamCallError::NotOwner) => Ok(None),
+                reply => reply.map(|reply| Some((partition, reply))),
+            }
+        });
+        let replies = try_join_all(requests).await?.into_iter().flatten();
+        let (partitions, replies) = replies.unzip();
+        Ok(Replies { replies, coverage: Some(self.coverage(partitions)) })
+    }
+
+    /// Sends a request to the partitions that can hold the target.
+    async fn request_for(
+        &self,
+        target: Target,
+        request: impl FnOnce(StreamSelector) -> StreamRequest,
+    ) -> Result<Replies, StreamCallError> {
+        let partition = match &target {
+            Target::Number(number) => {
+                Some(self.partitions.of_number(*number).ok_or(StreamCallError::NotFound)?)
+            }
+            Target::Id(_, id) => Some(self.partitions.of_id(id)),
+            Target::Label(..) => None,
+        };
+        let request = request(target.into());
+        let Some(partition) = partition else { return self.request_all(&request).await };
+        let reply = self.request(partition, request).await?;
+        if reply.is_empty() {
+            return Err(StreamCallError::NotFound);
+        }
+        Ok(Replies { replies: vec![reply], coverage: None })
+    }
+
+    fn coverage(&self, partitions: Vec<u32>) -> Coverage {
+        Coverage { partitions, total: self.partitions.count() }
+    }
+
+    async fn push_to_many(
+        &self,
+        send: decode::SendMany,
+    ) -> Result<Vec<SendResult>, StreamCallError> {
+        let decode::SendMany { by_partition, messages, key } = send;
+        let requests = by_partition.into_iter().map(|(partition, numbers)| {
+            let to = StreamSelector::Numbers(numbers.clone());
+            let request = StreamRequest::Push { to, messages: messages.clone(), key: key.clone() };
+            async move {
+                let reply = match partition {
+                    Some(partition) => self.request(partition, request).await,
+                    None => Err(StreamCallError::NotFound),
+                };
+                let (outcomes, otherwise) = match reply {
+                    Ok(reply) => (push_outcomes([reply]), SendOutcome::NotFound),
+                    Err(StreamCallError::NotFound) => (Vec::new(), SendOutcome::NotFound),
+                    Err(StreamCallError::NotOwner) => (Vec::new(), SendOutcome::NotOwner),
+                    Err(error) => return Err(error),
+                };
+                Ok(encode::send_results(&numbers, outcomes, otherwise))
+            }
+        });
+        let mut results = try_join_all(requests).await?.concat();
+        results.sort_by_key(|result| result.stream);
+        Ok(results)
+    }
+
+    async fn page(&self, list: decode::List) -> Result<Page, StreamCallError> {
+        let decode::List { service, after, limit } = list;
+        let (mut streams, mut covered) = (Vec::new(), Vec::new());
+        for partition in (after >> 48) as u32..self.partitions.count() {
+            // One stream beyond the page shows that there is another page.
+            let limit = limit + 1 - streams.len();
+            let request = StreamRequest::List { service: service.clone(), after, limit };
+            match self.request(partition, request).await {
+                Ok(reply) => streams.extend(encode::infos(reply)),
+                Err(StreamCallError::NotOwner) => continue,
+                Err(error) => return Err(error),
+            }
+            covered.push(partition);
+            if streams.len() > list.limit {
+                streams.truncate(list.limit);
+                return Ok(Page { streams, is_more: true, covered });
+            }
+        }
+        Ok(Page { streams, is_more: false, covered })
+    }
+}
+
+#[tonic::async_trait]
+impl StreamService for StreamServer {
+    async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
+        let decode::Send { target, messages, key } = decode::send(request.into_inner())?;
+        let Replies { replies, coverage } =
+            self.request_for(target, |to| StreamRequest::Push { to, messages, key }).await?;
+        let outcomes = push_outcomes(replies);
+        if let ([(_, only)], None) = (&outcomes[..], &coverage) {
+            error::of_push(*only).map_or(Ok(()), Err)?;
+        }
+        let results = outcomes.into_iter().map(encode::send_result).collect();
+        Ok(Response::new(SendResponse { results, coverage }))
+    }
+
+    async fn send_many(
+        &self,
+        request: Request<SendManyRequest>,
+    ) -> Result<Response<SendManyResponse>, Status> {
+        let send = decode::send_many(request.into_inner(), &self.partitions)?;
+        Ok(Response::new(SendManyResponse { results: self.push_to_many(send).await? }))
+    }
+
+    async fn send_to_group(
+        &self,
+        request: Request<SendToGroupRequest>,
+    ) -> Result<Response<SendToGroupResponse>, Status> {
+        let request = decode::send_to_group(request.into_inner())?;
+        let Replies { replies, coverage } = self.request_all(&request).await?;
+        let outcomes = push_outcomes(replies);
+        let is_full =
+            |(_, outcome): &&(u64, PushOutcome)| matches!(outcome, PushOutcome::Full { .. });
+        let full = outcomes.iter().filter(is_full).map(|(stream, _)| *stream);
+        let is_taken =
+            |outcome: &PushOutcome| matches!(outcome, PushOutcome::Taken | PushOutcome::Repeated);
+        Ok(Response::new(SendToGroupResponse {
+            taken: outcomes.iter().filter(|(_, outcome)| is_taken(outcome)).count() as u64,
+            full_count: full.clone().count() as u64,
+            full: full.take(encode::MAX_FULL).collect(),
+            coverage,
+        }))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let JoinRequest { target, group } = request.into_inner();
+        let (target, group) = (decode::target(target)?, decode::group(group)?);
+        let Replies { replies, coverage } =
+            self.request_for(target, |to| StreamRequest::Join(to, group)).await?;
+        let outcomes: Vec<_> = replies.into_iter().flat_map(encode::join_outcomes).collect();
+        if let ([(_, only)], None) = (&outcomes[..], &coverage) {
+            error::of_join(*only).map_or(Ok(()), Err)?;
+        }
+        let is_member = |(stream, outcome)| (outcome == JoinOutcome::Done).then_some(stream);
+        let streams = outcomes.into_iter().filter_map(is_member).collect();
+        Ok(Response::new(JoinResponse { streams, coverage }))
+    }
+
+    async fn leave(
+        &self,
+        request: Request<LeaveRequest>,
+    ) -> Result<Response<LeaveResponse>, Status> {
+        let LeaveRequest { target, group } = request.into_inner();
+        let (target, group) = (decode::target(target)?, decode::group(group)?);
+        let Replies { replies, coverage } =
+            self.request_for(target, |to| StreamRequest::Leave(to, group)).await?;
+        let streams = replies.into_iter().flat_map(encode::done).collect();
+        Ok(Response::new(LeaveResponse { streams, coverage }))
+    }
+
+    async fn reset(
+        &self,
+        request: Request<ResetRequest>,
+    ) -> Result<Response<ResetResponse>, Status> {
+        let (target, reset) = decode::reset(request.into_inner())?;
+        let Replies { replies, coverage } =
+            self.request_for(target, |to| StreamRequest::Reset(to, reset)).await?;
+        let streams = replies.into_iter().flat_map(encode::done).collect();
+        Ok(Response::new(ResetResponse { streams, coverage }))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let target = decode::target(request.into_inner().target)?;
+        let Replies { replies, coverage } = self.request_for(target, StreamRequest::Get).await?;
+        let infos = replies.into_iter().flat_map(encode::infos);
+        Ok(Response::new(GetResponse { streams: infos.map(encode::info).collect(), coverage }))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let Page { streams, is_more, covered } =
+            self.page(decode::list(request.into_inner())?).await?;
+        let last = streams.last().filter(|_| is_more);
+        Ok(Response::new(ListResponse {
+            next_page_token: last.map(|info| info.stream.to_string()).unwrap_or_default(),
+            streams: streams.into_iter().map(encode::info).collect(),
+            coverage: Some(self.coverage(covered)),
+        }))
+    }
+}
+
+/// The outcome for each stream, in the order of the partitions and stream numbers.
+fn push_outcomes(replies: impl IntoIterator<Item = StreamReply>) -> Vec<(u64, PushOutcome)> {
+    replies.into_iter().flat_map(encode::push_outcomes).collect()
+}

@@ -1,0 +1,235 @@
+//! Decodes and validates the requests of `StreamService`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::app::target::Target as Kind;
+use minerva_proto::app::{
+    self, ListRequest, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
+};
+use minerva_proto::{Reset, ServiceName, StreamId};
+
+use crate::invalid::{self, Invalid};
+use crate::partition::{PartitionTable, StreamRequest, StreamSelector};
+
+/// Maximum number of streams of one `SendMany`.
+const MAX_STREAMS: usize = 10_000;
+/// Longest idempotency key in bytes.
+const MAX_KEY: usize = 64;
+/// Largest page of `List` in streams.
+const MAX_PAGE: u32 = 1000;
+/// Size of a page if the request has none.
+const DEFAULT_PAGE: u32 = 100;
+
+/// The streams that a call addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Number(u64),
+    Id(Arc<str>, StreamId),
+    Label(Arc<str>, Arc<str>),
+}
+
+/// Messages for one target.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Send {
+    pub(super) target: Target,
+    pub(super) messages: Vec<Bytes>,
+    pub(super) key: Option<Bytes>,
+}
+
+/// Messages for many streams.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SendMany {
+    /// Ascending stream numbers by partition; numbers that no stream can have are under `None`.
+    pub(super) by_partition: BTreeMap<Option<u32>, Vec<u64>>,
+    pub(super) messages: Vec<Bytes>,
+    pub(super) key: Option<Bytes>,
+}
+
+/// A page of a list: at most `limit` streams of `service` behind the number `after`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct List {
+    pub(super) service: Arc<str>,
+    pub(super) after: u64,
+    pub(super) limit: usize,
+}
+
+impl From<Target> for StreamSelector {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Number(number) => Self::Numbers(vec![number]),
+            Target::Id(service, id) => Self::Id(service, id),
+            Target::Label(service, label) => Self::Label(service, label),
+        }
+    }
+}
+
+pub(super) fn target(target: Option<app::Target>) -> Result<Target, Invalid> {
+    let missing = || Invalid::new("target", "exactly one of its fields must be set");
+    let app::Target { target, service } = target.ok_or_else(missing)?;
+    match target.ok_or_else(missing)? {
+        Kind::Stream(number) => Ok(Target::Number(number)),
+        Kind::StreamId(id) => {
+            let id = StreamId::parse(&id).map_err(|_| {
+                Invalid::new("target.stream_id", "must be 20 to 30 ASCII characters")
+            })?;
+            Ok(Target::Id(self::service("target.service", service)?, id))
+        }
+        Kind::Label(label) => {
+            let label = invalid::label("target.label", label)?
+                .ok_or_else(|| Invalid::new("target.label", "must not be empty"))?;
+            Ok(Target::Label(self::service("target.service", service)?, label))
+        }
+    }
+}
+
+pub(super) fn send(request: SendRequest) -> Result<Send, Invalid> {
+    let SendRequest { target, messages, idempotency_key } = request;
+    check_messages(&messages)?;
+    Ok(Send { target: self::target(target)?, messages, key: key(idempotency_key)? })
+}
+
+pub(super) fn send_many(
+    request: SendManyRequest,
+    partitions: &PartitionTable,
+) -> Result<SendMany, Invalid> {
+    let SendManyRequest { streams, messages, idempotency_key } = request;
+    if !(1..=MAX_STREAMS).contains(&streams.len()) {
+        return Err(Invalid::new("streams", format!("must be 1 to {MAX_STREAMS}")));
+    }
+    check_messages(&messages)?;
+    let mut by_partition: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for stream in streams {
+        by_partition.entry(partitions.of_number(stream)).or_default().push(stream);
+    }
+    for numbers in by_partition.values_mut() {
+        numbers.sort_unstable();
+        numbers.dedup();
+    }
+    Ok(SendMany { by_partition, messages, key: key(idempotency_key)? })
+}
+
+pub(super) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, Invalid> {
+    let SendToGroupRequest { service, group, messages, idempotency_key } = request;
+    check_messages(&messages)?;
+    let to = StreamSelector::Group(self::service("service", service)?, self::group(group)?);
+    Ok(StreamRequest::Push { to, messages, key: key(idempotency_key)? })
+}
+
+pub(super) fn group(group: String) -> Result<Arc<str>, Invalid> {
+    invalid::group("group", group)
+}
+
+pub(super) fn reset(request: ResetRequest) -> Result<(Target, Reset), Invalid> {
+    let ResetRequest { target, reason, application_level } = request;
+    let reset = invalid::reset("reason", reason, application_level)?;
+    Ok((self::target(target)?, reset))
+}
+
+pub(super) fn list(request: ListRequest) -> Result<List, Invalid> {
+    let ListRequest { service, page_size, page_token } = request;
+    let after = match page_token.as_str() {
+        "" => 0,
+        token => token.parse().map_err(|_| {
+            Invalid::new("page_token", "must be empty or the next_page_token of a response")
+        })?,
+    };
+    let limit = if page_size == 0 { DEFAULT_PAGE } else { page_size };
+    if limit > MAX_PAGE {
+        return Err(Invalid::new("page_size", format!("must be up to {}", MAX_PAGE)));
+    }
+    Ok(List { service: self::service("service", service)?, after, limit: limit as usize })
+}
+
+fn service(field: &'static str, name: String) -> Result<Arc<str>, Invalid> {
+    if name.is_empty() {
+        return Ok(ServiceName::default().into());
+    }
+    invalid::service(field, &name)
+}
+
+fn key(key: Bytes) -> Result<Option<Bytes>, Invalid> {
+    if key.len() > MAX_KEY {
+        return Err(Invalid::new("idempotency_key", format!("longer than {MAX_KEY} bytes")));
+    }
+    Ok((!key.is_empty()).then_some(key))
+}
+
+fn check_messages(messages: &[Bytes]) -> Result<(), Invalid> {
+    if messages.is_empty() {
+        return Err(Invalid::new("messages", "must not be empty"));
+    }
+    invalid::check_messages("messages", 0, messages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kind: Kind) -> Option<app::Target> {
+        Some(app::Target { target: Some(kind), service: String::new() })
+    }
+
+    fn request() -> SendRequest {
+        SendRequest {
+            target: of(Kind::Stream(1)),
+            messages: vec!["a".into()],
+            ..Default::default()
+        }
+    }
+
+    fn rejected_field<T>(result: Result<T, Invalid>) -> String {
+        let text = result.err().map(|invalid| invalid.to_string());
+        text.and_then(|text| text.split(": ").next().map(str::to_owned)).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_error_names_the_field() {
+        assert_eq!(rejected_field(send(request())), "");
+        assert_eq!(rejected_field(target(None)), "target");
+        assert_eq!(rejected_field(target(Some(app::Target::default()))), "target");
+        assert_eq!(rejected_field(target(of(Kind::StreamId("short".into())))), "target.stream_id");
+        assert_eq!(rejected_field(target(of(Kind::Label(String::new())))), "target.label");
+        let service = app::Target { service: "A".into(), ..of(Kind::Label("l".into())).unwrap() };
+        assert_eq!(rejected_field(target(Some(service))), "target.service");
+        assert_eq!(
+            rejected_field(send(SendRequest { messages: Vec::new(), ..request() })),
+            "messages"
+        );
+        let tab = SendRequest { messages: vec!["\t".into()], ..request() };
+        assert_eq!(rejected_field(send(tab)), "messages");
+        let list =
+            |token: &str| list(ListRequest { page_token: token.into(), ..Default::default() });
+        assert_eq!(
+            (rejected_field(list("1")), rejected_field(list("x"))),
+            (String::new(), "page_token".into())
+        );
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        for (length, ok) in [(0, true), (63, true), (64, true), (65, false)] {
+            assert_eq!(key(vec![b'k'; length].into()).is_ok(), ok, "{length}");
+        }
+        for (page_size, ok) in [(0, true), (999, true), (1000, true), (1001, false)] {
+            let list = list(ListRequest { page_size, ..Default::default() });
+            assert_eq!(list.is_ok(), ok, "{page_size}");
+        }
+        let partitions = PartitionTable::new(4);
+        for (count, ok) in [(0, false), (1, true), (9_999, true), (10_000, true), (10_001, false)] {
+            let (streams, messages) = (vec![1; count], vec!["a".into()]);
+            let many = SendManyRequest { streams, messages, ..Default::default() };
+            assert_eq!(send_many(many, &partitions).is_ok(), ok, "{count}");
+        }
+    }
+
+    #[test]
+    fn streams_are_grouped_by_partition_without_duplicates() {
+        let streams = vec![5, (3 << 48) | 1, 5, 0, 2];
+        let many = SendManyRequest { streams, messages: vec!["a".into()], ..Default::default() };
+        let many = send_many(many, &PartitionTable::new(4)).unwrap();
+        let expected = [(None, vec![0]), (Some(0), vec![2, 5]), (Some(3), vec![(3 << 48) | 1])];
+        assert_eq!(many.by_partition, expected.into());
+    }
+}

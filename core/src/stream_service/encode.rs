@@ -1,0 +1,105 @@
+//! Encodes the replies of partitions as responses of `StreamService`.
+
+use minerva_proto::app::{self, Pause, SendOutcome, SendResult};
+
+use crate::app::encode;
+use crate::stream::{JoinOutcome, PushOutcome, StreamInfo, StreamReply};
+
+/// Full streams of a group that a response names.
+pub(super) const MAX_FULL: usize = 1000;
+
+pub(super) fn send_result((stream, outcome): (u64, PushOutcome)) -> SendResult {
+    SendResult { stream, outcome: send_outcome(outcome).into() }
+}
+
+/// The results for all `numbers`; streams that are not in `outcomes` get `otherwise`. Both lists ascend.
+pub(super) fn send_results(
+    numbers: &[u64],
+    outcomes: Vec<(u64, PushOutcome)>,
+    otherwise: SendOutcome,
+) -> Vec<SendResult> {
+    let mut outcomes = outcomes.into_iter().peekable();
+    let result = |&stream: &u64| match outcomes.next_if(|(number, _)| *number == stream) {
+        Some(outcome) => send_result(outcome),
+        None => SendResult { stream, outcome: otherwise.into() },
+    };
+    numbers.iter().map(result).collect()
+}
+
+pub(super) fn push_outcomes(reply: StreamReply) -> Vec<(u64, PushOutcome)> {
+    match reply {
+        StreamReply::Pushed(outcomes) => outcomes,
+        StreamReply::Joined(_) | StreamReply::Done(_) | StreamReply::Infos(_) => Vec::new(),
+    }
+}
+
+pub(super) fn join_outcomes(reply: StreamReply) -> Vec<(u64, JoinOutcome)> {
+    match reply {
+        StreamReply::Joined(outcomes) => outcomes,
+        StreamReply::Pushed(_) | StreamReply::Done(_) | StreamReply::Infos(_) => Vec::new(),
+    }
+}
+
+pub(super) fn done(reply: StreamReply) -> Vec<u64> {
+    match reply {
+        StreamReply::Done(numbers) => numbers,
+        StreamReply::Pushed(_) | StreamReply::Joined(_) | StreamReply::Infos(_) => Vec::new(),
+    }
+}
+
+pub(super) fn infos(reply: StreamReply) -> Vec<StreamInfo> {
+    match reply {
+        StreamReply::Infos(infos) => infos,
+        StreamReply::Pushed(_) | StreamReply::Done(_) | StreamReply::Joined(_) => Vec::new(),
+    }
+}
+
+fn send_outcome(outcome: PushOutcome) -> SendOutcome {
+    match outcome {
+        PushOutcome::Taken => SendOutcome::Taken,
+        PushOutcome::Repeated => SendOutcome::Repeated,
+        PushOutcome::Full { .. } => SendOutcome::Full,
+        PushOutcome::Ended => SendOutcome::Ended,
+    }
+}
+
+pub(super) fn info(info: StreamInfo) -> app::StreamInfo {
+    let pauses = pauses(&info);
+    let ended = info.ended.map(|end| {
+        // Ended is the last event.
+        encode::ended(info.stream, info.events.1.saturating_sub(1), end)
+    });
+    app::StreamInfo {
+        stream: info.stream,
+        service: info.service.to_string(),
+        label: info.label.as_deref().unwrap_or_default().to_owned(),
+        groups: info.groups.iter().map(|group| group.to_string()).collect(),
+        started_at_ms: info.started_at_ms,
+        primary_transport: app::TransportKind::from(info.primary).into(),
+        transports: u32::try_from(info.transports).unwrap_or(u32::MAX),
+        max_idle_ms: info.max_idle_ms,
+        instance_id: info.instance.as_deref().unwrap_or_default().to_owned(),
+        served: info.is_served,
+        next_unacknowledged_event: info.events.0,
+        next_event: info.events.1,
+        inbox_bytes: info.inbox.0 as u64,
+        inbox_messages: info.inbox.1 as u64,
+        outbox_bytes: info.outbox.0 as u64,
+        outbox_messages: info.outbox.1,
+        pauses,
+        ended,
+    }
+}
+
+fn pauses(info: &StreamInfo) -> Vec<i32> {
+    if info.ended.is_some() {
+        return Vec::new();
+    }
+    let all = [
+        (info.room.paused, Pause::ClientBehind),
+        (info.is_inbox_full, Pause::AppBehind),
+        (!info.is_served, Pause::NoInstance),
+        (info.primary.is_none(), Pause::NoTransport),
+    ];
+    all.into_iter().filter(|(is, _)| *is).map(|(_, pause)| pause.into()).collect()
+}

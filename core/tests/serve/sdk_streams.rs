@@ -1,0 +1,117 @@
+//! The SDK's `Streams` over cores that share a store: what is asked for is found wherever it is, and once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minerva_app::{Pause, SendOutcome, Service, Streams, StreamsError, Target};
+use minerva_core::store::memory::MemoryStore;
+use minerva_core::{Config, PartitionOptions};
+use minerva_proto::link::pb::edge_frame::Frame;
+use tokio::time::timeout;
+
+use crate::peers::{Edge, Served, attach, serve_with};
+
+async fn core(store: &Arc<MemoryStore>) -> Served {
+    let partition =
+        PartitionOptions { lease: Duration::from_millis(500), ..PartitionOptions::default() };
+    let config = Config { partitions: 8, partition, ..Config::default() };
+    serve_with(&config, store.clone()).await
+}
+
+/// Two cores that share the streams, once each has some.
+async fn two(store: &Arc<MemoryStore>) -> [Served; 2] {
+    let cores = [core(store).await, core(store).await];
+    for core in &cores {
+        let streams = Streams::at(core.api.to_string()).unwrap().timeout(Duration::ZERO);
+        // Alone, neither covers everything.
+        while streams.list("default", |_| {}).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    cores
+}
+
+fn both(cores: &[Served; 2]) -> Streams {
+    Streams::at(cores.each_ref().map(|core| core.api.to_string())).unwrap()
+}
+
+#[tokio::test]
+async fn streams_of_all_cores_are_reached() {
+    let store = Arc::new(MemoryStore::new());
+    let cores = two(&store).await;
+    let streams = both(&cores);
+    let addresses = cores.each_ref().map(|core| core.api.to_string());
+    let mut service = Service::connect(addresses).start().await.unwrap();
+    let mut edges = [Edge::connect(cores[0].link).await, Edge::connect(cores[1].link).await];
+    let (mut held, mut transport) = (Vec::new(), 0);
+    for number in 0..20 {
+        let id = format!("stream-id-stream-id-{number:03}");
+        let stream = loop {
+            // The owner takes it, the other says that it has moved; both do while it is on its way to a new one.
+            transport += 1;
+            for edge in &mut edges {
+                edge.send(Frame::Attach(attach(transport, &id)));
+            }
+            let accepted = timeout(Duration::from_millis(500), service.accept()).await;
+            if let Ok(stream) = accepted {
+                break stream.unwrap();
+            }
+        };
+        stream.set_label("ann").unwrap();
+        stream.join("all").unwrap();
+        stream.send("hello").await.unwrap();
+        stream.durable().await.unwrap();
+        held.push(stream);
+    }
+    let mut numbers: Vec<_> = held.iter().map(|stream| stream.number()).collect();
+    numbers.sort_unstable();
+    let sent = streams.send_to_group("default", "all", ["news"]).await.unwrap();
+    assert_eq!((sent.taken, sent.full_count), (20, 0));
+    let sent = streams.send(Target::label("default", "ann"), ["news"]).await.unwrap();
+    let got: Vec<_> = sent.iter().map(|result| result.stream).collect();
+    assert_eq!(got, numbers);
+    let sent = streams.send_many(numbers.clone(), ["news"]).await.unwrap();
+    assert!(sent.iter().all(|result| result.outcome == SendOutcome::Taken) && sent.len() == 20);
+    let one = streams.get(numbers[7]).await.unwrap().remove(0);
+    assert_eq!((one.outbox.messages, one.label.as_deref()), (4, Some("ann")));
+    assert!(!one.pauses.contains(&Pause::NoInstance), "{one:?}");
+    let mut listed = Vec::new();
+    streams.list("default", |page| listed.extend(page.iter().map(|s| s.stream))).await.unwrap();
+    listed.sort_unstable();
+    assert_eq!(listed, numbers);
+    assert_eq!(streams.reset(numbers[0], "bye").await.unwrap(), [numbers[0]]);
+    let over = streams.send(numbers[0], ["late"]).await.unwrap_err();
+    assert!(matches!(over, StreamsError::Ended | StreamsError::NotFound), "{over}");
+    let nobody = streams.send((1 << 48) - 1, ["x"]).await.unwrap_err();
+    assert_eq!(nobody, StreamsError::NotFound);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_the_next_owner() {
+    let store = Arc::new(MemoryStore::new());
+    let cores = two(&store).await;
+    let streams = both(&cores);
+    let [one, two] = cores;
+    drop(one);
+    let sent = streams.send_to_group("default", "nobody", ["x"]).await.unwrap();
+    assert_eq!(sent.taken, 0, "answered for all partitions, though by nobody at first");
+    drop(two);
+    let gone = streams.timeout(Duration::from_millis(300));
+    let error = gone.send_to_group("default", "nobody", ["x"]).await.unwrap_err();
+    assert!(matches!(error, StreamsError::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_travel_is_named() {
+    let store = Arc::new(MemoryStore::new());
+    let core = core(&store).await;
+    let streams = Streams::at(core.api.to_string()).unwrap();
+    let wrong = streams.send(1, ["\n"]).await.unwrap_err();
+    assert!(
+        matches!(&wrong, StreamsError::Invalid { field, .. } if field == "messages"),
+        "{wrong}"
+    );
+    let wrong = streams.reset(1, "\t").await.unwrap_err();
+    assert!(matches!(&wrong, StreamsError::Invalid { field, .. } if field == "reason"), "{wrong}");
+    assert!(Streams::at("nonsense here").is_err());
+}

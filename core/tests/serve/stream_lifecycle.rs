@@ -1,0 +1,227 @@
+//! Streams through a whole core: strings both ways, lost calls and links, ends, restarts.
+
+use std::sync::Arc;
+
+use minerva_core::store::memory::MemoryStore;
+use minerva_proto::app::{self, EndedBy, command};
+use minerva_proto::link::pb::{self as link, Batch, Detach, KillReason, Resume, close, edge_frame};
+use tonic::Code;
+
+use crate::peers::{App, Edge, attach, batch, sack, serve, serve_from};
+
+const ID: &str = "stream-id-stream-id-1";
+
+fn number(first: u64, count: u64) -> Vec<String> {
+    (first..first + count).map(|n| format!("string {n}")).collect()
+}
+
+#[tokio::test]
+async fn strings_go_both_ways() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    let opened = edge
+        .attach(link::Attach { batch: Some(batch(1, 0, 0, &["hello"])), ..attach(1, ID) })
+        .await;
+    assert!(opened.created);
+    edge.taken(0).await;
+
+    let started = app.started().await;
+    assert_eq!((started.stream_id.as_str(), started.resumed, started.next_event), (ID, false, 0));
+    assert_eq!(
+        (started.credentials.as_str(), started.peer_address.as_str()),
+        ("cred", "192.0.2.1")
+    );
+    assert_eq!(started.headers, [app::Header { name: "cookie".into(), value: "a=b".into() }]);
+    assert_eq!(started.transport(), app::TransportKind::Websocket);
+    assert_eq!((started.stream >> 48 < 4, started.next_send), (true, 0));
+    assert!(started.started_at_ms > 1_700_000_000_000);
+    assert_eq!(app.messages(1, 1).await, ["hello"]);
+
+    app.acknowledge(started.stream, 1);
+    app.send_strings(started.stream, 0, &["one", "two"]);
+    app.sent(2).await;
+    assert_eq!(edge.messages(1, 0, 2).await, ["one", "two"]);
+    edge.send(edge_frame::Frame::Batch(sack(1, 1, 1)));
+    edge.send(edge_frame::Frame::Batch(batch(1, 2, 1, &["again"])));
+    edge.taken(2).await;
+    assert_eq!(app.messages(2, 1).await, ["again"]);
+}
+
+#[tokio::test]
+async fn events_that_were_not_acknowledged_come_again() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    for (batch_number, first) in (0..10).zip((0..).step_by(10)) {
+        let messages = number(first, 10);
+        let messages: Vec<_> = messages.iter().map(String::as_str).collect();
+        edge.send(edge_frame::Frame::Batch(batch(1, batch_number, first, &messages)));
+    }
+    assert_eq!(app.messages(1, 100).await, number(0, 100));
+    app.acknowledge(stream, 40);
+    app.send_strings(stream, 0, &["x"]);
+    app.sent(1).await;
+    drop(app);
+    let mut app = App::register(served.api, "one", vec![stream]).await;
+    let started = app.started().await;
+    assert_eq!((started.stream, started.resumed), (stream, true));
+    assert_eq!((started.next_event, started.next_send), (41, 1));
+    assert_eq!(app.messages(41, 60).await, number(40, 60));
+    // What was sent before is dropped silently, what is new is taken.
+    app.send_strings(stream, 0, &["x", "y"]);
+    app.sent(2).await;
+    assert_eq!(edge.messages(1, 0, 2).await, ["x", "y"]);
+}
+
+#[tokio::test]
+async fn strings_wait_for_an_instance() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    edge.attach(attach(1, ID)).await;
+    edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["early"])));
+    edge.taken(0).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    let started = app.started().await;
+    assert_eq!(started.next_event, 0);
+    assert_eq!(app.messages(1, 1).await, ["early"]);
+}
+
+#[tokio::test]
+async fn an_app_ends_a_stream() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    let reason = "enough".to_owned();
+    app.send(command::Command::Reset(app::Reset { stream, reason, application_level: true }));
+    let close = edge.close().await;
+    let Some(close::Cause::Reset(reset)) = close.cause else { panic!("{close:?}") };
+    assert_eq!((reset.reason.as_str(), reset.application_level), ("enough", true));
+    edge.send(edge_frame::Frame::Detach(Detach { transport: 1 }));
+    let ended = app.ended().await;
+    assert_eq!((ended.event, ended.by()), (1, EndedBy::App));
+    app.acknowledge(stream, 1);
+    edge.send(edge_frame::Frame::Attach(link::Attach { create: false, ..attach(2, ID) }));
+    let close = edge.close().await;
+    let cause = Some(close::Cause::Kill(KillReason::StreamAttachFailure.into()));
+    assert_eq!((close.transport, close.cause), (2, cause));
+}
+
+#[tokio::test]
+async fn a_client_ends_a_stream() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let reset = link::Reset { reason: "bye".to_owned(), application_level: false };
+    edge.send(edge_frame::Frame::Batch(Batch { reset: Some(reset), ..batch(1, 0, 0, &["last"]) }));
+    assert_eq!(app.messages(1, 1).await, ["last"]);
+    let ended = app.ended().await;
+    assert_eq!((ended.event, ended.by()), (2, EndedBy::Client));
+    assert_eq!((ended.reason.as_str(), ended.application_level), ("bye", false));
+}
+
+#[tokio::test]
+async fn acknowledging_what_was_not_delivered_is_a_violation() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    app.acknowledge(stream, 1);
+    let status = app.end().await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let mut app = App::register(served.api, "one", vec![stream]).await;
+    assert_eq!(app.started().await.next_event, 0, "nothing of it was applied");
+}
+
+#[tokio::test]
+async fn a_transport_moves_to_another_link() {
+    let served = serve().await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    let mut edge = Edge::connect(served.link).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    app.send_strings(stream, 0, &["a", "b"]);
+    assert_eq!(edge.messages(1, 0, 2).await, ["a", "b"]);
+    drop(edge);
+    let mut edge = Edge::connect(served.link).await;
+    let resume = Some(Resume { stream: 0, next_s2c: Some(2) });
+    let opened = edge.attach(link::Attach { resume, create: false, ..attach(1, ID) }).await;
+    assert!(!opened.created);
+    edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["still here"])));
+    assert_eq!(app.messages(1, 1).await, ["still here"]);
+    app.send_strings(stream, 2, &["c"]);
+    assert_eq!(edge.messages(1, 2, 1).await, ["c"]);
+}
+
+#[tokio::test]
+async fn a_stream_survives_a_stop_and_a_crash_of_the_core() {
+    let store = Arc::new(MemoryStore::new());
+    let (mut stream, mut next) = (0, 0);
+    for crash in [false, true, false] {
+        let served = serve_from(store.clone()).await;
+        let held = if stream == 0 { vec![] } else { vec![stream] };
+        let mut app = App::register(served.api, "one", held).await;
+        let mut edge = Edge::connect(served.link).await;
+        let opened = edge.attach(link::Attach { create: true, ..attach(1, ID) }).await;
+        assert!(opened.created, "the answer to `new`, whether there was one or not");
+        let started = app.started().await;
+        assert!(stream == 0 || started.stream == stream);
+        stream = started.stream;
+        assert_eq!(
+            (started.next_event, started.next_send),
+            (if next == 0 { 0 } else { next + 1 }, next)
+        );
+        edge.send(edge_frame::Frame::Batch(batch(1, 0, next, &["up"])));
+        edge.taken(0).await;
+        assert_eq!(app.messages(next + 1, 1).await, ["up"]);
+        app.acknowledge(stream, next + 1);
+        app.send_strings(stream, next, &["down"]);
+        app.sent(next + 1).await;
+        edge.messages(1, next, 1).await;
+        edge.send(edge_frame::Frame::Batch(sack(1, 1, next as i64)));
+        edge.taken(1).await;
+        next += 1;
+        if crash {
+            drop(served);
+            // The lease of the core that crashed lives on; shorten it, as time would.
+            tokio::time::pause();
+            tokio::time::advance(std::time::Duration::from_secs(60)).await;
+            tokio::time::resume();
+        } else {
+            served.core.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn long_strings_go_both_ways() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    let long = "x".repeat((1 << 20) - 1);
+    for n in 0..4 {
+        edge.send(edge_frame::Frame::Batch(batch(1, 2 * n, n, &[&long])));
+        assert!(app.messages(n + 1, 1).await == [long.as_str()]);
+        app.acknowledge(stream, n + 1);
+        app.send_strings(stream, n, &[&long]);
+        assert!(edge.messages(1, n, 1).await == [long.as_str()]);
+        edge.send(edge_frame::Frame::Batch(sack(1, 2 * n + 1, n as i64)));
+        edge.send(edge_frame::Frame::Grant(link::Grant { transport: 1, s2c_bytes: 2 << 20 }));
+        // Room for the next one comes with the SACK.
+        app.until(|event| match event {
+            app::event::Event::SendState(state) => {
+                (state.next_send == n + 1 && state.bytes_left == 1 << 20).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    }
+}
