@@ -1,11 +1,11 @@
-//! The decimals of the wire: canonical, at most 2^53. Called wherever a number is read.
+//! Decimal numbers on the wire: canonical, at most 2^53. All parsers of this crate use this module.
 
 use crate::MAX_NUMBER;
 
-/// Reads digits without sign or leading zero, at most [`MAX_NUMBER`].
+/// Parses digits without sign or leading zero, at most [`MAX_NUMBER`].
 pub(crate) fn parse(text: &[u8]) -> Option<u64> {
     let canonical = matches!(text, [b'0'] | [b'1'..=b'9', ..]);
-    // 2^53 has 16 digits; the limit also keeps the sum below from overflowing.
+    // 2^53 has 16 digits; with this limit the sum below cannot overflow.
     if !canonical || text.len() > 16 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -13,7 +13,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<u64> {
     (number <= MAX_NUMBER).then_some(number)
 }
 
-/// How many digits a number has.
+/// The number of digits of a number.
 pub(crate) fn decimal_len(number: u64) -> usize {
     number.checked_ilog10().unwrap_or(0) as usize + 1
 }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_only() {
+    fn only_canonical_decimals_are_parsed() {
         assert_eq!(parse(b"0"), Some(0));
         assert_eq!(parse(b"10"), Some(10));
         assert_eq!(parse(b"9007199254740991"), Some(MAX_NUMBER - 1));

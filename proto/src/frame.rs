@@ -1,6 +1,7 @@
-//! Frames: what travels on a transport. A frame is a byte string whose last byte is its type. Owns
-//! which frames there are and what their arguments may be; knows nothing of order, of streams or of who
-//! may send which one. How bytes are cut into frames is [`Framing`]'s matter.
+//! Frames of the wire protocol and their arguments. A frame is a byte string whose last byte is the type.
+//!
+//! Clients, edges and tests encode and decode with [`Frame`]; [`Framing`] delimits frames on a transport. The order of
+//! frames and the state of a stream are the caller's responsibility.
 
 mod framing;
 mod kill;
@@ -10,56 +11,56 @@ mod tests;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use framing::{FrameCorruption, Framing};
+pub use framing::{Framing, FramingError};
 pub use kill::KillReason;
 pub use reset::Reset;
 
 use crate::{MessageNumber, Sack, decimal, is_message_allowed};
 
-/// One unit on a transport.
+/// One frame on a transport, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// `H`, from the client: the JSON text, not yet checked ([`crate::Hello::parse`] does).
+    /// `H`, from the client: the unchecked JSON text; see [`crate::Hello::parse`].
     Hello(Bytes),
-    /// Space, both ways: one application message, bytes 0x20-0x7E only.
+    /// Space, both ways: one application message of bytes 0x20-0x7E.
     String(Bytes),
-    /// `N`, both ways: the number of the next string on this transport.
+    /// `N`, both ways: the number of the next message on this transport.
     SeqNum(MessageNumber),
-    /// `A`, both ways: which strings were received.
+    /// `A`, both ways: acknowledges received messages.
     Sack(Sack),
-    /// `T`, from the server: the last SACK it saw from the client.
+    /// `T`, from the server: the last SACK received from the client.
     StreamStatus(Sack),
-    /// `C`, from the server: the answer to a hello with `new`.
+    /// `C`, from the server: answer to a hello with `new`.
     StreamCreated,
-    /// `Y`, from the server: client, please close this connection.
+    /// `Y`, from the server: request to the client to close the connection.
     YouCloseIt,
     /// `^`, from the server: preamble, heartbeat, padding.
     Comment(Bytes),
-    /// `!`, both ways: the stream is given up.
+    /// `!`, both ways: ends the stream.
     Reset(Reset),
-    /// `K`, from the server: this transport is over, the stream is not.
+    /// `K`, from the server: ends this transport; the stream continues.
     TransportKill(KillReason),
 }
 
-/// Bytes that are no frame; answered with [`KillReason::InvalidFrameTypeOrArguments`].
+/// The bytes are not a frame; the transport is killed with [`KillReason::InvalidFrameTypeOrArguments`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Not even a type byte.
+    /// The frame has no type byte.
     #[error("empty frame")]
     Empty,
-    /// No such type.
+    /// The type byte is unknown.
     #[error("unknown frame type 0x{0:02x}")]
     UnknownType(u8),
-    /// The type is known, its arguments are wrong.
+    /// The arguments are wrong for this type byte.
     #[error("wrong arguments for frame type 0x{0:02x}")]
     Arguments(u8),
 }
 
 impl Frame {
-    /// Reads one frame, of either direction, and checks its arguments.
+    /// Decodes one frame, of either direction, and checks its arguments.
     ///
     /// # Errors
-    /// If the bytes are no frame.
+    /// If the bytes are not a frame.
     pub fn decode(mut bytes: Bytes) -> Result<Self, FrameError> {
         let Some(&kind) = bytes.last() else {
             return Err(FrameError::Empty);
@@ -81,12 +82,12 @@ impl Frame {
         frame.ok_or(FrameError::Arguments(kind))
     }
 
-    /// Appends the frame's bytes, without the framing around it.
+    /// Appends the bytes of the frame, without delimiters.
     pub fn encode(&self, dst: &mut BytesMut) {
         dst.reserve(self.encoded_len());
         match self {
             Self::Hello(json) => dst.put_slice(json),
-            Self::String(string) => dst.put_slice(string),
+            Self::String(message) => dst.put_slice(message),
             Self::SeqNum(number) => dst.put_slice(number.to_string().as_bytes()),
             Self::Sack(sack) | Self::StreamStatus(sack) => {
                 dst.put_slice(sack.to_string().as_bytes());
@@ -99,7 +100,7 @@ impl Frame {
         dst.put_u8(self.type_byte());
     }
 
-    /// How many bytes [`Frame::encode`] appends.
+    /// The number of bytes that [`Frame::encode`] appends.
     pub fn encoded_len(&self) -> usize {
         let arguments = match self {
             Self::Hello(bytes) | Self::String(bytes) | Self::Comment(bytes) => bytes.len(),
@@ -112,7 +113,7 @@ impl Frame {
         arguments + 1
     }
 
-    /// Whether a server accepts this frame (in its place: a hello only as the first one).
+    /// Returns true for the frames that a client may send; a hello is valid only as the first one.
     pub fn is_from_client(&self) -> bool {
         match self {
             Self::Hello(_) | Self::String(_) | Self::SeqNum(_) | Self::Sack(_) | Self::Reset(_) => {

@@ -1,5 +1,5 @@
-//! The hello: the first frame of every transport. Owns which keys there are and which values each may
-//! have. What the server does with them is the matter of edge and core.
+//! The hello, the first frame of every transport: its JSON keys and their valid values. Clients encode, edges parse;
+//! the effect of each key is the responsibility of edge and core.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,104 +8,106 @@ use std::time::Duration;
 use crate::json::{self, Value};
 use crate::{MAX_NUMBER, Sack, StreamId, TransportNumber};
 
-/// The version of the wire protocol that this crate speaks.
+/// Version of the wire protocol.
 const VERSION: u64 = 2;
-/// Longest silence, in seconds, that a client can ask heartbeats for.
+/// Greatest `maxia`, in seconds.
 const MAX_MAXIA: u64 = 600;
-/// Longest time, in seconds, within which a client can promise a sign of life.
+/// Greatest `beat`, in seconds.
 const MAX_BEAT: u64 = 600;
-/// Most padding a client can ask for; it has no effect, but the original checks it.
+/// Greatest `pad`; the key is checked like in the original protocol and has no effect.
 const MAX_PAD: u64 = 16 * 1024;
-/// The formats that the original knows; they have no effect.
+/// Formats of the original protocol; the key has no effect.
 const FORMATS: std::ops::RangeInclusive<u64> = 2..=3;
-/// Longest `cred`, in bytes: what fits a large token, not a document.
+/// Longest `cred`, in bytes: enough for a large token.
 pub const MAX_CRED: usize = 8 * 1024;
 /// Longest `why`, in bytes.
 pub const MAX_WHY: usize = 100;
 
-/// Who a client is and what a transport can do.
+/// The identity of a client and the capabilities of a new transport.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// Number of the transport, chosen by the client, counting up; at most 2^53.
+    /// Number of the transport, chosen by the client in ascending order; at most 2^53.
     pub tnum: TransportNumber,
-    /// The stream.
+    /// The secret that names the stream.
     pub id: StreamId,
-    /// Make the stream if there is none.
+    /// Creates the stream if it does not exist.
     pub new: bool,
     /// The response may be streamed (HTTP only).
     pub ming: bool,
-    /// Silence after which the server writes a heartbeat, 0 to 600 s; zero: never.
+    /// Idle time after which the server writes a heartbeat, 0 to 600 s; zero disables heartbeats.
     pub maxia: Duration,
-    /// The client says something at least so often, 0 to 600 s; zero: it promises nothing (sockets only).
+    /// Longest pause between two frames of the client, 0 to 600 s; zero makes no promise (sockets only).
     pub beat: Duration,
-    /// The last SACK of c2s strings that the client has seen.
+    /// The last SACK of c2s messages received by the client.
     pub seenack: Sack,
-    /// The client's SACK of s2c strings.
+    /// The SACK of s2c messages by the client.
     pub sack: Option<Sack>,
-    /// Whether this transport wants strings, and which one it succeeds.
+    /// Whether the transport carries s2c messages, and which primary transport it succeeds.
     pub eeds: Eeds,
-    /// Close after this long (HTTP only), whole seconds.
+    /// Time after which the server ends the response, in whole seconds (HTTP only).
     pub maxt: Option<Duration>,
-    /// For the application, at most [`MAX_CRED`] bytes; a secret.
+    /// Credentials for the application, at most [`MAX_CRED`] bytes; a secret.
     pub cred: Option<String>,
-    /// Why the client opened this transport, for metrics, at most [`MAX_WHY`] bytes.
+    /// Cause for which the client opened the transport, for metrics, at most [`MAX_WHY`] bytes.
     pub why: Option<String>,
 }
 
-/// Whether a transport wants strings.
+/// The key `eeds`: whether a transport carries s2c messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eeds {
-    /// No: it only brings them.
+    /// Upload only: the transport carries c2s messages.
     Absent,
-    /// Yes: it becomes the primary transport.
+    /// The transport becomes the primary transport.
     Null,
-    /// Yes, and it succeeds the transport of this number.
+    /// The transport becomes the primary transport and succeeds the transport with this number.
     Number(TransportNumber),
 }
 
-/// A hello that is none; answered with [`crate::KillReason::InvalidFrameTypeOrArguments`].
+/// The hello is invalid; the transport is killed with [`crate::KillReason::InvalidFrameTypeOrArguments`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// Not a JSON object, or nested too deep.
+    /// The text is not a JSON object, or nested too deep.
     #[error("the hello is not a JSON object")]
     Json,
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("the hello lacks `{0}`")]
     Missing(&'static str),
-    /// A value is of the wrong type or out of range.
+    /// The value of a key has the wrong type or is out of range.
     #[error("the hello's `{0}` is wrong")]
     Wrong(&'static str),
-    /// A character beyond ASCII where none may be.
+    /// A character outside ASCII in a key or value other than `cred` and `why`.
     #[error("the hello is not ASCII")]
     NotAscii,
 }
 
 impl Hello {
-    /// Reads the JSON text of a hello. Unknown keys are ignored, though their strings must be ASCII, as
-    /// the original has it; only `cred` and `why` may have other characters.
+    /// Parses the JSON text of a hello.
+    ///
+    /// Unknown keys are ignored. As in the original protocol, all strings must be ASCII, those of unknown keys
+    /// included; only `cred` and `why` may have other characters.
     ///
     /// # Errors
-    /// If anything is wrong, missing or out of range.
+    /// If a key is missing, or a value has the wrong type or range.
     pub fn parse(json: &[u8]) -> Result<Self, HelloError> {
         let Ok(Value::Object(members)) = json::parse(json) else {
             return Err(HelloError::Json);
         };
         check_ascii(&members)?;
-        let keys = Keys(members);
-        keys.check_without_effect()?;
+        let members = Members(members);
+        members.check_without_effect()?;
         Ok(Self {
-            tnum: keys.required("tnum", transport_number)?,
-            id: keys.required("id", stream_id)?,
-            new: keys.optional("new", flag)?.unwrap_or(false),
-            ming: keys.required("ming", flag)?,
-            maxia: keys.required("maxia", |value| seconds(value, MAX_MAXIA))?,
-            beat: keys.optional("beat", |value| seconds(value, MAX_BEAT))?.unwrap_or_default(),
-            seenack: keys.required("seenack", sack)?,
-            sack: keys.optional("sack", sack)?,
-            eeds: keys.optional("eeds", eeds)?.unwrap_or(Eeds::Absent),
-            maxt: keys.optional("maxt", |value| seconds(value, MAX_NUMBER))?,
-            cred: keys.optional("cred", |value| short(value, MAX_CRED))?,
-            why: keys.optional("why", |value| short(value, MAX_WHY))?,
+            tnum: members.required("tnum", transport_number)?,
+            id: members.required("id", stream_id)?,
+            new: members.optional("new", flag)?.unwrap_or(false),
+            ming: members.required("ming", flag)?,
+            maxia: members.required("maxia", |value| seconds(value, MAX_MAXIA))?,
+            beat: members.optional("beat", |value| seconds(value, MAX_BEAT))?.unwrap_or_default(),
+            seenack: members.required("seenack", sack)?,
+            sack: members.optional("sack", sack)?,
+            eeds: members.optional("eeds", eeds)?.unwrap_or(Eeds::Absent),
+            maxt: members.optional("maxt", |value| seconds(value, MAX_NUMBER))?,
+            cred: members.optional("cred", |value| short(value, MAX_CRED))?,
+            why: members.optional("why", |value| short(value, MAX_WHY))?,
         })
     }
 
@@ -146,7 +148,7 @@ impl Hello {
 }
 
 impl std::fmt::Debug for Hello {
-    /// Without the stream id and the credentials.
+    /// Omits the stream id and the credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hello")
             .field("tnum", &self.tnum)
@@ -165,10 +167,10 @@ impl std::fmt::Debug for Hello {
     }
 }
 
-/// The hello's members.
-struct Keys(BTreeMap<String, Value>);
+/// The members of the JSON object.
+struct Members(BTreeMap<String, Value>);
 
-impl Keys {
+impl Members {
     fn required<T>(
         &self,
         key: &'static str,
@@ -188,7 +190,7 @@ impl Keys {
         read(value).map(Some).ok_or(HelloError::Wrong(key))
     }
 
-    /// Checks the keys that must be right though nothing comes of them.
+    /// Checks the keys that have no effect; a wrong value is an error all the same.
     fn check_without_effect(&self) -> Result<(), HelloError> {
         self.required("ver", |value| value.integer(VERSION).filter(|&ver| ver == VERSION))?;
         self.optional("maxb", |value| value.integer(MAX_NUMBER))?;
@@ -199,8 +201,10 @@ impl Keys {
 }
 
 fn check_ascii(members: &BTreeMap<String, Value>) -> Result<(), HelloError> {
-    let ours = |key: &str| matches!(key, "cred" | "why");
-    let ascii = members.iter().all(|(key, value)| key.is_ascii() && (ours(key) || is_ascii(value)));
+    let may_be_unicode = |key: &str| matches!(key, "cred" | "why");
+    let ascii = members
+        .iter()
+        .all(|(key, value)| key.is_ascii() && (may_be_unicode(key) || is_ascii(value)));
     if ascii { Ok(()) } else { Err(HelloError::NotAscii) }
 }
 
@@ -243,7 +247,7 @@ fn eeds(value: &Value) -> Option<Eeds> {
     transport_number(value).map(Eeds::Number)
 }
 
-/// A SACK's text; one line feed behind it is tolerated, as the original does.
+/// Parses a SACK; one trailing line feed is tolerated, as in the original protocol.
 fn sack(value: &Value) -> Option<Sack> {
     let text = string(value)?;
     Sack::parse(text.strip_suffix('\n').unwrap_or(text).as_bytes()).ok()

@@ -1,15 +1,14 @@
-//! A small JSON reader for hellos: bounded in depth, exact about numbers, and as strict as the original
-//! server was. Knows no hello: [`crate::Hello`] says what the values mean.
+//! A small JSON reader for [`crate::Hello`]: bounded in depth, exact for numbers, as strict as the original server.
 //!
-//! Where it differs from RFC 8259: a repeated key replaces the earlier one, no white space is allowed
-//! around the whole text, and lone surrogates, `NaN` and `Infinity` are errors, as most readers have it.
+//! Deviations from RFC 8259: the last of repeated keys counts, white space around the whole text is an error, and so
+//! are lone surrogates. Like most readers, this one rejects `NaN` and `Infinity`.
 
 use std::collections::BTreeMap;
 
-/// How deep arrays and objects may nest, the outermost counted.
+/// Greatest nesting depth of arrays and objects, including the outermost one.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// A JSON value. Numbers stay text, so that none is rounded before its reader has judged it.
+/// A JSON value. Numbers are kept as text, so that no number is rounded before its range is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -20,12 +19,12 @@ pub(crate) enum Value {
     Object(BTreeMap<String, Self>),
 }
 
-/// The text is not the JSON that is expected here.
+/// The text is not JSON, or is nested too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON, or nested deeper than {MAX_DEPTH}")]
 pub(crate) struct JsonError;
 
-/// Reads one value that is the whole text.
+/// Parses one value that spans the whole text.
 pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError)?;
     let mut reader = Reader { text, at: 0 };
@@ -34,7 +33,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
 }
 
 impl Value {
-    /// The number as an integer from 0 to `max`; a fraction of zero is none (`2.0`, `2e3`).
+    /// The number as an integer from 0 to `max`. Texts such as `2.0` and `2e3` are integers too.
     pub(crate) fn integer(&self, max: u64) -> Option<u64> {
         let Self::Number(text) = self else {
             return None;
@@ -43,14 +42,14 @@ impl Value {
             Ok(0) => 0,
             Ok(number) if !text.starts_with('-') => number,
             Ok(_) => return None,
-            // Has a fraction or an exponent, or is larger than any bound.
+            // A fraction, an exponent, or a number above `u64::MAX`.
             Err(_) => whole(text.parse().ok()?)?,
         };
         (number <= max).then_some(number)
     }
 }
 
-/// A float that is an integer below 2^63.
+/// Converts a float without a fraction, from 0 to 2^63.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
 fn whole(number: f64) -> Option<u64> {
     let fits = number.fract() == 0.0 && (0.0..9.2e18).contains(&number);
@@ -59,7 +58,7 @@ fn whole(number: f64) -> Option<u64> {
 
 struct Reader<'a> {
     text: &'a str,
-    /// Index of the next byte; always at the boundary of a character.
+    /// Index of the next byte; always a character boundary.
     at: usize,
 }
 
@@ -116,7 +115,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the opening bracket and the space behind it.
+    /// Consumes the opening bracket and the white space after it.
     fn open(&mut self, depth: usize) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(JsonError);
@@ -142,7 +141,7 @@ impl Reader<'_> {
         Ok(Value::Number(self.text[start..self.at].to_owned()))
     }
 
-    /// At least one digit.
+    /// Consumes one or more digits.
     fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -170,7 +169,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What stands behind a backslash.
+    /// Parses the rest of an escape sequence.
     fn escaped(&mut self) -> Result<char, JsonError> {
         let kind = self.peek().ok_or(JsonError)?;
         if kind == b'u' {
@@ -190,7 +189,7 @@ impl Reader<'_> {
         Ok(character)
     }
 
-    /// Four hex digits, or two times four that are a surrogate pair.
+    /// Parses four hex digits, or a surrogate pair of two escapes.
     fn unicode(&mut self) -> Result<char, JsonError> {
         let first = self.hex4()?;
         if !(0xd800..=0xdbff).contains(&first) {
@@ -209,7 +208,7 @@ impl Reader<'_> {
 
     fn hex4(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.get(self.at..self.at + 4).ok_or(JsonError)?;
-        // `from_str_radix` alone would take a sign.
+        // `from_str_radix` alone would accept a sign.
         if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(JsonError);
         }
@@ -244,13 +243,13 @@ impl Reader<'_> {
     }
 }
 
-/// Appends `text` as a JSON string.
+/// Appends a text as a JSON string without line ends.
 pub(crate) fn write_string(text: &str, dst: &mut String) {
     dst.push('"');
     for character in text.chars() {
         match character {
             '"' | '\\' => dst.extend(['\\', character]),
-            // Line ends would break the framing, the rest would not be JSON.
+            // JSON forbids raw control characters, and a line end would break the framing.
             '\0'..='\u{1f}' | '\u{7f}' => dst.push_str(&format!("\\u{:04x}", u32::from(character))),
             _ => dst.push(character),
         }

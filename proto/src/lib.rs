@@ -1,10 +1,9 @@
-//! What two Minerva processes must agree on.
+//! The wire formats of Minerva: the protocol between client and edge, the link between edge and core, and the
+//! application API.
 //!
-//! The pure part (always built) is the wire protocol between a client and an edge: [`frame`],
-//! [`hello`], [`sack`], and the two windows every end of a stream has, [`window`]. It has no clock,
-//! randomness, I/O or locks. Behind the feature `grpc` are the generated types of the link between
-//! edge and core (`link`) and of the application API (`app`), and how the tasks behind such calls are run
-//! (`tasks`); behind `process`, how a program shows itself to its operator (`process`).
+//! All code is pure: no clock, randomness, I/O or locks. [`frame`], [`hello`] and [`sack`] encode and decode the client
+//! protocol; [`window`] has the send queue and the receive window of a stream end; [`link`] has the values of the link.
+//! The feature `grpc` adds the codec of the link and the generated types of the application API (`app`).
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -26,8 +25,8 @@ mod decimal;
 pub mod frame;
 pub mod hello;
 mod json;
+pub mod labels;
 pub mod link;
-pub mod marks;
 #[doc(hidden)]
 pub mod mutation;
 pub mod number;
@@ -38,7 +37,7 @@ pub mod stream_id;
 mod transport_kind;
 pub mod window;
 
-pub use frame::{Frame, FrameCorruption, FrameError, Framing, KillReason, Reset};
+pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
 pub use number::{
     BatchNumber, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
@@ -48,18 +47,20 @@ pub use sack::{Sack, SackError};
 pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};
 pub use stream_id::{ShortHash, StreamId, StreamIdError};
 pub use transport_kind::{TransportKind, UnknownTransportError};
-pub use window::{AckedUnsent, Freed, Overflow, ReceiveWindow, Received, SendQueue, WindowLimits};
+pub use window::{
+    AckedUnsentError, Freed, ReceiveWindow, Received, SendQueue, WindowLimits, WindowOverflowError,
+};
 
-/// Longest frame, in bytes; the type byte counts.
+/// Longest frame, in bytes, including the type byte.
 pub const MAX_FRAME: usize = 1 << 20;
-/// Longest string, in bytes: a frame without its type byte.
+/// Longest message, in bytes: the longest frame without its type byte.
 pub const MAX_MESSAGE: usize = MAX_FRAME - 1;
-/// Largest number on the wire: what a double, and so every JSON reader, still counts exactly.
+/// Largest number on the wire, 2^53: a double, and thus every JSON reader, represents all integers up to it.
 pub const MAX_NUMBER: u64 = 1 << 53;
 /// Longest reason of a reset, in bytes.
 pub const MAX_REASON: usize = 255;
 
-/// Whether a string has only the bytes that strings may have: 0x20 to 0x7E.
+/// Returns true if all bytes of a message are in the allowed range, 0x20 to 0x7E.
 pub fn is_message_allowed(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e))
 }

@@ -1,17 +1,17 @@
 //! Mutations: defects that the simulation (`tests/simulation`) activates to show that it detects them.
-//! Product code asks [`is`] at the place of each defect. Without the feature `mutations`, [`is`] is a constant
-//! `false` and the branch is compiled out.
+//! Product code calls [`is`] at each defect. Without the feature `mutations`, [`is`] is a constant
+//! `false`, and the branches are compiled out.
 
 /// A defect that can be activated; the variant names the crate that contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
-    /// Core: the outputs of a turn are released before the records of this turn are durable.
+    /// Core: a turn releases outputs before the records of this turn are durable.
     OpenGate,
     /// Store: an append with the epoch of an earlier owner succeeds.
     StaleEpochAccepted,
     /// Core: a checkpoint restores s2c messages under shifted numbers.
     RenumberAtRestore,
-    /// Core: a checkpoint restores the inbox without its first event.
+    /// Core: a checkpoint restores the inbox without the first event.
     ForgetInboxEntry,
     /// Core: a SACK acknowledges one message too many.
     SackTooHigh,
@@ -19,7 +19,7 @@ pub enum Mutation {
     ApplyTwice,
     /// Core: a new transport starts behind the last written message, not at the first unacknowledged one.
     ForgetUnacked,
-    /// Edge: a lost link drops its unconfirmed batches.
+    /// Edge: a lost link drops all unconfirmed batches.
     DropUntaken,
     /// Core: a duplicate c2s message is accepted.
     TakeDuplicates,
@@ -31,9 +31,9 @@ pub enum Mutation {
     DeliverBehindGap,
     /// Core: a partition is released while writes are in flight.
     ReleaseTooEarly,
-    /// Core: a recovered stream is not indexed by its id.
+    /// Core: the id index misses recovered streams.
     ForgetIds,
-    /// Client: a new transport starts behind the last message written to its predecessor.
+    /// Client: a new transport starts behind the last message written to the previous one.
     ForgetToSendAgain,
     /// App SDK: the handler gets a repeated event a second time.
     RepeatEvents,
@@ -43,11 +43,11 @@ pub enum Mutation {
     ResumeTooFar,
     /// Core: a checkpoint restores an ended stream as open.
     ForgetEnd,
-    /// Core: a checkpoint restores a stream without its idempotency keys.
+    /// Core: a checkpoint restores a stream without idempotency keys.
     ForgetKeys,
     /// Core: messages from API calls count in the numbers of the app instance.
     CountPushed,
-    /// Core: a recovered stream is not indexed by its groups.
+    /// Core: the group index misses recovered streams.
     ForgetGroups,
     /// Core: an API send beyond the outbox limit is accepted in part.
     PushInPart,

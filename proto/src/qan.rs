@@ -1,65 +1,66 @@
-//! QAN (question, answer, notify): an optional layer on strings, the same both ways. Owns the text form
-//! of its frames; who waits for which answer is the matter of the SDKs.
+//! QAN (question, answer, notify), an optional layer on messages, the same in both directions. This module has the text
+//! form of QAN frames; the SDKs match answers to questions.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{decimal, is_message_allowed};
 
-/// One QAN frame, carried as one string. Bodies are bytes 0x20-0x7E.
+/// One QAN frame, carried by one message. Bodies are bytes 0x20-0x7E.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QanFrame {
-    /// `Q`: a question. Each side counts its own questions from 1.
+    /// `Q`: a question. Each side numbers its questions from 1.
     Question {
-        /// The question's number.
+        /// Number of the question.
         number: u64,
-        /// What is asked.
+        /// Payload of the question.
         body: Bytes,
     },
-    /// `K`: the answer to the peer's question.
+    /// `K`: the answer to a question of the peer.
     Okay {
-        /// The question's number.
+        /// Number of the question.
         number: u64,
-        /// The answer.
+        /// Payload of the answer.
         body: Bytes,
     },
-    /// `E`: an error that the asker knows how to read.
+    /// `E`: an error that the application defines and the caller can interpret.
     KnownError {
-        /// The question's number.
+        /// Number of the question.
         number: u64,
-        /// The error.
+        /// Description of the error.
         body: Bytes,
     },
-    /// `U`: an error that the asker can only log.
+    /// `U`: an unexpected error, for the log of the caller.
     UnknownError {
-        /// The question's number.
+        /// Number of the question.
         number: u64,
-        /// The error.
+        /// Description of the error.
         body: Bytes,
     },
-    /// `C`: the asker no longer needs the answer; it still comes.
+    /// `C`: cancels a question; the peer still answers.
     Cancel {
-        /// The question's number.
+        /// Number of the question.
         number: u64,
     },
-    /// `#`: needs no answer.
+    /// `#`: a notification without answer.
     Notify {
-        /// What is told.
+        /// Payload of the notification.
         body: Bytes,
     },
 }
 
-/// A string that is no QAN frame. Fatal for the stream: reset.
+/// A message is not a QAN frame; the receiver resets the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a QAN frame")]
 pub struct QanError;
 
 impl QanFrame {
-    /// Reads a string as a QAN frame.
+    /// Parses a message as a QAN frame.
     ///
     /// # Errors
-    /// If it is none.
-    pub fn parse(string: &[u8]) -> Result<Self, QanError> {
-        let Some((&kind, text)) = string.split_last().filter(|_| is_message_allowed(string)) else {
+    /// If the message is not a QAN frame.
+    pub fn parse(message: &[u8]) -> Result<Self, QanError> {
+        let Some((&kind, text)) = message.split_last().filter(|_| is_message_allowed(message))
+        else {
             return Err(QanError);
         };
         match kind {
@@ -83,7 +84,7 @@ impl QanFrame {
         }
     }
 
-    /// The string that carries this frame.
+    /// Encodes the frame as a message.
     pub fn encode(&self) -> Bytes {
         let (body, number, kind) = match self {
             Self::Question { number, body } => (Some(body), Some(number), b'Q'),
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_frames() {
+    fn frames_have_a_text_form() {
         let body = Bytes::from_static(b"a|b");
         let frames = [
             (QanFrame::Question { number: 1, body: body.clone() }, "a|b|1Q"),
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_texts() {
+    fn invalid_texts_are_rejected() {
         for text in [
             "",
             "Q",

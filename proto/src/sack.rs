@@ -1,45 +1,43 @@
-//! The SACK: which strings one side has received. Owns its text form, `3,4|1`; what it means for a
-//! queue is the matter of [`crate::window`].
+//! The SACK, a selective acknowledgement, and its text form `3,4|1`. [`crate::window`] applies SACKs to a queue.
 
 use std::fmt;
 
 use crate::{MessageNumber, decimal};
 
-/// Most numbers in a SACK's list. A receiver holds at most 50 strings by default; this leaves room for
-/// larger windows and bounds the memory that one frame can claim.
+/// Limit of numbers in the list of a SACK, which bounds the memory of one frame. The default receive window needs 50.
 pub const MAX_BEYOND: usize = 4096;
 
-/// Which strings were received: all up to `acked`, and those of `beyond`.
+/// The set of received messages of one direction: all up to `acked`, and those in `beyond`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sack {
-    /// All strings up to this number; none if absent (`-1` on the wire).
+    /// The highest number without a gap before it; `None` (`-1` on the wire) if message 0 is missing.
     pub acked: Option<MessageNumber>,
-    /// Strings received past a gap. From a peer: in its order, repeats included, since StreamStatus
-    /// repeats a SACK word for word.
+    /// Messages received beyond a gap. A SACK of the peer keeps its order and duplicates, since StreamStatus repeats
+    /// the SACK literally.
     pub beyond: Vec<MessageNumber>,
 }
 
-/// Why a text is no SACK.
+/// A text is not a SACK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SackError {
-    /// Not of the form `n,n|n` with canonical decimals.
+    /// The text is not `n,n|n` with canonical decimals.
     #[error("not a SACK")]
     Form,
-    /// More than [`MAX_BEYOND`] numbers.
-    #[error("a SACK lists at most {MAX_BEYOND} strings")]
+    /// The list has more than [`MAX_BEYOND`] numbers.
+    #[error("a SACK lists at most {MAX_BEYOND} messages")]
     TooLong,
 }
 
 impl Sack {
-    /// Nothing received: `|-1`.
+    /// The SACK of a receiver without messages: `|-1`.
     pub const NONE: Self = Self { acked: None, beyond: Vec::new() };
 
-    /// All up to `acked` received, nothing beyond.
+    /// The SACK of a receiver with all messages up to `acked` and none beyond.
     pub fn up_to(acked: impl Into<MessageNumber>) -> Self {
         Self { acked: Some(acked.into()), beyond: Vec::new() }
     }
 
-    /// A SACK of plain numbers, as the gRPC contracts and the stored records have them.
+    /// Makes a SACK of plain numbers, the form of the gRPC contracts and the stored records.
     pub fn from_numbers(acked: Option<u64>, beyond: impl IntoIterator<Item = u64>) -> Self {
         Self {
             acked: acked.map(MessageNumber),
@@ -47,7 +45,7 @@ impl Sack {
         }
     }
 
-    /// Reads the text form.
+    /// Parses the text form.
     ///
     /// # Errors
     /// If a number is not canonical or above 2^53, or the list is too long.
@@ -63,7 +61,7 @@ impl Sack {
         Ok(Self { acked, beyond: parse_list(list)? })
     }
 
-    /// Length of the text form.
+    /// Length of the text form, in bytes.
     pub(crate) fn text_len(&self) -> usize {
         let numbers: usize = self.beyond.iter().map(|n| decimal::decimal_len(n.0)).sum();
         let commas = self.beyond.len().saturating_sub(1);
@@ -101,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_text_only() {
+    fn only_canonical_text_is_parsed() {
         for text in ["|-1", "|0", "3,4|1", "4,3,3|9007199254740992", "0|-1"] {
             assert_eq!(Sack::parse(text.as_bytes()).map(|sack| sack.to_string()), Ok(text.into()));
         }
@@ -129,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn list_is_bounded() {
+    fn the_list_is_bounded() {
         for (numbers, ok) in [(MAX_BEYOND - 1, true), (MAX_BEYOND, true), (MAX_BEYOND + 1, false)] {
             let text = format!("{}|0", vec!["7"; numbers].join(","));
             assert_eq!(Sack::parse(text.as_bytes()).is_ok(), ok, "{numbers}");

@@ -1,5 +1,4 @@
-//! The stream id: a secret that the client made up. Owns its rules and its hashes, and keeps it out of
-//! logs: neither `Debug` nor `Display` show it.
+//! The stream id, a secret chosen by the client: rules, partition hash, and the short hash for logs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,27 +8,28 @@ pub const MIN_STREAM_ID: usize = 20;
 /// Longest stream id, in characters.
 pub const MAX_STREAM_ID: usize = 30;
 
-/// Names a stream: 20 to 30 ASCII characters. Whoever knows it owns the stream, so it is never logged:
-/// `Debug` and `Display` write [`StreamId::short_hash`].
+/// The secret name of a stream: 20 to 30 ASCII characters.
+///
+/// The id grants full access to the stream, so `Debug` and `Display` write [`StreamId::short_hash`] instead.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(Arc<str>);
 
-/// Why a text is no stream id.
+/// A text is not a stream id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamIdError {
-    /// Shorter or longer than allowed.
+    /// The text is too short or too long.
     #[error("a stream id has {MIN_STREAM_ID} to {MAX_STREAM_ID} characters")]
     Length,
-    /// Has a character beyond ASCII.
+    /// The text has a character outside ASCII.
     #[error("a stream id is ASCII")]
     NotAscii,
 }
 
 impl StreamId {
-    /// Checks the rules of a stream id; control characters are allowed, as they always were.
+    /// Parses a stream id. Control characters are allowed, as in the original protocol.
     ///
     /// # Errors
-    /// If the length or a character is wrong.
+    /// If the length is wrong or a character is outside ASCII.
     pub fn parse(text: &str) -> Result<Self, StreamIdError> {
         if !text.is_ascii() {
             return Err(StreamIdError::NotAscii);
@@ -40,19 +40,20 @@ impl StreamId {
         Ok(Self(text.into()))
     }
 
-    /// The secret itself: for the wire and the store, never for a log.
+    /// The secret text, for the wire and the store; never to be logged.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What logs show instead of the id.
+    /// The hash that logs show in place of the id.
     pub fn short_hash(&self) -> ShortHash {
-        // The high half: partitions come from the low bits, so a log does not tell them apart by it.
+        // The high half is independent of the partition, which is taken from the low bits.
         ShortHash((self.stable_hash() >> 32) as u32)
     }
 
-    /// A hash that is the same on every machine and in every version: it decides the partition.
-    /// FNV-1a (64 bits), then the finaliser of MurmurHash3, as FNV alone spreads its low bits badly.
+    /// The hash that selects the partition; the same on every machine and in every version.
+    ///
+    /// FNV-1a (64 bits), then the finaliser of MurmurHash3, because the low bits of FNV alone are poorly distributed.
     pub fn stable_hash(&self) -> u64 {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -62,7 +63,7 @@ impl StreamId {
     }
 }
 
-/// MurmurHash3's 64-bit finaliser.
+/// The 64-bit finaliser of MurmurHash3.
 fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -81,7 +82,7 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// Eight hex digits that stand for a stream in logs and do not give its id away.
+/// Eight hex digits that identify a stream in logs without revealing the id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortHash(u32);
 
@@ -109,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn any_ascii_and_nothing_else() {
+    fn all_ascii_characters_are_allowed() {
         let text = "\u{1}\u{7f} ~!\"abcdefghijklmnop";
         assert_eq!(StreamId::parse(text).map(|id| id.as_str().to_owned()), Ok(text.to_owned()));
         assert_eq!(StreamId::parse("é23456789012345678901"), Err(StreamIdError::NotAscii));
     }
 
     #[test]
-    fn never_printed() {
+    fn debug_and_display_hide_the_id() {
         let id = StreamId::parse("secret-secret-secret").unwrap();
         for shown in [format!("{id}"), format!("{id:?}"), format!("{:?}", id.short_hash())] {
             assert!(!shown.contains("secret"), "{shown}");
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(id.to_string().len(), 8);
     }
 
-    /// These must never change: stored streams are found by them.
+    /// Stored streams are located by these values, so they must never change.
     #[test]
     fn hash_is_stable() {
         let hash = |text: &str| StreamId::parse(text).unwrap().stable_hash();

@@ -1,11 +1,12 @@
-//! The two windows that every end of a stream has: what it sent and keeps until it is acknowledged
-//! ([`SendQueue`]), and what it received and puts in order ([`ReceiveWindow`]). Used by the client, the
-//! core and the application SDK alike. They count and order; when to send what is their caller's matter.
+//! The send queue and the receive window of a stream end, used by the clients, the core and the application SDK.
+//!
+//! [`SendQueue`] keeps sent messages until they are acknowledged; [`ReceiveWindow`] puts received messages in order.
+//! Both only count and order: the caller decides when to send, and enforces the limit of the queue.
 
 mod receive_window;
 mod send_queue;
 #[cfg(test)]
 mod tests;
 
-pub use receive_window::{Overflow, ReceiveWindow, Received, WindowLimits};
-pub use send_queue::{AckedUnsent, Freed, SendQueue};
+pub use receive_window::{ReceiveWindow, Received, WindowLimits, WindowOverflowError};
+pub use send_queue::{AckedUnsentError, Freed, SendQueue};

@@ -1,4 +1,4 @@
-//! Every hello of the conformance vectors: accepted or refused as the original server did.
+//! Every hello of the conformance vectors is accepted or rejected like the recorded original server.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -7,17 +7,16 @@ use bytes::Bytes;
 use minerva_proto::{Frame, Hello};
 use serde_json::Value;
 
-/// Accepted by the original, refused here: deeper than the JSON reader goes.
-const DEEPER_THAN_WE_READ: [&str; 2] =
-    ["hello/socket/json_nested_100", "hello/socket/json_nested_900"];
-const REFUSED: &str = "invalid_frame_type_or_argumentsK";
+/// Accepted by the original and rejected here: nested beyond the depth limit of the JSON reader.
+const TOO_DEEP: [&str; 2] = ["hello/socket/json_nested_100", "hello/socket/json_nested_900"];
+const KILLED: &str = "invalid_frame_type_or_argumentsK";
 
 #[test]
-fn hellos_are_judged_as_recorded() {
+fn hellos_are_accepted_or_rejected_as_recorded() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance/vectors.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        // The package may be tested without the workspace around it.
-        eprintln!("skipped: {} is not there", path.display());
+        // The package may be tested without the workspace.
+        eprintln!("skipped: {} is missing", path.display());
         return;
     };
     let all: Value = serde_json::from_str(&text).unwrap();
@@ -35,17 +34,17 @@ fn hellos_are_judged_as_recorded() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Whether a hello with this answer should be accepted.
+/// Returns true if a hello with this answer must be accepted.
 fn expected(vector: &Value, answer: &[String]) -> bool {
     let name = vector["name"].as_str().unwrap();
-    // Where the original met an exception inside itself while reading the hello, we refuse.
+    // A hello that raised an internal exception in the original is rejected here.
     let exception = name.starts_with("hello/") && vector["class"] == "quirk";
-    let refused =
-        answer.iter().find(|frame| *frame != ";)]}^").is_some_and(|first| first == REFUSED);
-    !exception && !refused && !DEEPER_THAN_WE_READ.contains(&name)
+    let rejected =
+        answer.iter().find(|frame| *frame != ";)]}^").is_some_and(|first| first == KILLED);
+    !exception && !rejected && !TOO_DEEP.contains(&name)
 }
 
-/// The first frame of each transport, where it is a hello, and what was answered next on it.
+/// The hello of each transport in a vector, with the next answer on the transport.
 fn hellos_of(vector: &Value) -> Vec<(Bytes, Vec<String>)> {
     let steps = vector["steps"].as_array().unwrap();
     let mut begun = Vec::new();
@@ -72,7 +71,7 @@ fn hellos_of(vector: &Value) -> Vec<(Bytes, Vec<String>)> {
     hellos
 }
 
-/// The bytes that a frame of the vectors stands for; its ids are filled in with letters.
+/// Expands a frame of the vectors to bytes; id placeholders become letters.
 fn expand(frame: &Value, ids: &Value) -> Bytes {
     let mut text = if let Some(rep) = frame.get("rep") {
         let part = |key: &str| frame[key].as_str().unwrap_or("").to_owned();

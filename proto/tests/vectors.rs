@@ -1,10 +1,10 @@
-//! The vectors that the Rust and the TypeScript implementations share, `vectors/frames.json`.
+//! The shared test vectors of the Rust and TypeScript implementations, `vectors/frames.json`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::{
-    AckedUnsent, Frame, FrameCorruption, Framing, Freed, KillReason, MessageNumber, Overflow,
-    QanFrame, ReceiveWindow, Received, Reset, Sack, SendQueue, WindowLimits,
+    AckedUnsentError, Frame, Framing, FramingError, Freed, KillReason, MessageNumber, QanFrame,
+    ReceiveWindow, Received, Reset, Sack, SendQueue, WindowLimits, WindowOverflowError,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn entries(key: &str) -> Vec<Value> {
     entries
 }
 
-/// A text of the vectors: one code point is one byte.
+/// Decodes a text of the vectors: one code point is one byte.
 fn bytes(text: &Value) -> Bytes {
     if let Some(rep) = text.get("rep") {
         return Bytes::from(rep[0].as_str().unwrap().repeat(number(&rep[1]) as usize));
@@ -76,14 +76,14 @@ fn frames_decode_and_encode() {
 }
 
 #[test]
-fn invalid_frames_are_refused() {
+fn invalid_frames_are_rejected() {
     for entry in entries("invalid") {
         assert!(Frame::decode(bytes(&entry["bytes"])).is_err(), "{}", entry["name"]);
     }
 }
 
 #[test]
-fn cuts() {
+fn framings_cut_frames() {
     for entry in entries("cuts") {
         let framing = match entry["framing"].as_str().unwrap() {
             "lines" => Framing::Lines,
@@ -99,7 +99,7 @@ fn cuts() {
                     match framing.cut(&mut buf, max) {
                         Ok(Some(frame)) => frames.push(text(&frame)),
                         Ok(None) => break,
-                        Err(FrameCorruption) => corrupt = true,
+                        Err(FramingError) => corrupt = true,
                     }
                 }
             }
@@ -113,23 +113,23 @@ fn cuts() {
 }
 
 #[test]
-fn send_queues() {
+fn send_queues_keep_unacknowledged_messages() {
     for entry in entries("send_queue") {
         let mut queue = SendQueue::starting_at(message(&entry["start"]));
         for step in entry["steps"].as_array().unwrap() {
             let name = format!("{}: {step}", entry["name"]);
-            if let Some(string) = step.get("push") {
-                assert_eq!(queue.push(bytes(string)), message(&step["expect"]), "{name}");
+            if let Some(pushed) = step.get("push") {
+                assert_eq!(queue.push(bytes(pushed)), message(&step["expect"]), "{name}");
             } else if let Some(first) = step.get("unacked") {
-                let kept = queue.iter_from(message(first)).map(|(n, s)| json!([n.0, text(s)]));
-                assert_eq!(Value::Array(kept.collect()), step["expect"], "{name}");
+                let unacked = queue.iter_from(message(first)).map(|(n, s)| json!([n.0, text(s)]));
+                assert_eq!(Value::Array(unacked.collect()), step["expect"], "{name}");
             } else if let Some(sack) = step.get("sack") {
                 let expected = match step.get("freed") {
                     Some(freed) => Ok(Freed {
                         messages: number(&freed[0]) as usize,
                         bytes: number(&freed[1]) as usize,
                     }),
-                    None => Err(AckedUnsent),
+                    None => Err(AckedUnsentError),
                 };
                 assert_eq!(queue.apply(&Sack::parse(&bytes(sack)).unwrap()), expected, "{name}");
             } else {
@@ -143,7 +143,7 @@ fn send_queues() {
 }
 
 #[test]
-fn receive_windows() {
+fn receive_windows_order_messages() {
     for entry in entries("receive_window") {
         let limits = WindowLimits {
             messages: number(&entry["limits"][0]) as usize,
@@ -157,7 +157,7 @@ fn receive_windows() {
                     Ok(Received::Deliverable) => "deliverable",
                     Ok(Received::Waiting) => "waiting",
                     Ok(Received::Duplicate) => "duplicate",
-                    Err(Overflow) => "overflow",
+                    Err(WindowOverflowError) => "overflow",
                 };
                 assert_eq!(outcome, step["expect"].as_str().unwrap(), "{name}");
             } else if let Some(expected) = step.get("pop") {
@@ -173,7 +173,7 @@ fn receive_windows() {
 }
 
 #[test]
-fn qan() {
+fn qan_frames_encode_and_decode() {
     for entry in entries("qan") {
         let decoded = &entry["decoded"];
         let n = || number(&decoded["number"]);

@@ -1,24 +1,24 @@
-//! Why a server ended a transport but not its stream.
+//! The argument of a TransportKill frame: why a server ends a transport and keeps the stream.
 
 use std::fmt;
 
 /// The five reasons of a TransportKill frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KillReason {
-    /// There is no such stream. Only for a server that knows it: clients give the stream up.
+    /// The stream does not exist. Clients end the stream, so only the owner of the stream may send this reason.
     StreamAttachFailure,
-    /// A SACK named strings that were never queued.
+    /// A SACK names messages that were never sent.
     AckedUnsentStrings,
     /// The bytes cannot be cut into frames, or a frame is too long.
     FrameCorruption,
-    /// A frame that is unknown, malformed or not allowed in its place.
+    /// A frame is unknown, malformed or not allowed in its position.
     InvalidFrameTypeOrArguments,
-    /// More strings past a gap than the receive window holds.
+    /// More messages beyond a gap than the receive window holds.
     RwinOverflow,
 }
 
 impl KillReason {
-    /// All of them.
+    /// Every reason, in the order of declaration.
     pub const ALL: [Self; 5] = [
         Self::StreamAttachFailure,
         Self::AckedUnsentStrings,
@@ -27,7 +27,7 @@ impl KillReason {
         Self::RwinOverflow,
     ];
 
-    /// The wire form.
+    /// The text of the reason on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::StreamAttachFailure => "stream_attach_failure",
@@ -38,7 +38,7 @@ impl KillReason {
         }
     }
 
-    /// Reads the wire form.
+    /// Parses the text of a reason.
     pub fn parse(text: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str().as_bytes() == text)
     }

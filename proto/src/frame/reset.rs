@@ -1,27 +1,27 @@
-//! The arguments of a Reset frame: why a stream ended, and whether the application ended it.
+//! The arguments of a Reset frame: the reason, and whether the application ended the stream.
 
 use bytes::{BufMut, BytesMut};
 
 use crate::{MAX_REASON, is_message_allowed};
 
-/// The end of a stream.
+/// The reason for which one side ends a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reset {
-    /// At most [`MAX_REASON`] bytes, 0x20-0x7E only; bars are allowed.
+    /// At most [`MAX_REASON`] bytes 0x20-0x7E; may contain `|`.
     pub reason: String,
-    /// Whether the application gave the stream up (or else the machinery below it).
+    /// True if the application ended the stream, false for a failure below the application.
     pub application_level: bool,
 }
 
 impl Reset {
-    /// Makes a reset whose reason fits the wire: other characters become `?`, the rest is cut off.
+    /// Makes a reset with a valid reason: replaces other characters by `?` and truncates to [`MAX_REASON`].
     pub fn new(reason: &str, application_level: bool) -> Self {
         let fitting = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
         let reason = reason.chars().take(MAX_REASON).map(fitting).collect();
         Self { reason, application_level }
     }
 
-    /// Reads `reason|0` or `reason|1`.
+    /// Parses `reason|0` or `reason|1`.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (reason, application_level) = match text {
             [reason @ .., b'|', b'0'] => (reason, false),

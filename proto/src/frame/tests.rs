@@ -13,7 +13,7 @@ fn encoded(frame: &Frame) -> BytesMut {
     bytes
 }
 
-/// All frames that there are, with arguments that any framing carries.
+/// Every frame type, with arguments that are valid in both framings.
 fn frames() -> impl Strategy<Value = Frame> {
     let text = || prop::collection::vec(0x20_u8..=0x7e, 0..80).prop_map(Bytes::from);
     let sack = || {
@@ -43,7 +43,7 @@ fn framings() -> impl Strategy<Value = Framing> {
     prop::sample::select(vec![Framing::Int32, Framing::Lines])
 }
 
-/// Feeds `bytes` in pieces and cuts after each; ends at the first error.
+/// Appends the pieces one by one and cuts after each; the flag reports an error, which ends the loop.
 fn cut_in_pieces<'a>(
     framing: Framing,
     pieces: impl Iterator<Item = &'a [u8]>,
@@ -56,7 +56,7 @@ fn cut_in_pieces<'a>(
             match framing.cut(&mut buf, max_frame) {
                 Ok(Some(frame)) => cut.push(frame),
                 Ok(None) => break,
-                Err(FrameCorruption) => return (cut, true),
+                Err(FramingError) => return (cut, true),
             }
         }
     }
@@ -81,7 +81,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        // What decodes is canonical: it encodes to the same bytes.
+        // Decoding accepts canonical bytes only.
         if let Ok(frame) = decode(&bytes) {
             prop_assert_eq!(&encoded(&frame)[..], &bytes[..]);
         }
@@ -96,16 +96,16 @@ proptest! {
     }
 
     #[test]
-    fn cut_byte_by_byte_is_cut_at_once(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(0), 0_u8..9, any::<u8>()], 0..80), framing in framings(), max_frame in 1_usize..12) {
+    fn cutting_does_not_depend_on_the_pieces(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(0), 0_u8..9, any::<u8>()], 0..80), framing in framings(), max_frame in 1_usize..12) {
         let at_once = cut_in_pieces(framing, std::iter::once(&bytes[..]), max_frame);
-        let dribbled = cut_in_pieces(framing, bytes.chunks(1), max_frame);
-        prop_assert_eq!(&at_once, &dribbled);
+        let byte_by_byte = cut_in_pieces(framing, bytes.chunks(1), max_frame);
+        prop_assert_eq!(&at_once, &byte_by_byte);
         prop_assert!(at_once.0.iter().all(|frame| frame.len() <= max_frame));
     }
 }
 
 #[test]
-fn a_length_that_lies_claims_no_memory() {
+fn a_length_prefix_reserves_no_memory() {
     let mut buf = BytesMut::from(&[0x00, 0x10, 0x00, 0x00, b'x'][..]);
     let before = buf.capacity();
     assert_eq!(Framing::Int32.cut(&mut buf, MAX_FRAME), Ok(None));
@@ -115,10 +115,10 @@ fn a_length_that_lies_claims_no_memory() {
 #[test]
 fn frame_length_limit() {
     for (length, ok) in [(MAX_FRAME - 1, true), (MAX_FRAME, true), (MAX_FRAME + 1, false)] {
-        let string = Frame::String(Bytes::from(vec![b'x'; length - 1]));
+        let message = Frame::String(Bytes::from(vec![b'x'; length - 1]));
         for framing in [Framing::Int32, Framing::Lines] {
             let mut wire = BytesMut::new();
-            framing.put(&string, &mut wire);
+            framing.put(&message, &mut wire);
             let cut = framing.cut(&mut wire, MAX_FRAME).map(|frame| frame.unwrap().len());
             assert_eq!(cut.ok(), ok.then_some(length), "{framing:?} {length}");
         }
@@ -127,17 +127,17 @@ fn frame_length_limit() {
 }
 
 #[test]
-fn too_long_is_known_early() {
+fn a_frame_that_is_too_long_is_rejected_early() {
     let mut prefix = BytesMut::from(&[0x00, 0x10, 0x00, 0x01][..]);
-    assert_eq!(Framing::Int32.cut(&mut prefix, MAX_FRAME), Err(FrameCorruption));
+    assert_eq!(Framing::Int32.cut(&mut prefix, MAX_FRAME), Err(FramingError));
     let lines = |text: &str| Framing::Lines.cut(&mut BytesMut::from(text), 3);
     assert_eq!(lines("abc"), Ok(None));
     assert_eq!(lines("abc\r"), Ok(None));
     assert_eq!(lines("abc\r\n"), Ok(Some(Bytes::from_static(b"abc"))));
-    assert_eq!(lines("abcd"), Err(FrameCorruption));
-    assert_eq!(lines("abc\rd"), Err(FrameCorruption));
-    assert_eq!(lines("abcd\n"), Err(FrameCorruption));
-    assert_eq!(lines("abcd\r\n"), Err(FrameCorruption));
+    assert_eq!(lines("abcd"), Err(FramingError));
+    assert_eq!(lines("abc\rd"), Err(FramingError));
+    assert_eq!(lines("abcd\n"), Err(FramingError));
+    assert_eq!(lines("abcd\r\n"), Err(FramingError));
 }
 
 #[test]

@@ -6,13 +6,13 @@ use crate::MessageNumber;
 const GOOD: &str =
     r#"{"tnum":0,"ver":2,"id":"abcdefghijklmnopqrst","ming":true,"maxia":0,"seenack":"|-1"}"#;
 
-/// `GOOD` with one member more; a later member replaces an earlier one.
+/// Parses `GOOD` with one more member, which replaces an earlier one of the same key.
 fn with(member: &str) -> Result<Hello, HelloError> {
     Hello::parse(GOOD.replace('}', &format!(",{member}}}")).as_bytes())
 }
 
 #[test]
-fn defaults_of_what_is_absent() {
+fn absent_keys_have_defaults() {
     let hello = Hello::parse(GOOD.as_bytes()).unwrap();
     assert_eq!((hello.new, hello.sack, hello.eeds), (false, None, Eeds::Absent));
     assert_eq!((hello.maxt, hello.cred, hello.why), (None, None, None));
@@ -50,7 +50,7 @@ fn texts_at_their_limits() {
 }
 
 #[test]
-fn ascii_but_for_ours() {
+fn only_credentials_and_cause_may_be_unicode() {
     assert_eq!(with(r#""cred":"\u00e9""#).unwrap().cred.as_deref(), Some("é"));
     assert_eq!(with(r#""why":"€""#).unwrap().why.as_deref(), Some("€"));
     for member in [r#""zzz":"\u20ac""#, r#""zzz":[{"a":"é"}]"#, r#""zzz":{"é":1}"#, r#""é":1"#] {
@@ -59,7 +59,7 @@ fn ascii_but_for_ours() {
 }
 
 #[test]
-fn says_what_is_wrong() {
+fn errors_name_the_key() {
     assert_eq!(Hello::parse(b"[]"), Err(HelloError::Json));
     assert_eq!(Hello::parse(b"{}"), Err(HelloError::Missing("ver")));
     assert_eq!(with(r#""ming":null"#), Err(HelloError::Wrong("ming")));
@@ -84,8 +84,8 @@ fn hellos() -> impl Strategy<Value = Hello> {
     let id = "[\\x00-\\x7f]{20,30}".prop_map(|id| StreamId::parse(&id).unwrap());
     let who = (transport(), id, any::<bool>(), any::<bool>());
     let when = (0_u64..=600, prop::option::of(0..=MAX_NUMBER), 0_u64..=600);
-    let ours = (prop::option::of(any::<String>()), prop::option::of("\\PC{0,20}"));
-    (who, when, sack(), prop::option::of(sack()), eeds, ours).prop_map(
+    let texts = (prop::option::of(any::<String>()), prop::option::of("\\PC{0,20}"));
+    (who, when, sack(), prop::option::of(sack()), eeds, texts).prop_map(
         |((tnum, id, new, ming), (maxia, maxt, beat), seenack, sack, eeds, (cred, why))| Hello {
             tnum,
             id,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn reads_what_json_is() {
+fn valid_json_is_parsed() {
     let text = br#"{"a":[1,-2.5e3,"x\u0041\ud83d\ude00\n"],"b":{},"c":[] , "d" : [ true , false , null ]}"#;
     let Ok(Value::Object(members)) = parse(text) else { panic!("not read") };
     let messages = Value::Array(vec![
@@ -21,7 +21,7 @@ fn reads_what_json_is() {
 }
 
 #[test]
-fn refuses_what_it_is_not() {
+fn invalid_json_is_rejected() {
     for text in [
         "",
         " ",
@@ -114,7 +114,7 @@ proptest! {
         let _ = parse(text.as_bytes());
     }
 
-    /// What serde_json accepts and this does not is only what the module's head names, and the reverse.
+    /// The reader differs from serde_json only in the deviations that the module documents.
     #[test]
     fn agrees_with_serde_json(text in r#"(\{"[ab]":)?[\[]?(-?[0-9]{1,3}(\.[0-9])?|"[a-z\\nu"é]{0,6}"|true|null|\[\]|\{\})[\]]?\}?"#) {
         let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();

@@ -1,4 +1,4 @@
-//! Strings that arrive in any order, handed out in the order of their numbers.
+//! The receive window: accepts messages in any order and delivers them in the order of their numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,73 +6,77 @@ use bytes::Bytes;
 
 use crate::{MessageNumber, Sack};
 
-/// What a waiting string costs beside its bytes; the original server counts the same.
-const STRING_OVERHEAD: usize = 30;
+/// Overhead of a waiting message beyond its length, in bytes, as in the original server.
+const MESSAGE_OVERHEAD: usize = 30;
 
-/// How much may wait behind a gap.
+/// Limits of the messages that wait beyond a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowLimits {
-    /// Strings.
+    /// Number of messages.
     pub messages: usize,
-    /// Bytes, each string counted as its length plus 30.
+    /// Bytes; each message counts as its length plus 30.
     pub bytes: usize,
 }
 
 impl Default for WindowLimits {
-    /// What every version-2 client may count on: 50 strings and 1 MiB.
+    /// The minimum that version 2 guarantees to clients: 50 messages and 1 MiB.
     fn default() -> Self {
         Self { messages: 50, bytes: 1 << 20 }
     }
 }
 
-/// What became of a string.
+/// The outcome of an accepted or duplicate message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// It was here before.
+    /// The message was received before.
     Duplicate,
-    /// It waits for the ones before it.
+    /// The message waits beyond a gap.
     Waiting,
-    /// It and perhaps some that waited for it can be taken with [`ReceiveWindow::pop`].
+    /// The message closed a gap or had none: [`ReceiveWindow::pop`] returns at least one message.
     Deliverable,
 }
 
-/// The string does not fit behind the gap. Nothing was changed.
+/// The message does not fit into the window beyond the gap; the window is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more strings past a gap than the receive window holds")]
-pub struct Overflow;
+#[error("more messages beyond a gap than the receive window holds")]
+pub struct WindowOverflowError;
 
-/// Puts strings in order. The limits are for what waits behind a gap; what is deliverable is not
-/// counted, so the caller pops it, or stops receiving, before it receives more.
+/// Puts messages in order. The limits apply to messages beyond a gap. Deliverable messages are not counted: the caller
+/// pops them, or stops receiving.
 #[derive(Debug, Clone)]
 pub struct ReceiveWindow {
-    /// All strings below this number were received.
+    /// The first missing number: all messages below were received.
     next: MessageNumber,
-    /// Received in order, not yet popped; their numbers end right before `next`.
+    /// Messages in order, not popped yet; the last one has the number `next - 1`.
     deliverable: VecDeque<Bytes>,
-    /// Received past a gap: all numbers are above `next`.
+    /// Messages beyond a gap; all numbers are above `next`.
     waiting: BTreeMap<MessageNumber, Bytes>,
-    /// What `waiting` costs, as [`WindowLimits::bytes`] counts.
+    /// Size of `waiting`, counted like [`WindowLimits::bytes`].
     waiting_bytes: usize,
     limits: WindowLimits,
 }
 
 impl ReceiveWindow {
-    /// A window that has received nothing.
+    /// An empty window that starts at message 0.
     pub fn new(limits: WindowLimits) -> Self {
         Self::starting_at(MessageNumber(0), limits)
     }
 
-    /// A window that has received, and handed out, all strings below `next`.
+    /// An empty window that starts at `next`; all messages below count as received and popped.
     pub fn starting_at(next: MessageNumber, limits: WindowLimits) -> Self {
         let (deliverable, waiting) = (VecDeque::new(), BTreeMap::new());
         Self { next, deliverable, waiting, waiting_bytes: 0, limits }
     }
 
-    /// Takes a string. The one that is next is always taken, whatever its size.
+    /// Receives a message. The next message in order is accepted regardless of size.
     ///
     /// # Errors
-    /// If it would wait behind a gap and does not fit there.
-    pub fn receive(&mut self, number: MessageNumber, message: Bytes) -> Result<Received, Overflow> {
+    /// If the message is beyond a gap and exceeds the limits.
+    pub fn receive(
+        &mut self,
+        number: MessageNumber,
+        message: Bytes,
+    ) -> Result<Received, WindowOverflowError> {
         if number < self.next || self.waiting.contains_key(&number) {
             return Ok(Received::Duplicate);
         }
@@ -82,47 +86,47 @@ impl ReceiveWindow {
         }
         let bytes = self.waiting_bytes.saturating_add(cost(&message));
         if self.waiting.len() >= self.limits.messages || bytes > self.limits.bytes {
-            return Err(Overflow);
+            return Err(WindowOverflowError);
         }
         self.waiting_bytes = bytes;
         self.waiting.insert(number, message);
         Ok(Received::Waiting)
     }
 
-    /// The next string in order, with its number.
+    /// Removes the next message in order, with its number.
     pub fn pop(&mut self) -> Option<(MessageNumber, Bytes)> {
         let number = MessageNumber(self.next.0 - self.deliverable.len() as u64);
-        self.deliverable.pop_front().map(|string| (number, string))
+        self.deliverable.pop_front().map(|message| (number, message))
     }
 
-    /// The first number that was not received; all below it were.
+    /// The first missing number; all messages below were received.
     pub fn next(&self) -> MessageNumber {
         self.next
     }
 
-    /// Everything received, popped or not.
+    /// The SACK of all received messages, popped or not.
     pub fn sack(&self) -> Sack {
         let beyond = self.waiting.keys().copied().collect();
         Sack { acked: self.next.previous(), beyond }
     }
 
-    /// What waits behind a gap, in the order of its numbers.
+    /// The messages beyond a gap, in ascending order of their numbers.
     pub fn waiting(&self) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
-        self.waiting.iter().map(|(&number, string)| (number, string))
+        self.waiting.iter().map(|(&number, message)| (number, message))
     }
 
-    /// Takes the string that is next, and those that waited for it alone.
-    fn deliver(&mut self, string: Bytes) {
-        self.deliverable.push_back(string);
+    /// Delivers the next message in order, and the waiting messages up to the next gap.
+    fn deliver(&mut self, message: Bytes) {
+        self.deliverable.push_back(message);
         self.next += 1;
-        while let Some(string) = self.waiting.remove(&self.next) {
-            self.waiting_bytes -= cost(&string);
-            self.deliverable.push_back(string);
+        while let Some(message) = self.waiting.remove(&self.next) {
+            self.waiting_bytes -= cost(&message);
+            self.deliverable.push_back(message);
             self.next += 1;
         }
     }
 }
 
-fn cost(string: &Bytes) -> usize {
-    string.len().saturating_add(STRING_OVERHEAD)
+fn cost(message: &Bytes) -> usize {
+    message.len().saturating_add(MESSAGE_OVERHEAD)
 }

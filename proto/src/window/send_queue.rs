@@ -1,4 +1,4 @@
-//! Numbered strings, kept until they are acknowledged.
+//! The send queue: numbers messages and keeps them until they are acknowledged.
 
 use std::collections::VecDeque;
 
@@ -6,62 +6,62 @@ use bytes::Bytes;
 
 use crate::{MessageNumber, Sack};
 
-/// Strings in the order of their numbers, each kept until a SACK names it. Not bounded by itself: the
-/// caller looks at [`SendQueue::bytes`] and [`SendQueue::len`] before it pushes. A string that was
-/// acknowledged past a gap gives its bytes back at once, but counts in `len` until the gap closes;
-/// otherwise a peer that never acknowledges the first string could make the queue grow for ever.
+/// Messages with consecutive numbers, each kept until a SACK acknowledges it.
+///
+/// The queue is unbounded: the caller checks [`SendQueue::bytes`] and [`SendQueue::len`] before a push. A message
+/// acknowledged beyond a gap frees its bytes at once and counts in `len` until the gap closes. Otherwise a peer that
+/// never acknowledges the first message could let the queue grow without limit.
 #[derive(Debug, Clone, Default)]
 pub struct SendQueue {
-    /// Number of the first entry; all before it are acknowledged.
+    /// Number of the first entry; all messages below are acknowledged.
     base: MessageNumber,
-    /// Entry `i` has the number `base + i`; `None` was acknowledged selectively. The first one holds a
-    /// string.
+    /// Entry `i` has the number `base + i`; `None` is a message acknowledged beyond a gap. The first entry is `Some`.
     entries: VecDeque<Option<Bytes>>,
-    /// Bytes of the strings held.
+    /// Bytes of the messages in `entries`.
     bytes: usize,
 }
 
-/// A SACK named strings that were never queued. Nothing was changed.
+/// A SACK names messages that were never queued; the queue is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the SACK names strings that were never sent")]
-pub struct AckedUnsent;
+#[error("the SACK names messages that were never sent")]
+pub struct AckedUnsentError;
 
-/// What a SACK freed.
+/// The space that a SACK has freed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
-    /// By how much [`SendQueue::len`] went down.
+    /// Decrease of [`SendQueue::len`].
     pub messages: usize,
-    /// By how much [`SendQueue::bytes`] went down.
+    /// Decrease of [`SendQueue::bytes`].
     pub bytes: usize,
 }
 
 impl SendQueue {
-    /// An empty queue whose first string gets the number 0.
+    /// An empty queue that starts at message 0.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty queue whose first string gets the number `next`; all before it count as acknowledged.
+    /// An empty queue that starts at `next`; all messages below count as acknowledged.
     pub fn starting_at(next: MessageNumber) -> Self {
         Self { base: next, ..Self::default() }
     }
 
-    /// Queues a string and returns its number.
-    pub fn push(&mut self, string: Bytes) -> MessageNumber {
+    /// Appends a message and returns its number.
+    pub fn push(&mut self, message: Bytes) -> MessageNumber {
         let number = self.next();
-        self.bytes += string.len();
-        self.entries.push_back(Some(string));
+        self.bytes += message.len();
+        self.entries.push_back(Some(message));
         number
     }
 
-    /// Frees what the SACK names. Old and repeated SACKs are harmless.
+    /// Frees the acknowledged messages. Old and repeated SACKs have no effect.
     ///
     /// # Errors
-    /// If it names a string that was never queued; nothing is freed then.
-    pub fn apply(&mut self, sack: &Sack) -> Result<Freed, AckedUnsent> {
+    /// If the SACK names a message that was never queued; no message is freed then.
+    pub fn apply(&mut self, sack: &Sack) -> Result<Freed, AckedUnsentError> {
         let next = self.next();
         if sack.acked.iter().chain(&sack.beyond).any(|&number| number >= next) {
-            return Err(AckedUnsent);
+            return Err(AckedUnsentError);
         }
         let (messages, bytes) = (self.len(), self.bytes);
         for &number in &sack.beyond {
@@ -77,46 +77,46 @@ impl SendQueue {
         Ok(Freed { messages: messages - self.len(), bytes: bytes - self.bytes })
     }
 
-    /// The strings from number `first` on that are not acknowledged, with their numbers.
+    /// The unacknowledged messages from number `first` on, with their numbers.
     pub fn iter_from(&self, first: MessageNumber) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
         let skip = usize::try_from(first.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let start = skip.min(self.entries.len());
         let numbers = (self.base.0 + start as u64..).map(MessageNumber);
         let entries = numbers.zip(self.entries.range(start..));
-        entries.filter_map(|(number, entry)| entry.as_ref().map(|string| (number, string)))
+        entries.filter_map(|(number, entry)| entry.as_ref().map(|message| (number, message)))
     }
 
-    /// The number that the next string will get.
+    /// The number of the next message to push.
     pub fn next(&self) -> MessageNumber {
         self.base + self.entries.len() as u64
     }
 
-    /// The first number that is not acknowledged.
+    /// The first unacknowledged number, or [`SendQueue::next`] if there is none.
     pub fn base(&self) -> MessageNumber {
         self.base
     }
 
-    /// Bytes of the strings that are not acknowledged.
+    /// Bytes of the unacknowledged messages.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How many strings were queued from the first one on that is not acknowledged.
+    /// Number of messages from the first unacknowledged one to the end of the queue.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether every string is acknowledged.
+    /// Returns true if every message is acknowledged.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Gives back the string of this number, if it is still held.
+    /// Drops the message with this number, if the queue still has one.
     fn free(&mut self, number: MessageNumber) {
         let offset = number.checked_sub(self.base).and_then(|offset| usize::try_from(offset).ok());
         let entry = offset.and_then(|offset| self.entries.get_mut(offset));
-        if let Some(string) = entry.and_then(Option::take) {
-            self.bytes -= string.len();
+        if let Some(message) = entry.and_then(Option::take) {
+            self.bytes -= message.len();
         }
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{MessageNumber, Sack};
 
-fn string(length: usize) -> Bytes {
+fn message(length: usize) -> Bytes {
     Bytes::from(vec![b'x'; length])
 }
 
@@ -14,7 +14,7 @@ fn text(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-// The models are the dumbest thing that can be right: a map of everything.
+// Each model is a map of all messages: slow, and plainly correct.
 
 #[derive(Debug, Clone)]
 enum SendStep {
@@ -35,14 +35,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn send_queue_is_a_map_of_what_is_not_acknowledged(start in 0_u64..5, steps in send_steps()) {
+    fn the_send_queue_agrees_with_a_map_of_unacknowledged_messages(start in 0_u64..5, steps in send_steps()) {
         let mut queue = SendQueue::starting_at(MessageNumber(start));
         let (mut model, mut next, mut base) = (BTreeMap::new(), start, start);
         for step in steps {
             match step {
                 SendStep::Push(length) => {
-                    prop_assert_eq!(queue.push(string(length)), MessageNumber(next));
-                    model.insert(next, string(length));
+                    prop_assert_eq!(queue.push(message(length)), MessageNumber(next));
+                    model.insert(next, message(length));
                     next += 1;
                 }
                 SendStep::Apply(acked, beyond) => {
@@ -54,7 +54,7 @@ proptest! {
                         base = model.keys().next().copied().unwrap_or(next);
                     }
                     let freed = Freed { messages: (base - base_before) as usize, bytes: bytes_before - bytes(&model) };
-                    let expected = if unsent { Err(AckedUnsent) } else { Ok(freed) };
+                    let expected = if unsent { Err(AckedUnsentError) } else { Ok(freed) };
                     prop_assert_eq!(queue.apply(&Sack::from_numbers(acked, beyond)), expected);
                 }
             }
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn receive_window_puts_in_order_and_keeps_its_limits(
+    fn the_receive_window_orders_messages_within_its_limits(
         start in 0_u64..4,
         limits in (0_usize..6, 30_usize..200),
         arrivals in prop::collection::vec((0_u64..16, 0_usize..60, any::<bool>()), 0..80),
@@ -89,11 +89,11 @@ proptest! {
             } else if number == next {
                 Ok(Received::Deliverable)
             } else if waiting.len() + 1 > limits.messages || cost > limits.bytes {
-                Err(Overflow)
+                Err(WindowOverflowError)
             } else {
                 Ok(Received::Waiting)
             };
-            prop_assert_eq!(window.receive(MessageNumber(number), string(length)), expected);
+            prop_assert_eq!(window.receive(MessageNumber(number), message(length)), expected);
             if matches!(expected, Ok(Received::Waiting | Received::Deliverable)) {
                 received.insert(number);
                 lengths.insert(number, length);
@@ -112,9 +112,9 @@ proptest! {
         }
     }
 
-    /// A queue and a window joined by a network that loses, doubles and reorders.
+    /// A queue and a window over a network that loses, duplicates and reorders messages.
     #[test]
-    fn queue_and_window_agree_over_a_bad_network(choices in prop::collection::vec((any::<u16>(), 0_u8..8), 0..200)) {
+    fn queue_and_window_agree_over_an_unreliable_network(choices in prop::collection::vec((any::<u16>(), 0_u8..8), 0..200)) {
         let (mut queue, mut window) = (SendQueue::new(), ReceiveWindow::new(WindowLimits { messages: 5, bytes: 1 << 20 }));
         let mut delivered = Vec::new();
         for (pick, action) in choices {
@@ -123,16 +123,16 @@ proptest! {
                 queue.push(text(number.0));
             } else if action < 7 {
                 let pending: Vec<_> = queue.iter_from(MessageNumber(0)).map(|(n, s)| (n, s.clone())).collect();
-                if let Some((number, string)) = pending.get(usize::from(pick) % pending.len().max(1)) {
-                    let _ = window.receive(*number, string.clone());
+                if let Some((number, message)) = pending.get(usize::from(pick) % pending.len().max(1)) {
+                    let _ = window.receive(*number, message.clone());
                 }
                 delivered.extend(std::iter::from_fn(|| window.pop()));
             } else {
                 prop_assert!(queue.apply(&window.sack()).is_ok());
             }
         }
-        for (number, string) in queue.iter_from(MessageNumber(0)) {
-            prop_assert!(window.receive(number, string.clone()).is_ok());
+        for (number, message) in queue.iter_from(MessageNumber(0)) {
+            prop_assert!(window.receive(number, message.clone()).is_ok());
         }
         delivered.extend(std::iter::from_fn(|| window.pop()));
         let expected: Vec<_> = (0..queue.next().0).map(|n| (MessageNumber(n), text(n))).collect();
@@ -141,54 +141,54 @@ proptest! {
 }
 
 #[test]
-fn fifty_strings_may_wait() {
+fn fifty_messages_may_wait_beyond_a_gap() {
     let mut window = ReceiveWindow::new(WindowLimits::default());
     for number in 1..=50 {
         assert_eq!(
-            window.receive(MessageNumber(number), string(1)),
+            window.receive(MessageNumber(number), message(1)),
             Ok(Received::Waiting),
             "{number}"
         );
     }
-    assert_eq!(window.receive(MessageNumber(51), string(1)), Err(Overflow));
-    // What it holds already, and the one that is next, are welcome all the same.
-    assert_eq!(window.receive(MessageNumber(7), string(1)), Ok(Received::Duplicate));
-    assert_eq!(window.receive(MessageNumber(0), string(1)), Ok(Received::Deliverable));
+    assert_eq!(window.receive(MessageNumber(51), message(1)), Err(WindowOverflowError));
+    // A full window still accepts duplicates and the next message in order.
+    assert_eq!(window.receive(MessageNumber(7), message(1)), Ok(Received::Duplicate));
+    assert_eq!(window.receive(MessageNumber(0), message(1)), Ok(Received::Deliverable));
     assert_eq!(window.sack(), Sack::up_to(50));
-    assert_eq!(window.receive(MessageNumber(52), string(1)), Ok(Received::Waiting));
+    assert_eq!(window.receive(MessageNumber(52), message(1)), Ok(Received::Waiting));
 }
 
 #[test]
-fn one_mebibyte_may_wait() {
+fn one_mebibyte_may_wait_beyond_a_gap() {
     let limit = WindowLimits::default().bytes - 30;
     for (length, expected) in [
         (limit - 1, Ok(Received::Waiting)),
         (limit, Ok(Received::Waiting)),
-        (limit + 1, Err(Overflow)),
+        (limit + 1, Err(WindowOverflowError)),
     ] {
         let mut window = ReceiveWindow::new(WindowLimits::default());
-        assert_eq!(window.receive(MessageNumber(1), string(length)), expected, "{length}");
-        assert_eq!(window.receive(MessageNumber(0), string(2 << 20)), Ok(Received::Deliverable));
+        assert_eq!(window.receive(MessageNumber(1), message(length)), expected, "{length}");
+        assert_eq!(window.receive(MessageNumber(0), message(2 << 20)), Ok(Received::Deliverable));
     }
 }
 
 #[test]
-fn a_bad_sack_frees_nothing() {
+fn an_invalid_sack_frees_no_message() {
     let mut queue = SendQueue::new();
-    queue.push(string(3));
+    queue.push(message(3));
     for sack in
         [Sack::up_to(1), Sack::from_numbers(Some(0), [1]), Sack::up_to(MessageNumber(u64::MAX))]
     {
-        assert_eq!(queue.apply(&sack), Err(AckedUnsent), "{sack}");
+        assert_eq!(queue.apply(&sack), Err(AckedUnsentError), "{sack}");
         assert_eq!((queue.len(), queue.bytes(), queue.base()), (1, 3, MessageNumber(0)));
     }
 }
 
 #[test]
-fn a_gap_that_never_closes_still_counts() {
+fn messages_acknowledged_beyond_a_gap_count_until_it_closes() {
     let mut queue = SendQueue::new();
     for number in 0..100 {
-        queue.push(string(10));
+        queue.push(message(10));
         let sack = Sack::from_numbers(None, 1..=number);
         queue.apply(&sack).unwrap();
     }

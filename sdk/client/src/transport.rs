@@ -1,7 +1,7 @@
 //! Frame encoding and decoding and the error type shared by all transports.
 
 use bytes::BytesMut;
-use minerva_proto::{Frame, FrameCorruption, FrameError, Framing, MAX_FRAME};
+use minerva_proto::{Frame, FrameError, Framing, FramingError, MAX_FRAME};
 
 /// Failure of a transport, for the log only; the stream continues on another transport.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub(crate) enum TransportError {
     #[error("closed by the server")]
     Closed,
     #[error(transparent)]
-    Corruption(#[from] FrameCorruption),
+    Corruption(#[from] FramingError),
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("websocket: {0}")]

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use minerva_proto::StreamNumber;
 use minerva_proto::app::{JoinGroup, LeaveGroup, SetLabel, SetLimits, command};
-use minerva_proto::marks::MAX_GROUPS;
+use minerva_proto::labels::MAX_GROUPS;
 
 /// Most left groups to repeat on a new attachment; the alphabetically first is forgotten beyond.
 const MAX_LEFT: usize = 256;
@@ -91,7 +92,8 @@ impl Settings {
     }
 
     /// Takes the next command.
-    pub(super) fn next_command(&mut self, stream: u64) -> Option<command::Command> {
+    pub(super) fn next_command(&mut self, stream: StreamNumber) -> Option<command::Command> {
+        let stream = stream.0;
         while let Some(setting) = self.pending.pop_front() {
             let command = match setting {
                 Setting::Limits => command::Command::SetLimits(SetLimits { stream, ..self.limits }),
@@ -135,11 +137,11 @@ mod tests {
             | command::Command::Send(_)
             | command::Command::Reset(_) => panic!("no setting"),
         };
-        std::iter::from_fn(|| settings.next_command(1)).map(text).collect()
+        std::iter::from_fn(|| settings.next_command(StreamNumber(1))).map(text).collect()
     }
 
     #[test]
-    fn each_home_is_told_once_what_was_said_last() {
+    fn each_attachment_gets_the_last_values_once() {
         let mut settings = Settings::default();
         settings.detach();
         assert!(!settings.has_pending());

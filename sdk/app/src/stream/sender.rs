@@ -1,5 +1,5 @@
-//! The sending half of a stream. Checks messages, waits for room and for confirmation; the counting is
-//! the session's.
+//! The sending half of a stream: validates messages, and waits for room or confirmation. The session counts
+//! and queues.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,23 +7,49 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::app::SetLimits;
-use minerva_proto::marks::{is_group, is_label};
-use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
+use minerva_proto::labels::{is_group, is_label};
+use minerva_proto::{EventNumber, MAX_REASON, StreamId, StreamNumber, is_message_allowed};
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::Ended;
 use crate::service::shared::{Shared, StreamCell};
 use crate::session::QueueError;
 
-/// Longest idle limit that a stream can have: a week.
+/// Upper limit of the idle limit: a week.
 const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
-/// Most bytes and messages that an outbox may be set to.
+/// Upper limits of an outbox: bytes and messages.
 const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 
-/// Sends messages to one stream's client, from anywhere. Cheap to clone; it does not keep the stream alive.
+/// Sends messages to the client of one stream, from any task. Cheap to clone. A sender does not keep its
+/// stream alive.
 ///
-/// Messages of one stream travel in the order in which they were queued. They are kept until they are
-/// durable, and sent again after a lost connection, each taken once.
+/// Messages travel in the order of queueing. They are kept until they are durable and are repeated after a
+/// lost call; the core takes each once.
+///
+/// ```no_run
+/// # async fn example(stream: minerva_app::AppStream) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use minerva_app::TrySendError;
+///
+/// let sender = stream.sender();
+/// sender.set_label("ann")?;
+/// sender.join("lobby")?;
+/// sender.set_max_idle(Duration::from_secs(600));
+/// sender.set_outbox(64 << 10, 100);
+///
+/// sender.send("waits while the client is behind").await?;
+/// match sender.try_send("does not wait") {
+///     Ok(()) => {}
+///     Err(TrySendError::Full) => sender.ready().await?,
+///     Err(error) => return Err(error.into()),
+/// }
+/// sender.durable().await?; // survives a crash of this process from here on
+/// sender.leave("lobby")?;
+/// sender.reset("bye")?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Sender {
     pub(super) cell: Arc<StreamCell>,
@@ -31,43 +57,64 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// The stream's number: unique for ever in a deployment.
-    pub fn number(&self) -> u64 {
+    /// Returns the number of the stream, unique in a deployment. See [`AppStream`](crate::AppStream) for an
+    /// example.
+    pub fn number(&self) -> StreamNumber {
         self.cell.info.number
     }
 
-    /// The stream's id, a secret between client and server. Its `Debug` and `Display` show a short hash only.
+    /// Returns the id of the stream, a secret of client and server. `Debug` and `Display` show a short hash
+    /// only. See [`AppStream`](crate::AppStream) for an example.
     pub fn id(&self) -> &StreamId {
         &self.cell.info.id
     }
 
-    /// Queues a message for the client, waiting while the stream is paused (its outbox is half full) or has no
-    /// room. May be cancelled: then the message was not sent.
+    /// Queues a message for the client. Waits while the stream is paused, with a half-full outbox, or has no
+    /// room. The message of a cancelled call is not sent. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If the message cannot travel, or the stream is over.
+    /// If the message is invalid, or the stream is over.
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
         let message = self.checked(message.into())?;
         self.wait(|| self.shared.send(self.number(), message.clone(), true).map(drop)).await
     }
 
-    /// Queues a message as [`Self::send`] does and acknowledges an event and all before it, in one durable step:
-    /// whatever crashes, either both have happened or neither. An event that comes again has no answer yet.
+    /// Queues a message as [`Self::send`] does, and acknowledges an event and all before it in the same
+    /// durable step. After any crash both have happened or neither, so a redelivered event has no answer yet.
     ///
-    /// One message answers one event: of messages sent before it, a crash may leave some that were taken.
+    /// One message answers one event: of several messages, a crash may leave the first ones sent.
+    ///
+    /// ```no_run
+    /// # async fn example(mut stream: minerva_app::AppStream) -> Result<(), minerva_app::SendError> {
+    /// use minerva_app::Event;
+    ///
+    /// while let Some(event) = stream.next_event().await {
+    ///     if let Event::Message { event, message } = event {
+    ///         stream.answer(event, message).await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`Self::send`]; the event is not acknowledged then.
-    pub async fn answer(&self, event: u64, message: impl Into<Bytes>) -> Result<(), SendError> {
-        let message = self.checked(message.into())?;
+    /// Those of [`Self::send`]; the event stays unacknowledged.
+    pub async fn answer(
+        &self,
+        event: impl Into<EventNumber>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let (event, message) = (event.into(), self.checked(message.into())?);
         let answer = || self.shared.answer(self.number(), event, message.clone()).map(drop);
         self.wait(answer).await
     }
 
-    /// Queues a message for the client at once, paused or not: the hard room only counts.
+    /// Queues a message for the client at once, even while the stream is paused. See [`Sender`] for an
+    /// example.
     ///
     /// # Errors
-    /// [`TrySendError::Full`] if there is no room; else as [`Self::send`]. Nothing was sent then.
+    /// [`TrySendError::Full`] if the outbox is full, otherwise those of [`Self::send`]. Nothing was sent
+    /// then.
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
         let message = self.checked(message.into())?;
         match self.shared.send(self.number(), message, false) {
@@ -77,7 +124,7 @@ impl Sender {
         }
     }
 
-    /// Waits until a message would be queued at once by [`Self::send`].
+    /// Waits until [`Self::send`] would queue a message at once. See [`Sender`] for an example.
     ///
     /// # Errors
     /// If the stream is over.
@@ -85,30 +132,30 @@ impl Sender {
         self.wait(|| self.shared.is_ready(self.number())).await
     }
 
-    /// Waits until all that was queued before this call is durable: it reaches the client, over crashes
-    /// of this app and the core, unless the stream ends.
+    /// Waits until all messages queued before this call are durable. Durable messages reach the client
+    /// despite crashes of this app and of cores, unless the stream ends. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If the stream is over; whether the client got the messages is not known then.
+    /// If the stream is over; the client may or may not have received the messages.
     pub async fn durable(&self) -> Result<(), SendError> {
         let Ok(end) = self.shared.next_send(self.number()) else { return Err(SendError::Over) };
         self.wait(|| self.shared.is_confirmed(self.number(), end)).await
     }
 
-    /// Ends the stream for both sides, by decision of the application. What was sent and not yet delivered
-    /// is dropped. No effect on a stream that is over.
+    /// Ends the stream for both sides, at application level. Undelivered messages are dropped. No effect on a
+    /// stream that is over. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If the reason, which the client gets, cannot travel.
+    /// If the reason, which the client receives, is too long or has a forbidden byte.
     pub fn reset(&self, reason: impl Into<String>) -> Result<(), ReasonError> {
         self.reset_as(reason, true)
     }
 
-    /// Ends the stream as [`Self::reset`] does; `application_level` false tells that something below the
-    /// application failed.
+    /// Ends the stream as [`Self::reset`] does. `application_level` false marks a failure below the
+    /// application. See [`Sender`] for an example of a reset.
     ///
     /// # Errors
-    /// If the reason cannot travel.
+    /// Those of [`Self::reset`].
     pub fn reset_as(
         &self,
         reason: impl Into<String>,
@@ -122,27 +169,28 @@ impl Sender {
         Ok(())
     }
 
-    /// Sets how long the stream lives without any transport; at least 1 ms, at most a week.
+    /// Sets the lifetime of the stream without any transport, clamped to 1 ms and a week. See [`Sender`] for
+    /// an example.
     pub fn set_max_idle(&self, max_idle: Duration) {
         let max_idle = max_idle.clamp(Duration::from_millis(1), MAX_IDLE);
         let ms = u64::try_from(max_idle.as_millis()).unwrap_or(u64::MAX);
         self.set_limits(SetLimits { max_idle_ms: Some(ms), ..SetLimits::default() });
     }
 
-    /// Sets how many bytes of messages, and how many messages, the stream holds for its client before sending
-    /// waits; at least 1 each, at most 6 MiB and 100,000. The core's own limits count if this is never called.
+    /// Sets the outbox limits in bytes and messages, clamped to at least 1 each and at most 6 MiB and
+    /// 100,000. Without a call the limits of the core apply. See [`Sender`] for an example.
     pub fn set_outbox(&self, bytes: u32, messages: u32) {
         let (bytes, messages) = (bytes.clamp(1, MAX_OUTBOX.0), messages.clamp(1, MAX_OUTBOX.1));
         let (outbox_bytes, outbox_messages) = (Some(bytes), Some(messages));
         self.set_limits(SetLimits { outbox_bytes, outbox_messages, ..SetLimits::default() });
     }
 
-    /// Gives the stream a label by which [`Streams`](crate::Streams) addresses it, such as who its user is; an
-    /// empty one takes the label away. It is durable when the events that the handler has not acknowledged yet are:
-    /// set at a stream's start, it is never missing.
+    /// Sets the label by which [`Streams`](crate::Streams) addresses the stream, such as a user name; an
+    /// empty label removes it. Durable together with the next acknowledged event: a label set at the start of
+    /// a stream is never missing. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If it is longer than 256 bytes, or has others than 0x20-0x7E.
+    /// If the label is longer than 256 bytes or has bytes outside of 0x20-0x7E.
     pub fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
         let label = label.into();
         if !is_label(&label) {
@@ -152,11 +200,12 @@ impl Sender {
         Ok(())
     }
 
-    /// Puts the stream into a group of its service, whose sends ([`Streams::send_to_group`](crate::Streams::send_to_group)) it
-    /// gets from then on, for as long as it lives. Durable as a label is.
+    /// Adds the stream to a group of its service for the rest of its life. The group is addressed by
+    /// [`Streams::send_to_group`](crate::Streams::send_to_group). Durable as a label is. See [`Sender`] for
+    /// an example.
     ///
     /// # Errors
-    /// If that is no name of a group, or the stream is in 64 groups already.
+    /// If the group name is invalid, or the stream is in 64 groups.
     pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
         let joined =
@@ -164,18 +213,18 @@ impl Sender {
         if joined { Ok(()) } else { Err(GroupError::TooMany) }
     }
 
-    /// Takes the stream out of a group.
+    /// Removes the stream from a group. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If that is no name of a group.
+    /// If the group name is invalid.
     pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
         self.shared.configure(self.number(), |session| session.leave(self.number(), group));
         Ok(())
     }
 
-    /// How the stream ended; `None` while it lives, and for ever if it went on elsewhere. Known as soon as the
-    /// core has told it, which is before a slow reader gets to it.
+    /// Returns the end of the stream; `None` while the stream lives, and for a released stream. Known before
+    /// a slow reader reaches the end. See [`AppStream`](crate::AppStream) for an example.
     pub fn ended(&self) -> Option<&Ended> {
         self.cell.ended.get()
     }
@@ -198,13 +247,13 @@ impl Sender {
         Ok(message)
     }
 
-    /// Tries until there is another answer than that there is no room.
+    /// Repeats `attempt` until the result is not [`QueueError::NoRoom`].
     async fn wait(
         &self,
         mut attempt: impl FnMut() -> Result<(), QueueError>,
     ) -> Result<(), SendError> {
         loop {
-            // Made before the attempt, so that no wake-up is missed in between.
+            // Created before the attempt, so no wake-up is lost in between.
             let change = self.cell.writable.notified();
             match attempt() {
                 Ok(()) => return Ok(()),

@@ -1,5 +1,5 @@
-//! One stream as the kit's core keeps it: what is durable of it, and how far the call has come with it. Pure; the
-//! state of the core calls it. The rules are those of `app.proto`.
+//! One stream in the kit's core: its durable state, and the delivery on the open call. Pure; owned by
+//! `state`. Follows the rules of `app.proto`.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,29 +9,30 @@ use minerva_proto::app::{
     SetLimits, Started, event,
 };
 
-use minerva_proto::marks::MAX_GROUPS;
+use minerva_proto::labels::MAX_GROUPS;
+use minerva_proto::{EventNumber, MessageNumber};
 
 use super::validate::CommandError;
 
-/// Bytes and messages that something holds at most.
+/// Bounds of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) bytes: usize,
     pub(super) messages: usize,
 }
 
-/// One stream.
+/// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// What is told each time that it is assigned, but for what changes.
+    /// The constant part of each `Started`.
     started: Started,
     was_assigned: bool,
-    /// First event that is not acknowledged; 0 is Started itself.
-    next_event: u64,
-    /// The client's messages that are not acknowledged; the first is event `next_event`, or 1.
+    /// First unacknowledged event; 0 is Started itself.
+    next_event: EventNumber,
+    /// Unacknowledged messages of the client; the first is event `next_event`, or 1.
     inbox: Buffer,
     ended: Option<Ended>,
-    next_send: u64,
+    next_send: MessageNumber,
     outbox: Buffer,
     bounds: Bounds,
     pub(super) label: String,
@@ -40,20 +41,20 @@ pub(super) struct Stream {
     delivery: Option<Delivery>,
 }
 
-/// Messages in order.
+/// Queued messages.
 #[derive(Debug, Default)]
 struct Buffer {
     messages: VecDeque<Bytes>,
     bytes: usize,
 }
 
-/// The part of a stream that is lost with the call.
+/// Delivery state, lost with the call.
 #[derive(Debug)]
 struct Delivery {
     window: usize,
     /// Next event to deliver.
-    delivered: u64,
-    /// Bytes of what was delivered and is not acknowledged.
+    delivered: EventNumber,
+    /// Bytes of delivered, unacknowledged messages.
     in_flight: usize,
 }
 
@@ -62,10 +63,10 @@ impl Stream {
         Self {
             started,
             was_assigned: false,
-            next_event: 0,
+            next_event: EventNumber(0),
             inbox: Buffer::default(),
             ended: None,
-            next_send: 0,
+            next_send: MessageNumber(0),
             outbox: Buffer::default(),
             bounds,
             label: String::new(),
@@ -75,14 +76,12 @@ impl Stream {
         }
     }
 
-    // The client's side.
-
-    /// Room for one more message of the client.
+    /// Whether the inbox has room for a message of the client.
     pub(super) fn has_inbox_room(&self, bounds: Bounds) -> bool {
         self.inbox.bytes < bounds.bytes && self.inbox.messages.len() < bounds.messages
     }
 
-    /// A message of the client. It goes nowhere if the stream is over.
+    /// Queues a message of the client, unless the stream has ended.
     pub(super) fn on_message(&mut self, message: Bytes, events: &mut Vec<event::Event>) {
         if self.ended.is_none() {
             self.inbox.push(message);
@@ -90,17 +89,17 @@ impl Stream {
         }
     }
 
-    /// The client takes a message.
+    /// Takes a message for the client.
     pub(super) fn take_message(&mut self, events: &mut Vec<event::Event>) -> Option<Bytes> {
         let message = self.outbox.pop()?;
         self.push_send_state(events);
         Some(message)
     }
 
-    /// Ends, unless it has ended before.
+    /// Ends the stream, unless it has ended.
     pub(super) fn end(&mut self, ended: Ended, events: &mut Vec<event::Event>) {
         if self.ended.is_none() {
-            self.ended = Some(Ended { event: self.next_number(), ..ended });
+            self.ended = Some(Ended { event: self.next_number().0, ..ended });
             self.outbox = Buffer::default();
             self.deliver(events);
             self.push_send_state(events);
@@ -111,19 +110,17 @@ impl Stream {
         self.ended.as_ref()
     }
 
-    /// All that happened was acknowledged.
+    /// Whether all events are acknowledged.
     pub(super) fn is_acknowledged(&self) -> bool {
         self.next_event == self.next_number() + u64::from(self.ended.is_some())
     }
 
-    /// Messages of the client that are not acknowledged.
+    /// Number of unacknowledged messages of the client.
     pub(super) fn unacknowledged(&self) -> usize {
         self.inbox.messages.len()
     }
 
-    // The app's side.
-
-    /// It is over, and its end was acknowledged.
+    /// Whether the stream has ended and its end is acknowledged.
     pub(super) fn is_forgotten(&self) -> bool {
         self.ended.is_some() && self.is_acknowledged()
     }
@@ -135,13 +132,14 @@ impl Stream {
     pub(super) fn assign(&mut self, window: usize, events: &mut Vec<event::Event>) {
         events.push(event::Event::Started(Started {
             resumed: self.was_assigned,
-            next_event: self.next_event,
-            next_send: self.next_send,
+            next_event: self.next_event.0,
+            next_send: self.next_send.0,
             send_state: Some(self.room()),
             ..self.started.clone()
         }));
         self.was_assigned = true;
-        self.delivery = Some(Delivery { window, delivered: self.next_event.max(1), in_flight: 0 });
+        self.delivery =
+            Some(Delivery { window, delivered: self.next_event.max(EventNumber(1)), in_flight: 0 });
         self.deliver(events);
     }
 
@@ -151,7 +149,7 @@ impl Stream {
 
     pub(super) fn on_acknowledge(
         &mut self,
-        event: u64,
+        event: EventNumber,
         events: &mut Vec<event::Event>,
     ) -> Result<(), CommandError> {
         if self.may_acknowledge("acknowledge.event", event)? {
@@ -170,7 +168,8 @@ impl Stream {
             events.push(refused(&send, SendRefusedReason::Ended, self.next_send));
             return Ok(());
         }
-        if let Some(event) = send.acknowledge
+        let acknowledged = send.acknowledge.map(EventNumber);
+        if let Some(event) = acknowledged
             && !self.may_acknowledge("send.acknowledge", event)?
         {
             return Ok(());
@@ -179,9 +178,9 @@ impl Stream {
             Ok(repeated) => {
                 for message in send.messages.into_iter().skip(repeated) {
                     self.outbox.push(message);
-                    self.next_send += 1;
+                    self.next_send = self.next_send.next();
                 }
-                if let Some(event) = send.acknowledge {
+                if let Some(event) = acknowledged {
                     self.acknowledge(event);
                     self.deliver(events);
                 }
@@ -192,7 +191,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The app ends it.
+    /// Ends the stream on behalf of the app.
     pub(super) fn on_reset(&mut self, reset: &Reset, events: &mut Vec<event::Event>) {
         let (stream, reason) = (reset.stream, reset.reason.clone());
         let (application_level, by) = (reset.application_level, EndedBy::App.into());
@@ -216,7 +215,7 @@ impl Stream {
         }
     }
 
-    /// Tells the app how much room there is, if it has the stream.
+    /// Queues the send credit, if the stream is assigned.
     fn push_send_state(&self, events: &mut Vec<event::Event>) {
         if self.is_assigned() {
             events.push(event::Event::SendState(self.room()));
@@ -229,20 +228,22 @@ impl Stream {
         let left = |most: usize, held| u32::try_from(most.saturating_sub(held)).unwrap_or(u32::MAX);
         SendState {
             stream: self.started.stream,
-            next_send: self.next_send,
+            next_send: self.next_send.0,
             bytes_left: left(bytes, held_bytes),
             messages_left: left(messages, held_strings),
             paused: held_bytes >= bytes.div_ceil(2) || held_strings >= messages.div_ceil(2),
         }
     }
 
-    /// How many of the messages were taken before, or why none is taken.
+    /// Number of repeated messages in a Send, or the reason to refuse all.
     fn classify(&self, send: &Send) -> Result<usize, SendRefusedReason> {
         if self.ended.is_some() {
             return Err(SendRefusedReason::Ended);
         }
-        let repeated =
-            self.next_send.checked_sub(send.first).ok_or(SendRefusedReason::OutOfOrder)?;
+        let repeated = self
+            .next_send
+            .checked_sub(MessageNumber(send.first))
+            .ok_or(SendRefusedReason::OutOfOrder)?;
         let repeated = usize::try_from(repeated).unwrap_or(usize::MAX);
         let new = send.messages.get(repeated..).unwrap_or_default();
         let Some((_, but_last)) = new.split_last() else { return Ok(repeated) };
@@ -253,8 +254,12 @@ impl Stream {
         if fits { Ok(repeated) } else { Err(SendRefusedReason::ResourceExhausted) }
     }
 
-    /// Whether an acknowledgement counts: of what was delivered on this call.
-    fn may_acknowledge(&self, field: &'static str, event: u64) -> Result<bool, CommandError> {
+    /// Whether an acknowledgement counts: its event was delivered on this call.
+    fn may_acknowledge(
+        &self,
+        field: &'static str,
+        event: EventNumber,
+    ) -> Result<bool, CommandError> {
         if event >= self.next_number() + u64::from(self.ended.is_some()) {
             let stream = self.started.stream;
             return Err(CommandError::new(field, format!("stream {stream} has no event {event}")));
@@ -262,43 +267,45 @@ impl Stream {
         Ok(self.delivery.as_ref().is_some_and(|delivery| event < delivery.delivered))
     }
 
-    fn acknowledge(&mut self, event: u64) {
-        let first = self.next_event.max(1);
-        let freed: usize = (first..=event).filter_map(|_| self.inbox.pop()).map(|s| s.len()).sum();
-        self.next_event = self.next_event.max(event + 1);
+    fn acknowledge(&mut self, event: EventNumber) {
+        let first = self.next_event.max(EventNumber(1));
+        let freed: usize =
+            (first.0..=event.0).filter_map(|_| self.inbox.pop()).map(|s| s.len()).sum();
+        self.next_event = self.next_event.max(event.next());
         if let Some(delivery) = &mut self.delivery {
             delivery.in_flight = delivery.in_flight.saturating_sub(freed);
         }
     }
 
-    /// Number of the end, if the stream has ended, else of the next event.
-    fn next_number(&self) -> u64 {
+    /// Number of the next event, or of the end.
+    fn next_number(&self) -> EventNumber {
         self.ended.as_ref().map_or_else(
-            || self.next_event.max(1) + self.inbox.messages.len() as u64,
-            |ended| ended.event,
+            || self.next_event.max(EventNumber(1)) + self.inbox.messages.len() as u64,
+            |ended| EventNumber(ended.event),
         )
     }
 
-    /// Says what there is and the window allows.
+    /// Queues the undelivered events that fit into the window.
     fn deliver(&mut self, events: &mut Vec<event::Event>) {
-        let (stream, first) = (self.started.stream, self.next_event.max(1));
+        let (stream, first) = (self.started.stream, self.next_event.max(EventNumber(1)));
         let Some(delivery) = &mut self.delivery else { return };
-        let first_event = delivery.delivered;
-        let seen = usize::try_from(first_event.saturating_sub(first)).unwrap_or(usize::MAX);
+        let first_event = delivery.delivered.0;
+        let seen = usize::try_from(first_event.saturating_sub(first.0)).unwrap_or(usize::MAX);
         let mut messages = Vec::new();
         for message in self.inbox.messages.iter().skip(seen) {
             if delivery.in_flight > 0 && delivery.in_flight + message.len() > delivery.window {
                 break;
             }
             delivery.in_flight += message.len();
-            delivery.delivered += 1;
+            delivery.delivered = delivery.delivered.next();
             messages.push(message.clone());
         }
         if !messages.is_empty() {
             events.push(event::Event::Messages(Messages { stream, first_event, messages }));
         }
-        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered) {
-            delivery.delivered += 1;
+        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered.0)
+        {
+            delivery.delivered = delivery.delivered.next();
             events.push(event::Event::Ended(ended.clone()));
         }
     }
@@ -317,7 +324,12 @@ impl Buffer {
     }
 }
 
-pub(super) fn refused(send: &Send, reason: SendRefusedReason, next_send: u64) -> event::Event {
+pub(super) fn refused(
+    send: &Send,
+    reason: SendRefusedReason,
+    next_send: MessageNumber,
+) -> event::Event {
     let (stream, first, reason) = (send.stream, send.first, reason.into());
+    let next_send = next_send.0;
     event::Event::SendRefused(SendRefused { stream, first, reason, next_send })
 }

@@ -1,17 +1,17 @@
-//! The rules of `app.proto` for single commands. An app that uses this SDK cannot break them; who sees one of these
-//! complaints has found a defect of the SDK, or speaks to the kit's core by other means.
+//! The rules of `app.proto` for single commands. This SDK cannot break them: an error reveals a defect of the
+//! SDK, or a call that was made without it.
 
 use minerva_proto::app::{Register, Send, SetLimits, command};
-use minerva_proto::marks::{is_group, is_label};
+use minerva_proto::labels::{is_group, is_label};
 use minerva_proto::{MAX_REASON, ServiceName, is_message_allowed};
 
-/// Highest limits that a stream can be given.
+/// Upper limits of the settings of a stream.
 const MAX_IDLE_MS: u64 = 604_800_000;
 const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 /// Longest instance id, in bytes.
 const MAX_INSTANCE_ID: usize = 64;
 
-/// What the app did wrong.
+/// An invalid field of a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub(super) struct CommandError {
