@@ -1,4 +1,4 @@
-//! Which cores an edge has links to: names that change their addresses, cores that do not fit, that hang.
+//! Dialling of cores: names with changing addresses, incompatible cores and hanging cores.
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
 mod support;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use minerva_edge::{Config, Cores};
-use support::{Core, PATIENCE, Rig, hello};
+use support::{Core, Rig, TIMEOUT, hello};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -48,7 +48,7 @@ async fn a_lost_link_has_the_name_looked_up_at_once() {
     other.greet().await;
     rig.is_hindered_by(None).await;
     assert_eq!(rig.metric("links_up"), 1);
-    // Once more, perhaps, if the pause was over before the name was looked up.
+    // One more attempt is possible if the back-off ended before the lookup.
     let again = rig.core.is_called().await;
     assert!(!again || !rig.core.is_called().await, "nobody says that there is a core");
 }
@@ -77,7 +77,7 @@ async fn a_core_with_another_number_of_partitions_is_refused() {
     }
     other.introduce(2).await;
     rig.counts("links_up", 2).await;
-    // All gone: a deployment with another number may have taken their places.
+    // After the loss of every link, a deployment with another partition count is accepted.
     rig.core.hang_up();
     other.hang_up();
     rig.counts("links_up", 0).await;
@@ -100,7 +100,7 @@ async fn a_claim_of_a_partition_that_is_none_ends_the_call() {
     assert_eq!(rig.metric("partitions"), 2);
 }
 
-/// Something in front of a core that can stop without closing anything.
+/// A relay in front of a core that can stall without closing connections.
 async fn freezer(core: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -115,7 +115,7 @@ async fn freezer(core: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
                     _ = frozen.wait_for(|frozen| *frozen) => {}
                     _ = tokio::io::copy_bidirectional(&mut edge, &mut core) => return,
                 }
-                // Open, and dead.
+                // The connection stays open without progress.
                 std::future::pending::<()>().await;
             });
         }
@@ -124,7 +124,7 @@ async fn freezer(core: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
 }
 
 #[tokio::test]
-async fn a_core_that_hangs_is_left_and_holds_nobody_else_up() {
+async fn a_hanging_core_is_abandoned_and_delays_no_other() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (address, freeze) = freezer(one.address).await;
     let cores = Cores::at(&[address.to_string(), other.address.to_string()]).unwrap();
@@ -138,13 +138,13 @@ async fn a_core_that_hangs_is_left_and_holds_nobody_else_up() {
     rig.core.messages(transport, 0, &["x"]).await;
     client.expect(&["0N", "x "]).await;
     freeze.send_replace(true);
-    // A higher epoch need not wait until the dead one is noticed.
+    // A claim of a higher epoch counts before the failure is detected.
     other.owns(&[(0, 2)]).await;
     let again = other.attach().await;
     other.opened(again.transport, false).await;
     other.messages(again.transport, 1, &["y"]).await;
     client.expect(&["y "]).await;
     let noticed = rig.counts("links_up", 1);
-    tokio::time::timeout(PATIENCE / 2, noticed).await.expect("the dead core is kept");
+    tokio::time::timeout(TIMEOUT / 2, noticed).await.expect("the dead core is kept");
     assert_eq!(rig.metric("link_losses_total"), 1);
 }

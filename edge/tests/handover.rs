@@ -1,5 +1,5 @@
-//! A stream that is handed to and fro between two cores while strings go both ways: each string arrives once
-//! and in order, and no socket is closed for it, over every kind of transport.
+//! Repeated hand-overs of a stream between two cores under traffic in both directions: exactly-once, ordered
+//! delivery without closing a socket, over every kind of transport.
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
 #[path = "handover/clients.rs"]
@@ -15,39 +15,39 @@ use cluster::{Cluster, Order};
 use minerva_edge::{Config, Cores};
 use support::{Core, Rig};
 
-/// Hand-overs, and strings each way in between.
+/// Hand-overs, and messages per direction between two hand-overs.
 const ROUNDS: usize = 20;
 const STRINGS: usize = 15;
 
-/// One way of changing the owner from `from` to `to`.
+/// Moves the partition from core `from` to core `to` in one of several ways.
 async fn hand_over(cluster: &Cluster, way: usize, from: usize, to: usize) {
     match way {
-        // As a core that leaves does it.
+        // Orderly release.
         0 => {
             cluster.order(from, Order::Release);
             cluster.until(|store| store.is_orphaned()).await;
             cluster.order(to, Order::Claim);
         }
-        // The former owner was fenced and finds out late.
+        // The former owner is fenced and learns so late.
         1 => {
             cluster.order(to, Order::Claim);
             cluster.until(|store| store.is_owned_by(to)).await;
             cluster.order(from, Order::Release);
         }
-        // It dies.
+        // The owner crashes.
         2 => {
             cluster.order(from, Order::Die);
             cluster.until(|store| store.is_orphaned()).await;
             cluster.order(to, Order::Claim);
         }
-        // Neither says a word for a while.
+        // Neither core announces ownership for a while.
         3 => {
             cluster.order(to, Order::Seize);
             cluster.until(|store| store.is_owned_by(to)).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             cluster.order(to, Order::Tell);
         }
-        // It gives up and takes again, as one of two that quarrel.
+        // Release and repeated claims, as with disagreeing placements.
         _ => {
             let epoch = cluster.store.lock().unwrap().epoch;
             cluster.order(from, Order::Release);
@@ -59,7 +59,7 @@ async fn hand_over(cluster: &Cluster, way: usize, from: usize, to: usize) {
     }
 }
 
-/// Two cores behind an edge, and a stream of strings each way while it changes hands.
+/// Runs one stream through two cores behind an edge during hand-overs.
 async fn rig() -> (Rig, Cluster, Shared) {
     let (one, other, none) = (Core::listen().await, Core::listen().await, Core::listen().await);
     let cores = Cores::at(&[one.address.to_string(), other.address.to_string()]).unwrap();
@@ -68,7 +68,7 @@ async fn rig() -> (Rig, Cluster, Shared) {
     (rig, cluster, Progress::shared(ROUNDS * STRINGS))
 }
 
-/// Sends the application's strings and changes the owner every few of them.
+/// Sends the application's messages and changes the owner at intervals.
 async fn churn(cluster: &Cluster) {
     let (mut from, mut to) = (0, 1);
     cluster.order(from, Order::Claim);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use minerva_edge::Config;
 use minerva_proto::link::pb::edge_frame::Frame as ToCore;
-use support::{PATIENCE, Rig, hello, texts};
+use support::{Rig, TIMEOUT, hello, texts};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_client_with_untaken_messages_is_not_read() {
         bytes += batch.runs.iter().flat_map(|run| &run.messages).map(|s| s.len()).sum::<usize>();
         last = batch.number;
     }
-    tokio::time::timeout(PATIENCE, writing).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, writing).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_stop_asks_clients_to_move() {
     assert_eq!(poll.answer().await.body, ";)]}^\n|-1A\n|-1T\n");
     assert!(tokio::net::TcpStream::connect(rig.address).await.is_err(), "still accepting");
     drop((client, poll));
-    tokio::time::timeout(PATIENCE, rig.running).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, rig.running).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Ports on which a proxy says who connects.
+//! Ports for the PROXY protocol.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -11,7 +11,7 @@ use support::{Rig, hello};
 
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
 
-/// A rig whose clients connect to a port for proxies, of which these are trusted.
+/// A rig with a port for proxies and this list of trusted proxies.
 async fn rig(trusted: &[&str]) -> Rig {
     let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no port is free");
     let address: SocketAddr = free.local_addr().expect("it has no address");
@@ -27,7 +27,7 @@ async fn rig(trusted: &[&str]) -> Rig {
 }
 
 #[tokio::test]
-async fn a_client_of_raw_tcp_has_the_address_that_its_proxy_says() {
+async fn a_tcp_client_has_the_address_of_the_proxy_line() {
     let mut rig = rig(&["127.0.0.1"]).await;
     let mut client = rig.connect().await;
     client.send(LINE).await;
@@ -37,7 +37,7 @@ async fn a_client_of_raw_tcp_has_the_address_that_its_proxy_says() {
 }
 
 #[tokio::test]
-async fn what_such_a_client_says_of_itself_is_not_believed() {
+async fn headers_of_a_proxied_client_are_not_trusted() {
     let mut rig = rig(&["127.0.0.1"]).await;
     let mut client = rig.connect().await;
     client.send(LINE).await;
@@ -47,14 +47,14 @@ async fn what_such_a_client_says_of_itself_is_not_believed() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_turned_away() {
+async fn a_connection_without_the_line_is_closed() {
     let rig = rig(&["127.0.0.1"]).await;
     rig.tcp(&[&hello("\"ming\":true")]).await.is_closed().await;
     rig.counts("garbage_total", 1).await;
 }
 
 #[tokio::test]
-async fn who_is_not_trusted_is_turned_away() {
+async fn an_untrusted_proxy_is_rejected() {
     let rig = rig(&["192.0.2.1"]).await;
     let mut client = rig.connect().await;
     client.send(LINE).await;

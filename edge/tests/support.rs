@@ -18,7 +18,7 @@ use tonic::transport::Endpoint;
 pub(crate) use scripted::Core;
 
 /// Generous time limit for a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Observation time for the absence of an event.
 pub(crate) const QUIET: Duration = Duration::from_millis(150);
@@ -89,7 +89,7 @@ impl Rig {
                 self.link.changed().await;
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.expect("it never is");
+        tokio::time::timeout(TIMEOUT, found).await.expect("it never is");
     }
 
     /// Waits until a metric has a value.
@@ -99,7 +99,7 @@ impl Rig {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        let reached = tokio::time::timeout(TIMEOUT, reached).await;
         assert!(reached.is_ok(), "{name} is {}", self.metric(name));
     }
 
@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn more(&mut self) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         let reading = self.stream.read(&mut buffer);
-        let count = tokio::time::timeout(PATIENCE, reading).await.expect("the edge is silent");
+        let count = tokio::time::timeout(TIMEOUT, reading).await.expect("the edge is silent");
         let count = count.unwrap_or(0);
         self.read.extend_from_slice(&buffer[..count]);
         count > 0

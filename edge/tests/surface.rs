@@ -1,4 +1,4 @@
-//! What an edge answers to requests that are no transports, to garbage, and to too much.
+//! Responses to requests other than transports, to unknown protocols and to excess input.
 
 mod support;
 
@@ -43,7 +43,7 @@ async fn garbage_is_cut_off_at_512_bytes() {
 }
 
 #[tokio::test]
-async fn wrong_methods_and_paths_are_told_so() {
+async fn wrong_methods_and_paths_are_rejected_with_a_reason() {
     let rig = Rig::start().await;
     let head = "HTTP/1.1\r\nHost: edge.example\r\nContent-Length: 0\r\n\r\n";
     let answer = ask(&rig, &format!("GET /_minerva/io/ {head}")).await;

@@ -21,7 +21,7 @@ use minerva_proto::link::pb::edge_frame::Frame as ToCore;
 use ports::free_port;
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
-use support::{PATIENCE, Rig, hello, texts};
+use support::{Rig, TIMEOUT, hello, texts};
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -57,7 +57,7 @@ async fn raw_tcp_works_within_tls() {
     assert_eq!(heard, ["a".to_owned(), long]);
     rig.core.close(attach.transport, 1).await;
     client.expect(&["|1A", "|-1T", "Y"]).await;
-    let end = tokio::time::timeout(PATIENCE, client.stream.read(&mut [0])).await.unwrap();
+    let end = tokio::time::timeout(TIMEOUT, client.stream.read(&mut [0])).await.unwrap();
     assert_eq!(end.expect("the end is not told within TLS"), 0);
 }
 
@@ -169,7 +169,7 @@ async fn a_handshake_that_never_comes_is_cut_off_after_5_seconds_and_has_a_seat_
     assert!(early.is_err(), "too early");
     assert!(!waiting.is_finished(), "there was room for two");
     silent.is_closed().await;
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, waiting).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -215,12 +215,12 @@ async fn invalid_files_are_reported_at_the_start() {
     nothing(&mut no_certificate.tls_certificate);
     nothing(&mut no_key.tls_key);
     for (config, option, problem) in [
-        (with(|config, _| config.tls_certificate = None), "--tls-certificate: ", "is not named"),
-        (with(|config, _| config.tls_key = None), "--tls-key: ", "is not named"),
+        (with(|config, _| config.tls_certificate = None), "--tls-certificate: ", "is missing"),
+        (with(|config, _| config.tls_key = None), "--tls-key: ", "is missing"),
         (with(|config, _| config.tls_listen.clear()), "--tls-certificate: ", "no port"),
-        (no_certificate, "--tls-certificate: ", "has none"),
+        (no_certificate, "--tls-certificate: ", "contains no certificate"),
         (no_key, "--tls-key: ", "no private key"),
-        (with(|config, other| config.tls_key = Some(other.key())), "--tls-key: ", "does not go"),
+        (with(|config, other| config.tls_key = Some(other.key())), "--tls-key: ", "does not match"),
         (with(|config, _| config.tls_key = Some("/nowhere".into())), "--tls-key: ", "cannot read"),
         (
             with(|config, _| config.tls_certificate = Some("/nowhere".into())),

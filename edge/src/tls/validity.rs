@@ -1,6 +1,7 @@
-//! Until when a certificate is valid: as much of its DER (RFC 5280, 4.1) as it takes to find that. Pure.
+//! Reads the expiry date of a certificate: a minimal DER parser for RFC 5280, section 4.1. Pure; called by
+//! `tls/examine.rs`.
 
-/// Seconds since 1970 of a certificate's last moment; `None` if it is no certificate that can be understood.
+/// Returns a certificate's `notAfter` in seconds since 1970; `None` for an invalid certificate.
 pub(super) fn valid_until(der: &[u8]) -> Option<i64> {
     let (certificate, _) = inside(der, SEQUENCE)?;
     let (mut to_be_signed, _) = inside(certificate, SEQUENCE)?;
@@ -9,7 +10,7 @@ pub(super) fn valid_until(der: &[u8]) -> Option<i64> {
     }
     let (_, rest) = inside(to_be_signed, INTEGER)?; // the serial number
     let (_, rest) = inside(rest, SEQUENCE)?; // the signature's algorithm
-    let (_, rest) = inside(rest, SEQUENCE)?; // who vouches for it
+    let (_, rest) = inside(rest, SEQUENCE)?; // the issuer
     let (validity, _) = inside(rest, SEQUENCE)?;
     let (_, _, not_after) = element(validity)?;
     let (tag, time, _) = element(not_after)?;
@@ -22,19 +23,19 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// What is in the first element, if it is of this kind, and what follows it.
+/// Splits off the first element if its tag is `tag`: content and rest.
 fn inside(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = element(der)?;
     (found == tag).then_some((content, rest))
 }
 
-/// The first element's tag and content, and what follows it.
+/// Splits off the first element: tag, content and rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
-        // So many bytes of length follow; a certificate has no gigabytes.
+        // Long form: 1 to 3 length bytes follow, enough for 16 MiB.
         0x81..=0x83 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
@@ -45,7 +46,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// `YYMMDDhhmmssZ`, of the years 1950 to 2049, or `YYYYMMDDhhmmssZ`.
+/// Parses `YYMMDDhhmmssZ` (years 1950 to 2049) or `YYYYMMDDhhmmssZ` into seconds since 1970.
 fn seconds(tag: u8, time: &str) -> Option<i64> {
     let digits = time.strip_suffix('Z')?;
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -64,9 +65,9 @@ fn seconds(tag: u8, time: &str) -> Option<i64> {
     Some(days(year, number(0)?, number(2)?) * 86_400 + of_day)
 }
 
-/// Days since 1970 of a day of the Gregorian calendar.
+/// Days from 1970-01-01 to a date of the Gregorian calendar.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the day that leap years have more is the last one.
+    // Years start in March here, so that the leap day is the last day of a year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     // March 1st of the year 0 is 719,468 days before 1970.
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_counted_from_1970() {
+    fn dates_become_seconds_since_1970() {
         for (tag, time, expected) in [
             (UTC_TIME, "700101000000Z", Some(0)),
             (UTC_TIME, "691231235959Z", Some(-1)),
@@ -100,7 +101,7 @@ mod tests {
         }
     }
 
-    /// As little of a certificate as there can be, with a long serial number.
+    /// Encodes a minimal certificate with a serial number of `serial` bytes.
     fn certificate(version: bool, serial: usize) -> Vec<u8> {
         let wrap = |tag: u8, content: Vec<u8>| {
             let length = u16::try_from(content.len()).unwrap().to_be_bytes();
@@ -116,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_moment_is_found() {
+    fn the_expiry_date_is_found() {
         for (version, serial) in [(true, 20), (false, 1), (true, 300)] {
             assert_eq!(valid_until(&certificate(version, serial)), Some(1));
         }
     }
 
     #[test]
-    fn what_is_cut_off_is_no_certificate() {
+    fn a_truncated_certificate_is_rejected() {
         let whole = certificate(true, 20);
         for length in 0..whole.len() {
             assert_eq!(valid_until(&whole[..length]), None, "{length}");
@@ -132,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_too_strange(at in 0usize..90, byte: u8, noise: Vec<u8>) {
+        fn corrupt_input_never_panics(at in 0usize..90, byte: u8, noise: Vec<u8>) {
             let mut der = certificate(true, 20);
             let at = at.min(der.len() - 1);
             der[at] = byte;

@@ -1,4 +1,4 @@
-//! The transport machine towards the core: attaching, at every place anew; what the core says.
+//! Core side of the transport machine: attachment, re-attachment and the frames of the core.
 
 use std::time::Instant;
 
@@ -43,8 +43,8 @@ impl Transport {
     }
 
     pub(super) fn on_core(&mut self, now: Instant, core: CoreMessage) {
-        let lives = matches!(self.state, State::Attached | State::Ending { .. });
-        if !lives || !self.placed {
+        let is_attached = matches!(self.state, State::Attached | State::Ending { .. });
+        if !is_attached || !self.placed {
             return;
         }
         self.attach_pending = false;
@@ -116,7 +116,7 @@ impl Transport {
         }
     }
 
-    /// Attaches the transport where it has its place now, with all that is not taken.
+    /// Attaches to the current owner and repeats the untaken batches.
     pub(super) fn send_attach(&mut self) {
         let Some(attach) = &self.attach else { return };
         let mut attach = attach.clone();
@@ -127,7 +127,7 @@ impl Transport {
             attach.resume = Some(Resume { stream: self.stream, next_s2c });
             attach.create = false;
             attach.succeeds = None;
-            // This owner may not know what the last one was told.
+            // The previous owner may not have stored the last SACK.
             attach.sack = self.inbound.last_sack().cloned();
             attach.heartbeat = false;
         } else {
@@ -138,18 +138,18 @@ impl Transport {
                 .filter(|batch| batch.number == BatchNumber(0))
                 .cloned();
         }
-        let with_it = usize::from(attach.batch.is_some());
+        let included = usize::from(attach.batch.is_some());
         self.outputs.push_back(Output::ToCore(EdgeMessage::Attach(attach)));
         self.owes_detach = true;
         self.attach_pending = true;
-        let rest = self.inbound.untaken().skip(with_it).cloned();
+        let rest = self.inbound.untaken().skip(included).cloned();
         let rest = rest.filter(|_| !(self.opened && mutation::is(Mutation::DropUntaken)));
         self.outputs.extend(rest.map(|batch| Output::ToCore(EdgeMessage::Batch(batch))));
-        self.end_again();
+        self.repeat_end();
     }
 
-    /// Tells the end once more if a former owner had taken it and could not answer.
-    fn end_again(&mut self) {
+    /// Repeats the end if a previous owner has taken it without a response.
+    fn repeat_end(&mut self) {
         let State::Ending { end: Some(end) } = self.state else { return };
         if !self.inbound.untaken().any(|batch| batch.end.is_some()) {
             self.send_end(end);

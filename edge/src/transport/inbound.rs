@@ -1,6 +1,5 @@
-//! The client-to-server half of a transport: bytes are cut into frames, frames of one read become one
-//! batch, batches are kept until the core has taken them. Owned by the transport machine; decides
-//! nothing about a transport's life.
+//! Client-to-server half of the transport machine: decodes frames, collects the frames of one read into a batch, and
+//! keeps batches until the core has taken them. The end of the transport is decided elsewhere.
 
 use std::collections::VecDeque;
 
@@ -10,43 +9,43 @@ use minerva_proto::{
     BatchNumber, Frame, Framing, Hello, KillReason, MAX_NUMBER, MessageNumber, Sack,
 };
 
-/// Cost of a frame beyond its bytes, so that a flood of tiny frames is bounded too; the same figure
-/// as in the stream's receive window.
+/// Cost of a frame in addition to its bytes, which bounds floods of tiny frames. Equal to the figure of the stream's
+/// receive window.
 const FRAME_OVERHEAD: usize = 30;
 
 #[derive(Debug)]
 pub(super) struct Inbound {
     framing: Framing,
     max_frame: usize,
-    /// Beyond this cost of batches that are not taken nothing more is cut.
+    /// Cost of untaken batches at which decoding pauses.
     limit: usize,
-    /// What is received and not yet cut into frames.
+    /// Received bytes that are not decoded yet.
     uncut: BytesMut,
-    /// Nothing follows `uncut`.
+    /// Whether `uncut` is the end of the input.
     complete: bool,
     /// Number of the next string.
     next_message: MessageNumber,
     /// Number of the next batch.
     next_batch: BatchNumber,
-    /// What the core was told last of what the client has; a client that beats says it again.
+    /// The last SACK of the client. Repetitions, which serve as heartbeats, are not forwarded.
     last_sack: Option<Sack>,
-    /// Batches that are not taken, with their costs; consecutive numbers.
+    /// Untaken batches with their costs, numbered consecutively.
     untaken: VecDeque<(Batch, usize)>,
     /// Sum of the costs in `untaken`; below `limit` plus one frame.
     outstanding: usize,
 }
 
-/// What one round of cutting brought.
+/// Result of one decoding round.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
-    /// The hello, if it was asked for and came.
+    /// The hello, if expected and received.
     pub(super) hello: Option<Hello>,
-    /// What came behind it; not yet numbered.
+    /// Frames behind the hello; the batch has no number yet.
     pub(super) batch: Batch,
     cost: usize,
-    /// Why reading is over, if the client is to blame.
+    /// Protocol violation that ends reading.
     pub(super) fault: Option<KillReason>,
-    /// There was no room to go on: whole frames may be left.
+    /// Whether decoding paused for lack of room; complete frames may remain.
     pub(super) starved: bool,
 }
 
@@ -71,7 +70,7 @@ impl Inbound {
         self.complete |= last;
     }
 
-    /// Forgets what is not cut yet: its reader is gone.
+    /// Drops undecoded bytes.
     pub(super) fn discard(&mut self) {
         self.uncut = BytesMut::new();
     }
@@ -80,7 +79,7 @@ impl Inbound {
         self.outstanding < self.limit
     }
 
-    /// Everything received is cut: an unfinished frame is all that may be left.
+    /// Whether the end of the input was received.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
@@ -89,7 +88,7 @@ impl Inbound {
         !self.uncut.is_empty()
     }
 
-    /// Cuts as much as there is room for. With `wants_hello`, the first frame must be one.
+    /// Decodes frames while there is room. With `wants_hello`, the first frame must be a hello.
     pub(super) fn cut(&mut self, mut wants_hello: bool) -> Cut {
         let mut cut = Cut::default();
         loop {
@@ -108,7 +107,7 @@ impl Inbound {
                     }
                 }
                 Ok(None) => break,
-                // An oversize frame takes with it every whole frame of the same read.
+                // An oversize frame discards the complete frames of the same read, as in the original server.
                 Err(_) => {
                     cut = Cut::corrupt();
                     break;
@@ -116,13 +115,13 @@ impl Inbound {
             }
         }
         if self.uncut.is_empty() {
-            // Releases the allocation, which an idle transport would otherwise keep.
+            // Frees the allocation of an idle transport.
             self.uncut = BytesMut::new();
         }
         cut
     }
 
-    /// Numbers what was cut and keeps it until it is taken. `None` if there is nothing to tell.
+    /// Numbers the decoded batch and keeps a copy until it is taken. `None` for an empty batch.
     pub(super) fn keep(&mut self, cut: Cut) -> Option<Batch> {
         let Cut { mut batch, cost, .. } = cut;
         if batch == Batch::default() {
@@ -135,7 +134,7 @@ impl Inbound {
         Some(batch)
     }
 
-    /// Forgets the batches up to `number`.
+    /// Drops the batches up to `number`.
     pub(super) fn on_taken(&mut self, number: BatchNumber) {
         while let Some((batch, cost)) = self.untaken.front() {
             if batch.number > number {
@@ -146,7 +145,7 @@ impl Inbound {
         }
     }
 
-    /// What the client has, as it said last.
+    /// The last SACK of the client.
     pub(super) fn last_sack(&self) -> Option<&Sack> {
         self.last_sack.as_ref()
     }
@@ -210,12 +209,12 @@ impl Inbound {
 }
 
 impl Cut {
-    /// A round that could not be cut at all.
+    /// A round with undecodable input.
     pub(super) fn corrupt() -> Self {
         Self { fault: Some(KillReason::FrameCorruption), ..Self::default() }
     }
 
-    /// A round that brought only the end.
+    /// A round with only an end.
     pub(super) fn end(end: End) -> Self {
         Self { batch: Batch { end: Some(end), ..Batch::default() }, ..Self::default() }
     }

@@ -1,5 +1,5 @@
-//! The server-to-client half of a transport: frames become chunks of bytes for the driver, and what
-//! the socket took becomes credit for the core. Owned by the transport machine.
+//! Server-to-client half of the transport machine: encodes frames into chunks for the driver, and grants written bytes
+//! to the core as credit.
 
 use std::collections::VecDeque;
 
@@ -9,37 +9,37 @@ use minerva_proto::{Frame, MAX_MESSAGE, MessageNumber};
 
 use super::TransportProtocol;
 
-/// A chunk is closed when it has this many bytes: small enough that a slow socket reports progress,
-/// large enough that a fast one is not called for every frame.
+/// Size in bytes at which a chunk is closed: small enough for progress on slow sockets, large enough to save system
+/// calls on fast ones.
 const CHUNK: usize = 32 * 1024;
 
-/// Most bytes of a string's frame beside the string.
+/// Maximum framing overhead of a message, in bytes.
 const FRAMING: usize = 5;
 
-/// First frame of every HTTP response: keeps the response from being run as a script, and version 2
-/// clients wait for it.
+/// First frame of every HTTP response. Prevents the execution of the response as a script; clients of version 2
+/// require this frame.
 const PREAMBLE: &[u8] = b";)]}";
 
 #[derive(Debug)]
 pub(super) struct Outbound {
     protocol: TransportProtocol,
-    /// Bytes of strings that the core may have under way.
+    /// Limit of message bytes in flight from the core.
     window: u64,
-    /// Chunks that are full.
+    /// Closed chunks.
     ready: VecDeque<Bytes>,
-    /// The chunk that frames go into now, and the bytes of strings in it.
+    /// The open chunk and its message bytes.
     open: BytesMut,
     open_message_bytes: u64,
-    /// Sizes of the closed chunks that the driver did not report: all bytes, bytes of strings.
+    /// Sizes of closed chunks that are not written yet: total bytes and message bytes.
     unwritten: VecDeque<(usize, u64)>,
-    /// Sums of `unwritten` and the open chunk.
+    /// Totals of `unwritten` and the open chunk.
     unwritten_bytes: usize,
     unwritten_message_bytes: u64,
-    /// Bytes of strings that the socket took since the last grant.
+    /// Message bytes written since the last grant.
     freed: u64,
-    /// A frame was put.
+    /// Whether a frame was written.
     started: bool,
-    /// The number behind the last string; the client expects it.
+    /// Message number that the client expects next.
     next_message: Option<MessageNumber>,
 }
 
@@ -84,16 +84,16 @@ impl Outbound {
             self.put(&Frame::SeqNum(first));
         }
         self.next_message = Some(end);
-        let bytes: usize = messages.iter().map(|string| string.len() + FRAMING).sum();
+        let bytes: usize = messages.iter().map(|message| message.len() + FRAMING).sum();
         self.open.reserve(bytes.min(CHUNK));
-        for string in messages {
-            self.open_message_bytes += string.len() as u64;
-            self.unwritten_message_bytes += string.len() as u64;
-            self.put(&Frame::String(string));
+        for message in messages {
+            self.open_message_bytes += message.len() as u64;
+            self.unwritten_message_bytes += message.len() as u64;
+            self.put(&Frame::String(message));
         }
     }
 
-    /// The next chunk for the driver, full or not.
+    /// Takes the next chunk; closes the open one if necessary.
     pub(super) fn chunk(&mut self) -> Option<Bytes> {
         if self.ready.is_empty() && !self.open.is_empty() {
             self.close_chunk();
@@ -108,7 +108,7 @@ impl Outbound {
         self.freed += messages;
     }
 
-    /// What the core may be granted now; in steps of a quarter of the window.
+    /// Takes the credit for the core, in steps of at least a quarter of the window.
     pub(super) fn grant(&mut self) -> Option<u64> {
         if self.freed < (self.window / 4).max(1) {
             return None;
@@ -116,13 +116,13 @@ impl Outbound {
         Some(std::mem::take(&mut self.freed))
     }
 
-    /// Credit at a new place: grants given at the lost one are void.
+    /// Initial credit of a new attachment; earlier grants are void.
     pub(super) fn reset_credit(&mut self) -> u64 {
         self.freed = 0;
         self.window.saturating_sub(self.unwritten_message_bytes)
     }
 
-    /// The core sent more than it was granted, the one string of grace included.
+    /// Whether the core has exceeded its credit by more than one message.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.unwritten_message_bytes > self.window + MAX_MESSAGE as u64
     }

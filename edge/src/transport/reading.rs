@@ -1,4 +1,4 @@
-//! The transport machine towards the client: what is read, the hello, the end of reading.
+//! Client side of the transport machine: input, hello and the end of reading.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +30,7 @@ impl Transport {
         }
     }
 
-    /// Cuts what is received, as far as there is room, and tells the core.
+    /// Decodes received frames while there is room, and sends the batch to the core.
     pub(super) fn read_frames(&mut self, now: Instant) {
         if !self.is_reading() || !self.inbound.has_room() {
             return;
@@ -47,7 +47,7 @@ impl Transport {
             };
             self.on_hello(now, hello);
         }
-        self.conclude(now, &mut cut);
+        self.detect_end(now, &mut cut);
         let batch = self.inbound.keep(cut);
         if self.placed {
             if greeting {
@@ -73,9 +73,9 @@ impl Transport {
             Eeds::Null => (true, None),
             Eeds::Number(number) => (true, Some(number)),
         };
-        // An upload ends before any silence; it has no beat.
-        let beats = !hello.maxia.is_zero() && (wants_messages || !self.protocol.is_http());
-        self.heartbeat = beats.then_some(hello.maxia);
+        // Uploads are short and have no heartbeats.
+        let has_heartbeat = !hello.maxia.is_zero() && (wants_messages || !self.protocol.is_http());
+        self.heartbeat = has_heartbeat.then_some(hello.maxia);
         self.client_heartbeat =
             Some(hello.beat).filter(|beat| !beat.is_zero() && !self.protocol.is_http());
         if self.protocol.is_http() {
@@ -90,7 +90,7 @@ impl Transport {
             seen_ack: hello.seenack,
             sack: hello.sack,
             single_flush: kind == TransportKind::LongPoll,
-            heartbeat: beats,
+            heartbeat: has_heartbeat,
             kind: Some(kind),
             credentials: hello.cred.unwrap_or_default(),
             why: hello.why.unwrap_or_default(),
@@ -103,8 +103,8 @@ impl Transport {
         self.state = State::Attached;
     }
 
-    /// Sees whether a round of cutting was the last one.
-    fn conclude(&mut self, now: Instant, cut: &mut Cut) {
+    /// Adds the end to a decoded batch if reading is over.
+    fn detect_end(&mut self, now: Instant, cut: &mut Cut) {
         let is_upload = self.protocol.is_http()
             && self.attach.as_ref().is_some_and(|attach| !attach.wants_messages);
         if let Some(reason) = cut.fault {

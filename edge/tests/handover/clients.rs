@@ -1,5 +1,5 @@
-//! A client of each kind: sends its strings, notes what it receives, and breaks the test if anything comes
-//! twice, out of order, or not as the protocol has it.
+//! A client for each kind of transport: sends messages, records received ones, and fails the test on duplicates,
+//! reordering and protocol violations.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,21 +8,21 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Client, ID, Rig};
 
-/// Strings that may be under way.
+/// Maximum number of messages in flight.
 const WINDOW: usize = 5;
 
-/// Strings are acknowledged in steps of so many.
+/// Messages per SACK.
 const LAG: usize = 7;
 
-/// How far a client is.
+/// Progress of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// Strings that it has for the server; from number 0.
+    /// Messages for the server, from number 0.
     pub(crate) total: usize,
-    /// How many of them were acknowledged, and sent at all.
+    /// Number of acknowledged and of sent messages.
     acked: usize,
     sent: usize,
-    /// How many strings it has received.
+    /// Number of received messages.
     pub(crate) received: usize,
 }
 
@@ -37,13 +37,13 @@ impl Progress {
         self.received == self.total
     }
 
-    /// Takes one frame of a transport that began to write at `next`; `again`: strings may come again.
+    /// Handles a frame of a transport whose output started at `next`; `again` allows repeated messages.
     fn take(&mut self, frame: &str, next: &mut usize, again: bool) {
         let (body, kind) = frame.split_at(frame.len() - 1);
         match kind {
             "N" => *next = body.parse().unwrap(),
             " " => {
-                assert_eq!(body, format!("s{next}"), "the wrong string");
+                assert_eq!(body, format!("s{next}"), "the wrong message");
                 assert!(*next <= self.received, "{next} after {}", self.received);
                 assert!(again || *next == self.received, "{next} came twice");
                 *next += 1;
@@ -59,12 +59,12 @@ impl Progress {
         }
     }
 
-    /// New strings, and a SACK; and whether they are the last ones, as all is here and there.
+    /// New messages and a SACK, and whether both directions are complete.
     fn more(&mut self) -> (Vec<String>, bool) {
         let until = (self.acked + WINDOW).min(self.total);
         let mut frames: Vec<_> = (self.sent..until).map(|number| format!("c{number} ")).collect();
         self.sent = self.sent.max(until);
-        // Late, so that there is always something that a new owner could write again.
+        // Delayed, so that a new owner always has messages to repeat.
         let all = self.has_all();
         let seen = if all { self.received } else { self.received / LAG * LAG };
         if seen > 0 {
@@ -122,7 +122,7 @@ pub(crate) async fn http_stream(rig: &Rig, progress: Shared) {
         let mut next = 0;
         while !progress.lock().unwrap().has_all() {
             let line = client.until("\n").await;
-            // Chunks of the transfer coding begin and end between frames.
+            // HTTP chunks end between frames.
             let line = line.trim_end_matches('\n');
             if !line.ends_with('\r') {
                 progress.lock().unwrap().take(line, &mut next, false);
@@ -149,7 +149,7 @@ pub(crate) async fn long_poll(rig: &Rig, progress: Shared) {
     tokio::join!(polling, upload(rig, &progress));
 }
 
-/// Uploads one after the other, until all is acknowledged.
+/// Uploads in sequence until every message is acknowledged.
 async fn upload(rig: &Rig, progress: &Shared) {
     let mut client = rig.connect().await;
     for upload in 0.. {

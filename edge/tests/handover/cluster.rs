@@ -94,7 +94,7 @@ impl Cluster {
                 changes.changed().await.unwrap();
             }
         };
-        let reached = tokio::time::timeout(crate::support::PATIENCE, reached).await;
+        let reached = tokio::time::timeout(crate::support::TIMEOUT, reached).await;
         assert!(reached.is_ok(), "stuck: {}", self.store.lock().unwrap().summary());
     }
 }

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{PATIENCE, QUIET, sack};
+use super::{QUIET, TIMEOUT, sack};
 
 /// A scripted core.
 pub(crate) struct Core {
@@ -67,7 +67,7 @@ impl Core {
 
     /// Accepts the next call of the edge.
     pub(crate) async fn introduce(&mut self, partitions: u32) {
-        let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
+        let call = tokio::time::timeout(TIMEOUT, self.calls.recv()).await.unwrap().unwrap();
         self.call = Some(call);
         let ToCore::Hello(hello) = self.next().await else { panic!("no EdgeHello") };
         assert_eq!(hello.version, wire::VERSION);
@@ -102,7 +102,7 @@ impl Core {
     /// Asserts that the edge has ended the call, or has never called.
     pub(crate) async fn is_left(&mut self) {
         let left = async { while self.recv().await.is_some() {} };
-        tokio::time::timeout(PATIENCE, left).await.expect("the edge stays");
+        tokio::time::timeout(TIMEOUT, left).await.expect("the edge stays");
     }
 
     /// Ends the call.
@@ -111,7 +111,7 @@ impl Core {
     }
 
     pub(crate) async fn next(&mut self) -> ToCore {
-        let frame = tokio::time::timeout(PATIENCE, self.recv()).await.expect("the edge is silent");
+        let frame = tokio::time::timeout(TIMEOUT, self.recv()).await.expect("the edge is silent");
         frame.expect("the edge hung up")
     }
 

@@ -1,4 +1,4 @@
-//! An edge with a port for TLS, its files, and clients that trust one certificate.
+//! Test rig with a TLS port, certificate files and clients that trust one certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ impl Files {
         self.0.path().join("key.pem")
     }
 
-    /// Takes the files' content from others.
+    /// Copies the content of other files.
     pub(crate) fn become_like(&self, other: &Self) {
         std::fs::copy(other.certificate(), self.certificate()).unwrap();
         std::fs::copy(other.key(), self.key()).unwrap();
@@ -54,7 +54,7 @@ impl Files {
     }
 }
 
-/// A client's settings: it trusts these files' certificate alone.
+/// Client configuration that trusts only the certificate of these files.
 pub(crate) struct Trust {
     pub(crate) config: ClientConfig,
 }
@@ -90,12 +90,12 @@ impl Trust {
 
 pub(crate) type Tls = TlsStream<TcpStream>;
 
-/// What a handshake agreed upon.
+/// Result of a handshake.
 pub(crate) fn agreed(stream: &Tls) -> (Option<ProtocolVersion>, Option<&[u8]>) {
     (stream.get_ref().1.protocol_version(), stream.get_ref().1.alpn_protocol())
 }
 
-/// A rig whose `address` is the port for TLS, the files, and one who trusts them.
+/// A rig with a TLS port as `address`, the files, and a client that trusts them.
 pub(crate) async fn rig(change: impl FnOnce(&mut Config)) -> (Rig, Files, Trust) {
     let (files, port) = (Files::make(), free_port());
     let mut config = files.config(port);
@@ -106,7 +106,7 @@ pub(crate) async fn rig(change: impl FnOnce(&mut Config)) -> (Rig, Files, Trust)
     (rig, files, trust)
 }
 
-/// An edge without cores: what it says of its certificates, or of a wrong option.
+/// Starts an edge without cores; returns its certificates or the configuration error.
 pub(crate) async fn bind(mut config: Config) -> Result<Option<Certificates>, String> {
     config.listen.set_port(0);
     let cores = Cores::at(&["127.0.0.1:9".to_owned()]).unwrap();

@@ -1,4 +1,4 @@
-//! Certificates that were renewed while the edge runs.
+//! Renewal of certificates in a running edge.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,20 +8,20 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::encrypted::{Files, Trust, bind};
 use crate::ports::free_port;
-use crate::support::{Core, PATIENCE};
+use crate::support::{Core, TIMEOUT};
 
 #[tokio::test]
-async fn files_that_will_not_do_leave_what_was_read_before() {
+async fn invalid_files_keep_the_previous_certificate() {
     let (files, other) = (Files::make(), Files::make());
     let certificates = bind(files.config(0)).await.unwrap().unwrap();
     std::fs::copy(other.certificate(), files.certificate()).unwrap();
     let error = certificates.reload().unwrap_err().to_string();
-    assert!(error.contains("does not go with"), "{error}");
+    assert!(error.contains("does not match"), "{error}");
     files.become_like(&other);
     certificates.reload().unwrap();
 }
 
-/// The program, killed in the end.
+/// The program; killed on drop.
 struct Program(Child);
 
 impl Drop for Program {
@@ -38,12 +38,12 @@ impl Program {
     }
 }
 
-/// Waits for a line that has this, on another thread: the core has to go on.
-async fn hears(lines: &mut Option<mpsc::Receiver<String>>, text: &'static str) {
-    let said = lines.take().unwrap();
+/// Waits for a line with this text, on another thread, so that the core keeps running.
+async fn wait_for_line(lines: &mut Option<mpsc::Receiver<String>>, text: &'static str) {
+    let receiver = lines.take().unwrap();
     let waiting = tokio::task::spawn_blocking(move || {
-        while !said.recv_timeout(PATIENCE).expect("it never says so").contains(text) {}
-        said
+        while !receiver.recv_timeout(TIMEOUT).expect("the line never appears").contains(text) {}
+        receiver
     });
     *lines = Some(waiting.await.unwrap());
 }
@@ -57,7 +57,7 @@ fn lines(from: impl std::io::Read + Send + 'static, to: mpsc::Sender<String>) {
 }
 
 #[tokio::test]
-async fn a_hangup_reads_them_again() {
+async fn a_hangup_reloads_the_files() {
     let (old, new, files) = (Files::make(), Files::make(), Files::make());
     files.become_like(&old);
     let mut core = Core::listen().await;
@@ -72,31 +72,31 @@ async fn a_hangup_reads_them_again() {
     command.arg("--tls-key").arg(files.key());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut program = Program(child);
-    let (to, said) = mpsc::channel();
+    let (to, output) = mpsc::channel();
     lines(program.0.stdout.take().unwrap(), to.clone());
     lines(program.0.stderr.take().unwrap(), to);
-    let mut said = Some(said);
+    let mut output = Some(output);
     core.greet().await;
-    hears(&mut said, "ready").await;
+    wait_for_line(&mut output, "ready").await;
 
     let (trusts_old, trusts_new) = (Trust::of(&old), Trust::of(&new));
     let mut early = trusts_old.client(address).await;
     assert!(trusts_new.dial(address).await.is_err());
     std::fs::write(files.key(), "nothing").unwrap();
     program.hang_up();
-    hears(&mut said, "the former certificate stays").await;
+    wait_for_line(&mut output, "the previous one stays in use").await;
     trusts_old.dial(address).await.unwrap();
     files.become_like(&new);
     program.hang_up();
-    hears(&mut said, "certificate and key are read again").await;
+    wait_for_line(&mut output, "certificate and key reloaded").await;
     trusts_new.dial(address).await.unwrap();
     assert!(trusts_old.dial(address).await.is_err());
     early.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    assert_eq!(early.answer().await.status, 404, "a connection from before goes on");
+    assert_eq!(early.answer().await.status, 404, "an open connection continues");
 }
 
 #[test]
-fn a_file_that_is_not_there_ends_the_program_with_64() {
+fn a_missing_file_ends_the_program_with_64() {
     let files = Files::make();
     let mut command = Command::new(env!("CARGO_BIN_EXE_minerva-edge"));
     command.args([
@@ -110,6 +110,8 @@ fn a_file_that_is_not_there_ends_the_program_with_64() {
     command.arg("--tls-certificate").arg(files.certificate()).args(["--tls-key", "/nowhere"]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(64));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("--tls-key: cannot read /nowhere") && said.contains("fix: "), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let names_the_fix =
+        stderr.contains("--tls-key: cannot read /nowhere") && stderr.contains("fix: ");
+    assert!(names_the_fix, "{stderr}");
 }
