@@ -1,5 +1,5 @@
-//! The chat of the demo as an application service of this process. It talks to the core as any
-//! application service does, over the API port.
+//! The demo chat as an application service inside this process, connected to the API port as any other
+//! application. Started by `main.rs`.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! The link between edge and core inside one process: the same gRPC as between two machines, over
-//! pipes in memory. Made by `main.rs`; the edge gets the channel, the core what comes in.
+//! In-memory link between edge and core: the same gRPC as between two machines, over pipes. Used by `main.rs`, which
+//! passes the channel to the edge and the incoming connections to the core.
 
 use std::io;
 
@@ -10,18 +10,18 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-/// Size of a pipe each way; a batch of the link fits.
+/// Capacity of a pipe in each direction; one link batch fits.
 const PIPE_BYTES: usize = 256 * 1024;
-/// Connections that wait to be taken by the core; the edge opens one at a time.
+/// Connections not yet accepted by the core; the edge opens one at a time.
 const WAITING_CONNECTIONS: usize = 4;
-/// gRPC wants an address; nothing is looked up.
+/// Address required by gRPC; never resolved.
 const NAME: &str = "http://core.invalid";
 
-/// What arrives at the core.
+/// Incoming connections of the core.
 pub(crate) type Incoming = ReceiverStream<io::Result<DuplexStream>>;
 
-/// Makes a link: the edge's end, which connects when it is first used and again when it broke, and the
-/// core's.
+/// Creates a link: the channel of the edge, which connects on first use and reconnects after a failure, and
+/// the incoming connections of the core.
 pub(crate) fn memory_link() -> (Channel, Incoming) {
     let (connections, incoming) = mpsc::channel(WAITING_CONNECTIONS);
     let connector = service_fn(move |_| {

@@ -1,5 +1,4 @@
-//! The options of `minerva`: those of the edge and of the core, and the few that belong to neither.
-//! Read by `main.rs` only.
+//! Options of `minerva`: the ones of the edge and of the core, and those of the combined process. Used by `main.rs`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +6,7 @@ use std::path::PathBuf;
 use minerva_core::store::StoreUrl;
 use minerva_runtime::{ConfigError, LogConfig, address, threads};
 
-/// The whole of Minerva in one process: reliable streams between browsers or devices and application
+/// All of Minerva in one process: reliable streams between browsers or devices and application
 /// services.
 ///
 /// Clients of every transport (WebSocket, HTTP streaming, long-poll, TCP) connect to --listen.
@@ -27,7 +26,7 @@ pub(crate) struct Options {
         value_parser = address, help_heading = "Operation")]
     pub(crate) admin: SocketAddr,
 
-    /// Directory that holds the state of all streams; made if it does not exist. One process at a time.
+    /// Directory of the state of all streams, created if absent. Only one process can use a directory.
     #[arg(
         long,
         env = "MINERVA_DATA_DIR",
@@ -37,8 +36,8 @@ pub(crate) struct Options {
     )]
     pub(crate) data_dir: PathBuf,
 
-    /// Serve the demo: a chat page at `/`, with the chat application as the service `default`. With
-    /// `off`, the service `default` is for an application service of yours.
+    /// Serve the demo: a chat page at `/` and the chat application as the service `default`. With `off`,
+    /// the service `default` is free for your application.
     #[arg(
         long,
         env = "MINERVA_DEMO",
@@ -48,8 +47,7 @@ pub(crate) struct Options {
     )]
     pub(crate) demo: Switch,
 
-    /// Threads to work on. Each string costs more with more of them. As many as there are processors unless it is
-    /// said.
+    /// Number of worker threads; default: one per processor. More threads increase the CPU time per message.
     #[arg(long, help_heading = "Operation", env = "MINERVA_THREADS", value_name = "COUNT",
         value_parser = threads())]
     pub(crate) threads: Option<usize>,
@@ -62,7 +60,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The embedded store in the data directory.
+    /// Returns the URL of the embedded store in the data directory.
     pub(crate) fn store(&self) -> Result<StoreUrl, ConfigError> {
         let url = format!("redb:{}", self.data_dir.display());
         url.parse().map_err(|error| {
@@ -71,15 +69,16 @@ impl Options {
     }
 }
 
-/// What the program can do instead of serving.
+/// Subcommands that run instead of serving.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Task {
-    /// Ask the process that serves at --admin whether it can do its work; exit with 0 if so, else with 1.
+    /// Check the readiness of the process at --admin; exit with 0 if ready, else with 1.
     Health,
-    /// Check this machine and say what to change, one line per check; exit with 1 if something will not do.
+    /// Check this machine and print one line per check with the necessary changes; exit with 1 if a check
+    /// fails.
     Doctor {
-        /// Check this store, too, for cores that use it: redis://HOST:PORT/DB and its relatives. Give a
-        /// password by the environment, where other users of the machine do not see it.
+        /// Also check this store, for cores on Redis: redis://HOST:PORT/DB and related forms. Pass a password
+        /// in the environment, which other users cannot read.
         #[arg(long, env = "MINERVA_STORE", hide_env_values = true, value_name = "URL")]
         store: Option<StoreUrl>,
     },
@@ -99,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_doctor_takes_what_it_checks() {
-        let words = ["minerva", "doctor", "--max-connections", "7", "--store", "redis://h"];
-        let options = Options::parse_from(words);
+    fn the_doctor_checks_the_connection_limit_and_the_store() {
+        let arguments = ["minerva", "doctor", "--max-connections", "7", "--store", "redis://h"];
+        let options = Options::parse_from(arguments);
         assert_eq!(options.edge.needed_files(), (7, 7 + 256));
         let Some(Task::Doctor { store: Some(StoreUrl::Redis(_)) }) = options.task else {
             panic!("{:?}", options.task);

@@ -1,12 +1,11 @@
-//! The pages that `minerva` serves beside the streams. The edge answers for them; it does not know
-//! what they are.
+//! Static files of the demo page, embedded in the program and served by the edge.
 
 use minerva_edge::Pages;
 
-/// Type of the scripts.
+/// Content type of scripts.
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The chat page of the demo.
+/// Returns the files of the chat page.
 pub(crate) fn demo() -> Pages {
     let page: &[u8] = include_bytes!("../page/index.html");
     let script: &[u8] = include_bytes!("../page/chat.js");
