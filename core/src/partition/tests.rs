@@ -1,13 +1,13 @@
-//! Tests of a partition: the output gate, recovery, assignment, a store that fails.
+//! Tests of a partition: output gate, recovery, assignment, store failures, rollback.
 
 mod assignment;
-mod bench;
 mod bounds;
 mod checkpoint;
 mod conversation;
 mod crash;
 mod deferred_records;
 mod gate;
+mod harness;
 mod push_batch;
 mod rewrite_after_rollback;
 mod rollback;
@@ -17,13 +17,13 @@ mod stream_calls;
 
 use std::sync::Arc;
 
-pub(super) use bench::hello;
+pub(super) use harness::hello;
 
 use minerva_proto::TransportKind;
 
 use crate::state::Origin;
 
-/// What is known of some stream.
+/// The origin of a test stream.
 pub(super) fn hello_origin() -> Arc<Origin> {
     let origin = Origin {
         id: hello(1, "stream").stream_id,

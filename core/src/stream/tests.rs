@@ -1,8 +1,8 @@
-//! Tests of the stream machine: scenarios after the vectors, limits, and random inputs against a model.
+//! Tests of the stream machine: scenarios of the recorded vectors, limits, and random inputs against a model.
 
 mod app;
-mod bench;
 mod delayed_ack;
+mod harness;
 mod limits;
 mod model;
 mod rollback_detection;

@@ -1,4 +1,4 @@
-//! Checkpoints by themselves: their steps, and how often they are worth it.
+//! Steps of a checkpoint, and when a checkpoint is due.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::state::{Meta, Record, Snapshot, StreamState};
 use crate::store::memory::MemoryStore;
 use crate::store::{Epoch, MAX_BLOB, Store};
 
-/// A stream that holds so many strings of 1 MiB for its client.
+/// A stream with this many messages of 1 MiB in the outbox.
 fn stream(messages: usize) -> Snapshot {
     let mut state = StreamState::new(hello_origin(), 1);
     let messages = vec![Bytes::from(vec![b'x'; 1 << 20]); messages];
@@ -28,7 +28,7 @@ async fn claimed(entries: u64) -> (Arc<MemoryStore>, Epoch) {
     (store, epoch)
 }
 
-/// Streams 1, 2, …, of so many MiB, are written in so many steps; before the last one, the log is whole.
+/// Sizes of the streams in MiB and the expected number of steps; only the last step trims the log.
 #[tokio::test]
 async fn large_streams_are_written_in_steps() {
     for (sizes, steps) in [
@@ -46,16 +46,16 @@ async fn large_streams_are_written_in_steps() {
         checkpoints.begin(2, &Meta::default(), |number| {
             sizes.get(number as usize - 1).map(|size| stream(*size))
         });
-        let mut made = 1;
+        let mut count = 1;
         while !checkpoints.next(2).await.unwrap() {
             let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
             assert_eq!((claimed.first_index, claimed.log.len()), (0, 3), "{sizes:?}");
-            assert!(made < steps, "{sizes:?}");
-            made += 1;
-            // That claim has fenced the owner.
+            assert!(count < steps, "{sizes:?}");
+            count += 1;
+            // The claim above has fenced the epoch.
             checkpoints.epoch = claimed.epoch;
         }
-        assert_eq!(made, steps, "{sizes:?}");
+        assert_eq!(count, steps, "{sizes:?}");
         let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
         assert_eq!((claimed.first_index, claimed.log.len()), (2, 1), "{sizes:?}");
         assert_eq!(claimed.streams.len(), sizes.len(), "{sizes:?}");
@@ -63,7 +63,7 @@ async fn large_streams_are_written_in_steps() {
 }
 
 #[tokio::test]
-async fn the_log_may_grow_as_long_as_a_checkpoint_costs_more() {
+async fn a_checkpoint_is_due_when_the_replay_costs_as_much() {
     let options = PartitionOptions {
         checkpoint_bytes: 1000,
         checkpoint_entries: 10,
@@ -78,7 +78,7 @@ async fn the_log_may_grow_as_long_as_a_checkpoint_costs_more() {
     checkpoints.begin(1, &Meta::default(), |_| Some(stream(1)));
     assert!(!checkpoints.is_due(&options));
     assert!(checkpoints.next(1).await.unwrap());
-    // It wrote 1 MiB: ten entries, 10 KiB by the count of what they cost, are not worth another one.
+    // The checkpoint wrote 1 MiB; the replay of ten entries costs about 10 KiB.
     checkpoints.note_append(1..=1, 1000, 10);
     assert!(!checkpoints.is_due(&options));
     checkpoints.note_append(1..=1, 1000, 1000);
@@ -89,8 +89,7 @@ async fn the_log_may_grow_as_long_as_a_checkpoint_costs_more() {
 
 #[test]
 fn the_largest_stream_fits_into_one_call_of_a_store() {
-    // Limits as high as the options allow, and what overdraws each of them: what is taken of one batch, or
-    // one string.
-    let (limit, batch, string) = (6 << 20, 8 << 20, 1 << 20);
-    assert!(limit + batch + limit + limit + string < MAX_BLOB);
+    // The highest limits that the options allow, each exceeded by the last batch or message.
+    let (limit, batch, message) = (6 << 20, 8 << 20, 1 << 20);
+    assert!(limit + batch + limit + limit + message < MAX_BLOB);
 }

@@ -1,30 +1,30 @@
-//! A client behind an edge and an application that keep to their contracts: they resend what was not
-//! confirmed, drop what they have seen, and complain about anything lost, doubled or out of order.
+//! A correct client behind an edge and a correct application.
+//!
+//! Both send unconfirmed messages again, drop duplicates, and panic at a lost or reordered message.
 
 use bytes::Bytes;
 use minerva_proto::Sack;
 
-use super::bench::{Bench, Session, hello, messages};
+use super::harness::{Harness, TestSession, hello, messages};
 use crate::partition::{Mail, SessionId};
 use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Resume, TransportId};
 
-/// Strings in each direction.
+/// Messages in each direction.
 pub(super) const COUNT: u64 = 12;
 
-/// The client of one stream with its edge. Its transports have numbers that no other client uses.
+/// The client of one stream with its edge; transport numbers are unique among the clients.
 pub(super) struct Client {
     name: String,
     transport: u64,
-    /// Every string below it is acknowledged.
+    /// End of the acknowledged messages.
     acked: u64,
-    /// Strings that it got; all below this number.
+    /// End of the received messages.
     received: u64,
-    /// The transport is attached.
     opened: bool,
-    /// The client knows that the stream was made.
+    /// The stream was opened once.
     created: bool,
     next_batch: u64,
-    /// First string that was not sent on this transport.
+    /// The next message to send on this transport.
     sent: u64,
 }
 
@@ -58,8 +58,8 @@ impl Client {
         Sack::from_numbers(self.received.checked_sub(1), [])
     }
 
-    /// Dials, at first or after a crash; a transport that was open comes back on another link.
-    pub(super) fn dial(&mut self, bench: &Bench) {
+    /// Connects, at first or after a crash; an open transport is resumed on a new link.
+    pub(super) fn connect(&mut self, harness: &Harness) {
         let next_s2c = (self.received > 0).then_some(self.received);
         let resume = self.opened.then_some(Resume { stream: 1, next_s2c });
         self.transport += 1;
@@ -67,7 +67,7 @@ impl Client {
         self.next_batch = 0;
         self.sent = self.acked;
         let seen_ack = Sack::from_numbers(self.acked.checked_sub(1), []);
-        bench.attach(Attach {
+        harness.attach(Attach {
             create: !self.created,
             sack: Some(self.sack()),
             seen_ack,
@@ -76,20 +76,20 @@ impl Client {
         });
     }
 
-    /// Sends what it has, two at a time, and says what it has got.
-    pub(super) fn act(&mut self, bench: &Bench) {
+    /// Sends up to two messages and a SACK.
+    pub(super) fn act(&mut self, harness: &Harness) {
         if !self.opened || self.is_done() {
             return;
         }
         let until = (self.sent + 2).min(COUNT);
         let run: Vec<Bytes> = (self.sent..until).map(|n| c2s(&self.name, n)).collect();
         let batch = messages(self.transport, self.next_batch, self.sent, run);
-        bench.batch(Batch { sacks: vec![self.sack()], ..batch });
+        harness.batch(Batch { sacks: vec![self.sack()], ..batch });
         self.next_batch += 1;
         self.sent = until;
     }
 
-    /// Takes an output if it is for this client.
+    /// Handles an output for this client.
     pub(super) fn take(&mut self, output: &EdgeOutput) {
         let mine = TransportId(self.transport);
         match output {
@@ -99,9 +99,9 @@ impl Client {
             }
             EdgeOutput::Sack { transport, sack } if *transport == mine => self.on_sack(Some(sack)),
             EdgeOutput::Messages { transport, first, messages } if *transport == mine => {
-                for (number, string) in (*first..).zip(messages) {
-                    assert_eq!(*string, s2c(&self.name, number));
-                    assert!(number <= self.received, "a string was left out");
+                for (number, message) in (*first..).zip(messages) {
+                    assert_eq!(*message, s2c(&self.name, number));
+                    assert!(number <= self.received, "a message was lost");
                     self.received = self.received.max(number + 1);
                 }
             }
@@ -120,7 +120,7 @@ impl Client {
     fn on_sack(&mut self, sack: Option<&Sack>) {
         let acked = sack.and_then(|sack| sack.acked).map_or(0, |acked| acked.0 + 1);
         if sack.is_some() {
-            assert!(acked >= self.acked, "an acknowledgement was taken back");
+            assert!(acked >= self.acked, "an acknowledgement was revoked");
             self.acked = acked;
         }
     }
@@ -133,26 +133,26 @@ pub(super) struct App {
     streams: std::collections::BTreeMap<u64, Held>,
 }
 
-/// What it knows of a stream.
+/// A stream as the application sees it.
 struct Held {
     name: String,
-    /// Next event that it has not seen.
+    /// The next event to receive.
     next_event: u64,
-    /// All sends below it are confirmed.
+    /// End of the confirmed sends.
     confirmed: u64,
-    /// How many strings it wants to send: one for each that it got.
+    /// Number of messages to send: one answer per received message.
     wanted: u64,
 }
 
 impl App {
-    pub(super) fn dial(&mut self, bench: &Bench) -> Session {
+    pub(super) fn connect(&mut self, harness: &Harness) -> TestSession {
         self.sessions += 1;
         let held: Vec<u64> = self.streams.keys().copied().collect();
-        bench.join(self.sessions, "instance", &held)
+        harness.join(self.sessions, "instance", &held)
     }
 
-    /// Takes what came, then sends and acknowledges.
-    pub(super) fn act(&mut self, bench: &Bench, session: &mut Session) {
+    /// Handles the outputs, then sends and acknowledges.
+    pub(super) fn act(&mut self, harness: &Harness, session: &mut TestSession) {
         for output in session.outputs() {
             self.take(output);
         }
@@ -162,7 +162,7 @@ impl App {
                 (held.confirmed..held.wanted).map(|n| s2c(&held.name, n)).collect();
             let acknowledge = held.next_event.checked_sub(1);
             let first = held.confirmed;
-            bench.send(Mail::Send { session: id, stream, first, messages, acknowledge });
+            harness.send(Mail::Send { session: id, stream, first, messages, acknowledge });
         }
     }
 
@@ -172,16 +172,16 @@ impl App {
                 let name = started.origin.id.as_str().trim_end_matches('-').to_owned();
                 let held = self.streams.entry(started.stream);
                 let held = held.or_insert(Held { name, next_event: 1, confirmed: 0, wanted: 0 });
-                assert!(started.next_event <= held.next_event, "an event was left out");
+                assert!(started.next_event <= held.next_event, "an event was lost");
                 let next_send = started.send_state.next_send;
                 assert!(next_send >= held.confirmed, "a confirmed send was lost");
                 held.confirmed = next_send;
             }
             AppOutput::Messages { stream, first_event, messages } => {
                 let held = self.streams.get_mut(&stream).unwrap();
-                for (event, string) in (first_event..).zip(messages) {
-                    assert_eq!(string, c2s(&held.name, event - 1));
-                    assert!(event <= held.next_event, "an event was left out");
+                for (event, message) in (first_event..).zip(messages) {
+                    assert_eq!(message, c2s(&held.name, event - 1));
+                    assert!(event <= held.next_event, "an event was lost");
                     if event == held.next_event {
                         held.next_event += 1;
                         held.wanted += 1;
@@ -208,21 +208,21 @@ impl App {
     }
 }
 
-/// Edge, clients and application do one step; whatever is for a closed link is lost.
+/// One step of the edge, the clients and the application; outputs for a closed link are lost.
 pub(super) async fn step(
-    bench: &mut Bench,
+    harness: &mut Harness,
     clients: &mut [Client],
     app: &mut App,
-    session: &mut Session,
+    session: &mut TestSession,
 ) {
-    super::bench::settle().await;
-    for output in bench.edge_outputs() {
+    super::harness::run_until_idle().await;
+    for output in harness.edge_outputs() {
         clients.iter_mut().for_each(|client| client.take(&output));
     }
     for client in clients {
-        client.act(bench);
+        client.act(harness);
     }
-    app.act(bench, session);
-    // Streams that the application never heard of wait for their instance first.
-    bench.clock.fetch_add(100, std::sync::atomic::Ordering::Relaxed);
+    app.act(harness, session);
+    // After a recovery streams wait for their instance first.
+    harness.clock.fetch_add(100, std::sync::atomic::Ordering::Relaxed);
 }

@@ -1,28 +1,28 @@
-//! The output gate: nothing is acknowledged, delivered or forwarded before the append that implies it is
-//! confirmed. A checker compares all that was said with what the store has; it must find the fault when
-//! the gate is left open.
+//! Tests of the output gate: no output is released before the append that implies it is confirmed.
+//!
+//! A checker compares all outputs with the stored records. It must detect an open gate.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use minerva_proto::{Reset, Sack};
 
-use super::bench::{Bench, Session, hello, messages, options, settle};
+use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
 use crate::state::{Record, StreamState, decode_entry};
 use crate::stream::{AppOutput, Batch, EdgeOutput};
 
-/// Says what was said too early.
+/// Collects the outputs that were released too early.
 #[derive(Default)]
 struct Checker {
     violations: Vec<String>,
-    /// How much was said at all.
-    said: usize,
+    /// Number of checked outputs.
+    outputs: usize,
 }
 
-/// The streams as the store has them.
+/// The streams rebuilt from the stored records.
 fn durable(store: &TestStore) -> BTreeMap<u64, StreamState> {
     let mut streams = BTreeMap::new();
     for blob in store.durable.lock().unwrap().iter() {
@@ -39,14 +39,14 @@ fn durable(store: &TestStore) -> BTreeMap<u64, StreamState> {
 }
 
 impl Checker {
-    fn expect(&mut self, is_durable: bool, what: impl std::fmt::Debug) {
-        self.said += 1;
+    fn expect(&mut self, is_durable: bool, output: impl std::fmt::Debug) {
+        self.outputs += 1;
         if !is_durable {
-            self.violations.push(format!("{what:?}"));
+            self.violations.push(format!("{output:?}"));
         }
     }
 
-    /// In these tests transport `n` belongs to stream `n`, and batch `n` brings string `n`.
+    /// Transport `n` belongs to stream `n`, and batch `n` contains message `n`.
     fn check(&mut self, store: &TestStore, edge: Vec<EdgeOutput>, app: Vec<AppOutput>) {
         let streams = durable(store);
         let acked = |stream: u64, sack: &Sack| {
@@ -98,18 +98,18 @@ impl Checker {
     }
 }
 
-/// What the client and the application do in one step with stream 1 to 3.
-fn act(bench: &Bench, app: &Session, step: u64) {
+/// One step of the client and the application on the streams 1 to 3.
+fn act(harness: &Harness, app: &TestSession, step: u64) {
     let stream = step % 3 + 1;
     let round = step / 3;
     if round == 0 {
-        bench.attach(hello(stream, &format!("stream{stream}")));
+        harness.attach(hello(stream, &format!("stream{stream}")));
     }
-    let string = format!("c{round}").into();
+    let message = format!("c{round}").into();
     let sacks = round.checked_sub(3).map(Sack::up_to).into_iter().collect();
     let reset = (round == 12).then(|| Reset::new("bye", true));
-    bench.batch(Batch { sacks, reset, ..messages(stream, round, round, vec![string]) });
-    bench.send(Mail::Send {
+    harness.batch(Batch { sacks, reset, ..messages(stream, round, round, vec![message]) });
+    harness.send(Mail::Send {
         session: app.handle.id,
         stream,
         first: round,
@@ -118,90 +118,94 @@ fn act(bench: &Bench, app: &Session, step: u64) {
     });
 }
 
-/// A conversation over a store whose appends are held back and let go one by one.
+/// A conversation over a store whose appends are released one by one.
 async fn converse(is_gate_open: bool) -> Checker {
     let store = TestStore::held();
-    // Checkpoints would forget what the checker must see.
-    let mut bench = Bench::start_with(&store, Limits::default(), options(), is_gate_open).await;
-    let mut app = bench.join(5, "instance", &[]);
+    // No checkpoints: the checker reads the records.
+    let mut harness = Harness::start_with(&store, Limits::default(), options(), is_gate_open).await;
+    let mut app = harness.join(5, "instance", &[]);
     let mut checker = Checker::default();
     for step in 0..3 * 13 {
-        act(&bench, &app, step);
-        settle().await;
-        checker.check(&store, bench.edge_outputs(), app.outputs());
+        act(&harness, &app, step);
+        run_until_idle().await;
+        checker.check(&store, harness.edge_outputs(), app.outputs());
         if step % 2 == 0 {
             store.permits.add_permits(1);
-            settle().await;
-            checker.check(&store, bench.edge_outputs(), app.outputs());
+            run_until_idle().await;
+            checker.check(&store, harness.edge_outputs(), app.outputs());
         }
     }
     store.permits.add_permits(1000);
-    settle().await;
-    checker.check(&store, bench.edge_outputs(), app.outputs());
+    run_until_idle().await;
+    checker.check(&store, harness.edge_outputs(), app.outputs());
     assert!(durable(&store).values().all(StreamState::is_ended));
     checker
 }
 
 #[tokio::test]
-async fn nothing_is_said_before_it_is_stored() {
+async fn no_output_is_released_before_its_records_are_durable() {
     let checker = converse(false).await;
     assert_eq!(checker.violations, [""; 0]);
-    assert!(checker.said > 150, "{}", checker.said);
+    assert!(checker.outputs > 150, "{}", checker.outputs);
 }
 
 #[tokio::test]
-async fn the_checker_finds_an_open_gate() {
+async fn the_checker_detects_an_open_gate() {
     let checker = converse(true).await;
     assert!(checker.violations.len() > 20, "{:?}", checker.violations);
 }
 
 #[tokio::test]
-async fn no_more_turns_are_begun_while_the_store_holds_back() {
+async fn the_number_of_turns_in_flight_is_bounded() {
     let store = TestStore::held();
-    let mut bench = Bench::start(&store).await;
+    let mut harness = Harness::start(&store).await;
     for stream in 1..=20 {
-        bench.attach(hello(stream, &format!("stream{stream}")));
-        settle().await;
+        harness.attach(hello(stream, &format!("stream{stream}")));
+        run_until_idle().await;
     }
-    assert_eq!(bench.counters.appends.load(Ordering::Relaxed), 8);
+    assert_eq!(harness.counters.appends.load(Ordering::Relaxed), 8);
     store.permits.add_permits(1000);
-    settle().await;
-    assert_eq!(bench.edge_outputs().len(), 20, "all are answered in the end");
-    assert_eq!(bench.counters.appends.load(Ordering::Relaxed), 9, "the others in one turn");
+    run_until_idle().await;
+    assert_eq!(harness.edge_outputs().len(), 20, "all attaches are answered");
+    assert_eq!(
+        harness.counters.appends.load(Ordering::Relaxed),
+        9,
+        "the waiting attaches share one turn"
+    );
 }
 
 #[tokio::test]
-async fn a_turn_without_records_waits_behind_those_before_it() {
+async fn a_turn_without_records_waits_for_earlier_turns() {
     let store = TestStore::held();
-    let mut bench = Bench::start(&store).await;
-    bench.attach(hello(1, "one"));
-    settle().await;
+    let mut harness = Harness::start(&store).await;
+    harness.attach(hello(1, "one"));
+    run_until_idle().await;
     let unknown = crate::stream::Attach { create: false, ..hello(2, "unknown") };
-    bench.attach(unknown);
-    settle().await;
-    assert_eq!(bench.edge_outputs(), []);
+    harness.attach(unknown);
+    run_until_idle().await;
+    assert_eq!(harness.edge_outputs(), []);
     store.permits.add_permits(1);
-    settle().await;
-    assert_eq!(bench.edge_outputs().len(), 2);
+    run_until_idle().await;
+    assert_eq!(harness.edge_outputs().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unavailable_store_is_asked_again_until_it_answers() {
+async fn an_unavailable_store_is_retried() {
     for fails_after in [false, true] {
         let store = TestStore::free();
         store.failures.store(5, Ordering::Relaxed);
         store.fails_after.store(fails_after, Ordering::Relaxed);
-        let mut bench = Bench::start(&store).await;
+        let mut harness = Harness::start(&store).await;
         for stream in 1..=4 {
-            bench.attach(hello(stream, &format!("stream{stream}")));
-            settle().await;
+            harness.attach(hello(stream, &format!("stream{stream}")));
+            run_until_idle().await;
         }
-        assert_eq!(bench.edge_outputs(), []);
+        assert_eq!(harness.edge_outputs(), []);
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-        assert_eq!(bench.edge_outputs().len(), 4);
-        bench.stop().await.unwrap();
+        assert_eq!(harness.edge_outputs().len(), 4);
+        harness.stop().await.unwrap();
         let claimed =
             crate::store::Store::claim(&store, 0, "core", crate::store::Epoch(0)).await.unwrap();
-        assert_eq!(claimed.streams.len(), 4, "each once");
+        assert_eq!(claimed.streams.len(), 4, "each stream once");
     }
 }

@@ -1,5 +1,4 @@
-//! Sends from outside that are carried out together: with what is asked in one turn the same becomes of every stream as
-//! with a turn for each.
+//! Property test: stream calls have the same effect in one turn as in a turn each.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use bytes::Bytes;
 use minerva_proto::Reset;
 use proptest::prelude::*;
 
-use super::bench::{Bench, hello, options, settle};
+use super::harness::{Harness, hello, options, run_until_idle};
 use super::store::TestStore;
 use super::stream_calls::{group, numbers, push, request};
 use crate::limits::Limits;
@@ -16,8 +15,8 @@ use crate::stream::EdgeOutput;
 
 const STREAMS: u64 = 4;
 
-/// What each transport got, in order, and the answers.
-type Told = (BTreeMap<u64, Vec<(u64, Bytes)>>, Vec<StreamReply>);
+/// The messages of each transport in order, and the replies.
+type Effect = (BTreeMap<u64, Vec<(u64, Bytes)>>, Vec<StreamReply>);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -60,58 +59,58 @@ fn request_of(index: usize, step: &Step) -> StreamRequest {
     }
 }
 
-/// What becomes of the steps, and what the store brings back afterwards.
-async fn told(steps: &[Step], is_together: bool) -> (Told, StreamReply) {
+/// The effect of the steps, and the recovered streams afterwards.
+async fn effect(steps: &[Step], in_one_turn: bool) -> (Effect, StreamReply) {
     let store = TestStore::free();
     let limits = Limits { outbox_messages: 12, ..Limits::default() };
-    let mut bench = Bench::start_with(&store, limits, options(), false).await;
+    let mut harness = Harness::start_with(&store, limits, options(), false).await;
     for number in 1..=STREAMS {
-        bench.attach(hello(number, &format!("s{number}")));
+        harness.attach(hello(number, &format!("s{number}")));
     }
-    request(&bench, StreamRequest::Join(numbers(1..=STREAMS - 1), "all".into())).await.unwrap();
-    request(&bench, StreamRequest::SetLabel(numbers([1, STREAMS]), Some("some".into())))
+    request(&harness, StreamRequest::Join(numbers(1..=STREAMS - 1), "all".into())).await.unwrap();
+    request(&harness, StreamRequest::SetLabel(numbers([1, STREAMS]), Some("some".into())))
         .await
         .unwrap();
     let mut waiting = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        waiting.push(request(&bench, request_of(index, step)));
-        if !is_together {
-            settle().await;
+        waiting.push(request(&harness, request_of(index, step)));
+        if !in_one_turn {
+            run_until_idle().await;
         }
     }
-    let mut answers = Vec::new();
-    for answered in waiting {
-        answers.push(answered.await.unwrap());
+    let mut replies = Vec::new();
+    for replied in waiting {
+        replies.push(replied.await.unwrap());
     }
-    settle().await;
+    run_until_idle().await;
     let mut written: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for output in bench.edge_outputs() {
+    for output in harness.edge_outputs() {
         if let EdgeOutput::Messages { transport, first, messages } = output {
             written.entry(transport.0).or_default().extend((first..).zip(messages));
         }
     }
-    bench.task.abort();
-    let bench = Bench::start(&store).await;
-    let recovered = request(&bench, StreamRequest::Get(numbers(1..=STREAMS))).await.unwrap();
+    harness.task.abort();
+    let harness = Harness::start(&store).await;
+    let recovered = request(&harness, StreamRequest::Get(numbers(1..=STREAMS))).await.unwrap();
     let StreamReply::Infos(infos) = &recovered else { panic!("{recovered:?}") };
     for info in infos.iter().filter(|info| info.ended.is_some()) {
-        // A reset drops what its turn has not written.
+        // A reset drops the messages that its turn has not written.
         written.remove(&info.stream);
     }
-    ((written, answers), recovered)
+    ((written, replies), recovered)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn what_is_asked_at_once_does_the_same(steps in prop::collection::vec(step(), 1..80)) {
+    fn calls_in_one_turn_have_the_same_effect(steps in prop::collection::vec(step(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .unwrap();
-        let (together, alone) =
-            runtime.block_on(async { (told(&steps, true).await, told(&steps, false).await) });
-        prop_assert_eq!(together, alone);
+        let (batched, single) =
+            runtime.block_on(async { (effect(&steps, true).await, effect(&steps, false).await) });
+        prop_assert_eq!(batched, single);
     }
 }

@@ -1,4 +1,4 @@
-//! A store that does what a test says: holds appends back, fails, or stops the world after some.
+//! A store with faults: held appends, failures, appends without a reply.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,17 +20,17 @@ pub(super) struct TestStore {
     pub(super) permits: Arc<Semaphore>,
     /// The blobs whose append took effect, in order.
     pub(super) durable: Arc<Mutex<Vec<Bytes>>>,
-    /// So many of the next appends fail without effect.
+    /// Number of next appends that fail without effect.
     pub(super) failures: Arc<AtomicU64>,
-    /// The failing ones take effect all the same.
+    /// Failing appends take effect.
     pub(super) fails_after: Arc<AtomicBool>,
     /// The next appends are fenced.
     pub(super) is_fenced: Arc<AtomicBool>,
     /// Renewals fail without effect.
     pub(super) are_renewals_lost: Arc<AtomicBool>,
-    /// The last append that has a permit takes effect, but nobody hears of it.
-    pub(super) is_mute: bool,
-    /// Checkpoints that were finished: what they cover.
+    /// The last append with a permit takes effect but gets no reply.
+    pub(super) is_reply_lost: bool,
+    /// Covered log index of each finished checkpoint.
     pub(super) checkpoints: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -45,7 +45,7 @@ impl TestStore {
             fails_after: Arc::default(),
             is_fenced: Arc::default(),
             are_renewals_lost: Arc::default(),
-            is_mute: false,
+            is_reply_lost: false,
             checkpoints: Arc::default(),
         }
     }
@@ -57,10 +57,10 @@ impl TestStore {
         store
     }
 
-    /// The same data, but only the next `count` appends take effect; later ones are for ever under way, and
-    /// the last one too if `is_mute`.
-    pub(super) fn dies_after(&self, count: usize, is_mute: bool) -> Self {
-        Self { permits: Arc::new(Semaphore::new(count)), is_mute, ..self.clone() }
+    /// The same data, but only the next `count` appends take effect. Later ones get no reply, nor does the last one if
+    /// `is_reply_lost`.
+    pub(super) fn dies_after(&self, count: usize, is_reply_lost: bool) -> Self {
+        Self { permits: Arc::new(Semaphore::new(count)), is_reply_lost, ..self.clone() }
     }
 }
 
@@ -107,7 +107,7 @@ impl Store for TestStore {
                 .failures
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1))
                 .is_ok();
-            let unavailable = || Err(StoreError::Unavailable("as the test says".to_owned()));
+            let unavailable = || Err(StoreError::Unavailable("test fault".to_owned()));
             if is_failing && !store.fails_after.load(Ordering::Relaxed) {
                 return unavailable();
             }
@@ -115,7 +115,7 @@ impl Store for TestStore {
             if let Ok(mut durable) = store.durable.lock() {
                 durable.push(blob);
             }
-            if store.is_mute && store.permits.available_permits() == 0 {
+            if store.is_reply_lost && store.permits.available_permits() == 0 {
                 return pending().await;
             }
             if is_failing { unavailable() } else { Ok(()) }
@@ -146,7 +146,7 @@ impl Store for TestStore {
         next: u64,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         if self.are_renewals_lost.load(Ordering::Relaxed) {
-            let lost = Err(StoreError::Unavailable("as the test says".to_owned()));
+            let lost = Err(StoreError::Unavailable("test fault".to_owned()));
             return ready(lost).boxed();
         }
         self.inner.renew(partition, epoch, lease, next)

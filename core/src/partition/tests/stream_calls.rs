@@ -1,4 +1,4 @@
-//! Calls from outside: answered when durable, one write for many streams, and all of it there after a crash.
+//! Stream calls: durable before the reply, one append for many streams, recovered after a crash.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use minerva_proto::Reset;
 use tokio::sync::oneshot;
 
-use super::bench::{Bench, hello, options, settle};
+use super::harness::{Harness, hello, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
@@ -15,11 +15,11 @@ use crate::partition::{
 };
 use crate::stream::{AppOutput, EdgeOutput, JoinOutcome, PushOutcome};
 
-pub(super) fn request(bench: &Bench, request: StreamRequest) -> oneshot::Receiver<StreamReply> {
+pub(super) fn request(harness: &Harness, request: StreamRequest) -> oneshot::Receiver<StreamReply> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (reply, replied) = oneshot::channel();
     let id = StreamCallId(NEXT.fetch_add(1, Ordering::Relaxed));
-    bench.send(Mail::StreamCall(Box::new(StreamCall { id, request, reply })));
+    harness.send(Mail::StreamCall(Box::new(StreamCall { id, request, reply })));
     replied
 }
 
@@ -41,22 +41,22 @@ pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> StreamSelector 
 }
 
 /// Streams 1 to `count`, each with the transport of its number, all in the group `all`.
-async fn members(store: &TestStore, count: u64) -> Bench {
-    let mut bench = Bench::start(store).await;
+async fn members(store: &TestStore, count: u64) -> Harness {
+    let mut harness = Harness::start(store).await;
     for number in 1..=count {
-        bench.attach(hello(number, &format!("s{number}")));
+        harness.attach(hello(number, &format!("s{number}")));
     }
     let joined =
-        request(&bench, StreamRequest::Join(numbers(1..=count), "all".into())).await.unwrap();
+        request(&harness, StreamRequest::Join(numbers(1..=count), "all".into())).await.unwrap();
     assert_eq!(joined, StreamReply::Joined((1..=count).map(|n| (n, JoinOutcome::Done)).collect()));
-    settle().await;
-    bench.edge_outputs();
-    bench
+    run_until_idle().await;
+    harness.edge_outputs();
+    harness
 }
 
-/// The strings that transports got, as `transport first string`.
-fn written(bench: &mut Bench) -> Vec<String> {
-    let outputs = bench.edge_outputs().into_iter();
+/// The messages written to transports, as `transport first message`.
+fn written(harness: &mut Harness) -> Vec<String> {
+    let outputs = harness.edge_outputs().into_iter();
     let messages = outputs.filter_map(|output| {
         let EdgeOutput::Messages { transport, first, messages } = output else { return None };
         Some(format!("{} {first} {}", transport.0, String::from_utf8_lossy(&messages.concat())))
@@ -65,58 +65,58 @@ fn written(bench: &mut Bench) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_answered_or_written_before_it_is_durable() {
+async fn replies_and_messages_wait_until_the_turn_is_durable() {
     let store = TestStore::held();
-    let mut bench = Bench::start(&store).await;
-    bench.attach(hello(1, "s1"));
-    settle().await;
+    let mut harness = Harness::start(&store).await;
+    harness.attach(hello(1, "s1"));
+    run_until_idle().await;
     store.permits.add_permits(1);
-    settle().await;
-    bench.edge_outputs();
-    let mut answered = request(&bench, push(numbers([1]), &["a"], None));
-    settle().await;
-    assert!(answered.try_recv().is_err() && written(&mut bench).is_empty());
+    run_until_idle().await;
+    harness.edge_outputs();
+    let mut replied = request(&harness, push(numbers([1]), &["a"], None));
+    run_until_idle().await;
+    assert!(replied.try_recv().is_err() && written(&mut harness).is_empty());
     store.permits.add_permits(1);
-    assert_eq!(answered.await.unwrap(), StreamReply::Pushed(vec![(1, PushOutcome::Taken)]));
-    settle().await;
-    assert_eq!(written(&mut bench), ["1 0 a"]);
+    assert_eq!(replied.await.unwrap(), StreamReply::Pushed(vec![(1, PushOutcome::Taken)]));
+    run_until_idle().await;
+    assert_eq!(written(&mut harness), ["1 0 a"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_to_a_group_is_one_append_with_the_string_once() {
+async fn a_push_to_a_group_is_one_append_with_one_copy() {
     let store = TestStore::free();
-    let mut bench = members(&store, 1000).await;
-    let string = "x".repeat(5000);
+    let mut harness = members(&store, 1000).await;
+    let message = "x".repeat(5000);
     let before = store.durable.lock().unwrap().len();
-    let answer = request(&bench, push(group("all"), &[&string], None)).await.unwrap();
-    assert_eq!(answer, StreamReply::Pushed((1..=1000).map(|n| (n, PushOutcome::Taken)).collect()));
-    settle().await;
+    let reply = request(&harness, push(group("all"), &[&message], None)).await.unwrap();
+    assert_eq!(reply, StreamReply::Pushed((1..=1000).map(|n| (n, PushOutcome::Taken)).collect()));
+    run_until_idle().await;
     let appends = store.durable.lock().unwrap()[before..].to_vec();
     assert_eq!(appends.len(), 1);
     assert!(appends[0].len() < 5000 + 1000 + 100, "{} bytes", appends[0].len());
-    assert_eq!(written(&mut bench).len(), 1000);
+    assert_eq!(written(&mut harness).len(), 1000);
 }
 
 #[tokio::test(start_paused = true)]
-async fn sends_to_a_group_at_once_are_one_append_with_each_string_once() {
+async fn batched_pushes_are_one_append_with_one_copy_each() {
     const KEYS: [Option<&str>; 3] = [Some("1"), None, Some("3")];
     for (keys, full) in [([None; 3], 0), (KEYS, 0), (KEYS, 500), ([Some("key"); 3], 0)] {
         let store = TestStore::free();
-        let mut bench = members(&store, 1000).await;
+        let mut harness = members(&store, 1000).await;
         for number in 0..full {
-            // Has no room for all of them.
-            request(&bench, push(numbers([2 * number + 1]), &["x"; 998], None)).await.unwrap();
+            // This stream has no room for the whole batch.
+            request(&harness, push(numbers([2 * number + 1]), &["x"; 998], None)).await.unwrap();
         }
-        bench.edge_outputs();
+        harness.edge_outputs();
         let before = store.durable.lock().unwrap().len();
-        let string = "x".repeat(5000);
-        let send = |key| request(&bench, push(group("all"), &[&string], key));
-        let answers: Vec<_> = keys.into_iter().map(send).collect();
-        for answered in answers {
-            let StreamReply::Pushed(said) = answered.await.unwrap() else { panic!() };
-            assert!(said.iter().map(|(number, _)| *number).eq(1..=1000));
+        let message = "x".repeat(5000);
+        let send = |key| request(&harness, push(group("all"), &[&message], key));
+        let replies: Vec<_> = keys.into_iter().map(send).collect();
+        for replied in replies {
+            let StreamReply::Pushed(outcomes) = replied.await.unwrap() else { panic!() };
+            assert!(outcomes.iter().map(|(number, _)| *number).eq(1..=1000));
         }
-        settle().await;
+        run_until_idle().await;
         let appends = store.durable.lock().unwrap()[before..].to_vec();
         assert_eq!(appends.len(), 1);
         let limit = 2 * 3 * (5000 + 1000 + 100);
@@ -125,26 +125,26 @@ async fn sends_to_a_group_at_once_are_one_append_with_each_string_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_session_counts_is_its_own() {
+async fn pushes_do_not_count_in_the_numbers_of_a_session() {
     let store = TestStore::free();
-    let mut bench = members(&store, 1).await;
-    let mut session = bench.join(1, "one", &[]);
-    settle().await;
+    let mut harness = members(&store, 1).await;
+    let mut session = harness.join(1, "one", &[]);
+    run_until_idle().await;
     assert_eq!(session.started(), [(1, false)]);
-    let send = |first, string: &str| Mail::Send {
+    let send = |first, message: &str| Mail::Send {
         session: SessionId(1),
         stream: 1,
         first,
-        messages: vec![Bytes::from(string.to_owned())],
+        messages: vec![Bytes::from(message.to_owned())],
         acknowledge: None,
     };
-    request(&bench, push(group("all"), &["outside"], None)).await.unwrap();
-    bench.send(send(0, "own 0"));
-    settle().await;
-    request(&bench, push(numbers([1]), &["again"], None)).await.unwrap();
-    bench.send(send(1, "own 1"));
-    settle().await;
-    assert_eq!(written(&mut bench), ["1 0 outside", "1 1 own 0", "1 2 again", "1 3 own 1"]);
+    request(&harness, push(group("all"), &["outside"], None)).await.unwrap();
+    harness.send(send(0, "own 0"));
+    run_until_idle().await;
+    request(&harness, push(numbers([1]), &["again"], None)).await.unwrap();
+    harness.send(send(1, "own 1"));
+    run_until_idle().await;
+    assert_eq!(written(&mut harness), ["1 0 outside", "1 1 own 0", "1 2 again", "1 3 own 1"]);
     let confirmed = session.outputs().into_iter().filter_map(|output| {
         let AppOutput::SendState { state, .. } = output else { return None };
         Some(state.next_send)
@@ -153,25 +153,29 @@ async fn what_a_session_counts_is_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_taken_once_also_after_a_crash_and_a_checkpoint() {
+async fn an_idempotency_key_survives_a_crash_and_a_checkpoint() {
     let store = TestStore::free();
-    let bench = members(&store, 2).await;
-    let send = |bench: &Bench, key| request(bench, push(group("all"), &["a"], Some(key)));
+    let harness = members(&store, 2).await;
+    let send = |harness: &Harness, key| request(harness, push(group("all"), &["a"], Some(key)));
     let both = |pushed| StreamReply::Pushed(vec![(1, pushed), (2, pushed)]);
-    assert_eq!(send(&bench, "k").await.unwrap(), both(PushOutcome::Taken));
-    assert_eq!(send(&bench, "k").await.unwrap(), both(PushOutcome::Repeated));
-    bench.task.abort();
-    let bench = Bench::start(&store).await;
-    assert_eq!(send(&bench, "k").await.unwrap(), both(PushOutcome::Repeated), "from the log");
-    bench.stop().await.unwrap();
-    let bench = Bench::start(&store).await;
-    assert_eq!(send(&bench, "k").await.unwrap(), both(PushOutcome::Repeated), "from a checkpoint");
+    assert_eq!(send(&harness, "k").await.unwrap(), both(PushOutcome::Taken));
+    assert_eq!(send(&harness, "k").await.unwrap(), both(PushOutcome::Repeated));
+    harness.task.abort();
+    let harness = Harness::start(&store).await;
+    assert_eq!(send(&harness, "k").await.unwrap(), both(PushOutcome::Repeated), "from the log");
+    harness.stop().await.unwrap();
+    let harness = Harness::start(&store).await;
+    assert_eq!(
+        send(&harness, "k").await.unwrap(),
+        both(PushOutcome::Repeated),
+        "from a checkpoint"
+    );
     for (others, expected) in [(31, PushOutcome::Repeated), (1, PushOutcome::Taken)] {
         for _ in 0..others {
             let key: &'static str = Box::leak(format!("{:?}", fresh()).into_boxed_str());
-            assert_eq!(send(&bench, key).await.unwrap(), both(PushOutcome::Taken));
+            assert_eq!(send(&harness, key).await.unwrap(), both(PushOutcome::Taken));
         }
-        assert_eq!(send(&bench, "k").await.unwrap(), both(expected), "after {others} others");
+        assert_eq!(send(&harness, "k").await.unwrap(), both(expected), "after {others} others");
     }
 }
 
@@ -181,82 +185,83 @@ fn fresh() -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn labels_and_groups_find_streams_until_they_are_left() {
+async fn streams_are_selected_by_label_and_group() {
     let store = TestStore::free();
-    let bench = members(&store, 3).await;
+    let harness = members(&store, 3).await;
     let label = StreamSelector::Label("default".into(), "ann".into());
-    let labelled = request(&bench, StreamRequest::SetLabel(numbers([1, 3]), Some("ann".into())))
+    let labelled = request(&harness, StreamRequest::SetLabel(numbers([1, 3]), Some("ann".into())))
         .await
         .unwrap();
     assert_eq!(labelled, StreamReply::Done(vec![1, 3]));
-    request(&bench, StreamRequest::Leave(numbers([2]), "all".into())).await.unwrap();
-    bench.task.abort();
-    let mut bench = Bench::start(&store).await;
-    let found = |bench: &Bench, target| {
-        let answer = request(bench, StreamRequest::Get(target));
+    request(&harness, StreamRequest::Leave(numbers([2]), "all".into())).await.unwrap();
+    harness.task.abort();
+    let mut harness = Harness::start(&store).await;
+    let found = |harness: &Harness, target| {
+        let reply = request(harness, StreamRequest::Get(target));
         async {
-            let StreamReply::Infos(infos) = answer.await.unwrap() else { panic!() };
+            let StreamReply::Infos(infos) = reply.await.unwrap() else { panic!() };
             infos.iter().map(|info| info.stream).collect::<Vec<_>>()
         }
     };
-    assert_eq!(found(&bench, label.clone()).await, [1, 3]);
-    assert_eq!(found(&bench, group("all")).await, [1, 3]);
-    request(&bench, StreamRequest::SetLabel(numbers([3]), Some("bob".into()))).await.unwrap();
-    assert_eq!(found(&bench, label.clone()).await, [1]);
+    assert_eq!(found(&harness, label.clone()).await, [1, 3]);
+    assert_eq!(found(&harness, group("all")).await, [1, 3]);
+    request(&harness, StreamRequest::SetLabel(numbers([3]), Some("bob".into()))).await.unwrap();
+    assert_eq!(found(&harness, label.clone()).await, [1]);
     let other_service = StreamSelector::Label("other".into(), "ann".into());
-    assert_eq!(found(&bench, other_service).await, [0; 0]);
-    // An ended stream is no member; it is forgotten when its application knows.
-    let reset = request(&bench, StreamRequest::Reset(label.clone(), Reset::new("bye", true)))
+    assert_eq!(found(&harness, other_service).await, [0; 0]);
+    // An ended stream is no member, and is forgotten once the end is acknowledged.
+    let reset = request(&harness, StreamRequest::Reset(label.clone(), Reset::new("bye", true)))
         .await
         .unwrap();
     assert_eq!(reset, StreamReply::Done(vec![1]));
-    assert_eq!(found(&bench, label).await, [0; 0]);
-    assert_eq!(found(&bench, group("all")).await, [3]);
-    assert_eq!(found(&bench, numbers([1])).await, [1]);
-    let late = request(&bench, push(numbers([1, 99]), &["a"], None)).await.unwrap();
+    assert_eq!(found(&harness, label).await, [0; 0]);
+    assert_eq!(found(&harness, group("all")).await, [3]);
+    assert_eq!(found(&harness, numbers([1])).await, [1]);
+    let late = request(&harness, push(numbers([1, 99]), &["a"], None)).await.unwrap();
     assert_eq!(late, StreamReply::Pushed(vec![(1, PushOutcome::Ended)]));
-    let mut session = bench.join(1, "one", &[]);
-    settle().await;
+    let mut session = harness.join(1, "one", &[]);
+    run_until_idle().await;
     let ended = session.outputs().into_iter().find_map(|output| {
         let AppOutput::Ended { stream, event, .. } = output else { return None };
         Some((stream, event))
     });
     assert_eq!(ended, Some((1, 1)));
-    bench.send(Mail::Acknowledge { session: SessionId(1), stream: 1, event: 1 });
-    settle().await;
-    assert_eq!(found(&bench, numbers([1])).await, [0; 0]);
-    bench.edge_outputs();
+    harness.send(Mail::Acknowledge { session: SessionId(1), stream: 1, event: 1 });
+    run_until_idle().await;
+    assert_eq!(found(&harness, numbers([1])).await, [0; 0]);
+    harness.edge_outputs();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_outbox_takes_nothing_from_outside() {
+async fn a_full_outbox_refuses_a_push() {
     let store = TestStore::free();
     let limits = Limits { outbox_messages: 3, ..Limits::default() };
-    let bench = Bench::start_with(&store, limits, options(), false).await;
-    bench.attach(hello(1, "s1"));
+    let harness = Harness::start_with(&store, limits, options(), false).await;
+    harness.attach(hello(1, "s1"));
     for (messages, taken) in [(2, true), (2, false), (1, true), (1, false)] {
-        let answer = request(&bench, push(numbers([1]), &vec!["a"; messages], None)).await.unwrap();
+        let reply =
+            request(&harness, push(numbers([1]), &vec!["a"; messages], None)).await.unwrap();
         let full = PushOutcome::Full { bytes: 1 << 20, messages: 3 };
         let expected = if taken { PushOutcome::Taken } else { full };
-        assert_eq!(answer, StreamReply::Pushed(vec![(1, expected)]), "{messages}");
+        assert_eq!(reply, StreamReply::Pushed(vec![(1, expected)]), "{messages}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_in_so_many_groups_at_most() {
+async fn the_number_of_groups_is_bounded() {
     let store = TestStore::free();
-    let bench = members(&store, 1).await;
-    let mut session = bench.join(1, "one", &[]);
+    let harness = members(&store, 1).await;
+    let mut session = harness.join(1, "one", &[]);
     for number in 1..64 {
         let join = StreamRequest::Join(numbers([1]), format!("g{number}").into());
         assert_eq!(
-            request(&bench, join).await.unwrap(),
+            request(&harness, join).await.unwrap(),
             StreamReply::Joined(vec![(1, JoinOutcome::Done)])
         );
     }
-    let more = request(&bench, StreamRequest::Join(numbers([1]), "more".into())).await.unwrap();
+    let more = request(&harness, StreamRequest::Join(numbers([1]), "more".into())).await.unwrap();
     assert_eq!(more, StreamReply::Joined(vec![(1, JoinOutcome::TooMany)]));
-    let again = request(&bench, StreamRequest::Join(numbers([1]), "g1".into())).await.unwrap();
+    let again = request(&harness, StreamRequest::Join(numbers([1]), "g1".into())).await.unwrap();
     assert_eq!(again, StreamReply::Joined(vec![(1, JoinOutcome::Done)]));
     session.outputs();
     let join = |group: &str| Mail::ChangeAttributes {
@@ -264,19 +269,20 @@ async fn a_stream_is_in_so_many_groups_at_most() {
         stream: 1,
         change: AttributeChange::Join(group.into()),
     };
-    bench.send(join("g1"));
-    bench.send(join("more"));
-    settle().await;
+    harness.send(join("g1"));
+    harness.send(join("more"));
+    run_until_idle().await;
     let outputs = session.outputs();
     assert_eq!(outputs, [AppOutput::GroupRefused { stream: 1, group: "more".into() }]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_goes_on_where_it_ended() {
+async fn a_list_continues_behind_a_stream_number() {
     let store = TestStore::free();
-    let bench = members(&store, 5).await;
+    let harness = members(&store, 5).await;
     let list = async |service: &str, after, limit| {
-        let reply = request(&bench, StreamRequest::List { service: service.into(), after, limit });
+        let reply =
+            request(&harness, StreamRequest::List { service: service.into(), after, limit });
         let StreamReply::Infos(infos) = reply.await.unwrap() else { panic!() };
         infos.iter().map(|info| info.stream).collect::<Vec<_>>()
     };
@@ -287,13 +293,13 @@ async fn a_list_goes_on_where_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_finds_no_partition_is_not_answered() {
+async fn a_call_to_a_crashed_partition_gets_no_reply() {
     let store = TestStore::held();
-    let bench = Bench::start(&store).await;
-    bench.attach(hello(1, "s1"));
-    settle().await;
-    let answered = request(&bench, push(numbers([1]), &["a"], None));
-    settle().await;
-    bench.task.abort();
-    assert!(answered.await.is_err());
+    let harness = Harness::start(&store).await;
+    harness.attach(hello(1, "s1"));
+    run_until_idle().await;
+    let replied = request(&harness, push(numbers([1]), &["a"], None));
+    run_until_idle().await;
+    harness.task.abort();
+    assert!(replied.await.is_err());
 }

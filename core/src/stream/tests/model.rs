@@ -1,18 +1,18 @@
-//! Random inputs, good and bad, against a model of a client and an application: everything arrives in
-//! order and once, nothing is said of strings that were not stored, and the records alone rebuild the
-//! state.
+//! Property test: random valid and invalid inputs against a model of a client and an application.
+//!
+//! Every message arrives once and in order, no output concerns an unrecorded message, and the records rebuild the state.
 
 mod world;
 
 use proptest::prelude::*;
 
-use super::bench::bytes;
+use super::harness::bytes;
 use crate::stream::AppOutput;
 use world::World;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A transport: its kind, whether it names the last one as predecessor, how its SACK is, its credit.
+    /// Attaches a transport; `succeeds` names the last one as predecessor, `sack` selects a kind of SACK.
     Attach {
         kind: u8,
         succeeds: bool,
@@ -20,7 +20,7 @@ enum Step {
         credit: u16,
         resume: bool,
     },
-    /// Strings from `back` before the next unsent one, on one of the last transports.
+    /// Messages from `back` before the next unsent one, on one of the last transports.
     Messages {
         transport: u8,
         back: u8,
@@ -60,7 +60,7 @@ enum Step {
     SetLimits {
         max_idle_ms: u16,
     },
-    /// A send from outside, perhaps with the key of the one before.
+    /// A push; `again` repeats the key of the previous one.
     Push {
         count: u8,
         again: bool,
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn everything_arrives_in_order_and_once(steps in steps()) {
+    fn every_message_arrives_once_and_in_order(steps in steps()) {
         let mut world = World::new();
         for step in &steps {
             world.step(step);
@@ -113,7 +113,7 @@ proptest! {
 }
 
 #[test]
-fn the_model_notices_a_doubled_delivery() {
+fn the_model_detects_a_duplicate_delivery() {
     let mut world = World::new();
     world.step(&Step::Assign { window: 30 });
     world.step(&Step::Messages { transport: 0, back: 0, skip: 0, count: 2 });

@@ -1,26 +1,25 @@
-//! A store that went back in time, seen by clients and edges that know better; and ends that nobody
-//! acknowledges.
+//! Detection of a store rollback by reports of clients and edges; ends without an acknowledgement.
 
 use minerva_proto::Sack;
 
-use super::bench::{Bench, batch, bytes, primary, push, sack, sacks, secondary};
+use super::harness::{Harness, batch, bytes, primary, push, sack, sacks, secondary};
 use crate::limits::Limits;
 use crate::stream::{Attach, PushOutcome, Resume, Stream};
 
-/// A stream that has received and sent two strings, as a new owner has it.
-fn recovered() -> Bench {
-    let mut bench = live();
-    bench.crash();
-    bench
+/// A recovered stream with two received and two sent messages, and one received out of order.
+fn recovered() -> Harness {
+    let mut harness = live();
+    harness.crash();
+    harness
 }
 
-fn live() -> Bench {
-    let mut bench = Bench::with_primary();
-    bench.assign(1000);
-    bench.batch(batch(0, 0, &["a", "b"]));
-    bench.batch(batch(0, 3, &["d"]));
-    bench.send(0, &["x", "y"]);
-    bench
+fn live() -> Harness {
+    let mut harness = Harness::with_primary();
+    harness.assign(1000);
+    harness.batch(batch(0, 0, &["a", "b"]));
+    harness.batch(batch(0, 3, &["d"]));
+    harness.send(0, &["x", "y"]);
+    harness
 }
 
 fn resumed(next_s2c: u64) -> Attach {
@@ -28,7 +27,7 @@ fn resumed(next_s2c: u64) -> Attach {
 }
 
 #[test]
-fn a_client_that_has_seen_more_proves_the_loss() {
+fn a_report_beyond_the_stored_state_proves_a_loss() {
     let seen = |text| Attach { seen_ack: sack(text), ..secondary(1) };
     let has = |text| Attach { sack: Some(sack(text)), ..secondary(1) };
     let cases = [
@@ -45,20 +44,23 @@ fn a_client_that_has_seen_more_proves_the_loss() {
         (resumed(3), true),
     ];
     for (attach, is_lost) in cases {
-        let mut bench = recovered();
+        let mut harness = recovered();
         let shown = format!("{attach:?}");
-        let says = bench.attach(attach.clone());
-        assert_eq!(says == ["1 close state lost|0!"], is_lost, "{shown}: {says:?}");
-        assert_eq!(bench.stream.state().is_ended(), is_lost);
-        let mut bench = live();
-        bench.attach(attach);
-        assert!(!bench.stream.state().is_ended(), "nothing can be lost: {shown}");
+        let outputs = harness.attach(attach.clone());
+        assert_eq!(outputs == ["1 close state lost|0!"], is_lost, "{shown}: {outputs:?}");
+        assert_eq!(harness.stream.state().is_ended(), is_lost);
+        let mut harness = live();
+        harness.attach(attach);
+        assert!(
+            !harness.stream.state().is_ended(),
+            "a stream that was not recovered cannot be lost: {shown}"
+        );
     }
 }
 
-/// Others may have got the numbers of what was lost before the client comes back.
+/// The numbers of lost messages may have been assigned again before the client reconnects.
 #[test]
-fn numbers_that_were_given_again_hide_no_loss() {
+fn reassigned_numbers_hide_no_loss() {
     let has = |text| Attach { sack: Some(sack(text)), ..secondary(1) };
     for (attach, is_lost) in [
         (has("|1"), false),
@@ -67,72 +69,73 @@ fn numbers_that_were_given_again_hide_no_loss() {
         (resumed(2), false),
         (resumed(3), true),
     ] {
-        let mut bench = recovered();
+        let mut harness = recovered();
         let messages = bytes(&["other 2", "other 3", "other 4"]);
-        bench.says(|stream, turn| {
+        harness.outputs_of(|stream, turn| {
             assert_eq!(stream.on_push(&push(messages, None), turn), PushOutcome::Taken);
         });
         let shown = format!("{attach:?}");
-        bench.attach(attach);
-        assert_eq!(bench.stream.state().is_ended(), is_lost, "{shown}");
+        harness.attach(attach);
+        assert_eq!(harness.stream.state().is_ended(), is_lost, "{shown}");
     }
-    // Once they are written, the client has them.
-    let mut bench = recovered();
-    bench.says(|stream, turn| {
+    // A written message can be acknowledged.
+    let mut harness = recovered();
+    harness.outputs_of(|stream, turn| {
         assert_eq!(stream.on_push(&push(bytes(&["other 2"]), None), turn), PushOutcome::Taken);
     });
-    bench.attach(primary(1));
-    bench.batch(sacks(1, &["|2"]));
-    assert!(!bench.stream.state().is_ended());
+    harness.attach(primary(1));
+    harness.batch(sacks(1, &["|2"]));
+    assert!(!harness.stream.state().is_ended());
 }
 
 #[test]
-fn a_sack_of_strings_that_the_store_forgot_proves_the_loss() {
-    let mut bench = recovered();
-    bench.assign(1000);
-    bench.attach(primary(1));
-    let says = bench.batch(sacks(1, &["|2"]));
-    assert_eq!(says[0], "1 close state lost|0!");
+fn a_sack_of_lost_messages_proves_the_loss() {
+    let mut harness = recovered();
+    harness.assign(1000);
+    harness.attach(primary(1));
+    let outputs = harness.batch(sacks(1, &["|2"]));
+    assert_eq!(outputs[0], "1 close state lost|0!");
     let end = "app event 3: ended state lost|0 by Core".to_owned();
-    assert!(says.contains(&end), "{says:?}");
+    assert!(outputs.contains(&end), "{outputs:?}");
 }
 
 #[test]
-fn an_end_that_nobody_acknowledges_is_forgotten_in_time() {
+fn an_unacknowledged_end_is_forgotten_after_the_limit() {
     for is_recovered in [false, true] {
-        let mut bench = live();
-        bench.limits = Limits { keep_ended: std::time::Duration::from_secs(10), ..bench.limits };
-        bench.reset("over");
+        let mut harness = live();
+        harness.limits =
+            Limits { keep_ended: std::time::Duration::from_secs(10), ..harness.limits };
+        harness.reset("over");
         if is_recovered {
-            bench.stream = Stream::recover(7, bench.rebuilt(), bench.now);
+            harness.stream = Stream::recover(7, harness.rebuilt(), harness.now);
         }
-        assert_eq!(bench.wait(9_999), [""; 0]);
-        assert!(!bench.stream.state().inbox().is_done());
-        let says = bench.wait(1);
-        assert_eq!(says, if is_recovered { vec![] } else { vec!["app released".to_owned()] });
-        assert!(bench.stream.state().inbox().is_done());
-        assert_eq!(bench.stream.next_deadline(&bench.limits), None);
-        assert!(bench.rebuilt().inbox().is_done(), "also after a crash");
+        assert_eq!(harness.wait(9_999), [""; 0]);
+        assert!(!harness.stream.state().inbox().is_done());
+        let outputs = harness.wait(1);
+        assert_eq!(outputs, if is_recovered { vec![] } else { vec!["app released".to_owned()] });
+        assert!(harness.stream.state().inbox().is_done());
+        assert_eq!(harness.stream.next_deadline(&harness.limits), None);
+        assert!(harness.rebuilt().inbox().is_done(), "after a crash too");
     }
 }
 
 #[test]
-fn a_list_of_thousands_frees_only_what_is_held() {
-    let mut bench = Bench::with_primary();
-    bench.assign(1000);
+fn a_long_sack_frees_only_queued_messages() {
+    let mut harness = Harness::with_primary();
+    harness.assign(1000);
     let messages: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    bench.send(0, &messages.iter().map(String::as_str).collect::<Vec<_>>());
+    harness.send(0, &messages.iter().map(String::as_str).collect::<Vec<_>>());
     let list = |numbers: Vec<u64>| Sack::from_numbers(None, numbers);
-    let records = bench.records.len();
+    let records = harness.records.len();
     let first: Vec<u64> = (1..50).rev().chain(60..99).chain([70, 1]).collect();
     let mut one = sacks(0, &[]);
     one.sacks = vec![list(first.clone())];
-    bench.batch(one.clone());
-    let held: Vec<u64> = bench.stream.state().outbox().iter_from(0).map(|(n, _)| n).collect();
+    harness.batch(one.clone());
+    let held: Vec<u64> = harness.stream.state().outbox().iter_from(0).map(|(n, _)| n).collect();
     let expected: Vec<u64> = (0..100).filter(|number| !first.contains(number)).collect();
     assert_eq!(held, expected);
-    assert_eq!(bench.records.len(), records + 1);
+    assert_eq!(harness.records.len(), records + 1);
     one.sacks = vec![list(vec![1; 4096])];
-    bench.batch(one);
-    assert_eq!(bench.records.len(), records + 1, "nothing new, nothing stored");
+    harness.batch(one);
+    assert_eq!(harness.records.len(), records + 1, "a repeated SACK makes no record");
 }

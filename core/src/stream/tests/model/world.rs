@@ -1,11 +1,11 @@
-//! What the client and the application have seen, and what they may see next.
+//! The model of the client and the application: their received messages and their expectations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_proto::{KillReason, Reset, Sack};
 
-use super::super::bench::{Bench, batch, key, poll, primary, push, secondary, upload};
+use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
 use super::Step;
 use crate::limits::Limits;
 use crate::state::{OutboxLimits, Snapshot, StreamState};
@@ -14,31 +14,31 @@ use crate::stream::{
     Stream, Turn,
 };
 
-/// What the client and the application have seen.
+/// The client and the application of one stream.
 pub(super) struct World {
-    bench: Bench,
+    harness: Harness,
     next_transport: u64,
-    /// Transports that were opened and not closed.
+    /// Open transports.
     open: BTreeSet<u64>,
-    /// First c2s string that the client has not sent; the ones before it, it keeps for the end.
+    /// The next c2s message of the client.
     c2s_next: u64,
-    /// s2c strings that the client has.
+    /// Numbers of the s2c messages that the client has received.
     s2c: BTreeSet<u64>,
-    /// The last SACK that the client got.
+    /// The last SACK that the client received.
     acked: Option<u64>,
-    /// What the client got.
+    /// Received s2c messages.
     got: BTreeMap<u64, Bytes>,
-    /// How much the application has sent; confirmed or not, it repeats nothing else.
+    /// Number of messages that the application has sent.
     sent: u64,
-    /// All that was taken for the client, from the application or from outside.
+    /// All messages accepted for the client, from the application or by pushes.
     taken: Vec<Bytes>,
-    /// Sends from outside so far.
+    /// Number of pushes with distinct keys.
     pushes: u64,
     pub(super) session: Option<SessionId>,
     sessions: u64,
-    /// Next event that the session must get.
+    /// The next event that the session must receive.
     expects: u64,
-    /// All strings that the application has seen, by event.
+    /// Messages received by the application, by event.
     seen: BTreeMap<u64, Bytes>,
 }
 
@@ -63,9 +63,9 @@ fn limits() -> Limits {
 
 impl World {
     pub(super) fn new() -> Self {
-        let (bench, _) = Bench::open(primary(0), limits());
+        let (harness, _) = Harness::open(primary(0), limits());
         Self {
-            bench,
+            harness,
             next_transport: 1,
             open: BTreeSet::from([0]),
             c2s_next: 0,
@@ -83,19 +83,19 @@ impl World {
     }
 
     fn turn<R>(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R) -> R {
-        let (result, outputs) = self.bench.turn(run);
+        let (result, outputs) = self.harness.turn(run);
         for output in outputs {
             match output {
                 Output::Edge(link, output) => self.on_edge(link, output),
                 Output::App(session, output) => self.on_app(session, output),
-                Output::Reply(..) => panic!("no stream says this"),
+                Output::Reply(..) => panic!("not an output of a stream"),
             }
         }
         self.check();
         result
     }
 
-    /// One of the last transports, open or not.
+    /// One of the last transports, open or closed.
     fn transport(&self, back: u8) -> u64 {
         self.next_transport.saturating_sub(1 + u64::from(back))
     }
@@ -106,10 +106,10 @@ impl World {
         Sack::from_numbers(acked, self.s2c.range(first..).copied())
     }
 
-    /// The truth, an older truth, or a lie.
+    /// A correct, an outdated, or an invalid SACK.
     fn some_sack(&self, how: u8) -> Sack {
         match how {
-            0 => Sack::up_to(self.bench.stream.state().outbox().next()),
+            0 => Sack::up_to(self.harness.stream.state().outbox().next()),
             1 => Sack::NONE,
             2 => Sack { beyond: vec![], ..self.client_sack() },
             _ => self.client_sack(),
@@ -152,11 +152,11 @@ impl World {
                 self.turn(|stream, turn| stream.on_link_lost(LinkId(1), turn));
             }
             Step::Wait { ms } => {
-                self.bench.now.0 += u64::from(ms);
+                self.harness.now.0 += u64::from(ms);
                 self.turn(|stream, turn| stream.on_timeout(turn));
             }
             Step::Crash => {
-                self.bench.crash();
+                self.harness.crash();
                 self.session = None;
                 self.open.clear();
             }
@@ -167,12 +167,15 @@ impl World {
             | Step::Send { .. }
             | Step::SetLimits { .. } => self.app_step(step),
         }
-        for (number, string) in &self.got {
-            assert_eq!(string, &self.taken[*number as usize], "what was taken arrives");
+        for (number, message) in &self.got {
+            assert_eq!(
+                message, &self.taken[*number as usize],
+                "an accepted message arrives unchanged"
+            );
         }
     }
 
-    /// A send from outside, with the last one's key or another.
+    /// A push with the last key or a new one.
     fn push(&mut self, count: u8, again: bool) {
         let is_new = !again || self.pushes == 0;
         self.pushes += u64::from(is_new);
@@ -185,7 +188,7 @@ impl World {
             PushOutcome::Taken => self.taken.extend(messages),
             PushOutcome::Repeated => assert!(!is_new),
             PushOutcome::Full { .. } => assert!(count > 0),
-            PushOutcome::Ended => assert!(self.bench.stream.state().is_ended()),
+            PushOutcome::Ended => assert!(self.harness.stream.state().is_ended()),
         }
     }
 
@@ -201,12 +204,12 @@ impl World {
             }
             Step::Acknowledge { behind, beyond } => {
                 let event = match self.expects.checked_sub(1 + u64::from(behind)) {
-                    _ if beyond => self.bench.stream.state().inbox().next(),
+                    _ if beyond => self.harness.stream.state().inbox().next(),
                     Some(event) => event,
                     None => return,
                 };
                 let result = self.turn(|stream, turn| stream.on_acknowledge(session, event, turn));
-                assert_eq!(result.is_err(), beyond, "only what there is not is a violation");
+                assert_eq!(result.is_err(), beyond, "only a missing event is a violation");
             }
             Step::Send { back, skip, count, acknowledge } => {
                 let first = self.sent.saturating_sub(back.into()) + u64::from(skip);
@@ -217,7 +220,7 @@ impl World {
                 };
                 let before = self.taken.len() as u64;
                 self.turn(run).unwrap();
-                let taken = self.bench.stream.state().outbox().next() - before;
+                let taken = self.harness.stream.state().outbox().next() - before;
                 self.taken.extend((self.sent..self.sent + taken).map(s2c));
                 self.sent += taken;
             }
@@ -260,7 +263,7 @@ impl World {
         if kind > 2 {
             self.c2s_next = self.c2s_next.max(1);
         }
-        if !self.bench.stream.state().is_ended() {
+        if !self.harness.stream.state().is_ended() {
             self.open.insert(number);
             self.turn(|stream, turn| stream.on_attach(LinkId(1), attach, turn));
         }
@@ -278,40 +281,40 @@ impl World {
 
     fn on_edge(&mut self, link: LinkId, output: EdgeOutput) {
         assert_eq!(link, LinkId(1));
-        let truth = self.bench.stream.state().sack();
+        let recorded = self.harness.stream.state().sack();
         match output {
             EdgeOutput::Opened { transport, .. } | EdgeOutput::Taken { transport, .. } => {
                 assert!(self.open.contains(&transport.0), "{transport:?} is not open");
             }
             EdgeOutput::Sack { transport, sack } => {
                 assert!(self.open.contains(&transport.0));
-                assert!(sack.acked <= truth.acked, "acknowledges what is not stored");
+                assert!(sack.acked <= recorded.acked, "acknowledges an unrecorded message");
                 self.acked = sack.acked.map(|acked| acked.0);
             }
             EdgeOutput::Messages { transport, first, messages } => {
                 assert!(self.open.contains(&transport.0));
-                for (number, string) in (first..).zip(messages) {
+                for (number, message) in (first..).zip(messages) {
                     self.s2c.insert(number);
-                    self.got.insert(number, string);
+                    self.got.insert(number, message);
                 }
             }
             EdgeOutput::Close { transport, sack, .. } => {
                 assert!(self.open.remove(&transport.0), "closed twice");
-                assert!(sack.is_none_or(|sack| sack.acked <= truth.acked));
+                assert!(sack.is_none_or(|sack| sack.acked <= recorded.acked));
             }
-            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => panic!("no stream says this"),
+            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => panic!("not an output of a stream"),
         }
     }
 
     pub(super) fn on_app(&mut self, session: SessionId, output: AppOutput) {
-        assert_eq!(Some(session), self.session, "said to a session that does not have the stream");
+        assert_eq!(Some(session), self.session, "output to a session without the stream");
         match output {
             AppOutput::Started(started) => self.expects = started.next_event.max(1),
             AppOutput::Messages { first_event, messages, .. } => {
                 assert_eq!(first_event, self.expects, "order");
-                for (event, string) in (first_event..).zip(messages) {
-                    assert_eq!(string, c2s(event - 1));
-                    self.seen.insert(event, string);
+                for (event, message) in (first_event..).zip(messages) {
+                    assert_eq!(message, c2s(event - 1));
+                    self.seen.insert(event, message);
                     self.expects += 1;
                 }
             }
@@ -320,7 +323,7 @@ impl World {
                 self.expects += 1;
             }
             AppOutput::SendState { state, .. } => {
-                assert_eq!(state, self.bench.stream.state().send_state(&self.bench.limits));
+                assert_eq!(state, self.harness.stream.state().send_state(&self.harness.limits));
             }
             AppOutput::TransportChanged { .. } | AppOutput::SendRefused { .. } => {}
             AppOutput::Released { .. }
@@ -331,10 +334,14 @@ impl World {
         }
     }
 
-    /// What must hold after every turn.
+    /// Invariants after every turn.
     fn check(&self) {
-        let state = self.bench.stream.state();
-        assert_eq!(state.snapshot(), self.bench.rebuilt().snapshot(), "records rebuild the state");
+        let state = self.harness.stream.state();
+        assert_eq!(
+            state.snapshot(),
+            self.harness.rebuilt().snapshot(),
+            "records rebuild the state"
+        );
         let (snapshot, as_of) = Snapshot::decode(state.snapshot().encode(5)).unwrap();
         assert_eq!((&snapshot, as_of), (&state.snapshot(), 5));
         let restored = StreamState::restore(snapshot).unwrap();
@@ -343,9 +350,9 @@ impl World {
         assert!(state.outbox().iter_from(0).count() <= 8, "the outbox's limit");
     }
 
-    /// Both sides come back in good order, and everything arrives.
+    /// Both sides reconnect, and every message arrives.
     pub(super) fn finish(mut self) {
-        if !self.bench.stream.state().is_ended() {
+        if !self.harness.stream.state().is_ended() {
             let back = Attach { sack: Some(self.client_sack()), ..primary(self.next_transport) };
             self.step(&Step::Unassign);
             self.open.insert(self.next_transport);
@@ -354,7 +361,7 @@ impl World {
             all.runs[0].messages = (0..self.c2s_next).map(c2s).collect();
             self.turn(|stream, turn| stream.on_batch(LinkId(1), all, turn));
             let expected: BTreeSet<u64> = (0..self.taken.len() as u64).collect();
-            assert_eq!(self.s2c, expected, "all strings reach the client");
+            assert_eq!(self.s2c, expected, "all messages reach the client");
         }
         self.assign(5);
         let session = self.session.unwrap();
@@ -362,14 +369,18 @@ impl World {
             let event = self.expects - 1;
             self.turn(|stream, turn| stream.on_acknowledge(session, event, turn)).unwrap();
         }
-        let received = self.bench.stream.state().sack().acked.map_or(0, |acked| acked.0 + 1);
-        assert!(self.seen.keys().copied().eq(1..=received), "all strings reach the application");
-        if self.bench.stream.state().is_ended() {
-            assert!(self.bench.stream.state().inbox().is_done());
+        let received = self.harness.stream.state().sack().acked.map_or(0, |acked| acked.0 + 1);
+        assert!(self.seen.keys().copied().eq(1..=received), "all messages reach the application");
+        if self.harness.stream.state().is_ended() {
+            assert!(self.harness.stream.state().inbox().is_done());
         } else {
             assert_eq!(received, self.c2s_next);
             self.step(&Step::Wait { ms: 20 });
-            assert_eq!(self.acked, received.checked_sub(1), "what is received is acknowledged");
+            assert_eq!(
+                self.acked,
+                received.checked_sub(1),
+                "all received messages are acknowledged"
+            );
         }
     }
 }

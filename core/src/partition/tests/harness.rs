@@ -1,4 +1,4 @@
-//! A partition's task on a bench, with a link and sessions whose outputs a test reads.
+//! Test harness of a partition: its task, a link, and sessions with readable outputs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,8 +21,8 @@ use minerva_proto::TransportKind;
 
 pub(super) const LINK: LinkId = LinkId(1);
 
-/// One partition that runs.
-pub(super) struct Bench {
+/// A running partition.
+pub(super) struct Harness {
     pub(super) partitions: PartitionTable,
     pub(super) task: JoinHandle<Result<(), StoreError>>,
     pub(super) clock: Arc<AtomicU64>,
@@ -31,13 +31,13 @@ pub(super) struct Bench {
     pub(super) edge: OutputReceiver<EdgeOutput>,
 }
 
-/// A session's end of its channel.
-pub(super) struct Session {
+/// A session with the receiving end of its outputs.
+pub(super) struct TestSession {
     pub(super) handle: SessionHandle,
     pub(super) app: OutputReceiver<AppOutput>,
 }
 
-impl Bench {
+impl Harness {
     pub(super) async fn start(store: &TestStore) -> Self {
         Self::start_with(store, Limits::default(), options(), false).await
     }
@@ -86,11 +86,17 @@ impl Bench {
         self.send(Mail::Batch { link: LINK, batch });
     }
 
-    pub(super) fn join(&self, id: u64, instance: &str, held: &[u64]) -> Session {
+    pub(super) fn join(&self, id: u64, instance: &str, held: &[u64]) -> TestSession {
         self.join_as("default", id, instance, held)
     }
 
-    pub(super) fn join_as(&self, service: &str, id: u64, instance: &str, held: &[u64]) -> Session {
+    pub(super) fn join_as(
+        &self,
+        service: &str,
+        id: u64,
+        instance: &str,
+        held: &[u64],
+    ) -> TestSession {
         let (outputs, app) = output_channel();
         let handle = SessionHandle {
             id: SessionId(id),
@@ -101,18 +107,18 @@ impl Bench {
             outputs,
         };
         self.send(Mail::InstanceJoined { session: handle.clone(), held: held.to_vec() });
-        Session { handle, app }
+        TestSession { handle, app }
     }
 
     pub(super) fn edge_outputs(&mut self) -> Vec<EdgeOutput> {
         std::iter::from_fn(|| self.edge.try_next()).collect()
     }
 
-    /// Time passes, and the partition looks at it.
+    /// Advances the clock and triggers a turn.
     pub(super) async fn wait(&self, ms: u64) {
         self.clock.fetch_add(ms, Ordering::Relaxed);
         self.send(Mail::LinkLost(LinkId(99)));
-        settle().await;
+        run_until_idle().await;
     }
 
     pub(super) async fn stop(self) -> Result<(), StoreError> {
@@ -124,14 +130,14 @@ impl Bench {
     }
 }
 
-impl Session {
-    /// What it was told, but for that it has all its streams.
+impl TestSession {
+    /// All outputs except PartitionOwned.
     pub(super) fn outputs(&mut self) -> Vec<AppOutput> {
-        let is_told = |output: &AppOutput| !matches!(output, AppOutput::PartitionOwned { .. });
-        std::iter::from_fn(|| self.app.try_next()).filter(is_told).collect()
+        let is_other = |output: &AppOutput| !matches!(output, AppOutput::PartitionOwned { .. });
+        std::iter::from_fn(|| self.app.try_next()).filter(is_other).collect()
     }
 
-    /// The streams that were assigned by these outputs, and whether they were resumed.
+    /// The streams assigned by the outputs, and whether they were resumed.
     pub(super) fn started(&mut self) -> Vec<(u64, bool)> {
         let outputs = self.outputs().into_iter();
         let started = outputs.filter_map(|output| {
@@ -142,8 +148,8 @@ impl Session {
     }
 }
 
-/// Lets the partition's task do all it can.
-pub(super) async fn settle() {
+/// Lets the task of the partition run until it waits.
+pub(super) async fn run_until_idle() {
     for _ in 0..30 {
         tokio::task::yield_now().await;
     }
@@ -153,7 +159,7 @@ pub(super) fn options() -> PartitionOptions {
     PartitionOptions { app_grace: Duration::from_secs(2), ..PartitionOptions::default() }
 }
 
-/// A `new` hello on a primary transport for the stream of this name.
+/// A `new` hello on a primary transport; `stream` is padded to a stream id.
 pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
     Attach {
         transport: TransportId(transport),
@@ -178,9 +184,9 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
     }
 }
 
-/// Sends string `number` of stream 1, in a batch of that number.
-pub(super) fn send(bench: &Bench, number: u64) {
-    bench.batch(messages(1, number, number, vec![format!("string {number}").into()]));
+/// Sends message `number` of stream 1 in a batch with the same number.
+pub(super) fn send(harness: &Harness, number: u64) {
+    harness.batch(messages(1, number, number, vec![format!("message {number}").into()]));
 }
 
 pub(super) fn messages(transport: u64, number: u64, first: u64, messages: Vec<Bytes>) -> Batch {

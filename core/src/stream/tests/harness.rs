@@ -1,4 +1,4 @@
-//! One stream on a bench: inputs in, outputs as short texts, and all records kept.
+//! Test harness of one stream: renders outputs as short texts and keeps all records.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ pub(super) const LINK: LinkId = LinkId(1);
 pub(super) const APP: SessionId = SessionId(9);
 const NUMBER: u64 = 7;
 
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) stream: Stream,
     pub(super) limits: Limits,
     pub(super) now: Millis,
     pub(super) records: Vec<Record>,
 }
 
-/// A send from outside.
+/// A push with an optional idempotency key.
 pub(super) fn push(messages: Vec<Bytes>, key: Option<Bytes>) -> Arc<Push> {
     Push { messages, keys: key.into_iter().collect() }.into()
 }
 
-impl Bench {
-    /// A stream made by this hello, and what was said.
+impl Harness {
+    /// The stream created by a hello, and its first outputs.
     pub(super) fn open(attach: Attach, limits: Limits) -> (Self, Vec<String>) {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
@@ -37,17 +37,17 @@ impl Bench {
         let mut stream = Stream::create(NUMBER, &attach, 1_700_000_000_000, &mut turn);
         stream.on_attach(LINK, attach, &mut turn);
         stream.flush(&mut turn);
-        let mut bench = Self { stream, limits, now, records: Vec::new() };
-        let outputs = bench.collect(effects);
-        (bench, outputs.iter().map(text).collect())
+        let mut harness = Self { stream, limits, now, records: Vec::new() };
+        let outputs = harness.collect(effects);
+        (harness, outputs.iter().map(text).collect())
     }
 
-    /// A stream with the transport 0, a primary one.
+    /// A stream with the primary transport 0.
     pub(super) fn with_primary() -> Self {
         Self::open(primary(0), Limits::default()).0
     }
 
-    /// One turn; everything that was said.
+    /// Runs one turn; returns its result and its outputs.
     pub(super) fn turn<R>(
         &mut self,
         run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
@@ -59,35 +59,38 @@ impl Bench {
         (result, self.collect(effects))
     }
 
-    pub(super) fn says(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>)) -> Vec<String> {
+    pub(super) fn outputs_of(
+        &mut self,
+        run: impl FnOnce(&mut Stream, &mut Turn<'_>),
+    ) -> Vec<String> {
         self.turn(run).1.iter().map(text).collect()
     }
 
     pub(super) fn attach(&mut self, attach: Attach) -> Vec<String> {
-        self.says(|stream, turn| stream.on_attach(LINK, attach, turn))
+        self.outputs_of(|stream, turn| stream.on_attach(LINK, attach, turn))
     }
 
     pub(super) fn batch(&mut self, batch: Batch) -> Vec<String> {
-        self.says(|stream, turn| stream.on_batch(LINK, batch, turn))
+        self.outputs_of(|stream, turn| stream.on_batch(LINK, batch, turn))
     }
 
     pub(super) fn detach(&mut self, transport: u64) -> Vec<String> {
-        self.says(|stream, turn| stream.on_detach(key(transport), turn))
+        self.outputs_of(|stream, turn| stream.on_detach(key(transport), turn))
     }
 
     pub(super) fn grant(&mut self, transport: u64, bytes: u64) -> Vec<String> {
-        self.says(|stream, _| stream.on_grant(key(transport), bytes))
+        self.outputs_of(|stream, _| stream.on_grant(key(transport), bytes))
     }
 
     pub(super) fn assign(&mut self, window: usize) -> Vec<String> {
-        self.says(|stream, turn| stream.on_assigned(APP, &"a".into(), window, turn))
+        self.outputs_of(|stream, turn| stream.on_assigned(APP, &"a".into(), window, turn))
     }
 
     pub(super) fn acknowledge(&mut self, event: u64) -> Vec<String> {
         let run =
             |stream: &mut Stream, turn: &mut Turn<'_>| stream.on_acknowledge(APP, event, turn);
         let (result, outputs) = self.turn(run);
-        said(result, &outputs)
+        with_violation(result, &outputs)
     }
 
     pub(super) fn send(&mut self, first: u64, messages: &[&str]) -> Vec<String> {
@@ -103,18 +106,18 @@ impl Bench {
         let messages = bytes(messages);
         let (result, outputs) =
             self.turn(|stream, turn| stream.on_send(APP, first, messages, acknowledge, turn));
-        said(result, &outputs)
+        with_violation(result, &outputs)
     }
 
     pub(super) fn reset(&mut self, reason: &str) -> Vec<String> {
         let reset = Reset::new(reason, true);
-        self.says(|stream, turn| stream.on_reset(APP, reset, turn))
+        self.outputs_of(|stream, turn| stream.on_reset(APP, reset, turn))
     }
 
-    /// Time passes; what is due happens.
+    /// Advances the clock and handles the passed deadlines.
     pub(super) fn wait(&mut self, ms: u64) -> Vec<String> {
         self.now.0 += ms;
-        self.says(|stream, turn| stream.on_timeout(turn))
+        self.outputs_of(|stream, turn| stream.on_timeout(turn))
     }
 
     /// The state rebuilt from the records alone.
@@ -130,7 +133,7 @@ impl Bench {
         state
     }
 
-    /// The stream as a new owner has it.
+    /// Replaces the stream by a recovered one.
     pub(super) fn crash(&mut self) {
         self.stream = Stream::recover(NUMBER, self.rebuilt(), self.now);
     }
@@ -141,7 +144,8 @@ impl Bench {
     }
 }
 
-fn said(result: Result<(), ContractError>, outputs: &[Output]) -> Vec<String> {
+/// The outputs, behind the contract violation if there is one.
+fn with_violation(result: Result<(), ContractError>, outputs: &[Output]) -> Vec<String> {
     let violation = result.err().map(|ContractError(text)| format!("violation {text}"));
     violation.into_iter().chain(outputs.iter().map(text)).collect()
 }
@@ -151,14 +155,14 @@ pub(super) fn key(transport: u64) -> TransportKey {
 }
 
 pub(super) fn bytes(messages: &[&str]) -> Vec<Bytes> {
-    messages.iter().map(|string| Bytes::copy_from_slice(string.as_bytes())).collect()
+    messages.iter().map(|message| Bytes::copy_from_slice(message.as_bytes())).collect()
 }
 
 pub(super) fn sack(text: &str) -> Sack {
     Sack::parse(text.as_bytes()).unwrap()
 }
 
-/// A `new` hello on a transport that streams and wants no strings; its client number is the same.
+/// A `new` hello on a streaming transport without s2c messages.
 pub(super) fn secondary(transport: u64) -> Attach {
     Attach {
         transport: TransportId(transport),
@@ -191,7 +195,7 @@ pub(super) fn poll(transport: u64) -> Attach {
     Attach { single_flush: true, kind: Some(TransportKind::LongPoll), ..primary(transport) }
 }
 
-/// An upload: its strings and its end come with the hello.
+/// An upload: the messages and the end follow the hello at once.
 pub(super) fn upload(transport: u64, first: u64, messages: &[&str]) -> Attach {
     let batch = Batch { end: Some(End { kill: None }), ..batch(transport, first, messages) };
     Attach {
@@ -223,7 +227,7 @@ pub(super) fn text(output: &Output) -> String {
     match output {
         Output::Edge(_, output) => edge_text(output),
         Output::App(_, output) => app_text(output),
-        Output::Reply(..) => panic!("no stream says {output:?}"),
+        Output::Reply(..) => panic!("not an output of a stream: {output:?}"),
     }
 }
 
@@ -251,7 +255,9 @@ fn edge_text(output: &EdgeOutput) -> String {
             format!("{} close{}{} {cause}", transport.0, frame(sack, 'A'), frame(status, 'T'))
         }
         EdgeOutput::Taken { transport, batch } => format!("{} taken {batch}", transport.0),
-        EdgeOutput::Owned(_) | EdgeOutput::Released(_) => panic!("no stream says {output:?}"),
+        EdgeOutput::Owned(_) | EdgeOutput::Released(_) => {
+            panic!("not an output of a stream: {output:?}")
+        }
     }
 }
 
@@ -285,7 +291,7 @@ fn app_text(output: &AppOutput) -> String {
         }
         AppOutput::Released { .. } => "app released".to_owned(),
         AppOutput::PartitionOwned { .. } | AppOutput::PartitionLeft { .. } => {
-            panic!("no stream says {output:?}")
+            panic!("not an output of a stream: {output:?}")
         }
         AppOutput::GroupRefused { group, .. } => format!("app not in {group}"),
         AppOutput::ContractViolation(text) => format!("app violation {text}"),
@@ -297,6 +303,6 @@ fn frame(sack: &Option<Sack>, letter: char) -> String {
 }
 
 fn join(messages: &[Bytes]) -> String {
-    let texts: Vec<_> = messages.iter().map(|string| String::from_utf8_lossy(string)).collect();
+    let texts: Vec<_> = messages.iter().map(|message| String::from_utf8_lossy(message)).collect();
     texts.join(",")
 }
