@@ -7,8 +7,8 @@ use anyhow::Context;
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address, doctor,
-    health, program,
+    Admin, ConfigError, LogConfig, Readiness, StopSignals, Subcommand, ThreadConfig, address,
+    doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -52,7 +52,7 @@ struct Options {
     log: LogConfig,
 
     #[command(subcommand)]
-    task: Option<Task>,
+    task: Option<Subcommand>,
 }
 
 fn main() -> ExitCode {
@@ -62,8 +62,8 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     match options.task {
-        Some(Task::Health) => return Ok(health(options.admin).await?),
-        Some(Task::Doctor) => return Ok(examine(&options.store).await?),
+        Some(Subcommand::Health) => return Ok(health(options.admin).await?),
+        Some(Subcommand::Doctor) => return Ok(examine(&options.store).await?),
         None => {}
     }
     options.log.start()?;
@@ -101,9 +101,10 @@ async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// The subcommand `doctor`: checks the machine and the store.
-async fn examine(store: &StoreUrl) -> Result<(), doctor::Unfit> {
-    let needs = doctor::Needs { clients: None, has_redis: matches!(store, StoreUrl::Redis(_)) };
-    let mut findings = doctor::machine(needs).await;
+async fn examine(store: &StoreUrl) -> Result<(), doctor::DoctorError> {
+    let needs =
+        doctor::Requirements { clients: None, has_redis: matches!(store, StoreUrl::Redis(_)) };
+    let mut findings = doctor::check_machine(needs).await;
     findings.extend(store::doctor(store).await);
     doctor::report(&findings)
 }

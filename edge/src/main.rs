@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_runtime::{
-    Admin, ConfigError, Hangups, LogConfig, Readiness, StopSignals, Task, ThreadConfig, address,
+    Admin, ConfigError, ReloadSignals, LogConfig, Readiness, StopSignals, Subcommand, ThreadConfig, address,
     doctor, health, program,
 };
 use prometheus_client::registry::Registry;
@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 #[command(name = "minerva-edge", version, disable_help_subcommand = true)]
 struct Options {
     #[command(subcommand)]
-    task: Option<Task>,
+    task: Option<Subcommand>,
 
     #[command(flatten)]
     edge: Config,
@@ -53,11 +53,11 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     match options.task {
-        Some(Task::Health) => return Ok(health(options.admin).await?),
-        Some(Task::Doctor) => {
+        Some(Subcommand::Health) => return Ok(health(options.admin).await?),
+        Some(Subcommand::Doctor) => {
             let clients = Some(options.edge.needed_files());
-            let needs = doctor::Needs { clients, has_redis: false };
-            let mut findings = doctor::machine(needs).await;
+            let needs = doctor::Requirements { clients, has_redis: false };
+            let mut findings = doctor::check_machine(needs).await;
             findings.extend(options.edge.examine_tls());
             return Ok(doctor::report(&findings)?);
         }
@@ -75,7 +75,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let admin_addr = admin.local_addr()?;
     let edge = Edge::bind(options.edge, cores, Pages::new(), Some(metrics)).await?;
     if let Some(certificates) = edge.certificates() {
-        let hangups = Hangups::listen().context("cannot listen for signals")?;
+        let hangups = ReloadSignals::listen().context("cannot listen for signals")?;
         tokio::spawn(certificates.reload_on(hangups));
     }
     tokio::spawn(admin.serve(readiness.clone(), registry));

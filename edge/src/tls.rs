@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_runtime::{ConfigError, Hangups};
+use minerva_runtime::{ConfigError, ReloadSignals};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -85,7 +85,7 @@ impl Certificates {
     }
 
     /// Reloads the files on each SIGHUP, for the life of the process.
-    pub async fn reload_on(self, mut hangups: Hangups) {
+    pub async fn reload_on(self, mut hangups: ReloadSignals) {
         loop {
             hangups.next().await;
             match self.reload() {

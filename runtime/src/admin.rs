@@ -1,5 +1,5 @@
-//! The admin port: `/healthz` (the process runs), `/readyz` (it can do its work), `/metrics`
-//! (Prometheus text). Owned by each program's `main.rs`, which says when it is ready.
+//! The admin port: `/healthz` (liveness), `/readyz` (readiness) and `/metrics` (Prometheus text). Each `main.rs` binds
+//! the port, registers metrics and sets the readiness.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,46 +18,46 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-/// Time that a caller has for its request head; enough for any scraper.
+/// Time limit of a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether the process can do its work, and if not, why. Cloned to whoever knows.
+/// Readiness of the process, shared by all clones; unready with a reason.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    /// `None`: ready.
+    /// `None` if ready.
     obstacle: Arc<Mutex<Option<String>>>,
 }
 
 impl Readiness {
-    /// Not ready yet.
+    /// Unready with the reason `starting`.
     pub fn starting() -> Self {
         Self { obstacle: Arc::new(Mutex::new(Some("starting".to_owned()))) }
     }
 
-    /// The process can do its work.
+    /// Marks the process ready.
     pub fn set_ready(&self) {
         *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The process cannot do its work, for this reason.
+    /// Marks the process unready, for a reason that `/readyz` returns.
     pub fn set_unready(&self, reason: impl Into<String>) {
         *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
     }
 
-    /// Why the process cannot do its work, if so.
+    /// The reason of an unready process.
     pub fn obstacle(&self) -> Option<String> {
         self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The admin port of one process.
+/// The bound admin port of one process.
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
 }
 
 impl Admin {
-    /// Takes the port.
+    /// Binds the port.
     ///
     /// # Errors
     /// If the address cannot be bound.
@@ -65,15 +65,15 @@ impl Admin {
         Ok(Self { listener: TcpListener::bind(address).await? })
     }
 
-    /// The address that was bound.
+    /// The bound address.
     ///
     /// # Errors
-    /// If the system cannot tell.
+    /// If the system call fails.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers for ever. Run it as a task of its own.
+    /// Serves requests for the lifetime of the process; run as a separate task.
     pub async fn serve(self, readiness: Readiness, metrics: Registry) {
         let metrics = Arc::new(metrics);
         loop {

@@ -1,10 +1,10 @@
 //! The error of a wrong option. Programs print it and exit with [`EXIT_CONFIG`](crate::EXIT_CONFIG); the
-//! subcommand `doctor` reports it as a finding.
+//! subcommand `doctor` reports the error as a finding.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-/// A wrong option: its name, the problem, and the fix for the operator.
+/// A wrong option: name, problem, and fix for the operator.
 #[derive(Debug, thiserror::Error)]
 #[error("{option}: {problem}\n  fix: {fix}")]
 pub struct ConfigError {
@@ -22,6 +22,10 @@ impl ConfigError {
     /// Reports that the listen address of an option cannot be bound.
     pub fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> Self {
         let problem = format!("cannot listen on {address}: {error}");
-        Self::new(option, problem, "choose a free address of this machine, or stop what uses it")
+        Self::new(
+            option,
+            problem,
+            "choose a free address of this machine, or stop the program that uses it",
+        )
     }
 }

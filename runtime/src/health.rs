@@ -1,5 +1,5 @@
-//! The subcommand `health`, for the health checks of containers: a second process asks the first one's admin
-//! port whether it can do its work. The same for every program; called by each `main.rs`.
+//! The subcommand `health`, for health checks of containers: a second process queries `/readyz` at the admin port of
+//! the serving process. Called by each `main.rs`.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,60 +8,60 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Time for the whole answer; less than any health check's own.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Time limit of the whole request; shorter than the time limits of common health checks.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes of an answer that are read; it is one line behind a short head.
-const ANSWER: u64 = 16 * 1024;
+/// Limit of the response length, in bytes; a response is one line after a short head.
+const MAX_RESPONSE: u64 = 16 * 1024;
 
-/// What a program can do instead of serving.
+/// Subcommands of a program; without one the program serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
-pub enum Task {
-    /// Ask the process that serves at --admin whether it can do its work; exit with 0 if so, else with 1.
+pub enum Subcommand {
+    /// Query the readiness of the process that serves at --admin; exit with 0 if ready, else with 1.
     Health,
-    /// Check this machine, and a core's store, and say what to change, one line per check; exit with 1 if
-    /// something will not do.
+    /// Check this machine and the store of a core, and print findings and fixes, one line per check; exit with 1 if a
+    /// check fails.
     Doctor,
 }
 
-/// Why a process is not healthy.
+/// The process is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    /// Nobody answers.
+    /// The admin port does not answer in time.
     #[error("no answer from {0}")]
     Unreachable(SocketAddr, #[source] io::Error),
-    /// It says that it cannot do its work, and why.
+    /// The process is unready, for this reason.
     #[error("not ready: {0}")]
     NotReady(String),
 }
 
-/// Asks the process whose admin port is `admin`, on this machine.
+/// Queries the readiness of the process with the admin port `admin` on this machine.
 ///
 /// # Errors
-/// If it does not answer, or says that it is not ready.
+/// If the process does not answer or is not ready.
 pub async fn health(admin: SocketAddr) -> Result<(), HealthError> {
     let admin = reachable(admin);
-    let answer = tokio::time::timeout(ANSWER_TIME, ask(admin)).await;
-    let answer = answer
+    let response = tokio::time::timeout(REQUEST_TIMEOUT, request(admin)).await;
+    let response = response
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(|error| HealthError::Unreachable(admin, error))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     if head.split(' ').nth(1) == Some("200") {
         return Ok(());
     }
     Err(HealthError::NotReady(body.trim().to_owned()))
 }
 
-async fn ask(admin: SocketAddr) -> io::Result<String> {
+async fn request(admin: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect(admin).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let mut response = Vec::new();
+    stream.take(MAX_RESPONSE).read_to_end(&mut response).await?;
+    Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
-/// Loopback, where the process listens on all addresses.
+/// Replaces the unspecified address, on which the process may listen, by loopback.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_is_not_there_or_silent_is_not_healthy() {
+    async fn an_unreachable_or_silent_process_is_not_healthy() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         assert!(matches!(health(address).await, Err(HealthError::Unreachable(..))), "silent");

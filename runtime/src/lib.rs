@@ -1,7 +1,7 @@
 //! Process plumbing: the parts of a program that have nothing to do with streams.
 //!
-//! [`tasks`] schedules the tasks of gRPC calls and store connections; edge, core and the application SDK use it.
-//! The feature `process` adds the operator's side of a program: [`program()`] with its exit codes, [`LogConfig`],
+//! [`tasks`] schedules the tasks of gRPC calls and store connections; called by edge, core and application SDK.
+//! The feature `process` adds the operator interface of a program: [`program()`] with its exit codes, [`LogConfig`],
 //! signals, the [`Admin`] port, and the subcommands [`health()`] and [`doctor`]. Each `main.rs` calls these.
 #![warn(missing_docs)]
 
@@ -29,10 +29,10 @@ pub mod values;
 pub use self::{
     admin::{Admin, Readiness},
     config_error::ConfigError,
-    health::{HealthError, Task, health},
+    health::{HealthError, Subcommand, health},
     log::LogConfig,
     program::{EXIT_CONFIG, program},
-    signals::{Hangups, StopSignals},
+    signals::{ReloadSignals, StopSignals},
     threads::{ThreadConfig, half_of_processors, runtime, threads},
     values::{address, duration, positive_duration},
 };

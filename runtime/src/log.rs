@@ -1,4 +1,4 @@
-//! Logging to standard error, filtered by the option `--log`. Every program starts it before anything else.
+//! Logging to standard error, filtered by the option `--log`. Every program starts logging first.
 
 use std::io::IsTerminal;
 

@@ -2,11 +2,11 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGHUP: the request to read certificates and other files again. Unhandled, it ends the program.
+/// SIGHUP: the request to read certificates and other files again. Without a handler the signal ends the program.
 #[derive(Debug)]
-pub struct Hangups(Signal);
+pub struct ReloadSignals(Signal);
 
-impl Hangups {
+impl ReloadSignals {
     /// Installs the signal handler.
     ///
     /// # Errors

@@ -1,28 +1,26 @@
-//! How option values are written, the same in every program: addresses and times. Used as value parsers
-//! by the options of edge, core and standalone.
+//! Value parsers for options, the same in every program: addresses and times.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Longest time that an option can ask for: a year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longest time of an option: a year.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Reads an address to listen on.
+/// Parses an address to listen on.
 ///
 /// # Errors
-/// A text that says what is wrong and what would be right.
+/// A message with the wrong value and a valid example.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!("`{text}` is no IP address with a port: write one such as 127.0.0.1:8080")
-    })
+    text.parse()
+        .map_err(|_| format!("`{text}` is not an IP address with a port; example: 127.0.0.1:8080"))
 }
 
-/// Reads a time: `120s`, `500ms`, `2.5m`, `24h`, or a plain number of seconds; at most a year.
+/// Parses a time: `120s`, `500ms`, `2.5m`, `24h`, or a plain number of seconds; at most a year.
 ///
 /// # Errors
-/// A text that says what is wrong and what would be right.
+/// A message with the wrong value and a valid example.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time: write one such as 120s, 500ms, 5m or 24h");
+    let wrong = || format!("`{text}` is not a time; examples: 120s, 500ms, 5m, 24h");
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds = match &text[number.len()..] {
@@ -34,17 +32,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
     let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
-    if duration <= LONGEST { Ok(duration) } else { Err(wrong()) }
+    if duration <= MAX_DURATION { Ok(duration) } else { Err(wrong()) }
 }
 
-/// Reads a time as [`duration`] does, but not none.
+/// Parses a time as [`duration`] does; less than a millisecond is an error.
 ///
 /// # Errors
-/// A text that says what is wrong and what would be right.
+/// A message with the wrong value and a valid example.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     if duration < Duration::from_millis(1) {
-        return Err(format!("`{text}` is too short: write a time such as 120s, 500ms, 5m or 24h"));
+        return Err(format!("`{text}` is too short; examples: 120s, 500ms, 5m, 24h"));
     }
     Ok(duration)
 }
@@ -70,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_told_what_one_is() {
+    fn a_wrong_time_is_rejected_with_an_example() {
         for text in
             ["", "s", "-1s", "1e3", "5d", "inf", "NaN", "1 s", "8761h", "9999999999999h", "µs"]
         {
@@ -83,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_port() {
+    fn an_address_needs_a_port() {
         assert!(address("127.0.0.1:8080").is_ok());
         assert!(address("[::1]:8080").is_ok());
         for text in ["localhost:8080", "127.0.0.1", ":8080"] {

@@ -14,7 +14,7 @@ use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Core, is_config_error};
 use minerva_edge::{Edge, Pages};
 use minerva_runtime::{
-    Admin, ConfigError, Hangups, Readiness, StopSignals, doctor, health, program,
+    Admin, ConfigError, Readiness, ReloadSignals, StopSignals, doctor, health, program,
 };
 use options::{Options, Switch, Task};
 use prometheus_client::registry::Registry;
@@ -63,8 +63,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let pages = if options.demo == Switch::On { pages::demo() } else { Pages::new() };
     let edge = Edge::bind(options.edge.clone(), channel, pages, Some(edge_metrics)).await?;
     if let Some(certificates) = edge.certificates() {
-        let hangups = Hangups::listen().context("cannot listen for signals")?;
-        tokio::spawn(certificates.follow(hangups));
+        let hangups = ReloadSignals::listen().context("cannot listen for signals")?;
+        tokio::spawn(certificates.reload_on(hangups));
     }
     let clients = edge.local_addr();
     wait_for_link(&edge).await;
@@ -77,10 +77,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Checks the machine, and the store if given.
-async fn run_doctor(options: &Options, store: Option<&StoreUrl>) -> Result<(), doctor::Unfit> {
+async fn run_doctor(
+    options: &Options,
+    store: Option<&StoreUrl>,
+) -> Result<(), doctor::DoctorError> {
     let clients = Some(options.edge.needed_files());
-    let needs = doctor::Needs { clients, has_redis: matches!(store, Some(StoreUrl::Redis(_))) };
-    let mut findings = doctor::machine(needs).await;
+    let needs =
+        doctor::Requirements { clients, has_redis: matches!(store, Some(StoreUrl::Redis(_))) };
+    let mut findings = doctor::check_machine(needs).await;
     findings.extend(options.edge.examine_tls());
     if let Some(store) = store {
         findings.extend(store::doctor(store).await);

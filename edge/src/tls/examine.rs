@@ -19,9 +19,9 @@ pub(crate) fn examine(paths: Paths<'_>, has_port: bool) -> Option<Finding> {
     match Files::of(paths, has_port) {
         Ok(None) => None,
         Ok(Some(files)) => {
-            Some(check(&files).unwrap_or_else(|error| Finding::wrong(SUBJECT, error)))
+            Some(check(&files).unwrap_or_else(|error| Finding::config_error(SUBJECT, error)))
         }
-        Err(error) => Some(Finding::wrong(SUBJECT, error)),
+        Err(error) => Some(Finding::config_error(SUBJECT, error)),
     }
 }
 

@@ -1,146 +1,150 @@
-//! Whether a machine is fit for what a program needs of it. A pure judgement on what was read.
+//! Checks of the machine: compares the settings with the requirements of a program. Pure; the settings come from
+//! [`Readings`].
 
 use std::time::Duration;
 
-use super::Finding;
+use super::finding::Finding;
 use super::readings::{Clocks, Readings};
 
-/// Connections that may wait to be accepted: what a program asks for when it listens.
+/// Listen backlog of the programs, in connections.
 const BACKLOG: u64 = 1024;
-/// A time before which this was not written: 2025.
-const WRITTEN: u64 = 1_735_689_600;
-/// More than a clock that is slewed and a busy machine explain.
-const DRIFT: Duration = Duration::from_millis(50);
+/// Start of 2025, in seconds since 1970; an earlier wall clock is certainly wrong.
+const EARLIEST_TIME: u64 = 1_735_689_600;
+/// Tolerated drift, more than slewing and a busy machine cause.
+const MAX_DRIFT: Duration = Duration::from_millis(50);
 
-/// What a program needs of its machine.
+/// Requirements of a program on the machine.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Needs {
-    /// Clients' connections at once, and files that have to be open for that; `None` for a program that has
-    /// no clients.
+pub struct Requirements {
+    /// Greatest number of client connections, and the file descriptors for them; `None` for a program without clients.
     pub clients: Option<(u32, u64)>,
-    /// Whether a Redis is used, which may be on this machine.
+    /// The program uses Redis, which may run on this machine.
     pub has_redis: bool,
 }
 
-/// Looks at this machine.
-pub async fn machine(needs: Needs) -> Vec<Finding> {
-    judge(&Readings::take().await, needs)
+/// Checks this machine.
+pub async fn check_machine(requirements: Requirements) -> Vec<Finding> {
+    check(&Readings::take().await, requirements)
 }
 
-fn judge(readings: &Readings, needs: Needs) -> Vec<Finding> {
+fn check(readings: &Readings, requirements: Requirements) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some((connections, files)) = needs.clients {
-        findings.push(judge_files(readings.open_files, connections, files));
-        findings.push(judge_backlog(readings.backlog));
-        findings.push(judge_ports(readings.ports, connections));
-        findings.push(judge_tcp(readings.tcp_pages, connections));
+    if let Some((connections, files)) = requirements.clients {
+        findings.push(check_files(readings.open_files, connections, files));
+        findings.push(check_backlog(readings.backlog));
+        findings.push(check_ports(readings.ports, connections));
+        findings.push(check_tcp(readings.tcp_pages, connections));
     }
-    if needs.has_redis {
-        findings.push(judge_overcommit(readings.overcommit));
+    if requirements.has_redis {
+        findings.push(check_overcommit(readings.overcommit));
     }
-    findings.extend(judge_clocks(readings.clocks));
+    findings.extend(check_clocks(readings.clocks));
     findings
 }
 
-fn unread(what: &str) -> Finding {
-    Finding::warn(what, "cannot be read here", "look at it yourself; Linux has it in /proc")
+fn unread(subject: &str) -> Finding {
+    Finding::warn(subject, "cannot be read here", "check the setting by hand, on Linux in /proc")
 }
 
-fn judge_files(limits: Option<(u64, u64)>, connections: u32, files: u64) -> Finding {
-    let what = "open files";
-    let Some((soft, hard)) = limits else { return unread(what) };
+fn check_files(limits: Option<(u64, u64)>, connections: u32, files: u64) -> Finding {
+    let subject = "open files";
+    let Some((soft, hard)) = limits else { return unread(subject) };
     let value = format!("{soft}, at most {hard}; {connections} connections need {files}");
     if hard >= files {
-        // The edge raises its own limit that far.
-        return Finding::ok(what, value);
+        // The edge raises the soft limit at start.
+        return Finding::ok(subject, value);
     }
     let fix = format!(
         "allow {files} (ulimit -Hn, LimitNOFILE= of systemd, ulimits of compose), or lower --max-connections"
     );
-    Finding::fail(what, value, fix)
+    Finding::fail(subject, value, fix)
 }
 
-fn judge_backlog(backlog: Option<u64>) -> Finding {
-    let what = "net.core.somaxconn";
+fn check_backlog(backlog: Option<u64>) -> Finding {
+    let subject = "net.core.somaxconn";
     match backlog {
-        None => unread(what),
-        Some(backlog) if backlog >= BACKLOG => Finding::ok(what, backlog),
-        Some(backlog) => Finding::warn(what, backlog, "sysctl -w net.core.somaxconn=4096"),
+        None => unread(subject),
+        Some(backlog) if backlog >= BACKLOG => Finding::ok(subject, backlog),
+        Some(backlog) => Finding::warn(subject, backlog, "sysctl -w net.core.somaxconn=4096"),
     }
 }
 
-fn judge_ports(ports: Option<(u64, u64)>, connections: u32) -> Finding {
-    let what = "net.ipv4.ip_local_port_range";
-    let Some((first, last)) = ports else { return unread(what) };
+fn check_ports(ports: Option<(u64, u64)>, connections: u32) -> Finding {
+    let subject = "net.ipv4.ip_local_port_range";
+    let Some((first, last)) = ports else { return unread(subject) };
     let count = (last + 1).saturating_sub(first);
     let value = format!("{first} to {last}, {count} ports");
-    // No range is large enough for more than that; then an edge needs several addresses.
+    // A port range has at most 65,535 ports; for more connections an edge needs several addresses.
     if count >= u64::from(connections).min(60_000) {
-        return Finding::ok(what, value);
+        return Finding::ok(subject, value);
     }
     let fix = format!(
         "if a proxy on this machine passes {connections} connections to one edge: sysctl -w \
          net.ipv4.ip_local_port_range='1024 65535'"
     );
-    Finding::warn(what, value, fix)
+    Finding::warn(subject, value, fix)
 }
 
-fn judge_tcp(pages: Option<(u64, u64)>, connections: u32) -> Finding {
-    let what = "net.ipv4.tcp_mem";
-    let Some((sparing, most)) = pages else { return unread(what) };
-    let value = format!("sparing above {sparing} pages, at most {most}");
-    // A page for each connection: most are idle and have none, some have many.
-    if sparing >= u64::from(connections) {
-        return Finding::ok(what, value);
+fn check_tcp(pages: Option<(u64, u64)>, connections: u32) -> Finding {
+    let subject = "net.ipv4.tcp_mem";
+    let Some((pressure, limit)) = pages else { return unread(subject) };
+    let value = format!("memory pressure above {pressure} pages, limit {limit}");
+    // One page per connection on average: most connections are idle and use none.
+    if pressure >= u64::from(connections) {
+        return Finding::ok(subject, value);
     }
     let fix = format!(
-        "sysctl -w net.ipv4.tcp_mem with {connections} pages or more in the middle, if there is memory \
-         for them, or lower --max-connections"
+        "sysctl -w net.ipv4.tcp_mem with {connections} pages or more as the middle value, if the memory \
+         suffices, or lower --max-connections"
     );
-    Finding::warn(what, value, fix)
+    Finding::warn(subject, value, fix)
 }
 
-fn judge_overcommit(overcommit: Option<u64>) -> Finding {
-    let what = "vm.overcommit_memory";
+fn check_overcommit(overcommit: Option<u64>) -> Finding {
+    let subject = "vm.overcommit_memory";
     match overcommit {
-        None => unread(what),
-        Some(1) => Finding::ok(what, 1),
+        None => unread(subject),
+        Some(1) => Finding::ok(subject, 1),
         Some(other) => Finding::warn(
-            what,
+            subject,
             other,
-            "if Redis is on this machine: sysctl -w vm.overcommit_memory=1, or it may fail to save when \
-             memory is short",
+            "if Redis is on this machine: sysctl -w vm.overcommit_memory=1, or saving may fail when memory \
+             is short",
         ),
     }
 }
 
-fn judge_clocks(clocks: Clocks) -> [Finding; 2] {
-    let what = "wall clock";
+fn check_clocks(clocks: Clocks) -> [Finding; 2] {
+    let subject = "wall clock";
     let seconds = clocks.wall_seconds;
-    let set = if seconds >= WRITTEN {
-        Finding::ok(what, format!("{seconds} s since 1970"))
+    let set = if seconds >= EARLIEST_TIME {
+        Finding::ok(subject, format!("{seconds} s since 1970"))
     } else {
-        let fix = "set the clock and keep it set (chrony, systemd-timesyncd)";
-        Finding::fail(what, format!("{seconds} s since 1970, which is long ago"), fix)
+        let fix = "set and synchronise the clock (chrony, systemd-timesyncd)";
+        Finding::fail(
+            subject,
+            format!("{seconds} s since 1970, before this program was written"),
+            fix,
+        )
     };
-    let what = "wall clock against the monotonic one";
-    let drift = format!("{} ms apart after a moment", clocks.drift.as_millis());
-    let steady = if clocks.drift <= DRIFT {
-        Finding::ok(what, drift)
+    let subject = "drift of the wall clock";
+    let drift = format!("{} ms against the monotonic clock", clocks.drift.as_millis());
+    let steady = if clocks.drift <= MAX_DRIFT {
+        Finding::ok(subject, drift)
     } else {
         let fix = "let one program set the clock, in small steps (chrony, systemd-timesyncd)";
-        Finding::warn(what, drift, fix)
+        Finding::warn(subject, drift, fix)
     };
     [set, steady]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
-    use super::super::Verdict::{Fail, Ok, Warn};
     use super::*;
+    use crate::doctor::Verdict::{self, Fail, Ok, Warn};
 
-    const NEEDS: Needs = Needs { clients: Some((50_000, 50_256)), has_redis: true };
+    const REQUIREMENTS: Requirements =
+        Requirements { clients: Some((50_000, 50_256)), has_redis: true };
 
     fn good() -> Readings {
         Readings {
@@ -149,27 +153,27 @@ mod tests {
             ports: Some((10_000, 59_999)),
             tcp_pages: Some((50_000, 80_000)),
             overcommit: Some(1),
-            clocks: Clocks { wall_seconds: WRITTEN, drift: DRIFT },
+            clocks: Clocks { wall_seconds: EARLIEST_TIME, drift: MAX_DRIFT },
         }
     }
 
-    /// What is not as it should be.
-    fn flaws(readings: &Readings, needs: Needs) -> Vec<(String, Verdict)> {
-        let findings = judge(readings, needs).into_iter();
+    /// The findings that are not ok.
+    fn flaws(readings: &Readings, requirements: Requirements) -> Vec<(String, Verdict)> {
+        let findings = check(readings, requirements).into_iter();
         let flaws = findings.filter(|finding| finding.verdict() != Ok);
-        flaws.map(|finding| (finding.what().to_owned(), finding.verdict())).collect()
+        flaws.map(|finding| (finding.subject().to_owned(), finding.verdict())).collect()
     }
 
     #[test]
-    fn a_machine_that_has_just_enough_is_fit() {
-        assert_eq!(flaws(&good(), NEEDS), []);
-        assert_eq!(judge(&good(), NEEDS).len(), 7);
+    fn settings_at_their_limits_pass() {
+        assert_eq!(flaws(&good(), REQUIREMENTS), []);
+        assert_eq!(check(&good(), REQUIREMENTS).len(), 7);
     }
 
     #[test]
-    fn what_is_one_short_is_found() {
+    fn settings_beyond_their_limits_are_found() {
         let clocks = good().clocks;
-        for (readings, what, verdict) in [
+        for (readings, subject, verdict) in [
             (Readings { open_files: Some((1024, 50_255)), ..good() }, "open files", Fail),
             (Readings { backlog: Some(1023), ..good() }, "net.core.somaxconn", Warn),
             (
@@ -181,45 +185,45 @@ mod tests {
             (Readings { overcommit: Some(0), ..good() }, "vm.overcommit_memory", Warn),
             (Readings { overcommit: Some(2), ..good() }, "vm.overcommit_memory", Warn),
             (
-                Readings { clocks: Clocks { wall_seconds: WRITTEN - 1, ..clocks }, ..good() },
+                Readings { clocks: Clocks { wall_seconds: EARLIEST_TIME - 1, ..clocks }, ..good() },
                 "wall clock",
                 Fail,
             ),
             (
                 Readings {
-                    clocks: Clocks { drift: DRIFT + Duration::from_millis(1), ..clocks },
+                    clocks: Clocks { drift: MAX_DRIFT + Duration::from_millis(1), ..clocks },
                     ..good()
                 },
-                "wall clock against the monotonic one",
+                "drift of the wall clock",
                 Warn,
             ),
         ] {
-            assert_eq!(flaws(&readings, NEEDS), [(what.to_owned(), verdict)]);
+            assert_eq!(flaws(&readings, REQUIREMENTS), [(subject.to_owned(), verdict)]);
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_and_does_not_fail() {
+    fn an_unreadable_setting_is_a_warning() {
         let readings = Readings { clocks: good().clocks, ..Readings::default() };
-        let found = flaws(&readings, NEEDS);
+        let found = flaws(&readings, REQUIREMENTS);
         assert_eq!(found.len(), 5, "{found:?}");
         assert!(found.iter().all(|(_, verdict)| *verdict == Warn), "{found:?}");
     }
 
     #[test]
-    fn more_connections_than_any_range_has_ports_ask_for_no_more_of_them() {
-        let needs = Needs { clients: Some((1_000_000, 0)), has_redis: false };
+    fn the_required_port_range_is_at_most_60000_ports() {
+        let requirements = Requirements { clients: Some((1_000_000, 0)), has_redis: false };
         let mut readings = Readings { tcp_pages: Some((1_000_000, 1_000_000)), ..good() };
         readings.ports = Some((5_000, 64_999));
-        assert_eq!(flaws(&readings, needs), []);
+        assert_eq!(flaws(&readings, requirements), []);
         readings.ports = Some((5_001, 64_999));
-        assert_eq!(flaws(&readings, needs).len(), 1);
+        assert_eq!(flaws(&readings, requirements).len(), 1);
     }
 
     #[test]
-    fn a_program_without_clients_and_redis_needs_a_clock_only() {
+    fn without_clients_and_redis_only_the_clock_is_checked() {
         let readings = Readings { clocks: good().clocks, ..Readings::default() };
-        assert_eq!(flaws(&readings, Needs::default()), []);
-        assert_eq!(judge(&readings, Needs::default()).len(), 2);
+        assert_eq!(flaws(&readings, Requirements::default()), []);
+        assert_eq!(check(&readings, Requirements::default()).len(), 2);
     }
 }

@@ -1,40 +1,40 @@
-//! What a machine says of itself: files of Linux' /proc, and its clocks. Judges nothing; what cannot be read (on
-//! another system, in a sandbox) is `None`.
+//! Settings of the machine, read from /proc of Linux, and the two clocks. A setting that cannot be read, on another system
+//! or in a sandbox, is `None`.
 
 use std::fs::read_to_string;
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long the two clocks are compared.
-const COMPARED: Duration = Duration::from_millis(200);
+/// Time over which the two clocks are compared.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What was read.
+/// The settings of one machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Readings {
-    /// The most files that a process may open: what it has now, and what it may raise that to.
+    /// Soft and hard limit of open files of this process.
     pub(super) open_files: Option<(u64, u64)>,
-    /// Longest backlog of a socket that listens.
+    /// Greatest backlog of a listening socket.
     pub(super) backlog: Option<u64>,
-    /// First and last port of connections that are made.
+    /// First and last port of outgoing connections.
     pub(super) ports: Option<(u64, u64)>,
-    /// Pages of memory for TCP above which the kernel is sparing, and above which it refuses.
+    /// Memory of TCP in pages: the start of memory pressure, and the limit.
     pub(super) tcp_pages: Option<(u64, u64)>,
-    /// Whether memory may be promised that is not there: 1 is always, 0 a guess, 2 never.
+    /// Overcommit of memory: 1 always, 0 heuristic, 2 never.
     pub(super) overcommit: Option<u64>,
     pub(super) clocks: Clocks,
 }
 
-/// The wall clock, beside the monotonic one.
+/// The wall clock compared with the monotonic clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Clocks {
-    /// Seconds since 1970; 0 if it is set before that.
+    /// Seconds since 1970; 0 for an earlier time.
     pub(super) wall_seconds: u64,
-    /// By how much it went faster or slower than the monotonic clock for a moment.
+    /// Difference to the monotonic clock over [`CLOCK_INTERVAL`].
     pub(super) drift: Duration,
 }
 
 impl Readings {
-    /// Reads everything; takes [`COMPARED`].
+    /// Reads all settings; takes [`CLOCK_INTERVAL`].
     pub(super) async fn take() -> Self {
         let two = |name| numbers(name).and_then(|list| Some((*list.first()?, *list.get(1)?)));
         let one = |name| numbers(name)?.first().copied();
@@ -50,7 +50,7 @@ impl Readings {
     }
 }
 
-/// The numbers in a file of /proc/sys.
+/// Reads the numbers in a file of /proc/sys.
 fn numbers(name: &str) -> Option<Vec<u64>> {
     list(&read_to_string(format!("/proc/sys/{name}")).ok()?)
 }
@@ -59,7 +59,7 @@ fn list<T: FromStr>(text: &str) -> Option<Vec<T>> {
     text.split_whitespace().map(|word| word.parse().ok()).collect()
 }
 
-/// Reads the line `Max open files  SOFT  HARD  files`.
+/// Parses the line `Max open files  SOFT  HARD  files` of /proc/self/limits.
 fn open_files(limits: &str) -> Option<(u64, u64)> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     let number = |word: &str| if word == "unlimited" { Some(u64::MAX) } else { word.parse().ok() };
@@ -67,10 +67,10 @@ fn open_files(limits: &str) -> Option<(u64, u64)> {
     Some((number(words.next()?)?, number(words.next()?)?))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the clocks themselves are looked at")]
+#[expect(clippy::disallowed_methods, reason = "checks the clocks themselves")]
 async fn compare_clocks() -> Clocks {
     let (wall, monotonic) = (SystemTime::now(), Instant::now());
-    tokio::time::sleep(COMPARED).await;
+    tokio::time::sleep(CLOCK_INTERVAL).await;
     let (went, passed) = (SystemTime::now().duration_since(wall), monotonic.elapsed());
     let drift = match went {
         Ok(went) => went.abs_diff(passed),
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_proc_are_read() {
+    fn limits_and_numbers_are_parsed() {
         let limits = "Limit      Soft Limit  Hard Limit  Units\nMax processes  7  8  processes\n\
             Max open files            1024                 524288               files     \n";
         assert_eq!(open_files(limits), Some((1024, 524_288)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn this_machine_has_clocks() {
+    async fn the_clocks_are_read() {
         let clocks = Readings::take().await.clocks;
         assert!(clocks.wall_seconds > 1_600_000_000, "{clocks:?}");
     }

@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 /// there is no load to batch, and a delay would only add latency.
 const COALESCE_WINDOW: Duration = Duration::from_micros(100);
 
-/// Delays a message by one pass through the scheduler if the previous one was sent within [`COALESCE_WINDOW`].
+/// Delays a message by one pass through the scheduler if the previous one was sent less than 100 us ago.
 ///
 /// During this pass the other ready tasks run, and their output joins the message.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Coalescer {
         room
     }
 
-    /// Polls until a message may be sent; the caller sends at once when it is ready.
+    /// Ready when a message may be sent; the caller then sends at once.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.must_yield(now()) {
             // `yield_now` is pending once, and wakes this task behind the ready ones.
@@ -46,7 +46,7 @@ impl Coalescer {
         Poll::Ready(())
     }
 
-    /// Returns true if the message has to be delayed, at most once; false records `now` as its time.
+    /// Returns true if the message has to be delayed, at most once; false records `now` as the time of this message.
     fn must_yield(&mut self, now: Instant) -> bool {
         let is_close =
             self.last_sent.is_some_and(|last| now.duration_since(last) < COALESCE_WINDOW);

@@ -1,5 +1,7 @@
-//! A future that goes on at once where it has woken itself. The runtime takes such a one for one that gives way to
-//! others: it puts it behind them and wakes a thread for it.
+//! Polls a future again at once if the future has woken itself during the poll.
+//!
+//! tokio treats a self-wake as a yield: the task goes to the end of the queue and another worker thread is woken. For
+//! the connection tasks of HTTP/2 this would happen with each message.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,38 +11,39 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// How often in a row a future goes on before it does give way to others.
-const MAX_GOES: u32 = 16;
+/// Limit of polls in a row; then the task yields to others.
+const MAX_INLINE_POLLS: u32 = 16;
 
-/// Nobody polls, and nobody has woken since.
+/// No poll runs, and no wake has arrived since the last one.
 const IDLE: u8 = 0;
-/// Polled at this moment; a wake from now on concerns what it may have looked at already.
+/// A poll runs. A wake from now on may concern state that the poll has already read.
 const POLLED: u8 = 1;
-/// Woken since the last poll began.
+/// A wake has arrived since the last poll began.
 const WOKEN: u8 = 2;
 
-/// Polls a future until it waits for something outside.
+/// A future that is polled until it waits for an external event.
 #[derive(Debug)]
 pub struct InlineWake<F> {
     future: Pin<Box<F>>,
-    gate: Arc<Gate>,
-    /// Wakes by the gate.
+    state: Arc<WakeState>,
+    /// Wakes through `state`.
     waker: Waker,
 }
 
-/// Where wakes arrive.
+/// The receiver of wakes.
 #[derive(Debug, Default)]
-struct Gate {
-    state: AtomicU8,
-    /// The task that has the future.
+struct WakeState {
+    /// [`IDLE`], [`POLLED`] or [`WOKEN`].
+    phase: AtomicU8,
+    /// Waker of the task that polls the future.
     task: AtomicWaker,
 }
 
 impl<F: Future> InlineWake<F> {
-    /// Around a future that is a task of its own.
+    /// Wraps the future of a task.
     pub fn new(future: F) -> Self {
-        let gate = Arc::<Gate>::default();
-        Self { future: Box::pin(future), waker: Waker::from(Arc::clone(&gate)), gate }
+        let state = Arc::<WakeState>::default();
+        Self { future: Box::pin(future), waker: Waker::from(Arc::clone(&state)), state }
     }
 }
 
@@ -48,12 +51,12 @@ impl<F: Future> Future for InlineWake<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { future, gate, waker } = &mut *self;
-        gate.task.register(context.waker());
-        for _ in 0..MAX_GOES {
-            gate.state.store(POLLED, Ordering::SeqCst);
+        let Self { future, state, waker } = &mut *self;
+        state.task.register(context.waker());
+        for _ in 0..MAX_INLINE_POLLS {
+            state.phase.store(POLLED, Ordering::SeqCst);
             let polled = future.as_mut().poll(&mut Context::from_waker(waker));
-            if polled.is_ready() || gate.may_rest() {
+            if polled.is_ready() || state.set_idle() {
                 return polled;
             }
         }
@@ -62,20 +65,20 @@ impl<F: Future> Future for InlineWake<F> {
     }
 }
 
-impl Gate {
-    /// Whether nobody has woken since the poll began. From then on a wake reaches the task.
-    fn may_rest(&self) -> bool {
-        self.state.compare_exchange(POLLED, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+impl WakeState {
+    /// Returns true if no wake has arrived since the poll began; from now on a wake reaches the task.
+    fn set_idle(&self) -> bool {
+        self.phase.compare_exchange(POLLED, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
-impl Wake for Gate {
+impl Wake for WakeState {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.swap(WOKEN, Ordering::SeqCst) == IDLE {
+        if self.phase.swap(WOKEN, Ordering::SeqCst) == IDLE {
             self.task.wake();
         }
     }
@@ -92,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often a task is woken.
+    /// Counts the wakes of a task.
     #[derive(Default)]
     struct Task(AtomicU32);
 
@@ -102,14 +105,14 @@ mod tests {
         }
     }
 
-    /// Polls once; how often the task was woken in all, and what came of it.
+    /// Polls once; returns the number of wakes so far and the result.
     fn poll<F: Future>(future: &mut InlineWake<F>, task: &Arc<Task>) -> (u32, Poll<F::Output>) {
         let waker = Waker::from(Arc::clone(task));
         let polled = future.poll_unpin(&mut Context::from_waker(&waker));
         (task.0.load(Ordering::SeqCst), polled)
     }
 
-    /// A future that wakes itself this often, and then waits for something from outside.
+    /// A future that wakes itself a number of times, then waits for an external event.
     fn wakes_itself(times: u32) -> (InlineWake<impl Future<Output = ()>>, mpsc::Sender<()>) {
         let (outside, mut inside) = mpsc::channel(1);
         let mut left = times;
@@ -125,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_on_where_it_wakes_itself_and_is_woken_from_outside() {
-        for times in [0, 1, 2, MAX_GOES - 1] {
+    fn a_future_that_wakes_itself_is_polled_at_once() {
+        for times in [0, 1, 2, MAX_INLINE_POLLS - 1] {
             let (mut future, outside) = wakes_itself(times);
             let task = Arc::<Task>::default();
             assert_eq!(poll(&mut future, &task), (0, Poll::Pending), "{times}");
@@ -136,19 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn it_gives_way_to_others_after_a_while() {
-        for (times, wakes) in [(MAX_GOES - 1, 0), (MAX_GOES, 1), (MAX_GOES + 1, 1)] {
+    fn the_number_of_inline_polls_is_limited() {
+        for (times, wakes) in
+            [(MAX_INLINE_POLLS - 1, 0), (MAX_INLINE_POLLS, 1), (MAX_INLINE_POLLS + 1, 1)]
+        {
             let (mut future, outside) = wakes_itself(times);
             let task = Arc::<Task>::default();
             assert_eq!(poll(&mut future, &task), (wakes, Poll::Pending), "{times}");
-            // What wakes it meanwhile is not lost: the task is woken already, or is now.
+            // A wake in the meantime is not lost: the task is woken already, or is woken now.
             outside.try_send(()).unwrap();
             assert_eq!(poll(&mut future, &task), (1, Poll::Ready(())), "{times}");
         }
     }
 
     #[test]
-    fn several_wakes_from_outside_wake_the_task_once() {
+    fn several_external_wakes_wake_the_task_once() {
         let (sender, mut receiver) = mpsc::channel(4);
         let mut future = InlineWake::new(async move {
             let mut all = Vec::new();
@@ -168,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn no_wake_of_another_thread_is_lost() {
+    async fn wakes_of_another_thread_are_not_lost() {
         const NUMBERS: u64 = 50_000;
         let (sender, mut receiver) = mpsc::channel(1);
         let sum = tokio::spawn(InlineWake::new(async move {

@@ -175,7 +175,7 @@ mod tests {
     fn flaws(report: &ServerReport, query: &str) -> Vec<(String, Verdict)> {
         let findings = findings(report, &url(query)).into_iter();
         let flaws = findings.filter(|finding| finding.verdict() != Fine);
-        let short = |finding: Finding| finding.what().replace("Redis at h:1, ", "");
+        let short = |finding: Finding| finding.subject().replace("Redis at h:1, ", "");
         flaws.map(|finding| (short(finding.clone()), finding.verdict())).collect()
     }
 
