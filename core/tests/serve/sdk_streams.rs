@@ -1,4 +1,4 @@
-//! The SDK's `Streams` over cores that share a store: what is asked for is found wherever it is, and once.
+//! The SDK's `Streams` with two cores: a stream is reached at its owner, and once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ async fn core(store: &Arc<MemoryStore>) -> Served {
     serve_with(&config, store.clone()).await
 }
 
-/// Two cores that share the streams, once each has some.
+/// Two cores, once each owns partitions.
 async fn two(store: &Arc<MemoryStore>) -> [Served; 2] {
     let cores = [core(store).await, core(store).await];
     for core in &cores {
         let streams = Streams::at(core.api.to_string()).unwrap().timeout(Duration::ZERO);
-        // Alone, neither covers everything.
+        // A complete list means that this core owns all partitions.
         while streams.list("default", |_| {}).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -47,7 +47,7 @@ async fn streams_of_all_cores_are_reached() {
     for number in 0..20 {
         let id = format!("stream-id-stream-id-{number:03}");
         let stream = loop {
-            // The owner takes it, the other says that it has moved; both do while it is on its way to a new one.
+            // The owner accepts the transport, the other core answers Moved; during a hand-over both do.
             transport += 1;
             for edge in &mut edges {
                 edge.send(Frame::Attach(attach(transport, &id)));
@@ -94,7 +94,7 @@ async fn a_call_waits_for_the_next_owner() {
     let [one, two] = cores;
     drop(one);
     let sent = streams.send_to_group("default", "nobody", ["x"]).await.unwrap();
-    assert_eq!(sent.taken, 0, "answered for all partitions, though by nobody at first");
+    assert_eq!(sent.taken, 0, "the reply covers all partitions, after the take-over");
     drop(two);
     let gone = streams.timeout(Duration::from_millis(300));
     let error = gone.send_to_group("default", "nobody", ["x"]).await.unwrap_err();
@@ -102,7 +102,7 @@ async fn a_call_waits_for_the_next_owner() {
 }
 
 #[tokio::test]
-async fn what_cannot_travel_is_named() {
+async fn an_invalid_argument_names_the_field() {
     let store = Arc::new(MemoryStore::new());
     let core = core(&store).await;
     let streams = Streams::at(core.api.to_string()).unwrap();
@@ -113,5 +113,5 @@ async fn what_cannot_travel_is_named() {
     );
     let wrong = streams.reset(1, "\t").await.unwrap_err();
     assert!(matches!(&wrong, StreamsError::Invalid { field, .. } if field == "reason"), "{wrong}");
-    assert!(Streams::at("nonsense here").is_err());
+    assert!(Streams::at("not an address").is_err());
 }

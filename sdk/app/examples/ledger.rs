@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use minerva_app::{AppStream, Event, SendError, Service};
+use minerva_app::{AppStream, Event, EventNumber, SendError, Service, StreamNumber};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -81,7 +81,7 @@ impl Ledger {
     async fn on_message(
         &self,
         stream: &AppStream,
-        event: u64,
+        event: EventNumber,
         message: &str,
     ) -> anyhow::Result<()> {
         self.reach(Point::BeforeTransaction, stream, event);
@@ -107,7 +107,7 @@ impl Ledger {
         &self,
         death: Death,
         stream: &AppStream,
-        event: u64,
+        event: EventNumber,
     ) -> anyhow::Result<()> {
         let some_time = async {
             // More or less time, so that the answer is on its way more or less far.
@@ -128,7 +128,7 @@ impl Ledger {
     }
 
     /// For tests: dies if this is where it should.
-    fn reach(&self, point: Point, stream: &AppStream, event: u64) {
+    fn reach(&self, point: Point, stream: &AppStream, event: EventNumber) {
         static TIMES: AtomicU64 = AtomicU64::new(0);
         let Some(death) = self.death.filter(|death| death.point == point) else { return };
         if TIMES.fetch_add(1, Ordering::Relaxed) + 1 == death.count {
@@ -157,13 +157,13 @@ impl Table {
     /// Stores the effect of an event, unless that was done before; gives whether it did.
     fn store(
         &self,
-        stream: u64,
-        event: u64,
+        stream: StreamNumber,
+        event: EventNumber,
         what: &str,
         before_commit: impl FnOnce(),
     ) -> anyhow::Result<bool> {
         // SQLite has signed numbers, and blocks: others go on in threads of their own meanwhile.
-        let (stream, event) = (stream.cast_signed(), event.cast_signed());
+        let (stream, event) = (stream.0.cast_signed(), event.0.cast_signed());
         tokio::task::block_in_place(|| {
             let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Another instance that writes as well waits here, and then sees what this one wrote.

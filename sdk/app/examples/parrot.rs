@@ -5,7 +5,7 @@
 //! credentials `refuse:REASON` are not welcome.
 
 use clap::Parser;
-use minerva_app::{AppStream, Event, SendError, Service};
+use minerva_app::{AppStream, Event, EventNumber, SendError, Service};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest burst.
@@ -62,7 +62,7 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
         let Event::Message { event, message } = happened else { continue };
         // Messages are bytes 0x20-0x7E: text.
         let message = String::from_utf8_lossy(&message).into_owned();
-        match say(&stream, event, &message).await {
+        match answer(&stream, event, &message).await {
             // The stream is over; `next_event` tells how.
             Ok(()) | Err(SendError::Over) => {}
             Err(error) => return Err(error.into()),
@@ -71,7 +71,7 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn say(stream: &AppStream, event: u64, message: &str) -> Result<(), SendError> {
+async fn answer(stream: &AppStream, event: EventNumber, message: &str) -> Result<(), SendError> {
     if let Some(reason) = message.strip_prefix("reset:") {
         // A reason that cannot travel is left out.
         if stream.reset(reason).is_err() {

@@ -1,102 +1,116 @@
-//! The errors of this SDK, one per boundary: starting a service, sending a message, resetting a stream.
+//! The errors of this SDK, one type per boundary: start of a service, messages, resets, labels and groups.
 
 use minerva_proto::ServiceNameError;
 
-/// Why a service could not start. A core that cannot be reached is none of these: that is tried again.
+/// A service could not start; returned by [`ServiceBuilder::start`](crate::ServiceBuilder::start). An
+/// unreachable core is no such error: the service calls again.
+///
+/// ```no_run
+/// # async fn example() {
+/// use minerva_app::{Service, StartError};
+///
+/// match Service::connect("core:7400").name("chat").start().await {
+///     Ok(service) => drop(service),
+///     Err(error @ StartError::Refused { .. }) => eprintln!("try later: {error}"),
+///     Err(error) => eprintln!("correct the options: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address of the core cannot be read.
+    /// A core address cannot be parsed.
     #[error("`{address}` is not the address of a core: use HOST:PORT or http://HOST:PORT")]
     Address {
-        /// What was given.
+        /// The given text.
         address: String,
     },
-    /// Too many addresses.
+    /// More than the maximal number of core addresses.
     #[error("{count} addresses of cores: at most {max}")]
     TooManyAddresses {
-        /// How many were given.
+        /// Given addresses.
         count: usize,
-        /// How many may be.
+        /// Allowed addresses.
         max: usize,
     },
-    /// The service cannot have this name.
+    /// The service name is invalid.
     #[error("`{name}` cannot name a service: {problem}")]
     Name {
         /// The given name.
         name: String,
-        /// The broken rule.
+        /// The violated rule.
         #[source]
         problem: ServiceNameError,
     },
-    /// The instance's name is none.
+    /// The instance id is invalid.
     #[error("`{id}` is not an instance id: use 1 to 64 of the characters 0x21-0x7E")]
     InstanceId {
-        /// What was given.
+        /// The given id.
         id: String,
     },
-    /// A core answers, but does not let this instance register.
+    /// A core has refused the registration.
     #[error("a core refused the registration: {reason}")]
     Refused {
-        /// The status of the call.
+        /// Status code and text of the call.
         reason: String,
     },
 }
 
-/// Why a message was not sent.
+/// A message was not sent. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The message holds a byte that does not travel.
+    /// The message contains a byte outside of 0x20-0x7E.
     #[error("byte {byte:#04x} at {position}: a message is bytes 0x20-0x7E")]
     Byte {
-        /// The byte.
+        /// Value of the first such byte.
         byte: u8,
-        /// Where it is.
+        /// Offset of that byte.
         position: usize,
     },
     /// The message is too long.
     #[error("a message of {length} bytes: the longest is {max}")]
     Length {
-        /// Its length.
+        /// Length of the message, in bytes.
         length: usize,
-        /// The longest that the core takes.
+        /// Maximal length, in bytes.
         max: usize,
     },
-    /// The stream is over for this instance: it ended, was reset, or goes on elsewhere.
+    /// The stream is over for this instance: it has ended, was reset, or moved to another instance.
     #[error("the stream is over")]
     Over,
 }
 
-/// Why a message was not sent at once.
+/// A message was not queued at once. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TrySendError {
-    /// The stream holds as much for its client as it may. Nothing was sent.
+    /// The outbox of the stream is full. Nothing was sent.
     #[error("the stream's outbox is full")]
     Full,
-    /// It can never be sent.
+    /// The message can never be sent.
     #[error(transparent)]
     Refused(#[from] SendError),
 }
 
-/// Why a stream was not reset.
+/// A reset reason is too long or contains a forbidden byte. See [`Sender::reset`](crate::Sender::reset) for
+/// an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a reason is at most {max} bytes 0x20-0x7E", max = minerva_proto::MAX_REASON)]
 pub struct ReasonError;
 
-/// Why a stream got no label.
+/// A label is too long or contains a forbidden byte. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a label is at most 256 bytes 0x20-0x7E")]
 pub struct LabelError;
 
-/// Why a stream was not put into a group, or taken out of it.
+/// A stream did not join or leave a group. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
-    /// It has no such name.
+    /// The group name is invalid.
     #[error("the name of a group is 1 to 128 bytes 0x21-0x7E")]
     Name,
-    /// The stream is in as many groups as it may be in.
+    /// The stream is in the maximal number of groups.
     #[error("a stream is in at most 64 groups")]
     TooMany,
 }

@@ -1,77 +1,103 @@
-//! What a stream tells its handler: the events, in the SDK's own words. Read by everyone here; knows
-//! nothing of how they travel.
+//! The public types of stream events: messages, transport changes and the end. Decoded from the contract's
+//! types; used by all other modules.
 
 use bytes::Bytes;
 use minerva_proto::app;
+use minerva_proto::{EventNumber, TransportNumber};
 
-/// One event of a stream, as [`AppStream::next_event`](crate::AppStream::next_event) gives it.
+/// An event of a stream, returned by [`AppStream::next_event`](crate::AppStream::next_event).
+///
+/// ```no_run
+/// # async fn example(mut stream: minerva_app::AppStream) {
+/// use minerva_app::Event;
+///
+/// while let Some(event) = stream.next_event().await {
+///     match event {
+///         Event::Message { event, message } => println!("{event}: {} bytes", message.len()),
+///         Event::TransportChanged(change) => println!("{} transports", change.transports),
+///         Event::Ended { ended, .. } => println!("ended: {}", ended.reason),
+///         Event::Released => println!("moved to another instance"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// A message from the client.
     Message {
-        /// The event's number: counts up by one from message to message, the first message of a stream is 1.
-        event: u64,
-        /// The message: bytes 0x20-0x7E.
+        /// Number of the event; the first message of a stream is event 1, and each further message counts up
+        /// by one.
+        event: EventNumber,
+        /// The payload: bytes 0x20-0x7E.
         message: Bytes,
     },
-    /// A transport of the stream came or went. Informative: some may be left out, none is repeated.
+    /// A transport was attached or detached. Informative: some changes may be omitted, none is repeated.
     TransportChanged(TransportChange),
-    /// The stream is over: nothing follows.
+    /// The stream has ended. The last event.
     Ended {
-        /// The event's number.
-        event: u64,
-        /// How it ended.
+        /// Number of the event.
+        event: EventNumber,
+        /// Reason and origin of the end.
         ended: Ended,
     },
-    /// The stream goes on elsewhere, with another instance, or this service was stopped: nothing follows
-    /// here, and the stream must not be reported as ended.
+    /// The stream has moved to another instance, or this service is stopped. The last event here; the stream
+    /// itself has not ended.
     Released,
 }
 
-/// How a stream ended.
+/// The end of a stream. See [`Event`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Why; what the ending side gave.
+    /// The reason given by the side that ended the stream.
     pub reason: String,
-    /// True if an application (the client's or this one) decided it, false if something below failed.
+    /// True if an application on either side decided, false after a failure below the applications.
     pub application_level: bool,
-    /// Which side ended it.
+    /// The side that ended the stream.
     pub by: EndedBy,
 }
 
-/// The side that ended a stream.
+/// The side that ended a stream. See [`Event`] for an example of the surrounding event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndedBy {
-    /// The client reset it.
+    /// A reset by the client.
     Client,
-    /// An app instance reset it.
+    /// A reset by an app instance.
     App,
-    /// The core did: idle limit, slow client, lost state.
+    /// The core: idle limit, slow client or lost state.
     Core,
 }
 
-/// A transport of a stream came or went.
+/// An attached or detached transport. See [`Event`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransportChange {
-    /// The transport's number, chosen by the client.
-    pub number: u64,
-    /// True: it came. False: it went.
+    /// Number of the transport, chosen by the client.
+    pub number: TransportNumber,
+    /// True if attached, false if detached.
     pub attached: bool,
-    /// It is, or was, the primary transport.
+    /// Whether the transport is or was the primary one, which carries messages to the client.
     pub primary: bool,
-    /// What it is.
+    /// Protocol of the transport.
     pub kind: TransportKind,
-    /// How many transports the stream has now.
+    /// Number of transports after the change.
     pub transports: u32,
 }
 
-/// What carries a stream.
+/// The protocol of a transport.
+///
+/// ```
+/// use minerva_app::TransportKind;
+///
+/// assert!(TransportKind::WebSocket.is_streaming_from_client());
+/// assert!(TransportKind::HttpStream.is_streaming_to_client());
+/// assert!(!TransportKind::HttpStream.is_streaming_from_client());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportKind {
-    /// The core did not say, or in a word that this SDK does not know.
+    /// Not given, or newer than this SDK.
     Unknown,
     /// Raw TCP.
     Tcp,
@@ -79,17 +105,19 @@ pub enum TransportKind {
     WebSocket,
     /// HTTP with a streamed response.
     HttpStream,
-    /// HTTP long-poll; uploads too.
+    /// HTTP long-poll, and uploads.
     LongPoll,
 }
 
 impl TransportKind {
-    /// The client sends as many messages as it likes over one such transport.
+    /// Whether one transport carries any number of messages from the client. See [`TransportKind`] for an
+    /// example.
     pub fn is_streaming_from_client(self) -> bool {
         matches!(self, Self::Tcp | Self::WebSocket)
     }
 
-    /// The client gets as many messages as there are over one such transport.
+    /// Whether one transport carries any number of messages to the client. See [`TransportKind`] for an
+    /// example.
     pub fn is_streaming_to_client(self) -> bool {
         matches!(self, Self::Tcp | Self::WebSocket | Self::HttpStream)
     }
@@ -108,7 +136,7 @@ impl TransportKind {
 impl TransportChange {
     pub(crate) fn from_proto(change: &app::TransportChanged) -> Self {
         Self {
-            number: change.transport_number,
+            number: TransportNumber(change.transport_number),
             attached: change.attached,
             primary: change.primary,
             kind: TransportKind::from_proto(change.transport),

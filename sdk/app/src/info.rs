@@ -1,20 +1,21 @@
-//! What is known of a stream when it comes, and does not change. Made from Started; knows no state.
+//! The constant properties of an assigned stream, decoded from its first `Started` event. Holds no state.
 
 use std::time::{Duration, SystemTime};
 
 use minerva_proto::app::Started;
-use minerva_proto::{StreamId, stream_id::StreamIdError};
+use minerva_proto::stream_id::StreamIdError;
+use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber};
 
 use crate::event::TransportKind;
 
-/// What a stream was started with. The same for every instance that has the stream.
+/// The properties of a stream at its assignment.
 #[derive(Clone, PartialEq)]
 pub(crate) struct StreamInfo {
-    pub(crate) number: u64,
+    pub(crate) number: StreamNumber,
     pub(crate) id: StreamId,
     pub(crate) resumed: bool,
-    pub(crate) next_event: u64,
-    pub(crate) next_send: u64,
+    pub(crate) next_event: EventNumber,
+    pub(crate) next_send: MessageNumber,
     pub(crate) credentials: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) peer_address: String,
@@ -29,11 +30,11 @@ impl StreamInfo {
         let headers = started.headers.iter().map(|h| (h.name.clone(), h.value.clone())).collect();
         let since_1970 = Duration::from_millis(started.started_at_ms);
         Ok(Self {
-            number: started.stream,
+            number: StreamNumber(started.stream),
             id: StreamId::parse(&started.stream_id)?,
             resumed: started.resumed,
-            next_event: started.next_event,
-            next_send: started.next_send,
+            next_event: EventNumber(started.next_event),
+            next_send: MessageNumber(started.next_send),
             credentials: started.credentials.clone(),
             headers,
             peer_address: started.peer_address.clone(),
@@ -45,7 +46,7 @@ impl StreamInfo {
     }
 }
 
-/// Leaves out what must not be in logs: the id, credentials and headers.
+/// Omits id, credentials and headers, which must not appear in logs.
 impl std::fmt::Debug for StreamInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamInfo")

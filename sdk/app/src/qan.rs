@@ -1,10 +1,40 @@
-//! Questions, answers and notifications: an optional layer on the messages of a stream, the same both ways.
+//! QAN: questions, answers and notifications over the messages of a stream, the same in both directions.
+//! Optional.
 //!
-//! [`Qan`] takes a stream and serves a [`Handler`]; [`Peer`] asks and notifies the client.
+//! [`Qan`] takes a stream and serves a [`Handler`]. [`Peer`] sends questions and notifications to the client.
 //!
-//! What is asked and answered lives in this process only. A stream that was with another one before is
-//! therefore reset (`QAN state lost`, not at application level): its client may be waiting for answers that nobody
-//! will give. Questions are acknowledged when their handling has begun.
+//! Open questions live in the memory of this process. A stream that another process had before is therefore
+//! reset with `QAN state lost`, not at application level: its client may wait for answers that are lost.
+//! Questions are acknowledged when their handling begins.
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use minerva_app::qan::{Handler, HandlerError, Peer, Qan};
+//! use minerva_app::{AppStream, Ended};
+//!
+//! struct Adder;
+//!
+//! impl Handler for Adder {
+//!     async fn question(&self, peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
+//!         let text = String::from_utf8_lossy(&body);
+//!         let Some((a, b)) = text.split_once('+') else {
+//!             return Err(HandlerError::Known("send a sum".into()));
+//!         };
+//!         peer.notify("adding").await?;
+//!         Ok((a.parse::<i64>()? + b.parse::<i64>()?).to_string().into())
+//!     }
+//! }
+//!
+//! async fn serve(stream: AppStream) -> Option<Ended> {
+//!     let qan = Qan::new(stream);
+//!     let peer = qan.peer();
+//!     tokio::spawn(async move {
+//!         let answer = peer.ask("which version?").await;
+//!         println!("{answer:?}");
+//!     });
+//!     qan.serve(Adder).await
+//! }
+//! ```
 
 mod error;
 mod peer;
@@ -22,54 +52,56 @@ use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use minerva_proto::qan::QanFrame;
+use minerva_proto::{EventNumber, MessageNumber};
 
 use crate::error::SendError;
 use crate::event::{Ended, Event};
 use crate::stream::{AppStream, Receiver};
 
-/// Questions and notifications of one client that are being handled at once.
+/// Most questions and notifications of one client handled concurrently.
 const MAX_CONCURRENT: usize = 1000;
 
-/// Answers the client's questions and takes its notifications.
+/// Answers the questions of a client and receives its notifications. See the [module](self) for an example.
 ///
-/// The futures of one stream run concurrently, in the task that serves it. Each is begun in the order in which the
-/// messages came. One that panics answers as [`HandlerError::Unknown`].
+/// The futures of one stream run concurrently in the task of [`Qan::serve`], started in message order. A
+/// panic answers the question with [`HandlerError::Unknown`].
 pub trait Handler: Send + Sync {
-    /// Answers a question. When the client cancels it the future is dropped.
+    /// Answers a question. The future is dropped when the client cancels the question. See the [module](self)
+    /// for an example.
     fn question(
         &self,
         peer: &Peer,
         body: Bytes,
     ) -> impl Future<Output = Result<Bytes, HandlerError>> + Send;
 
-    /// Takes a notification; by default it is ignored.
+    /// Handles a notification; ignored by default. See the [module](self) for an example of a handler.
     fn notification(&self, peer: &Peer, body: Bytes) -> impl Future<Output = ()> + Send {
         let _ = (peer, body);
         async {}
     }
 }
 
-/// The QAN layer of one stream.
+/// The QAN layer of one stream. See the [module](self) for an example.
 #[derive(Debug)]
 pub struct Qan {
     receiver: Receiver,
     peer: Peer,
-    /// Questions that are being handled, by number.
+    /// Questions in progress, by number.
     in_progress: HashMap<u64, AbortHandle>,
-    /// The stream was reset: its messages mean nothing any more.
+    /// The stream was reset: later messages are ignored.
     broken: bool,
 }
 
-/// What handling a message came to.
+/// The result of a handler future.
 enum HandlerOutput {
     Question(u64, QanFrame),
     Notification,
 }
 
 impl Qan {
-    /// Puts the layer onto a stream. Nothing of the stream may have been received before.
+    /// Adds QAN to a stream from which nothing was received yet. See the [module](self) for an example.
     pub fn new(stream: AppStream) -> Self {
-        let lost = stream.first_event() > 0 || stream.first_send() > 0;
+        let lost = stream.first_event() > EventNumber(0) || stream.first_send() > MessageNumber(0);
         let (receiver, sender) = stream.split();
         let peer = Peer::new(sender);
         let mut qan = Self { receiver, peer, in_progress: HashMap::new(), broken: false };
@@ -79,20 +111,21 @@ impl Qan {
         qan
     }
 
-    /// The client, to ask and to notify.
+    /// Returns the sender of questions and notifications. See the [module](self) for an example.
     pub fn peer(&self) -> Peer {
         self.peer.clone()
     }
 
-    /// Serves the stream until it is over; gives how it ended, or nothing if it goes on elsewhere.
+    /// Serves the stream until its end; `None` if the stream moves to another instance. See the
+    /// [module](self) for an example.
     ///
-    /// What is no QAN frame, a question whose number is in use and an answer to no question reset the stream.
+    /// An invalid frame, a question with a number in use, or an answer without a question resets the stream.
     pub async fn serve(mut self, handler: impl Handler) -> Option<Ended> {
         let peer = self.peer();
         let mut handled: FuturesUnordered<BoxFuture<'_, HandlerOutput>> = FuturesUnordered::new();
         loop {
             tokio::select! {
-                // What has come is begun before more is read.
+                // Finished futures first, so that no more messages are read than handled.
                 biased;
                 Some(outcome) = handled.next() => self.on_output(outcome).await,
                 event = self.receiver.next_event() => match event? {
@@ -176,7 +209,7 @@ impl Qan {
             let stream = self.peer.sender().id().short_hash();
             tracing::error!(%stream, %error, "an answer cannot travel");
             let failure = unknown_error(number, "Uncaught exception");
-            // If this fails the stream is over, and the next event tells it.
+            // A failure means that the stream is over; the next event reports the end.
             let _ = self.peer.sender().send(failure.encode()).await;
         }
     }
@@ -187,7 +220,7 @@ impl Qan {
         }
     }
 
-    /// The original's words, which its clients show.
+    /// Resets with the wording of the original protocol, which its clients display.
     fn protocol_error(&mut self, problem: &str) {
         self.reset(&format!("QANHelper said: {problem}"), true);
     }
@@ -195,7 +228,7 @@ impl Qan {
     fn reset(&mut self, reason: &str, application_level: bool) {
         self.broken = true;
         self.peer.close();
-        // The reasons here are short and plain.
+        // The reasons used here are valid.
         let _ = self.peer.sender().reset_as(reason, application_level);
     }
 }

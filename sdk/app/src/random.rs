@@ -1,14 +1,14 @@
-//! Randomness without a dependency: the keys that the standard library gives each new hasher come from
-//! the system. Good for names that must differ and for spreading retries; not for secrets.
+//! Random numbers from the hasher keys of the standard library, which the system seeds. Good for unique names
+//! and retry jitter, not for secrets.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A name that no other instance has: 32 hexadecimal digits.
+/// Returns a unique name of 32 hexadecimal digits.
 pub(crate) fn instance_id() -> String {
     format!("{:016x}{:016x}", number(), number())
 }
 
-/// A number in 0..=`max`.
+/// Returns a number in 0..=`max`.
 pub(crate) fn up_to(max: u64) -> u64 {
     max.checked_add(1).map_or_else(number, |range| number() % range)
 }

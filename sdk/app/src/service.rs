@@ -1,5 +1,5 @@
-//! A service: this process as one instance of it, registered with every core. Owns the start and the stop and
-//! hands out the streams; the calls are the `driver`'s and its lines', what streams do is the handles'.
+//! A service: this process as one instance, registered with every core. Covers start, accept and stop. The
+//! calls belong to the `driver` and its connectors; stream operations belong to the stream handles.
 
 mod addresses;
 mod backoff;
@@ -36,21 +36,56 @@ use crate::error::StartError;
 use crate::random;
 use crate::stream::{AppStream, Supervisor};
 
-/// Bytes of unacknowledged messages per stream, unless set otherwise.
+/// Default window: bytes of unacknowledged messages per stream.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Longest instance id, in bytes.
 const MAX_INSTANCE_ID: usize = 64;
 
-/// This process as an instance of a service. Gives the streams that the cores assign to it.
+/// This process as an instance of a service. Accepts the streams that the cores assign.
 ///
-/// The connections to the cores are made again for ever when they are lost, and streams do not notice: nor
-/// do they notice that another core takes over. Dropping the service stops it, as [`ServiceHandle::stop`] does, without waiting.
+/// Lost calls are retried without limit, and streams survive them, as well as a change of the owning core.
+/// Dropping the service begins the stop of [`ServiceHandle::stop`] without waiting.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use minerva_app::{SendError, Service};
+///
+/// let service = Service::connect("core-a:7400,core-b:7400").name("echo").start().await?;
+/// let handle = service.handle();
+/// tokio::spawn(async move {
+///     tokio::signal::ctrl_c().await.ok();
+///     handle.stop().await;
+/// });
+/// let echo = |mut stream: minerva_app::AppStream| async move {
+///     while let Some(message) = stream.recv().await {
+///         stream.send(message).await?;
+///     }
+///     Ok::<_, SendError>(())
+/// };
+/// service.run(echo).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Service {
     handle: ServiceHandle,
 }
 
-/// How a service will be started; made by [`Service::connect`].
+/// The options of a service, created by [`Service::connect`].
+///
+/// ```no_run
+/// # async fn example() -> Result<(), minerva_app::StartError> {
+/// use minerva_app::Service;
+///
+/// let builder = Service::connect(["core-a:7400", "core-b:7400"])
+///     .name("chat")
+///     .instance_id("pod-7")
+///     .stream_window_bytes(64 << 10);
+/// let mut service = builder.start().await?;
+/// # service.accept().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `start`"]
 pub struct ServiceBuilder {
@@ -61,18 +96,19 @@ pub struct ServiceBuilder {
     channel: Option<BoxChannel>,
 }
 
-/// Stops a service from elsewhere. Cheap to clone.
+/// Stops a service from another task. Cheap to clone. See [`Service`] for an example.
 #[derive(Debug, Clone)]
 pub struct ServiceHandle {
     shared: Arc<Shared>,
 }
 
 impl Service {
-    /// Begins to describe a service at the cores with these addresses: one text of `HOST:PORT` (or
-    /// `http://HOST:PORT`) with commas in between, or a list of them.
+    /// Starts the configuration of a service at these cores: one text of `HOST:PORT` or `http://HOST:PORT`
+    /// separated by commas, or a list.
     ///
-    /// A host name may stand for several cores; it is looked up again every few seconds. Not every core need be
-    /// named for the service to start, but the streams of one that is not come to other instances only.
+    /// A host name may resolve to several cores and is resolved again every few seconds. The start needs one
+    /// reachable core. Streams of a core without an address here go to other instances. See [`Service`] for
+    /// an example.
     pub fn connect(addresses: impl Into<Addresses>) -> ServiceBuilder {
         let name = "default".to_owned();
         ServiceBuilder {
@@ -84,20 +120,19 @@ impl Service {
         }
     }
 
-    /// The next stream that was assigned to this instance; `None` once the service is stopped.
-    ///
-    /// May be cancelled: no stream is lost.
+    /// Waits for the next stream assigned to this instance; `None` once the service is stopped. Cancel safe:
+    /// no stream is lost. See the [crate documentation](crate) for an example.
     pub async fn accept(&mut self) -> Option<AppStream> {
         let cell = self.handle.shared.accept().await?;
         Some(AppStream::new(cell, Arc::clone(&self.handle.shared)))
     }
 
-    /// Runs `handler` for each stream, each in a task of its own, until the service is stopped; then waits for
-    /// the handlers as long as the stop lasts.
+    /// Runs `handler` for each stream in a task of its own, until the service is stopped. Then waits for the
+    /// handlers within the deadline of the stop.
     ///
-    /// A stream lives no longer than its handler. If the handler returns while the stream lives, the stream is
-    /// reset: with `Ok`, by the application; with an error or a panic, with the reason `the
-    /// application failed` and `application_level` false. The error goes to the log, not to the client.
+    /// A stream ends with its handler. A handler that returns `Ok` resets its stream at application level. An
+    /// error or a panic resets the stream with the reason `the application failed` and `application_level`
+    /// false; the error is logged, not sent to the client. See [`Service`] for an example.
     pub async fn run<F, Fut, E>(mut self, handler: F)
     where
         F: Fn(AppStream) -> Fut,
@@ -129,12 +164,12 @@ impl Service {
         }
     }
 
-    /// Stops the service; see [`ServiceHandle::stop`].
+    /// Stops the service; see [`ServiceHandle::stop`]. See [`Service`] for an example.
     pub async fn stop(self) {
         self.handle.stop().await;
     }
 
-    /// A handle that stops the service.
+    /// Returns a handle that stops the service. See [`Service`] for an example.
     pub fn handle(&self) -> ServiceHandle {
         self.handle.clone()
     }
@@ -147,18 +182,19 @@ impl Drop for Service {
 }
 
 impl ServiceHandle {
-    /// Stops the service and waits until it is over, at most about six seconds.
+    /// Stops the service and waits for the end of the stop, at most about six seconds. See [`Service`] for an
+    /// example.
     ///
-    /// No more streams are accepted, and handlers get no more messages: their streams are
-    /// [released](crate::Event::Released), not reset, and go on with another instance or with this program
-    /// when it is started again. What handlers have sent is made durable first; handlers that still hold
-    /// their stream have five seconds to let it go.
+    /// No more streams are accepted, and handlers receive no more messages. Their streams are
+    /// [released](crate::Event::Released), not reset, and continue with another instance or the next start of
+    /// this program. Queued messages become durable first. Handlers that hold their stream longer than five
+    /// seconds are cut off.
     pub async fn stop(&self) {
         self.shared.drain();
         self.shared.wait_for_phase(Phase::Stopped).await;
     }
 
-    /// Stops the service as a crash does: nothing more is said to any core.
+    /// Stops the service as a crash does, without any further command to a core.
     #[cfg(feature = "testing")]
     pub(crate) fn crash(&self) {
         self.shared.finish();
@@ -166,30 +202,32 @@ impl ServiceHandle {
 }
 
 impl ServiceBuilder {
-    /// Name of the service: 1 to 64 of a-z, 0-9, '-' and '_'. Without it `default`, which is what clients of
-    /// `/_minerva/` reach.
+    /// Sets the service name: 1 to 64 of a-z, 0-9, '-' and '_'. The default is `default`, the service of the
+    /// path `/_minerva/`. See [`ServiceBuilder`] for an example.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The name of this instance among those of the service; a random one unless set. If a process keeps its
-    /// name over a restart (a host's or a pod's), the streams it had come back to it at once, instead of waiting
-    /// out the cores' `--app-grace`; those that were acknowledged come with what was not. Two processes must not
-    /// have the same name at the same time: each would end the other's calls.
+    /// Sets the instance id, which is random by default. See [`ServiceBuilder`] for an example.
+    ///
+    /// A process that keeps its id over a restart, such as the name of a host or pod, gets its streams back
+    /// at once. With a new id the cores wait for `--app-grace` first. Two running processes must not share an
+    /// id: each would end the calls of the other.
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = id.into();
         self
     }
 
-    /// Bytes of messages that one stream may have waiting for its handler or unacknowledged (256 KiB if not
-    /// set; at least one message always may). Beyond it the core holds them, and then the client.
+    /// Sets the window: bytes of messages per stream that may be queued for the handler or unacknowledged.
+    /// The default is 256 KiB; one message is always allowed. Beyond the window messages wait in the core,
+    /// then in the client. See [`ServiceBuilder`] for an example.
     pub fn stream_window_bytes(mut self, bytes: u32) -> Self {
         self.window = if bytes == 0 { STREAM_WINDOW_BYTES } else { bytes };
         self
     }
 
-    /// Carries every call over `channel`. The service makes one call, and dials no address.
+    /// Carries every call over `channel` and dials no address.
     #[cfg(feature = "testing")]
     pub(crate) fn with_channel(mut self, channel: BoxChannel) -> Self {
         self.addresses = Addresses::from("127.0.0.1:7400");
@@ -197,14 +235,15 @@ impl ServiceBuilder {
         self
     }
 
-    /// Starts the service: returns when the first core has registered it. Must be called within a tokio runtime.
+    /// Starts the service and returns after the first registration. Requires a tokio runtime. See
+    /// [`ServiceBuilder`] for an example.
     ///
-    /// A core that cannot be reached is tried again for ever, so apps and cores may be started in any order.
-    /// Dropping the future gives the start up.
+    /// Unreachable cores are retried without limit, so apps and cores may start in any order. Dropping the
+    /// future cancels the start.
     ///
     /// # Errors
-    /// If an address or a name is wrong, or a core refuses the registration before another one has taken it. One that
-    /// refuses later is logged and asked again.
+    /// If an address, a name or an id is invalid, or if a core refuses the registration before another core
+    /// accepts one. Later refusals are logged and retried.
     pub async fn start(self) -> Result<Service, StartError> {
         let (service, registered) = self.begin()?;
         let stopped = StartError::Refused { reason: "the task of the service panicked".to_owned() };
@@ -212,7 +251,7 @@ impl ServiceBuilder {
         Ok(service)
     }
 
-    /// Starts the service without waiting for a core: that is told later.
+    /// Starts the service without waiting; the receiver gets the outcome of the first registration.
     pub(crate) fn begin(
         self,
     ) -> Result<(Service, oneshot::Receiver<Result<(), StartError>>), StartError> {

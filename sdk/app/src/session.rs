@@ -32,8 +32,8 @@ pub(crate) use error::{ContractError, QueueError};
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::{Command, SetLimits, command};
+use minerva_proto::{EventNumber, MAX_MESSAGE, MessageNumber, StreamNumber};
 
 use self::calls::Calls;
 use self::stream::Stream;
@@ -44,7 +44,7 @@ use crate::info::StreamInfo;
 /// All streams of one instance.
 #[derive(Debug)]
 pub(crate) struct Session {
-    streams: BTreeMap<u64, Stream>,
+    streams: BTreeMap<StreamNumber, Stream>,
     tombstones: Tombstones,
     calls: Calls,
     /// Bytes of unacknowledged messages that a core may deliver per stream.
@@ -57,13 +57,13 @@ pub(crate) enum Signal {
     /// A stream was assigned that the session did not hold.
     Arrived(Box<StreamInfo>),
     /// Wake the reader of the stream.
-    Readable(u64),
+    Readable(StreamNumber),
     /// Wake the senders of the stream.
-    Writable(u64),
+    Writable(StreamNumber),
     /// The stream has ended. Its reader may have events left.
-    Ended(u64, Ended),
+    Ended(StreamNumber, Ended),
     /// The session no longer holds the stream. Its handles are dead.
-    Released(u64),
+    Released(StreamNumber),
 }
 
 /// The result of a read.
@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// Begins a call. Also returns the held streams that no other call serves, for the registration.
-    pub(crate) fn begin(&mut self) -> (CallId, Vec<u64>) {
+    pub(crate) fn begin(&mut self) -> (CallId, Vec<StreamNumber>) {
         let is_detached = |stream: &Stream| stream.attachment().is_none() && !stream.is_lost();
         let detached = self.streams.iter().filter(|(_, stream)| is_detached(stream));
         let held = detached.map(|(&number, _)| number).chain(self.tombstones.detached()).collect();
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Longest message for this stream, in bytes.
-    pub(crate) fn max_message(&self, number: u64) -> usize {
+    pub(crate) fn max_message(&self, number: StreamNumber) -> usize {
         self.streams.get(&number).map_or(MAX_MESSAGE, Stream::max_message)
     }
 
@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// The call for which the stream has commands ready, if any.
-    pub(crate) fn call_of(&self, number: u64) -> Option<CallId> {
+    pub(crate) fn call_of(&self, number: StreamNumber) -> Option<CallId> {
         let attachment = self.streams.get(&number)?.attachment()?;
         Some(attachment.call).filter(|&call| self.has_commands(call))
     }
@@ -158,23 +158,23 @@ impl Session {
     }
 
     /// Takes the next event for the reader of a stream.
-    pub(crate) fn read(&mut self, number: u64) -> Read {
+    pub(crate) fn read(&mut self, number: StreamNumber) -> Read {
         let Some(stream) = self.streams.get_mut(&number) else { return Read::Over };
         stream.read().map_or(Read::Waiting, Read::Event)
     }
 
     /// Acknowledges all events of a stream up to `event`.
-    pub(crate) fn acknowledge(&mut self, number: u64, event: u64) {
+    pub(crate) fn acknowledge(&mut self, number: StreamNumber, event: EventNumber) {
         self.change(number, |stream| stream.acknowledge(event));
     }
 
     /// Queues a message and returns its number. The caller has checked the bytes and the length.
     pub(crate) fn send(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         message: Bytes,
         respect_pause: bool,
-    ) -> Result<u64, QueueError> {
+    ) -> Result<MessageNumber, QueueError> {
         self.change(number, |stream| stream.send(message, respect_pause))
             .unwrap_or(Err(QueueError::Over))
     }
@@ -182,15 +182,15 @@ impl Session {
     /// Queues the answer to an event and acknowledges the event. Returns the number of the message.
     pub(crate) fn answer(
         &mut self,
-        number: u64,
-        event: u64,
+        number: StreamNumber,
+        event: EventNumber,
         message: Bytes,
-    ) -> Result<u64, QueueError> {
+    ) -> Result<MessageNumber, QueueError> {
         self.change(number, |stream| stream.answer(event, message)).unwrap_or(Err(QueueError::Over))
     }
 
     /// Whether [`Self::send`] would queue a message now, minding the pause.
-    pub(crate) fn is_ready(&self, number: u64) -> Result<(), QueueError> {
+    pub(crate) fn is_ready(&self, number: StreamNumber) -> Result<(), QueueError> {
         match self.streams.get(&number) {
             Some(stream) if stream.is_over() => Err(QueueError::Over),
             Some(stream) if stream.has_room(true) => Ok(()),
@@ -200,54 +200,58 @@ impl Session {
     }
 
     /// Number of the next message, if the stream is live.
-    pub(crate) fn next_send(&self, number: u64) -> Option<u64> {
+    pub(crate) fn next_send(&self, number: StreamNumber) -> Option<MessageNumber> {
         self.live(number).map(Stream::next_send)
     }
 
     /// All messages below this number are durable; `None` if the stream is over.
-    pub(crate) fn confirmed(&self, number: u64) -> Option<u64> {
+    pub(crate) fn confirmed(&self, number: StreamNumber) -> Option<MessageNumber> {
         self.live(number).map(Stream::confirmed)
     }
 
     /// Ends a stream.
-    pub(crate) fn reset(&mut self, number: u64, reason: String, application_level: bool) {
+    pub(crate) fn reset(&mut self, number: StreamNumber, reason: String, application_level: bool) {
         self.change(number, |stream| stream.reset(reason, application_level));
     }
 
     /// Changes the limits that are set in `limits`.
-    pub(crate) fn set_limits(&mut self, number: u64, limits: SetLimits) {
+    pub(crate) fn set_limits(&mut self, number: StreamNumber, limits: SetLimits) {
         self.change(number, |stream| stream.settings().set_limits(limits));
     }
 
-    pub(crate) fn set_label(&mut self, number: u64, label: String) {
+    pub(crate) fn set_label(&mut self, number: StreamNumber, label: String) {
         self.change(number, |stream| stream.settings().set_label(label));
     }
 
     /// Adds a stream to a group. Returns `false` if the stream is in the maximal number of groups.
-    pub(crate) fn join(&mut self, number: u64, group: String) -> bool {
+    pub(crate) fn join(&mut self, number: StreamNumber, group: String) -> bool {
         self.change(number, |stream| stream.settings().join(group)).unwrap_or(true)
     }
 
-    pub(crate) fn leave(&mut self, number: u64, group: String) {
+    pub(crate) fn leave(&mut self, number: StreamNumber, group: String) {
         self.change(number, |stream| stream.settings().leave(group));
     }
 
     /// Drops the reader of a stream: later events are acknowledged unread.
-    pub(crate) fn abandon(&mut self, number: u64) {
+    pub(crate) fn abandon(&mut self, number: StreamNumber) {
         self.change(number, Stream::abandon);
     }
 
-    fn live(&self, number: u64) -> Option<&Stream> {
+    fn live(&self, number: StreamNumber) -> Option<&Stream> {
         self.streams.get(&number).filter(|stream| !stream.is_over())
     }
 
-    fn change<T>(&mut self, number: u64, then: impl FnOnce(&mut Stream) -> T) -> Option<T> {
+    fn change<T>(
+        &mut self,
+        number: StreamNumber,
+        then: impl FnOnce(&mut Stream) -> T,
+    ) -> Option<T> {
         let outcome = self.streams.get_mut(&number).map(then);
         self.reschedule(number);
         outcome
     }
 
-    fn reschedule(&mut self, number: u64) {
+    fn reschedule(&mut self, number: StreamNumber) {
         if self.streams.get(&number).is_some_and(Stream::is_lost_and_acknowledged) {
             self.streams.remove(&number);
             return;
@@ -257,7 +261,7 @@ impl Session {
         }
     }
 
-    fn schedule(&mut self, number: u64) {
+    fn schedule(&mut self, number: StreamNumber) {
         if let Some(stream) = self.streams.get_mut(&number)
             && !stream.scheduled
             && let Some(attachment) = stream.attachment()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minerva_proto::app::{Command, event};
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 
 use crate::event::Ended;
 pub use crate::event::Event;
@@ -17,28 +18,28 @@ pub enum Signal {
     /// A stream was assigned that the machine did not hold.
     Arrived(Arrival),
     /// Events wait for the reader of the stream.
-    Readable(u64),
+    Readable(StreamNumber),
     /// The send queue of the stream has changed.
-    Writable(u64),
+    Writable(StreamNumber),
     /// The stream has ended; its reader may have events left.
-    Ended(u64, Ended),
+    Ended(StreamNumber, Ended),
     /// The machine no longer holds the stream.
-    Released(u64),
+    Released(StreamNumber),
 }
 
 /// The assignment of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// Number of the stream.
-    pub number: u64,
+    pub number: StreamNumber,
     /// Id chosen by the client.
     pub id: String,
     /// The stream was assigned before, to this instance or another one.
     pub resumed: bool,
     /// First unacknowledged event.
-    pub next_event: u64,
+    pub next_event: EventNumber,
     /// Number of the next message to the client.
-    pub next_send: u64,
+    pub next_send: MessageNumber,
 }
 
 /// The result of a read.
@@ -79,7 +80,7 @@ impl Machine {
     }
 
     /// Begins a call. Returns its number and the held streams for the registration.
-    pub fn begin(&mut self) -> (u64, Vec<u64>) {
+    pub fn begin(&mut self) -> (u64, Vec<StreamNumber>) {
         let (id, held) = self.session.begin();
         self.begun += 1;
         self.calls.insert(self.begun, id);
@@ -127,7 +128,7 @@ impl Machine {
     }
 
     /// Reads the next event of a stream.
-    pub fn read(&mut self, number: u64) -> Read {
+    pub fn read(&mut self, number: StreamNumber) -> Read {
         match self.session.read(number) {
             session::Read::Event(event) => Read::Event(event),
             session::Read::Waiting => Read::Waiting,
@@ -136,38 +137,38 @@ impl Machine {
     }
 
     /// Acknowledges all events of a stream up to `event`.
-    pub fn acknowledge(&mut self, number: u64, event: u64) {
+    pub fn acknowledge(&mut self, number: StreamNumber, event: EventNumber) {
         self.session.acknowledge(number, event);
     }
 
     /// Queues a message; `None` if the outbox has no room or the stream has ended.
-    pub fn send(&mut self, number: u64, message: Bytes) -> Option<u64> {
+    pub fn send(&mut self, number: StreamNumber, message: Bytes) -> Option<MessageNumber> {
         self.session.send(number, message, true).ok()
     }
 
     /// Number of the next message of a live stream.
-    pub fn next_send(&self, number: u64) -> Option<u64> {
+    pub fn next_send(&self, number: StreamNumber) -> Option<MessageNumber> {
         self.session.next_send(number)
     }
 
     /// All messages below this number are durable.
-    pub fn confirmed(&self, number: u64) -> Option<u64> {
+    pub fn confirmed(&self, number: StreamNumber) -> Option<MessageNumber> {
         self.session.confirmed(number)
     }
 
     /// Resets a stream at application level.
-    pub fn reset(&mut self, number: u64, reason: &str) {
+    pub fn reset(&mut self, number: StreamNumber, reason: &str) {
         self.session.reset(number, reason.to_owned(), true);
     }
 
     /// Adds a stream to a group.
-    pub fn join(&mut self, number: u64, group: &str) {
+    pub fn join(&mut self, number: StreamNumber, group: &str) {
         // The limit of 64 groups is not reached.
         let _ = self.session.join(number, group.to_owned());
     }
 
     /// Drops the reader of a stream: later events are acknowledged unread.
-    pub fn abandon(&mut self, number: u64) {
+    pub fn abandon(&mut self, number: StreamNumber) {
         self.session.abandon(number);
     }
 }
@@ -192,9 +193,10 @@ impl From<session::Signal> for Signal {
 
 impl From<ContractError> for EventError {
     fn from(error: ContractError) -> Self {
-        match error {
-            ContractError::StaleEpoch => Self::StaleEpoch,
-            error => Self::Contract(error.to_string()),
+        if error == ContractError::StaleEpoch {
+            Self::StaleEpoch
+        } else {
+            Self::Contract(error.to_string())
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The handle of one stream: what it was started with, and its two halves. Handed out by the service.
+//! The handle of one stream: its constant properties and its two halves. Returned by
+//! [`Service::accept`](crate::Service::accept).
 
 mod receiver;
 mod sender;
@@ -12,14 +13,34 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use minerva_proto::StreamId;
+use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber};
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::{Ended, Event, TransportKind};
 use crate::service::shared::{Shared, StreamCell};
 
-/// One client's stream: ordered, reliable, both ways. See [`Receiver`] and [`Sender`], its halves, for what
-/// receiving, acknowledging, sending and dropping mean.
+/// One client's stream: ordered, reliable, in both directions. See its halves [`Receiver`] and [`Sender`] for
+/// the semantics of receiving, acknowledging, sending and dropping.
+///
+/// ```no_run
+/// use minerva_app::{AppStream, SendError};
+///
+/// async fn serve(mut stream: AppStream) -> Result<(), SendError> {
+///     if stream.credentials() != "secret" {
+///         stream.reset("log in first").ok();
+///         return Ok(());
+///     }
+///     if !stream.is_resumed() {
+///         stream.send(format!("hello, {}", stream.peer_address())).await?;
+///     }
+///     let language = stream.header("accept-language").unwrap_or("en").to_owned();
+///     while let Some(message) = stream.recv().await {
+///         stream.send(format!("{language}: {} bytes", message.len())).await?;
+///     }
+///     println!("stream {} has ended: {:?}", stream.number(), stream.ended());
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct AppStream {
     receiver: Receiver,
@@ -32,137 +53,147 @@ impl AppStream {
         Self { receiver: Receiver::new(cell, shared), sender }
     }
 
-    /// The stream's number: unique for ever in a deployment.
-    pub fn number(&self) -> u64 {
+    /// Returns the number of the stream, unique in a deployment. See [`AppStream`] for an example.
+    pub fn number(&self) -> StreamNumber {
         self.sender.number()
     }
 
-    /// The stream's id, a secret between client and server. Its `Debug` and `Display` show a short hash only.
+    /// Returns the id of the stream, a secret of client and server. `Debug` and `Display` show a short hash
+    /// only. See [`AppStream`] for an example of such accessors.
     pub fn id(&self) -> &StreamId {
         self.sender.id()
     }
 
-    /// The stream was with an app instance before, this process or another one, which may have answered
-    /// messages that do not come again.
+    /// Whether an app instance had the stream before, in this or another process. That instance may have
+    /// answered messages that are not delivered again. See [`AppStream`] for an example.
     pub fn is_resumed(&self) -> bool {
         self.cell().info.resumed
     }
 
-    /// Number of the first event that was not acknowledged when the stream came: 0 (its start itself) for a
-    /// new one.
-    pub fn first_event(&self) -> u64 {
+    /// Returns the first unacknowledged event at the assignment; 0, the start itself, for a new stream. See
+    /// [`AppStream`] for an example of such accessors.
+    pub fn first_event(&self) -> EventNumber {
         self.cell().info.next_event
     }
 
-    /// Number that the first message sent here has: 0 if nothing was sent to this stream before.
-    pub fn first_send(&self) -> u64 {
+    /// Returns the number of the first message sent here; 0 if none was sent to this stream before. See
+    /// [`AppStream`] for an example of such accessors.
+    pub fn first_send(&self) -> MessageNumber {
         self.cell().info.next_send
     }
 
-    /// What the client offers to prove who it is (`cred` in its hello).
+    /// Returns the credentials offered by the client, `cred` in its hello. See [`AppStream`] for an example.
     pub fn credentials(&self) -> &str {
         &self.cell().info.credentials
     }
 
-    /// Request headers of the first transport that the edges pass on: names in lower case, values.
+    /// Returns the request headers of the first transport that the edges forward; names in lower case. See
+    /// [`AppStream`] for an example.
     pub fn headers(&self) -> &[(String, String)] {
         &self.cell().info.headers
     }
 
-    /// The value of the first such header of this name, which is in lower case.
+    /// Returns the value of the first header with this lower-case name. See [`AppStream`] for an example.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// Address of the client when it made the stream, without a port.
+    /// Returns the address of the client at the start of the stream, without the port. See [`AppStream`] for
+    /// an example.
     pub fn peer_address(&self) -> &str {
         &self.cell().info.peer_address
     }
 
-    /// What carried the hello that made the stream.
+    /// Returns the protocol that carried the first hello. See [`AppStream`] for an example of such accessors.
     pub fn transport(&self) -> TransportKind {
         self.cell().info.transport
     }
 
-    /// When the stream was made, by the core's clock.
+    /// Returns the start time of the stream, by the core's clock. See [`AppStream`] for an example of such
+    /// accessors.
     pub fn started_at(&self) -> SystemTime {
         self.cell().info.started_at
     }
 
-    /// The label that the stream had when it came: that of a new one is not set yet.
+    /// Returns the label at the assignment; `None` for a new stream. See [`AppStream`] for an example of such
+    /// accessors.
     pub fn label(&self) -> Option<&str> {
         self.cell().info.label.as_deref()
     }
 
-    /// The groups that the stream was in when it came.
+    /// Returns the groups at the assignment. See [`AppStream`] for an example of such accessors.
     pub fn groups(&self) -> &[String] {
         &self.cell().info.groups
     }
 
-    /// See [`Receiver::recv`].
+    /// Waits for the next message. See [`Receiver::recv`], also for an example.
     pub async fn recv(&mut self) -> Option<Bytes> {
         self.receiver.recv().await
     }
 
-    /// See [`Receiver::next_event`].
+    /// Waits for the next event. See [`Receiver::next_event`], also for an example.
     pub async fn next_event(&mut self) -> Option<Event> {
         self.receiver.next_event().await
     }
 
-    /// See [`Receiver::acknowledge_manually`].
+    /// Turns automatic acknowledgement off. See [`Receiver::acknowledge_manually`], also for an example.
     pub fn acknowledge_manually(&mut self) {
         self.receiver.acknowledge_manually();
     }
 
-    /// See [`Receiver::acknowledge`].
-    pub fn acknowledge(&self, event: u64) {
+    /// Acknowledges events. See [`Receiver::acknowledge`], also for an example.
+    pub fn acknowledge(&self, event: impl Into<EventNumber>) {
         self.receiver.acknowledge(event);
     }
 
-    /// See [`Sender::send`].
+    /// Queues a message, waiting for room. See [`Sender::send`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::send`].
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
         self.sender.send(message).await
     }
 
-    /// See [`Sender::answer`].
+    /// Queues an answer together with an acknowledgement. See [`Sender::answer`], also for an example.
     ///
     /// # Errors
-    /// As there.
-    pub async fn answer(&self, event: u64, message: impl Into<Bytes>) -> Result<(), SendError> {
+    /// Those of [`Sender::answer`].
+    pub async fn answer(
+        &self,
+        event: impl Into<EventNumber>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
         self.sender.answer(event, message).await
     }
 
-    /// See [`Sender::try_send`].
+    /// Queues a message at once. See [`Sender::try_send`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::try_send`].
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
         self.sender.try_send(message)
     }
 
-    /// See [`Sender::durable`].
+    /// Waits until all queued messages are durable. See [`Sender::durable`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::durable`].
     pub async fn durable(&self) -> Result<(), SendError> {
         self.sender.durable().await
     }
 
-    /// See [`Sender::reset`].
+    /// Ends the stream. See [`Sender::reset`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::reset`].
     pub fn reset(&self, reason: impl Into<String>) -> Result<(), ReasonError> {
         self.sender.reset(reason)
     }
 
-    /// See [`Sender::reset_as`].
+    /// Ends the stream with a level. See [`Sender::reset_as`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::reset_as`].
     pub fn reset_as(
         &self,
         reason: impl Into<String>,
@@ -171,56 +202,57 @@ impl AppStream {
         self.sender.reset_as(reason, application_level)
     }
 
-    /// See [`Sender::set_max_idle`].
+    /// Sets the idle limit. See [`Sender::set_max_idle`], also for an example.
     pub fn set_max_idle(&self, max_idle: Duration) {
         self.sender.set_max_idle(max_idle);
     }
 
-    /// See [`Sender::set_outbox`].
+    /// Sets the outbox limits. See [`Sender::set_outbox`], also for an example.
     pub fn set_outbox(&self, bytes: u32, messages: u32) {
         self.sender.set_outbox(bytes, messages);
     }
 
-    /// See [`Sender::set_label`].
+    /// Sets the label. See [`Sender::set_label`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::set_label`].
     pub fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
         self.sender.set_label(label)
     }
 
-    /// See [`Sender::join`].
+    /// Joins a group. See [`Sender::join`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::join`].
     pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
         self.sender.join(group)
     }
 
-    /// See [`Sender::leave`].
+    /// Leaves a group. See [`Sender::leave`], also for an example.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Sender::leave`].
     pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
         self.sender.leave(group)
     }
 
-    /// See [`Sender::ended`].
+    /// Returns the end of the stream, if known. See [`Sender::ended`]; [`AppStream`] has an example.
     pub fn ended(&self) -> Option<&Ended> {
         self.sender.ended()
     }
 
-    /// A sender for use elsewhere.
+    /// Returns a sender for other tasks. See [`Sender`] for an example.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
-    /// Takes the halves apart, so that one task can receive while others send.
+    /// Splits the stream into its halves, so that one task receives while others send. See the [crate
+    /// documentation](crate) for an example.
     pub fn split(self) -> (Receiver, Sender) {
         (self.receiver, self.sender)
     }
 
-    /// Lets the caller decide what becomes of the stream when the handler is over.
+    /// Lets the caller end the stream after its handler, instead of the receiver.
     pub(crate) fn supervise(&mut self) -> Supervisor {
         self.receiver.supervised = true;
         let Sender { cell, shared } = self.sender.clone();

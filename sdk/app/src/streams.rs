@@ -1,6 +1,5 @@
-//! Streams from outside: what programs use that are no instance, or want a stream that another instance has. Asks
-//! every core that may have the stream, again until one has answered for it; the calls are `cores`', what comes back
-//! is in `responses`.
+//! Access to any stream from outside, for programs that are no instance and for streams of other instances.
+//! Requests go to all cores through `scatter_gather`; the results are in `results`.
 
 mod error;
 mod results;
@@ -15,61 +14,81 @@ use minerva_proto::app::{
     self, GetRequest, JoinRequest, LeaveRequest, ResetRequest, SendManyRequest, SendRequest,
     SendToGroupRequest,
 };
-use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
+use minerva_proto::{MAX_REASON, StreamId, StreamNumber, is_message_allowed};
 
 pub use self::error::StreamsError;
-pub use self::results::{GroupSendResult, Pause, SendOutcome, SendResult, StreamState};
+pub use self::results::{Backlog, GroupSendResult, Pause, SendOutcome, SendResult, StreamState};
 use self::scatter_gather::{CoreRequest, CoreResponse, ScatterGather};
 use crate::error::StartError;
 use crate::random;
 use crate::service::Addresses;
 
-/// How long cores that do not answer, or have not the stream just now, are asked again.
+/// Default deadline of a request, including its retries.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reaches streams of any service from outside: sends, groups, resets, looks. Cheap to clone; connections are made
-/// when they are needed and kept.
+/// Sends to streams of any service, manages their groups, resets and lists them. Cheap to clone. Connections
+/// are made on demand and kept.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
 /// use minerva_app::{Streams, Target};
 ///
-/// let streams = Streams::at("127.0.0.1:7400")?;
-/// streams.send(Target::label("default", "ann"), ["your order has been shipped"]).await?;
+/// let streams = Streams::at("core-a:7400,core-b:7400")?.timeout(Duration::from_secs(3));
+/// let ann = Target::label("default", "ann");
+/// streams.send(ann.clone(), ["your order has been shipped"]).await?;
+/// for stream in streams.join(ann.clone(), "lobby").await? {
+///     println!("stream {stream} is in the lobby");
+/// }
 /// let sent = streams.send_to_group("default", "lobby", ["the game begins"]).await?;
 /// println!("{} players know", sent.taken);
+/// for state in streams.get(ann.clone()).await? {
+///     println!("{} bytes wait for the client", state.outbox.bytes);
+/// }
+/// streams.list("default", |page| println!("{} streams", page.len())).await?;
+/// streams.leave(ann.clone(), "lobby").await?;
+/// streams.reset(ann, "bye").await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// What a call has done is durable when it returns. A send is done once, however often it has to be repeated on the
-/// way: each has an idempotency key. While no core has a stream (one has died, its successor is not there yet), calls
-/// wait, up to a [timeout](Self::timeout).
+/// The effect of a returned request is durable. Each send carries an idempotency key and is applied once,
+/// however often it is repeated. While a stream has no owner, such as during a failover, requests wait up to
+/// the [timeout](Self::timeout).
 #[derive(Debug, Clone)]
 pub struct Streams {
     cores: Arc<ScatterGather>,
     timeout: Duration,
 }
 
-/// Which streams are meant.
+/// Selects the streams of a request. See [`Streams`] for an example.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target(app::Target);
 
 impl Target {
-    /// The stream with this number.
-    pub fn stream(number: u64) -> Self {
-        Self(app::Target { target: Some(Kind::Stream(number)), service: String::new() })
+    /// Selects the stream with this number. A [`StreamNumber`] also converts to a target. See [`Streams`] for
+    /// an example.
+    pub fn stream(number: impl Into<StreamNumber>) -> Self {
+        let target = Some(Kind::Stream(number.into().0));
+        Self(app::Target { target, service: String::new() })
     }
 
-    /// The stream of a service that its client calls so.
+    /// Selects the stream of a service with this client-chosen id. See [`Streams`] for an example.
     pub fn id(service: impl Into<String>, id: &StreamId) -> Self {
         let target = Some(Kind::StreamId(id.as_str().to_owned()));
         Self(app::Target { target, service: service.into() })
     }
 
-    /// All streams of a service with this label.
+    /// Selects all streams of a service with this label. See [`Streams`] for an example.
     pub fn label(service: impl Into<String>, label: impl Into<String>) -> Self {
         Self(app::Target { target: Some(Kind::Label(label.into())), service: service.into() })
+    }
+}
+
+impl From<StreamNumber> for Target {
+    fn from(number: StreamNumber) -> Self {
+        Self::stream(number)
     }
 }
 
@@ -79,7 +98,7 @@ impl From<u64> for Target {
     }
 }
 
-/// Leaves out ids, which are secret.
+/// Omits ids, which are secret.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0.target {
@@ -90,25 +109,28 @@ impl std::fmt::Debug for Target {
 }
 
 impl Streams {
-    /// The streams of the cores with these addresses, as [`Service::connect`](crate::Service::connect) takes them.
+    /// Creates a client for the cores at these addresses, in the form of
+    /// [`Service::connect`](crate::Service::connect). See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If they are no addresses. Whether a core is there is found out by the first call.
+    /// If an address is invalid. The first request connects.
     pub fn at(addresses: impl Into<Addresses>) -> Result<Self, StartError> {
         let cores = Arc::new(ScatterGather::new(addresses.into().parse()?));
         Ok(Self { cores, timeout: REQUEST_TIMEOUT })
     }
 
-    /// How long a call goes on while cores cannot be reached or a stream has no core; 10 s unless set.
+    /// Sets the deadline of a request while cores are unreachable or a stream has no owner; 10 s by default.
+    /// See [`Streams`] for an example.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Sends messages to a stream, or to all streams with a label: each takes all or none. Gives what became of each.
+    /// Sends messages to the selected streams; each takes all messages or none. Returns the outcome per
+    /// stream. See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If a stream that is named by number or id took nothing, or a message cannot travel.
+    /// If a stream selected by number or id took nothing, or a message is invalid.
     pub async fn send<S: Into<Bytes>>(
         &self,
         to: impl Into<Target>,
@@ -123,17 +145,31 @@ impl Streams {
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
     }
 
-    /// Sends messages to streams by their numbers, at most 10,000.
+    /// Sends messages to at most 10,000 streams by number. Returns the outcome per stream.
+    ///
+    /// ```no_run
+    /// # async fn example(streams: minerva_app::Streams) -> Result<(), minerva_app::StreamsError> {
+    /// use minerva_app::{SendOutcome, StreamNumber};
+    ///
+    /// let numbers = [StreamNumber(1), StreamNumber(2)];
+    /// for result in streams.send_many(numbers, ["news"]).await? {
+    ///     if result.outcome == SendOutcome::Full {
+    ///         println!("the client of stream {} is behind", result.stream);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// If a message cannot travel, or cores cannot be reached.
+    /// If a message is invalid, or cores are unreachable.
     pub async fn send_many<S: Into<Bytes>>(
         &self,
-        streams: impl IntoIterator<Item = u64>,
+        streams: impl IntoIterator<Item = impl Into<StreamNumber>>,
         messages: impl IntoIterator<Item = S>,
     ) -> Result<Vec<SendResult>, StreamsError> {
         let request = SendManyRequest {
-            streams: streams.into_iter().collect(),
+            streams: streams.into_iter().map(|number| number.into().0).collect(),
             messages: messages.into_iter().map(Into::into).collect(),
             idempotency_key: key(),
         };
@@ -141,11 +177,11 @@ impl Streams {
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
     }
 
-    /// Sends messages to all streams of a service that are in a group.
+    /// Sends messages to all streams of a service in a group. See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If a message cannot travel, or not all cores that have streams can be reached: then some may have got it, and
-    /// nobody gets it twice if it is sent again by [`Self::send_to_group_once`].
+    /// If a message is invalid, or not all cores are reachable. Some streams may have taken the messages
+    /// then; a retry with [`Self::send_to_group_once`] reaches each stream once.
     pub async fn send_to_group<S: Into<Bytes>>(
         &self,
         service: impl Into<String>,
@@ -155,11 +191,21 @@ impl Streams {
         self.send_to_group_once(service, group, messages, key()).await
     }
 
-    /// The same with an idempotency key of your own (1 to 64 bytes): a stream that took a send with it among its last 32
-    /// takes nothing.
+    /// Sends as [`Self::send_to_group`] does, with an idempotency key of 1 to 64 bytes. A stream takes
+    /// nothing if the key is among those of its last 32 sends.
+    ///
+    /// ```no_run
+    /// # async fn example(streams: minerva_app::Streams) -> Result<(), minerva_app::StreamsError> {
+    /// let key = "round-17";
+    /// if streams.send_to_group_once("game", "lobby", ["start"], key).await.is_err() {
+    ///     streams.send_to_group_once("game", "lobby", ["start"], key).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`Self::send_to_group`].
+    /// Those of [`Self::send_to_group`].
     pub async fn send_to_group_once<S: Into<Bytes>>(
         &self,
         service: impl Into<String>,
@@ -180,51 +226,56 @@ impl Streams {
             .fold(GroupSendResult::default(), GroupSendResult::add))
     }
 
-    /// Puts streams into a group. Gives those that are in it now.
+    /// Adds the selected streams to a group and returns those in the group now. See [`Streams`] for an
+    /// example.
     ///
     /// # Errors
-    /// If there is no such stream, or it is in 64 groups already.
+    /// If no such stream exists, or the stream is in 64 groups.
     pub async fn join(
         &self,
         to: impl Into<Target>,
         group: impl Into<String>,
-    ) -> Result<Vec<u64>, StreamsError> {
+    ) -> Result<Vec<StreamNumber>, StreamsError> {
         let request = JoinRequest { target: Some(to.into().0), group: group.into() };
         Ok(self
             .request(&request)
             .await?
             .into_iter()
             .flat_map(|response| response.streams)
+            .map(StreamNumber)
             .collect())
     }
 
-    /// Takes streams out of a group. Gives those that are not in it now.
+    /// Removes the selected streams from a group and returns those outside of the group now. See [`Streams`]
+    /// for an example.
     ///
     /// # Errors
-    /// If there is no such stream.
+    /// If no such stream exists.
     pub async fn leave(
         &self,
         to: impl Into<Target>,
         group: impl Into<String>,
-    ) -> Result<Vec<u64>, StreamsError> {
+    ) -> Result<Vec<StreamNumber>, StreamsError> {
         let request = LeaveRequest { target: Some(to.into().0), group: group.into() };
         Ok(self
             .request(&request)
             .await?
             .into_iter()
             .flat_map(|response| response.streams)
+            .map(StreamNumber)
             .collect())
     }
 
-    /// Ends streams at application level; their clients and instances are told the reason. Gives those that are over.
+    /// Ends the selected streams at application level and returns those that are over. Clients and instances
+    /// receive the reason. See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If there is no such stream, or the reason cannot travel.
+    /// If no such stream exists, or the reason is invalid.
     pub async fn reset(
         &self,
         to: impl Into<Target>,
         reason: impl Into<String>,
-    ) -> Result<Vec<u64>, StreamsError> {
+    ) -> Result<Vec<StreamNumber>, StreamsError> {
         let reason = reason.into();
         if reason.len() > MAX_REASON || !is_message_allowed(reason.as_bytes()) {
             return Err(StreamsError::invalid("reason", &crate::ReasonError.to_string()));
@@ -236,24 +287,25 @@ impl Streams {
             .await?
             .into_iter()
             .flat_map(|response| response.streams)
+            .map(StreamNumber)
             .collect())
     }
 
-    /// What is to be known of streams now.
+    /// Returns the state of the selected streams. See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If there is no such stream.
+    /// If no such stream exists.
     pub async fn get(&self, to: impl Into<Target>) -> Result<Vec<StreamState>, StreamsError> {
         let request = GetRequest { target: Some(to.into().0) };
         let responses = self.request(&request).await?.into_iter();
         Ok(responses.flat_map(|response| response.streams).map(StreamState::from).collect())
     }
 
-    /// All streams of a service, one core after the other, in pages that `each` gets. Streams that come or go
-    /// meanwhile may be missing.
+    /// Passes all streams of a service to `each`, page by page and core by core. Streams that start, end or
+    /// move meanwhile may be missing. See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If a core cannot be reached, or has not had some partition while it was asked: then the list may lack streams.
+    /// If a core is unreachable, or a partition has moved meanwhile: the list may be incomplete.
     pub async fn list(
         &self,
         service: impl Into<String>,
@@ -270,7 +322,7 @@ impl Streams {
     }
 }
 
-/// A key that no other send has.
+/// Returns a unique idempotency key.
 fn key() -> Bytes {
     random::instance_id().into()
 }

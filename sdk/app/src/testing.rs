@@ -1,9 +1,8 @@
-//! A kit for the unit tests of apps, behind the feature `testing`: a core within the test, which keeps the contract of
-//! the real one, and the clients that reach it.
+//! A kit for the unit tests of apps, behind the feature `testing`: a core inside the test that follows the
+//! contract, and the clients that reach it.
 //!
-//! An app gets a real [`Service`] and does not know the difference; there is no server, no socket, and time is tokio's,
-//! so that it may be paused. An app has `minerva-app` among its `dev-dependencies` as well for this, with
-//! `features = ["testing"]`.
+//! The app runs a real [`Service`]. There is no server and no socket, and time is tokio's, so a test may
+//! pause it. An app adds `minerva-app` with `features = ["testing"]` to its `dev-dependencies`.
 //!
 //! # A first test
 //!
@@ -32,15 +31,15 @@
 //!     assert_eq!(client.recv().await.unwrap(), "hi");
 //!
 //!     client.reset("bye");
-//!     client.acknowledged().await;
+//!     client.wait_acknowledged().await;
 //!     assert_eq!(client.ended().unwrap().reason, "bye");
 //! }
 //! ```
 //!
 //! # Crashes
 //!
-//! [`Kit::lose_call`] breaks the connection between app and core, of which an app notices nothing. [`Kit::restart_app`]
-//! is a crash: what the app has not acknowledged comes again, to the service that it gives.
+//! [`Kit::lose_call`] breaks the call between app and core, which is transparent to the app.
+//! [`Kit::restart_app`] simulates a crash: unacknowledged events are delivered to the returned service again.
 //!
 //! ```
 //! use minerva_app::testing::{Client, Kit};
@@ -71,8 +70,8 @@
 //!
 //! # Slow clients
 //!
-//! A stream holds as many messages for its client as [`Kit::outbox`] says, and a client that does not
-//! [receive](ClientStream::recv) takes none: the app's sends wait from half of that on.
+//! [`Kit::outbox`] bounds the messages that a stream holds for its client. A client takes messages only by
+//! [receiving](ClientStream::recv) them, and the app's sends wait from half of the bound on.
 //!
 //! ```
 //! use minerva_app::testing::{Client, Kit};
@@ -94,10 +93,10 @@
 //! # }
 //! ```
 //!
-//! # What panics
+//! # Panics
 //!
-//! All of this is for tests, so what should not be is a panic: a client that waits for longer than
-//! [`Kit::timeout`], wrong arguments, and an app that breaks the contract of the core (which this SDK does not let it).
+//! The kit reports failures by panicking: a wait beyond [`Kit::timeout`], an invalid argument, or an app that
+//! breaks the contract of the core, which this SDK prevents.
 
 mod client;
 mod core;
@@ -117,14 +116,14 @@ use self::state::Limits;
 use self::stream::Bounds;
 use crate::service::{Service, ServiceBuilder, ServiceHandle, boxed};
 
-/// What a core holds per stream and direction unless set otherwise.
+/// Default bounds of a stream, per direction.
 const BOUNDS: Bounds = Bounds { bytes: 1 << 20, messages: 1000 };
-/// How long a client waits unless set otherwise.
+/// Default deadline of waits.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// A placeholder: the service calls the kit's core over an in-process channel.
 const ADDRESS: &str = "in-process:1";
 
-/// A core within the test, and the app that it serves.
+/// A core inside the test, and the app that it serves. See the [module](self) for an example.
 #[derive(Debug)]
 pub struct Kit {
     core: Core,
@@ -132,7 +131,7 @@ pub struct Kit {
     app: Option<App>,
 }
 
-/// The app as it was started last, to be started again.
+/// The last start of the app, kept for a restart.
 #[derive(Debug)]
 struct App {
     builder: ServiceBuilder,
@@ -140,73 +139,80 @@ struct App {
 }
 
 impl Kit {
-    /// A core that holds 1 MiB and 1000 messages per stream and direction, as a real one does unless it is told otherwise.
+    /// Creates a core with the default limits of a real one: 1 MiB and 1000 messages per stream and
+    /// direction. See the [module](self) for an example.
     pub fn new() -> Self {
         let limits =
             Limits { inbox: BOUNDS, outbox: BOUNDS, max_message: minerva_proto::MAX_MESSAGE };
         Self { core: Core::new(limits), timeout: TIMEOUT, app: None }
     }
 
-    /// Bytes of messages, and messages, that a stream holds for its client; at least 1 each. Like the other options, to be
-    /// set before anything else.
+    /// Sets the outbox of each stream, in bytes and messages; at least 1 each. Options must be set before
+    /// anything else. See the [module](self) for an example.
     #[must_use]
     pub fn outbox(self, bytes: usize, messages: usize) -> Self {
         self.core.change(|state| state.limits.outbox = bounds(bytes, messages));
         self
     }
 
-    /// Bytes of unacknowledged messages, and such messages, that a stream holds for the app; at least 1 each. A client
-    /// that sends more waits.
+    /// Sets the inbox of each stream, in bytes and messages not acknowledged by the app; at least 1 each. A
+    /// client that sends more waits. See the [module](self) for an example of an option.
     #[must_use]
     pub fn inbox(self, bytes: usize, messages: usize) -> Self {
         self.core.change(|state| state.limits.inbox = bounds(bytes, messages));
         self
     }
 
-    /// Longest message that may be sent either way.
+    /// Sets the maximal message length in both directions. See the [module](self) for an example of an
+    /// option.
     #[must_use]
     pub fn max_message_bytes(self, bytes: usize) -> Self {
         self.core.change(|state| state.limits.max_message = bytes);
         self
     }
 
-    /// How long the methods of this kit and its clients wait before they panic; a minute of tokio's time unless set.
+    /// Sets the deadline of waits in this kit and its clients, which panic beyond it; a minute of tokio's
+    /// time by default. See the [module](self) for an example of an option.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Starts the app's service, within a tokio runtime. The name is the app's matter: streams of all clients come to it.
+    /// Starts the service of the app; requires a tokio runtime. Streams of all clients are assigned to it,
+    /// whatever its name. See the [module](self) for an example.
     ///
     /// # Panics
-    /// If the name is none, or the app was started before: see [`Self::restart_app`].
+    /// If the name is invalid, or the app was started before: see [`Self::restart_app`].
     pub fn service(&mut self, name: impl Into<String>) -> Service {
         self.service_from(Service::connect(ADDRESS).name(name))
     }
 
-    /// Starts the app's service with options of its own, whose addresses are of no meaning here.
+    /// Starts the service of the app with its own options; the addresses are ignored. [`Self::service`] has
+    /// the same use as in the example of the [module](self).
     ///
     /// # Panics
-    /// As [`Self::service`].
+    /// Those of [`Self::service`].
     pub fn service_from(&mut self, builder: ServiceBuilder) -> Service {
         assert!(self.app.is_none(), "the kit's app was started before: use Kit::restart_app");
         self.start(builder)
     }
 
-    /// A client makes a stream; the app's service [gives](Service::accept) it.
+    /// Connects a client, whose stream the service of the app [accepts](Service::accept). See the
+    /// [module](self) for an example.
     ///
     /// # Panics
-    /// If the client has a stream id that is none.
+    /// If the stream id of the client is invalid.
     pub fn connect(&self, client: Client) -> ClientStream {
         client.connect(self.core.clone(), self.timeout)
     }
 
-    /// Breaks the call between the app and the core, with all that is under way; the app's service makes a new one, after
-    /// a short pause. Waits for a call if there is none.
+    /// Breaks the call between app and core, and everything in flight. The service calls again after a short
+    /// pause. Waits for a call if there is none. See [`Self::restart_app`] in the [module](self) for a
+    /// similar example.
     ///
     /// # Panics
-    /// If there is none in time.
+    /// If there is no call before the timeout.
     pub async fn lose_call(&self) {
         let lose = self.core.wait_for("a call of the app", self.timeout, |state| {
             state.has_call().then(|| state.close_call())
@@ -214,18 +220,20 @@ impl Kit {
         lose.await;
     }
 
-    /// The app crashes: at once the core hears nothing more of it, and its service is over. Its handlers, which live on
-    /// in the test, see [`Event::Released`](crate::Event::Released).
+    /// Crashes the app: the core ignores all its further commands, and its service stops. Handlers still
+    /// running in the test receive [`Event::Released`](crate::Event::Released). See the [module](self) for an
+    /// example of a restart.
     ///
     /// # Panics
     /// If the app was never started.
     pub fn crash_app(&mut self) {
-        // First the core, so that nothing is said in between.
+        // The core first, so that no command of the crashing app is applied.
         self.core.next_incarnation();
         self.started().handle.crash();
     }
 
-    /// Starts the app's service again, after a crash if it still runs. What was not acknowledged comes to it again.
+    /// Starts the service of the app again, after a crash if it still runs. Unacknowledged events are
+    /// delivered again. See the [module](self) for an example.
     ///
     /// # Panics
     /// If the app was never started.

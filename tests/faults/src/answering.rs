@@ -98,12 +98,13 @@ async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
 impl Work {
     async fn attend(&self, number: usize, mut stream: AppStream) -> anyhow::Result<()> {
         stream.acknowledge_manually();
-        let (first_event, mut next) = (stream.first_event(), stream.first_send());
+        let (first_event, mut next) = (stream.first_event().0, stream.first_send().0);
         let instance = self.instance;
         self.note(Note::Began { instance, stream: number, first_event, first_send: next })?;
         while let Some(happened) = stream.next_event().await {
             match happened {
                 Event::Message { event, message } => {
+                    let event = event.0;
                     let string = message.to_vec();
                     self.note(Note::Took { instance, stream: number, event, string })?;
                     if event > next {

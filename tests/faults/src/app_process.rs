@@ -74,7 +74,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
 
 async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
     let Some(number) = app::number_of(&stream, work.config.streams) else { return Ok(()) };
-    let first = stream.first_send();
+    let first = stream.first_send().0;
     let (mut receiver, sender) = stream.split();
     receiver.acknowledge_manually();
     let supplying = work.supply(number, first, sender);
@@ -102,8 +102,8 @@ impl Work {
     async fn consume(&self, stream: usize, mut receiver: Receiver) -> anyhow::Result<()> {
         while let Some(event) = receiver.next_event().await {
             if let Event::Message { event, message } = event {
-                self.journal.take(stream, event, &message)?;
-                if event % ACKNOWLEDGED == 0 {
+                self.journal.take(stream, event.0, &message)?;
+                if event.0.is_multiple_of(ACKNOWLEDGED) {
                     receiver.acknowledge(event);
                 }
             }

@@ -6,6 +6,7 @@ mod handler;
 use std::collections::BTreeMap;
 
 use minerva_app::simulation::{Arrival, Event as StreamEvent, EventError, Machine, Read, Signal};
+use minerva_proto::{EventNumber, StreamNumber};
 use minerva_proto::app::{Command, Event as AppEvent, Register, command};
 
 use self::handler::Handler;
@@ -31,7 +32,7 @@ pub(crate) struct App {
     machine: Machine,
     /// By core.
     calls: BTreeMap<usize, Call>,
-    handlers: BTreeMap<u64, Handler>,
+    handlers: BTreeMap<StreamNumber, Handler>,
     slow_until: Time,
 }
 
@@ -103,7 +104,7 @@ impl App {
             service: "default".to_owned(),
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
-            held_streams,
+            held_streams: held_streams.into_iter().map(|number| number.0).collect(),
         };
         let command = Command { command: Some(command::Command::Register(register)) };
         net.send(conn, Side::Caller, Content::Commands(vec![command]));
@@ -165,10 +166,11 @@ impl App {
         if life != self.life {
             return;
         }
+        let stream = StreamNumber(stream);
         if let Some(handler) = self.handlers.get_mut(&stream) {
             handler.is_waiting = false;
             if net.now < self.slow_until {
-                handler.wait_until(self.slow_until, self.index, self.life, stream, net);
+                handler.wait_until(self.slow_until, self.index, self.life, stream.0, net);
             } else {
                 self.handle(stream, net, checker);
             }
@@ -211,27 +213,27 @@ impl App {
         let Some(client) = client_of(&arrival.id) else {
             return checker.violation("an app hears of an unknown stream".to_owned());
         };
-        net.trace.note(net.now, "arrived", [self.index as u64, arrival.number, arrival.next_event]);
+        net.trace.note(net.now, "arrived", [self.index as u64, arrival.number.0, arrival.next_event.0]);
         net.trace.say(|| format!("{arrival:?}"));
         let handler = Handler::new(client, (self.index as u64) << 32 | self.life);
         checker.on_arrived(client, handler.instance, arrival);
-        if arrival.next_event == 0 {
-            self.machine.acknowledge(arrival.number, 0);
+        if arrival.next_event == EventNumber(0) {
+            self.machine.acknowledge(arrival.number, EventNumber(0));
         }
         self.machine.join(arrival.number, GROUP);
         self.handlers.insert(arrival.number, handler);
         self.wake(arrival.number, net);
     }
 
-    fn wake(&mut self, stream: u64, net: &mut Network) {
+    fn wake(&mut self, stream: StreamNumber, net: &mut Network) {
         let pace = net.random.between(0, 20);
         if let Some(handler) = self.handlers.get_mut(&stream) {
-            handler.wait_until(net.now + pace, self.index, self.life, stream, net);
+            handler.wait_until(net.now + pace, self.index, self.life, stream.0, net);
         }
     }
 
     /// Reads some events, answers, sends.
-    fn handle(&mut self, stream: u64, net: &mut Network, checker: &mut Checker) {
+    fn handle(&mut self, stream: StreamNumber, net: &mut Network, checker: &mut Checker) {
         for _ in 0..net.random.between(1, 8) {
             if !self.answer(stream, net) {
                 // There is no room: somebody will tell.
@@ -251,7 +253,7 @@ impl App {
 
     fn on_event(
         &mut self,
-        stream: u64,
+        stream: StreamNumber,
         event: StreamEvent,
         net: &mut Network,
         checker: &mut Checker,
@@ -259,15 +261,15 @@ impl App {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         match event {
             StreamEvent::Message { event, message } => {
-                checker.on_app_takes(handler.client, stream, handler.instance, event, &message);
+                checker.on_app_takes(handler.client, stream.0, handler.instance, event.0, &message);
                 handler.answering = Some(event);
                 self.answer(stream, net);
             }
             StreamEvent::Ended { event, ended } => {
                 handler.has_ended = true;
-                let numbers = [self.index as u64, stream, event];
+                let numbers = [self.index as u64, stream.0, event.0];
                 net.trace.note(net.now, "app hears end", numbers);
-                checker.on_app_ended(handler.client, stream, handler.instance, event, &ended);
+                checker.on_app_ended(handler.client, stream.0, handler.instance, event.0, &ended);
                 self.machine.acknowledge(stream, event);
             }
             StreamEvent::TransportChanged(_) => {}
@@ -279,18 +281,18 @@ impl App {
     }
 
     /// Sends the answers that are due, then acknowledges; whether there was room.
-    fn answer(&mut self, stream: u64, net: &mut Network) -> bool {
+    fn answer(&mut self, stream: StreamNumber, net: &mut Network) -> bool {
         let Some(handler) = self.handlers.get_mut(&stream) else { return true };
         let Some(event) = handler.answering else { return true };
         if !handler.pushes() {
             while let Some(next) = self.machine.next_send(stream)
-                && next < event.min(self.total)
+                && next.0 < event.0.min(self.total)
             {
-                if self.machine.send(stream, s2c_string(handler.client, next)).is_none() {
+                if self.machine.send(stream, s2c_string(handler.client, next.0)).is_none() {
                     net.trace.note(
                         net.now,
                         "app waits for room",
-                        [self.index as u64, stream, next],
+                        [self.index as u64, stream.0, next.0],
                     );
                     return false;
                 }
@@ -302,15 +304,15 @@ impl App {
     }
 
     /// A handler that sends by itself does so.
-    fn push(&mut self, stream: u64, net: &mut Network) {
+    fn push(&mut self, stream: StreamNumber, net: &mut Network) {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         if !handler.pushes() || handler.has_ended {
             return;
         }
         for _ in 0..net.random.between(1, 6) {
             match self.machine.next_send(stream) {
-                Some(next) if next < self.total => {
-                    if self.machine.send(stream, s2c_string(handler.client, next)).is_none() {
+                Some(next) if next.0 < self.total => {
+                    if self.machine.send(stream, s2c_string(handler.client, next.0)).is_none() {
                         return;
                     }
                 }
@@ -318,7 +320,7 @@ impl App {
             }
         }
         let at = net.now + net.random.between(1, 2 * self.pace);
-        handler.wait_until(at, self.index, self.life, stream, net);
+        handler.wait_until(at, self.index, self.life, stream.0, net);
     }
 
     fn tell(&mut self, net: &mut Network) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use minerva_app::{AppStream, SendError, Sender, Service, TrySendError};
+use minerva_app::{AppStream, SendError, Sender, Service, StreamNumber, TrySendError};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -188,13 +188,13 @@ impl Rooms {
         Ok(())
     }
 
-    fn say(&mut self, room: &str, stream: u64, line: &str) {
+    fn say(&mut self, room: &str, stream: StreamNumber, line: &str) {
         if let Some(found) = self.rooms.get_mut(room) {
             found.say(room, stream, line);
         }
     }
 
-    fn leave(&mut self, room: &str, stream: u64) {
+    fn leave(&mut self, room: &str, stream: StreamNumber) {
         let Some(found) = self.rooms.get_mut(room) else { return };
         if let Some(member) = found.members.remove(&stream) {
             found
@@ -202,7 +202,7 @@ impl Rooms {
         }
     }
 
-    fn tell_missed(&mut self, room: &str, stream: u64) {
+    fn tell_missed(&mut self, room: &str, stream: StreamNumber) {
         let Some(found) = self.rooms.get_mut(room) else { return };
         let names = encode(&found.names(room));
         if let Some(member) = found.members.get_mut(&stream) {
@@ -217,7 +217,7 @@ struct Room {
     /// What was said last, oldest first; at most [`MAX_LINES`].
     lines: VecDeque<Value>,
     /// Who is here, by the number of their stream; at most [`MAX_MEMBERS`].
-    members: BTreeMap<u64, Member>,
+    members: BTreeMap<StreamNumber, Member>,
 }
 
 /// Someone in a room.
@@ -260,7 +260,7 @@ impl Room {
         Ok(())
     }
 
-    fn say(&mut self, room: &str, stream: u64, line: &str) {
+    fn say(&mut self, room: &str, stream: StreamNumber, line: &str) {
         let Some(member) = self.members.get(&stream) else { return };
         let (name, at) = (&member.name, now_ms());
         let said = json!({"t": "said", "room": room, "name": name, "text": line, "at": at});

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use minerva_app::{AppStream, Event, Receiver, Sender, Streams};
+use minerva_app::{AppStream, Event, Receiver, Sender, StreamNumber, Streams};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -115,9 +115,9 @@ impl Gateway {
         }
     }
 
-    async fn has_everything(&self, stream: u64) -> bool {
+    async fn has_everything(&self, stream: StreamNumber) -> bool {
         let states = self.streams.get(stream).await;
-        states.is_ok_and(|states| states.iter().all(|state| state.outbox.1 == 0))
+        states.is_ok_and(|states| states.iter().all(|state| state.outbox.messages == 0))
     }
 
     async fn stopping(&self) {

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_vectors_of_the_rfc() {
+    fn segments_match_the_rfc_vectors() {
         let vectors = [
             ("", ""),
             ("f", "Zg=="),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_survives_as_a_string() {
+    fn every_byte_at_every_position_survives_as_a_message() {
         let all: Vec<u8> = (0..=255).collect();
         for from in 0..3 {
             let message = encode(&all[from..]);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_has_a_longest() {
+    fn the_length_of_a_segment_is_bounded() {
         for (length, outcome) in [
             (MAX_SEGMENT - 1, Ok(())),
             (MAX_SEGMENT, Ok(())),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base64_is_found() {
+    fn invalid_base64_is_refused() {
         // No padding, too much of it, one letter, another alphabet, spaces, bits that mean nothing.
         for message in ["Zg", "Zg=", "Zg===", "Z", "_-==", "Zm9v ", "Zm 9v", "Zh==", "====", "PING"]
         {

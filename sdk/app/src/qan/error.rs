@@ -4,12 +4,12 @@ use bytes::Bytes;
 
 use crate::error::SendError;
 
-/// Why a question was not answered.
+/// A question was not answered. See the [module](super) for an example.
 #[derive(Debug)]
 pub enum HandlerError {
-    /// An error that the client knows how to read.
+    /// An error that the client understands: the body is sent.
     Known(Bytes),
-    /// Any other: goes to the log; the client gets `Uncaught exception`.
+    /// Any other error: logged, and sent as `Uncaught exception`.
     Unknown(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -19,20 +19,21 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
     }
 }
 
-/// Why a question to the client has no answer.
+/// A question to the client has no answer. Returned by [`Peer::ask`](super::Peer::ask); see the
+/// [module](super) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuestionError {
-    /// The client answered with an error that is meant to be read.
+    /// The client answered with an error to be understood by the app.
     #[error("known error: {}", String::from_utf8_lossy(.0))]
     Known(Bytes),
     /// The client answered with any other error.
     #[error("unknown error: {}", String::from_utf8_lossy(.0))]
     Unknown(Bytes),
-    /// The stream is over, or its QAN layer.
+    /// The stream is over, or its QAN layer was dropped.
     #[error("the stream is over")]
     Over,
-    /// The client owes a thousand answers.
+    /// A thousand questions are open.
     #[error("too many questions without an answer")]
     TooMany,
     /// The question was not sent.

@@ -10,7 +10,7 @@ use super::pending_questions::{Answer, PendingQuestions, UnexpectedAnswerError};
 use crate::error::SendError;
 use crate::stream::Sender;
 
-/// The client, as one to ask and to notify. Cheap to clone, for use anywhere.
+/// Sends questions and notifications to the client. Cheap to clone. See the [module](super) for an example.
 #[derive(Debug, Clone)]
 pub struct Peer {
     sender: Sender,
@@ -20,7 +20,7 @@ pub struct Peer {
 #[derive(Debug)]
 struct Questions {
     asked: Mutex<PendingQuestions>,
-    /// Held while a question waits to be sent, so that questions go in the order of their numbers.
+    /// Serialises the sending of questions, so that they travel in number order.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -30,10 +30,12 @@ impl Peer {
         Self { sender, questions: Arc::new(Questions { asked, turn }) }
     }
 
-    /// Asks the client and waits for its answer. Dropping the future cancels the question.
+    /// Sends a question and waits for the answer. Dropping the future cancels the question. See the
+    /// [module](super) for an example.
     ///
     /// # Errors
-    /// [`QuestionError::Known`] and [`QuestionError::Unknown`] are the client's; the others tell that no answer will come.
+    /// [`QuestionError::Known`] and [`QuestionError::Unknown`] come from the client; with the others no
+    /// answer will come.
     pub async fn ask(&self, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
         let turn = self.questions.turn.lock().await;
@@ -45,15 +47,16 @@ impl Peer {
         answer.await.unwrap_or(Err(QuestionError::Over))
     }
 
-    /// Tells the client something that needs no answer.
+    /// Sends a notification, which has no answer. See the [module](super) for an example.
     ///
     /// # Errors
-    /// As [`Sender::send`].
+    /// Those of [`Sender::send`].
     pub async fn notify(&self, body: impl Into<Bytes>) -> Result<(), SendError> {
         self.sender.send(QanFrame::Notify { body: body.into() }.encode()).await
     }
 
-    /// The stream's sender, to end the stream or change its limits. Messages sent over it must be QAN frames.
+    /// Returns the sender of the stream, to end the stream or change its settings. Messages sent directly
+    /// must be QAN frames. See [`Sender`] for an example.
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
@@ -75,7 +78,7 @@ impl Peer {
     }
 }
 
-/// A question under way; dropping it before the answer cancels it.
+/// Cancels its question when dropped before the answer.
 struct Asking<'a> {
     peer: &'a Peer,
     number: u64,
@@ -85,7 +88,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         let tell = self.peer.asked().cancel(self.number);
         if tell {
-            // Without room the client is left to answer for nothing.
+            // Best effort: without room the client answers in vain.
             let cancel = QanFrame::Cancel { number: self.number }.encode();
             let _ = self.peer.sender.try_send(cancel);
         }

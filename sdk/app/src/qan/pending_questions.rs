@@ -1,5 +1,4 @@
-//! The questions that this side has asked and that are not answered. Pure but for the channel that carries
-//! an answer to whoever waits for it.
+//! The open questions of one side of a stream. Pure except for the channels that carry the answers.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +7,23 @@ use tokio::sync::oneshot;
 
 use super::error::QuestionError;
 
-/// Questions without an answer at once, the cancelled ones included: a peer that never answers must not cost
-/// more.
+/// Most open questions, cancelled ones included, so that a client which never answers costs bounded memory.
 pub(super) const MAX_PENDING: usize = 1000;
 
-/// What came back for a question.
+/// The outcome of a question.
 pub(super) type Answer = Result<Bytes, QuestionError>;
 
-/// The questions of one side of one stream.
+/// The open questions of one stream.
 #[derive(Debug)]
 pub(super) struct PendingQuestions {
-    /// Number of the next question; counts from 1.
+    /// Number of the next question, from 1.
     next: u64,
-    /// By number; at most [`MAX_PENDING`]. `None`: nobody waits any more, but the answer still comes.
+    /// By number; at most [`MAX_PENDING`]. `None` after a cancellation, while the answer is outstanding.
     waiting: BTreeMap<u64, Option<oneshot::Sender<Answer>>>,
     closed: bool,
 }
 
-/// An answer to a question that was not asked, or was answered before: fatal.
+/// An answer without an open question: fatal for the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnexpectedAnswerError;
 
@@ -34,7 +32,7 @@ impl PendingQuestions {
         Self { next: 1, waiting: BTreeMap::new(), closed: false }
     }
 
-    /// Makes a question; it counts once [`Self::on_sent`] says so.
+    /// Opens a question, which counts once [`Self::on_sent`] is called.
     pub(super) fn begin(&mut self) -> Result<(u64, oneshot::Receiver<Answer>), QuestionError> {
         if self.closed {
             return Err(QuestionError::Over);
@@ -51,10 +49,10 @@ impl PendingQuestions {
         self.next = number + 1;
     }
 
-    /// Nobody waits for the answer. Gives whether the peer is to be told.
+    /// Cancels a question. Returns whether the client must be notified.
     pub(super) fn cancel(&mut self, number: u64) -> bool {
         if number >= self.next {
-            // It was never sent.
+            // Never sent.
             self.waiting.remove(&number);
             return false;
         }
@@ -67,13 +65,13 @@ impl PendingQuestions {
         answer: Answer,
     ) -> Result<(), UnexpectedAnswerError> {
         if let Some(waiting) = self.waiting.remove(&number).ok_or(UnexpectedAnswerError)? {
-            // Nobody waits if it is being cancelled right now.
+            // No receiver is left if the question is being cancelled.
             let _ = waiting.send(answer);
         }
         Ok(())
     }
 
-    /// No answer will come: whoever waits is told.
+    /// Fails all open questions and all later ones.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting.clear();
@@ -89,56 +87,56 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_comes_once() {
-        let mut asked = PendingQuestions::new();
-        let (number, mut answer) = asked.begin().unwrap();
+    fn a_question_has_one_answer() {
+        let mut questions = PendingQuestions::new();
+        let (number, mut answer) = questions.begin().unwrap();
         assert_eq!(number, 1);
-        asked.on_sent(number);
-        assert_eq!(asked.on_answer(1, okay()), Ok(()));
+        questions.on_sent(number);
+        assert_eq!(questions.on_answer(1, okay()), Ok(()));
         assert_eq!(answer.try_recv().unwrap(), okay());
-        assert_eq!(asked.on_answer(1, okay()), Err(UnexpectedAnswerError));
-        assert_eq!(asked.on_answer(2, okay()), Err(UnexpectedAnswerError));
+        assert_eq!(questions.on_answer(1, okay()), Err(UnexpectedAnswerError));
+        assert_eq!(questions.on_answer(2, okay()), Err(UnexpectedAnswerError));
     }
 
     #[test]
     fn the_answer_to_a_cancelled_question_is_ignored_once() {
-        let mut asked = PendingQuestions::new();
-        let (number, _answer) = asked.begin().unwrap();
-        asked.on_sent(number);
-        assert!(asked.cancel(number));
-        assert!(!asked.cancel(number));
-        assert_eq!(asked.on_answer(number, okay()), Ok(()));
-        assert_eq!(asked.on_answer(number, okay()), Err(UnexpectedAnswerError));
+        let mut questions = PendingQuestions::new();
+        let (number, _answer) = questions.begin().unwrap();
+        questions.on_sent(number);
+        assert!(questions.cancel(number));
+        assert!(!questions.cancel(number));
+        assert_eq!(questions.on_answer(number, okay()), Ok(()));
+        assert_eq!(questions.on_answer(number, okay()), Err(UnexpectedAnswerError));
     }
 
     #[test]
-    fn a_question_that_was_not_sent_leaves_its_number() {
-        let mut asked = PendingQuestions::new();
-        let (number, _answer) = asked.begin().unwrap();
-        assert!(!asked.cancel(number));
-        assert_eq!(asked.begin().unwrap().0, number);
+    fn an_unsent_question_frees_its_number() {
+        let mut questions = PendingQuestions::new();
+        let (number, _answer) = questions.begin().unwrap();
+        assert!(!questions.cancel(number));
+        assert_eq!(questions.begin().unwrap().0, number);
     }
 
     #[test]
-    fn bounded() {
-        let mut asked = PendingQuestions::new();
+    fn open_questions_are_bounded() {
+        let mut questions = PendingQuestions::new();
         for _ in 0..MAX_PENDING {
-            let (number, _answer) = asked.begin().unwrap();
-            asked.on_sent(number);
-            asked.cancel(number);
+            let (number, _answer) = questions.begin().unwrap();
+            questions.on_sent(number);
+            questions.cancel(number);
         }
-        assert_eq!(asked.begin().unwrap_err(), QuestionError::TooMany);
-        asked.on_answer(7, okay()).unwrap();
-        assert_eq!(asked.begin().unwrap().0, MAX_PENDING as u64 + 1);
+        assert_eq!(questions.begin().unwrap_err(), QuestionError::TooMany);
+        questions.on_answer(7, okay()).unwrap();
+        assert_eq!(questions.begin().unwrap().0, MAX_PENDING as u64 + 1);
     }
 
     #[test]
-    fn closing_tells_who_waits() {
-        let mut asked = PendingQuestions::new();
-        let (number, mut answer) = asked.begin().unwrap();
-        asked.on_sent(number);
-        asked.close();
+    fn closing_fails_open_questions() {
+        let mut questions = PendingQuestions::new();
+        let (number, mut answer) = questions.begin().unwrap();
+        questions.on_sent(number);
+        questions.close();
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(asked.begin().unwrap_err(), QuestionError::Over);
+        assert_eq!(questions.begin().unwrap_err(), QuestionError::Over);
     }
 }

@@ -1,32 +1,40 @@
-//! Where the cores are: what the app wrote, read into addresses to look up. Knows no sockets; the tasks that call
-//! look the names up.
+//! Parsing of configured core addresses. No sockets and no name resolution.
 
 use tonic::transport::Uri;
 
 use crate::error::StartError;
 
-/// Addresses of one service at most: far above what one deployment has.
+/// Most addresses per service, far above the cores of one deployment.
 const MAX_ADDRESSES: usize = 64;
 
-/// Where the cores are, as `HOST:PORT` or `http://HOST:PORT`: one text with commas in between, or a list.
+/// The addresses of cores: `HOST:PORT` or `http://HOST:PORT`, as one text with commas or as a list.
 ///
-/// A host name may stand for several cores (all its addresses are used), and for others later: it is looked up again
-/// every few seconds.
+/// All socket addresses of a host name are used, and the name is resolved again every few seconds. The texts
+/// are parsed by [`ServiceBuilder::start`](crate::ServiceBuilder::start) and
+/// [`Streams::at`](crate::Streams::at).
+///
+/// ```
+/// use minerva_app::Addresses;
+///
+/// let one_text = Addresses::from("core-a:7400, http://core-b:7400");
+/// let list = Addresses::from(["core-a:7400", "http://core-b:7400"]);
+/// assert_eq!(one_text, list);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses(Vec<String>);
 
-/// One address, read.
+/// One parsed address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// The host, an IPv6 address without its brackets.
+    /// Host name or IP address, without the brackets of IPv6.
     pub(super) host: String,
     pub(super) port: u16,
-    /// What requests name as their target.
+    /// Authority named by the requests.
     pub(super) origin: Uri,
 }
 
 impl Addresses {
-    /// Reads them; each is there once.
+    /// Parses all addresses and removes duplicates.
     pub(crate) fn parse(self) -> Result<Vec<Address>, StartError> {
         let mut addresses = Vec::new();
         for text in self.0 {
@@ -56,7 +64,7 @@ impl Address {
         Some(Self { host, port, origin })
     }
 
-    /// What stands for the core here until that has told its name.
+    /// Identifies the core until its id is known.
     pub(super) fn key(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_proto::StreamNumber;
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{Command, Register, ServeRequest, ServeResponse, command, event};
 use minerva_runtime::tasks::Coalescer;
@@ -98,12 +99,12 @@ pub(super) async fn register(
     Ok(call)
 }
 
-fn registration(context: &Context, held_streams: Vec<u64>) -> ServeRequest {
+fn registration(context: &Context, held_streams: Vec<StreamNumber>) -> ServeRequest {
     let register = Register {
         service: context.service.clone(),
         instance_id: context.instance_id.clone(),
         stream_window_bytes: context.window,
-        held_streams,
+        held_streams: held_streams.into_iter().map(|number| number.0).collect(),
     };
     ServeRequest { commands: vec![Command { command: Some(command::Command::Register(register)) }] }
 }

@@ -1,5 +1,5 @@
-//! What a service's tasks and its handles share: the session behind a lock, and the wake-ups. The lock is a
-//! plain one and is never held over an await; each method here takes it once.
+//! State shared by the tasks and the handles of a service: the session behind a lock, and the wake-ups. Each
+//! method locks once, and no lock is held across an await.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
@@ -7,32 +7,35 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use minerva_proto::app::{Command, ServeResponse};
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 use tokio::sync::{Notify, watch};
 
 use crate::event::Ended;
 use crate::info::StreamInfo;
 use crate::session::{CallId, ContractError, QueueError, Read, Session, Signal};
 
-/// Shared by the tasks that own the calls, the service and all its streams.
+/// Shared by the calls, the service and all streams.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Wakes whoever waits for the end of draining to look again.
+    /// Wakes the waiters of [`Self::until_drained`].
     drained: Notify,
-    /// Wakes whoever waits for a stream.
+    /// Wakes [`Self::accept`].
     arrivals: Notify,
     phase: watch::Sender<Phase>,
 }
 
+/// The life of a service.
+///
 /// ```text
 ///   Running ──stop()──> Draining ──flushed, or deadline──> Stopped
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Running,
-    /// No new streams, no more reading; what was sent is flushed.
+    /// No new streams and no reads; queued messages are flushed.
     Draining,
-    /// Everything is over.
+    /// All tasks have ended.
     Stopped,
 }
 
@@ -42,14 +45,14 @@ struct State {
     /// Wakes the task of each call: commands are ready, or the phase changed.
     calls: BTreeMap<CallId, Arc<Notify>>,
     /// The streams that have neither ended nor been released.
-    cells: HashMap<u64, Arc<StreamCell>>,
+    cells: HashMap<StreamNumber, Arc<StreamCell>>,
     /// Streams not accepted yet. The core bounds their number; the window bounds their size.
     arrived: VecDeque<Arc<StreamCell>>,
-    /// Streams in the hands of handlers.
+    /// Streams held by handlers.
     accepted: usize,
 }
 
-/// One call's part in the session, for as long as it lasts.
+/// The session's side of one call. Dropping it ends the call in the session.
 #[derive(Debug)]
 pub(super) struct SessionCall {
     shared: Arc<Shared>,
@@ -57,15 +60,15 @@ pub(super) struct SessionCall {
     wake: Arc<Notify>,
 }
 
-/// One stream's part outside the session: shared by its handles.
+/// State of one stream outside the session, shared by its handles.
 #[derive(Debug)]
 pub(crate) struct StreamCell {
     pub(crate) info: StreamInfo,
     /// Wakes the one reader.
     pub(crate) readable: Notify,
-    /// Wakes all who wait for room or for confirmation.
+    /// Wakes all senders waiting for room or confirmation.
     pub(crate) writable: Notify,
-    /// How it ended, once it did.
+    /// Set once when the stream ends.
     pub(crate) ended: OnceLock<Ended>,
 }
 
@@ -86,15 +89,13 @@ impl Shared {
         })
     }
 
-    // The service's side.
-
     pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// Waits until the phase is `phase` or later.
+    /// Waits until `phase` or a later phase is reached.
     pub(crate) async fn wait_for_phase(&self, phase: Phase) {
-        // The sender lives in self, so waiting cannot fail.
+        // Cannot fail: the sender lives in `self`.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 
@@ -102,7 +103,7 @@ impl Shared {
         self.advance(Phase::Draining);
     }
 
-    /// A stream that nobody has accepted; `None` when there will be none.
+    /// Waits for a stream to accept; `None` after a stop.
     pub(crate) async fn accept(&self) -> Option<Arc<StreamCell>> {
         loop {
             let arrival = self.arrivals.notified();
@@ -123,10 +124,8 @@ impl Shared {
         Some(cell)
     }
 
-    // The calls' side.
-
-    /// Begins a call; gives the streams to register with it. Over when the value is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<u64>) {
+    /// Begins a call. Also returns the streams to list in the registration.
+    pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<StreamNumber>) {
         let wake = Arc::new(Notify::new());
         let mut state = self.lock();
         let (id, held) = state.session.begin();
@@ -134,7 +133,7 @@ impl Shared {
         (SessionCall { shared: Arc::clone(self), id, wake }, held)
     }
 
-    /// The service is being stopped, and nothing is left to be done for handlers.
+    /// Whether a stop has begun and all work of the handlers is flushed.
     pub(super) fn is_drained(&self) -> bool {
         if self.phase() == Phase::Running {
             return false;
@@ -143,41 +142,39 @@ impl Shared {
         state.accepted == 0 && state.session.is_flushed()
     }
 
-    /// Waits until [`Self::is_drained`].
+    /// Waits for [`Self::is_drained`].
     pub(super) async fn until_drained(&self) {
-        let mut change = pin!(self.drained.notified());
+        let mut drained = pin!(self.drained.notified());
         loop {
-            // Before it is asked, so that no wake-up is missed in between.
-            change.as_mut().enable();
+            // Enabled before the check, so no wake-up is lost in between.
+            drained.as_mut().enable();
             if self.is_drained() {
                 return;
             }
-            change.as_mut().await;
-            change.set(self.drained.notified());
+            drained.as_mut().await;
+            drained.set(self.drained.notified());
         }
     }
 
-    /// The calls are gone for good: nothing will come for any stream.
+    /// Ends all calls and handles at once.
     pub(super) fn finish(&self) {
         self.advance(Phase::Stopped);
     }
 
-    // The handles' side.
-
-    pub(crate) fn read(&self, number: u64) -> Read {
+    pub(crate) fn read(&self, number: StreamNumber) -> Read {
         self.lock().session.read(number)
     }
 
-    pub(crate) fn acknowledge(&self, number: u64, event: u64) {
+    pub(crate) fn acknowledge(&self, number: StreamNumber, event: EventNumber) {
         self.update(number, |session| session.acknowledge(number, event));
     }
 
     pub(crate) fn send(
         &self,
-        number: u64,
+        number: StreamNumber,
         message: Bytes,
         respect_pause: bool,
-    ) -> Result<u64, QueueError> {
+    ) -> Result<MessageNumber, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
@@ -186,30 +183,34 @@ impl Shared {
 
     pub(crate) fn answer(
         &self,
-        number: u64,
-        event: u64,
+        number: StreamNumber,
+        event: EventNumber,
         message: Bytes,
-    ) -> Result<u64, QueueError> {
+    ) -> Result<MessageNumber, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
         self.update(number, |session| session.answer(number, event, message))
     }
 
-    pub(crate) fn max_message(&self, number: u64) -> usize {
+    pub(crate) fn max_message(&self, number: StreamNumber) -> usize {
         self.lock().session.max_message(number)
     }
 
-    pub(crate) fn is_ready(&self, number: u64) -> Result<(), QueueError> {
+    pub(crate) fn is_ready(&self, number: StreamNumber) -> Result<(), QueueError> {
         self.query(|session| session.is_ready(number))
     }
 
-    pub(crate) fn next_send(&self, number: u64) -> Result<u64, QueueError> {
+    pub(crate) fn next_send(&self, number: StreamNumber) -> Result<MessageNumber, QueueError> {
         self.query(|session| session.next_send(number).ok_or(QueueError::Over))
     }
 
-    /// Whether all sends below `end` are durable.
-    pub(crate) fn is_confirmed(&self, number: u64, end: u64) -> Result<(), QueueError> {
+    /// Whether all messages below `end` are durable.
+    pub(crate) fn is_confirmed(
+        &self,
+        number: StreamNumber,
+        end: MessageNumber,
+    ) -> Result<(), QueueError> {
         self.query(|session| match session.confirmed(number) {
             Some(confirmed) if confirmed >= end => Ok(()),
             Some(_) => Err(QueueError::NoRoom),
@@ -217,24 +218,28 @@ impl Shared {
         })
     }
 
-    pub(crate) fn reset(&self, number: u64, reason: String, application_level: bool) {
+    pub(crate) fn reset(&self, number: StreamNumber, reason: String, application_level: bool) {
         self.update(number, |session| session.reset(number, reason, application_level));
-        // Its senders wait for what will never come.
+        // Wakes waiting senders: the stream is over for them.
         if let Some(cell) = self.lock().cells.get(&number) {
             cell.writable.notify_waiters();
         }
     }
 
-    /// Changes what is set of a stream.
-    pub(crate) fn configure<T>(&self, number: u64, configure: impl FnOnce(&mut Session) -> T) -> T {
+    /// Changes the settings of a stream.
+    pub(crate) fn configure<T>(
+        &self,
+        number: StreamNumber,
+        configure: impl FnOnce(&mut Session) -> T,
+    ) -> T {
         self.update(number, configure)
     }
 
-    pub(crate) fn abandon(&self, number: u64) {
+    pub(crate) fn abandon(&self, number: StreamNumber) {
         self.update(number, |session| session.abandon(number));
     }
 
-    /// A handler has let its stream go.
+    /// A handler has dropped its stream.
     pub(crate) fn on_reader_dropped(&self) {
         self.lock().accepted -= 1;
         self.wake_calls();
@@ -260,7 +265,7 @@ impl Shared {
             }
             Signal::Ended(number, ended) => {
                 if let Some(cell) = state.cells.remove(&number) {
-                    // Set once: the cell is not found again.
+                    // Set at most once, because the cell has just been removed.
                     let _ = cell.ended.set(ended);
                     cell.wake();
                 }
@@ -287,7 +292,7 @@ impl Shared {
         self.wake_calls();
     }
 
-    /// While the service is being stopped: what one call has heard may be what all wait for.
+    /// Wakes all calls during a stop, because an event of one call may complete the drain of all.
     fn wake_calls(&self) {
         if self.phase() != Phase::Running {
             for wake in self.lock().calls.values() {
@@ -307,7 +312,7 @@ impl Shared {
         query(&self.lock().session)
     }
 
-    fn update<T>(&self, number: u64, update: impl FnOnce(&mut Session) -> T) -> T {
+    fn update<T>(&self, number: StreamNumber, update: impl FnOnce(&mut Session) -> T) -> T {
         let mut state = self.lock();
         let outcome = update(&mut state.session);
         let call = state.session.call_of(number);
@@ -320,13 +325,13 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The session keeps itself whole even if a caller panicked.
+        // A panicking caller leaves the session consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SessionCall {
-    /// Waits until there may be something to do.
+    /// Waits for a wake-up: commands are ready, or the phase has changed.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
     }

@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::Registered;
+use minerva_proto::{MAX_MESSAGE, StreamNumber};
 
 use super::error::ContractError;
 
@@ -19,11 +19,6 @@ pub(crate) struct CallId(u64);
 
 /// A partition: the upper 16 bits of its stream numbers.
 pub(super) type Partition = u16;
-
-/// The partition of a stream.
-pub(super) fn partition(stream: u64) -> Partition {
-    Partition::from_be_bytes([(stream >> 56) as u8, (stream >> 48) as u8])
-}
 
 /// The open calls of one instance.
 #[derive(Debug, Default)]
@@ -39,7 +34,7 @@ struct Call {
     /// Longest message that the core accepts, in bytes.
     max_message: usize,
     /// Attached streams with commands ready. A stream that has moved to another call is skipped.
-    ready: VecDeque<u64>,
+    ready: VecDeque<StreamNumber>,
     /// The epoch of the last claim on this call, per partition that the core claims to own.
     announced: BTreeMap<Partition, u64>,
     /// Per partition, the highest epoch announced by other calls, before or after this call began.
@@ -121,7 +116,7 @@ impl Calls {
     pub(super) fn on_left(&mut self, id: CallId, left: Partition) {
         if let Some(call) = self.live.get_mut(&id) {
             call.announced.remove(&left);
-            call.ready.retain(|&stream| partition(stream) != left);
+            call.ready.retain(|&stream| stream.partition() != left);
         }
     }
 
@@ -134,14 +129,14 @@ impl Calls {
     }
 
     /// Records that a stream has commands ready for this call.
-    pub(super) fn push_ready(&mut self, id: CallId, stream: u64) {
+    pub(super) fn push_ready(&mut self, id: CallId, stream: StreamNumber) {
         if let Some(call) = self.live.get_mut(&id) {
             call.ready.push_back(stream);
         }
     }
 
     /// Takes the next stream with commands ready, in turn.
-    pub(super) fn pop_ready(&mut self, id: CallId) -> Option<u64> {
+    pub(super) fn pop_ready(&mut self, id: CallId) -> Option<StreamNumber> {
         self.live.get_mut(&id)?.ready.pop_front()
     }
 
@@ -167,14 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_partition_is_the_top_of_the_number() {
-        for (stream, expected) in [(1, 0), (1 << 48, 1), (u64::MAX, u16::MAX), ((1 << 48) - 1, 0)] {
-            assert_eq!(partition(stream), expected);
-        }
-    }
-
-    #[test]
-    fn the_higher_epoch_counts_and_an_equal_one_is_newer() {
+    fn a_claim_is_current_under_an_equal_or_higher_epoch() {
         let mut calls = Calls::default();
         let (a, b) = (calls.begin(), calls.begin());
         assert_eq!(calls.on_announced(a, 1, 4), Ok(true));
@@ -188,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_overtaken_by_a_call_that_is_gone_is_asked_again() {
+    fn a_stale_claim_ends_its_call_after_the_loss_of_the_newer_call() {
         let mut calls = Calls::default();
         let (a, b) = (calls.begin(), calls.begin());
         calls.on_announced(b, 1, 5).unwrap();
@@ -200,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_went_back_in_time_is_followed() {
+    fn a_falling_epoch_after_a_rollback_is_accepted() {
         let mut calls = Calls::default();
         let (a, b) = (calls.begin(), calls.begin());
         calls.on_announced(a, 1, 9).unwrap();

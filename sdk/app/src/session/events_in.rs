@@ -1,8 +1,9 @@
 //! Input of the session: applies each event of a call to the streams.
 
 use minerva_proto::app::{Messages, Released, Started, event};
+use minerva_proto::{EventNumber, StreamNumber};
 
-use super::calls::{CallId, Partition, partition};
+use super::calls::{CallId, Partition};
 use super::error::ContractError;
 use super::stream::{Attachment, ResumeOutcome, Stream};
 use super::{Session, Signal};
@@ -32,28 +33,28 @@ impl Session {
             event::Event::Started(started) => self.on_started(call, &started, signals)?,
             event::Event::Messages(messages) => self.on_messages(call, messages, signals)?,
             event::Event::Ended(ended) => {
-                let (number, event) = (ended.stream, ended.event);
+                let (number, event) = (StreamNumber(ended.stream), EventNumber(ended.event));
                 self.on_ended(call, number, event, Ended::from_proto(ended), signals)?;
             }
             event::Event::TransportChanged(change) => {
-                if let Some(stream) = self.attached(call, change.stream) {
+                if let Some(stream) = self.attached(call, StreamNumber(change.stream)) {
                     stream.on_change(TransportChange::from_proto(&change));
-                    signals.push(Signal::Readable(change.stream));
+                    signals.push(Signal::Readable(StreamNumber(change.stream)));
                 }
             }
             event::Event::SendState(state) => {
-                self.update_sends(call, state.stream, signals, |stream| {
+                self.update_sends(call, StreamNumber(state.stream), signals, |stream| {
                     stream.on_send_state(&state)
                 })?;
             }
             event::Event::SendRefused(refused) => {
                 // Waiting senders must recheck: the room may be gone for good.
-                self.update_sends(call, refused.stream, signals, |stream| {
+                self.update_sends(call, StreamNumber(refused.stream), signals, |stream| {
                     stream.on_refused(&refused)
                 })?;
             }
             event::Event::GroupRefused(refused) => {
-                if let Some(stream) = self.attached(call, refused.stream) {
+                if let Some(stream) = self.attached(call, StreamNumber(refused.stream)) {
                     stream.settings().on_refused(&refused.group);
                 }
             }
@@ -79,9 +80,9 @@ impl Session {
         started: &Started,
         signals: &mut Vec<Signal>,
     ) -> Result<(), ContractError> {
-        let number = started.stream;
+        let number = StreamNumber(started.stream);
         let info = StreamInfo::from_proto(started).map_err(|_| ContractError::StreamId)?;
-        if !self.calls.on_announced(call, partition(number), started.epoch)? {
+        if !self.calls.on_announced(call, number.partition(), started.epoch)? {
             return Ok(());
         }
         let max_message = self.calls.max_message(call);
@@ -109,11 +110,11 @@ impl Session {
         messages: Messages,
         signals: &mut Vec<Signal>,
     ) -> Result<(), ContractError> {
-        let (number, window) = (messages.stream, self.window);
+        let (number, window) = (StreamNumber(messages.stream), self.window);
         let Some(stream) = self.attached(call, number) else {
             return self.check_known(call, number);
         };
-        if stream.on_messages(messages.first_event, messages.messages, window)? {
+        if stream.on_messages(EventNumber(messages.first_event), messages.messages, window)? {
             signals.push(Signal::Readable(number));
         }
         self.reschedule(number);
@@ -123,8 +124,8 @@ impl Session {
     fn on_ended(
         &mut self,
         call: CallId,
-        number: u64,
-        event: u64,
+        number: StreamNumber,
+        event: EventNumber,
         ended: Ended,
         signals: &mut Vec<Signal>,
     ) -> Result<(), ContractError> {
@@ -139,14 +140,14 @@ impl Session {
     }
 
     fn on_released(&mut self, call: CallId, released: Released, signals: &mut Vec<Signal>) {
-        let number = released.stream;
+        let number = StreamNumber(released.stream);
         // A detached stream was listed in a registration, and this event answers the registration.
         let free = self.streams.get(&number).map_or_else(
             || self.tombstones.is_free_for(number, call),
             |stream| stream.attachment().is_none_or(|attachment| attachment.call == call),
         );
         let detached = self.attached(call, number).is_none();
-        if free && !(detached && self.calls.is_stale(call, partition(number))) {
+        if free && !(detached && self.calls.is_stale(call, number.partition())) {
             self.release(number, signals);
         }
     }
@@ -163,14 +164,14 @@ impl Session {
         if !self.calls.on_announced(attachment.call, partition, attachment.epoch)? {
             return Ok(());
         }
-        let gone: Vec<u64> = self
+        let gone: Vec<StreamNumber> = self
             .streams
             .range(numbers(partition))
             .filter(|(_, stream)| stream.attachment() != Some(attachment))
             .map(|(&number, _)| number)
             .collect();
         for number in gone {
-            if number & COUNT > streams_made {
+            if number.count() > streams_made {
                 self.end_as_lost(number, signals);
             } else {
                 self.release(number, signals);
@@ -180,7 +181,7 @@ impl Session {
         Ok(())
     }
 
-    fn end_as_lost(&mut self, number: u64, signals: &mut Vec<Signal>) {
+    fn end_as_lost(&mut self, number: StreamNumber, signals: &mut Vec<Signal>) {
         let Some(stream) = self.streams.get_mut(&number).filter(|stream| !stream.is_lost()) else {
             return;
         };
@@ -203,7 +204,7 @@ impl Session {
     fn update_sends(
         &mut self,
         call: CallId,
-        number: u64,
+        number: StreamNumber,
         signals: &mut Vec<Signal>,
         then: impl FnOnce(&mut Stream) -> Result<(), ContractError>,
     ) -> Result<(), ContractError> {
@@ -214,22 +215,22 @@ impl Session {
         outcome
     }
 
-    fn attached(&mut self, call: CallId, number: u64) -> Option<&mut Stream> {
+    fn attached(&mut self, call: CallId, number: StreamNumber) -> Option<&mut Stream> {
         self.streams.get_mut(&number).filter(|stream| stream.is_attached_to(call))
     }
 
     /// Checks events of a stream that is not attached to the call. They are valid if they repeat acknowledged
     /// events or come from a former owner; otherwise the core broke the contract.
-    fn check_known(&self, call: CallId, number: u64) -> Result<(), ContractError> {
+    fn check_known(&self, call: CallId, number: StreamNumber) -> Result<(), ContractError> {
         let known = self.streams.contains_key(&number) || self.tombstones.contains(number);
-        if known || self.calls.is_stale(call, partition(number)) {
+        if known || self.calls.is_stale(call, number.partition()) {
             Ok(())
         } else {
             Err(ContractError::UnknownStream)
         }
     }
 
-    fn release(&mut self, number: u64, signals: &mut Vec<Signal>) {
+    fn release(&mut self, number: StreamNumber, signals: &mut Vec<Signal>) {
         self.tombstones.remove(number);
         if self.streams.remove(&number).is_some() {
             signals.push(Signal::Released(number));
@@ -237,11 +238,7 @@ impl Session {
     }
 }
 
-/// The lower bits of a stream number, which count the streams of a partition.
-const COUNT: u64 = (1 << 48) - 1;
-
 /// The range of stream numbers of a partition.
-fn numbers(partition: Partition) -> std::ops::RangeInclusive<u64> {
-    let first = u64::from(partition) << 48;
-    first..=first | COUNT
+fn numbers(partition: Partition) -> std::ops::RangeInclusive<StreamNumber> {
+    StreamNumber::new(partition, 0)..=StreamNumber::new(partition, StreamNumber::MAX_COUNT)
 }

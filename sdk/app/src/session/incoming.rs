@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use minerva_proto::MAX_MESSAGE;
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{EventNumber, MAX_MESSAGE};
 
 use super::error::ContractError;
 use crate::event::{Ended, Event, TransportChange};
@@ -20,9 +20,9 @@ const MAX_MESSAGES: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// Number of the first event not received before. All events below have been queued or read.
-    expected: u64,
+    expected: EventNumber,
     /// All events below were delivered on this attachment or acknowledged before; at most `expected`.
-    delivered: u64,
+    delivered: EventNumber,
     /// Events that the handler has not read.
     queue: VecDeque<Event>,
     /// Bytes of the messages in `queue`.
@@ -32,24 +32,24 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn starting_at(next_event: u64) -> Self {
+    pub(super) fn starting_at(next_event: EventNumber) -> Self {
         // Event 0 is Started, which has been received by now.
-        let next = next_event.max(1);
+        let next = next_event.max(EventNumber(1));
         Self { expected: next, delivered: next, queue: VecDeque::new(), bytes: 0, changes: 0 }
     }
 
     /// Starts a new attachment, on which the core delivers from `next_event` on; at most `expected`.
-    pub(super) fn resume(&mut self, next_event: u64) {
-        self.delivered = next_event.max(1).min(self.expected);
+    pub(super) fn resume(&mut self, next_event: EventNumber) {
+        self.delivered = next_event.max(EventNumber(1)).min(self.expected);
     }
 
     /// Number of the first event not received before.
-    pub(super) fn expected(&self) -> u64 {
+    pub(super) fn expected(&self) -> EventNumber {
         self.expected
     }
 
     /// All events below this number can be acknowledged on this attachment.
-    pub(super) fn delivered(&self) -> u64 {
+    pub(super) fn delivered(&self) -> EventNumber {
         self.delivered
     }
 
@@ -59,13 +59,13 @@ impl Incoming {
     /// If events before them are missing, or more than `window` bytes are unread.
     pub(super) fn on_messages(
         &mut self,
-        first: u64,
+        first: EventNumber,
         messages: Vec<Bytes>,
         window: usize,
     ) -> Result<bool, ContractError> {
         let end = self.check(first, messages.len())?;
         let new = end > self.expected;
-        for (event, message) in (first..).zip(messages) {
+        for (event, message) in (first.0..).map(EventNumber).zip(messages) {
             if event < self.expected && !mutation::is(Mutation::RepeatEvents) {
                 continue;
             }
@@ -74,7 +74,7 @@ impl Incoming {
                 return Err(ContractError::Window);
             }
             self.bytes += message.len();
-            self.expected = self.expected.max(event + 1);
+            self.expected = self.expected.max(event.next());
             self.queue.push_back(Event::Message { event, message });
         }
         self.delivered = self.delivered.max(end);
@@ -82,7 +82,11 @@ impl Incoming {
     }
 
     /// Queues the last event and returns whether the event is new.
-    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, ContractError> {
+    pub(super) fn on_ended(
+        &mut self,
+        event: EventNumber,
+        ended: Ended,
+    ) -> Result<bool, ContractError> {
         let end = self.check(event, 1)?;
         let new = end > self.expected;
         if new {
@@ -95,9 +99,9 @@ impl Incoming {
 
     /// Ends the stream before events that were received already: the core has lost those events. The handler
     /// reads the end after them; the core gets an acknowledgement under its own number.
-    pub(super) fn end_early(&mut self, event: u64, ended: Ended) {
+    pub(super) fn end_early(&mut self, event: EventNumber, ended: Ended) {
         self.queue.push_back(Event::Ended { event: self.expected, ended });
-        self.expected += 1;
+        self.expected = self.expected.next();
         self.delivered = event.saturating_add(1).min(self.expected);
     }
 
@@ -129,7 +133,7 @@ impl Incoming {
         self.changes = 0;
     }
 
-    fn check(&self, first: u64, count: usize) -> Result<u64, ContractError> {
+    fn check(&self, first: EventNumber, count: usize) -> Result<EventNumber, ContractError> {
         if first > self.expected {
             return Err(ContractError::Gap);
         }

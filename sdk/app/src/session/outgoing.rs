@@ -8,6 +8,7 @@ use minerva_proto::Sack;
 use minerva_proto::app::{Send, SendRefused, SendRefusedReason, SendState};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::window::SendQueue;
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 
 use super::error::ContractError;
 
@@ -23,7 +24,7 @@ pub(super) struct Outgoing {
     /// The unconfirmed messages. The base of the queue is the number confirmed by the core.
     queue: SendQueue,
     /// Number of the first message not sent on this attachment; between the base and the end of `queue`.
-    sent: u64,
+    sent: MessageNumber,
     /// Bytes of the messages from the base to `sent`.
     sent_bytes: usize,
     /// The Sends of this attachment that are neither confirmed nor refused, in order.
@@ -34,9 +35,9 @@ pub(super) struct Outgoing {
 /// A Send in flight.
 #[derive(Debug)]
 struct InFlight {
-    first: u64,
+    first: MessageNumber,
     /// One past its last message.
-    end: u64,
+    end: MessageNumber,
     /// Carries an acknowledgement, which a refusal discards.
     acknowledges: bool,
     /// An earlier Send was refused, so the core will refuse this one as out of order.
@@ -52,7 +53,7 @@ struct Credit {
 }
 
 impl Outgoing {
-    pub(super) fn starting_at(next: u64, state: Option<&SendState>) -> Self {
+    pub(super) fn starting_at(next: MessageNumber, state: Option<&SendState>) -> Self {
         Self {
             queue: SendQueue::starting_at(next),
             sent: next,
@@ -64,12 +65,12 @@ impl Outgoing {
 
     /// Starts a new attachment at the next number expected by the core. The caller has checked that `next` is
     /// within the queue.
-    pub(super) fn resume(&mut self, next: u64, state: Option<&SendState>) {
+    pub(super) fn resume(&mut self, next: MessageNumber, state: Option<&SendState>) {
         self.in_flight.clear();
         self.free(next);
-        self.sent = self.queue.base();
+        self.sent = self.confirmed();
         if mutation::is(Mutation::ForgetSends) {
-            self.sent = self.queue.next();
+            self.sent = self.next();
         }
         self.sent_bytes = 0;
         self.credit = Credit::of(state);
@@ -81,12 +82,12 @@ impl Outgoing {
     }
 
     /// Number of the next message.
-    pub(super) fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> MessageNumber {
         self.queue.next()
     }
 
     /// All messages below are durable.
-    pub(super) fn confirmed(&self) -> u64 {
+    pub(super) fn confirmed(&self) -> MessageNumber {
         self.queue.base()
     }
 
@@ -101,8 +102,8 @@ impl Outgoing {
     }
 
     /// Whether a message below `limit` can be sent now.
-    pub(super) fn is_ready(&self, limit: u64) -> bool {
-        self.sent < self.queue.next().min(limit)
+    pub(super) fn is_ready(&self, limit: MessageNumber) -> bool {
+        self.sent < self.next().min(limit)
             && self.sent_bytes < self.credit.bytes
             && self.sent_count() < self.credit.messages
     }
@@ -118,22 +119,22 @@ impl Outgoing {
     }
 
     /// Queues a message and returns its number. The caller has checked [`Self::has_room`].
-    pub(super) fn push(&mut self, message: Bytes) -> u64 {
+    pub(super) fn push(&mut self, message: Bytes) -> MessageNumber {
         self.queue.push(message)
     }
 
     /// Drops all messages, because the stream is over.
     pub(super) fn clear(&mut self) {
-        *self = Self::starting_at(self.queue.next(), None);
+        *self = Self::starting_at(self.next(), None);
     }
 
     /// Takes the next Send of messages below `limit`, within the credit. `acknowledge` maps the end of the
     /// Send to the event that the Send acknowledges.
     pub(super) fn take(
         &mut self,
-        stream: u64,
-        limit: u64,
-        acknowledge: impl FnOnce(u64) -> Option<u64>,
+        stream: StreamNumber,
+        limit: MessageNumber,
+        acknowledge: impl FnOnce(MessageNumber) -> Option<EventNumber>,
     ) -> Option<Send> {
         let messages = self.next_batch(limit);
         if messages.is_empty() {
@@ -146,12 +147,13 @@ impl Outgoing {
         self.sent_bytes += messages.iter().map(Bytes::len).sum::<usize>();
         let acknowledges = acknowledge.is_some();
         self.in_flight.push_back(InFlight { first, end, acknowledges, will_be_refused: false });
-        Some(Send { stream, first, messages, acknowledge })
+        let (stream, first) = (stream.0, first.0);
+        Some(Send { stream, first, messages, acknowledge: acknowledge.map(|event| event.0) })
     }
 
     /// Selects messages for one Send. A message that starts within the credit but exceeds it travels alone:
     /// the core accepts a single message, but may refuse a longer batch.
-    fn next_batch(&self, limit: u64) -> Vec<Bytes> {
+    fn next_batch(&self, limit: MessageNumber) -> Vec<Bytes> {
         let mut messages = Vec::new();
         let (mut bytes, mut offset, mut count) = (0, self.sent_bytes, self.sent_count());
         for (_, message) in self.queue.iter_from(self.sent).take_while(|(n, _)| *n < limit) {
@@ -177,8 +179,8 @@ impl Outgoing {
 
     /// Applies a confirmation and the new credit.
     pub(super) fn confirm(&mut self, state: &SendState) -> Result<(), ContractError> {
-        let next = state.next_send;
-        if next < self.queue.base() || next > self.queue.next() {
+        let next = MessageNumber(state.next_send);
+        if next < self.confirmed() || next > self.next() {
             return Err(ContractError::Number);
         }
         self.free(next);
@@ -193,10 +195,10 @@ impl Outgoing {
     /// of these Sends carried an acknowledgement. That acknowledgement must be repeated at once, because the
     /// messages are sent again before the refusals arrive.
     pub(super) fn refuse(&mut self, refused: &SendRefused) -> Result<bool, ContractError> {
-        if refused.next_send < self.queue.base() {
+        if refused.next_send < self.queue.base().0 {
             return Err(ContractError::Number);
         }
-        let position = self.in_flight.iter().position(|send| send.first == refused.first);
+        let position = self.in_flight.iter().position(|send| send.first.0 == refused.first);
         let Some(position) = position else { return Ok(false) };
         let Some(send) = self.in_flight.drain(..=position).next_back() else { return Ok(false) };
         if refused.reason() == SendRefusedReason::ResourceExhausted {
@@ -211,27 +213,27 @@ impl Outgoing {
             later.will_be_refused = true;
             acknowledges |= later.acknowledges;
         }
-        self.rewind(refused.next_send);
+        self.rewind(MessageNumber(refused.next_send));
         Ok(acknowledges)
     }
 
-    fn rewind(&mut self, next: u64) {
+    fn rewind(&mut self, next: MessageNumber) {
         self.sent = next.min(self.sent);
         let sent = self.queue.iter_from(self.queue.base()).take_while(|(n, _)| *n < self.sent);
         self.sent_bytes = sent.map(|(_, message)| message.len()).sum();
     }
 
     /// Frees all messages below `next`, which is at most the end of the queue.
-    fn free(&mut self, next: u64) {
-        let Some(last) = next.checked_sub(1) else { return };
-        if let Ok(freed) = self.queue.apply(&Sack::up_to(last)) {
+    fn free(&mut self, next: MessageNumber) {
+        let Some(last) = next.previous() else { return };
+        if let Ok(freed) = self.queue.apply(&Sack::up_to(last.0)) {
             self.sent_bytes = self.sent_bytes.saturating_sub(freed.bytes);
             self.sent = self.sent.max(next);
         }
     }
 
     fn sent_count(&self) -> usize {
-        usize::try_from(self.sent - self.queue.base()).unwrap_or(usize::MAX)
+        usize::try_from(self.sent - self.confirmed()).unwrap_or(usize::MAX)
     }
 }
 

@@ -10,6 +10,7 @@ mod commands_out;
 use bytes::Bytes;
 use minerva_proto::app::{SendRefused, SendRefusedReason, SendState, Started};
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 
 use super::answers::Answers;
 use super::calls::CallId;
@@ -27,7 +28,7 @@ const TOO_LONG: &str = "message too long";
 /// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    number: u64,
+    number: StreamNumber,
     /// The id chosen by the client. After a store rollback another stream may have the same number, but not
     /// the same id.
     id: String,
@@ -42,13 +43,13 @@ pub(super) struct Stream {
     /// The reader is gone: events are acknowledged unread.
     abandoned: bool,
     /// All events below are acknowledged by the handler; at most `incoming.expected()`.
-    handled: u64,
+    handled: EventNumber,
     /// Messages below this number must be durable before `handled` is acknowledged.
-    barrier: u64,
+    barrier: MessageNumber,
     /// All events below are acknowledged on this attachment, or were when the attachment began.
-    ack_sent: u64,
+    ack_sent: EventNumber,
     /// Number of the Ended event, once received.
-    ended: Option<u64>,
+    ended: Option<EventNumber>,
     /// The core accepts no more messages on this attachment: Ended or Released follows.
     closing: bool,
     /// No core knows the stream any more.
@@ -87,9 +88,10 @@ pub(super) enum ResumeOutcome {
 
 impl Stream {
     pub(super) fn new(started: &Started, call: CallId, max_message: usize) -> Self {
-        let (next_event, next_send) = (started.next_event, started.next_send);
+        let next_event = EventNumber(started.next_event);
+        let next_send = MessageNumber(started.next_send);
         Self {
-            number: started.stream,
+            number: StreamNumber(started.stream),
             id: started.stream_id.clone(),
             incoming: Incoming::starting_at(next_event),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
@@ -98,7 +100,7 @@ impl Stream {
             max_message,
             abandoned: false,
             handled: next_event,
-            barrier: 0,
+            barrier: MessageNumber(0),
             ack_sent: next_event,
             ended: None,
             closing: false,
@@ -146,23 +148,22 @@ impl Stream {
         call: CallId,
         max_message: usize,
     ) -> ResumeOutcome {
+        let next_event = EventNumber(started.next_event);
+        let next_send = MessageNumber(started.next_send);
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
         let goes_on = started.stream_id == self.id;
-        if !goes_on
-            || started.next_event > self.incoming.expected()
-            || started.next_send > *sends.end()
-        {
+        if !goes_on || next_event > self.incoming.expected() || next_send > *sends.end() {
             return ResumeOutcome::Replaced;
         }
         self.detach();
         self.attachment = Some(Attachment { call, epoch: started.epoch });
         self.max_message = max_message;
-        self.incoming.resume(started.next_event);
-        self.ack_sent = started.next_event;
+        self.incoming.resume(next_event);
+        self.ack_sent = next_event;
         if self.ended.is_some() {
             self.outgoing.clear();
-        } else if sends.contains(&started.next_send) {
-            self.outgoing.resume(started.next_send, started.send_state.as_ref());
+        } else if sends.contains(&next_send) {
+            self.outgoing.resume(next_send, started.send_state.as_ref());
             self.answers.free(self.outgoing.confirmed());
             if self.outgoing.has_longer_than(max_message) {
                 self.discard_sends_and_reset(TOO_LONG);
@@ -175,7 +176,7 @@ impl Stream {
 
     pub(super) fn on_messages(
         &mut self,
-        first: u64,
+        first: EventNumber,
         messages: Vec<Bytes>,
         window: usize,
     ) -> Result<bool, ContractError> {
@@ -183,7 +184,11 @@ impl Stream {
         Ok(self.discard_if_abandoned() && new)
     }
 
-    pub(super) fn on_ended(&mut self, event: u64, ended: Ended) -> Result<bool, ContractError> {
+    pub(super) fn on_ended(
+        &mut self,
+        event: EventNumber,
+        ended: Ended,
+    ) -> Result<bool, ContractError> {
         let is_early = self.ended.is_none() && event < self.incoming.expected();
         let new = if is_early {
             self.incoming.end_early(event, ended);
@@ -194,7 +199,7 @@ impl Stream {
         };
         self.ended = Some(event);
         self.outgoing.clear();
-        self.barrier = 0;
+        self.barrier = MessageNumber(0);
         self.reset = None;
         Ok(self.discard_if_abandoned() && new)
     }
@@ -206,9 +211,9 @@ impl Stream {
         self.detach();
         self.lost = true;
         self.ended = Some(self.incoming.expected());
-        self.incoming.end_early(0, ended.clone());
+        self.incoming.end_early(EventNumber(0), ended.clone());
         self.outgoing.clear();
-        (self.barrier, self.reset) = (0, None);
+        (self.barrier, self.reset) = (MessageNumber(0), None);
         self.discard_if_abandoned();
         ended
     }
@@ -239,16 +244,16 @@ impl Stream {
     pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), ContractError> {
         if self.ended.is_some() || self.is_reset() {
             // The acknowledgement is sent again, on its own.
-            self.ack_sent = 0;
+            self.ack_sent = EventNumber(0);
             return Ok(());
         }
         if refused.reason() == SendRefusedReason::Ended {
             self.closing = true;
-            self.ack_sent = 0;
+            self.ack_sent = EventNumber(0);
             return Ok(());
         }
         if self.outgoing.refuse(refused)? {
-            self.ack_sent = 0;
+            self.ack_sent = EventNumber(0);
         }
         Ok(())
     }
@@ -259,20 +264,24 @@ impl Stream {
     }
 
     /// Acknowledges all events up to `event`.
-    pub(super) fn acknowledge(&mut self, event: u64) {
+    pub(super) fn acknowledge(&mut self, event: EventNumber) {
         let handled = event.saturating_add(1).min(self.incoming.expected());
         if handled > self.handled {
             self.handled = handled;
             self.barrier = if self.ended.is_some() || mutation::is(Mutation::AcknowledgeBeforeSends)
             {
-                0
+                MessageNumber(0)
             } else {
                 self.outgoing.next()
             };
         }
     }
 
-    pub(super) fn send(&mut self, message: Bytes, respect_pause: bool) -> Result<u64, QueueError> {
+    pub(super) fn send(
+        &mut self,
+        message: Bytes,
+        respect_pause: bool,
+    ) -> Result<MessageNumber, QueueError> {
         if self.is_over() {
             return Err(QueueError::Over);
         }
@@ -283,7 +292,11 @@ impl Stream {
     }
 
     /// Queues the answer to an event and acknowledges the event.
-    pub(super) fn answer(&mut self, event: u64, message: Bytes) -> Result<u64, QueueError> {
+    pub(super) fn answer(
+        &mut self,
+        event: EventNumber,
+        message: Bytes,
+    ) -> Result<MessageNumber, QueueError> {
         let number = self.send(message, true)?;
         self.answers.push(number, event);
         self.acknowledge(event);
@@ -303,11 +316,11 @@ impl Stream {
         self.max_message
     }
 
-    pub(super) fn next_send(&self) -> u64 {
+    pub(super) fn next_send(&self) -> MessageNumber {
         self.outgoing.next()
     }
 
-    pub(super) fn confirmed(&self) -> u64 {
+    pub(super) fn confirmed(&self) -> MessageNumber {
         self.outgoing.confirmed()
     }
 

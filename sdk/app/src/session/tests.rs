@@ -1,5 +1,6 @@
-//! The session against a model core: whatever breaks in between, each message arrives once and in order, both
-//! ways. The same against several cores that hand streams over. Then the corners one by one.
+//! Property tests of the session against a model core: despite lost calls each message arrives once and in
+//! order, in both directions. The same with several cores that hand the stream over. Edge cases follow in
+//! their own files.
 
 mod ends;
 mod model_core;
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use self::model_core::{ID, Model, STREAM};
 use super::*;
 
-/// One thing that happens.
+/// One random step.
 #[derive(Debug, Clone)]
 enum Step {
     ClientSends,
@@ -23,8 +24,8 @@ enum Step {
     CoreDeliversAgain,
     CoreTakes(usize),
     CoreHasLessRoom(usize),
-    SessionHears(usize),
-    SessionTells,
+    SessionReceives(usize),
+    SessionSends,
     HandlerReads,
     HandlerAnswers,
     HandlerSends { length: usize, respect_pause: bool },
@@ -39,8 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CoreDeliversAgain),
         4 => (1..4_usize).prop_map(Step::CoreTakes),
         1 => (0..6_usize).prop_map(Step::CoreHasLessRoom),
-        4 => (1..4_usize).prop_map(Step::SessionHears),
-        4 => Just(Step::SessionTells),
+        4 => (1..4_usize).prop_map(Step::SessionReceives),
+        4 => Just(Step::SessionSends),
         4 => Just(Step::HandlerReads),
         3 => Just(Step::HandlerAnswers),
         4 => (0..40_usize, any::<bool>())
@@ -49,14 +50,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A session on one call at a time.
+/// A session with one call at a time.
 #[derive(Debug)]
-struct Talk {
+struct OneCall {
     session: Session,
     call: CallId,
 }
 
-impl Talk {
+impl OneCall {
     fn new(window: usize) -> Self {
         let mut session = Session::new(window);
         let (call, held) = session.begin();
@@ -64,8 +65,8 @@ impl Talk {
         Self { session, call }
     }
 
-    /// The call is lost and made again; gives what is held.
-    fn call_again(&mut self) -> Vec<u64> {
+    /// Loses the call and begins another. Returns the held streams.
+    fn reconnect(&mut self) -> Vec<StreamNumber> {
         self.session.end(self.call);
         let (call, held) = self.session.begin();
         self.call = call;
@@ -89,7 +90,7 @@ impl Talk {
     }
 }
 
-impl std::ops::Deref for Talk {
+impl std::ops::Deref for OneCall {
     type Target = Session;
 
     fn deref(&self) -> &Session {
@@ -97,26 +98,26 @@ impl std::ops::Deref for Talk {
     }
 }
 
-impl std::ops::DerefMut for Talk {
+impl std::ops::DerefMut for OneCall {
     fn deref_mut(&mut self) -> &mut Session {
         &mut self.session
     }
 }
 
-/// A session with its one handler, and the model core.
+/// A session with one handler, and the model core.
 struct World {
     model: Model,
-    session: Talk,
-    /// Messages that the handler read.
+    session: OneCall,
+    /// Messages read by the handler.
     read: Vec<Bytes>,
-    /// Messages that the handler sent.
+    /// Messages sent by the handler.
     sent: Vec<Bytes>,
-    /// The event that the handler is at.
-    unfinished: Option<u64>,
-    /// How many messages must be durable before an event may be acknowledged: by event.
-    needed: BTreeMap<u64, usize>,
-    /// Which send answers which event.
-    answers: BTreeMap<usize, u64>,
+    /// The event in the hands of the handler.
+    unfinished: Option<EventNumber>,
+    /// Per event, the number of messages that must be durable before its acknowledgement.
+    needed: BTreeMap<EventNumber, usize>,
+    /// Sends by the event that they answer.
+    answers: BTreeMap<usize, EventNumber>,
     arrivals: usize,
     ends: usize,
 }
@@ -125,10 +126,10 @@ impl World {
     fn new() -> Self {
         let mut world = Self {
             model: Model::new(),
-            session: Talk::new(64),
+            session: OneCall::new(64),
             read: Vec::new(),
             sent: Vec::new(),
-            unfinished: Some(0),
+            unfinished: Some(EventNumber(0)),
             needed: BTreeMap::new(),
             answers: BTreeMap::new(),
             arrivals: 0,
@@ -139,7 +140,7 @@ impl World {
     }
 
     fn call(&mut self) {
-        let held = self.session.call_again();
+        let held = self.session.reconnect();
         self.model.register(&held);
     }
 
@@ -151,8 +152,8 @@ impl World {
             Step::CoreDeliversAgain => self.model.deliver_again(),
             Step::CoreTakes(count) => self.core_takes(*count),
             Step::CoreHasLessRoom(used) => self.model.used_by_others = *used,
-            Step::SessionHears(count) => self.hear(*count),
-            Step::SessionTells => self.model.commands.extend(self.session.take_commands(200)),
+            Step::SessionReceives(count) => self.apply(*count),
+            Step::SessionSends => self.model.commands.extend(self.session.take_commands(200)),
             Step::HandlerReads => self.handler_reads(),
             Step::HandlerAnswers => self.handler_answers(),
             Step::HandlerSends { length, respect_pause } => {
@@ -169,15 +170,15 @@ impl World {
         for _ in 0..count {
             let Some(acknowledged) = self.model.take() else { return };
             if let Some(event) = acknowledged {
-                let needed = self.needed.get(&event).copied().unwrap_or(0);
-                // Of a stream that is over messages are dropped, which is no loss.
+                let needed = self.needed.get(&EventNumber(event)).copied().unwrap_or(0);
+                // An ended stream drops messages, which is no loss.
                 let lost = self.model.taken.len() < needed && !self.model.ended;
                 assert!(!lost, "acknowledged before its messages");
             }
         }
     }
 
-    fn hear(&mut self, count: usize) {
+    fn apply(&mut self, count: usize) {
         for _ in 0..count {
             let Some(event) = self.model.events.pop_front() else { return };
             let mut signals = Vec::new();
@@ -217,7 +218,7 @@ impl World {
     }
 
     fn handler_answers(&mut self) {
-        let Some(event) = self.unfinished.filter(|&event| event > 0) else { return };
+        let Some(event) = self.unfinished.filter(|&event| event > EventNumber(0)) else { return };
         let message = Bytes::from(format!("{} answers {event}", self.sent.len()));
         if self.session.answer(STREAM, event, message.clone()).is_ok() {
             self.unfinished = None;
@@ -238,20 +239,21 @@ impl World {
         assert_eq!(self.read, self.model.client_sent[..self.read.len()]);
         assert_eq!(self.model.taken, self.sent[..self.model.taken.len()]);
         assert!(self.arrivals <= 1);
-        // What acknowledges an answered event has its answer (`core_takes`); and no answer comes without that.
+        // An acknowledged event has its answer (`core_takes`), and no answer arrives without the
+        // acknowledgement.
         let mut taken = self.answers.range(..self.model.taken.len());
-        assert!(taken.all(|(_, &event)| event < self.model.acknowledged), "an answer came alone");
+        assert!(taken.all(|(_, &event)| event.0 < self.model.acknowledged), "an answer came alone");
     }
 
-    /// Lets everything come to rest.
-    fn settle(&mut self) {
+    /// Runs until no message, event or command is in flight.
+    fn quiesce(&mut self) {
         self.model.used_by_others = 0;
         for _ in 0..2000 {
             self.step(&Step::ClientTakes(100));
             self.step(&Step::CoreDelivers(100));
-            self.step(&Step::SessionHears(100));
+            self.step(&Step::SessionReceives(100));
             self.step(&Step::HandlerReads);
-            self.step(&Step::SessionTells);
+            self.step(&Step::SessionSends);
             self.step(&Step::CoreTakes(100));
             let rest = self.model.events.is_empty()
                 && self.model.commands.is_empty()
@@ -261,7 +263,7 @@ impl World {
                 return;
             }
         }
-        panic!("never comes to rest: {:?} {:?}", self.session, self.model);
+        panic!("does not quiesce: {:?} {:?}", self.session, self.model);
     }
 }
 
@@ -275,7 +277,7 @@ proptest! {
             world.step(step);
             world.check();
         }
-        world.settle();
+        world.quiesce();
         world.check();
         prop_assert_eq!(world.model.acknowledged, world.model.client_sent.len() as u64 + 1);
     }
@@ -294,16 +296,17 @@ proptest! {
             world.step(step);
             prop_assert!(world.ends <= 1);
         }
-        // The handler has the end and forgets the stream; the core forgets it when it hears of that.
+        // The handler reads the end and drops the stream; the core drops the stream after the
+        // acknowledgement.
         for _ in 0..2000 {
             if world.session.streams.is_empty() && world.model.is_forgotten() {
                 break;
             }
             for step in [
                 Step::CoreDelivers(100),
-                Step::SessionHears(100),
+                Step::SessionReceives(100),
                 Step::HandlerReads,
-                Step::SessionTells,
+                Step::SessionSends,
                 Step::CoreTakes(100),
             ] {
                 world.step(&step);

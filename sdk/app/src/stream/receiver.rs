@@ -1,49 +1,67 @@
-//! The receiving half of a stream: events in order, each once, acknowledged when done with. Decides what
-//! becomes of a stream that nobody reads any more.
+//! The receiving half of a stream: events in order, each once, with automatic or manual acknowledgement. Ends
+//! the stream when dropped.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::EventNumber;
 
 use crate::event::Event;
 use crate::service::shared::{Phase, Shared, StreamCell};
 use crate::session::Read;
 
-/// The reason when a handler lets a living stream go.
+/// Reset reason when a handler drops a live stream.
 const CLOSED: &str = "closed by the application";
-/// The reason when a handler panics, or returns an error; its text might tell what clients must not know.
+/// Reset reason when a handler fails. Fixed, because the text of an error may be confidential.
 const FAILED: &str = "the application failed";
 
-/// Receives one stream's events.
+/// Receives the events of one stream.
 ///
-/// *Acknowledgement*: an event is acknowledged when the next one is asked for, because then it is done with;
-/// the end of the stream when the receiver is dropped. What was not acknowledged comes again if this process
-/// dies, to another instance. With [`Self::acknowledge_manually`] the app decides.
+/// *Acknowledgement*: asking for the next event acknowledges the previous one; dropping the receiver
+/// acknowledges the end. Unacknowledged events are delivered again after a crash of this process, to any
+/// instance. [`Self::acknowledge_manually`] leaves acknowledgement to the app.
 ///
-/// *Dropping* the receiver of a living stream resets it (`closed by the application`; if the thread is
-/// panicking `the application failed`, not at application level), unless the service is being stopped.
+/// *Dropping* the receiver of a live stream resets the stream, unless the service is stopping. The reason is
+/// `closed by the application`. While the thread panics the reason is `the application failed`, with
+/// `application_level` false.
+///
+/// ```no_run
+/// # fn store(_event: minerva_app::EventNumber, _message: &[u8]) {}
+/// # async fn example(stream: minerva_app::AppStream) {
+/// use minerva_app::Event;
+///
+/// let (mut receiver, _sender) = stream.split();
+/// receiver.acknowledge_manually();
+/// while let Some(event) = receiver.next_event().await {
+///     if let Event::Message { event, message } = event {
+///         store(event, &message);
+///         receiver.acknowledge(event);
+///     }
+/// }
+/// # }
+/// ```
 pub struct Receiver {
     pub(super) cell: Arc<StreamCell>,
     pub(super) shared: Arc<Shared>,
-    /// The last event that the handler got; done with when it asks for the next.
-    unfinished: Option<u64>,
-    /// The handler has got the last event.
+    /// The last event returned to the handler, acknowledged by the next request.
+    unfinished: Option<EventNumber>,
+    /// The handler has received the last event.
     over: bool,
     automatic: bool,
-    /// Somebody else decides what becomes of the stream when this is dropped.
+    /// A supervisor ends the stream instead of the drop of this receiver.
     pub(super) supervised: bool,
 }
 
 impl Receiver {
     pub(super) fn new(cell: Arc<StreamCell>, shared: Arc<Shared>) -> Self {
-        // Started is an event as well: number 0.
-        let unfinished = (cell.info.next_event == 0).then_some(0);
+        // Started is event 0.
+        let unfinished = (cell.info.next_event == EventNumber(0)).then_some(EventNumber(0));
         Self { cell, shared, unfinished, over: false, automatic: true, supervised: false }
     }
 
-    /// The next message; `None` when the stream is over, or the service is stopped. May be cancelled: no message
-    /// is lost.
+    /// Waits for the next message; `None` when the stream is over or the service is stopped. Cancel safe: no
+    /// message is lost. See [`AppStream`](crate::AppStream) for an example.
     pub async fn recv(&mut self) -> Option<Bytes> {
         loop {
             match self.next_event().await? {
@@ -54,7 +72,8 @@ impl Receiver {
         }
     }
 
-    /// The next event; `None` after [`Event::Ended`] or [`Event::Released`]. May be cancelled: no event is lost.
+    /// Waits for the next event; `None` after [`Event::Ended`] or [`Event::Released`]. Cancel safe: no event
+    /// is lost. See [`Event`] for an example.
     pub async fn next_event(&mut self) -> Option<Event> {
         let number = self.cell.info.number;
         if let Some(event) = self.unfinished.take_if(|_| self.automatic) {
@@ -76,15 +95,17 @@ impl Receiver {
         Some(event)
     }
 
-    /// From now on only [`Self::acknowledge`] acknowledges events (and dropping the receiver the end).
+    /// Turns automatic acknowledgement off: from now on [`Self::acknowledge`] acknowledges events, and
+    /// dropping the receiver the end. See [`Receiver`] for an example.
     pub fn acknowledge_manually(&mut self) {
         self.automatic = false;
     }
 
-    /// Acknowledges all events up to `event`: they do not come again, whatever happens. It reaches the core
-    /// together with what was sent before it, or after that is durable.
-    pub fn acknowledge(&self, event: u64) {
-        self.shared.acknowledge(self.cell.info.number, event);
+    /// Acknowledges all events up to `event`, which are then never delivered again. The acknowledgement
+    /// reaches the core together with the messages sent before, or after they are durable. See [`Receiver`]
+    /// for an example.
+    pub fn acknowledge(&self, event: impl Into<EventNumber>) {
+        self.shared.acknowledge(self.cell.info.number, event.into());
     }
 
     async fn read(&self) -> Event {
@@ -119,27 +140,27 @@ impl fmt::Debug for Receiver {
     }
 }
 
-/// Decides what becomes of a stream when its handler is over, instead of its receiver.
+/// Ends a stream after its handler, in place of the receiver.
 pub(crate) struct Supervisor {
     pub(super) cell: Arc<StreamCell>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl Supervisor {
-    /// The handler is over, well or not.
+    /// Ends the stream after its handler has returned.
     pub(crate) fn close_stream(self, succeeded: bool) {
         let (reason, application_level) = if succeeded { (CLOSED, true) } else { (FAILED, false) };
         close_reader(&self.cell, &self.shared, reason, application_level);
     }
 
-    /// What stands for the stream in logs.
+    /// The short hash of the stream id, for logs.
     pub(crate) fn stream_hash(&self) -> impl fmt::Display {
         self.cell.info.id.short_hash()
     }
 }
 
-/// Nobody reads the stream any more: it ends, if it lives, and whatever comes is acknowledged. While the
-/// service is being stopped the stream goes on elsewhere instead.
+/// Ends a live stream without a reader, and acknowledges all later events. During a stop the stream continues
+/// elsewhere instead.
 fn close_reader(cell: &StreamCell, shared: &Shared, reason: &str, application_level: bool) {
     let number = cell.info.number;
     if shared.phase() == Phase::Running {

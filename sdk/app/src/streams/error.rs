@@ -1,41 +1,54 @@
-//! Why a call from outside did nothing, read from what a core says.
+//! The error of requests to streams, decoded from a gRPC status.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Why a call from outside did nothing.
+/// A request to streams failed.
+///
+/// ```no_run
+/// # async fn example(streams: minerva_app::Streams) {
+/// use minerva_app::{StreamNumber, StreamsError};
+///
+/// match streams.send(StreamNumber(7), ["news"]).await {
+///     Ok(_) => {}
+///     Err(StreamsError::Full { .. }) => println!("the client is behind: send later"),
+///     Err(error) => println!("not sent: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamsError {
-    /// There is no stream with this number or id, or it is over and forgotten.
+    /// No stream has this number or id, or the stream is over and forgotten.
     #[error("there is no such stream")]
     NotFound,
     /// The stream has ended.
     #[error("the stream is over")]
     Ended,
-    /// The stream's client is behind: send again later.
+    /// The outbox of the stream is full: send again later.
     #[error("the stream's outbox is full: it holds up to {bytes} bytes and {messages} messages")]
     Full {
-        /// Bytes that the outbox holds.
+        /// Capacity in bytes.
         bytes: u64,
-        /// Messages that it holds.
+        /// Capacity in messages.
         messages: u64,
     },
-    /// The stream is in as many groups as it may be in.
+    /// The stream is in the maximal number of groups.
     #[error("the stream is in too many groups")]
     TooManyGroups,
-    /// Something in the request is wrong.
+    /// A field of the request is invalid.
     #[error("{field}: {problem}")]
     Invalid {
-        /// Which field of the request.
+        /// Path of the field.
         field: String,
-        /// What is wrong with it.
+        /// The violated rule.
         problem: String,
     },
-    /// No core answered for the stream, or not all did, as long as patience lasted. It may have been done.
+    /// The owner of the stream, or one of all cores, did not answer before the timeout. The request may have
+    /// been applied.
     #[error("no answer from the cores: {0}")]
     Unavailable(String),
-    /// A core says something else.
+    /// Any other status of a core.
     #[error("a core refused: {0}")]
     Refused(String),
 }
@@ -45,7 +58,7 @@ impl StreamsError {
         Self::Invalid { field: field.to_owned(), problem: problem.to_owned() }
     }
 
-    /// Whether another core, or another attempt, may bring something else.
+    /// Whether another core or a retry may succeed.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
@@ -76,7 +89,7 @@ impl From<Status> for StreamsError {
     }
 }
 
-/// Broken connections have several codes.
+/// The codes of broken connections.
 fn is_transient(code: Code) -> bool {
     matches!(
         code,

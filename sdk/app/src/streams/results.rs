@@ -1,99 +1,113 @@
-//! What cores answer, in the SDK's own words.
+//! The results of requests to streams, decoded from the responses of the cores.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use minerva_proto::app::{self, SendToGroupResponse, StreamInfo};
+use minerva_proto::{EventNumber, StreamNumber};
 
 use crate::event::{Ended, TransportKind};
 
-/// What became of messages for one stream.
+/// The outcome of a send for one stream. See [`Streams::send_many`](crate::Streams::send_many) for an
+/// example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendResult {
-    /// The stream's number.
-    pub stream: u64,
-    /// What became of them.
+    /// Number of the stream.
+    pub stream: StreamNumber,
+    /// Whether the stream took the messages.
     pub outcome: SendOutcome,
 }
 
-/// What became of messages for one stream.
+/// The outcome of a send for one stream. See [`Streams::send_many`](crate::Streams::send_many) for an
+/// example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendOutcome {
-    /// They are taken, and will reach the client unless the stream ends before.
+    /// All messages are queued, and reach the client unless the stream ends before.
     Taken,
-    /// Its client is behind: nothing was taken.
+    /// The outbox is full. Nothing was queued.
     Full,
-    /// It has ended.
+    /// The stream has ended.
     Ended,
-    /// There is no such stream.
+    /// The stream does not exist.
     NotFound,
 }
 
-/// What became of messages for a group.
+/// The outcome of a send to a group. See [`Streams`](crate::Streams) for an example.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupSendResult {
-    /// Streams that took them.
+    /// Number of streams that took the messages.
     pub taken: u64,
-    /// Streams that did not, as their clients are behind; the first thousand of each core.
-    pub full: Vec<u64>,
-    /// How many those are.
+    /// Streams with a full outbox, which took nothing; the first thousand of each core.
+    pub full: Vec<StreamNumber>,
+    /// Number of all streams with a full outbox.
     pub full_count: u64,
 }
 
-/// What is to be known of a stream.
+/// The state of a stream, as a core reports it. See [`Streams`](crate::Streams) for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamState {
-    /// Its number.
-    pub stream: u64,
-    /// Its service.
+    /// Number of the stream.
+    pub stream: StreamNumber,
+    /// Name of the service.
     pub service: String,
-    /// Its label, if it has one.
+    /// Label, unless empty.
     pub label: Option<String>,
-    /// Its groups.
+    /// Joined groups.
     pub groups: Vec<String>,
-    /// When it was made, by the core's clock.
+    /// Start of the stream, by the core's clock.
     pub started_at: SystemTime,
-    /// What its messages go out on; `None`: its client is not connected.
+    /// Protocol of the primary transport; `None` while the client is disconnected.
     pub transport: Option<TransportKind>,
-    /// How many transports it has.
+    /// Number of attached transports.
     pub transports: u32,
-    /// How long it lives without any.
+    /// Lifetime without a transport.
     pub max_idle: Duration,
-    /// The instance that had it last, if one had.
+    /// The current or last instance.
     pub instance_id: Option<String>,
-    /// First event that is not acknowledged, and the number of the next one.
-    pub events: (u64, u64),
-    /// Bytes and messages that wait for the application.
-    pub inbox: (u64, u64),
-    /// Bytes and messages that its client did not acknowledge.
-    pub outbox: (u64, u64),
-    /// What keeps messages from going on.
+    /// First event not acknowledged by the application.
+    pub next_unacknowledged_event: EventNumber,
+    /// Number of the next event.
+    pub next_event: EventNumber,
+    /// Messages queued for the application.
+    pub inbox: Backlog,
+    /// Messages not acknowledged by the client.
+    pub outbox: Backlog,
+    /// Reasons that hold messages back.
     pub pauses: Vec<Pause>,
-    /// How it ended, if it has.
+    /// Reason and origin of the end, once the stream has ended.
     pub ended: Option<Ended>,
 }
 
-/// Something that keeps messages from going on.
+/// The size of an inbox or outbox. See [`Streams`](crate::Streams) for an example.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Sum of the message lengths.
+    pub bytes: u64,
+    /// Number of messages.
+    pub messages: u64,
+}
+
+/// A reason that holds messages back. See [`Streams`](crate::Streams) for an example of a stream's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pause {
-    /// The client is behind: producers should pause.
+    /// The client is slow: producers should pause.
     ClientBehind,
-    /// The application is behind: no more is taken from the client.
+    /// The application is slow: no more messages are taken from the client.
     AppBehind,
     /// No instance serves the stream.
     NoInstance,
-    /// The client is not connected.
+    /// The client is disconnected.
     NoTransport,
-    /// One that this SDK does not know.
+    /// Newer than this SDK.
     Other,
 }
 
-/// The results of several answers: what one core has not, another may have.
+/// Merges the results of several cores: that of the owner replaces those of other cores.
 pub(super) fn merge(results: impl Iterator<Item = app::SendResult>) -> Vec<SendResult> {
-    let mut outcomes: BTreeMap<u64, SendOutcome> = BTreeMap::new();
+    let mut outcomes: BTreeMap<StreamNumber, SendOutcome> = BTreeMap::new();
     for result in results {
         let outcome = match result.outcome() {
             app::SendOutcome::Taken | app::SendOutcome::Repeated => SendOutcome::Taken,
@@ -102,7 +116,7 @@ pub(super) fn merge(results: impl Iterator<Item = app::SendResult>) -> Vec<SendR
             app::SendOutcome::NotFound => SendOutcome::NotFound,
             app::SendOutcome::NotOwner | app::SendOutcome::Unspecified => continue,
         };
-        outcomes.insert(result.stream, outcome);
+        outcomes.insert(StreamNumber(result.stream), outcome);
     }
     outcomes.into_iter().map(|(stream, outcome)| SendResult { stream, outcome }).collect()
 }
@@ -110,7 +124,7 @@ pub(super) fn merge(results: impl Iterator<Item = app::SendResult>) -> Vec<SendR
 impl GroupSendResult {
     pub(super) fn add(mut self, response: SendToGroupResponse) -> Self {
         self.taken += response.taken;
-        self.full.extend(response.full);
+        self.full.extend(response.full.into_iter().map(StreamNumber));
         self.full_count += response.full_count;
         self
     }
@@ -123,7 +137,7 @@ impl From<StreamInfo> for StreamState {
         let transport = TransportKind::from_proto(info.primary_transport);
         let pauses = info.pauses().map(Pause::from_proto).collect();
         Self {
-            stream: info.stream,
+            stream: StreamNumber(info.stream),
             service: info.service,
             label: some(info.label),
             groups: info.groups,
@@ -132,9 +146,10 @@ impl From<StreamInfo> for StreamState {
             transports: info.transports,
             max_idle: Duration::from_millis(info.max_idle_ms),
             instance_id: some(info.instance_id),
-            events: (info.next_unacknowledged_event, info.next_event),
-            inbox: (info.inbox_bytes, info.inbox_messages),
-            outbox: (info.outbox_bytes, info.outbox_messages),
+            next_unacknowledged_event: EventNumber(info.next_unacknowledged_event),
+            next_event: EventNumber(info.next_event),
+            inbox: Backlog { bytes: info.inbox_bytes, messages: info.inbox_messages },
+            outbox: Backlog { bytes: info.outbox_bytes, messages: info.outbox_messages },
             pauses,
             ended: info.ended.map(Ended::from_proto),
         }
@@ -169,7 +184,8 @@ mod tests {
             result(2, app::SendOutcome::NotOwner),
         ];
         let merged = merge(results.into_iter());
-        let merged: Vec<_> = merged.iter().map(|result| (result.stream, result.outcome)).collect();
+        let merged: Vec<_> =
+            merged.iter().map(|result| (result.stream.0, result.outcome)).collect();
         let expected =
             [(1, SendOutcome::Full), (2, SendOutcome::Taken), (3, SendOutcome::NotFound)];
         assert_eq!(merged, expected);

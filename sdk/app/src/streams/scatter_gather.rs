@@ -1,5 +1,5 @@
-//! Asking the cores: all of them in a round, and round after round until what is asked for is covered. Knows what
-//! coverage is; what the responses mean is the caller's.
+//! Scatter-gather over the cores: sends a request to every core, and repeats it until the responses cover all
+//! partitions. The meaning of the responses is left to `streams`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use minerva_proto::StreamNumber;
 use minerva_proto::app::stream_service_client::StreamServiceClient;
 use minerva_proto::app::{
     Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
@@ -23,32 +24,31 @@ use super::results::StreamState;
 use crate::random;
 use crate::service::{Address, Backoff, endpoint, resolve};
 
-/// Largest response accepted: a page of a thousand streams in 64 groups each.
+/// Largest accepted response in bytes: a page of a thousand streams in 64 groups each.
 const MAX_RESPONSE_BYTES: usize = 32 << 20;
-/// Streams of one page.
+/// Streams per page of a list.
 const PAGE: u32 = 1000;
 
 type Client = StreamServiceClient<Channel>;
 
-/// A request that every core may be asked.
+/// A request that can be sent to every core.
 pub(super) trait CoreRequest: Clone + Send + Sync {
-    /// What a core responses.
     type Response: Send;
 
-    /// Asks one.
+    /// Sends the request to one core.
     fn send(
         self,
         client: Client,
     ) -> impl Future<Output = Result<Response<Self::Response>, Status>> + Send;
 }
 
-/// What an response is about.
+/// A response with the partitions that it covers.
 pub(super) trait CoreResponse {
-    /// `None`: it is all that there is.
+    /// The covered partitions; `None` if the response is complete by itself.
     fn coverage(&self) -> Option<&Coverage>;
 
-    /// Streams that another core has, if any has.
-    fn missing(&self) -> BTreeSet<u64> {
+    /// Streams that only another core can have.
+    fn missing(&self) -> BTreeSet<StreamNumber> {
         BTreeSet::new()
     }
 }
@@ -99,13 +99,13 @@ impl CoreResponse for SendManyResponse {
         None
     }
 
-    fn missing(&self) -> BTreeSet<u64> {
+    fn missing(&self) -> BTreeSet<StreamNumber> {
         let elsewhere = |result: &&SendResult| result.outcome() == SendOutcome::NotOwner;
-        self.results.iter().filter(elsewhere).map(|result| result.stream).collect()
+        self.results.iter().filter(elsewhere).map(|result| StreamNumber(result.stream)).collect()
     }
 }
 
-/// The cores, and the connections to them.
+/// The addresses of the cores and the connections to them.
 #[derive(Debug)]
 pub(super) struct ScatterGather {
     addresses: Vec<Address>,
@@ -117,7 +117,8 @@ impl ScatterGather {
         Self { addresses, channels: Mutex::default() }
     }
 
-    /// Asks all cores until together they have answered for everything, or one for what is only on one.
+    /// Sends a request to all cores, with back-off between the attempts, until the responses cover all
+    /// partitions or one response is complete.
     pub(super) async fn request<Q: CoreRequest>(
         &self,
         request: &Q,
@@ -141,7 +142,7 @@ impl ScatterGather {
         done.unwrap_or_else(|_| Err(last.unwrap_or_else(timed_out)))
     }
 
-    /// Asks every core once.
+    /// Sends a request to every core once.
     async fn request_once<Q: CoreRequest>(
         &self,
         request: &Q,
@@ -168,7 +169,7 @@ impl ScatterGather {
         Err(transient.unwrap_or_else(none))
     }
 
-    /// All streams of a service, core by core.
+    /// Lists the streams of a service, core by core.
     pub(super) async fn list(
         &self,
         service: &str,
@@ -200,7 +201,7 @@ impl ScatterGather {
         Err(StreamsError::Unavailable("not all partitions have a core now".to_owned()))
     }
 
-    /// A client for each core that the addresses stand for now.
+    /// A client for each socket address to which the configured addresses resolve now.
     async fn clients(&self) -> Vec<Client> {
         let found = join_all(self.addresses.iter().map(resolve)).await;
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,14 +225,14 @@ fn timed_out() -> StreamsError {
     StreamsError::Unavailable("not in time".to_owned())
 }
 
-/// Whether these are all that there is, where it is not a matter of partitions.
+/// Whether the responses without coverage together miss no stream.
 fn is_complete<R: CoreResponse>(responses: &[R]) -> bool {
     let whole = responses.iter().filter(|response| response.coverage().is_none());
     let missing = whole.map(CoreResponse::missing).reduce(|a, b| &a & &b);
     missing.is_some_and(|missing| missing.is_empty())
 }
 
-/// Whether these are all partitions.
+/// Whether the responses together cover all partitions.
 fn covers_all_partitions<'a>(coverages: impl Iterator<Item = &'a Coverage>) -> bool {
     let (mut covered, mut total) = (BTreeSet::<u32>::new(), 0);
     for coverage in coverages {

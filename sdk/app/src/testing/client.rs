@@ -1,4 +1,4 @@
-//! The client's end of a stream, in the hands of the test.
+//! The client's end of a stream, under the control of the test.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -6,18 +6,40 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use minerva_proto::app::{self, Header, Started, TransportChanged};
 use minerva_proto::stream_id::StreamIdError;
-use minerva_proto::{MAX_REASON, StreamId, is_message_allowed};
+use minerva_proto::{MAX_REASON, StreamId, StreamNumber, TransportNumber, is_message_allowed};
 
 use super::core::Core;
 use super::stream::Stream;
 use crate::event::{Ended, TransportKind};
 
-/// The reason when a client does not come back.
+/// End reason of an idle stream.
 const IDLE: &str = "no activity from peer";
-/// When streams are made unless the test says so: the first second of 2020.
+/// Default start of a stream: the first second of 2020.
 const STARTED_AT_MS: u64 = 1_577_836_800_000;
 
-/// What a client says of itself when it makes a stream; see [`Kit::connect`](super::Kit::connect).
+/// The properties of a client that connects; see [`Kit::connect`](super::Kit::connect).
+///
+/// ```
+/// use minerva_app::TransportKind;
+/// use minerva_app::testing::{Client, Kit};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut kit = Kit::new();
+/// let mut service = kit.service("default");
+/// let client = Client::new()
+///     .id("twenty-characters-id")
+///     .credentials("ann")
+///     .header("Accept-Language", "en")
+///     .peer_address("192.0.2.7")
+///     .transport(TransportKind::Tcp)
+///     .started_at(std::time::SystemTime::UNIX_EPOCH);
+/// let client = kit.connect(client);
+/// let stream = service.accept().await.unwrap();
+/// assert_eq!(stream.id(), client.id());
+/// assert_eq!(stream.header("accept-language"), Some("en"));
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "nothing happens before `Kit::connect`"]
 pub struct Client {
@@ -27,20 +49,54 @@ pub struct Client {
 
 /// The client's end of a stream.
 ///
-/// What is not received stays in the stream's outbox: a client that does not receive makes the app wait.
+/// Messages stay in the outbox of the stream until they are received, so a client that does not receive makes
+/// the app wait.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use minerva_app::TransportKind;
+/// use minerva_app::testing::{Client, Kit};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut kit = Kit::new();
+/// let mut service = kit.service("default");
+/// let mut client = kit.connect(Client::new());
+/// client.attach(TransportKind::LongPoll);
+/// client.detach();
+/// client.send("hi").await;
+/// assert_eq!(client.unacknowledged(), 1);
+///
+/// let mut stream = service.accept().await.unwrap();
+/// assert_eq!(stream.number(), client.number());
+/// stream.set_label("ann").unwrap();
+/// stream.join("lobby").unwrap();
+/// stream.set_max_idle(Duration::from_secs(7));
+/// assert_eq!(stream.recv().await.unwrap(), "hi");
+/// stream.reset("bye").unwrap();
+/// assert_eq!(client.wait_ended().await.reason, "bye");
+/// assert_eq!(client.try_recv(), None);
+///
+/// drop(stream);
+/// client.wait_acknowledged().await;
+/// assert_eq!((client.label(), client.groups()), ("ann".to_owned(), vec!["lobby".to_owned()]));
+/// assert_eq!(client.max_idle(), Some(Duration::from_secs(7)));
+/// # }
+/// ```
 pub struct ClientStream {
     core: Core,
-    number: u64,
+    number: StreamNumber,
     id: StreamId,
     timeout: Duration,
-    /// Numbers and kinds of the transports that there are.
-    transports: Vec<(u64, TransportKind)>,
-    /// Number of the next transport.
-    next_transport: u64,
+    /// Numbers and kinds of the attached transports.
+    transports: Vec<(TransportNumber, TransportKind)>,
+    next_transport: TransportNumber,
 }
 
 impl Client {
-    /// A client that says nothing of itself and comes by WebSocket from 192.0.2.1.
+    /// Creates a client without credentials and headers, connected by WebSocket from 192.0.2.1. See
+    /// [`Client`] for an example.
     pub fn new() -> Self {
         let started = Started {
             peer_address: "192.0.2.1".to_owned(),
@@ -50,37 +106,37 @@ impl Client {
         Self { started, transport: TransportKind::WebSocket }
     }
 
-    /// What it offers to prove who it is.
+    /// Sets the credentials. See [`Client`] for an example.
     pub fn credentials(mut self, credentials: impl Into<String>) -> Self {
         self.started.credentials = credentials.into();
         self
     }
 
-    /// One more request header; the name becomes lower case.
+    /// Adds a request header; the name is converted to lower case. See [`Client`] for an example.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.started.headers.push(Header { name: name.to_ascii_lowercase(), value: value.into() });
         self
     }
 
-    /// Where it comes from.
+    /// Sets the peer address. See [`Client`] for an example.
     pub fn peer_address(mut self, address: impl Into<String>) -> Self {
         self.started.peer_address = address.into();
         self
     }
 
-    /// What carries it.
+    /// Sets the protocol of the first transport. See [`Client`] for an example.
     pub fn transport(mut self, kind: TransportKind) -> Self {
         self.transport = kind;
         self
     }
 
-    /// The stream's id, 20 to 30 ASCII characters; one that is made up unless set.
+    /// Sets the stream id, 20 to 30 ASCII characters; generated by default. See [`Client`] for an example.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.started.stream_id = id.into();
         self
     }
 
-    /// When the stream is made; the first second of 2020 unless set.
+    /// Sets the start time; the first second of 2020 by default. See [`Client`] for an example.
     pub fn started_at(mut self, time: SystemTime) -> Self {
         let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.started.started_at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
@@ -103,8 +159,8 @@ impl Client {
             Ok(made) => made,
             Err(error) => panic!("Client::id: {error}"),
         };
-        let transports = vec![(0, self.transport)];
-        ClientStream { core, number, id, timeout, transports, next_transport: 1 }
+        let transports = vec![(TransportNumber(0), self.transport)];
+        ClientStream { core, number, id, timeout, transports, next_transport: TransportNumber(1) }
     }
 }
 
@@ -115,21 +171,22 @@ impl Default for Client {
 }
 
 impl ClientStream {
-    /// The stream's number, as the app sees it.
-    pub fn number(&self) -> u64 {
+    /// Returns the number of the stream. See [`ClientStream`] for an example.
+    pub fn number(&self) -> StreamNumber {
         self.number
     }
 
-    /// The stream's id.
+    /// Returns the id of the stream. See [`Client`] for an example.
     pub fn id(&self) -> &StreamId {
         &self.id
     }
 
-    /// Sends a message; waits while the core holds as many as it takes because the app does not acknowledge them.
-    /// What is sent to a stream that is over goes nowhere.
+    /// Sends a message. Waits while the inbox of the stream is full of unacknowledged messages. A message to
+    /// an ended stream is dropped. See [`ClientStream`] for an example.
     ///
     /// # Panics
-    /// If the message cannot travel; as all methods here if the app broke the contract or timeout is over.
+    /// If the message is invalid. Like all methods here also if the app broke the contract, or the timeout
+    /// expires.
     pub async fn send(&self, message: impl Into<Bytes>) {
         let message = message.into();
         let max = self.core.inspect(|state| state.limits.max_message);
@@ -147,7 +204,8 @@ impl ClientStream {
         take.await;
     }
 
-    /// The next message from the app; `None` if the stream is over.
+    /// Waits for the next message of the app; `None` if the stream has ended. See the [module](super) for an
+    /// example.
     pub async fn recv(&self) -> Option<Bytes> {
         let recv = self.core.wait_for("a message for the client", self.timeout, |state| {
             let message = state.change(self.number, Stream::take_message).flatten();
@@ -157,16 +215,16 @@ impl ClientStream {
         recv.await
     }
 
-    /// The next message from the app if it is there already.
+    /// Returns the next message of the app, if there is one. See [`ClientStream`] for an example.
     pub fn try_recv(&self) -> Option<Bytes> {
         self.core.inspect(|_| ());
         self.core.change(|state| state.change(self.number, Stream::take_message).flatten())
     }
 
-    /// Ends the stream, as the client's application does.
+    /// Ends the stream as the client's application. See the [module](super) for an example.
     ///
     /// # Panics
-    /// If the reason cannot travel.
+    /// If the reason is invalid.
     pub fn reset(&self, reason: impl Into<String>) {
         let reason = reason.into();
         let travels = reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
@@ -174,62 +232,64 @@ impl ClientStream {
         self.end(reason, true, app::EndedBy::Client);
     }
 
-    /// Ends the stream as the core does when a client does not come back in time.
-    pub fn vanish(&self) {
+    /// Ends the stream as the core ends an idle stream. See the [module](super) for an example of an end.
+    pub fn expire(&self) {
         self.end(IDLE.to_owned(), false, app::EndedBy::Core);
     }
 
-    /// How the stream ended, if it has.
+    /// Returns the end of the stream, if it has ended. See the [module](super) for an example.
     pub fn ended(&self) -> Option<Ended> {
         self.core.inspect(|state| state.stream(self.number).ended().cloned().map(Ended::from_proto))
     }
 
-    /// Waits for the end of the stream.
-    pub async fn over(&self) -> Ended {
+    /// Waits for the end of the stream. See [`ClientStream`] for an example.
+    pub async fn wait_ended(&self) -> Ended {
         let over = self.core.wait_for("the end of the stream", self.timeout, |state| {
             state.stream(self.number).ended().cloned()
         });
         Ended::from_proto(over.await)
     }
 
-    /// Waits until the app has acknowledged all that happened to the stream: its start, the messages sent so far, its
-    /// end. What the app did with them before, such as setting a label, has happened then.
-    pub async fn acknowledged(&self) {
+    /// Waits until the app has acknowledged all events of the stream: its start, the messages sent so far and
+    /// its end. Earlier settings of the app, such as a label, are applied then. See [`ClientStream`] for an
+    /// example.
+    pub async fn wait_acknowledged(&self) {
         let acknowledged = self.core.wait_for("an acknowledgement", self.timeout, |state| {
             state.stream(self.number).is_acknowledged().then_some(())
         });
         acknowledged.await;
     }
 
-    /// How many of the messages sent here the app has not acknowledged: they come again when it is restarted.
+    /// Returns the number of messages not acknowledged by the app, which a restart delivers again. See
+    /// [`ClientStream`] for an example.
     pub fn unacknowledged(&self) -> usize {
         self.core.inspect(|state| state.stream(self.number).unacknowledged())
     }
 
-    /// The stream's label; empty if it has none.
+    /// Returns the label of the stream; empty if none is set. See [`ClientStream`] for an example.
     pub fn label(&self) -> String {
         self.core.inspect(|state| state.stream(self.number).label.clone())
     }
 
-    /// The stream's groups, in the order of the alphabet.
+    /// Returns the groups of the stream in alphabetical order. See [`ClientStream`] for an example.
     pub fn groups(&self) -> Vec<String> {
         self.core.inspect(|state| state.stream(self.number).groups.iter().cloned().collect())
     }
 
-    /// How long the stream lives without a transport, if the app has set that.
+    /// Returns the idle limit, if the app has set one. See [`ClientStream`] for an example.
     pub fn max_idle(&self) -> Option<Duration> {
         self.core.inspect(|state| state.stream(self.number).max_idle_ms.map(Duration::from_millis))
     }
 
-    /// One more transport carries the stream, its primary one from now on.
+    /// Attaches a transport, which becomes the primary one. See [`ClientStream`] for an example.
     pub fn attach(&mut self, kind: TransportKind) {
         let number = self.next_transport;
-        self.next_transport += 1;
+        self.next_transport = number.next();
         self.transports.push((number, kind));
         self.push_transport_changed((number, kind), true);
     }
 
-    /// The transport that came last is gone; no effect if there is none.
+    /// Detaches the newest transport, if any. See [`ClientStream`] for an example.
     pub fn detach(&mut self) {
         if let Some(transport) = self.transports.pop() {
             self.push_transport_changed(transport, false);
@@ -238,12 +298,12 @@ impl ClientStream {
 
     fn push_transport_changed(
         &self,
-        (transport_number, kind): (u64, TransportKind),
+        (number, kind): (TransportNumber, TransportKind),
         attached: bool,
     ) {
         let change = TransportChanged {
-            stream: self.number,
-            transport_number,
+            stream: self.number.0,
+            transport_number: number.0,
             attached,
             primary: true,
             transport: to_proto(kind).into(),
@@ -255,13 +315,14 @@ impl ClientStream {
 
     fn end(&self, reason: String, application_level: bool, by: app::EndedBy) {
         self.core.inspect(|_| ());
-        let (stream, by) = (self.number, by.into());
+        let (stream, by) = (self.number.0, by.into());
         let ended = app::Ended { stream, event: 0, reason, application_level, by };
-        self.core.change(|state| state.change(stream, |stream, events| stream.end(ended, events)));
+        self.core
+            .change(|state| state.change(self.number, |stream, events| stream.end(ended, events)));
     }
 }
 
-/// Leaves out what must not be in logs.
+/// Omits everything that must not appear in logs.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("transport", &self.transport).finish_non_exhaustive()

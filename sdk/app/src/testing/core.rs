@@ -1,5 +1,5 @@
-//! The core within a test: its state behind a lock, waiting for changes of it, and the gRPC service that the app's calls
-//! reach without a network. What is true is the state's matter.
+//! The core inside a test: the state behind a lock, waits for its changes, and the gRPC service reached by
+//! the app's calls without a network. The rules are in `state`.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,21 +15,21 @@ use tonic::{Request, Response, Status, Streaming};
 use super::state::{Limits, State};
 use super::validate::CommandError;
 
-/// Longest request, as the contract says.
+/// Largest accepted request in bytes, as in the contract.
 const MAX_REQUEST: usize = 8 << 20;
 
-/// The core, as one start of the app knows it. Cheap to clone.
+/// The core as seen by one start of the app. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Core {
     shared: Arc<Shared>,
-    /// Which start of the app this is.
+    /// Counts the starts of the app. Calls of earlier starts are refused.
     incarnation: u64,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Wakes whoever waits for something to become true.
+    /// Wakes all waiters after a change of the state.
     changed: Notify,
 }
 
@@ -39,7 +39,7 @@ impl Core {
         Self { shared: Arc::new(Shared { state, changed }), incarnation: 0 }
     }
 
-    /// The core for the app's next start: what an earlier one says does not count any more.
+    /// Begins the next start of the app: calls and commands of earlier starts are ignored.
     pub(super) fn next_incarnation(&mut self) {
         self.incarnation = self.change(|state| {
             state.close_call();
@@ -52,7 +52,7 @@ impl Core {
         AppServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST)
     }
 
-    /// Looks at the state.
+    /// Reads the state.
     ///
     /// # Panics
     /// If the app broke the contract.
@@ -71,11 +71,11 @@ impl Core {
         outcome
     }
 
-    /// Tries after each change until there is an outcome.
+    /// Repeats `attempt` after each change of the state until there is a result.
     async fn until<T>(&self, mut attempt: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut change = pin!(self.shared.changed.notified());
         loop {
-            // Before it is tried, so that no wake-up is missed in between.
+            // Enabled before the attempt, so no wake-up is lost in between.
             change.as_mut().enable();
             let outcome = attempt(&mut self.lock());
             if let Some(outcome) = outcome {
@@ -87,10 +87,10 @@ impl Core {
         }
     }
 
-    /// As [`Self::until`], for the test.
+    /// Like [`Self::until`], with a deadline, for use by the test.
     ///
     /// # Panics
-    /// If the app broke the contract, or there is no outcome in time.
+    /// If the app broke the contract, or `limit` expires.
     pub(super) async fn wait_for<T>(
         &self,
         description: &str,
@@ -124,7 +124,7 @@ impl Core {
         })
     }
 
-    /// Takes what the app says on a call, until it is over.
+    /// Applies the commands of a call until its end.
     async fn receive_commands(
         self,
         call: u64,
@@ -142,7 +142,7 @@ impl Core {
         self.change(|state| state.end(call));
     }
 
-    /// What is to be said on a call; the status with which it is over.
+    /// Waits for the next events of a call, or for the status that ends it.
     async fn next_response(&self, call: u64) -> Result<ServeResponse, Status> {
         let events = self.until(|state| match state.take_events(call) {
             Some(events) => (!events.is_empty()).then_some(Ok(events)),
@@ -178,7 +178,7 @@ impl AppService for Core {
     }
 }
 
-/// Applies commands of a call; `false` if it is over.
+/// Applies commands of a call. Returns `false` if the call has ended.
 fn take(state: &mut State, call: u64, commands: Vec<Command>) -> bool {
     let mut commands = commands.into_iter();
     state.is_call(call)
@@ -191,7 +191,7 @@ fn take(state: &mut State, call: u64, commands: Vec<Command>) -> bool {
         })
 }
 
-/// Why a call is over that is not the one that there is.
+/// The status of a call that has ended.
 fn lost(state: &State) -> Status {
     match state.contract_error() {
         Some(contract_error) => Status::invalid_argument(contract_error),

@@ -1,4 +1,4 @@
-//! What the kit's core knows: the streams, and the call of the app if there is one. Pure; `core` keeps it behind a lock.
+//! The state of the kit's core: its streams, and the call of the app. Pure; `core` keeps it behind a lock.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,17 @@ use minerva_proto::app::{
 };
 
 use super::stream::{self, Bounds, Stream};
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+
 use super::validate::{self, CommandError};
 
-/// What the core is called, and the owner count of its one partition.
+/// The core's id, and the epoch of its one partition.
 const CORE_ID: &str = "kit";
 const EPOCH: u64 = 1;
-/// Bytes delivered per stream and not acknowledged, if the instance does not say.
+/// Default window of a registration: bytes of unacknowledged messages per stream.
 const DEFAULT_WINDOW: usize = 262_144;
 
-/// How much the core takes.
+/// The limits of the core.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) inbox: Bounds,
@@ -23,26 +25,26 @@ pub(super) struct Limits {
     pub(super) max_message: usize,
 }
 
-/// Everything, in one place.
+/// The state of the core.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: Limits,
-    streams: BTreeMap<u64, Stream>,
+    streams: BTreeMap<StreamNumber, Stream>,
     call: Option<Call>,
-    /// How many calls there were: the number of the last one.
+    /// Number of the last call.
     calls: u64,
-    /// Counts the starts of the app; what an earlier one says does not count.
+    /// Counts the starts of the app.
     pub(super) incarnation: u64,
-    /// What the app did wrong first.
+    /// The first contract violation of the app.
     contract_error: Option<String>,
 }
 
-/// The app's call.
+/// The open call of the app.
 #[derive(Debug)]
 struct Call {
     number: u64,
     window: usize,
-    /// What the app has not fetched.
+    /// Events not fetched by the app.
     events: Vec<event::Event>,
 }
 
@@ -58,7 +60,7 @@ impl State {
         }
     }
 
-    /// What the app did wrong, if it did.
+    /// The first contract violation of the app.
     pub(super) fn contract_error(&self) -> Option<&str> {
         self.contract_error.as_deref()
     }
@@ -67,17 +69,15 @@ impl State {
         self.call.is_some()
     }
 
-    // The client's side.
-
-    /// Number that the next stream gets.
-    pub(super) fn next_number(&self) -> u64 {
-        self.streams.len() as u64 + 1
+    /// Number of the next stream.
+    pub(super) fn next_number(&self) -> StreamNumber {
+        StreamNumber(self.streams.len() as u64 + 1)
     }
 
-    /// Makes a stream; `started` needs no number.
+    /// Creates a stream, whose number is set here.
     pub(super) fn connect(&mut self, started: Started) {
         let number = self.next_number();
-        let started = Started { stream: number, epoch: EPOCH, ..started };
+        let started = Started { stream: number.0, epoch: EPOCH, ..started };
         let mut stream = Stream::new(started, self.limits.outbox);
         if let Some(call) = &mut self.call {
             stream.assign(call.window, &mut call.events);
@@ -85,15 +85,15 @@ impl State {
         self.streams.insert(number, stream);
     }
 
-    /// A stream that was made here.
-    pub(super) fn stream(&self, number: u64) -> &Stream {
+    /// A stream that was created here.
+    pub(super) fn stream(&self, number: StreamNumber) -> &Stream {
         &self.streams[&number]
     }
 
-    /// Changes a stream; what it says goes to the call, if there is one.
+    /// Changes a stream and queues its events for the open call.
     pub(super) fn change<T>(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         change: impl FnOnce(&mut Stream, &mut Vec<event::Event>) -> T,
     ) -> Option<T> {
         let mut nobody = Vec::new();
@@ -101,8 +101,8 @@ impl State {
         self.streams.get_mut(&number).map(|stream| change(stream, events))
     }
 
-    /// Says something informative about a stream, if the app has it.
-    pub(super) fn push_event(&mut self, number: u64, event: event::Event) {
+    /// Queues an informative event if the stream is assigned.
+    pub(super) fn push_event(&mut self, number: StreamNumber, event: event::Event) {
         self.change(number, |stream, events| {
             if stream.is_assigned() {
                 events.push(event);
@@ -110,9 +110,7 @@ impl State {
         });
     }
 
-    // The app's side.
-
-    /// Begins a call and assigns all streams to it; a call that there was is over. Gives the number of the new one.
+    /// Ends the open call, begins a call and assigns all streams to it. Returns its number.
     pub(super) fn register(&mut self, register: &Register) -> Result<u64, CommandError> {
         let checked = validate::register(register);
         self.record_error(&checked);
@@ -128,7 +126,7 @@ impl State {
             stream.assign(window, &mut events);
         }
         for &stream in &register.held_streams {
-            if self.streams.get(&stream).is_none_or(Stream::is_forgotten) {
+            if self.streams.get(&StreamNumber(stream)).is_none_or(Stream::is_forgotten) {
                 events.push(event::Event::Released(Released { stream }));
             }
         }
@@ -153,26 +151,26 @@ impl State {
         self.call.as_ref().is_some_and(|call| call.number == number)
     }
 
-    /// What is to be said on a call since it was asked last; `None` if the call is over.
+    /// Takes the queued events of a call; `None` if the call has ended.
     pub(super) fn take_events(&mut self, number: u64) -> Option<Vec<event::Event>> {
         let call = self.call.as_mut().filter(|call| call.number == number)?;
         Some(std::mem::take(&mut call.events))
     }
 
-    /// Ends a call, if it is the one that there is.
+    /// Ends a call if it is the open one.
     pub(super) fn end(&mut self, number: u64) {
         if self.is_call(number) {
             self.close_call();
         }
     }
 
-    /// Ends the call. What was said on it and not fetched is lost.
+    /// Ends the open call. Events not fetched are lost.
     pub(super) fn close_call(&mut self) {
         self.call = None;
         self.streams.values_mut().for_each(Stream::unassign);
     }
 
-    /// What the app says on the call that there is.
+    /// Applies a command of the open call.
     pub(super) fn on_command(
         &mut self,
         command: Option<command::Command>,
@@ -190,44 +188,50 @@ impl State {
         match command {
             command::Command::Register(_) => Ok(()),
             command::Command::Acknowledge(acknowledge) => {
-                let event = acknowledge.event;
+                let event = EventNumber(acknowledge.event);
                 let outcome =
                     |stream: &mut Stream, events: &mut _| stream.on_acknowledge(event, events);
-                self.change(acknowledge.stream, outcome).unwrap_or(Ok(()))
+                self.change(StreamNumber(acknowledge.stream), outcome).unwrap_or(Ok(()))
             }
-            command::Command::Send(send) if self.streams.contains_key(&send.stream) => {
+            command::Command::Send(send)
+                if self.streams.contains_key(&StreamNumber(send.stream)) =>
+            {
                 let on_send =
                     |stream: &mut Stream, events: &mut _| stream.on_send(send.clone(), events);
-                self.change(send.stream, on_send).unwrap_or(Ok(()))
+                self.change(StreamNumber(send.stream), on_send).unwrap_or(Ok(()))
             }
             command::Command::Send(send) => {
-                let refused = stream::refused(&send, SendRefusedReason::Ended, 0);
+                let refused = stream::refused(&send, SendRefusedReason::Ended, MessageNumber(0));
                 self.call.iter_mut().for_each(|call| call.events.push(refused.clone()));
                 Ok(())
             }
             command::Command::Reset(reset) => {
-                self.change(reset.stream, |stream, events| stream.on_reset(&reset, events));
+                self.change(StreamNumber(reset.stream), |stream, events| {
+                    stream.on_reset(&reset, events)
+                });
                 Ok(())
             }
-            command::Command::SetLimits(limits) => {
-                self.set(limits.stream, |stream, events| stream.on_limits(&limits, events))
-            }
+            command::Command::SetLimits(limits) => self
+                .set(StreamNumber(limits.stream), |stream, events| {
+                    stream.on_limits(&limits, events)
+                }),
             command::Command::SetLabel(set) => {
-                self.set(set.stream, |stream, _| stream.label = set.label)
+                self.set(StreamNumber(set.stream), |stream, _| stream.label = set.label)
             }
-            command::Command::JoinGroup(join) => {
-                self.set(join.stream, |stream, events| stream.join(join.group, events))
+            command::Command::JoinGroup(join) => self
+                .set(StreamNumber(join.stream), |stream, events| stream.join(join.group, events)),
+            command::Command::LeaveGroup(leave) => {
+                self.set(StreamNumber(leave.stream), |stream, _| {
+                    stream.groups.remove(&leave.group);
+                })
             }
-            command::Command::LeaveGroup(leave) => self.set(leave.stream, |stream, _| {
-                stream.groups.remove(&leave.group);
-            }),
         }
     }
 
-    /// Changes a stream that has not ended: of those that have, nothing can be set.
+    /// Changes a setting, unless the stream has ended.
     fn set(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         set: impl FnOnce(&mut Stream, &mut Vec<event::Event>),
     ) -> Result<(), CommandError> {
         self.change(number, |stream, events| {

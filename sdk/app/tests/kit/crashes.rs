@@ -1,25 +1,25 @@
-//! What an app and its clients see of lost calls and of crashes: nothing lost, nothing twice.
+//! Lost calls and crashes as seen by an app and its clients: no loss and no duplicates.
 
 use futures_util::FutureExt;
 use minerva_app::testing::{Client, ClientStream, Kit};
-use minerva_app::{Event, SendError};
+use minerva_app::{Event, EventNumber, SendError};
 
 use crate::{echo, stream};
 
 #[tokio::test(start_paused = true)]
-async fn lost_calls_show_nowhere() {
+async fn lost_calls_are_transparent() {
     echo_over_lost_calls(500, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_calls_show_nowhere_over_several_threads() {
+async fn lost_calls_are_transparent_with_several_threads() {
     echo_over_lost_calls(100, 9).await;
 }
 
-/// Sends so many messages to an echo and receives them; after each `step` of them the call is lost, each time a little
-/// later in what app and core say to each other.
+/// Sends messages to an echo and receives them. The call is lost after each `step` messages, at a later point
+/// of the exchange each time.
 async fn echo_over_lost_calls(messages: u32, step: u32) {
-    // Little room: not everything may be under way at once.
+    // Small queues, so that not all messages are in flight at once.
     let mut kit = Kit::new().inbox(1000, 4).outbox(1000, 4);
     tokio::spawn(kit.service("default").run(echo));
     let client = kit.connect(Client::new());
@@ -33,11 +33,11 @@ async fn echo_over_lost_calls(messages: u32, step: u32) {
         }
     };
     tokio::join!(send(&client, messages), receiving);
-    client.acknowledged().await;
+    client.wait_acknowledged().await;
     assert_eq!(client.try_recv(), None);
 }
 
-/// Sends numbers from 0, and lets others go on in between.
+/// Sends numbers from 0 and yields in between.
 async fn send(client: &ClientStream, count: u32) {
     for number in 0..count {
         client.send(number.to_string()).await;
@@ -61,7 +61,7 @@ async fn crashes_lose_no_answer() {
         while next < 200 {
             let number: u32 =
                 str::from_utf8(&client.recv().await.unwrap()).unwrap().parse().unwrap();
-            // An answer to what was not acknowledged may come twice.
+            // The answer to an unacknowledged message may be repeated.
             assert!(number <= next, "{number} instead of {next}");
             next = next.max(number + 1);
             if number.is_multiple_of(3) {
@@ -71,7 +71,7 @@ async fn crashes_lose_no_answer() {
         }
     };
     tokio::join!(send(&client, 200), receiving);
-    client.acknowledged().await;
+    client.wait_acknowledged().await;
 }
 
 #[tokio::test]
@@ -89,13 +89,13 @@ async fn a_lost_call_keeps_the_handles() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_done_with_does_not_come_again() {
+async fn an_acknowledged_end_is_not_repeated() {
     let (kit, mut service, client, mut stream) = stream().await;
     client.reset("bye");
     assert_eq!(stream.recv().await, None);
     kit.lose_call().await;
     drop(stream);
-    client.acknowledged().await;
+    client.wait_acknowledged().await;
     kit.lose_call().await;
     let other = kit.connect(Client::new());
     assert_eq!(service.accept().await.unwrap().number(), other.number());
@@ -103,7 +103,7 @@ async fn an_end_that_is_done_with_does_not_come_again() {
 }
 
 #[tokio::test]
-async fn a_restarted_app_gets_what_was_not_acknowledged() {
+async fn a_restarted_app_gets_unacknowledged_events() {
     let (mut kit, mut service, client, mut stream) = stream().await;
     for message in ["a", "b", "c"] {
         client.send(message).await;
@@ -126,7 +126,7 @@ async fn a_restarted_app_gets_what_was_not_acknowledged() {
     let mut service = kit.restart_app();
     let mut stream = service.accept().await.unwrap();
     assert!(stream.is_resumed());
-    assert_eq!((stream.first_event(), stream.first_send()), (2, 1));
+    assert_eq!((stream.first_event().0, stream.first_send().0), (2, 1));
     for message in ["b", "c", "d"] {
         assert_eq!(stream.recv().await.unwrap(), message);
     }
@@ -136,21 +136,21 @@ async fn a_restarted_app_gets_what_was_not_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn crashes_lose_nothing_that_was_acknowledged() {
+async fn crashes_lose_no_event() {
     let mut kit = Kit::new();
     let client = kit.connect(Client::new());
-    // What an app stores with its effects: the last event that it has dealt with.
-    let (mut dealt_with, mut seen) = (0, Vec::new());
+    // The state that an app stores with its effects: the last handled event.
+    let (mut last_handled, mut seen) = (EventNumber(0), Vec::new());
     let mut service = kit.service("default");
     for number in 0..100_u32 {
         client.send(number.to_string()).await;
         let mut stream = service.accept().await.unwrap();
         assert_eq!(stream.is_resumed(), number > 0);
-        // Some starts get as far as acknowledging, some do not.
+        // Some starts reach an acknowledgement, some do not.
         for _string in 0..number % 3 {
             let Some(Event::Message { event, message }) = stream.next_event().await else { break };
-            if event > dealt_with {
-                dealt_with = event;
+            if event > last_handled {
+                last_handled = event;
                 seen.push(message);
             }
             if client.unacknowledged() == 0 {
@@ -160,11 +160,11 @@ async fn crashes_lose_nothing_that_was_acknowledged() {
         service = kit.restart_app();
     }
     let mut stream = service.accept().await.unwrap();
-    while dealt_with < 100 {
+    while last_handled.0 < 100 {
         let Some(Event::Message { event, message }) = stream.next_event().await else { panic!() };
-        if event > dealt_with {
-            assert_eq!(event, dealt_with + 1);
-            dealt_with = event;
+        if event > last_handled {
+            assert_eq!(event, last_handled + 1);
+            last_handled = event;
             seen.push(message);
         }
     }

@@ -1,4 +1,4 @@
-//! The kit for unit tests, as the tests of an app use it.
+//! The test kit, used as in the tests of an app.
 
 #![allow(clippy::unwrap_used)]
 

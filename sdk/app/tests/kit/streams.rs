@@ -1,16 +1,16 @@
-//! One stream: where it comes from, both ways, its room, its settings, its end.
+//! One stream: properties, messages, queues, settings and end.
 
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use minerva_app::testing::{Client, Kit};
-use minerva_app::{EndedBy, Event, SendError, Service, TransportKind, TrySendError};
+use minerva_app::{EndedBy, Event, SendError, Service, StreamNumber, TransportKind, TrySendError};
 use tokio::time::{sleep, timeout};
 
 use crate::{echo, stream, stream_of};
 
 #[tokio::test]
-async fn tells_where_it_comes_from() {
+async fn the_app_gets_the_properties_of_the_client() {
     let mut kit = Kit::new();
     let mut service = kit.service("chat");
     let made = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
@@ -29,7 +29,8 @@ async fn tells_where_it_comes_from() {
     assert_eq!((stream.peer_address(), stream.transport()), ("192.0.2.7", TransportKind::Tcp));
     assert_eq!(stream.started_at(), made);
     assert_eq!((stream.id(), stream.id().as_str()), (client.id(), "twenty-characters-id"));
-    assert_eq!((stream.number(), stream.first_event(), stream.first_send()), (1, 0, 0));
+    assert_eq!(stream.number(), StreamNumber(1));
+    assert_eq!((stream.first_event().0, stream.first_send().0), (0, 0));
     assert!(!stream.is_resumed());
 
     let other = kit.connect(Client::new());
@@ -39,9 +40,9 @@ async fn tells_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn strings_go_both_ways_and_do_not_mix() {
+async fn messages_of_streams_do_not_mix() {
     let mut kit = Kit::new();
-    // Streams may be there before the app is.
+    // Clients may connect before the app starts.
     let early = kit.connect(Client::new());
     early.send("early").await;
     tokio::spawn(kit.service("default").run(echo));
@@ -54,23 +55,23 @@ async fn strings_go_both_ways_and_do_not_mix() {
     }
     assert_eq!(early.recv().await.unwrap(), "early");
     assert_eq!((early.try_recv(), late.try_recv()), (None, None));
-    late.acknowledged().await;
+    late.wait_acknowledged().await;
     assert_eq!(late.unacknowledged(), 0);
 }
 
 #[tokio::test]
-async fn acknowledgements_are_seen() {
+async fn acknowledgements_are_visible_to_the_client() {
     let (_kit, _service, client, mut stream) = stream().await;
     client.send("a").await;
     client.send("b").await;
-    assert!(client.acknowledged().now_or_never().is_none());
+    assert!(client.wait_acknowledged().now_or_never().is_none());
     assert_eq!(stream.recv().await.unwrap(), "a");
     assert_eq!(stream.recv().await.unwrap(), "b");
     stream.send("sent when `a` was done with").await.unwrap();
     client.recv().await.unwrap();
     assert_eq!(client.unacknowledged(), 1);
     assert!(stream.recv().now_or_never().is_none());
-    client.acknowledged().await;
+    client.wait_acknowledged().await;
     assert_eq!(client.unacknowledged(), 0);
 }
 
@@ -99,7 +100,7 @@ async fn sends_pause_when_the_outbox_is_half_full() {
     stream.send("5").await.unwrap();
     stream.durable().await.unwrap();
     assert!(stream.send("6").now_or_never().is_none());
-    // The last one that begins within the room may go beyond.
+    // The last message that starts within the room may exceed it.
     stream.try_send("1234567").unwrap();
     stream.durable().await.unwrap();
     assert_eq!(stream.try_send(""), Err(TrySendError::Full));
@@ -125,7 +126,7 @@ async fn an_app_that_does_not_receive_makes_the_client_wait() {
 }
 
 #[tokio::test]
-async fn the_window_of_the_app_counts() {
+async fn the_window_of_the_app_is_respected() {
     let mut kit = Kit::new();
     let builder = Service::connect("core-a:1,core-b:2").stream_window_bytes(3);
     let mut service = kit.service_from(builder);
@@ -140,7 +141,7 @@ async fn the_window_of_the_app_counts() {
 }
 
 #[tokio::test]
-async fn settings_are_seen() {
+async fn settings_are_visible_to_the_client() {
     let (_kit, _service, client, mut stream) = stream().await;
     stream.set_label("ann").unwrap();
     stream.set_max_idle(Duration::from_secs(7));
@@ -149,14 +150,14 @@ async fn settings_are_seen() {
     }
     stream.leave("b").unwrap();
     assert!(stream.recv().now_or_never().is_none());
-    client.acknowledged().await;
+    client.wait_acknowledged().await;
     assert_eq!(client.label(), "ann");
     assert_eq!(client.groups(), ["a", "c"]);
     assert_eq!(client.max_idle(), Some(Duration::from_secs(7)));
 }
 
 #[tokio::test]
-async fn ends_come_from_all_sides() {
+async fn each_side_can_end_a_stream() {
     let (kit, mut service, client, mut stream) = stream().await;
     client.send("last").await;
     client.reset("bye");
@@ -166,24 +167,24 @@ async fn ends_come_from_all_sides() {
     assert_eq!(stream.recv().await, None);
     let ended = stream.ended().cloned().unwrap();
     assert_eq!((ended.reason.as_str(), ended.by), ("bye", EndedBy::Client));
-    assert_eq!(client.over().await, ended);
+    assert_eq!(client.wait_ended().await, ended);
     assert_eq!(stream.send("x").await, Err(SendError::Over));
     assert_eq!(client.recv().await, None);
     drop(stream);
-    client.acknowledged().await;
+    client.wait_acknowledged().await;
 
     let client = kit.connect(Client::new());
     let stream = service.accept().await.unwrap();
     stream.send("dropped by the reset").await.unwrap();
     stream.reset("enough").unwrap();
-    let ended = client.over().await;
+    let ended = client.wait_ended().await;
     assert_eq!((ended.reason.as_str(), ended.by), ("enough", EndedBy::App));
     assert!(ended.application_level);
     assert_eq!(client.recv().await, None);
 
     let client = kit.connect(Client::new());
     let mut stream = service.accept().await.unwrap();
-    client.vanish();
+    client.expire();
     assert_eq!(stream.recv().await, None);
     let ended = client.ended().unwrap();
     assert_eq!((ended.by, ended.application_level), (EndedBy::Core, false));
@@ -191,21 +192,21 @@ async fn ends_come_from_all_sides() {
 }
 
 #[tokio::test]
-async fn transports_come_and_go() {
+async fn transport_changes_reach_the_app() {
     let (_kit, _service, mut client, mut stream) = stream().await;
     client.attach(TransportKind::LongPoll);
     client.detach();
     for (attached, transports) in [(true, 2), (false, 1)] {
         let Some(Event::TransportChanged(change)) = stream.next_event().await else { panic!() };
         assert_eq!((change.attached, change.transports), (attached, transports));
-        assert_eq!((change.number, change.kind), (1, TransportKind::LongPoll));
+        assert_eq!((change.number.0, change.kind), (1, TransportKind::LongPoll));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_is_tokios() {
+async fn the_kit_uses_tokio_time() {
     let (_kit, _service, client, stream) = stream().await;
-    // The stream lives in the outcome of the task.
+    // The output of the task keeps the stream alive.
     let _task = tokio::spawn(async move {
         sleep(Duration::from_secs(50)).await;
         stream.send("at last").await.unwrap();

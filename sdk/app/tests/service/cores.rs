@@ -1,8 +1,8 @@
-//! Several cores: who is called, which call a stream follows, what stopping waits for.
+//! A service with several cores: calls, moving streams and the stop.
 
 use std::time::Duration;
 
-use minerva_app::{Event, Service};
+use minerva_app::{Event, Service, StreamNumber};
 use minerva_proto::app::{PartitionLeft, PartitionOwned, command, event};
 use tokio::time::timeout;
 use tonic::Status;
@@ -20,7 +20,7 @@ async fn two() -> ([FakeCore; 2], [Call; 2], Service) {
     (cores, [a, b], start.await.unwrap().unwrap())
 }
 
-/// A core is called, and not held up by others.
+/// Waits for a registered call and returns its held streams.
 async fn called(core: &mut FakeCore, name: &str) -> (Call, Vec<u64>) {
     let (call, register) = core.registered_as(name).await;
     (call, register.held_streams)
@@ -35,7 +35,7 @@ fn owned(partition: u32, epoch: u64) -> event::Event {
 }
 
 #[tokio::test]
-async fn starts_with_the_first_core_and_goes_on_calling_the_others() {
+async fn starts_with_the_first_core_and_retries_the_others() {
     let mut core = FakeCore::start().await;
     let gone = FakeCore::unreachable().await;
     let start = tokio::spawn(Service::connect([gone.to_string(), core.address.clone()]).start());
@@ -48,11 +48,11 @@ async fn starts_with_the_first_core_and_goes_on_calling_the_others() {
     assert!(held.is_empty());
     late.start(1 << 48 | 1).await;
     let second = service.accept().await.unwrap();
-    assert_eq!((first.number(), second.number()), (1, 1 << 48 | 1));
+    assert_eq!((first.number(), second.number()), (StreamNumber(1), StreamNumber::new(1, 1)));
 }
 
 #[tokio::test]
-async fn a_refusal_by_any_core_is_an_error_until_one_has_registered() {
+async fn a_refusal_fails_the_start_before_the_first_registration_only() {
     let (mut refusing, other) = (FakeCore::start().await, FakeCore::start().await);
     let addresses = [&*refusing.address, &*other.address];
     let start = tokio::spawn(Service::connect(addresses).start());
@@ -82,7 +82,7 @@ async fn a_stream_follows_its_partition() {
     assert_eq!(a.sent(0, 1).await, ["x"]);
     stream.durable().await.unwrap();
 
-    a.say(left(0)).await;
+    a.send_event(left(0)).await;
     b.resume(1, 5, 1, 1).await;
     b.messages(1, 1, &["a", "b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "b");
@@ -95,12 +95,12 @@ async fn a_stream_follows_its_partition() {
 }
 
 #[tokio::test]
-async fn a_core_that_died_takes_nothing_along() {
+async fn a_dead_core_loses_nothing() {
     let (mut cores, [mut a, mut b], mut service) = two().await;
     a.resume(1, 4, 0, 0).await;
     let mut stream = service.accept().await.unwrap();
     stream.send("x").await.unwrap();
-    // It took the message, and told nobody.
+    // The core has taken the message without a confirmation.
     while !matches!(a.command().await, command::Command::Send(_)) {}
     drop(a);
     let (a, held) = called(&mut cores[0], "a").await;
@@ -110,7 +110,7 @@ async fn a_core_that_died_takes_nothing_along() {
     assert_eq!(stream.recv().await.unwrap(), "a");
     stream.send("y").await.unwrap();
     assert_eq!(b.sent(1, 1).await, ["y"]);
-    // What the old owner says now means nothing.
+    // Late events of the former owner are ignored.
     a.resume(1, 4, 0, 0).await;
     a.messages(1, 1, &["a", "never"]).await;
     b.messages(1, 2, &["b"]).await;
@@ -118,12 +118,12 @@ async fn a_core_that_died_takes_nothing_along() {
 }
 
 #[tokio::test]
-async fn a_stream_that_the_new_owner_does_not_have_is_released() {
+async fn a_stream_unknown_to_the_new_owner_is_released() {
     let (_cores, [a, b], mut service) = two().await;
     a.resume(1, 4, 0, 0).await;
     let mut stream = service.accept().await.unwrap();
-    a.say(left(0)).await;
-    b.say(owned(0, 5)).await;
+    a.send_event(left(0)).await;
+    b.send_event(owned(0, 5)).await;
     assert_eq!(stream.next_event().await, Some(Event::Released));
 }
 
@@ -134,11 +134,11 @@ async fn two_addresses_of_one_core_get_one_call() {
     let start = tokio::spawn(Service::connect(addresses).start());
     let (first, _) = ways[0].registered_as("same").await;
     let _service = start.await.unwrap().unwrap();
-    // The second registration ends the first call, as the contract says.
+    // The second registration ends the first call, as in the contract.
     let (second, _) = ways[1].registered_as("same").await;
     first.fail(Status::aborted("another call of this instance")).await;
     ways[0].not_called().await;
-    // Only when that is lost there is a call again, by either way.
+    // After the loss of the second call one of both addresses is called again.
     drop(second);
     let [one, other] = &mut ways;
     tokio::select! {
@@ -148,31 +148,31 @@ async fn two_addresses_of_one_core_get_one_call() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_superseded_is_closed() {
+async fn a_superseded_call_is_closed() {
     let mut ways = [FakeCore::start().await, FakeCore::start().await];
     let addresses = [&*ways[0].address, &*ways[1].address];
     let start = tokio::spawn(Service::connect(addresses).start());
     let (mut first, _) = ways[0].registered_as("same").await;
     let _service = start.await.unwrap().unwrap();
     let (_second, _) = ways[1].registered_as("same").await;
-    first.gone().await;
+    first.wait_ended().await;
     ways[0].not_called().await;
 }
 
 #[tokio::test]
-async fn the_addresses_of_one_name_are_called_and_not_twice() {
+async fn two_socket_addresses_of_one_name_get_one_call() {
     let mut core = FakeCore::start().await;
     let port = core.address.rsplit(':').next().unwrap().to_owned();
     let start = tokio::spawn(Service::connect(format!("localhost:{port}")).start());
-    // Without a name of its own a core is known by its address as it was given.
+    // A core without an id is identified by its configured address.
     let (mut call, _) = core.registered_as("").await;
     let _service = start.await.unwrap().unwrap();
     core.not_called().await;
-    call.silent().await;
+    call.expect_silence().await;
 }
 
 #[tokio::test]
-async fn stopping_waits_for_what_each_core_has_to_take() {
+async fn a_stop_waits_for_the_confirmations_of_all_cores() {
     let (_cores, [mut a, mut b], mut service) = two().await;
     a.start(1).await;
     b.start(1 << 48 | 1).await;
@@ -187,8 +187,8 @@ async fn stopping_waits_for_what_each_core_has_to_take() {
     assert_eq!(a.sent(0, 1).await, ["last words"]);
     let command::Command::Send(sent) = b.command().await else { panic!() };
     assert_eq!((sent.stream, sent.messages.len()), (1 << 48 | 1, 1));
-    // The one that is done waits for the other.
-    a.silent().await;
+    // The drained call stays open for the other.
+    a.expect_silence().await;
     b.confirm(1 << 48 | 1, 1).await;
     for call in [&mut a, &mut b] {
         let rest = call.closed().await;

@@ -1,4 +1,4 @@
-//! A core that says what the test tells it to say, over real gRPC.
+//! A core scripted by the test, over real gRPC.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Long enough for what is not expected to come.
+/// Deadline of expected calls and commands.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Wait for calls and commands that must not arrive.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Gives each call to the test.
+/// Passes each call to the test.
 pub(crate) struct FakeCore {
     pub(crate) address: String,
     calls: mpsc::Receiver<Call>,
 }
 
-/// One Serve call, as the core sees it.
+/// The core's side of one Serve call.
 pub(crate) struct Call {
     requests: Streaming<ServeRequest>,
     responses: mpsc::Sender<Result<ServeResponse, Status>>,
@@ -62,7 +62,7 @@ impl FakeCore {
         Self::start_on(TcpListener::bind(address).await.unwrap())
     }
 
-    /// Where no core is yet.
+    /// An address without a core.
     pub(crate) async fn unreachable() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
     }
@@ -77,27 +77,27 @@ impl FakeCore {
         Self { address, calls }
     }
 
-    /// Nobody calls for a while.
+    /// Asserts that no call arrives.
     pub(crate) async fn not_called(&mut self) {
         assert!(timeout(SILENCE, self.calls.recv()).await.is_err());
     }
 
-    /// The next call, before anything was said on it.
+    /// Accepts the next call and its registration, without an answer.
     pub(crate) async fn call(&mut self) -> (Call, Register) {
-        let mut call = timeout(PATIENCE, self.calls.recv()).await.unwrap().unwrap();
+        let mut call = timeout(DEADLINE, self.calls.recv()).await.unwrap().unwrap();
         let command::Command::Register(register) = call.command().await else { panic!() };
         (call, register)
     }
 
-    /// The next call, registered.
+    /// Accepts the next call and answers the registration.
     pub(crate) async fn registered(&mut self) -> (Call, Register) {
         self.registered_as("").await
     }
 
-    /// The next call, registered with a core of this name.
+    /// Like [`Self::registered`], with this core id.
     pub(crate) async fn registered_as(&mut self, core_id: &str) -> (Call, Register) {
         let (call, register) = self.call().await;
-        call.say(event::Event::Registered(Registered {
+        call.send_event(event::Event::Registered(Registered {
             core_id: core_id.to_owned(),
             outbox_bytes: 1 << 20,
             outbox_messages: 1000,
@@ -109,7 +109,7 @@ impl FakeCore {
 }
 
 impl Call {
-    pub(crate) async fn say(&self, event: event::Event) {
+    pub(crate) async fn send_event(&self, event: event::Event) {
         let events = vec![Event { event: Some(event) }];
         self.responses.send(Ok(ServeResponse { events })).await.unwrap();
     }
@@ -119,40 +119,40 @@ impl Call {
     }
 
     pub(crate) async fn start(&self, stream: u64) {
-        self.say(event::Event::Started(started(stream))).await;
+        self.send_event(event::Event::Started(started(stream))).await;
     }
 
-    /// Starts the stream, or starts it again, under this epoch: the core knows `next_send` sends of it and
-    /// `next_event` acknowledged events.
+    /// Starts a stream, for the first time or again, under this epoch. The core has confirmed sends below
+    /// `next_send` and has acknowledgements below `next_event`.
     pub(crate) async fn resume(&self, stream: u64, epoch: u64, next_event: u64, next_send: u64) {
         let resumed = next_event > 0 || next_send > 0;
         let new = started(stream);
         let send_state = new.send_state.map(|state| SendState { next_send, ..state });
         let started = Started { resumed, epoch, next_event, next_send, send_state, ..new };
-        self.say(event::Event::Started(started)).await;
+        self.send_event(event::Event::Started(started)).await;
     }
 
     pub(crate) async fn messages(&self, stream: u64, first_event: u64, messages: &[&'static str]) {
         let messages = messages.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
-        self.say(event::Event::Messages(Messages { stream, first_event, messages })).await;
+        self.send_event(event::Event::Messages(Messages { stream, first_event, messages })).await;
     }
 
     pub(crate) async fn end(&self, stream: u64, event: u64) {
         let (reason, by) = ("bye".to_owned(), EndedBy::Client.into());
         let ended = Ended { stream, event, reason, application_level: true, by };
-        self.say(event::Event::Ended(ended)).await;
+        self.send_event(event::Event::Ended(ended)).await;
     }
 
-    /// All messages below `next_send` are taken.
+    /// Confirms all messages below `next_send`.
     pub(crate) async fn confirm(&self, stream: u64, next_send: u64) {
         let (bytes_left, messages_left) = (1000, 100);
         let state = SendState { stream, next_send, bytes_left, messages_left, paused: false };
-        self.say(event::Event::SendState(state)).await;
+        self.send_event(event::Event::SendState(state)).await;
     }
 
-    pub(crate) async fn room(&self, next_send: u64, messages_left: u32, paused: bool) {
+    pub(crate) async fn send_state(&self, next_send: u64, messages_left: u32, paused: bool) {
         let state = SendState { stream: 1, next_send, bytes_left: 1000, messages_left, paused };
-        self.say(event::Event::SendState(state)).await;
+        self.send_event(event::Event::SendState(state)).await;
     }
 
     pub(crate) async fn command(&mut self) -> command::Command {
@@ -160,13 +160,13 @@ impl Call {
             if let Some(command) = self.commands.pop_front() {
                 return command;
             }
-            let request = timeout(PATIENCE, self.requests.message()).await.expect("a command");
+            let request = timeout(DEADLINE, self.requests.message()).await.expect("a command");
             let commands = request.unwrap().expect("the call goes on").commands;
             self.commands.extend(commands.into_iter().filter_map(|Command { command }| command));
         }
     }
 
-    /// Messages sent to the stream, until there are `count`; confirms them. Acknowledgements pass.
+    /// Receives `count` messages for the stream and confirms them. Skips acknowledgements.
     pub(crate) async fn sent(&mut self, first: u64, count: usize) -> Vec<Bytes> {
         let mut sent = Vec::new();
         while sent.len() < count {
@@ -179,11 +179,11 @@ impl Call {
                 other => panic!("{other:?}"),
             }
         }
-        self.room(first + count as u64, 100, false).await;
+        self.send_state(first + count as u64, 100, false).await;
         sent
     }
 
-    /// The next reset; what comes before it passes.
+    /// Waits for a reset. Skips other commands.
     pub(crate) async fn reset(&mut self) -> (String, bool) {
         loop {
             if let command::Command::Reset(reset) = self.command().await {
@@ -192,7 +192,7 @@ impl Call {
         }
     }
 
-    /// The events acknowledged up to `event`; whatever else comes passes.
+    /// Waits for the acknowledgement of `event`. Skips other commands.
     pub(crate) async fn acknowledged(&mut self, event: u64) {
         loop {
             let acknowledged = match self.command().await {
@@ -207,22 +207,22 @@ impl Call {
         }
     }
 
-    /// Nothing is said for a while.
-    pub(crate) async fn silent(&mut self) {
+    /// Asserts that no command arrives.
+    pub(crate) async fn expect_silence(&mut self) {
         assert_eq!(self.commands, []);
         assert!(timeout(SILENCE, self.requests.message()).await.is_err());
     }
 
-    /// The instance ends the call, at once or in order.
-    pub(crate) async fn gone(&mut self) {
-        while let Ok(Some(_)) = timeout(PATIENCE, self.requests.message()).await.expect("an end") {}
+    /// Waits for the end of the call, orderly or not.
+    pub(crate) async fn wait_ended(&mut self) {
+        while let Ok(Some(_)) = timeout(DEADLINE, self.requests.message()).await.expect("an end") {}
     }
 
-    /// The instance ends the call; gives what it said before.
+    /// Waits for the orderly end of the call and returns the last commands.
     pub(crate) async fn closed(&mut self) -> Vec<command::Command> {
         let mut commands: Vec<_> = self.commands.drain(..).collect();
         while let Some(request) =
-            timeout(PATIENCE, self.requests.message()).await.expect("an end").unwrap()
+            timeout(DEADLINE, self.requests.message()).await.expect("an end").unwrap()
         {
             commands.extend(request.commands.into_iter().filter_map(|command| command.command));
         }
@@ -230,11 +230,11 @@ impl Call {
     }
 }
 
-/// A new stream with room.
+/// A new stream with send credit.
 pub(crate) fn started(stream: u64) -> Started {
     Started {
         stream,
-        // The partition is not part of it: ids are short.
+        // Without the partition, because ids are short.
         stream_id: format!("secret-secret-secret-{}", stream & 0xFFFF_FFFF),
         credentials: "token".to_owned(),
         peer_address: "192.0.2.1".to_owned(),

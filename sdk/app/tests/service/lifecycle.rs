@@ -1,4 +1,4 @@
-//! Starting, losing the call, stopping.
+//! Start, lost calls and stop of a service.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::fake_core::{FakeCore, started};
 use crate::{service, stream};
 
 #[tokio::test]
-async fn registers() {
+async fn start_registers_the_instance() {
     let mut core = FakeCore::start().await;
     let builder = Service::connect(format!("http://{}", core.address));
     let start = tokio::spawn(builder.name("chat").stream_window_bytes(7).start());
@@ -25,7 +25,7 @@ async fn registers() {
 }
 
 #[tokio::test]
-async fn waits_for_a_core() {
+async fn start_waits_for_a_core() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -38,7 +38,7 @@ async fn waits_for_a_core() {
 }
 
 #[tokio::test]
-async fn an_instance_may_keep_its_name_over_restarts() {
+async fn an_instance_may_keep_its_id_over_restarts() {
     let mut core = FakeCore::start().await;
     for _restart in 0..2 {
         let service = Service::connect(&core.address).instance_id("pod-7").start();
@@ -50,7 +50,7 @@ async fn an_instance_may_keep_its_name_over_restarts() {
 }
 
 #[tokio::test]
-async fn wrong_options_and_refusals_are_errors() {
+async fn invalid_options_and_refusals_are_errors() {
     let error = Service::connect("nowhere at all").start().await.unwrap_err();
     assert!(matches!(error, StartError::Address { .. }), "{error}");
     let error = Service::connect("127.0.0.1:1").name("Big").start().await.unwrap_err();
@@ -69,7 +69,7 @@ async fn wrong_options_and_refusals_are_errors() {
 }
 
 #[tokio::test]
-async fn goes_on_after_a_lost_call() {
+async fn a_stream_survives_a_lost_call() {
     let (mut core, mut call, _service, mut stream) = stream().await;
     call.messages(1, 1, &["a", "b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
@@ -81,11 +81,11 @@ async fn goes_on_after_a_lost_call() {
 
     let (mut call, register) = core.registered().await;
     assert_eq!(register.held_streams, [1]);
-    // It had taken one message, and knows of no acknowledgement.
+    // The core has taken one message and has no acknowledgement.
     let send_state =
         started(1).send_state.map(|state| minerva_proto::app::SendState { next_send: 2, ..state });
     let again = Started { resumed: true, next_event: 0, next_send: 2, send_state, ..started(1) };
-    call.say(event::Event::Started(again)).await;
+    call.send_event(event::Event::Started(again)).await;
     call.messages(1, 1, &["a", "b", "c"]).await;
     assert_eq!(stream.recv().await.unwrap(), "c");
     stream.send("z").await.unwrap();
@@ -93,7 +93,7 @@ async fn goes_on_after_a_lost_call() {
     assert!(stream.recv_acknowledges(&mut call).await);
 }
 
-/// What an app does next shows in what is acknowledged.
+/// Shows through an acknowledgement that the app has received the previous event.
 trait Acknowledges {
     async fn recv_acknowledges(&mut self, call: &mut crate::Call) -> bool;
 }
@@ -108,7 +108,7 @@ impl Acknowledges for minerva_app::AppStream {
 }
 
 #[tokio::test]
-async fn sends_again_what_was_not_taken() {
+async fn unconfirmed_messages_are_sent_again() {
     let (mut core, call, _service, stream) = stream().await;
     drop(call);
     for message in ["x", "y", "z"] {
@@ -118,13 +118,13 @@ async fn sends_again_what_was_not_taken() {
     let again = Started { resumed: true, next_send: 1, ..started(1) };
     let send_state =
         again.send_state.map(|state| minerva_proto::app::SendState { next_send: 1, ..state });
-    call.say(event::Event::Started(Started { send_state, ..again })).await;
+    call.send_event(event::Event::Started(Started { send_state, ..again })).await;
     assert_eq!(call.sent(1, 2).await, ["y", "z"]);
     stream.durable().await.unwrap();
 }
 
 #[tokio::test]
-async fn keeps_its_identity() {
+async fn the_instance_id_survives_a_lost_call() {
     let mut core = FakeCore::start().await;
     let start = tokio::spawn(Service::connect(&core.address).start());
     let (call, first) = core.registered().await;
@@ -135,7 +135,7 @@ async fn keeps_its_identity() {
 }
 
 #[tokio::test]
-async fn gives_up_a_call_that_breaks_the_contract() {
+async fn a_contract_violation_ends_the_call() {
     let (mut core, call, _service, mut stream) = stream().await;
     call.messages(1, 5, &["too early"]).await;
     let (call, register) = core.registered().await;
@@ -146,7 +146,7 @@ async fn gives_up_a_call_that_breaks_the_contract() {
 }
 
 #[tokio::test]
-async fn an_acknowledged_end_is_not_seen_again() {
+async fn an_acknowledged_end_is_not_delivered_again() {
     let (mut core, mut call, mut service, mut stream) = stream().await;
     call.end(1, 1).await;
     assert_eq!(stream.recv().await, None);
@@ -155,16 +155,16 @@ async fn an_acknowledged_end_is_not_seen_again() {
     drop(call);
     let (mut call, register) = core.registered().await;
     assert_eq!(register.held_streams, [1]);
-    call.say(event::Event::Started(Started { resumed: true, ..started(1) })).await;
+    call.send_event(event::Event::Started(Started { resumed: true, ..started(1) })).await;
     call.end(1, 1).await;
     call.acknowledged(1).await;
     assert!(timeout(Duration::from_millis(50), service.accept()).await.is_err());
 }
 
 #[tokio::test]
-async fn a_released_stream_is_over_here_only() {
+async fn a_released_stream_has_not_ended() {
     let (_core, call, _service, mut stream) = stream().await;
-    call.say(event::Event::Released(Released { stream: 1 })).await;
+    call.send_event(event::Event::Released(Released { stream: 1 })).await;
     assert_eq!(stream.next_event().await, Some(Event::Released));
     assert_eq!(stream.next_event().await, None);
     assert_eq!(stream.ended(), None);
@@ -172,7 +172,7 @@ async fn a_released_stream_is_over_here_only() {
 }
 
 #[tokio::test]
-async fn stopping_flushes_and_resets_nothing() {
+async fn a_stop_flushes_and_resets_no_stream() {
     let (_core, mut call, mut service, mut stream) = stream().await;
     call.start(2).await;
     let handle = service.handle();
@@ -199,7 +199,7 @@ async fn stopping_flushes_and_resets_nothing() {
 }
 
 #[tokio::test]
-async fn stopping_does_not_wait_for_ever() {
+async fn a_stop_has_a_deadline() {
     let (_core, _call, service, stream) = stream().await;
     stream.send("never confirmed").await.unwrap();
     timeout(Duration::from_secs(8), service.stop()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The SDK as an app uses it, against a core that the test plays.
+//! The SDK as used by an app, against a core scripted by the test.
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 

@@ -32,7 +32,7 @@ impl Handler for Application {
     }
 }
 
-/// A stream that speaks QAN; its service goes on for as long as the task is there.
+/// A stream with QAN. The service lives as long as the task.
 async fn qan() -> (FakeCore, Call, Peer, JoinHandle<()>) {
     let (core, call, service, stream) = stream().await;
     let qan = Qan::new(stream);
@@ -45,7 +45,7 @@ async fn qan() -> (FakeCore, Call, Peer, JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn answers_questions() {
+async fn questions_are_answered() {
     let (_core, mut call, _peer, _task) = qan().await;
     let cases = [
         ("x|1Q", "x|1K"),
@@ -67,13 +67,13 @@ async fn cancelled_questions_are_answered() {
     let (_core, mut call, _peer, _task) = qan().await;
     call.messages(1, 1, &["hang|5Q", "9C", "panics#", "x|6Q", "5C"]).await;
     assert_eq!(call.sent(0, 2).await, ["x|6K", "CancelledError|5U"]);
-    // The number may be used again.
+    // A finished number may be reused.
     call.messages(1, 6, &["y|5Q", "5C"]).await;
     assert_eq!(call.sent(2, 1).await, ["y|5K"]);
 }
 
 #[tokio::test]
-async fn asks() {
+async fn answers_reach_the_asking_task() {
     let (_core, mut call, peer, _task) = qan().await;
     let answers = [
         ("a|1K", Ok("a")),
@@ -100,7 +100,7 @@ async fn dropping_a_question_cancels_it() {
 }
 
 #[tokio::test]
-async fn violations_reset() {
+async fn protocol_errors_reset_the_stream() {
     let cases = [
         ("x|1K", "QANHelper said: Received an answer with invalid qid: 1"),
         ("", "Bad QAN frame.  Did peer send a non-QAN string?"),
@@ -119,7 +119,7 @@ async fn violations_reset() {
 }
 
 #[tokio::test]
-async fn the_end_reaches_who_waits() {
+async fn the_end_fails_open_questions() {
     let (_core, mut call, peer, task) = qan().await;
     let asked = tokio::spawn(async move { peer.ask("how?").await });
     call.sent(0, 1).await;
@@ -129,7 +129,7 @@ async fn the_end_reaches_who_waits() {
 }
 
 #[tokio::test]
-async fn questions_at_once_are_bounded() {
+async fn concurrent_questions_are_bounded() {
     let (_core, mut call, _peer, _task) = qan().await;
     for number in 1..=1001 {
         let question: &'static str = format!("hang|{number}Q").leak();
@@ -142,7 +142,7 @@ async fn questions_at_once_are_bounded() {
 async fn a_stream_of_another_process_is_reset() {
     let (_core, mut call, mut service) = crate::service().await;
     let resumed = Started { resumed: true, next_event: 3, ..started(1) };
-    call.say(event::Event::Started(resumed)).await;
+    call.send_event(event::Event::Started(resumed)).await;
     let qan = Qan::new(service.accept().await.unwrap());
     assert_eq!(call.reset().await, ("QAN state lost".to_owned(), false));
     drop(qan);

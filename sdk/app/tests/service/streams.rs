@@ -1,30 +1,33 @@
-//! One stream: receiving, acknowledging, sending, ending.
+//! One stream: receiving, acknowledging, sending and ending.
 
 use std::time::Duration;
 
-use minerva_app::{AppStream, Ended, EndedBy, Event, SendError, TransportKind, TrySendError};
+use minerva_app::{
+    AppStream, Ended, EndedBy, Event, EventNumber, SendError, StreamNumber, TransportKind,
+    TrySendError,
+};
 use minerva_proto::app::{TransportChanged, command, event};
 use tokio::time::timeout;
 
 use crate::fake_core::started;
 use crate::{service, stream};
 
-/// Whether something does not happen at once.
-async fn waits(future: impl Future) -> bool {
+/// Whether a future stays pending for 50 ms.
+async fn is_pending(future: impl Future) -> bool {
     timeout(Duration::from_millis(50), future).await.is_err()
 }
 
-/// Returns when the stream has heard that it is paused.
+/// Waits until the pause has reached the stream.
 async fn until_paused(stream: &AppStream) {
-    while !waits(stream.sender().ready()).await {
+    while !is_pending(stream.sender().ready()).await {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn knows_where_it_comes_from() {
+async fn the_properties_of_the_client_are_available_and_not_logged() {
     let (_core, _call, _service, stream) = stream().await;
-    assert_eq!(stream.number(), 1);
+    assert_eq!(stream.number(), StreamNumber(1));
     assert_eq!(stream.credentials(), "token");
     assert_eq!(stream.peer_address(), "192.0.2.1");
     assert_eq!(stream.transport(), TransportKind::Unknown);
@@ -35,7 +38,7 @@ async fn knows_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn echoes() {
+async fn messages_are_echoed() {
     let (_core, mut call, _service, stream) = stream().await;
     let (mut messages, sender) = stream.split();
     tokio::spawn(async move {
@@ -52,46 +55,46 @@ async fn echoes() {
 }
 
 #[tokio::test]
-async fn acknowledges_when_the_next_is_asked_for() {
+async fn the_next_receive_acknowledges_the_previous_event() {
     let (_core, mut call, _service, mut stream) = stream().await;
     call.messages(1, 1, &["a", "b"]).await;
     assert_eq!(stream.recv().await.unwrap(), "a");
     call.acknowledged(0).await;
-    call.silent().await;
+    call.expect_silence().await;
     assert_eq!(stream.recv().await.unwrap(), "b");
     call.acknowledged(1).await;
-    call.silent().await;
+    call.expect_silence().await;
 }
 
 #[tokio::test]
-async fn acknowledges_by_hand() {
+async fn the_app_acknowledges_manually() {
     let (_core, mut call, _service, mut stream) = stream().await;
     stream.acknowledge_manually();
     call.messages(1, 1, &["a", "b"]).await;
     for event in 1..=2 {
         let next = stream.next_event().await;
-        assert!(matches!(next, Some(Event::Message { event: number, .. }) if number == event));
+        assert!(matches!(next, Some(Event::Message { event: number, .. }) if number.0 == event));
     }
-    call.silent().await;
+    call.expect_silence().await;
     stream.acknowledge(1);
     call.acknowledged(1).await;
-    // What did not come cannot be acknowledged.
+    // An event that was not delivered cannot be acknowledged.
     stream.acknowledge(77);
     call.acknowledged(2).await;
 }
 
 #[tokio::test]
-async fn waits_while_paused_and_for_room() {
+async fn send_waits_while_paused_or_full() {
     let (_core, mut call, _service, stream) = stream().await;
-    call.room(0, 2, true).await;
+    call.send_state(0, 2, true).await;
     until_paused(&stream).await;
-    assert!(waits(stream.send("x")).await);
+    assert!(is_pending(stream.send("x")).await);
     assert_eq!(stream.try_send("a"), Ok(()));
     assert_eq!(stream.try_send("b"), Ok(()));
     assert_eq!(stream.try_send("c"), Err(TrySendError::Full));
     let sender = stream.sender();
     let waiting = tokio::spawn(async move { sender.send("d").await });
-    // What waited in vain before was cancelled and is not sent.
+    // The cancelled send above is not part of the messages.
     assert_eq!(call.sent(0, 2).await, ["a", "b"]);
     waiting.await.unwrap().unwrap();
     assert_eq!(call.sent(2, 1).await, ["d"]);
@@ -102,13 +105,13 @@ async fn durable_when_confirmed() {
     let (_core, mut call, _service, stream) = stream().await;
     stream.durable().await.unwrap();
     stream.send("a").await.unwrap();
-    assert!(waits(stream.durable()).await);
+    assert!(is_pending(stream.durable()).await);
     call.sent(0, 1).await;
     stream.durable().await.unwrap();
 }
 
 #[tokio::test]
-async fn refuses_strings_that_cannot_travel() {
+async fn invalid_messages_are_refused() {
     let (_core, mut call, _service, stream) = stream().await;
     let error = stream.send("caf\u{e9}").await.unwrap_err();
     assert_eq!(error, SendError::Byte { byte: 0xc3, position: 3 });
@@ -126,14 +129,17 @@ async fn refuses_strings_that_cannot_travel() {
 }
 
 #[tokio::test]
-async fn tells_the_end() {
+async fn the_end_is_reported() {
     let (_core, call, _service, mut stream) = stream().await;
     call.messages(1, 1, &["a"]).await;
     call.end(1, 2).await;
     let ended = Ended { reason: "bye".to_owned(), application_level: true, by: EndedBy::Client };
     let sender = stream.sender();
     assert_eq!(stream.recv().await.unwrap(), "a");
-    assert_eq!(stream.next_event().await, Some(Event::Ended { event: 2, ended: ended.clone() }));
+    assert_eq!(
+        stream.next_event().await,
+        Some(Event::Ended { event: EventNumber(2), ended: ended.clone() })
+    );
     assert_eq!(stream.next_event().await, None);
     assert_eq!(sender.ended(), Some(&ended));
     assert_eq!(sender.send("x").await, Err(SendError::Over));
@@ -141,9 +147,9 @@ async fn tells_the_end() {
 }
 
 #[tokio::test]
-async fn whoever_waits_hears_of_the_end() {
+async fn the_end_fails_a_waiting_send() {
     let (_core, call, _service, stream) = stream().await;
-    call.room(0, 0, true).await;
+    call.send_state(0, 0, true).await;
     until_paused(&stream).await;
     let sender = stream.sender();
     let waiting = tokio::spawn(async move { sender.send("x").await });
@@ -152,7 +158,7 @@ async fn whoever_waits_hears_of_the_end() {
 }
 
 #[tokio::test]
-async fn tells_of_transports() {
+async fn transport_changes_are_reported() {
     let (_core, call, _service, mut stream) = stream().await;
     let change = TransportChanged {
         stream: 1,
@@ -162,23 +168,23 @@ async fn tells_of_transports() {
         transport: minerva_proto::app::TransportKind::HttpStream.into(),
         transports: 2,
     };
-    call.say(event::Event::TransportChanged(change)).await;
+    call.send_event(event::Event::TransportChanged(change)).await;
     let Some(Event::TransportChanged(change)) = stream.next_event().await else { panic!() };
-    assert_eq!((change.number, change.attached, change.transports), (3, true, 2));
+    assert_eq!((change.number.0, change.attached, change.transports), (3, true, 2));
     assert_eq!(change.kind, TransportKind::HttpStream);
 }
 
 #[tokio::test]
-async fn sets_the_idle_limit() {
+async fn the_idle_limit_is_clamped() {
     let (_core, mut call, _service, stream) = stream().await;
-    for (set, told) in [
+    for (set, sent) in [
         (Duration::ZERO, 1),
         (Duration::from_millis(1500), 1500),
         (Duration::from_secs(10_000_000), 604_800_000),
     ] {
         stream.set_max_idle(set);
         let command::Command::SetLimits(limits) = call.command().await else { panic!() };
-        assert_eq!(limits.max_idle_ms, Some(told));
+        assert_eq!(limits.max_idle_ms, Some(sent));
     }
 }
 
@@ -193,10 +199,10 @@ async fn dropping_a_living_stream_resets_it() {
 }
 
 #[tokio::test]
-async fn handlers_that_return_fail_and_panic() {
+async fn the_outcome_of_a_handler_determines_the_reset() {
     let (_core, mut call, service) = service().await;
     let run = tokio::spawn(service.run(|stream| async move {
-        match stream.number() {
+        match stream.number().0 {
             1 => Ok(()),
             2 => Err("secret detail".to_owned()),
             _ => panic!("asked to"),
@@ -211,7 +217,7 @@ async fn handlers_that_return_fail_and_panic() {
 }
 
 #[tokio::test]
-async fn a_panic_elsewhere_is_a_failure_as_well() {
+async fn a_panic_outside_of_run_is_a_failure() {
     let (_core, mut call, _service, stream) = stream().await;
     let task = tokio::spawn(async move {
         let _stream = stream;

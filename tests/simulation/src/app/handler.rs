@@ -1,5 +1,7 @@
 //! What the handler of one stream remembers between its turns.
 
+use minerva_proto::EventNumber;
+
 use crate::agenda::Time;
 use crate::event::{Event, Life};
 use crate::network::Network;
@@ -10,7 +12,7 @@ pub(super) struct Handler {
     /// Which life of which instance it belongs to.
     pub(super) instance: u64,
     /// The event that is being answered; it is acknowledged when the answer is sent.
-    pub(super) answering: Option<u64>,
+    pub(super) answering: Option<EventNumber>,
     pub(super) has_ended: bool,
     /// It is on the agenda.
     pub(super) is_waiting: bool,

@@ -8,7 +8,7 @@ use super::{Checker, StreamRecord, c2s_string};
 impl Checker {
     /// An instance gets a stream that it did not have.
     pub(crate) fn on_arrived(&mut self, client: usize, instance: u64, arrival: &Arrival) {
-        let number = arrival.number;
+        let number = arrival.number.0;
         let first = *self.clients[client].stream.get_or_insert(number);
         if first != number {
             if self.durable.living(&super::stream_id(client)) == Some(first) {
@@ -22,7 +22,7 @@ impl Checker {
         if stream.client.replace(client).is_some_and(|before| before != client) {
             *stream = StreamRecord { client: Some(client), ..StreamRecord::default() };
         }
-        let (next, answered) = (arrival.next_event, arrival.next_send);
+        let (next, answered) = (arrival.next_event.0, arrival.next_send.0);
         stream.next.insert(instance, next.max(1));
         stream.applied = stream.applied.max(1);
         if next > stream.applied && stream.ended.is_none() && !is_lost {

@@ -3,6 +3,7 @@
 
 use minerva_proto::app::{Acknowledge, Command, Reset, command};
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{EventNumber, MessageNumber};
 
 use super::Stream;
 
@@ -40,10 +41,10 @@ impl Stream {
         let send = self.outgoing.take(self.number, limit, |end| {
             let all = pending_ack.filter(|_| barrier <= end);
             let below = all.max(answers.acknowledged_at(end).min(pending_ack))?;
-            below.checked_sub(1)
+            below.previous()
         })?;
         if let Some(event) = send.acknowledge {
-            self.ack_sent = event + 1;
+            self.ack_sent = EventNumber(event).next();
         }
         Some(command::Command::Send(send))
     }
@@ -51,7 +52,8 @@ impl Stream {
     fn take_ack(&mut self) -> Option<command::Command> {
         let below = self.standalone_ack()?;
         self.ack_sent = below;
-        let acknowledge = Acknowledge { stream: self.number, event: below - 1 };
+        let event = below.previous()?.0;
+        let acknowledge = Acknowledge { stream: self.number.0, event };
         Some(command::Command::Acknowledge(acknowledge))
     }
 
@@ -59,16 +61,16 @@ impl Stream {
         let pending = self.reset.as_mut().filter(|pending| !pending.sent)?;
         pending.sent = true;
         let (reason, application_level) = (pending.reason.clone(), pending.application_level);
-        Some(command::Command::Reset(Reset { stream: self.number, reason, application_level }))
+        Some(command::Command::Reset(Reset { stream: self.number.0, reason, application_level }))
     }
 
     /// Messages below this number may be sent, within the credit.
-    fn sends_below(&self) -> u64 {
+    fn sends_below(&self) -> MessageNumber {
         self.answers.limit(self.incoming.delivered())
     }
 
     /// The pending acknowledgement covers all events below this number.
-    pub(super) fn pending_ack(&self) -> Option<u64> {
+    pub(super) fn pending_ack(&self) -> Option<EventNumber> {
         let mut below = self.handled.min(self.incoming.delivered());
         // An end numbered before received events is acknowledged together with the last of them.
         if let Some(last) = self.ended
@@ -80,7 +82,7 @@ impl Stream {
     }
 
     /// The pending acknowledgement, if no message must carry it.
-    fn standalone_ack(&self) -> Option<u64> {
+    fn standalone_ack(&self) -> Option<EventNumber> {
         self.pending_ack().filter(|_| self.is_over() || self.barrier <= self.outgoing.confirmed())
     }
 }

@@ -1,29 +1,30 @@
-//! A model of a core with one stream: the contract's words, taken literally, with durable state on one side and
-//! a call that can break on the other.
+//! A model of a core with one stream, written literally after the contract: durable state, and a call that
+//! can be lost.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use minerva_proto::StreamNumber;
 use minerva_proto::app::{
     Command, Ended, EndedBy, Messages, Registered, Released, Send, SendRefused, SendRefusedReason,
     SendState, Started, command, event::Event,
 };
 
-pub(super) const STREAM: u64 = 9;
+pub(super) const STREAM: StreamNumber = StreamNumber(9);
 pub(super) const ID: &str = "abcdefghijklmnopqrstuvwxyz";
-/// Messages of the client that may be delivered without acknowledgement.
+/// Unacknowledged messages that the core delivers.
 const WINDOW: usize = 4;
-/// What the outbox holds.
-pub(super) const OUTBOX_STRINGS: usize = 8;
+/// Capacity of the outbox.
+pub(super) const OUTBOX_MESSAGES: usize = 8;
 pub(super) const OUTBOX_BYTES: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Model {
-    /// What the client ever sent: message `n` is event `n + 1`.
+    /// All messages of the client: message `n` is event `n + 1`.
     pub(super) client_sent: Vec<Bytes>,
-    /// Sends that were taken.
+    /// All messages taken from the session.
     pub(super) taken: Vec<Bytes>,
-    /// How many of them the client has.
+    /// Number of taken messages that the client has received.
     client_took: usize,
     /// Events below are acknowledged.
     pub(super) acknowledged: u64,
@@ -31,9 +32,9 @@ pub(super) struct Model {
     delivered: u64,
     pub(super) ended: bool,
     started: bool,
-    /// Of the core that owns the stream's partition.
+    /// Epoch of the owner.
     pub(super) epoch: u64,
-    /// Messages in the outbox that came from elsewhere.
+    /// Messages of other senders in the outbox.
     pub(super) used_by_others: usize,
     pub(super) events: VecDeque<Event>,
     pub(super) commands: VecDeque<Command>,
@@ -61,33 +62,33 @@ impl Model {
         self.commands.clear();
     }
 
-    pub(super) fn register(&mut self, held: &[u64]) {
+    pub(super) fn register(&mut self, held: &[StreamNumber]) {
         assert!(held.iter().all(|&stream| stream == STREAM));
         assert!(held.len() <= 1);
-        self.answer_registration();
+        self.push_registered();
         self.start(!held.is_empty());
     }
 
-    pub(super) fn answer_registration(&mut self) {
+    pub(super) fn push_registered(&mut self) {
         self.events.push_back(Event::Registered(Registered {
             core_id: String::new(),
             outbox_bytes: OUTBOX_BYTES as u32,
-            outbox_messages: OUTBOX_STRINGS as u32,
+            outbox_messages: OUTBOX_MESSAGES as u32,
             max_message_bytes: 1000,
         }));
     }
 
-    /// What the owner says of the stream first.
+    /// The first events of the owner about the stream.
     pub(super) fn start(&mut self, held: bool) {
         if self.is_forgotten() {
             if held {
-                self.events.push_back(Event::Released(Released { stream: STREAM }));
+                self.events.push_back(Event::Released(Released { stream: STREAM.0 }));
             }
             return;
         }
         self.delivered = self.acknowledged.max(1);
         self.events.push_back(Event::Started(Started {
-            stream: STREAM,
+            stream: STREAM.0,
             stream_id: ID.to_owned(),
             resumed: self.started,
             epoch: self.epoch,
@@ -99,7 +100,7 @@ impl Model {
         self.started = true;
     }
 
-    /// Events up to this one were delivered by the owner.
+    /// Whether the owner has delivered events up to this one.
     pub(super) fn is_delivered(&self, event: u64) -> bool {
         event < self.delivered
     }
@@ -125,13 +126,13 @@ impl Model {
         let messages = self.client_sent.len() as u64 + 1;
         let end = messages.min(first + count as u64).min(self.acknowledged.max(1) + WINDOW as u64);
         if first < end {
-            self.push_strings(first, end);
+            self.push_messages(first, end);
             self.delivered = end;
         }
         if self.ended && self.delivered == messages {
             self.delivered += 1;
             self.events.push_back(Event::Ended(Ended {
-                stream: STREAM,
+                stream: STREAM.0,
                 event: messages,
                 reason: "over".to_owned(),
                 application_level: true,
@@ -144,21 +145,21 @@ impl Model {
         let end = self.delivered.min(self.client_sent.len() as u64 + 1);
         let first = self.acknowledged.max(1);
         if first < end && !self.is_forgotten() {
-            self.push_strings(first, end);
+            self.push_messages(first, end);
         }
     }
 
-    fn push_strings(&mut self, first: u64, end: u64) {
+    fn push_messages(&mut self, first: u64, end: u64) {
         let messages = self.client_sent[first as usize - 1..end as usize - 1].to_vec();
         self.events.push_back(Event::Messages(Messages {
-            stream: STREAM,
+            stream: STREAM.0,
             first_event: first,
             messages,
         }));
     }
 
-    /// The stream ends: what waits for the client is dropped, so there is room, which is told; whoever sends
-    /// then hears that it is over.
+    /// Ends the stream. Messages for the client are dropped, and the new credit wakes senders, which then
+    /// learn of the end.
     pub(super) fn end(&mut self) {
         self.client_took = self.taken.len();
         self.used_by_others = 0;
@@ -170,14 +171,15 @@ impl Model {
         self.ended && self.acknowledged > self.client_sent.len() as u64 + 1
     }
 
-    /// Takes one command; gives the event that it acknowledged. None if there is no command.
+    /// Applies one command and returns the event that it acknowledged. Returns `None` if no command is
+    /// queued.
     #[expect(clippy::option_option, reason = "a command may acknowledge nothing")]
     pub(super) fn take(&mut self) -> Option<Option<u64>> {
         let command = self.commands.pop_front()?.command.unwrap();
         Some(match command {
             command::Command::Acknowledge(acknowledge) => self.acknowledge(acknowledge.event),
             command::Command::Send(send) => self.take_send(send),
-            // Of a stream that has ended it means nothing.
+            // No effect after the end.
             command::Command::Reset(_) if self.ended => None,
             command::Command::Register(_)
             | command::Command::Reset(_)
@@ -222,10 +224,10 @@ impl Model {
 
     fn refuse(&mut self, first: u64, reason: SendRefusedReason) {
         let next_send = self.taken.len() as u64;
-        let refused = SendRefused { stream: STREAM, first, reason: reason.into(), next_send };
+        let refused = SendRefused { stream: STREAM.0, first, reason: reason.into(), next_send };
         self.events.push_back(Event::SendRefused(refused));
         if reason == SendRefusedReason::ResourceExhausted {
-            // Whatever used the room goes away some time, which is then told.
+            // The messages of other senders leave the outbox later.
             self.used_by_others = 0;
             self.events.push_back(Event::SendState(self.state()));
         }
@@ -237,11 +239,11 @@ impl Model {
         let messages = held.len() + others;
         let bytes: usize = held.iter().map(Bytes::len).sum();
         SendState {
-            stream: STREAM,
+            stream: STREAM.0,
             next_send: self.taken.len() as u64,
             bytes_left: OUTBOX_BYTES.saturating_sub(bytes) as u32,
-            messages_left: OUTBOX_STRINGS.saturating_sub(messages) as u32,
-            paused: messages * 2 >= OUTBOX_STRINGS || bytes * 2 >= OUTBOX_BYTES,
+            messages_left: OUTBOX_MESSAGES.saturating_sub(messages) as u32,
+            paused: messages * 2 >= OUTBOX_MESSAGES || bytes * 2 >= OUTBOX_BYTES,
         }
     }
 }

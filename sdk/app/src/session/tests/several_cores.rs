@@ -1,6 +1,6 @@
-//! Several model cores that own the one stream's partition in turn: hand it over, die, wake up late and go on talking,
-//! lose their calls. Whatever happens, each message arrives once and in order, both ways, and nothing is said on a call
-//! that is not the stream's home.
+//! Property tests with several model cores that own the partition of the one stream in turn. Cores hand over,
+//! die, return late with stale events, and lose their calls. Each message arrives once and in order, in both
+//! directions, and commands are sent on the attached call only.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "the model looks at a few kinds of event only")]
 
@@ -14,20 +14,20 @@ const CORES: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Something that does not depend on which core it is.
+    /// A step that is independent of the core.
     Plain(super::Step),
-    /// A core takes the partition, from whoever had it.
+    /// A core claims the partition from any owner.
     Claims(usize),
-    /// The owner gives the partition up and another core takes it.
+    /// The owner releases the partition and another core claims it.
     HandsOver(usize),
-    /// A core that is no owner any more sees that.
+    /// A former owner notices the loss of the partition.
     Notices(usize),
-    /// A core that is no owner any more repeats what it said.
+    /// A former owner repeats its events.
     Repeats(usize),
     CallBreaks(usize),
     Calls(usize),
-    Hears(usize, usize),
-    Tells(usize),
+    Receives(usize, usize),
+    Sends(usize),
     Takes(usize, usize),
 }
 
@@ -35,8 +35,8 @@ fn any_step() -> impl Strategy<Value = Step> {
     let core = || 0..CORES;
     prop_oneof![
         12 => step().prop_filter_map("by core", |step| {
-            let by_core = matches!(step, super::Step::SessionHears(_)
-                | super::Step::SessionTells | super::Step::CoreTakes(_) | super::Step::CallBreaks);
+            let by_core = matches!(step, super::Step::SessionReceives(_)
+                | super::Step::SessionSends | super::Step::CoreTakes(_) | super::Step::CallBreaks);
             (!by_core).then_some(Step::Plain(step))
         }),
         1 => core().prop_map(Step::Claims),
@@ -45,25 +45,25 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => core().prop_map(Step::Repeats),
         1 => core().prop_map(Step::CallBreaks),
         3 => core().prop_map(Step::Calls),
-        8 => (core(), 1..4_usize).prop_map(|(core, count)| Step::Hears(core, count)),
-        6 => core().prop_map(Step::Tells),
+        8 => (core(), 1..4_usize).prop_map(|(core, count)| Step::Receives(core, count)),
+        6 => core().prop_map(Step::Sends),
         6 => (core(), 1..4_usize).prop_map(|(core, count)| Step::Takes(core, count)),
     ]
 }
 
-/// One core, and its call if there is one.
+/// One core and its call.
 #[derive(Debug, Default)]
 struct Core {
     call: Option<CallId>,
     events: VecDeque<event::Event>,
-    /// With the epoch under which the session believed to say it.
+    /// Each with the epoch under which the session sent the command.
     commands: VecDeque<(u64, Command)>,
-    /// It owns the partition, or does not know yet that it does not.
+    /// Owns the partition, or has not noticed the loss.
     believes: bool,
-    /// The registration named the stream.
+    /// The registration listed the stream.
     held: bool,
-    /// What it has said on this call: events, confirmed sends.
-    said: (usize, u64),
+    /// Sent on this call: number of events, number of confirmed sends.
+    sent_events: (usize, u64),
 }
 
 struct Cores {
@@ -71,10 +71,10 @@ struct Cores {
     cores: Vec<Core>,
     owner: Option<usize>,
     epoch: u64,
-    /// Where the contract says that the stream is at home, by what the session has heard.
+    /// The attachment required by the contract, given the events received by the session.
     attachment: Option<(usize, u64)>,
-    /// The highest epoch that a Started had.
-    heard: u64,
+    /// The highest epoch of a received Started.
+    highest_epoch: u64,
 }
 
 impl Cores {
@@ -84,7 +84,8 @@ impl Cores {
         let call = world.session.call;
         world.session.end(call);
         let cores = (0..CORES).map(|_| Core::default()).collect();
-        let mut cores = Self { world, cores, owner: None, epoch: 0, attachment: None, heard: 0 };
+        let mut cores =
+            Self { world, cores, owner: None, epoch: 0, attachment: None, highest_epoch: 0 };
         (0..CORES).for_each(|core| cores.call(core));
         cores.claim(0);
         cores
@@ -106,15 +107,15 @@ impl Cores {
                 }
             }
             Step::Repeats(core) => self.repeat(*core),
-            Step::CallBreaks(core) => self.end_as_lost(*core),
+            Step::CallBreaks(core) => self.lose_call(*core),
             Step::Calls(core) => self.call(*core),
-            Step::Hears(core, count) => self.hear(*core, *count),
-            Step::Tells(core) => self.tell(*core),
+            Step::Receives(core, count) => self.apply(*core, *count),
+            Step::Sends(core) => self.send_commands(*core),
             Step::Takes(core, count) => self.take(*core, *count),
         }
     }
 
-    /// Does something with the model speaking for the owner.
+    /// Runs a step in which the model acts as the owner.
     fn as_owner(&mut self, act: impl FnOnce(&mut World)) {
         act(&mut self.world);
         let events = std::mem::take(&mut self.world.model.events);
@@ -125,10 +126,10 @@ impl Cores {
                 match &event {
                     event::Event::Messages(messages) => {
                         let end = messages.first_event as usize - 1 + messages.messages.len();
-                        core.said.0 = core.said.0.max(end);
+                        core.sent_events.0 = core.sent_events.0.max(end);
                     }
-                    event::Event::SendState(state) => core.said.1 = state.next_send,
-                    event::Event::Started(started) => core.said = (0, started.next_send),
+                    event::Event::SendState(state) => core.sent_events.1 = state.next_send,
+                    event::Event::Started(started) => core.sent_events = (0, started.next_send),
                     _ => {}
                 }
                 core.events.push_back(event);
@@ -167,19 +168,19 @@ impl Cores {
             return;
         }
         let core = &mut self.cores[core];
-        let (said, next_send) = core.said;
-        if core.call.is_some() && core.believes && said > 0 {
-            let messages = self.world.model.client_sent[..said].to_vec();
-            let messages = Messages { stream: STREAM, first_event: 1, messages };
+        let (sent_events, next_send) = core.sent_events;
+        if core.call.is_some() && core.believes && sent_events > 0 {
+            let messages = self.world.model.client_sent[..sent_events].to_vec();
+            let messages = Messages { stream: STREAM.0, first_event: 1, messages };
             core.events.push_back(event::Event::Messages(messages));
             let (bytes_left, messages_left) = (7, 7);
             let state =
-                SendState { stream: STREAM, next_send, bytes_left, messages_left, paused: false };
+                SendState { stream: STREAM.0, next_send, bytes_left, messages_left, paused: false };
             core.events.push_back(event::Event::SendState(state));
         }
     }
 
-    fn end_as_lost(&mut self, core: usize) {
+    fn lose_call(&mut self, core: usize) {
         let Some(call) = self.cores[core].call.take() else { return };
         self.world.session.end(call);
         let believes = self.owner == Some(core);
@@ -195,21 +196,21 @@ impl Cores {
         assert!(held.is_empty() || (held == [STREAM] && self.attachment.is_none()));
         self.cores[core].call = Some(call);
         self.cores[core].held = !held.is_empty();
-        self.world.model.answer_registration();
+        self.world.model.push_registered();
         self.cores[core].events.append(&mut self.world.model.events);
         if self.owner == Some(core) {
             self.start();
         }
     }
 
-    fn hear(&mut self, core: usize, count: usize) {
+    fn apply(&mut self, core: usize, count: usize) {
         for _ in 0..count {
             let Some(call) = self.cores[core].call else { return };
             let Some(event) = self.cores[core].events.pop_front() else { return };
             match &event {
-                // A lower epoch than one that was heard of was said before that.
-                event::Event::Started(started) if started.epoch >= self.heard => {
-                    self.heard = started.epoch;
+                // A lower epoch is stale.
+                event::Event::Started(started) if started.epoch >= self.highest_epoch => {
+                    self.highest_epoch = started.epoch;
                     self.attachment = Some((core, started.epoch));
                 }
                 event::Event::PartitionLeft(_) => {
@@ -220,21 +221,21 @@ impl Cores {
             let mut signals = Vec::new();
             match self.world.session.session.on_event(call, event, &mut signals) {
                 Ok(()) => {}
-                Err(ContractError::StaleEpoch) => self.end_as_lost(core),
+                Err(ContractError::StaleEpoch) => self.lose_call(core),
                 Err(violation) => panic!("{violation}"),
             }
             self.world.on_signals(signals);
         }
     }
 
-    fn tell(&mut self, core: usize) {
+    fn send_commands(&mut self, core: usize) {
         let Some(call) = self.cores[core].call else { return };
         let commands = self.world.session.session.take_commands(call, 200);
         if commands.is_empty() {
             return;
         }
-        let (attachment, epoch) = self.attachment.expect("said of a stream that is apart");
-        assert_eq!(attachment, core, "said on a call that is not the stream's attachment");
+        let (attachment, epoch) = self.attachment.expect("sent_events of a stream that is apart");
+        assert_eq!(attachment, core, "sent_events on a call that is not the stream's attachment");
         self.cores[core].commands.extend(commands.into_iter().map(|command| (epoch, command)));
     }
 
@@ -252,8 +253,8 @@ impl Cores {
             if epoch != self.epoch
                 && acknowledged.is_some_and(|event| !self.world.model.is_delivered(event))
             {
-                // INVALID_ARGUMENT: it had been delivered under an earlier epoch.
-                self.end_as_lost(core);
+                // INVALID_ARGUMENT: the event was delivered under an earlier epoch.
+                self.lose_call(core);
                 return;
             }
             self.as_owner(|world| {
@@ -263,8 +264,8 @@ impl Cores {
         }
     }
 
-    /// All calls are made, and everything is said, heard and read.
-    fn settle_once(&mut self) {
+    /// Opens all calls and delivers everything in flight.
+    fn quiesce_once(&mut self) {
         for core in 0..CORES {
             self.call(core);
         }
@@ -275,17 +276,17 @@ impl Cores {
             self.step(&Step::Plain(step));
         }
         for core in 0..CORES {
-            self.hear(core, 100);
+            self.apply(core, 100);
             self.world.handler_reads();
-            self.tell(core);
+            self.send_commands(core);
             self.take(core, 100);
         }
     }
 
-    fn settle(&mut self) {
+    fn quiesce(&mut self) {
         self.world.model.used_by_others = 0;
         for _ in 0..2000 {
-            self.settle_once();
+            self.quiesce_once();
             let world = &self.world;
             let rest = self.cores.iter().all(|c| c.events.is_empty() && c.commands.is_empty())
                 && world.read.len() == world.model.client_sent.len()
@@ -294,7 +295,7 @@ impl Cores {
                 return;
             }
         }
-        panic!("never comes to rest: {:?} {:?}", self.world.session, self.world.model);
+        panic!("does not quiesce: {:?} {:?}", self.world.session, self.world.model);
     }
 }
 
@@ -302,20 +303,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn exactly_once_whoever_owns(steps in prop::collection::vec(any_step(), 0..400)) {
+    fn exactly_once_with_changing_owners(steps in prop::collection::vec(any_step(), 0..400)) {
         let mut cores = Cores::new();
         for step in &steps {
             cores.step(step);
             cores.world.check();
         }
-        cores.settle();
+        cores.quiesce();
         cores.world.check();
         let messages = cores.world.model.client_sent.len() as u64;
         prop_assert_eq!(cores.world.model.acknowledged, messages + 1);
     }
 
     #[test]
-    fn ends_once_whoever_owns(
+    fn ends_once_with_changing_owners(
         steps in prop::collection::vec(any_step(), 0..80),
         after in prop::collection::vec(any_step(), 0..80),
     ) {
@@ -332,7 +333,7 @@ proptest! {
             if cores.world.session.streams.is_empty() && cores.world.model.is_forgotten() {
                 break;
             }
-            cores.settle_once();
+            cores.quiesce_once();
         }
         prop_assert_eq!((cores.world.ends, cores.world.arrivals), (1, 1));
         prop_assert!(cores.world.model.is_forgotten());
