@@ -1,7 +1,7 @@
 //! Frames of the wire protocol: an accepted frame is encoded to the same bytes.
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{MessageNumber, Frame, KillReason, Reset, Sack};
+use minerva_proto::{Frame, KillReason, MessageNumber, Reset, Sack};
 
 pub fn run(input: &[u8]) {
     let Ok(frame) = Frame::decode(Bytes::copy_from_slice(input)) else { return };

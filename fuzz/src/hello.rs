@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minerva_proto::hello::{MAX_CRED, MAX_WHY};
-use minerva_proto::{TransportNumber, Eeds, Hello, Sack, StreamId};
+use minerva_proto::{Eeds, Hello, Sack, StreamId, TransportNumber};
 
 pub fn run(input: &[u8]) {
     let Ok(hello) = Hello::parse(input) else { return };
@@ -33,7 +33,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
 /// A hello with every key.
 pub(crate) fn example() -> Hello {
     Hello {
-        tnum: 3,
+        tnum: TransportNumber(3),
         id: id(),
         new: true,
         ming: true,

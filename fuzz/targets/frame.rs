@@ -1,3 +1,3 @@
 #![no_main]
 
-minerva_fuzz::target!(minerva_fuzz::frame::run, minerva_fuzz::frame::seeds);
+minerva_fuzz::fuzz!("frame");

@@ -1,3 +1,3 @@
 #![no_main]
 
-minerva_fuzz::target!(minerva_fuzz::framing::int32, minerva_fuzz::framing::int32_seeds);
+minerva_fuzz::fuzz!("framing_int32");

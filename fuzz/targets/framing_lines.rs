@@ -1,3 +1,3 @@
 #![no_main]
 
-minerva_fuzz::target!(minerva_fuzz::framing::lines, minerva_fuzz::framing::lines_seeds);
+minerva_fuzz::fuzz!("framing_lines");

@@ -1,3 +1,3 @@
 #![no_main]
 
-minerva_fuzz::target!(minerva_fuzz::hello::run, minerva_fuzz::hello::seeds);
+minerva_fuzz::fuzz!("hello");

@@ -1,3 +1,3 @@
 #![no_main]
 
-minerva_fuzz::target!(minerva_fuzz::qan::run, minerva_fuzz::qan::seeds);
+minerva_fuzz::fuzz!("qan");

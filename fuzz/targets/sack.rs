@@ -1,3 +1,3 @@
 #![no_main]
 
-minerva_fuzz::target!(minerva_fuzz::sack::run, minerva_fuzz::sack::seeds);
+minerva_fuzz::fuzz!("sack");
