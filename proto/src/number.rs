@@ -13,13 +13,13 @@ macro_rules! number {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The successor.
+            /// This number plus 1.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
             }
 
-            /// The predecessor; `None` for 0.
+            /// This number minus 1; `None` for 0.
             pub const fn previous(self) -> Option<Self> {
                 match self.0.checked_sub(1) {
                     Some(number) => Some(Self(number)),

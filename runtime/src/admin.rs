@@ -65,7 +65,7 @@ impl Admin {
         Ok(Self { listener: TcpListener::bind(address).await? })
     }
 
-    /// The bound address.
+    /// The address of the listening socket, with the port chosen by the system for port 0.
     ///
     /// # Errors
     /// If the system call fails.

@@ -1,3 +1,5 @@
+//! Frames round-trip in both framings, cutting is independent of the pieces, and limits hold.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Defaults, limits and round trips of the hello.
+
 use proptest::prelude::*;
 
 use super::*;

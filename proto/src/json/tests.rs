@@ -1,3 +1,5 @@
+//! Valid and invalid JSON, exact integers, and agreement with serde_json.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Send queue and receive window against models, and at their limits.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
