@@ -6,11 +6,11 @@ use minerva_app::{SendError, Service};
 /// Sends every message back.
 #[derive(Parser)]
 struct Config {
-    /// Where the cores serve apps: one address or several, with commas in between; a host name may stand for
-    /// several cores.
+    /// Addresses of the cores' application API, separated by commas. A host name may resolve to several
+    /// cores.
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDRS")]
     api: String,
-    /// Service to register as; `default` is what clients of /_minerva/ reach.
+    /// Service to register as; `default` is the service of the path /_minerva/.
     #[arg(long, default_value = "default", value_name = "NAME")]
     service: String,
 }

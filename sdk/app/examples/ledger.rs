@@ -1,9 +1,9 @@
-//! A ledger: each message of a client has one effect, which is stored exactly once, and one answer, whatever crashes.
-//! `docs/app-guide.md` explains why that holds.
+//! A ledger: each message has one effect, stored exactly once, and one answer, despite crashes.
+//! `docs/app-guide.md` explains the method.
 //!
-//! An effect is a row in SQLite, and the number of the next event is stored in the same transaction. An event that
-//! comes again after a crash is one that was not answered, as the answer and the acknowledgement are one step: if it
-//! is stored already, it gets its answer and has no second effect.
+//! An effect is a row in SQLite, and the number of the next event is stored in the same transaction. Only
+//! unanswered events are delivered again, because answer and acknowledgement are one durable step. A
+//! redelivered event whose effect is stored gets an answer without a second effect.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,61 +16,62 @@ use minerva_app::{AppStream, Event, EventNumber, SendError, Service, StreamNumbe
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Stores what clients say, exactly once.
+/// Stores the messages of clients exactly once.
 #[derive(Parser)]
 struct Config {
-    /// Where the cores serve apps: one address or several, with commas in between.
+    /// Addresses of the cores' application API, separated by commas.
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDRS")]
     api: String,
-    /// Service to register as; `default` is what clients of /_minerva/ reach.
+    /// Service to register as; `default` is the service of the path /_minerva/.
     #[arg(long, env = "MINERVA_SERVICE", default_value = "default", value_name = "NAME")]
     service: String,
-    /// Name of this instance, the same when it is started again. The database is this instance's, so the streams must
-    /// come back to it; several instances with other names need one database for all.
+    /// Id of this instance, constant over restarts, so that streams return to the instance with their
+    /// database. Several instances with different ids must share one database.
     #[arg(long, env = "MINERVA_INSTANCE", default_value = "ledger", value_name = "ID")]
     instance: String,
-    /// The database.
+    /// Path of the database.
     #[arg(long, env = "LEDGER_DATABASE", default_value = "ledger.sqlite", value_name = "FILE")]
     database: PathBuf,
-    /// For tests: abort when a handler is at POINT for the COUNTth time. POINT is one of before-transaction,
-    /// before-commit, after-commit, after-answer (sent and not confirmed), after-confirmation.
+    /// For tests: abort when a handler reaches POINT for the COUNTth time. POINT is one of
+    /// before-transaction, before-commit, after-commit, after-answer (sent, not confirmed),
+    /// after-confirmation.
     #[arg(long, value_name = "POINT:COUNT")]
-    die_at: Option<Death>,
+    die_at: Option<Crash>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let config = Config::parse();
-    let mut asked = signal(SignalKind::terminate())?;
-    let ledger = Ledger { table: Table::open(&config.database)?, death: config.die_at };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let ledger = Ledger { table: Table::open(&config.database)?, crash: config.die_at };
     let ledger = Arc::new(ledger);
     let service = Service::connect(&config.api).name(&config.service).instance_id(config.instance);
     let service = service.start().await?;
     println!("ledger: serving `{}`", config.service);
     let handle = service.handle();
     tokio::spawn(async move {
-        asked.recv().await;
+        terminate.recv().await;
         handle.stop().await;
     });
     service.run(move |stream| Arc::clone(&ledger).serve(stream)).await;
     Ok(())
 }
 
-/// What all streams share.
+/// State shared by all streams.
 struct Ledger {
     table: Table,
-    death: Option<Death>,
+    crash: Option<Crash>,
 }
 
 impl Ledger {
-    /// One stream, from wherever it goes on to its end.
+    /// Serves one stream from the current position to the end.
     async fn serve(self: Arc<Self>, mut stream: AppStream) -> anyhow::Result<()> {
-        while let Some(happened) = stream.next_event().await {
-            let Event::Message { event, message } = happened else { continue };
+        while let Some(next) = stream.next_event().await {
+            let Event::Message { event, message } = next else { continue };
             let message = String::from_utf8_lossy(&message).into_owned();
             match self.on_message(&stream, event, &message).await {
-                // The stream is over; `next_event` tells how.
+                // The stream is over; `next_event` returns the end.
                 Err(error) if error.is::<SendError>() => {}
                 done => done?,
             }
@@ -94,31 +95,31 @@ impl Ledger {
             println!("ledger: again {number} {event}");
         }
         self.reach(Point::AfterCommit, stream, event);
-        // With the acknowledgement, in one durable step.
+        // Includes the acknowledgement, in one durable step.
         stream.answer(event, format!("stored {message}")).await?;
-        if let Some(death) = self.death {
-            self.after_answer(death, stream, event).await?;
+        if let Some(crash) = self.crash {
+            self.after_answer(crash, stream, event).await?;
         }
         Ok(())
     }
 
-    /// For tests: dies before or after the answer is confirmed.
+    /// For tests: crashes before or after the confirmation of the answer.
     async fn after_answer(
         &self,
-        death: Death,
+        crash: Crash,
         stream: &AppStream,
         event: EventNumber,
     ) -> anyhow::Result<()> {
         let some_time = async {
-            // More or less time, so that the answer is on its way more or less far.
-            for _ in 0..death.count % 5 * 15 {
+            // A varying time, so that the answer is in different stages of delivery.
+            for _ in 0..crash.count % 5 * 15 {
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
             biased;
             confirmed = stream.durable() => confirmed?,
-            () = some_time, if death.point == Point::AfterAnswer => {
+            () = some_time, if crash.point == Point::AfterAnswer => {
                 self.reach(Point::AfterAnswer, stream, event);
                 stream.durable().await?;
             }
@@ -127,19 +128,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// For tests: dies if this is where it should.
+    /// For tests: crashes at the configured point.
     fn reach(&self, point: Point, stream: &AppStream, event: EventNumber) {
         static TIMES: AtomicU64 = AtomicU64::new(0);
-        let Some(death) = self.death.filter(|death| death.point == point) else { return };
-        if TIMES.fetch_add(1, Ordering::Relaxed) + 1 == death.count {
+        let Some(crash) = self.crash.filter(|crash| crash.point == point) else { return };
+        if TIMES.fetch_add(1, Ordering::Relaxed) + 1 == crash.count {
             println!("ledger: dies {} {event}", stream.number());
             std::process::abort();
         }
     }
 }
 
-/// The database: effects, and the number of the next event of each stream. The number of a stream that has ended is
-/// needed until its end cannot come again: `--keep-ended` of the cores, 24 hours.
+/// The database: effects, and the next event of each stream. The row of an ended stream is needed until the
+/// end cannot be delivered again, `--keep-ended` of the cores (24 hours).
 struct Table(Mutex<Connection>);
 
 impl Table {
@@ -154,19 +155,19 @@ impl Table {
         Ok(Self(Mutex::new(connection)))
     }
 
-    /// Stores the effect of an event, unless that was done before; gives whether it did.
+    /// Stores the effect of an event once. Returns whether the effect is new.
     fn store(
         &self,
         stream: StreamNumber,
         event: EventNumber,
-        what: &str,
+        content: &str,
         before_commit: impl FnOnce(),
     ) -> anyhow::Result<bool> {
-        // SQLite has signed numbers, and blocks: others go on in threads of their own meanwhile.
+        // SQLite has signed integers. The call blocks, while other streams continue on other threads.
         let (stream, event) = (stream.0.cast_signed(), event.0.cast_signed());
         tokio::task::block_in_place(|| {
             let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Another instance that writes as well waits here, and then sees what this one wrote.
+            // A concurrent writer waits here and then reads the rows of this transaction.
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let next: Option<i64> = transaction
@@ -179,7 +180,7 @@ impl Table {
             }
             transaction.execute(
                 "INSERT INTO effects (stream, event, what) VALUES (?, ?, ?)",
-                params![stream, event, what],
+                params![stream, event, content],
             )?;
             transaction.execute(
                 "INSERT OR REPLACE INTO streams (stream, next_event) VALUES (?, ?)",
@@ -192,14 +193,14 @@ impl Table {
     }
 }
 
-/// Where to die.
+/// A planned crash.
 #[derive(Clone, Copy)]
-struct Death {
+struct Crash {
     point: Point,
     count: u64,
 }
 
-/// A moment in the handling of a message.
+/// A point in the handling of a message.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Point {
     BeforeTransaction,
@@ -209,7 +210,7 @@ enum Point {
     AfterConfirmation,
 }
 
-impl FromStr for Death {
+impl FromStr for Crash {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

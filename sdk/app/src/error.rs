@@ -61,7 +61,7 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum SendError {
     /// The message contains a byte outside of 0x20-0x7E.
-    #[error("byte {byte:#04x} at {position}: a message is bytes 0x20-0x7E")]
+    #[error("byte {byte:#04x} at position {position}: a message has bytes 0x20-0x7E only")]
     Byte {
         /// Value of the first such byte.
         byte: u8,
@@ -69,7 +69,7 @@ pub enum SendError {
         position: usize,
     },
     /// The message is too long.
-    #[error("a message of {length} bytes: the longest is {max}")]
+    #[error("a message of {length} bytes exceeds the limit of {max}")]
     Length {
         /// Length of the message, in bytes.
         length: usize,
@@ -95,12 +95,12 @@ pub enum TrySendError {
 /// A reset reason is too long or contains a forbidden byte. See [`Sender::reset`](crate::Sender::reset) for
 /// an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a reason is at most {max} bytes 0x20-0x7E", max = minerva_proto::MAX_REASON)]
+#[error("a reason has at most {max} bytes, 0x20-0x7E only", max = minerva_proto::MAX_REASON)]
 pub struct ReasonError;
 
 /// A label is too long or contains a forbidden byte. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a label is at most 256 bytes 0x20-0x7E")]
+#[error("a label has at most 256 bytes, 0x20-0x7E only")]
 pub struct LabelError;
 
 /// A stream did not join or leave a group. See [`Sender`](crate::Sender) for an example.
@@ -108,7 +108,7 @@ pub struct LabelError;
 #[non_exhaustive]
 pub enum GroupError {
     /// The group name is invalid.
-    #[error("the name of a group is 1 to 128 bytes 0x21-0x7E")]
+    #[error("a group name has 1 to 128 bytes, 0x21-0x7E only")]
     Name,
     /// The stream is in the maximal number of groups.
     #[error("a stream is in at most 64 groups")]

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use minerva_proto::app;
-use minerva_proto::{EventNumber, TransportNumber};
+use minerva_proto::{EventNumber, TransportKind, TransportNumber};
 
 /// An event of a stream, returned by [`AppStream::next_event`](crate::AppStream::next_event).
 ///
@@ -43,7 +43,7 @@ pub enum Event {
         ended: Ended,
     },
     /// The stream has moved to another instance, or this service is stopped. The last event here; the stream
-    /// itself has not ended.
+    /// has not ended.
     Released,
 }
 
@@ -79,58 +79,10 @@ pub struct TransportChange {
     pub attached: bool,
     /// Whether the transport is or was the primary one, which carries messages to the client.
     pub primary: bool,
-    /// Protocol of the transport.
-    pub kind: TransportKind,
+    /// Protocol of the transport; `None` if newer than this SDK.
+    pub kind: Option<TransportKind>,
     /// Number of transports after the change.
     pub transports: u32,
-}
-
-/// The protocol of a transport.
-///
-/// ```
-/// use minerva_app::TransportKind;
-///
-/// assert!(TransportKind::WebSocket.is_streaming_from_client());
-/// assert!(TransportKind::HttpStream.is_streaming_to_client());
-/// assert!(!TransportKind::HttpStream.is_streaming_from_client());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TransportKind {
-    /// Not given, or newer than this SDK.
-    Unknown,
-    /// Raw TCP.
-    Tcp,
-    /// WebSocket.
-    WebSocket,
-    /// HTTP with a streamed response.
-    HttpStream,
-    /// HTTP long-poll, and uploads.
-    LongPoll,
-}
-
-impl TransportKind {
-    /// Whether one transport carries any number of messages from the client. See [`TransportKind`] for an
-    /// example.
-    pub fn is_streaming_from_client(self) -> bool {
-        matches!(self, Self::Tcp | Self::WebSocket)
-    }
-
-    /// Whether one transport carries any number of messages to the client. See [`TransportKind`] for an
-    /// example.
-    pub fn is_streaming_to_client(self) -> bool {
-        matches!(self, Self::Tcp | Self::WebSocket | Self::HttpStream)
-    }
-
-    pub(crate) fn from_proto(kind: i32) -> Self {
-        match app::TransportKind::try_from(kind) {
-            Ok(app::TransportKind::Tcp) => Self::Tcp,
-            Ok(app::TransportKind::Websocket) => Self::WebSocket,
-            Ok(app::TransportKind::HttpStream) => Self::HttpStream,
-            Ok(app::TransportKind::LongPoll) => Self::LongPoll,
-            Ok(app::TransportKind::Unspecified) | Err(_) => Self::Unknown,
-        }
-    }
 }
 
 impl TransportChange {
@@ -139,7 +91,7 @@ impl TransportChange {
             number: TransportNumber(change.transport_number),
             attached: change.attached,
             primary: change.primary,
-            kind: TransportKind::from_proto(change.transport),
+            kind: change.transport().into(),
             transports: change.transports,
         }
     }

@@ -1,14 +1,12 @@
-//! The constant properties of an assigned stream, decoded from its first `Started` event. Holds no state.
+//! The constant properties of an assigned stream, decoded from the first `Started` event. Holds no state.
 
 use std::time::{Duration, SystemTime};
 
 use minerva_proto::app::Started;
 use minerva_proto::stream_id::StreamIdError;
-use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, TransportKind};
 
-use crate::event::TransportKind;
-
-/// The properties of a stream at its assignment.
+/// The properties of a stream when assigned.
 #[derive(Clone, PartialEq)]
 pub(crate) struct StreamInfo {
     pub(crate) number: StreamNumber,
@@ -19,7 +17,7 @@ pub(crate) struct StreamInfo {
     pub(crate) credentials: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) peer_address: String,
-    pub(crate) transport: TransportKind,
+    pub(crate) transport: Option<TransportKind>,
     pub(crate) started_at: SystemTime,
     pub(crate) label: Option<String>,
     pub(crate) groups: Vec<String>,
@@ -38,7 +36,7 @@ impl StreamInfo {
             credentials: started.credentials.clone(),
             headers,
             peer_address: started.peer_address.clone(),
-            transport: TransportKind::from_proto(started.transport),
+            transport: started.transport().into(),
             started_at: SystemTime::UNIX_EPOCH + since_1970,
             label: Some(started.label.clone()).filter(|label| !label.is_empty()),
             groups: started.groups.clone(),

@@ -31,8 +31,8 @@
 //!   the event numbers of [`Receiver::next_event`] with its effects can drop duplicates.
 //! - Each message of a handler reaches the client once and in order, unless the stream ends, or this process
 //!   dies before [`Sender::durable`] returns.
-//! - The acknowledgement of an event never overtakes messages that were sent before it.
-//! - An [answer](Sender::answer) and the acknowledgement of its event are one durable step: a redelivered
+//! - The acknowledgement of an event never overtakes messages that were sent earlier.
+//! - An [answer](Sender::answer) and the acknowledgement of the event are one durable step: a redelivered
 //!   event has no answer yet.
 //! - Every stream ends once, with a reason ([`Ended`]).
 //! - Every queue is bounded. A slow client makes [`Sender::send`] wait; a slow handler makes the client wait.
@@ -55,8 +55,8 @@
 //! # Cancellation
 //!
 //! Every future of this crate may be dropped without loss of a stream, event or message; the message of a
-//! cancelled [`Sender::send`] is not sent. Dropping a [`Receiver`] ends its stream. Dropping the [`Service`]
-//! begins its [stop](ServiceHandle::stop).
+//! cancelled [`Sender::send`] is not sent. Dropping a [`Receiver`] ends the stream. Dropping the [`Service`]
+//! begins the [stop](ServiceHandle::stop).
 //!
 //! # Testing an app
 //!
@@ -88,10 +88,10 @@ mod streams;
 pub mod testing;
 
 pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};
-pub use event::{Ended, EndedBy, Event, TransportChange, TransportKind};
+pub use event::{Ended, EndedBy, Event, TransportChange};
 pub use minerva_proto::{
     EventNumber, MessageNumber, ServiceName, ServiceNameError, StreamId, StreamNumber,
-    TransportNumber,
+    TransportKind, TransportNumber,
 };
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};

@@ -4,7 +4,7 @@
 //! [`Qan`] takes a stream and serves a [`Handler`]. [`Peer`] sends questions and notifications to the client.
 //!
 //! Open questions live in the memory of this process. A stream that another process had before is therefore
-//! reset with `QAN state lost`, not at application level: its client may wait for answers that are lost.
+//! reset with `QAN state lost`, not at application level: the client may wait for answers that are lost.
 //! Questions are acknowledged when their handling begins.
 //!
 //! ```no_run
@@ -61,7 +61,7 @@ use crate::stream::{AppStream, Receiver};
 /// Most questions and notifications of one client handled concurrently.
 const MAX_CONCURRENT: usize = 1000;
 
-/// Answers the questions of a client and receives its notifications. See the [module](self) for an example.
+/// Answers the questions and receives the notifications of a client. See the [module](self) for an example.
 ///
 /// The futures of one stream run concurrently in the task of [`Qan::serve`], started in message order. A
 /// panic answers the question with [`HandlerError::Unknown`].
@@ -116,7 +116,7 @@ impl Qan {
         self.peer.clone()
     }
 
-    /// Serves the stream until its end; `None` if the stream moves to another instance. See the
+    /// Serves the stream until the end; `None` if the stream moves to another instance. See the
     /// [module](self) for an example.
     ///
     /// An invalid frame, a question with a number in use, or an answer without a question resets the stream.
@@ -207,7 +207,7 @@ impl Qan {
             && error != SendError::Over
         {
             let stream = self.peer.sender().id().short_hash();
-            tracing::error!(%stream, %error, "an answer cannot travel");
+            tracing::error!(%stream, %error, "an answer is not a valid message");
             let failure = unknown_error(number, "Uncaught exception");
             // A failure means that the stream is over; the next event reports the end.
             let _ = self.peer.sender().send(failure.encode()).await;
@@ -220,7 +220,7 @@ impl Qan {
         }
     }
 
-    /// Resets with the wording of the original protocol, which its clients display.
+    /// Resets with the wording of the original protocol, which original clients display.
     fn protocol_error(&mut self, problem: &str) {
         self.reset(&format!("QANHelper said: {problem}"), true);
     }

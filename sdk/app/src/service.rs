@@ -127,10 +127,10 @@ impl Service {
         Some(AppStream::new(cell, Arc::clone(&self.handle.shared)))
     }
 
-    /// Runs `handler` for each stream in a task of its own, until the service is stopped. Then waits for the
+    /// Runs `handler` for each stream in a separate task, until the service is stopped. Then waits for the
     /// handlers within the deadline of the stop.
     ///
-    /// A stream ends with its handler. A handler that returns `Ok` resets its stream at application level. An
+    /// A stream ends with the handler. A handler that returns `Ok` resets the stream at application level. An
     /// error or a panic resets the stream with the reason `the application failed` and `application_level`
     /// false; the error is logged, not sent to the client. See [`Service`] for an example.
     pub async fn run<F, Fut, E>(mut self, handler: F)

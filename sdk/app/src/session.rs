@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A stream is *attached* to at most one call. Only events of that call change the stream, and only that call
-//! carries its commands. After a new attachment all unacknowledged and unconfirmed commands are sent again.
+//! carries commands. After a new attachment all unacknowledged and unconfirmed commands are sent again.
 
 mod answers;
 mod calls;
@@ -60,9 +60,9 @@ pub(crate) enum Signal {
     Readable(StreamNumber),
     /// Wake the senders of the stream.
     Writable(StreamNumber),
-    /// The stream has ended. Its reader may have events left.
+    /// The stream has ended. The reader may have events left.
     Ended(StreamNumber, Ended),
-    /// The session no longer holds the stream. Its handles are dead.
+    /// The session no longer holds the stream. The handles are dead.
     Released(StreamNumber),
 }
 
@@ -94,7 +94,7 @@ impl Session {
         (self.calls.begin(), held)
     }
 
-    /// Ends a call and detaches its streams.
+    /// Ends a call and detaches all attached streams.
     pub(crate) fn end(&mut self, call: CallId) {
         self.calls.end(call);
         for stream in self.streams.values_mut().filter(|stream| stream.is_attached_to(call)) {
@@ -132,7 +132,7 @@ impl Session {
                 self.streams.remove(&number);
                 self.tombstones.insert(number, attachment);
             } else if budget == 0 {
-                // Out of budget: the next stream takes its turn first.
+                // Out of budget: the next stream takes a turn first.
                 self.schedule(number);
                 break;
             }

@@ -1,4 +1,4 @@
-//! The session machine for the simulation (`tests/simulation`), which drives it in virtual time. Behind the feature
+//! The session machine for the simulation (`tests/simulation`), driven in virtual time. Behind the feature
 //! `test-util`; no part of the public API.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub enum Signal {
     Readable(StreamNumber),
     /// The send queue of the stream has changed.
     Writable(StreamNumber),
-    /// The stream has ended; its reader may have events left.
+    /// The stream has ended; the reader may have events left.
     Ended(StreamNumber, Ended),
     /// The machine no longer holds the stream.
     Released(StreamNumber),
@@ -79,7 +79,7 @@ impl Machine {
         Self { session: Session::new(window), calls: BTreeMap::new(), begun: 0 }
     }
 
-    /// Begins a call. Returns its number and the held streams for the registration.
+    /// Begins a call. Returns the call's number and the held streams for the registration.
     pub fn begin(&mut self) -> (u64, Vec<StreamNumber>) {
         let (id, held) = self.session.begin();
         self.begun += 1;

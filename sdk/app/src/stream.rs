@@ -1,4 +1,4 @@
-//! The handle of one stream: its constant properties and its two halves. Returned by
+//! The handle of one stream: the constant properties and the two halves. Returned by
 //! [`Service::accept`](crate::Service::accept).
 
 mod receiver;
@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, TransportKind};
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
-use crate::event::{Ended, Event, TransportKind};
+use crate::event::{Ended, Event};
 use crate::service::shared::{Shared, StreamCell};
 
-/// One client's stream: ordered, reliable, in both directions. See its halves [`Receiver`] and [`Sender`] for
+/// One client's stream: ordered, reliable, in both directions. See the halves [`Receiver`] and [`Sender`] for
 /// the semantics of receiving, acknowledging, sending and dropping.
 ///
 /// ```no_run
@@ -70,7 +70,7 @@ impl AppStream {
         self.cell().info.resumed
     }
 
-    /// Returns the first unacknowledged event at the assignment; 0, the start itself, for a new stream. See
+    /// Returns the first unacknowledged event at the assignment; 0, the start, for a new stream. See
     /// [`AppStream`] for an example of such accessors.
     pub fn first_event(&self) -> EventNumber {
         self.cell().info.next_event
@@ -82,7 +82,7 @@ impl AppStream {
         self.cell().info.next_send
     }
 
-    /// Returns the credentials offered by the client, `cred` in its hello. See [`AppStream`] for an example.
+    /// Returns the credentials offered by the client, `cred` in the hello. See [`AppStream`] for an example.
     pub fn credentials(&self) -> &str {
         &self.cell().info.credentials
     }
@@ -104,8 +104,8 @@ impl AppStream {
         &self.cell().info.peer_address
     }
 
-    /// Returns the protocol that carried the first hello. See [`AppStream`] for an example of such accessors.
-    pub fn transport(&self) -> TransportKind {
+    /// Returns the protocol that carried the first hello; `None` if newer than this SDK. See [`AppStream`] for an example of such accessors.
+    pub fn transport(&self) -> Option<TransportKind> {
         self.cell().info.transport
     }
 
@@ -246,13 +246,13 @@ impl AppStream {
         self.sender.clone()
     }
 
-    /// Splits the stream into its halves, so that one task receives while others send. See the [crate
+    /// Splits the stream into halves, so that one task receives while others send. See the [crate
     /// documentation](crate) for an example.
     pub fn split(self) -> (Receiver, Sender) {
         (self.receiver, self.sender)
     }
 
-    /// Lets the caller end the stream after its handler, instead of the receiver.
+    /// Lets the caller end the stream after the handler, instead of the receiver.
     pub(crate) fn supervise(&mut self) -> Supervisor {
         self.receiver.supervised = true;
         let Sender { cell, shared } = self.sender.clone();

@@ -23,7 +23,7 @@ use crate::error::StartError;
 use crate::random;
 use crate::service::Addresses;
 
-/// Default deadline of a request, including its retries.
+/// Default deadline of a request, including retries.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends to streams of any service, manages their groups, resets and lists them. Cheap to clone. Connections
@@ -54,7 +54,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 ///
 /// The effect of a returned request is durable. Each send carries an idempotency key and is applied once,
-/// however often it is repeated. While a stream has no owner, such as during a failover, requests wait up to
+/// despite repetitions. While a stream has no owner, such as during a failover, requests wait up to
 /// the [timeout](Self::timeout).
 #[derive(Debug, Clone)]
 pub struct Streams {

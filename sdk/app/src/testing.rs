@@ -123,7 +123,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// A placeholder: the service calls the kit's core over an in-process channel.
 const ADDRESS: &str = "in-process:1";
 
-/// A core inside the test, and the app that it serves. See the [module](self) for an example.
+/// A core inside the test, and the app under test. See the [module](self) for an example.
 #[derive(Debug)]
 pub struct Kit {
     core: Core,
@@ -171,7 +171,7 @@ impl Kit {
         self
     }
 
-    /// Sets the deadline of waits in this kit and its clients, which panic beyond it; a minute of tokio's
+    /// Sets the deadline of waits in the kit and in clients, which panic beyond; a minute of tokio's
     /// time by default. See the [module](self) for an example of an option.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -179,8 +179,8 @@ impl Kit {
         self
     }
 
-    /// Starts the service of the app; requires a tokio runtime. Streams of all clients are assigned to it,
-    /// whatever its name. See the [module](self) for an example.
+    /// Starts the service of the app; requires a tokio runtime. The service gets the streams of all clients,
+    /// under any name. See the [module](self) for an example.
     ///
     /// # Panics
     /// If the name is invalid, or the app was started before: see [`Self::restart_app`].
@@ -188,7 +188,7 @@ impl Kit {
         self.service_from(Service::connect(ADDRESS).name(name))
     }
 
-    /// Starts the service of the app with its own options; the addresses are ignored. [`Self::service`] has
+    /// Starts the service of the app with other options; the addresses are ignored. [`Self::service`] has
     /// the same use as in the example of the [module](self).
     ///
     /// # Panics
@@ -220,7 +220,7 @@ impl Kit {
         lose.await;
     }
 
-    /// Crashes the app: the core ignores all its further commands, and its service stops. Handlers still
+    /// Crashes the app: the core ignores all further commands, and the service stops. Handlers still
     /// running in the test receive [`Event::Released`](crate::Event::Released). See the [module](self) for an
     /// example of a restart.
     ///
@@ -232,7 +232,7 @@ impl Kit {
         self.started().handle.crash();
     }
 
-    /// Starts the service of the app again, after a crash if it still runs. Unacknowledged events are
+    /// Starts the service of the app again, after a crash of a running app. Unacknowledged events are
     /// delivered again. See the [module](self) for an example.
     ///
     /// # Panics

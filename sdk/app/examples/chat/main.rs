@@ -1,4 +1,4 @@
-//! A chat as an app service: rooms, names, the last lines. `README.md` is its protocol.
+//! A chat as an app service: rooms, names and recent lines. `README.md` specifies the protocol.
 
 mod room;
 
@@ -7,11 +7,11 @@ use clap::Parser;
 /// A chat as an app service of Minerva.
 #[derive(Parser)]
 struct Config {
-    /// Where the cores serve apps: one address or several, with commas in between; a host name may stand for
-    /// several cores.
+    /// Addresses of the cores' application API, separated by commas. A host name may resolve to several
+    /// cores.
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDRS")]
     api: String,
-    /// Service to register as; `default` is what clients of /_minerva/ reach.
+    /// Service to register as; `default` is the service of the path /_minerva/.
     #[arg(long, default_value = "default", value_name = "NAME")]
     service: String,
 }

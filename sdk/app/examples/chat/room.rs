@@ -1,9 +1,9 @@
-//! The chat itself: rooms, who is in them and what was said last. `README.md` beside this file is its
+//! The chat: rooms, their members and their recent lines. `README.md` in this directory specifies the
 //! protocol.
 //!
-//! Knows nothing of options, ports or logs: [`serve`] takes a registered service and runs until that is
-//! stopped. The example's `main.rs` calls it, and the standalone program includes this file for its demo.
-//! Rooms live in memory: after a restart clients are asked to join again.
+//! [`serve`] takes a registered service and runs until the service is stopped; options, ports and logs belong
+//! to the caller. The example's `main.rs` calls [`serve`], and the standalone program includes this file for the
+//! demo. Rooms live in memory: after a restart clients are asked to rejoin.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,26 +13,26 @@ use minerva_app::{AppStream, SendError, Sender, Service, StreamNumber, TrySendEr
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-/// Lines that a room remembers: a screenful or two.
+/// Lines remembered per room: a screenful or two.
 const MAX_LINES: usize = 50;
-/// Rooms at once; an empty one makes place for a new one.
+/// Most rooms. An empty room is removed for a new one.
 const MAX_ROOMS: usize = 256;
-/// Members of one room: each line costs one send per member.
+/// Most members of a room. Each line costs one send per member.
 const MAX_MEMBERS: usize = 500;
-/// Characters in a room's name.
+/// Most characters in the name of a room.
 const MAX_ROOM_NAME: usize = 32;
-/// Characters in a member's name.
+/// Most characters in the name of a member.
 const MAX_NAME: usize = 24;
-/// Characters in a line.
+/// Most characters in a line.
 const MAX_TEXT: usize = 1000;
 
-/// Serves the chat to every stream of `service`, until the service is stopped.
+/// Serves the chat to every stream of `service` until the service is stopped.
 pub(crate) async fn serve(service: Service) {
     let rooms = Arc::new(Mutex::new(Rooms::default()));
     service.run(move |stream| attend(stream, Arc::clone(&rooms))).await;
 }
 
-/// One client, from its stream's start to its end.
+/// Serves one client from the start of the stream to the end.
 async fn attend(stream: AppStream, rooms: Arc<Mutex<Rooms>>) -> Result<(), SendError> {
     let resumed = stream.is_resumed();
     let (mut messages, sender) = stream.split();
@@ -47,16 +47,16 @@ async fn attend(stream: AppStream, rooms: Arc<Mutex<Rooms>>) -> Result<(), SendE
                 Some(encoded) => client.on_message(&encoded).await?,
                 None => return Ok(()),
             },
-            () = missed.notified() => client.tell_missed().await?,
+            () = missed.notified() => client.send_missed().await?,
         }
     }
 }
 
-/// A client's own side: what its task knows. Dropping it leaves the room.
+/// The state of one client, owned by the client's task. A drop leaves the room.
 struct Client {
     rooms: Arc<Mutex<Rooms>>,
     sender: Sender,
-    /// Told when this client's [`Member::missed`] has grown.
+    /// Notified when [`Member::missed`] leaves zero.
     missed: Arc<Notify>,
     room: Option<String>,
 }
@@ -68,12 +68,12 @@ impl Client {
         };
         let outcome = match text(&message, "t") {
             "join" => return self.join(&message).await,
-            "say" => self.say(&message),
+            "say" => self.post_line(&message),
             "ping" if message["n"].is_number() => {
                 return self.reply(&json!({"t": "pong", "n": message["n"]})).await;
             }
             "ping" => Err("ping needs a number `n`"),
-            _ => Err("unknown `t`: join, say or ping is meant"),
+            _ => Err("unknown `t`: use join, say or ping"),
         };
         match outcome {
             Ok(()) => Ok(()),
@@ -92,7 +92,7 @@ impl Client {
         }
         self.leave();
         loop {
-            // With room for more than half an outbox the answers fit, unless others' lines are quicker.
+            // With half of the outbox free the answers fit, unless lines of other members arrive first.
             self.sender.ready().await?;
             let outcome = self.lock().join(&room, &name, &self.sender, &self.missed);
             match outcome {
@@ -107,20 +107,20 @@ impl Client {
         }
     }
 
-    fn say(&self, message: &Value) -> Result<(), &'static str> {
+    fn post_line(&self, message: &Value) -> Result<(), &'static str> {
         let Some(room) = &self.room else { return Err("join a room first") };
         let line = text(message, "text").trim();
         if !is_text(line, MAX_TEXT) {
             return Err("a line is 1 to 1000 characters");
         }
-        self.lock().say(room, self.sender.number(), line);
+        self.lock().post_line(room, self.sender.number(), line);
         Ok(())
     }
 
-    async fn tell_missed(&self) -> Result<(), SendError> {
+    async fn send_missed(&self) -> Result<(), SendError> {
         self.sender.ready().await?;
         if let Some(room) = &self.room {
-            self.lock().tell_missed(room, self.sender.number());
+            self.lock().send_missed(room, self.sender.number());
         }
         Ok(())
     }
@@ -150,15 +150,15 @@ impl Drop for Client {
     }
 }
 
-/// All rooms. Nothing here waits, so no member can hold up another.
+/// All rooms. No operation waits, so no member delays another.
 #[derive(Default)]
 struct Rooms {
     rooms: HashMap<String, Room>,
 }
 
-/// Why a join did not work.
+/// A client did not join a room.
 enum JoinError {
-    /// The client's outbox is full: try again.
+    /// The outbox of the client is full: try again.
     Busy,
     Ended(SendError),
     Refused(&'static str),
@@ -172,11 +172,11 @@ impl Rooms {
         sender: &Sender,
         missed: &Arc<Notify>,
     ) -> Result<(), JoinError> {
-        self.make_place_for(room)?;
+        self.make_room_for(room)?;
         self.rooms.entry(room.to_owned()).or_default().join(room, name, sender, missed)
     }
 
-    fn make_place_for(&mut self, room: &str) -> Result<(), JoinError> {
+    fn make_room_for(&mut self, room: &str) -> Result<(), JoinError> {
         if self.rooms.contains_key(room) || self.rooms.len() < MAX_ROOMS {
             return Ok(());
         }
@@ -188,25 +188,26 @@ impl Rooms {
         Ok(())
     }
 
-    fn say(&mut self, room: &str, stream: StreamNumber, line: &str) {
+    fn post_line(&mut self, room: &str, stream: StreamNumber, line: &str) {
         if let Some(found) = self.rooms.get_mut(room) {
-            found.say(room, stream, line);
+            found.post_line(room, stream, line);
         }
     }
 
     fn leave(&mut self, room: &str, stream: StreamNumber) {
         let Some(found) = self.rooms.get_mut(room) else { return };
         if let Some(member) = found.members.remove(&stream) {
-            found
-                .tell_all(&json!({"t": "left", "room": room, "name": member.name, "at": now_ms()}));
+            found.broadcast(
+                &json!({"t": "left", "room": room, "name": member.name, "at": now_ms()}),
+            );
         }
     }
 
-    fn tell_missed(&mut self, room: &str, stream: StreamNumber) {
+    fn send_missed(&mut self, room: &str, stream: StreamNumber) {
         let Some(found) = self.rooms.get_mut(room) else { return };
         let names = encode(&found.names(room));
         if let Some(member) = found.members.get_mut(&stream) {
-            member.tell_missed(names);
+            member.send_missed(names);
         }
     }
 }
@@ -214,20 +215,20 @@ impl Rooms {
 /// One room.
 #[derive(Default)]
 struct Room {
-    /// What was said last, oldest first; at most [`MAX_LINES`].
+    /// Recent lines, oldest first; at most [`MAX_LINES`].
     lines: VecDeque<Value>,
-    /// Who is here, by the number of their stream; at most [`MAX_MEMBERS`].
+    /// Members by stream number; at most [`MAX_MEMBERS`].
     members: BTreeMap<StreamNumber, Member>,
 }
 
-/// Someone in a room.
+/// A member of a room.
 struct Member {
     /// Unique in the room.
     name: String,
     sender: Sender,
-    /// Messages about the room that did not fit into this member's outbox and were not told yet.
+    /// Messages about the room that did not fit into the outbox and were not reported yet.
     missed: u64,
-    /// Wakes the member's task when `missed` leaves zero.
+    /// Wakes the task of the member when `missed` leaves zero.
     wake: Arc<Notify>,
 }
 
@@ -249,32 +250,32 @@ impl Room {
             Err(TrySendError::Full) => return Err(JoinError::Busy),
             Err(TrySendError::Refused(error)) => return Err(JoinError::Ended(error)),
         }
-        self.tell_all(&json!({"t": "joined", "room": room, "name": name, "at": now_ms()}));
+        self.broadcast(&json!({"t": "joined", "room": room, "name": name, "at": now_ms()}));
         let wake = Arc::clone(missed);
         let member = Member { name, sender: sender.clone(), missed: 0, wake };
         self.members.insert(sender.number(), member);
         let names = encode(&self.names(room));
         if let Some(member) = self.members.get_mut(&sender.number()) {
-            member.tell(names);
+            member.send(names);
         }
         Ok(())
     }
 
-    fn say(&mut self, room: &str, stream: StreamNumber, line: &str) {
+    fn post_line(&mut self, room: &str, stream: StreamNumber, line: &str) {
         let Some(member) = self.members.get(&stream) else { return };
         let (name, at) = (&member.name, now_ms());
-        let said = json!({"t": "said", "room": room, "name": name, "text": line, "at": at});
+        let line_message = json!({"t": "said", "room": room, "name": name, "text": line, "at": at});
         if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back(json!({"name": name, "text": line, "at": at}));
-        self.tell_all(&said);
+        self.broadcast(&line_message);
     }
 
-    fn tell_all(&mut self, message: &Value) {
+    fn broadcast(&mut self, message: &Value) {
         let encoded = encode(message);
         for member in self.members.values_mut() {
-            member.tell(encoded.clone());
+            member.send(encoded.clone());
         }
     }
 
@@ -283,7 +284,7 @@ impl Room {
         json!({"t": "names", "room": room, "names": names})
     }
 
-    /// `name`, or the first of `name-2`, `name-3`… that nobody here has.
+    /// Returns `name`, or the first unused one of `name-2`, `name-3`…
     fn free_name(&self, name: &str) -> String {
         let taken: BTreeSet<&str> = self.members.values().map(|member| &*member.name).collect();
         let numbered = (2..).map(|number| format!("{name}-{number}"));
@@ -293,30 +294,30 @@ impl Room {
 }
 
 impl Member {
-    /// Sends a message about the room, or counts it as missed. What was missed is told before anything
-    /// else about the room, so a gap is always where the client hears of it.
-    fn tell(&mut self, encoded: bytes::Bytes) {
+    /// Sends a message about the room, or counts a missed one. Missed messages are reported before any later
+    /// message about the room, so the position of the gap is visible.
+    fn send(&mut self, encoded: bytes::Bytes) {
         if self.missed > 0 || self.sender.try_send(encoded).is_err() {
             self.missed += 1;
             self.wake.notify_one();
         }
     }
 
-    fn tell_missed(&mut self, names: bytes::Bytes) {
+    fn send_missed(&mut self, names: bytes::Bytes) {
         if self.missed == 0 {
             return;
         }
         let message = json!({"t": "missed", "count": self.missed});
         if self.sender.try_send(encode(&message)).is_ok() {
             self.missed = 0;
-            self.tell(names);
+            self.send(names);
         } else {
             self.wake.notify_one();
         }
     }
 }
 
-/// A message as a encoded: JSON in which everything outside 0x20-0x7E is written as `\uXXXX`.
+/// Encodes a message as JSON, with characters outside of 0x20-0x7E written as `\uXXXX`.
 fn encode(message: &Value) -> bytes::Bytes {
     let json = message.to_string();
     let mut encoded = String::with_capacity(json.len());
@@ -332,7 +333,7 @@ fn encode(message: &Value) -> bytes::Bytes {
     encoded.into()
 }
 
-/// The member `key` of a message if it is text, or else nothing.
+/// The text of member `key`, empty if absent.
 fn text<'a>(message: &'a Value, key: &str) -> &'a str {
     message[key].as_str().unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! The application that the conformance vectors talk to: each message of a client is a command.
-//! `tests/conformance` describes them; the vectors were recorded with the same application on the original server.
+//! The application of the conformance vectors: each message of a client is a command. `tests/conformance`
+//! describes the commands. The vectors were recorded with the same application on the original server.
 
 mod plain;
 mod qan;
@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Parser;
 use minerva_app::{AppStream, Ended, Service, StreamId};
 
-/// Streams whose end is remembered for `fate:`.
+/// Most streams whose end is remembered for `fate:`.
 const MAX_FATES: usize = 100_000;
 
-/// The application that the conformance vectors talk to.
+/// The application of the conformance vectors.
 #[derive(Parser)]
 struct Config {
-    /// Where the cores serve apps: one address or several, with commas in between; a host name may stand for
-    /// several cores.
+    /// Addresses of the cores' application API, separated by commas. A host name may resolve to several
+    /// cores.
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDRS")]
     api: String,
-    /// Service to register as; `default` is what clients of /_minerva/ reach.
+    /// Service to register as; `default` is the service of the path /_minerva/.
     #[arg(long, default_value = "default", value_name = "NAME")]
     service: String,
 }
@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One stream, by the prefix of its id.
+/// Serves one stream according to the prefix of the id.
 async fn serve(stream: AppStream, fates: Arc<Fates>) -> anyhow::Result<()> {
     let id = stream.id().clone();
     fates.began(&id);
@@ -62,7 +62,7 @@ async fn serve(stream: AppStream, fates: Arc<Fates>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How streams ended.
+/// The ends of streams.
 #[derive(Default)]
 struct Fates {
     known: Mutex<Known>,
@@ -70,7 +70,7 @@ struct Fates {
 
 #[derive(Default)]
 struct Known {
-    /// `None`: alive. At most [`MAX_FATES`].
+    /// `None` while the stream lives. At most [`MAX_FATES`].
     fates: HashMap<StreamId, Option<Ended>>,
     /// The ids by age.
     order: VecDeque<StreamId>,
@@ -96,7 +96,7 @@ impl Fates {
         }
     }
 
-    /// `unknown`, `alive` or `REASON|LEVEL`.
+    /// Returns `unknown`, `alive` or `REASON|LEVEL`.
     fn of(&self, id: &str) -> String {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let fate = StreamId::parse(id).ok().and_then(|id| known.fates.get(&id));

@@ -1,14 +1,13 @@
-//! The commands of a stream without QAN. All answers go out at once, within the hard room: the original had
-//! no room to mind.
+//! The commands of a stream without QAN. Answers ignore the pause, because the original had no back-pressure.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use minerva_app::{AppStream, Ended, Event, Sender, TransportChange};
+use minerva_app::{AppStream, Ended, Event, Sender, TransportChange, TransportKind};
 
 use super::Fates;
 
-/// What the application remembers of a stream.
+/// The application's memory of a stream.
 #[derive(Default)]
 struct Memory {
     messages: u64,
@@ -16,7 +15,7 @@ struct Memory {
     transports: Vec<String>,
 }
 
-/// Serves the stream until it is over.
+/// Serves the stream until the end.
 pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Result<Option<Ended>> {
     let sender = stream.sender();
     let mut memory = Memory::default();
@@ -25,7 +24,7 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
             Event::Message { message, .. } => {
                 memory.messages += 1;
                 let message = String::from_utf8_lossy(&message);
-                if let Err(error) = obey(&message, &mut memory, &sender, fates) {
+                if let Err(error) = execute(&message, &mut memory, &sender, fates) {
                     tracing::warn!(stream = %sender.id(), %error, "a command failed");
                 }
             }
@@ -38,7 +37,12 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
     Ok(None)
 }
 
-fn obey(message: &str, memory: &mut Memory, sender: &Sender, fates: &Fates) -> anyhow::Result<()> {
+fn execute(
+    message: &str,
+    memory: &mut Memory,
+    sender: &Sender,
+    fates: &Fates,
+) -> anyhow::Result<()> {
     let (command, argument) = message.split_once(':').unwrap_or((message, ""));
     if !message.contains(':') {
         memory.plain.push(message.to_owned());
@@ -75,7 +79,7 @@ fn delay(argument: &str, sender: Sender) -> anyhow::Result<()> {
     let message = message.to_owned();
     tokio::spawn(async move {
         tokio::time::sleep(pause).await;
-        // The stream may be over by now.
+        // Fails if the stream is over by now.
         let _ = sender.try_send(message);
     });
     Ok(())
@@ -87,7 +91,7 @@ fn describe(change: &TransportChange) -> String {
         if change.attached { '+' } else { '-' },
         change.number,
         u8::from(change.primary),
-        u8::from(change.kind.is_streaming_from_client()),
-        u8::from(change.kind.is_streaming_to_client()),
+        u8::from(change.kind.is_some_and(TransportKind::is_streaming_from_client)),
+        u8::from(change.kind.is_some_and(TransportKind::is_streaming_to_client)),
     )
 }

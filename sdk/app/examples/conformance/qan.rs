@@ -1,4 +1,4 @@
-//! The commands of a stream that speaks QAN.
+//! The commands of a stream with QAN.
 
 use std::future::pending;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use minerva_app::qan::{Handler, HandlerError, Peer, QuestionError};
 use tokio::time::{sleep, timeout};
 
-/// When `askcancel:` has had enough.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Time until `askcancel:` cancels the question.
+const CANCEL_AFTER: Duration = Duration::from_millis(50);
 
-/// Answers questions as the vectors expect. A notification does the same and its answer is dropped.
+/// Answers questions as the vectors expect. A notification runs the same command and drops the answer.
 pub(super) struct Application;
 
 impl Handler for Application {
@@ -37,7 +37,7 @@ impl Handler for Application {
                 Ok("asked".into())
             }
             "askcancel" => {
-                tokio::spawn(ask(peer.clone(), argument, Some(PATIENCE)));
+                tokio::spawn(ask(peer.clone(), argument, Some(CANCEL_AFTER)));
                 Ok("asked".into())
             }
             _ => Ok(Bytes::new()),
@@ -51,10 +51,10 @@ impl Handler for Application {
     }
 }
 
-/// Asks, and reports the outcome as a notification.
-async fn ask(peer: Peer, body: String, patience: Option<Duration>) {
-    let answer = match patience {
-        Some(patience) => timeout(patience, peer.ask(body)).await.ok(),
+/// Sends a question and reports the outcome as a notification.
+async fn ask(peer: Peer, body: String, cancel_after: Option<Duration>) {
+    let answer = match cancel_after {
+        Some(cancel_after) => timeout(cancel_after, peer.ask(body)).await.ok(),
         None => Some(peer.ask(body).await),
     };
     let (outcome, body) = match answer {
@@ -64,6 +64,6 @@ async fn ask(peer: Peer, body: String, patience: Option<Duration>) {
         Some(Err(_)) => return,
         None => ("cancelled", Bytes::new()),
     };
-    // The stream may be over by now.
+    // Fails if the stream is over by now.
     let _ = peer.notify(format!("{outcome}:{}", String::from_utf8_lossy(&body))).await;
 }

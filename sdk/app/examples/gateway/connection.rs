@@ -1,5 +1,5 @@
-//! One stream and its connection to the backend: relays both ways, a slow side stopping the other, and ends both
-//! together. What segments are is `segment`'s, what ends are called is `end`'s.
+//! One stream and one connection to the backend: relays in both directions with back-pressure, and ends both
+//! together. The encoding is in `segment`, the end reasons are in `end`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,45 +12,49 @@ use tokio::select;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::end::End;
+use crate::end::EndReason;
 use crate::segment::{self, MAX_SEGMENT};
 
-/// What a stream holds for its client: the backend is read while it holds less than half.
-const OUTBOX: (u32, u32) = (512 << 10, 1000);
-/// How often a core is asked whether the client has everything: at first, and at most.
-const ASKED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// Time for clients to get what their backends said when the program is being stopped.
-const STOP: Duration = Duration::from_secs(3);
+/// Outbox of a stream, in bytes and messages. The backend is read while less than half is used.
+const OUTBOX_LIMITS: (u32, u32) = (512 << 10, 1000);
+/// First and longest interval of polls for delivery to the client.
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Time for clients to receive the last data of their backends after a termination signal.
+const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
-/// What all connections share.
+/// State shared by all connections.
 pub(crate) struct Gateway {
     pub(crate) backend: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) stall_timeout: Duration,
-    /// One for each connection that there may be.
+    /// One permit per connection.
     pub(crate) slots: Semaphore,
-    /// Tells whether a client has everything.
+    /// Reports whether a client has received everything.
     pub(crate) streams: Streams,
-    /// Becomes true when the program is being stopped.
+    /// Becomes true at the termination signal.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl Gateway {
-    /// Joins a stream to a connection of its own, until both are over.
+    /// Connects a stream to a separate backend connection until both have ended.
     pub(crate) async fn serve(&self, stream: AppStream) {
         let is_resumed = stream.is_resumed();
         let (mut receiver, sender) = stream.split();
-        let end = if is_resumed { End::Restarted } else { self.join(&mut receiver, &sender).await };
+        let end = if is_resumed {
+            EndReason::Restarted
+        } else {
+            self.connect_and_relay(&mut receiver, &sender).await
+        };
         tracing::debug!(stream = %sender.id(), ?end, "a connection is over");
         if let Some((reason, application_level)) = end.reason() {
-            // The reasons are short and plain: they can travel.
+            // The reasons of the gateway are valid.
             sender.reset_as(reason, application_level).ok();
         }
     }
 
-    async fn join(&self, receiver: &mut Receiver, sender: &Sender) -> End {
-        let Ok(_slot) = self.slots.try_acquire() else { return End::TooMany };
-        sender.set_outbox(OUTBOX.0, OUTBOX.1);
+    async fn connect_and_relay(&self, receiver: &mut Receiver, sender: &Sender) -> EndReason {
+        let Ok(_slot) = self.slots.try_acquire() else { return EndReason::TooMany };
+        sender.set_outbox(OUTBOX_LIMITS.0, OUTBOX_LIMITS.1);
         let relayed = async {
             match self.connect().await {
                 Ok(backend) => self.relay(receiver, sender, backend).await,
@@ -59,106 +63,115 @@ impl Gateway {
         };
         let end = select! {
             end = relayed => end,
-            () = self.stopping() => End::Stopping,
+            () = self.stopping() => EndReason::Stopping,
         };
         if end.waits_for_delivery() { self.deliver(receiver, sender, end).await } else { end }
     }
 
-    async fn connect(&self) -> Result<TcpStream, End> {
+    async fn connect(&self) -> Result<TcpStream, EndReason> {
         let connected = timeout(self.connect_timeout, TcpStream::connect(&self.backend)).await;
-        let backend = connected.map_err(|_| End::Silent)?.map_err(|error| {
+        let backend = connected.map_err(|_| EndReason::Silent)?.map_err(|error| {
             tracing::warn!(%error, "cannot connect to the backend");
-            End::of_connecting(&error)
+            EndReason::of_connect_error(&error)
         })?;
-        backend.set_nodelay(true).map_err(|_| End::Failed)?;
+        backend.set_nodelay(true).map_err(|_| EndReason::Failed)?;
         Ok(backend)
     }
 
-    /// Relays both ways. The connection is closed when this returns.
-    async fn relay(&self, receiver: &mut Receiver, sender: &Sender, mut backend: TcpStream) -> End {
+    /// Relays in both directions. The connection is closed on return.
+    async fn relay(
+        &self,
+        receiver: &mut Receiver,
+        sender: &Sender,
+        mut backend: TcpStream,
+    ) -> EndReason {
         let (read, write) = backend.split();
         let mut from_backend = pin!(from_backend(read, sender));
         let end = select! {
             end = &mut from_backend => return end,
             end = to_backend(receiver, write, self.stall_timeout) => end,
         };
-        if end != End::Failed {
+        if end != EndReason::Failed {
             return end;
         }
-        // It takes no more; what it said before is still there to read.
+        // The backend takes no more data, but data received before can still be read.
         select! {
             end = from_backend => end,
-            () = discard(receiver) => End::Over,
+            () = discard(receiver) => EndReason::Over,
         }
     }
 
-    /// Waits until the client has all that was sent: a reset takes what it has not. The core bounds that, as it ends
-    /// the streams of clients that take nothing or do not come back.
-    async fn deliver(&self, receiver: &mut Receiver, sender: &Sender, end: End) -> End {
+    /// Waits until the client has received all messages, because a reset drops the rest. The core bounds the
+    /// wait: slow and absent clients lose their streams.
+    async fn deliver(&self, receiver: &mut Receiver, sender: &Sender, end: EndReason) -> EndReason {
         let delivered = async {
-            // If the stream is over, so is `discard`.
+            // If the stream is over, `discard` returns too.
             sender.durable().await.ok();
-            let mut pause = ASKED.0;
-            while !self.has_everything(sender.number()).await {
+            let mut pause = POLL_INTERVAL.0;
+            while !self.is_delivered(sender.number()).await {
                 sleep(pause).await;
-                pause = (pause * 2).min(ASKED.1);
+                pause = (pause * 2).min(POLL_INTERVAL.1);
             }
         };
         let stopped = async {
             self.stopping().await;
-            sleep(STOP).await;
+            sleep(STOP_DEADLINE).await;
         };
         select! {
             () = delivered => end,
-            () = discard(receiver) => End::Over,
+            () = discard(receiver) => EndReason::Over,
             () = stopped => end,
         }
     }
 
-    async fn has_everything(&self, stream: StreamNumber) -> bool {
+    async fn is_delivered(&self, stream: StreamNumber) -> bool {
         let states = self.streams.get(stream).await;
         states.is_ok_and(|states| states.iter().all(|state| state.outbox.messages == 0))
     }
 
     async fn stopping(&self) {
-        // An error means that nobody can ask for it any more: the program is at its end.
+        // An error means that the program has ended.
         self.stopping.clone().wait_for(|stopping| *stopping).await.ok();
     }
 }
 
-/// Reads only when the stream has room: `send` waits for a slow client.
-async fn from_backend(mut backend: ReadHalf<'_>, sender: &Sender) -> End {
+/// Reads only while the stream has room: `send` waits for a slow client.
+async fn from_backend(mut backend: ReadHalf<'_>, sender: &Sender) -> EndReason {
     let mut buffer = vec![0; MAX_SEGMENT];
     loop {
         match backend.read(&mut buffer).await {
-            Ok(0) => return End::Closed,
+            Ok(0) => return EndReason::Closed,
             Ok(count) => {
                 if sender.send(segment::encode(&buffer[..count])).await.is_err() {
-                    return End::Over;
+                    return EndReason::Over;
                 }
             }
-            Err(_) => return End::Failed,
+            Err(_) => return EndReason::Failed,
         }
     }
 }
 
-/// Asking for the next message acknowledges the one before: its bytes are written then.
-async fn to_backend(receiver: &mut Receiver, mut backend: WriteHalf<'_>, stall: Duration) -> End {
+/// Receiving the next message acknowledges the previous one, whose bytes are written by then.
+async fn to_backend(
+    receiver: &mut Receiver,
+    mut backend: WriteHalf<'_>,
+    stall: Duration,
+) -> EndReason {
     while let Some(message) = receiver.recv().await {
         let bytes = match segment::decode(&message) {
             Ok(bytes) => bytes,
-            Err(invalid) => return End::Invalid(invalid),
+            Err(invalid) => return EndReason::InvalidSegment(invalid),
         };
         match timeout(stall, backend.write_all(&bytes)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return End::Failed,
-            Err(_) => return End::Stalled,
+            Ok(Err(_)) => return EndReason::Failed,
+            Err(_) => return EndReason::Stalled,
         }
     }
-    End::Over
+    EndReason::Over
 }
 
-/// Takes what there is no backend for, until the stream is over.
+/// Drops messages for a lost backend until the stream is over.
 async fn discard(receiver: &mut Receiver) {
     while let Some(event) = receiver.next_event().await {
         if matches!(event, Event::Ended { .. } | Event::Released) {

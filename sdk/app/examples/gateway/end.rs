@@ -1,43 +1,45 @@
-//! How the gateway ends a stream: the reasons that clients get. `docs/app-guide.md` lists them.
+//! The end of a gateway stream: the reset reasons that clients receive. `docs/app-guide.md` lists them.
 
 use std::io::{Error, ErrorKind};
 
-use crate::segment::Invalid;
+use crate::segment::SegmentError;
 
-/// Why a stream and its connection come to their end.
+/// The reason for the end of a stream and the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The stream is over, or goes on with another instance: there is nothing to tell.
+pub(crate) enum EndReason {
+    /// The stream is over, or moves to another instance. No reset.
     Over,
-    /// An earlier process had it: the connection is gone, and nobody knows what the backend got last.
+    /// An earlier process had the stream: the connection is gone, and the last data to the backend is
+    /// unknown.
     Restarted,
-    /// As many connections as there may be.
+    /// The maximal number of connections is open.
     TooMany,
-    /// The backend does not listen.
+    /// The backend port is closed.
     Refused,
-    /// It did not accept in time.
+    /// The backend did not accept in time.
     Silent,
-    /// It cannot be reached, or its name not be found.
+    /// The backend is unreachable, or the name cannot be resolved.
     Unreachable,
-    /// It closed the connection.
+    /// The backend closed the connection.
     Closed,
     /// The connection broke.
     Failed,
-    /// It took nothing for a long time.
+    /// The backend took no data for a long time.
     Stalled,
-    /// The client sent what is no segment.
-    Invalid(Invalid),
-    /// This program is being stopped.
+    /// The client sent an invalid segment.
+    InvalidSegment(SegmentError),
+    /// The gateway is stopping.
     Stopping,
 }
 
-impl End {
-    /// A connection could not be made.
-    pub(crate) fn of_connecting(error: &Error) -> Self {
+impl EndReason {
+    /// Classifies a failed connection attempt.
+    pub(crate) fn of_connect_error(error: &Error) -> Self {
         if error.kind() == ErrorKind::ConnectionRefused { Self::Refused } else { Self::Unreachable }
     }
 
-    /// The reason, and whether an application decided it: the backend is one, the gateway's own troubles are not.
+    /// The reset reason, and whether an application decided: the backend counts as one, faults of the gateway
+    /// do not.
     pub(crate) fn reason(self) -> Option<(&'static str, bool)> {
         Some(match self {
             Self::Over => return None,
@@ -49,13 +51,13 @@ impl End {
             Self::Closed => ("backend closed", true),
             Self::Failed => ("backend failed", false),
             Self::Stalled => ("backend stalled", false),
-            Self::Invalid(Invalid::NotBase64) => ("not base64", true),
-            Self::Invalid(Invalid::TooLong) => ("segment too long", true),
+            Self::InvalidSegment(SegmentError::NotBase64) => ("not base64", true),
+            Self::InvalidSegment(SegmentError::TooLong) => ("segment too long", true),
             Self::Stopping => ("gateway stopping", false),
         })
     }
 
-    /// The client gets what the backend said before it hears of this end.
+    /// Whether the client first receives the pending data of the backend.
     pub(crate) fn waits_for_delivery(self) -> bool {
         matches!(self, Self::Closed | Self::Failed | Self::Stopping)
     }

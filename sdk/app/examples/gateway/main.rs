@@ -1,8 +1,8 @@
-//! A TCP gateway: joins each stream to a connection of its own to one backend, so that programs which know TCP only
-//! can be reached from browsers. The section "A TCP gateway" of `docs/app-guide.md` tells what it promises and what it
-//! cannot.
+//! A TCP gateway: connects each stream to a separate TCP connection to one backend, which makes TCP servers
+//! reachable from browsers. The section "A TCP gateway" of `docs/app-guide.md` describes guarantees and
+//! limits.
 //!
-//! This module has the options, the start and the stop; one stream is `connection`'s.
+//! This module has the options, the start and the stop; `connection` serves one stream.
 
 mod connection;
 mod end;
@@ -20,36 +20,36 @@ use tokio::task::JoinSet;
 
 use self::connection::Gateway;
 
-/// Exit code for a wrong option, the same as that of Minerva's own programs.
+/// Exit code of an invalid option, as in Minerva's own programs.
 const EXIT_CONFIG: u8 = 64;
 
-/// Joins each stream of a service to a TCP connection to a backend.
+/// Connects each stream of a service to a TCP connection to a backend.
 ///
-/// Messages are base64 both ways, at most 48 KiB of bytes each. Clients never choose the backend.
+/// Messages are base64 in both directions, of at most 48 KiB each. Clients never choose the backend.
 #[derive(Parser)]
 struct Config {
-    /// Where the backend listens.
+    /// Address of the backend.
     #[arg(long, env = "GATEWAY_BACKEND", value_name = "HOST:PORT", value_parser = backend)]
     backend: String,
-    /// Where the cores serve apps: one address or several, with commas in between.
+    /// Addresses of the cores' application API, separated by commas.
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDRS")]
     api: String,
     /// Service to register as.
     #[arg(long, env = "MINERVA_SERVICE", default_value = "gateway", value_name = "NAME")]
     service: String,
-    /// Name of this instance, if it has one that stays when it is started again: then the streams that it had are
-    /// ended at once.
+    /// A constant id of this instance: the streams of the previous start are then ended at
+    /// once.
     #[arg(long, env = "MINERVA_INSTANCE", value_name = "ID")]
     instance: Option<String>,
-    /// Most connections at once; a stream beyond is ended.
+    /// Most concurrent connections; further streams are ended.
     #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", default_value_t = 1000, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
-    /// Longest time for the backend to accept a connection.
+    /// Deadline for the backend to accept a connection.
     #[arg(long, env = "GATEWAY_CONNECT_TIMEOUT", default_value_t = 5, value_name = "SECONDS",
         value_parser = clap::value_parser!(u64).range(1..=3600))]
     connect_timeout: u64,
-    /// Longest time for the backend to take a segment.
+    /// Deadline for the backend to take a segment.
     #[arg(long, env = "GATEWAY_STALL_TIMEOUT", default_value_t = 120, value_name = "SECONDS",
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     stall_timeout: u64,
@@ -77,12 +77,12 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn start(config: Config) -> anyhow::Result<()> {
-    let mut asked = signal(SignalKind::terminate())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let service = tokio::select! {
         service = register(&config) => service?,
-        _ = asked.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
     };
-    run(service, &config, asked).await
+    run(service, &config, terminate).await
 }
 
 async fn register(config: &Config) -> Result<Service, StartError> {
@@ -95,9 +95,9 @@ async fn register(config: &Config) -> Result<Service, StartError> {
     Ok(service)
 }
 
-/// Serves streams until it is asked to stop. Then their backends are not read any more, and clients have a moment to
-/// get what those said; streams that nobody has accepted yet go to another instance.
-async fn run(mut service: Service, config: &Config, mut asked: Signal) -> anyhow::Result<()> {
+/// Serves streams until a termination signal. Then backends are no longer read, clients get a moment to
+/// receive the last data, and unaccepted streams go to another instance.
+async fn run(mut service: Service, config: &Config, mut terminate: Signal) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let gateway = Arc::new(Gateway {
         backend: config.backend.clone(),
@@ -115,9 +115,9 @@ async fn run(mut service: Service, config: &Config, mut asked: Signal) -> anyhow
                 let gateway = Arc::clone(&gateway);
                 connections.spawn(async move { gateway.serve(stream).await });
             }
-            // One that panicked has ended its stream with it.
+            // A panicking task has ended the stream.
             Some(_) = connections.join_next() => {}
-            _ = asked.recv() => break,
+            _ = terminate.recv() => break,
         }
     }
     stop.send_replace(true);
@@ -126,7 +126,7 @@ async fn run(mut service: Service, config: &Config, mut asked: Signal) -> anyhow
     Ok(())
 }
 
-/// Checks what can be checked without looking the name up.
+/// Validates an address without resolving the name.
 fn backend(text: &str) -> Result<String, String> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match port.map(|(_, port)| port.parse::<u16>()) {

@@ -1,5 +1,5 @@
-//! Segments: the bytes of a connection as messages of a stream. Base64 (RFC 4648 section 4, with padding), as a message
-//! has bytes 0x20-0x7E only. Pure; knows neither connections nor streams.
+//! Segments: the bytes of a connection as messages of a stream, in base64 (RFC 4648 section 4, with padding),
+//! because a message has bytes 0x20-0x7E only. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,31 +7,29 @@ use bytes::Bytes;
 
 /// Most bytes of a segment: 64 KiB as base64.
 pub(crate) const MAX_SEGMENT: usize = 48 << 10;
-/// The longest message that a segment makes.
+/// Longest encoded segment.
 const MAX_MESSAGE: usize = MAX_SEGMENT / 3 * 4;
 
-/// Why a message is no segment.
+/// A message is not a valid segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Invalid {
-    /// It is no base64 with its padding.
+pub(crate) enum SegmentError {
     #[error("not base64")]
     NotBase64,
-    /// It has more bytes than a segment may have.
     #[error("a segment of more than {MAX_SEGMENT} bytes")]
     TooLong,
 }
 
-/// The message of a segment.
+/// Encodes a segment as a message.
 pub(crate) fn encode(bytes: &[u8]) -> Bytes {
     STANDARD.encode(bytes).into()
 }
 
-/// The bytes of a segment; it may have none.
-pub(crate) fn decode(message: &[u8]) -> Result<Vec<u8>, Invalid> {
+/// Decodes a message; a segment may be empty.
+pub(crate) fn decode(message: &[u8]) -> Result<Vec<u8>, SegmentError> {
     if message.len() > MAX_MESSAGE {
-        return Err(Invalid::TooLong);
+        return Err(SegmentError::TooLong);
     }
-    STANDARD.decode(message).map_err(|_| Invalid::NotBase64)
+    STANDARD.decode(message).map_err(|_| SegmentError::NotBase64)
 }
 
 #[cfg(test)]
@@ -71,7 +69,7 @@ mod tests {
         for (length, outcome) in [
             (MAX_SEGMENT - 1, Ok(())),
             (MAX_SEGMENT, Ok(())),
-            (MAX_SEGMENT + 1, Err(Invalid::TooLong)),
+            (MAX_SEGMENT + 1, Err(SegmentError::TooLong)),
         ] {
             let message = encode(&vec![0xFF; length]);
             assert_eq!(decode(&message).map(|bytes| assert_eq!(bytes.len(), length)), outcome);
@@ -80,10 +78,10 @@ mod tests {
 
     #[test]
     fn invalid_base64_is_refused() {
-        // No padding, too much of it, one letter, another alphabet, spaces, bits that mean nothing.
+        // Missing padding, excess padding, one letter, another alphabet, spaces, and non-zero trailing bits.
         for message in ["Zg", "Zg=", "Zg===", "Z", "_-==", "Zm9v ", "Zm 9v", "Zh==", "====", "PING"]
         {
-            let expected = if message == "PING" { Ok(()) } else { Err(Invalid::NotBase64) };
+            let expected = if message == "PING" { Ok(()) } else { Err(SegmentError::NotBase64) };
             assert_eq!(decode(message.as_bytes()).map(drop), expected, "{message}");
         }
     }

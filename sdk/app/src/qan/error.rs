@@ -30,7 +30,7 @@ pub enum QuestionError {
     /// The client answered with any other error.
     #[error("unknown error: {}", String::from_utf8_lossy(.0))]
     Unknown(Bytes),
-    /// The stream is over, or its QAN layer was dropped.
+    /// The stream is over, or the QAN layer was dropped.
     #[error("the stream is over")]
     Over,
     /// A thousand questions are open.

@@ -19,15 +19,15 @@ pub struct Peer {
 
 #[derive(Debug)]
 struct Questions {
-    asked: Mutex<PendingQuestions>,
+    pending: Mutex<PendingQuestions>,
     /// Serialises the sending of questions, so that they travel in number order.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Peer {
     pub(super) fn new(sender: Sender) -> Self {
-        let (asked, turn) = (Mutex::new(PendingQuestions::new()), tokio::sync::Mutex::new(()));
-        Self { sender, questions: Arc::new(Questions { asked, turn }) }
+        let (pending, turn) = (Mutex::new(PendingQuestions::new()), tokio::sync::Mutex::new(()));
+        Self { sender, questions: Arc::new(Questions { pending, turn }) }
     }
 
     /// Sends a question and waits for the answer. Dropping the future cancels the question. See the
@@ -39,10 +39,10 @@ impl Peer {
     pub async fn ask(&self, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
         let turn = self.questions.turn.lock().await;
-        let (number, answer) = self.asked().begin()?;
+        let (number, answer) = self.pending().begin()?;
         let _asking = Asking { peer: self, number };
         self.sender.send(QanFrame::Question { number, body }.encode()).await?;
-        self.asked().on_sent(number);
+        self.pending().on_sent(number);
         drop(turn);
         answer.await.unwrap_or(Err(QuestionError::Over))
     }
@@ -55,7 +55,7 @@ impl Peer {
         self.sender.send(QanFrame::Notify { body: body.into() }.encode()).await
     }
 
-    /// Returns the sender of the stream, to end the stream or change its settings. Messages sent directly
+    /// Returns the sender of the stream, to end the stream or change settings. Messages sent directly
     /// must be QAN frames. See [`Sender`] for an example.
     pub fn sender(&self) -> &Sender {
         &self.sender
@@ -66,19 +66,19 @@ impl Peer {
         number: u64,
         answer: Answer,
     ) -> Result<(), UnexpectedAnswerError> {
-        self.asked().on_answer(number, answer)
+        self.pending().on_answer(number, answer)
     }
 
     pub(super) fn close(&self) {
-        self.asked().close();
+        self.pending().close();
     }
 
-    fn asked(&self) -> MutexGuard<'_, PendingQuestions> {
-        self.questions.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, PendingQuestions> {
+        self.questions.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Cancels its question when dropped before the answer.
+/// Cancels the question when dropped before the answer.
 struct Asking<'a> {
     peer: &'a Peer,
     number: u64,
@@ -86,8 +86,8 @@ struct Asking<'a> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        let tell = self.peer.asked().cancel(self.number);
-        if tell {
+        let was_sent = self.peer.pending().cancel(self.number);
+        if was_sent {
             // Best effort: without room the client answers in vain.
             let cancel = QanFrame::Cancel { number: self.number }.encode();
             let _ = self.peer.sender.try_send(cancel);

@@ -64,7 +64,7 @@ impl Address {
         Some(Self { host, port, origin })
     }
 
-    /// Identifies the core until its id is known.
+    /// Identifies the core until the core's id is known.
     pub(super) fn key(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

@@ -83,7 +83,7 @@ pub(super) async fn register(
     core: &mut String,
 ) -> Result<RegisteredCall, CallError> {
     let mut client = AppServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-    // Room for one request: commands that become ready while it is written are batched into the next.
+    // Room for one request: commands that become ready during the write are batched into the next.
     let (requests, receiver) = mpsc::channel(1);
     let (session, held_streams) = context.shared.begin();
     requests.try_send(registration(context, held_streams)).map_err(|_| CallError::Closed)?;

@@ -1,4 +1,4 @@
-//! The gRPC channel under a Serve call, as a boxed `tower` service. The seam between the SDK and its test kit: the
+//! The gRPC channel under a Serve call, as a boxed `tower` service. The seam between the SDK and the test kit: the
 //! product dials an [`Endpoint`](super::endpoint), the kit passes an in-process server to
 //! [`ServiceBuilder::with_channel`](super::ServiceBuilder).
 
@@ -11,7 +11,7 @@ use tower::util::BoxCloneSyncService;
 /// A channel of any origin. Cheap to clone.
 pub(crate) type BoxChannel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
-/// Boxes a channel. Its errors become a [`Status`], as in a generated client.
+/// Boxes a channel. Errors become a [`Status`], as in a generated client.
 pub(crate) fn boxed<S>(channel: S) -> BoxChannel
 where
     S: tower::Service<http::Request<Body>, Response = http::Response<Body>>,

@@ -1,5 +1,5 @@
 //! Keeps one Serve call open to one address of a core, with full-jitter back-off between attempts. Spawned by the
-//! driver for each resolved address. The call itself is in `call`.
+//! driver for each resolved address. One call is in `call`.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::endpoint::endpoint;
 use crate::error::StartError;
 use crate::random;
 
-/// The socket addresses to which a host name resolves now; shared by the driver and its connectors.
+/// The socket addresses to which a host name resolves now; shared by the driver and all connectors.
 pub(super) type ResolvedAddresses = Arc<Mutex<HashSet<SocketAddr>>>;
 
 /// Calls one address of a core again and again.

@@ -1,4 +1,4 @@
-//! State shared by the tasks of one service: its options, its session and the outcome of its start.
+//! State shared by the tasks of one service: the options, the session and the outcome of the start.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

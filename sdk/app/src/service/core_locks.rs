@@ -1,7 +1,7 @@
 //! At most one call per core: a second call of the same instance would end the first, and each would end the other in
 //! turn. Shared by the connectors of a service.
 //!
-//! A core is identified by the id in its `Registered` event. Before that, and if the core sends no id, the configured
+//! A core is identified by the id in the `Registered` event. Before that, and if the core sends no id, the configured
 //! address is the key, so the socket addresses of one host name are called one after the other.
 
 use std::collections::HashMap;

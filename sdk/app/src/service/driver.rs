@@ -1,5 +1,5 @@
 //! The task of a service: resolves the addresses of the cores, keeps a [`Connector`] per socket address, and stops
-//! the service. Spawned by [`ServiceBuilder::start`](crate::ServiceBuilder::start); makes no calls of its own.
+//! the service. Spawned by [`ServiceBuilder::start`](crate::ServiceBuilder::start); makes no calls.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};

@@ -52,7 +52,7 @@ struct State {
     accepted: usize,
 }
 
-/// The session's side of one call. Dropping it ends the call in the session.
+/// The session's side of one call. A drop ends the call in the session.
 #[derive(Debug)]
 pub(super) struct SessionCall {
     shared: Arc<Shared>,
@@ -60,7 +60,7 @@ pub(super) struct SessionCall {
     wake: Arc<Notify>,
 }
 
-/// State of one stream outside the session, shared by its handles.
+/// State of one stream outside the session, shared by the handles.
 #[derive(Debug)]
 pub(crate) struct StreamCell {
     pub(crate) info: StreamInfo,

@@ -1,4 +1,4 @@
-//! Pairs each answer of a stream with the event that it answers, so that the core takes answer and
+//! Pairs each answer of a stream with the answered event, so that the core takes answer and
 //! acknowledgement in one step. Pure; owned by the stream.
 
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use minerva_proto::{EventNumber, MessageNumber};
 /// The unconfirmed answers of one stream; at most one per queued message.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// Number of the message and of the event that it answers, in message order.
+    /// Number of the message and of the answered event, in message order.
     queue: VecDeque<(MessageNumber, EventNumber)>,
 }
 
@@ -18,7 +18,7 @@ impl Answers {
         self.queue.push_back((number, event));
     }
 
-    /// Number of the first message that must wait. Its event was not delivered on this attachment, so the
+    /// Number of the first message that must wait. The event was not delivered on this attachment, so the
     /// core would ignore the acknowledgement. Events below `delivered` can be acknowledged.
     pub(super) fn limit(&self, delivered: EventNumber) -> MessageNumber {
         let waiting = self.queue.iter().find(|(_, event)| *event >= delivered);

@@ -17,7 +17,7 @@ use super::error::ContractError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CallId(u64);
 
-/// A partition: the upper 16 bits of its stream numbers.
+/// A partition: the upper 16 bits of a stream number.
 pub(super) type Partition = u16;
 
 /// The open calls of one instance.

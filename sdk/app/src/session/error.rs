@@ -7,7 +7,7 @@ pub(crate) enum QueueError {
     Over,
 }
 
-/// A core broke the contract, or its claim cannot be verified: the call must be ended.
+/// A core broke the contract, or a claim cannot be verified: the call must be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ContractError {
     #[error("an event arrived before Registered")]

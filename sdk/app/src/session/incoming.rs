@@ -98,7 +98,7 @@ impl Incoming {
     }
 
     /// Ends the stream before events that were received already: the core has lost those events. The handler
-    /// reads the end after them; the core gets an acknowledgement under its own number.
+    /// reads the end after them; the core gets an acknowledgement of the number it sent.
     pub(super) fn end_early(&mut self, event: EventNumber, ended: Ended) {
         self.queue.push_back(Event::Ended { event: self.expected, ended });
         self.expected = self.expected.next();

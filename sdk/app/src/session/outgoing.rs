@@ -36,7 +36,7 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 struct InFlight {
     first: MessageNumber,
-    /// One past its last message.
+    /// One past the last message.
     end: MessageNumber,
     /// Carries an acknowledgement, which a refusal discards.
     acknowledges: bool,
@@ -151,7 +151,7 @@ impl Outgoing {
         Some(Send { stream, first, messages, acknowledge: acknowledge.map(|event| event.0) })
     }
 
-    /// Selects messages for one Send. A message that starts within the credit but exceeds it travels alone:
+    /// Selects messages for one Send. A message that starts within the credit and exceeds the credit travels alone:
     /// the core accepts a single message, but may refuse a longer batch.
     fn next_batch(&self, limit: MessageNumber) -> Vec<Bytes> {
         let mut messages = Vec::new();

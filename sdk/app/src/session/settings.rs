@@ -112,7 +112,7 @@ impl Settings {
         None
     }
 
-    /// Marks a setting for sending. A repeated setting keeps its place; the last value is sent.
+    /// Marks a setting for sending. A repeated setting keeps the old position; the last value is sent.
     fn enqueue(&mut self, setting: Setting) {
         if !self.pending.contains(&setting) {
             self.pending.push_back(setting);

@@ -1,7 +1,7 @@
 //! The state of one stream in an app instance: received events, queued messages, acknowledgements and
 //! settings. Pure; used by the session only.
 //!
-//! An acknowledgement never overtakes messages that were sent before it. It travels in the same Send, or
+//! An acknowledgement never overtakes messages that were sent earlier, but travels in the same Send, or
 //! waits until those messages are durable. A crash of the app therefore loses no effect of an acknowledged
 //! event.
 
@@ -111,9 +111,9 @@ impl Stream {
         }
     }
 
-    /// Restores a stream from its tombstone, after the core has started the stream again. Either the
-    /// acknowledgement of the end was lost and the end will be repeated. Or the store has lost the end, and
-    /// the client may still be connected: no handler reads its messages, so the stream is reset.
+    /// Restores a stream from a tombstone, after the core has started the stream again. If the acknowledgement
+    /// of the end was lost, the core repeats the end. If the store has lost the end, the client may still be
+    /// connected without a handler to read the messages, so the stream is reset.
     pub(super) fn after_tombstone(started: &Started, call: CallId, max_message: usize) -> Self {
         let mut stream = Self::new(started, call, max_message);
         stream.abandoned = true;
@@ -204,7 +204,7 @@ impl Stream {
         Ok(self.discard_if_abandoned() && new)
     }
 
-    /// Ends the stream because no core knows it. Nothing is sent to a core.
+    /// Ends the stream because no core has the stream. Nothing is sent to a core.
     pub(super) fn end_as_lost(&mut self) -> Ended {
         let reason = STATE_LOST.to_owned();
         let ended = Ended { reason, application_level: false, by: EndedBy::Core };
@@ -218,12 +218,12 @@ impl Stream {
         ended
     }
 
-    /// Whether the stream was lost and its handler has acknowledged the end.
+    /// Whether the stream was lost and the handler has acknowledged the end.
     pub(super) fn is_lost_and_acknowledged(&self) -> bool {
         self.lost && self.ended.is_some_and(|last| self.handled > last)
     }
 
-    /// Whether no core knows the stream, so no registration may list it.
+    /// Whether no core has the stream, so that no registration may list the number.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
@@ -243,7 +243,7 @@ impl Stream {
 
     pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), ContractError> {
         if self.ended.is_some() || self.is_reset() {
-            // The acknowledgement is sent again, on its own.
+            // The acknowledgement is sent again, without messages.
             self.ack_sent = EventNumber(0);
             return Ok(());
         }

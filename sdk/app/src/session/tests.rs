@@ -114,7 +114,7 @@ struct World {
     sent: Vec<Bytes>,
     /// The event in the hands of the handler.
     unfinished: Option<EventNumber>,
-    /// Per event, the number of messages that must be durable before its acknowledgement.
+    /// Per event, the number of messages that must be durable before the acknowledgement.
     needed: BTreeMap<EventNumber, usize>,
     /// Sends by the event that they answer.
     answers: BTreeMap<usize, EventNumber>,
@@ -239,10 +239,13 @@ impl World {
         assert_eq!(self.read, self.model.client_sent[..self.read.len()]);
         assert_eq!(self.model.taken, self.sent[..self.model.taken.len()]);
         assert!(self.arrivals <= 1);
-        // An acknowledged event has its answer (`core_takes`), and no answer arrives without the
+        // An acknowledged event has an answer (`core_takes`), and no answer arrives without the
         // acknowledgement.
         let mut taken = self.answers.range(..self.model.taken.len());
-        assert!(taken.all(|(_, &event)| event.0 < self.model.acknowledged), "an answer came alone");
+        assert!(
+            taken.all(|(_, &event)| event.0 < self.model.acknowledged),
+            "an answer without its acknowledgement"
+        );
     }
 
     /// Runs until no message, event or command is in flight.

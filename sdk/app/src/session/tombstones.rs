@@ -1,4 +1,4 @@
-//! Tombstones of ended streams. If the acknowledgement of an end is lost with its call, the core delivers the
+//! Tombstones of ended streams. If the acknowledgement of an end is lost with the call, the core delivers the
 //! stream again. Pure; used by the session only.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,7 +41,7 @@ impl Tombstones {
         was_here
     }
 
-    /// Removes the streams of a partition that its owner, attached as given, did not start.
+    /// Removes the streams of a partition that the owner, attached as given, did not start.
     pub(super) fn retain(&mut self, of: Partition, attachment: Attachment) {
         self.streams.retain(|&stream, at| stream.partition() != of || *at == Some(attachment));
         let streams = &self.streams;

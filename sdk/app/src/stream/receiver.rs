@@ -140,14 +140,14 @@ impl fmt::Debug for Receiver {
     }
 }
 
-/// Ends a stream after its handler, in place of the receiver.
+/// Ends a stream after the handler, in place of the receiver.
 pub(crate) struct Supervisor {
     pub(super) cell: Arc<StreamCell>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl Supervisor {
-    /// Ends the stream after its handler has returned.
+    /// Ends the stream after the handler has returned.
     pub(crate) fn close_stream(self, succeeded: bool) {
         let (reason, application_level) = if succeeded { (CLOSED, true) } else { (FAILED, false) };
         close_reader(&self.cell, &self.shared, reason, application_level);

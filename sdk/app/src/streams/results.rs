@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use minerva_proto::app::{self, SendToGroupResponse, StreamInfo};
-use minerva_proto::{EventNumber, StreamNumber};
+use minerva_proto::{EventNumber, StreamNumber, TransportKind};
 
-use crate::event::{Ended, TransportKind};
+use crate::event::Ended;
 
 /// The outcome of a send for one stream. See [`Streams::send_many`](crate::Streams::send_many) for an
 /// example.
@@ -44,7 +44,7 @@ pub struct GroupSendResult {
     pub full_count: u64,
 }
 
-/// The state of a stream, as a core reports it. See [`Streams`](crate::Streams) for an example.
+/// The state of a stream, reported by a core. See [`Streams`](crate::Streams) for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamState {
@@ -58,7 +58,7 @@ pub struct StreamState {
     pub groups: Vec<String>,
     /// Start of the stream, by the core's clock.
     pub started_at: SystemTime,
-    /// Protocol of the primary transport; `None` while the client is disconnected.
+    /// Protocol of the primary transport; `None` while the client is disconnected, or if newer than this SDK.
     pub transport: Option<TransportKind>,
     /// Number of attached transports.
     pub transports: u32,
@@ -133,8 +133,7 @@ impl GroupSendResult {
 impl From<StreamInfo> for StreamState {
     fn from(info: StreamInfo) -> Self {
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let is_connected = info.primary_transport() != app::TransportKind::Unspecified;
-        let transport = TransportKind::from_proto(info.primary_transport);
+        let transport = info.primary_transport().into();
         let pauses = info.pauses().map(Pause::from_proto).collect();
         Self {
             stream: StreamNumber(info.stream),
@@ -142,7 +141,7 @@ impl From<StreamInfo> for StreamState {
             label: some(info.label),
             groups: info.groups,
             started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(info.started_at_ms),
-            transport: is_connected.then_some(transport),
+            transport,
             transports: info.transports,
             max_idle: Duration::from_millis(info.max_idle_ms),
             instance_id: some(info.instance_id),

@@ -1,4 +1,4 @@
-//! Scatter-gather over the cores: sends a request to every core, and repeats it until the responses cover all
+//! Scatter-gather over the cores: sends a request to every core, repeatedly until the responses cover all
 //! partitions. The meaning of the responses is left to `streams`.
 
 use std::collections::{BTreeSet, HashMap};
@@ -42,9 +42,9 @@ pub(super) trait CoreRequest: Clone + Send + Sync {
     ) -> impl Future<Output = Result<Response<Self::Response>, Status>> + Send;
 }
 
-/// A response with the partitions that it covers.
+/// A response that covers some partitions.
 pub(super) trait CoreResponse {
-    /// The covered partitions; `None` if the response is complete by itself.
+    /// The covered partitions; `None` if the response is complete alone.
     fn coverage(&self) -> Option<&Coverage>;
 
     /// Streams that only another core can have.

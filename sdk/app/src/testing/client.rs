@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use minerva_proto::app::{self, Header, Started, TransportChanged};
 use minerva_proto::stream_id::StreamIdError;
-use minerva_proto::{MAX_REASON, StreamId, StreamNumber, TransportNumber, is_message_allowed};
+use minerva_proto::{
+    MAX_REASON, StreamId, StreamNumber, TransportKind, TransportNumber, is_message_allowed,
+};
 
 use super::core::Core;
 use super::stream::Stream;
-use crate::event::{Ended, TransportKind};
+use crate::event::Ended;
 
 /// End reason of an idle stream.
 const IDLE: &str = "no activity from peer";
@@ -150,7 +152,7 @@ impl Client {
             if started.stream_id.is_empty() {
                 started.stream_id = format!("stream-of-the-kit-{number:06}");
             }
-            started.transport = to_proto(self.transport).into();
+            started.transport = app::TransportKind::from(self.transport).into();
             let id = StreamId::parse(&started.stream_id)?;
             state.connect(started);
             Ok::<_, StreamIdError>((number, id))
@@ -227,8 +229,8 @@ impl ClientStream {
     /// If the reason is invalid.
     pub fn reset(&self, reason: impl Into<String>) {
         let reason = reason.into();
-        let travels = reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
-        assert!(travels, "a reason is at most {MAX_REASON} bytes 0x20-0x7E");
+        let is_valid = reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
+        assert!(is_valid, "a reason is at most {MAX_REASON} bytes 0x20-0x7E");
         self.end(reason, true, app::EndedBy::Client);
     }
 
@@ -237,7 +239,7 @@ impl ClientStream {
         self.end(IDLE.to_owned(), false, app::EndedBy::Core);
     }
 
-    /// Returns the end of the stream, if it has ended. See the [module](super) for an example.
+    /// Returns the end of an ended stream. See the [module](super) for an example.
     pub fn ended(&self) -> Option<Ended> {
         self.core.inspect(|state| state.stream(self.number).ended().cloned().map(Ended::from_proto))
     }
@@ -306,7 +308,7 @@ impl ClientStream {
             transport_number: number.0,
             attached,
             primary: true,
-            transport: to_proto(kind).into(),
+            transport: app::TransportKind::from(kind).into(),
             transports: u32::try_from(self.transports.len()).unwrap_or(u32::MAX),
         };
         let event = app::event::Event::TransportChanged(change);
@@ -332,15 +334,5 @@ impl fmt::Debug for Client {
 impl fmt::Debug for ClientStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientStream").field("number", &self.number).finish_non_exhaustive()
-    }
-}
-
-fn to_proto(kind: TransportKind) -> app::TransportKind {
-    match kind {
-        TransportKind::Unknown => app::TransportKind::Unspecified,
-        TransportKind::Tcp => app::TransportKind::Tcp,
-        TransportKind::WebSocket => app::TransportKind::Websocket,
-        TransportKind::HttpStream => app::TransportKind::HttpStream,
-        TransportKind::LongPoll => app::TransportKind::LongPoll,
     }
 }

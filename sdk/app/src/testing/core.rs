@@ -1,4 +1,4 @@
-//! The core inside a test: the state behind a lock, waits for its changes, and the gRPC service reached by
+//! The core inside a test: the state behind a lock, waits for changes, and the gRPC service reached by
 //! the app's calls without a network. The rules are in `state`.
 
 use std::pin::{Pin, pin};
@@ -124,7 +124,7 @@ impl Core {
         })
     }
 
-    /// Applies the commands of a call until its end.
+    /// Applies the commands of a call until the end.
     async fn receive_commands(
         self,
         call: u64,
@@ -142,7 +142,7 @@ impl Core {
         self.change(|state| state.end(call));
     }
 
-    /// Waits for the next events of a call, or for the status that ends it.
+    /// Waits for the next events of a call, or for the final status.
     async fn next_response(&self, call: u64) -> Result<ServeResponse, Status> {
         let events = self.until(|state| match state.take_events(call) {
             Some(events) => (!events.is_empty()).then_some(Ok(events)),

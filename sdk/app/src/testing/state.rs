@@ -1,4 +1,4 @@
-//! The state of the kit's core: its streams, and the call of the app. Pure; `core` keeps it behind a lock.
+//! The state of the kit's core: the streams, and the call of the app. Pure; locked by `core`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 
 use super::validate::{self, CommandError};
 
-/// The core's id, and the epoch of its one partition.
+/// The core's id, and the epoch of the one partition.
 const CORE_ID: &str = "kit";
 const EPOCH: u64 = 1;
 /// Default window of a registration: bytes of unacknowledged messages per stream.
@@ -90,7 +90,7 @@ impl State {
         &self.streams[&number]
     }
 
-    /// Changes a stream and queues its events for the open call.
+    /// Changes a stream and queues the events for the open call.
     pub(super) fn change<T>(
         &mut self,
         number: StreamNumber,
@@ -110,7 +110,7 @@ impl State {
         });
     }
 
-    /// Ends the open call, begins a call and assigns all streams to it. Returns its number.
+    /// Ends the open call, begins a call and assigns all streams. Returns the number of the call.
     pub(super) fn register(&mut self, register: &Register) -> Result<u64, CommandError> {
         let checked = validate::register(register);
         self.record_error(&checked);
@@ -157,7 +157,7 @@ impl State {
         Some(std::mem::take(&mut call.events))
     }
 
-    /// Ends a call if it is the open one.
+    /// Ends a call unless another one is open.
     pub(super) fn end(&mut self, number: u64) {
         if self.is_call(number) {
             self.close_call();

@@ -1,4 +1,4 @@
-//! One stream in the kit's core: its durable state, and the delivery on the open call. Pure; owned by
+//! One stream in the kit's core: the durable state, and the delivery on the open call. Pure; owned by
 //! `state`. Follows the rules of `app.proto`.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -27,7 +27,7 @@ pub(super) struct Stream {
     /// The constant part of each `Started`.
     started: Started,
     was_assigned: bool,
-    /// First unacknowledged event; 0 is Started itself.
+    /// First unacknowledged event; 0 is Started.
     next_event: EventNumber,
     /// Unacknowledged messages of the client; the first is event `next_event`, or 1.
     inbox: Buffer,
@@ -96,7 +96,7 @@ impl Stream {
         Some(message)
     }
 
-    /// Ends the stream, unless it has ended.
+    /// Ends the stream once.
     pub(super) fn end(&mut self, ended: Ended, events: &mut Vec<event::Event>) {
         if self.ended.is_none() {
             self.ended = Some(Ended { event: self.next_number().0, ..ended });
@@ -120,7 +120,7 @@ impl Stream {
         self.inbox.messages.len()
     }
 
-    /// Whether the stream has ended and its end is acknowledged.
+    /// Whether the stream has ended and the end is acknowledged.
     pub(super) fn is_forgotten(&self) -> bool {
         self.ended.is_some() && self.is_acknowledged()
     }
@@ -224,14 +224,14 @@ impl Stream {
 
     fn room(&self) -> SendState {
         let Bounds { bytes, messages } = self.bounds;
-        let (held_bytes, held_strings) = (self.outbox.bytes, self.outbox.messages.len());
+        let (held_bytes, held_messages) = (self.outbox.bytes, self.outbox.messages.len());
         let left = |most: usize, held| u32::try_from(most.saturating_sub(held)).unwrap_or(u32::MAX);
         SendState {
             stream: self.started.stream,
             next_send: self.next_send.0,
             bytes_left: left(bytes, held_bytes),
-            messages_left: left(messages, held_strings),
-            paused: held_bytes >= bytes.div_ceil(2) || held_strings >= messages.div_ceil(2),
+            messages_left: left(messages, held_messages),
+            paused: held_bytes >= bytes.div_ceil(2) || held_messages >= messages.div_ceil(2),
         }
     }
 
@@ -254,7 +254,7 @@ impl Stream {
         if fits { Ok(repeated) } else { Err(SendRefusedReason::ResourceExhausted) }
     }
 
-    /// Whether an acknowledgement counts: its event was delivered on this call.
+    /// Whether an acknowledgement counts: the event was delivered on this call.
     fn may_acknowledge(
         &self,
         field: &'static str,

@@ -1,5 +1,5 @@
 //! The rules of `app.proto` for single commands. This SDK cannot break them: an error reveals a defect of the
-//! SDK, or a call that was made without it.
+//! SDK, or a call made without the SDK.
 
 use minerva_proto::app::{Register, Send, SetLimits, command};
 use minerva_proto::labels::{is_group, is_label};

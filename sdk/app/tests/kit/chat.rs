@@ -1,4 +1,4 @@
-//! The chat example, from the view of its clients.
+//! The chat example, from the view of the clients.
 
 use minerva_app::testing::{Client, ClientStream, Kit};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn ascii(json: &str) -> String {
     ascii
 }
 
-/// The next message for a client, without its time.
+/// The next message for a client, without the time.
 async fn recv_json(client: &ClientStream) -> Value {
     let encoded = client.recv().await.unwrap();
     let mut message: Value = serde_json::from_slice(&encoded).unwrap();

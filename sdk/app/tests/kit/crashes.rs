@@ -1,4 +1,4 @@
-//! Lost calls and crashes as seen by an app and its clients: no loss and no duplicates.
+//! Lost calls and crashes as seen by app and clients: no loss and no duplicates.
 
 use futures_util::FutureExt;
 use minerva_app::testing::{Client, ClientStream, Kit};
@@ -139,7 +139,7 @@ async fn a_restarted_app_gets_unacknowledged_events() {
 async fn crashes_lose_no_event() {
     let mut kit = Kit::new();
     let client = kit.connect(Client::new());
-    // The state that an app stores with its effects: the last handled event.
+    // The state that an app stores with the effects: the last handled event.
     let (mut last_handled, mut seen) = (EventNumber(0), Vec::new());
     let mut service = kit.service("default");
     for number in 0..100_u32 {
@@ -147,7 +147,7 @@ async fn crashes_lose_no_event() {
         let mut stream = service.accept().await.unwrap();
         assert_eq!(stream.is_resumed(), number > 0);
         // Some starts reach an acknowledgement, some do not.
-        for _string in 0..number % 3 {
+        for _message in 0..number % 3 {
             let Some(Event::Message { event, message }) = stream.next_event().await else { break };
             if event > last_handled {
                 last_handled = event;

@@ -20,7 +20,7 @@ async fn two() -> ([FakeCore; 2], [Call; 2], Service) {
     (cores, [a, b], start.await.unwrap().unwrap())
 }
 
-/// Waits for a registered call and returns its held streams.
+/// Waits for a registered call and returns the held streams.
 async fn called(core: &mut FakeCore, name: &str) -> (Call, Vec<u64>) {
     let (call, register) = core.registered_as(name).await;
     (call, register.held_streams)
@@ -164,7 +164,7 @@ async fn two_socket_addresses_of_one_name_get_one_call() {
     let mut core = FakeCore::start().await;
     let port = core.address.rsplit(':').next().unwrap().to_owned();
     let start = tokio::spawn(Service::connect(format!("localhost:{port}")).start());
-    // A core without an id is identified by its configured address.
+    // A core without an id is identified by the configured address.
     let (mut call, _) = core.registered_as("").await;
     let _service = start.await.unwrap().unwrap();
     core.not_called().await;

@@ -82,7 +82,7 @@ impl FakeCore {
         assert!(timeout(SILENCE, self.calls.recv()).await.is_err());
     }
 
-    /// Accepts the next call and its registration, without an answer.
+    /// Accepts the next call and registration, without an answer.
     pub(crate) async fn call(&mut self) -> (Call, Register) {
         let mut call = timeout(DEADLINE, self.calls.recv()).await.unwrap().unwrap();
         let command::Command::Register(register) = call.command().await else { panic!() };

@@ -30,7 +30,7 @@ async fn the_properties_of_the_client_are_available_and_not_logged() {
     assert_eq!(stream.number(), StreamNumber(1));
     assert_eq!(stream.credentials(), "token");
     assert_eq!(stream.peer_address(), "192.0.2.1");
-    assert_eq!(stream.transport(), TransportKind::Unknown);
+    assert_eq!(stream.transport(), None);
     assert!(!stream.is_resumed());
     assert_eq!(stream.id().as_str(), started(1).stream_id);
     let shown = format!("{stream:?} {} {:?}", stream.id(), stream.sender());
@@ -171,7 +171,7 @@ async fn transport_changes_are_reported() {
     call.send_event(event::Event::TransportChanged(change)).await;
     let Some(Event::TransportChanged(change)) = stream.next_event().await else { panic!() };
     assert_eq!((change.number.0, change.attached, change.transports), (3, true, 2));
-    assert_eq!(change.kind, TransportKind::HttpStream);
+    assert_eq!(change.kind, Some(TransportKind::HttpStream));
 }
 
 #[tokio::test]

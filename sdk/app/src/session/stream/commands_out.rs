@@ -1,4 +1,4 @@
-//! Output of one stream: the commands for its current attachment. The order is settings, messages, reset,
+//! Output of one stream: the commands for the current attachment. The order is settings, messages, reset,
 //! acknowledgement.
 
 use minerva_proto::app::{Acknowledge, Command, Reset, command};
@@ -81,7 +81,7 @@ impl Stream {
         (!self.lost && below > self.ack_sent).then_some(below)
     }
 
-    /// The pending acknowledgement, if no message must carry it.
+    /// The pending acknowledgement, if no message must carry the acknowledgement.
     fn standalone_ack(&self) -> Option<EventNumber> {
         self.pending_ack().filter(|_| self.is_over() || self.barrier <= self.outgoing.confirmed())
     }

@@ -171,7 +171,7 @@ impl Model {
         self.ended && self.acknowledged > self.client_sent.len() as u64 + 1
     }
 
-    /// Applies one command and returns the event that it acknowledged. Returns `None` if no command is
+    /// Applies one command and returns the acknowledged event. Returns `None` if no command is
     /// queued.
     #[expect(clippy::option_option, reason = "a command may acknowledge nothing")]
     pub(super) fn take(&mut self) -> Option<Option<u64>> {
@@ -186,7 +186,7 @@ impl Model {
             | command::Command::SetLimits(_)
             | command::Command::SetLabel(_)
             | command::Command::JoinGroup(_)
-            | command::Command::LeaveGroup(_) => panic!("never told: {command:?}"),
+            | command::Command::LeaveGroup(_) => panic!("unexpected: {command:?}"),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Edge cases of a session with one call, and the bounds of its queues.
+//! Edge cases of a session with one call, and the bounds of the queues.
 
 use minerva_proto::app::{
     Ended as ProtoEnded, EndedBy, Registered, Released, SendRefused, SendRefusedReason, SendState,
@@ -97,9 +97,9 @@ fn a_message_beyond_the_credit_travels_alone() {
     let mut session = session(5, 100);
     send(&mut session, "xxxx").unwrap();
     send(&mut session, "yyyy").unwrap();
-    let told = commands(&mut session);
-    let [command::Command::Send(first), command::Command::Send(second)] = &told[..] else {
-        panic!("{told:?}")
+    let sent = commands(&mut session);
+    let [command::Command::Send(first), command::Command::Send(second)] = &sent[..] else {
+        panic!("{sent:?}")
     };
     assert_eq!((first.messages.len(), second.messages.len()), (1, 1));
 }
@@ -128,9 +128,9 @@ fn each_answer_carries_the_acknowledgement_of_its_event_only() {
     for event in [1, 2] {
         session.answer(STREAM, EventNumber(event), Bytes::from_static(b"xxxx")).unwrap();
     }
-    let told = commands(&mut session);
-    let [command::Command::Send(first), command::Command::Send(second)] = &told[..] else {
-        panic!("{told:?}")
+    let sent = commands(&mut session);
+    let [command::Command::Send(first), command::Command::Send(second)] = &sent[..] else {
+        panic!("{sent:?}")
     };
     assert_eq!((first.acknowledge, second.acknowledge), (Some(1), Some(2)));
 }
@@ -160,7 +160,7 @@ fn an_acknowledgement_waits_for_messages_in_flight() {
     session.acknowledge(STREAM, EventNumber(1));
     assert!(commands(&mut session).is_empty());
     apply(&mut session, event::Event::SendState(state(1, 100, 100)));
-    // The session schedules the stream by itself, without a handler.
+    // The session schedules the stream without a handler.
     assert!(session.has_commands());
     assert!(
         matches!(&commands(&mut session)[..], [command::Command::Acknowledge(a)] if a.event == 1)

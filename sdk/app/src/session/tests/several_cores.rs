@@ -22,7 +22,7 @@ enum Step {
     HandsOver(usize),
     /// A former owner notices the loss of the partition.
     Notices(usize),
-    /// A former owner repeats its events.
+    /// A former owner repeats events.
     Repeats(usize),
     CallBreaks(usize),
     Calls(usize),
@@ -51,7 +51,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One core and its call.
+/// One core, with or without a call.
 #[derive(Debug, Default)]
 struct Core {
     call: Option<CallId>,
@@ -234,8 +234,8 @@ impl Cores {
         if commands.is_empty() {
             return;
         }
-        let (attachment, epoch) = self.attachment.expect("sent_events of a stream that is apart");
-        assert_eq!(attachment, core, "sent_events on a call that is not the stream's attachment");
+        let (attachment, epoch) = self.attachment.expect("a command for a detached stream");
+        assert_eq!(attachment, core, "a command on a call to which the stream is not attached");
         self.cores[core].commands.extend(commands.into_iter().map(|command| (epoch, command)));
     }
 
