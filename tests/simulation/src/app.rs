@@ -6,8 +6,8 @@ mod handler;
 use std::collections::BTreeMap;
 
 use minerva_app::simulation::{Arrival, Event as StreamEvent, EventError, Machine, Read, Signal};
-use minerva_proto::{EventNumber, StreamNumber};
 use minerva_proto::app::{Command, Event as AppEvent, Register, command};
+use minerva_proto::{EventNumber, StreamNumber};
 
 use self::handler::Handler;
 use crate::agenda::Time;
@@ -213,7 +213,11 @@ impl App {
         let Some(client) = client_of(&arrival.id) else {
             return checker.violation("an app hears of an unknown stream".to_owned());
         };
-        net.trace.note(net.now, "arrived", [self.index as u64, arrival.number.0, arrival.next_event.0]);
+        net.trace.note(
+            net.now,
+            "arrived",
+            [self.index as u64, arrival.number.0, arrival.next_event.0],
+        );
         net.trace.say(|| format!("{arrival:?}"));
         let handler = Handler::new(client, (self.index as u64) << 32 | self.life);
         checker.on_arrived(client, handler.instance, arrival);
@@ -261,7 +265,7 @@ impl App {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         match event {
             StreamEvent::Message { event, message } => {
-                checker.on_app_takes(handler.client, stream.0, handler.instance, event.0, &message);
+                checker.on_app_takes(handler.client, stream, handler.instance, event.0, &message);
                 handler.answering = Some(event);
                 self.answer(stream, net);
             }
@@ -269,7 +273,7 @@ impl App {
                 handler.has_ended = true;
                 let numbers = [self.index as u64, stream.0, event.0];
                 net.trace.note(net.now, "app hears end", numbers);
-                checker.on_app_ended(handler.client, stream.0, handler.instance, event.0, &ended);
+                checker.on_app_ended(handler.client, stream, handler.instance, event.0, &ended);
                 self.machine.acknowledge(stream, event);
             }
             StreamEvent::TransportChanged(_) => {}

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minerva_client::Ended as ClientEnded;
+use minerva_proto::StreamNumber;
 
 use self::outside::{Outside, PushRecord};
 pub(crate) use self::outside::{out_string, push_key};
@@ -26,7 +27,7 @@ pub(crate) struct Checker {
     pub(crate) durable: Durable,
     clients: Vec<ClientRecord>,
     /// By number: a client's id may be used by a second stream when the first is over.
-    streams: BTreeMap<u64, StreamRecord>,
+    streams: BTreeMap<StreamNumber, StreamRecord>,
     /// By number.
     pushes: Vec<PushRecord>,
     violations: Vec<String>,
@@ -47,7 +48,7 @@ struct ClientRecord {
     may_idle: bool,
     ended: Option<ClientEnded>,
     /// The number of its stream.
-    stream: Option<u64>,
+    stream: Option<StreamNumber>,
 }
 
 /// What is known of one stream.
@@ -109,7 +110,7 @@ impl Checker {
         stream.is_some_and(|state| {
             state.outbox().is_empty()
                 && outputs::sent_by_app(state) == self.total
-                && state.marks().groups.contains(GROUP)
+                && state.attributes().groups.contains(GROUP)
         })
     }
 

@@ -11,10 +11,12 @@ use std::task::{Context, Poll};
 
 use minerva_core::limits::Limits;
 use minerva_core::partition::{
-    Answer, LinkHandle, LinkId, OutputReceiver, PartitionOptions, Partitions, outputs,
+    LinkHandle, LinkId, OutputReceiver, PartitionOptions, PartitionTable, StreamReply,
+    output_channel,
 };
 use minerva_core::simulation::{SimulatedProcess, in_process, run_ownership};
-use minerva_core::stream::{AppOutput, EdgeOutput};
+use minerva_core::stream::AppOutput;
+use minerva_proto::link::CoreFrame;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -71,13 +73,13 @@ pub(crate) struct Core {
 
 /// What a core is while it lives.
 struct Process {
-    partitions: Partitions,
+    partitions: PartitionTable,
     suspension: Arc<SimulatedProcess>,
     task: AbortHandle,
     /// Makes it give everything back.
     resign: Option<oneshot::Sender<()>>,
     /// Hears what it owns.
-    spy: OutputReceiver<EdgeOutput>,
+    spy: OutputReceiver<CoreFrame>,
     owned: BTreeSet<u32>,
 }
 
@@ -102,10 +104,10 @@ pub(crate) enum Arrived {
 
 /// What a core's partitions said.
 pub(crate) enum Said {
-    Edge(u64, Vec<EdgeOutput>),
+    Edge(u64, Vec<CoreFrame>),
     App(u64, Vec<AppOutput>),
     /// `None`: nobody knows what was done.
-    Outside(Attempt, Option<Answer>),
+    Outside(Attempt, Option<StreamReply>),
 }
 
 impl Core {
@@ -129,9 +131,9 @@ impl Core {
         self.life += 1;
         self.state = State::Up;
         let Deployment { partitions, limits, options, queue, news } = self.deployment.clone();
-        let partitions = Partitions::new(partitions);
-        let (spying, spy) = outputs();
-        partitions.link(LinkHandle { id: SPY, outputs: spying });
+        let partitions = PartitionTable::new(partitions);
+        let (spying, spy) = output_channel();
+        partitions.add_link(LinkHandle { id: SPY, outputs: spying });
         let (resign, resigned) = oneshot::channel();
         let options = PartitionOptions { standby: self.is_standby, ..options };
         let name: Arc<str> = self.name().into();
@@ -191,7 +193,7 @@ impl Core {
         }
     }
 
-    /// Partitions are given back; calls end when that is done.
+    /// PartitionTable are given back; calls end when that is done.
     pub(crate) fn stop(&mut self) {
         self.state = State::Stopping;
         if let Some(resign) = self.process.as_mut().and_then(|process| process.resign.take()) {
@@ -285,7 +287,7 @@ impl Core {
         format!("core-{}-{}", self.index, self.life)
     }
 
-    fn partitions(&self) -> Option<Partitions> {
+    fn partitions(&self) -> Option<PartitionTable> {
         self.process.as_ref().map(|process| process.partitions.clone())
     }
 }
@@ -296,9 +298,9 @@ impl Process {
         let mut outputs = Vec::new();
         while let Poll::Ready(1..) = self.spy.poll_many(cx, &mut outputs, MANY) {}
         for output in outputs {
-            if let EdgeOutput::Owned(claims) = output {
-                self.owned.extend(claims.iter().map(|(partition, _)| *partition));
-            } else if let EdgeOutput::Released(partitions) = output {
+            if let CoreFrame::Owned(claims) = output {
+                self.owned.extend(claims.iter().map(|claim| claim.partition));
+            } else if let CoreFrame::Released(partitions) = output {
                 self.owned.retain(|partition| !partitions.contains(partition));
             }
         }

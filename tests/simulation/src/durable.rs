@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minerva_core::state::{Record, Snapshot, StreamState, decode_entry};
 
+use minerva_proto::{LogIndex, StreamNumber};
+
 use crate::checker::client_of;
 use crate::outsider::GROUP;
 use crate::store::{Op, Part, StoreData};
@@ -25,10 +27,10 @@ pub(crate) struct Durable {
 #[derive(Debug, Clone, Default)]
 struct Shadow {
     /// Index of the next log entry.
-    next: u64,
-    streams: BTreeMap<u64, StreamState>,
+    next: LogIndex,
+    streams: BTreeMap<StreamNumber, StreamState>,
     /// Streams that were done with: all that could be said of them is true.
-    gone: BTreeMap<u64, Gone>,
+    gone: BTreeMap<StreamNumber, Gone>,
 }
 
 /// What is left of a stream that was done with.
@@ -92,14 +94,14 @@ impl Durable {
     }
 
     /// A stream as it is now.
-    pub(crate) fn stream(&self, number: u64) -> Option<&StreamState> {
+    pub(crate) fn stream(&self, number: StreamNumber) -> Option<&StreamState> {
         self.partitions.get(&partition_of(number))?.streams.get(&number)
     }
 
     /// The client of a stream of which something is true, or was before the store went back.
     pub(crate) fn client_where(
         &self,
-        number: u64,
+        number: StreamNumber,
         holds: impl Fn(&StreamState) -> bool,
     ) -> Option<usize> {
         let all = self.before.iter().chain([&self.partitions]);
@@ -109,9 +111,9 @@ impl Durable {
     }
 
     /// The streams of a partition that are in the group and have not ended.
-    pub(crate) fn members(&self, partition: u32) -> Vec<u64> {
+    pub(crate) fn members(&self, partition: u32) -> Vec<StreamNumber> {
         let Some(shadow) = self.partitions.get(&partition) else { return Vec::new() };
-        let is_member = |s: &StreamState| !s.is_ended() && s.marks().groups.contains(GROUP);
+        let is_member = |s: &StreamState| !s.is_ended() && s.attributes().groups.contains(GROUP);
         let members = shadow.streams.iter().filter(|(_, state)| is_member(state));
         members.map(|(number, _)| *number).collect()
     }
@@ -123,7 +125,11 @@ impl Durable {
 
     /// Whether something is true of a stream, or was before the store went back; of one that was done with all
     /// is.
-    pub(crate) fn implies(&self, number: u64, holds: impl Fn(&StreamState) -> bool) -> bool {
+    pub(crate) fn implies(
+        &self,
+        number: StreamNumber,
+        holds: impl Fn(&StreamState) -> bool,
+    ) -> bool {
         let partition = partition_of(number);
         let all = self.before.iter().chain([&self.partitions]);
         all.filter_map(|partitions| partitions.get(&partition)).any(|shadow| {
@@ -132,7 +138,7 @@ impl Durable {
     }
 
     /// The number of the living stream with an id, now.
-    pub(crate) fn living(&self, id: &str) -> Option<u64> {
+    pub(crate) fn living(&self, id: &str) -> Option<StreamNumber> {
         self.partitions.values().find_map(|shadow| shadow.living(id))
     }
 
@@ -156,7 +162,7 @@ impl Durable {
     fn lose(&mut self, partition: u32) {
         let now = self.partitions.get(&partition);
         for before in self.before.iter().filter_map(|partitions| partitions.get(&partition)) {
-            let is_lost = |(number, state): &(&u64, &StreamState)| {
+            let is_lost = |(number, state): &(&StreamNumber, &StreamState)| {
                 let stored = now.and_then(|now| now.streams.get(number));
                 let is_gone = now.is_some_and(|now| now.gone.contains_key(number));
                 !is_gone && stored.is_none_or(|stored| knows_more(state, stored))
@@ -199,13 +205,13 @@ impl Shadow {
         Ok(shadow)
     }
 
-    fn apply(&mut self, stream: u64, record: &Record) -> Result<(), String> {
+    fn apply(&mut self, stream: StreamNumber, record: &Record) -> Result<(), String> {
         if let Record::Opened { origin, max_idle_ms } = record {
             self.streams.insert(stream, StreamState::new(origin.clone(), *max_idle_ms));
             return Ok(());
         }
         let Some(state) = self.streams.get_mut(&stream) else {
-            return Err(format!("a record of stream {stream:x}, which there is not: {record:?}"));
+            return Err(format!("a record of stream {stream}, which there is not: {record:?}"));
         };
         state.apply(record).map_err(|error| error.to_string())?;
         if state.inbox().is_done() {
@@ -216,7 +222,7 @@ impl Shadow {
         Ok(())
     }
 
-    fn living(&self, id: &str) -> Option<u64> {
+    fn living(&self, id: &str) -> Option<StreamNumber> {
         let is_it = |s: &StreamState| s.origin().id.as_str() == id && !s.is_ended();
         self.streams.iter().find(|(_, state)| is_it(state)).map(|(number, _)| *number)
     }
@@ -234,10 +240,10 @@ fn knows_more(before: &StreamState, now: &StreamState) -> bool {
     before.origin().id != now.origin().id
         || before.is_ended() && !now.is_ended()
         || before.outbox().next() > now.outbox().next()
-        || all.into_iter().any(|number| !now.has_received(*number))
+        || all.into_iter().any(|number| !now.has_received(number.0))
 }
 
 /// The partition that a stream's number names.
-pub(crate) fn partition_of(number: u64) -> u32 {
-    (number >> 48) as u32
+pub(crate) fn partition_of(number: StreamNumber) -> u32 {
+    number.partition().into()
 }

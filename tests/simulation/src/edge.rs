@@ -7,9 +7,9 @@ mod links;
 use std::collections::BTreeMap;
 
 use minerva_client::TransportKind;
-use minerva_edge::simulation::{Owners, to_wire};
-use minerva_edge::transport::{Input, ToCore};
-use minerva_proto::link::EdgeFrame;
+use minerva_edge::simulation::Owners;
+use minerva_edge::transport::Input;
+use minerva_proto::link::{EdgeFrame, EdgeMessage, TransportId, encode, pb};
 
 use self::holder::{Holder, Place};
 use crate::checker::Checker;
@@ -44,7 +44,7 @@ struct LinkToCore {
     is_up: bool,
     /// Its number among the claims; a new call has a new one.
     number: u64,
-    outgoing: Vec<EdgeFrame>,
+    outgoing: Vec<pb::EdgeFrame>,
 }
 
 impl Edge {
@@ -242,7 +242,7 @@ impl Edge {
             return false;
         }
         let Some(attach) = holder.machine.attach() else { return false };
-        let partition = (attach.stream.stable_hash() % u64::from(self.partitions)) as u32;
+        let partition = (attach.stream_id.stable_hash() % u64::from(self.partitions)) as u32;
         let Some((link, reliance)) = self.owners.owner(partition) else { return false };
         let Some(core) = self.core_of(link) else { return false };
         self.numbered += 1;
@@ -252,12 +252,12 @@ impl Edge {
         true
     }
 
-    fn tell(&mut self, holder: &mut Holder, message: ToCore, checker: &mut Checker) {
+    fn tell(&mut self, holder: &mut Holder, message: EdgeMessage, checker: &mut Checker) {
         let Some(place) = &holder.place else { return };
         holder.is_attached = match &message {
-            ToCore::Attach(_) => true,
-            ToCore::Detach => false,
-            ToCore::Batch(_) | ToCore::Grant(_) => holder.is_attached,
+            EdgeMessage::Attach(_) => true,
+            EdgeMessage::Detach => false,
+            EdgeMessage::Batch(_) | EdgeMessage::Grant(_) => holder.is_attached,
         };
         if let Some(link) = self.links.get_mut(&place.core) {
             link.outgoing.push(to_wire(place.number, message));
@@ -277,7 +277,11 @@ impl Edge {
 
     fn detach(&mut self, place: Place) {
         if let Some(link) = self.links.get_mut(&place.core).filter(|link| link.is_up) {
-            link.outgoing.push(to_wire(place.number, ToCore::Detach));
+            link.outgoing.push(to_wire(place.number, EdgeMessage::Detach));
         }
     }
+}
+
+fn to_wire(transport: u64, message: EdgeMessage) -> pb::EdgeFrame {
+    encode::edge_frame(EdgeFrame { transport: TransportId(transport), message })
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minerva_proto::app::{Command, Event as AppEvent};
-use minerva_proto::link::{CoreFrame, EdgeFrame};
+use minerva_proto::link::pb::{CoreFrame, EdgeFrame};
 
 use crate::faults::Fault;
 use crate::network::{ConnId, Side};

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use minerva_simulation::{Mutation, Options, Rollbacks, run};
 
 /// Looks for one mutation, or all of them in turn.
-pub(crate) fn find(mutation: &str, first: u64, seeds: u64, options: &Options) -> ExitCode {
-    let is_selected = |mutation: &&Mutation| {
-        mutation == "all" || format!("{mutation:?}").eq_ignore_ascii_case(mutation)
-    };
+pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> ExitCode {
+    let is_selected =
+        |mutation: &&Mutation| name == "all" || format!("{mutation:?}").eq_ignore_ascii_case(name);
     let mutations: Vec<Mutation> = Mutation::ALL.iter().filter(is_selected).copied().collect();
     if mutations.is_empty() {
-        eprintln!("--mutation {mutation}: unknown; see --list-mutations");
+        eprintln!("--mutation {name}: unknown; see --list-mutations");
         return ExitCode::from(64);
     }
     let found =

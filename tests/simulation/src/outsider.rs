@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_core::partition::{Ask, Target};
-use minerva_core::stream::Pushed;
+use minerva_core::partition::{StreamRequest, StreamSelector};
+use minerva_core::stream::PushOutcome;
+
+use minerva_proto::StreamNumber;
 
 use crate::agenda::Time;
 use crate::checker::{Checker, out_string, push_key};
@@ -40,7 +42,7 @@ struct Push {
 /// Who is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum To {
-    Stream(u64),
+    Stream(StreamNumber),
     Group,
 }
 
@@ -53,11 +55,11 @@ pub(crate) struct Attempt {
     /// From 1.
     pub(crate) number: u64,
     /// Streams that were in the group when it was made, if that is meant.
-    pub(crate) members: Vec<u64>,
+    pub(crate) members: Vec<StreamNumber>,
 }
 
 /// What a partition says of each stream.
-pub(crate) type Said = Vec<(u64, Pushed)>;
+pub(crate) type Said = Vec<(StreamNumber, PushOutcome)>;
 
 impl Outsider {
     pub(crate) fn new(index: usize) -> Self {
@@ -104,20 +106,23 @@ impl Outsider {
     pub(crate) fn attempt(
         &mut self,
         partition: u32,
-        members: Vec<u64>,
+        members: Vec<StreamNumber>,
         net: &mut Network,
-    ) -> Option<(Attempt, Ask)> {
+    ) -> Option<(Attempt, StreamRequest)> {
         let push = self.push.as_mut()?;
         let asked = push.asked.get_mut(&partition)?;
         *asked += 1;
         let (outsider, number) = (self.index, *asked);
         let attempt = Attempt { outsider, push: push.number, partition, number, members };
         let to = match push.to {
-            To::Stream(number) => Target::Numbers(vec![number]),
-            To::Group => Target::Group("default".into(), GROUP.into()),
+            To::Stream(number) => StreamSelector::Numbers(vec![number]),
+            To::Group => StreamSelector::Group("default".into(), GROUP.into()),
         };
-        let ask =
-            Ask::Push { to, messages: push.messages.clone(), key: Some(push_key(push.number)) };
+        let ask = StreamRequest::Push {
+            to,
+            messages: push.messages.clone(),
+            key: Some(push_key(push.number)),
+        };
         let silence = Event::OutsiderHears { attempt: attempt.clone(), said: None };
         net.within(1000, 6000, silence);
         Some((attempt, ask))

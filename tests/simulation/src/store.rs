@@ -188,8 +188,8 @@ fn name_of(op: &Op) -> &'static str {
 
 fn index_of(op: &Op) -> u64 {
     match op {
-        Op::Append { index, .. } => *index,
-        Op::Checkpoint { covers, .. } => *covers,
+        Op::Append { index, .. } => index.0,
+        Op::Checkpoint { covers, .. } => covers.0,
         Op::Partitions(_)
         | Op::Beat { .. }
         | Op::Claim { .. }

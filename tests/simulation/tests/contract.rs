@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Membership, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
 use minerva_simulation::ModelStore;
 use proptest::prelude::*;
 
@@ -132,7 +133,7 @@ struct At {
 
 async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer {
     let epoch = |stale: &u64| Epoch(at.epoch.saturating_sub(*stale));
-    let index = |offset: &i8| at.next.saturating_add_signed((*offset).into());
+    let index = |offset: &i8| LogIndex(at.next.saturating_add_signed((*offset).into()));
     let lease = Duration::from_secs(60);
     let done = match step {
         Step::Claim { other, above } => {
@@ -154,7 +155,7 @@ async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer 
         }
         Step::Checkpoint { stale, covers, changed } => {
             let changed = changed.iter().map(|(stream, blob)| {
-                (u64::from(*stream), blob.map(|byte| Bytes::from(vec![byte])))
+                (StreamNumber((*stream).into()), blob.map(|byte| Bytes::from(vec![byte])))
             });
             let meta = Bytes::from_static(b"meta");
             store.checkpoint(partition, epoch(stale), index(covers), meta, changed.collect()).await
@@ -173,7 +174,7 @@ async fn compare(real: &dyn Store, model: &dyn Store, steps: &[Step]) -> Result<
         let answer = act(model, 3, step, &at).await;
         match (&answer, step) {
             (Answer::Claimed(claimed), _) => {
-                at = At { epoch: claimed.epoch.0, next: claimed.next_index() };
+                at = At { epoch: claimed.epoch.0, next: claimed.next_index().0 };
             }
             (Answer::Done, Step::Append { stale: 0, index: 0, .. }) => at.next += 1,
             _ => {}

@@ -2,17 +2,18 @@
 
 use minerva_app::Ended;
 use minerva_app::simulation::Arrival;
+use minerva_proto::StreamNumber;
 
 use super::{Checker, StreamRecord, c2s_string};
 
 impl Checker {
     /// An instance gets a stream that it did not have.
     pub(crate) fn on_arrived(&mut self, client: usize, instance: u64, arrival: &Arrival) {
-        let number = arrival.number.0;
+        let number = arrival.number;
         let first = *self.clients[client].stream.get_or_insert(number);
         if first != number {
             if self.durable.living(&super::stream_id(client)) == Some(first) {
-                self.violation(format!("client {client} has two streams, {first:x}, {number:x}"));
+                self.violation(format!("client {client} has two streams, {first}, {number}"));
             } else if self.clients[client].ended.is_none() {
                 self.clients[client].stream = Some(number);
             }
@@ -28,7 +29,7 @@ impl Checker {
         if next > stream.applied && stream.ended.is_none() && !is_lost {
             let applied = stream.applied;
             self.violation(format!(
-                "stream {number:x} comes with event {next}, but {applied} was never taken"
+                "stream {number} comes with event {next}, but {applied} was never taken"
             ));
         }
         // A handler of this kind sends one string for each, before it acknowledges.
@@ -37,7 +38,7 @@ impl Checker {
         let has_ended = self.durable.has_ended(&super::stream_id(client));
         if is_answering && answered < due && !has_ended && !is_lost {
             self.violation(format!(
-                "stream {number:x}: {due} events are acknowledged, {answered} answers durable"
+                "stream {number}: {due} events are acknowledged, {answered} answers durable"
             ));
         }
     }
@@ -46,7 +47,7 @@ impl Checker {
     pub(crate) fn on_app_takes(
         &mut self,
         client: usize,
-        number: u64,
+        number: StreamNumber,
         instance: u64,
         event: u64,
         string: &[u8],
@@ -58,11 +59,11 @@ impl Checker {
         let is_new = event == stream.applied;
         stream.applied = stream.applied.max(event + 1);
         if expected != event {
-            self.violation(format!("stream {number:x}: event {event} where {expected} belongs"));
+            self.violation(format!("stream {number}: event {event} where {expected} belongs"));
         }
         if c2s_string(client, event.saturating_sub(1)) != string {
             let text = String::from_utf8_lossy(string).into_owned();
-            self.violation(format!("stream {number:x}, event {event}: `{text}`"));
+            self.violation(format!("stream {number}, event {event}: `{text}`"));
         }
         self.messages += u64::from(is_new);
     }
@@ -71,7 +72,7 @@ impl Checker {
     pub(crate) fn on_app_ended(
         &mut self,
         client: usize,
-        number: u64,
+        number: StreamNumber,
         instance: u64,
         event: u64,
         ended: &Ended,
@@ -82,11 +83,11 @@ impl Checker {
         let is_lost = self.durable.has_lost(client);
         if expected != Some(event) {
             self.violation(format!(
-                "stream {number:x}: it ends with event {event} where {expected:?} belongs"
+                "stream {number}: it ends with event {event} where {expected:?} belongs"
             ));
         }
         if before.is_some_and(|before| before != (event, ended.clone())) && !is_lost {
-            self.violation(format!("stream {number:x} ends twice, in different ways: {ended:?}"));
+            self.violation(format!("stream {number} ends twice, in different ways: {ended:?}"));
         }
         let record = &self.clients[client];
         let is_ghost = record.stream != Some(number);
@@ -104,7 +105,7 @@ impl Checker {
         // A client that gives a stream up while it is being ended keeps its own reason.
         let is_same = is_same || record.has_reset || is_lost;
         if !is_justified {
-            self.violation(format!("stream {number:x}: an end without a cause: {ended:?}"));
+            self.violation(format!("stream {number}: an end without a cause: {ended:?}"));
         }
         if !is_same {
             self.violation(format!("client {client} and its app heard of different ends"));

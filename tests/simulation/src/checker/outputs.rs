@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use minerva_core::state::StreamState;
-use minerva_core::stream::{AppOutput, CloseCause, EdgeOutput};
-use minerva_proto::{KillReason, Sack};
+use minerva_core::stream::AppOutput;
+use minerva_proto::link::{CloseCause, CoreMessage};
+use minerva_proto::{KillReason, Sack, StreamNumber};
 
 use super::outside::parse_out;
 use super::{Checker, c2s_string, s2c_string, stream_id};
@@ -15,25 +16,25 @@ impl Checker {
     pub(crate) fn on_edge_output(
         &mut self,
         watch: &mut TransportWatch,
-        output: &EdgeOutput,
+        output: &CoreMessage,
         net: &Network,
     ) {
         let client = watch.client;
         let holds = match output {
-            EdgeOutput::Opened { sack, .. } => {
+            CoreMessage::Opened { sack, .. } => {
                 self.holds_sack(client, sack.as_ref()) && self.number(client).is_some()
             }
-            EdgeOutput::Sack { sack, .. } => self.holds_sack(client, Some(sack)),
-            EdgeOutput::Messages { first, messages, .. } => {
-                messages.iter().all(|string| is_for(client, string))
-                    && self.holds(client, |state| has_messages(state, *first, messages))
+            CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
+            CoreMessage::Messages(run) => {
+                run.messages.iter().all(|string| is_for(client, string))
+                    && self.holds(client, |state| has_messages(state, run.first.0, &run.messages))
             }
-            EdgeOutput::Close { sack, cause, .. } => {
-                self.holds_sack(client, sack.as_ref()) && self.holds_close(client, cause)
+            CoreMessage::Close(close) => {
+                self.holds_sack(client, close.sack.as_ref())
+                    && self.holds_close(client, &close.cause)
             }
-            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => true,
-            EdgeOutput::Taken { batch, .. } => {
-                let later = watch.batches.split_off(&(batch + 1));
+            CoreMessage::Taken(batch) => {
+                let later = watch.batches.split_off(&(batch.0 + 1));
                 let taken = std::mem::replace(&mut watch.batches, later);
                 let runs: Vec<(u64, u64)> = taken.into_values().flatten().collect();
                 let all = |state: &StreamState| {
@@ -78,7 +79,7 @@ impl Checker {
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. } => true,
-            AppOutput::Violation(text) => {
+            AppOutput::ContractViolation(text) => {
                 self.violation(format!("an instance broke the contract: {text}"));
                 true
             }
@@ -88,14 +89,14 @@ impl Checker {
         }
     }
 
-    fn are_strings(&self, number: u64, first: u64, messages: &[Bytes]) -> bool {
+    fn are_strings(&self, number: StreamNumber, first: u64, messages: &[Bytes]) -> bool {
         let Some(state) = self.durable.stream(number) else { return true };
         let Some(client) = super::client_of(state.origin().id.as_str()) else { return false };
         (first..).zip(messages).all(|(event, string)| c2s_string(client, event - 1) == *string)
     }
 
     /// The number of a client's living stream, or of its last one.
-    pub(crate) fn number(&self, client: usize) -> Option<u64> {
+    pub(crate) fn number(&self, client: usize) -> Option<StreamNumber> {
         self.durable.living(&stream_id(client)).or(self.clients[client].stream)
     }
 
@@ -109,7 +110,7 @@ impl Checker {
     fn holds_sack(&self, client: usize, sack: Option<&Sack>) -> bool {
         let Some(sack) = sack.filter(|sack| **sack != Sack::NONE) else { return true };
         let all = |state: &StreamState| {
-            sack.acked.iter().chain(&sack.beyond).all(|number| state.has_received(*number))
+            sack.acked.iter().chain(&sack.beyond).all(|number| state.has_received(number.0))
         };
         self.holds(client, all)
     }
@@ -117,6 +118,7 @@ impl Checker {
     fn holds_close(&self, client: usize, cause: &CloseCause) -> bool {
         match cause {
             CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
+            CloseCause::Refused { .. } => false,
             CloseCause::Kill(KillReason::StreamAttachFailure) => {
                 self.durable.living(&stream_id(client)).is_none()
             }
@@ -128,7 +130,7 @@ impl Checker {
 
 /// How many strings a stream's instance has sent: in its own count, those from outside are not there.
 pub(super) fn sent_by_app(state: &StreamState) -> u64 {
-    state.outbox().next().saturating_sub(state.marks().pushed)
+    state.outbox().next().saturating_sub(state.attributes().pushed)
 }
 
 /// These strings have these numbers; those that were acknowledged are not there any more.

@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_core::state::StreamState;
-use minerva_core::stream::Pushed;
+use minerva_core::stream::PushOutcome;
+
+use minerva_proto::StreamNumber;
 
 use super::Checker;
 use crate::agenda::Time;
@@ -99,17 +101,17 @@ impl Checker {
     pub(crate) fn on_push_answer(&mut self, attempt: &Attempt, said: &Said, now: Time) {
         let key = push_key(attempt.push);
         for (number, outcome) in said {
-            let is_known = |state: &StreamState| state.marks().keys.contains(&key);
+            let is_known = |state: &StreamState| state.attributes().keys.contains(&key);
             let is_known = || self.durable.implies(*number, is_known);
             let holds = match outcome {
-                Pushed::Taken => is_known(),
-                Pushed::Repeated => is_known() && attempt.number > 1,
+                PushOutcome::Taken => is_known(),
+                PushOutcome::Repeated => is_known() && attempt.number > 1,
                 // A later attempt may have found room before this answer goes out.
-                Pushed::Full { .. } => true,
-                Pushed::Ended => self.durable.implies(*number, |state| state.is_ended()),
+                PushOutcome::Full { .. } => true,
+                PushOutcome::Ended => self.durable.implies(*number, |state| state.is_ended()),
             };
             if !holds {
-                let text = format!("not durable, or wrong: {number:x} {outcome:?}, {attempt:?}");
+                let text = format!("not durable, or wrong: {number} {outcome:?}, {attempt:?}");
                 self.violation(format!("at {now}, to an outsider: {text}"));
             }
         }
@@ -118,10 +120,10 @@ impl Checker {
             return;
         }
         let members = self.durable.members(attempt.partition);
-        let lives = |number: &&u64| members.contains(*number);
+        let lives = |number: &&StreamNumber| members.contains(*number);
         for number in attempt.members.iter().filter(lives) {
             if said.iter().all(|(answered, _)| answered != number) {
-                self.violation(format!("stream {number:x} is missing in an answer: {attempt:?}"));
+                self.violation(format!("stream {number} is missing in an answer: {attempt:?}"));
             }
         }
     }
@@ -131,8 +133,8 @@ impl Checker {
         let key = push_key(push);
         for (number, outcome) in said {
             // Its client has only one stream that counts, and a number may be given anew after a loss.
-            let is_known = |state: &StreamState| state.marks().keys.contains(&key);
-            let is_full = matches!(outcome, Pushed::Full { .. });
+            let is_known = |state: &StreamState| state.attributes().keys.contains(&key);
+            let is_full = matches!(outcome, PushOutcome::Full { .. });
             let client = self.durable.client_where(*number, |state| is_full || is_known(state));
             let Some(client) = client.filter(|c| self.clients[*c].stream == Some(*number)) else {
                 continue;
@@ -141,16 +143,16 @@ impl Checker {
             let outside = &mut self.clients[client].outside;
             let has_come = outside.taken.contains(&push);
             match outcome {
-                Pushed::Taken | Pushed::Repeated if !has_come => {
+                PushOutcome::Taken | PushOutcome::Repeated if !has_come => {
                     outside.owed.insert(push);
                 }
-                Pushed::Full { .. } => {
+                PushOutcome::Full { .. } => {
                     outside.refused.insert(push);
                     if has_come && !has_lost {
                         self.violation(format!("client {client} has push {push}, now refused"));
                     }
                 }
-                Pushed::Taken | Pushed::Repeated | Pushed::Ended => {}
+                PushOutcome::Taken | PushOutcome::Repeated | PushOutcome::Ended => {}
             }
         }
     }

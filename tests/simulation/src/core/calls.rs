@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use minerva_core::partition::{Answer, Ask, Call, CallId, Mail};
+use minerva_core::partition::{Mail, StreamCall, StreamCallId, StreamReply, StreamRequest};
 use tokio::sync::oneshot;
 
 use super::{Core, Said};
@@ -18,7 +18,7 @@ use crate::outsider::Attempt;
 /// A call that has no answer yet.
 pub(super) struct Waiting {
     attempt: Attempt,
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<StreamReply>,
 }
 
 impl Core {
@@ -29,12 +29,12 @@ impl Core {
     }
 
     /// A call comes in.
-    pub(crate) fn call(&mut self, attempt: Attempt, ask: Ask) {
+    pub(crate) fn call(&mut self, attempt: Attempt, request: StreamRequest) {
         let Some(router) = self.partitions() else { return };
         let (sender, answer) = oneshot::channel();
-        let id = CallId(self.next_number());
-        let call = Call { id, ask, answer: sender };
-        router.send(attempt.partition, Mail::Call(Box::new(call)));
+        let id = StreamCallId(self.next_number());
+        let call = StreamCall { id, request, reply: sender };
+        router.send(attempt.partition, Mail::StreamCall(Box::new(call)));
         self.calls.push(Waiting { attempt, answer });
     }
 
@@ -54,12 +54,12 @@ impl Core {
 /// An answer goes out, or word that the call was interrupted.
 pub(super) fn let_out(
     attempt: Attempt,
-    answer: Option<Answer>,
+    answer: Option<StreamReply>,
     net: &mut Network,
     checker: &mut Checker,
 ) {
     let said = match answer {
-        Some(Answer::Pushed(said)) => Some(said),
+        Some(StreamReply::Pushed(said)) => Some(said),
         Some(other) => return checker.violation(format!("a push is answered {other:?}")),
         None => {
             net.faults.fire(Fault::CallInterrupted);

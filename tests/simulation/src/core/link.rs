@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use minerva_core::partition::{LinkHandle, LinkId, Mail, OutputReceiver, outputs};
+use minerva_core::partition::{LinkHandle, LinkId, Mail, OutputReceiver, output_channel};
 use minerva_core::simulation as real;
-use minerva_core::stream::{EdgeOutput, TransportId};
-use minerva_proto::link::core_frame::Frame;
-use minerva_proto::link::{self, CoreFrame, CoreHello, VERSION, edge_frame};
+use minerva_proto::link::decode;
+use minerva_proto::link::pb::core_frame::Frame;
+use minerva_proto::link::pb::{self, CoreHello, VERSION, edge_frame};
+use minerva_proto::link::{
+    Attach, Batch, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, TransportId,
+};
 
 use super::Core;
 use crate::checker::{Checker, client_of};
@@ -17,9 +20,9 @@ use crate::network::{ConnId, Network, Side};
 /// A link.
 pub(super) struct Link {
     handle: LinkHandle,
-    pub(super) receiver: OutputReceiver<EdgeOutput>,
+    pub(super) receiver: OutputReceiver<CoreFrame>,
     pub(super) conn: ConnId,
-    transports: BTreeMap<u64, Attached>,
+    transports: BTreeMap<TransportId, Attached>,
 }
 
 /// A transport that was attached.
@@ -39,24 +42,24 @@ pub(crate) struct TransportWatch {
 
 impl Link {
     pub(super) fn new(number: u64, conn: ConnId) -> Self {
-        let (outputs, receiver) = outputs();
+        let (outputs, receiver) = output_channel();
         let handle = LinkHandle { id: LinkId(number), outputs };
         Self { handle, receiver, conn, transports: BTreeMap::new() }
     }
 
     pub(super) fn let_out(
         &mut self,
-        outputs: Vec<EdgeOutput>,
+        outputs: Vec<CoreFrame>,
         net: &mut Network,
         checker: &mut Checker,
     ) {
         for output in &outputs {
-            let Some(TransportId(number)) = transport_of(output) else { continue };
-            if let Some(attached) = self.transports.get_mut(&number) {
-                checker.on_edge_output(&mut attached.watch, output, net);
+            let CoreFrame::Transport { transport, message } = output else { continue };
+            if let Some(attached) = self.transports.get_mut(transport) {
+                checker.on_edge_output(&mut attached.watch, message, net);
             }
-            if matches!(output, EdgeOutput::Close { .. }) {
-                self.transports.remove(&number);
+            if matches!(message, CoreMessage::Close(_)) {
+                self.transports.remove(transport);
             }
         }
         net.trace.note(net.now, "let out to edge", [self.handle.id.0, outputs.len() as u64, 0]);
@@ -66,7 +69,7 @@ impl Link {
     }
 
     fn send(&self, frames: Vec<Frame>, net: &mut Network) {
-        let frames = frames.into_iter().map(|frame| CoreFrame { frame: Some(frame) }).collect();
+        let frames = frames.into_iter().map(|frame| pb::CoreFrame { frame: Some(frame) }).collect();
         net.send(self.conn, Side::Callee, Content::FromCore(frames));
     }
 }
@@ -92,13 +95,13 @@ impl Core {
             return;
         };
         net.close(link.conn, Side::Callee);
-        router.unlink(link.handle.id);
+        router.remove_link(link.handle.id);
     }
 
     fn route(
         &mut self,
         number: u64,
-        frame: link::EdgeFrame,
+        frame: pb::EdgeFrame,
         net: &mut Network,
     ) -> Result<(), String> {
         let router = self.partitions();
@@ -106,31 +109,32 @@ impl Core {
             return Ok(());
         };
         let id = link.handle.id;
-        match frame.frame {
-            Some(edge_frame::Frame::Hello(_)) => self.greet(number, net),
-            Some(edge_frame::Frame::Attach(attach)) => self.attach(number, attach, net)?,
-            Some(edge_frame::Frame::Batch(batch)) => {
-                let batch = real::batch(batch)?;
+        if let Some(edge_frame::Frame::Hello(_)) = frame.frame {
+            self.greet(number, net);
+            return Ok(());
+        }
+        let EdgeFrame { transport, message } =
+            decode::edge_frame(frame).map_err(|error| error.to_string())?;
+        match message {
+            EdgeMessage::Attach(attach) => self.attach(number, transport, attach, net)?,
+            EdgeMessage::Batch(batch) => {
                 // It was released in the meantime.
-                let Some(attached) = link.transports.get_mut(&batch.transport.0) else {
+                let Some(attached) = link.transports.get_mut(&transport) else {
                     return Ok(());
                 };
                 attached.watch.note(&batch);
-                router.send(attached.partition, Mail::Batch { link: id, batch });
+                router.send(attached.partition, Mail::Batch { link: id, transport, batch });
             }
-            Some(edge_frame::Frame::Detach(detach)) => {
-                if let Some(attached) = link.transports.remove(&detach.transport) {
-                    let transport = TransportId(detach.transport);
+            EdgeMessage::Detach => {
+                if let Some(attached) = link.transports.remove(&transport) {
                     router.send(attached.partition, Mail::Detach { link: id, transport });
                 }
             }
-            Some(edge_frame::Frame::Grant(grant)) => {
-                if let Some(attached) = link.transports.get(&grant.transport) {
-                    let (transport, bytes) = (TransportId(grant.transport), grant.s2c_bytes);
+            EdgeMessage::Grant(bytes) => {
+                if let Some(attached) = link.transports.get(&transport) {
                     router.send(attached.partition, Mail::Grant { link: id, transport, bytes });
                 }
             }
-            None => return Err("an empty frame".to_owned()),
         }
         Ok(())
     }
@@ -143,52 +147,41 @@ impl Core {
         };
         if let (Some(link), Some(router)) = (self.links.get(&number), self.partitions()) {
             link.send(vec![Frame::Hello(hello)], net);
-            router.link(link.handle.clone());
+            router.add_link(link.handle.clone());
         }
     }
 
     fn attach(
         &mut self,
         number: u64,
-        attach: link::Attach,
+        transport: TransportId,
+        attach: Box<Attach>,
         net: &mut Network,
     ) -> Result<(), String> {
         let router = self.partitions();
         let (Some(link), Some(router)) = (self.links.get_mut(&number), router) else {
             return Ok(());
         };
-        let attach = real::attach(attach)?;
-        let partition = router.of(&attach.stream_id);
+        let partition = router.of_id(&attach.stream_id);
         let client = client_of(attach.stream_id.as_str()).ok_or("an unknown stream id")?;
         let mut watch = TransportWatch { client, ..TransportWatch::default() };
         if let Some(batch) = &attach.batch {
             watch.note(batch);
         }
-        if link.transports.insert(attach.transport.0, Attached { partition, watch }).is_some() {
+        if link.transports.insert(transport, Attached { partition, watch }).is_some() {
             return Err("attach.transport is attached already".to_owned());
         }
-        net.trace.note(net.now, "attach", [client as u64, attach.transport.0, partition.into()]);
+        net.trace.note(net.now, "attach", [client as u64, transport.0, partition.into()]);
         net.trace.say(|| format!("{attach:?}"));
         let handle = link.handle.clone();
-        router.send(partition, Mail::Attach { link: handle, attach: Box::new(attach) });
+        router.send(partition, Mail::Attach { link: handle, transport, attach });
         Ok(())
     }
 }
 
 impl TransportWatch {
-    fn note(&mut self, batch: &minerva_core::stream::Batch) {
-        let runs = batch.runs.iter().map(|run| (run.first, run.messages.len() as u64));
-        self.batches.insert(batch.number, runs.collect());
-    }
-}
-
-fn transport_of(output: &EdgeOutput) -> Option<TransportId> {
-    match output {
-        EdgeOutput::Owned(_) | EdgeOutput::Released(_) => None,
-        EdgeOutput::Opened { transport, .. }
-        | EdgeOutput::Sack { transport, .. }
-        | EdgeOutput::Messages { transport, .. }
-        | EdgeOutput::Close { transport, .. }
-        | EdgeOutput::Taken { transport, .. } => Some(*transport),
+    fn note(&mut self, batch: &Batch) {
+        let runs = batch.runs.iter().map(|run| (run.first.0, run.messages.len() as u64));
+        self.batches.insert(batch.number.0, runs.collect());
     }
 }

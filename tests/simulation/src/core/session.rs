@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use minerva_core::partition::{OutputReceiver, SessionHandle, SessionId, outputs};
+use minerva_core::partition::{OutputReceiver, SessionHandle, SessionId, output_channel};
 use minerva_core::simulation as real;
 use minerva_core::stream::AppOutput;
 use minerva_proto::app::{Command, Event, Register, command, event};
@@ -71,7 +71,7 @@ impl Core {
             return;
         };
         net.close(session.conn, Side::Callee);
-        router.leave(session.id());
+        router.remove_session(session.id());
     }
 
     fn obey(&mut self, number: u64, command: Command, net: &mut Network) -> Result<(), String> {
@@ -105,7 +105,7 @@ impl Core {
         let (Some(session), Some(router)) = (self.sessions.get_mut(&number), router) else {
             return Ok(());
         };
-        let (outputs, receiver) = outputs();
+        let (outputs, receiver) = output_channel();
         let handle = SessionHandle {
             id: SessionId(number),
             service: registration.service,
@@ -118,7 +118,7 @@ impl Core {
         let registered = event::Event::Registered(real::registered(&self.deployment.limits, &name));
         let event = Event { event: Some(registered) };
         net.send(session.conn, Side::Callee, Content::Events(vec![event]));
-        router.join(handle, registration.held);
+        router.add_session(handle, registration.held);
         Ok(())
     }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use minerva_client::TransportKind;
 use minerva_edge::simulation::Reliance;
-use minerva_edge::transport::{
-    Caller, Carrier, Ending, Input, Kind, Limits, Output, ToCore, Transport,
-};
+use minerva_edge::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol};
+use minerva_proto::link::{Caller, EdgeMessage};
 
 use crate::agenda::Time;
 use crate::client::is_socket;
@@ -58,13 +57,13 @@ impl Holder {
             ..Limits::default()
         };
         let caller = Caller::default();
-        let machine_kind = match kind {
-            TransportKind::Tcp => Kind::Tcp,
-            TransportKind::WebSocket => Kind::WebSocket,
-            TransportKind::HttpStream | TransportKind::LongPoll => Kind::Http,
+        let protocol = match kind {
+            TransportKind::Tcp => TransportProtocol::Tcp,
+            TransportKind::WebSocket => TransportProtocol::WebSocket,
+            TransportKind::HttpStream | TransportKind::LongPoll => TransportProtocol::Http,
         };
         Self {
-            machine: Transport::new(now, machine_kind, Arc::new(caller), limits),
+            machine: Transport::new(now, protocol, Arc::new(caller), limits),
             conn,
             is_http: !is_socket(kind),
             place: None,
@@ -87,7 +86,7 @@ impl Holder {
         life: Life,
         number: u64,
         net: &mut Network,
-    ) -> Vec<ToCore> {
+    ) -> Vec<EdgeMessage> {
         let mut messages = Vec::new();
         loop {
             while let Some(output) = self.machine.poll_output() {
@@ -139,8 +138,9 @@ impl Holder {
         number: u64,
         net: &mut Network,
     ) {
-        let carrier = self.machine.attach().map(|attach| attach.carrier);
-        if self.is_http && carrier != Some(Carrier::HttpStream) && !self.has_begun {
+        let kind = self.machine.attach().and_then(|attach| attach.kind);
+        if self.is_http && kind != Some(minerva_proto::TransportKind::HttpStream) && !self.has_begun
+        {
             self.gathered.extend_from_slice(&chunk);
             self.machine.handle_input(now, Input::Written);
             return;

@@ -1,9 +1,9 @@
 //! An edge's links: what cores say goes to the transports, what transports say to cores.
 
-use minerva_edge::simulation::{Said, from_wire};
-use minerva_edge::transport::{FromCore, Input};
-use minerva_proto::link::core_frame::Frame;
-use minerva_proto::link::{CoreFrame, EdgeFrame, EdgeHello, VERSION, edge_frame};
+use minerva_edge::transport::Input;
+use minerva_proto::link::pb::core_frame::Frame;
+use minerva_proto::link::pb::{CoreFrame, EdgeFrame, EdgeHello, VERSION, edge_frame};
+use minerva_proto::link::{self, CoreMessage, decode};
 
 use super::{Edge, LinkToCore};
 use crate::checker::Checker;
@@ -67,22 +67,24 @@ impl Edge {
             return;
         }
         let number = link.number;
-        match from_wire(frame) {
-            Ok(Said::Owned(claims)) => {
-                for (partition, epoch) in claims {
-                    self.owners.claim(number, partition, epoch);
+        match decode::core_frame(frame) {
+            Ok(link::CoreFrame::Owned(claims)) => {
+                for claim in claims {
+                    self.owners.claim(number, claim.partition, claim.epoch);
                 }
                 self.look(net, checker);
             }
-            Ok(Said::Released(partitions)) => {
+            Ok(link::CoreFrame::Released(partitions)) => {
                 for partition in partitions {
                     self.owners.release(number, partition);
                 }
                 self.look(net, checker);
             }
-            Ok(Said::Moved(transport)) => self.on_moved(core, transport, net, checker),
-            Ok(Said::Of(transport, message)) => {
-                self.on_message(core, transport, message, net, checker);
+            Ok(link::CoreFrame::Transport { transport, message }) if message.is_moved() => {
+                self.on_moved(core, transport.0, net, checker);
+            }
+            Ok(link::CoreFrame::Transport { transport, message }) => {
+                self.on_message(core, transport.0, message, net, checker);
             }
             Err(error) => checker.violation(format!("a core says to an edge {error}")),
         }
@@ -103,7 +105,7 @@ impl Edge {
         &mut self,
         core: usize,
         number: u64,
-        message: FromCore,
+        message: CoreMessage,
         net: &mut Network,
         checker: &mut Checker,
     ) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Membership, Member, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
 /// What a call asks for.
@@ -33,7 +34,7 @@ pub enum Op {
         /// The owner's epoch.
         epoch: Epoch,
         /// Where.
-        index: u64,
+        index: LogIndex,
         /// What.
         blob: Bytes,
     },
@@ -42,11 +43,11 @@ pub enum Op {
         /// The owner's epoch.
         epoch: Epoch,
         /// The log's new first index.
-        covers: u64,
+        covers: LogIndex,
         /// The new meta blob.
         meta: Bytes,
         /// Streams; `None` removes one.
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<(StreamNumber, Option<Bytes>)>,
     },
     /// `Store::renew`.
     Renew {
@@ -55,7 +56,7 @@ pub enum Op {
         /// How long from now.
         length: Duration,
         /// The log has reached this index.
-        next: u64,
+        next: LogIndex,
     },
     /// `Store::release`.
     Release {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minerva_core::store::{
-    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, Membership, MAX_BLOB, MAX_PARTITIONS, Member,
+    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Membership,
     StoreError,
 };
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{LogIndex, StreamNumber};
 
 use super::call::{Answer, Op};
 use crate::agenda::Time;
@@ -30,10 +31,10 @@ pub(crate) struct Part {
     /// Who claimed it, the last one last.
     claims: VecDeque<Claim>,
     /// Index of the first blob of `log`.
-    pub(crate) first: u64,
+    pub(crate) first: LogIndex,
     pub(crate) log: VecDeque<Bytes>,
     meta: Option<Bytes>,
-    pub(crate) streams: BTreeMap<u64, Bytes>,
+    pub(crate) streams: BTreeMap<StreamNumber, Bytes>,
 }
 
 #[derive(Debug, Clone)]
@@ -117,7 +118,7 @@ impl Part {
     }
 
     /// Index that the next blob gets.
-    pub(crate) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> LogIndex {
         self.first + self.log.len() as u64
     }
 
@@ -153,7 +154,12 @@ impl Part {
         })
     }
 
-    fn append(&mut self, epoch: Epoch, index: u64, blob: &Bytes) -> Result<Answer, StoreError> {
+    fn append(
+        &mut self,
+        epoch: Epoch,
+        index: LogIndex,
+        blob: &Bytes,
+    ) -> Result<Answer, StoreError> {
         check_size(blob.len())?;
         self.check(epoch)?;
         let next = self.next();
@@ -171,9 +177,9 @@ impl Part {
     fn checkpoint(
         &mut self,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: &Bytes,
-        changed: &[(u64, Option<Bytes>)],
+        changed: &[(StreamNumber, Option<Bytes>)],
     ) -> Result<Answer, StoreError> {
         let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
         check_size(blobs.sum::<usize>() + meta.len())?;
@@ -203,7 +209,7 @@ impl Part {
         Ok(Answer::Done)
     }
 
-    fn renew(&mut self, epoch: Epoch, ends: Time, next: u64) -> Result<Answer, StoreError> {
+    fn renew(&mut self, epoch: Epoch, ends: Time, next: LogIndex) -> Result<Answer, StoreError> {
         self.check(epoch)?;
         if next > self.next() {
             return Err(StoreError::Behind { next: self.next() });

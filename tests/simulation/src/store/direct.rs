@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use minerva_core::store::{Claimed, Epoch, Membership, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
 
 use super::call::{Answer, NO_PARTITION, Op, Outcome};
 use super::data::StoreData;
@@ -75,7 +76,7 @@ impl Store for ModelStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.do_it(partition, &Op::Append { epoch, index, blob })
@@ -85,9 +86,9 @@ impl Store for ModelStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.do_it(partition, &Op::Checkpoint { epoch, covers, meta, changed })
     }
@@ -97,7 +98,7 @@ impl Store for ModelStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.do_it(partition, &Op::Renew { epoch, length: lease, next })
     }

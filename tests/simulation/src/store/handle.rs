@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use minerva_core::store::{Claimed, Epoch, Membership, Member, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
 use super::call::{Answer, Call, NO_PARTITION, Op, Outcome};
@@ -124,7 +125,7 @@ impl Store for StoreHandle {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.do_it(partition, Op::Append { epoch, index, blob })
@@ -134,9 +135,9 @@ impl Store for StoreHandle {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.do_it(partition, Op::Checkpoint { epoch, covers, meta, changed })
     }
@@ -146,7 +147,7 @@ impl Store for StoreHandle {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.do_it(partition, Op::Renew { epoch, length: lease, next })
     }
