@@ -36,7 +36,7 @@ impl Peer {
     /// # Errors
     /// [`QuestionError::Known`] and [`QuestionError::Unknown`] come from the client; with the others no
     /// answer will come.
-    pub async fn ask(&self, body: impl Into<Bytes>) -> Answer {
+    pub async fn ask(&self, body: impl Into<Bytes>) -> Result<Bytes, QuestionError> {
         let body = body.into();
         let turn = self.questions.turn.lock().await;
         let (number, answer) = self.pending().begin()?;

@@ -23,13 +23,13 @@ pub(super) type Partition = u16;
 /// The open calls of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    live: BTreeMap<CallId, Call>,
+    live: BTreeMap<CallId, CallState>,
     begun: u64,
 }
 
 /// One open call.
 #[derive(Debug)]
-struct Call {
+struct CallState {
     registered: bool,
     /// Longest message that the core accepts, in bytes.
     max_message: usize,
@@ -50,7 +50,7 @@ impl Calls {
         }
         let id = CallId(self.begun);
         self.begun += 1;
-        let call = Call {
+        let call = CallState {
             registered: false,
             max_message: MAX_MESSAGE,
             ready: VecDeque::new(),

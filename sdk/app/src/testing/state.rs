@@ -30,7 +30,7 @@ pub(super) struct Limits {
 pub(super) struct State {
     pub(super) limits: Limits,
     streams: BTreeMap<StreamNumber, Stream>,
-    call: Option<Call>,
+    call: Option<AppCall>,
     /// Number of the last call.
     calls: u64,
     /// Counts the starts of the app.
@@ -41,7 +41,7 @@ pub(super) struct State {
 
 /// The open call of the app.
 #[derive(Debug)]
-struct Call {
+struct AppCall {
     number: u64,
     window: usize,
     /// Events not fetched by the app.
@@ -133,7 +133,7 @@ impl State {
         let streams_made = self.streams.len() as u64;
         let owned = PartitionOwned { partition: 0, epoch: EPOCH, streams_made };
         events.push(event::Event::PartitionOwned(owned));
-        self.call = Some(Call { number: self.calls, window, events });
+        self.call = Some(AppCall { number: self.calls, window, events });
         Ok(self.calls)
     }
 
