@@ -1,6 +1,6 @@
 //! The floor: a bare WebSocket server, as a process of its own. It echoes each message, or says it to all.
 
-mod room;
+mod broadcast;
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use room::Room;
+use broadcast::Broadcast;
 
 /// Options of `bare`.
 #[derive(Debug, clap::Args)]
@@ -24,13 +24,13 @@ pub(crate) struct Config {
 /// Serves until it is killed.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.context("cannot listen")?;
-    let room = config.broadcast.then(Room::new);
+    let broadcast = config.broadcast.then(Broadcast::new);
     println!("ready");
     loop {
         let (socket, _) = listener.accept().await.context("cannot accept")?;
         // Whatever goes wrong, the other end notices.
-        match room.clone() {
-            Some(room) => tokio::spawn(async move { room.serve(socket).await.ok() }),
+        match broadcast.clone() {
+            Some(broadcast) => tokio::spawn(async move { broadcast.serve(socket).await.ok() }),
             None => tokio::spawn(async move { echo(socket).await.ok() }),
         };
     }

@@ -19,9 +19,9 @@ pub(crate) fn draw(sheet: &Sheet) -> Option<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (place, panel) in panels.iter().enumerate() {
-        let x = (place % COLUMNS) as f64 * panel::WIDTH;
-        let y = (place / COLUMNS) as f64 * panel::HEIGHT;
+    for (case_id, panel) in panels.iter().enumerate() {
+        let x = (case_id % COLUMNS) as f64 * panel::WIDTH;
+        let y = (case_id / COLUMNS) as f64 * panel::HEIGHT;
         text += &format!("<g transform=\"translate({x} {y})\">\n{}</g>\n", panel.draw());
     }
     text += "</svg>\n";
@@ -57,19 +57,19 @@ fn names(figure: &Figure) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sheet::Place;
+    use crate::sheet::Case;
 
     #[test]
-    fn a_sweep_has_a_panel_and_what_is_no_sweep_has_none() {
+    fn only_sweeps_have_a_panel() {
         let mut sheet = Sheet::new();
         for (case, x, value) in [("1", 1.0, 3.0), ("10", 10.0, 5.0)] {
-            let place = Place { workload: "grow <x>", case, x: Some((x, "edges")) };
-            sheet.add(place, "CPU: edge", "us", value);
-            sheet.add(place, "CPU: edge", "us", value + 1.0);
-            sheet.add(place, "CPU: core", "us", value);
+            let case_id = Case { workload: "grow <x>", case, x: Some((x, "edges")) };
+            sheet.add(case_id, "CPU: edge", "us", value);
+            sheet.add(case_id, "CPU: edge", "us", value + 1.0);
+            sheet.add(case_id, "CPU: core", "us", value);
         }
         assert!(draw(&Sheet::new()).is_none());
-        let only = Place { workload: "recovery", case: "1 MB", x: Some((1.0, "MB")) };
+        let only = Case { workload: "recovery", case: "1 MB", x: Some((1.0, "MB")) };
         sheet.add(only, "served", "s", 1.0);
         sheet.bar("CPU: core", 6.0);
         let drawn = draw(&sheet).unwrap();

@@ -9,9 +9,12 @@ pub(crate) fn table(before: &Sheet, now: &Sheet) -> String {
     let mut text = String::new();
     if before.machine.cores != now.machine.cores {
         let cores = (before.machine.cores, now.machine.cores);
-        // Writing to a string cannot fail.
-        let _ =
-            writeln!(text, "{} cores then, {} now: these are not to be compared", cores.0, cores.1);
+        // Writing to a message cannot fail.
+        let _ = writeln!(
+            text,
+            "{} cores then, {} now: the figures are not comparable",
+            cores.0, cores.1
+        );
     }
     let _ = writeln!(text, "{:<46} {:>12} {:>12} {:>7}", "", "before", "now", "ratio");
     let mut head = None;
@@ -66,18 +69,18 @@ fn ratio(before: f64, now: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sheet::Place;
+    use crate::sheet::Case;
 
     fn sheet(figures: &[(&str, f64)]) -> Sheet {
         let mut sheet = Sheet::new();
         for (name, value) in figures {
-            sheet.add(Place { workload: "pipe", case: "floor", x: None }, name, "us", *value);
+            sheet.add(Case { workload: "pipe", case: "floor", x: None }, name, "us", *value);
         }
         sheet
     }
 
     #[test]
-    fn figures_meet_by_name_and_the_others_are_told() {
+    fn figures_are_matched_by_name_and_unmatched_ones_listed() {
         let before = sheet(&[("a", 2.0), ("gone", 1.0), ("zero", 0.0)]);
         let now = sheet(&[("zero", 0.0), ("a", 3.0), ("new", 1.0)]);
         let text = table(&before, &now);
@@ -92,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_something_has_no_ratio() {
+    fn a_ratio_to_zero_is_omitted() {
         assert_eq!([ratio(0.0, 2.0), ratio(2.0, 0.0)], ["-", "0.00"]);
     }
 }

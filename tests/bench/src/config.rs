@@ -10,7 +10,7 @@ use minerva_runtime::positive_duration;
 
 use crate::loader::Timing;
 use crate::sheet::Sheet;
-use crate::stage::{Plan, Redis, Stage};
+use crate::test_bed::{Plan, Redis, TestBed};
 use crate::{chart, compare};
 
 /// How it is measured.
@@ -48,14 +48,14 @@ pub(crate) struct Config {
 
 impl Config {
     /// Starts the processes.
-    pub(crate) async fn stage(&self, plan: Plan) -> anyhow::Result<Stage> {
+    pub(crate) async fn start_test_bed(&self, plan: Plan) -> anyhow::Result<TestBed> {
         self.check()?;
         let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
         let random = &mut Random::new(Random::fresh_seed());
         let redis = Redis { settings: &settings, has_replica: self.replica };
-        let mut stage = Stage::new(self.core.as_deref(), redis, plan, random)?;
-        stage.start().await?;
-        Ok(stage)
+        let mut test_bed = TestBed::new(self.core.as_deref(), redis, plan, random)?;
+        test_bed.start().await?;
+        Ok(test_bed)
     }
 
     pub(crate) fn timing(&self) -> Timing {
@@ -79,7 +79,7 @@ impl Config {
     }
 
     /// Prints the figures, and writes what was asked for; false if a bar was not met.
-    pub(crate) fn tell(&self, sheet: &Sheet) -> anyhow::Result<bool> {
+    pub(crate) fn report(&self, sheet: &Sheet) -> anyhow::Result<bool> {
         sheet.print();
         // Before it may be written anew.
         let earlier = self.earlier()?;

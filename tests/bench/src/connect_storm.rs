@@ -14,9 +14,9 @@ use tokio::time::{sleep, timeout};
 use crate::config::Config;
 use crate::count::at_least_one;
 use crate::descriptors;
-use crate::sheet::{Place, Sheet};
+use crate::sheet::{Case, Sheet};
 use crate::socket::Socket;
-use crate::stage::{Plan, Stage};
+use crate::test_bed::{Plan, TestBed};
 use crate::usage::Usage;
 use crate::wire::Dialect;
 
@@ -24,8 +24,8 @@ use crate::wire::Dialect;
 const AT_ONCE: usize = 256;
 
 /// How often it is asked whether all are closed, and how long until something is wrong.
-const LOOKS: Duration = Duration::from_millis(20);
-const STUCK: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How streams are opened.
 #[derive(Debug, clap::Args)]
@@ -43,60 +43,62 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     // Those of the run before may still be closing.
     descriptors::suffice_for(*streams)?;
     let mut sheet = Sheet::new();
-    let stage = config.stage(Plan::default()).await?;
+    let test_bed = config.start_test_bed(Plan::default()).await?;
     let case = format!("{streams} streams");
     let floor_case = format!("{case}, floor");
-    let place = Place { workload: "connect-storm", case: &case, x: None };
+    let case_id = Case { workload: "connect-storm", case: &case, x: None };
     for _ in 0..config.runs {
-        let of_floor = Place { case: &floor_case, ..place };
-        let files = open_files(&stage)?;
-        let floor = storm(&stage, Dialect::Bare, *streams, &mut sheet, of_floor).await?;
+        let of_floor = Case { case: &floor_case, ..case_id };
+        let files = open_files(&test_bed)?;
+        let floor = storm(&test_bed, Dialect::Bare, *streams, &mut sheet, of_floor).await?;
         // What is still being closed would be in the way of what comes next.
-        timeout(STUCK, closed(&stage, files)).await.context("the bare server does not close")??;
-        let seconds = storm(&stage, Dialect::Minerva, *streams, &mut sheet, place).await?;
-        sheet.add(place, "the floor's rate to this", "x", seconds / floor);
-        stage.await_transports(0, "websocket", 0).await?;
+        timeout(STALL_TIMEOUT, closed(&test_bed, files))
+            .await
+            .context("the bare server does not close")??;
+        let seconds = storm(&test_bed, Dialect::Minerva, *streams, &mut sheet, case_id).await?;
+        sheet.add(case_id, "the floor's rate to this", "x", seconds / floor);
+        test_bed.await_transports(0, "websocket", 0).await?;
     }
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
 /// Opens all and drops them; gives the seconds until all were open.
 async fn storm(
-    stage: &Stage,
+    test_bed: &TestBed,
     dialect: Dialect,
     streams: usize,
     sheet: &mut Sheet,
-    place: Place<'_>,
+    case_id: Case<'_>,
 ) -> anyhow::Result<f64> {
     let (address, processes) = match dialect {
-        Dialect::Bare => (stage.bare, &["load", "bare"][..]),
-        Dialect::Minerva => (stage.edge(), &["load", "edge", "core", "redis", "app"][..]),
+        Dialect::Bare => (test_bed.bare, &["load", "bare"][..]),
+        Dialect::Minerva => (test_bed.edge(), &["load", "edge", "core", "redis", "app"][..]),
     };
-    let (before, start) = (Usage::now(stage).await?, clock::now());
+    let (before, start) = (Usage::now(test_bed).await?, clock::now());
     let sockets = open_all(dialect, address, streams).await?;
     let seconds = clock::now().duration_since(start).as_secs_f64();
-    let used = Usage::now(stage).await?.since(&before);
+    let used = Usage::now(test_bed).await?.since(&before);
     drop(sockets);
-    sheet.add(place, "time until all are open", "s", seconds);
-    sheet.add(place, "streams opened", "/s", streams as f64 / seconds);
+    sheet.add(case_id, "time until all are open", "s", seconds);
+    sheet.add(case_id, "streams opened", "/s", streams as f64 / seconds);
     for name in processes {
         let cpu = used.cpu.get(name).copied().unwrap_or_default();
         let each = cpu * 1e6 / streams as f64;
-        sheet.add(place, &format!("CPU per stream: {name}"), "us", each);
+        sheet.add(case_id, &format!("CPU per stream: {name}"), "us", each);
     }
     Ok(seconds)
 }
 
 /// Waits until the bare server has no more files open than before.
-async fn closed(stage: &Stage, before: usize) -> anyhow::Result<()> {
-    while open_files(stage)? > before {
-        sleep(LOOKS).await;
+async fn closed(test_bed: &TestBed, before: usize) -> anyhow::Result<()> {
+    while open_files(test_bed)? > before {
+        sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
 
-fn open_files(stage: &Stage) -> anyhow::Result<usize> {
-    let path = format!("/proc/{}/fd", stage.pid("bare")?);
+fn open_files(test_bed: &TestBed) -> anyhow::Result<usize> {
+    let path = format!("/proc/{}/fd", test_bed.pid("bare")?);
     Ok(std::fs::read_dir(&path).with_context(|| format!("no {path}"))?.count())
 }
 

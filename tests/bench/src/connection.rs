@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 
-use crate::http::Pair;
+use crate::http::HttpClient;
 use crate::socket::Socket;
 use crate::tcp::Tcp;
 use crate::wire::Dialect;
@@ -26,7 +26,7 @@ pub(crate) enum Transport {
 
 /// What is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Target {
     /// The bare server, over WebSocket.
     Floor,
     Minerva(Transport),
@@ -36,7 +36,7 @@ pub(crate) enum Way {
 pub(crate) enum Connection {
     WebSocket(Box<Socket>),
     Tcp(Tcp),
-    Http(Box<Pair>),
+    Http(Box<HttpClient>),
 }
 
 impl Transport {
@@ -52,21 +52,23 @@ impl Transport {
 }
 
 impl Connection {
-    /// Opens one for strings of so many bytes.
+    /// Opens one for messages of so many bytes.
     pub(crate) async fn open(
-        way: Way,
+        target: Target,
         address: SocketAddr,
         bytes: usize,
         is_small: bool,
     ) -> anyhow::Result<Self> {
-        let dialect = match way {
-            Way::Floor => Dialect::Bare,
-            Way::Minerva(Transport::WebSocket) => Dialect::Minerva,
-            Way::Minerva(Transport::Tcp) => return Tcp::open(address, bytes).await.map(Self::Tcp),
-            Way::Minerva(transport @ (Transport::HttpStream | Transport::LongPoll)) => {
+        let dialect = match target {
+            Target::Floor => Dialect::Bare,
+            Target::Minerva(Transport::WebSocket) => Dialect::Minerva,
+            Target::Minerva(Transport::Tcp) => {
+                return Tcp::open(address, bytes).await.map(Self::Tcp);
+            }
+            Target::Minerva(transport @ (Transport::HttpStream | Transport::LongPoll)) => {
                 let is_streamed = transport == Transport::HttpStream;
-                let pair = Pair::open(address, is_streamed, bytes).await?;
-                return Ok(Self::Http(Box::new(pair)));
+                let client = HttpClient::open(address, is_streamed, bytes).await?;
+                return Ok(Self::Http(Box::new(client)));
             }
         };
         let socket = match is_small {
@@ -76,38 +78,38 @@ impl Connection {
         Ok(Self::WebSocket(Box::new(socket)))
     }
 
-    /// Sends so many strings, and what else is due. Over HTTP they may wait for the upload before them.
+    /// Sends so many messages, and what else is due. Over HTTP they may wait for the upload before them.
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
         match self {
             Self::WebSocket(socket) => {
-                for message in socket.wire.messages(count) {
+                for message in socket.wire.outgoing(count) {
                     socket.stream.feed(message).await?;
                 }
                 Ok(socket.stream.flush().await?)
             }
             Self::Tcp(tcp) => tcp.send(count).await,
-            Self::Http(pair) => pair.send(count).await,
+            Self::Http(client) => client.send(count).await,
         }
     }
 
-    /// Waits for strings, and takes all that are there already; gives how many.
-    pub(crate) async fn hear(&mut self) -> anyhow::Result<usize> {
+    /// Waits for messages, and takes all that are there already; gives how many.
+    pub(crate) async fn receive(&mut self) -> anyhow::Result<usize> {
         match self {
-            Self::WebSocket(socket) => hear(socket).await,
-            Self::Tcp(tcp) => tcp.hear().await,
-            Self::Http(pair) => pair.hear().await,
+            Self::WebSocket(socket) => receive(socket).await,
+            Self::Tcp(tcp) => tcp.receive().await,
+            Self::Http(client) => client.receive().await,
         }
     }
 }
 
-async fn hear(socket: &mut Socket) -> anyhow::Result<usize> {
+async fn receive(socket: &mut Socket) -> anyhow::Result<usize> {
     let mut came = 0;
     while came == 0 {
         let message = socket.stream.next().await.context("the server closed")??;
-        came += socket.wire.hear(&message)?;
+        came += socket.wire.receive(&message)?;
     }
     while let Some(message) = socket.stream.next().now_or_never() {
-        came += socket.wire.hear(&message.context("the server closed")??)?;
+        came += socket.wire.receive(&message.context("the server closed")??)?;
     }
     Ok(came)
 }

@@ -7,7 +7,7 @@
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),
-        Ok(_) | Err(_) => Err("not a whole number above zero, such as 1000".into()),
+        Ok(_) | Err(_) => Err("must be a whole number above 0, such as 1000".into()),
     }
 }
 
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_and_words_are_refused() {
+    fn zero_and_non_numbers_are_rejected() {
         assert_eq!(at_least_one("1"), Ok(1));
         assert!(["0", "-1", "many", ""].iter().all(|text| at_least_one(text).is_err()));
     }

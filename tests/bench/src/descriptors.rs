@@ -14,22 +14,22 @@ pub(crate) fn suffice_for(connections: usize) -> anyhow::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let need = connections as u64 + OTHERS;
     if let Some(most) = maximum.filter(|most| *most < need) {
-        bail!("{}", refusal(connections, most));
+        bail!("{}", limit_error(connections, most));
     }
     if current.is_some_and(|current| current < need) {
         let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(need), maximum });
         if raised.is_err() {
-            bail!("{}", refusal(connections, current.unwrap_or_default()));
+            bail!("{}", limit_error(connections, current.unwrap_or_default()));
         }
     }
     Ok(())
 }
 
-fn refusal(connections: usize, most: u64) -> String {
+fn limit_error(connections: usize, most: u64) -> String {
     let need = connections as u64 + OTHERS;
     format!(
-        "{connections} connections need {need} open files, and the limit here is {most}: ask for {} with --streams, or raise it \
-         (`ulimit -Hn {need}` as root, or LimitNOFILE= where systemd starts this) and run it again",
+        "{connections} connections need {need} open files, but the limit is {most}: use --streams {}, or raise the limit \
+         (`ulimit -Hn {need}` as root, or LimitNOFILE= in systemd)",
         most.saturating_sub(OTHERS)
     )
 }
@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_are_refused_with_what_would_do() {
+    fn an_excessive_count_is_rejected_with_a_remedy() {
         suffice_for(1).unwrap();
         if getrlimit(Resource::Nofile).maximum.is_some() {
             assert!(suffice_for(1 << 40).is_err());
         }
-        let text = refusal(10_000, 1024);
-        assert!(text.contains("10200 open files") && text.contains("ask for 824 with --streams"));
+        let text = limit_error(10_000, 1024);
+        assert!(text.contains("10200 open files") && text.contains("--streams 824"));
     }
 }

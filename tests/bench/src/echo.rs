@@ -1,4 +1,4 @@
-//! The application service that is measured: it sends back each string. A process of its own.
+//! The application service that is measured: it sends back each message. A process of its own.
 
 use minerva_app::{AppStream, SendError, Service};
 
@@ -30,8 +30,8 @@ async fn echo(mut stream: AppStream, has_group: bool) -> Result<(), SendError> {
         // The name is one, and the only group.
         let _ = stream.join(GROUP);
     }
-    while let Some(string) = stream.recv().await {
-        stream.send(string).await?;
+    while let Some(message) = stream.recv().await {
+        stream.send(message).await?;
     }
     Ok(())
 }

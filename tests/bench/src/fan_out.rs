@@ -1,15 +1,15 @@
-//! Group sends: one string to many streams, again and again. Shows what a delivery costs, and what a send costs the
-//! store, which gets the string once per partition. The floor is a bare WebSocket server that says it to as many.
+//! Group sends: one message to many streams, again and again. Shows what a delivery costs, and what a send costs the
+//! store, which gets the message once per partition. The floor is a bare WebSocket server that says it to as many.
 
-mod counted;
+mod counters;
 mod group;
-mod listener;
+mod group_sender;
+mod pacer;
+mod receiver;
 mod run;
-mod sending;
-mod speaker;
+mod shape;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
@@ -17,14 +17,15 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::count::at_least_one;
 use crate::descriptors;
-use crate::sheet::{Place, Sheet};
-use crate::stage::{Plan, Stage};
+use crate::sheet::{Case, Sheet};
+use crate::test_bed::{Plan, TestBed};
 use crate::wire::Dialect;
-use counted::Counted;
-use listener::Listener;
+use counters::Counters;
+use group_sender::GroupSender;
+use pacer::Pacer;
+use receiver::Receiver;
 use run::Run;
-use sending::Sending;
-use speaker::Speaker;
+use shape::Shape;
 
 /// How group sends are measured.
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub(crate) struct Options {
     /// Streams in the group.
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     streams: usize,
-    /// Bytes of each string; several with commas in between are measured one after the other.
+    /// Bytes of each message; several with commas in between are measured one after the other.
     #[arg(long, default_value = "64,1024", value_delimiter = ',', value_parser = at_least_one)]
     bytes: Vec<usize>,
     /// Sends that may be under way, not yet with everybody, when the next one begins; several with commas in between. 1: one
@@ -43,16 +44,6 @@ pub(crate) struct Options {
     config: Config,
 }
 
-/// What the streams of one case are like.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    streams: usize,
-    bytes: usize,
-    ahead: u64,
-    length: Duration,
-    runs: u8,
-}
-
 /// Measures, the floor of each case first; every run sends as quickly as deliveries allow.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let mut sheet = Sheet::new();
@@ -61,34 +52,36 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     descriptors::suffice_for(*streams)?;
     for &bytes in &options.bytes {
         for &ahead in &options.ahead {
-            let stage = config.stage(Plan { has_group: true, ..Plan::default() }).await?;
+            let test_bed =
+                config.start_test_bed(Plan { has_group: true, ..Plan::default() }).await?;
             let shape = Shape { streams: *streams, bytes, ahead, length, runs };
             let floor =
-                runs_of(Dialect::Bare, &stage, shape).await.context("over bare WebSocket")?;
-            let minerva = runs_of(Dialect::Minerva, &stage, shape).await.context("over Minerva")?;
+                runs_of(Dialect::Bare, &test_bed, shape).await.context("over bare WebSocket")?;
+            let minerva =
+                runs_of(Dialect::Minerva, &test_bed, shape).await.context("over Minerva")?;
             enter(&mut sheet, shape, &floor, &minerva);
         }
     }
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
-/// Opens listeners, and sends to them so often.
-async fn runs_of(dialect: Dialect, stage: &Stage, shape: Shape) -> anyhow::Result<Vec<Run>> {
+/// Opens receivers, and sends to them so often.
+async fn runs_of(dialect: Dialect, test_bed: &TestBed, shape: Shape) -> anyhow::Result<Vec<Run>> {
     let address = match dialect {
-        Dialect::Bare => stage.bare,
-        Dialect::Minerva => stage.edge(),
+        Dialect::Bare => test_bed.bare,
+        Dialect::Minerva => test_bed.edge(),
     };
-    let counted = Arc::new(Counted::new());
-    let mut listeners = JoinSet::new();
+    let counters = Arc::new(Counters::new());
+    let mut receivers = JoinSet::new();
     for _ in 0..shape.streams {
-        let listener = Listener::open(dialect, address, shape.bytes).await?;
-        listeners.spawn(listener.run(Arc::clone(&counted)));
+        let receiver = Receiver::open(dialect, address, shape.bytes).await?;
+        receivers.spawn(receiver.run(Arc::clone(&counters)));
     }
-    let speaker = Speaker::new(dialect, stage, shape).await?;
-    let mut sending = Sending { stage, speaker, shape, counted: &counted };
+    let sender = GroupSender::new(dialect, test_bed, shape).await?;
+    let mut pacer = Pacer { test_bed, sender, shape, counters: &counters };
     tokio::select! {
-        runs = sending.runs() => runs,
-        Some(ended) = listeners.join_next() => match ended.context("a listener's task failed")?? {},
+        runs = pacer.runs() => runs,
+        Some(ended) = receivers.join_next() => match ended.context("a receiver's task failed")?? {},
     }
 }
 
@@ -96,11 +89,11 @@ fn enter(sheet: &mut Sheet, shape: Shape, floor: &[Run], minerva: &[Run]) {
     let Shape { streams, bytes, ahead, .. } = shape;
     let case = format!("{bytes} bytes to {streams} streams, {ahead} at a time");
     let floor_case = format!("{case}, floor");
-    let place = Place { workload: "fan-out", case: &case, x: None };
+    let case_id = Case { workload: "fan-out", case: &case, x: None };
     for run in floor {
-        run.enter_floor(sheet, Place { case: &floor_case, ..place });
+        run.enter_floor(sheet, Case { case: &floor_case, ..case_id });
     }
     for (run, floor) in minerva.iter().zip(floor) {
-        run.enter_minerva(sheet, place, floor);
+        run.enter_minerva(sheet, case_id, floor);
     }
 }

@@ -1,5 +1,5 @@
-//! How the cost of a string grows: with the number of streams at the same rate of all of them, with the length of the
-//! strings, and with the number of edges.
+//! How the cost of a message grows: with the number of streams at the same rate of all of them, with the length of the
+//! messages, and with the number of edges.
 
 mod edges;
 mod payload;
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// Strings a second of all streams together, each of which comes back.
     #[arg(long, default_value_t = 2000, value_parser = at_least_one)]
     rate: usize,
-    /// Lengths of strings, with commas in between: at most 262144 bytes (KB are thousands).
+    /// Lengths of messages, with commas in between: at most 262144 bytes (KB are thousands).
     #[arg(
         long,
         default_value = "16,256,4096,65536,262144",
@@ -45,7 +45,7 @@ pub(crate) struct Options {
 enum By {
     /// More streams, at the same rate of all together.
     Streams,
-    /// Longer strings.
+    /// Longer messages.
     Payload,
     /// More edges, as many streams.
     Edges,
@@ -56,10 +56,13 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let mut sheet = Sheet::new();
     for by in &options.by {
         match by {
-            By::Streams => streams::measure(options, &mut sheet).await?,
-            By::Payload => payload::measure(options, &mut sheet).await?,
-            By::Edges => edges::measure(options, &mut sheet).await?,
+            By::Streams => {
+                streams::measure(&options.streams, options.rate, &options.config, &mut sheet)
+                    .await?
+            }
+            By::Payload => payload::measure(&options.payloads, &options.config, &mut sheet).await?,
+            By::Edges => edges::measure(&options.edges, &options.config, &mut sheet).await?,
         }
     }
-    options.config.tell(&sheet)
+    options.config.report(&sheet)
 }

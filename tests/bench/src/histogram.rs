@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_follow_each_other_and_are_narrow() {
+    fn buckets_are_contiguous_and_narrow() {
         for micros in (0..100_000).chain([1 << 20, (1 << 30) + 12345]) {
             let low = lowest(bucket(micros));
             assert!(low <= micros && micros <= low + low / STEPS, "{micros} in {low}");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn permilles_are_of_what_was_counted() {
+    fn permilles_follow_the_counts() {
         let histogram = Histogram::new();
         for micros in 1..=100 {
             histogram.add(Duration::from_micros(micros));
@@ -79,15 +79,15 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_thousand_is_above_the_last_permille_but_one() {
-        let counted = |slow: u64| {
+    fn the_slowest_of_a_thousand_is_above_permille_999() {
+        let counters = |slow: u64| {
             let histogram = Histogram::new();
             (0..1000 - slow).for_each(|_| histogram.add(Duration::from_micros(1)));
             (0..slow).for_each(|_| histogram.add(Duration::from_micros(20)));
             let counts = histogram.take();
             [990, 999, 1000].map(|of_thousand| permille(&counts, of_thousand))
         };
-        assert_eq!([counted(0), counted(1), counted(2)], [[1; 3], [1, 1, 20], [1, 20, 20]]);
-        assert_eq!([counted(10), counted(11)], [[1, 20, 20], [20; 3]]);
+        assert_eq!([counters(0), counters(1), counters(2)], [[1; 3], [1, 1, 20], [1, 20, 20]]);
+        assert_eq!([counters(10), counters(11)], [[1, 20, 20], [20; 3]]);
     }
 }

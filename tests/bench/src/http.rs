@@ -1,8 +1,8 @@
 //! One kept HTTP/1.1 connection, written by hand so that the load stays cheap: one request after the other, and the
 //! frames of each response as they come. Knows only what edges answer.
 
-mod pair;
-mod reply;
+mod client;
+mod response;
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::heard::Heard;
+use crate::receive_state::ReceiveState;
 use crate::socket::connect;
-pub(crate) use pair::Pair;
-use reply::Reply;
+pub(crate) use client::HttpClient;
+use response::ResponseReader;
 
 /// What is read at once.
 const READ: usize = 64 << 10;
@@ -23,7 +23,7 @@ const READ: usize = 64 << 10;
 pub(crate) struct Http {
     stream: TcpStream,
     address: SocketAddr,
-    reply: Reply,
+    response: ResponseReader,
     /// What came and is not looked at yet.
     unread: BytesMut,
     /// What came of the response's body and is not taken yet.
@@ -32,13 +32,13 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let (stream, reply) = (connect(address).await?, Reply::default());
-        Ok(Self { stream, address, reply, unread: BytesMut::new(), body: BytesMut::new() })
+        let (stream, response) = (connect(address).await?, ResponseReader::default());
+        Ok(Self { stream, address, response, unread: BytesMut::new(), body: BytesMut::new() })
     }
 
     /// Sends a request with this body; the last one must be answered wholly.
     pub(crate) async fn post(&mut self, body: &str) -> anyhow::Result<()> {
-        self.reply = Reply::default();
+        self.response = ResponseReader::default();
         let request = request(self.address, "keep-alive", body);
         self.stream.write_all(request.as_bytes()).await.context("a request cannot be sent")
     }
@@ -48,15 +48,15 @@ impl Http {
         self.unread.reserve(READ);
         let count = self.stream.read_buf(&mut self.unread).await.context("no response")?;
         ensure!(count > 0, "the server closed a connection that it should have kept");
-        self.reply.take(&mut self.unread, &mut self.body)?;
-        Ok(self.reply.is_whole())
+        self.response.take(&mut self.unread, &mut self.body)?;
+        Ok(self.response.is_whole())
     }
 
     /// Takes the whole frames of the response that have come.
-    pub(crate) fn hear(&mut self, heard: &mut Heard) -> anyhow::Result<()> {
+    pub(crate) fn receive(&mut self, received: &mut ReceiveState) -> anyhow::Result<()> {
         let Some(end) = self.body.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         let mut lines = self.body[..end].split(|byte| *byte == b'\n');
-        lines.try_for_each(|frame| heard.frame(frame))?;
+        lines.try_for_each(|frame| received.frame(frame))?;
         self.body.advance(end + 1);
         Ok(())
     }
@@ -74,10 +74,10 @@ pub(crate) fn request(address: SocketAddr, connection: &str, body: &str) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::hello;
+    use crate::receive_state::hello;
 
     #[test]
-    fn a_request_says_how_long_it_is() {
+    fn a_request_has_a_content_length() {
         let hello = hello("bench-00000000000000000001", 1, r#""eeds":null"#) + "\n";
         assert!(hello.ends_with("\"eeds\":null}H\n"));
         let request = request(([127, 0, 0, 1], 80).into(), "close", &hello);

@@ -14,9 +14,9 @@ use crate::config::Config;
 use crate::count::at_least_one;
 use crate::descriptors;
 use crate::poll::Poll;
-use crate::sheet::{Place, Sheet};
+use crate::sheet::{Case, Sheet};
 use crate::socket::Socket;
-use crate::stage::{Plan, Stage};
+use crate::test_bed::{Plan, TestBed};
 use crate::wire::Dialect;
 
 /// The bars, in bytes.
@@ -55,7 +55,7 @@ enum Transport {
 }
 
 /// An open connection.
-enum Open {
+enum OpenConnection {
     /// Kept open by being here.
     Socket {
         _socket: Box<Socket>,
@@ -76,24 +76,24 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     descriptors::suffice_for(streams + FIRST)?;
     let mut sheet = Sheet::new();
     let case = format!("{streams} {}", transport.name());
-    let place = Place { workload: "idle", case: &case, x: None };
+    let case_id = Case { workload: "idle", case: &case, x: None };
     for _ in 0..config.runs {
-        let stage = config.stage(Plan::default()).await?;
-        let first = transport.open_all(&stage, FIRST).await?;
-        let before = settled(&stage).await?;
-        let more = transport.open_all(&stage, *streams).await?;
+        let test_bed = config.start_test_bed(Plan::default()).await?;
+        let first = transport.open_all(&test_bed, FIRST).await?;
+        let before = settled(&test_bed).await?;
+        let more = transport.open_all(&test_bed, *streams).await?;
         let label = transport.label();
-        stage.await_transports(0, label, first.len() + more.len()).await?;
-        let after = settled(&stage).await?;
-        first.iter().chain(&more).try_for_each(Open::check)?;
+        test_bed.await_transports(0, label, first.len() + more.len()).await?;
+        let after = settled(&test_bed).await?;
+        first.iter().chain(&more).try_for_each(OpenConnection::check)?;
         let each = |after: f64, before: f64| (after - before) / *streams as f64;
-        sheet.add(place, CONNECTION, "B", each(after.edge, before.edge));
-        sheet.add(place, STREAM, "B", each(after.core, before.core));
-        sheet.add(place, "Redis, per stream", "B", each(after.redis, before.redis));
+        sheet.add(case_id, CONNECTION, "B", each(after.edge, before.edge));
+        sheet.add(case_id, STREAM, "B", each(after.core, before.core));
+        sheet.add(case_id, "Redis, per stream", "B", each(after.redis, before.redis));
     }
     sheet.bar(CONNECTION, transport.bar());
     sheet.bar(STREAM, STREAM_BAR);
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
 impl Transport {
@@ -119,8 +119,12 @@ impl Transport {
         }
     }
 
-    async fn open_all(self, stage: &Stage, count: usize) -> anyhow::Result<Vec<Open>> {
-        let (room, address) = (std::sync::Arc::new(Semaphore::new(AT_ONCE)), stage.edge());
+    async fn open_all(
+        self,
+        test_bed: &TestBed,
+        count: usize,
+    ) -> anyhow::Result<Vec<OpenConnection>> {
+        let (room, address) = (std::sync::Arc::new(Semaphore::new(AT_ONCE)), test_bed.edge());
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let room = std::sync::Arc::clone(&room);
@@ -137,19 +141,19 @@ impl Transport {
         Ok(all)
     }
 
-    async fn open(self, address: std::net::SocketAddr) -> anyhow::Result<Open> {
+    async fn open(self, address: std::net::SocketAddr) -> anyhow::Result<OpenConnection> {
         Ok(match self {
             Self::WebSocket => {
                 let mut socket = Socket::open_small(Dialect::Minerva, address, 64).await?;
                 socket.created().await?;
-                Open::Socket { _socket: Box::new(socket) }
+                OpenConnection::Socket { _socket: Box::new(socket) }
             }
-            Self::LongPoll => Open::Poll(Poll::open(address).await?),
+            Self::LongPoll => OpenConnection::Poll(Poll::open(address).await?),
         })
     }
 }
 
-impl Open {
+impl OpenConnection {
     fn check(&self) -> anyhow::Result<()> {
         match self {
             Self::Socket { .. } => Ok(()),
@@ -159,11 +163,11 @@ impl Open {
 }
 
 /// Sizes that do not change any more.
-async fn settled(stage: &Stage) -> anyhow::Result<Sizes> {
-    let (start, mut last) = (clock::now(), sizes(stage).await?);
+async fn settled(test_bed: &TestBed) -> anyhow::Result<Sizes> {
+    let (start, mut last) = (clock::now(), sizes(test_bed).await?);
     while clock::now().duration_since(start) < SETTLED.1 {
         sleep(SETTLED.0).await;
-        let now = sizes(stage).await?;
+        let now = sizes(test_bed).await?;
         if now.edge == last.edge && now.core == last.core {
             return Ok(now);
         }
@@ -172,8 +176,8 @@ async fn settled(stage: &Stage) -> anyhow::Result<Sizes> {
     bail!("the memory of the edge or the core does not settle within {:?}", SETTLED.1)
 }
 
-async fn sizes(stage: &Stage) -> anyhow::Result<Sizes> {
-    let resident = |name| anyhow::Ok(memory::of(stage.pid(name)?)?.resident as f64);
-    let redis = stage.redis.figure("memory", "used_memory").await?;
+async fn sizes(test_bed: &TestBed) -> anyhow::Result<Sizes> {
+    let resident = |name| anyhow::Ok(memory::of(test_bed.pid(name)?)?.resident as f64);
+    let redis = test_bed.redis.figure("memory", "used_memory").await?;
     Ok(Sizes { edge: resident("edge")?, core: resident("core")?, redis })
 }

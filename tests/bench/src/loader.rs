@@ -1,4 +1,4 @@
-//! The load: connections that each keep so many strings in flight, and what they count.
+//! The load: connections that each keep so many messages in flight, and what they count.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use minerva_faults::random::Random;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::{Connection, Way};
+use crate::connection::{Connection, Target};
 use crate::histogram::Histogram;
 
 /// Nothing comes for so long: something is wrong.
-const STUCK: Duration = Duration::from_secs(10);
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From so many connections on, each has small buffers.
 const MANY: usize = 500;
@@ -27,9 +27,9 @@ pub(crate) struct Shape {
     pub(crate) connections: usize,
     /// Strings of each connection that are under way.
     pub(crate) in_flight: usize,
-    /// Length of a string.
+    /// Length of a message.
     pub(crate) bytes: usize,
-    /// How long after the last strings a connection sends the next ones; at once, if `None`.
+    /// How long after the last messages a connection sends the next ones; at once, if `None`.
     pub(crate) every: Option<Duration>,
 }
 
@@ -43,12 +43,12 @@ pub(crate) struct Timing {
 
 /// Connections at work; they end when this is dropped.
 pub(crate) struct Loader {
-    counted: Arc<Counted>,
+    counters: Arc<Counters>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
 /// What all connections count.
-pub(crate) struct Counted {
+pub(crate) struct Counters {
     /// Strings that came back.
     echoed: AtomicU64,
     latencies: Histogram,
@@ -57,28 +57,29 @@ pub(crate) struct Counted {
 impl Loader {
     /// Sets connections to work, each with the next address.
     pub(crate) async fn start(
-        way: Way,
+        target: Target,
         addresses: &[SocketAddr],
         shape: Shape,
     ) -> anyhow::Result<Self> {
-        let counted = Arc::new(Counted { echoed: AtomicU64::new(0), latencies: Histogram::new() });
+        let counters =
+            Arc::new(Counters { echoed: AtomicU64::new(0), latencies: Histogram::new() });
         let mut tasks = JoinSet::new();
         for address in addresses.iter().copied().cycle().take(shape.connections) {
-            let mut client = Client::open(way, address, shape).await?;
-            let counted = Arc::clone(&counted);
-            tasks.spawn(async move { client.run(&counted).await });
+            let mut client = Client::open(target, address, shape).await?;
+            let counters = Arc::clone(&counters);
+            tasks.spawn(async move { client.run(&counters).await });
         }
-        Ok(Self { counted, tasks })
+        Ok(Self { counters, tasks })
     }
 
     /// Strings that came back so far.
     pub(crate) fn echoed(&self) -> u64 {
-        self.counted.echoed.load(Ordering::Relaxed)
+        self.counters.echoed.load(Ordering::Relaxed)
     }
 
     /// Latencies since the last call, in buckets.
     pub(crate) fn latencies(&self) -> Vec<u64> {
-        self.counted.latencies.take()
+        self.counters.latencies.take()
     }
 
     /// Waits so long.
@@ -99,7 +100,7 @@ impl Loader {
 struct Client {
     connection: Connection,
     in_flight: usize,
-    /// When each string under way was sent.
+    /// When each message under way was sent.
     sent: VecDeque<Instant>,
     pace: Option<Pace>,
 }
@@ -111,16 +112,16 @@ struct Pace {
 }
 
 impl Client {
-    async fn open(way: Way, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
+    async fn open(target: Target, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
         // Large buffers for each of so many would fill the memory.
         let is_small = shape.connections >= MANY;
-        let connection = Connection::open(way, address, shape.bytes, is_small).await?;
+        let connection = Connection::open(target, address, shape.bytes, is_small).await?;
         let pace = shape.every.map(Pace::new);
         Ok(Self { connection, in_flight: shape.in_flight, sent: VecDeque::new(), pace })
     }
 
     /// Sends until it is dropped.
-    async fn run(&mut self, counted: &Counted) -> anyhow::Result<()> {
+    async fn run(&mut self, counters: &Counters) -> anyhow::Result<()> {
         loop {
             if let Some(pace) = &mut self.pace {
                 pace.wait().await;
@@ -129,13 +130,13 @@ impl Client {
             self.connection.send(room).await?;
             let now = clock::now();
             self.sent.extend(std::iter::repeat_n(now, room));
-            let came = timeout(STUCK, self.connection.hear()).await;
-            let came = came.context("nothing comes any more")??;
+            let came = timeout(STALL_TIMEOUT, self.connection.receive()).await;
+            let came = came.context("no message arrives any more")??;
             let now = clock::now();
             for sent in self.sent.drain(..came.min(self.sent.len())) {
-                counted.latencies.add(now.duration_since(sent));
+                counters.latencies.add(now.duration_since(sent));
             }
-            counted.echoed.fetch_add(came as u64, Ordering::Relaxed);
+            counters.echoed.fetch_add(came as u64, Ordering::Relaxed);
         }
     }
 }

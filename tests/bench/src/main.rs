@@ -13,7 +13,6 @@ mod echo;
 mod fan_out;
 mod figures;
 mod grow;
-mod heard;
 mod histogram;
 mod http;
 mod idle;
@@ -22,14 +21,15 @@ mod metrics;
 mod nginx;
 mod poll;
 mod quantiles;
+mod receive_state;
 mod recovery;
 mod resume_storm;
 mod sheet;
 mod size;
-mod slow_one;
+mod slow_client;
 mod socket;
-mod stage;
 mod tcp;
+mod test_bed;
 mod usage;
 mod wire;
 mod workload;
@@ -37,7 +37,7 @@ mod workload;
 use std::process::ExitCode;
 
 use clap::Parser;
-use minerva_faults::unless_asked;
+use minerva_faults::run_until_signal;
 use minerva_runtime::{half_of_processors, runtime};
 
 use config::Config;
@@ -46,17 +46,17 @@ use workload::Workload;
 /// Measures Minerva against a bare WebSocket server.
 #[derive(Debug, Parser)]
 enum Program {
-    /// 100 streams with 64 strings of 64 bytes in flight each, as many as go through.
+    /// 100 streams with 64 messages of 64 bytes in flight each, as many as go through.
     Pipe(workload::Options),
-    /// 100 streams with one string in flight each.
+    /// 100 streams with one message in flight each.
     Echo(workload::Options),
-    /// One stream with one string in flight: how long a round trip takes.
+    /// One stream with one message in flight: how long a round trip takes.
     Rtt1(workload::Options),
-    /// `pipe`, and what it costs Redis: the bar is 4 microseconds of its CPU per string.
+    /// `pipe`, and what it costs Redis: the bar is 4 microseconds of its CPU per message.
     Redis(workload::Options),
     /// `pipe`, `echo` and `rtt1`.
     All(workload::Options),
-    /// One string to 1,000 streams by a group send, again and again.
+    /// One message to 1,000 streams by a group send, again and again.
     FanOut(fan_out::Options),
     /// Memory per open connection and per stream while nothing is said: the bars are 7 KB of the edge for a WebSocket, 24 KB
     /// for a long-poll, and 2 KB of the core for a stream.
@@ -64,11 +64,11 @@ enum Program {
     /// 5,000 streams opened as quickly as can be.
     ConnectStorm(connect_storm::Options),
     /// 5,000 streams whose edge is killed: the bars are 10 s until all are back on another one, less than one processor
-    /// for the core meanwhile, and no string lost.
+    /// for the core meanwhile, and no message lost.
     ResumeStorm(resume_storm::Options),
     /// A core with much state is killed and another one takes over: the bar is 2 s after the last lease has run out.
     Recovery(recovery::Options),
-    /// What a string costs as streams, strings and edges become more or longer: the bar is 1.3 times the cost from the
+    /// What a message costs as streams, messages and edges become more or longer: the bar is 1.3 times the cost from the
     /// first to the last number of streams, at the same rate of them all.
     Grow(grow::Options),
     /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     let program = Program::parse();
     let outcome = runtime(program.threads())
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(unless_asked(run(program))));
+        .and_then(|runtime| runtime.block_on(run_until_signal(run(program))));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -121,7 +121,7 @@ async fn run(program: Program) -> anyhow::Result<bool> {
         Program::ResumeStorm(options) => resume_storm::measure(&options).await,
         Program::Recovery(options) => recovery::measure(&options).await,
         Program::Grow(options) => grow::measure(&options).await,
-        Program::SlowOne(config) => slow_one::measure(&config).await,
+        Program::SlowOne(config) => slow_client::measure(&config).await,
         Program::App(config) => echo::run(config).await.map(|()| true),
         Program::Bare(config) => bare::run(config).await.map(|()| true),
     }

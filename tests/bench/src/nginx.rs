@@ -25,7 +25,7 @@ pub(crate) fn describe(
     edges: &[SocketAddr],
     bare_server: SocketAddr,
 ) -> anyhow::Result<Process> {
-    let place = directory.to_str().context("a path that is no text")?;
+    let place = directory.to_str().context("a path that is not UTF-8")?;
     for below in ["tmp", "http.d"] {
         fs::create_dir_all(directory.join(below)).context("no directory for nginx")?;
     }
@@ -80,7 +80,7 @@ fn upstream(name: &str, servers: &[SocketAddr]) -> anyhow::Result<String> {
 
 /// An error if there is nothing to replace: then the configuration is another one.
 fn replaced(text: &str, from: &str, to: &str) -> anyhow::Result<String> {
-    anyhow::ensure!(text.contains(from), "deploy/nginx has no {from:?} any more: mend nginx.rs");
+    anyhow::ensure!(text.contains(from), "deploy/nginx no longer has {from:?}: update nginx.rs");
     Ok(text.replace(from, to))
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_configuration_of_the_project_is_as_expected() {
+    fn the_project_configuration_can_be_adapted() {
         let [one, two, bare] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let edges = upstream("minerva_edges", &[one, two]).unwrap();
         assert!(

@@ -1,7 +1,7 @@
 //! Latencies of one run, as they are reported: the middle one, and how slow the slowest are.
 
 use crate::histogram::permille;
-use crate::sheet::{Place, Sheet};
+use crate::sheet::{Case, Sheet};
 
 /// What is reported, each with its latency in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,9 +20,9 @@ impl Quantiles {
     }
 
     /// Adds them under the name of what took so long.
-    pub(crate) fn enter(&self, sheet: &mut Sheet, place: Place<'_>, what: &str) {
+    pub(crate) fn enter(&self, sheet: &mut Sheet, case_id: Case<'_>, what: &str) {
         for (name, micros) in [("p50", self.p50), ("p99", self.p99), ("p99.9", self.p999)] {
-            sheet.add(place, &format!("{what}: {name}"), "us", micros as f64);
+            sheet.add(case_id, &format!("{what}: {name}"), "us", micros as f64);
         }
     }
 }
@@ -32,13 +32,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_told_under_its_name() {
+    fn each_quantile_is_added_under_its_name() {
         // Below 64, a bucket is a microsecond.
         let mut latencies = [0; 64];
         (latencies[3], latencies[20], latencies[40]) = (980, 18, 2);
-        let (mut sheet, place) = (Sheet::new(), Place::only("pipe"));
-        Quantiles::of(&latencies).enter(&mut sheet, place, "round trip");
-        let value = |name| sheet.value(place, name);
+        let (mut sheet, case_id) = (Sheet::new(), Case::only("pipe"));
+        Quantiles::of(&latencies).enter(&mut sheet, case_id, "round trip");
+        let value = |name| sheet.value(case_id, name);
         assert_eq!(value("round trip: p50"), Some(3.0));
         assert_eq!(value("round trip: p99"), Some(20.0));
         assert_eq!(value("round trip: p99.9"), Some(40.0));

@@ -1,5 +1,5 @@
 //! A core dies that holds much, and one that stood by takes over: how long until every stream is served again. The
-//! state is strings for an application that never comes.
+//! state is messages for an application that never comes.
 
 mod leases;
 
@@ -13,23 +13,23 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 use crate::descriptors;
-use crate::sheet::{Place, Sheet};
+use crate::sheet::{Case, Sheet};
 use crate::size::Size;
-use crate::stage::{Plan, Stage};
+use crate::test_bed::{Plan, TestBed};
 
 /// The bar: seconds from the end of the last lease until every stream is served.
 const SERVED: (&str, f64) = ("all streams served: after the last lease", 2.0);
-/// What each stream holds: half of what an inbox may, so that there is room for one string more.
-const STRINGS: u64 = 500;
+/// What each stream holds: half of what an inbox may, so that there is room for one message more.
+const MESSAGES: u64 = 500;
 const BYTES: u64 = 1000;
 /// A service without an instance.
 const SERVICE: &str = "held";
 /// Streams that are filled at once.
 const AT_ONCE: usize = 50;
 /// Filling, and coming back, take longer only if something is wrong.
-const STUCK: Duration = Duration::from_secs(120);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the new owner is asked what it serves.
-const LOOKS: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How recovery is measured.
 #[derive(Debug, clap::Args)]
@@ -44,90 +44,93 @@ pub(crate) struct Options {
 /// Measures, with fresh processes for each run; false if a bar was not met.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { sizes, config } = options;
-    let streams = |size: &Size| size.0.div_ceil(STRINGS * BYTES) as usize;
+    let streams = |size: &Size| size.0.div_ceil(MESSAGES * BYTES) as usize;
     descriptors::suffice_for(sizes.iter().map(streams).max().unwrap_or_default())?;
     let mut sheet = Sheet::new();
     for size in sizes {
         let case = format!("{size} in {} streams", streams(size));
-        let place = Place {
+        let case_id = Case {
             workload: "recovery",
             case: &case,
             x: Some((size.0 as f64 / 1e6, "MB of state")),
         };
         for _ in 0..config.runs {
-            let mut stage = config.stage(Plan { has_standby: true, ..Plan::default() }).await?;
-            let held = fill(&stage, streams(size)).await?;
-            takeover(&mut stage, &held, &mut sheet, place).await?;
+            let mut test_bed =
+                config.start_test_bed(Plan { has_standby: true, ..Plan::default() }).await?;
+            let held = fill(&test_bed, streams(size)).await?;
+            takeover(&mut test_bed, &held, &mut sheet, case_id).await?;
         }
     }
     sheet.bar(SERVED.0, SERVED.1);
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
 /// Makes streams that are full, durably.
-async fn fill(stage: &Stage, streams: usize) -> anyhow::Result<Vec<Stream>> {
+async fn fill(test_bed: &TestBed, streams: usize) -> anyhow::Result<Vec<Stream>> {
     let mut held = Vec::new();
     while held.len() < streams {
         let more = AT_ONCE.min(streams - held.len());
-        let filling = try_join_all((0..more).map(|_| full(stage)));
-        let filled = timeout(STUCK, filling).await.context("streams cannot be filled")?;
+        let filling = try_join_all((0..more).map(|_| full(test_bed)));
+        let filled = timeout(STALL_TIMEOUT, filling).await.context("streams cannot be filled")?;
         held.extend(filled?);
     }
-    let inboxes = stage.core_figure("minerva_core_inbox_bytes").await?;
-    let wanted = streams as f64 * (STRINGS * BYTES) as f64;
+    let inboxes = test_bed.core_figure("minerva_core_inbox_bytes").await?;
+    let wanted = streams as f64 * (MESSAGES * BYTES) as f64;
     ensure!(inboxes >= wanted, "the core holds {inboxes} bytes and not {wanted}");
     Ok(held)
 }
 
-async fn full(stage: &Stage) -> anyhow::Result<Stream> {
-    let mut config = ClientConfig::new(stage.edge().to_string(), TransportKind::WebSocket);
+async fn full(test_bed: &TestBed) -> anyhow::Result<Stream> {
+    let mut config = ClientConfig::new(test_bed.edge().to_string(), TransportKind::WebSocket);
     config.service = SERVICE.parse()?;
     let stream = Stream::connect(config)?;
-    for _ in 0..STRINGS {
+    for _ in 0..MESSAGES {
         stream.queue("x".repeat(BYTES as usize)).await?;
     }
     stream.flush().await?;
     Ok(stream)
 }
 
-/// Kills the owner, and waits until the other core has acknowledged a string of every stream.
+/// Kills the owner, and waits until the other core has acknowledged a message of every stream.
 async fn takeover(
-    stage: &mut Stage,
+    test_bed: &mut TestBed,
     held: &[Stream],
     sheet: &mut Sheet,
-    place: Place<'_>,
+    case_id: Case<'_>,
 ) -> anyhow::Result<()> {
-    stage.kill("core", 0).await?;
+    test_bed.kill("core", 0).await?;
     let killed = clock::now();
     let since = || clock::now().duration_since(killed).as_secs_f64();
     let asked = since();
-    let leases_end = asked + leases::last_end(&stage.redis).await?.as_secs_f64();
+    let leases_end = asked + leases::last_end(&test_bed.redis).await?.as_secs_f64();
     let sending = try_join_all(held.iter().map(|stream| stream.send("served?")));
-    let (owned, sent) = timeout(STUCK, async { tokio::join!(owned(stage, &since), sending) })
-        .await
-        .context("the other core does not take over")?;
+    let (owned, sent) =
+        timeout(STALL_TIMEOUT, async { tokio::join!(owned(test_bed, &since), sending) })
+            .await
+            .context("the other core does not take over")?;
     let ((first, all), served) = (owned?, since());
     sent.context("a stream did not survive")?;
     let wholly = served.max(all);
-    sheet.add(place, "last lease ended: after the kill", "s", leases_end);
-    sheet.add(place, "first partition served: after the kill", "s", first);
-    sheet.add(place, "all partitions served: after the kill", "s", all);
-    sheet.add(place, "all streams served: after the kill", "s", wholly);
-    sheet.add(place, SERVED.0, "s", wholly - leases_end);
+    sheet.add(case_id, "last lease ended: after the kill", "s", leases_end);
+    sheet.add(case_id, "first partition served: after the kill", "s", first);
+    sheet.add(case_id, "all partitions served: after the kill", "s", all);
+    sheet.add(case_id, "all streams served: after the kill", "s", wholly);
+    sheet.add(case_id, SERVED.0, "s", wholly - leases_end);
     Ok(())
 }
 
 /// When the other core served its first partition, and all of them.
-async fn owned(stage: &Stage, since: &impl Fn() -> f64) -> anyhow::Result<(f64, f64)> {
+async fn owned(test_bed: &TestBed, since: &impl Fn() -> f64) -> anyhow::Result<(f64, f64)> {
     let mut first = None;
     loop {
-        let (partitions, now) = (stage.standby_figure("minerva_core_partitions").await?, since());
+        let (partitions, now) =
+            (test_bed.standby_figure("minerva_core_partitions").await?, since());
         if partitions > 0.0 {
             let first = *first.get_or_insert(now);
             if partitions >= leases::PARTITIONS as f64 {
                 return Ok((first, now));
             }
         }
-        sleep(LOOKS).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

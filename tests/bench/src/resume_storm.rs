@@ -1,5 +1,5 @@
 //! An edge dies that carries many streams: real clients, with their real back-off, come to another one. How long until
-//! each has a string there and back again, what it costs the core, and whether a string is lost.
+//! each has a message there and back again, what it costs the core, and whether a message is lost.
 
 mod client;
 
@@ -15,19 +15,19 @@ use crate::config::Config;
 use crate::count::at_least_one;
 use crate::descriptors;
 use crate::histogram::permille;
-use crate::sheet::{Place, Sheet};
-use crate::stage::{Plan, Stage};
+use crate::sheet::{Case, Sheet};
+use crate::test_bed::{Plan, TestBed};
 use crate::usage::Usage;
-use client::{Client, Counted};
+use client::{Client, Counters};
 
 /// The bars.
 const BACK: (&str, f64) = ("time until all are back", 10.0);
 const CORE: (&str, f64) = ("processors busy meanwhile: core", 1.0);
-const LOST: (&str, f64) = ("strings lost, doubled or out of order", 0.0);
+const LOST: (&str, f64) = ("messages lost, duplicated or out of order", 0.0);
 /// How long streams may take to be made, and to come back: beyond it something is wrong.
-const STUCK: Duration = Duration::from_secs(120);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often it is asked whether all are back.
-const LOOKS: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How streams come back.
 #[derive(Debug, clap::Args)]
@@ -47,24 +47,24 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { streams, rate, config } = options;
     descriptors::suffice_for(*streams)?;
     let mut sheet = Sheet::new();
-    let mut stage = config.stage(Plan { edges: 2, ..Plan::default() }).await?;
-    let counted = Arc::new(Counted::new());
+    let mut test_bed = config.start_test_bed(Plan { edges: 2, ..Plan::default() }).await?;
+    let counters = Arc::new(Counters::new());
     let every = Duration::from_secs_f64(*streams as f64 / *rate as f64);
     // All begin with the first.
-    let addresses = stage.edges.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let addresses = test_bed.edges.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut clients = JoinSet::new();
     for _ in 0..*streams {
-        let client = Client::connect(&addresses, Arc::clone(&counted))?;
+        let client = Client::connect(&addresses, Arc::clone(&counters))?;
         clients.spawn(client.run(every));
     }
     let measuring = async {
-        all(&counted, *streams).await.context("not all streams were made")?;
+        all(&counters, *streams).await.context("not all streams were created")?;
         sleep(config.warm_up).await;
-        let case = format!("{streams} streams, {rate} strings/s");
-        let place = Place { workload: "resume-storm", case: &case, x: None };
+        let case = format!("{streams} streams, {rate} messages/s");
+        let case_id = Case { workload: "resume-storm", case: &case, x: None };
         for run in 0..config.runs {
             let victim = usize::from(run % 2);
-            storm(&mut stage, victim, &counted, *streams, &mut sheet, place).await?;
+            storm(&mut test_bed, victim, &counters, *streams, &mut sheet, case_id).await?;
         }
         anyhow::Ok(())
     };
@@ -75,50 +75,50 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     for (name, bar) in [BACK, CORE, LOST] {
         sheet.bar(name, bar);
     }
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
 /// Kills the edge that carries all and waits until all are back by the other one.
 async fn storm(
-    stage: &mut Stage,
+    test_bed: &mut TestBed,
     victim: usize,
-    counted: &Counted,
+    counters: &Counters,
     streams: usize,
     sheet: &mut Sheet,
-    place: Place<'_>,
+    case_id: Case<'_>,
 ) -> anyhow::Result<()> {
-    let there = stage.await_transports(victim, "websocket", streams).await;
+    let there = test_bed.await_transports(victim, "websocket", streams).await;
     there.context("the streams are not all on the edge that is to be killed")?;
-    counted.latencies.take();
-    let before = Usage::now(stage).await?;
-    stage.kill("edge", victim).await?;
+    counters.latencies.take();
+    let before = Usage::now(test_bed).await?;
+    test_bed.kill("edge", victim).await?;
     let start = clock::now();
-    counted.ask();
-    all(counted, streams).await.context("not all streams came back")?;
+    counters.prompt();
+    all(counters, streams).await.context("not all streams reconnected")?;
     let seconds = clock::now().duration_since(start).as_secs_f64();
-    let used = Usage::now(stage).await?.since(&before);
-    let latencies = counted.latencies.take();
-    sheet.add(place, BACK.0, "s", seconds);
+    let used = Usage::now(test_bed).await?.since(&before);
+    let latencies = counters.latencies.take();
+    sheet.add(case_id, BACK.0, "s", seconds);
     for (of, name) in [(500, "p50"), (990, "p99")] {
         let name = format!("time until a stream is back: {name}");
-        sheet.add(place, &name, "s", permille(&latencies, of) as f64 / 1e6);
+        sheet.add(case_id, &name, "s", permille(&latencies, of) as f64 / 1e6);
     }
     for process in ["core", "redis", "app", "load"] {
         let cpu = used.cpu.get(process).copied().unwrap_or_default();
-        sheet.add(place, &format!("processors busy meanwhile: {process}"), "", cpu / seconds);
+        sheet.add(case_id, &format!("processors busy meanwhile: {process}"), "", cpu / seconds);
     }
-    let lost = counted.drained(STUCK).await;
-    sheet.add(place, LOST.0, "", lost as f64);
-    stage.revive("edge", victim).await
+    let lost = counters.drained(STALL_TIMEOUT).await;
+    sheet.add(case_id, LOST.0, "", lost as f64);
+    test_bed.revive("edge", victim).await
 }
 
 /// Waits until every client has an answer to what it was last asked to say.
-async fn all(counted: &Counted, streams: usize) -> anyhow::Result<()> {
+async fn all(counters: &Counters, streams: usize) -> anyhow::Result<()> {
     let answered = async {
-        while counted.answered() < streams {
-            sleep(LOOKS).await;
+        while counters.answered() < streams {
+            sleep(POLL_INTERVAL).await;
         }
     };
-    let late = || format!("only {} of {streams} after {STUCK:?}", counted.answered());
-    timeout(STUCK, answered).await.with_context(late)
+    let late = || format!("only {} of {streams} after {STALL_TIMEOUT:?}", counters.answered());
+    timeout(STALL_TIMEOUT, answered).await.with_context(late)
 }

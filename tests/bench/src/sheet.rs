@@ -27,7 +27,7 @@ pub(crate) struct Figure {
 
 /// Where a figure belongs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Case<'a> {
     pub(crate) workload: &'a str,
     pub(crate) case: &'a str,
     pub(crate) x: Option<(f64, &'a str)>,
@@ -48,10 +48,10 @@ pub(crate) struct Machine {
     load_before: f64,
 }
 
-impl Place<'_> {
+impl Case<'_> {
     /// The only case of a workload.
-    pub(crate) fn only(workload: &str) -> Place<'_> {
-        Place { workload, case: "", x: None }
+    pub(crate) fn only(workload: &str) -> Case<'_> {
+        Case { workload, case: "", x: None }
     }
 }
 
@@ -66,8 +66,8 @@ impl Sheet {
     }
 
     /// Adds one run's value.
-    pub(crate) fn add(&mut self, place: Place<'_>, name: &str, unit: &str, value: f64) {
-        let Place { workload, case, x } = place;
+    pub(crate) fn add(&mut self, case_id: Case<'_>, name: &str, unit: &str, value: f64) {
+        let Case { workload, case, x } = case_id;
         let is_it = |f: &&mut Figure| (&*f.workload, &*f.case, &*f.name) == (workload, case, name);
         if let Some(figure) = self.figures.iter_mut().find(is_it) {
             figure.runs.push(value);
@@ -87,9 +87,10 @@ impl Sheet {
     }
 
     /// A figure's median.
-    pub(crate) fn value(&self, place: Place<'_>, name: &str) -> Option<f64> {
-        let is_it =
-            |f: &&Figure| (&*f.workload, &*f.case, &*f.name) == (place.workload, place.case, name);
+    pub(crate) fn value(&self, case_id: Case<'_>, name: &str) -> Option<f64> {
+        let is_it = |f: &&Figure| {
+            (&*f.workload, &*f.case, &*f.name) == (case_id.workload, case_id.case, name)
+        };
         self.figures.iter().find(is_it).map(|figure| figure.value)
     }
 
@@ -127,7 +128,7 @@ impl Sheet {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
         serde_json::from_str(&text)
-            .with_context(|| format!("{path:?} is not what --json writes: measure anew"))
+            .with_context(|| format!("{path:?} was not written by --json; measure again"))
     }
 }
 
@@ -180,14 +181,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_counts_and_is_held_to_the_bar() {
-        let (mut sheet, place) = (Sheet::new(), Place::only("idle"));
+    fn the_median_is_compared_with_the_bar() {
+        let (mut sheet, case_id) = (Sheet::new(), Case::only("idle"));
         for value in [9.0, 1.0, 4.0] {
-            sheet.add(place, "bytes", "B", value);
+            sheet.add(case_id, "bytes", "B", value);
         }
-        sheet.add(Place { case: "other", ..place }, "bytes", "B", 4.0);
+        sheet.add(Case { case: "other", ..case_id }, "bytes", "B", 4.0);
         assert_eq!(sheet.figures[0].runs, [9.0, 1.0, 4.0]);
-        assert_eq!(sheet.value(place, "bytes"), Some(4.0));
+        assert_eq!(sheet.value(case_id, "bytes"), Some(4.0));
         sheet.bar("bytes", 4.0);
         assert!(sheet.is_met());
         sheet.bar("bytes", 3.9);
@@ -195,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_sheet_is_read_back() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.json");
         let mut sheet = Sheet::new();
-        sheet.add(Place { workload: "w", case: "c", x: Some((2.0, "edges")) }, "n", "us", 1.5);
+        sheet.add(Case { workload: "w", case: "c", x: Some((2.0, "edges")) }, "n", "us", 1.5);
         sheet.write(&path).unwrap();
         assert_eq!(Sheet::read(&path).unwrap().figures, sheet.figures);
         std::fs::write(&path, "{}").unwrap();
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_have_significant_digits_only() {
         assert_eq!([0.0, 0.1234, 12.345, 12_345.6].map(number), ["0", "0.123", "12.35", "12346"]);
     }
 }

@@ -14,7 +14,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is no size: write it as 64, 16KB or 100MB");
+        let wrong = || format!("{text} is not a size such as 64, 16KB or 100MB");
         let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
         let (number, bytes) = unit.unwrap_or((text, 1));
         let number: u64 = number.trim().parse().map_err(|_| wrong())?;
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_and_shown() {
+    fn sizes_are_parsed_and_displayed() {
         let read = |text: &str| text.parse::<Size>().map(|size| size.0);
         assert_eq!(read("64"), Ok(64));
         assert_eq!(read("16KB"), Ok(16_000));

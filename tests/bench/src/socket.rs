@@ -22,7 +22,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Opens one for strings of so many bytes, and says hello if there is one to be said; waits for no answer.
+    /// Opens one for messages of so many bytes, and says hello if there is one to be said; waits for no answer.
     pub(crate) async fn open(
         dialect: Dialect,
         address: SocketAddr,
@@ -70,7 +70,7 @@ impl Socket {
                 match frame.as_bytes().last() {
                     Some(b'C') => return Ok(()),
                     Some(b'^') => {}
-                    _ => bail!("the server says {frame}"),
+                    _ => bail!("unexpected frame from the server: {frame}"),
                 }
             }
         }

@@ -7,7 +7,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::heard::{Heard, MAKES_AND_STREAMS, hello};
+use crate::receive_state::{MAKES_AND_STREAMS, ReceiveState, hello};
 use crate::socket::{connect, random_id};
 
 /// What a connection begins with.
@@ -24,13 +24,13 @@ pub(crate) struct Tcp {
 
 /// What is known of the stream.
 struct Wire {
-    /// A string, always the same.
-    string: String,
-    heard: Heard,
+    /// A message, always the same.
+    payload: String,
+    received: ReceiveState,
 }
 
 impl Tcp {
-    /// Opens one for strings of so many bytes, and says hello; waits for no answer.
+    /// Opens one for messages of so many bytes, and says hello; waits for no answer.
     pub(crate) async fn open(address: SocketAddr, bytes: usize) -> anyhow::Result<Self> {
         let mut stream = connect(address).await?;
         let mut begin = BytesMut::from(PREAMBLE);
@@ -39,18 +39,18 @@ impl Tcp {
         Ok(Self { stream, wire: Wire::new(bytes), unread: BytesMut::new() })
     }
 
-    /// Sends so many strings, and the SACK that is due.
+    /// Sends so many messages, and the SACK that is due.
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(&self.wire.messages(count)).await?)
+        Ok(self.stream.write_all(&self.wire.outgoing(count)).await?)
     }
 
-    /// Waits for strings; gives how many came.
-    pub(crate) async fn hear(&mut self) -> anyhow::Result<usize> {
+    /// Waits for messages; gives how many came.
+    pub(crate) async fn receive(&mut self) -> anyhow::Result<usize> {
         loop {
             self.unread.reserve(READ);
             let count = self.stream.read_buf(&mut self.unread).await?;
             ensure!(count > 0, "the server closed");
-            match self.wire.hear(&mut self.unread)? {
+            match self.wire.receive(&mut self.unread)? {
                 0 => {}
                 came => return Ok(came),
             }
@@ -60,28 +60,28 @@ impl Tcp {
 
 impl Wire {
     fn new(bytes: usize) -> Self {
-        Self { string: "x".repeat(bytes) + " ", heard: Heard::new(bytes) }
+        Self { payload: "x".repeat(bytes) + " ", received: ReceiveState::new(bytes) }
     }
 
-    fn messages(&mut self, count: usize) -> BytesMut {
-        let mut frames = BytesMut::with_capacity(count * (self.string.len() + 4) + 32);
-        if let Some(sack) = self.heard.due_sack() {
+    fn outgoing(&mut self, count: usize) -> BytesMut {
+        let mut frames = BytesMut::with_capacity(count * (self.payload.len() + 4) + 32);
+        if let Some(sack) = self.received.due_sack() {
             put(&mut frames, sack.as_bytes());
         }
-        (0..count).for_each(|_| put(&mut frames, self.string.as_bytes()));
+        (0..count).for_each(|_| put(&mut frames, self.payload.as_bytes()));
         frames
     }
 
-    /// Takes the whole frames; gives how many strings there were.
-    fn hear(&mut self, unread: &mut BytesMut) -> anyhow::Result<usize> {
-        let before = self.heard.messages;
+    /// Takes the whole frames; gives how many messages there were.
+    fn receive(&mut self, unread: &mut BytesMut) -> anyhow::Result<usize> {
+        let before = self.received.messages;
         while let Some(prefix) = unread.first_chunk::<4>() {
             let end = (u32::from_be_bytes(*prefix) as usize).checked_add(4).context("too long")?;
             let Some(frame) = unread.get(4..end) else { break };
-            self.heard.frame(frame)?;
+            self.received.frame(frame)?;
             unread.advance(end);
         }
-        Ok((self.heard.messages - before) as usize)
+        Ok((self.received.messages - before) as usize)
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_cut_wherever_a_read_ends() {
+    fn frames_are_reassembled_from_reads_of_any_size() {
         let mut all = BytesMut::new();
         for frame in ["C", "|1A", "0N", "xx ", "beat^", "xx "] {
             put(&mut all, frame.as_bytes());
@@ -105,19 +105,19 @@ mod tests {
             let (mut wire, mut unread, mut came) = (Wire::new(2), BytesMut::new(), 0);
             for bytes in all.chunks(piece) {
                 unread.extend_from_slice(bytes);
-                came += wire.hear(&mut unread).unwrap();
+                came += wire.receive(&mut unread).unwrap();
             }
             assert_eq!((came, unread.len()), (2, 0), "in pieces of {piece}");
         }
     }
 
     #[test]
-    fn strings_travel_with_the_sack_of_those_received() {
+    fn a_sack_precedes_the_messages() {
         let mut wire = Wire::new(2);
-        assert_eq!(&wire.messages(2)[..], b"\0\0\0\x03xx \0\0\0\x03xx ");
-        wire.hear(&mut BytesMut::from(&b"\0\0\0\x020N\0\0\0\x03xx "[..])).unwrap();
-        assert_eq!(&wire.messages(1)[..], b"\0\0\0\x03|0A\0\0\0\x03xx ");
-        assert_eq!(&wire.messages(1)[..], b"\0\0\0\x03xx ");
-        assert!(wire.hear(&mut BytesMut::from(&b"\0\0\0\x01Y"[..])).is_err());
+        assert_eq!(&wire.outgoing(2)[..], b"\0\0\0\x03xx \0\0\0\x03xx ");
+        wire.receive(&mut BytesMut::from(&b"\0\0\0\x020N\0\0\0\x03xx "[..])).unwrap();
+        assert_eq!(&wire.outgoing(1)[..], b"\0\0\0\x03|0A\0\0\0\x03xx ");
+        assert_eq!(&wire.outgoing(1)[..], b"\0\0\0\x03xx ");
+        assert!(wire.receive(&mut BytesMut::from(&b"\0\0\0\x01Y"[..])).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 
-use crate::stage::Stage;
+use crate::test_bed::TestBed;
 
 /// Ticks of the system's clock in a second, as /proc counts: the same on every Linux that there is.
 const TICKS: f64 = 100.0;
@@ -28,15 +28,15 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// The present figures.
-    pub(crate) async fn now(stage: &Stage) -> anyhow::Result<Self> {
+    pub(crate) async fn now(test_bed: &TestBed) -> anyhow::Result<Self> {
         let mut cpu = BTreeMap::new();
-        for (name, pid) in stage.pids() {
+        for (name, pid) in test_bed.pids() {
             let path = format!("/proc/{pid}/stat");
             let stat = std::fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
-            let seconds = ticks(&stat).with_context(|| format!("{path} is odd"))? / TICKS;
+            let seconds = ticks(&stat).with_context(|| format!("{path} is malformed"))? / TICKS;
             *cpu.entry(name).or_default() += seconds;
         }
-        let redis = &stage.redis;
+        let redis = &test_bed.redis;
         let redis_cpu = redis.figure("cpu", "used_cpu_sys").await?
             + redis.figure("cpu", "used_cpu_user").await?;
         let scripts: String = redis.command(&["INFO", "commandstats"]).await?;
@@ -45,8 +45,8 @@ impl Usage {
             redis_cpu,
             redis_commands: redis.figure("stats", "total_commands_processed").await?,
             redis_scripts: calls(&scripts, "evalsha"),
-            appends: stage.core_figure("minerva_core_store_append_seconds_count").await?,
-            append_bytes: stage.core_figure("minerva_core_store_append_bytes_total").await?,
+            appends: test_bed.core_figure("minerva_core_store_append_seconds_count").await?,
+            append_bytes: test_bed.core_figure("minerva_core_store_append_bytes_total").await?,
         })
     }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_found() {
+    fn figures_are_parsed() {
         let stat = "12 (a) b) S 1 1 1 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 5 6 7";
         assert_eq!(ticks(stat), Some(300.0));
         let stats = "# Commandstats\r\ncmdstat_evalsha:calls=12,usec=3\r\n";

@@ -1,12 +1,12 @@
 //! What a load generator says and hears on a WebSocket, as cheap as can be: in Minerva's protocol
-//! (`docs/protocol.md`), or one string per message to the bare server.
+//! (`docs/protocol.md`), or one message per message to the bare server.
 
 use bytes::{BufMut as _, BytesMut};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::heard::{Heard, MAKES_AND_STREAMS, hello};
+use crate::receive_state::{MAKES_AND_STREAMS, ReceiveState, hello};
 
-/// How strings travel.
+/// How messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Frames of the protocol.
@@ -18,16 +18,16 @@ pub(crate) enum Dialect {
 /// One end's knowledge of a connection.
 pub(crate) struct Wire {
     dialect: Dialect,
-    /// The string, always the same.
-    string: Utf8Bytes,
-    heard: Heard,
+    /// The message, always the same.
+    payload: Utf8Bytes,
+    received: ReceiveState,
 }
 
 impl Wire {
-    /// Of strings of so many bytes.
+    /// Of messages of so many bytes.
     pub(crate) fn new(dialect: Dialect, bytes: usize) -> Self {
-        let string = "x".repeat(bytes).into();
-        Self { dialect, string, heard: Heard::new(bytes) }
+        let payload = "x".repeat(bytes).into();
+        Self { dialect, payload, received: ReceiveState::new(bytes) }
     }
 
     /// Whether streams begin with a hello.
@@ -40,18 +40,18 @@ impl Wire {
         self.has_hello().then(|| Message::text(hello(id, 0, MAKES_AND_STREAMS) + "\n"))
     }
 
-    /// Messages with so many strings, and what else is due.
-    pub(crate) fn messages(&mut self, count: usize) -> Vec<Message> {
+    /// Messages with so many messages, and what else is due.
+    pub(crate) fn outgoing(&mut self, count: usize) -> Vec<Message> {
         match self.dialect {
-            Dialect::Bare => vec![Message::Text(self.string.clone()); count],
+            Dialect::Bare => vec![Message::Text(self.payload.clone()); count],
             Dialect::Minerva => {
-                let mut text = BytesMut::with_capacity(count * (self.string.len() + 2) + 32);
-                if let Some(sack) = self.heard.due_sack() {
+                let mut text = BytesMut::with_capacity(count * (self.payload.len() + 2) + 32);
+                if let Some(sack) = self.received.due_sack() {
                     text.extend_from_slice(sack.as_bytes());
                     text.put_u8(b'\n');
                 }
                 for _ in 0..count {
-                    text.extend_from_slice(self.string.as_bytes());
+                    text.extend_from_slice(self.payload.as_bytes());
                     text.put_slice(b" \n");
                 }
                 // Everything in it is ASCII.
@@ -60,20 +60,20 @@ impl Wire {
         }
     }
 
-    /// How many strings a message brought.
+    /// How many messages a message brought.
     ///
     /// # Errors
     /// If it is none that belongs into a benchmark.
-    pub(crate) fn hear(&mut self, message: &Message) -> anyhow::Result<usize> {
+    pub(crate) fn receive(&mut self, message: &Message) -> anyhow::Result<usize> {
         let Message::Text(text) = message else { return Ok(0) };
         if self.dialect == Dialect::Bare {
-            return Ok(usize::from(*text == self.string));
+            return Ok(usize::from(*text == self.payload));
         }
-        let before = self.heard.messages;
+        let before = self.received.messages;
         for frame in text.lines() {
-            self.heard.frame(frame.as_bytes())?;
+            self.received.frame(frame.as_bytes())?;
         }
-        Ok((self.heard.messages - before) as usize)
+        Ok((self.received.messages - before) as usize)
     }
 }
 
@@ -82,22 +82,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_travel_with_the_sack_of_those_received() {
+    fn a_sack_precedes_the_messages() {
         let mut wire = Wire::new(Dialect::Minerva, 2);
-        assert_eq!(wire.messages(2), [Message::text("xx \nxx \n")]);
-        let heard = wire.hear(&Message::text("C\n|1A\n0N\nxx \nxx \nbeat^\n")).unwrap();
-        assert_eq!(heard, 2);
-        assert_eq!(wire.messages(1), [Message::text("|1A\nxx \n")]);
-        assert_eq!(wire.messages(1), [Message::text("xx \n")]);
-        assert!(wire.hear(&Message::text("state lost|0!\n")).is_err());
-        assert!(wire.hear(&Message::text("x \n")).is_err());
+        assert_eq!(wire.outgoing(2), [Message::text("xx \nxx \n")]);
+        let received = wire.receive(&Message::text("C\n|1A\n0N\nxx \nxx \nbeat^\n")).unwrap();
+        assert_eq!(received, 2);
+        assert_eq!(wire.outgoing(1), [Message::text("|1A\nxx \n")]);
+        assert_eq!(wire.outgoing(1), [Message::text("xx \n")]);
+        assert!(wire.receive(&Message::text("state lost|0!\n")).is_err());
+        assert!(wire.receive(&Message::text("x \n")).is_err());
     }
 
     #[test]
-    fn bare_strings_are_messages() {
+    fn a_bare_message_is_one_websocket_message() {
         let mut wire = Wire::new(Dialect::Bare, 2);
         assert!(wire.hello("id").is_none());
-        assert_eq!(wire.messages(2), [Message::text("xx"), Message::text("xx")]);
-        assert_eq!(wire.hear(&Message::text("xx")).unwrap(), 1);
+        assert_eq!(wire.outgoing(2), [Message::text("xx"), Message::text("xx")]);
+        assert_eq!(wire.receive(&Message::text("xx")).unwrap(), 1);
     }
 }

@@ -7,14 +7,14 @@ mod rtt1;
 use anyhow::{Context as _, ensure};
 
 use crate::config::Config;
-use crate::connection::{Transport, Way};
+use crate::connection::{Target, Transport};
 use crate::figures::{REDIS_CPU, Run};
 use crate::loader::{Loader, Shape, Timing};
-use crate::sheet::{Place, Sheet};
-use crate::stage::{Doors, Plan, Stage};
+use crate::sheet::{Case, Sheet};
+use crate::test_bed::{Endpoints, Plan, TestBed};
 use crate::usage::Usage;
 
-/// Most CPU that Redis may take per string, in microseconds.
+/// Most CPU that Redis may take per message, in microseconds.
 const REDIS_BAR: f64 = 4.0;
 
 /// What is measured.
@@ -49,12 +49,12 @@ pub(crate) async fn measure(options: &Options, workloads: &[Workload]) -> anyhow
         "--nginx is for WebSocket only: its configuration lets one address make 200 HTTP requests a second, and raw TCP \
          has another port there"
     );
-    let stage = config.stage(Plan { has_nginx: *nginx, ..Plan::default() }).await?;
-    let behind = stage.behind_nginx().map(|doors| ("behind nginx", doors));
-    let doors: Vec<_> = [("", stage.direct())].into_iter().chain(behind).collect();
+    let test_bed = config.start_test_bed(Plan { has_nginx: *nginx, ..Plan::default() }).await?;
+    let behind = test_bed.behind_nginx().map(|endpoints| ("behind nginx", endpoints));
+    let endpoints: Vec<_> = [("", test_bed.direct())].into_iter().chain(behind).collect();
     for workload in workloads {
-        for (case, doors) in &doors {
-            measure_one(&mut sheet, &stage, options, *workload, (case, doors))
+        for (case, endpoints) in &endpoints {
+            measure_one(&mut sheet, &test_bed, options, *workload, (case, endpoints))
                 .await
                 .with_context(|| format!("{} {case} failed", workload.name()))?;
         }
@@ -62,89 +62,90 @@ pub(crate) async fn measure(options: &Options, workloads: &[Workload]) -> anyhow
             sheet.bar(REDIS_CPU, REDIS_BAR);
         }
     }
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
 /// Runs of the floor, then of Minerva over each transport.
 async fn measure_one(
     sheet: &mut Sheet,
-    stage: &Stage,
+    test_bed: &TestBed,
     options: &Options,
     workload: Workload,
-    (case, doors): (&str, &Doors),
+    (case, endpoints): (&str, &Endpoints),
 ) -> anyhow::Result<()> {
     let (shape, timing) = (workload.shape(), options.config.timing());
-    let floor =
-        runs(Way::Floor, stage, doors, shape, timing).await.context("over bare WebSocket")?;
-    let place = Place { workload: workload.name(), case, x: None };
-    enter_floor(sheet, place, &floor);
+    let floor = runs(Target::Floor, test_bed, endpoints, shape, timing)
+        .await
+        .context("over bare WebSocket")?;
+    let case_id = Case { workload: workload.name(), case, x: None };
+    enter_floor(sheet, case_id, &floor);
     for transport in &options.transports {
         // Through nginx there is only the one whose cases have no name.
         let case = [case, transport.case()].concat();
-        let minerva = runs(Way::Minerva(*transport), stage, doors, shape, timing)
+        let minerva = runs(Target::Minerva(*transport), test_bed, endpoints, shape, timing)
             .await
             .with_context(|| format!("over Minerva {}", transport.case()))?;
-        enter(sheet, Place { case: &case, ..place }, &floor, &minerva);
+        enter(sheet, Case { case: &case, ..case_id }, &floor, &minerva);
     }
     Ok(())
 }
 
 /// Adds the runs of the floor to a case of its own.
-pub(crate) fn enter_floor(sheet: &mut Sheet, place: Place<'_>, floor: &[Run]) {
-    let case = format!("{} floor", place.case);
-    let of_floor = Place { case: case.trim_start(), ..place };
+pub(crate) fn enter_floor(sheet: &mut Sheet, case_id: Case<'_>, floor: &[Run]) {
+    let case = format!("{} floor", case_id.case);
+    let of_floor = Case { case: case.trim_start(), ..case_id };
     for run in floor {
         run.enter(sheet, of_floor, &["load", "nginx", "bare"]);
     }
 }
 
 /// Adds the runs of Minerva and the ratio of both.
-pub(crate) fn enter(sheet: &mut Sheet, place: Place<'_>, floor: &[Run], minerva: &[Run]) {
+pub(crate) fn enter(sheet: &mut Sheet, case_id: Case<'_>, floor: &[Run], minerva: &[Run]) {
     for (run, floor) in minerva.iter().zip(floor) {
-        let ratio = floor.strings_per_second / run.strings_per_second;
-        sheet.add(place, "the floor's rate to this", "x", ratio);
-        run.enter_minerva(sheet, place);
+        let ratio = floor.messages_per_second / run.messages_per_second;
+        sheet.add(case_id, "the floor's rate to this", "x", ratio);
+        run.enter_minerva(sheet, case_id);
     }
 }
 
 /// Loads Minerva over WebSocket, without the floor beside it, and adds the runs.
 pub(crate) async fn enter_alone(
     sheet: &mut Sheet,
-    place: Place<'_>,
-    stage: &Stage,
+    case_id: Case<'_>,
+    test_bed: &TestBed,
     shape: Shape,
     timing: Timing,
 ) -> anyhow::Result<()> {
-    let way = Way::Minerva(Transport::WebSocket);
-    for run in runs(way, stage, &stage.direct(), shape, timing).await? {
-        run.enter_minerva(sheet, place);
+    let target = Target::Minerva(Transport::WebSocket);
+    for run in runs(target, test_bed, &test_bed.direct(), shape, timing).await? {
+        run.enter_minerva(sheet, case_id);
     }
     Ok(())
 }
 
 /// Loads one of them for so many runs.
 pub(crate) async fn runs(
-    way: Way,
-    stage: &Stage,
-    doors: &Doors,
+    target: Target,
+    test_bed: &TestBed,
+    endpoints: &Endpoints,
     shape: Shape,
     timing: Timing,
 ) -> anyhow::Result<Vec<Run>> {
-    let addresses = match way {
-        Way::Floor => &[doors.bare][..],
-        Way::Minerva(_) => &doors.minerva,
+    let addresses = match target {
+        Target::Floor => &[endpoints.bare][..],
+        Target::Minerva(_) => &endpoints.minerva,
     };
-    let mut loader = Loader::start(way, addresses, shape).await?;
+    let mut loader = Loader::start(target, addresses, shape).await?;
     loader.last(timing.warm_up).await?;
     let mut runs = Vec::new();
     for _ in 0..timing.runs {
         loader.latencies();
-        let (before, echoed) = (Usage::now(stage).await?, loader.echoed());
+        let (before, echoed) = (Usage::now(test_bed).await?, loader.echoed());
         let start = minerva_faults::clock::now();
         loader.last(timing.length).await?;
         let seconds = minerva_faults::clock::now().duration_since(start).as_secs_f64();
         let (echoed, latencies) = (loader.echoed() - echoed, loader.latencies());
-        let used = Usage::now(stage).await?.since(&before);
+        let used = Usage::now(test_bed).await?.since(&before);
         runs.push(Run::of(echoed, seconds, &latencies, used));
     }
     Ok(runs)

@@ -1,4 +1,4 @@
-//! The application service of a run: it takes the clients' strings and pushes its own.
+//! The application service of a run: it takes the clients' messages and pushes its own.
 //!
 //! Runs in this process and outlives every kill of the server, so the SDK's promise is exactly once. The
 //! one that is itself killed is in `app_process.rs`.
@@ -9,14 +9,14 @@ use bytes::Bytes;
 use minerva_app::{AppStream, Receiver, SendError, Sender, Service};
 
 use crate::message::Direction;
-use crate::traffic::{Behaviour, Lane, Sink, Source, consume, produce};
+use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
 /// Registers as the service `default` and returns once that is done; the service then runs on.
-pub(crate) async fn start(api: &str, behaviour: Behaviour) -> anyhow::Result<()> {
+pub(crate) async fn start(api: &str, traffic: TrafficConfig) -> anyhow::Result<()> {
     let service = Service::connect(api).name("default").start().await?;
-    let behaviour = Arc::new(behaviour);
+    let traffic = Arc::new(traffic);
     tokio::spawn(async move {
-        service.run(move |stream| attend(stream, Arc::clone(&behaviour))).await;
+        service.run(move |stream| attend(stream, Arc::clone(&traffic))).await;
     });
     Ok(())
 }
@@ -32,22 +32,22 @@ pub(crate) fn number_of(stream: &AppStream, streams: usize) -> Option<usize> {
     (number < streams).then_some(number)
 }
 
-async fn attend(stream: AppStream, behaviour: Arc<Behaviour>) -> Result<(), SendError> {
-    let ledger = &behaviour.lane.ledger;
+async fn attend(stream: AppStream, traffic: Arc<TrafficConfig>) -> Result<(), SendError> {
+    let ledger = &traffic.half.ledger;
     let Some(number) = number_of(&stream, ledger.streams()) else { return Ok(()) };
     let (mut messages, sender) = stream.split();
-    let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane.clone() };
-    let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };
-    let producing = produce(s2c, behaviour.supply, behaviour.stop.clone(), sender);
-    let consuming = consume(c2s, behaviour.bytes_per_second, &mut messages);
+    let c2s = StreamHalf { stream: number, direction: Direction::C2s, ..traffic.half.clone() };
+    let s2c = StreamHalf { direction: Direction::S2c, ..c2s.clone() };
+    let producing = produce(s2c, traffic.send_rate, traffic.stop.clone(), sender);
+    let consuming = consume(c2s, traffic.bytes_per_second, &mut messages);
     tokio::join!(producing, consuming);
-    ledger.ended(number, "the application's stream ended".to_owned());
+    ledger.record_end(number, "the application's stream ended".to_owned());
     Ok(())
 }
 
 impl Sink for Sender {
-    async fn put(&mut self, string: Bytes) -> bool {
-        self.send(string).await.is_ok()
+    async fn put(&mut self, message: Bytes) -> bool {
+        self.send(message).await.is_ok()
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Config {
     /// Strings a second, per stream.
     #[arg(long)]
     rate: f64,
-    /// Longest padding of a string.
+    /// Longest padding of a message.
     #[arg(long)]
     padding: usize,
 }
@@ -79,12 +79,12 @@ async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
     receiver.acknowledge_manually();
     let supplying = work.supply(number, first, sender);
     tokio::try_join!(supplying, work.consume(number, receiver))?;
-    work.journal.add(Effect::Over { stream: number })?;
+    work.journal.add(Effect::Ended { stream: number })?;
     Ok(())
 }
 
 impl Work {
-    /// Sends strings from number `next` on until it is told to stop, then says how many there are.
+    /// Sends messages from number `next` on until it is told to stop, then says how many there are.
     async fn supply(&self, stream: usize, mut next: u64, sender: Sender) -> anyhow::Result<()> {
         let length = Length::UpTo(self.config.padding);
         let mut ticks = interval(Duration::from_secs_f64(1.0 / self.config.rate));

@@ -1,8 +1,8 @@
 //! Whether several instances of an application service, between which streams move, got each event that
 //! they had to get, in order.
 //!
-//! Pure: fed with notes, asked for the findings. Event N of a stream is the client's string N - 1, and answered
-//! by the string N - 1 to the client; an instance acknowledges an event only behind its note. Hence:
+//! Pure: fed with notes, asked for the findings. Event N of a stream is the client's message N - 1, and answered
+//! by the message N - 1 to the client; an instance acknowledges an event only behind its note. Hence:
 //!
 //! - What one instance gets of a stream begins at the first event that was not acknowledged and leaves none out.
 //! - When a stream comes to an instance, all events acknowledged before have a note.
@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::event_log::Entry;
 use crate::message::{self, Direction, Length};
-use crate::notes::Note;
 
 /// All streams of a run.
 pub(crate) struct Audit {
@@ -21,24 +21,24 @@ pub(crate) struct Audit {
     length: Length,
     counts: Counts,
     /// What must not be, by stream, in words.
-    wrong: Vec<(usize, String)>,
+    violations: Vec<(usize, String)>,
 }
 
 /// What happened that is no harm.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     /// Times that an instance got a stream.
-    pub(crate) begun: u64,
+    pub(crate) assignments: u64,
     /// Events that came again.
     pub(crate) redelivered: u64,
     /// Times that an instance got a stream from an event before one that was acknowledged already: news that
     /// was on its way to a process that was stopped meanwhile.
-    pub(crate) late: u64,
+    pub(crate) stale: u64,
 }
 
 /// One stream.
 struct Stream {
-    /// All events below have a note; the first string is event 1.
+    /// All events below have a note; the first message is event 1.
     next: u64,
     /// The furthest that a stream began.
     acknowledged: u64,
@@ -46,10 +46,10 @@ struct Stream {
     instances: BTreeMap<u64, u64>,
 }
 
-/// What a note means for the strings from the client.
+/// What a note means for the messages from the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// The string came for the first time.
+    /// The message came for the first time.
     First,
     /// Nothing new.
     None,
@@ -59,7 +59,7 @@ impl Audit {
     pub(crate) fn new(streams: usize, length: Length) -> Self {
         let stream = || Stream { next: 1, acknowledged: 0, instances: BTreeMap::new() };
         let streams = (0..streams).map(|_| stream()).collect();
-        Self { streams, length, counts: Counts::default(), wrong: Vec::new() }
+        Self { streams, length, counts: Counts::default(), violations: Vec::new() }
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -67,8 +67,8 @@ impl Audit {
     }
 
     /// What must not be, by stream, in words.
-    pub(crate) fn wrong(&self) -> &[(usize, String)] {
-        &self.wrong
+    pub(crate) fn violations(&self) -> &[(usize, String)] {
+        &self.violations
     }
 
     /// Answers that there must be: one for each event with a note.
@@ -77,44 +77,44 @@ impl Audit {
     }
 
     /// Takes a note about one of its streams.
-    pub(crate) fn take(&mut self, note: &Note) -> Arrival {
-        match note {
-            Note::Began { instance, stream, first_event, first_send } => {
-                self.begin(*instance, *stream, *first_event, *first_send);
+    pub(crate) fn take(&mut self, entry: &Entry) -> Arrival {
+        match entry {
+            Entry::Started { instance, stream, first_event, first_send } => {
+                self.start(*instance, *stream, *first_event, *first_send);
             }
-            Note::Took { instance, stream, event, string } => {
-                return self.event(*instance, *stream, *event, string);
+            Entry::Handled { instance, stream, event, message } => {
+                return self.event(*instance, *stream, *event, message);
             }
-            Note::Wrong { instance, stream, what } => self.find(*stream, *instance, what),
-            Note::Ended { .. } => {}
+            Entry::Violation { instance, stream, what } => self.violation(*stream, *instance, what),
+            Entry::Ended { .. } => {}
         }
         Arrival::None
     }
 
-    fn begin(&mut self, instance: u64, number: usize, first_event: u64, first_send: u64) {
-        self.counts.begun += 1;
+    fn start(&mut self, instance: u64, number: usize, first_event: u64, first_send: u64) {
+        self.counts.assignments += 1;
         let stream = &mut self.streams[number];
         // Event 0 is the start itself.
-        let first_string = first_event.max(1);
+        let first_message_event = first_event.max(1);
         let (next, acknowledged) = (stream.next, stream.acknowledged);
-        stream.instances.insert(instance, first_string);
+        stream.instances.insert(instance, first_message_event);
         stream.acknowledged = acknowledged.max(first_event);
-        self.counts.late += u64::from(first_event < acknowledged);
-        if first_string > next {
+        self.counts.stale += u64::from(first_event < acknowledged);
+        if first_message_event > next {
             let what = format!("events {next} to {first_event} - 1 acknowledged, not handled");
-            self.find(number, instance, &what);
+            self.violation(number, instance, &what);
         }
-        if first_send + 1 < first_string {
-            let what = format!("begins at event {first_event}, of which no answer {first_send} is");
-            self.find(number, instance, &what);
+        if first_send + 1 < first_message_event {
+            let what = format!("starts at event {first_event}, but answer {first_send} is missing");
+            self.violation(number, instance, &what);
         }
         if first_send + 1 > next {
             let what = format!("{first_send} answers, but only events below {next} were handled");
-            self.find(number, instance, &what);
+            self.violation(number, instance, &what);
         }
     }
 
-    fn event(&mut self, instance: u64, number: usize, event: u64, string: &[u8]) -> Arrival {
+    fn event(&mut self, instance: u64, number: usize, event: u64, message: &[u8]) -> Arrival {
         let stream = &mut self.streams[number];
         let expected = stream.instances.insert(instance, event + 1);
         let next = stream.next;
@@ -125,19 +125,23 @@ impl Audit {
         self.counts.redelivered += u64::from(event < next);
         if expected != Some(event) {
             let what = format!("event {event} where {expected:?} is next");
-            self.find(number, instance, &what);
+            self.violation(number, instance, &what);
         } else if event > next {
-            self.find(number, instance, &format!("event {event} where {next} was not handled"));
+            self.violation(
+                number,
+                instance,
+                &format!("event {event} where {next} was not handled"),
+            );
         }
-        let read = message::read(string, Direction::C2s, number, self.length);
+        let read = message::read(message, Direction::C2s, number, self.length);
         if read.map(|number| number + 1) != Some(event) {
-            self.find(number, instance, &format!("event {event} is the string {read:?}"));
+            self.violation(number, instance, &format!("event {event} is the message {read:?}"));
         }
         if is_first { Arrival::First } else { Arrival::None }
     }
 
-    fn find(&mut self, stream: usize, instance: u64, what: &str) {
-        self.wrong.push((stream, format!("instance {instance}, stream {stream}: {what}")));
+    fn violation(&mut self, stream: usize, instance: u64, what: &str) {
+        self.violations.push((stream, format!("instance {instance}, stream {stream}: {what}")));
     }
 }
 
@@ -148,69 +152,81 @@ mod tests {
     const LENGTH: Length = Length::UpTo(20);
 
     /// `begin(instance, first event, first send)`.
-    fn begin(instance: u64, first_event: u64, first_send: u64) -> Note {
-        Note::Began { instance, stream: 0, first_event, first_send }
+    fn started(instance: u64, first_event: u64, first_send: u64) -> Entry {
+        Entry::Started { instance, stream: 0, first_event, first_send }
     }
 
-    fn took(instance: u64, event: u64) -> Note {
-        let string = message::write(Direction::C2s, 0, event - 1, LENGTH).to_vec();
-        Note::Took { instance, stream: 0, event, string }
+    fn handled(instance: u64, event: u64) -> Entry {
+        let message = message::write(Direction::C2s, 0, event - 1, LENGTH).to_vec();
+        Entry::Handled { instance, stream: 0, event, message }
     }
 
     /// Number of faults, redelivered events, late beginnings, answers.
-    fn judge(notes: &[Note]) -> (usize, u64, u64, u64) {
+    fn judge(entries: &[Entry]) -> (usize, u64, u64, u64) {
         let mut audit = Audit::new(1, LENGTH);
-        for note in notes {
-            audit.take(note);
+        for entry in entries {
+            audit.take(entry);
         }
-        let Counts { redelivered, late, .. } = audit.counts();
-        (audit.wrong().len(), redelivered, late, audit.answers(0))
+        let Counts { redelivered, stale, .. } = audit.counts();
+        (audit.violations().len(), redelivered, stale, audit.answers(0))
     }
 
     #[test]
-    fn a_stream_may_move_and_what_was_not_acknowledged_comes_again() {
-        let first = [begin(1, 0, 0), took(1, 1), took(1, 2), took(1, 3)];
+    fn a_moved_stream_redelivers_unacknowledged_events() {
+        let first = [started(1, 0, 0), handled(1, 1), handled(1, 2), handled(1, 3)];
         assert_eq!(judge(&first), (0, 0, 0, 3));
-        let moved = [first.as_slice(), &[begin(2, 2, 3), took(2, 2), took(2, 3), took(2, 4)]];
+        let moved =
+            [first.as_slice(), &[started(2, 2, 3), handled(2, 2), handled(2, 3), handled(2, 4)]];
         assert_eq!(judge(&moved.concat()), (0, 2, 0, 4));
-        let all = [first.as_slice(), &[begin(2, 4, 3), took(2, 4)]].concat();
+        let all = [first.as_slice(), &[started(2, 4, 3), handled(2, 4)]].concat();
         assert_eq!(judge(&all), (0, 0, 0, 4));
     }
 
     #[test]
-    fn one_that_was_stopped_may_handle_what_it_had() {
-        let notes =
-            [begin(1, 0, 0), took(1, 1), begin(2, 1, 1), took(2, 1), took(2, 2), took(1, 2)];
-        assert_eq!(judge(&notes), (0, 2, 0, 2));
-        let late = [begin(1, 0, 0), took(1, 1), begin(3, 2, 1), begin(2, 1, 0), took(2, 1)];
+    fn a_suspended_instance_may_handle_its_queued_events() {
+        let entries = [
+            started(1, 0, 0),
+            handled(1, 1),
+            started(2, 1, 1),
+            handled(2, 1),
+            handled(2, 2),
+            handled(1, 2),
+        ];
+        assert_eq!(judge(&entries), (0, 2, 0, 2));
+        let late =
+            [started(1, 0, 0), handled(1, 1), started(3, 2, 1), started(2, 1, 0), handled(2, 1)];
         assert_eq!(judge(&late), (0, 1, 1, 1));
     }
 
     #[test]
-    fn what_is_missing_is_found() {
-        let gap = [begin(1, 0, 0), took(1, 1), took(1, 3)];
+    fn missing_events_and_answers_are_found() {
+        let gap = [started(1, 0, 0), handled(1, 1), handled(1, 3)];
         assert_eq!(judge(&gap).0, 1, "one event left out");
         assert_eq!(
-            judge(&[begin(1, 0, 0), took(1, 1), begin(2, 3, 2)]).0,
+            judge(&[started(1, 0, 0), handled(1, 1), started(2, 3, 2)]).0,
             2,
             "acknowledged by nobody"
         );
-        assert_eq!(judge(&[begin(1, 0, 0), took(1, 1), begin(2, 2, 0)]).0, 1, "an answer is lost");
-        assert_eq!(judge(&[begin(1, 0, 0), begin(2, 0, 1)]).0, 1, "an answer to nothing");
+        assert_eq!(
+            judge(&[started(1, 0, 0), handled(1, 1), started(2, 2, 0)]).0,
+            1,
+            "an answer is lost"
+        );
+        assert_eq!(judge(&[started(1, 0, 0), started(2, 0, 1)]).0, 1, "an answer to nothing");
     }
 
     #[test]
-    fn wrong_order_and_wrong_content_are_found() {
-        let twice = [begin(1, 0, 0), took(1, 1), took(1, 1)];
+    fn wrong_order_and_content_are_found() {
+        let twice = [started(1, 0, 0), handled(1, 1), handled(1, 1)];
         assert_eq!(judge(&twice), (1, 1, 0, 1));
-        assert_eq!(judge(&[begin(1, 0, 0), took(1, 1), took(1, 2), took(1, 1)]).0, 1);
-        assert_eq!(judge(&[took(1, 1)]).0, 1, "of a stream that it does not have");
-        let mut other = took(1, 1);
-        if let Note::Took { string, .. } = &mut other {
-            string.push(b'x');
+        assert_eq!(judge(&[started(1, 0, 0), handled(1, 1), handled(1, 2), handled(1, 1)]).0, 1);
+        assert_eq!(judge(&[handled(1, 1)]).0, 1, "of a stream that it does not have");
+        let mut other = handled(1, 1);
+        if let Entry::Handled { message, .. } = &mut other {
+            message.push(b'x');
         }
-        assert_eq!(judge(&[begin(1, 0, 0), other]).0, 1);
-        let said = Note::Wrong { instance: 1, stream: 0, what: "no".to_owned() };
-        assert_eq!(judge(&[said]).0, 1);
+        assert_eq!(judge(&[started(1, 0, 0), other]).0, 1);
+        let violation = Entry::Violation { instance: 1, stream: 0, what: "no".to_owned() };
+        assert_eq!(judge(&[violation]).0, 1);
     }
 }

@@ -57,7 +57,7 @@ mod tests {
         (address, task)
     }
 
-    async fn ask(address: SocketAddr) -> String {
+    async fn request(address: SocketAddr) -> String {
         let mut answer = String::new();
         let mut socket = TcpStream::connect(address).await.unwrap();
         let _ = socket.read_to_string(&mut answer).await;
@@ -65,23 +65,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn edges_take_turns_and_stand_in_for_each_other() {
+    async fn connections_rotate_and_skip_failed_edges() {
         let ((a, _a), (b, b_task)) = (edge(b"a").await, edge(b"b").await);
         let balancer = start(vec![a, b]).await.unwrap();
-        let mut answers = [ask(balancer).await, ask(balancer).await];
+        let mut answers = [request(balancer).await, request(balancer).await];
         answers.sort();
         assert_eq!(answers, ["a", "b"]);
         b_task.abort();
         let _ = b_task.await;
-        assert_eq!([ask(balancer).await, ask(balancer).await], ["a", "a"]);
+        assert_eq!([request(balancer).await, request(balancer).await], ["a", "a"]);
     }
 
     #[tokio::test]
-    async fn without_any_edge_the_connection_is_closed() {
+    async fn without_an_edge_the_connection_is_closed() {
         let (a, task) = edge(b"a").await;
         task.abort();
         let _ = task.await;
         let balancer = start(vec![a]).await.unwrap();
-        assert_eq!(ask(balancer).await, "");
+        assert_eq!(request(balancer).await, "");
     }
 }

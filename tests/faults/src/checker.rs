@@ -1,4 +1,4 @@
-//! Whether numbered strings arrived once each and in order.
+//! Whether numbered messages arrived once each and in order.
 //!
 //! Pure: fed with numbers, asked for the tally. One checker watches one direction of one stream.
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-/// Watches the numbers of strings that arrive.
+/// Watches the numbers of messages that arrive.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Checker {
     /// The number behind the highest that arrived.
@@ -14,9 +14,9 @@ pub(crate) struct Checker {
     /// Numbers below `next` that did not arrive.
     missing: BTreeSet<u64>,
     arrived: u64,
-    doubled: u64,
+    duplicated: u64,
     reordered: u64,
-    garbled: u64,
+    corrupted: u64,
 }
 
 /// What was wrong with what arrived.
@@ -24,20 +24,20 @@ pub(crate) struct Checker {
 pub(crate) struct Tally {
     /// Strings that were sent.
     pub(crate) sent: u64,
-    /// Strings that arrived, doubled ones included.
+    /// Strings that arrived, duplicated ones included.
     pub(crate) arrived: u64,
     /// Sent, but never arrived.
     pub(crate) lost: u64,
     /// Arrived again.
-    pub(crate) doubled: u64,
+    pub(crate) duplicated: u64,
     /// Arrived behind one with a higher number.
     pub(crate) reordered: u64,
-    /// Not a string that was sent: wrong content, another stream's, or a number never used.
-    pub(crate) garbled: u64,
+    /// Not a message that was sent: wrong content, another stream's, or a number never used.
+    pub(crate) corrupted: u64,
 }
 
 impl Checker {
-    /// Takes the number of a string that arrived whole.
+    /// Takes the number of a message that arrived whole.
     pub(crate) fn arrive(&mut self, number: u64) {
         self.arrived += 1;
         if number >= self.next {
@@ -46,13 +46,13 @@ impl Checker {
         } else if self.missing.remove(&number) {
             self.reordered += 1;
         } else {
-            self.doubled += 1;
+            self.duplicated += 1;
         }
     }
 
-    /// Takes a string that is not what was sent.
-    pub(crate) fn garbled(&mut self) {
-        self.garbled += 1;
+    /// Takes a message that is not what was sent.
+    pub(crate) fn corrupted(&mut self) {
+        self.corrupted += 1;
     }
 
     /// Strings that arrived.
@@ -60,12 +60,12 @@ impl Checker {
         self.arrived
     }
 
-    /// True if all of so many strings have arrived, whatever else came.
+    /// True if all of so many messages have arrived, whatever else came.
     pub(crate) fn has_all(&self, sent: u64) -> bool {
         self.next >= sent && self.missing.is_empty()
     }
 
-    /// What was wrong, given that `sent` strings were sent: numbers 0 to `sent - 1`.
+    /// What was wrong, given that `sent` messages were sent: numbers 0 to `sent - 1`.
     pub(crate) fn tally(&self, sent: u64) -> Tally {
         let never_sent = self.next.saturating_sub(sent);
         let missing = self.missing.range(..sent).count() as u64;
@@ -73,9 +73,9 @@ impl Checker {
             sent,
             arrived: self.arrived,
             lost: missing + sent.saturating_sub(self.next),
-            doubled: self.doubled,
+            duplicated: self.duplicated,
             reordered: self.reordered,
-            garbled: self.garbled + never_sent - self.missing.range(sent..).count() as u64,
+            corrupted: self.corrupted + never_sent - self.missing.range(sent..).count() as u64,
         }
     }
 }
@@ -86,15 +86,15 @@ impl Tally {
         self.sent += other.sent;
         self.arrived += other.arrived;
         self.lost += other.lost;
-        self.doubled += other.doubled;
+        self.duplicated += other.duplicated;
         self.reordered += other.reordered;
-        self.garbled += other.garbled;
+        self.corrupted += other.corrupted;
     }
 
     /// Nothing was wrong.
     #[cfg(test)]
     pub(crate) fn is_clean(&self) -> bool {
-        self.lost + self.doubled + self.reordered + self.garbled == 0
+        self.lost + self.duplicated + self.reordered + self.corrupted == 0
     }
 }
 
@@ -109,11 +109,11 @@ mod tests {
         let tally = checker.tally(sent);
         assert_eq!(tally.arrived, numbers.len() as u64);
         assert_eq!(tally.is_clean(), numbers.iter().copied().eq(0..sent));
-        (tally.lost, tally.doubled, tally.reordered, tally.garbled)
+        (tally.lost, tally.duplicated, tally.reordered, tally.corrupted)
     }
 
     #[test]
-    fn each_fault_is_named_for_what_it_is() {
+    fn each_defect_is_classified() {
         assert_eq!(tally(0, &[]), (0, 0, 0, 0));
         assert_eq!(tally(3, &[0, 1, 2]), (0, 0, 0, 0));
         assert_eq!(tally(3, &[0, 1]), (1, 0, 0, 0), "the last one is lost");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn having_all_ignores_repeats_but_not_gaps() {
+    fn completeness_ignores_duplicates_but_not_gaps() {
         let mut checker = Checker::default();
         checker.arrive(1);
         assert!(!checker.has_all(2));
@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn dropping_or_repeating_is_counted_exactly(
+        fn losses_and_duplicates_are_counted_exactly(
             copies in proptest::collection::vec(0_u64..4, 0..60),
         ) {
             let mut checker = Checker::default();
@@ -148,18 +148,18 @@ mod tests {
             }
             let tally = checker.tally(copies.len() as u64);
             let lost = copies.iter().filter(|&&times| times == 0).count() as u64;
-            let doubled: u64 = copies.iter().map(|times| times.saturating_sub(1)).sum();
-            prop_assert_eq!((tally.lost, tally.doubled), (lost, doubled));
-            prop_assert_eq!((tally.reordered, tally.garbled), (0, 0));
+            let duplicated: u64 = copies.iter().map(|times| times.saturating_sub(1)).sum();
+            prop_assert_eq!((tally.lost, tally.duplicated), (lost, duplicated));
+            prop_assert_eq!((tally.reordered, tally.corrupted), (0, 0));
         }
 
         #[test]
-        fn any_change_of_order_is_noticed(order in Just((0_u64..30).collect::<Vec<_>>()).prop_shuffle()) {
+        fn any_reordering_is_detected(order in Just((0_u64..30).collect::<Vec<_>>()).prop_shuffle()) {
             let mut checker = Checker::default();
             order.iter().for_each(|&number| checker.arrive(number));
             let tally = checker.tally(30);
             prop_assert_eq!(tally.is_clean(), order.is_sorted());
-            prop_assert_eq!((tally.lost, tally.doubled, tally.garbled), (0, 0, 0));
+            prop_assert_eq!((tally.lost, tally.duplicated, tally.corrupted), (0, 0, 0));
         }
     }
 }

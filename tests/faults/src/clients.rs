@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::app;
 use crate::message::Direction;
-use crate::traffic::{Behaviour, Lane, Sink, Source, consume, produce};
+use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
 /// A transport that is dead in one direction is noticed after twice this time: within what a run waits.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -26,27 +26,27 @@ pub(crate) fn start(
     address: &str,
     transport: TransportKind,
     number: usize,
-    behaviour: Behaviour,
+    traffic: TrafficConfig,
 ) -> anyhow::Result<Client> {
     let mut config = Config::new(address, transport);
     config.heartbeat = HEARTBEAT;
     config.credentials = Some(app::credentials(number));
     let stream = Stream::connect(config)?;
-    let c2s = Lane { stream: number, direction: Direction::C2s, ..behaviour.lane };
-    let s2c = Lane { direction: Direction::S2c, ..c2s.clone() };
+    let c2s = StreamHalf { stream: number, direction: Direction::C2s, ..traffic.half };
+    let s2c = StreamHalf { direction: Direction::S2c, ..c2s.clone() };
     let ledger = c2s.ledger.clone();
-    let producer = tokio::spawn(produce(c2s, behaviour.supply, behaviour.stop, stream.clone()));
+    let producer = tokio::spawn(produce(c2s, traffic.send_rate, traffic.stop, stream.clone()));
     let mut receiving = stream.clone();
     tokio::spawn(async move {
-        consume(s2c, behaviour.bytes_per_second, &mut receiving).await;
-        ledger.ended(number, format!("the client's stream ended: {:?}", receiving.ended()));
+        consume(s2c, traffic.bytes_per_second, &mut receiving).await;
+        ledger.record_end(number, format!("the client's stream ended: {:?}", receiving.ended()));
     });
     Ok(Client { transport, stream, producer })
 }
 
 impl Sink for Stream {
-    async fn put(&mut self, string: Bytes) -> bool {
-        self.queue(string).await.is_ok()
+    async fn put(&mut self, message: Bytes) -> bool {
+        self.queue(message).await.is_ok()
     }
 }
 

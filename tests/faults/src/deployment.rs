@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_the_target_is_hit_and_no_other() {
+    fn victims_belong_to_the_target() {
         let mut random = Random::new(1);
         let programs = ["core".into(), "edge".into()];
         let pair = Deployment::pair(programs, 2, &mut random).unwrap();

@@ -19,19 +19,19 @@ use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 
 /// How often the runner looks for new lines: pauses are seen no finer.
-const LOOKS: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// One line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect<'a> {
-    /// The string of this event was taken.
-    Took { stream: usize, event: u64, string: &'a [u8] },
+    /// The message of this event was taken.
+    Handled { stream: usize, event: u64, message: &'a [u8] },
     /// This event came although it had been handled, and had no effect.
-    Again { stream: usize, event: u64 },
-    /// So many strings were sent in all, and are durable.
+    Redelivered { stream: usize, event: u64 },
+    /// So many messages were sent in all, and are durable.
     Sent { stream: usize, messages: u64 },
     /// The stream ended, which it should not.
-    Over { stream: usize },
+    Ended { stream: usize },
 }
 
 /// The service's side: appends lines, knows what was handled.
@@ -43,11 +43,11 @@ struct Inner {
     handled: HashMap<usize, u64>,
 }
 
-/// The runner's side: what it counted besides the strings, which the ledger has.
+/// The runner's side: what it counted besides the messages, which the ledger has.
 #[derive(Default)]
 pub(crate) struct Counted {
     /// Events that came again and had no effect.
-    pub(crate) again: AtomicU64,
+    pub(crate) redelivered: AtomicU64,
     /// Streams of which all is sent.
     pub(crate) sent: AtomicUsize,
 }
@@ -60,24 +60,24 @@ impl<'a> Effect<'a> {
         let kind = next()?;
         let stream = number(next()?)?.try_into().ok()?;
         Some(match kind {
-            b"took" => Self::Took { stream, event: number(next()?)?, string: next()? },
-            b"again" => Self::Again { stream, event: number(next()?)? },
+            b"handled" => Self::Handled { stream, event: number(next()?)?, message: next()? },
+            b"redelivered" => Self::Redelivered { stream, event: number(next()?)? },
             b"sent" => Self::Sent { stream, messages: number(next()?)? },
-            b"over" => Self::Over { stream },
+            b"ended" => Self::Ended { stream },
             _ => return None,
         })
     }
 
     fn line(self) -> Vec<u8> {
         let mut line = match self {
-            Self::Took { stream, event, .. } => format!("took {stream} {event} "),
-            Self::Again { stream, event } => format!("again {stream} {event}"),
+            Self::Handled { stream, event, .. } => format!("handled {stream} {event} "),
+            Self::Redelivered { stream, event } => format!("redelivered {stream} {event}"),
             Self::Sent { stream, messages } => format!("sent {stream} {messages}"),
-            Self::Over { stream } => format!("over {stream}"),
+            Self::Ended { stream } => format!("ended {stream}"),
         }
         .into_bytes();
-        if let Self::Took { string, .. } = self {
-            line.extend_from_slice(string);
+        if let Self::Handled { message, .. } = self {
+            line.extend_from_slice(message);
         }
         line.push(b'\n');
         line
@@ -95,22 +95,22 @@ impl Journal {
         file.set_len(text.len() as u64).context("cannot cut the journal")?;
         let mut handled = HashMap::new();
         for line in text.split(|&byte| byte == b'\n') {
-            if let Some(Effect::Took { stream, event, .. }) = Effect::read(line) {
+            if let Some(Effect::Handled { stream, event, .. }) = Effect::read(line) {
                 handled.insert(stream, event);
             }
         }
         Ok(Self(Mutex::new(Inner { file, handled })))
     }
 
-    /// Handles the event of a string: once, however often it comes.
-    pub(crate) fn take(&self, stream: usize, event: u64, string: &[u8]) -> std::io::Result<()> {
+    /// Handles the event of a message: once, however often it comes.
+    pub(crate) fn take(&self, stream: usize, event: u64, message: &[u8]) -> std::io::Result<()> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let effect = match inner.handled.get(&stream) {
-            Some(&last) if event <= last => Effect::Again { stream, event },
-            Some(_) | None => Effect::Took { stream, event, string },
+            Some(&last) if event <= last => Effect::Redelivered { stream, event },
+            Some(_) | None => Effect::Handled { stream, event, message },
         };
         inner.file.write_all(&effect.line())?;
-        if let Effect::Took { .. } = effect {
+        if let Effect::Handled { .. } = effect {
             inner.handled.insert(stream, event);
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Journal {
     }
 }
 
-/// Reads along as long as the run lasts; `length` is that of all strings.
+/// Reads along as long as the run lasts; `length` is that of all messages.
 pub(crate) fn follow(path: PathBuf, ledger: Arc<Ledger>, length: Length) -> Arc<Counted> {
     let counted = Arc::new(Counted::default());
     let counts = Arc::clone(&counted);
@@ -133,7 +133,7 @@ pub(crate) fn follow(path: PathBuf, ledger: Arc<Ledger>, length: Length) -> Arc<
             // A file that cannot be read yet is looked at again; one that never can fails the run,
             // because nothing arrives.
             offset += read_on(&path, offset, &ledger, length, &counts).unwrap_or(0);
-            sleep(LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
     });
     counted
@@ -155,7 +155,7 @@ fn read_on(
     for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         match Effect::read(line).filter(|effect| effect.stream() < ledger.streams()) {
             Some(effect) => count(effect, ledger, length, counts),
-            None => println!("not an effect: {}", String::from_utf8_lossy(line)),
+            None => println!("not an effect entry: {}", String::from_utf8_lossy(line)),
         }
     }
     Ok(text.len() as u64)
@@ -163,16 +163,16 @@ fn read_on(
 
 fn count(effect: Effect<'_>, ledger: &Ledger, length: Length, counts: &Counted) {
     match effect {
-        Effect::Took { stream, string, .. } => {
-            ledger.arrive(Direction::C2s, stream, string, length, clock::now());
+        Effect::Handled { stream, message, .. } => {
+            ledger.arrive(Direction::C2s, stream, message, length, clock::now());
         }
-        Effect::Again { .. } => drop(counts.again.fetch_add(1, Ordering::Relaxed)),
+        Effect::Redelivered { .. } => drop(counts.redelivered.fetch_add(1, Ordering::Relaxed)),
         Effect::Sent { stream, messages } => {
             ledger.set_sent(Direction::S2c, stream, messages);
             counts.sent.fetch_add(1, Ordering::Relaxed);
         }
-        Effect::Over { stream } => {
-            ledger.ended(stream, "the application's stream ended".to_owned());
+        Effect::Ended { stream } => {
+            ledger.record_end(stream, "the application's stream ended".to_owned());
         }
     }
 }
@@ -180,10 +180,10 @@ fn count(effect: Effect<'_>, ledger: &Ledger, length: Length, counts: &Counted) 
 impl Effect<'_> {
     fn stream(&self) -> usize {
         match *self {
-            Self::Took { stream, .. }
-            | Self::Again { stream, .. }
+            Self::Handled { stream, .. }
+            | Self::Redelivered { stream, .. }
             | Self::Sent { stream, .. }
-            | Self::Over { stream } => stream,
+            | Self::Ended { stream } => stream,
         }
     }
 }
@@ -206,49 +206,51 @@ mod tests {
 
     #[test]
     fn lines_are_read_back() {
-        let string = b"c2s:3:1: with  spaces ".as_slice();
+        let message = b"c2s:3:1: with  spaces ".as_slice();
         for effect in [
-            Effect::Took { stream: 3, event: 2, string },
-            Effect::Again { stream: 0, event: 7 },
+            Effect::Handled { stream: 3, event: 2, message },
+            Effect::Redelivered { stream: 0, event: 7 },
             Effect::Sent { stream: 1, messages: 9 },
-            Effect::Over { stream: 2 },
+            Effect::Ended { stream: 2 },
         ] {
             let line = effect.line();
             assert_eq!(Effect::read(line.strip_suffix(b"\n").unwrap()), Some(effect));
         }
-        for wrong in ["", "took", "took 1 1", "took x 1 s", "sent 1", "sent 1 -1", "lost 1 1"] {
+        for wrong in
+            ["", "handled", "handled 1 1", "handled x 1 s", "sent 1", "sent 1 -1", "lost 1 1"]
+        {
             assert_eq!(Effect::read(wrong.as_bytes()), None, "{wrong}");
         }
     }
 
     #[test]
-    fn an_event_has_one_effect_over_crashes_and_torn_lines() {
+    fn an_event_has_one_effect_despite_crashes_and_partial_lines() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("effects");
         let (ledger, counts) = (Ledger::new(1), Counted::default());
         let messages: Vec<_> =
             (0..3).map(|_| ledger.next_message(Direction::C2s, 0, LENGTH)).collect();
         let mut offset = 0;
-        let mut look = || offset += read_on(&path, offset, &ledger, LENGTH, &counts).unwrap();
+        let mut poll = || offset += read_on(&path, offset, &ledger, LENGTH, &counts).unwrap();
         let journal = Journal::open(&path).unwrap();
         journal.take(0, 1, &messages[0]).unwrap();
         journal.take(0, 2, &messages[1]).unwrap();
-        journal.0.lock().unwrap().file.write_all(b"took 0 3 c2s:0").unwrap();
-        look();
+        journal.0.lock().unwrap().file.write_all(b"handled 0 3 c2s:0").unwrap();
+        poll();
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         for event in 1..=3_u64 {
             journal.take(0, event, &messages[event as usize - 1]).unwrap();
         }
         journal.add(Effect::Sent { stream: 0, messages: 0 }).unwrap();
-        look();
+        poll();
         assert!(ledger.is_drained() && ledger.tally(Direction::C2s, 0).is_clean());
-        assert_eq!(counts.again.load(Ordering::Relaxed), 2);
+        assert_eq!(counts.redelivered.load(Ordering::Relaxed), 2);
         assert_eq!(counts.sent.load(Ordering::Relaxed), 1);
     }
 
     #[test]
-    fn what_was_taken_twice_or_not_at_all_is_noticed() {
+    fn duplicate_and_missing_effects_are_detected() {
         let ledger = Ledger::new(1);
         let counts = Counted::default();
         let directory = tempfile::tempdir().unwrap();
@@ -256,12 +258,12 @@ mod tests {
         let mut text = Vec::new();
         for (event, number) in [(1, 0), (2, 0), (3, 2)] {
             ledger.next_message(Direction::C2s, 0, LENGTH);
-            let string = message::write(Direction::C2s, 0, number, LENGTH);
-            text.extend(Effect::Took { stream: 0, event, string: &string }.line());
+            let message = message::write(Direction::C2s, 0, number, LENGTH);
+            text.extend(Effect::Handled { stream: 0, event, message: &message }.line());
         }
         std::fs::write(&path, text).unwrap();
         read_on(&path, 0, &ledger, LENGTH, &counts).unwrap();
         let tally = ledger.tally(Direction::C2s, 0);
-        assert_eq!((tally.doubled, tally.lost), (1, 1));
+        assert_eq!((tally.duplicated, tally.lost), (1, 1));
     }
 }

@@ -6,33 +6,33 @@ use std::time::Duration;
 
 use minerva_runtime::positive_duration;
 
-use crate::fleet::{Hop, Part, StoreKind};
+use crate::fleet::{Hop, Role, StoreKind};
 
 /// How long a fault lasts that has an end, unless said otherwise.
-const LASTING: Duration = Duration::from_secs(2);
+const DEFAULT_DURATION: Duration = Duration::from_secs(2);
 /// How long a fault that is over at once is looked at for pauses that it makes.
-const SETTLES: Duration = Duration::from_millis(500);
+const ATTRIBUTION_WINDOW: Duration = Duration::from_millis(500);
 /// The same for a process that is asked to end, which takes its time.
-const ENDS: Duration = Duration::from_secs(3);
+const TERM_ATTRIBUTION_WINDOW: Duration = Duration::from_secs(3);
 
 /// One kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FaultKind {
     /// SIGKILL, and started again.
-    Kill(Part),
+    Kill(Role),
     /// SIGSTOP for a while.
-    Stop(Part),
+    Stop(Role),
     /// SIGTERM, and started again when it has ended.
-    Term(Part),
+    Term(Role),
     /// Something on the way between two processes.
-    Way(Hop, Harm),
+    Network(Hop, NetworkFault),
     /// A Sentinel is asked for another primary.
     Failover,
 }
 
 /// What is done to a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Harm {
+pub(crate) enum NetworkFault {
     Cut,
     Delay,
     BlackHole,
@@ -43,68 +43,71 @@ pub(crate) enum Harm {
 /// A kind, and how often it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FaultKind,
     /// From one to the next on average; each time at random from half to one and a half of it.
     pub(crate) every: Duration,
     /// The longest, if it has an end.
     pub(crate) lasting: Duration,
 }
 
-const PARTS: [(&str, Part); 4] =
-    [("redis", Part::Redis), ("core", Part::Core), ("edge", Part::Edge), ("app", Part::App)];
+const ROLES: [(&str, Role); 4] =
+    [("redis", Role::Redis), ("core", Role::Core), ("edge", Role::Edge), ("app", Role::App)];
 const HOPS: [(&str, Hop); 4] =
     [("client", Hop::Client), ("link", Hop::Link), ("api", Hop::Api), ("redis", Hop::Redis)];
-const HARMS: [(&str, Harm); 5] = [
-    ("cut", Harm::Cut),
-    ("delay", Harm::Delay),
-    ("blackhole", Harm::BlackHole),
-    ("slow", Harm::Slow),
-    ("half-open", Harm::HalfOpen),
+const NETWORK_FAULTS: [(&str, NetworkFault); 5] = [
+    ("cut", NetworkFault::Cut),
+    ("delay", NetworkFault::Delay),
+    ("blackhole", NetworkFault::BlackHole),
+    ("slow", NetworkFault::Slow),
+    ("half-open", NetworkFault::HalfOpen),
 ];
 /// What is done to a process of a kind.
-type ToPart = fn(Part) -> Kind;
-const TO_PARTS: [ToPart; 3] = [Kind::Kill, Kind::Stop, Kind::Term];
+type ProcessFault = fn(Role) -> FaultKind;
+const PROCESS_FAULTS: [ProcessFault; 3] = [FaultKind::Kill, FaultKind::Stop, FaultKind::Term];
 
-impl Kind {
+impl FaultKind {
     /// All there are.
     pub(crate) fn all() -> Vec<Self> {
-        let to_parts = PARTS.iter().flat_map(|(_, part)| TO_PARTS.map(|make| make(*part)));
-        let ways = HOPS.iter().flat_map(|(_, hop)| HARMS.map(|(_, harm)| Self::Way(*hop, harm)));
-        let all = to_parts.chain(ways).chain([Self::Failover]);
+        let process_faults =
+            ROLES.iter().flat_map(|(_, role)| PROCESS_FAULTS.map(|make| make(*role)));
+        let ways = HOPS
+            .iter()
+            .flat_map(|(_, hop)| NETWORK_FAULTS.map(|(_, fault)| Self::Network(*hop, fault)));
+        let all = process_faults.chain(ways).chain([Self::Failover]);
         // Redis that is asked to end is started again with what it saved: nothing that a kill does not show.
-        all.filter(|kind| *kind != Self::Term(Part::Redis)).collect()
+        all.filter(|kind| *kind != Self::Term(Role::Redis)).collect()
     }
 
     /// Whether a run on this store can do it.
     pub(crate) fn fits(self, store: StoreKind) -> bool {
         match self {
-            Self::Kill(Part::Redis) | Self::Stop(Part::Redis) => store != StoreKind::Redb,
-            Self::Way(Hop::Redis, _) => store == StoreKind::Redis,
+            Self::Kill(Role::Redis) | Self::Stop(Role::Redis) => store != StoreKind::Redb,
+            Self::Network(Hop::Redis, _) => store == StoreKind::Redis,
             Self::Failover => store == StoreKind::Sentinel,
-            Self::Kill(_) | Self::Stop(_) | Self::Term(_) | Self::Way(..) => true,
+            Self::Kill(_) | Self::Stop(_) | Self::Term(_) | Self::Network(..) => true,
         }
     }
 
     /// How long a fault of this kind that lasts so long is looked at for pauses that it makes.
-    pub(crate) fn settles(self, lasting: Duration) -> Duration {
+    pub(crate) fn attribution_window(self, lasting: Duration) -> Duration {
         match self {
-            Self::Kill(_) | Self::Way(_, Harm::Cut) => SETTLES,
-            Self::Term(_) | Self::Failover => ENDS,
-            Self::Stop(_) | Self::Way(..) => lasting,
+            Self::Kill(_) | Self::Network(_, NetworkFault::Cut) => ATTRIBUTION_WINDOW,
+            Self::Term(_) | Self::Failover => TERM_ATTRIBUTION_WINDOW,
+            Self::Stop(_) | Self::Network(..) => lasting,
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (part, what) = match self {
-            Self::Kill(part) => (name(&PARTS, part), "kill"),
-            Self::Stop(part) => (name(&PARTS, part), "stop"),
-            Self::Term(part) => (name(&PARTS, part), "term"),
-            Self::Way(hop, harm) => (name(&HOPS, hop), name(&HARMS, harm)),
+        let (role, what) = match self {
+            Self::Kill(role) => (name(&ROLES, role), "kill"),
+            Self::Stop(role) => (name(&ROLES, role), "stop"),
+            Self::Term(role) => (name(&ROLES, role), "term"),
+            Self::Network(hop, fault) => (name(&HOPS, hop), name(&NETWORK_FAULTS, fault)),
             Self::Failover => return f.pad("failover"),
         };
-        f.pad(&format!("{part}-{what}"))
+        f.pad(&format!("{role}-{what}"))
     }
 }
 
@@ -113,24 +116,26 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
-            || format!("`{text}` is no KIND=INTERVAL, such as edge-kill=2s or core-stop=5s/2s");
+            || format!("`{text}` is not KIND=INTERVAL, such as edge-kill=2s or core-stop=5s/2s");
         let (kind, times) = text.split_once('=').ok_or_else(wrong)?;
         let known = || {
-            let names: Vec<_> = Kind::all().iter().map(ToString::to_string).collect();
-            format!("`{kind}` is no kind of fault: there are {}", names.join(", "))
+            let names: Vec<_> = FaultKind::all().iter().map(ToString::to_string).collect();
+            format!("`{kind}` is not a kind of fault; the kinds are {}", names.join(", "))
         };
-        let kind =
-            Kind::all().into_iter().find(|known| known.to_string() == kind).ok_or_else(known)?;
+        let kind = FaultKind::all()
+            .into_iter()
+            .find(|known| known.to_string() == kind)
+            .ok_or_else(known)?;
         let (every, lasting) = match times.split_once('/') {
             Some((every, lasting)) => (every, positive_duration(lasting)?),
-            None => (times, LASTING),
+            None => (times, DEFAULT_DURATION),
         };
         Ok(Self { kind, every: positive_duration(every)?, lasting })
     }
 }
 
 /// What a run does that is not told what to do: everything that its store allows.
-pub(crate) fn usual(store: StoreKind) -> Vec<Fault> {
+pub(crate) fn default_faults(store: StoreKind) -> Vec<Fault> {
     let texts = [
         "edge-kill=4s",
         "core-kill=7s",
@@ -168,8 +173,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_read_by_its_name() {
-        let all = Kind::all();
+    fn every_kind_is_parsed_by_name() {
+        let all = FaultKind::all();
         assert_eq!(all.len(), 11 + 20 + 1);
         for kind in all {
             let fault: Fault = format!("{kind}=500ms/1s").parse().unwrap();
@@ -179,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_are_explained() {
+    fn parse_errors_explain_the_format() {
         for (text, what) in [
             ("edge-kill", "KIND=INTERVAL"),
             ("edge-kill=0s", "too short"),
             ("edge-kill=2s/x", "no time"),
-            ("edge-eat=2s", "there are redis-kill, "),
+            ("edge-eat=2s", "the kinds are redis-kill, "),
         ] {
             let error = text.parse::<Fault>().unwrap_err();
             assert!(error.contains(what), "{error}");
@@ -192,11 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_does_what_its_store_allows() {
-        assert_eq!(usual(StoreKind::Redis).len(), 21);
-        let has = |store, kind| usual(store).iter().any(|fault| fault.kind == kind);
-        assert!(has(StoreKind::Sentinel, Kind::Failover));
-        assert!(!has(StoreKind::Sentinel, Kind::Way(Hop::Redis, Harm::Cut)));
-        assert!(!has(StoreKind::Redb, Kind::Kill(Part::Redis)));
+    fn default_faults_fit_the_store() {
+        assert_eq!(default_faults(StoreKind::Redis).len(), 21);
+        let has = |store, kind| default_faults(store).iter().any(|fault| fault.kind == kind);
+        assert!(has(StoreKind::Sentinel, FaultKind::Failover));
+        assert!(!has(StoreKind::Sentinel, FaultKind::Network(Hop::Redis, NetworkFault::Cut)));
+        assert!(!has(StoreKind::Redb, FaultKind::Kill(Role::Redis)));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use plan::{Options, Plan, StoreKind};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
+pub(crate) enum Role {
     /// A Redis with data.
     Redis,
     Sentinel,
@@ -47,7 +47,7 @@ pub(crate) enum Hop {
 
 /// A process and what it is.
 pub(crate) struct Member {
-    pub(crate) part: Part,
+    pub(crate) role: Role,
     pub(crate) condition: Condition,
     pub(crate) process: Process,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Nothing, or it was started again.
-    Well,
+    Running,
     /// SIGSTOP.
     Stopped,
     /// It was asked to end.
@@ -75,7 +75,7 @@ pub(crate) struct Fleet {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
     /// The file to which application instances write.
-    pub(crate) notes: PathBuf,
+    pub(crate) event_log: PathBuf,
     /// Holds the store and the logs; deleted with this value, unless it is kept.
     directory: TempDir,
 }
@@ -86,11 +86,11 @@ impl Fleet {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut ports = Ports::new(random);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let notes = directory.path().join("notes");
+        let event_log = directory.path().join("events");
         let (members, servers, sentinels) = (Vec::new(), Vec::new(), Vec::new());
         let proxies = Vec::new();
         let mut fleet =
-            Self { members, servers, sentinels, proxies, address: nowhere, notes, directory };
+            Self { members, servers, sentinels, proxies, address: nowhere, event_log, directory };
         let store = fleet.add_store(plan, &mut ports).await?;
         fleet.add_cores(plan, &store, &mut ports).await?;
         let edges = fleet.add_edges(plan, &mut ports)?;
@@ -102,16 +102,16 @@ impl Fleet {
 
     /// Starts everything, the store first, and waits until it is ready.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
-        for part in [Part::Redis, Part::Sentinel] {
-            self.start_all(|other| other == part).await?;
+        for role in [Role::Redis, Role::Sentinel] {
+            self.start_all(|other| other == role).await?;
         }
         self.wait_for_sentinels().await?;
-        self.start_all(|part| part > Part::Sentinel).await
+        self.start_all(|role| role > Role::Sentinel).await
     }
 
-    async fn start_all(&mut self, wanted: impl Fn(Part) -> bool) -> anyhow::Result<()> {
+    async fn start_all(&mut self, wanted: impl Fn(Role) -> bool) -> anyhow::Result<()> {
         let mut chosen: Vec<_> =
-            self.members.iter_mut().filter(|member| wanted(member.part)).collect();
+            self.members.iter_mut().filter(|member| wanted(member.role)).collect();
         for member in &mut chosen {
             member.process.spawn()?;
         }
@@ -122,21 +122,21 @@ impl Fleet {
     }
 
     /// Places of all processes of a kind.
-    pub(crate) fn all(&self, part: Part) -> Vec<usize> {
+    pub(crate) fn all(&self, role: Role) -> Vec<usize> {
         let members = self.members.iter().enumerate();
-        members.filter(|(_, member)| member.part == part).map(|(place, _)| place).collect()
+        members.filter(|(_, member)| member.role == role).map(|(place, _)| place).collect()
     }
 
     /// Places of the processes of a kind that nothing is done to.
-    pub(crate) fn all_well(&self, part: Part) -> Vec<usize> {
-        let is_well = |place: &usize| self.members[*place].condition == Condition::Well;
-        self.all(part).into_iter().filter(is_well).collect()
+    pub(crate) fn running(&self, role: Role) -> Vec<usize> {
+        let is_running = |place: &usize| self.members[*place].condition == Condition::Running;
+        self.all(role).into_iter().filter(is_running).collect()
     }
 
     /// Places of the proxies on a hop that let everything pass.
-    pub(crate) fn free_proxies(&self, hop: Hop) -> Vec<usize> {
+    pub(crate) fn unimpaired_proxies(&self, hop: Hop) -> Vec<usize> {
         let proxies = self.proxies.iter().enumerate();
-        let free = proxies.filter(|(_, (other, proxy))| *other == hop && proxy.is_fair());
+        let free = proxies.filter(|(_, (other, proxy))| *other == hop && proxy.is_unimpaired());
         free.map(|(place, _)| place).collect()
     }
 
@@ -156,7 +156,7 @@ impl Fleet {
     }
 
     /// Keeps the directory, which is named.
-    pub(crate) fn keep(&mut self) -> &Path {
+    pub(crate) fn keep_directory(&mut self) -> &Path {
         self.directory.disable_cleanup(true);
         self.directory.path()
     }
@@ -168,8 +168,8 @@ impl Fleet {
         Ok(address)
     }
 
-    fn add(&mut self, part: Part, process: Process) {
-        self.members.push(Member { part, condition: Condition::Well, process });
+    fn add(&mut self, role: Role, process: Process) {
+        self.members.push(Member { role, condition: Condition::Running, process });
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -187,7 +187,7 @@ impl Fleet {
             let arguments = plan.core_arguments(number, store, link, api, admin);
             let log = self.log(&format!("core{number}"));
             let process = Process::new(format!("core {number}"), plan.core.clone(), arguments, log);
-            self.add(Part::Core, process);
+            self.add(Role::Core, process);
             self.proxy(Hop::Link, link).await?;
             self.proxy(Hop::Api, api).await?;
         }
@@ -202,7 +202,7 @@ impl Fleet {
             let arguments = plan.edge_arguments(&cores, clients, admin);
             let log = self.log(&format!("edge{number}"));
             let process = Process::new(format!("edge {number}"), plan.edge.clone(), arguments, log);
-            self.add(Part::Edge, process);
+            self.add(Role::Edge, process);
             listen.push(clients);
         }
         Ok(listen)
@@ -212,10 +212,10 @@ impl Fleet {
         let this = std::env::current_exe().context("cannot find this program's own path")?;
         let cores = self.addresses(Hop::Api);
         for number in 1..=plan.apps {
-            let arguments = plan.app_arguments(number, &cores, &self.notes);
+            let arguments = plan.app_arguments(number, &cores, &self.event_log);
             let log = self.log(&format!("app{number}"));
             let process = Process::new(format!("app {number}"), this.clone(), arguments, log);
-            self.add(Part::App, process);
+            self.add(Role::App, process);
         }
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Fleet {
     }
 
     /// An error for each process that has ended by itself; it is started again.
-    pub(crate) fn revive(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn restart_ended(&mut self) -> anyhow::Result<Vec<String>> {
         let mut ended = Vec::new();
         for member in &mut self.members {
             if member.condition == Condition::Ending {

@@ -1,5 +1,5 @@
 //! `minerva-faults kill`: the server, its parts or the application are killed again and again while
-//! strings go both ways.
+//! messages go both ways.
 
 mod findings;
 
@@ -22,19 +22,19 @@ use crate::effects::{self, Counted};
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 use crate::random::Random;
-use crate::traffic::{Behaviour, Lane, Stop, Supply};
+use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
-use findings::Findings;
+use findings::{Findings, Outcome};
 
-/// Longest padding of a string: most strings of real applications are short.
+/// Longest padding of a message: most messages of real applications are short.
 const PADDING: usize = 200;
 /// Traffic before the first kill, so that every stream is under way, and after the last one, so that what
 /// was on its way then has arrived.
-const CALM: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// Draining is given up if nothing has arrived for so long; as long, streams may take to go on.
-const STUCK: Duration = Duration::from_secs(30);
-/// How long is waited for strings that come again after everything has arrived.
-const AFTERMATH: Duration = Duration::from_secs(1);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long is waited for messages that come again after everything has arrived.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
 
 /// Options of `kill`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ struct Run {
     deployment: Deployment,
     random: Random,
     ledger: Arc<Ledger>,
-    stop: Stop,
+    stop: StopFlag,
     clients: Vec<Client>,
     /// What the application did, if it is a process of its own.
     effects: Option<Arc<Counted>>,
@@ -91,13 +91,24 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
     println!("target {}, seed {seed}", config.target);
     let mut run = Run::start(&config, seed).await?;
-    sleep(CALM).await;
+    sleep(SETTLE_TIME).await;
     let kills = run.kill_at_random(&config).await?;
-    sleep(CALM).await;
-    let still = run.go_on().await?;
+    sleep(SETTLE_TIME).await;
+    let stalled = run.wait_for_progress().await?;
     let drained = run.drain().await?;
-    let findings = Findings::of(&run, kills, config.kills, &still, drained);
-    Ok(if findings.tell(config.json.as_deref())? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let findings = Findings::of(&Outcome {
+        target: run.target,
+        seed: run.seed,
+        deployment: &run.deployment,
+        ledger: &run.ledger,
+        clients: &run.clients,
+        effects: run.effects.as_deref(),
+        kills,
+        requested_kills: config.kills,
+        stalled: &stalled,
+        drained,
+    });
+    Ok(if findings.report(config.json.as_deref())? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Config {
@@ -138,16 +149,16 @@ impl Config {
         Ok((deployment, Some(effects)))
     }
 
-    fn behaviour(&self, ledger: &Arc<Ledger>, stop: &Stop) -> Behaviour {
+    fn traffic(&self, ledger: &Arc<Ledger>, stop: &StopFlag) -> TrafficConfig {
         let every = Some(Duration::from_secs_f64(1.0 / self.rate));
-        Behaviour {
-            lane: Lane {
+        TrafficConfig {
+            half: StreamHalf {
                 ledger: Arc::clone(ledger),
                 direction: Direction::C2s,
                 stream: 0,
                 length: Length::UpTo(PADDING),
             },
-            supply: Supply { every, most: u64::MAX },
+            send_rate: SendRate { every, most: u64::MAX },
             stop: stop.clone(),
             bytes_per_second: None,
         }
@@ -160,12 +171,12 @@ impl Run {
         let mut random = Random::new(seed);
         let (mut deployment, effects) = config.deployment(&mut random)?;
         deployment.start().await?;
-        let (ledger, stop) = (Arc::new(Ledger::new(config.streams)), Stop::default());
-        let behaviour = config.behaviour(&ledger, &stop);
+        let (ledger, stop) = (Arc::new(Ledger::new(config.streams)), StopFlag::default());
+        let traffic = config.traffic(&ledger, &stop);
         let effects = match effects {
             Some(path) => Some(effects::follow(path, Arc::clone(&ledger), Length::UpTo(PADDING))),
             None => {
-                app::start(&deployment.api().to_string(), behaviour.clone()).await?;
+                app::start(&deployment.api().to_string(), traffic.clone()).await?;
                 None
             }
         };
@@ -180,7 +191,7 @@ impl Run {
         let clients = (0..config.streams)
             .map(|number| {
                 let transport = transports[number % transports.len()];
-                clients::start(&address.to_string(), transport, number, behaviour.clone())
+                clients::start(&address.to_string(), transport, number, traffic.clone())
             })
             .collect::<Result<_, _>>()?;
         let target = config.target;
@@ -202,23 +213,23 @@ impl Run {
             self.deployment.check()?;
             self.deployment.kill(self.target, &mut self.random).await?;
             kills += 1;
-            self.ledger.killed();
+            self.ledger.record_kill();
         }
         self.deployment.ready().await?;
         Ok(kills)
     }
 
-    /// Waits until strings arrive on every stream, each way; gives those, each way, on which none does.
-    async fn go_on(&mut self) -> anyhow::Result<[Vec<usize>; 2]> {
+    /// Waits until messages arrive on every stream, each way; gives those, each way, on which none does.
+    async fn wait_for_progress(&mut self) -> anyhow::Result<[Vec<usize>; 2]> {
         let arrived = |ledger: &Ledger| Direction::BOTH.map(|way| ledger.arrived_each(way));
         let (start, before) = (clock::now(), arrived(&self.ledger));
         loop {
             self.deployment.check()?;
             let after = arrived(&self.ledger);
-            let still = [0, 1].map(|way| still(&before[way], &after[way]));
-            let is_late = clock::now().duration_since(start) > STUCK;
-            if is_late || still.iter().all(Vec::is_empty) {
-                return Ok(still);
+            let stalled = [0, 1].map(|way| stalled(&before[way], &after[way]));
+            let is_late = clock::now().duration_since(start) > STALL_TIMEOUT;
+            if is_late || stalled.iter().all(Vec::is_empty) {
+                return Ok(stalled);
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -228,14 +239,14 @@ impl Run {
     async fn drain(&mut self) -> anyhow::Result<bool> {
         self.stop.stop();
         if self.effects.is_some() {
-            self.deployment.last()?.tell("stop").await?;
+            self.deployment.last()?.write_line("stop").await?;
         }
         let mut progress = (self.ledger.arrived(), clock::now());
         loop {
             self.deployment.check()?;
             if self.is_all_sent() && self.ledger.is_drained() {
-                // The application's last strings may still be on their way to the ledger.
-                sleep(AFTERMATH).await;
+                // The application's last messages may still be on their way to the ledger.
+                sleep(DUPLICATE_WAIT).await;
                 if self.ledger.is_drained() {
                     return Ok(true);
                 }
@@ -243,7 +254,7 @@ impl Run {
             let arrived = self.ledger.arrived();
             if arrived != progress.0 {
                 progress = (arrived, clock::now());
-            } else if clock::now().duration_since(progress.1) > STUCK {
+            } else if clock::now().duration_since(progress.1) > STALL_TIMEOUT {
                 return Ok(false);
             }
             sleep(Duration::from_millis(100)).await;
@@ -259,7 +270,7 @@ impl Run {
 }
 
 /// Places at which nothing has changed.
-fn still(before: &[u64], after: &[u64]) -> Vec<usize> {
+fn stalled(before: &[u64], after: &[u64]) -> Vec<usize> {
     let pairs = before.iter().zip(after).enumerate();
     pairs.filter(|(_, (before, after))| before == after).map(|(place, _)| place).collect()
 }
@@ -269,8 +280,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_streams_that_stand_still_are_named() {
-        assert_eq!(still(&[3, 0, 5], &[3, 1, 5]), [0, 2]);
-        assert!(still(&[3, 0], &[4, 1]).is_empty());
+    fn only_stalled_streams_are_listed() {
+        assert_eq!(stalled(&[3, 0, 5], &[3, 1, 5]), [0, 2]);
+        assert!(stalled(&[3, 0], &[4, 1]).is_empty());
     }
 }

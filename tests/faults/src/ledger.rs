@@ -16,12 +16,12 @@ pub(crate) struct Ledger {
     streams: Vec<Entry>,
     /// How often something was killed so far.
     kills: AtomicU64,
-    strikes: Mutex<Vec<Strike>>,
+    faults: Mutex<Vec<FaultWindow>>,
 }
 
 /// A fault, for the pauses that it makes.
 #[derive(Debug, Clone, Copy)]
-struct Strike {
+struct FaultWindow {
     at: Instant,
     /// A pause that begins later is not of this fault.
     until: Instant,
@@ -40,22 +40,22 @@ struct Entry {
 /// One direction of one stream.
 #[derive(Default)]
 struct Flow {
-    /// Number of the next string to send.
+    /// Number of the next message to send.
     sent: u64,
     checker: Checker,
-    /// When the last string arrived.
+    /// When the last message arrived.
     last: Option<Instant>,
-    /// The longest time without a string since the last kill.
+    /// The longest time without a message since the last kill.
     longest: Duration,
-    /// The longest time without a string after each earlier kill.
+    /// The longest time without a message after each earlier kill.
     pauses: Vec<Duration>,
-    /// How many kills there were when the last string arrived.
+    /// How many kills there were when the last message arrived.
     seen_kills: u64,
-    /// The longest time without a string that was under way when a fault struck, or began soon
+    /// The longest time without a message that was under way when a fault struck, or began soon
     /// after, by the place of the fault.
-    struck: Vec<(usize, Duration)>,
+    fault_pauses: Vec<(usize, Duration)>,
     /// Earlier faults are over.
-    first_strike: usize,
+    first_open_fault: usize,
 }
 
 impl Ledger {
@@ -63,7 +63,7 @@ impl Ledger {
         let entry =
             || Entry { c2s: Mutex::default(), s2c: Mutex::default(), ends: Mutex::default() };
         let streams = (0..streams).map(|_| entry()).collect();
-        Self { streams, kills: AtomicU64::new(0), strikes: Mutex::default() }
+        Self { streams, kills: AtomicU64::new(0), faults: Mutex::default() }
     }
 
     /// Number of streams.
@@ -71,7 +71,7 @@ impl Ledger {
         self.streams.len()
     }
 
-    /// The next string of a stream, counted as sent from now on.
+    /// The next message of a stream, counted as sent from now on.
     pub(crate) fn next_message(
         &self,
         direction: Direction,
@@ -91,18 +91,18 @@ impl Ledger {
         self.flow(direction, stream).sent
     }
 
-    /// So many strings were sent, in a place where this ledger is not.
+    /// So many messages were sent, in a place where this ledger is not.
     pub(crate) fn set_sent(&self, direction: Direction, stream: usize, messages: u64) {
         self.flow(direction, stream).sent = messages;
     }
 
-    /// Takes back the last string: it was refused.
-    pub(crate) fn unsent(&self, direction: Direction, stream: usize) {
+    /// Takes back the last message: it was refused.
+    pub(crate) fn cancel_send(&self, direction: Direction, stream: usize) {
         let mut flow = self.flow(direction, stream);
         flow.sent = flow.sent.saturating_sub(1);
     }
 
-    /// A string arrived.
+    /// A message arrived.
     pub(crate) fn arrive(
         &self,
         direction: Direction,
@@ -116,25 +116,26 @@ impl Ledger {
         let mut flow = self.flow(direction, stream);
         match number {
             Some(number) => flow.checker.arrive(number),
-            None => flow.checker.garbled(),
+            None => flow.checker.corrupted(),
         }
-        flow.note_strikes(now, &lock(&self.strikes));
-        flow.note_pause(now, kills);
+        flow.record_fault_pauses(now, &lock(&self.faults));
+        flow.record_pause(now, kills);
     }
 
-    /// A fault of this kind strikes; pauses that begin until then are its own.
-    pub(crate) fn struck(&self, kind: usize, at: Instant, until: Instant) {
-        lock(&self.strikes).push(Strike { at, until, kind });
+    /// A fault of this kind faults; pauses that begin until then are its own.
+    pub(crate) fn record_fault(&self, kind: usize, at: Instant, until: Instant) {
+        lock(&self.faults).push(FaultWindow { at, until, kind });
     }
 
     /// The longest pause on each direction of each stream for each fault of this kind.
     pub(crate) fn pauses_of(&self, kind: usize) -> Vec<Duration> {
-        let strikes = lock(&self.strikes).clone();
+        let faults = lock(&self.faults).clone();
         let mut pauses = Vec::new();
         for stream in 0..self.streams() {
             for direction in Direction::BOTH {
                 let flow = self.flow(direction, stream);
-                let of_kind = flow.struck.iter().filter(|(place, _)| strikes[*place].kind == kind);
+                let of_kind =
+                    flow.fault_pauses.iter().filter(|(place, _)| faults[*place].kind == kind);
                 pauses.extend(of_kind.map(|(_, pause)| *pause));
             }
         }
@@ -142,24 +143,24 @@ impl Ledger {
     }
 
     /// Something was killed.
-    pub(crate) fn killed(&self) {
+    pub(crate) fn record_kill(&self) {
         self.kills.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A stream ended, which it should not.
-    pub(crate) fn ended(&self, stream: usize, why: String) {
+    pub(crate) fn record_end(&self, stream: usize, why: String) {
         lock(&self.streams[stream].ends).push(why);
     }
 
     /// Why a stream ended, as often as it did.
-    pub(crate) fn ends(&self, stream: usize) -> Vec<String> {
+    pub(crate) fn end_reasons(&self, stream: usize) -> Vec<String> {
         lock(&self.streams[stream].ends).clone()
     }
 
     /// Everything sent so far has arrived, on streams that have not ended.
     pub(crate) fn is_drained(&self) -> bool {
-        let lives = |stream: &usize| lock(&self.streams[*stream].ends).is_empty();
-        (0..self.streams()).filter(lives).all(|stream| {
+        let is_open = |stream: &usize| lock(&self.streams[*stream].ends).is_empty();
+        (0..self.streams()).filter(is_open).all(|stream| {
             Direction::BOTH.into_iter().all(|direction| {
                 let flow = self.flow(direction, stream);
                 flow.checker.has_all(flow.sent)
@@ -184,7 +185,7 @@ impl Ledger {
         flow.checker.tally(flow.sent)
     }
 
-    /// The longest time without a string after each kill.
+    /// The longest time without a message after each kill.
     pub(crate) fn pauses(&self, direction: Direction, stream: usize) -> Vec<Duration> {
         let flow = self.flow(direction, stream);
         let mut pauses = flow.pauses.clone();
@@ -204,25 +205,25 @@ impl Ledger {
 }
 
 impl Flow {
-    fn note_strikes(&mut self, now: Instant, strikes: &[Strike]) {
+    fn record_fault_pauses(&mut self, now: Instant, faults: &[FaultWindow]) {
         let Some(last) = self.last else { return };
         let pause = now.duration_since(last);
-        let is_over = |strike: &Strike| strike.until <= last;
-        while strikes.get(self.first_strike).is_some_and(is_over) {
-            self.first_strike += 1;
+        let is_over = |fault: &FaultWindow| fault.until <= last;
+        while faults.get(self.first_open_fault).is_some_and(is_over) {
+            self.first_open_fault += 1;
         }
-        for (place, strike) in strikes.iter().enumerate().skip(self.first_strike) {
-            if strike.at >= now || is_over(strike) {
+        for (place, fault) in faults.iter().enumerate().skip(self.first_open_fault) {
+            if fault.at >= now || is_over(fault) {
                 continue;
             }
-            match self.struck.iter_mut().rev().find(|(known, _)| *known == place) {
+            match self.fault_pauses.iter_mut().rev().find(|(known, _)| *known == place) {
                 Some((_, longest)) => *longest = pause.max(*longest),
-                None => self.struck.push((place, pause)),
+                None => self.fault_pauses.push((place, pause)),
             }
         }
     }
 
-    fn note_pause(&mut self, now: Instant, kills: u64) {
+    fn record_pause(&mut self, now: Instant, kills: u64) {
         if kills != self.seen_kills {
             if self.seen_kills > 0 {
                 self.pauses.push(self.longest);
@@ -249,51 +250,51 @@ mod tests {
     const LENGTH: Length = Length::UpTo(20);
 
     #[test]
-    fn sent_and_arrived_are_counted_apart_for_each_direction() {
+    fn directions_are_counted_separately() {
         let ledger = Ledger::new(2);
         let now = clock::now();
         let messages: Vec<Bytes> =
             (0..3).map(|_| ledger.next_message(Direction::C2s, 1, LENGTH)).collect();
         assert!(!ledger.is_drained());
-        for string in &messages {
-            ledger.arrive(Direction::C2s, 1, string, LENGTH, now);
+        for message in &messages {
+            ledger.arrive(Direction::C2s, 1, message, LENGTH, now);
         }
         assert!(ledger.is_drained());
         assert!(ledger.tally(Direction::C2s, 1).is_clean());
         ledger.arrive(Direction::C2s, 0, &messages[0], LENGTH, now);
         ledger.arrive(Direction::S2c, 1, &messages[0], LENGTH, now);
         ledger.arrive(Direction::C2s, 1, &messages[0], LENGTH, now);
-        assert_eq!(ledger.tally(Direction::C2s, 0).garbled, 1);
-        assert_eq!(ledger.tally(Direction::S2c, 1).garbled, 1);
-        assert_eq!(ledger.tally(Direction::C2s, 1).doubled, 1);
+        assert_eq!(ledger.tally(Direction::C2s, 0).corrupted, 1);
+        assert_eq!(ledger.tally(Direction::S2c, 1).corrupted, 1);
+        assert_eq!(ledger.tally(Direction::C2s, 1).duplicated, 1);
         assert_eq!(ledger.arrived(), 4);
     }
 
     #[test]
-    fn a_refused_string_was_not_sent() {
+    fn a_rejected_message_does_not_count_as_sent() {
         let ledger = Ledger::new(1);
         let first = ledger.next_message(Direction::S2c, 0, LENGTH);
-        ledger.unsent(Direction::S2c, 0);
+        ledger.cancel_send(Direction::S2c, 0);
         assert_eq!(ledger.next_message(Direction::S2c, 0, LENGTH), first);
         assert_eq!(ledger.sent(Direction::S2c, 0), 1);
     }
 
     #[test]
-    fn a_fault_has_the_longest_pause_that_it_met_or_that_began_soon_after() {
+    fn a_fault_is_charged_with_the_longest_pause_in_its_window() {
         let ledger = Ledger::new(2);
         let start = clock::now();
         let time = |ms: u64| start + Duration::from_millis(ms);
         let at = |ms: u64| {
-            let string = ledger.next_message(Direction::S2c, 0, LENGTH);
-            ledger.arrive(Direction::S2c, 0, &string, LENGTH, time(ms));
+            let message = ledger.next_message(Direction::S2c, 0, LENGTH);
+            ledger.arrive(Direction::S2c, 0, &message, LENGTH, time(ms));
         };
         at(0);
-        ledger.struck(7, time(400), time(600));
-        ledger.struck(8, time(500), time(500));
+        ledger.record_fault(7, time(400), time(600));
+        ledger.record_fault(8, time(500), time(500));
         at(550);
         at(1500);
         at(5000);
-        ledger.struck(7, time(5001), time(5002));
+        ledger.record_fault(7, time(5001), time(5002));
         at(5010);
         let ms =
             |kind| -> Vec<_> { ledger.pauses_of(kind).iter().map(Duration::as_millis).collect() };
@@ -303,20 +304,20 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_silence_after_each_kill_is_kept() {
+    fn the_longest_pause_after_each_kill_is_recorded() {
         let ledger = Ledger::new(1);
         let start = clock::now();
         let at = |ms: u64| {
-            let string = ledger.next_message(Direction::S2c, 0, LENGTH);
-            ledger.arrive(Direction::S2c, 0, &string, LENGTH, start + Duration::from_millis(ms));
+            let message = ledger.next_message(Direction::S2c, 0, LENGTH);
+            ledger.arrive(Direction::S2c, 0, &message, LENGTH, start + Duration::from_millis(ms));
         };
         at(0);
         at(900);
-        ledger.killed();
+        ledger.record_kill();
         at(910);
         at(1410);
         at(1420);
-        ledger.killed();
+        ledger.record_kill();
         at(1720);
         let pauses = ledger.pauses(Direction::S2c, 0);
         assert_eq!(pauses, [Duration::from_millis(500), Duration::from_millis(300)]);

@@ -1,5 +1,5 @@
 //! Faults on real processes: kills under load, slow readers, networks and stores that fail, with every
-//! string counted at both ends.
+//! message counted at both ends.
 //!
 //! Clients run in this process, through the published SDK; what is harmed are processes of their own. The
 //! benchmarks use the public modules to run theirs.
@@ -13,22 +13,23 @@ pub mod proxy;
 pub mod random;
 pub mod redis_server;
 
-mod answering;
 mod app;
+mod app_instance;
 mod app_process;
 mod audit;
 mod balancer;
 mod checker;
 mod clients;
 mod effects;
+mod event_log;
+mod external_load;
 mod fault;
+mod fault_injector;
 mod fleet;
-mod harm;
 mod kill;
 mod ledger;
 mod load;
 mod message;
-mod notes;
 mod outage;
 mod pressure;
 mod report;
@@ -36,7 +37,6 @@ mod rollback;
 mod run;
 mod slow;
 mod traffic;
-mod visit;
 
 use std::process::ExitCode;
 
@@ -48,11 +48,11 @@ use tracing_subscriber::EnvFilter;
 /// Harms a real Minerva under load and counts what arrives at both ends.
 #[derive(Debug, Parser)]
 enum Program {
-    /// Kill the server, its parts or the application again and again while strings go both ways: none may
-    /// be lost, doubled or reordered, and no stream may end.
+    /// Kill the server, its parts or the application again and again while messages go both ways: none may
+    /// be lost, duplicated or reordered, and no stream may end.
     Kill(kill::Config),
-    /// Harm everything in a deployment of several cores, edges and application instances on Redis, at random
-    /// moments: no string may be lost, doubled or reordered, and no stream may end without a cause.
+    /// NetworkFault everything in a deployment of several cores, edges and application instances on Redis, at random
+    /// moments: no message may be lost, duplicated or reordered, and no stream may end without a cause.
     Run(run::Config),
     /// Take Redis away for a while: nothing may be acknowledged meanwhile, nothing may grow, and all must
     /// arrive soon after.
@@ -62,8 +62,8 @@ enum Program {
     Rollback(rollback::Config),
     /// Send much both ways to slow readers: the server must stay small.
     Pressure(pressure::Config),
-    /// Send strings through a deployment that somebody else runs and harms, with `answer` as its application.
-    Load(visit::Config),
+    /// Send messages through a deployment that somebody else runs and harms, with `answer` as its application.
+    Load(external_load::Config),
     /// Read slowly, through a deployment that somebody else runs, what an application sends quickly: the
     /// application must be paused, and no process may grow.
     Slow(slow::Config),
@@ -72,7 +72,7 @@ enum Program {
     App(app_process::Config),
     /// One application instance of `run`.
     #[command(hide = true)]
-    Answer(answering::Config),
+    Answer(app_instance::Config),
 }
 
 /// Reads the options and does it.
@@ -84,9 +84,9 @@ pub async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let program = Program::parse();
     if let Program::Answer(config) = program {
-        return answering::run(config).await;
+        return app_instance::run(config).await;
     }
-    unless_asked(run(program)).await
+    run_until_signal(run(program)).await
 }
 
 /// Runs something unless this process is asked to stop. What it has started is killed when it is dropped, so nothing is
@@ -94,11 +94,13 @@ pub async fn main() -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// What it fails with, or that it was to stop.
-pub async fn unless_asked<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+pub async fn run_until_signal<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     tokio::select! {
         done = work => done,
-        _ = asked.recv() => bail!("asked to stop"),
+        _ = terminate.recv() => bail!("stopped by SIGTERM"),
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }
@@ -110,9 +112,9 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
         Program::Outage(config) => outage::run(config).await,
         Program::Rollback(config) => rollback::run(config).await,
         Program::Pressure(config) => pressure::run(config).await,
-        Program::Load(config) => visit::run(config).await,
+        Program::Load(config) => external_load::run(config).await,
         Program::Slow(config) => slow::run(config).await,
         Program::App(config) => app_process::run(config).await,
-        Program::Answer(config) => answering::run(config).await,
+        Program::Answer(config) => app_instance::run(config).await,
     }
 }

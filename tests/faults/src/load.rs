@@ -1,5 +1,5 @@
-//! The strings of a run with several application instances: clients in this process that send, instances
-//! that answer each string by one, and what both ends say of it.
+//! The messages of a run with several application instances: clients in this process that send, instances
+//! that answer each message by one, and what both ends say of it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,20 +13,20 @@ use tokio::time::sleep;
 use crate::audit::{Arrival, Audit};
 use crate::clients::{self, Client};
 use crate::clock;
+use crate::event_log::{Entry, EventLogReader};
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
-use crate::notes::{Note, Reader};
 use crate::report::Row;
-use crate::traffic::{Behaviour, Lane, Stop, Supply};
+use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
-/// Longest padding of a string: most strings of real applications are short.
+/// Longest padding of a message: most messages of real applications are short.
 pub(crate) const PADDING: usize = 200;
 /// How often the runner looks for new notes: pauses are seen no finer.
-const LOOKS: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Draining is given up if nothing has arrived for so long; as long, streams may take to go on.
-const STUCK: Duration = Duration::from_secs(45);
-/// How long is waited for strings that come again after everything has arrived.
-const AFTERMATH: Duration = Duration::from_secs(1);
+const STALL_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long is waited for messages that come again after everything has arrived.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
 
 /// What both ends do, and did.
 pub(crate) struct Load {
@@ -42,7 +42,7 @@ pub(crate) struct Load {
 
 /// Reads notes for a load.
 struct Follower {
-    reader: Reader,
+    reader: EventLogReader,
     ledger: Arc<Ledger>,
     audit: Arc<Mutex<Audit>>,
 }
@@ -51,14 +51,14 @@ impl Load {
     /// A load of so many streams, none of which there is yet. `transports` are given to them in turn.
     pub(crate) fn new(
         address: String,
-        notes: PathBuf,
+        event_log: PathBuf,
         streams: usize,
         transports: &[TransportKind],
     ) -> Self {
         let transports = if transports.is_empty() { &TransportKind::ALL } else { transports };
         let ledger = Arc::new(Ledger::new(streams));
         let audit = Arc::new(Mutex::new(Audit::new(streams, Length::UpTo(PADDING))));
-        let reader = Reader::new(notes);
+        let reader = EventLogReader::new(event_log);
         let follower = Follower { reader, ledger: Arc::clone(&ledger), audit: Arc::clone(&audit) };
         let following = tokio::spawn(follower.run());
         let (clients, transports, tcp_address) = (Vec::new(), transports.to_vec(), address.clone());
@@ -72,16 +72,16 @@ impl Load {
     }
 
     /// Starts the next `count` streams, which send until they are stopped.
-    pub(crate) fn add(&mut self, count: usize, rate: f64, stop: &Stop) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, count: usize, rate: f64, stop: &StopFlag) -> anyhow::Result<()> {
         let every = Some(Duration::from_secs_f64(1.0 / rate));
-        let behaviour = Behaviour {
-            lane: Lane {
+        let traffic = TrafficConfig {
+            half: StreamHalf {
                 ledger: Arc::clone(&self.ledger),
                 direction: Direction::C2s,
                 stream: 0,
                 length: Length::UpTo(PADDING),
             },
-            supply: Supply { every, most: u64::MAX },
+            send_rate: SendRate { every, most: u64::MAX },
             stop: stop.clone(),
             bytes_per_second: None,
         };
@@ -93,7 +93,7 @@ impl Load {
                     &self.address
                 }
             };
-            self.clients.push(clients::start(address, transport, number, behaviour.clone())?);
+            self.clients.push(clients::start(address, transport, number, traffic.clone())?);
         }
         Ok(())
     }
@@ -105,51 +105,51 @@ impl Load {
 
     /// What must not be of the streams that live: of one that the store has lost in part, instances may be told
     /// what does not fit together.
-    pub(crate) fn wrong(&self) -> Vec<String> {
+    pub(crate) fn violations(&self) -> Vec<String> {
         let audit = self.audit();
-        let of_living = audit.wrong().iter().filter(|(stream, _)| self.lives(*stream));
+        let of_living = audit.violations().iter().filter(|(stream, _)| self.is_open(*stream));
         of_living.map(|(_, what)| what.clone()).collect()
     }
 
     /// Whether a stream has not ended, as far as either end knows.
-    pub(crate) fn lives(&self, stream: usize) -> bool {
-        self.ledger.ends(stream).is_empty()
+    pub(crate) fn is_open(&self, stream: usize) -> bool {
+        self.ledger.end_reasons(stream).is_empty()
     }
 
-    /// Waits until strings arrive on each of these streams, each way, unless it ends; gives those, each way, on
+    /// Waits until messages arrive on each of these streams, each way, unless it ends; gives those, each way, on
     /// which none does.
-    pub(crate) async fn go_on(&self, streams: &[usize]) -> [Vec<usize>; 2] {
+    pub(crate) async fn wait_for_progress(&self, streams: &[usize]) -> [Vec<usize>; 2] {
         let arrived = || Direction::BOTH.map(|way| self.ledger.arrived_each(way));
         let (start, before) = (clock::now(), arrived());
         loop {
             let after = arrived();
-            let still = [0, 1].map(|way| -> Vec<usize> {
+            let stalled = [0, 1].map(|way| -> Vec<usize> {
                 let stands = |stream: &&usize| before[way][**stream] == after[way][**stream];
                 streams
                     .iter()
                     .filter(stands)
-                    .filter(|stream| self.lives(**stream))
+                    .filter(|stream| self.is_open(**stream))
                     .copied()
                     .collect()
             });
-            let is_late = clock::now().duration_since(start) > STUCK;
-            if is_late || still.iter().all(Vec::is_empty) {
-                return still;
+            let is_late = clock::now().duration_since(start) > STALL_TIMEOUT;
+            if is_late || stalled.iter().all(Vec::is_empty) {
+                return stalled;
             }
-            sleep(LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits until strings arrive on each of these streams, each way.
+    /// Waits until messages arrive on each of these streams, each way.
     ///
     /// # Errors
     /// Names those on which none does: there is nothing to be harmed.
-    pub(crate) async fn begun(&self, streams: &[usize]) -> anyhow::Result<()> {
-        let [c2s, s2c] = self.go_on(streams).await;
+    pub(crate) async fn wait_until_started(&self, streams: &[usize]) -> anyhow::Result<()> {
+        let [c2s, s2c] = self.wait_for_progress(streams).await;
         if c2s.is_empty() && s2c.is_empty() {
             return Ok(());
         }
-        bail!("streams that did not begin: c2s {c2s:?}, s2c {s2c:?}")
+        bail!("streams without messages: c2s {c2s:?}, s2c {s2c:?}")
     }
 
     /// Waits until everything that was sent on streams that live has arrived, and its answers; their producers
@@ -159,7 +159,7 @@ impl Load {
         loop {
             if self.is_drained() {
                 let drained = clock::now();
-                sleep(AFTERMATH).await;
+                sleep(DUPLICATE_WAIT).await;
                 if self.is_drained() {
                     return Some(drained);
                 }
@@ -167,18 +167,18 @@ impl Load {
             let arrived = self.ledger.arrived();
             if arrived != progress.0 {
                 progress = (arrived, clock::now());
-            } else if clock::now().duration_since(progress.1) > STUCK {
+            } else if clock::now().duration_since(progress.1) > STALL_TIMEOUT {
                 return None;
             }
-            sleep(LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// The streams of each transport that have not ended: those that have may have lost strings.
+    /// The streams of each transport that have not ended: those that have may have lost messages.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut by_transport: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (number, client) in self.clients.iter().enumerate() {
-            if self.lives(number) {
+            if self.is_open(number) {
                 by_transport.entry(client.transport.to_string()).or_default().push(number);
             }
         }
@@ -194,7 +194,7 @@ impl Load {
             let sent = self.ledger.sent(Direction::C2s, stream);
             let has_ended =
                 client.producer.is_finished() && self.ledger.sent(Direction::S2c, stream) == sent;
-            has_ended || !self.lives(stream)
+            has_ended || !self.is_open(stream)
         };
         self.clients.iter().enumerate().all(is_done) && self.ledger.is_drained()
     }
@@ -210,32 +210,32 @@ impl Follower {
     async fn run(mut self) {
         loop {
             // A file that cannot be read fails the run, because nothing arrives.
-            for note in self.reader.read().unwrap_or_default() {
-                match note {
-                    Ok(note) => self.take(&note),
-                    Err(torn) => println!("torn: {torn}"),
+            for entry in self.reader.read().unwrap_or_default() {
+                match entry {
+                    Ok(entry) => self.take(&entry),
+                    Err(torn) => println!("incomplete entry: {torn}"),
                 }
             }
-            sleep(LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn take(&mut self, note: &Note) {
-        let (ledger, stream) = (&self.ledger, note.stream());
+    fn take(&mut self, entry: &Entry) {
+        let (ledger, stream) = (&self.ledger, entry.stream());
         if stream >= ledger.streams() {
-            println!("not a stream of this run: {note:?}");
+            println!("not a stream of this run: {entry:?}");
             return;
         }
         let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrival = audit.take(note);
-        if let (Arrival::First, Note::Took { string, .. }) = (arrival, note) {
+        let arrival = audit.take(entry);
+        if let (Arrival::First, Entry::Handled { message, .. }) = (arrival, entry) {
             let length = Length::UpTo(PADDING);
             // Before it has arrived, so that the stream is not drained in between.
             ledger.set_sent(Direction::S2c, stream, audit.answers(stream));
-            ledger.arrive(Direction::C2s, stream, string, length, clock::now());
+            ledger.arrive(Direction::C2s, stream, message, length, clock::now());
         }
-        if let Note::Ended { reason, .. } = note {
-            ledger.ended(stream, format!("the application: {reason}"));
+        if let Entry::Ended { reason, .. } = entry {
+            ledger.record_end(stream, format!("the application: {reason}"));
         }
     }
 }

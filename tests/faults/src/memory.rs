@@ -15,7 +15,7 @@ pub struct Memory {
 pub fn of(pid: u32) -> anyhow::Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    parse(&status).with_context(|| format!("{path} says nothing of memory"))
+    parse(&status).with_context(|| format!("{path} has no memory figures"))
 }
 
 fn parse(status: &str) -> Option<Memory> {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_file_is_understood() {
+    fn the_status_file_is_parsed() {
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t3\n";
         assert_eq!(parse(status), Some(Memory { resident: 1 << 20, peak: 2 << 20 }));
         assert_eq!(parse("Name:\tx\n"), None);

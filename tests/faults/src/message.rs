@@ -1,5 +1,5 @@
-//! The strings that are sent: each says which stream, which direction and which number it is, and its
-//! padding follows from these, so that a string that was cut, mixed or changed is noticed.
+//! The messages that are sent: each says which stream, which direction and which number it is, and its
+//! padding follows from these, so that a message that was cut, mixed or changed is noticed.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::random::Random;
 
-/// Which way a string goes.
+/// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
@@ -31,7 +31,7 @@ impl fmt::Display for Direction {
     }
 }
 
-/// How long the strings are.
+/// How long the messages are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Length {
     /// The head and up to so many bytes of padding, different for each number.
@@ -40,7 +40,7 @@ pub(crate) enum Length {
     Exactly(usize),
 }
 
-/// The string of one number.
+/// The message of one number.
 pub(crate) fn write(direction: Direction, stream: usize, number: u64, length: Length) -> Bytes {
     let mut text = format!("{direction}:{stream}:{number}:").into_bytes();
     let mut random = seeded(direction, stream, number);
@@ -48,13 +48,13 @@ pub(crate) fn write(direction: Direction, stream: usize, number: u64, length: Le
         Length::UpTo(most) => random.between(0, most as u64) as usize,
         Length::Exactly(length) => length.saturating_sub(text.len()),
     };
-    // 0x20-0x7E, the bytes that a string may have; a short pattern repeated keeps this cheap.
+    // 0x20-0x7E, the bytes that a message may have; a short pattern repeated keeps this cheap.
     let pattern: Vec<u8> = (0..64).map(|_| random.between(0x20, 0x7E) as u8).collect();
     text.extend(pattern.iter().cycle().take(padding));
     text.into()
 }
 
-/// The number of a string; `None` if it is not what was sent in this direction of this stream.
+/// The number of a message; `None` if it is not what was sent in this direction of this stream.
 pub(crate) fn read(
     text: &[u8],
     direction: Direction,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_is_read_back_and_belongs_to_one_place() {
+    fn a_message_is_read_in_its_stream_and_direction_only() {
         for length in [Length::UpTo(200), Length::Exactly(300), Length::Exactly(0)] {
             for number in [0, 1, 99_999] {
                 let text = write(Direction::C2s, 7, number, length);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_string_is_not_read() {
+    fn a_changed_message_is_rejected() {
         let length = Length::Exactly(120);
         let text = write(Direction::S2c, 1, 5, length);
         for index in 0..text.len() {

@@ -8,31 +8,29 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use minerva_runtime::positive_duration;
-use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::fleet::{Fleet, Hop, Options, Part, StoreKind};
+use crate::fleet::{Fleet, Hop, Options, Role, StoreKind};
 use crate::load::{Load, PADDING};
 use crate::memory;
 use crate::message::Direction;
 use crate::process::Signal;
-use crate::proxy::Weather;
+use crate::proxy::NetworkConditions;
 use crate::random::Random;
-use crate::traffic::Stop;
+use crate::traffic::StopFlag;
 
-use findings::Findings;
+use findings::{Findings, Growth, How, Outage};
 
 /// Traffic before the first outage.
-const CALM: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// What was durable when Redis went has arrived by then.
-const SETTLES: Duration = Duration::from_secs(1);
+const OUTAGE_SETTLE_TIME: Duration = Duration::from_secs(1);
 /// Time between two samples of memory.
-const SAMPLE: Duration = Duration::from_millis(500);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long is waited for what was sent before the end of an outage; more than it may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options of `outage`.
 #[derive(Debug, clap::Args)]
@@ -62,35 +60,6 @@ pub(crate) struct Config {
     json: Option<PathBuf>,
 }
 
-/// How Redis goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum How {
-    /// SIGSTOP: its connections stay open.
-    Stop,
-    /// The way to it swallows everything.
-    Blackhole,
-}
-
-/// What was seen of one outage.
-struct Outage {
-    how: How,
-    /// Strings, both ways, that arrived although nothing was durable any more.
-    arrived: u64,
-    /// Strings of clients that were acknowledged all the same.
-    acknowledged: u64,
-    memory: Vec<Growth>,
-    /// How long it took until everything had arrived that was sent before its end; `None` if too long.
-    drained: Option<Duration>,
-}
-
-/// Memory of one process, in bytes.
-struct Growth {
-    process: String,
-    /// When Redis went, half-way, and at the end.
-    samples: Vec<u64>,
-}
-
 /// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.fleet.store != StoreKind::Redis {
@@ -102,31 +71,31 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
     let outcome = watch(&config, seed, &mut fleet).await;
     if !matches!(outcome, Ok(true)) {
-        println!("logs: {}", fleet.keep().display());
+        println!("logs: {}", fleet.keep_directory().display());
     }
     outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn watch(config: &Config, seed: u64, fleet: &mut Fleet) -> anyhow::Result<bool> {
     fleet.start().await?;
-    let (stop, streams) = (Stop::default(), config.streams);
-    let mut load = Load::new(fleet.address.to_string(), fleet.notes.clone(), streams, &[]);
+    let (stop, streams) = (StopFlag::default(), config.streams);
+    let mut load = Load::new(fleet.address.to_string(), fleet.event_log.clone(), streams, &[]);
     load.add(streams, config.rate, &stop)?;
     let all: Vec<usize> = (0..streams).collect();
-    load.begun(&all).await?;
-    sleep(CALM).await;
+    load.wait_until_started(&all).await?;
+    sleep(SETTLE_TIME).await;
     let ways = if config.how.is_empty() { &[How::Stop, How::Blackhole] } else { &*config.how };
     let mut outages = Vec::new();
     for &how in ways {
         outages.push(config.outage(how, fleet, &load).await?);
-        sleep(CALM).await;
+        sleep(SETTLE_TIME).await;
     }
-    let still = load.go_on(&all).await;
+    let stalled = load.wait_for_progress(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
-    let ended = fleet.revive()?;
-    let findings = Findings::of(seed, config.limit, outages, &load, &still, drained, &ended);
-    findings.tell(config.json.as_deref())
+    let ended = fleet.restart_ended()?;
+    let findings = Findings::of(seed, config.limit, outages, &load, &stalled, drained, &ended);
+    findings.report(config.json.as_deref())
 }
 
 impl Config {
@@ -135,10 +104,10 @@ impl Config {
         let start = clock::now();
         let mut memory = growth(fleet);
         sample(fleet, &mut memory)?;
-        sleep(SETTLES).await;
+        sleep(OUTAGE_SETTLE_TIME).await;
         let before = (load.ledger.arrived(), acknowledged(load));
         while clock::now().duration_since(start) < self.seconds {
-            sleep(SAMPLE).await;
+            sleep(SAMPLE_INTERVAL).await;
             sample(fleet, &mut memory)?;
         }
         let after = (load.ledger.arrived(), acknowledged(load));
@@ -152,21 +121,26 @@ impl Config {
 
 impl How {
     fn begin(self, fleet: &Fleet) -> anyhow::Result<()> {
-        self.set(fleet, Signal::STOP, Weather::BlackHole)
+        self.set(fleet, Signal::STOP, NetworkConditions::BlackHole)
     }
 
     fn end(self, fleet: &Fleet) -> anyhow::Result<()> {
-        self.set(fleet, Signal::CONT, Weather::Fair)
+        self.set(fleet, Signal::CONT, NetworkConditions::Unimpaired)
     }
 
-    fn set(self, fleet: &Fleet, signal: Signal, weather: Weather) -> anyhow::Result<()> {
+    fn set(
+        self,
+        fleet: &Fleet,
+        signal: Signal,
+        conditions: NetworkConditions,
+    ) -> anyhow::Result<()> {
         match self {
             Self::Stop => {
-                let redis = fleet.all(Part::Redis);
+                let redis = fleet.all(Role::Redis);
                 redis.into_iter().try_for_each(|place| fleet.members[place].process.signal(signal))
             }
             Self::Blackhole => {
-                fleet.proxies(Hop::Redis).for_each(|proxy| proxy.set(weather));
+                fleet.proxies(Hop::Redis).for_each(|proxy| proxy.set(conditions));
                 Ok(())
             }
         }
@@ -175,13 +149,13 @@ impl How {
 
 /// The cores and edges, without samples.
 fn growth(fleet: &Fleet) -> Vec<Growth> {
-    let places = [fleet.all(Part::Core), fleet.all(Part::Edge)].concat();
+    let places = [fleet.all(Role::Core), fleet.all(Role::Edge)].concat();
     let name = |place: usize| fleet.members[place].process.name().to_owned();
     places.into_iter().map(|place| Growth { process: name(place), samples: Vec::new() }).collect()
 }
 
 fn sample(fleet: &Fleet, all: &mut [Growth]) -> anyhow::Result<()> {
-    let places = [fleet.all(Part::Core), fleet.all(Part::Edge)].concat();
+    let places = [fleet.all(Role::Core), fleet.all(Role::Edge)].concat();
     for (place, growth) in places.into_iter().zip(all) {
         let pid = fleet.members[place].process.pid().context("a process is gone")?;
         growth.samples.push(memory::of(pid)?.resident);
@@ -208,7 +182,7 @@ async fn drained(load: &Load, sent: &[u64], start: Instant) -> Option<Duration> 
         })
     };
     while !is_drained() {
-        if clock::now().duration_since(start) > PATIENCE {
+        if clock::now().duration_since(start) > DRAIN_TIMEOUT {
             return None;
         }
         sleep(Duration::from_millis(20)).await;

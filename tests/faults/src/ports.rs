@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_given_once() {
+    fn a_port_is_allocated_once() {
         let mut random = Random::new(2);
         let mut ports = Ports::new(&mut random);
         let mut given: Vec<_> = (0..200).map(|_| ports.take().unwrap()).collect();

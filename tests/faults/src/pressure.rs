@@ -19,16 +19,16 @@ use crate::memory;
 use crate::message::{Direction, Length};
 use crate::random::Random;
 use crate::report::{self, Checks, Row};
-use crate::traffic::{Behaviour, Lane, Stop, Supply};
+use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
 /// A megabyte, everywhere in this program.
 const MEGABYTE: f64 = 1e6;
 /// Time between two samples.
-const SAMPLE: Duration = Duration::from_millis(500);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(20);
 /// The run is given up if nothing has arrived for so long.
-const STUCK: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options of `pressure`.
 #[derive(Debug, clap::Args)]
@@ -45,9 +45,9 @@ pub(crate) struct Config {
     /// Megabytes a second that the application reads.
     #[arg(long, default_value_t = 1.0)]
     app_rate: f64,
-    /// Length of a string in bytes.
-    #[arg(long, default_value_t = 4096)]
-    string_bytes: usize,
+    /// Length of a message in bytes.
+    #[arg(long, alias = "string-bytes", default_value_t = 4096)]
+    message_bytes: usize,
     /// The transport.
     #[arg(long, default_value = "websocket")]
     transport: TransportKind,
@@ -64,7 +64,7 @@ pub(crate) struct Config {
 struct Findings {
     megabytes: f64,
     seconds: f64,
-    /// Until the last string arrived, from the client and from the application.
+    /// Until the last message arrived, from the client and from the application.
     seconds_each: [f64; 2],
     rows: Vec<Row>,
     resident_max: f64,
@@ -75,7 +75,7 @@ struct Findings {
     checks: Checks,
 }
 
-/// What was measured while strings went through.
+/// What was measured while messages went through.
 #[derive(Default)]
 struct Samples {
     resident: Vec<u64>,
@@ -101,7 +101,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let samples = watch(&mut server, &ledger, config.messages()).await?;
     let findings = config.judge(&samples, &ledger);
     report::print(&findings.rows);
-    for why in ledger.ends(0) {
+    for why in ledger.end_reasons(0) {
         println!("the stream ended: {why}");
     }
     println!(
@@ -129,32 +129,32 @@ impl Config {
         if positive.iter().any(|number| !number.is_finite() || *number <= 0.0) {
             bail!("amounts and rates must be above 0");
         }
-        if !(64..1 << 20).contains(&self.string_bytes) {
-            bail!("--string-bytes must be from 64 to 1048575");
+        if !(64..1 << 20).contains(&self.message_bytes) {
+            bail!("--message-bytes must be from 64 to 1048575");
         }
         Ok(())
     }
 
     /// Strings in each direction.
     fn messages(&self) -> u64 {
-        (self.megabytes * MEGABYTE / self.string_bytes as f64).ceil() as u64
+        (self.megabytes * MEGABYTE / self.message_bytes as f64).ceil() as u64
     }
 
     async fn start(&self, server: &Deployment, ledger: &Arc<Ledger>) -> anyhow::Result<Client> {
-        let behaviour = |rate: f64| Behaviour {
-            lane: Lane {
+        let traffic = |rate: f64| TrafficConfig {
+            half: StreamHalf {
                 ledger: ledger.clone(),
                 direction: Direction::C2s,
                 stream: 0,
-                length: Length::Exactly(self.string_bytes),
+                length: Length::Exactly(self.message_bytes),
             },
-            supply: Supply { every: None, most: self.messages() },
-            stop: Stop::default(),
+            send_rate: SendRate { every: None, most: self.messages() },
+            stop: StopFlag::default(),
             bytes_per_second: Some(rate * MEGABYTE),
         };
-        app::start(&server.api().to_string(), behaviour(self.app_rate)).await?;
+        app::start(&server.api().to_string(), traffic(self.app_rate)).await?;
         let address = server.listen()[0].to_string();
-        clients::start(&address, self.transport, 0, behaviour(self.client_rate))
+        clients::start(&address, self.transport, 0, traffic(self.client_rate))
     }
 
     fn judge(&self, samples: &Samples, ledger: &Ledger) -> Findings {
@@ -167,7 +167,7 @@ impl Config {
         let sum: u64 = samples.resident.iter().sum();
         let mut checks = Checks::default();
         checks.add("everything sent has arrived", samples.finished);
-        checks.add_strings(&rows);
+        checks.add_delivery(&rows);
         for (what, most) in [("resident", resident_max), ("peak", peak)] {
             let what = format!("{what} {most:.1} MB, below {} MB", self.limit);
             checks.add(what, most > 0.0 && most < self.limit);
@@ -192,8 +192,8 @@ async fn watch(server: &mut Deployment, ledger: &Ledger, messages: u64) -> anyho
     let mut samples = Samples::default();
     let mut progress = (0, start);
     let mut told = start;
-    while !samples.finished && clock::now().duration_since(progress.1) < STUCK {
-        sleep(SAMPLE).await;
+    while !samples.finished && clock::now().duration_since(progress.1) < STALL_TIMEOUT {
+        sleep(SAMPLE_INTERVAL).await;
         server.check()?;
         let Some(pid) = server.last()?.pid() else { bail!("the server is gone") };
         let memory = memory::of(pid)?;
@@ -223,7 +223,7 @@ fn tell(told: &mut Instant, now: Instant, ledger: &Ledger, resident: u64) {
     *told = now;
     let arrived = Direction::BOTH.map(|way| ledger.tally(way, 0).arrived);
     println!(
-        "c2s {} strings, s2c {} strings, {:.1} MB resident",
+        "c2s {} messages, s2c {} messages, {:.1} MB resident",
         arrived[0],
         arrived[1],
         resident as f64 / MEGABYTE

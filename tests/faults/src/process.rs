@@ -23,9 +23,9 @@ use crate::clock;
 pub use rustix::process::Signal;
 
 /// Time for the program to say that it is ready.
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much of its log is shown when it has ended by itself.
-const SHOWN_LOG: usize = 4000;
+const LOG_TAIL_BYTES: usize = 4000;
 
 /// A program with its arguments, which stay the same, and the process that runs it now.
 pub struct Process {
@@ -38,7 +38,7 @@ pub struct Process {
     /// Where what it prints goes, start after start.
     log: PathBuf,
     /// It is ready when it prints a line with this in it.
-    sign: &'static str,
+    ready_marker: &'static str,
     running: Option<Running>,
     /// How long each start took that was not cut short.
     starts: Arc<Mutex<Vec<Duration>>>,
@@ -64,7 +64,17 @@ impl Process {
         let name = name.into();
         let starts = Arc::default();
         let variables = Vec::new();
-        Self { name, program, arguments, variables, log, sign: "", running: None, starts, kills: 0 }
+        Self {
+            name,
+            program,
+            arguments,
+            variables,
+            log,
+            ready_marker: "",
+            running: None,
+            starts,
+            kills: 0,
+        }
     }
 
     /// It gets this environment variable.
@@ -76,8 +86,8 @@ impl Process {
 
     /// It is ready when it prints a line with `sign` in it; without this, with its first line.
     #[must_use]
-    pub fn ready_when(mut self, sign: &'static str) -> Self {
-        self.sign = sign;
+    pub fn ready_when(mut self, ready_marker: &'static str) -> Self {
+        self.ready_marker = ready_marker;
         self
     }
 
@@ -118,15 +128,15 @@ impl Process {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             bail!("{} has no input or output", self.name);
         };
-        let (told, ready) = watch::channel(false);
-        let listener = Listener {
+        let (ready_sender, ready) = watch::channel(false);
+        let reader = OutputReader {
             output: BufReader::new(output).lines(),
             log: printed,
-            sign: self.sign,
-            ready: told,
+            ready_marker: self.ready_marker,
+            ready: ready_sender,
             starts: Arc::clone(&self.starts),
         };
-        tokio::spawn(listener.run());
+        tokio::spawn(reader.run());
         self.running = Some(Running { child, input, ready });
         Ok(())
     }
@@ -135,18 +145,18 @@ impl Process {
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("{} was not started", self.name) };
         let ready = async { running.ready.wait_for(|ready| *ready).await.map(drop) };
-        match tokio::time::timeout(START, ready).await {
+        match tokio::time::timeout(START_TIMEOUT, ready).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => bail!("{} ended before it was ready:\n{}", self.name, self.log()),
-            Err(_) => bail!("{} is not ready after {START:?}:\n{}", self.name, self.log()),
+            Err(_) => bail!("{} is not ready after {START_TIMEOUT:?}:\n{}", self.name, self.log()),
         }
     }
 
     /// Writes a line to its input.
-    pub async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+    pub async fn write_line(&mut self, line: &str) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("{} does not run", self.name) };
-        let told = running.input.write_all(format!("{line}\n").as_bytes()).await;
-        told.with_context(|| format!("{} takes no input", self.name))
+        let written = running.input.write_all(format!("{line}\n").as_bytes()).await;
+        written.with_context(|| format!("{} takes no input", self.name))
     }
 
     /// Ends the process by SIGKILL. An error if it had ended by itself.
@@ -193,27 +203,27 @@ impl Process {
     /// The end of its log.
     fn log(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN_LOG)..]).into_owned()
+        String::from_utf8_lossy(&text[text.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
     }
 }
 
 /// Reads what a process prints.
-struct Listener {
+struct OutputReader {
     output: Lines<BufReader<ChildStdout>>,
     log: File,
-    sign: &'static str,
+    ready_marker: &'static str,
     ready: watch::Sender<bool>,
     starts: Arc<Mutex<Vec<Duration>>>,
 }
 
-impl Listener {
+impl OutputReader {
     /// Waits for the ready line, then reads on so that the program never blocks on its output.
     async fn run(mut self) {
         let spawned = clock::now();
         while let Ok(Some(line)) = self.output.next_line().await {
             // A log that is not complete spoils no run.
             let _ = writeln!(self.log, "{line}");
-            if line.contains(self.sign) && !self.ready.send_replace(true) {
+            if line.contains(self.ready_marker) && !self.ready.send_replace(true) {
                 let took = clock::now().duration_since(spawned);
                 self.starts.lock().unwrap_or_else(PoisonError::into_inner).push(took);
             }

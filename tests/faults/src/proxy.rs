@@ -4,8 +4,8 @@
 //! It knows bytes only. What it holds back is not lost, as TCP would send it again; a connection of which one
 //! direction died never comes back.
 
+mod network_conditions;
 mod pipe;
-mod weather;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+pub use network_conditions::{Cut, NetworkConditions, PipeDirection};
 use pipe::Pipe;
-pub use weather::{Cut, Way, Weather};
 
 /// A proxy that runs as long as this value, or a connection through it, lives.
 pub struct Proxy {
@@ -28,7 +28,7 @@ pub struct Proxy {
 /// What all connections know.
 struct Shared {
     upstream: SocketAddr,
-    weather: watch::Sender<Weather>,
+    conditions: watch::Sender<NetworkConditions>,
     /// Changes with every cut.
     cut: watch::Sender<Cut>,
     /// Seeds the jitter of each pipe.
@@ -46,7 +46,7 @@ impl Proxy {
         let address = listener.local_addr().context("no local address")?;
         let shared = Arc::new(Shared {
             upstream,
-            weather: watch::Sender::new(Weather::Fair),
+            conditions: watch::Sender::new(NetworkConditions::Unimpaired),
             cut: watch::Sender::new(Cut::Fin),
             seeds: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -62,14 +62,14 @@ impl Proxy {
     }
 
     /// Changes what happens to bytes from now on, on all connections and those to come.
-    pub fn set(&self, weather: Weather) {
-        self.shared.weather.send_replace(weather);
+    pub fn set(&self, conditions: NetworkConditions) {
+        self.shared.conditions.send_replace(conditions);
     }
 
     /// Whether everything passes now.
     #[must_use]
-    pub fn is_fair(&self) -> bool {
-        *self.shared.weather.borrow() == Weather::Fair
+    pub fn is_unimpaired(&self) -> bool {
+        *self.shared.conditions.borrow() == NetworkConditions::Unimpaired
     }
 
     /// Ends all connections there are.
@@ -116,9 +116,9 @@ impl Shared {
 
     /// Connects to where bytes go, once any can go there; `None` if it refuses.
     async fn reach(&self) -> Option<TcpStream> {
-        let mut weather = self.weather.subscribe();
-        let passes = |weather: &Weather| !weather.stalls(Way::There);
-        weather.wait_for(passes).await.ok()?;
+        let mut conditions = self.conditions.subscribe();
+        let passes = |conditions: &NetworkConditions| !conditions.blocks(PipeDirection::Upstream);
+        conditions.wait_for(passes).await.ok()?;
         TcpStream::connect(self.upstream).await.ok()
     }
 
@@ -126,14 +126,18 @@ impl Shared {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, mut to_client) = client.into_split();
         let (from_server, mut to_server) = server.into_split();
-        let pipe = |way| {
-            Pipe::new(way, self.weather.subscribe(), self.seeds.fetch_add(1, Ordering::Relaxed))
+        let pipe = |direction| {
+            Pipe::new(
+                direction,
+                self.conditions.subscribe(),
+                self.seeds.fetch_add(1, Ordering::Relaxed),
+            )
         };
-        let there = pipe(Way::There).carry(from_client, &mut to_server);
-        let back = pipe(Way::Back).carry(from_server, &mut to_client);
+        let upstream = pipe(PipeDirection::Upstream).carry(from_client, &mut to_server);
+        let downstream = pipe(PipeDirection::Downstream).carry(from_server, &mut to_client);
         let how = tokio::select! {
             // If one end is gone in error, the other one has nobody to talk to.
-            ended = async { tokio::try_join!(there, back) } => {
+            ended = async { tokio::try_join!(upstream, downstream) } => {
                 if ended.is_ok() { Cut::Fin } else { Cut::Rst }
             }
             _ = cut.changed() => *cut.borrow(),

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_and_bounds_hold() {
+    fn a_seed_is_reproducible_and_bounds_hold() {
         let (mut a, mut b) = (Random::new(7), Random::new(7));
         for _ in 0..100 {
             let number = a.between(3, 5);

@@ -16,8 +16,8 @@ use crate::process::Process;
 const PROGRAM: (&str, &str) = ("redis-server", "MINERVA_TEST_REDIS_SERVER");
 /// Longest time for a command.
 const COMMAND: Duration = Duration::from_secs(5);
-/// How often a server is asked that is not yet as wished, and how long.
-const ASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How often a server is requested that is not yet as expected, and how long.
+const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// A server; knows where it is, not whether it runs.
 #[derive(Debug, Clone)]
@@ -73,11 +73,11 @@ impl RedisServer {
     fn process(
         &self,
         name: &str,
-        sign: &'static str,
+        ready_marker: &'static str,
         settings: &str,
         arguments: &[&str],
     ) -> anyhow::Result<Process> {
-        let directory = self.directory.to_str().context("a path that is no text")?;
+        let directory = self.directory.to_str().context("a path that is not UTF-8")?;
         std::fs::create_dir_all(directory).context("no directory for Redis")?;
         let port = self.address.port();
         let text = format!("{settings}\nport {port}\nbind 127.0.0.1\ndir {directory}\n");
@@ -87,7 +87,7 @@ impl RedisServer {
         let arguments = arguments.iter().map(OsString::from);
         let arguments = [OsString::from(file)].into_iter().chain(arguments).collect();
         let log = self.directory.with_extension("log");
-        Ok(Process::new(name, program.into(), arguments, log).ready_when(sign))
+        Ok(Process::new(name, program.into(), arguments, log).ready_when(ready_marker))
     }
 
     /// Does a command, on a connection of its own.
@@ -95,12 +95,12 @@ impl RedisServer {
     /// # Errors
     /// If the server cannot be reached or refuses.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> anyhow::Result<T> {
-        let asked = async {
+        let requested = async {
             let mut connection = self.connect().await?;
             redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
         };
         let what = || format!("{} to {}", words.join(" "), self.address);
-        let answer: RedisResult<T> = timeout(COMMAND, asked).await.with_context(what)?;
+        let answer: RedisResult<T> = timeout(COMMAND, requested).await.with_context(what)?;
         answer.with_context(what)
     }
 
@@ -113,26 +113,28 @@ impl RedisServer {
         figure(&text, name).with_context(|| format!("INFO {section} has no {name}"))
     }
 
-    /// Asks again and again until the answer to a command is as wished.
+    /// Asks again and again until the answer to a command is as expected.
     ///
     /// # Errors
     /// If it is not for a long time.
     pub async fn until<T: FromRedisValue>(
         &self,
         words: &[&str],
-        wished: impl Fn(&T) -> bool,
+        expected: impl Fn(&T) -> bool,
     ) -> anyhow::Result<T> {
-        let asking = async {
+        let polling = async {
             loop {
                 match self.command::<T>(words).await {
-                    Ok(answer) if wished(&answer) => return answer,
-                    Ok(_) | Err(_) => sleep(ASKED.0).await,
+                    Ok(answer) if expected(&answer) => return answer,
+                    Ok(_) | Err(_) => sleep(POLL.0).await,
                 }
             }
         };
-        match timeout(ASKED.1, asking).await {
+        match timeout(POLL.1, polling).await {
             Ok(answer) => Ok(answer),
-            Err(_) => bail!("{} does not answer {} as it should", self.address, words.join(" ")),
+            Err(_) => {
+                bail!("{} does not return the expected reply to {}", self.address, words.join(" "))
+            }
         }
     }
 
@@ -173,14 +175,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_found_by_their_whole_name() {
+    fn figures_are_matched_by_full_name() {
         let info = "# CPU\r\nused_cpu_sys:1.5\r\nused_cpu_sys_children:9\r\n";
         assert_eq!(figure(info, "used_cpu_sys"), Some(1.5));
         assert_eq!(figure(info, "used_cpu"), None);
     }
 
     #[test]
-    fn a_copy_replaces_what_was_there() {
+    fn a_copy_replaces_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         std::fs::create_dir_all(from.join("below")).unwrap();

@@ -59,7 +59,8 @@ impl Row {
             tally.add(ledger.tally(direction, stream));
             pauses.extend(ledger.pauses(direction, stream));
         }
-        let resets = streams.iter().filter(|&&stream| !ledger.ends(stream).is_empty()).count();
+        let resets =
+            streams.iter().filter(|&&stream| !ledger.end_reasons(stream).is_empty()).count();
         Self {
             transport: transport.to_owned(),
             direction,
@@ -99,17 +100,17 @@ impl Checks {
         self.checks.push(Check { what, passed });
     }
 
-    /// Adds what every run must show of its strings.
-    pub(crate) fn add_strings(&mut self, rows: &[Row]) {
+    /// Adds what every run must show of its messages.
+    pub(crate) fn add_delivery(&mut self, rows: &[Row]) {
         for row in rows {
             let Row { transport, direction, tally, resets, .. } = row;
-            let Tally { sent, lost, doubled, reordered, garbled, .. } = *tally;
+            let Tally { sent, lost, duplicated, reordered, corrupted, .. } = *tally;
             let name = |what: &str| format!("{transport} {direction}: {what}");
             self.add(name("something was sent"), sent > 0);
             self.add(name(&format!("{lost} lost")), lost == 0);
-            self.add(name(&format!("{doubled} doubled")), doubled == 0);
+            self.add(name(&format!("{duplicated} duplicated")), duplicated == 0);
             self.add(name(&format!("{reordered} reordered")), reordered == 0);
-            self.add(name(&format!("{garbled} garbled")), garbled == 0);
+            self.add(name(&format!("{corrupted} corrupted")), corrupted == 0);
             self.add(name(&format!("{resets} streams reset")), *resets == 0);
         }
     }
@@ -117,14 +118,14 @@ impl Checks {
     /// Adds that there is nothing among what must not be, and prints what there is.
     pub(crate) fn add_none<'a>(&mut self, who: &str, wrong: impl IntoIterator<Item = &'a String>) {
         let number = wrong.into_iter().inspect(|what| println!("{who}: {what}")).count();
-        self.add(format!("{who}: {number} things that must not be"), number == 0);
+        self.add(format!("{who}: {number} violations"), number == 0);
     }
 
     /// Adds that no stream is among those, each way, that stood still.
-    pub(crate) fn add_still(&mut self, what: &str, still: &[Vec<usize>; 2]) {
-        for (direction, still) in Direction::BOTH.into_iter().zip(still) {
-            let what = format!("{direction}: every stream {what} (did not: {still:?})");
-            self.add(what, still.is_empty());
+    pub(crate) fn add_no_stall(&mut self, what: &str, stalled: &[Vec<usize>; 2]) {
+        for (direction, stalled) in Direction::BOTH.into_iter().zip(stalled) {
+            let what = format!("{direction}: every stream {what} (except {stalled:?})");
+            self.add(what, stalled.is_empty());
         }
     }
 
@@ -151,9 +152,9 @@ pub(crate) fn print(rows: &[Row]) {
         "sent",
         "arrived",
         "lost",
-        "doubled",
+        "duplicated",
         "reordered",
-        "garbled",
+        "corrupted",
         "resets",
     );
     let has_pauses = rows.iter().any(|row| row.pauses.is_some());
@@ -161,7 +162,12 @@ pub(crate) fn print(rows: &[Row]) {
     for Row { transport, direction, streams, tally, resets, pauses } in rows {
         print!(
             "{transport:<12} {direction:<4} {streams:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {resets:>6}",
-            tally.sent, tally.arrived, tally.lost, tally.doubled, tally.reordered, tally.garbled,
+            tally.sent,
+            tally.arrived,
+            tally.lost,
+            tally.duplicated,
+            tally.reordered,
+            tally.corrupted,
         );
         match pauses {
             Some(Pauses { p50, p99, max }) => println!(" {p50:>8} {p99:>8} {max:>8}"),
@@ -187,7 +193,7 @@ mod tests {
     use crate::message::Length;
 
     #[test]
-    fn percentiles_are_of_the_sorted_pauses() {
+    fn percentiles_use_sorted_pauses() {
         let pauses = Pauses::of((1..=200).rev().map(Duration::from_millis).collect());
         assert_eq!((pauses.p50, pauses.p99, pauses.max), (100, 198, 200));
         let none = Pauses::of(Vec::new());
@@ -195,22 +201,22 @@ mod tests {
     }
 
     #[test]
-    fn a_run_fails_if_a_string_is_missing_or_a_stream_ended() {
+    fn a_missing_message_or_an_ended_stream_fails_the_run() {
         let failures = |lose: bool, end: bool| {
             let ledger = Ledger::new(1);
             for direction in Direction::BOTH {
-                let string = ledger.next_message(direction, 0, Length::UpTo(9));
+                let message = ledger.next_message(direction, 0, Length::UpTo(9));
                 if !(lose && direction == Direction::S2c) {
-                    ledger.arrive(direction, 0, &string, Length::UpTo(9), clock::now());
+                    ledger.arrive(direction, 0, &message, Length::UpTo(9), clock::now());
                 }
             }
             if end {
-                ledger.ended(0, "for no reason".to_owned());
+                ledger.record_end(0, "for no reason".to_owned());
             }
             let rows: Vec<Row> =
                 Direction::BOTH.map(|way| Row::new("tcp", way, &[0], &ledger)).into();
             let mut checks = Checks::default();
-            checks.add_strings(&rows);
+            checks.add_delivery(&rows);
             assert_eq!(checks.finish(), !lose && !end);
             checks.checks.iter().filter(|check| !check.passed).count()
         };

@@ -13,19 +13,19 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::fleet::{Fleet, Options, Part, StoreKind};
+use crate::fleet::{Fleet, Options, Role, StoreKind};
 use crate::load::{Load, PADDING};
 use crate::message::{Direction, Length};
 use crate::process::Signal;
 use crate::random::Random;
 use crate::redis_server::copy_directory;
 use crate::report::{self, Checks, Row};
-use crate::traffic::Stop;
+use crate::traffic::StopFlag;
 
 /// How long streams may take to notice.
-const NOTICED: Duration = Duration::from_secs(60);
+const DETECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the first core is alone in that case: it claims all partitions, and hears what applications know of them.
-const ALONE: Duration = Duration::from_millis(200);
+const HEAD_START: Duration = Duration::from_millis(200);
 /// Strings sent afterwards on streams that lost nothing.
 const PROBES: u64 = 5;
 
@@ -68,7 +68,7 @@ enum Cores {
 
 impl Cores {
     /// Nobody in them knows what Redis has lost.
-    fn lose(self) -> bool {
+    fn lose_state(self) -> bool {
         self != Self::Alive
     }
 }
@@ -82,7 +82,7 @@ enum Group {
     /// They went on.
     Active,
     /// Made after it.
-    Late,
+    New,
 }
 
 /// Everything that was found.
@@ -112,7 +112,7 @@ struct Ended {
     otherwise: usize,
 }
 
-const GROUPS: [Group; 3] = [Group::Idle, Group::Active, Group::Late];
+const GROUPS: [Group; 3] = [Group::Idle, Group::Active, Group::New];
 
 /// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -132,7 +132,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         let failed = findings.checks.failed();
         let done = config.roll_back(cores, &mut fleet, &mut findings).await;
         if done.is_err() || findings.checks.failed() > failed {
-            println!("logs: {}", fleet.keep().display());
+            println!("logs: {}", fleet.keep_directory().display());
         }
         done?;
     }
@@ -150,33 +150,33 @@ impl Config {
         findings: &mut Findings,
     ) -> anyhow::Result<()> {
         fleet.start().await?;
-        let (stop_idle, stop) = (Stop::default(), Stop::default());
+        let (stop_idle, stop) = (StopFlag::default(), StopFlag::default());
         let all = GROUPS.len() * self.streams;
-        let mut load = Load::new(fleet.address.to_string(), fleet.notes.clone(), all, &[]);
+        let mut load = Load::new(fleet.address.to_string(), fleet.event_log.clone(), all, &[]);
         let checks = &mut findings.checks;
         load.add(self.streams, self.rate, &stop_idle)?;
-        load.begun(&self.members(Group::Idle)).await?;
+        load.wait_until_started(&self.members(Group::Idle)).await?;
         stop_idle.stop();
         checks.add("idle streams drained", load.drain().await.is_some());
         load.add(self.streams, self.rate, &stop)?;
-        load.begun(&self.members(Group::Active)).await?;
+        load.wait_until_started(&self.members(Group::Active)).await?;
         let copy = self.copy(fleet, &load, checks).await?;
         load.add(self.streams, self.rate, &stop)?;
-        load.begun(&self.members(Group::Late)).await?;
+        load.wait_until_started(&self.members(Group::New)).await?;
         sleep(self.age).await;
-        go_back(fleet, &copy, cores).await?;
-        if cores.lose() {
+        restore_copy(fleet, &copy, cores).await?;
+        if cores.lose_state() {
             self.wait_for_ends(&load).await;
         }
-        let living: Vec<usize> = (0..all).filter(|stream| load.lives(*stream)).collect();
+        let living: Vec<usize> = (0..all).filter(|stream| load.is_open(*stream)).collect();
         probe(&load, &self.members(Group::Idle)).await;
         let active: Vec<_> =
             living.iter().copied().filter(|stream| *stream >= self.streams).collect();
-        checks.add_still("that lives went on", &load.go_on(&active).await);
+        checks.add_no_stall("that is open went on", &load.wait_for_progress(&active).await);
         stop.stop();
         checks.add(format!("{cores:?}: everything sent has arrived"), load.drain().await.is_some());
         let rollback = self.judge(cores, &load, checks);
-        checks.add_none("processes", &fleet.revive()?);
+        checks.add_none("processes", &fleet.restart_ended()?);
         rollback.print();
         findings.rollbacks.push(rollback);
         Ok(())
@@ -194,9 +194,12 @@ impl Config {
             |how| async move { server.command::<()>(&["CONFIG", "SET", "appendfsync", how]).await };
         // While a sync is under way, what is answered need not be in the file, unless it is always synced.
         sync("always").await?;
-        checks.add_still("active went on", &load.go_on(&self.members(Group::Active)).await);
+        checks.add_no_stall(
+            "active went on",
+            &load.wait_for_progress(&self.members(Group::Active)).await,
+        );
         let copy = fleet.directory().join("copy");
-        let redis = fleet.all(Part::Redis);
+        let redis = fleet.all(Role::Redis);
         let signal =
             |signal| redis.iter().try_for_each(|at| fleet.members[*at].process.signal(signal));
         signal(Signal::STOP)?;
@@ -216,16 +219,17 @@ impl Config {
     /// Waits until all streams that lost something have ended on both sides, or long enough.
     async fn wait_for_ends(&self, load: &Load) {
         let start = clock::now();
-        let lost = [self.members(Group::Active), self.members(Group::Late)].concat();
-        let has_ended = |stream: &usize| load.ledger.ends(*stream).len() >= 2;
-        while !lost.iter().all(has_ended) && clock::now().duration_since(start) < NOTICED {
+        let lost = [self.members(Group::Active), self.members(Group::New)].concat();
+        let has_ended = |stream: &usize| load.ledger.end_reasons(*stream).len() >= 2;
+        while !lost.iter().all(has_ended) && clock::now().duration_since(start) < DETECTION_TIMEOUT
+        {
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     fn judge(&self, cores: Cores, load: &Load, checks: &mut Checks) -> Rollback {
         let groups = GROUPS.map(|group| {
-            let loses = cores.lose() && group != Group::Idle;
+            let loses = cores.lose_state() && group != Group::Idle;
             let ended = judge_group(group, loses, &self.members(group), load);
             let Ended { streams, state_lost, otherwise, .. } = ended;
             let expected = if loses { streams } else { 0 };
@@ -236,8 +240,8 @@ impl Config {
             ended
         });
         let rows = load.rows();
-        checks.add_strings(&rows);
-        checks.add_none("instances", &load.wrong());
+        checks.add_delivery(&rows);
+        checks.add_none("instances", &load.violations());
         Rollback { cores, groups: groups.into(), rows }
     }
 }
@@ -245,7 +249,7 @@ impl Config {
 fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> Ended {
     let mut ended = Ended { group, streams: members.len(), state_lost: 0, otherwise: 0 };
     for &stream in members {
-        let ends = load.ledger.ends(stream);
+        let ends = load.ledger.end_reasons(stream);
         let sides = |side: &str| ends.iter().any(|end| end.starts_with(side));
         let is_lost = ends.iter().all(|end| end.contains("state lost"));
         if is_lost && sides("the client") && sides("the application") {
@@ -259,33 +263,33 @@ fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> End
 }
 
 /// Replaces what Redis has by the copy.
-async fn go_back(fleet: &mut Fleet, copy: &Path, cores: Cores) -> anyhow::Result<()> {
-    let dying = if cores.lose() { fleet.all(Part::Core) } else { Vec::new() };
-    for place in dying.iter().chain(&fleet.all(Part::Redis)) {
+async fn restore_copy(fleet: &mut Fleet, copy: &Path, cores: Cores) -> anyhow::Result<()> {
+    let dying = if cores.lose_state() { fleet.all(Role::Core) } else { Vec::new() };
+    for place in dying.iter().chain(&fleet.all(Role::Redis)) {
         fleet.members[*place].process.kill().await?;
     }
     let server = fleet.servers.first().context("there is no Redis")?;
     copy_directory(copy, &server.directory).context("cannot put the copy back")?;
-    for place in fleet.all(Part::Redis) {
+    for place in fleet.all(Role::Redis) {
         fleet.members[place].process.spawn()?;
     }
     for place in dying {
         fleet.members[place].process.spawn()?;
         if cores == Cores::Apart {
-            sleep(ALONE).await;
+            sleep(HEAD_START).await;
         }
     }
     fleet.ready().await
 }
 
-/// Sends some strings on each of these streams.
+/// Sends some messages on each of these streams.
 async fn probe(load: &Load, streams: &[usize]) {
     for &stream in streams {
         for _ in 0..PROBES {
             let length = Length::UpTo(PADDING);
-            let string = load.ledger.next_message(Direction::C2s, stream, length);
-            if load.clients[stream].stream.queue(string).await.is_err() {
-                load.ledger.unsent(Direction::C2s, stream);
+            let message = load.ledger.next_message(Direction::C2s, stream, length);
+            if load.clients[stream].stream.queue(message).await.is_err() {
+                load.ledger.cancel_send(Direction::C2s, stream);
             }
         }
     }

@@ -12,16 +12,16 @@ use minerva_runtime::positive_duration;
 use tokio::time::sleep;
 
 use crate::fault::{self, Fault};
+use crate::fault_injector::FaultInjector;
 use crate::fleet::{Fleet, Options, Plan};
-use crate::harm::Villain;
 use crate::load::{Load, PADDING};
 use crate::random::Random;
-use crate::traffic::Stop;
+use crate::traffic::StopFlag;
 
 use findings::Findings;
 
 /// Traffic after the last fault, so that what was on its way then has arrived.
-const CALM: Duration = Duration::from_secs(2);
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -62,35 +62,35 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let (plan, faults) = config.check()?;
     println!("seed {seed}, {} cores, {} edges, {} apps", plan.cores, plan.edges, plan.apps);
     let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
-    let outcome = harm(&config, seed, faults, &mut fleet).await;
+    let outcome = inject_faults(&config, seed, faults, &mut fleet).await;
     let passed = matches!(outcome, Ok(true));
     if !passed || config.keep {
-        println!("logs: {}", fleet.keep().display());
+        println!("logs: {}", fleet.keep_directory().display());
     }
     outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn harm(
+async fn inject_faults(
     config: &Config,
     seed: u64,
     faults: Vec<Fault>,
     fleet: &mut Fleet,
 ) -> anyhow::Result<bool> {
     fleet.start().await?;
-    let (stop, streams) = (Stop::default(), config.streams);
+    let (stop, streams) = (StopFlag::default(), config.streams);
     let address = fleet.address.to_string();
-    let mut load = Load::new(address, fleet.notes.clone(), streams, &config.transports);
+    let mut load = Load::new(address, fleet.event_log.clone(), streams, &config.transports);
     load.add(streams, config.rate, &stop)?;
     let all: Vec<usize> = (0..streams).collect();
-    load.begun(&all).await?;
-    let mut villain = Villain::new(faults, seed, fleet)?;
-    villain.run(fleet, &load.ledger, config.duration).await?;
-    sleep(CALM).await;
-    let still = load.go_on(&all).await;
+    load.wait_until_started(&all).await?;
+    let mut injector = FaultInjector::new(faults, seed, fleet)?;
+    injector.run(fleet, &load.ledger, config.duration).await?;
+    sleep(SETTLE_TIME).await;
+    let stalled = load.wait_for_progress(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
-    let findings = Findings::of(seed, &load, &villain, &still, drained);
-    findings.tell(config.json.as_deref())
+    let findings = Findings::of(seed, &load, &injector, &stalled, drained);
+    findings.report(config.json.as_deref())
 }
 
 impl Config {
@@ -100,7 +100,7 @@ impl Config {
         }
         let plan = self.fleet.plan(self.streams, PADDING)?;
         if self.faults.is_empty() {
-            return Ok((plan, fault::usual(self.fleet.store)));
+            return Ok((plan, fault::default_faults(self.fleet.store)));
         }
         if let Some(fault) = self.faults.iter().find(|fault| !fault.kind.fits(plan.store)) {
             bail!("{} cannot be done to this --store", fault.kind);

@@ -16,16 +16,16 @@ use crate::ledger::Ledger;
 use crate::memory;
 use crate::message::{Direction, Length};
 use crate::report::Checks;
-use crate::traffic::{Behaviour, Lane, Stop, Supply};
+use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
 /// A megabyte, everywhere in this program.
 const MEGABYTE: f64 = 1e6;
 /// Time between two samples of memory.
-const SAMPLE: Duration = Duration::from_millis(250);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 /// Time for the stream to end, which would otherwise be given to the application of the next run.
-const ENDS: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Queues on the way have filled when this part of the time is over.
-const FILLING: u32 = 2;
+const FILL_FRACTION: u32 = 2;
 
 /// Options of `slow`.
 #[derive(Debug, clap::Args)]
@@ -39,9 +39,9 @@ pub(crate) struct Config {
     /// Bytes a second that the client reads.
     #[arg(long, default_value_t = 100_000.0)]
     rate: f64,
-    /// Length of a string in bytes.
-    #[arg(long, default_value_t = 1000)]
-    string_bytes: usize,
+    /// Length of a message in bytes.
+    #[arg(long, alias = "string-bytes", default_value_t = 1000)]
+    message_bytes: usize,
     /// How long.
     #[arg(long, default_value = "20s", value_parser = positive_duration, value_name = "TIME")]
     duration: Duration,
@@ -56,29 +56,29 @@ pub(crate) struct Config {
     limit: f64,
 }
 
-/// What was sent and what arrived, in strings.
+/// What was sent and what arrived, in messages.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct Progress {
     sent: u64,
     arrived: u64,
 }
 
 /// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    if !config.rate.is_finite() || config.rate <= 0.0 || config.string_bytes < 64 {
-        bail!("--rate must be above 0 and --string-bytes at least 64");
+    if !config.rate.is_finite() || config.rate <= 0.0 || config.message_bytes < 64 {
+        bail!("--rate must be above 0 and --message-bytes at least 64");
     }
     let ledger = Arc::new(Ledger::new(1));
-    app::start(&config.api, config.behaviour(&ledger, u64::MAX, None)).await?;
+    app::start(&config.api, config.traffic(&ledger, u64::MAX, None)).await?;
     let before = config.resident()?;
-    let silent = config.behaviour(&ledger, 0, Some(config.rate));
+    let silent = config.traffic(&ledger, 0, Some(config.rate));
     let client = clients::start(&config.address, config.transport, 0, silent)?;
-    let peak = config.wait(&before, config.duration / FILLING).await?;
-    let full = Moment::of(&ledger);
-    let peak = config.wait(&peak, config.duration - config.duration / FILLING).await?;
-    let end = Moment::of(&ledger);
+    let peak = config.wait(&before, config.duration / FILL_FRACTION).await?;
+    let full = Progress::of(&ledger);
+    let peak = config.wait(&peak, config.duration - config.duration / FILL_FRACTION).await?;
+    let end = Progress::of(&ledger);
     let reconnects = client.stream.counters().reconnects;
-    let mut checks = config.judge(full, end, reconnects, ledger.ends(0));
+    let mut checks = config.judge(full, end, reconnects, ledger.end_reasons(0));
     for ((pid, before), peak) in config.watch.iter().zip(&before).zip(&peak) {
         let growth = (*peak as f64 - *before as f64) / MEGABYTE;
         println!("process {pid} grew by {growth:.1} MB to {:.1} MB", *peak as f64 / MEGABYTE);
@@ -86,11 +86,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     }
     client.stream.reset("the run is over");
     // One that does not end in time ends by itself later.
-    let _ = timeout(ENDS, client.stream.closed()).await;
+    let _ = timeout(CLOSE_TIMEOUT, client.stream.closed()).await;
     Ok(if checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Moment {
+impl Progress {
     fn of(ledger: &Ledger) -> Self {
         let arrived = ledger.arrived_each(Direction::S2c).iter().sum();
         Self { sent: ledger.sent(Direction::S2c, 0), arrived }
@@ -102,16 +102,16 @@ impl Moment {
 }
 
 impl Config {
-    fn behaviour(&self, ledger: &Arc<Ledger>, most: u64, rate: Option<f64>) -> Behaviour {
-        Behaviour {
-            lane: Lane {
+    fn traffic(&self, ledger: &Arc<Ledger>, most: u64, rate: Option<f64>) -> TrafficConfig {
+        TrafficConfig {
+            half: StreamHalf {
                 ledger: Arc::clone(ledger),
                 direction: Direction::C2s,
                 stream: 0,
-                length: Length::Exactly(self.string_bytes),
+                length: Length::Exactly(self.message_bytes),
             },
-            supply: Supply { every: None, most },
-            stop: Stop::default(),
+            send_rate: SendRate { every: None, most },
+            stop: StopFlag::default(),
             bytes_per_second: rate,
         }
     }
@@ -124,9 +124,9 @@ impl Config {
     /// The most that each watched process holds until then, and held before.
     async fn wait(&self, before: &[u64], time: Duration) -> anyhow::Result<Vec<u64>> {
         let mut peak = before.to_vec();
-        let samples = (time.as_millis() / SAMPLE.as_millis()).max(1);
+        let samples = (time.as_millis() / SAMPLE_INTERVAL.as_millis()).max(1);
         for _ in 0..samples {
-            sleep(SAMPLE).await;
+            sleep(SAMPLE_INTERVAL).await;
             for (peak, now) in peak.iter_mut().zip(self.resident()?) {
                 *peak = now.max(*peak);
             }
@@ -135,9 +135,9 @@ impl Config {
     }
 
     /// A paused application sends what the client reads and no more, and what is under way stays as it is.
-    fn judge(&self, full: Moment, end: Moment, reconnects: u64, ends: Vec<String>) -> Checks {
-        let bytes = |messages: u64| messages * self.string_bytes as u64;
-        let seconds = (self.duration - self.duration / FILLING).as_secs_f64();
+    fn judge(&self, full: Progress, end: Progress, reconnects: u64, ends: Vec<String>) -> Checks {
+        let bytes = |messages: u64| messages * self.message_bytes as u64;
+        let seconds = (self.duration - self.duration / FILL_FRACTION).as_secs_f64();
         let per_second = |messages: u64| bytes(messages) as f64 / seconds;
         let sent = per_second(end.sent.saturating_sub(full.sent));
         let arrived = per_second(end.arrived.saturating_sub(full.arrived));
@@ -152,7 +152,7 @@ impl Config {
             self.rate / 1000.0,
         );
         let mut checks = Checks::default();
-        checks.add("strings arrive at the client's rate", arrived > self.rate * 0.7);
+        checks.add("messages arrive at the client's rate", arrived > self.rate * 0.7);
         checks.add(
             "the application is paused: it sends at twice that rate at most",
             sent < self.rate * 2.0,

@@ -49,7 +49,7 @@ impl<'a> Panel<'a> {
             Scale::linear(highest, [bottom, top]),
         );
         let mut text = String::new();
-        // Writing to a string cannot fail.
+        // Writing to a message cannot fail.
         let title = escaped(&self.title);
         let _ = writeln!(text, "<text x=\"{left}\" y=\"20\" font-size=\"13\">{title}</text>");
         self.draw_axes(&mut text, x, y, highest);
@@ -88,10 +88,10 @@ impl<'a> Panel<'a> {
             );
         }
         let mut marked: Vec<f64> = Vec::new();
-        for place in self.figures().filter_map(Figure::at) {
-            if !marked.contains(&place) {
-                marked.push(place);
-                let (at, value) = (x.at(place), number_of(place));
+        for case_id in self.figures().filter_map(Figure::at) {
+            if !marked.contains(&case_id) {
+                marked.push(case_id);
+                let (at, value) = (x.at(case_id), number_of(case_id));
                 let below = bottom + 18.0;
                 let _ = writeln!(
                     text,

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_at_the_ends_and_middles_in_the_middle() {
+    fn values_are_mapped_to_the_axis_proportionally() {
         let linear = Scale::linear(10.0, [100.0, 0.0]);
         assert_eq!([0.0, 5.0, 10.0].map(|value| linear.at(value)), [100.0, 50.0, 0.0]);
         let logarithmic = Scale::logarithmic([100.0, 10_000.0], [0.0, 200.0]);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn round_numbers_are_no_less() {
+    fn rounding_up_never_reduces_a_number() {
         assert_eq!([0.0, 1.0, 1.1, 3.0, 7.0].map(round_up), [1.0, 1.0, 2.0, 5.0, 10.0]);
         assert!((round_up(0.03) - 0.05).abs() < 1e-9);
     }

@@ -11,7 +11,7 @@ use crate::echo::GROUP;
 /// Time until every stream is in the group.
 const JOINED: Duration = Duration::from_secs(30);
 /// How often it is asked whether all are.
-const LOOKS: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sends to nobody, in effect, until everybody is there.
 pub(super) async fn all_joined(streams: &Streams, count: u64) -> anyhow::Result<()> {
@@ -27,8 +27,8 @@ pub(super) async fn all_joined(streams: &Streams, count: u64) -> anyhow::Result<
             if there == count {
                 return anyhow::Ok(());
             }
-            sleep(LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
     };
-    timeout(JOINED, joined).await.context("not all streams came into the group")?
+    timeout(JOINED, joined).await.context("not all streams joined the group")?
 }

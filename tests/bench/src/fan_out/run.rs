@@ -2,10 +2,10 @@
 
 use crate::figures::MINERVA;
 use crate::quantiles::Quantiles;
-use crate::sheet::{Place, Sheet};
+use crate::sheet::{Case, Sheet};
 use crate::usage::Usage;
 
-/// Processes that have to do with it, in the order of a string's way.
+/// Processes that have to do with it, in the order of a message's way.
 const PROCESSES: [&str; 5] = ["core", "redis", "edge", "app", "load"];
 /// The same of the floor.
 const FLOOR: [&str; 2] = ["bare", "load"];
@@ -23,17 +23,17 @@ pub(super) struct Run {
 
 impl Run {
     /// Adds what is said of the floor.
-    pub(super) fn enter_floor(&self, sheet: &mut Sheet, place: Place<'_>) {
-        self.enter(sheet, place, &FLOOR);
+    pub(super) fn enter_floor(&self, sheet: &mut Sheet, case_id: Case<'_>) {
+        self.enter(sheet, case_id, &FLOOR);
     }
 
     /// Adds all that is said of Minerva, beside a run of the floor.
-    pub(super) fn enter_minerva(&self, sheet: &mut Sheet, place: Place<'_>, floor: &Self) {
-        self.enter(sheet, place, &PROCESSES);
+    pub(super) fn enter_minerva(&self, sheet: &mut Sheet, case_id: Case<'_>, floor: &Self) {
+        self.enter(sheet, case_id, &PROCESSES);
         let cost = self.cost(&MINERVA);
-        sheet.add(place, "CPU per delivery: all of Minerva", "us", cost);
+        sheet.add(case_id, "CPU per delivery: all of Minerva", "us", cost);
         let ratio = cost / floor.cost(&["bare"]);
-        sheet.add(place, "CPU per delivery, to the floor's", "x", ratio);
+        sheet.add(case_id, "CPU per delivery, to the floor's", "x", ratio);
         // The SACKs of the clients are among them.
         for (name, unit, count) in [
             ("store writes per send", "", self.used.appends),
@@ -41,17 +41,17 @@ impl Run {
             ("Redis' commands per send", "", self.used.redis_commands),
             ("Redis' scripts per send", "", self.used.redis_scripts),
         ] {
-            sheet.add(place, name, unit, count / self.sends);
+            sheet.add(case_id, name, unit, count / self.sends);
         }
     }
 
-    fn enter(&self, sheet: &mut Sheet, place: Place<'_>, processes: &[&str]) {
-        sheet.add(place, "sends", "/s", self.sends / self.seconds);
-        sheet.add(place, "deliveries", "/s", self.delivered / self.seconds);
-        self.latencies.enter(sheet, place, "delivery");
+    fn enter(&self, sheet: &mut Sheet, case_id: Case<'_>, processes: &[&str]) {
+        sheet.add(case_id, "sends", "/s", self.sends / self.seconds);
+        sheet.add(case_id, "deliveries", "/s", self.delivered / self.seconds);
+        self.latencies.enter(sheet, case_id, "delivery");
         for process in processes {
             let name = format!("CPU per delivery: {process}");
-            sheet.add(place, &name, "us", self.cost(&[process]));
+            sheet.add(case_id, &name, "us", self.cost(&[process]));
         }
     }
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_minerva_is_compared_with_the_bare_server_alone() {
+    fn the_cost_ratio_excludes_the_load() {
         let floor = run(&[("bare", 0.002), ("load", 9.0), ("edge", 9.0)]);
         let minerva = run(&[
             ("core", 0.003),
@@ -84,14 +84,14 @@ mod tests {
             ("load", 9.0),
             ("bare", 9.0),
         ]);
-        let (mut sheet, place) = (Sheet::new(), Place::only("fan-out"));
-        minerva.enter_minerva(&mut sheet, place, &floor);
-        let value = |name| sheet.value(place, name).unwrap();
+        let (mut sheet, case_id) = (Sheet::new(), Case::only("fan-out"));
+        minerva.enter_minerva(&mut sheet, case_id, &floor);
+        let value = |name| sheet.value(case_id, name).unwrap();
         assert!((value("CPU per delivery: all of Minerva") - 10.0).abs() < 1e-9);
         assert!((value("CPU per delivery, to the floor's") - 5.0).abs() < 1e-9);
         assert!((value("store writes per send") - 64.0).abs() < 1e-9);
         assert!((value("deliveries") - 500.0).abs() < 1e-9);
-        let of_floor = Place { case: "floor", ..place };
+        let of_floor = Case { case: "floor", ..case_id };
         floor.enter_floor(&mut sheet, of_floor);
         assert!((sheet.value(of_floor, "CPU per delivery: bare").unwrap() - 2.0).abs() < 1e-9);
         assert_eq!(sheet.value(of_floor, "CPU per delivery: edge"), None);

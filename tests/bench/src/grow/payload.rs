@@ -1,53 +1,56 @@
-//! Longer and longer strings, as many under way as fit: strings and bytes that go through, beside the floor.
+//! Longer and longer messages, as many under way as fit: messages and bytes that go through, beside the floor.
 
-use super::Options;
-use crate::connection::{Transport, Way};
+use crate::config::Config;
+use crate::connection::{Target, Transport};
 use crate::loader::Shape;
-use crate::sheet::{Place, Sheet};
+use crate::sheet::{Case, Sheet};
 use crate::size::Size;
-use crate::stage::Plan;
+use crate::test_bed::Plan;
 use crate::workload;
 
 const STREAMS: usize = 20;
 /// Strings under way on each stream, and their bytes together: half of what an edge takes from a transport before the
-/// core has taken it. One string may be longer.
+/// core has taken it. One message may be longer.
 const MOST: usize = 64;
 const MOST_BYTES: u64 = 128 << 10;
 /// The longest that is tried.
 const LONGEST: u64 = 256 << 10;
 
-/// Reads a length of strings.
+/// Reads a length of messages.
 ///
 /// # Errors
 /// Says what would do.
 pub(super) fn length(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
     if size.0 > LONGEST {
-        return Err(format!("longer than the {LONGEST} bytes that are measured"));
+        return Err(format!("at most {LONGEST} bytes are supported"));
     }
     Ok(size)
 }
 
-pub(super) async fn measure(options: &Options, sheet: &mut Sheet) -> anyhow::Result<()> {
-    let Options { payloads, config, .. } = options;
+pub(super) async fn measure(
+    payloads: &[Size],
+    config: &Config,
+    sheet: &mut Sheet,
+) -> anyhow::Result<()> {
     for size in payloads {
-        let stage = config.stage(Plan::default()).await?;
+        let test_bed = config.start_test_bed(Plan::default()).await?;
         let (bytes, in_flight) = (size.0 as usize, in_flight(size.0));
         let shape = Shape { connections: STREAMS, in_flight, bytes, every: None };
-        let [floor, minerva] = [Way::Floor, Way::Minerva(Transport::WebSocket)];
-        let (doors, timing) = (stage.direct(), config.timing());
-        let floor = workload::runs(floor, &stage, &doors, shape, timing).await?;
-        let minerva = workload::runs(minerva, &stage, &doors, shape, timing).await?;
-        let case = format!("{bytes} bytes, {STREAMS} streams, {in_flight} under way on each");
-        let place = Place {
+        let [floor, minerva] = [Target::Floor, Target::Minerva(Transport::WebSocket)];
+        let (endpoints, timing) = (test_bed.direct(), config.timing());
+        let floor = workload::runs(floor, &test_bed, &endpoints, shape, timing).await?;
+        let minerva = workload::runs(minerva, &test_bed, &endpoints, shape, timing).await?;
+        let case = format!("{bytes} bytes, {STREAMS} streams, {in_flight} in flight on each");
+        let case_id = Case {
             workload: "grow payload",
             case: &case,
-            x: Some((bytes as f64, "bytes of a string")),
+            x: Some((bytes as f64, "bytes of a message")),
         };
-        workload::enter_floor(sheet, place, &floor);
-        workload::enter(sheet, place, &floor, &minerva);
+        workload::enter_floor(sheet, case_id, &floor);
+        workload::enter(sheet, case_id, &floor, &minerva);
         for run in &minerva {
-            sheet.add(place, "megabytes", "MB/s", run.strings_per_second * bytes as f64 / 1e6);
+            sheet.add(case_id, "megabytes", "MB/s", run.messages_per_second * bytes as f64 / 1e6);
         }
     }
     Ok(())
@@ -62,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn longer_strings_are_refused() {
+    fn excessive_lengths_are_rejected() {
         let read = |bytes: u64| length(&bytes.to_string()).map(|size| size.0);
         assert_eq!([read(262_143), read(262_144)], [Ok(262_143), Ok(262_144)]);
         assert!(read(262_145).is_err());
     }
 
     #[test]
-    fn what_is_under_way_fits() {
+    fn messages_in_flight_fit_into_the_limit() {
         assert_eq!([16, 2048, 4096, 65_536, 262_144].map(in_flight), [64, 64, 32, 2, 1]);
     }
 }

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_that_is_over_has_nothing_left() {
+    fn an_expired_lease_has_no_time_left() {
         assert_eq!(
             [left(1500, 1000), left(1000, 1500)],
             [Duration::from_millis(500), Duration::ZERO]

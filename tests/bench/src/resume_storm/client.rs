@@ -15,12 +15,12 @@ use tokio::time::{sleep, timeout};
 use crate::histogram::Histogram;
 
 /// How often it is asked whether all has come.
-const LOOKS: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What all clients count.
-pub(super) struct Counted {
+pub(super) struct Counters {
     /// When they were asked last to say something.
-    asked: watch::Sender<Instant>,
+    prompted_at: watch::Sender<Instant>,
     /// How many have the answer.
     answered: AtomicUsize,
     /// From the question to the answer.
@@ -36,18 +36,18 @@ pub(super) struct Counted {
 
 pub(super) struct Client {
     stream: Stream,
-    counted: Arc<Counted>,
+    counters: Arc<Counters>,
     sent: u64,
     received: u64,
-    /// The number of the string that is the answer to the last question, and when that was asked.
-    question: Option<(u64, Instant)>,
+    /// The number of the message that is the answer to the last question, and when that was asked.
+    prompt: Option<(u64, Instant)>,
 }
 
-impl Counted {
+impl Counters {
     /// All are asked at once.
     pub(super) fn new() -> Self {
         Self {
-            asked: watch::Sender::new(clock::now()),
+            prompted_at: watch::Sender::new(clock::now()),
             answered: AtomicUsize::new(0),
             latencies: Histogram::new(),
             sent: AtomicU64::new(0),
@@ -57,10 +57,10 @@ impl Counted {
         }
     }
 
-    /// Asks every client for a string.
-    pub(super) fn ask(&self) {
+    /// Asks every client for a message.
+    pub(super) fn prompt(&self) {
         self.answered.store(0, Ordering::Relaxed);
-        self.asked.send_replace(clock::now());
+        self.prompted_at.send_replace(clock::now());
     }
 
     /// How many clients have had theirs back.
@@ -68,7 +68,7 @@ impl Counted {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Lets nobody say anything for a while, waits until all has come back, and gives how many strings did not come
+    /// Lets nobody say anything for a while, waits until all has come back, and gives how many messages did not come
     /// as they should.
     pub(super) async fn drained(&self, longest: Duration) -> u64 {
         self.is_quiet.send_replace(true);
@@ -78,7 +78,7 @@ impl Counted {
         };
         let draining = async {
             while missing() > 0 {
-                sleep(LOOKS).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
         // What is missing then is lost.
@@ -90,58 +90,60 @@ impl Counted {
 }
 
 impl Client {
-    pub(super) fn connect(addresses: &str, counted: Arc<Counted>) -> anyhow::Result<Self> {
+    pub(super) fn connect(addresses: &str, counters: Arc<Counters>) -> anyhow::Result<Self> {
         let config = Config::new(addresses, TransportKind::WebSocket);
         let stream = Stream::connect(config)?;
-        Ok(Self { stream, counted, sent: 0, received: 0, question: None })
+        Ok(Self { stream, counters, sent: 0, received: 0, prompt: None })
     }
 
     /// Goes on until it is dropped; says something each `every`.
     pub(super) async fn run(mut self, every: Duration) -> anyhow::Result<()> {
-        let mut asked = self.counted.asked.subscribe();
-        asked.mark_changed();
+        let mut prompted_at = self.counters.prompted_at.subscribe();
+        prompted_at.mark_changed();
         let phase = Random::new(Random::fresh_seed()).fraction();
         let mut next = clock::now() + every.mul_f64(phase);
         let stream = self.stream.clone();
         loop {
             tokio::select! {
-                changed = asked.changed() => {
-                    changed.context("nobody asks any more")?;
-                    self.question = Some((self.sent, *asked.borrow_and_update()));
-                    self.say().await?;
+                changed = prompted_at.changed() => {
+                    changed.context("the prompt channel closed")?;
+                    self.prompt = Some((self.sent, *prompted_at.borrow_and_update()));
+                    self.send().await?;
                 }
                 () = tokio::time::sleep_until(next.into()) => {
                     next += every;
-                    if !*self.counted.is_quiet.borrow() {
-                        self.say().await?;
+                    if !*self.counters.is_quiet.borrow() {
+                        self.send().await?;
                     }
                 }
-                string = stream.recv() => match string {
-                    Some(string) => self.hear(&string),
+                message = stream.recv() => match message {
+                    Some(message) => self.receive(&message),
                     None => bail!("a stream ended: {:?}", stream.ended()),
                 },
             }
         }
     }
 
-    async fn say(&mut self) -> anyhow::Result<()> {
-        self.counted.sent.fetch_add(1, Ordering::Relaxed);
+    async fn send(&mut self) -> anyhow::Result<()> {
+        self.counters.sent.fetch_add(1, Ordering::Relaxed);
         self.stream.queue(self.sent.to_string()).await?;
         self.sent += 1;
         Ok(())
     }
 
-    fn hear(&mut self, string: &[u8]) {
-        let number = std::str::from_utf8(string).ok().and_then(|text| text.parse().ok());
+    fn receive(&mut self, message: &[u8]) {
+        let number = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok());
         if number != Some(self.received) {
-            self.counted.wrong.fetch_add(1, Ordering::Relaxed);
+            self.counters.wrong.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if let Some((_, asked)) = self.question.take_if(|(awaited, _)| *awaited == self.received) {
-            self.counted.latencies.add(clock::now().duration_since(asked));
-            self.counted.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some((_, prompted_at)) =
+            self.prompt.take_if(|(awaited, _)| *awaited == self.received)
+        {
+            self.counters.latencies.add(clock::now().duration_since(prompted_at));
+            self.counters.answered.fetch_add(1, Ordering::Relaxed);
         }
         self.received += 1;
-        self.counted.received.fetch_add(1, Ordering::Relaxed);
+        self.counters.received.fetch_add(1, Ordering::Relaxed);
     }
 }

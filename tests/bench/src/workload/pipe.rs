@@ -1,4 +1,4 @@
-//! Throughput: many streams, each with many short strings under way.
+//! Throughput: many streams, each with many short messages under way.
 
 use crate::loader::Shape;
 

@@ -1,4 +1,4 @@
-//! The shortest time there and back: one stream, one string.
+//! The shortest time there and back: one stream, one message.
 
 use crate::loader::Shape;
 

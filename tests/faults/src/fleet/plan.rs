@@ -63,7 +63,7 @@ pub(crate) struct Plan {
     pub(crate) core_option: Vec<OsString>,
     /// Streams that there will be.
     pub(crate) streams: usize,
-    /// Longest padding of a string.
+    /// Longest padding of a message.
     pub(crate) padding: usize,
 }
 
@@ -124,8 +124,8 @@ impl Plan {
     }
 
     /// Those of an application instance. Every other one keeps its name over a restart.
-    pub(super) fn app_arguments(&self, number: u8, cores: &str, notes: &Path) -> Vec<OsString> {
-        let mut arguments = vec!["answer".into(), "--notes".into(), notes.into()];
+    pub(super) fn app_arguments(&self, number: u8, cores: &str, event_log: &Path) -> Vec<OsString> {
+        let mut arguments = vec!["answer".into(), "--event-log".into(), event_log.into()];
         for (name, value) in [
             ("--api", cores.to_owned()),
             ("--streams", self.streams.to_string()),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
-use super::{Fleet, Hop, Part, Plan, StoreKind};
+use super::{Fleet, Hop, Plan, Role, StoreKind};
 use crate::ports::Ports;
 use crate::redis_server::RedisServer;
 
@@ -41,7 +41,7 @@ impl Fleet {
         let directory = self.directory().join(name);
         let (server, process) = RedisServer::new(name, address, directory, settings)?;
         self.servers.push(server);
-        self.add(Part::Redis, process);
+        self.add(Role::Redis, process);
         Ok(address)
     }
 
@@ -57,7 +57,7 @@ impl Fleet {
             let (address, directory) = (ports.take()?, self.directory().join(&name));
             let (sentinel, process) = RedisServer::sentinel(&name, address, directory, primary)?;
             self.sentinels.push(sentinel);
-            self.add(Part::Sentinel, process);
+            self.add(Role::Sentinel, process);
         }
         let addresses: Vec<_> =
             self.sentinels.iter().map(|sentinel| sentinel.address.to_string()).collect();

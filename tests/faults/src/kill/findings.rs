@@ -7,13 +7,31 @@ use std::sync::atomic::Ordering;
 use minerva_client::TransportKind;
 use serde::Serialize;
 
-use crate::deployment::Target;
+use crate::clients::Client;
+use crate::deployment::{Deployment, Target};
+use crate::effects::Counted;
+use crate::ledger::Ledger;
 use crate::message::Direction;
 use crate::report::{self, Checks, Pauses, Row};
 
-use super::Run;
+/// A finished run, to be evaluated.
+pub(super) struct Outcome<'a> {
+    pub(super) target: Target,
+    pub(super) seed: u64,
+    pub(super) deployment: &'a Deployment,
+    pub(super) ledger: &'a Ledger,
+    pub(super) clients: &'a [Client],
+    /// Counters of the application, if it was a process of its own.
+    pub(super) effects: Option<&'a Counted>,
+    pub(super) kills: u64,
+    pub(super) requested_kills: u64,
+    /// Streams without progress after the last kill: c2s, s2c.
+    pub(super) stalled: &'a [Vec<usize>; 2],
+    /// Whether every sent message has arrived.
+    pub(super) drained: bool,
+}
 
-/// Everything that a run found.
+/// The evaluation of a run.
 #[derive(Serialize)]
 pub(super) struct Findings {
     target: String,
@@ -21,9 +39,9 @@ pub(super) struct Findings {
     kills: u64,
     rows: Vec<Row>,
     reconnects: BTreeMap<TransportName, Reconnects>,
-    processes: Vec<Deaths>,
+    processes: Vec<ProcessFigures>,
     /// Events that came again to the application and had no effect; `None` if the application lived.
-    again: Option<u64>,
+    redelivered: Option<u64>,
     #[serde(flatten)]
     checks: Checks,
 }
@@ -36,12 +54,12 @@ struct Reconnects {
     streams: u64,
     reconnects: u64,
     /// Streams whose transport survived everything.
-    undisturbed: u64,
+    uninterrupted: u64,
 }
 
 /// What happened to one process.
 #[derive(Serialize)]
-struct Deaths {
+struct ProcessFigures {
     process: String,
     kills: u64,
     /// How long it took to be ready, each time it got there.
@@ -49,15 +67,8 @@ struct Deaths {
 }
 
 impl Findings {
-    /// Judges a run in which `kills` kills of those wanted happened, and `still` streams, each way, did not go
-    /// on afterwards.
-    pub(super) fn of(
-        run: &Run,
-        kills: u64,
-        wanted: u64,
-        still: &[Vec<usize>; 2],
-        drained: bool,
-    ) -> Self {
+    /// Evaluates a run.
+    pub(super) fn of(run: &Outcome<'_>) -> Self {
         let mut by_transport: BTreeMap<TransportName, Vec<usize>> = BTreeMap::new();
         let mut reconnects: BTreeMap<TransportName, Reconnects> = BTreeMap::new();
         for (number, client) in run.clients.iter().enumerate() {
@@ -67,21 +78,22 @@ impl Findings {
             let all = reconnects.entry(transport).or_default();
             all.streams += 1;
             all.reconnects += number;
-            all.undisturbed += u64::from(number == 0);
+            all.uninterrupted += u64::from(number == 0);
         }
         let rows: Vec<Row> = by_transport
             .iter()
             .flat_map(|(transport, streams)| {
-                Direction::BOTH.map(|way| Row::new(transport, way, streams, &run.ledger))
+                Direction::BOTH.map(|way| Row::new(transport, way, streams, run.ledger))
             })
             .collect();
         let mut checks = Checks::default();
-        checks.add(format!("killed {wanted} times"), kills == wanted);
-        checks.add("everything sent has arrived", drained);
-        checks.add_strings(&rows);
-        check_streams(run, still, &mut checks);
+        let requested = run.requested_kills;
+        checks.add(format!("killed {requested} times"), run.kills == requested);
+        checks.add("everything sent has arrived", run.drained);
+        checks.add_delivery(&rows);
+        check_streams(run, &mut checks);
         check_reconnects(run.target, &reconnects, &mut checks);
-        let deaths = run.deployment.processes().iter().map(|process| Deaths {
+        let deaths = run.deployment.processes().iter().map(|process| ProcessFigures {
             process: process.name().to_owned(),
             kills: process.kills(),
             starts: Pauses::of(process.starts()),
@@ -89,32 +101,34 @@ impl Findings {
         Self {
             target: run.target.to_string(),
             seed: run.seed,
-            kills,
+            kills: run.kills,
             rows,
             reconnects,
             processes: deaths.collect(),
-            again: run.effects.as_ref().map(|app| app.again.load(Ordering::Relaxed)),
+            redelivered: run.effects.map(|app| app.redelivered.load(Ordering::Relaxed)),
             checks,
         }
     }
 
     /// Prints it all, and writes it if there is a path; true if nothing failed.
-    pub(super) fn tell(&self, json: Option<&Path>) -> anyhow::Result<bool> {
+    pub(super) fn report(&self, json: Option<&Path>) -> anyhow::Result<bool> {
         report::print(&self.rows);
         for (transport, all) in &self.reconnects {
-            let Reconnects { streams, reconnects, undisturbed } = all;
+            let Reconnects { streams, reconnects, uninterrupted } = all;
             println!(
-                "{transport}: {reconnects} reconnects, {undisturbed} of {streams} streams had none"
+                "{transport}: {reconnects} reconnects, {uninterrupted} of {streams} streams had none"
             );
         }
-        for Deaths { process, kills, starts } in &self.processes {
+        for ProcessFigures { process, kills, starts } in &self.processes {
             let Pauses { p50, max, .. } = starts;
             println!(
                 "{process}: killed {kills} times, ready after {p50} ms (median), {max} ms (longest)"
             );
         }
-        if let Some(again) = self.again {
-            println!("the application dropped {again} events that it had handled before a crash");
+        if let Some(redelivered) = self.redelivered {
+            println!(
+                "the application dropped {redelivered} events that it had handled before a crash"
+            );
         }
         if let Some(path) = json {
             report::write_json(path, self)?;
@@ -124,10 +138,10 @@ impl Findings {
 }
 
 /// Every stream went on; those that ended say why.
-fn check_streams(run: &Run, still: &[Vec<usize>; 2], checks: &mut Checks) {
-    checks.add_still("went on after the last kill", still);
+fn check_streams(run: &Outcome<'_>, checks: &mut Checks) {
+    checks.add_no_stall("went on after the last kill", run.stalled);
     for (stream, client) in run.clients.iter().enumerate() {
-        for why in run.ledger.ends(stream) {
+        for why in run.ledger.end_reasons(stream) {
             println!("stream {stream} ({}): {why}", client.transport);
         }
     }

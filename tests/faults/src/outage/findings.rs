@@ -3,45 +3,74 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{How, Outage};
 use crate::load::Load;
 use crate::report::{self, Checks, Row};
 
 const MEGABYTE: f64 = 1e6;
 /// Everything that was sent has arrived so soon after an outage.
-const DRAINED: Duration = Duration::from_secs(10);
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// What a process may grow in the second half of an outage, by which everything is full.
-const NOISE: f64 = 4.0;
+const LATE_GROWTH_LIMIT: f64 = 4.0;
+
+/// How Redis goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum How {
+    /// SIGSTOP: its connections stay open.
+    Stop,
+    /// The way to it swallows everything.
+    Blackhole,
+}
+
+/// What was seen of one outage.
+pub(super) struct Outage {
+    pub(super) how: How,
+    /// Strings, both ways, that arrived although nothing was durable any more.
+    pub(super) arrived: u64,
+    /// Strings of clients that were acknowledged all the same.
+    pub(super) acknowledged: u64,
+    pub(super) memory: Vec<Growth>,
+    /// How long it took until everything had arrived that was sent before its end; `None` if too long.
+    pub(super) drained: Option<Duration>,
+}
+
+/// Memory of one process, in bytes.
+pub(super) struct Growth {
+    pub(super) process: String,
+    /// When Redis went, half-way, and at the end.
+    pub(super) samples: Vec<u64>,
+}
 
 /// Everything that a run found. Memory is in megabytes.
 #[derive(Serialize)]
 pub(super) struct Findings {
     seed: u64,
-    outages: Vec<Away>,
+    outages: Vec<OutageFigures>,
     rows: Vec<Row>,
     #[serde(flatten)]
     checks: Checks,
 }
 
 #[derive(Serialize)]
-struct Away {
+struct OutageFigures {
     how: How,
     arrived: u64,
     acknowledged: u64,
     drained_ms: Option<u128>,
-    processes: Vec<Grown>,
+    processes: Vec<GrowthFigures>,
 }
 
 #[derive(Serialize)]
-struct Grown {
+struct GrowthFigures {
     process: String,
     resident: f64,
     /// The most that it grew by.
     grown: f64,
     /// By which it grew from half-way to the end.
-    lately: f64,
+    late_growth: f64,
 }
 
 impl Findings {
@@ -52,34 +81,34 @@ impl Findings {
         limit: f64,
         outages: Vec<Outage>,
         load: &Load,
-        still: &[Vec<usize>; 2],
+        stalled: &[Vec<usize>; 2],
         drained: bool,
         ended: &[String],
     ) -> Self {
         let mut checks = Checks::default();
         let outages = outages.into_iter().map(|outage| judge(outage, limit, &mut checks)).collect();
-        checks.add_still("went on after the last outage", still);
+        checks.add_no_stall("went on after the last outage", stalled);
         checks.add("everything sent has arrived", drained);
         let rows = load.rows();
-        checks.add_strings(&rows);
-        checks.add_none("instances", load.audit().wrong().iter().map(|(_, what)| what));
+        checks.add_delivery(&rows);
+        checks.add_none("instances", load.audit().violations().iter().map(|(_, what)| what));
         checks.add_none("processes", ended);
         let ends: Vec<_> =
-            (0..load.clients.len()).flat_map(|stream| load.ledger.ends(stream)).collect();
+            (0..load.clients.len()).flat_map(|stream| load.ledger.end_reasons(stream)).collect();
         checks.add_none("ends of streams", &ends);
         Self { seed, outages, rows, checks }
     }
 
     /// Prints it all, and writes it if there is a path; true if nothing failed.
-    pub(super) fn tell(&self, json: Option<&Path>) -> anyhow::Result<bool> {
-        for Away { how, arrived, acknowledged, drained_ms, processes } in &self.outages {
+    pub(super) fn report(&self, json: Option<&Path>) -> anyhow::Result<bool> {
+        for OutageFigures { how, arrived, acknowledged, drained_ms, processes } in &self.outages {
             println!(
-                "{how:?}: {arrived} strings arrived, {acknowledged} were acknowledged, all had arrived {} ms after",
+                "{how:?}: {arrived} messages arrived, {acknowledged} were acknowledged, all had arrived {} ms after",
                 drained_ms.map_or("never".to_owned(), |ms| ms.to_string())
             );
-            for Grown { process, resident, grown, lately } in processes {
+            for GrowthFigures { process, resident, grown, late_growth } in processes {
                 println!(
-                    "  {process:<8} {resident:>6.1} MB, grew by {grown:.1} MB, {lately:.1} MB of it in the second half"
+                    "  {process:<8} {resident:>6.1} MB, grew by {grown:.1} MB, {late_growth:.1} MB of it in the second half"
                 );
             }
         }
@@ -91,25 +120,33 @@ impl Findings {
     }
 }
 
-fn judge(outage: Outage, limit: f64, checks: &mut Checks) -> Away {
+fn judge(outage: Outage, limit: f64, checks: &mut Checks) -> OutageFigures {
     let Outage { how, arrived, acknowledged, memory, drained } = outage;
-    let grown = |growth: super::Growth| {
+    let grown = |growth: Growth| {
         let at = |place: usize| growth.samples.get(place).copied().unwrap_or(0) as f64 / MEGABYTE;
         let (last, most) = (growth.samples.len().saturating_sub(1), growth.samples.iter().max());
         let most = most.copied().unwrap_or(0) as f64 / MEGABYTE;
-        let (resident, lately) = (at(0), at(last) - at(last / 2));
-        Grown { process: growth.process, resident, grown: most - resident, lately }
+        let (resident, late_growth) = (at(0), at(last) - at(last / 2));
+        GrowthFigures { process: growth.process, resident, grown: most - resident, late_growth }
     };
     let processes: Vec<_> = memory.into_iter().map(grown).collect();
-    checks.add(format!("{how:?}: {arrived} strings arrived meanwhile"), arrived == 0);
+    checks.add(format!("{how:?}: {arrived} messages arrived meanwhile"), arrived == 0);
     checks.add(format!("{how:?}: {acknowledged} were acknowledged"), acknowledged == 0);
-    let what = format!("{how:?}: all had arrived after {drained:.1?}, at most {DRAINED:?}");
-    checks.add(what, drained.is_some_and(|drained| drained < DRAINED));
-    for Grown { process, grown, lately, .. } in &processes {
+    let what = format!("{how:?}: all had arrived after {drained:.1?}, at most {DRAIN_LIMIT:?}");
+    checks.add(what, drained.is_some_and(|drained| drained < DRAIN_LIMIT));
+    for GrowthFigures { process, grown, late_growth, .. } in &processes {
         let what = format!("{how:?}: {process} grew by {grown:.1} MB, at most {limit}");
         checks.add(what, *grown < limit);
-        let what = format!("{how:?}: {process} grew by {lately:.1} MB lately, at most {NOISE}");
-        checks.add(what, *lately < NOISE);
+        let what = format!(
+            "{how:?}: {process} grew by {late_growth:.1} MB in the second half, at most {LATE_GROWTH_LIMIT}"
+        );
+        checks.add(what, *late_growth < LATE_GROWTH_LIMIT);
     }
-    Away { how, arrived, acknowledged, drained_ms: drained.map(|time| time.as_millis()), processes }
+    OutageFigures {
+        how,
+        arrived,
+        acknowledged,
+        drained_ms: drained.map(|time| time.as_millis()),
+        processes,
+    }
 }

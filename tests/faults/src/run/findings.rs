@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::audit::Counts;
-use crate::fault::Kind;
-use crate::fleet::Part;
-use crate::harm::Villain;
+use crate::fault::FaultKind;
+use crate::fault_injector::FaultInjector;
+use crate::fleet::Role;
 use crate::load::Load;
 use crate::report::{self, Checks, Pauses, Row};
 
 /// A Redis that crashed may have lost what it confirmed within this time, and a core that crashed within
 /// it of that is no witness: only then may a stream end with `state lost`.
-const FORGETS: Duration = Duration::from_secs(15);
+const LOSS_WINDOW: Duration = Duration::from_secs(15);
 
 /// Everything that a run found.
 #[derive(Serialize)]
 pub(super) struct Findings {
     seed: u64,
-    faults: Vec<Struck>,
+    faults: Vec<FaultFigures>,
     rows: Vec<Row>,
     instances: Counts,
     /// Streams that ended, and whether they might.
@@ -32,7 +32,7 @@ pub(super) struct Findings {
 
 /// One kind of fault.
 #[derive(Serialize)]
-struct Struck {
+struct FaultFigures {
     kind: String,
     times: u64,
     /// The longest on each stream and direction, for each time.
@@ -50,19 +50,19 @@ impl Findings {
     pub(super) fn of(
         seed: u64,
         load: &Load,
-        villain: &Villain,
-        still: &[Vec<usize>; 2],
+        injector: &FaultInjector,
+        stalled: &[Vec<usize>; 2],
         drained: bool,
     ) -> Self {
         let mut checks = Checks::default();
-        checks.add_still("went on after the last fault", still);
+        checks.add_no_stall("went on after the last fault", stalled);
         checks.add("everything sent has arrived", drained);
-        let resets = judge_resets(load, villain, &mut checks);
+        let resets = judge_resets(load, injector, &mut checks);
         let rows = load.rows();
-        checks.add_strings(&rows);
-        checks.add_none("instances", &load.wrong());
-        checks.add_none("processes", villain.wrong());
-        let faults = villain.counts().map(|(place, kind, times)| Struck {
+        checks.add_delivery(&rows);
+        checks.add_none("instances", &load.violations());
+        checks.add_none("processes", injector.violations());
+        let faults = injector.counts().map(|(place, kind, times)| FaultFigures {
             kind: kind.to_string(),
             times,
             pauses: Pauses::of(load.ledger.pauses_of(place)),
@@ -80,15 +80,15 @@ impl Findings {
     }
 
     /// Prints it all, and writes it if there is a path; true if nothing failed.
-    pub(super) fn tell(&self, json: Option<&Path>) -> anyhow::Result<bool> {
+    pub(super) fn report(&self, json: Option<&Path>) -> anyhow::Result<bool> {
         println!("{:<18} {:>5} {:>8} {:>8} {:>8}", "fault", "times", "p50 ms", "p99 ms", "max ms");
-        for Struck { kind, times, pauses: Pauses { p50, p99, max } } in &self.faults {
+        for FaultFigures { kind, times, pauses: Pauses { p50, p99, max } } in &self.faults {
             println!("{kind:<18} {times:>5} {p50:>8} {p99:>8} {max:>8}");
         }
         report::print(&self.rows);
-        let Counts { begun, redelivered, late } = self.instances;
+        let Counts { assignments, redelivered, stale } = self.instances;
         println!(
-            "streams were given to instances {begun} times ({late} times by old news), {redelivered} events came \
+            "{assignments} assignments of streams to instances ({stale} of them stale), {redelivered} events delivered \
              again; {} reconnects",
             self.reconnects
         );
@@ -101,11 +101,11 @@ impl Findings {
     }
 }
 
-fn judge_resets(load: &Load, villain: &Villain, checks: &mut Checks) -> Resets {
-    let may_forget = may_forget(villain.deeds());
+fn judge_resets(load: &Load, injector: &FaultInjector, checks: &mut Checks) -> Resets {
+    let may_forget = may_forget(injector.history());
     let mut resets = Resets::default();
-    for stream in (0..load.clients.len()).filter(|stream| !load.lives(*stream)) {
-        let ends = load.ledger.ends(stream);
+    for stream in (0..load.clients.len()).filter(|stream| !load.is_open(*stream)) {
+        let ends = load.ledger.end_reasons(stream);
         let is_justified = may_forget && ends.iter().all(|why| why.contains("state lost"));
         if is_justified {
             resets.justified += 1;
@@ -119,11 +119,11 @@ fn judge_resets(load: &Load, villain: &Villain, checks: &mut Checks) -> Resets {
 }
 
 /// Whether a Redis and a core crashed at nearly the same time.
-fn may_forget(deeds: &[(Instant, Kind)]) -> bool {
-    let redis = [Kind::Kill(Part::Redis), Kind::Failover];
-    deeds.iter().filter(|(_, kind)| redis.contains(kind)).any(|(at, _)| {
-        let is_near = |other: &Instant| other.max(at).duration_since(*other.min(at)) < FORGETS;
-        deeds.iter().any(|(other, kind)| *kind == Kind::Kill(Part::Core) && is_near(other))
+fn may_forget(history: &[(Instant, FaultKind)]) -> bool {
+    let redis = [FaultKind::Kill(Role::Redis), FaultKind::Failover];
+    history.iter().filter(|(_, kind)| redis.contains(kind)).any(|(at, _)| {
+        let is_near = |other: &Instant| other.max(at).duration_since(*other.min(at)) < LOSS_WINDOW;
+        history.iter().any(|(other, kind)| *kind == FaultKind::Kill(Role::Core) && is_near(other))
     })
 }
 
@@ -133,13 +133,13 @@ mod tests {
     use crate::clock;
 
     #[test]
-    fn state_may_be_lost_if_store_and_core_crash_together() {
+    fn state_loss_is_justified_by_simultaneous_crashes() {
         let start = clock::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let (redis, core) = (Kind::Kill(Part::Redis), Kind::Kill(Part::Core));
+        let (redis, core) = (FaultKind::Kill(Role::Redis), FaultKind::Kill(Role::Core));
         assert!(may_forget(&[(at(0), core), (at(14), redis)]));
-        assert!(may_forget(&[(at(1), Kind::Failover), (at(14), core)]));
+        assert!(may_forget(&[(at(1), FaultKind::Failover), (at(14), core)]));
         assert!(!may_forget(&[(at(0), core), (at(15), redis)]));
-        assert!(!may_forget(&[(at(0), redis), (at(0), Kind::Stop(Part::Core))]));
+        assert!(!may_forget(&[(at(0), redis), (at(0), FaultKind::Stop(Role::Core))]));
     }
 }

@@ -11,50 +11,50 @@ use minerva_faults::clock;
 use tokio::time::timeout_at;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::counted::Counted;
+use super::counters::Counters;
 use crate::socket::Socket;
 use crate::wire::Dialect;
 
-/// As the clients do it: a SACK waits so long for more strings,
+/// As the clients do it: a SACK waits so long for more messages,
 const SACK_DELAY: Duration = Duration::from_millis(100);
 /// if there are fewer than so many that it would name,
-const SACK_STRINGS: usize = 16;
+const SACK_MESSAGES: usize = 16;
 /// of fewer bytes together.
 const SACK_BYTES: usize = 16 << 10;
 
-pub(super) struct Listener {
+pub(super) struct Receiver {
     socket: Socket,
-    /// Length of each string.
+    /// Length of each message.
     bytes: usize,
     /// Strings that came.
     received: usize,
     /// Those of them that no SACK was sent for, and when it must be sent; to the bare server none is.
-    untold: usize,
+    unacknowledged: usize,
     sack_due: Option<Instant>,
 }
 
-impl Listener {
+impl Receiver {
     pub(super) async fn open(
         dialect: Dialect,
         address: SocketAddr,
         bytes: usize,
     ) -> anyhow::Result<Self> {
         let socket = Socket::open(dialect, address, bytes).await?;
-        Ok(Self { socket, bytes, received: 0, untold: 0, sack_due: None })
+        Ok(Self { socket, bytes, received: 0, unacknowledged: 0, sack_due: None })
     }
 
     /// Listens until it is dropped.
     ///
     /// # Errors
     /// If the connection fails.
-    pub(super) async fn run(mut self, counted: Arc<Counted>) -> anyhow::Result<Infallible> {
+    pub(super) async fn run(mut self, counters: Arc<Counters>) -> anyhow::Result<Infallible> {
         loop {
             if let Some(message) = self.message().await? {
-                let mut came = self.socket.wire.hear(&message)?;
+                let mut came = self.socket.wire.receive(&message)?;
                 while let Some(message) = self.socket.stream.next().now_or_never() {
-                    came += self.socket.wire.hear(&message.context("the server closed")??)?;
+                    came += self.socket.wire.receive(&message.context("the server closed")??)?;
                 }
-                self.count(came, &counted);
+                self.count(came, &counters);
             }
             if self.is_sack_due() {
                 self.sack().await?;
@@ -75,11 +75,11 @@ impl Listener {
         Ok(Some(next.context("the server closed")??))
     }
 
-    fn count(&mut self, came: usize, counted: &Counted) {
+    fn count(&mut self, came: usize, counters: &Counters) {
         if came > 0 {
-            counted.deliver(self.received, came);
+            counters.deliver(self.received, came);
             self.received += came;
-            self.untold += came;
+            self.unacknowledged += came;
             if self.socket.wire.has_hello() {
                 self.sack_due.get_or_insert_with(|| clock::now() + SACK_DELAY);
             }
@@ -88,15 +88,15 @@ impl Listener {
 
     fn is_sack_due(&self) -> bool {
         self.sack_due.is_some_and(|due| {
-            self.untold >= SACK_STRINGS
-                || self.untold * self.bytes >= SACK_BYTES
+            self.unacknowledged >= SACK_MESSAGES
+                || self.unacknowledged * self.bytes >= SACK_BYTES
                 || due <= clock::now()
         })
     }
 
     async fn sack(&mut self) -> anyhow::Result<()> {
-        (self.untold, self.sack_due) = (0, None);
-        for message in self.socket.wire.messages(0) {
+        (self.unacknowledged, self.sack_due) = (0, None);
+        for message in self.socket.wire.outgoing(0) {
             self.socket.stream.feed(message).await?;
         }
         Ok(self.socket.stream.flush().await?)

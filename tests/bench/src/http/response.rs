@@ -15,7 +15,7 @@ const LINE: usize = 64;
 ///                    └──0──> Last (CR LF) ──────────────────┘
 /// ```
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum ResponseReader {
     #[default]
     Head,
     /// So many bytes are left.
@@ -29,7 +29,7 @@ pub(super) enum Reply {
     Whole,
 }
 
-impl Reply {
+impl ResponseReader {
     pub(super) fn is_whole(self) -> bool {
         self == Self::Whole
     }
@@ -42,7 +42,7 @@ impl Reply {
         while let Some(next) = self.step(from, body)? {
             *self = next;
         }
-        ensure!(!self.is_whole() || from.is_empty(), "more than the response came");
+        ensure!(!self.is_whole() || from.is_empty(), "bytes after the end of the response");
         Ok(())
     }
 
@@ -70,7 +70,7 @@ fn cut(from: &mut BytesMut, mark: &[u8], most: usize) -> anyhow::Result<Option<B
             Ok(Some(before))
         }
         None if from.len() < most + mark.len() => Ok(None),
-        Some(_) | None => bail!("a response is not as the edge writes it"),
+        Some(_) | None => bail!("a malformed response"),
     }
 }
 
@@ -81,28 +81,33 @@ fn pass(from: &mut BytesMut, body: &mut BytesMut, left: usize) -> Option<usize> 
     (count > 0).then_some(left - count)
 }
 
-fn after(head: &[u8]) -> anyhow::Result<Reply> {
-    let head = std::str::from_utf8(head).context("a head that is no text")?.to_ascii_lowercase();
+fn after(head: &[u8]) -> anyhow::Result<ResponseReader> {
+    let head = std::str::from_utf8(head)
+        .context("a response head that is not UTF-8")?
+        .to_ascii_lowercase();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
-    ensure!(status.starts_with("http/1.1 200"), "the server answers {status}");
+    ensure!(status.starts_with("http/1.1 200"), "the server returned {status}");
     for line in lines {
         match line.split_once(':').map(|(name, value)| (name, value.trim())) {
             Some(("content-length", length)) => {
-                return length.parse().map(Reply::Sized).context("an odd content-length");
+                return length
+                    .parse()
+                    .map(ResponseReader::Sized)
+                    .context("an invalid content-length");
             }
-            Some(("transfer-encoding", "chunked")) => return Ok(Reply::Size),
+            Some(("transfer-encoding", "chunked")) => return Ok(ResponseReader::Size),
             Some(_) | None => {}
         }
     }
     bail!("a response without a length")
 }
 
-fn chunk(line: &[u8]) -> anyhow::Result<Reply> {
+fn chunk(line: &[u8]) -> anyhow::Result<ResponseReader> {
     let size = std::str::from_utf8(line).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
-    Ok(match size.context("an odd chunk")? {
-        0 => Reply::Last,
-        size => Reply::Chunk(size),
+    Ok(match size.context("an invalid chunk size")? {
+        0 => ResponseReader::Last,
+        size => ResponseReader::Chunk(size),
     })
 }
 
@@ -112,12 +117,13 @@ mod tests {
 
     /// What comes of a text that is read in pieces of so many bytes.
     fn read(text: &str, piece: usize) -> anyhow::Result<(String, bool)> {
-        let (mut reply, mut from, mut body) = (Reply::default(), BytesMut::new(), BytesMut::new());
+        let (mut response, mut from, mut body) =
+            (ResponseReader::default(), BytesMut::new(), BytesMut::new());
         for piece in text.as_bytes().chunks(piece) {
             from.extend_from_slice(piece);
-            reply.take(&mut from, &mut body)?;
+            response.take(&mut from, &mut body)?;
         }
-        Ok((String::from_utf8(body.to_vec()).unwrap(), reply.is_whole()))
+        Ok((String::from_utf8(body.to_vec()).unwrap(), response.is_whole()))
     }
 
     const SIZED: &str = "HTTP/1.1 200 OK\r\ndate: x\r\nContent-Length: 5\r\n\r\nC\n|0A";
@@ -125,7 +131,7 @@ mod tests {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nC\n\r\nC\r\n|0A\n\r\n345678\r\n";
 
     #[test]
-    fn bodies_are_read_however_they_are_cut() {
+    fn bodies_are_read_in_pieces_of_any_size() {
         for piece in 1..SIZED.len() + 1 {
             assert_eq!(read(SIZED, piece).unwrap(), ("C\n|0A".into(), true));
         }
@@ -139,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_success_or_odd_is_an_error() {
+    fn failures_and_malformed_responses_are_errors() {
         for wrong in [
             "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\n",
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_have_a_longest_length() {
+    fn the_head_length_is_limited() {
         let head = |length: usize| {
             let start = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ";
             let text = format!("{start}{}\r\n\r\n", "x".repeat(length - start.len()));

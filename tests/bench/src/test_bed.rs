@@ -17,12 +17,12 @@ use tokio::time::{sleep, timeout};
 use crate::{metrics, nginx};
 
 /// How often processes are asked, and how long until something is wrong.
-const LOOKS: Duration = Duration::from_millis(20);
-const STUCK: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What to do if a program is not there.
-const BUILD: &str = "build it beside this program (cargo build --release -p minerva-core -p minerva-edge), or say with \
-     --core where both are";
+const BUILD: &str = "build it beside this program (cargo build --release -p minerva-core -p minerva-edge), or pass \
+     --core";
 
 /// What is to be started.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ pub(crate) struct Redis<'a> {
 }
 
 /// Where clients connect.
-pub(crate) struct Doors {
+pub(crate) struct Endpoints {
     /// In turn.
     pub(crate) minerva: Vec<SocketAddr>,
     /// To the floor.
@@ -60,7 +60,7 @@ pub(crate) struct Doors {
 }
 
 /// All of them.
-pub(crate) struct Stage {
+pub(crate) struct TestBed {
     /// In the order in which they are started.
     processes: Vec<(&'static str, Process)>,
     pub(crate) redis: RedisServer,
@@ -79,7 +79,7 @@ pub(crate) struct Stage {
     directory: TempDir,
 }
 
-impl Stage {
+impl TestBed {
     /// Describes them; starts nothing.
     pub(crate) fn new(
         core: Option<&Path>,
@@ -106,7 +106,7 @@ impl Stage {
             store.push_str("?wait=1");
         }
         let bare = ports.take()?;
-        let mut stage = Self {
+        let mut test_bed = Self {
             processes,
             redis: server,
             store,
@@ -120,15 +120,15 @@ impl Stage {
         };
         let program = |name| {
             let found = core.map_or_else(|| beside_this(name), |core| beside(core, name));
-            found.map_err(|_| anyhow!("there is no {name}: {BUILD}"))
+            found.map_err(|_| anyhow!("{name} is missing: {BUILD}"))
         };
-        let links = stage.add_cores(&program("minerva-core")?, plan, &mut ports)?;
-        stage.add_edges(&program("minerva-edge")?, plan, &links, &mut ports)?;
-        stage.add_own(plan)?;
+        let links = test_bed.add_cores(&program("minerva-core")?, plan, &mut ports)?;
+        test_bed.add_edges(&program("minerva-edge")?, plan, &links, &mut ports)?;
+        test_bed.add_own(plan)?;
         if plan.has_nginx {
-            stage.add_nginx(&mut ports)?;
+            test_bed.add_nginx(&mut ports)?;
         }
-        Ok(stage)
+        Ok(test_bed)
     }
 
     /// Gives the addresses of their links.
@@ -228,13 +228,13 @@ impl Stage {
     }
 
     /// Where clients connect, without anything in between.
-    pub(crate) fn direct(&self) -> Doors {
-        Doors { minerva: self.edges.clone(), bare: self.bare }
+    pub(crate) fn direct(&self) -> Endpoints {
+        Endpoints { minerva: self.edges.clone(), bare: self.bare }
     }
 
     /// Where they connect to nginx, if it was started.
-    pub(crate) fn behind_nginx(&self) -> Option<Doors> {
-        self.nginx.map(|[minerva, bare]| Doors { minerva: vec![minerva], bare })
+    pub(crate) fn behind_nginx(&self) -> Option<Endpoints> {
+        self.nginx.map(|[minerva, bare]| Endpoints { minerva: vec![minerva], bare })
     }
 
     /// Where applications connect, as the SDK takes it.
@@ -268,11 +268,11 @@ impl Stage {
             while metrics::figure(self.edge_admins[edge], &name).await.unwrap_or(0.0)
                 != count as f64
             {
-                sleep(LOOKS).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
-        let late = || format!("the edge does not come to {count} transports of the kind {kind}");
-        timeout(STUCK, there).await.with_context(late)
+        let late = || format!("the edge does not reach {count} transports of kind {kind}");
+        timeout(STALL_TIMEOUT, there).await.with_context(late)
     }
 
     /// One figure of the core's metrics.

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 /// Which way bytes go through a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum PipeDirection {
     /// From whoever connected.
-    There,
+    Upstream,
     /// To whoever connected.
-    Back,
+    Downstream,
 }
 
 /// What happens to bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Weather {
+pub enum NetworkConditions {
     /// They pass.
-    Fair,
+    Unimpaired,
     /// They pass later, in order.
     Delay {
         /// At least so much.
@@ -33,7 +33,7 @@ pub enum Weather {
     },
     /// Nothing passes in one direction, and never will on connections that had something to carry or
     /// were made meanwhile.
-    HalfOpen(Way),
+    HalfOpen(PipeDirection),
 }
 
 /// How a connection ends.
@@ -45,18 +45,18 @@ pub enum Cut {
     Rst,
 }
 
-impl Weather {
+impl NetworkConditions {
     /// Nothing passes that way now.
-    pub(super) fn stalls(self, way: Way) -> bool {
+    pub(super) fn blocks(self, direction: PipeDirection) -> bool {
         match self {
             Self::BlackHole => true,
-            Self::HalfOpen(dead) => dead == way,
-            Self::Fair | Self::Delay { .. } | Self::Slow { .. } => false,
+            Self::HalfOpen(dead) => dead == direction,
+            Self::Unimpaired | Self::Delay { .. } | Self::Slow { .. } => false,
         }
     }
 
     /// What has to be waited for a second time does not pass at all.
-    pub(super) fn is_for_ever(self) -> bool {
+    pub(super) fn is_permanent(self) -> bool {
         matches!(self, Self::HalfOpen(_))
     }
 }

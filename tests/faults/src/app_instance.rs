@@ -1,7 +1,7 @@
 //! The application service of a run with several instances, each a process to be killed: `minerva-faults
 //! answer`.
 //!
-//! It notes each event (`notes.rs`), answers it with one string, and acknowledges only some: those of others come
+//! It notes each event (`notes.rs`), answers it with one message, and acknowledges only some: those of others come
 //! again to whoever gets the stream next. Answer N - 1 is to event N, so a successor knows from the
 //! number of the next send which events are answered already.
 
@@ -15,8 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::app;
+use crate::event_log::{Entry, EventLogWriter};
 use crate::message::{self, Direction, Length};
-use crate::notes::{Note, Notebook};
 
 /// Only every so many events are acknowledged, each with its answer and those before.
 const ACKNOWLEDGED: u64 = 4;
@@ -28,22 +28,22 @@ pub(crate) struct Config {
     #[arg(long)]
     api: String,
     /// The file of notes.
-    #[arg(long)]
-    notes: PathBuf,
+    #[arg(long, alias = "notes")]
+    event_log: PathBuf,
     /// A name that stays when the process is started again.
     #[arg(long)]
     name: Option<String>,
     /// Streams that there will be.
     #[arg(long)]
     streams: usize,
-    /// Longest padding of a string.
+    /// Longest padding of a message.
     #[arg(long)]
     padding: usize,
 }
 
 /// What all streams share.
 struct Work {
-    notebook: Notebook,
+    event_log: EventLogWriter,
     instance: u64,
     streams: usize,
     length: Length,
@@ -51,8 +51,8 @@ struct Work {
 
 /// Serves until it is killed, asked to end, or nobody holds its input any more.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let notebook = Notebook::open(&config.notes)?;
-    let mut asked = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let event_log = EventLogWriter::open(&config.event_log)?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut service = Service::connect(config.api.as_str()).name("default");
     if let Some(name) = config.name {
         service = service.instance_id(name);
@@ -60,7 +60,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let service = service.start().await?;
     println!("ready");
     let work = Arc::new(Work {
-        notebook,
+        event_log,
         instance: std::process::id().into(),
         streams: config.streams,
         length: Length::UpTo(config.padding),
@@ -68,7 +68,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let handle = service.handle();
     let serving = service.run(move |stream| attend(stream, Arc::clone(&work)));
     let stopping = async {
-        asked.recv().await;
+        terminate.recv().await;
         handle.stop().await;
     };
     tokio::select! {
@@ -100,13 +100,13 @@ impl Work {
         stream.acknowledge_manually();
         let (first_event, mut next) = (stream.first_event().0, stream.first_send().0);
         let instance = self.instance;
-        self.note(Note::Began { instance, stream: number, first_event, first_send: next })?;
+        self.log(Entry::Started { instance, stream: number, first_event, first_send: next })?;
         while let Some(happened) = stream.next_event().await {
             match happened {
                 Event::Message { event, message } => {
                     let event = event.0;
-                    let string = message.to_vec();
-                    self.note(Note::Took { instance, stream: number, event, string })?;
+                    let message = message.to_vec();
+                    self.log(Entry::Handled { instance, stream: number, event, message })?;
                     if event > next {
                         self.answer(number, event, next, &stream).await?;
                         next += 1;
@@ -117,7 +117,7 @@ impl Work {
                 }
                 Event::Ended { ended, .. } => {
                     let reason = format!("{}, by {:?}", ended.reason, ended.by);
-                    self.note(Note::Ended { instance, stream: number, reason })?;
+                    self.log(Entry::Ended { instance, stream: number, reason })?;
                 }
                 // It went on elsewhere, if this is the last one.
                 Event::TransportChanged(_) | Event::Released | _ => {}
@@ -126,7 +126,7 @@ impl Work {
         Ok(())
     }
 
-    /// Answers an event by the string with the number before it, which must be the next one.
+    /// Answers an event by the message with the number before it, which must be the next one.
     async fn answer(
         &self,
         number: usize,
@@ -135,8 +135,8 @@ impl Work {
         stream: &AppStream,
     ) -> anyhow::Result<()> {
         if event != next + 1 {
-            let what = format!("event {event} comes, but the next answer is {next}");
-            self.note(Note::Wrong { instance: self.instance, stream: number, what })?;
+            let what = format!("event {event} received, but the next answer is {next}");
+            self.log(Entry::Violation { instance: self.instance, stream: number, what })?;
         }
         let answer = message::write(Direction::S2c, number, event - 1, self.length);
         // If the stream is over, its end comes as an event.
@@ -144,7 +144,7 @@ impl Work {
         Ok(())
     }
 
-    fn note(&self, note: Note) -> anyhow::Result<()> {
-        self.notebook.add(&note).context("cannot write notes")
+    fn log(&self, entry: Entry) -> anyhow::Result<()> {
+        self.event_log.append(&entry).context("cannot write the event log")
     }
 }

@@ -6,41 +6,41 @@ use anyhow::Context as _;
 use minerva_faults::clock;
 use tokio::time::{sleep, timeout};
 
-use super::Shape;
-use super::counted::Counted;
+use super::counters::Counters;
+use super::group_sender::GroupSender;
 use super::run::Run;
-use super::speaker::Speaker;
+use super::shape::Shape;
 use crate::quantiles::Quantiles;
-use crate::stage::Stage;
+use crate::test_bed::TestBed;
 use crate::usage::Usage;
 
 /// Nothing comes for so long: something is wrong.
-const STUCK: Duration = Duration::from_secs(10);
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is looked at what has come.
-const LOOKS: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-pub(super) struct Sending<'a> {
-    pub(super) stage: &'a Stage,
-    pub(super) speaker: Speaker,
+pub(super) struct Pacer<'a> {
+    pub(super) test_bed: &'a TestBed,
+    pub(super) sender: GroupSender,
     pub(super) shape: Shape,
-    pub(super) counted: &'a Counted,
+    pub(super) counters: &'a Counters,
 }
 
-impl Sending<'_> {
+impl Pacer<'_> {
     /// All runs, after some traffic.
     pub(super) async fn runs(&mut self) -> anyhow::Result<Vec<Run>> {
         let Shape { length, runs, .. } = self.shape;
         self.last(length / 2).await?;
         let mut all = Vec::new();
         for _ in 0..runs {
-            self.counted.latencies.take();
-            let (before, delivered) = (Usage::now(self.stage).await?, self.counted.delivered());
+            self.counters.latencies.take();
+            let (before, delivered) = (Usage::now(self.test_bed).await?, self.counters.delivered());
             let start = clock::now();
             let sends = self.last(length).await? as f64;
             let seconds = clock::now().duration_since(start).as_secs_f64();
-            let used = Usage::now(self.stage).await?.since(&before);
-            let delivered = (self.counted.delivered() - delivered) as f64;
-            let latencies = Quantiles::of(&self.counted.latencies.take());
+            let used = Usage::now(self.test_bed).await?.since(&before);
+            let delivered = (self.counters.delivered() - delivered) as f64;
+            let latencies = Quantiles::of(&self.counters.latencies.take());
             all.push(Run { sends, delivered, seconds, latencies, used });
         }
         Ok(all)
@@ -51,24 +51,24 @@ impl Sending<'_> {
         let (start, mut sends) = (clock::now(), 0);
         while clock::now().duration_since(start) < length {
             self.await_at_most(self.shape.ahead - 1).await?;
-            self.counted.send();
-            self.speaker.say().await?;
+            self.counters.send();
+            self.sender.send().await?;
             sends += 1;
         }
         self.await_at_most(0).await?;
-        self.speaker.settle().await?;
+        self.sender.finish_calls().await?;
         Ok(sends)
     }
 
     /// Waits until at most so many sends are not delivered to all.
     async fn await_at_most(&self, ahead: u64) -> anyhow::Result<()> {
-        let listeners = self.shape.streams as u64;
+        let receivers = self.shape.streams as u64;
         let room = async {
-            let sent = self.counted.sent();
-            while sent.saturating_sub(self.counted.delivered() / listeners) > ahead {
-                sleep(LOOKS).await;
+            let sent = self.counters.sent();
+            while sent.saturating_sub(self.counters.delivered() / receivers) > ahead {
+                sleep(POLL_INTERVAL).await;
             }
         };
-        timeout(STUCK, room).await.context("nothing is delivered any more")
+        timeout(STALL_TIMEOUT, room).await.context("nothing is delivered any more")
     }
 }

@@ -1,4 +1,4 @@
-//! `minerva-faults load`: strings both ways through a deployment that somebody else runs and harms. The
+//! `minerva-faults load`: messages both ways through a deployment that somebody else runs and harms. The
 //! application is that one's too: instances of `minerva-faults answer` that write to the same file of notes.
 //!
 //! Whoever harms it writes a line to the file of steps before each thing that it does, and `end` when all is
@@ -16,15 +16,15 @@ use tokio::time::{sleep, timeout};
 use crate::clock;
 use crate::load::Load;
 use crate::report::{self, Checks, Pauses};
-use crate::traffic::Stop;
+use crate::traffic::StopFlag;
 
 /// How often the file of steps is looked at.
-const LOOKS: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A step lasts until the next one. Each such part of it counts for itself, with the longest pause that was or began
 /// in it on each stream, each way.
-const PART: Duration = Duration::from_secs(1);
+const STEP_PART: Duration = Duration::from_secs(1);
 /// Time for a stream to end.
-const ENDS: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The line that ends a run.
 const END: &str = "end";
 
@@ -38,8 +38,8 @@ pub(crate) struct Config {
     #[arg(long)]
     tcp_address: Option<String>,
     /// The file to which the application's instances write.
-    #[arg(long)]
-    notes: PathBuf,
+    #[arg(long, alias = "notes")]
+    event_log: PathBuf,
     /// The file of steps.
     #[arg(long)]
     steps: PathBuf,
@@ -62,23 +62,23 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.streams == 0 || !config.rate.is_finite() || config.rate <= 0.0 {
         bail!("--streams and --rate must be above 0");
     }
-    let (stop, streams) = (Stop::default(), config.streams);
+    let (stop, streams) = (StopFlag::default(), config.streams);
     let tcp = config.tcp_address.as_ref().unwrap_or(&config.address).clone();
     let mut load =
-        Load::new(config.address.clone(), config.notes.clone(), streams, &config.transports)
+        Load::new(config.address.clone(), config.event_log.clone(), streams, &config.transports)
             .with_tcp_at(tcp);
     load.add(streams, config.rate, &stop)?;
     let all: Vec<usize> = (0..streams).collect();
-    let never_began = load.go_on(&all).await;
-    println!("every stream goes");
+    let never_started = load.wait_for_progress(&all).await;
+    println!("every stream makes progress");
     let (steps, ended) = config.follow(&load).await?;
-    let still = load.go_on(&all).await;
+    let stalled = load.wait_for_progress(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
     let mut checks = Checks::default();
     checks.add("the run was ended in time", ended);
-    checks.add_still("began", &never_began);
-    checks.add_still("went on after the last step", &still);
+    checks.add_no_stall("began", &never_started);
+    checks.add_no_stall("went on after the last step", &stalled);
     checks.add("everything sent has arrived", drained);
     let passed = tell(&load, &steps, checks);
     end(&load).await;
@@ -92,7 +92,7 @@ async fn end(load: &Load) {
     }
     for client in &load.clients {
         // One that does not end in time ends by itself later.
-        let _ = timeout(ENDS, client.stream.closed()).await;
+        let _ = timeout(CLOSE_TIMEOUT, client.stream.closed()).await;
     }
 }
 
@@ -111,10 +111,10 @@ impl Config {
                 next_part = now;
             }
             if now >= next_part && !steps.is_empty() {
-                load.ledger.struck(steps.len() - 1, now, now + PART);
-                next_part = now + PART;
+                load.ledger.record_fault(steps.len() - 1, now, now + STEP_PART);
+                next_part = now + STEP_PART;
             }
-            sleep(LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok((steps, false))
     }
@@ -141,15 +141,15 @@ fn tell(load: &Load, steps: &[String], mut checks: Checks) -> bool {
     }
     let rows = load.rows();
     report::print(&rows);
-    let ended = (0..load.clients.len()).filter(|stream| !load.lives(*stream));
+    let ended = (0..load.clients.len()).filter(|stream| !load.is_open(*stream));
     for stream in ended.clone() {
-        println!("stream {stream} ended: {}", load.ledger.ends(stream).join("; "));
+        println!("stream {stream} ended: {}", load.ledger.end_reasons(stream).join("; "));
     }
     checks.add(format!("{} streams were reset", ended.clone().count()), ended.count() == 0);
     let reconnects = load.clients.iter().map(|client| client.stream.counters().reconnects);
     println!("{} reconnects", reconnects.sum::<u64>());
-    checks.add_strings(&rows);
-    checks.add_none("instances", load.audit().wrong().iter().map(|(_, what)| what));
+    checks.add_delivery(&rows);
+    checks.add_none("instances", load.audit().violations().iter().map(|(_, what)| what));
     checks.finish()
 }
 

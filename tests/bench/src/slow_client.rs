@@ -11,11 +11,11 @@ use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
-use crate::connection::{Transport, Way};
+use crate::connection::{Target, Transport};
 use crate::histogram::permille;
 use crate::loader::{Loader, Shape, Timing};
-use crate::sheet::{Place, Sheet, median};
-use crate::stage::Plan;
+use crate::sheet::{Case, Sheet, median};
+use crate::test_bed::Plan;
 use crate::wire::{Dialect, Wire};
 
 /// Quick clients: each asks again when it has its answer, and pauses, so that the machine is not full.
@@ -29,20 +29,23 @@ const LONG: usize = 8 << 10;
 /// The bar: how much longer the quick ones' p99 may be.
 const BAR: f64 = 1.5;
 /// How many more streams are paused, or fewer, than the slow one.
-const PAUSED: &str = "streams paused that should not be";
+const PAUSED: &str = "other streams paused";
 /// Time for the slow one's outbox to fill.
 const FILLS: Duration = Duration::from_secs(20);
 
 /// Measures; false if the bar was not met, or another stream was paused.
 pub(crate) async fn measure(config: &Config) -> anyhow::Result<bool> {
-    let (mut sheet, place, timing) = (Sheet::new(), Place::only("slow-one"), config.timing());
-    let stage = config.stage(Plan::default()).await?;
-    let mut quick = Loader::start(Way::Minerva(Transport::WebSocket), &stage.edges, QUICK).await?;
+    let (mut sheet, case_id, timing) = (Sheet::new(), Case::only("slow-one"), config.timing());
+    let test_bed = config.start_test_bed(Plan::default()).await?;
+    let mut quick =
+        Loader::start(Target::Minerva(Transport::WebSocket), &test_bed.edges, QUICK).await?;
     quick.last(timing.warm_up).await?;
     let alone = p99(&mut quick, timing).await?;
-    let slow = tokio::spawn(slow(stage.edge()));
-    let streams = Streams::at(stage.api())?;
-    let filled = timeout(FILLS, fills(&streams)).await.context("the slow one is never paused")?;
+    let slow = tokio::spawn(slow(test_bed.edge()));
+    let streams = Streams::at(test_bed.api())?;
+    let filled = timeout(FILLS, fills(&streams))
+        .await
+        .context("the stream of the slow client is never paused")?;
     filled?;
     let beside = p99(&mut quick, timing).await?;
     let paused = paused(&streams).await?;
@@ -51,14 +54,14 @@ pub(crate) async fn measure(config: &Config) -> anyhow::Result<bool> {
     }
     slow.abort();
     for (alone, beside) in alone.iter().zip(&beside) {
-        sheet.add(place, "p99 of 200 quick clients: alone", "us", *alone);
-        sheet.add(place, "p99 of 200 quick clients: beside the slow one", "us", *beside);
+        sheet.add(case_id, "p99 of 200 fast clients: alone", "us", *alone);
+        sheet.add(case_id, "p99 of 200 fast clients: beside the slow one", "us", *beside);
     }
-    sheet.add(place, "p99 beside to alone", "x", median(&beside) / median(&alone));
-    sheet.add(place, PAUSED, "", paused.abs_diff(1) as f64);
+    sheet.add(case_id, "p99 beside to alone", "x", median(&beside) / median(&alone));
+    sheet.add(case_id, PAUSED, "", paused.abs_diff(1) as f64);
     sheet.bar("p99 beside to alone", BAR);
     sheet.bar(PAUSED, 0.0);
-    config.tell(&sheet)
+    config.report(&sheet)
 }
 
 /// Of each run.
@@ -102,7 +105,7 @@ async fn slow(edge: std::net::SocketAddr) -> anyhow::Result<()> {
     let id = format!("slow-{:020}", Random::new(Random::fresh_seed()).bits());
     sink.send(wire.hello(&id).context("no hello")?).await?;
     // One by one: a message may be one frame and 64 KiB longer at most.
-    let messages: Vec<_> = (0..BURST).flat_map(|_| wire.messages(1)).collect();
+    let messages: Vec<_> = (0..BURST).flat_map(|_| wire.outgoing(1)).collect();
     let sending = async {
         for message in messages {
             sink.send(message).await?;

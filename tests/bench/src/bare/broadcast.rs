@@ -1,5 +1,5 @@
 //! All connections of a bare server that hear what one of them says. A task each, as in any server: what is there
-//! goes out in one write. Who has spoken once hears nothing any more.
+//! goes out in one write. Who has incoming once hears nothing any more.
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -8,13 +8,13 @@ use tokio::sync::broadcast::{self, Receiver};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Messages that a slow connection may be behind before it is dropped: about as many strings as an outbox holds.
+/// Messages that a slow connection may be behind before it is dropped: about as many messages as an outbox holds.
 const BEHIND: usize = 1024;
 
 #[derive(Clone)]
-pub(super) struct Room(broadcast::Sender<Message>);
+pub(super) struct Broadcast(broadcast::Sender<Message>);
 
-impl Room {
+impl Broadcast {
     pub(super) fn new() -> Self {
         Self(broadcast::Sender::new(BEHIND))
     }
@@ -26,30 +26,30 @@ impl Room {
     pub(super) async fn serve(&self, socket: TcpStream) -> anyhow::Result<()> {
         socket.set_nodelay(true)?;
         // Before the client knows that it is there: it hears all that is said from then on.
-        let said = self.0.subscribe();
+        let messages = self.0.subscribe();
         let mut socket = tokio_tungstenite::accept_async(socket).await?;
-        let mut spoken = listen(&mut socket, said).await?;
+        let mut incoming = forward(&mut socket, messages).await?;
         loop {
-            if spoken.is_text() {
+            if incoming.is_text() {
                 // Nobody may be there to hear it.
-                let _ = self.0.send(spoken);
+                let _ = self.0.send(incoming);
             }
-            spoken = socket.next().await.context("the client closed")??;
+            incoming = socket.next().await.context("the client closed")??;
         }
     }
 }
 
 /// Writes what is said, until the connection says something itself.
-async fn listen(
+async fn forward(
     socket: &mut WebSocketStream<TcpStream>,
-    mut said: Receiver<Message>,
+    mut messages: Receiver<Message>,
 ) -> anyhow::Result<Message> {
     loop {
         tokio::select! {
-            spoken = socket.next() => return Ok(spoken.context("the client closed")??),
-            message = said.recv() => {
+            incoming = socket.next() => return Ok(incoming.context("the client closed")??),
+            message = messages.recv() => {
                 socket.feed(message?).await?;
-                while let Ok(more) = said.try_recv() {
+                while let Ok(more) = messages.try_recv() {
                     socket.feed(more).await?;
                 }
                 socket.flush().await?;
@@ -65,15 +65,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn all_hear_what_one_says_but_the_one_who_says_it() {
+    async fn a_message_reaches_all_connections_except_its_sender() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let room = Room::new();
-        let serving = room.clone();
+        let broadcast = Broadcast::new();
+        let serving = broadcast.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let room = serving.clone();
-                tokio::spawn(async move { room.serve(socket).await });
+                let broadcast = serving.clone();
+                tokio::spawn(async move { broadcast.serve(socket).await });
             }
         });
         let mut sockets = Vec::new();
@@ -82,9 +82,9 @@ mod tests {
             let url = format!("ws://{address}/");
             sockets.push(tokio_tungstenite::client_async(url, socket).await.unwrap().0);
         }
-        let mut speaker = sockets.pop().unwrap();
+        let mut sender = sockets.pop().unwrap();
         for text in ["one", "two"] {
-            speaker.send(Message::text(text)).await.unwrap();
+            sender.send(Message::text(text)).await.unwrap();
         }
         for listener in &mut sockets {
             for text in ["one", "two"] {
@@ -92,8 +92,8 @@ mod tests {
             }
         }
         // What was said to it would come before the answer to this.
-        speaker.send(Message::Close(None)).await.unwrap();
-        let heard = speaker.next().await.unwrap().unwrap();
-        assert!(heard.is_close(), "{heard}");
+        sender.send(Message::Close(None)).await.unwrap();
+        let received = sender.next().await.unwrap().unwrap();
+        assert!(received.is_close(), "{received}");
     }
 }

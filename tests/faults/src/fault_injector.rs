@@ -8,41 +8,41 @@ use anyhow::Context as _;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::fault::{Fault, Harm, Kind};
-use crate::fleet::{Condition, Fleet, Part};
+use crate::fault::{Fault, FaultKind, NetworkFault};
+use crate::fleet::{Condition, Fleet, Role};
 use crate::ledger::Ledger;
 use crate::process::Signal;
-use crate::proxy::{Cut, Way, Weather};
+use crate::proxy::{Cut, NetworkConditions, PipeDirection};
 use crate::random::Random;
 
 /// How often a process that is asked to end is looked at, and how long it may take.
-const LOOKS: Duration = Duration::from_millis(50);
-const ENDS: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const TERM_TIMEOUT: Duration = Duration::from_secs(30);
 /// A delay, and its jitter.
 const DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
 /// A slow way.
 const BYTES_PER_SECOND: u32 = 20_000;
 
 /// Whoever does it.
-pub(crate) struct Villain {
+pub(crate) struct FaultInjector {
     faults: Vec<Fault>,
     random: Random,
     start: Instant,
-    due: Vec<(Instant, Due)>,
+    due: Vec<(Instant, Action)>,
     /// How often each fault was done.
     counts: Vec<u64>,
     /// What was done when.
-    deeds: Vec<(Instant, Kind)>,
+    history: Vec<(Instant, FaultKind)>,
     log: File,
     /// What must not be, in words.
-    wrong: Vec<String>,
+    violations: Vec<String>,
 }
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Due {
+enum Action {
     /// A fault, by its place.
-    Strike(usize),
+    Inject(usize),
     /// A process that was stopped goes on.
     Continue(usize),
     /// A process that was killed is started again.
@@ -50,38 +50,38 @@ enum Due {
     /// A process that was asked to end may have done so; until then it may take.
     Reap(usize, Instant),
     /// A way is well again, by the place of its proxy.
-    Calm(usize),
+    Restore(usize),
 }
 
-impl Villain {
+impl FaultInjector {
     /// Prepares the faults; what is done is written to a file in the deployment's directory.
     pub(crate) fn new(faults: Vec<Fault>, seed: u64, fleet: &Fleet) -> anyhow::Result<Self> {
         let log = File::create(fleet.directory().join("faults.log")).context("no log file")?;
         let mut random = Random::new(seed);
         let start = clock::now();
         let due = faults.iter().enumerate().map(|(place, fault)| {
-            (start + fault.every.mul_f64(random.fraction() + 0.1), Due::Strike(place))
+            (start + fault.every.mul_f64(random.fraction() + 0.1), Action::Inject(place))
         });
         let due = due.collect();
         let counts = vec![0; faults.len()];
-        let (deeds, wrong) = (Vec::new(), Vec::new());
-        Ok(Self { faults, random, start, due, counts, deeds, log, wrong })
+        let (history, violations) = (Vec::new(), Vec::new());
+        Ok(Self { faults, random, start, due, counts, history, log, violations })
     }
 
     /// What was done how often, and the place that it has in [`Ledger::pauses_of`].
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, Kind, u64)> {
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, FaultKind, u64)> {
         let faults = self.faults.iter().zip(&self.counts).enumerate();
         faults.map(|(place, (fault, count))| (place, fault.kind, *count))
     }
 
     /// What was done when.
-    pub(crate) fn deeds(&self) -> &[(Instant, Kind)] {
-        &self.deeds
+    pub(crate) fn history(&self) -> &[(Instant, FaultKind)] {
+        &self.history
     }
 
     /// What must not be, in words.
-    pub(crate) fn wrong(&self) -> &[String] {
-        &self.wrong
+    pub(crate) fn violations(&self) -> &[String] {
+        &self.violations
     }
 
     /// Does harm for so long, then undoes what is not undone yet. In the end everything is running.
@@ -94,38 +94,38 @@ impl Villain {
         let end = clock::now() + duration;
         while let Some(at) = self.due.iter().map(|(at, _)| *at).min() {
             // Looked at now and then, whether something ended by itself.
-            let wake = at.min(clock::now() + LOOKS);
+            let wake = at.min(clock::now() + POLL_INTERVAL);
             sleep(wake.saturating_duration_since(clock::now())).await;
-            self.note_ended(fleet)?;
+            self.record_ended(fleet)?;
             if clock::now() >= end {
-                self.due.retain(|(_, due)| !matches!(due, Due::Strike(_)));
+                self.due.retain(|(_, due)| !matches!(due, Action::Inject(_)));
             }
             match self.take_due() {
-                Some(Due::Strike(fault)) => self.strike(fault, fleet, ledger).await?,
+                Some(Action::Inject(fault)) => self.inject(fault, fleet, ledger).await?,
                 Some(undo) => self.undo(undo, fleet).await?,
                 None => {}
             }
         }
         fleet.ready().await?;
-        self.note_ended(fleet)
+        self.record_ended(fleet)
     }
 
     /// What is due by now, the earliest first.
-    fn take_due(&mut self) -> Option<Due> {
+    fn take_due(&mut self) -> Option<Action> {
         let due = self.due.iter().enumerate().filter(|(_, (at, _))| *at <= clock::now());
         let (place, _) = due.min_by_key(|(_, (at, _))| *at)?;
         Some(self.due.swap_remove(place).1)
     }
 
-    fn note_ended(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
-        for ended in fleet.revive()? {
+    fn record_ended(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
+        for ended in fleet.restart_ended()? {
             self.log(&ended);
-            self.wrong.push(ended);
+            self.violations.push(ended);
         }
         Ok(())
     }
 
-    async fn strike(
+    async fn inject(
         &mut self,
         place: usize,
         fleet: &mut Fleet,
@@ -135,52 +135,52 @@ impl Villain {
         let at = clock::now();
         let lasts = lasting.mul_f64(0.3 + 0.7 * self.random.fraction());
         let struck = match kind {
-            Kind::Kill(part) => self.kill(part, fleet, lasting).await?,
-            Kind::Stop(part) => self.signal(part, Signal::STOP, fleet, lasts)?,
-            Kind::Term(part) => self.signal(part, Signal::TERM, fleet, LOOKS)?,
-            Kind::Way(hop, harm) => {
-                let proxies = fleet.free_proxies(hop);
+            FaultKind::Kill(role) => self.kill(role, fleet, lasting).await?,
+            FaultKind::Stop(role) => self.signal(role, Signal::STOP, fleet, lasts)?,
+            FaultKind::Term(role) => self.signal(role, Signal::TERM, fleet, POLL_INTERVAL)?,
+            FaultKind::Network(hop, fault) => {
+                let proxies = fleet.unimpaired_proxies(hop);
                 let proxy = self.random.choose(&proxies);
-                proxy.map(|proxy| self.harm(proxy, harm, fleet, lasts))
+                proxy.map(|proxy| self.impair(proxy, fault, fleet, lasts))
             }
-            Kind::Failover => fleet.fail_over().await.ok().map(|()| "the primary".to_owned()),
+            FaultKind::Failover => fleet.fail_over().await.ok().map(|()| "the primary".to_owned()),
         };
         if let Some(victim) = struck {
-            ledger.struck(place, at, at + kind.settles(lasts));
+            ledger.record_fault(place, at, at + kind.attribution_window(lasts));
             self.counts[place] += 1;
-            self.deeds.push((at, kind));
+            self.history.push((at, kind));
             self.log(&format!("{kind} {victim}"));
         }
         let pause = every.mul_f64(0.5 + self.random.fraction());
-        self.due.push((at + pause, Due::Strike(place)));
+        self.due.push((at + pause, Action::Inject(place)));
         Ok(())
     }
 
     /// Somebody of this kind who is well.
-    async fn victim(&mut self, part: Part, fleet: &Fleet) -> Option<usize> {
-        let well = fleet.all_well(part);
-        if part == Part::Redis && well.len() > 1 {
+    async fn victim(&mut self, role: Role, fleet: &Fleet) -> Option<usize> {
+        let running = fleet.running(role);
+        if role == Role::Redis && running.len() > 1 {
             // A replica more or less would not be noticed.
             let primary = fleet.primary().await.ok()?;
-            return well.into_iter().find(|place| *place == fleet.all(Part::Redis)[primary]);
+            return running.into_iter().find(|place| *place == fleet.all(Role::Redis)[primary]);
         }
-        self.random.choose(&well)
+        self.random.choose(&running)
     }
 
     async fn kill(
         &mut self,
-        part: Part,
+        role: Role,
         fleet: &mut Fleet,
         lasting: Duration,
     ) -> anyhow::Result<Option<String>> {
-        let Some(victim) = self.victim(part, fleet).await else { return Ok(None) };
-        let is_in_set = part == Part::Redis && !fleet.sentinels.is_empty();
+        let Some(victim) = self.victim(role, fleet).await else { return Ok(None) };
+        let is_in_set = role == Role::Redis && !fleet.sentinels.is_empty();
         let member = &mut fleet.members[victim];
         member.process.kill().await?;
         if is_in_set {
             // One that is back at once is not succeeded by another.
             member.condition = Condition::Down;
-            self.due.push((clock::now() + lasting, Due::Start(victim)));
+            self.due.push((clock::now() + lasting, Action::Start(victim)));
         } else {
             member.process.spawn()?;
         }
@@ -189,57 +189,67 @@ impl Villain {
 
     fn signal(
         &mut self,
-        part: Part,
+        role: Role,
         signal: Signal,
         fleet: &mut Fleet,
         lasts: Duration,
     ) -> anyhow::Result<Option<String>> {
-        let Some(victim) = self.random.choose(&fleet.all_well(part)) else { return Ok(None) };
+        let Some(victim) = self.random.choose(&fleet.running(role)) else { return Ok(None) };
         let now = clock::now();
         let member = &mut fleet.members[victim];
         member.process.signal(signal)?;
         let due = if signal == Signal::STOP {
             member.condition = Condition::Stopped;
-            Due::Continue(victim)
+            Action::Continue(victim)
         } else {
             member.condition = Condition::Ending;
-            Due::Reap(victim, now + ENDS)
+            Action::Reap(victim, now + TERM_TIMEOUT)
         };
         self.due.push((now + lasts, due));
         Ok(Some(format!("{} for {lasts:.1?}", member.process.name())))
     }
 
-    fn harm(&mut self, place: usize, harm: Harm, fleet: &mut Fleet, lasts: Duration) -> String {
+    fn impair(
+        &mut self,
+        place: usize,
+        fault: NetworkFault,
+        fleet: &mut Fleet,
+        lasts: Duration,
+    ) -> String {
         let proxy = fleet.proxy_at(place);
         let coin = self.random.between(0, 1) == 0;
-        let weather = match harm {
-            Harm::Cut => {
+        let conditions = match fault {
+            NetworkFault::Cut => {
                 proxy.cut(if coin { Cut::Rst } else { Cut::Fin });
                 return format!("{place} with {}", if coin { "RST" } else { "FIN" });
             }
-            Harm::Delay => Weather::Delay { least: DELAY.0, jitter: DELAY.1 },
-            Harm::BlackHole => Weather::BlackHole,
-            Harm::Slow => Weather::Slow { bytes_per_second: BYTES_PER_SECOND },
-            Harm::HalfOpen => Weather::HalfOpen(if coin { Way::There } else { Way::Back }),
+            NetworkFault::Delay => NetworkConditions::Delay { least: DELAY.0, jitter: DELAY.1 },
+            NetworkFault::BlackHole => NetworkConditions::BlackHole,
+            NetworkFault::Slow => NetworkConditions::Slow { bytes_per_second: BYTES_PER_SECOND },
+            NetworkFault::HalfOpen => NetworkConditions::HalfOpen(if coin {
+                PipeDirection::Upstream
+            } else {
+                PipeDirection::Downstream
+            }),
         };
-        proxy.set(weather);
-        self.due.push((clock::now() + lasts, Due::Calm(place)));
-        format!("{place} {weather:?} for {lasts:.1?}")
+        proxy.set(conditions);
+        self.due.push((clock::now() + lasts, Action::Restore(place)));
+        format!("{place} {conditions:?} for {lasts:.1?}")
     }
 
-    async fn undo(&mut self, due: Due, fleet: &mut Fleet) -> anyhow::Result<()> {
+    async fn undo(&mut self, due: Action, fleet: &mut Fleet) -> anyhow::Result<()> {
         match due {
-            Due::Strike(_) => {}
-            Due::Continue(place) => {
+            Action::Inject(_) => {}
+            Action::Continue(place) => {
                 fleet.members[place].process.signal(Signal::CONT)?;
-                fleet.members[place].condition = Condition::Well;
+                fleet.members[place].condition = Condition::Running;
             }
-            Due::Start(place) => {
+            Action::Start(place) => {
                 fleet.members[place].process.spawn()?;
-                fleet.members[place].condition = Condition::Well;
+                fleet.members[place].condition = Condition::Running;
             }
-            Due::Reap(place, latest) => self.reap(place, latest, fleet).await?,
-            Due::Calm(place) => fleet.proxy_at(place).set(Weather::Fair),
+            Action::Reap(place, latest) => self.reap(place, latest, fleet).await?,
+            Action::Restore(place) => fleet.proxy_at(place).set(NetworkConditions::Unimpaired),
         }
         Ok(())
     }
@@ -255,18 +265,21 @@ impl Villain {
         let name = member.process.name().to_owned();
         match member.process.ended() {
             Some(status) if status.success() => {}
-            Some(status) => self.wrong.push(format!("{name} ended with {status} when asked to")),
+            Some(status) => {
+                self.violations.push(format!("{name} ended with {status} after SIGTERM"))
+            }
             None if now < latest => {
-                self.due.push((now + LOOKS, Due::Reap(place, latest)));
+                self.due.push((now + POLL_INTERVAL, Action::Reap(place, latest)));
                 return Ok(());
             }
             None => {
-                self.wrong.push(format!("{name} did not end within {ENDS:?} when asked to"));
+                self.violations
+                    .push(format!("{name} did not end within {TERM_TIMEOUT:?} after SIGTERM"));
                 member.process.kill().await?;
             }
         }
         member.process.spawn()?;
-        member.condition = Condition::Well;
+        member.condition = Condition::Running;
         self.log(&format!("{name} has ended"));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What all listeners share: how much came, how late, and when it was sent.
+//! What all receivers share: how much came, how late, and when it was sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::histogram::Histogram;
 
-pub(super) struct Counted {
+pub(super) struct Counters {
     /// Strings that came, over all streams.
     delivered: AtomicU64,
     pub(super) latencies: Histogram,
@@ -16,7 +16,7 @@ pub(super) struct Counted {
     sent: watch::Sender<Vec<Instant>>,
 }
 
-impl Counted {
+impl Counters {
     pub(super) fn new() -> Self {
         Self {
             delivered: AtomicU64::new(0),
@@ -35,7 +35,7 @@ impl Counted {
         self.sent.borrow().len() as u64
     }
 
-    /// So many strings came to one listener, after those that it had before.
+    /// So many messages came to one receiver, after those that it had before.
     pub(super) fn deliver(&self, before: usize, came: usize) {
         let now = clock::now();
         for sent in self.sent.borrow().iter().skip(before).take(came) {

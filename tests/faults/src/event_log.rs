@@ -12,34 +12,34 @@ use anyhow::Context as _;
 
 /// One line. `instance` is a process: one that was started again is another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Note {
+pub(crate) enum Entry {
     /// An instance got a stream, with the first event and the first number to send.
-    Began { instance: u64, stream: usize, first_event: u64, first_send: u64 },
-    /// It handled the string of an event.
-    Took { instance: u64, stream: usize, event: u64, string: Vec<u8> },
+    Started { instance: u64, stream: usize, first_event: u64, first_send: u64 },
+    /// It handled the message of an event.
+    Handled { instance: u64, stream: usize, event: u64, message: Vec<u8> },
     /// The stream is over.
     Ended { instance: u64, stream: usize, reason: String },
     /// The service found something that must not be.
-    Wrong { instance: u64, stream: usize, what: String },
+    Violation { instance: u64, stream: usize, what: String },
 }
 
 /// A service's side. Appending is one call to the system, so lines of several processes do not mix.
-pub(crate) struct Notebook(File);
+pub(crate) struct EventLogWriter(File);
 
 /// The runner's side.
-pub(crate) struct Reader {
+pub(crate) struct EventLogReader {
     path: PathBuf,
     /// All before was read.
     offset: u64,
 }
 
-impl Note {
+impl Entry {
     pub(crate) fn stream(&self) -> usize {
         match *self {
-            Self::Began { stream, .. }
-            | Self::Took { stream, .. }
+            Self::Started { stream, .. }
+            | Self::Handled { stream, .. }
             | Self::Ended { stream, .. }
-            | Self::Wrong { stream, .. } => stream,
+            | Self::Violation { stream, .. } => stream,
         }
     }
 
@@ -52,63 +52,65 @@ impl Note {
         let text = || Some(String::from_utf8_lossy(rest(line, 3)?).into_owned());
         // The last byte proves that the line was written to its end.
         match (kind, end) {
-            (b"began", b'.') => {
+            (b"started", b'.') => {
                 let (first_event, first_send) = (number(words.next()?)?, words.next()?);
                 let first_send = number(first_send.strip_suffix(b".")?)?;
-                Some(Self::Began { instance, stream, first_event, first_send })
+                Some(Self::Started { instance, stream, first_event, first_send })
             }
-            (b"took", b'.') => {
+            (b"handled", b'.') => {
                 let event = number(words.next()?)?;
-                let string = rest(line, 4)?.to_vec();
-                Some(Self::Took { instance, stream, event, string })
+                let message = rest(line, 4)?.to_vec();
+                Some(Self::Handled { instance, stream, event, message })
             }
             (b"ended", b'.') => Some(Self::Ended { instance, stream, reason: text()? }),
-            (b"wrong", b'.') => Some(Self::Wrong { instance, stream, what: text()? }),
+            (b"violation", b'.') => Some(Self::Violation { instance, stream, what: text()? }),
             _ => None,
         }
     }
 
     fn line(&self) -> Vec<u8> {
         let mut line = match self {
-            Self::Began { instance, stream, first_event, first_send } => {
-                format!("\nbegan {instance} {stream} {first_event} {first_send}")
+            Self::Started { instance, stream, first_event, first_send } => {
+                format!("\nstarted {instance} {stream} {first_event} {first_send}")
             }
-            Self::Took { instance, stream, event, .. } => {
-                format!("\ntook {instance} {stream} {event} ")
+            Self::Handled { instance, stream, event, .. } => {
+                format!("\nhandled {instance} {stream} {event} ")
             }
             Self::Ended { instance, stream, reason } => {
                 format!("\nended {instance} {stream} {reason}")
             }
-            Self::Wrong { instance, stream, what } => format!("\nwrong {instance} {stream} {what}"),
+            Self::Violation { instance, stream, what } => {
+                format!("\nviolation {instance} {stream} {what}")
+            }
         }
         .into_bytes();
-        if let Self::Took { string, .. } = self {
-            line.extend_from_slice(string);
+        if let Self::Handled { message, .. } = self {
+            line.extend_from_slice(message);
         }
         line.extend_from_slice(b".\n");
         line
     }
 }
 
-impl Notebook {
+impl EventLogWriter {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
         Ok(Self(file.with_context(|| format!("cannot open {path:?}"))?))
     }
 
-    pub(crate) fn add(&self, note: &Note) -> std::io::Result<()> {
-        (&self.0).write_all(&note.line())
+    pub(crate) fn append(&self, entry: &Entry) -> std::io::Result<()> {
+        (&self.0).write_all(&entry.line())
     }
 }
 
-impl Reader {
+impl EventLogReader {
     /// Reads a file that need not be there yet.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, offset: 0 }
     }
 
     /// The whole lines that have come since the last call, and what was no note.
-    pub(crate) fn read(&mut self) -> std::io::Result<Vec<Result<Note, String>>> {
+    pub(crate) fn read(&mut self) -> std::io::Result<Vec<Result<Entry, String>>> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,
@@ -120,7 +122,7 @@ impl Reader {
         self.offset += text.len() as u64;
         let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let torn = |line| String::from_utf8_lossy(line).into_owned();
-        Ok(lines.map(|line| Note::read(line).ok_or_else(|| torn(line))).collect())
+        Ok(lines.map(|line| Entry::read(line).ok_or_else(|| torn(line))).collect())
     }
 }
 
@@ -137,43 +139,43 @@ fn number(word: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn notes() -> Vec<Note> {
+    fn entries() -> Vec<Entry> {
         vec![
-            Note::Began { instance: 4, stream: 0, first_event: 0, first_send: 12 },
-            Note::Took { instance: 4, stream: 2, event: 3, string: b"a  b. c. ".to_vec() },
-            Note::Took { instance: 4, stream: 2, event: 4, string: Vec::new() },
-            Note::Ended { instance: 5, stream: 1, reason: "state lost, by Core".to_owned() },
-            Note::Wrong { instance: 5, stream: 1, what: "1 and 2".to_owned() },
+            Entry::Started { instance: 4, stream: 0, first_event: 0, first_send: 12 },
+            Entry::Handled { instance: 4, stream: 2, event: 3, message: b"a  b. c. ".to_vec() },
+            Entry::Handled { instance: 4, stream: 2, event: 4, message: Vec::new() },
+            Entry::Ended { instance: 5, stream: 1, reason: "state lost, by Core".to_owned() },
+            Entry::Violation { instance: 5, stream: 1, what: "1 and 2".to_owned() },
         ]
     }
 
     #[test]
-    fn what_was_appended_is_read_back_once() {
+    fn appended_entries_are_read_once() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes");
-        let mut reader = Reader::new(path.clone());
+        let path = directory.path().join("events");
+        let mut reader = EventLogReader::new(path.clone());
         assert!(reader.read().unwrap().is_empty());
-        let books = [Notebook::open(&path).unwrap(), Notebook::open(&path).unwrap()];
-        for (note, book) in notes().iter().zip(books.iter().cycle()) {
-            book.add(note).unwrap();
+        let writers = [EventLogWriter::open(&path).unwrap(), EventLogWriter::open(&path).unwrap()];
+        for (entry, writer) in entries().iter().zip(writers.iter().cycle()) {
+            writer.append(entry).unwrap();
         }
         let read: Vec<_> = reader.read().unwrap().into_iter().map(Result::unwrap).collect();
-        assert_eq!(read, notes());
+        assert_eq!(read, entries());
         assert!(reader.read().unwrap().is_empty());
     }
 
     #[test]
-    fn a_torn_line_spoils_no_other() {
-        for note in notes() {
-            let line = note.line();
+    fn a_partial_line_does_not_affect_others() {
+        for entry in entries() {
+            let line = entry.line();
             for length in 2..line.len() - 1 {
                 let directory = tempfile::tempdir().unwrap();
-                let path = directory.path().join("notes");
+                let path = directory.path().join("events");
                 std::fs::write(&path, &line[..length]).unwrap();
-                Notebook::open(&path).unwrap().add(&note).unwrap();
-                let read = Reader::new(path).read().unwrap();
+                EventLogWriter::open(&path).unwrap().append(&entry).unwrap();
+                let read = EventLogReader::new(path).read().unwrap();
                 let whole: Vec<_> = read.iter().filter_map(|read| read.as_ref().ok()).collect();
-                assert_eq!(whole.last(), Some(&&note));
+                assert_eq!(whole.last(), Some(&&entry));
                 let torn = String::from_utf8_lossy(&line[1..length]);
                 // Only a text that happens to end with the mark can be taken for a whole one.
                 assert!(whole.len() == 1 || torn.ends_with('.'), "{torn}");
