@@ -1,6 +1,6 @@
 //! The server of the application API: the `Serve` calls of app instances.
 //!
-//! Registers an instance with every partition, validates and routes its commands, and streams the outputs of the
+//! Registers an instance with every partition, validates and routes commands, and streams the outputs of the
 //! partitions back. Streams are handled by the partitions. Served by [`crate::Core::serve_api`].
 
 pub(crate) mod decode;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use minerva_proto::StreamNumber;
 use minerva_proto::app::app_service_server::AppService;
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, Event, Registered, ServeRequest, ServeResponse, event};
@@ -119,7 +120,7 @@ impl ServeCall {
     async fn serve(
         &self,
         session: SessionHandle,
-        held: Vec<u64>,
+        held: Vec<StreamNumber>,
         rest: Vec<Command>,
         incoming: Streaming<ServeRequest>,
         mut stopping: StopToken,
@@ -160,7 +161,7 @@ impl ServeCall {
         Ok(())
     }
 
-    /// Routes commands; waits while a mailbox has no room or the instance does not read its events.
+    /// Routes commands; waits while a mailbox has no room or the instance does not read events.
     ///
     /// The connection is not read meanwhile.
     async fn route_all(
@@ -188,7 +189,7 @@ async fn on_replaced(replaced: oneshot::Receiver<()>) {
     }
 }
 
-/// Reads the registration; returns it with the other commands of the first message.
+/// Reads the registration; also returns the other commands of the first message.
 async fn register(
     incoming: &mut Streaming<ServeRequest>,
 ) -> Result<(Registration, Vec<Command>), Status> {

@@ -1,4 +1,4 @@
-//! A core: the ownership task with its partitions, the servers in front of them, and the graceful stop.
+//! A core: the ownership task with the partitions, the servers in front of them, and the graceful stop.
 //!
 //! Created by a program or a test.
 
@@ -39,7 +39,7 @@ const STOP_PARTITIONS: Duration = Duration::from_secs(10);
 /// Time for the calls to end afterwards.
 const STOP_SERVERS: Duration = Duration::from_secs(2);
 
-/// A running core. Dropping a core is like a crash; [`Core::stop`] hands its partitions over.
+/// A running core. Dropping a core is like a crash; [`Core::stop`] hands the partitions over.
 pub struct Core {
     id: Arc<str>,
     partitions: PartitionTable,
@@ -97,10 +97,10 @@ pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
 impl Core {
     /// Joins the cores that share the store: claims the partitions assigned to this core and recovers their streams.
     ///
-    /// A partition of another core is served as soon as that core releases it or its lease expires.
+    /// A partition of another core is served as soon as that core releases the partition or the lease expires.
     ///
     /// # Errors
-    /// If the store belongs to another deployment, or its state cannot be restored.
+    /// If the store belongs to another deployment, or the stored state cannot be restored.
     pub async fn start(
         config: &Config,
         store: Arc<dyn Store>,

@@ -21,10 +21,6 @@ impl Invalid {
     pub(crate) fn new(field: &'static str, problem: impl ToString) -> Self {
         Self { field, problem: problem.to_string() }
     }
-
-    pub(crate) fn field(&self) -> &'static str {
-        self.field
-    }
 }
 
 impl From<Invalid> for Status {

@@ -1,9 +1,9 @@
 //! The core: owns streams and keeps their state in a store. Sockets of clients belong to the edges.
 //!
-//! A frame of a client arrives over `link` and is mailed to the [`partition`] of its stream. The [`stream`] machine
-//! handles it, and its [records](state) are made durable by the [`store`] before the
-//! resulting outputs are released: to edges over the link, to app instances over `app`. [`Core`] assembles these parts;
-//! `minerva-core` and the standalone program run it.
+//! A frame of a client arrives over `link` and is mailed to the [`partition`] of the stream. The [`stream`] machine
+//! handles the frame. The resulting [records](state) are made durable by the [`store`] before the outputs are released:
+//! to edges over the link, to app instances over `app`. [`Core`] assembles these parts; `minerva-core` and the
+//! standalone program run a core.
 
 mod api;
 mod app;

@@ -2,9 +2,8 @@
 //! frames to the partitions, and sends back what they say. Knows nothing of streams; forgets a transport
 //! with its `Detach`. Served by [`crate::Core::serve_link`].
 
-pub(crate) mod decode;
+mod coalesce;
 mod encode;
-mod gather;
 mod refusal;
 
 use std::collections::HashMap;
@@ -12,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use minerva_proto::link::pb::edge_frame::Frame;
 use minerva_proto::link::pb::link_service_server::LinkService;
-use minerva_proto::link::pb::{
-    self as link, CoreFrame, CoreHello, EdgeFrame, EdgeHello, RelayRequest, RelayResponse, VERSION,
-    core_frame,
+use minerva_proto::link::pb::{self, CoreHello, EdgeHello, RelayRequest, RelayResponse};
+use minerva_proto::link::{
+    Attach, Batch, CloseCause, CoreFrame, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
+    VERSION, decode,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
@@ -26,7 +25,6 @@ use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
 use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
 use crate::stop::StopToken;
-use crate::stream::{CloseCause, EdgeOutput, TransportId};
 use refusal::Refusals;
 
 /// Time for the edge's greeting, so that calls which never say anything do not pile up.
@@ -55,7 +53,7 @@ impl LinkServer {
 
 #[tonic::async_trait]
 impl LinkService for LinkServer {
-    type RelayStream = Outgoing<EdgeOutput>;
+    type RelayStream = Outgoing<CoreFrame>;
 
     async fn relay(
         &self,
@@ -77,9 +75,9 @@ impl LinkService for LinkServer {
             let answer = move || {
                 let hello =
                     CoreHello { version: VERSION, core_id: core_id.to_string(), partitions };
-                let frame = Some(core_frame::Frame::Hello(hello));
+                let frame = Some(pb::core_frame::Frame::Hello(hello));
                 // An edge that is gone needs no greeting.
-                let _ = greeting.send(RelayResponse { frames: vec![CoreFrame { frame }] });
+                let _ = greeting.send(RelayResponse { frames: vec![pb::CoreFrame { frame }] });
             };
             let _ = end.send(link.run(request.into_inner(), answer, stopping).await);
         });
@@ -92,7 +90,7 @@ struct Link {
     handle: LinkHandle,
     partitions: PartitionTable,
     /// Every transport of an Attach that is not detached.
-    transports: HashMap<u64, Attachment>,
+    transports: HashMap<TransportId, Attachment>,
     refusals: Refusals,
     metrics: Metrics,
 }
@@ -134,7 +132,7 @@ impl Link {
 
     async fn read(
         &mut self,
-        rest: Vec<EdgeFrame>,
+        rest: Vec<pb::EdgeFrame>,
         mut incoming: Streaming<RelayRequest>,
     ) -> Result<(), Status> {
         self.route_all(rest);
@@ -144,83 +142,93 @@ impl Link {
         Ok(())
     }
 
-    fn route_all(&mut self, frames: Vec<EdgeFrame>) {
+    fn route_all(&mut self, frames: Vec<pb::EdgeFrame>) {
         self.metrics.link_frames_in.inc_by(frames.len() as u64);
         for frame in frames {
             self.route(frame);
         }
     }
 
-    fn route(&mut self, frame: EdgeFrame) {
-        let (transport, outcome) = match frame.frame {
-            Some(Frame::Attach(attach)) => (Some(attach.transport), self.attach(attach)),
-            Some(Frame::Batch(batch)) => (Some(batch.transport), self.batch(batch)),
-            Some(Frame::Grant(grant)) => return self.grant(&grant),
-            Some(Frame::Detach(detach)) => return self.detach(detach.transport),
-            Some(Frame::Hello(_)) => {
-                (None, Err(Invalid::new("hello", "only allowed as the first frame")))
+    fn route(&mut self, frame: pb::EdgeFrame) {
+        let outcome = decode::edge_frame(frame).and_then(|EdgeFrame { transport, message }| {
+            match message {
+                EdgeMessage::Attach(attach) => self.attach(transport, attach)?,
+                EdgeMessage::Batch(batch) => self.batch(transport, batch)?,
+                EdgeMessage::Grant(bytes) => self.grant(transport, bytes),
+                EdgeMessage::Detach => self.detach(transport),
             }
-            None => (None, Err(Invalid::new("frame", "exactly one must be set"))),
-        };
-        if let Err(invalid) = outcome {
-            self.refuse(transport, &invalid);
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            self.refuse(&error);
         }
     }
 
-    fn attach(&mut self, attach: link::Attach) -> Result<(), Invalid> {
-        if self.transports.contains_key(&attach.transport) {
-            return Err(Invalid::new("attach.transport", "is attached already"));
+    fn attach(
+        &mut self,
+        transport: TransportId,
+        attach: Box<Attach>,
+    ) -> Result<(), LinkFrameError> {
+        if self.transports.contains_key(&transport) {
+            let problem = "is attached already";
+            return Err(LinkFrameError::new(Some(transport), "attach.transport", problem));
         }
-        let attach = decode::attach(attach)?;
         let partition = self.partitions.of_id(&attach.stream_id);
-        self.transports.insert(attach.transport.0, Attachment::To(partition));
-        let mail = Mail::Attach { link: self.handle.clone(), attach: Box::new(attach) };
+        self.transports.insert(transport, Attachment::To(partition));
+        let mail = Mail::Attach { link: self.handle.clone(), transport, attach };
         self.partitions.send(partition, mail);
         Ok(())
     }
 
-    fn batch(&mut self, batch: link::Batch) -> Result<(), Invalid> {
-        let partition = match self.transports.get(&batch.transport) {
-            Some(Attachment::To(partition)) => *partition,
-            Some(Attachment::Refused) => return Ok(()),
-            None => return Err(Invalid::new("batch.transport", "is not attached")),
-        };
-        let batch = decode::batch(batch)?;
-        self.partitions.send(partition, Mail::Batch { link: self.handle.id, batch });
-        Ok(())
-    }
-
-    fn grant(&self, grant: &link::Grant) {
-        if let Some(Attachment::To(partition)) = self.transports.get(&grant.transport) {
-            let (link, transport) = (self.handle.id, TransportId(grant.transport));
-            self.partitions
-                .send(*partition, Mail::Grant { link, transport, bytes: grant.s2c_bytes });
+    fn batch(&self, transport: TransportId, batch: Batch) -> Result<(), LinkFrameError> {
+        match self.transports.get(&transport) {
+            Some(Attachment::To(partition)) => {
+                let mail = Mail::Batch { link: self.handle.id, transport, batch };
+                self.partitions.send(*partition, mail);
+                Ok(())
+            }
+            Some(Attachment::Refused) => Ok(()),
+            None => {
+                let problem = "is not attached";
+                Err(LinkFrameError::new(Some(transport), "batch.transport", problem))
+            }
         }
     }
 
-    fn detach(&mut self, transport: u64) {
+    fn grant(&self, transport: TransportId, bytes: u64) {
+        if let Some(Attachment::To(partition)) = self.transports.get(&transport) {
+            let mail = Mail::Grant { link: self.handle.id, transport, bytes };
+            self.partitions.send(*partition, mail);
+        }
+    }
+
+    fn detach(&mut self, transport: TransportId) {
         if let Some(Attachment::To(partition)) = self.transports.remove(&transport) {
-            let (link, transport) = (self.handle.id, TransportId(transport));
-            self.partitions.send(partition, Mail::Detach { link, transport });
+            self.partitions.send(partition, Mail::Detach { link: self.handle.id, transport });
         }
     }
 
-    /// Closes the transport of an invalid frame, and leaves all others of the link alone.
-    fn refuse(&mut self, transport: Option<u64>, invalid: &Invalid) {
-        self.refusals.record(transport, invalid);
-        let Some(transport) = transport else { return };
+    /// Closes the transport of an invalid frame, and leaves all others of the link alone. Later frames of a refused
+    /// transport were sent before the edge read the refusal.
+    fn refuse(&mut self, error: &LinkFrameError) {
+        if let Some(transport) = error.transport
+            && matches!(self.transports.get(&transport), Some(Attachment::Refused))
+        {
+            return;
+        }
+        self.refusals.record(error);
+        let Some(transport) = error.transport else { return };
         self.detach(transport);
         self.transports.insert(transport, Attachment::Refused);
-        let cause = CloseCause::Refused { reason: invalid.to_string() };
-        let transport = TransportId(transport);
-        self.handle.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
+        let cause = CloseCause::Refused { reason: error.to_string() };
+        self.handle.outputs.send(CoreFrame::close(transport, cause));
     }
 }
 
 /// Reads the edge's greeting; returns it with the frames that came in the same message.
 async fn hello(
     incoming: &mut Streaming<RelayRequest>,
-) -> Result<(EdgeHello, Vec<EdgeFrame>), Status> {
+) -> Result<(EdgeHello, Vec<pb::EdgeFrame>), Status> {
     let missing = || Status::from(Invalid::new("hello", "must be the first frame"));
     let first = timeout(HELLO_TIMEOUT, incoming.message())
         .await
@@ -230,7 +238,8 @@ async fn hello(
         return Err(missing());
     }
     let rest = frames.split_off(1);
-    let Some(Some(Frame::Hello(hello))) = frames.pop().map(|frame| frame.frame) else {
+    let Some(Some(pb::edge_frame::Frame::Hello(hello))) = frames.pop().map(|frame| frame.frame)
+    else {
         return Err(missing());
     };
     if hello.version != VERSION {

@@ -38,9 +38,9 @@ pub(crate) trait Pack: Sized + Unpin {
     }
 }
 
-/// The response stream; the request half of the call holds its [`OutgoingControl`].
+/// The response stream; the request half of the call holds the [`OutgoingControl`].
 pub(crate) struct Outgoing<T: Pack> {
-    /// The first message; `None` once it was sent.
+    /// The first message; `None` once sent.
     greeting: Option<oneshot::Receiver<T::Message>>,
     ready: OutputReceiver<T>,
     /// Result of the call, sent behind all outputs.
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// A test item: the number is its weight; above a million the item ends the call.
+    /// A test item: the number is the weight; an item above a million ends the call.
     impl Pack for usize {
         type Message = Vec<Self>;
 

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_proto::StreamNumber;
 use minerva_proto::app;
-use minerva_proto::link::pb as link;
+use minerva_proto::link::CoreFrame;
+use minerva_proto::link::pb::RelayResponse;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -15,13 +17,12 @@ pub use crate::suspension::{SimulatedProcess, Suspendable, in_process};
 
 use crate::app::{decode as from_app, encode as to_app};
 use crate::limits::Limits;
-use crate::link::decode as from_link;
 use crate::metrics::Metrics;
 use crate::outgoing::Pack;
 use crate::ownership::{CoreContext, Ownership};
 use crate::partition::{Mail, PartitionOptions, PartitionTable, SessionId};
 use crate::store::Store;
-use crate::stream::{AppOutput, Attach, Batch, EdgeOutput};
+use crate::stream::AppOutput;
 
 /// The registration of an application instance.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Registration {
     /// Unacknowledged bytes in flight to the instance, per stream.
     pub window: usize,
     /// Numbers of the streams that the instance already holds.
-    pub held: Vec<u64>,
+    pub held: Vec<StreamNumber>,
 }
 
 /// Runs the ownership task of a core until `resign` resolves, then releases all partitions.
@@ -60,25 +61,9 @@ pub async fn run_ownership(
     Ownership::new(context, standby).run(stop).await;
 }
 
-/// Converts and validates an `Attach` from an edge.
-///
-/// # Errors
-/// The text of the validation error.
-pub fn attach(attach: link::Attach) -> Result<Attach, String> {
-    from_link::attach(attach).map_err(|invalid| invalid.to_string())
-}
-
-/// Converts and validates a `Batch` from an edge.
-///
-/// # Errors
-/// The text of the validation error.
-pub fn batch(batch: link::Batch) -> Result<Batch, String> {
-    from_link::batch(batch).map_err(|invalid| invalid.to_string())
-}
-
 /// Packs outputs into a link message for an edge.
-pub fn relay_response(outputs: Vec<EdgeOutput>) -> link::RelayResponse {
-    EdgeOutput::pack(outputs)
+pub fn relay_response(outputs: Vec<CoreFrame>) -> RelayResponse {
+    CoreFrame::pack(outputs)
 }
 
 /// Converts and validates a registration.
@@ -95,7 +80,7 @@ pub fn registration(register: app::Register) -> Result<Registration, String> {
 ///
 /// # Errors
 /// The text of the validation error.
-pub fn command(session: SessionId, command: app::Command) -> Result<(u64, Mail), String> {
+pub fn command(session: SessionId, command: app::Command) -> Result<(StreamNumber, Mail), String> {
     from_app::command(session, command).map_err(|invalid| invalid.to_string())
 }
 

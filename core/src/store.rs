@@ -45,6 +45,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use minerva_proto::{LogIndex, StreamNumber};
 
 /// The longest blob, and the most bytes of one checkpoint call, that a store must accept.
 ///
@@ -89,6 +90,9 @@ pub struct Membership {
     /// A number below the last acknowledged heartbeat shows that the store lost writes or that the heartbeat expired.
     pub last_heartbeat: u64,
 }
+
+/// A stream to write in a checkpoint; `None` removes the stream.
+pub type StreamChange = (StreamNumber, Option<Bytes>);
 
 /// A store of partitions. The module documentation states the guarantees of all calls.
 pub trait Store: Send + Sync + 'static {
@@ -141,7 +145,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
@@ -157,9 +161,9 @@ pub trait Store: Send + Sync + 'static {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Extends the owner's lease to end `lease` from now.
@@ -174,7 +178,7 @@ pub trait Store: Send + Sync + 'static {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Ends the owner's lease, so that another owner can claim immediately. The owner MUST NOT write afterwards.
@@ -190,7 +194,7 @@ pub struct Claim {
     /// The epoch created by the claim.
     pub epoch: Epoch,
     /// The next index of the log at the time of the claim.
-    pub next_index: u64,
+    pub next_index: LogIndex,
     /// Name of the owner.
     pub owner: String,
 }
@@ -205,16 +209,16 @@ pub struct Claimed {
     /// The meta blob of the checkpoint; `None` before the first checkpoint.
     pub meta: Option<Bytes>,
     /// The streams of the checkpoint in ascending order of their unique numbers.
-    pub streams: Vec<(u64, Bytes)>,
+    pub streams: Vec<(StreamNumber, Bytes)>,
     /// Index of the first blob in `log`.
-    pub first_index: u64,
+    pub first_index: LogIndex,
     /// The log in order, without gaps.
     pub log: Vec<Bytes>,
 }
 
 impl Claimed {
     /// The index of the next append.
-    pub fn next_index(&self) -> u64 {
+    pub fn next_index(&self) -> LogIndex {
         self.first_index + self.log.len() as u64
     }
 }
@@ -238,13 +242,13 @@ pub enum StoreError {
     #[error("the store is behind: its log ends at {next}")]
     Behind {
         /// The next index of the log.
-        next: u64,
+        next: LogIndex,
     },
     /// The log has other content at this index. Two writers share one epoch, which is a defect.
     #[error("the log has other content at index {index}")]
     Conflict {
         /// Index of the rejected append.
-        index: u64,
+        index: LogIndex,
     },
     /// The call exceeds [`MAX_BLOB`].
     #[error("{bytes} bytes exceed the limit of a store call")]

@@ -39,10 +39,10 @@ mod turn;
 
 pub use app_session::ContractError;
 pub(crate) use end::{IDLE, SLOW};
-pub use input::{Attach, Batch, End, LinkId, Resume, Run, SessionId, TransportId};
+pub use input::{LinkId, SessionId};
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;
-pub use output::{AppOutput, CloseCause, EdgeOutput, RefusedReason, Started, TransportChange};
+pub use output::{AppOutput, RefusedReason, Started, TransportChange};
 pub use reply::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
 pub use subprotocol::Services;
 pub use transports::TransportKey;

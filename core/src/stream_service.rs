@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::try_join_all;
+use minerva_proto::StreamNumber;
 use minerva_proto::app::stream_service_server::StreamService;
 use minerva_proto::app::{
     Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
@@ -140,7 +141,7 @@ impl StreamServer {
     async fn page(&self, list: decode::List) -> Result<Page, StreamCallError> {
         let decode::List { service, after, limit } = list;
         let (mut streams, mut covered) = (Vec::new(), Vec::new());
-        for partition in (after >> 48) as u32..self.partitions.count() {
+        for partition in u32::from(after.partition())..self.partitions.count() {
             // One stream beyond the page shows that there is another page.
             let limit = limit + 1 - streams.len();
             let request = StreamRequest::List { service: service.clone(), after, limit };
@@ -188,9 +189,10 @@ impl StreamService for StreamServer {
         let request = decode::send_to_group(request.into_inner())?;
         let Replies { replies, coverage } = self.request_all(&request).await?;
         let outcomes = push_outcomes(replies);
-        let is_full =
-            |(_, outcome): &&(u64, PushOutcome)| matches!(outcome, PushOutcome::Full { .. });
-        let full = outcomes.iter().filter(is_full).map(|(stream, _)| *stream);
+        let is_full = |(_, outcome): &&(StreamNumber, PushOutcome)| {
+            matches!(outcome, PushOutcome::Full { .. })
+        };
+        let full = outcomes.iter().filter(is_full).map(|(stream, _)| stream.0);
         let is_taken =
             |outcome: &PushOutcome| matches!(outcome, PushOutcome::Taken | PushOutcome::Repeated);
         Ok(Response::new(SendToGroupResponse {
@@ -210,7 +212,9 @@ impl StreamService for StreamServer {
         if let ([(_, only)], None) = (&outcomes[..], &coverage) {
             error::of_join(*only).map_or(Ok(()), Err)?;
         }
-        let is_member = |(stream, outcome)| (outcome == JoinOutcome::Done).then_some(stream);
+        let is_member = |(stream, outcome): (StreamNumber, _)| {
+            (outcome == JoinOutcome::Done).then_some(stream.0)
+        };
         let streams = outcomes.into_iter().filter_map(is_member).collect();
         Ok(Response::new(JoinResponse { streams, coverage }))
     }
@@ -258,6 +262,8 @@ impl StreamService for StreamServer {
 }
 
 /// The outcome for each stream, in the order of the partitions and stream numbers.
-fn push_outcomes(replies: impl IntoIterator<Item = StreamReply>) -> Vec<(u64, PushOutcome)> {
+fn push_outcomes(
+    replies: impl IntoIterator<Item = StreamReply>,
+) -> Vec<(StreamNumber, PushOutcome)> {
     replies.into_iter().flat_map(encode::push_outcomes).collect()
 }

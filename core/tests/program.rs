@@ -1,7 +1,6 @@
-//! The program `minerva-core` as its operator sees it: options, signals, memory, and that it can be
-//! killed at any moment.
+//! The program `minerva-core`: options, signals, memory, and recovery after SIGKILL.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test skips what it does not wait for")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test ignores other outputs")]
 
 #[path = "serve/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the library")]
@@ -24,10 +23,10 @@ use peers::{App, Edge, attach, batch, sack};
 
 const ID: &str = "stream-id-stream-id-1";
 
-/// Far longer than a start takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for a start; far longer than one takes.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running program; killed when dropped.
+/// A running process; killed on drop.
 struct Program {
     child: Child,
     link: SocketAddr,
@@ -53,17 +52,17 @@ fn free_addresses() -> [SocketAddr; 3] {
     [(); 3].map(|()| SocketAddr::from(([127, 0, 0, 1], ports::free_port())))
 }
 
-/// The first line that a program says, or nothing if it ends first or says none.
+/// The first line of standard output; empty if the process exits or prints nothing.
 fn first_line(child: &mut Child) -> String {
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let (said, line) = mpsc::channel();
+    let (sender, line) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        // Nobody may be waiting any more.
-        let _ = said.send(line);
+        // The receiver may have timed out.
+        let _ = sender.send(line);
     });
-    line.recv_timeout(PATIENCE).unwrap_or_default()
+    line.recv_timeout(START_TIMEOUT).unwrap_or_default()
 }
 
 impl Program {
@@ -85,7 +84,7 @@ impl Program {
             .spawn()
             .unwrap();
         let line = first_line(&mut child);
-        // Killed also if it said something else.
+        // Created before the assertion, so that the process is killed if it fails.
         let program = Self { child, link, api, admin };
         let expected = format!(
             "minerva-core: ready, edges on {link}, apps on {api}, admin on http://{admin}, \
@@ -100,7 +99,7 @@ impl Program {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// Most memory that it ever had, in KiB.
+    /// Peak resident memory in KiB.
     fn peak_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
@@ -117,7 +116,7 @@ impl Drop for Program {
 }
 
 #[test]
-fn wrong_options_exit_with_64_and_say_what_to_do() {
+fn an_invalid_option_exits_with_64_and_a_hint() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -136,14 +135,14 @@ fn wrong_options_exit_with_64_and_say_what_to_do() {
         (vec!["--subprotocols", "=chat"], "a service name is 1 to 64"),
         ([&store[..], &[&under_file]].concat(), "the directory cannot be used"),
     ] {
-        let (code, said) = run(&arguments);
-        assert_eq!(code, Some(64), "{arguments:?}: {said}");
-        assert!(said.contains(text), "{arguments:?}: {said}");
+        let (code, stderr) = run(&arguments);
+        assert_eq!(code, Some(64), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(text), "{arguments:?}: {stderr}");
     }
 }
 
 #[test]
-fn help_is_no_error() {
+fn help_exits_with_0() {
     let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
     assert!(status.success());
     let text = String::from_utf8(stdout).unwrap();
@@ -162,19 +161,19 @@ fn help_is_no_error() {
 }
 
 #[test]
-fn a_directory_has_one_process() {
+fn a_second_process_in_a_directory_exits_with_64() {
     let directory = tempfile::tempdir().unwrap();
     let _first = Program::start(directory.path());
     let free = free_addresses().map(|address| address.to_string());
     let store = format!("redb:{}", directory.path().display());
-    let (code, said) =
+    let (code, stderr) =
         run(&["--link", &free[0], "--api", &free[1], "--admin", &free[2], "--store", &store]);
     assert_eq!(code, Some(64));
-    assert!(said.contains("another process is using this directory"), "{said}");
+    assert!(stderr.contains("another process is using this directory"), "{stderr}");
 }
 
 #[tokio::test]
-async fn sigterm_ends_it_in_order() {
+async fn sigterm_stops_the_process_gracefully() {
     let directory = tempfile::tempdir().unwrap();
     let mut program = Program::start(directory.path());
     let mut edge = Edge::connect(program.link).await;
@@ -184,10 +183,9 @@ async fn sigterm_ends_it_in_order() {
     assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }
 
-/// Strings both ways while the process is killed again and again; nothing may be lost, doubled or
-/// reordered.
+/// Messages both ways while the process is killed repeatedly: none is lost, duplicated or reordered.
 #[tokio::test]
-async fn kill_9_loses_nothing() {
+async fn no_message_is_lost_by_sigkill() {
     let directory = tempfile::tempdir().unwrap();
     let addresses = free_addresses();
     let (mut stream, mut sent, mut delivered) = (0, 0, 0);
@@ -199,9 +197,9 @@ async fn kill_9_loses_nothing() {
         edge.attach(attach(1, ID)).await;
         let started = app.started().await;
         assert!(round == 0 || started.stream == stream);
-        assert_eq!(started.next_send, sent, "what was confirmed is there");
+        assert_eq!(started.next_send, sent, "confirmed sends are recovered");
         stream = started.stream;
-        // The app acknowledged all it saw, but the acknowledgement may be lost; not more than that.
+        // The app acknowledged every event; only the last acknowledgement may be lost.
         assert!(started.next_event <= delivered + 1, "{} {delivered}", started.next_event);
         let mut first = started.next_event.max(1);
         for step in 0..10 {
@@ -213,7 +211,7 @@ async fn kill_9_loses_nothing() {
             delivered += 1;
             first = delivered + 1;
             app.acknowledge(stream, delivered);
-            app.send_strings(stream, sent, &[&format!("down {sent}")]);
+            app.send_messages(stream, sent, &[&format!("down {sent}")]);
             app.sent(sent + 1).await;
             assert_eq!(edge.messages(1, sent, 1).await, [format!("down {sent}")]);
             edge.send(edge_frame::Frame::Batch(sack(1, 2 * step + 1, sent as i64)));
@@ -224,10 +222,10 @@ async fn kill_9_loses_nothing() {
     }
 }
 
-/// 32 MB each way through one process. The memory it needs must not depend on how much that is.
+/// 32 MB each way through one process: memory does not grow with the volume.
 #[tokio::test]
-async fn memory_stays_small() {
-    const STRINGS: u64 = 500;
+async fn memory_is_bounded() {
+    const MESSAGES: u64 = 500;
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     let mut app = App::register(program.api, "one", vec![]).await;
@@ -235,10 +233,10 @@ async fn memory_stays_small() {
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
     let text = "x".repeat(64_000);
-    let begun = started_at();
-    for n in 0..STRINGS {
+    let start = now();
+    for n in 0..MESSAGES {
         edge.send(edge_frame::Frame::Batch(batch(1, 2 * n, n, &[&text])));
-        app.send_strings(stream, n, &[&text]);
+        app.send_messages(stream, n, &[&text]);
         assert!(app.messages(n + 1, 1).await == [text.as_str()]);
         app.acknowledge(stream, n + 1);
         assert!(edge.messages(1, n, 1).await == [Bytes::from(text.clone())]);
@@ -246,24 +244,24 @@ async fn memory_stays_small() {
         let grant = link::Grant { transport: 1, s2c_bytes: text.len() as u64 };
         edge.send(edge_frame::Frame::Grant(grant));
     }
-    let (memory, time) = (program.peak_memory(), begun.elapsed());
+    let (memory, time) = (program.peak_memory(), start.elapsed());
     println!("{memory} KiB, {time:?}");
     assert!(memory < 64 << 10, "{memory} KiB");
     let file = std::fs::metadata(directory.path().join("minerva.redb")).unwrap().len();
     assert!(file < 256 << 20, "the file has {file} bytes");
 }
 
-#[expect(clippy::disallowed_methods, reason = "only shown")]
-fn started_at() -> Instant {
+#[expect(clippy::disallowed_methods, reason = "only printed")]
+fn now() -> Instant {
     Instant::now()
 }
 
 #[tokio::test]
-async fn it_is_ready_when_it_says_so() {
+async fn the_process_is_ready_once_the_line_is_printed() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
-    let answer = tokio::time::timeout(Duration::from_secs(5), http(program.admin, "/readyz"));
-    assert!(answer.await.unwrap().ends_with("ready\n"));
+    let response = tokio::time::timeout(Duration::from_secs(5), http(program.admin, "/readyz"));
+    assert!(response.await.unwrap().ends_with("ready\n"));
     assert!(http(program.admin, "/metrics").await.contains("minerva_core_partitions 64"));
 }
 
@@ -272,7 +270,7 @@ async fn http(address: SocketAddr, path: &str) -> String {
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: core\r\nconnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut response = String::new();
+    socket.read_to_string(&mut response).await.unwrap();
+    response
 }

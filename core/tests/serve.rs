@@ -1,6 +1,6 @@
-//! A core over the memory store, with a bare gRPC client as the edge and another as the application.
+//! Integration tests of a core with the memory store; edge and application are bare gRPC clients.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test skips what it does not wait for")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test ignores other outputs")]
 
 #[path = "serve/calls.rs"]
 mod calls;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_core::store::redb::RedbStore;
 use minerva_core::store::{Epoch, Store, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
 
 /// Directory for the child process of [`acknowledged_appends_survive_kill_9`].
 const CHILD: &str = "MINERVA_TEST_STORE_CHILD";
@@ -45,15 +46,18 @@ async fn append_until_killed(directory: &Path) {
         let appends: Vec<_> = claims
             .iter()
             .map(|(partition, epoch, next)| {
-                store.append(*partition, *epoch, *next, content(*partition, *next))
+                store.append(*partition, *epoch, *next, content(*partition, next.0))
             })
             .collect();
         for ((partition, epoch, next), append) in claims.iter_mut().zip(appends) {
             append.await.unwrap();
             println!("acked {partition} {next}");
-            if *next % 16 == 15 {
+            if next.0 % 16 == 15 {
                 let meta = Bytes::from(next.to_string());
-                store.checkpoint(*partition, *epoch, *next - 4, meta, vec![]).await.unwrap();
+                store
+                    .checkpoint(*partition, *epoch, LogIndex(next.0 - 4), meta, vec![])
+                    .await
+                    .unwrap();
             }
             *next += 1;
         }
@@ -96,14 +100,15 @@ async fn check(directory: &Path, acked: &[u64]) {
     let store = RedbStore::open(directory).unwrap();
     for (partition, next) in (0..).zip(acked) {
         let claimed = store.claim(partition, "parent", Epoch(0)).await.unwrap();
-        assert!(claimed.next_index() >= *next, "{partition}: {} < {next}", claimed.next_index());
-        for (index, blob) in (claimed.first_index..).zip(&claimed.log) {
+        let next_index = claimed.next_index().0;
+        assert!(next_index >= *next, "{partition}: {next_index} < {next}");
+        for (index, blob) in (claimed.first_index.0..).zip(&claimed.log) {
             assert_eq!(*blob, content(partition, index), "{partition}/{index}");
         }
         let trimmed_through = claimed
             .meta
             .map(|meta| String::from_utf8(meta.to_vec()).unwrap().parse::<u64>().unwrap() - 4);
-        assert_eq!(claimed.first_index, trimmed_through.unwrap_or(0), "{partition}");
+        assert_eq!(claimed.first_index.0, trimmed_through.unwrap_or(0), "{partition}");
     }
 }
 
@@ -161,10 +166,11 @@ async fn a_steady_load_does_not_grow_the_file() {
     let blob = Bytes::from(vec![b'x'; 50_000]);
     let mut sizes = Vec::new();
     for index in 0..800u64 {
-        store.append(0, epoch, index, blob.clone()).await.unwrap();
+        store.append(0, epoch, LogIndex(index), blob.clone()).await.unwrap();
         if index % 20 == 19 {
-            let changed = vec![(index % 7, Some(blob.clone())), ((index + 3) % 7, None)];
-            store.checkpoint(0, epoch, index + 1, Bytes::new(), changed).await.unwrap();
+            let (set, removed) = (StreamNumber(index % 7), StreamNumber((index + 3) % 7));
+            let changed = vec![(set, Some(blob.clone())), (removed, None)];
+            store.checkpoint(0, epoch, LogIndex(index + 1), Bytes::new(), changed).await.unwrap();
             let file = std::fs::metadata(directory.path().join("minerva.redb")).unwrap();
             sizes.push(file.len());
         }
@@ -180,11 +186,11 @@ async fn queued_calls_complete_before_the_store_closes() {
     let store = RedbStore::open(directory.path()).unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     let appends: Vec<_> =
-        (0..200).map(|index| store.append(0, epoch, index, content(0, index))).collect();
+        (0..200).map(|index| store.append(0, epoch, LogIndex(index), content(0, index))).collect();
     drop(store);
     for append in appends {
         tokio::time::timeout(Duration::from_secs(10), append).await.unwrap().unwrap();
     }
     let store = RedbStore::open(directory.path()).unwrap();
-    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), 200);
+    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), LogIndex(200));
 }

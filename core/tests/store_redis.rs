@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_core::store::{Epoch, Store, StoreError};
+use minerva_proto::LogIndex;
 use tokio::time::{sleep, timeout};
 
 /// Timeout of a call with all its retries.
@@ -54,7 +55,9 @@ pub(crate) async fn append(
     let all = async {
         while from < range.end {
             let calls: Vec<_> = (from..range.end)
-                .map(|index| store.append(partition, epoch, index, content(partition, index)))
+                .map(|index| {
+                    store.append(partition, epoch, LogIndex(index), content(partition, index))
+                })
                 .collect();
             for call in calls {
                 match call.await {
@@ -87,7 +90,7 @@ pub(crate) async fn claim(store: &dyn Store, partition: u32, owner: &str) -> (Ep
         }
     });
     let claimed = claimed.await.expect("the claim completes");
-    assert_eq!(claimed.first_index, 0, "these tests never trim the log");
+    assert_eq!(claimed.first_index, LogIndex(0), "these tests never trim the log");
     (claimed.epoch, claimed.log)
 }
 

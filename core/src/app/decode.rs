@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use minerva_proto::MAX_NUMBER;
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits};
+use minerva_proto::{MAX_NUMBER, StreamNumber};
 
 use crate::invalid::{self, Invalid};
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
@@ -22,7 +22,7 @@ pub(crate) struct Registration {
     pub(crate) service: Arc<str>,
     pub(crate) instance_id: Arc<str>,
     pub(crate) window: usize,
-    pub(crate) held: Vec<u64>,
+    pub(crate) held: Vec<StreamNumber>,
 }
 
 pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> {
@@ -35,48 +35,54 @@ pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> 
         0 => DEFAULT_WINDOW,
         bytes => bytes as usize,
     };
-    Ok(Registration { service, instance_id: id.into(), window, held: register.held_streams })
+    let held = register.held_streams.into_iter().map(StreamNumber).collect();
+    Ok(Registration { service, instance_id: id.into(), window, held })
 }
 
-/// Decodes a command; returns the number of its stream and the mail for its partition.
-pub(crate) fn command(session: SessionId, command: Command) -> Result<(u64, Mail), Invalid> {
+/// Decodes a command; returns the stream number and the mail for the partition.
+pub(crate) fn command(
+    session: SessionId,
+    command: Command,
+) -> Result<(StreamNumber, Mail), Invalid> {
     match command.command {
         Some(Kind::Register(_)) => {
             Err(Invalid::new("register", "only allowed as the first command"))
         }
         Some(Kind::Acknowledge(acknowledge)) => {
-            let (stream, event) = (acknowledge.stream, acknowledge.event);
+            let (stream, event) = (StreamNumber(acknowledge.stream), acknowledge.event);
             Ok((stream, Mail::Acknowledge { session, stream, event }))
         }
-        Some(Kind::Send(send)) => Ok((send.stream, self::send(session, send)?)),
+        Some(Kind::Send(send)) => Ok((StreamNumber(send.stream), self::send(session, send)?)),
         Some(Kind::Reset(reset)) => {
-            let stream = reset.stream;
+            let stream = StreamNumber(reset.stream);
             let reset = invalid::reset("reset.reason", reset.reason, reset.application_level)?;
             let (reason, application_level) = (reset.reason, reset.application_level);
             Ok((stream, Mail::Reset { session, stream, reason, application_level }))
         }
-        Some(Kind::SetLimits(limits)) => Ok((limits.stream, set_limits(session, &limits)?)),
+        Some(Kind::SetLimits(limits)) => {
+            Ok((StreamNumber(limits.stream), set_limits(session, &limits)?))
+        }
         Some(Kind::SetLabel(SetLabel { stream, label })) => Ok((
-            stream,
+            StreamNumber(stream),
             change_attributes(
                 session,
-                stream,
+                StreamNumber(stream),
                 AttributeChange::Label(invalid::label("set_label.label", label)?),
             ),
         )),
         Some(Kind::JoinGroup(JoinGroup { stream, group })) => Ok((
-            stream,
+            StreamNumber(stream),
             change_attributes(
                 session,
-                stream,
+                StreamNumber(stream),
                 AttributeChange::Join(invalid::group("join_group.group", group)?),
             ),
         )),
         Some(Kind::LeaveGroup(LeaveGroup { stream, group })) => Ok((
-            stream,
+            StreamNumber(stream),
             change_attributes(
                 session,
-                stream,
+                StreamNumber(stream),
                 AttributeChange::Leave(invalid::group("leave_group.group", group)?),
             ),
         )),
@@ -91,14 +97,14 @@ fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
     invalid::check_messages("send.messages", send.first, &send.messages)?;
     Ok(Mail::Send {
         session,
-        stream: send.stream,
+        stream: StreamNumber(send.stream),
         first: send.first,
         messages: send.messages,
         acknowledge: send.acknowledge,
     })
 }
 
-fn change_attributes(session: SessionId, stream: u64, change: AttributeChange) -> Mail {
+fn change_attributes(session: SessionId, stream: StreamNumber, change: AttributeChange) -> Mail {
     Mail::ChangeAttributes { session, stream, change }
 }
 
@@ -115,7 +121,7 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, Invalid> {
     check("set_limits.outbox_messages", messages.map(Into::into), MAX_LIMIT_MESSAGES as u64)?;
     Ok(Mail::SetLimits {
         session,
-        stream: limits.stream,
+        stream: StreamNumber(limits.stream),
         max_idle_ms: limits.max_idle_ms,
         outbox: OutboxLimits { bytes, messages },
     })
@@ -219,8 +225,11 @@ mod tests {
         let acknowledge = Acknowledge { stream: 77, event: 5 };
         let command = Command { command: Some(Kind::Acknowledge(acknowledge)) };
         let (stream, mail) = super::command(SESSION, command).unwrap();
-        assert_eq!(stream, 77);
-        assert!(matches!(mail, Mail::Acknowledge { session: SESSION, stream: 77, event: 5 }));
+        assert_eq!(stream, StreamNumber(77));
+        assert!(matches!(
+            mail,
+            Mail::Acknowledge { session: SESSION, stream: StreamNumber(77), event: 5 }
+        ));
     }
 
     proptest! {

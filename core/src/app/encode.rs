@@ -1,6 +1,7 @@
 //! Encodes the outputs of partitions as events of the application API.
 
 use minerva_proto::MAX_MESSAGE;
+use minerva_proto::StreamNumber;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
     Ended, EndedBy, Event, GroupRefused, Header, Messages, PartitionLeft, PartitionOwned,
@@ -14,9 +15,9 @@ use crate::outgoing::Pack;
 use crate::state;
 use crate::stream::{self, AppOutput, RefusedReason};
 
-/// Approximate bytes of an event without its messages.
+/// Approximate bytes of an event without messages.
 const EVENT: usize = 48;
-/// Bytes of a message beside its content: tag and length.
+/// Bytes of a message beside the content: tag and length.
 const MESSAGE: usize = 4;
 
 /// The answer to a registration.
@@ -75,11 +76,11 @@ fn event(output: AppOutput) -> Option<Kind> {
     Some(match output {
         AppOutput::Started(started) => Kind::Started(self::started(*started)),
         AppOutput::Messages { stream, first_event, messages } => {
-            Kind::Messages(Messages { stream, first_event, messages })
+            Kind::Messages(Messages { stream: stream.0, first_event, messages })
         }
         AppOutput::TransportChanged { stream, change } => {
             Kind::TransportChanged(TransportChanged {
-                stream,
+                stream: stream.0,
                 transport_number: change.transport_number,
                 attached: change.attached,
                 primary: change.primary,
@@ -91,15 +92,15 @@ fn event(output: AppOutput) -> Option<Kind> {
         AppOutput::SendState { stream, state } => Kind::SendState(send_state(stream, state)),
         AppOutput::SendRefused { stream, first, reason, next_send } => {
             let reason = refused_reason(reason).into();
-            Kind::SendRefused(SendRefused { stream, first, reason, next_send })
+            Kind::SendRefused(SendRefused { stream: stream.0, first, reason, next_send })
         }
-        AppOutput::Released { stream } => Kind::Released(Released { stream }),
+        AppOutput::Released { stream } => Kind::Released(Released { stream: stream.0 }),
         AppOutput::PartitionOwned { partition, epoch, streams_made } => {
             Kind::PartitionOwned(PartitionOwned { partition, epoch: epoch.0, streams_made })
         }
         AppOutput::PartitionLeft { partition } => Kind::PartitionLeft(PartitionLeft { partition }),
         AppOutput::GroupRefused { stream, group } => {
-            Kind::GroupRefused(GroupRefused { stream, group: group.to_string() })
+            Kind::GroupRefused(GroupRefused { stream: stream.0, group: group.to_string() })
         }
         // Ends the call, see `failure`.
         AppOutput::ContractViolation(_) => return None,
@@ -107,9 +108,9 @@ fn event(output: AppOutput) -> Option<Kind> {
 }
 
 /// Encodes the end of a stream.
-pub(crate) fn ended(stream: u64, event: u64, end: state::Ended) -> Ended {
+pub(crate) fn ended(stream: StreamNumber, event: u64, end: state::Ended) -> Ended {
     Ended {
-        stream,
+        stream: stream.0,
         event,
         reason: end.reset.reason,
         application_level: end.reset.application_level,
@@ -122,7 +123,7 @@ fn started(started: stream::Started) -> Started {
     let header =
         |(name, value): &(String, String)| Header { name: name.clone(), value: value.clone() };
     Started {
-        stream: started.stream,
+        stream: started.stream.0,
         stream_id: origin.id.as_str().to_owned(),
         resumed: started.resumed,
         next_event: started.next_event,
@@ -139,9 +140,9 @@ fn started(started: stream::Started) -> Started {
     }
 }
 
-fn send_state(stream: u64, state: state::SendState) -> SendState {
+fn send_state(stream: StreamNumber, state: state::SendState) -> SendState {
     SendState {
-        stream,
+        stream: stream.0,
         next_send: state.next_send,
         bytes_left: state.bytes_left,
         messages_left: state.messages_left,

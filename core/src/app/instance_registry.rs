@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use minerva_proto::StreamNumber;
 use tokio::sync::oneshot;
 
 use crate::partition::{PartitionTable, SessionHandle, SessionId};
@@ -34,7 +35,11 @@ impl InstanceRegistry {
     /// Registers an instance with every partition, after ending an earlier session of the same identity.
     ///
     /// `held` are the streams that the instance holds. The receiver is notified when another call replaces this one.
-    pub(super) fn register(&self, session: SessionHandle, held: Vec<u64>) -> oneshot::Receiver<()> {
+    pub(super) fn register(
+        &self,
+        session: SessionHandle,
+        held: Vec<StreamNumber>,
+    ) -> oneshot::Receiver<()> {
         let (replaced, on_replaced) = oneshot::channel();
         let registered = Registered { id: session.id, replaced };
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +52,7 @@ impl InstanceRegistry {
         on_replaced
     }
 
-    /// Removes a session from every partition, unless it was replaced.
+    /// Removes a session from every partition. No effect on a replaced session.
     pub(super) fn unregister(&self, session: &SessionHandle) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(registered) = sessions.entry(identity(session))

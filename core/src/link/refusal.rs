@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use minerva_proto::link::LinkFrameError;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::invalid::Invalid;
 use crate::metrics::Metrics;
 use crate::stream::LinkId;
 
@@ -27,8 +27,8 @@ impl Refusals {
     }
 
     /// Counts one refusal, and logs it unless the last line is younger than [`LOG_INTERVAL`].
-    pub(super) fn record(&mut self, transport: Option<u64>, invalid: &Invalid) {
-        self.metrics.link_frames_refused.get_or_create(&[("reason", invalid.field())]).inc();
+    pub(super) fn record(&mut self, error: &LinkFrameError) {
+        self.metrics.link_frames_refused.get_or_create(&[("reason", error.field)]).inc();
         let now = clock::now();
         if self.logged_at.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
             self.unlogged += 1;
@@ -36,12 +36,14 @@ impl Refusals {
         }
         self.logged_at = Some(now);
         let (link, unlogged) = (self.link.0, std::mem::take(&mut self.unlogged));
-        tracing::warn!(link, transport, reason = %invalid, unlogged, "refused a frame of an edge");
+        let transport = error.transport.map(|transport| transport.0);
+        tracing::warn!(link, transport, %error, unlogged, "refused a frame of an edge");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use minerva_proto::link::TransportId;
     use prometheus_client::registry::Registry;
     use tokio::time::advance;
 
@@ -51,13 +53,14 @@ mod tests {
     async fn each_refusal_is_counted_and_few_are_logged() {
         let metrics = Metrics::new(&mut Registry::default());
         let mut refusals = Refusals::new(LinkId(1), metrics.clone());
-        let invalid = Invalid::new("attach.service", "wrong");
+        let transport = Some(TransportId(7));
+        let error = LinkFrameError::new(transport, "attach.service", "wrong");
         for (pause, unlogged) in [(0, 0), (1, 1), (9_998, 2), (1, 0), (5_000, 1)] {
             advance(Duration::from_millis(pause)).await;
-            refusals.record(Some(7), &invalid);
+            refusals.record(&error);
             assert_eq!(refusals.unlogged, unlogged, "{pause}");
         }
-        refusals.record(None, &Invalid::new("hello", "wrong"));
+        refusals.record(&LinkFrameError::new(None, "hello", "wrong"));
         let count = |reason| metrics.link_frames_refused.get_or_create(&[("reason", reason)]).get();
         assert_eq!((count("attach.service"), count("hello")), (5, 1));
     }

@@ -1,4 +1,4 @@
-//! Assignment of streams to sessions: the least loaded session of the service, and the same one as long as its instance
+//! Assignment of streams to sessions: the least loaded session of the service, and the same one as long as the instance
 //! lives or reconnects within the grace time.
 //!
 //! Pure bookkeeping of one partition. The streams and their sessions are notified by the caller.
@@ -9,20 +9,21 @@ use std::sync::atomic::Ordering;
 
 use super::mailbox::SessionHandle;
 use crate::stream::{Millis, SessionId};
+use minerva_proto::StreamNumber;
 
 /// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
 pub(super) struct Assignment {
     sessions: BTreeMap<SessionId, SessionStreams>,
     /// Streams without a session.
-    waiting: BTreeMap<u64, Waiting>,
-    /// The waiting streams with a grace time, by its end.
-    grace: BTreeSet<(Millis, u64)>,
+    waiting: BTreeMap<StreamNumber, Waiting>,
+    /// The waiting streams with a grace time, by end of the grace time.
+    grace: BTreeSet<(Millis, StreamNumber)>,
 }
 
 struct SessionStreams {
     handle: SessionHandle,
-    streams: BTreeSet<u64>,
+    streams: BTreeSet<StreamNumber>,
 }
 
 struct Waiting {
@@ -37,9 +38,9 @@ struct Waiting {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct JoinedStreams {
     /// Streams assigned to the session.
-    pub(super) assigned: BTreeSet<u64>,
-    /// Streams that the session holds and that it cannot get.
-    pub(super) released: Vec<u64>,
+    pub(super) assigned: BTreeSet<StreamNumber>,
+    /// Streams that the session holds but that are assigned elsewhere or unknown.
+    pub(super) released: Vec<StreamNumber>,
 }
 
 impl Assignment {
@@ -60,11 +61,11 @@ impl Assignment {
 
     /// Adds a stream without a session.
     ///
-    /// With an `instance` the stream waits for that instance until the given time. Otherwise it is assigned at once if
+    /// With an `instance` the stream waits for that instance until the given time. Otherwise the stream is assigned at once if
     /// the service has a session, which is returned.
     pub(super) fn add(
         &mut self,
-        stream: u64,
+        stream: StreamNumber,
         service: Arc<str>,
         instance: Option<(Arc<str>, Millis)>,
     ) -> Option<&SessionHandle> {
@@ -74,7 +75,7 @@ impl Assignment {
     }
 
     /// Removes a forgotten stream.
-    pub(super) fn remove(&mut self, stream: u64, session: Option<SessionId>) {
+    pub(super) fn remove(&mut self, stream: StreamNumber, session: Option<SessionId>) {
         self.stop_waiting(stream);
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id))
             && session.streams.remove(&stream)
@@ -87,16 +88,16 @@ impl Assignment {
     ///
     /// The session gets the waiting streams of its instance, the waiting streams in `held`, and those of its service
     /// that wait for any instance.
-    pub(super) fn join(&mut self, handle: SessionHandle, held: &[u64]) -> JoinedStreams {
+    pub(super) fn join(&mut self, handle: SessionHandle, held: &[StreamNumber]) -> JoinedStreams {
         let id = handle.id;
-        let held_set: BTreeSet<u64> = held.iter().copied().collect();
-        let gets = |(stream, waiting): (&u64, &Waiting)| {
+        let held_set: BTreeSet<StreamNumber> = held.iter().copied().collect();
+        let gets = |(stream, waiting): (&StreamNumber, &Waiting)| {
             let is_eligible = waiting.grace.is_none()
                 || held_set.contains(stream)
                 || waiting.instance_id.as_ref() == Some(&handle.instance_id);
             (waiting.service == handle.service && is_eligible).then_some(*stream)
         };
-        let assigned: BTreeSet<u64> = self.waiting.iter().filter_map(gets).collect();
+        let assigned: BTreeSet<StreamNumber> = self.waiting.iter().filter_map(gets).collect();
         let released = held_set.difference(&assigned).copied().collect();
         self.sessions.insert(id, SessionStreams { handle, streams: BTreeSet::new() });
         for &stream in &assigned {
@@ -105,8 +106,8 @@ impl Assignment {
         JoinedStreams { assigned, released }
     }
 
-    /// Removes a session. Its streams, which are returned, wait for the instance until `grace`.
-    pub(super) fn leave(&mut self, id: SessionId, grace: Millis) -> BTreeSet<u64> {
+    /// Removes a session. Returns the streams, which wait for the instance until `grace`.
+    pub(super) fn leave(&mut self, id: SessionId, grace: Millis) -> BTreeSet<StreamNumber> {
         let Some(session) = self.sessions.remove(&id) else { return BTreeSet::new() };
         let SessionHandle { service, instance_id, load, .. } = session.handle;
         for &stream in &session.streams {
@@ -133,10 +134,13 @@ impl Assignment {
         self.grace.first().map(|(at, _)| *at)
     }
 
-    /// Ends the grace time of one stream; returns the stream and its new session.
+    /// Ends the grace time of one stream; returns the stream and the new session.
     ///
     /// `None` if no grace time has passed. Without a session of the service the stream waits for any instance.
-    pub(super) fn end_grace(&mut self, now: Millis) -> Option<(u64, Option<SessionHandle>)> {
+    pub(super) fn end_grace(
+        &mut self,
+        now: Millis,
+    ) -> Option<(StreamNumber, Option<SessionHandle>)> {
         let (at, stream) = self.grace.first().copied().filter(|(at, _)| *at <= now)?;
         self.grace.remove(&(at, stream));
         if let Some(waiting) = self.waiting.get_mut(&stream) {
@@ -145,8 +149,8 @@ impl Assignment {
         Some((stream, self.assign(stream).cloned()))
     }
 
-    /// Assigns a waiting stream to the least loaded session of its service.
-    fn assign(&mut self, stream: u64) -> Option<&SessionHandle> {
+    /// Assigns a waiting stream to the least loaded session of the service.
+    fn assign(&mut self, stream: StreamNumber) -> Option<&SessionHandle> {
         let service = &self.waiting.get(&stream)?.service;
         let candidates = self.sessions.values().filter(|s| s.handle.service == *service);
         let least = candidates.min_by_key(|session| session.handle.load.load(Ordering::Relaxed));
@@ -155,7 +159,7 @@ impl Assignment {
         self.session(id)
     }
 
-    fn assign_to(&mut self, stream: u64, id: SessionId) {
+    fn assign_to(&mut self, stream: StreamNumber, id: SessionId) {
         self.stop_waiting(stream);
         if let Some(session) = self.sessions.get_mut(&id)
             && session.streams.insert(stream)
@@ -164,14 +168,14 @@ impl Assignment {
         }
     }
 
-    fn wait(&mut self, stream: u64, waiting: Waiting) {
+    fn wait(&mut self, stream: StreamNumber, waiting: Waiting) {
         if let Some(at) = waiting.grace {
             self.grace.insert((at, stream));
         }
         self.waiting.insert(stream, waiting);
     }
 
-    fn stop_waiting(&mut self, stream: u64) {
+    fn stop_waiting(&mut self, stream: StreamNumber) {
         if let Some(Waiting { grace: Some(at), .. }) = self.waiting.remove(&stream) {
             self.grace.remove(&(at, stream));
         }

@@ -1,8 +1,8 @@
-//! Checkpoints: when one is due, and its steps.
+//! Checkpoints: when one is due, and the steps in which one is written.
 //!
-//! A checkpoint holds the streams changed since the last one, all as of one log index. Its steps are sent once the log
-//! is confirmed up to that index. The last step removes ended streams and trims the log; the others leave the log as it
-//! is. Used by the event loop of a partition.
+//! A checkpoint holds the streams changed since the last one, all as of one log index. The steps are sent once the
+//! log is confirmed up to that index. The last step removes ended streams and trims the log; the others do not change
+//! the log. Used by the event loop of a partition.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
 use crate::state::{Meta, Snapshot};
-use crate::store::{Epoch, Store, StoreError};
+use crate::store::{Epoch, Store, StoreError, StreamChange};
 
 /// Bytes of one step, unless one stream is larger: far below the limit of a store, large enough for one write.
 const STEP_BYTES: usize = 8 << 20;
@@ -28,34 +29,31 @@ const MAX_LOG: u64 = 64 << 20;
 /// Pause before a step is retried.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A stream in a checkpoint step; `None` removes the stream.
-pub(super) type StreamChange = (u64, Option<Bytes>);
-
 /// The checkpoints of one partition under one epoch.
 pub(super) struct Checkpoints {
     store: Arc<dyn Store>,
     partition: u32,
     pub(super) epoch: Epoch,
     /// Streams changed since the last checkpoint began.
-    changed: BTreeSet<u64>,
+    changed: BTreeSet<StreamNumber>,
     /// Bytes and entries of the log since then.
     log: (usize, u64),
     /// First index of the stored log.
-    first_index: u64,
+    first_index: LogIndex,
     /// Bytes of the last checkpoint, the estimate for the next one.
     last_bytes: u64,
     pending: Option<PendingCheckpoint>,
 }
 
 struct PendingCheckpoint {
-    covers: u64,
+    covers: LogIndex,
     meta: Bytes,
     /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
-    streams: VecDeque<(u64, Snapshot)>,
+    streams: VecDeque<(StreamNumber, Snapshot)>,
     /// Streams to remove in the last step.
-    removed: Vec<u64>,
-    /// The step in flight for retries, with the log index that it covers.
-    step: Option<(u64, Vec<StreamChange>)>,
+    removed: Vec<StreamNumber>,
+    /// The step in flight, kept for retries, with the covered log index.
+    step: Option<(LogIndex, Vec<StreamChange>)>,
     /// Bytes of the steps so far.
     bytes: u64,
     call: Option<BoxFuture<'static, Result<(), StoreError>>>,
@@ -67,7 +65,7 @@ impl Checkpoints {
         store: Arc<dyn Store>,
         partition: u32,
         epoch: Epoch,
-        first_index: u64,
+        first_index: LogIndex,
     ) -> Self {
         let (changed, log) = (BTreeSet::new(), (0, 0));
         Self { store, partition, epoch, changed, log, first_index, last_bytes: 0, pending: None }
@@ -75,14 +73,14 @@ impl Checkpoints {
 
     /// Begins a checkpoint of all streams under a new epoch.
     ///
-    /// Its last step removes the streams in `removed` and the log before `covers`.
+    /// The last step removes the streams in `removed` and the log before `covers`.
     pub(super) fn rewrite(
         &mut self,
         epoch: Epoch,
-        (first_index, covers): (u64, u64),
+        (first_index, covers): (LogIndex, LogIndex),
         meta: &Meta,
-        streams: VecDeque<(u64, Snapshot)>,
-        removed: Vec<u64>,
+        streams: VecDeque<(StreamNumber, Snapshot)>,
+        removed: Vec<StreamNumber>,
     ) {
         (self.epoch, self.first_index, self.log) = (epoch, first_index, (0, 0));
         self.changed.clear();
@@ -92,7 +90,7 @@ impl Checkpoints {
     /// Counts an append.
     pub(super) fn note_append(
         &mut self,
-        streams: impl Iterator<Item = u64>,
+        streams: impl Iterator<Item = StreamNumber>,
         bytes: usize,
         entries: u64,
     ) {
@@ -100,7 +98,7 @@ impl Checkpoints {
         self.log = (self.log.0 + bytes, self.log.1 + entries);
     }
 
-    /// Returns true if a checkpoint should begin: the log is long, and its replay costs as much as the last checkpoint.
+    /// Returns true if a checkpoint should begin: the log is long, and a replay costs as much as the last checkpoint.
     ///
     /// Without the second condition large streams with small changes would be written again and again.
     pub(super) fn is_due(&self, options: &PartitionOptions) -> bool {
@@ -123,9 +121,9 @@ impl Checkpoints {
     /// Begins a checkpoint of the changed streams; `covers` is the index of the next log entry.
     pub(super) fn begin(
         &mut self,
-        covers: u64,
+        covers: LogIndex,
         meta: &Meta,
-        snapshot: impl Fn(u64) -> Option<Snapshot>,
+        snapshot: impl Fn(StreamNumber) -> Option<Snapshot>,
     ) {
         let (mut streams, mut removed) = (VecDeque::new(), Vec::new());
         for number in std::mem::take(&mut self.changed) {
@@ -138,13 +136,13 @@ impl Checkpoints {
         self.pending = Some(PendingCheckpoint::new(covers, meta, streams, removed));
     }
 
-    /// Sends one step and waits for it; returns true if the checkpoint is finished. Cancel safe.
+    /// Sends one step and waits for the result; returns true if the checkpoint is finished. Cancel safe.
     ///
-    /// Pending while there is no checkpoint, or the log is not confirmed up to its index.
+    /// Pending while there is no checkpoint, or the log is not confirmed up to the covered index.
     ///
     /// # Errors
     /// Every error except [`StoreError::Unavailable`].
-    pub(super) async fn next(&mut self, confirmed: u64) -> Result<bool, StoreError> {
+    pub(super) async fn next(&mut self, confirmed: LogIndex) -> Result<bool, StoreError> {
         let Some(pending) = self.pending.as_mut().filter(|next| next.covers <= confirmed) else {
             return std::future::pending().await;
         };
@@ -158,7 +156,7 @@ impl Checkpoints {
                 && pending.streams.is_empty()
                 && confirmed > covers
             {
-                covers += 1;
+                covers = covers.next();
             }
             let (partition, epoch, meta) = (self.partition, self.epoch, pending.meta.clone());
             pending.call = Some(self.store.checkpoint(partition, epoch, covers, meta, step));
@@ -188,18 +186,18 @@ impl Checkpoints {
 
 impl PendingCheckpoint {
     fn new(
-        covers: u64,
+        covers: LogIndex,
         meta: &Meta,
-        streams: VecDeque<(u64, Snapshot)>,
-        removed: Vec<u64>,
+        streams: VecDeque<(StreamNumber, Snapshot)>,
+        removed: Vec<StreamNumber>,
     ) -> Self {
         let meta = meta.encode();
         let (step, bytes, call, pause) = (None, 0, None, None);
         Self { covers, meta, streams, removed, step, bytes, call, pause }
     }
 
-    /// The step to send, with the log index that it covers.
-    fn step(&mut self, first_index: u64) -> (u64, Vec<StreamChange>) {
+    /// The step to send, with the covered log index.
+    fn step(&mut self, first_index: LogIndex) -> (LogIndex, Vec<StreamChange>) {
         if let Some(step) = &self.step {
             return step.clone();
         }

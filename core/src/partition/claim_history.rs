@@ -1,10 +1,11 @@
-//! The claims on a partition that its owner knows: decides whether a rolled-back store may be overwritten.
+//! The claims known to the owner of a partition: decides whether a rolled-back store may be overwritten.
 //!
 //! Pure. Used by the event loop of a partition after a rollback.
 
 use std::sync::Arc;
 
 use crate::store::{CLAIMS_KEPT, Claim, Claimed, Epoch};
+use minerva_proto::LogIndex;
 
 /// The claims whose log entries an owner has seen in full.
 pub(super) struct ClaimHistory {
@@ -12,12 +13,12 @@ pub(super) struct ClaimHistory {
     owner: Arc<str>,
     known: Vec<Claim>,
     /// End of the log at the claim of this owner; no earlier owner wrote at or above this index.
-    log_end: u64,
+    log_end: LogIndex,
 }
 
 impl ClaimHistory {
     /// The history found by a claim of `owner`: the `known` claims and the end of the log.
-    pub(super) fn new(owner: Arc<str>, known: Vec<Claim>, log_end: u64) -> Self {
+    pub(super) fn new(owner: Arc<str>, known: Vec<Claim>, log_end: LogIndex) -> Self {
         Self { owner, known, log_end }
     }
 
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     fn claim(epoch: u64, next_index: u64, owner: &str) -> Claim {
-        Claim { epoch: Epoch(epoch), next_index, owner: owner.to_owned() }
+        Claim { epoch: Epoch(epoch), next_index: LogIndex(next_index), owner: owner.to_owned() }
     }
 
     /// The claimed state after a rollback to `stored` and `retries` claims of "me".
@@ -49,14 +50,14 @@ mod tests {
         let first = stored.last().map_or(0, |claim| claim.epoch.0).max(6) + 1;
         let own = (first..).take(retries).map(|epoch| claim(epoch, log_end, "me"));
         let claims: Vec<_> = stored.iter().cloned().chain(own).collect();
-        let (first_index, log) = (log_end, vec![]);
+        let (first_index, log) = (LogIndex(log_end), vec![]);
         Claimed { epoch: Epoch(first), claims, meta: None, streams: vec![], first_index, log }
     }
 
     #[test]
     fn a_foreign_claim_after_the_rollback_is_detected() {
         let past = [claim(4, 0, "a"), claim(5, 100, "b"), claim(6, 120, "me")];
-        let history = ClaimHistory::new("me".into(), past.to_vec(), 120);
+        let history = ClaimHistory::new("me".into(), past.to_vec(), LogIndex(120));
         let same_epochs = [claim(4, 0, "a"), claim(5, 90, "b")];
         let later = [claim(4, 0, "a"), claim(5, 100, "b"), claim(6, 110, "b")];
         for (stored, log_end, retries, expected) in [

@@ -4,8 +4,10 @@
 //! failover the edge reports the SACK again while its transport lives, and the client does so in its next hello.
 //! Used by the event loop of a partition.
 
+use minerva_proto::StreamNumber;
+
 use crate::state::Record;
-use crate::stream::{EdgeOutput, Millis, Output};
+use crate::stream::{Millis, Output};
 
 /// Longest delay of a record, in milliseconds.
 pub(super) const MAX_DELAY_MS: u64 = 200;
@@ -17,7 +19,7 @@ pub(super) const MAX_DEFERRED: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct DeferredRecords {
     /// In the order of the turns that made them.
-    records: Vec<(u64, Record)>,
+    records: Vec<(StreamNumber, Record)>,
     /// Deadline of the oldest record.
     deadline: Option<Millis>,
 }
@@ -25,14 +27,14 @@ pub(super) struct DeferredRecords {
 impl DeferredRecords {
     /// Takes the records and outputs of one turn; returns the records to append now: all pending ones, or none.
     ///
-    /// Nothing is deferred in a turn that closes a transport: the edge forgets the transport and its SACK then.
+    /// Nothing is deferred in a turn that closes a transport: the edge then forgets the transport with the SACK.
     pub(super) fn after_turn(
         &mut self,
-        records: Vec<(u64, Record)>,
+        records: Vec<(StreamNumber, Record)>,
         outputs: &[Output],
         now: Millis,
-    ) -> Vec<(u64, Record)> {
-        let closes = |output: &Output| matches!(output, Output::Edge(_, EdgeOutput::Close { .. }));
+    ) -> Vec<(StreamNumber, Record)> {
+        let closes = |output: &Output| matches!(output, Output::Edge(_, frame) if frame.close_cause().is_some());
         let must_append = records.iter().any(|(_, record)| !matches!(record, Record::Sacked(_)))
             || outputs.iter().any(closes);
         if self.records.is_empty() {
@@ -56,7 +58,7 @@ impl DeferredRecords {
     }
 
     /// Removes and returns all deferred records.
-    pub(super) fn take(&mut self) -> Vec<(u64, Record)> {
+    pub(super) fn take(&mut self) -> Vec<(StreamNumber, Record)> {
         self.deadline = None;
         std::mem::take(&mut self.records)
     }
@@ -76,16 +78,17 @@ impl DeferredRecords {
 mod tests {
     use minerva_proto::Sack;
 
+    use minerva_proto::link::{CloseCause, CoreFrame, TransportId};
+
     use super::*;
     use crate::partition::LinkId;
-    use crate::stream::{CloseCause, TransportId};
 
-    fn sacked(stream: u64, number: u64) -> (u64, Record) {
-        (stream, Record::Sacked(Sack::up_to(number)))
+    fn sacked(stream: u64, number: u64) -> (StreamNumber, Record) {
+        (StreamNumber(stream), Record::Sacked(Sack::up_to(number)))
     }
 
-    fn sent(stream: u64) -> (u64, Record) {
-        (stream, Record::Sent { messages: vec!["a".into()] })
+    fn sent(stream: u64) -> (StreamNumber, Record) {
+        (StreamNumber(stream), Record::Sent { messages: vec!["a".into()] })
     }
 
     #[test]
@@ -103,7 +106,7 @@ mod tests {
     fn a_close_appends_the_deferred_records() {
         let mut deferred = DeferredRecords::default();
         let (transport, cause) = (TransportId(1), CloseCause::Gentle);
-        let close = EdgeOutput::Close { transport, sack: None, status: None, cause };
+        let close = CoreFrame::close(transport, cause);
         let outputs = [Output::Edge(LinkId(1), close)];
         assert_eq!(deferred.after_turn(vec![sacked(1, 0)], &outputs, Millis(0)), [sacked(1, 0)]);
         assert!(deferred.after_turn(vec![sacked(1, 1)], &[], Millis(0)).is_empty());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use minerva_proto::StreamNumber;
 use minerva_proto::mutation::{self, Mutation};
 use tokio::sync::oneshot;
 
@@ -34,7 +35,7 @@ const TURN_BYTES: usize = 2 << 20;
 /// Longest sleep between two readings of the clock; the clock does not count longer pauses in full.
 pub(crate) const MAX_SLEEP: Duration = Duration::from_secs(5);
 
-/// An owned partition: its streams, its log and its lease.
+/// An owned partition: streams, log and lease.
 pub struct Partition {
     setup: PartitionSetup,
     streams: PartitionStreams,
@@ -64,7 +65,7 @@ impl Partition {
         Ok(Self::new(setup, Recovered::from_claimed(claimed)?))
     }
 
-    /// A partition with its recovered streams.
+    /// A partition with recovered streams.
     pub fn new(setup: PartitionSetup, recovered: Recovered) -> Self {
         let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
         let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
@@ -175,7 +176,7 @@ impl Partition {
     }
 
     /// Submits an append and the outputs that depend on it. Records deferred until now are in `records`.
-    fn submit(&mut self, records: &[(u64, Record)], outputs: Vec<Output>) {
+    fn submit(&mut self, records: &[(StreamNumber, Record)], outputs: Vec<Output>) {
         let blob = (!records.is_empty()).then(|| encode_entry(records));
         if let Some(blob) = &blob {
             let streams = records.iter().map(|(stream, _)| *stream);
@@ -185,7 +186,7 @@ impl Partition {
         }
         let released = self.gate.submit(blob, outputs);
         self.streams.send(released);
-        // A snapshot includes the deferred records, which would follow it in the log and be applied twice.
+        // A snapshot includes the deferred records, which would follow in the log and be applied twice.
         if self.deferred.is_empty() && self.checkpoints.is_due(&self.setup.options) {
             let meta = self.streams.meta((self.setup.clock)());
             self.begin_checkpoint(&meta);
@@ -234,8 +235,8 @@ impl Partition {
     /// The outputs in the gate are released afterwards, because the new checkpoint covers their turns.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] if another core has claimed the partition since the rollback: the messages that it
-    /// acknowledged stand, and this owner has never seen them. Other errors that a retry cannot resolve.
+    /// [`StoreError::Fenced`] if another core has claimed the partition since the rollback: the messages acknowledged
+    /// by that core stand, and this owner has never seen them. Other errors that a retry cannot resolve.
     async fn rewrite_after_rollback(&mut self) -> Result<(), StoreError> {
         let partition = self.setup.partition;
         tracing::warn!(partition, "the store lost acknowledged writes; writing all streams again");

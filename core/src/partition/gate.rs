@@ -1,6 +1,6 @@
 //! The output gate (output commit): outputs are released when the records that imply them are durable.
 //!
-//! Each turn is one entry with its append and its outputs. The outputs are released, in order, when this append and all
+//! Each turn is one entry with an append and outputs. The outputs are released, in order, when this append and all
 //! earlier ones are confirmed. Several appends are in flight at a time. Used by the event loop of a partition; knows the
 //! store's contract and nothing about the contents.
 //!
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use minerva_proto::LogIndex;
 use minerva_proto::mutation::{self, Mutation};
 use tokio::time::sleep;
 
@@ -38,9 +39,9 @@ pub(super) struct Gate {
     partition: u32,
     epoch: Epoch,
     /// Index of the next append.
-    next_index: u64,
+    next_index: LogIndex,
     /// All appends below this index are confirmed.
-    confirmed: u64,
+    confirmed: LogIndex,
     /// Turns in flight, the oldest first.
     turns: VecDeque<PendingTurn>,
     /// Sum of `bytes` of `turns`.
@@ -56,7 +57,7 @@ pub(super) struct Gate {
 
 struct PendingTurn {
     /// Index and blob; absent for a turn without records.
-    append: Option<(u64, Bytes)>,
+    append: Option<(LogIndex, Bytes)>,
     /// The store call in flight; absent during a back-off.
     call: Option<Append>,
     outputs: Vec<Output>,
@@ -68,7 +69,7 @@ impl Gate {
         store: Arc<dyn Store>,
         partition: u32,
         epoch: Epoch,
-        next_index: u64,
+        next_index: LogIndex,
     ) -> Self {
         Self {
             store,
@@ -86,7 +87,7 @@ impl Gate {
     }
 
     /// Continues under a new epoch whose checkpoint covers all turns in flight: their outputs can be released.
-    pub(super) fn restart(&mut self, epoch: Epoch, next_index: u64) {
+    pub(super) fn restart(&mut self, epoch: Epoch, next_index: LogIndex) {
         self.epoch = epoch;
         (self.next_index, self.confirmed) = (next_index, next_index);
         (self.pause, self.next_pause) = (None, BACK_OFF.0);
@@ -110,12 +111,12 @@ impl Gate {
     }
 
     /// Index of the next append.
-    pub(super) fn next_index(&self) -> u64 {
+    pub(super) fn next_index(&self) -> LogIndex {
         self.next_index
     }
 
     /// All appends below this index are confirmed.
-    pub(super) fn confirmed(&self) -> u64 {
+    pub(super) fn confirmed(&self) -> LogIndex {
         self.confirmed
     }
 
@@ -136,8 +137,9 @@ impl Gate {
         let bytes =
             blob.as_ref().map_or(0, Bytes::len) + outputs.iter().map(Output::bytes).sum::<usize>();
         let append = blob.map(|blob| {
-            self.next_index += 1;
-            (self.next_index - 1, blob)
+            let index = self.next_index;
+            self.next_index = index.next();
+            (index, blob)
         });
         let call = append.as_ref().filter(|_| self.pause.is_none()).map(|entry| self.call(entry));
         self.bytes += bytes;
@@ -145,7 +147,7 @@ impl Gate {
         released
     }
 
-    /// Waits for the oldest turn and returns its outputs; pending without a turn in flight.
+    /// Waits for the oldest turn and returns the outputs; pending without a turn in flight.
     ///
     /// An unavailable store is retried without end. Cancel safe.
     ///
@@ -175,7 +177,7 @@ impl Gate {
         let Some(turn) = self.turns.pop_front() else { return Vec::new() };
         self.bytes -= turn.bytes;
         if let Some((index, _)) = turn.append {
-            self.confirmed = index + 1;
+            self.confirmed = index.next();
         }
         turn.outputs
     }
@@ -199,7 +201,7 @@ impl Gate {
         self.turns = turns;
     }
 
-    fn call(&self, (index, blob): &(u64, Bytes)) -> Append {
+    fn call(&self, (index, blob): &(LogIndex, Bytes)) -> Append {
         self.store.append(self.partition, self.epoch, *index, blob.clone())
     }
 }

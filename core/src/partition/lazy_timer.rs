@@ -1,4 +1,4 @@
-//! A timer that is re-armed only if it would fire too late.
+//! A timer that is re-armed only if the current arming is too late.
 //!
 //! The next deadline of a partition changes in almost every turn, and mostly to a later time. Each re-arming takes a
 //! lock of the runtime, and one to an earlier time costs a system call. Used by the event loop of a partition.

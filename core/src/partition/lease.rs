@@ -1,4 +1,4 @@
-//! The lease of a partition's owner: renewed at a third of its length, released at the end.
+//! The lease of the owner of a partition: renewed at a third of the length, released at the end.
 //!
 //! Computes from the own monotonic clock how long no other core can have claimed the partition. Used by the event loop,
 //! which takes no mail without a valid lease.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use minerva_proto::LogIndex;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
@@ -52,7 +53,7 @@ impl Lease {
     ///
     /// # Errors
     /// Every error except [`StoreError::Unavailable`].
-    pub(super) async fn renew(&mut self, confirmed: u64) -> Result<(), StoreError> {
+    pub(super) async fn renew(&mut self, confirmed: LogIndex) -> Result<(), StoreError> {
         loop {
             match &mut self.step {
                 None if self.pause.is_zero() => self.step = Some(self.send(confirmed)),
@@ -85,7 +86,7 @@ impl Lease {
         }
     }
 
-    fn send(&self, confirmed: u64) -> RenewalStep {
+    fn send(&self, confirmed: LogIndex) -> RenewalStep {
         let call = self.store.renew(self.partition, self.epoch, self.length, confirmed);
         RenewalStep::Call { sent_at: clock::now(), call }
     }

@@ -1,28 +1,29 @@
-//! The mailbox of a partition and its mail: the inputs from links, sessions and callers.
+//! The mailbox of a partition and the mail: the inputs from links, sessions and callers.
 //!
 //! The table of partitions finds the mailbox; the event loop of the partition receives the mail.
 //!
-//! The channels are unbounded because their contents are bounded elsewhere. An edge sends at most its window of
-//! untaken batches per transport, a partition writes at most the granted credit, and an instance receives at most its
+//! The channels are unbounded because their contents are bounded elsewhere. An edge sends at most one window of
+//! untaken batches per transport, a partition writes at most the granted credit, and an instance receives at most one
 //! window of events per stream. Attaches have no such bound: [`Mailbox::send`] refuses them when the mailbox is too
 //! full. Commands of instances have none either: their sessions use [`Mailbox::send_with_room`], which waits.
 //!
-//! While the store of one partition does not respond, an instance that sends much to this partition waits with its
-//! whole call, so its commands to other partitions wait too. That is intended: the commands of one call stay in order,
+//! While the store of one partition does not respond, an instance that sends much to this partition waits with the
+//! whole call, so commands to other partitions wait too. That is intended: the commands of one call stay in order,
 //! and the partitions of a core usually share one store. There is no deadlock, since no partition waits for a session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, TransportId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
 use crate::state::OutboxLimits;
-use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, EdgeOutput, LinkId, SessionId, TransportId,
-};
+use crate::stream::{AppOutput, LinkId, SessionId};
 
 /// Mails in one mailbox at which attaches are refused: more than a partition handles in a second, small in memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
@@ -30,13 +31,13 @@ pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
 /// Capacity of one mailbox for [`Mailbox::send_with_room`], in KiB; lasts for a few turns.
 const ROOM_KIB: u32 = 8 << 10;
 
-/// A link, and the channel to its edge.
+/// A link, and the channel to the edge.
 #[derive(Clone)]
 pub struct LinkHandle {
     /// Unique in the process.
     pub id: LinkId,
     /// Outputs for the edge; closed when the link has ended.
-    pub outputs: OutputSender<EdgeOutput>,
+    pub outputs: OutputSender<CoreFrame>,
 }
 
 /// The session of an app instance, and the channel to the instance.
@@ -62,6 +63,8 @@ pub enum Mail {
     Attach {
         /// Link of the transport, with the channel for the answer.
         link: LinkHandle,
+        /// Number of the transport on the link.
+        transport: TransportId,
         /// Hello of the client, or state of a resumed transport.
         attach: Box<Attach>,
     },
@@ -69,6 +72,8 @@ pub enum Mail {
     Batch {
         /// Link of the transport.
         link: LinkId,
+        /// Number of the transport on the link.
+        transport: TransportId,
         /// Messages, SACKs, reset and end.
         batch: Batch,
     },
@@ -88,14 +93,14 @@ pub enum Mail {
         /// Additional bytes.
         bytes: u64,
     },
-    /// A link ended with all its transports. Sent to every partition.
+    /// A link ended with all transports. Sent to every partition.
     LinkLost(LinkId),
     /// An app instance registered. Sent to every partition.
     InstanceJoined {
         /// The new session.
         session: SessionHandle,
         /// Streams of this partition that the instance holds from an earlier session.
-        held: Vec<u64>,
+        held: Vec<StreamNumber>,
     },
     /// A session ended. Sent to every partition.
     InstanceLeft(SessionId),
@@ -104,7 +109,7 @@ pub enum Mail {
         /// Session of the instance.
         session: SessionId,
         /// Number of the stream.
-        stream: u64,
+        stream: StreamNumber,
         /// The last acknowledged event.
         event: u64,
     },
@@ -113,7 +118,7 @@ pub enum Mail {
         /// Session of the instance.
         session: SessionId,
         /// Number of the stream.
-        stream: u64,
+        stream: StreamNumber,
         /// Number of the first message, in the count of the instance.
         first: u64,
         /// Validated messages.
@@ -126,7 +131,7 @@ pub enum Mail {
         /// Session of the instance.
         session: SessionId,
         /// Number of the stream.
-        stream: u64,
+        stream: StreamNumber,
         /// Validated reason.
         reason: String,
         /// The application decided the end.
@@ -137,7 +142,7 @@ pub enum Mail {
         /// Session of the instance.
         session: SessionId,
         /// Number of the stream.
-        stream: u64,
+        stream: StreamNumber,
         /// Idle limit in milliseconds.
         max_idle_ms: Option<u64>,
         /// Limits of the outbox.
@@ -148,7 +153,7 @@ pub enum Mail {
         /// Session of the instance.
         session: SessionId,
         /// Number of the stream.
-        stream: u64,
+        stream: StreamNumber,
         /// The change.
         change: AttributeChange,
     },
@@ -188,7 +193,7 @@ struct Envelope {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The receiving end of a mailbox. When it is dropped, the attaches in the mailbox are refused.
+/// The receiving end of a mailbox. A drop refuses the attaches in the mailbox.
 pub struct MailReceiver {
     receiver: mpsc::UnboundedReceiver<Envelope>,
     waiting: Arc<AtomicUsize>,
@@ -237,12 +242,12 @@ impl Mailbox {
     /// An attach is answered with `Unavailable` if the mailbox is too full, and with `Moved` if the receiver is
     /// dropped; other mail without a receiver is dropped.
     pub(super) fn send(&self, mail: Mail) {
-        if let Mail::Attach { link, attach } = &mail
+        if let Mail::Attach { link, transport, .. } = &mail
             && self.waiting.load(Ordering::Relaxed) >= MAILBOX_ATTACH_LIMIT
         {
             let reason = "overloaded".to_owned();
-            let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
-            refuse_attach(link, attach.transport, cause);
+            let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
+            refuse_attach(link, *transport, cause);
             return;
         }
         self.put(mail, None);
@@ -299,25 +304,12 @@ impl Mail {
 
     /// Answers an attach to a partition that is not served here; drops other mail.
     pub(super) fn refuse(self) {
-        if let Self::Attach { link, attach } = self {
-            refuse_attach(&link, attach.transport, CloseCause::Moved);
+        if let Self::Attach { link, transport, .. } = self {
+            refuse_attach(&link, transport, CloseCause::Moved);
         }
     }
 }
 
-/// The bits of a stream number that count within its partition; the upper 16 are the partition.
-const COUNT_MASK: u64 = (1 << 48) - 1;
-
-/// The number of the `count`-th stream (from 1) of a partition.
-pub(crate) fn stream_number(partition: u32, count: u64) -> u64 {
-    (u64::from(partition) << 48) | (count & COUNT_MASK)
-}
-
-/// The count (from 1) of a stream within its partition.
-pub(crate) fn stream_count(number: u64) -> u64 {
-    number & COUNT_MASK
-}
-
 fn refuse_attach(link: &LinkHandle, transport: TransportId, cause: CloseCause) {
-    link.outputs.send(EdgeOutput::Close { transport, sack: None, status: None, cause });
+    link.outputs.send(CoreFrame::close(transport, cause));
 }

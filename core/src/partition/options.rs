@@ -19,7 +19,7 @@ pub struct PartitionOptions {
 
     /// Services that clients may select, separated by commas. A client that requests SERVICE selects the service
     /// NAME if its first message is `subprotocol:NAME`. SERVICE is `default` if omitted. A client that selects
-    /// nothing stays with SERVICE if SERVICE is also a NAME; otherwise its stream ends. Without this option no
+    /// nothing stays with SERVICE if SERVICE is also a NAME; otherwise the stream ends. Without this option no
     /// client can select a service.
     #[arg(
         long,

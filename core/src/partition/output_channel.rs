@@ -1,6 +1,6 @@
 //! The channel from partitions to one gRPC call.
 //!
-//! Its contents are bounded by the credit of the peer, except for answers to the peer's own frames or commands.
+//! The contents are bounded by the credit of the peer, except for answers to the peer's own frames or commands.
 //! The call therefore stops reading from a peer that does not take its outputs.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct OutputReceiver<T> {
 struct Backlog {
     /// Outputs in the channel.
     waiting: AtomicUsize,
-    /// Notified when the backlog falls below its limit, and when the receiver is dropped.
+    /// Notified when the backlog falls below the limit, and when the receiver is dropped.
     drained: Notify,
 }
 
@@ -59,7 +59,7 @@ impl<T> OutputSender<T> {
         self.sender.closed().await;
     }
 
-    /// Waits while the backlog is at its limit; completes too when the call has ended.
+    /// Waits while the backlog is at the limit; completes too when the call has ended.
     pub async fn wait_for_room(&self) {
         loop {
             let drained = self.backlog.drained.notified();

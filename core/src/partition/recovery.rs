@@ -1,13 +1,13 @@
-//! Recovery of a partition: the stored checkpoint with the log applied to it.
+//! Recovery of a partition: the stored checkpoint with the log applied.
 //!
-//! `StreamState::apply` replays the records, as it applies them in a running stream. Used after a claim; pure.
+//! `StreamState::apply` replays the records, as in a running stream. Used after a claim; pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{LogIndex, StreamNumber};
 
-use super::mailbox::stream_count;
 use crate::state::{
     DecodeError, InconsistentError, Meta, Record, Snapshot, StreamState, decode_entry,
 };
@@ -20,17 +20,17 @@ pub struct Recovered {
     pub(super) epoch: Epoch,
     /// The last claims, this one included.
     pub(super) claims: Vec<Claim>,
-    pub(super) streams: BTreeMap<u64, StreamState>,
+    pub(super) streams: BTreeMap<StreamNumber, StreamState>,
     /// Streams changed since the checkpoint, including removed ones.
-    pub(super) changed: BTreeSet<u64>,
-    /// State of the partition beside its streams.
+    pub(super) changed: BTreeSet<StreamNumber>,
+    /// State of the partition beside the streams.
     pub(super) meta: Meta,
     /// Bytes of the log.
     pub(super) log_bytes: usize,
     /// Index of the first log entry.
-    pub(super) first_index: u64,
+    pub(super) first_index: LogIndex,
     /// Index of the next log entry.
-    pub(super) next_index: u64,
+    pub(super) next_index: LogIndex,
 }
 
 /// The stored state of a partition cannot be restored.
@@ -56,9 +56,9 @@ pub enum RecoveryError {
     #[error("log entry {index}: stream {stream} is unknown")]
     UnknownStream {
         /// Index of the log entry.
-        index: u64,
+        index: LogIndex,
         /// Number of the stream.
-        stream: u64,
+        stream: StreamNumber,
     },
 }
 
@@ -66,7 +66,7 @@ pub enum RecoveryError {
 struct RecoveringStream {
     state: StreamState,
     /// The state includes the log entries below this index.
-    as_of: u64,
+    as_of: LogIndex,
 }
 
 impl Recovered {
@@ -87,7 +87,7 @@ impl Recovered {
             recovery.restore(*number, blob.clone())?;
         }
         let mut changed = BTreeSet::new();
-        for (index, blob) in (claimed.first_index..).zip(&claimed.log) {
+        for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             let blob_name = format!("log entry {index}");
             for (stream, record) in decode_entry(blob.clone()).map_err(decode_error(&blob_name))? {
                 changed.insert(stream);
@@ -116,27 +116,32 @@ fn is_last_before(claimed: &Claimed, epoch: u64) -> bool {
 }
 
 struct Recovery {
-    streams: BTreeMap<u64, RecoveringStream>,
+    streams: BTreeMap<StreamNumber, RecoveringStream>,
     made: u64,
 }
 
 impl Recovery {
-    fn restore(&mut self, number: u64, blob: Bytes) -> Result<(), RecoveryError> {
+    fn restore(&mut self, number: StreamNumber, blob: Bytes) -> Result<(), RecoveryError> {
         let blob_name = format!("stream {number}");
         let (snapshot, as_of) = Snapshot::decode(blob).map_err(decode_error(&blob_name))?;
         let state = StreamState::restore(snapshot)
             .map_err(|error| RecoveryError::Inconsistent { blob: blob_name, error })?;
-        self.made = self.made.max(stream_count(number));
+        self.made = self.made.max(number.count());
         self.streams.insert(number, RecoveringStream { state, as_of });
         Ok(())
     }
 
-    fn apply(&mut self, index: u64, stream: u64, record: &Record) -> Result<(), RecoveryError> {
+    fn apply(
+        &mut self,
+        index: LogIndex,
+        stream: StreamNumber,
+        record: &Record,
+    ) -> Result<(), RecoveryError> {
         if let Record::Opened { origin, max_idle_ms } = record
             && !self.streams.contains_key(&stream)
         {
             let state = StreamState::new(origin.clone(), *max_idle_ms);
-            self.made = self.made.max(stream_count(stream));
+            self.made = self.made.max(stream.count());
             self.streams.insert(stream, RecoveringStream { state, as_of: index });
             return Ok(());
         }
@@ -174,39 +179,44 @@ mod tests {
     use crate::state::encode_entry;
     use crate::store::Epoch;
 
-    fn claimed(streams: Vec<(u64, Bytes)>, log: &[Vec<(u64, Record)>]) -> Claimed {
+    const STREAM: StreamNumber = StreamNumber(7);
+
+    fn claimed(
+        streams: Vec<(StreamNumber, Bytes)>,
+        log: &[Vec<(StreamNumber, Record)>],
+    ) -> Claimed {
         let log = log.iter().map(|records| encode_entry(records)).collect();
         let claims = Vec::new();
-        Claimed { epoch: Epoch(1), claims, meta: None, streams, first_index: 10, log }
+        Claimed { epoch: Epoch(1), claims, meta: None, streams, first_index: LogIndex(10), log }
     }
 
     fn opened() -> Record {
         Record::Opened { origin: hello_origin(), max_idle_ms: 1000 }
     }
 
-    fn sent(string: &'static str) -> Record {
-        Record::Sent { messages: vec![string.into()] }
+    fn sent(message: &'static str) -> Record {
+        Record::Sent { messages: vec![message.into()] }
     }
 
     #[test]
     fn a_stream_in_an_unfinished_checkpoint_skips_the_records_that_it_includes() {
         let mut state = StreamState::new(hello_origin(), 1000);
         state.apply(&sent("a")).unwrap();
-        let saved = state.snapshot().encode(12);
-        let log = [vec![(7, opened())], vec![(7, sent("a"))], vec![(7, sent("b"))]];
-        let recovered = Recovered::from_claimed(&claimed(vec![(7, saved)], &log)).unwrap();
-        let outbox = recovered.streams[&7].outbox();
-        let messages: Vec<&[u8]> = outbox.iter_from(0).map(|(_, string)| &string[..]).collect();
+        let saved = state.snapshot().encode(LogIndex(12));
+        let log = [vec![(STREAM, opened())], vec![(STREAM, sent("a"))], vec![(STREAM, sent("b"))]];
+        let recovered = Recovered::from_claimed(&claimed(vec![(STREAM, saved)], &log)).unwrap();
+        let outbox = recovered.streams[&STREAM].outbox();
+        let messages: Vec<&[u8]> = outbox.iter_from(0).map(|(_, message)| &message[..]).collect();
         assert_eq!(messages, [b"a", b"b"]);
-        assert_eq!((recovered.meta.streams_made, recovered.next_index), (7, 13));
+        assert_eq!((recovered.meta.streams_made, recovered.next_index), (7, LogIndex(13)));
     }
 
     #[test]
     fn a_corrupt_log_is_an_error() {
-        let unknown = claimed(Vec::new(), &[vec![(7, sent("a"))]]);
-        let error = RecoveryError::UnknownStream { index: 10, stream: 7 };
+        let unknown = claimed(Vec::new(), &[vec![(STREAM, sent("a"))]]);
+        let error = RecoveryError::UnknownStream { index: LogIndex(10), stream: STREAM };
         assert_eq!(Recovered::from_claimed(&unknown).unwrap_err(), error);
-        let twice = claimed(Vec::new(), &[vec![(7, opened()), (7, opened())]]);
+        let twice = claimed(Vec::new(), &[vec![(STREAM, opened()), (STREAM, opened())]]);
         let error = Recovered::from_claimed(&twice).unwrap_err();
         assert!(error.to_string().starts_with("log entry 10, stream 7: "), "{error}");
         let mut unreadable = claimed(Vec::new(), &[]);
@@ -219,13 +229,13 @@ mod tests {
         let reset = minerva_proto::Reset::new("over", false);
         let ended = crate::state::Ended { reset, by: crate::state::EndedBy::Core };
         let log = [vec![
-            (7, opened()),
-            (7, Record::Ended(ended)),
-            (7, Record::Acknowledged { event: 1 }),
+            (STREAM, opened()),
+            (STREAM, Record::Ended(ended)),
+            (STREAM, Record::Acknowledged { event: 1 }),
         ]];
         let recovered = Recovered::from_claimed(&claimed(Vec::new(), &log)).unwrap();
         assert!(recovered.streams.is_empty());
-        assert!(recovered.changed.contains(&7), "the next checkpoint removes the stream");
+        assert!(recovered.changed.contains(&STREAM), "the next checkpoint removes the stream");
         assert_eq!(recovered.meta.streams_made, 7);
     }
 }

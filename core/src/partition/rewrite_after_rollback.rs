@@ -1,11 +1,12 @@
 //! Steps of the repair after a store rollback under a living owner.
 //!
-//! The owner still has the whole state: it claims the partition again and writes all its streams. Clients notice a
+//! The owner still has the whole state, claims the partition again and writes all streams. Clients notice a
 //! pause only. Called by the event loop.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use minerva_proto::StreamNumber;
 use tokio::time::{Instant, sleep};
 
 use super::setup::PartitionSetup;
@@ -31,7 +32,7 @@ pub(super) async fn claim_again(
     let mut give_up: Option<Instant> = None;
     loop {
         // An empty store would accept the partition count of any core that starts next, and an operator may still
-        // correct a wrong one. The state of this owner is the only copy, so it keeps trying.
+        // correct a wrong one. The state of this owner is the only copy, so the claim is retried.
         if let Err(error) = store.partitions(setup.count).await {
             tracing::error!(partition = setup.partition, %error, "cannot write the streams yet");
             sleep(10 * PAUSE).await;
@@ -56,9 +57,10 @@ pub(super) async fn claim_again(
 pub(super) fn streams_to_rewrite(
     streams: &PartitionStreams,
     claimed: &Claimed,
-) -> (VecDeque<(u64, Snapshot)>, Vec<u64>) {
+) -> (VecDeque<(StreamNumber, Snapshot)>, Vec<StreamNumber>) {
     let numbers = streams.numbers();
     let saved = numbers.iter().filter_map(|&number| Some((number, streams.snapshot(number)?)));
-    let stored: BTreeSet<u64> = claimed.streams.iter().map(|(number, _)| *number).collect();
+    let stored: BTreeSet<StreamNumber> =
+        claimed.streams.iter().map(|(number, _)| *number).collect();
     (saved.collect(), stored.difference(&numbers).copied().collect())
 }

@@ -13,7 +13,7 @@ use crate::stream::Millis;
 /// A clock with a resolution of one millisecond.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
-/// Everything that the task of a partition needs beside its recovered state.
+/// Everything that the task of a partition needs beside the recovered state.
 pub struct PartitionSetup {
     /// Number of the partition, below `count`.
     pub partition: u32,

@@ -1,17 +1,17 @@
 //! Stream calls: requests from outside of an app instance to one partition.
 //!
-//! The server of `StreamService` makes them, the partition carries them out, and the reply is released once its turn is
+//! The server of `StreamService` makes them, the partition carries them out, and the reply is released once the turn is
 //! durable.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, StreamId};
+use minerva_proto::{Reset, StreamId, StreamNumber};
 use tokio::sync::oneshot;
 
 use crate::stream::{StreamCallId, StreamReply};
 
-/// A request with the channel for its reply. If the call is dropped, its effect is unknown.
+/// A request with the channel for the reply. The effect of a dropped call is unknown.
 #[derive(Debug)]
 pub struct StreamCall {
     /// Unique in the process.
@@ -49,7 +49,7 @@ pub enum StreamRequest {
         /// Service of the streams.
         service: Arc<str>,
         /// The list starts behind this stream number.
-        after: u64,
+        after: StreamNumber,
         /// Maximum number of streams.
         limit: usize,
     },
@@ -59,7 +59,7 @@ pub enum StreamRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamSelector {
     /// Streams by number, ended ones included.
-    Numbers(Vec<u64>),
+    Numbers(Vec<StreamNumber>),
     /// The live stream with this requested service and stream id.
     Id(Arc<str>, StreamId),
     /// The live streams of a service with this label.

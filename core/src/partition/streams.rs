@@ -19,7 +19,9 @@ mod turn_end;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use minerva_proto::link::CoreFrame;
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
 
 use self::deadlines::Deadlines;
@@ -37,8 +39,8 @@ use crate::limits::Limits;
 use crate::state::{Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::Epoch;
 use crate::stream::{
-    AppOutput, EdgeOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
-    TransportKey, Turn,
+    AppOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply, TransportKey,
+    Turn,
 };
 
 /// The streams of one partition.
@@ -47,24 +49,24 @@ pub(super) struct PartitionStreams {
     /// Epoch of the owner; reported to app instances.
     epoch: Epoch,
     limits: Limits,
-    /// Time that a stream waits for its instance to reconnect, in milliseconds.
+    /// Time that a stream waits for the instance to reconnect, in milliseconds.
     app_grace_ms: u64,
     counters: Arc<Counters>,
     /// For the start time of streams.
     wall_clock: Clock,
-    /// Boxed, because the nodes of a map that grows at its end are half empty.
-    streams: BTreeMap<u64, Box<Stream>>,
+    /// Boxed, because the nodes of a map that grows at the end are half empty.
+    streams: BTreeMap<StreamNumber, Box<Stream>>,
     /// Streams by requested service and id; the last one if several had the same. Clients choose the keys, so the map
     /// uses SipHash.
-    by_id: HashMap<StreamKey, u64>,
+    by_id: HashMap<StreamKey, StreamNumber>,
     /// Streams by label and group.
     index: StreamIndex,
     /// Number of streams ever created.
     streams_made: u64,
     tombstones: Tombstones,
     /// The streams of the attached transports.
-    transports: BTreeMap<TransportKey, u64>,
-    links: BTreeMap<LinkId, OutputSender<EdgeOutput>>,
+    transports: BTreeMap<TransportKey, StreamNumber>,
+    links: BTreeMap<LinkId, OutputSender<CoreFrame>>,
     assignment: Assignment,
     selection: ServiceSelection,
     /// Pushes of this turn that are carried out together.
@@ -73,7 +75,7 @@ pub(super) struct PartitionStreams {
     callers: HashMap<StreamCallId, oneshot::Sender<StreamReply>>,
     deadlines: Deadlines,
     /// Streams with an input in this turn.
-    touched: BTreeSet<u64>,
+    touched: BTreeSet<StreamNumber>,
     gauges: Gauges,
 }
 
@@ -82,7 +84,7 @@ impl PartitionStreams {
     pub(super) fn new(
         setup: &PartitionSetup,
         epoch: Epoch,
-        recovered: BTreeMap<u64, StreamState>,
+        recovered: BTreeMap<StreamNumber, StreamState>,
         meta: Meta,
         now: Millis,
     ) -> Self {
@@ -123,7 +125,7 @@ impl PartitionStreams {
         this
     }
 
-    fn restore(&mut self, number: u64, state: StreamState, now: Millis) {
+    fn restore(&mut self, number: StreamNumber, state: StreamState, now: Millis) {
         let origin = state.origin().clone();
         // The numbers ascend, so the last stream with an id replaces the earlier ones.
         if !mutation::is(Mutation::ForgetIds) {
@@ -159,7 +161,7 @@ impl PartitionStreams {
         Meta { streams_made: self.streams_made, rollback: self.tombstones.rollback(now) }
     }
 
-    /// The meta blob of the last checkpoint before a release; no message is written to a client after it.
+    /// The meta blob of the last checkpoint before a release; no message is written to a client afterwards.
     pub(super) fn last_meta(&self, now: Millis) -> Meta {
         let mut meta = self.meta(now);
         if let Some(rollback) = &mut meta.rollback {
@@ -173,12 +175,12 @@ impl PartitionStreams {
     }
 
     /// Numbers of all streams.
-    pub(super) fn numbers(&self) -> BTreeSet<u64> {
+    pub(super) fn numbers(&self) -> BTreeSet<StreamNumber> {
         self.streams.keys().copied().collect()
     }
 
     /// Snapshot of a stream for a checkpoint; `None` if the stream is forgotten.
-    pub(super) fn snapshot(&self, number: u64) -> Option<Snapshot> {
+    pub(super) fn snapshot(&self, number: StreamNumber) -> Option<Snapshot> {
         self.streams.get(&number).map(|stream| stream.state().snapshot())
     }
 
@@ -211,7 +213,7 @@ impl PartitionStreams {
         }
     }
 
-    /// Sets the current epoch: a rewrite after a rollback may have changed it since the turn of the output.
+    /// Sets the current epoch: a rewrite after a rollback may have changed the epoch since the turn of the output.
     fn set_output_epoch(&self, output: &mut AppOutput) {
         if let AppOutput::Started(started) = output {
             started.epoch = self.epoch;
@@ -230,7 +232,7 @@ impl PartitionStreams {
     /// Runs an input of a stream machine; `None` if there is no such stream.
     fn with_stream<R>(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         now: Millis,
         effects: &mut Effects,
         run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
@@ -246,7 +248,7 @@ impl PartitionStreams {
     /// As `with_stream`, for inputs that may change the service, the label or the groups.
     fn with_indexed_stream<R>(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         now: Millis,
         effects: &mut Effects,
         run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
@@ -260,7 +262,7 @@ impl PartitionStreams {
     /// As `with_stream`, for inputs of the client; the first message may select the service.
     fn with_client_input(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         now: Millis,
         effects: &mut Effects,
         run: impl FnOnce(&mut Stream, &mut Turn<'_>),
@@ -272,8 +274,8 @@ impl PartitionStreams {
         }
     }
 
-    /// Removes a transport; returns its stream.
-    fn forget_transport(&mut self, key: TransportKey) -> Option<u64> {
+    /// Removes a transport; returns the stream.
+    fn forget_transport(&mut self, key: TransportKey) -> Option<StreamNumber> {
         let stream = self.transports.remove(&key)?;
         subtract(&self.counters.transports, 1);
         Some(stream)
@@ -281,7 +283,7 @@ impl PartitionStreams {
 }
 
 /// The messages that the earlier owner has written to no client.
-fn unwritten(meta: Meta) -> Vec<(u64, u64)> {
+fn unwritten(meta: Meta) -> Vec<(StreamNumber, MessageNumber)> {
     let unwritten = meta.rollback.and_then(|rollback| rollback.unwritten);
     unwritten.map_or_else(Vec::new, |unwritten| unwritten.from)
 }

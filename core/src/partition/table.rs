@@ -1,17 +1,19 @@
 //! The partitions that this core serves, and the links and sessions that are notified of changes.
 //!
-//! The link and application servers find the mailbox of a stream here. The ownership task opens a partition after its
-//! recovery and closes it at its end.
+//! The link and application servers find the mailbox of a stream here. The ownership task opens a partition after
+//! the recovery and closes the partition at the end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use minerva_proto::StreamId;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{Claim, CoreFrame};
 
-use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle, stream_count};
+use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle};
 use crate::store::Epoch;
-use crate::stream::{AppOutput, EdgeOutput, LinkId, SessionId};
+use crate::stream::{AppOutput, LinkId, SessionId};
 
 /// The partitions of a deployment, as far as this core serves them. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +39,7 @@ struct Subscribers {
 struct SessionSubscriber {
     session: SessionHandle,
     /// Streams that the instance holds from an earlier session, by partition; only partitions not served here.
-    held: HashMap<u32, Vec<u64>>,
+    held: HashMap<u32, Vec<StreamNumber>>,
 }
 
 impl PartitionTable {
@@ -57,7 +59,7 @@ impl PartitionTable {
         }
         self.set(partition, Some(Slot { epoch, mailbox }));
         for link in subscribers.links.values() {
-            link.outputs.send(EdgeOutput::Owned(vec![(partition, epoch)]));
+            link.outputs.send(CoreFrame::Owned(vec![Claim { partition, epoch: epoch.0 }]));
         }
         receiver
     }
@@ -67,7 +69,7 @@ impl PartitionTable {
         let subscribers = self.subscribers();
         self.set(partition, None);
         for link in subscribers.links.values() {
-            link.outputs.send(EdgeOutput::Released(vec![partition]));
+            link.outputs.send(CoreFrame::Released(vec![partition]));
         }
         for SessionSubscriber { session, .. } in subscribers.sessions.values() {
             session.outputs.send(AppOutput::PartitionLeft { partition });
@@ -77,11 +79,11 @@ impl PartitionTable {
     /// Adds a link, which gets the served partitions now and every later change.
     pub fn add_link(&self, link: LinkHandle) {
         let mut subscribers = self.subscribers();
-        link.outputs.send(EdgeOutput::Owned(self.served()));
+        link.outputs.send(CoreFrame::Owned(self.served()));
         subscribers.links.insert(link.id, link);
     }
 
-    /// Removes a link that has ended, with its transports.
+    /// Removes a link that has ended, with the transports.
     pub fn remove_link(&self, link: LinkId) {
         let mut subscribers = self.subscribers();
         subscribers.links.remove(&link);
@@ -92,7 +94,7 @@ impl PartitionTable {
     ///
     /// `held` are the streams that the instance holds from an earlier session. Streams with an impossible number are
     /// released at once.
-    pub fn add_session(&self, session: SessionHandle, held: Vec<u64>) {
+    pub fn add_session(&self, session: SessionHandle, held: Vec<StreamNumber>) {
         let mut subscribers = self.subscribers();
         let mut held = self.by_partition(&session, held);
         for partition in 0..self.count() {
@@ -123,9 +125,9 @@ impl PartitionTable {
     }
 
     /// The partition of a stream number; `None` if no stream can have this number.
-    pub fn of_number(&self, stream: u64) -> Option<u32> {
-        let partition = (stream >> 48) as u32;
-        (partition < self.count() && stream_count(stream) != 0).then_some(partition)
+    pub fn of_number(&self, stream: StreamNumber) -> Option<u32> {
+        let partition = u32::from(stream.partition());
+        (partition < self.count() && stream.count() != 0).then_some(partition)
     }
 
     /// Sends mail to a partition.
@@ -162,12 +164,13 @@ impl PartitionTable {
         }
     }
 
-    fn served(&self) -> Vec<(u32, Epoch)> {
+    fn served(&self) -> Vec<Claim> {
         let epoch = |slot: &RwLock<Option<Slot>>| {
             slot.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|slot| slot.epoch)
         };
         let slots = (0..).zip(self.slots.iter());
-        slots.filter_map(|(partition, slot)| Some((partition, epoch(slot)?))).collect()
+        let claim = |(partition, slot)| Some(Claim { partition, epoch: epoch(slot)?.0 });
+        slots.filter_map(claim).collect()
     }
 
     fn mailbox(&self, partition: u32) -> Option<Mailbox> {
@@ -183,10 +186,14 @@ impl PartitionTable {
     }
 
     /// Groups held streams by partition.
-    fn by_partition(&self, session: &SessionHandle, mut held: Vec<u64>) -> HashMap<u32, Vec<u64>> {
+    fn by_partition(
+        &self,
+        session: &SessionHandle,
+        mut held: Vec<StreamNumber>,
+    ) -> HashMap<u32, Vec<StreamNumber>> {
         held.sort_unstable();
         held.dedup();
-        let mut by_partition: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut by_partition: HashMap<u32, Vec<StreamNumber>> = HashMap::new();
         for stream in held {
             match self.of_number(stream) {
                 Some(partition) => by_partition.entry(partition).or_default().push(stream),

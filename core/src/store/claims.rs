@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use minerva_proto::LogIndex;
+
 use super::{CLAIMS_KEPT, Claim, Epoch, StoreError};
 
 /// Appends a claim and drops the oldest claims beyond [`CLAIMS_KEPT`].
@@ -27,7 +29,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<Claim>, StoreError> {
     let claim = |line: &str| {
         let (epoch, rest) = line.split_once(' ')?;
         let (next_index, owner) = rest.split_once(' ')?;
-        let (epoch, next_index) = (Epoch(epoch.parse().ok()?), next_index.parse().ok()?);
+        let (epoch, next_index) = (Epoch(epoch.parse().ok()?), LogIndex(next_index.parse().ok()?));
         Some(Claim { epoch, next_index, owner: owner.to_owned() })
     };
     let wrong = |line| StoreError::Corrupt(format!("`{line}` is not a claim of a partition"));
@@ -41,7 +43,7 @@ mod tests {
     fn claims(epochs: std::ops::Range<u64>) -> Vec<Claim> {
         let claim = |epoch| Claim {
             epoch: Epoch(epoch),
-            next_index: 10 * epoch,
+            next_index: LogIndex(10 * epoch),
             owner: format!("core {epoch}"),
         };
         epochs.map(claim).collect()

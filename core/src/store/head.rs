@@ -4,17 +4,19 @@
 
 use std::cmp::Ordering;
 
+use minerva_proto::LogIndex;
+
 use super::{Claim, Epoch, StoreError};
 
 /// Epoch and log bounds of a partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Head {
     /// Epoch of the last claim; 0 before the first.
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     /// Index of the first blob in the log.
-    pub(super) first: u64,
+    pub(super) first: LogIndex,
     /// Index of the next append; `first <= next`.
-    pub(super) next: u64,
+    pub(super) next: LogIndex,
 }
 
 /// How to perform a permitted append.
@@ -31,7 +33,7 @@ pub(super) enum AppendAction {
 impl Head {
     /// Checks the epoch of a call.
     pub(super) fn check(&self, epoch: Epoch) -> Result<(), StoreError> {
-        match epoch.0.cmp(&self.epoch) {
+        match epoch.cmp(&self.epoch) {
             Ordering::Less => Err(StoreError::Fenced),
             Ordering::Equal => Ok(()),
             Ordering::Greater => Err(StoreError::Behind { next: self.next }),
@@ -40,12 +42,12 @@ impl Head {
 
     /// Advances the epoch beyond `above`, and returns the claim for the history.
     pub(super) fn claim(&mut self, owner: &str, above: Epoch) -> Claim {
-        self.epoch = self.epoch.max(above.0) + 1;
-        Claim { epoch: Epoch(self.epoch), next_index: self.next, owner: owner.to_owned() }
+        self.epoch = Epoch(self.epoch.max(above).0 + 1);
+        Claim { epoch: self.epoch, next_index: self.next, owner: owner.to_owned() }
     }
 
     /// Checks a renewal: the epoch, and that the log has reached `next`.
-    pub(super) fn check_renewal(&self, epoch: Epoch, next: u64) -> Result<(), StoreError> {
+    pub(super) fn check_renewal(&self, epoch: Epoch, next: LogIndex) -> Result<(), StoreError> {
         self.check(epoch)?;
         if next > self.next { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
     }
@@ -54,7 +56,7 @@ impl Head {
     pub(super) fn check_append(
         &self,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
     ) -> Result<AppendAction, StoreError> {
         self.check(epoch)?;
         match index.cmp(&self.next) {
@@ -66,7 +68,11 @@ impl Head {
     }
 
     /// Checks a checkpoint. `false`: a late repetition without effect.
-    pub(super) fn check_checkpoint(&self, epoch: Epoch, covers: u64) -> Result<bool, StoreError> {
+    pub(super) fn check_checkpoint(
+        &self,
+        epoch: Epoch,
+        covers: LogIndex,
+    ) -> Result<bool, StoreError> {
         self.check(epoch)?;
         if covers > self.next {
             return Err(StoreError::Behind { next: self.next });

@@ -9,11 +9,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
+use minerva_proto::{LogIndex, StreamNumber};
+
 use super::claims::push_claim;
 use super::head::{AppendAction, Head};
 use super::leases::{HeartbeatTable, Leases};
 use super::{
-    Claim, Claimed, Epoch, Member, Membership, Store, StoreError, check_partitions, check_size,
+    Claim, Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange, check_partitions,
+    check_size,
 };
 use crate::clock;
 
@@ -36,9 +39,9 @@ struct Partition {
     head: Head,
     claims: Vec<Claim>,
     meta: Option<Bytes>,
-    streams: BTreeMap<u64, Bytes>,
+    streams: BTreeMap<StreamNumber, Bytes>,
     /// The blobs from `head.first` to `head.next - 1`.
-    log: BTreeMap<u64, Bytes>,
+    log: BTreeMap<LogIndex, Bytes>,
 }
 
 impl MemoryStore {
@@ -111,7 +114,7 @@ impl Store for MemoryStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call(|data| {
@@ -124,9 +127,9 @@ impl Store for MemoryStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call(|data| {
             let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
@@ -141,7 +144,7 @@ impl Store for MemoryStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call(move |data| {
             let head = &data.by_partition.entry(partition).or_default().head;
@@ -164,7 +167,7 @@ impl Partition {
     fn claim(&mut self, owner: &str, above: Epoch) -> Claimed {
         push_claim(&mut self.claims, self.head.claim(owner, above));
         Claimed {
-            epoch: Epoch(self.head.epoch),
+            epoch: self.head.epoch,
             claims: self.claims.clone(),
             meta: self.meta.clone(),
             streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
@@ -173,11 +176,11 @@ impl Partition {
         }
     }
 
-    fn append(&mut self, epoch: Epoch, index: u64, blob: Bytes) -> Result<(), StoreError> {
+    fn append(&mut self, epoch: Epoch, index: LogIndex, blob: Bytes) -> Result<(), StoreError> {
         match self.head.check_append(epoch, index)? {
             AppendAction::Write => {
                 self.log.insert(index, blob);
-                self.head.next = index + 1;
+                self.head.next = index.next();
                 Ok(())
             }
             AppendAction::Compare if self.log.get(&index) == Some(&blob) => Ok(()),
@@ -189,9 +192,9 @@ impl Partition {
     fn checkpoint(
         &mut self,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> Result<(), StoreError> {
         if !self.head.check_checkpoint(epoch, covers)? {
             return Ok(());

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_proto::LogIndex;
+
+use super::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -76,7 +78,7 @@ impl Store for MeteredStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let (seconds, begun) = (self.metrics.append_seconds.clone(), clock::now());
@@ -93,9 +95,9 @@ impl Store for MeteredStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors(self.store.checkpoint(partition, epoch, covers, meta, changed))
     }
@@ -105,7 +107,7 @@ impl Store for MeteredStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors(self.store.renew(partition, epoch, lease, next))
     }

@@ -16,10 +16,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use minerva_proto::LogIndex;
 use tokio::sync::{mpsc, oneshot};
 
 use self::writer::{Open, Operation, Reply, Request, Writer};
-use super::{Claimed, Epoch, Member, Membership, Store, StoreError, check_size};
+use super::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange, check_size};
 
 /// Capacity of the request queue: 16 requests for each of 64 partitions. Further requests fail as unavailable, and
 /// the callers repeat them.
@@ -145,7 +146,7 @@ impl Store for RedbStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         if let Err(error) = check_size([blob.len()]) {
@@ -158,9 +159,9 @@ impl Store for RedbStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
         if let Err(error) = check_size(blobs.chain([meta.len()])) {
@@ -174,13 +175,18 @@ impl Store for RedbStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(Operation::Lease { partition, epoch, lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(Operation::Lease { partition, epoch, lease: Duration::ZERO, next: 0 })
+        self.call_unit(Operation::Lease {
+            partition,
+            epoch,
+            lease: Duration::ZERO,
+            next: LogIndex(0),
+        })
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use minerva_proto::{LogIndex, StreamNumber};
 use redis::Cmd;
 use tokio::time::sleep;
 
@@ -40,8 +41,8 @@ use self::load_partition::{ClaimReply, load_partition};
 use self::pipeline::{Append, Command};
 use self::scripts::Script;
 use super::{
-    Claimed, Epoch, FIRST_LEASE, Member, Membership, Store, StoreError, check_partitions,
-    check_size,
+    Claimed, Epoch, FIRST_LEASE, Member, Membership, Store, StoreError, StreamChange,
+    check_partitions, check_size,
 };
 use crate::clock;
 
@@ -132,7 +133,7 @@ impl Store for RedisStore {
         let reply = self.client.send_to_partition(partition, command, 0, true);
         async move {
             let claim = ClaimReply::parse(reply::parse(reply.await?, None)?)?;
-            self.client.note_claim(partition, Epoch(claim.epoch), name);
+            self.client.note_claim(partition, claim.epoch, name);
             load_partition(&self.client, partition, claim).await
         }
         .boxed()
@@ -142,7 +143,7 @@ impl Store for RedisStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         if let Err(error) = check_size([blob.len()]) {
@@ -150,7 +151,7 @@ impl Store for RedisStore {
         }
         let owner = self.client.owner(partition, epoch);
         let bytes = blob.len();
-        let command = Command::Append(Append { owner, epoch: epoch.0, index, blob });
+        let command = Command::Append(Append { owner, epoch, index, blob });
         let reply = self.client.send(partition_slot(partition), command, bytes, true);
         async move { reply::parse(reply.await?, Some(index)).map(|_| ()) }.boxed()
     }
@@ -159,9 +160,9 @@ impl Store for RedisStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
         let bytes = meta.len() + blobs.clone().sum::<usize>();
@@ -170,7 +171,7 @@ impl Store for RedisStore {
         }
         let mut command = self.client.owner_call(Script::Checkpoint, partition, epoch);
         command.arg(self.client.session()).arg(self.client.next_call_number());
-        command.arg(covers).arg(&*meta);
+        command.arg(covers.0).arg(&*meta);
         add_streams(&mut command, changed);
         self.call_unit(partition, command, bytes)
     }
@@ -180,10 +181,10 @@ impl Store for RedisStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut command = self.client.owner_call(Script::Renew, partition, epoch);
-        command.arg(to_ms(lease)).arg(next);
+        command.arg(to_ms(lease)).arg(next.0);
         self.call_unit(partition, command, 0)
     }
 
@@ -194,16 +195,16 @@ impl Store for RedisStore {
 }
 
 /// Adds the changed streams of a checkpoint, each once: first the replaced streams, then the removed ones.
-fn add_streams(command: &mut Cmd, changed: Vec<(u64, Option<Bytes>)>) {
-    let changed: BTreeMap<u64, Option<Bytes>> = changed.into_iter().collect();
+fn add_streams(command: &mut Cmd, changed: Vec<StreamChange>) {
+    let changed: BTreeMap<StreamNumber, Option<Bytes>> = changed.into_iter().collect();
     command.arg(changed.values().flatten().count());
     for (stream, blob) in &changed {
         if let Some(blob) = blob {
-            command.arg(*stream).arg(&**blob);
+            command.arg(stream.0).arg(&**blob);
         }
     }
     for (stream, _) in changed.iter().filter(|(_, blob)| blob.is_none()) {
-        command.arg(*stream);
+        command.arg(stream.0);
     }
 }
 

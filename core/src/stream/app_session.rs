@@ -45,7 +45,7 @@ impl Stream {
         self.app = Some(AppSide::new(session, window, next_event, send_state));
     }
 
-    /// The session ended, or the stream is withdrawn from it.
+    /// The session ended, or the stream is withdrawn.
     pub fn on_unassigned(&mut self) {
         self.app = None;
     }
@@ -72,8 +72,8 @@ impl Stream {
 
     /// Checks an acknowledged event that was not delivered in this session.
     ///
-    /// Such an acknowledgement is ignored if the event exists: it may have been in flight while the partition moved
-    /// away and back. The instance repeats it after Started.
+    /// Such an acknowledgement is ignored if the event exists: the command may have been in flight while the partition
+    /// moved away and back. The instance repeats the acknowledgement after Started.
     fn check_event_exists(&self, event: u64) -> Result<(), ContractError> {
         if event < self.state.inbox().next() {
             return Ok(());
@@ -200,7 +200,7 @@ impl Stream {
         }
     }
 
-    /// The next output for the session: events in order, each transport change between them at its place.
+    /// The next output for the session: events in order, each transport change at the right place between them.
     fn next_delivery(&mut self) -> Option<(SessionId, AppOutput)> {
         let stream = self.number;
         let inbox = self.state.inbox();

@@ -53,7 +53,7 @@ impl AppSide {
 
     /// Returns true if `room` must be reported even without a confirmation.
     ///
-    /// That is the case at a pause, at its end, and otherwise in steps of a quarter of the limits (bytes, messages).
+    /// That is the case at the start and the end of a pause, and otherwise in steps of a quarter of the limits (bytes, messages).
     pub(super) fn must_report(&self, room: SendState, (bytes, messages): (usize, usize)) -> bool {
         let has_room = room.bytes_left > 0 && room.messages_left > 0;
         let had_room =

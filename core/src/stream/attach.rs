@@ -1,33 +1,32 @@
 //! Attach, detach and credit of transports, and the succession of primary transports.
 
+use std::time::Duration;
+
+use minerva_proto::link::{Attach, CloseCause, CoreMessage, TransportId};
 use minerva_proto::{KillReason, Sack};
 
-use super::close::close_output;
 use super::machine::Stream;
 use super::transports::Transport;
-use super::{Attach, CloseCause, EdgeOutput, LinkId, TransportId, TransportKey, Turn};
+use super::{LinkId, TransportKey, Turn};
 
 impl Stream {
     /// Attaches a transport: after a client's hello, or resumed by an edge after a lost link.
-    pub fn on_attach(&mut self, link: LinkId, mut attach: Attach, turn: &mut Turn<'_>) {
-        let key = TransportKey { link, transport: attach.transport };
+    pub fn on_attach(&mut self, key: TransportKey, mut attach: Attach, turn: &mut Turn<'_>) {
         if self.state.is_ended() || self.has_too_many_transports(&attach, turn) {
-            let cause = CloseCause::Unavailable {
-                reason: "too many transports".to_owned(),
-                retry_after_ms: 0,
-            };
-            turn.effects.edge(key, close_output(key, None, None, cause));
+            let reason = "too many transports".to_owned();
+            let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
+            turn.effects.close(key, cause);
             return;
         }
         if self.store_lost_writes(&attach) {
             let cause = CloseCause::Reset(self.end_lost(turn));
-            turn.effects.edge(key, close_output(key, None, None, cause));
+            turn.effects.close(key, cause);
             return;
         }
         let opened = self.opened(&attach);
         let has_frames = matches!(
             opened,
-            EdgeOutput::Opened { created, ref sack, .. } if created || sack.is_some()
+            CoreMessage::Opened { created, ref sack, .. } if created || sack.is_some()
         );
         turn.effects.edge(key, opened);
         // The SACK of a resumed transport may be older than those of other transports.
@@ -38,13 +37,13 @@ impl Stream {
             && !self.recv_sack(sack, turn)
         {
             let cause = CloseCause::Kill(KillReason::AckedUnsentStrings);
-            turn.effects.edge(key, close_output(key, None, None, cause));
+            turn.effects.close(key, cause);
             return;
         }
         let batch = attach.batch.take();
-        self.add_transport(link, &attach, has_frames, turn);
+        self.add_transport(key, &attach, has_frames, turn);
         if let Some(batch) = batch {
-            self.on_batch(link, batch, turn);
+            self.on_batch(key, batch, turn);
         }
     }
 
@@ -53,7 +52,7 @@ impl Stream {
         self.forget_transport(key, turn);
     }
 
-    /// A link ended, and all its transports with it.
+    /// A link ended with all transports.
     pub fn on_link_lost(&mut self, link: LinkId, turn: &Turn<'_>) {
         for key in self.transports.keys(|transport| transport.key.link == link) {
             self.forget_transport(key, turn);
@@ -78,11 +77,10 @@ impl Stream {
         !attach.wants_messages && self.transports.len() >= turn.limits.transports_per_stream
     }
 
-    fn opened(&self, attach: &Attach) -> EdgeOutput {
+    fn opened(&self, attach: &Attach) -> CoreMessage {
         let sack = self.state.sack();
         let is_new = attach.resume.is_none();
-        EdgeOutput::Opened {
-            transport: attach.transport,
+        CoreMessage::Opened {
             created: attach.create && is_new,
             sack: (!is_new || sack != attach.seen_ack).then_some(sack),
             stream: self.number,
@@ -91,19 +89,18 @@ impl Stream {
 
     fn add_transport(
         &mut self,
-        link: LinkId,
+        key: TransportKey,
         attach: &Attach,
         has_frames: bool,
         turn: &mut Turn<'_>,
     ) {
-        let mut transport = Transport::new(link, attach, self.first_to_write());
+        let mut transport = Transport::new(key, attach, self.first_to_write());
         transport.has_output |= has_frames;
         transport.cursor = transport.cursor.min(self.state.outbox().next());
         if attach.wants_messages {
             if self.is_older_than_primary(attach) {
                 // The transport had a successor already. Resumed transports arrive in any order.
                 transport.is_primary = false;
-                let key = transport.key;
                 self.transports.push(transport);
                 self.close(key, CloseCause::Gentle, turn);
                 return;
@@ -119,7 +116,7 @@ impl Stream {
         self.note_change(change);
     }
 
-    /// Closes the old primary transport; a named successor continues behind its last written message.
+    /// Closes the old primary transport; a named successor continues behind the last written message.
     fn replace_primary(&mut self, attach: &Attach, transport: &mut Transport, turn: &mut Turn<'_>) {
         let Some(old) = self.transports.primary() else { return };
         let key = old.key;

@@ -1,6 +1,8 @@
 //! The pending acknowledgement of c2s batches: one SACK and one `Taken` frame for all batches of a transport.
 //!
-//! Held by the stream machine, which sends the acknowledgement alone or piggybacks it on s2c messages.
+//! Held by the stream machine, which sends the acknowledgement alone or with s2c messages.
+
+use minerva_proto::BatchNumber;
 
 use super::delayed_ack::DelayedAck;
 use super::{Millis, TransportKey};
@@ -10,7 +12,7 @@ use super::{Millis, TransportKey};
 pub(super) struct BatchAck {
     pub(super) key: TransportKey,
     /// Number of the last accepted batch; acknowledges the earlier ones too.
-    pub(super) batch: u64,
+    pub(super) batch: BatchNumber,
     /// The batches contain messages, so a SACK is due.
     pub(super) has_messages: bool,
 }
@@ -47,18 +49,18 @@ impl PendingBatchAck {
         self.delay.on_received(now, messages, bytes);
     }
 
-    /// Takes the acknowledgement to send it without s2c messages.
+    /// Takes the acknowledgement for sending without s2c messages.
     pub(super) fn take_alone(&mut self, now: Millis) -> Option<BatchAck> {
         self.delay.flush_alone(now);
         self.ack.take()
     }
 
-    /// Takes the acknowledgement if its delay is over.
+    /// Takes the acknowledgement if the delay is over.
     pub(super) fn take_due(&mut self, now: Millis) -> Option<BatchAck> {
         if self.delay.is_due(now) { self.take_alone(now) } else { None }
     }
 
-    /// Takes the acknowledgement to send it with s2c messages.
+    /// Takes the acknowledgement for sending with s2c messages.
     pub(super) fn take_piggybacked(&mut self, now: Millis) -> Option<BatchAck> {
         if self.delay.piggyback(now) { self.ack.take() } else { None }
     }

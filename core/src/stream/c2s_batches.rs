@@ -1,29 +1,30 @@
 //! Batches from the client: SACKs are applied at once, messages as far as the inbox has room.
 
 use std::mem;
+use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::KillReason;
+use minerva_proto::link::{Batch, CloseCause, Run};
 
 use super::batch_ack::BatchAck;
 use super::machine::Stream;
 use super::transports::{Parked, Transport};
-use super::{Batch, CloseCause, LinkId, Millis, Run, TransportKey, Turn};
+use super::{Millis, TransportKey, Turn};
 use crate::state::{Admission, Ended, EndedBy, Record};
 
-/// Parked batches at which a transport is closed. An edge that keeps to its window of 256 KiB, in which a frame counts
+/// Parked batches at which a transport is closed. An edge that keeps to the window of 256 KiB, in which a frame counts
 /// at least 30 bytes, never reaches this limit.
 pub(super) const MAX_PARKED: usize = 10_000;
 
 /// Longest wait of an upload for room in the inbox while s2c messages are unacknowledged, in milliseconds.
 ///
-/// The client sends its SACK with the next upload. Without this limit two full directions would wait for each other.
+/// The client sends a SACK with the next upload. Without this limit two full directions would wait for each other.
 pub(super) const UPLOAD_WAIT_MS: u64 = 2_000;
 
 impl Stream {
     /// Handles a batch of frames. A batch of a transport that is no longer attached has no effect.
-    pub fn on_batch(&mut self, link: LinkId, mut batch: Batch, turn: &mut Turn<'_>) {
-        let key = TransportKey { link, transport: batch.transport };
+    pub fn on_batch(&mut self, key: TransportKey, mut batch: Batch, turn: &mut Turn<'_>) {
         if self.transports.find(key).is_none() {
             return;
         }
@@ -84,7 +85,7 @@ impl Stream {
         transport.parked.push_back(parked);
         if transport.parked.len() > MAX_PARKED {
             let reason = "too many batches wait".to_owned();
-            let cause = CloseCause::Unavailable { reason, retry_after_ms: 0 };
+            let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
             self.close_bare(key, cause, turn);
         }
     }
@@ -103,7 +104,7 @@ impl Stream {
         }
     }
 
-    /// Handles the messages of a batch, then acknowledges them, then handles its reset and its end.
+    /// Handles the messages of a batch, then acknowledges them, then handles the reset and the end.
     fn accept(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
         let Parked { batch, bad_sack, .. } = parked;
         let messages = batch.runs.iter().map(|run| run.messages.len()).sum();
@@ -146,7 +147,7 @@ impl Stream {
     fn recv_messages(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> bool {
         for run in runs {
             for (index, message) in run.messages.into_iter().enumerate() {
-                let number = run.first.saturating_add(index as u64);
+                let number = run.first.0.saturating_add(index as u64);
                 if self.state.is_ended() {
                     return true;
                 }

@@ -1,22 +1,22 @@
 //! Closing and forgetting transports, and sending the pending acknowledgement of batches.
 
-use minerva_proto::Sack;
+use minerva_proto::link::{Close, CloseCause, CoreMessage};
 
 use super::batch_ack::BatchAck;
 use super::machine::{MAX_TRANSPORT_CHANGES, Stream};
-use super::{CloseCause, EdgeOutput, TransportChange, TransportKey, Turn};
+use super::{TransportChange, TransportKey, Turn};
 
 impl Stream {
     /// Closes a transport with a SACK, a StreamStatus and the cause.
     pub(super) fn close(&mut self, key: TransportKey, cause: CloseCause, turn: &mut Turn<'_>) {
         let (sack, status) = (Some(self.state.sack()), Some(self.last_sack.clone()));
-        turn.effects.edge(key, close_output(key, sack, status, cause));
+        turn.effects.edge(key, CoreMessage::Close(Box::new(Close { sack, status, cause })));
         self.forget_transport(key, turn);
     }
 
     /// Closes a transport with the cause alone.
     pub(super) fn close_bare(&mut self, key: TransportKey, cause: CloseCause, turn: &mut Turn<'_>) {
-        turn.effects.edge(key, close_output(key, None, None, cause));
+        turn.effects.close(key, cause);
         self.forget_transport(key, turn);
     }
 
@@ -49,23 +49,13 @@ impl Stream {
     }
 
     pub(super) fn send_batch_ack(&mut self, ack: &BatchAck, turn: &mut Turn<'_>) {
-        let (key, transport) = (ack.key, ack.key.transport);
+        let key = ack.key;
         if ack.has_messages {
-            turn.effects.edge(key, EdgeOutput::Sack { transport, sack: self.state.sack() });
+            turn.effects.edge(key, CoreMessage::Sack(self.state.sack()));
             if let Some(transport) = self.transports.find(key) {
                 transport.has_output = true;
             }
         }
-        turn.effects.edge(key, EdgeOutput::Taken { transport, batch: ack.batch });
+        turn.effects.edge(key, CoreMessage::Taken(ack.batch));
     }
-}
-
-/// The last frames of a transport.
-pub(super) fn close_output(
-    key: TransportKey,
-    sack: Option<Sack>,
-    status: Option<Sack>,
-    cause: CloseCause,
-) -> EdgeOutput {
-    EdgeOutput::Close { transport: key.transport, sack, status, cause }
 }

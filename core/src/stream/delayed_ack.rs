@@ -2,8 +2,8 @@
 //!
 //! An acknowledgement is held for at most 20 ms if the previous one could be piggybacked on a message in the same
 //! direction: both are then one write and wake the peer once. Otherwise the acknowledgement is sent at once, so a
-//! one-way sender is never delayed. Pure. A stream has one instance for the SACKs to its client and one for the
-//! confirmations to its application.
+//! one-way sender is never delayed. Pure. A stream has one instance for the SACKs to the client and one for the
+//! confirmations to the application.
 //!
 //! ```text
 //!         on_received               piggyback: sent with a message, expected from now on
@@ -16,7 +16,7 @@
 use super::Millis;
 
 /// Longest delay of an acknowledgement, in milliseconds: more than most applications need for an answer, too short
-/// to matter to a client that waits for its SACK.
+/// to matter to a client that waits for a SACK.
 pub(super) const MAX_DELAY_MS: u64 = 20;
 /// Unacknowledged messages at which the acknowledgement is sent.
 pub(super) const MAX_MESSAGES: usize = 16;
@@ -33,12 +33,12 @@ pub(super) struct DelayedAck {
 
 #[derive(Clone, Copy, Debug, Default)]
 enum State {
-    /// No acknowledgement is pending, and none was sent on its own recently.
+    /// No acknowledgement is pending, and none was sent alone recently.
     #[default]
     Idle,
     /// An acknowledgement of this much is pending since then.
     Pending { since: Millis, messages: usize, bytes: usize },
-    /// The last acknowledgement was sent on its own at this time.
+    /// The last acknowledgement was sent alone at this time.
     Sent(Millis),
 }
 

@@ -1,8 +1,9 @@
 //! The end of a stream: once, with one reason for both sides.
 
 use super::machine::Stream;
-use super::{AppOutput, CloseCause, Turn};
+use super::{AppOutput, Turn};
 use crate::state::{Ended, Record};
+use minerva_proto::link::CloseCause;
 
 /// Reset reason after the idle limit; the same text as in the original server.
 pub(crate) const IDLE: &str = "no activity from peer";
@@ -10,7 +11,7 @@ pub(crate) const IDLE: &str = "no activity from peer";
 pub(crate) const SLOW: &str = "slow client";
 
 impl Stream {
-    /// Ends the stream and resets all its transports. No effect on an ended stream.
+    /// Ends the stream and resets all transports. No effect on an ended stream.
     pub(super) fn end(&mut self, ended: Ended, turn: &mut Turn<'_>) {
         if self.state.is_ended() {
             return;

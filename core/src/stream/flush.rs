@@ -1,13 +1,15 @@
-//! The end of a turn: messages to the primary transport within its credit, due acknowledgements, ends of responses.
+//! The end of a turn: messages to the primary transport within the credit, due acknowledgements, ends of responses.
 
 use bytes::Bytes;
 
 use super::machine::Stream;
 use super::transports::Transport;
-use super::{CloseCause, EdgeOutput, TransportKey, Turn};
+use super::{TransportKey, Turn};
 use crate::state::Outbox;
+use minerva_proto::MessageNumber;
+use minerva_proto::link::{CloseCause, CoreMessage, Run};
 
-/// Bytes of one run of messages, except for the last message: keeps a link message far below its limit.
+/// Bytes of one run of messages, except for the last message: keeps a link message far below the limit.
 const MAX_RUN_BYTES: usize = 256 << 10;
 
 /// Initial capacity of a run of messages.
@@ -27,7 +29,7 @@ impl Stream {
             if let Some(ack) = self.batch_ack.take_piggybacked(turn.now) {
                 self.send_batch_ack(&ack, turn);
             }
-            turn.effects.edge(key, run);
+            turn.effects.edge(key, CoreMessage::Messages(run));
         }
         if let Some(ack) = self.batch_ack.take_due(turn.now) {
             self.send_batch_ack(&ack, turn);
@@ -42,33 +44,30 @@ impl Stream {
     }
 
     /// The next run of messages for the primary transport.
-    fn next_messages(&mut self) -> Option<(TransportKey, EdgeOutput)> {
+    fn next_messages(&mut self) -> Option<(TransportKey, Run)> {
         let primary = self.transports.primary_mut()?;
-        let (first, messages) = next_run(primary, self.state.outbox())?;
-        let transport = primary.key.transport;
+        let run = next_run(primary, self.state.outbox())?;
         primary.has_output = true;
         primary.has_messages = true;
-        self.written_end = self.written_end.max(first + messages.len() as u64);
-        Some((primary.key, EdgeOutput::Messages { transport, first, messages }))
+        self.written_end = self.written_end.max(run.end().0);
+        Some((primary.key, run))
     }
 }
 
 /// The next messages with consecutive numbers within the credit of the transport.
-fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<(u64, Vec<Bytes>)> {
-    let mut run: Option<(u64, Vec<Bytes>)> = None;
+fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<Run> {
+    let mut run: Option<Run> = None;
     let mut bytes = 0;
     while transport.credit > 0 && bytes < MAX_RUN_BYTES {
         let Some((number, message)) = next_message(transport, outbox) else { break };
         match &mut run {
-            Some((first, messages)) if *first + messages.len() as u64 == number => {
-                messages.push(message.clone());
-            }
+            Some(run) if run.end().0 == number => run.messages.push(message.clone()),
             Some(_) => break,
             None => {
                 let queued = usize::try_from(outbox.next() - number).unwrap_or(INITIAL_CAPACITY);
                 let mut messages = Vec::with_capacity(queued.min(INITIAL_CAPACITY));
                 messages.push(message.clone());
-                run = Some((number, messages));
+                run = Some(Run { first: MessageNumber(number), messages });
             }
         }
         bytes += message.len();

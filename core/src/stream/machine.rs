@@ -1,4 +1,4 @@
-//! The stream machine: one stream with its durable and its transient state.
+//! The stream machine: one stream with durable and transient state.
 //!
 //! This file defines the data, the constructors and [`Stream::commit`]. The inputs are handled in the other files of
 //! this module.
@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 
 use minerva_proto::Sack;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::Attach;
 
 use super::app_side::AppSide;
 use super::batch_ack::PendingBatchAck;
@@ -13,7 +15,7 @@ use super::slow_client::SlowClient;
 use super::subprotocol::Services;
 use super::transports::Transports;
 use super::turn::Turn;
-use super::{Attach, Millis, SessionId, TransportChange};
+use super::{Millis, SessionId, TransportChange};
 use crate::state::{Origin, Record, StreamState};
 
 /// Transport changes that wait for the application; older ones are dropped. More than a correct client makes.
@@ -22,31 +24,31 @@ pub const MAX_TRANSPORT_CHANGES: usize = 16;
 /// The machine of one stream.
 #[derive(Debug)]
 pub struct Stream {
-    pub(super) number: u64,
+    pub(super) number: StreamNumber,
     /// Durable state; changed by [`Stream::commit`] only.
     pub(super) state: StreamState,
-    /// The services that the client may select by its first message; `None` once the service is final.
+    /// The services that the client may select by the first message; `None` once the service is final.
     pub(super) services: Option<Services>,
     pub(super) transports: Transports,
     /// The pending acknowledgement of c2s batches.
     pub(super) batch_ack: PendingBatchAck,
     /// The assigned session; `None` while the stream is not served.
     pub(super) app: Option<AppSide>,
-    /// The last SACK of the client, even an invalid one; a StreamStatus frame repeats it.
+    /// The last SACK of the client, even an invalid one; repeated in a StreamStatus frame.
     pub(super) last_sack: Sack,
     /// End of the s2c messages that were written to a replaced transport and are presumed to be received until the next
     /// SACK. 0: none.
     pub(super) presumed_end: u64,
     /// End of the s2c messages that can have reached the client: written by this owner or possibly by an earlier one.
     pub(super) written_end: u64,
-    /// The stream was restored from the store, which may be older than the state of its peers.
+    /// The stream was restored from the store, which may be older than the state of the peers.
     pub(super) is_recovered: bool,
     /// Time of the last detach.
     pub(super) idle_since: Millis,
     /// Meaningful only once the stream has ended.
     pub(super) ended_at: Millis,
     pub(super) slow_client: SlowClient,
-    /// Transport changes to report, each with the number of the event in front of which it belongs.
+    /// Transport changes to report, each with the number of the next event.
     pub(super) changes: VecDeque<(u64, TransportChange)>,
 }
 
@@ -54,13 +56,18 @@ impl Stream {
     /// Creates the stream of a first hello; the caller attaches the transport next.
     ///
     /// `started_at_ms` is the wall-clock time in milliseconds since 1970.
-    pub fn create(number: u64, attach: &Attach, started_at_ms: u64, turn: &mut Turn<'_>) -> Self {
+    pub fn create(
+        number: StreamNumber,
+        attach: &Attach,
+        started_at_ms: u64,
+        turn: &mut Turn<'_>,
+    ) -> Self {
         let origin = Origin {
             id: attach.stream_id.clone(),
-            service: attach.service.clone(),
+            service: attach.caller.service.clone().into(),
             credentials: attach.credentials.clone(),
-            headers: attach.headers.clone(),
-            peer_address: attach.peer_address.clone(),
+            headers: attach.caller.headers.clone(),
+            peer_address: attach.caller.peer_address.clone(),
             kind: attach.kind,
             started_at_ms,
         };
@@ -69,8 +76,8 @@ impl Stream {
         Self { is_recovered: false, ..Self::recover(number, state, turn.now) }
     }
 
-    /// Restores a stream from the store. All its deadlines restart.
-    pub fn recover(number: u64, state: StreamState, now: Millis) -> Self {
+    /// Restores a stream from the store. All deadlines restart.
+    pub fn recover(number: StreamNumber, state: StreamState, now: Millis) -> Self {
         Self {
             number,
             last_sack: state.outbox().sack(),
@@ -90,7 +97,7 @@ impl Stream {
     }
 
     /// Number of the stream.
-    pub fn number(&self) -> u64 {
+    pub fn number(&self) -> StreamNumber {
         self.number
     }
 
@@ -109,12 +116,12 @@ impl Stream {
         self.session() == Some(session)
     }
 
-    /// Applies a record and adds it to the effects of the turn: the only way to change the durable state.
+    /// Applies a record and adds the record to the effects of the turn: the only way to change the durable state.
     pub(super) fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
         if let Err(inconsistent) = self.state.apply(&record) {
             // A defect of this program. Appending the record would also make recovery fail.
             debug_assert!(false, "{inconsistent}");
-            tracing::error!(stream = self.number, %inconsistent, "record dropped");
+            tracing::error!(stream = %self.number, %inconsistent, "record dropped");
             return;
         }
         turn.effects.record(self.number, record);

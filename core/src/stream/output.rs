@@ -7,90 +7,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{KillReason, Reset, Sack, TransportKind};
+use minerva_proto::{StreamNumber, TransportKind};
 
-use super::input::TransportId;
 use crate::state::{Ended, Origin, SendState};
 use crate::store::Epoch;
-
-/// One thing for an edge to do for one transport.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EdgeOutput {
-    /// The transport is attached.
-    Opened {
-        /// The transport.
-        transport: TransportId,
-        /// Write StreamCreated.
-        created: bool,
-        /// Write this SACK behind it.
-        sack: Option<Sack>,
-        /// The stream's number.
-        stream: u64,
-    },
-    /// Write a SACK of c2s strings.
-    Sack {
-        /// The transport.
-        transport: TransportId,
-        /// The SACK.
-        sack: Sack,
-    },
-    /// Write strings.
-    Messages {
-        /// The transport.
-        transport: TransportId,
-        /// Number of the first one.
-        first: u64,
-        /// The strings, with consecutive numbers.
-        messages: Vec<Bytes>,
-    },
-    /// Write the last frames, then end the transport.
-    Close {
-        /// The transport.
-        transport: TransportId,
-        /// Write this SACK.
-        sack: Option<Sack>,
-        /// Write this StreamStatus.
-        status: Option<Sack>,
-        /// Why.
-        cause: CloseCause,
-    },
-    /// Batches are durable and there is room for more.
-    Taken {
-        /// The transport.
-        transport: TransportId,
-        /// Number of the last batch that is taken.
-        batch: u64,
-    },
-    /// The core owns these partitions from now on, each under its epoch. Of no transport.
-    Owned(Vec<(u32, Epoch)>),
-    /// The core owns these partitions no longer. Of no transport.
-    Released(Vec<u32>),
-}
-
-/// Why a transport is ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CloseCause {
-    /// Gently; nothing is wrong.
-    Gentle,
-    /// The client did something wrong.
-    Kill(KillReason),
-    /// The stream is over.
-    Reset(Reset),
-    /// The core cannot decide about the stream now.
-    Unavailable {
-        /// What is wrong.
-        reason: String,
-        /// How long the client should wait; 0: as it likes.
-        retry_after_ms: u32,
-    },
-    /// The edge broke the contract about the transport, which must not be attached again.
-    Refused {
-        /// The offending field and the rule.
-        reason: String,
-    },
-    /// Another core has the stream's partition, or will have it.
-    Moved,
-}
 
 /// One thing to tell an application instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +20,7 @@ pub enum AppOutput {
     /// Strings from the client.
     Messages {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
         /// Event number of the first one.
         first_event: u64,
         /// The strings, with consecutive numbers.
@@ -109,14 +29,14 @@ pub enum AppOutput {
     /// A transport came or went.
     TransportChanged {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
         /// What happened.
         change: TransportChange,
     },
     /// The stream is over.
     Ended {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
         /// Event number.
         event: u64,
         /// Why.
@@ -125,14 +45,14 @@ pub enum AppOutput {
     /// Sends were taken, or there is more room for them.
     SendState {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
         /// How much room there is.
         state: SendState,
     },
     /// A send was not taken.
     SendRefused {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
         /// The send's first number.
         first: u64,
         /// Why.
@@ -143,7 +63,7 @@ pub enum AppOutput {
     /// The stream is not this instance's any more.
     Released {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
     },
     /// All streams of a partition that are the instance's were started before this.
     PartitionOwned {
@@ -162,7 +82,7 @@ pub enum AppOutput {
     /// A stream is in too many groups to join another one.
     GroupRefused {
         /// The stream's number.
-        stream: u64,
+        stream: StreamNumber,
         /// The group.
         group: Arc<str>,
     },
@@ -174,7 +94,7 @@ pub enum AppOutput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
     /// The stream's number.
-    pub stream: u64,
+    pub stream: StreamNumber,
     /// What was known when it was made.
     pub origin: Arc<Origin>,
     /// The stream was assigned before.

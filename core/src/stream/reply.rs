@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use minerva_proto::StreamNumber;
 use minerva_proto::TransportKind;
 
 use crate::state::{Ended, SendState};
@@ -17,11 +18,11 @@ pub struct StreamCallId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamReply {
     /// Reply to `Push`.
-    Pushed(Vec<(u64, PushOutcome)>),
+    Pushed(Vec<(StreamNumber, PushOutcome)>),
     /// Reply to `Join`.
-    Joined(Vec<(u64, JoinOutcome)>),
+    Joined(Vec<(StreamNumber, JoinOutcome)>),
     /// Reply to `Reset`, `Leave` and `SetLabel`.
-    Done(Vec<u64>),
+    Done(Vec<StreamNumber>),
     /// Reply to `Get` and `List`.
     Infos(Vec<StreamInfo>),
 }
@@ -67,11 +68,11 @@ pub enum JoinOutcome {
     Ended,
 }
 
-/// A stream as `Get` and `List` report it.
+/// The description of a stream by `Get` and `List`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInfo {
     /// Number of the stream.
-    pub stream: u64,
+    pub stream: StreamNumber,
     /// The selected service, or else the requested one.
     pub service: Arc<str>,
     /// Label set by the application.
@@ -100,6 +101,6 @@ pub struct StreamInfo {
     pub room: SendState,
     /// The inbox is full, so c2s messages are not taken.
     pub is_inbox_full: bool,
-    /// The end of the stream, if it has ended.
+    /// The end of an ended stream.
     pub ended: Option<Ended>,
 }

@@ -1,13 +1,14 @@
 //! Detection of a store rollback by the reports of clients and edges.
 //!
-//! A recovered stream with fewer messages than its peers report has lost acknowledged writes. Such a stream ends, so
+//! A recovered stream with fewer messages than the peers report has lost acknowledged writes. Such a stream ends, so
 //! that both sides learn of the loss.
 
+use minerva_proto::link::Attach;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{Reset, Sack};
+use minerva_proto::{MessageNumber, Reset, Sack};
 
+use super::Turn;
 use super::machine::Stream;
-use super::{Attach, Turn};
 use crate::state::{Ended, EndedBy, STATE_LOST};
 
 impl Stream {
@@ -21,7 +22,7 @@ impl Stream {
                 || seen.beyond.iter().any(|&number| !self.state.has_received(number.0))
                 || attach.sack.as_ref().is_some_and(|sack| !self.could_have_received(sack))
                 || attach.resume.is_some_and(|resume| {
-                    resume.next_s2c.is_some_and(|next| next > self.written_end)
+                    resume.next_s2c.is_some_and(|next| next > MessageNumber(self.written_end))
                 }))
     }
 
@@ -35,13 +36,13 @@ impl Stream {
     }
 
     /// The first s2c message that neither this owner nor an earlier one has written; `None` if all were written.
-    pub fn unwritten_from(&self) -> Option<u64> {
-        (self.written_end < self.state.outbox().next()).then_some(self.written_end)
+    pub fn unwritten_from(&self) -> Option<MessageNumber> {
+        (self.written_end < self.state.outbox().next()).then_some(MessageNumber(self.written_end))
     }
 
-    /// The earlier owner reports that it wrote no message from this number on.
-    pub fn set_unwritten_from(&mut self, from: u64) {
-        self.written_end = self.written_end.min(from);
+    /// The earlier owner wrote no message from this number on.
+    pub fn set_unwritten_from(&mut self, from: MessageNumber) {
+        self.written_end = self.written_end.min(from.0);
     }
 
     /// Ends the stream with `state lost`; returns the reset.

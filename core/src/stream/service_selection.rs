@@ -9,7 +9,7 @@ use super::subprotocol::{Selection, Services, select};
 use crate::state::{Ended, EndedBy, Record};
 
 impl Stream {
-    /// Lets the client select one of `services` by its first message, unless the service is final already.
+    /// Lets the client select one of `services` by the first message, unless the service is final already.
     ///
     /// The stream must not be assigned before the selection.
     pub fn offer_services(&mut self, services: Services) {

@@ -9,7 +9,7 @@ use crate::state::Outbox;
 /// Time without progress of the client. Time without a primary transport does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SlowClient {
-    /// The outbox is empty, or the client has had no primary transport since it was filled.
+    /// The outbox is empty, or the client has had no primary transport since the first message.
     #[default]
     Idle,
     /// Messages are unacknowledged and a primary transport exists; the start of the time without progress.

@@ -1,4 +1,4 @@
-//! Operations on a stream from outside of its session: push, reset, groups, label, limits, description.
+//! Operations on a stream from outside of the session: push, reset, groups, label, limits, description.
 //!
 //! The partition calls them for stream calls. Those that do not depend on the caller also serve the session.
 

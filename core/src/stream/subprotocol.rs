@@ -7,9 +7,9 @@ use std::sync::Arc;
 /// Prefix of a message that selects a service.
 const PREFIX: &[u8] = b"subprotocol:";
 
-/// Reset reason of a stream whose first message selects no service although it must.
+/// Reset reason of a stream whose first message lacks a required selection.
 const NO_SUBPROTOCOL: &str = "no subprotocol";
-/// Reset reason for a service that the client may not select, followed by the name if it is short enough.
+/// Reset reason for a service that the client may not select, followed by a name of valid length.
 const NOT_ALLOWED: &str = "subprotocol not allowed";
 const MAX_NAME: usize = 64;
 

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Attach, Batch, LinkId, Millis, TransportChange, TransportId};
-use minerva_proto::TransportKind;
+use super::{LinkId, Millis, TransportChange};
+use minerva_proto::link::{Attach, Batch, TransportId};
+use minerva_proto::{TransportKind, TransportNumber};
 
 /// A transport, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +20,7 @@ pub struct TransportKey {
 pub(super) struct Transport {
     pub(super) key: TransportKey,
     /// The number in the client's hello; two transports may have the same.
-    pub(super) number: u64,
+    pub(super) number: TransportNumber,
     pub(super) kind: Option<TransportKind>,
     /// The transport carries s2c messages. At most one transport of a stream is primary.
     pub(super) is_primary: bool,
@@ -31,7 +32,7 @@ pub(super) struct Transport {
     pub(super) has_messages: bool,
     /// The next message to write.
     pub(super) cursor: u64,
-    /// End of the messages that were written before the transport was resumed; 0 if it was not resumed.
+    /// End of the messages that were written before the transport was resumed; 0 without a resumption.
     ///
     /// Some of them may have been written to the predecessor only. The first SACK with a gap shows which are missing.
     pub(super) resumed_end: u64,
@@ -59,10 +60,10 @@ pub(super) struct Transports {
 }
 
 impl Transport {
-    pub(super) fn new(link: LinkId, attach: &Attach, cursor: u64) -> Self {
-        let next_s2c = attach.resume.and_then(|resume| resume.next_s2c);
+    pub(super) fn new(key: TransportKey, attach: &Attach, cursor: u64) -> Self {
+        let next_s2c = attach.resume.and_then(|resume| resume.next_s2c).map(|next| next.0);
         Self {
-            key: TransportKey { link, transport: attach.transport },
+            key,
             number: attach.transport_number,
             kind: attach.kind,
             is_primary: attach.wants_messages,
@@ -82,10 +83,10 @@ impl Transport {
         self.parked.front().filter(|_| !self.is_primary).map(|parked| parked.since)
     }
 
-    /// The change to report to the application; `transports` counts the transports after it.
+    /// The change to report to the application; `transports` counts the transports afterwards.
     pub(super) fn change(&self, attached: bool, transports: usize) -> TransportChange {
         TransportChange {
-            transport_number: self.number,
+            transport_number: self.number.0,
             attached,
             primary: self.is_primary,
             kind: self.kind,

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{
-    AppOutput, EdgeOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey,
-};
+use super::{AppOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey};
 use crate::limits::Limits;
 use crate::state::Record;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
 /// The context in which a stream machine handles an input.
 #[derive(Debug)]
@@ -23,18 +23,18 @@ pub struct Turn<'a> {
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Changes of durable state, each with the number of its stream.
-    pub records: Vec<(u64, Record)>,
+    pub records: Vec<(StreamNumber, Record)>,
     /// Outputs to edges, app instances and callers.
     pub outputs: Vec<Output>,
     /// Bytes of messages in `records`.
     record_bytes: usize,
 }
 
-/// An output with its receiver.
+/// An output with the receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// For the edge at the other end of the link.
-    Edge(LinkId, EdgeOutput),
+    Edge(LinkId, CoreFrame),
     /// For the app instance of the session.
     App(SessionId, AppOutput),
     /// For the caller of a stream call.
@@ -45,8 +45,10 @@ impl Output {
     /// Bytes of messages in the output.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Edge(_, EdgeOutput::Messages { messages, .. })
-            | Self::App(_, AppOutput::Messages { messages, .. }) => {
+            Self::Edge(_, CoreFrame::Transport { message: CoreMessage::Messages(run), .. }) => {
+                run.messages.iter().map(Bytes::len).sum()
+            }
+            Self::App(_, AppOutput::Messages { messages, .. }) => {
                 messages.iter().map(Bytes::len).sum()
             }
             Self::Edge(..) | Self::App(..) | Self::Reply(..) => 0,
@@ -56,7 +58,7 @@ impl Output {
 
 impl Effects {
     /// Adds a record. Received messages with consecutive numbers share one record.
-    pub fn record(&mut self, stream: u64, record: Record) {
+    pub fn record(&mut self, stream: StreamNumber, record: Record) {
         self.record_bytes += record.bytes();
         if let Some((last_stream, last)) = self.records.last_mut()
             && *last_stream == stream
@@ -67,9 +69,15 @@ impl Effects {
         self.records.push((stream, record));
     }
 
-    /// Adds an output for the edge of a transport.
-    pub fn edge(&mut self, key: TransportKey, output: EdgeOutput) {
-        self.outputs.push(Output::Edge(key.link, output));
+    /// Adds a message to the edge of a transport.
+    pub fn edge(&mut self, key: TransportKey, message: CoreMessage) {
+        let frame = CoreFrame::Transport { transport: key.transport, message };
+        self.outputs.push(Output::Edge(key.link, frame));
+    }
+
+    /// Closes a transport with the cause alone.
+    pub fn close(&mut self, key: TransportKey, cause: CloseCause) {
+        self.outputs.push(Output::Edge(key.link, CoreFrame::close(key.transport, cause)));
     }
 
     /// Adds an output for an app instance.

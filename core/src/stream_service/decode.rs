@@ -8,7 +8,7 @@ use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
     self, ListRequest, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
 };
-use minerva_proto::{Reset, ServiceName, StreamId};
+use minerva_proto::{Reset, ServiceName, StreamId, StreamNumber};
 
 use crate::invalid::{self, Invalid};
 use crate::partition::{PartitionTable, StreamRequest, StreamSelector};
@@ -25,7 +25,7 @@ const DEFAULT_PAGE: u32 = 100;
 /// The streams that a call addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    Number(u64),
+    Number(StreamNumber),
     Id(Arc<str>, StreamId),
     Label(Arc<str>, Arc<str>),
 }
@@ -42,7 +42,7 @@ pub(super) struct Send {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SendMany {
     /// Ascending stream numbers by partition; numbers that no stream can have are under `None`.
-    pub(super) by_partition: BTreeMap<Option<u32>, Vec<u64>>,
+    pub(super) by_partition: BTreeMap<Option<u32>, Vec<StreamNumber>>,
     pub(super) messages: Vec<Bytes>,
     pub(super) key: Option<Bytes>,
 }
@@ -51,7 +51,7 @@ pub(super) struct SendMany {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct List {
     pub(super) service: Arc<str>,
-    pub(super) after: u64,
+    pub(super) after: StreamNumber,
     pub(super) limit: usize,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn target(target: Option<app::Target>) -> Result<Target, Invalid> {
     let missing = || Invalid::new("target", "exactly one of its fields must be set");
     let app::Target { target, service } = target.ok_or_else(missing)?;
     match target.ok_or_else(missing)? {
-        Kind::Stream(number) => Ok(Target::Number(number)),
+        Kind::Stream(number) => Ok(Target::Number(StreamNumber(number))),
         Kind::StreamId(id) => {
             let id = StreamId::parse(&id).map_err(|_| {
                 Invalid::new("target.stream_id", "must be 20 to 30 ASCII characters")
@@ -99,8 +99,8 @@ pub(super) fn send_many(
         return Err(Invalid::new("streams", format!("must be 1 to {MAX_STREAMS}")));
     }
     check_messages(&messages)?;
-    let mut by_partition: BTreeMap<_, Vec<u64>> = BTreeMap::new();
-    for stream in streams {
+    let mut by_partition: BTreeMap<_, Vec<StreamNumber>> = BTreeMap::new();
+    for stream in streams.into_iter().map(StreamNumber) {
         by_partition.entry(partitions.of_number(stream)).or_default().push(stream);
     }
     for numbers in by_partition.values_mut() {
@@ -139,7 +139,11 @@ pub(super) fn list(request: ListRequest) -> Result<List, Invalid> {
     if limit > MAX_PAGE {
         return Err(Invalid::new("page_size", format!("must be up to {}", MAX_PAGE)));
     }
-    Ok(List { service: self::service("service", service)?, after, limit: limit as usize })
+    Ok(List {
+        service: self::service("service", service)?,
+        after: StreamNumber(after),
+        limit: limit as usize,
+    })
 }
 
 fn service(field: &'static str, name: String) -> Result<Arc<str>, Invalid> {
@@ -229,7 +233,10 @@ mod tests {
         let streams = vec![5, (3 << 48) | 1, 5, 0, 2];
         let many = SendManyRequest { streams, messages: vec!["a".into()], ..Default::default() };
         let many = send_many(many, &PartitionTable::new(4)).unwrap();
-        let expected = [(None, vec![0]), (Some(0), vec![2, 5]), (Some(3), vec![(3 << 48) | 1])];
+        let expected = [(None, vec![0]), (Some(0), vec![2, 5]), (Some(3), vec![(3 << 48) | 1])]
+            .map(|(partition, numbers)| {
+                (partition, numbers.into_iter().map(StreamNumber).collect())
+            });
         assert_eq!(many.by_partition, expected.into());
     }
 }

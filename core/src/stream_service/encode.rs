@@ -1,5 +1,6 @@
 //! Encodes the replies of partitions as responses of `StreamService`.
 
+use minerva_proto::StreamNumber;
 use minerva_proto::app::{self, Pause, SendOutcome, SendResult};
 
 use crate::app::encode;
@@ -8,32 +9,32 @@ use crate::stream::{JoinOutcome, PushOutcome, StreamInfo, StreamReply};
 /// Full streams of a group that a response names.
 pub(super) const MAX_FULL: usize = 1000;
 
-pub(super) fn send_result((stream, outcome): (u64, PushOutcome)) -> SendResult {
-    SendResult { stream, outcome: send_outcome(outcome).into() }
+pub(super) fn send_result((stream, outcome): (StreamNumber, PushOutcome)) -> SendResult {
+    SendResult { stream: stream.0, outcome: send_outcome(outcome).into() }
 }
 
 /// The results for all `numbers`; streams that are not in `outcomes` get `otherwise`. Both lists ascend.
 pub(super) fn send_results(
-    numbers: &[u64],
-    outcomes: Vec<(u64, PushOutcome)>,
+    numbers: &[StreamNumber],
+    outcomes: Vec<(StreamNumber, PushOutcome)>,
     otherwise: SendOutcome,
 ) -> Vec<SendResult> {
     let mut outcomes = outcomes.into_iter().peekable();
-    let result = |&stream: &u64| match outcomes.next_if(|(number, _)| *number == stream) {
+    let result = |&stream: &StreamNumber| match outcomes.next_if(|(number, _)| *number == stream) {
         Some(outcome) => send_result(outcome),
-        None => SendResult { stream, outcome: otherwise.into() },
+        None => SendResult { stream: stream.0, outcome: otherwise.into() },
     };
     numbers.iter().map(result).collect()
 }
 
-pub(super) fn push_outcomes(reply: StreamReply) -> Vec<(u64, PushOutcome)> {
+pub(super) fn push_outcomes(reply: StreamReply) -> Vec<(StreamNumber, PushOutcome)> {
     match reply {
         StreamReply::Pushed(outcomes) => outcomes,
         StreamReply::Joined(_) | StreamReply::Done(_) | StreamReply::Infos(_) => Vec::new(),
     }
 }
 
-pub(super) fn join_outcomes(reply: StreamReply) -> Vec<(u64, JoinOutcome)> {
+pub(super) fn join_outcomes(reply: StreamReply) -> Vec<(StreamNumber, JoinOutcome)> {
     match reply {
         StreamReply::Joined(outcomes) => outcomes,
         StreamReply::Pushed(_) | StreamReply::Done(_) | StreamReply::Infos(_) => Vec::new(),
@@ -42,7 +43,7 @@ pub(super) fn join_outcomes(reply: StreamReply) -> Vec<(u64, JoinOutcome)> {
 
 pub(super) fn done(reply: StreamReply) -> Vec<u64> {
     match reply {
-        StreamReply::Done(numbers) => numbers,
+        StreamReply::Done(numbers) => numbers.into_iter().map(|number| number.0).collect(),
         StreamReply::Pushed(_) | StreamReply::Joined(_) | StreamReply::Infos(_) => Vec::new(),
     }
 }
@@ -70,7 +71,7 @@ pub(super) fn info(info: StreamInfo) -> app::StreamInfo {
         encode::ended(info.stream, info.events.1.saturating_sub(1), end)
     });
     app::StreamInfo {
-        stream: info.stream,
+        stream: info.stream.0,
         service: info.service.to_string(),
         label: info.label.as_deref().unwrap_or_default().to_owned(),
         groups: info.groups.iter().map(|group| group.to_string()).collect(),

@@ -1,4 +1,4 @@
-//! Clients that pick their service, and a process that is killed in between.
+//! Selection of the service by the first message, with a SIGKILL in between.
 
 use minerva_proto::app::event;
 use minerva_proto::link::pb::{close, edge_frame};
@@ -9,7 +9,7 @@ use super::{ID, Program, free_addresses};
 const OPTIONS: [&str; 2] = ["--subprotocols", "chat,game"];
 
 #[tokio::test]
-async fn a_choice_outlives_kill_9_and_nobody_else_hears_of_the_stream() {
+async fn a_selection_survives_sigkill_and_no_other_service_gets_the_stream() {
     let directory = tempfile::tempdir().unwrap();
     let addresses = free_addresses();
     let program = Program::start_with(directory.path(), addresses, &OPTIONS);
@@ -19,7 +19,7 @@ async fn a_choice_outlives_kill_9_and_nobody_else_hears_of_the_stream() {
     edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["subprotocol:chat", "a"])));
     edge.taken(0).await;
     drop(program);
-    // All that it was told before its end.
+    // All events before the end of the call.
     while let Ok(Some(event)) = default.try_next().await {
         assert!(!matches!(event, event::Event::Started(_)), "{event:?}");
     }
@@ -28,19 +28,19 @@ async fn a_choice_outlives_kill_9_and_nobody_else_hears_of_the_stream() {
     let mut edge = Edge::connect(program.link).await;
     let opened = edge.attach(attach(1, ID)).await;
     assert_eq!(opened.sack.unwrap().acked, 1);
-    // A client that was not told says it again, and goes on.
+    // A client without a SACK sends the selection again.
     edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["subprotocol:chat", "a", "b"])));
     let mut chat = App::silent(program.api).await;
     chat.send(register_as("chat", "two", vec![]));
     let started = chat.started().await;
     assert_eq!((started.resumed, started.next_event), (false, 0));
     assert_eq!(chat.messages(1, 2).await, ["a", "b"]);
-    chat.send_strings(started.stream, 0, &["c"]);
+    chat.send_messages(started.stream, 0, &["c"]);
     assert_eq!(edge.messages(1, 0, 1).await, ["c"]);
 }
 
 #[tokio::test]
-async fn a_first_string_that_picks_nothing_ends_the_stream() {
+async fn an_invalid_selection_ends_the_stream() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start_with(directory.path(), free_addresses(), &OPTIONS);
     let mut edge = Edge::connect(program.link).await;
@@ -56,7 +56,7 @@ async fn a_first_string_that_picks_nothing_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn without_the_option_it_is_a_string() {
+async fn without_the_option_a_selection_is_an_ordinary_message() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     let mut app = App::register(program.api, "one", vec![]).await;

@@ -1,4 +1,4 @@
-//! The calls themselves: greetings, refusals, replacement, the end.
+//! The gRPC calls: greetings, refusals, replacement, end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ use crate::peers::{App, Call, Edge, attach, hello, register, serve, serve_from};
 const ID: &str = "stream-id-stream-id-1";
 
 #[tokio::test]
-async fn an_edge_must_say_hello_in_a_known_version() {
+async fn an_edge_must_send_a_hello_of_a_known_version() {
     let served = serve().await;
     let grant = edge_frame::Frame::Grant(Grant { transport: 1, s2c_bytes: 1 });
     for (first, code) in [
@@ -42,7 +42,7 @@ async fn an_edge_must_say_hello_in_a_known_version() {
 }
 
 #[tokio::test]
-async fn a_link_ends_when_the_edge_ends_it() {
+async fn an_edge_can_end_its_link() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     edge.finish();
@@ -67,10 +67,10 @@ async fn an_instance_must_register_first() {
 }
 
 #[tokio::test]
-async fn wrong_commands_end_the_call_and_name_the_field() {
+async fn an_invalid_command_ends_the_call_and_names_the_field() {
     let served = serve().await;
-    let send = |stream, string: &str| {
-        let messages = vec![string.to_owned().into()];
+    let send = |stream, message: &str| {
+        let messages = vec![message.to_owned().into()];
         Some(command::Command::Send(app::Send { stream, first: 0, messages, acknowledge: None }))
     };
     let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0), ..Default::default() };
@@ -107,7 +107,7 @@ async fn a_second_call_with_the_same_identity_ends_the_first() {
 }
 
 #[tokio::test]
-async fn held_streams_that_are_not_there_are_released() {
+async fn held_streams_with_impossible_numbers_are_released() {
     let served = serve().await;
     let held = vec![1, (3 << 48) | 5, (9 << 48) | 1, 0, 1];
     let mut app = App::register(served.api, "one", held).await;
@@ -118,7 +118,9 @@ async fn held_streams_that_are_not_there_are_released() {
     while made.len() < 4 {
         let owned = app.until(|event| match event {
             event::Event::PartitionOwned(owned) => Some(owned.streams_made),
-            event::Event::Released(_) => panic!("the others are lost: {event:?}"),
+            event::Event::Released(_) => {
+                panic!("the other streams are lost, not released: {event:?}")
+            }
             _ => None,
         });
         made.push(owned.await);
@@ -153,9 +155,9 @@ async fn health_and_reflection_are_on_the_api_port() {
     }
 }
 
-/// A stop looks like a lost connection: transports and streams are kept for the next core.
+/// A stop is like a lost connection: transports and streams are kept for the next core.
 #[tokio::test]
-async fn stopping_ends_all_calls_as_unavailable_and_takes_nothing_away() {
+async fn a_stop_ends_all_calls_as_unavailable_without_releases() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -170,26 +172,26 @@ async fn stopping_ends_all_calls_as_unavailable_and_takes_nothing_away() {
     assert!(!app.0.iter().any(released), "{app:?}");
 }
 
-/// What the core still says, and how it ends the call.
+/// The remaining outputs of a call and its final status.
 async fn rest<Q, A, F: std::fmt::Debug>(call: &mut Call<Q, A, F>) -> (Vec<F>, tonic::Status) {
-    let mut said = vec![];
+    let mut outputs = vec![];
     loop {
         match call.try_next().await {
-            Ok(Some(next)) => said.push(next),
+            Ok(Some(next)) => outputs.push(next),
             Ok(None) => panic!("ended without a status"),
-            Err(status) => return (said, status),
+            Err(status) => return (outputs, status),
         }
     }
 }
 
 #[tokio::test]
-async fn a_core_whose_partition_was_claimed_by_another_says_so() {
+async fn the_loss_of_a_partition_is_reported_to_the_edges() {
     let store = Arc::new(MemoryStore::new());
     let served = serve_from(store.clone()).await;
     let mut edge = Edge::connect(served.link).await;
     for partition in 0..4 {
         store.release(partition, Epoch(1)).await.unwrap();
-        store.claim(partition, "thief", Epoch(0)).await.unwrap();
+        store.claim(partition, "another core", Epoch(0)).await.unwrap();
     }
     edge.send(edge_frame::Frame::Attach(attach(1, ID)));
     let mut released = Vec::new();
@@ -211,9 +213,9 @@ async fn a_core_whose_partition_was_claimed_by_another_says_so() {
     );
 }
 
-/// Every refused send is answered: an instance that does not take the answers is not listened to.
+/// Every refused send has an answer, so an instance that reads none is no longer read.
 #[tokio::test]
-async fn an_instance_that_reads_nothing_is_not_read_any_more() {
+async fn an_instance_that_reads_nothing_is_not_read() {
     const REQUESTS: usize = 3000;
     let served = serve().await;
     let send = || {
@@ -225,7 +227,7 @@ async fn an_instance_that_reads_nothing_is_not_read_any_more() {
     let counter = Arc::clone(&taken);
     let requests = futures_util::stream::iter(0..REQUESTS).map(move |number| {
         counter.store(number, Ordering::Relaxed);
-        let register = Command { command: Some(register("deaf", vec![])) };
+        let register = Command { command: Some(register("silent", vec![])) };
         let commands =
             if number == 0 { vec![register] } else { (0..100).map(|_| send()).collect() };
         ServeRequest { commands }
@@ -241,7 +243,7 @@ async fn an_instance_that_reads_nothing_is_not_read_any_more() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(before < REQUESTS / 2, "{before} requests were taken");
-    // It comes to its senses: nothing was lost.
+    // The instance reads again: no answer was lost.
     let mut refused = 0;
     while refused < (REQUESTS - 1) * 100 {
         let answer = answers.message().await.unwrap().unwrap();

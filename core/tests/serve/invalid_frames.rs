@@ -30,7 +30,7 @@ fn invalid_attaches() -> Vec<(link::Attach, &'static str)> {
         (with(|attach| attach.transport_number = (1 << 53) + 1), "attach.transport_number"),
         (with(|attach| attach.seen_ack = Some(negative())), "attach.seen_ack"),
         (with(|attach| attach.sack = Some(negative())), "attach.sack"),
-        (with(|attach| attach.batch = Some(batch(9, 0, 0, &["\n"]))), "batch.runs.messages"),
+        (with(|attach| attach.batch = Some(batch(9, 0, 0, &["\n"]))), "batch.runs"),
         (
             with(|attach| {
                 attach.batch = Some(batch(9, 0, 0, &["x"]));
@@ -53,9 +53,9 @@ fn invalid_batches() -> Vec<(link::Batch, &'static str)> {
     };
     let with_kill = |kill| link::Batch { end: Some(End { kill: Some(kill) }), ..empty() };
     vec![
-        (with_run(run((1 << 53) + 1, "x")), "batch.runs.first"),
-        (with_run(run(0, "\u{e9}")), "batch.runs.messages"),
-        (with_run(run(0, &"x".repeat(1 << 20))), "batch.runs.messages"),
+        (with_run(run((1 << 53) + 1, "x")), "batch.runs"),
+        (with_run(run(0, "\u{e9}")), "batch.runs"),
+        (with_run(run(0, &"x".repeat(1 << 20))), "batch.runs"),
         (with_sack(negative()), "batch.sacks"),
         (with_sack(Sack { acked: (1 << 53) + 1, beyond: vec![] }), "batch.sacks"),
         (with_sack(Sack { acked: 0, beyond: vec![2; 4097] }), "batch.sacks"),
@@ -148,7 +148,7 @@ async fn a_refused_transport_is_detached_from_its_stream() {
     edge.attach(attach(9, ID)).await;
     app.started().await;
     edge.send(edge_frame::Frame::Batch(batch(9, 0, 0, &["\n"])));
-    refused(&mut edge, "batch.runs.messages").await;
+    refused(&mut edge, "batch.runs").await;
     let change = app.until(|event| match event {
         minerva_proto::app::event::Event::TransportChanged(change) if !change.attached => Some(()),
         _ => None,

@@ -1,5 +1,5 @@
-//! A store that comes back after an outage in which all leases ran out: owners that live keep what they have,
-//! also if another core reaches the store before them.
+//! A store outage in which all leases expire: living owners keep their partitions, even if another core reaches the
+//! store first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::memory::MemoryStore;
-use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
 use minerva_core::{Config, PartitionOptions};
+use minerva_proto::LogIndex;
 use minerva_proto::link::pb::core_frame;
 use tokio::time::{sleep, timeout};
 
@@ -18,13 +19,13 @@ use crate::peers::{Edge, Served, serve_with};
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// One core's way to the store, which a test cuts.
-struct Way {
+/// The connection of one core to the store, which a test can cut.
+struct StoreConnection {
     store: Arc<MemoryStore>,
     is_cut: AtomicBool,
 }
 
-impl Way {
+impl StoreConnection {
     fn to(store: &Arc<MemoryStore>) -> Arc<Self> {
         Arc::new(Self { store: Arc::clone(store), is_cut: AtomicBool::new(false) })
     }
@@ -35,7 +36,7 @@ impl Way {
     }
 }
 
-impl Store for Way {
+impl Store for StoreConnection {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
         self.cut().unwrap_or_else(|| self.store.partitions(wanted))
     }
@@ -62,7 +63,7 @@ impl Store for Way {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.cut().unwrap_or_else(|| self.store.append(partition, epoch, index, blob))
@@ -72,9 +73,9 @@ impl Store for Way {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let call = || self.store.checkpoint(partition, epoch, covers, meta, changed);
         self.cut().unwrap_or_else(call)
@@ -85,7 +86,7 @@ impl Store for Way {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.cut().unwrap_or_else(|| self.store.renew(partition, epoch, lease, next))
     }
@@ -95,13 +96,13 @@ impl Store for Way {
     }
 }
 
-async fn core(way: &Arc<Way>) -> Served {
+async fn core(way: &Arc<StoreConnection>) -> Served {
     let partition = PartitionOptions { lease: LEASE, ..PartitionOptions::default() };
     let config = Config { partitions: 16, partition, ..Config::default() };
     serve_with(&config, Arc::clone(way) as Arc<dyn Store>).await
 }
 
-/// How many partitions a core has told an edge of.
+/// Number of partitions in the next Owned frame.
 async fn owned(edge: &mut Edge) -> usize {
     match edge.next().await {
         core_frame::Frame::Owned(owned) => owned.claims.len(),
@@ -110,29 +111,29 @@ async fn owned(edge: &mut Edge) -> usize {
     }
 }
 
-/// An edge at each core, once each has its share.
+/// An edge at each core, once each core owns partitions.
 async fn edges(one: &Served, two: &Served) -> (Edge, Edge) {
     loop {
         let mut edges = (Edge::connect(one.link).await, Edge::connect(two.link).await);
-        let shares = (owned(&mut edges.0).await, owned(&mut edges.1).await);
-        if shares.0 + shares.1 == 16 && shares.1 > 0 {
+        let counts = (owned(&mut edges.0).await, owned(&mut edges.1).await);
+        if counts.0 + counts.1 == 16 && counts.1 > 0 {
             return edges;
         }
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-async fn assert_nothing_changes_hands(edges: &mut (Edge, Edge)) {
+async fn assert_no_partition_moves(edges: &mut (Edge, Edge)) {
     let changes = async {
         tokio::select! { n = owned(&mut edges.0) => n, n = owned(&mut edges.1) => n }
     };
-    assert!(timeout(3 * LEASE, changes).await.is_err(), "nothing has changed hands");
+    assert!(timeout(3 * LEASE, changes).await.is_err(), "no partition has moved");
 }
 
 #[tokio::test]
-async fn owners_come_first_after_an_outage() {
+async fn owners_keep_their_partitions_after_an_outage() {
     let store = Arc::new(MemoryStore::new());
-    let (first, second) = (Way::to(&store), Way::to(&store));
+    let (first, second) = (StoreConnection::to(&store), StoreConnection::to(&store));
     let (one, two) = (core(&first).await, core(&second).await);
     let mut edges = edges(&one, &two).await;
     first.is_cut.store(true, Ordering::Relaxed);
@@ -141,20 +142,20 @@ async fn owners_come_first_after_an_outage() {
     second.is_cut.store(false, Ordering::Relaxed);
     sleep(LEASE / 4).await;
     first.is_cut.store(false, Ordering::Relaxed);
-    assert_nothing_changes_hands(&mut edges).await;
+    assert_no_partition_moves(&mut edges).await;
 }
 
-/// So fast that no beat fails: that it has forgotten who lives is all there is to see.
+/// No heartbeat fails; the only evidence of the rollback is the lost membership.
 #[tokio::test]
-async fn owners_come_first_when_the_store_goes_back_between_two_beats() {
+async fn owners_keep_their_partitions_after_a_rollback_between_two_heartbeats() {
     let store = Arc::new(MemoryStore::new());
     let before = store.backup();
-    let (first, second) = (Way::to(&store), Way::to(&store));
+    let (first, second) = (StoreConnection::to(&store), StoreConnection::to(&store));
     let (one, two) = (core(&first).await, core(&second).await);
     let mut edges = edges(&one, &two).await;
     store.restore(&before);
     second.is_cut.store(true, Ordering::Relaxed);
     sleep(LEASE / 2).await;
     second.is_cut.store(false, Ordering::Relaxed);
-    assert_nothing_changes_hands(&mut edges).await;
+    assert_no_partition_moves(&mut edges).await;
 }

@@ -1,4 +1,4 @@
-//! An edge and an application instance reduced to their gRPC calls, and a core to talk to.
+//! Test peers: an edge and an app instance as bare gRPC calls, and a core.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Status, Streaming};
 
-/// Far longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Limit for every wait; far longer than expected.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A core with its two ports.
 pub(crate) struct Served {
@@ -60,7 +60,7 @@ async fn serve_counting(config: &Config, store: Arc<dyn Store>, metrics: Metrics
     Served { core, link: link_address, api: api_address }
 }
 
-/// One gRPC call, either way round.
+/// One gRPC call of a peer.
 pub(crate) struct Call<Q, A, F> {
     requests: Option<mpsc::UnboundedSender<Q>>,
     answers: Streaming<A>,
@@ -73,20 +73,20 @@ pub(crate) type App = Call<ServeRequest, ServeResponse, event::Event>;
 
 impl<Q, A, F: Debug> Call<Q, A, F> {
     pub(crate) fn request(&self, request: Q) {
-        // A call that has ended is noticed by reading.
+        // The end of the call is detected by reading.
         let _ = self.requests.as_ref().unwrap().send(request);
     }
 
-    /// Says that nothing more comes from here.
+    /// Ends the request stream.
     pub(crate) fn finish(&mut self) {
         self.requests = None;
     }
 
-    /// The next thing that the core says, or how it ended the call.
+    /// The next output of the core, or the final status.
     pub(crate) async fn try_next(&mut self) -> Result<Option<F>, Status> {
         while self.waiting.is_empty() {
-            let answer = timeout(PATIENCE, self.answers.message()).await;
-            match answer.expect("the core said nothing")? {
+            let answer = timeout(TIMEOUT, self.answers.message()).await;
+            match answer.expect("no output of the core")? {
                 Some(answer) => self.waiting.extend((self.unpack)(answer)),
                 None => return Ok(None),
             }
@@ -98,7 +98,7 @@ impl<Q, A, F: Debug> Call<Q, A, F> {
         self.try_next().await.unwrap().expect("the call has ended")
     }
 
-    /// Skips to the first thing that `pick` takes.
+    /// Skips to the first output that `pick` accepts.
     pub(crate) async fn until<T>(&mut self, pick: impl Fn(&F) -> Option<T>) -> T {
         loop {
             let next = self.next().await;
@@ -108,7 +108,7 @@ impl<Q, A, F: Debug> Call<Q, A, F> {
         }
     }
 
-    /// Reads to the end of the call.
+    /// Reads until the call ends.
     pub(crate) async fn end(&mut self) -> Result<(), Status> {
         while self.try_next().await?.is_some() {}
         Ok(())
@@ -153,8 +153,7 @@ impl Edge {
         .await
     }
 
-    /// Waits for s2c strings of a transport until so many came; checks that they are numbered from
-    /// `first` on.
+    /// Receives `count` s2c messages of a transport; checks that their numbers start at `first`.
     pub(crate) async fn messages(
         &mut self,
         transport: u64,
@@ -226,7 +225,7 @@ impl App {
         self.send(command::Command::Acknowledge(app::Acknowledge { stream, event }));
     }
 
-    pub(crate) fn send_strings(&self, stream: u64, first: u64, messages: &[&str]) {
+    pub(crate) fn send_messages(&self, stream: u64, first: u64, messages: &[&str]) {
         let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
         self.send(command::Command::Send(app::Send { stream, first, messages, acknowledge: None }));
     }
@@ -239,7 +238,7 @@ impl App {
         .await
     }
 
-    /// Waits for c2s strings until so many came; checks that their events are numbered from `first` on.
+    /// Receives `count` c2s messages; checks that their events start at `first`.
     pub(crate) async fn messages(&mut self, first: u64, count: usize) -> Vec<Bytes> {
         let mut all = Vec::new();
         while all.len() < count {
@@ -300,7 +299,7 @@ pub(crate) fn register_as(service: &str, instance: &str, held: Vec<u64>) -> comm
     })
 }
 
-/// An attach that makes the stream and is the primary transport.
+/// An attach of a primary transport that creates the stream.
 pub(crate) fn attach(transport: u64, stream_id: &str) -> Attach {
     Attach {
         transport,
@@ -319,7 +318,7 @@ pub(crate) fn attach(transport: u64, stream_id: &str) -> Attach {
     }
 }
 
-/// A batch of strings.
+/// A batch of messages.
 pub(crate) fn batch(transport: u64, number: u64, first: u64, messages: &[&str]) -> Batch {
     let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
     Batch { transport, number, runs: vec![Run { first, messages }], ..Batch::default() }

@@ -1,4 +1,4 @@
-//! Several cores over one store: who owns what, and what becomes of streams when cores come and go.
+//! Several cores with one store: placement, hand-over, take-over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::peers::{App, Edge, Served, attach, batch, serve_with};
 
 const ID: &str = "stream-id-stream-id-1";
 
-/// PartitionTable of every core here.
+/// Number of partitions of the deployment.
 const COUNT: u32 = 16;
 
 fn config(standby: bool) -> Config {
@@ -27,11 +27,11 @@ async fn core(store: &Arc<MemoryStore>, standby: bool) -> Served {
     serve_with(&config(standby), Arc::clone(store) as Arc<dyn Store>).await
 }
 
-/// Follows what a core says of its partitions, with an edge and an application instance.
+/// Follows the owned partitions of a core with an edge and an app instance.
 struct Observer {
     edge: Edge,
     app: App,
-    /// PartitionTable that edges are told of, with their epochs.
+    /// Owned partitions with their epochs.
     owned: BTreeMap<u32, u64>,
 }
 
@@ -42,7 +42,7 @@ impl Observer {
         Self { edge, app, owned: BTreeMap::new() }
     }
 
-    /// Waits until the core owns so many partitions.
+    /// Waits until the core owns `count` partitions.
     async fn owns(&mut self, count: usize) {
         while self.owned.len() != count {
             self.next().await;
@@ -57,7 +57,7 @@ impl Observer {
             }
             core_frame::Frame::Released(released) => {
                 released.partitions.iter().for_each(|partition| {
-                    assert!(self.owned.remove(partition).is_some(), "{partition} was not told of");
+                    assert!(self.owned.remove(partition).is_some(), "{partition} was not owned");
                 });
             }
             other => panic!("{other:?}"),
@@ -65,8 +65,8 @@ impl Observer {
     }
 }
 
-/// Waits until two cores own everything together, each something.
-async fn share(one: &mut Observer, two: &mut Observer) {
+/// Waits until two cores own all partitions, each at least one.
+async fn balanced(one: &mut Observer, two: &mut Observer) {
     loop {
         let both = one.owned.keys().filter(|partition| two.owned.contains_key(partition)).count();
         let sum = one.owned.len() + two.owned.len();
@@ -81,7 +81,7 @@ async fn share(one: &mut Observer, two: &mut Observer) {
 }
 
 #[tokio::test]
-async fn a_core_that_comes_gets_its_share_and_gives_it_back() {
+async fn a_new_core_gets_partitions_and_releases_them_at_its_stop() {
     let store = Arc::new(MemoryStore::new());
     let first = core(&store, false).await;
     let mut one = Observer::of(&first).await;
@@ -89,25 +89,25 @@ async fn a_core_that_comes_gets_its_share_and_gives_it_back() {
     assert!(one.owned.values().all(|epoch| *epoch == 1));
     let second = core(&store, false).await;
     let mut two = Observer::of(&second).await;
-    share(&mut one, &mut two).await;
+    balanced(&mut one, &mut two).await;
     assert!(two.owned.values().all(|epoch| *epoch == 2), "{:?}", two.owned);
     second.core.stop().await;
     one.owns(COUNT as usize).await;
 }
 
 #[tokio::test]
-async fn a_core_that_dies_is_replaced_when_its_lease_ends() {
+async fn a_crashed_core_is_replaced_when_its_lease_expires() {
     let store = Arc::new(MemoryStore::new());
     let first = core(&store, false).await;
     let second = core(&store, false).await;
     let (mut one, mut two) = (Observer::of(&first).await, Observer::of(&second).await);
-    share(&mut one, &mut two).await;
+    balanced(&mut one, &mut two).await;
     drop(first);
     two.owns(COUNT as usize).await;
 }
 
 #[tokio::test]
-async fn a_standby_owns_nothing_until_it_is_alone() {
+async fn a_standby_core_owns_partitions_only_when_alone() {
     let store = Arc::new(MemoryStore::new());
     let standby = core(&store, true).await;
     let mut idle = Observer::of(&standby).await;
@@ -120,14 +120,14 @@ async fn a_standby_owns_nothing_until_it_is_alone() {
     idle.owns(COUNT as usize).await;
 }
 
-/// Skips what is no string.
+/// Waits for a resumed Started event.
 async fn resumed(app: &mut App) -> minerva_proto::app::Started {
     let started = app.started().await;
     assert!(started.resumed);
     started
 }
 
-/// One stream, its edge and its instance, over a hand-over and a death.
+/// One stream, its edge and its instance, over a hand-over and a crash.
 #[tokio::test]
 async fn a_stream_moves_with_its_partition() {
     let store = Arc::new(MemoryStore::new());
@@ -141,10 +141,10 @@ async fn a_stream_moves_with_its_partition() {
     assert_eq!((started.epoch, started.next_event), (1, 0));
     assert_eq!(one.app.messages(1, 2).await, ["a", "b"]);
     one.app.acknowledge(stream, 1);
-    one.app.send_strings(stream, 0, &["x"]);
+    one.app.send_messages(stream, 0, &["x"]);
     one.app.sent(1).await;
 
-    // A standby takes over when the first core stops: the same instance is registered there already.
+    // A standby core takes over when the first core stops; the instance is registered at both.
     let second = core(&store, true).await;
     let mut two = Observer::of(&second).await;
     let stopping = first.core.stop();
@@ -165,7 +165,7 @@ async fn a_stream_moves_with_its_partition() {
     assert!(!opened.await.created);
     assert_eq!(two.edge.messages(7, 0, 1).await, ["x"]);
 
-    // A third core, after the death of the second.
+    // A third core, after the crash of the second.
     let third = core(&store, true).await;
     let mut three = Observer::of(&third).await;
     drop(second);

@@ -1,4 +1,4 @@
-//! Streams through a whole core: strings both ways, lost calls and links, ends, restarts.
+//! Streams through a whole core: messages both ways, lost calls and links, ends, restarts.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::peers::{App, Edge, attach, batch, sack, serve, serve_from};
 const ID: &str = "stream-id-stream-id-1";
 
 fn number(first: u64, count: u64) -> Vec<String> {
-    (first..first + count).map(|n| format!("string {n}")).collect()
+    (first..first + count).map(|n| format!("message {n}")).collect()
 }
 
 #[tokio::test]
-async fn strings_go_both_ways() {
+async fn messages_are_delivered_both_ways() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -39,7 +39,7 @@ async fn strings_go_both_ways() {
     assert_eq!(app.messages(1, 1).await, ["hello"]);
 
     app.acknowledge(started.stream, 1);
-    app.send_strings(started.stream, 0, &["one", "two"]);
+    app.send_messages(started.stream, 0, &["one", "two"]);
     app.sent(2).await;
     assert_eq!(edge.messages(1, 0, 2).await, ["one", "two"]);
     edge.send(edge_frame::Frame::Batch(sack(1, 1, 1)));
@@ -49,7 +49,7 @@ async fn strings_go_both_ways() {
 }
 
 #[tokio::test]
-async fn events_that_were_not_acknowledged_come_again() {
+async fn unacknowledged_events_are_delivered_again() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -62,7 +62,7 @@ async fn events_that_were_not_acknowledged_come_again() {
     }
     assert_eq!(app.messages(1, 100).await, number(0, 100));
     app.acknowledge(stream, 40);
-    app.send_strings(stream, 0, &["x"]);
+    app.send_messages(stream, 0, &["x"]);
     app.sent(1).await;
     drop(app);
     let mut app = App::register(served.api, "one", vec![stream]).await;
@@ -70,14 +70,14 @@ async fn events_that_were_not_acknowledged_come_again() {
     assert_eq!((started.stream, started.resumed), (stream, true));
     assert_eq!((started.next_event, started.next_send), (41, 1));
     assert_eq!(app.messages(41, 60).await, number(40, 60));
-    // What was sent before is dropped silently, what is new is taken.
-    app.send_strings(stream, 0, &["x", "y"]);
+    // The repeated message is ignored, the new one is accepted.
+    app.send_messages(stream, 0, &["x", "y"]);
     app.sent(2).await;
     assert_eq!(edge.messages(1, 0, 2).await, ["x", "y"]);
 }
 
 #[tokio::test]
-async fn strings_wait_for_an_instance() {
+async fn messages_wait_for_an_instance() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     edge.attach(attach(1, ID)).await;
@@ -90,7 +90,7 @@ async fn strings_wait_for_an_instance() {
 }
 
 #[tokio::test]
-async fn an_app_ends_a_stream() {
+async fn an_application_can_end_a_stream() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -112,7 +112,7 @@ async fn an_app_ends_a_stream() {
 }
 
 #[tokio::test]
-async fn a_client_ends_a_stream() {
+async fn a_client_can_end_a_stream() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -126,7 +126,7 @@ async fn a_client_ends_a_stream() {
 }
 
 #[tokio::test]
-async fn acknowledging_what_was_not_delivered_is_a_violation() {
+async fn the_acknowledgement_of_a_missing_event_is_a_violation() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -136,17 +136,17 @@ async fn acknowledging_what_was_not_delivered_is_a_violation() {
     let status = app.end().await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     let mut app = App::register(served.api, "one", vec![stream]).await;
-    assert_eq!(app.started().await.next_event, 0, "nothing of it was applied");
+    assert_eq!(app.started().await.next_event, 0, "a violation has no effect");
 }
 
 #[tokio::test]
-async fn a_transport_moves_to_another_link() {
+async fn a_transport_is_resumed_on_another_link() {
     let served = serve().await;
     let mut app = App::register(served.api, "one", vec![]).await;
     let mut edge = Edge::connect(served.link).await;
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
-    app.send_strings(stream, 0, &["a", "b"]);
+    app.send_messages(stream, 0, &["a", "b"]);
     assert_eq!(edge.messages(1, 0, 2).await, ["a", "b"]);
     drop(edge);
     let mut edge = Edge::connect(served.link).await;
@@ -155,7 +155,7 @@ async fn a_transport_moves_to_another_link() {
     assert!(!opened.created);
     edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["still here"])));
     assert_eq!(app.messages(1, 1).await, ["still here"]);
-    app.send_strings(stream, 2, &["c"]);
+    app.send_messages(stream, 2, &["c"]);
     assert_eq!(edge.messages(1, 2, 1).await, ["c"]);
 }
 
@@ -169,7 +169,7 @@ async fn a_stream_survives_a_stop_and_a_crash_of_the_core() {
         let mut app = App::register(served.api, "one", held).await;
         let mut edge = Edge::connect(served.link).await;
         let opened = edge.attach(link::Attach { create: true, ..attach(1, ID) }).await;
-        assert!(opened.created, "the answer to `new`, whether there was one or not");
+        assert!(opened.created, "a hello with `new` is always answered by created");
         let started = app.started().await;
         assert!(stream == 0 || started.stream == stream);
         stream = started.stream;
@@ -181,7 +181,7 @@ async fn a_stream_survives_a_stop_and_a_crash_of_the_core() {
         edge.taken(0).await;
         assert_eq!(app.messages(next + 1, 1).await, ["up"]);
         app.acknowledge(stream, next + 1);
-        app.send_strings(stream, next, &["down"]);
+        app.send_messages(stream, next, &["down"]);
         app.sent(next + 1).await;
         edge.messages(1, next, 1).await;
         edge.send(edge_frame::Frame::Batch(sack(1, 1, next as i64)));
@@ -189,7 +189,7 @@ async fn a_stream_survives_a_stop_and_a_crash_of_the_core() {
         next += 1;
         if crash {
             drop(served);
-            // The lease of the core that crashed lives on; shorten it, as time would.
+            // Advances the time beyond the lease of the crashed core.
             tokio::time::pause();
             tokio::time::advance(std::time::Duration::from_secs(60)).await;
             tokio::time::resume();
@@ -200,7 +200,7 @@ async fn a_stream_survives_a_stop_and_a_crash_of_the_core() {
 }
 
 #[tokio::test]
-async fn long_strings_go_both_ways() {
+async fn long_messages_are_delivered_both_ways() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -211,11 +211,11 @@ async fn long_strings_go_both_ways() {
         edge.send(edge_frame::Frame::Batch(batch(1, 2 * n, n, &[&long])));
         assert!(app.messages(n + 1, 1).await == [long.as_str()]);
         app.acknowledge(stream, n + 1);
-        app.send_strings(stream, n, &[&long]);
+        app.send_messages(stream, n, &[&long]);
         assert!(edge.messages(1, n, 1).await == [long.as_str()]);
         edge.send(edge_frame::Frame::Batch(sack(1, 2 * n + 1, n as i64)));
         edge.send(edge_frame::Frame::Grant(link::Grant { transport: 1, s2c_bytes: 2 << 20 }));
-        // Room for the next one comes with the SACK.
+        // The SACK makes room for the next message.
         app.until(|event| match event {
             app::event::Event::SendState(state) => {
                 (state.next_send == n + 1 && state.bytes_left == 1 << 20).then_some(())

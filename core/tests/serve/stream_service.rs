@@ -1,4 +1,4 @@
-//! `StreamService`: streams reached by programs that are no instance, and what they are told.
+//! `StreamService`: calls of programs that are no app instance.
 
 use std::sync::Arc;
 
@@ -28,18 +28,18 @@ fn target(kind: Kind) -> Option<Target> {
     Some(Target { target: Some(kind), service: String::new() })
 }
 
-fn send(kind: Kind, string: &str) -> SendRequest {
-    let messages = vec![string.to_owned().into()];
+fn send(kind: Kind, message: &str) -> SendRequest {
+    let messages = vec![message.to_owned().into()];
     SendRequest { target: target(kind), messages, ..SendRequest::default() }
 }
 
-/// What a stream is like, by its number.
+/// The description of a stream.
 async fn info(client: &mut Client, stream: u64) -> StreamInfo {
     let request = GetRequest { target: target(Kind::Stream(stream)) };
     client.get(request).await.unwrap().into_inner().streams.remove(0)
 }
 
-/// Code and reason of an error.
+/// Code and machine-readable reason of an error.
 fn reason(status: &Status) -> (Code, String) {
     let details = status.get_error_details();
     let info = details.error_info().expect("every error has a reason");
@@ -47,7 +47,7 @@ fn reason(status: &Status) -> (Code, String) {
     (status.code(), info.reason.clone())
 }
 
-fn everything() -> Option<Coverage> {
+fn all_partitions() -> Option<Coverage> {
     Some(Coverage { partitions: vec![0, 1, 2, 3], total: 4 })
 }
 
@@ -59,29 +59,29 @@ async fn a_stream_is_reached_by_number_id_and_label() {
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
     app.send(command::Command::SetLabel(SetLabel { stream, label: "ann".to_owned() }));
-    app.send_strings(stream, 0, &["own"]);
+    app.send_messages(stream, 0, &["own"]);
     app.sent(1).await;
     let mut client = client(&served).await;
     for (kind, coverage) in [
         (Kind::Stream(stream), None),
         (Kind::StreamId(ID.to_owned()), None),
-        (Kind::Label("ann".to_owned()), everything()),
+        (Kind::Label("ann".to_owned()), all_partitions()),
     ] {
         let sent = client.send(send(kind, "outside")).await.unwrap().into_inner();
         assert_eq!(sent.coverage, coverage);
         let [result] = sent.results[..] else { panic!("{sent:?}") };
         assert_eq!((result.stream, result.outcome()), (stream, SendOutcome::Taken));
     }
-    app.send_strings(stream, 1, &["own"]);
+    app.send_messages(stream, 1, &["own"]);
     app.sent(2).await;
     let all = edge.messages(1, 0, 5).await;
     assert_eq!(all, ["own", "outside", "outside", "outside", "own"]);
     let nobody = client.send(send(Kind::Label("bob".to_owned()), "x")).await.unwrap().into_inner();
-    assert_eq!((nobody.results, nobody.coverage), (vec![], everything()));
+    assert_eq!((nobody.results, nobody.coverage), (vec![], all_partitions()));
 }
 
 #[tokio::test]
-async fn many_streams_and_what_became_of_each() {
+async fn send_many_returns_an_outcome_per_stream() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -116,7 +116,7 @@ async fn many_streams_and_what_became_of_each() {
 }
 
 #[tokio::test]
-async fn a_group_outlives_instances_and_cores() {
+async fn a_group_survives_instances_and_cores() {
     let store = Arc::new(MemoryStore::new());
     let mut streams = Vec::new();
     let ids = [ID, "another-stream-id-abc"];
@@ -127,10 +127,10 @@ async fn a_group_outlives_instances_and_cores() {
         for (transport, id) in (1..).zip(ids) {
             edge.attach(attach(transport, id)).await;
             let stream = app.started().await.stream;
-            // In front of the acknowledgement, so that it is durable with it.
+            // Before the acknowledgement, so that both are durable together.
             app.send(command::Command::JoinGroup(JoinGroup { stream, group: "g".to_owned() }));
             app.acknowledge(stream, 0);
-            app.send_strings(stream, 0, &["hello"]);
+            app.send_messages(stream, 0, &["hello"]);
             app.sent(1).await;
             streams.push(stream);
         }
@@ -147,7 +147,7 @@ async fn a_group_outlives_instances_and_cores() {
     };
     for _ in 0..2 {
         let sent = client.send_to_group(request.clone()).await.unwrap().into_inner();
-        assert_eq!((sent.taken, sent.full_count, sent.coverage), (2, 0, everything()));
+        assert_eq!((sent.taken, sent.full_count, sent.coverage), (2, 0, all_partitions()));
     }
     for (transport, id) in (1..).zip(ids) {
         edge.attach(attach(transport, id)).await;
@@ -166,7 +166,7 @@ async fn a_group_outlives_instances_and_cores() {
 }
 
 #[tokio::test]
-async fn a_reset_from_outside_is_told_to_both_sides() {
+async fn a_reset_by_a_call_reaches_both_sides() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
@@ -188,12 +188,12 @@ async fn a_reset_from_outside_is_told_to_both_sides() {
     let late = client.send(send(Kind::Stream(stream), "x")).await.unwrap_err();
     assert_eq!(reason(&late), (Code::FailedPrecondition, "STREAM_ENDED".to_owned()));
     app.acknowledge(stream, ended.event);
-    app.released_or_forgotten(&mut client, stream).await;
+    app.forgotten(&mut client, stream).await;
 }
 
 impl App {
     /// Waits until the core has forgotten the stream.
-    async fn released_or_forgotten(&mut self, client: &mut Client, stream: u64) {
+    async fn forgotten(&mut self, client: &mut Client, stream: u64) {
         let request = GetRequest { target: target(Kind::Stream(stream)) };
         loop {
             match client.get(request.clone()).await {
@@ -208,7 +208,7 @@ impl App {
 }
 
 #[tokio::test]
-async fn errors_name_the_field_or_the_limit() {
+async fn an_error_names_the_field_or_the_limit() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     edge.attach(attach(1, ID)).await;
@@ -239,14 +239,14 @@ async fn errors_name_the_field_or_the_limit() {
 }
 
 #[tokio::test]
-async fn a_core_that_has_not_the_partition_says_so() {
+async fn a_core_that_does_not_own_the_partition_is_unavailable() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let opened = edge.attach(attach(1, ID)).await;
     let mut client = client(&served).await;
     let stream = client.list(ListRequest::default()).await.unwrap().into_inner().streams[0].stream;
     assert!(opened.created);
-    // Its ports are served on until the partitions are gone.
+    // The ports stay open until the partitions are released.
     let stopping = tokio::spawn(served.core.stop());
     let refused = loop {
         match client.send(send(Kind::Stream(stream), "x")).await {
@@ -259,7 +259,7 @@ async fn a_core_that_has_not_the_partition_says_so() {
 }
 
 #[tokio::test]
-async fn a_list_has_pages() {
+async fn a_list_is_paginated() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     for number in 0..25 {
@@ -280,5 +280,5 @@ async fn a_list_has_pages() {
     assert!(all.len() == 25 && all.is_sorted(), "{all:?}");
     let other = ListRequest { service: "other".to_owned(), ..ListRequest::default() };
     let none = client.list(other).await.unwrap().into_inner();
-    assert_eq!((none.streams.len(), none.coverage), (0, everything()));
+    assert_eq!((none.streams.len(), none.coverage), (0, all_partitions()));
 }

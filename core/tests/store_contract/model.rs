@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_core::store::{CLAIMS_KEPT, Claim, Claimed, Epoch, StoreError};
+use minerva_core::store::{CLAIMS_KEPT, Claim, Claimed, Epoch, StoreError, StreamChange};
+use minerva_proto::{LogIndex, StreamNumber};
 use proptest::prelude::*;
 
 use crate::Bench;
@@ -36,7 +37,7 @@ struct Model {
     epoch: u64,
     claims: Vec<Claim>,
     meta: Option<Bytes>,
-    streams: BTreeMap<u64, Bytes>,
+    streams: BTreeMap<StreamNumber, Bytes>,
     trimmed: u64,
     /// The complete log, including trimmed entries.
     all: Vec<Bytes>,
@@ -45,14 +46,14 @@ struct Model {
 impl Model {
     fn claim(&mut self) -> Claimed {
         self.epoch += 1;
-        let (epoch, next_index) = (Epoch(self.epoch), self.all.len() as u64);
+        let (epoch, next_index) = (Epoch(self.epoch), LogIndex(self.all.len() as u64));
         self.claims.push(Claim { epoch, next_index, owner: "me".to_owned() });
         Claimed {
             epoch,
             claims: self.claims[self.claims.len().saturating_sub(CLAIMS_KEPT)..].to_vec(),
             meta: self.meta.clone(),
             streams: self.streams.clone().into_iter().collect(),
-            first_index: self.trimmed,
+            first_index: LogIndex(self.trimmed),
             log: self.all[self.trimmed as usize..].to_vec(),
         }
     }
@@ -63,12 +64,12 @@ impl Model {
             return Err(StoreError::Fenced);
         }
         if index > next {
-            return Err(StoreError::Behind { next });
+            return Err(StoreError::Behind { next: LogIndex(next) });
         }
         if index == next {
             self.all.push(blob);
         } else if index >= self.trimmed && self.all[index as usize] != blob {
-            return Err(StoreError::Conflict { index });
+            return Err(StoreError::Conflict { index: LogIndex(index) });
         }
         Ok(())
     }
@@ -78,14 +79,14 @@ impl Model {
         stale: u64,
         covers: u64,
         meta: Bytes,
-        changed: &[(u64, Option<Bytes>)],
+        changed: &[StreamChange],
     ) -> Result<(), StoreError> {
         let next = self.all.len() as u64;
         if stale > 0 {
             return Err(StoreError::Fenced);
         }
         if covers > next {
-            return Err(StoreError::Behind { next });
+            return Err(StoreError::Behind { next: LogIndex(next) });
         }
         if covers >= self.trimmed {
             (self.trimmed, self.meta) = (covers, Some(meta));
@@ -122,7 +123,7 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
                 let (index, epoch) = (at(index), Epoch(model.epoch.saturating_sub(stale)));
                 let stale = model.epoch - epoch.0;
                 let blob = Bytes::from(vec![content; content.into()]);
-                let result = bench.store.append(5, epoch, index, blob.clone()).await;
+                let result = bench.store.append(5, epoch, LogIndex(index), blob.clone()).await;
                 prop_assert_eq!(result, model.append(stale, index, blob));
             }
             Op::Checkpoint { stale, covers, changed } => {
@@ -131,9 +132,17 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
                 let meta = Bytes::from(step.to_string());
                 let changed: Vec<_> = changed
                     .into_iter()
-                    .map(|(stream, blob)| (stream.into(), blob.map(|byte| Bytes::from(vec![byte]))))
+                    .map(|(stream, blob)| {
+                        (StreamNumber(stream.into()), blob.map(|byte| Bytes::from(vec![byte])))
+                    })
                     .collect();
-                let call = bench.store.checkpoint(5, epoch, covers, meta.clone(), changed.clone());
+                let call = bench.store.checkpoint(
+                    5,
+                    epoch,
+                    LogIndex(covers),
+                    meta.clone(),
+                    changed.clone(),
+                );
                 let result = call.await;
                 prop_assert_eq!(result, model.checkpoint(stale, covers, meta, &changed));
             }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_core::store::{
     CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Store,
-    StoreError,
+    StoreError, StreamChange,
 };
+use minerva_proto::{LogIndex, StreamNumber};
 
 use crate::Bench;
 
@@ -14,6 +15,18 @@ const ME: &str = "me";
 
 fn blob(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
+}
+
+fn set(stream: u64, text: &'static str) -> StreamChange {
+    (StreamNumber(stream), Some(blob(text)))
+}
+
+fn remove(stream: u64) -> StreamChange {
+    (StreamNumber(stream), None)
+}
+
+fn streams(streams: &[(u64, &'static str)]) -> Vec<(StreamNumber, Bytes)> {
+    streams.iter().map(|(stream, text)| (StreamNumber(*stream), blob(text))).collect()
 }
 
 async fn claim(store: &dyn Store, partition: u32) -> Claimed {
@@ -29,15 +42,15 @@ async fn claim_as(store: &dyn Store, partition: u32, owner: &str, above: u64) ->
 /// Claims partition 1 and appends one blob per text.
 async fn with_log(bench: &Bench, texts: &[&'static str]) -> Epoch {
     let claimed = claim(&*bench.store, 1).await;
-    let first = claimed.next_index();
+    let first = claimed.next_index().0;
     for (index, text) in (first..).zip(texts) {
-        bench.store.append(1, claimed.epoch, index, blob(text)).await.unwrap();
+        bench.store.append(1, claimed.epoch, LogIndex(index), blob(text)).await.unwrap();
     }
     claimed.epoch
 }
 
 fn empty(epoch: u64) -> Claimed {
-    let (claims, meta, streams, first_index, log) = (vec![], None, vec![], 0, vec![]);
+    let (claims, meta, streams, first_index, log) = (vec![], None, vec![], LogIndex(0), vec![]);
     Claimed { epoch: Epoch(epoch), claims, meta, streams, first_index, log }
 }
 
@@ -49,7 +62,7 @@ pub(crate) async fn a_claim_returns_the_appended_log(bench: Bench) {
     with_log(&bench, &["a", "", "c"]).await;
     let bench = bench.reopen();
     let claimed = claim(&*bench.store, 1).await;
-    assert_eq!((claimed.first_index, claimed.next_index()), (0, 3));
+    assert_eq!((claimed.first_index, claimed.next_index()), (LogIndex(0), LogIndex(3)));
     assert_eq!(claimed.log, [blob("a"), blob(""), blob("c")]);
 }
 
@@ -65,12 +78,12 @@ pub(crate) async fn a_claim_returns_the_last_claims(mut bench: Bench) {
     for made in 1..=CLAIMS_KEPT as u64 + 1 {
         let owner = format!("core {made}");
         let claimed = bench.store.claim(1, &owner, Epoch(10 * made)).await.unwrap();
-        let (epoch, next_index) = (Epoch(10 * made + 1), made - 1);
+        let (epoch, next_index) = (Epoch(10 * made + 1), LogIndex(made - 1));
         all.push(Claim { epoch, next_index, owner });
         assert_eq!(claimed.claims, all[all.len().saturating_sub(CLAIMS_KEPT)..]);
         bench.store.append(1, epoch, next_index, blob("a")).await.unwrap();
         if made % 2 == 0 {
-            bench.store.checkpoint(1, epoch, made, blob("m"), vec![]).await.unwrap();
+            bench.store.checkpoint(1, epoch, LogIndex(made), blob("m"), vec![]).await.unwrap();
         }
         bench.store.release(1, epoch).await.unwrap();
         bench = bench.reopen();
@@ -82,15 +95,15 @@ pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     claim(&*bench.store, 1).await;
     let store = &bench.store;
     let fenced = Err(StoreError::Fenced);
-    assert_eq!(store.append(1, stale, 2, blob("c")).await, fenced);
+    assert_eq!(store.append(1, stale, LogIndex(2), blob("c")).await, fenced);
     assert_eq!(
-        store.append(1, stale, 1, blob("b")).await,
+        store.append(1, stale, LogIndex(1), blob("b")).await,
         fenced,
         "repeated appends are fenced, too"
     );
-    let changed = vec![(7, Some(blob("s")))];
-    assert_eq!(store.checkpoint(1, stale, 1, blob("m"), changed).await, fenced);
-    assert_eq!(store.renew(1, stale, FIRST_LEASE, 0).await, fenced);
+    let changed = vec![set(7, "s")];
+    assert_eq!(store.checkpoint(1, stale, LogIndex(1), blob("m"), changed).await, fenced);
+    assert_eq!(store.renew(1, stale, FIRST_LEASE, LogIndex(0)).await, fenced);
     assert_eq!(store.release(1, stale).await, fenced);
     let claimed = claim(&**store, 1).await;
     assert_eq!(claimed, Claimed { log: vec![blob("a"), blob("b")], ..empty(3) });
@@ -99,17 +112,17 @@ pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
 pub(crate) async fn an_unknown_epoch_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let future = Epoch(epoch.0 + 1);
-    let behind = Err(StoreError::Behind { next: 1 });
-    assert_eq!(bench.store.append(1, future, 1, blob("b")).await, behind);
-    assert_eq!(bench.store.checkpoint(1, future, 1, blob("m"), vec![]).await, behind);
-    assert_eq!(bench.store.renew(1, future, FIRST_LEASE, 0).await, behind);
+    let behind = Err(StoreError::Behind { next: LogIndex(1) });
+    assert_eq!(bench.store.append(1, future, LogIndex(1), blob("b")).await, behind);
+    assert_eq!(bench.store.checkpoint(1, future, LogIndex(1), blob("m"), vec![]).await, behind);
+    assert_eq!(bench.store.renew(1, future, FIRST_LEASE, LogIndex(0)).await, behind);
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
 pub(crate) async fn a_repeated_append_succeeds_once(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     for (index, text) in [(0, "a"), (2, "c"), (1, "b")] {
-        bench.store.append(1, epoch, index, blob(text)).await.unwrap();
+        bench.store.append(1, epoch, LogIndex(index), blob(text)).await.unwrap();
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b"), blob("c")]);
 }
@@ -117,8 +130,8 @@ pub(crate) async fn a_repeated_append_succeeds_once(bench: Bench) {
 pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     for index in 0..2 {
-        let result = bench.store.append(1, epoch, index, blob("x")).await;
-        assert_eq!(result, Err(StoreError::Conflict { index }));
+        let result = bench.store.append(1, epoch, LogIndex(index), blob("x")).await;
+        assert_eq!(result, Err(StoreError::Conflict { index: LogIndex(index) }));
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
@@ -126,67 +139,67 @@ pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
 pub(crate) async fn a_gap_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for index in [2, 3, u64::MAX] {
-        let result = bench.store.append(1, epoch, index, blob("x")).await;
-        assert_eq!(result, Err(StoreError::Behind { next: 1 }));
+        let result = bench.store.append(1, epoch, LogIndex(index), blob("x")).await;
+        assert_eq!(result, Err(StoreError::Behind { next: LogIndex(1) }));
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a")]);
 }
 
 pub(crate) async fn an_append_below_the_checkpoint_succeeds(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
-    bench.store.checkpoint(1, epoch, 2, blob("m"), vec![]).await.unwrap();
-    bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
-    bench.store.append(1, epoch, 3, blob("d")).await.unwrap();
+    bench.store.checkpoint(1, epoch, LogIndex(2), blob("m"), vec![]).await.unwrap();
+    bench.store.append(1, epoch, LogIndex(1), blob("b")).await.unwrap();
+    bench.store.append(1, epoch, LogIndex(3), blob("d")).await.unwrap();
     let claimed = claim(&*bench.store, 1).await;
-    assert_eq!((claimed.first_index, claimed.log), (2, vec![blob("c"), blob("d")]));
+    assert_eq!((claimed.first_index, claimed.log), (LogIndex(2), vec![blob("c"), blob("d")]));
 }
 
 pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     let top = (1 << 48) + 9;
-    let first = vec![(top, Some(blob("x1"))), (7, Some(blob("y1"))), (8, Some(blob("z1")))];
-    bench.store.checkpoint(1, epoch, 1, blob("m1"), first).await.unwrap();
-    let second = vec![(7, Some(blob("y2"))), (8, None), (1000, None), (u64::MAX, Some(blob("")))];
-    bench.store.checkpoint(1, epoch, 3, blob("m2"), second).await.unwrap();
+    let first = vec![set(top, "x1"), set(7, "y1"), set(8, "z1")];
+    bench.store.checkpoint(1, epoch, LogIndex(1), blob("m1"), first).await.unwrap();
+    let second = vec![set(7, "y2"), remove(8), remove(1000), set(u64::MAX, "")];
+    bench.store.checkpoint(1, epoch, LogIndex(3), blob("m2"), second).await.unwrap();
     let bench = bench.reopen();
     let claimed = claim(&*bench.store, 1).await;
     let expected = Claimed {
         claims: vec![],
         epoch: Epoch(2),
         meta: Some(blob("m2")),
-        streams: vec![(7, blob("y2")), (top, blob("x1")), (u64::MAX, blob(""))],
-        first_index: 3,
+        streams: streams(&[(7, "y2"), (top, "x1"), (u64::MAX, "")]),
+        first_index: LogIndex(3),
         log: vec![],
     };
     assert_eq!(claimed, expected);
-    bench.store.append(1, claimed.epoch, 3, blob("d")).await.unwrap();
+    bench.store.append(1, claimed.epoch, LogIndex(3), blob("d")).await.unwrap();
 }
 
 pub(crate) async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
-    let changed = vec![(7, Some(blob("s"))), (8, None)];
+    let changed = vec![set(7, "s"), remove(8)];
     for _ in 0..2 {
-        bench.store.checkpoint(1, epoch, 1, blob("m"), changed.clone()).await.unwrap();
+        bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), changed.clone()).await.unwrap();
     }
     let claimed = claim(&*bench.store, 1).await;
-    assert_eq!((claimed.first_index, claimed.log), (1, vec![blob("b")]));
-    assert_eq!((claimed.meta, claimed.streams), (Some(blob("m")), vec![(7, blob("s"))]));
+    assert_eq!((claimed.first_index, claimed.log), (LogIndex(1), vec![blob("b")]));
+    assert_eq!((claimed.meta, claimed.streams), (Some(blob("m")), streams(&[(7, "s")])));
 }
 
 pub(crate) async fn a_late_checkpoint_changes_nothing(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
-    bench.store.checkpoint(1, epoch, 2, blob("new"), vec![(7, Some(blob("new")))]).await.unwrap();
-    let old = vec![(7, Some(blob("old"))), (9, Some(blob("old")))];
-    bench.store.checkpoint(1, epoch, 1, blob("old"), old).await.unwrap();
+    bench.store.checkpoint(1, epoch, LogIndex(2), blob("new"), vec![set(7, "new")]).await.unwrap();
+    let old = vec![set(7, "old"), set(9, "old")];
+    bench.store.checkpoint(1, epoch, LogIndex(1), blob("old"), old).await.unwrap();
     let claimed = claim(&*bench.store, 1).await;
-    assert_eq!((claimed.first_index, claimed.log), (2, vec![]));
-    assert_eq!((claimed.meta, claimed.streams), (Some(blob("new")), vec![(7, blob("new"))]));
+    assert_eq!((claimed.first_index, claimed.log), (LogIndex(2), vec![]));
+    assert_eq!((claimed.meta, claimed.streams), (Some(blob("new")), streams(&[(7, "new")])));
 }
 
 pub(crate) async fn a_checkpoint_beyond_the_log_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
-    let result = bench.store.checkpoint(1, epoch, 2, blob("m"), vec![(7, Some(blob("s")))]).await;
-    assert_eq!(result, Err(StoreError::Behind { next: 1 }));
+    let result = bench.store.checkpoint(1, epoch, LogIndex(2), blob("m"), vec![set(7, "s")]).await;
+    assert_eq!(result, Err(StoreError::Behind { next: LogIndex(1) }));
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
@@ -194,22 +207,22 @@ pub(crate) async fn calls_take_effect_in_call_order(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     let store = &bench.store;
     let mut in_flight: Vec<_> = (0..32)
-        .map(|index| store.append(1, epoch, index, Bytes::from(vec![index as u8])))
+        .map(|index| store.append(1, epoch, LogIndex(index), Bytes::from(vec![index as u8])))
         .collect();
-    in_flight.push(store.checkpoint(1, epoch, 30, blob("m"), vec![]));
+    in_flight.push(store.checkpoint(1, epoch, LogIndex(30), blob("m"), vec![]));
     // Awaited in reverse, because the order must not depend on polling.
     for call in in_flight.into_iter().rev() {
         call.await.unwrap();
     }
     let claimed = claim(&**store, 1).await;
-    assert_eq!((claimed.first_index, claimed.next_index()), (30, 32));
+    assert_eq!((claimed.first_index, claimed.next_index()), (LogIndex(30), LogIndex(32)));
     assert_eq!(claimed.log, [Bytes::from(vec![30]), Bytes::from(vec![31])]);
 }
 
 pub(crate) async fn a_dropped_future_does_not_cancel_its_call(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
-    drop(bench.store.append(1, epoch, 0, blob("a")));
-    bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
+    drop(bench.store.append(1, epoch, LogIndex(0), blob("a")));
+    bench.store.append(1, epoch, LogIndex(1), blob("b")).await.unwrap();
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
 
@@ -218,7 +231,7 @@ pub(crate) async fn partitions_are_independent(bench: Bench) {
         claim(&*bench.store, partition).await;
     }
     let epoch = with_log(&bench, &["a", "b"]).await;
-    bench.store.checkpoint(1, epoch, 1, blob("m"), vec![(7, Some(blob("s")))]).await.unwrap();
+    bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), vec![set(7, "s")]).await.unwrap();
     for partition in [0, 2, MAX_PARTITIONS - 1] {
         assert_eq!(claim(&*bench.store, partition).await, empty(2), "{partition}");
     }
@@ -244,8 +257,8 @@ pub(crate) async fn an_unexpired_lease_excludes_other_owners(bench: Bench) {
     let Err(StoreError::Held { owner, left }) = held else { panic!("not held: {held:?}") };
     assert_eq!(owner, ME);
     assert!(left <= FIRST_LEASE && left > FIRST_LEASE / 2, "{left:?}");
-    bench.store.append(1, epoch, 1, blob("b")).await.unwrap();
-    bench.store.renew(1, epoch, FIRST_LEASE * 10, 0).await.unwrap();
+    bench.store.append(1, epoch, LogIndex(1), blob("b")).await.unwrap();
+    bench.store.renew(1, epoch, FIRST_LEASE * 10, LogIndex(0)).await.unwrap();
     let held = bench.store.claim(1, "other", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { left, .. }) if left > FIRST_LEASE), "{held:?}");
     assert_eq!(
@@ -265,15 +278,15 @@ pub(crate) async fn a_released_partition_can_be_claimed_immediately(bench: Bench
 
 pub(crate) async fn an_expired_lease_does_not_fence_its_owner(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
-    bench.store.renew(1, epoch, Duration::from_millis(1), 0).await.unwrap();
+    bench.store.renew(1, epoch, Duration::from_millis(1), LogIndex(0)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    bench.store.append(1, epoch, 0, blob("a")).await.unwrap();
-    bench.store.renew(1, epoch, FIRST_LEASE, 0).await.unwrap();
+    bench.store.append(1, epoch, LogIndex(0), blob("a")).await.unwrap();
+    bench.store.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.unwrap();
     assert!(matches!(bench.store.claim(1, "other", Epoch(0)).await, Err(StoreError::Held { .. })));
-    bench.store.renew(1, epoch, Duration::from_millis(1), 0).await.unwrap();
+    bench.store.renew(1, epoch, Duration::from_millis(1), LogIndex(0)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     bench.store.claim(1, "other", Epoch(0)).await.unwrap();
-    assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
+    assert_eq!(bench.store.append(1, epoch, LogIndex(1), blob("b")).await, Err(StoreError::Fenced));
 }
 
 pub(crate) async fn calls_above_the_size_limit_are_rejected(bench: Bench) {
@@ -281,10 +294,10 @@ pub(crate) async fn calls_above_the_size_limit_are_rejected(bench: Bench) {
     let all = Bytes::from(vec![b'x'; MAX_BLOB + 1]);
     let too_large = Err(StoreError::TooLarge { bytes: MAX_BLOB + 1 });
     let store = &bench.store;
-    assert_eq!(store.append(1, epoch, 0, all.clone()).await, too_large);
-    let changed = vec![(1, Some(all.slice(..MAX_BLOB)))];
-    assert_eq!(store.checkpoint(1, epoch, 0, blob("m"), changed).await, too_large);
-    store.append(1, epoch, 0, all.slice(..4 << 20)).await.unwrap();
+    assert_eq!(store.append(1, epoch, LogIndex(0), all.clone()).await, too_large);
+    let changed = vec![(StreamNumber(1), Some(all.slice(..MAX_BLOB)))];
+    assert_eq!(store.checkpoint(1, epoch, LogIndex(0), blob("m"), changed).await, too_large);
+    store.append(1, epoch, LogIndex(0), all.slice(..4 << 20)).await.unwrap();
     assert_eq!(claim(&**store, 1).await.log[0].len(), 4 << 20);
 }
 
@@ -293,9 +306,9 @@ pub(crate) async fn calls_up_to_the_size_limit_succeed(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for (index, length) in (1..).zip([MAX_BLOB - 1, MAX_BLOB]) {
         let long = Bytes::from(vec![b'x'; length]);
-        bench.store.append(1, epoch, index, long.clone()).await.unwrap();
-        let changed = vec![(1, Some(long.slice(1..))), (2, None)];
-        bench.store.checkpoint(1, epoch, 1, blob("m"), changed).await.unwrap();
+        bench.store.append(1, epoch, LogIndex(index), long.clone()).await.unwrap();
+        let changed = vec![(StreamNumber(1), Some(long.slice(1..))), remove(2)];
+        bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), changed).await.unwrap();
     }
     let claimed = claim(&*bench.store, 1).await;
     assert_eq!((claimed.log[1].len(), claimed.streams[0].1.len()), (MAX_BLOB, MAX_BLOB - 1));
@@ -306,7 +319,10 @@ pub(crate) async fn a_claim_exceeds_the_given_epoch(bench: Bench) {
     for (above, made) in [(9, 10), (9, 11), (0, 12)] {
         let claimed = claim_as(&*bench.store, 1, ME, above).await;
         assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(made) });
-        assert_eq!(bench.store.append(1, epoch, 1, blob("b")).await, Err(StoreError::Fenced));
+        assert_eq!(
+            bench.store.append(1, epoch, LogIndex(1), blob("b")).await,
+            Err(StoreError::Fenced)
+        );
     }
     let bench = bench.reopen();
     assert_eq!(claim(&*bench.store, 1).await.epoch, Epoch(13));
@@ -314,12 +330,12 @@ pub(crate) async fn a_claim_exceeds_the_given_epoch(bench: Bench) {
 
 pub(crate) async fn a_renewal_detects_a_short_log(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
-    bench.store.checkpoint(1, epoch, 1, blob("m"), vec![]).await.unwrap();
-    let renew = |next| bench.store.renew(1, epoch, FIRST_LEASE, next);
+    bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), vec![]).await.unwrap();
+    let renew = |next| bench.store.renew(1, epoch, FIRST_LEASE, LogIndex(next));
     for next in 0..=2 {
         assert_eq!(renew(next).await, Ok(()), "{next}");
     }
-    assert_eq!(renew(3).await, Err(StoreError::Behind { next: 2 }));
+    assert_eq!(renew(3).await, Err(StoreError::Behind { next: LogIndex(2) }));
 }
 
 pub(crate) async fn membership_follows_heartbeats_and_leases(bench: Bench) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use minerva_core::store::{Epoch, FIRST_LEASE, Store, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::sleep;
 
 use crate::server::{Server, free_port, store};
@@ -78,13 +79,13 @@ async fn a_failing_partition_does_not_affect_the_others_of_its_call() {
     let calls =
         [(0, first, 0), (1, stale, 0), (2, first, 0), (3, first, 1), (0, first, 1), (1, epoch, 0)]
             .map(|(partition, epoch, index)| {
-                store.append(partition, epoch, index, content(partition, index))
+                store.append(partition, epoch, LogIndex(index), content(partition, index))
             });
     let results = futures_util::future::join_all(calls).await;
     assert_eq!((&results[0], &results[4], &results[5]), (&Ok(()), &Ok(()), &Ok(())));
     assert_eq!(results[1], Err(StoreError::Fenced));
     assert!(matches!(results[2], Err(StoreError::Corrupt(_))), "{:?}", results[2]);
-    assert_eq!(results[3], Err(StoreError::Behind { next: 0 }));
+    assert_eq!(results[3], Err(StoreError::Behind { next: LogIndex(0) }));
 }
 
 /// Acknowledged entries are in the file; all others are retried.
@@ -137,7 +138,7 @@ async fn flushed_scripts_are_reloaded_without_an_error() {
     let mut epoch = claim(&*handle, 9, "me").await.0;
     for _ in 0..3 {
         server.command(&["SCRIPT", "FLUSH"]);
-        handle.renew(9, epoch, FIRST_LEASE, 0).await.unwrap();
+        handle.renew(9, epoch, FIRST_LEASE, LogIndex(0)).await.unwrap();
         server.command(&["SCRIPT", "FLUSH"]);
         let next = claim(&*handle, 9, "me").await.0;
         assert_eq!(next.0, epoch.0 + 1, "a resent claim counted twice");
@@ -148,7 +149,7 @@ async fn flushed_scripts_are_reloaded_without_an_error() {
 /// Checks the bound of the queue. The sending tasks run only when this test awaits.
 fn check_queue(store: &dyn Store, epoch: Epoch) {
     let mut calls: Vec<_> = (0..QUEUE_CAPACITY + 1)
-        .map(|index| store.append(1, epoch, index, content(1, index)))
+        .map(|index| store.append(1, epoch, LogIndex(index), content(1, index)))
         .collect();
     let rejected = calls.pop().and_then(FutureExt::now_or_never).expect("rejected immediately");
     assert_unavailable(rejected, "too many requests wait");
@@ -176,9 +177,9 @@ async fn a_second_owner_fences_calls_in_flight_of_the_first() {
     append(&*first, 1, old, 0..10).await;
     let held = second.claim(1, "second", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { owner, .. }) if owner == "first"));
-    first.renew(1, old, Duration::from_millis(1), 0).await.unwrap();
+    first.renew(1, old, Duration::from_millis(1), LogIndex(0)).await.unwrap();
     sleep(Duration::from_millis(10)).await;
-    let late = (10..40).map(|index| first.append(1, old, index, content(1, index)));
+    let late = (10..40).map(|index| first.append(1, old, LogIndex(index), content(1, index)));
     let late: Vec<_> = late.collect();
     let (new, log) = claim(&*second, 1, "second").await;
     let acked = {
@@ -192,8 +193,8 @@ async fn a_second_owner_fences_calls_in_flight_of_the_first() {
         acked
     };
     assert_log(1, &log, acked);
-    assert_eq!(first.append(1, old, acked, content(1, 0)).await, Err(StoreError::Fenced));
-    assert_eq!(first.renew(1, old, FIRST_LEASE, 0).await, Err(StoreError::Fenced));
+    assert_eq!(first.append(1, old, LogIndex(acked), content(1, 0)).await, Err(StoreError::Fenced));
+    assert_eq!(first.renew(1, old, FIRST_LEASE, LogIndex(0)).await, Err(StoreError::Fenced));
     append(&*second, 1, new, acked..50).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 50);
 }
@@ -208,11 +209,11 @@ async fn an_epoch_assigned_twice_has_one_owner() {
     server.command(&["HSET", "minerva:{p1}:head", "epoch", "0", "until", "0", "claim", "older"]);
     let (again, log) = claim(&*second, 1, "second").await;
     assert_eq!((again, log.len()), (epoch, 3));
-    assert_eq!(first.append(1, epoch, 3, content(1, 3)).await, Err(StoreError::Fenced));
-    assert_eq!(first.append(1, epoch, 1, content(1, 1)).await, Err(StoreError::Fenced));
-    let checkpoint = first.checkpoint(1, epoch, 1, content(0, 0), Vec::new());
+    assert_eq!(first.append(1, epoch, LogIndex(3), content(1, 3)).await, Err(StoreError::Fenced));
+    assert_eq!(first.append(1, epoch, LogIndex(1), content(1, 1)).await, Err(StoreError::Fenced));
+    let checkpoint = first.checkpoint(1, epoch, LogIndex(1), content(0, 0), Vec::new());
     assert_eq!(checkpoint.await, Err(StoreError::Fenced));
-    assert_eq!(first.renew(1, epoch, FIRST_LEASE, 0).await, Err(StoreError::Fenced));
+    assert_eq!(first.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await, Err(StoreError::Fenced));
     assert_eq!(first.release(1, epoch).await, Err(StoreError::Fenced));
     append(&*second, 1, again, 3..6).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 6);
@@ -227,7 +228,7 @@ async fn late_commands_of_a_suspended_server_have_no_effect() {
     append(&*handle, 1, epoch, 0..10).await;
     server.signal("STOP");
     let stuck: Vec<_> =
-        (10..15).map(|index| handle.append(1, epoch, index, content(1, index))).collect();
+        (10..15).map(|index| handle.append(1, epoch, LogIndex(index), content(1, index))).collect();
     for call in stuck {
         assert_unavailable(call.await, "in time");
     }
@@ -242,7 +243,10 @@ async fn late_commands_of_a_suspended_server_have_no_effect() {
     assert_log(1, &log, length);
     append(&*handle, 1, new, length..30).await;
     sleep(Duration::from_millis(300)).await;
-    handle.renew(1, new, FIRST_LEASE, 0).await.expect("no late command has fenced the owner");
+    handle
+        .renew(1, new, FIRST_LEASE, LogIndex(0))
+        .await
+        .expect("no late command has fenced the owner");
     assert_log(1, &claim(&*handle, 1, "me").await.1, 30);
 }
 
@@ -253,17 +257,23 @@ async fn a_full_server_accepts_checkpoints_and_renewals() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..50).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
-    let result = handle.append(1, epoch, 50, content(1, 50)).await;
+    let result = handle.append(1, epoch, LogIndex(50), content(1, 50)).await;
     assert_unavailable(result, "raise its maxmemory");
-    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("renewals succeed");
-    let changed = vec![(7, Some(content(7, 7)))];
-    handle.checkpoint(1, epoch, 40, content(0, 0), changed).await.expect("checkpoints free memory");
-    handle.append(1, epoch, 45, content(1, 45)).await.expect("a repeated append needs no memory");
+    handle.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.expect("renewals succeed");
+    let changed = vec![(StreamNumber(7), Some(content(7, 7)))];
+    handle
+        .checkpoint(1, epoch, LogIndex(40), content(0, 0), changed)
+        .await
+        .expect("checkpoints free memory");
+    handle
+        .append(1, epoch, LogIndex(45), content(1, 45))
+        .await
+        .expect("a repeated append needs no memory");
     let claimed = handle.claim(1, "me", Epoch(0)).await.expect("a core can start");
-    assert_eq!((claimed.first_index, claimed.next_index()), (40, 50));
-    assert_eq!(claimed.streams, [(7, content(7, 7))]);
+    assert_eq!((claimed.first_index, claimed.next_index()), (LogIndex(40), LogIndex(50)));
+    assert_eq!(claimed.streams, [(StreamNumber(7), content(7, 7))]);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    handle.append(1, claimed.epoch, 50, content(1, 50)).await.unwrap();
+    handle.append(1, claimed.epoch, LogIndex(50), content(1, 50)).await.unwrap();
 }
 
 #[tokio::test]
@@ -282,7 +292,7 @@ async fn an_evicting_server_is_rejected_at_start_and_retried_later() {
     // After the first success, the store retries until an operator corrects the setting.
     server.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
     server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
-    while !matches!(handle.append(1, epoch, 0, content(1, 0)).await,
+    while !matches!(handle.append(1, epoch, LogIndex(0), content(1, 0)).await,
         Err(StoreError::Unavailable(text)) if text.contains("volatile-ttl"))
     {
         sleep(Duration::from_millis(10)).await;
@@ -326,14 +336,15 @@ async fn many_streams_and_entries_are_loaded_completely() {
     let handle = server.store("");
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..130).await;
-    let streams: Vec<_> = (0..5000).map(|stream| (stream * 7, content(9, stream))).collect();
+    let streams: Vec<_> =
+        (0..5000).map(|stream| (StreamNumber(stream * 7), content(9, stream))).collect();
     let set = streams.iter().map(|(stream, blob)| (*stream, Some(blob.clone())));
-    handle.checkpoint(1, epoch, 1, content(0, 1), set.clone().collect()).await.unwrap();
+    handle.checkpoint(1, epoch, LogIndex(1), content(0, 1), set.clone().collect()).await.unwrap();
     let removed = streams.iter().skip(4500).map(|(stream, _)| (*stream, None));
     let changed = set.take(2500).chain(removed).collect();
-    handle.checkpoint(1, epoch, 2, content(0, 2), changed).await.unwrap();
+    handle.checkpoint(1, epoch, LogIndex(2), content(0, 2), changed).await.unwrap();
     let claimed = handle.claim(1, "me", Epoch(0)).await.unwrap();
-    assert_eq!((claimed.first_index, claimed.next_index()), (2, 130));
+    assert_eq!((claimed.first_index, claimed.next_index()), (LogIndex(2), LogIndex(130)));
     assert_eq!(claimed.streams, streams[..4500]);
     assert_eq!(claimed.meta, Some(content(0, 2)));
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use minerva_core::store::{Epoch, FIRST_LEASE};
+use minerva_core::store::{Epoch, FIRST_LEASE, Store};
+use minerva_proto::LogIndex;
 use tokio::time::sleep;
 
 use crate::server::{Server, free_port, store, wait_until};
@@ -28,10 +29,16 @@ async fn a_replica_is_rejected_until_its_promotion() {
     // A demotion during use: the connection reports READONLY, and each retry makes a new connection.
     replica.command(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
     for _ in 0..3 {
-        assert_unavailable(handle.append(1, epoch, 5, content(1, 5)).await, "replica");
+        assert_unavailable(handle.append(1, epoch, LogIndex(5), content(1, 5)).await, "replica");
     }
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     claim(&*handle, 1, "me").await;
+}
+
+/// Asserts that no replica confirms entry 20.
+async fn assert_unconfirmed(store: &dyn Store, epoch: Epoch) {
+    let result = store.append(1, epoch, LogIndex(20), content(1, 20)).await;
+    assert_unavailable(result, "only 0 of 1 replicas");
 }
 
 #[tokio::test]
@@ -44,12 +51,12 @@ async fn an_append_requires_confirmation_by_replicas() {
     append(&*handle, 1, epoch, 0..20).await;
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(20));
     replica.signal("STOP");
-    assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
+    assert_unconfirmed(&*handle, epoch).await;
     // The entry is in the log and still unconfirmed, both for a retry and on a connection that never wrote the entry.
-    assert_unavailable(handle.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
+    assert_unconfirmed(&*handle, epoch).await;
     let other = primary.store(query);
-    assert_unavailable(other.append(1, epoch, 20, content(1, 20)).await, "only 0 of 1 replicas");
-    handle.renew(1, epoch, FIRST_LEASE, 0).await.expect("renewals need no confirmation");
+    assert_unconfirmed(&*other, epoch).await;
+    handle.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.expect("renewals need no confirmation");
     replica.signal("CONT");
     append(&*handle, 1, epoch, 20..25).await;
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(25));

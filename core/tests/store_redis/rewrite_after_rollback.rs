@@ -36,7 +36,7 @@ async fn a_core_writes_its_streams_again_into_an_emptied_redis() {
     }
     edge.taken(19).await;
     app.messages(1, 20).await;
-    app.send_strings(stream, 0, &["x", "y"]);
+    app.send_messages(stream, 0, &["x", "y"]);
     app.sent(2).await;
     server.command(&["FLUSHALL"]);
     edge.send(edge_frame::Frame::Batch(batch(1, 20, 20, &["after"])));

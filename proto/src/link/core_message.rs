@@ -105,6 +105,22 @@ impl CoreFrame {
         }
     }
 
+    /// The message, unless the frame is about partitions.
+    pub fn message(&self) -> Option<&CoreMessage> {
+        match self {
+            Self::Transport { message, .. } => Some(message),
+            Self::Owned(_) | Self::Released(_) => None,
+        }
+    }
+
+    /// The cause, if the frame closes a transport.
+    pub fn close_cause(&self) -> Option<&CloseCause> {
+        match self {
+            Self::Transport { message: CoreMessage::Close(close), .. } => Some(&close.cause),
+            Self::Transport { .. } | Self::Owned(_) | Self::Released(_) => None,
+        }
+    }
+
     /// A [`CoreMessage::Close`] without SACK and status.
     pub fn close(transport: TransportId, cause: CloseCause) -> Self {
         let message = CoreMessage::Close(Box::new(Close { cause, ..Close::default() }));

@@ -1,32 +1,33 @@
 //! Attach of transports: finds the stream of a hello, creates a new one, or refuses the transport.
 
-use minerva_proto::{KillReason, Reset};
+use std::time::Duration;
+
+use minerva_proto::link::{Attach, CloseCause, TransportId};
+use minerva_proto::{KillReason, Reset, StreamNumber};
 
 use super::super::counters::add;
-use super::super::mailbox::{LinkHandle, stream_count, stream_number};
+use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::tombstones::{StreamKey, UnknownStream};
-use crate::stream::{
-    Attach, CloseCause, EdgeOutput, Effects, LinkId, Millis, Stream, TransportId, TransportKey,
-    Turn,
-};
+use crate::stream::{Effects, LinkId, Millis, Stream, TransportKey, Turn};
 
 impl PartitionStreams {
     pub(super) fn on_attach(
         &mut self,
         link: LinkHandle,
+        transport: TransportId,
         attach: Attach,
         now: Millis,
         effects: &mut Effects,
     ) {
-        let key = TransportKey { link: link.id, transport: attach.transport };
+        let key = TransportKey { link: link.id, transport };
         // An edge that reuses a transport number would leave a transport that is never detached.
         self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link.outputs);
         let number = match (self.find(&attach), self.refusal(&attach, now)) {
             (Some(number), _) => number,
             (None, Some(cause)) => {
-                effects.edge(key, bare_close(key, cause));
+                effects.close(key, cause);
                 return;
             }
             (None, None) => self.create(&attach, now, effects),
@@ -34,7 +35,7 @@ impl PartitionStreams {
         if self.transports.insert(key, number).is_none() {
             add(&self.counters.transports, 1);
         }
-        self.with_client_input(number, now, effects, |s, turn| s.on_attach(key.link, attach, turn));
+        self.with_client_input(number, now, effects, |s, turn| s.on_attach(key, attach, turn));
     }
 
     pub(super) fn on_detach(
@@ -51,8 +52,8 @@ impl PartitionStreams {
     }
 
     /// The live stream with the service and the id of a hello.
-    fn find(&self, attach: &Attach) -> Option<u64> {
-        let number = self.by_id.get(&(attach.service.clone(), attach.stream_id.clone()))?;
+    fn find(&self, attach: &Attach) -> Option<StreamNumber> {
+        let number = self.by_id.get(&stream_key(attach))?;
         let stream = self.streams.get(number)?;
         (!stream.state().is_ended()).then_some(*number)
     }
@@ -61,7 +62,7 @@ impl PartitionStreams {
     fn refusal(&mut self, attach: &Attach, now: Millis) -> Option<CloseCause> {
         let unavailable = |reason: &str| {
             let reason = reason.to_owned();
-            Some(CloseCause::Unavailable { reason, retry_after_ms: 0 })
+            Some(CloseCause::Unavailable { reason, retry_after: Duration::ZERO })
         };
         if !attach.create || attach.resume.is_some() {
             // A resumed transport belongs to a stream that has ended since.
@@ -84,7 +85,7 @@ impl PartitionStreams {
     ///
     /// Like the original server, a hello to an ended stream gets an attach failure, unless the stream lost messages.
     fn end_to_report(&self, attach: &Attach) -> Option<Reset> {
-        let key = (attach.service.clone(), attach.stream_id.clone());
+        let key = stream_key(attach);
         let resumed = attach.resume.map(|resume| resume.stream);
         let number = resumed.or_else(|| self.by_id.get(&key).copied())?;
         let stream = self.streams.get(&number).filter(|s| s.state().origin().id == key.1);
@@ -94,7 +95,7 @@ impl PartitionStreams {
     }
 
     fn classify(&mut self, attach: &Attach, now: Millis) -> UnknownStream {
-        let key = (attach.service.clone(), attach.stream_id.clone());
+        let key = stream_key(attach);
         if self.by_id.contains_key(&key) {
             return UnknownStream::NeverExisted;
         }
@@ -109,45 +110,45 @@ impl PartitionStreams {
     }
 
     /// Returns true if a stream number that an edge reports belongs to another stream.
-    fn is_reassigned(&self, key: &StreamKey, number: u64) -> bool {
+    fn is_reassigned(&self, key: &StreamKey, number: StreamNumber) -> bool {
         self.streams.get(&number).is_some_and(|stream| stream.state().origin().id != key.1)
     }
 
     /// Returns true if a stream number is beyond the streams of this partition: the store lost the stream.
-    pub(super) fn is_unrecorded(&self, number: u64) -> bool {
-        number == stream_number(self.partition, stream_count(number))
-            && stream_count(number) > self.streams_made
+    pub(super) fn is_unrecorded(&self, number: StreamNumber) -> bool {
+        u32::from(number.partition()) == self.partition && number.count() > self.streams_made
     }
 
     /// Returns true if the service has no instance and too many streams wait for one already.
     fn is_unserved(&self, attach: &Attach) -> bool {
         let waiting = self.assignment.waiting() + self.selection.pending();
-        let is_served = match self.selection.services_of(&attach.service) {
+        let is_served = match self.selection.services_of(attach.caller.service.as_str()) {
             Some(services) => services.iter().all(|name| self.assignment.is_served(name)),
-            None => self.assignment.is_served(&attach.service),
+            None => self.assignment.is_served(attach.caller.service.as_str()),
         };
         waiting >= self.limits.max_unserved && !is_served
     }
 
-    fn create(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> u64 {
+    fn create(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> StreamNumber {
         self.streams_made += 1;
-        let number = stream_number(self.partition, self.streams_made);
+        let number = StreamNumber::new(self.partition as u16, self.streams_made);
         let mut turn = Turn { now, limits: &self.limits, effects };
         let started_at = (self.wall_clock)().0;
         let mut stream = Stream::create(number, attach, started_at, &mut turn);
-        let service = attach.service.clone();
+        let (service, stream_id) = stream_key(attach);
         if !self.selection.offer(&mut stream)
             && let Some(session) = self.assignment.add(number, service.clone(), None)
         {
             stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
-        self.by_id.insert((service, attach.stream_id.clone()), number);
+        self.by_id.insert((service, stream_id), number);
         self.streams.insert(number, Box::new(stream));
         add(&self.counters.streams, 1);
         number
     }
 }
 
-fn bare_close(key: TransportKey, cause: CloseCause) -> EdgeOutput {
-    EdgeOutput::Close { transport: key.transport, sack: None, status: None, cause }
+/// The service and the id under which the stream of a transport is found.
+fn stream_key(attach: &Attach) -> StreamKey {
+    (attach.caller.service.clone().into(), attach.stream_id.clone())
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::stream::Millis;
+use minerva_proto::StreamNumber;
 
 /// A set with at most one deadline per stream.
 #[derive(Default)]
 pub(super) struct Deadlines {
-    by_time: BTreeSet<(Millis, u64)>,
-    by_stream: HashMap<u64, Millis>,
+    by_time: BTreeSet<(Millis, StreamNumber)>,
+    by_stream: HashMap<StreamNumber, Millis>,
 }
 
 impl Deadlines {
@@ -18,7 +19,7 @@ impl Deadlines {
     }
 
     /// Replaces the deadline of a stream.
-    pub(super) fn set(&mut self, stream: u64, deadline: Option<Millis>) {
+    pub(super) fn set(&mut self, stream: StreamNumber, deadline: Option<Millis>) {
         let old = match deadline {
             Some(at) => self.by_stream.insert(stream, at),
             None => self.by_stream.remove(&stream),
@@ -29,8 +30,8 @@ impl Deadlines {
         }
     }
 
-    /// Removes the earliest deadline if it has passed; returns its stream.
-    pub(super) fn pop_due(&mut self, now: Millis) -> Option<u64> {
+    /// Removes the earliest deadline if that time has passed; returns the stream.
+    pub(super) fn pop_due(&mut self, now: Millis) -> Option<StreamNumber> {
         let (_, stream) = self.by_time.first().copied().filter(|(at, _)| *at <= now)?;
         self.set(stream, None);
         Some(stream)

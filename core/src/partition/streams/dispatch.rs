@@ -1,12 +1,14 @@
 //! Dispatch of mail to the stream machines.
 
 use minerva_proto::Reset;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{Batch, TransportId};
 
 use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
 use super::PartitionStreams;
 use crate::stream::{
-    AppOutput, Batch, ContractError, Effects, JoinOutcome, LinkId, Millis, RefusedReason,
-    SessionId, Stream, TransportId, TransportKey, Turn,
+    AppOutput, ContractError, Effects, JoinOutcome, LinkId, Millis, RefusedReason, SessionId,
+    Stream, TransportKey, Turn,
 };
 
 impl PartitionStreams {
@@ -21,8 +23,12 @@ impl PartitionStreams {
             self.flush_pushes(now, effects);
         }
         match mail {
-            Mail::Attach { link, attach } => self.on_attach(link, *attach, now, effects),
-            Mail::Batch { link, batch } => self.on_batch(link, batch, now, effects),
+            Mail::Attach { link, transport, attach } => {
+                self.on_attach(link, transport, *attach, now, effects);
+            }
+            Mail::Batch { link, transport, batch } => {
+                self.on_batch(TransportKey { link, transport }, batch, now, effects);
+            }
             Mail::Detach { link, transport } => self.on_detach(link, transport, now, effects),
             Mail::Grant { link, transport, bytes } => {
                 let key = TransportKey { link, transport };
@@ -70,7 +76,7 @@ impl PartitionStreams {
     fn on_change_attributes(
         &mut self,
         session: SessionId,
-        stream: u64,
+        stream: StreamNumber,
         change: AttributeChange,
         now: Millis,
         effects: &mut Effects,
@@ -91,10 +97,9 @@ impl PartitionStreams {
         });
     }
 
-    fn on_batch(&mut self, link: LinkId, batch: Batch, now: Millis, effects: &mut Effects) {
-        let key = TransportKey { link, transport: batch.transport };
+    fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
         if let Some(number) = self.transports.get(&key).copied() {
-            self.with_client_input(number, now, effects, |s, turn| s.on_batch(link, batch, turn));
+            self.with_client_input(number, now, effects, |s, turn| s.on_batch(key, batch, turn));
         }
     }
 
@@ -111,7 +116,7 @@ impl PartitionStreams {
     fn on_joined(
         &mut self,
         session: SessionHandle,
-        held: &[u64],
+        held: &[StreamNumber],
         now: Millis,
         effects: &mut Effects,
     ) {
@@ -156,6 +161,6 @@ fn report_violation(
 }
 
 /// The answer to a send to a forgotten stream.
-fn unknown_stream_refusal(stream: u64, first: u64) -> AppOutput {
+fn unknown_stream_refusal(stream: StreamNumber, first: u64) -> AppOutput {
     AppOutput::SendRefused { stream, first, reason: RefusedReason::Ended, next_send: first }
 }

@@ -1,9 +1,10 @@
-//! Index of the streams of a partition by label and group, derived from their durable marks.
+//! Index of the streams of a partition by label and group, derived from the durable attributes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::state::StreamState;
+use minerva_proto::StreamNumber;
 
 /// A service, and a label or group; chosen by applications.
 type Key = (Arc<str>, Arc<str>);
@@ -11,13 +12,13 @@ type Key = (Arc<str>, Arc<str>);
 /// Streams by label and by group.
 #[derive(Default)]
 pub(super) struct StreamIndex {
-    labels: HashMap<Key, BTreeSet<u64>>,
-    groups: HashMap<Key, BTreeSet<u64>>,
+    labels: HashMap<Key, BTreeSet<StreamNumber>>,
+    groups: HashMap<Key, BTreeSet<StreamNumber>>,
 }
 
 impl StreamIndex {
-    /// Adds a stream under all its marks.
-    pub(super) fn add(&mut self, number: u64, state: &StreamState) {
+    /// Adds a stream under the label and every group.
+    pub(super) fn add(&mut self, number: StreamNumber, state: &StreamState) {
         let service = state.service();
         if let Some(label) = &state.attributes().label {
             insert(&mut self.labels, service, label, number);
@@ -28,7 +29,7 @@ impl StreamIndex {
     }
 
     /// Removes a stream; `state` must be the state with which the stream was added.
-    pub(super) fn remove(&mut self, number: u64, state: &StreamState) {
+    pub(super) fn remove(&mut self, number: StreamNumber, state: &StreamState) {
         let service = state.service();
         if let Some(label) = &state.attributes().label {
             remove(&mut self.labels, service, label, number);
@@ -39,21 +40,31 @@ impl StreamIndex {
     }
 
     /// Streams with a label, ascending.
-    pub(super) fn labelled(&self, service: &Arc<str>, label: &Arc<str>) -> Vec<u64> {
+    pub(super) fn labelled(&self, service: &Arc<str>, label: &Arc<str>) -> Vec<StreamNumber> {
         numbers(&self.labels, service, label)
     }
 
     /// Streams in a group, ascending.
-    pub(super) fn members(&self, service: &Arc<str>, group: &Arc<str>) -> Vec<u64> {
+    pub(super) fn members(&self, service: &Arc<str>, group: &Arc<str>) -> Vec<StreamNumber> {
         numbers(&self.groups, service, group)
     }
 }
 
-fn insert(map: &mut HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<str>, number: u64) {
+fn insert(
+    map: &mut HashMap<Key, BTreeSet<StreamNumber>>,
+    service: &Arc<str>,
+    text: &Arc<str>,
+    number: StreamNumber,
+) {
     map.entry((service.clone(), text.clone())).or_default().insert(number);
 }
 
-fn remove(map: &mut HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<str>, number: u64) {
+fn remove(
+    map: &mut HashMap<Key, BTreeSet<StreamNumber>>,
+    service: &Arc<str>,
+    text: &Arc<str>,
+    number: StreamNumber,
+) {
     let key = (service.clone(), text.clone());
     if let Some(numbers) = map.get_mut(&key) {
         numbers.remove(&number);
@@ -63,7 +74,11 @@ fn remove(map: &mut HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<
     }
 }
 
-fn numbers(map: &HashMap<Key, BTreeSet<u64>>, service: &Arc<str>, text: &Arc<str>) -> Vec<u64> {
+fn numbers(
+    map: &HashMap<Key, BTreeSet<StreamNumber>>,
+    service: &Arc<str>,
+    text: &Arc<str>,
+) -> Vec<StreamNumber> {
     let found = map.get(&(service.clone(), text.clone()));
     found.map_or_else(Vec::new, |numbers| numbers.iter().copied().collect())
 }

@@ -12,7 +12,7 @@ use crate::stream::StreamCallId;
 
 /// Pushes in a batch; at most as many as a stream remembers idempotency keys.
 const MAX_PUSHES: usize = 32;
-/// Bytes of messages at which a batch is full, so that a turn does not become much longer than its bound.
+/// Bytes of messages at which a batch is full, so that a turn does not exceed the bound of a turn by much.
 const MAX_BYTES: usize = 16 << 10;
 
 /// Pending pushes to the same streams.

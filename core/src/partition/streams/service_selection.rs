@@ -3,15 +3,15 @@
 //! Only the selection itself is durable. Which streams may still select follows from their states.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::super::subprotocols::Subprotocols;
 use crate::stream::{Services, Stream};
+use minerva_proto::StreamNumber;
 
 /// The configured services, and the streams without a selection.
 pub(super) struct ServiceSelection {
     subprotocols: Subprotocols,
-    pending: BTreeSet<u64>,
+    pending: BTreeSet<StreamNumber>,
 }
 
 impl ServiceSelection {
@@ -28,16 +28,16 @@ impl ServiceSelection {
     }
 
     /// The services that a client of `requested` may select; `None` if there is nothing to select.
-    pub(super) fn services_of(&self, requested: &Arc<str>) -> Option<&Services> {
+    pub(super) fn services_of(&self, requested: &str) -> Option<&Services> {
         self.subprotocols.of(requested)
     }
 
-    pub(super) fn contains(&self, stream: u64) -> bool {
+    pub(super) fn contains(&self, stream: StreamNumber) -> bool {
         self.pending.contains(&stream)
     }
 
-    /// Removes a stream that selected its service or ended; returns false if it was not pending.
-    pub(super) fn finish(&mut self, stream: u64) -> bool {
+    /// Removes a stream that selected its service or ended; returns false for any other stream.
+    pub(super) fn finish(&mut self, stream: StreamNumber) -> bool {
         self.pending.remove(&stream)
     }
 

@@ -8,6 +8,7 @@ use super::super::stream_call::{StreamCall, StreamRequest, StreamSelector};
 use super::PartitionStreams;
 use crate::state::{Push, unshared};
 use crate::stream::{Effects, Millis, Output, PushOutcome, StreamInfo, StreamReply, Turn};
+use minerva_proto::StreamNumber;
 
 impl PartitionStreams {
     /// Carries out a call, or adds it to the push batch. The reply is released when the turn is durable.
@@ -84,7 +85,7 @@ impl PartitionStreams {
 
     fn push(
         &mut self,
-        number: u64,
+        number: StreamNumber,
         push: &Arc<Push>,
         now: Millis,
         effects: &mut Effects,
@@ -96,8 +97,8 @@ impl PartitionStreams {
     fn for_each<R>(
         &mut self,
         to: &StreamSelector,
-        mut run: impl FnMut(&mut Self, u64) -> Option<R>,
-    ) -> Vec<(u64, R)> {
+        mut run: impl FnMut(&mut Self, StreamNumber) -> Option<R>,
+    ) -> Vec<(StreamNumber, R)> {
         let numbers = self.select(to).into_iter();
         numbers.filter_map(|number| Some((number, run(self, number)?))).collect()
     }
@@ -105,14 +106,14 @@ impl PartitionStreams {
     fn done(
         &mut self,
         to: &StreamSelector,
-        run: impl FnMut(&mut Self, u64) -> Option<()>,
+        run: impl FnMut(&mut Self, StreamNumber) -> Option<()>,
     ) -> StreamReply {
         let done = self.for_each(to, run);
         StreamReply::Done(done.into_iter().map(|(number, ())| number).collect())
     }
 
     /// Numbers of the selected streams. Ended streams are selected by number only.
-    fn select(&self, to: &StreamSelector) -> Vec<u64> {
+    fn select(&self, to: &StreamSelector) -> Vec<StreamNumber> {
         let numbers = match to {
             StreamSelector::Numbers(numbers) => return numbers.clone(),
             StreamSelector::Id(service, id) => {
@@ -123,14 +124,14 @@ impl PartitionStreams {
             StreamSelector::Group(service, group) => self.index.members(service, group),
         };
         let is_live =
-            |number: &u64| self.streams.get(number).is_some_and(|s| !s.state().is_ended());
+            |number: &StreamNumber| self.streams.get(number).is_some_and(|s| !s.state().is_ended());
         numbers.into_iter().filter(is_live).collect()
     }
 
     fn list(
         &self,
         service: &Arc<str>,
-        after: u64,
+        after: StreamNumber,
         limit: usize,
         now: Millis,
         effects: &mut Effects,

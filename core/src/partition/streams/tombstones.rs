@@ -6,11 +6,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use minerva_proto::link::Attach;
 use minerva_proto::{Reset, Sack, StreamId};
 
-use super::super::mailbox::stream_count;
 use crate::state::{Meta, STATE_LOST, StoreRollback};
-use crate::stream::{Attach, Millis};
+use crate::stream::Millis;
 
 /// Tombstones that are kept: the ends of a few seconds, so that a client that returns by then gets the reason.
 pub(super) const MAX_TOMBSTONES: usize = 1000;
@@ -23,7 +23,7 @@ pub(super) type StreamKey = (Arc<str>, StreamId);
 pub(super) enum UnknownStream {
     /// The stream ended, and the client must get this reset.
     Ended(Reset),
-    /// There is no such stream, or it ended without a loss.
+    /// There is no such stream, or the stream ended without a loss.
     NeverExisted,
     /// The store may have lost the stream; a peer may prove so during the grace time.
     Undecided,
@@ -48,7 +48,7 @@ pub(super) struct Tombstones {
     streams_made: u64,
     /// Until this time an unknown stream is undecided: the peers that can prove a loss have returned by then.
     decided_from: Millis,
-    /// From this time on every unknown stream has exceeded its idle limit.
+    /// From this time on every unknown stream has exceeded the idle limit.
     idle_from: Millis,
 }
 
@@ -113,7 +113,7 @@ impl Tombstones {
         self.rollback_proven |= is_proven;
     }
 
-    /// Classifies an unknown stream by the hello or resumption of its transport.
+    /// Classifies an unknown stream by the hello or the resumption of a transport.
     pub(super) fn classify(&self, key: &StreamKey, attach: &Attach, now: Millis) -> UnknownStream {
         match self.ends.get(key) {
             Some(true) => UnknownStream::lost(),
@@ -129,11 +129,11 @@ impl Tombstones {
 
     /// Returns true if the resumed stream is older than the last stream that the store had recorded.
     fn was_recorded(&self, attach: &Attach) -> bool {
-        attach.resume.is_some_and(|resume| stream_count(resume.stream) <= self.streams_made)
+        attach.resume.is_some_and(|resume| resume.stream.count() <= self.streams_made)
     }
 }
 
-/// Returns true if the client or its edge has received anything on the stream.
+/// Returns true if the client or the edge has received anything on the stream.
 fn has_history(attach: &Attach) -> bool {
     let has_any = |sack: &Sack| *sack != Sack::NONE;
     attach.resume.is_some()
@@ -143,9 +143,12 @@ fn has_history(attach: &Attach) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use minerva_proto::link::Resume;
+
+    use minerva_proto::StreamNumber;
+
     use super::*;
     use crate::partition::tests::hello;
-    use crate::stream::Resume;
 
     const GRACE: u64 = 2_000;
     const IDLE: u64 = 120_000;
@@ -167,7 +170,7 @@ mod tests {
         Attach { create: false, ..hello(1, "stream0") }
     }
 
-    fn resumed(stream: u64) -> Attach {
+    fn resumed(stream: StreamNumber) -> Attach {
         let resume = Some(Resume { stream, next_s2c: None });
         Attach { resume, ..without_history() }
     }
@@ -204,10 +207,10 @@ mod tests {
             (seen, true, [lost, lost, never]),
             (has.clone(), false, [undecided, never, never]),
             (has, true, [lost, lost, never]),
-            (resumed(6), false, [undecided, never, never]),
-            (resumed(6), true, [lost, lost, never]),
-            (resumed(5), false, [never, never, never]),
-            (resumed(5), true, [never, never, never]),
+            (resumed(StreamNumber(6)), false, [undecided, never, never]),
+            (resumed(StreamNumber(6)), true, [lost, lost, never]),
+            (resumed(StreamNumber(5)), false, [never, never, never]),
+            (resumed(StreamNumber(5)), true, [never, never, never]),
         ];
         for (attach, is_proven, expected) in cases {
             let mut tombstones = tombstones();
@@ -263,7 +266,7 @@ mod tests {
                     of(0, without_history()),
                     of(1, without_history()),
                     of(2, without_history()),
-                    of(3, resumed(6)),
+                    of(3, resumed(StreamNumber(6))),
                 ]
             };
             let (lost, never) = (UnknownStream::lost, || UnknownStream::NeverExisted);

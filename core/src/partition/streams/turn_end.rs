@@ -3,9 +3,9 @@
 use super::super::counters::{add, subtract};
 use super::PartitionStreams;
 use crate::state::Record;
-use crate::stream::{
-    AppOutput, CloseCause, EdgeOutput, Effects, Millis, Output, RefusedReason, TransportKey,
-};
+use crate::stream::{AppOutput, Effects, Millis, Output, RefusedReason, TransportKey};
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
 impl PartitionStreams {
     /// Ends a turn: handles passed deadlines, then lets every touched stream write and deliver.
@@ -40,8 +40,8 @@ impl PartitionStreams {
         }
     }
 
-    /// Assigns a stream whose client selected its service in this turn.
-    fn assign_selected(&mut self, number: u64, now: Millis, effects: &mut Effects) {
+    /// Assigns a stream whose client selected the service in this turn.
+    fn assign_selected(&mut self, number: StreamNumber, now: Millis, effects: &mut Effects) {
         let Some(stream) = self.streams.get(&number) else { return };
         if stream.awaits_selection() || !self.selection.finish(number) {
             return;
@@ -58,7 +58,7 @@ impl PartitionStreams {
     }
 
     /// Removes a stream whose end is acknowledged; updates the deadline of any other.
-    fn remove_if_done(&mut self, number: u64, now: Millis) {
+    fn remove_if_done(&mut self, number: StreamNumber, now: Millis) {
         let Some(stream) = self.streams.get(&number) else { return };
         let deadline = stream.next_deadline(&self.limits);
         if stream.state().inbox().is_done() {
@@ -80,7 +80,9 @@ impl PartitionStreams {
 
     fn forget_closed_transports(&mut self, effects: &Effects) {
         for output in &effects.outputs {
-            if let Output::Edge(link, EdgeOutput::Close { transport, .. }) = output {
+            if let Output::Edge(link, CoreFrame::Transport { transport, message }) = output
+                && matches!(message, CoreMessage::Close(_))
+            {
                 self.forget_transport(TransportKey { link: *link, transport: *transport });
             }
         }
@@ -116,18 +118,23 @@ impl PartitionStreams {
 
     fn count_output(&self, output: &Output) {
         match output {
-            Output::Edge(_, EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. }) => {
-                add(&self.counters.unavailable, 1);
-            }
-            Output::Edge(_, EdgeOutput::Close { cause: CloseCause::Kill(_), .. }) => {
-                add(&self.counters.killed, 1);
-            }
+            Output::Edge(_, frame) => match frame.close_cause() {
+                Some(CloseCause::Unavailable { .. }) => add(&self.counters.unavailable, 1),
+                Some(CloseCause::Kill(_)) => add(&self.counters.killed, 1),
+                Some(
+                    CloseCause::Gentle
+                    | CloseCause::Reset(_)
+                    | CloseCause::Refused { .. }
+                    | CloseCause::Moved,
+                )
+                | None => {}
+            },
             Output::App(_, AppOutput::SendRefused { reason, .. })
                 if *reason == RefusedReason::ResourceExhausted =>
             {
                 add(&self.counters.sends_refused, 1);
             }
-            Output::Edge(..) | Output::App(..) | Output::Reply(..) => {}
+            Output::App(..) | Output::Reply(..) => {}
         }
     }
 }

@@ -2,14 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use super::harness::{Harness, LINK, hello, messages, options, run_until_idle};
+use super::harness::{
+    Harness, LINK, hello, is_opened, messages, options, requesting, run_until_idle,
+};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
     LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, PartitionTable, output_channel,
 };
 use crate::store::{Epoch, Store, StoreError};
-use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput};
+use crate::stream::AppOutput;
+use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
+use minerva_proto::{KillReason, LogIndex, StreamNumber};
 
 pub(super) async fn with_streams(store: &TestStore, count: u64) -> Harness {
     let harness = Harness::start(store).await;
@@ -20,12 +24,12 @@ pub(super) async fn with_streams(store: &TestStore, count: u64) -> Harness {
     harness
 }
 
-pub(super) fn is_unavailable(output: &EdgeOutput) -> bool {
-    matches!(output, EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. })
+pub(super) fn is_unavailable(output: &CoreFrame) -> bool {
+    matches!(output.close_cause(), Some(CloseCause::Unavailable { .. }))
 }
 
-fn is_moved(output: &EdgeOutput) -> bool {
-    matches!(output, EdgeOutput::Close { cause: CloseCause::Moved, .. })
+fn is_moved(output: &CoreFrame) -> bool {
+    output.close_cause() == Some(&CloseCause::Moved)
 }
 
 #[tokio::test]
@@ -79,10 +83,12 @@ async fn held_streams_are_assigned_or_released() {
     let mut other = harness.join(2, "two", &[1]);
     run_until_idle().await;
     let outputs = other.outputs();
-    assert!(outputs.iter().any(|o| matches!(o, AppOutput::Started(s) if s.stream == 1)));
+    assert!(
+        outputs.iter().any(|o| matches!(o, AppOutput::Started(s) if s.stream == StreamNumber(1)))
+    );
     let mut late = harness.join(3, "three", &[1]);
     run_until_idle().await;
-    assert_eq!(late.outputs(), [AppOutput::Released { stream: 1 }]);
+    assert_eq!(late.outputs(), [AppOutput::Released { stream: StreamNumber(1) }]);
 }
 
 #[tokio::test]
@@ -94,7 +100,7 @@ async fn a_new_session_of_an_instance_replaces_the_old_one() {
     let mut again = harness.join(2, "one", &[]);
     run_until_idle().await;
     harness.send(Mail::InstanceLeft(first.handle.id));
-    harness.batch(messages(1, 0, 0, vec!["a".into()]));
+    harness.batch(1, messages(0, 0, vec!["a".into()]));
     run_until_idle().await;
     assert_eq!(first.outputs(), []);
     assert_eq!(again.outputs().len(), 2, "Started and the message");
@@ -166,7 +172,7 @@ async fn a_fenced_partition_stops_at_once() {
     harness.edge_outputs();
     app.outputs();
     store.is_fenced.store(true, Ordering::Relaxed);
-    harness.batch(messages(1, 0, 0, vec!["a".into()]));
+    harness.batch(1, messages(0, 0, vec!["a".into()]));
     run_until_idle().await;
     assert_eq!(harness.edge_outputs(), [], "the table notifies the edges");
     assert_eq!(app.outputs(), [], "the message was not delivered");
@@ -221,10 +227,10 @@ async fn a_checkpoint_waits_for_the_appends_that_it_covers() {
     }
     store.permits.add_permits(1);
     run_until_idle().await;
-    assert_eq!(*store.checkpoints.lock().unwrap(), [0; 0]);
+    assert!(store.checkpoints.lock().unwrap().is_empty());
     store.permits.add_permits(1);
     run_until_idle().await;
-    assert_eq!(*store.checkpoints.lock().unwrap(), [2], "the third stream is not in it");
+    assert_eq!(*store.checkpoints.lock().unwrap(), [LogIndex(2)], "the third stream is not in it");
 }
 
 #[tokio::test]
@@ -249,7 +255,7 @@ async fn an_id_can_be_reused_after_the_end() {
     run_until_idle().await;
     let reset = Mail::Reset {
         session: app.handle.id,
-        stream: 1,
+        stream: StreamNumber(1),
         reason: "over".to_owned(),
         application_level: true,
     };
@@ -261,25 +267,23 @@ async fn an_id_can_be_reused_after_the_end() {
         [(1, false), (2, false)],
         "a new stream, while the end of the first is unacknowledged"
     );
-    harness.send(Mail::Acknowledge { session: app.handle.id, stream: 1, event: 1 });
+    harness.send(Mail::Acknowledge { session: app.handle.id, stream: StreamNumber(1), event: 1 });
     run_until_idle().await;
     assert_eq!(harness.counters.streams.load(Ordering::Relaxed), 1);
     harness.edge_outputs();
     harness.attach(Attach { create: false, ..hello(3, "stream1") });
     run_until_idle().await;
-    assert!(matches!(harness.edge_outputs()[0], EdgeOutput::Opened { .. }));
+    assert!(is_opened(&harness.edge_outputs()[0]));
 }
 
 #[tokio::test]
 async fn services_do_not_share_streams() {
     let mut harness = with_streams(&TestStore::free(), 1).await;
     harness.edge_outputs();
-    harness.attach(Attach { service: "other".into(), create: false, ..hello(2, "stream1") });
+    harness.attach(Attach { caller: requesting("other"), create: false, ..hello(2, "stream1") });
     run_until_idle().await;
-    assert!(matches!(
-        harness.edge_outputs()[..],
-        [EdgeOutput::Close { cause: CloseCause::Kill(_), sack: None, status: None, .. }]
-    ));
+    let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
+    assert_eq!(harness.edge_outputs(), [CoreFrame::close(TransportId(2), kill)]);
 }
 
 #[test]
@@ -288,7 +292,11 @@ fn a_full_mailbox_refuses_attaches() {
     let receiver = partitions.open(0, Epoch(1));
     let (outputs, mut edge) = output_channel();
     let link = LinkHandle { id: LINK, outputs };
-    let attach = || Mail::Attach { link: link.clone(), attach: Box::new(hello(1, "stream")) };
+    let attach = || Mail::Attach {
+        link: link.clone(),
+        transport: TransportId(1),
+        attach: Box::new(hello(1, "stream")),
+    };
     for _ in 0..MAILBOX_ATTACH_LIMIT - 1 {
         partitions.send(0, Mail::LinkLost(LINK));
     }
@@ -311,7 +319,7 @@ async fn send_with_room_waits_for_capacity() {
     let mut receiver = partitions.open(0, Epoch(1));
     let send = |length: usize| Mail::Send {
         session: crate::partition::SessionId(1),
-        stream: 1,
+        stream: StreamNumber(1),
         first: 0,
         messages: vec![vec![b'x'; length].into()],
         acknowledge: None,

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::Reset;
+use minerva_proto::link::{Attach, Batch, TransportId};
+use minerva_proto::{Reset, StreamNumber};
 
 use super::assignment::{is_unavailable, with_streams};
 use super::harness::{Harness, LINK, hello, messages, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
-use crate::stream::{AppOutput, Attach, Batch, TransportId};
+use crate::stream::AppOutput;
 
 #[tokio::test]
 async fn the_number_of_unserved_streams_is_bounded() {
@@ -21,10 +22,8 @@ async fn the_number_of_unserved_streams_is_bounded() {
         harness.attach(hello(stream, &format!("stream{stream}")));
     }
     // An ended stream without an acknowledgement counts too.
-    harness.batch(Batch {
-        reset: Some(Reset::new("bye", true)),
-        ..messages(2, 0, 0, vec!["a".into()])
-    });
+    let reset = Some(Reset::new("bye", true));
+    harness.batch(2, Batch { reset, ..messages(0, 0, vec!["a".into()]) });
     harness.attach(hello(3, "stream3"));
     run_until_idle().await;
     assert!(!refused(&mut harness));
@@ -54,7 +53,7 @@ async fn held_bytes_are_counted() {
         [&counters.inbox_bytes, &counters.outbox_bytes, &counters.unserved]
             .map(|counter| counter.load(Ordering::Relaxed))
     };
-    harness.batch(messages(1, 0, 0, vec!["four".into()]));
+    harness.batch(1, messages(0, 0, vec!["four".into()]));
     run_until_idle().await;
     assert_eq!(counted(&harness), [4, 0, 2]);
     let app = harness.join(1, "one", &[]);
@@ -66,8 +65,8 @@ async fn held_bytes_are_counted() {
         messages: vec!["sixsix".into()],
         acknowledge,
     };
-    harness.send(send(1, Some(1)));
-    harness.send(send(2, None));
+    harness.send(send(StreamNumber(1), Some(1)));
+    harness.send(send(StreamNumber(2), None));
     run_until_idle().await;
     assert_eq!(counted(&harness), [0, 12, 0]);
     harness.task.abort();

@@ -10,6 +10,7 @@ use crate::partition::checkpoint::Checkpoints;
 use crate::state::{Meta, Record, Snapshot, StreamState};
 use crate::store::memory::MemoryStore;
 use crate::store::{Epoch, MAX_BLOB, Store};
+use minerva_proto::{LogIndex, StreamNumber};
 
 /// A stream with this many messages of 1 MiB in the outbox.
 fn stream(messages: usize) -> Snapshot {
@@ -23,7 +24,7 @@ async fn claimed(entries: u64) -> (Arc<MemoryStore>, Epoch) {
     let store = Arc::new(MemoryStore::new());
     let epoch = store.claim(0, "core", Epoch(0)).await.unwrap().epoch;
     for index in 0..entries {
-        store.append(0, epoch, index, Bytes::new()).await.unwrap();
+        store.append(0, epoch, LogIndex(index), Bytes::new()).await.unwrap();
     }
     (store, epoch)
 }
@@ -41,15 +42,15 @@ async fn large_streams_are_written_in_steps() {
         (vec![1, 20, 1], 3),
     ] {
         let (store, epoch) = claimed(3).await;
-        let mut checkpoints = Checkpoints::new(store.clone(), 0, epoch, 0);
-        checkpoints.note_append(1..=sizes.len() as u64 + 1, 1, 3);
-        checkpoints.begin(2, &Meta::default(), |number| {
-            sizes.get(number as usize - 1).map(|size| stream(*size))
+        let mut checkpoints = Checkpoints::new(store.clone(), 0, epoch, LogIndex(0));
+        checkpoints.note_append((1..=sizes.len() as u64 + 1).map(StreamNumber), 1, 3);
+        checkpoints.begin(LogIndex(2), &Meta::default(), |number| {
+            sizes.get(number.0 as usize - 1).map(|size| stream(*size))
         });
         let mut count = 1;
-        while !checkpoints.next(2).await.unwrap() {
+        while !checkpoints.next(LogIndex(2)).await.unwrap() {
             let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
-            assert_eq!((claimed.first_index, claimed.log.len()), (0, 3), "{sizes:?}");
+            assert_eq!((claimed.first_index, claimed.log.len()), (LogIndex(0), 3), "{sizes:?}");
             assert!(count < steps, "{sizes:?}");
             count += 1;
             // The claim above has fenced the epoch.
@@ -57,7 +58,7 @@ async fn large_streams_are_written_in_steps() {
         }
         assert_eq!(count, steps, "{sizes:?}");
         let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
-        assert_eq!((claimed.first_index, claimed.log.len()), (2, 1), "{sizes:?}");
+        assert_eq!((claimed.first_index, claimed.log.len()), (LogIndex(2), 1), "{sizes:?}");
         assert_eq!(claimed.streams.len(), sizes.len(), "{sizes:?}");
     }
 }
@@ -70,20 +71,20 @@ async fn a_checkpoint_is_due_when_the_replay_costs_as_much() {
         ..PartitionOptions::default()
     };
     let (store, epoch) = claimed(1).await;
-    let mut checkpoints = Checkpoints::new(store, 0, epoch, 0);
-    checkpoints.note_append(1..=1, 999, 1);
+    let mut checkpoints = Checkpoints::new(store, 0, epoch, LogIndex(0));
+    checkpoints.note_append([StreamNumber(1)].into_iter(), 999, 1);
     assert!(!checkpoints.is_due(&options));
-    checkpoints.note_append(1..=1, 1, 0);
+    checkpoints.note_append([StreamNumber(1)].into_iter(), 1, 0);
     assert!(checkpoints.is_due(&options));
-    checkpoints.begin(1, &Meta::default(), |_| Some(stream(1)));
+    checkpoints.begin(LogIndex(1), &Meta::default(), |_| Some(stream(1)));
     assert!(!checkpoints.is_due(&options));
-    assert!(checkpoints.next(1).await.unwrap());
+    assert!(checkpoints.next(LogIndex(1)).await.unwrap());
     // The checkpoint wrote 1 MiB; the replay of ten entries costs about 10 KiB.
-    checkpoints.note_append(1..=1, 1000, 10);
+    checkpoints.note_append([StreamNumber(1)].into_iter(), 1000, 10);
     assert!(!checkpoints.is_due(&options));
-    checkpoints.note_append(1..=1, 1000, 1000);
+    checkpoints.note_append([StreamNumber(1)].into_iter(), 1000, 1000);
     assert!(!checkpoints.is_due(&options), "1,010 entries");
-    checkpoints.note_append(1..=1, 1000, 20);
+    checkpoints.note_append([StreamNumber(1)].into_iter(), 1000, 20);
     assert!(checkpoints.is_due(&options), "1,030 entries");
 }
 

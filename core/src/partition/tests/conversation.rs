@@ -3,11 +3,13 @@
 //! Both send unconfirmed messages again, drop duplicates, and panic at a lost or reordered message.
 
 use bytes::Bytes;
-use minerva_proto::Sack;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, TransportId};
+use minerva_proto::{MessageNumber, Sack};
 
 use super::harness::{Harness, TestSession, hello, messages};
 use crate::partition::{Mail, SessionId};
-use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Resume, TransportId};
+use crate::stream::AppOutput;
 
 /// Messages in each direction.
 pub(super) const COUNT: u64 = 12;
@@ -60,8 +62,8 @@ impl Client {
 
     /// Connects, at first or after a crash; an open transport is resumed on a new link.
     pub(super) fn connect(&mut self, harness: &Harness) {
-        let next_s2c = (self.received > 0).then_some(self.received);
-        let resume = self.opened.then_some(Resume { stream: 1, next_s2c });
+        let next_s2c = (self.received > 0).then_some(MessageNumber(self.received));
+        let resume = self.opened.then_some(Resume { stream: StreamNumber(1), next_s2c });
         self.transport += 1;
         self.opened = false;
         self.next_batch = 0;
@@ -83,37 +85,33 @@ impl Client {
         }
         let until = (self.sent + 2).min(COUNT);
         let run: Vec<Bytes> = (self.sent..until).map(|n| c2s(&self.name, n)).collect();
-        let batch = messages(self.transport, self.next_batch, self.sent, run);
-        harness.batch(Batch { sacks: vec![self.sack()], ..batch });
+        let batch = messages(self.next_batch, self.sent, run);
+        harness.batch(self.transport, Batch { sacks: vec![self.sack()], ..batch });
         self.next_batch += 1;
         self.sent = until;
     }
 
     /// Handles an output for this client.
-    pub(super) fn take(&mut self, output: &EdgeOutput) {
-        let mine = TransportId(self.transport);
-        match output {
-            EdgeOutput::Opened { transport, sack, .. } if *transport == mine => {
+    pub(super) fn take(&mut self, frame: &CoreFrame) {
+        let CoreFrame::Transport { transport, message } = frame else { return };
+        if *transport != TransportId(self.transport) {
+            return;
+        }
+        match message {
+            CoreMessage::Opened { sack, .. } => {
                 (self.opened, self.created) = (true, true);
                 self.on_sack(sack.as_ref());
             }
-            EdgeOutput::Sack { transport, sack } if *transport == mine => self.on_sack(Some(sack)),
-            EdgeOutput::Messages { transport, first, messages } if *transport == mine => {
-                for (number, message) in (*first..).zip(messages) {
+            CoreMessage::Sack(sack) => self.on_sack(Some(sack)),
+            CoreMessage::Messages(run) => {
+                for (number, message) in (run.first.0..).zip(&run.messages) {
                     assert_eq!(*message, s2c(&self.name, number));
                     assert!(number <= self.received, "a message was lost");
                     self.received = self.received.max(number + 1);
                 }
             }
-            EdgeOutput::Close { transport, cause, .. } if *transport == mine => {
-                panic!("closed: {cause:?}")
-            }
-            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => {}
-            EdgeOutput::Opened { .. }
-            | EdgeOutput::Sack { .. }
-            | EdgeOutput::Messages { .. }
-            | EdgeOutput::Close { .. }
-            | EdgeOutput::Taken { .. } => {}
+            CoreMessage::Close(close) => panic!("closed: {:?}", close.cause),
+            CoreMessage::Taken(_) => {}
         }
     }
 
@@ -130,7 +128,7 @@ impl Client {
 #[derive(Default)]
 pub(super) struct App {
     sessions: u64,
-    streams: std::collections::BTreeMap<u64, Held>,
+    streams: std::collections::BTreeMap<StreamNumber, Held>,
 }
 
 /// A stream as the application sees it.
@@ -147,7 +145,7 @@ struct Held {
 impl App {
     pub(super) fn connect(&mut self, harness: &Harness) -> TestSession {
         self.sessions += 1;
-        let held: Vec<u64> = self.streams.keys().copied().collect();
+        let held: Vec<u64> = self.streams.keys().map(|number| number.0).collect();
         harness.join(self.sessions, "instance", &held)
     }
 

@@ -1,6 +1,7 @@
 //! Deferred SACK records: appended with the next record, after a delay, or at a graceful stop.
 
-use minerva_proto::Sack;
+use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage};
+use minerva_proto::{Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, run_until_idle};
 use super::store::TestStore;
@@ -8,7 +9,6 @@ use crate::partition::deferred_records::MAX_DELAY_MS;
 use crate::partition::{Mail, Recovered};
 use crate::state::{Record, decode_entry};
 use crate::store::{Epoch, Store as _};
-use crate::stream::{Attach, Batch, EdgeOutput};
 
 /// A partition with a stream with three messages in the outbox.
 async fn start(store: &TestStore) -> (Harness, TestSession) {
@@ -24,13 +24,19 @@ async fn start(store: &TestStore) -> (Harness, TestSession) {
 fn send(harness: &Harness, app: &TestSession, first: u64, messages: &[&'static str]) {
     let messages = messages.iter().map(|&message| message.into()).collect();
     let session = app.handle.id;
-    harness.send(Mail::Send { session, stream: 1, first, messages, acknowledge: None });
+    harness.send(Mail::Send {
+        session,
+        stream: StreamNumber(1),
+        first,
+        messages,
+        acknowledge: None,
+    });
 }
 
 /// A cumulative SACK up to `number`, in the batch with this number.
 async fn sack(harness: &Harness, number: u64) {
     let sacks = vec![Sack::up_to(number)];
-    harness.batch(Batch { sacks, ..messages(1, number, 0, Vec::new()) });
+    harness.batch(1, Batch { sacks, ..messages(number, 0, Vec::new()) });
     run_until_idle().await;
 }
 
@@ -76,7 +82,7 @@ async fn a_graceful_stop_appends_deferred_records() {
     harness.stop().await.unwrap();
     let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
     let recovered = Recovered::from_claimed(&claimed).unwrap();
-    assert_eq!(recovered.streams[&1].outbox().base(), 2);
+    assert_eq!(recovered.streams[&StreamNumber(1)].outbox().base(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +97,10 @@ async fn after_a_crash_the_hello_repeats_a_lost_sack() {
     harness.attach(Attach { create: false, sack, ..hello(2, "stream1") });
     run_until_idle().await;
     let outputs = harness.edge_outputs();
-    let is_rest = |output: &&EdgeOutput| matches!(output, EdgeOutput::Messages { first: 2, .. });
-    let written = outputs.iter().filter(|o| matches!(o, EdgeOutput::Messages { .. })).count();
-    assert_eq!((written, outputs.iter().filter(is_rest).count()), (1, 1), "{outputs:?}");
+    let first = |frame: &CoreFrame| match frame.message() {
+        Some(CoreMessage::Messages(run)) => Some(run.first.0),
+        _ => None,
+    };
+    let written: Vec<u64> = outputs.iter().filter_map(first).collect();
+    assert_eq!(written, [2], "{outputs:?}");
 }

@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use minerva_proto::{Reset, Sack};
+use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage};
+use minerva_proto::{Reset, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
 use crate::state::{Record, StreamState, decode_entry};
-use crate::stream::{AppOutput, Batch, EdgeOutput};
+use crate::stream::AppOutput;
 
 /// Collects the outputs that were released too early.
 #[derive(Default)]
@@ -23,7 +24,7 @@ struct Checker {
 }
 
 /// The streams rebuilt from the stored records.
-fn durable(store: &TestStore) -> BTreeMap<u64, StreamState> {
+fn durable(store: &TestStore) -> BTreeMap<StreamNumber, StreamState> {
     let mut streams = BTreeMap::new();
     for blob in store.durable.lock().unwrap().iter() {
         for (number, record) in decode_entry(blob.clone()).unwrap() {
@@ -47,28 +48,33 @@ impl Checker {
     }
 
     /// Transport `n` belongs to stream `n`, and batch `n` contains message `n`.
-    fn check(&mut self, store: &TestStore, edge: Vec<EdgeOutput>, app: Vec<AppOutput>) {
+    fn check(&mut self, store: &TestStore, edge: Vec<CoreFrame>, app: Vec<AppOutput>) {
         let streams = durable(store);
-        let acked = |stream: u64, sack: &Sack| {
+        let acked = |stream: StreamNumber, sack: &Sack| {
             let stored = streams.get(&stream).map(|state| state.sack().acked);
             stored.is_some_and(|stored| sack.acked <= stored)
         };
-        for output in edge {
-            let is_durable = match &output {
-                EdgeOutput::Opened { transport, .. } => streams.contains_key(&transport.0),
-                EdgeOutput::Sack { transport, sack }
-                | EdgeOutput::Close { transport, sack: Some(sack), .. } => acked(transport.0, sack),
-                EdgeOutput::Close { transport, sack: None, .. } => {
-                    streams.get(&transport.0).is_some_and(StreamState::is_ended)
+        for frame in edge {
+            let is_durable = match &frame {
+                CoreFrame::Transport { transport, message } => {
+                    let stream = StreamNumber(transport.0);
+                    match message {
+                        CoreMessage::Opened { .. } => streams.contains_key(&stream),
+                        CoreMessage::Sack(sack) => acked(stream, sack),
+                        CoreMessage::Close(close) => match &close.sack {
+                            Some(sack) => acked(stream, sack),
+                            None => streams.get(&stream).is_some_and(StreamState::is_ended),
+                        },
+                        CoreMessage::Taken(batch) => acked(stream, &Sack::up_to(batch.0)),
+                        CoreMessage::Messages(run) => {
+                            let state = streams.get(&stream);
+                            state.is_some_and(|state| run.end().0 <= state.outbox().next())
+                        }
+                    }
                 }
-                EdgeOutput::Owned(_) | EdgeOutput::Released(_) => true,
-                EdgeOutput::Taken { transport, batch } => acked(transport.0, &Sack::up_to(*batch)),
-                EdgeOutput::Messages { transport, first, messages } => {
-                    let state = streams.get(&transport.0);
-                    state.is_some_and(|s| first + messages.len() as u64 <= s.outbox().next())
-                }
+                CoreFrame::Owned(_) | CoreFrame::Released(_) => true,
             };
-            self.expect(is_durable, output);
+            self.expect(is_durable, frame);
         }
         for output in app {
             let is_durable = match &output {
@@ -108,10 +114,10 @@ fn act(harness: &Harness, app: &TestSession, step: u64) {
     let message = format!("c{round}").into();
     let sacks = round.checked_sub(3).map(Sack::up_to).into_iter().collect();
     let reset = (round == 12).then(|| Reset::new("bye", true));
-    harness.batch(Batch { sacks, reset, ..messages(stream, round, round, vec![message]) });
+    harness.batch(stream, Batch { sacks, reset, ..messages(round, round, vec![message]) });
     harness.send(Mail::Send {
         session: app.handle.id,
-        stream,
+        stream: StreamNumber(stream),
         first: round,
         messages: vec![format!("s{round}").into()],
         acknowledge: round.checked_sub(4),
@@ -180,7 +186,7 @@ async fn a_turn_without_records_waits_for_earlier_turns() {
     let mut harness = Harness::start(&store).await;
     harness.attach(hello(1, "one"));
     run_until_idle().await;
-    let unknown = crate::stream::Attach { create: false, ..hello(2, "unknown") };
+    let unknown = Attach { create: false, ..hello(2, "unknown") };
     harness.attach(unknown);
     run_until_idle().await;
     assert_eq!(harness.edge_outputs(), []);

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{Sack, StreamId};
+use minerva_proto::link::{Attach, Batch, Caller, CoreFrame, CoreMessage, Run, TransportId};
+use minerva_proto::{BatchNumber, MessageNumber, Sack, StreamId, StreamNumber, TransportNumber};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -16,7 +17,7 @@ use crate::partition::{
     PartitionSetup, PartitionTable, SessionHandle, SessionId, output_channel,
 };
 use crate::store::{Epoch, Store, StoreError};
-use crate::stream::{AppOutput, Attach, Batch, EdgeOutput, Millis, Run, TransportId};
+use crate::stream::{AppOutput, Millis};
 use minerva_proto::TransportKind;
 
 pub(super) const LINK: LinkId = LinkId(1);
@@ -28,7 +29,7 @@ pub(super) struct Harness {
     pub(super) clock: Arc<AtomicU64>,
     pub(super) counters: Arc<Counters>,
     pub(super) link: LinkHandle,
-    pub(super) edge: OutputReceiver<EdgeOutput>,
+    pub(super) edge: OutputReceiver<CoreFrame>,
 }
 
 /// A session with the receiving end of its outputs.
@@ -79,11 +80,12 @@ impl Harness {
     }
 
     pub(super) fn attach(&self, attach: Attach) {
-        self.send(Mail::Attach { link: self.link.clone(), attach: Box::new(attach) });
+        let transport = transport_of(&attach);
+        self.send(Mail::Attach { link: self.link.clone(), transport, attach: Box::new(attach) });
     }
 
-    pub(super) fn batch(&self, batch: Batch) {
-        self.send(Mail::Batch { link: LINK, batch });
+    pub(super) fn batch(&self, transport: u64, batch: Batch) {
+        self.send(Mail::Batch { link: LINK, transport: TransportId(transport), batch });
     }
 
     pub(super) fn join(&self, id: u64, instance: &str, held: &[u64]) -> TestSession {
@@ -97,6 +99,7 @@ impl Harness {
         instance: &str,
         held: &[u64],
     ) -> TestSession {
+        let held = held.iter().copied().map(StreamNumber).collect();
         let (outputs, app) = output_channel();
         let handle = SessionHandle {
             id: SessionId(id),
@@ -106,11 +109,11 @@ impl Harness {
             load: Arc::new(AtomicUsize::new(0)),
             outputs,
         };
-        self.send(Mail::InstanceJoined { session: handle.clone(), held: held.to_vec() });
+        self.send(Mail::InstanceJoined { session: handle.clone(), held });
         TestSession { handle, app }
     }
 
-    pub(super) fn edge_outputs(&mut self) -> Vec<EdgeOutput> {
+    pub(super) fn edge_outputs(&mut self) -> Vec<CoreFrame> {
         std::iter::from_fn(|| self.edge.try_next()).collect()
     }
 
@@ -142,7 +145,7 @@ impl TestSession {
         let outputs = self.outputs().into_iter();
         let started = outputs.filter_map(|output| {
             let AppOutput::Started(started) = output else { return None };
-            Some((started.stream, started.resumed))
+            Some((started.stream.0, started.resumed))
         });
         started.collect()
     }
@@ -162,10 +165,8 @@ pub(super) fn options() -> PartitionOptions {
 /// A `new` hello on a primary transport; `stream` is padded to a stream id.
 pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
     Attach {
-        transport: TransportId(transport),
-        service: "default".into(),
         stream_id: StreamId::parse(&format!("{stream:-<24}")).unwrap(),
-        transport_number: transport,
+        transport_number: TransportNumber(transport),
         create: true,
         wants_messages: true,
         succeeds: None,
@@ -176,24 +177,36 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
         kind: Some(TransportKind::WebSocket),
         credentials: String::new(),
         why: String::new(),
-        headers: Vec::new(),
-        peer_address: String::new(),
+        caller: Arc::default(),
         s2c_bytes: 1 << 20,
         resume: None,
         batch: None,
     }
 }
 
-/// Sends message `number` of stream 1 in a batch with the same number.
-pub(super) fn send(harness: &Harness, number: u64) {
-    harness.batch(messages(1, number, number, vec![format!("message {number}").into()]));
+/// In tests the number of a transport on its link is the number in its hello.
+pub(super) fn transport_of(attach: &Attach) -> TransportId {
+    TransportId(attach.transport_number.0)
 }
 
-pub(super) fn messages(transport: u64, number: u64, first: u64, messages: Vec<Bytes>) -> Batch {
+/// A client that requests this service.
+pub(super) fn requesting(service: &str) -> Arc<Caller> {
+    Arc::new(Caller { service: service.parse().unwrap(), ..Caller::default() })
+}
+
+pub(super) fn is_opened(frame: &CoreFrame) -> bool {
+    matches!(frame.message(), Some(CoreMessage::Opened { .. }))
+}
+
+/// Sends message `number` of stream 1 in a batch with the same number.
+pub(super) fn send(harness: &Harness, number: u64) {
+    harness.batch(1, messages(number, number, vec![format!("message {number}").into()]));
+}
+
+pub(super) fn messages(number: u64, first: u64, messages: Vec<Bytes>) -> Batch {
     Batch {
-        transport: TransportId(transport),
-        number,
-        runs: vec![Run { first, messages }],
+        number: BatchNumber(number),
+        runs: vec![Run { first: MessageNumber(first), messages }],
         sacks: Vec::new(),
         reset: None,
         end: None,

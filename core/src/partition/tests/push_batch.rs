@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_proto::Reset;
+use minerva_proto::link::{CoreFrame, CoreMessage};
+use minerva_proto::{Reset, StreamNumber};
 use proptest::prelude::*;
 
 use super::harness::{Harness, hello, options, run_until_idle};
@@ -11,12 +12,11 @@ use super::store::TestStore;
 use super::stream_calls::{group, numbers, push, request};
 use crate::limits::Limits;
 use crate::partition::{StreamReply, StreamRequest, StreamSelector};
-use crate::stream::EdgeOutput;
 
 const STREAMS: u64 = 4;
 
 /// The messages of each transport in order, and the replies.
-type Effect = (BTreeMap<u64, Vec<(u64, Bytes)>>, Vec<StreamReply>);
+type Effect = (BTreeMap<StreamNumber, Vec<(u64, Bytes)>>, Vec<StreamReply>);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -85,8 +85,9 @@ async fn effect(steps: &[Step], in_one_turn: bool) -> (Effect, StreamReply) {
     run_until_idle().await;
     let mut written: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for output in harness.edge_outputs() {
-        if let EdgeOutput::Messages { transport, first, messages } = output {
-            written.entry(transport.0).or_default().extend((first..).zip(messages));
+        if let CoreFrame::Transport { transport, message: CoreMessage::Messages(run) } = output {
+            let numbered = (run.first.0..).zip(run.messages);
+            written.entry(StreamNumber(transport.0)).or_default().extend(numbered);
         }
     }
     harness.task.abort();

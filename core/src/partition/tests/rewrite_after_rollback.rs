@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::harness::{Harness, LINK, TestSession, hello, options, run_until_idle, send};
+use super::harness::{Harness, LINK, TestSession, hello, is_opened, options, run_until_idle, send};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Recovered;
 use crate::partition::{Mail, PartitionOptions};
 use crate::state::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
-use crate::stream::{AppOutput, EdgeOutput, TransportId};
+use crate::stream::AppOutput;
+use minerva_proto::link::{CoreFrame, CoreMessage, TransportId};
+use minerva_proto::{LogIndex, StreamNumber};
 
 fn taken(harness: &mut Harness) -> Vec<u64> {
-    let batch = |output| {
-        assert!(!matches!(output, EdgeOutput::Close { .. }), "{output:?}");
-        if let EdgeOutput::Taken { batch, .. } = output { Some(batch) } else { None }
+    let batch = |frame: CoreFrame| {
+        assert_eq!(frame.close_cause(), None, "{frame:?}");
+        if let Some(CoreMessage::Taken(batch)) = frame.message() { Some(batch.0) } else { None }
     };
     harness.edge_outputs().into_iter().filter_map(batch).collect()
 }
@@ -28,7 +30,7 @@ async fn recovered(store: &TestStore) -> Recovered {
     Recovered::from_claimed(&claimed).unwrap()
 }
 
-fn received(recovered: &Recovered, stream: u64) -> u64 {
+fn received(recovered: &Recovered, stream: StreamNumber) -> u64 {
     recovered.streams.get(&stream).map_or(0, |state| state.inbox().next() - 1)
 }
 
@@ -68,11 +70,14 @@ async fn an_append_to_a_rolled_back_store_triggers_a_rewrite() {
     let messages: Vec<_> = app.outputs().into_iter().filter_map(first_event).collect();
     assert_eq!(messages, [1, 2, 3], "each event once");
     let after = recovered(&store).await;
-    assert_eq!((received(&after, 1), after.streams.len(), after.meta.streams_made), (3, 2, 2));
+    assert_eq!(
+        (received(&after, StreamNumber(1)), after.streams.len(), after.meta.streams_made),
+        (3, 2, 2)
+    );
     send(&harness, 3);
     run_until_idle().await;
     assert_eq!(taken(&mut harness), [3], "the partition continues");
-    assert_eq!(received(&recovered(&store).await, 1), 4);
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 4);
 }
 
 fn first_event(output: AppOutput) -> Option<u64> {
@@ -89,7 +94,7 @@ async fn an_idle_partition_detects_a_rollback() {
     run_until_idle().await;
     store.inner.restore(&backup);
     await_rewrite(&harness).await;
-    assert_eq!(received(&recovered(&store).await, 1), 1, "with an empty store too");
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 1, "with an empty store too");
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,12 +107,12 @@ async fn a_restored_old_stream_is_removed_by_the_rewrite() {
     let session = app.handle.id;
     harness.send(Mail::Reset {
         session,
-        stream: 1,
+        stream: StreamNumber(1),
         reason: "over".to_owned(),
         application_level: true,
     });
     run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: 1, event: 1 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 1 });
     run_until_idle().await;
     assert!(recovered(&store).await.streams.is_empty());
     store.inner.restore(&backup);
@@ -124,12 +129,12 @@ async fn a_core_that_claimed_after_the_rollback_keeps_the_partition() {
     store.inner.restore(&backup);
     let epoch = store.inner.claim(0, "other", Epoch(0)).await.unwrap().epoch;
     for _ in 0..50 {
-        store.inner.renew(0, epoch, Duration::from_secs(2), 0).await.unwrap();
+        store.inner.renew(0, epoch, Duration::from_secs(2), LogIndex(0)).await.unwrap();
         tokio::time::advance(Duration::from_millis(100)).await;
         run_until_idle().await;
     }
     assert_eq!(harness.task.await.unwrap(), Err(StoreError::Fenced));
-    assert_eq!(store.inner.append(0, epoch, 0, "theirs".into()).await, Ok(()));
+    assert_eq!(store.inner.append(0, epoch, LogIndex(0), "theirs".into()).await, Ok(()));
 }
 
 /// Another core claims the partition, appends one entry and releases it.
@@ -173,7 +178,7 @@ async fn earlier_claims_of_other_cores_are_no_obstacle() {
     run_until_idle().await;
     store.inner.restore(&backup);
     await_rewrite(&harness).await;
-    assert_eq!(received(&recovered(&store).await, 1), 1);
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 1);
 }
 
 /// The owner crashes at any moment of the rewrite: the next owner recovers either the old or the new state.
@@ -193,7 +198,7 @@ async fn a_crash_during_the_rewrite_leaves_a_consistent_store() {
             tokio::task::yield_now().await;
         }
         harness.task.abort();
-        let after = received(&recovered(&store).await, 1);
+        let after = received(&recovered(&store).await, StreamNumber(1));
         assert!(after == 1 || after == 3, "{after} after {steps}");
     }
 }
@@ -216,6 +221,6 @@ async fn an_owner_without_a_valid_lease_takes_no_mail() {
     store.are_renewals_lost.store(false, Ordering::Relaxed);
     await_rewrite(&harness).await;
     let outputs = harness.edge_outputs();
-    assert!(outputs.iter().any(|o| matches!(o, EdgeOutput::Opened { .. })), "{outputs:?}");
+    assert!(outputs.iter().any(is_opened), "{outputs:?}");
     assert_eq!(recovered(&store).await.streams.values().filter(|s| !s.is_ended()).count(), 2);
 }

@@ -1,12 +1,13 @@
 //! A store rollback without a living owner: answers of the next owner for lost and unknown streams.
 
-use minerva_proto::{KillReason, Reset, Sack};
+use minerva_proto::link::{Attach, CloseCause, CoreFrame, Resume};
+use minerva_proto::{KillReason, Reset, Sack, StreamNumber};
 
-use super::harness::{Harness, TestSession, hello, options, run_until_idle, send};
+use super::harness::{Harness, TestSession, hello, is_opened, options, run_until_idle, send};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
-use crate::stream::{AppOutput, Attach, CloseCause, EdgeOutput, Resume};
+use crate::stream::AppOutput;
 
 /// A new owner after a rollback: stream 1 lost the second of its two messages, and stream 2 is unrecorded.
 async fn rolled_back(store: &TestStore, limits: Limits) -> Harness {
@@ -24,25 +25,24 @@ async fn rolled_back(store: &TestStore, limits: Limits) -> Harness {
     Harness::start_with(store, limits, options(), false).await
 }
 
-fn is_lost(output: &EdgeOutput) -> bool {
-    matches!(output, EdgeOutput::Close { cause: CloseCause::Reset(reset), .. }
-        if reset.reason == "state lost")
+fn is_lost(output: &CoreFrame) -> bool {
+    matches!(output.close_cause(), Some(CloseCause::Reset(reset)) if reset.reason == "state lost")
 }
 
 /// The answer to a hello with this `seenack`.
-async fn reconnect(harness: &mut Harness, name: &str, seen_ack: Sack) -> EdgeOutput {
+async fn reconnect(harness: &mut Harness, name: &str, seen_ack: Sack) -> CoreFrame {
     harness.attach(Attach { create: false, seen_ack, ..hello(9, name) });
     run_until_idle().await;
     harness.edge_outputs().pop().unwrap()
 }
 
-fn is_attach_failure(output: &EdgeOutput) -> bool {
+fn is_attach_failure(output: &CoreFrame) -> bool {
     let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
-    matches!(output, EdgeOutput::Close { cause, .. } if *cause == kill)
+    output.close_cause() == Some(&kill)
 }
 
-fn is_undecided(output: &EdgeOutput) -> bool {
-    matches!(output, EdgeOutput::Close { cause: CloseCause::Unavailable { .. }, .. })
+fn is_undecided(output: &CoreFrame) -> bool {
+    matches!(output.close_cause(), Some(CloseCause::Unavailable { .. }))
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,12 +56,17 @@ async fn a_lost_stream_is_reported_after_its_end_was_acknowledged() {
     app.outputs();
     let session = app.handle.id;
     let reason = "state lost".to_owned();
-    harness.send(Mail::Reset { session, stream: 1, reason, application_level: false });
+    harness.send(Mail::Reset {
+        session,
+        stream: StreamNumber(1),
+        reason,
+        application_level: false,
+    });
     run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: 1, event: 2 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 2 });
     run_until_idle().await;
     for _ in 0..2 {
-        let resumed = resume(&mut harness, "stream1", 1).await;
+        let resumed = resume(&mut harness, "stream1", StreamNumber(1)).await;
         assert!(is_lost(&resumed), "{resumed:?}");
         let hello = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
         assert!(is_lost(&hello), "{hello:?}");
@@ -76,14 +81,19 @@ async fn a_later_owner_reports_lost_streams_too() {
     let app = harness.join(2, "one", &[1, 2]);
     run_until_idle().await;
     let (session, reason) = (app.handle.id, "state lost".to_owned());
-    harness.send(Mail::Reset { session, stream: 1, reason, application_level: false });
+    harness.send(Mail::Reset {
+        session,
+        stream: StreamNumber(1),
+        reason,
+        application_level: false,
+    });
     run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: 1, event: 2 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 2 });
     run_until_idle().await;
     harness.stop().await.unwrap();
     let mut harness = Harness::start(&store).await;
     for (name, stream) in [("stream1", 1), ("stream2", 2)] {
-        let resumed = resume(&mut harness, name, stream).await;
+        let resumed = resume(&mut harness, name, StreamNumber(stream)).await;
         assert!(is_lost(&resumed), "{resumed:?}");
         let hello = reconnect(&mut harness, name, Sack::up_to(0)).await;
         assert!(is_lost(&hello), "{hello:?}");
@@ -93,7 +103,7 @@ async fn a_later_owner_reports_lost_streams_too() {
 /// The answer of the second owner after a rollback to a client with a lost message whose number was assigned again.
 ///
 /// `is_written`: the client has received the new message with this number.
-async fn reconnect_to_the_second_owner(is_written: bool) -> EdgeOutput {
+async fn reconnect_to_the_second_owner(is_written: bool) -> CoreFrame {
     let store = TestStore::free();
     let harness = Harness::start(&store).await;
     harness.attach(hello(1, "stream1"));
@@ -124,7 +134,13 @@ async fn reconnect_to_the_second_owner(is_written: bool) -> EdgeOutput {
 
 fn push(harness: &Harness, app: &TestSession, message: &'static str) {
     let (session, messages) = (app.handle.id, vec![message.into()]);
-    harness.send(Mail::Send { session, stream: 1, first: 0, messages, acknowledge: None });
+    harness.send(Mail::Send {
+        session,
+        stream: StreamNumber(1),
+        first: 0,
+        messages,
+        acknowledge: None,
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +148,7 @@ async fn an_unwritten_reassigned_number_proves_the_loss_to_a_later_owner() {
     let answer = reconnect_to_the_second_owner(false).await;
     assert!(is_lost(&answer), "{answer:?}");
     let answer = reconnect_to_the_second_owner(true).await;
-    assert!(matches!(answer, EdgeOutput::Opened { .. }), "{answer:?}");
+    assert!(is_opened(&answer), "{answer:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +182,7 @@ async fn a_reassigned_stream_number_proves_the_loss_of_the_stream() {
     harness.attach(hello(3, "stream3"));
     run_until_idle().await;
     harness.edge_outputs();
-    let resumed = resume(&mut harness, "stream2", 2).await;
+    let resumed = resume(&mut harness, "stream2", StreamNumber(2)).await;
     assert!(is_lost(&resumed), "{resumed:?}");
     let hello = reconnect(&mut harness, "stream2", Sack::NONE).await;
     assert!(is_lost(&hello), "{hello:?}");
@@ -179,18 +195,18 @@ async fn an_end_without_a_loss_gets_an_attach_failure_after_a_rollback() {
     let app = harness.join(2, "one", &[1, 2]);
     run_until_idle().await;
     let (session, reason) = (app.handle.id, "over".to_owned());
-    harness.send(Mail::Reset { session, stream: 1, reason, application_level: true });
+    harness.send(Mail::Reset { session, stream: StreamNumber(1), reason, application_level: true });
     run_until_idle().await;
     let waiting = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
     assert!(is_attach_failure(&waiting), "{waiting:?}");
-    harness.send(Mail::Acknowledge { session, stream: 1, event: 2 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 2 });
     run_until_idle().await;
     let acknowledged = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
     assert!(is_attach_failure(&acknowledged), "{acknowledged:?}");
 }
 
 /// The answer to a resumed transport of a stream.
-async fn resume(harness: &mut Harness, name: &str, stream: u64) -> EdgeOutput {
+async fn resume(harness: &mut Harness, name: &str, stream: StreamNumber) -> CoreFrame {
     let resume = Some(Resume { stream, next_s2c: None });
     harness.attach(Attach { create: false, resume, ..hello(9, name) });
     run_until_idle().await;
@@ -207,7 +223,7 @@ async fn without_the_owner_unrecorded_writes_are_reported_as_lost() {
     assert!(!outputs.iter().any(|o| matches!(o, AppOutput::Released { .. })), "{outputs:?}");
     let owned = outputs.iter().find(|o| matches!(o, AppOutput::PartitionOwned { .. }));
     assert!(matches!(owned, Some(AppOutput::PartitionOwned { streams_made: 1, .. })), "{owned:?}");
-    let made_later = resume(&mut harness, "stream2", 2).await;
+    let made_later = resume(&mut harness, "stream2", StreamNumber(2)).await;
     assert!(is_lost(&made_later), "{made_later:?}");
     // A client with more messages than recorded, then other transports of the same stream.
     let seen_ack = Sack::up_to(1);
@@ -215,7 +231,7 @@ async fn without_the_owner_unrecorded_writes_are_reported_as_lost() {
     run_until_idle().await;
     let proof = harness.edge_outputs().pop().unwrap();
     assert!(is_lost(&proof), "{proof:?}");
-    let other = resume(&mut harness, "stream1", 1).await;
+    let other = resume(&mut harness, "stream1", StreamNumber(1)).await;
     assert!(is_lost(&other), "{other:?}");
     harness.attach(Attach { create: false, ..hello(11, "stream1") });
     run_until_idle().await;
@@ -231,15 +247,15 @@ async fn a_missed_end_is_reported_to_an_edge_and_not_to_a_client() {
     let app = harness.join(1, "one", &[]);
     run_until_idle().await;
     let (session, reason) = (app.handle.id, "over".to_owned());
-    harness.send(Mail::Reset { session, stream: 1, reason, application_level: true });
+    harness.send(Mail::Reset { session, stream: StreamNumber(1), reason, application_level: true });
     run_until_idle().await;
     harness.task.abort();
     let mut harness = Harness::start(&store).await;
     let over = Reset { reason: "over".to_owned(), application_level: true };
-    let close = resume(&mut harness, "stream1", 1).await;
-    assert!(matches!(&close, EdgeOutput::Close { cause: CloseCause::Reset(r), .. } if *r == over));
+    let close = resume(&mut harness, "stream1", StreamNumber(1)).await;
+    assert!(close.close_cause() == Some(&CloseCause::Reset(over)));
     harness.attach(Attach { create: false, ..hello(10, "stream1") });
     run_until_idle().await;
     let close = harness.edge_outputs().pop().unwrap();
-    assert!(matches!(close, EdgeOutput::Close { cause: CloseCause::Kill(_), .. }), "{close:?}");
+    assert!(matches!(close.close_cause(), Some(CloseCause::Kill(_))), "{close:?}");
 }

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::{KillReason, Reset};
+use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame};
+use minerva_proto::{KillReason, Reset, StreamNumber};
 
 use super::assignment::is_unavailable;
-use super::harness::{Harness, hello, messages, options, run_until_idle};
+use super::harness::{Harness, hello, messages, options, requesting, run_until_idle};
 use super::store::TestStore;
 use super::stream_calls::request;
 use crate::limits::Limits;
 use crate::partition::{PartitionOptions, StreamReply, StreamRequest, StreamSelector};
-use crate::stream::{AppOutput, Attach, Batch, CloseCause, EdgeOutput};
+use crate::stream::AppOutput;
 
 fn offering(names: &[&str]) -> PartitionOptions {
     let subprotocols = names.iter().map(|name| name.parse().unwrap()).collect();
@@ -22,8 +23,8 @@ async fn start(store: &TestStore, names: &[&str]) -> Harness {
 }
 
 /// The first message of the client on a transport, and a second one.
-fn first_messages(transport: u64, first: &str) -> Batch {
-    messages(transport, 0, 0, vec![first.to_owned().into(), "a".into()])
+fn first_messages(first: &str) -> Batch {
+    messages(0, 0, vec![first.to_owned().into(), "a".into()])
 }
 
 /// The events of a session as texts.
@@ -43,11 +44,7 @@ fn events(outputs: &[AppOutput]) -> Vec<String> {
 
 fn closes(harness: &mut Harness) -> Vec<CloseCause> {
     let outputs = harness.edge_outputs().into_iter();
-    let causes = outputs.filter_map(|output| {
-        let EdgeOutput::Close { cause, .. } = output else { return None };
-        Some(cause)
-    });
-    causes.collect()
+    outputs.filter_map(|frame: CoreFrame| frame.close_cause().cloned()).collect()
 }
 
 #[tokio::test]
@@ -58,16 +55,14 @@ async fn only_the_selected_service_gets_a_stream() {
     harness.attach(hello(1, "stream1"));
     run_until_idle().await;
     assert!(chat.outputs().is_empty() && default.outputs().is_empty());
-    harness.batch(first_messages(1, "subprotocol:chat"));
+    harness.batch(1, first_messages("subprotocol:chat"));
     // Selected with the hello; the requested service; a requested service without alternatives.
+    harness
+        .attach(Attach { batch: Some(first_messages("subprotocol:chat")), ..hello(2, "stream2") });
+    harness.attach(Attach { batch: Some(first_messages("hello")), ..hello(3, "stream3") });
     harness.attach(Attach {
-        batch: Some(first_messages(2, "subprotocol:chat")),
-        ..hello(2, "stream2")
-    });
-    harness.attach(Attach { batch: Some(first_messages(3, "hello")), ..hello(3, "stream3") });
-    harness.attach(Attach {
-        service: "chat".into(),
-        batch: Some(first_messages(4, "subprotocol:default")),
+        caller: requesting("chat"),
+        batch: Some(first_messages("subprotocol:default")),
         ..hello(4, "stream4")
     });
     run_until_idle().await;
@@ -93,7 +88,7 @@ async fn a_selection_of_an_unserved_stream_survives_a_crash() {
     for stream in 1..=6 {
         let mut harness = start(&store, &["chat"]).await;
         harness.attach(hello(1, &format!("stream{stream}")));
-        harness.batch(first_messages(1, "subprotocol:chat"));
+        harness.batch(1, first_messages("subprotocol:chat"));
         run_until_idle().await;
         assert!(closes(&mut harness).is_empty());
         // Part of the state is in a checkpoint, part in the log.
@@ -117,7 +112,7 @@ async fn an_assigned_stream_keeps_its_service() {
     let harness = start(&store, &["chat"]).await;
     let mut chat = harness.join_as("chat", 1, "one", &[]);
     harness.attach(hello(1, "stream1"));
-    harness.batch(first_messages(1, "subprotocol:chat"));
+    harness.batch(1, first_messages("subprotocol:chat"));
     run_until_idle().await;
     assert_eq!(chat.started(), [(1, false)]);
     harness.task.abort();
@@ -139,7 +134,7 @@ async fn a_selection_is_possible_after_a_hand_over() {
     let mut default = harness.join(1, "one", &[]);
     let mut chat = harness.join_as("chat", 2, "two", &[]);
     harness.attach(hello(1, "stream1"));
-    harness.batch(first_messages(1, "subprotocol:chat"));
+    harness.batch(1, first_messages("subprotocol:chat"));
     run_until_idle().await;
     assert_eq!((default.started(), chat.started()), (vec![], vec![(1, false)]));
 }
@@ -150,7 +145,7 @@ async fn a_stream_without_a_selection_is_forgotten_at_its_end() {
     let mut default = harness.join(1, "one", &[]);
     let streams = |harness: &Harness| harness.counters.streams.load(Ordering::Relaxed);
     harness.attach(hello(1, "stream1"));
-    harness.batch(first_messages(1, "hello"));
+    harness.batch(1, first_messages("hello"));
     harness.attach(hello(2, "stream2"));
     run_until_idle().await;
     assert_eq!(streams(&harness), 1);
@@ -160,7 +155,7 @@ async fn a_stream_without_a_selection_is_forgotten_at_its_end() {
     harness.attach(Attach { create: false, ..hello(3, "stream1") });
     run_until_idle().await;
     assert_eq!(closes(&mut harness), [CloseCause::Kill(KillReason::StreamAttachFailure)]);
-    harness.batch(Batch { reset: Some(Reset::new("bye", true)), ..messages(2, 0, 0, vec![]) });
+    harness.batch(2, Batch { reset: Some(Reset::new("bye", true)), ..messages(0, 0, vec![]) });
     run_until_idle().await;
     assert_eq!((streams(&harness), events(&default.outputs())), (0, vec![]));
     let ended = |by: usize| harness.counters.ended[by].load(Ordering::Relaxed);
@@ -171,7 +166,8 @@ async fn a_stream_without_a_selection_is_forgotten_at_its_end() {
 async fn a_label_from_before_the_selection_moves_to_the_selected_service() {
     let harness = start(&TestStore::free(), &["chat"]).await;
     harness.attach(hello(1, "stream1"));
-    let label = StreamRequest::SetLabel(StreamSelector::Numbers(vec![1]), Some("ann".into()));
+    let label =
+        StreamRequest::SetLabel(StreamSelector::Numbers(vec![StreamNumber(1)]), Some("ann".into()));
     request(&harness, label).await.unwrap();
     let found = async |service: &str| {
         let target = StreamSelector::Label(service.into(), "ann".into());
@@ -183,7 +179,7 @@ async fn a_label_from_before_the_selection_moves_to_the_selected_service() {
         infos.iter().map(|info| info.service.to_string()).collect::<Vec<_>>()
     };
     assert_eq!((found("default").await, found("chat").await), (vec!["default".into()], vec![]));
-    harness.batch(first_messages(1, "subprotocol:chat"));
+    harness.batch(1, first_messages("subprotocol:chat"));
     assert_eq!((found("default").await, found("chat").await), (vec![], vec!["chat".into()]));
     // The id belongs to the requested service.
     let id = StreamSelector::Id("default".into(), hello(1, "stream1").stream_id);
@@ -202,7 +198,7 @@ async fn streams_without_a_selection_count_as_unserved() {
     for stream in 1..=3 {
         harness.attach(hello(stream, &format!("stream{stream}")));
     }
-    harness.batch(first_messages(2, "subprotocol:game"));
+    harness.batch(2, first_messages("subprotocol:game"));
     run_until_idle().await;
     let refused = |harness: &mut Harness| harness.edge_outputs().iter().any(is_unavailable);
     assert!(!refused(&mut harness));

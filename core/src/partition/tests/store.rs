@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
+use minerva_proto::LogIndex;
 use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
-use crate::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use crate::store::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
 
 /// A memory store with faults.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ pub(super) struct TestStore {
     /// The last append with a permit takes effect but gets no reply.
     pub(super) is_reply_lost: bool,
     /// Covered log index of each finished checkpoint.
-    pub(super) checkpoints: Arc<Mutex<Vec<u64>>>,
+    pub(super) checkpoints: Arc<Mutex<Vec<LogIndex>>>,
 }
 
 impl TestStore {
@@ -91,7 +92,7 @@ impl Store for TestStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let store = self.clone();
@@ -127,9 +128,9 @@ impl Store for TestStore {
         &self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let result = self.inner.checkpoint(partition, epoch, covers, meta, changed);
         if let Ok(mut checkpoints) = self.checkpoints.lock() {
@@ -143,7 +144,7 @@ impl Store for TestStore {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         if self.are_renewals_lost.load(Ordering::Relaxed) {
             let lost = Err(StoreError::Unavailable("test fault".to_owned()));

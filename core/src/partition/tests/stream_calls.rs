@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use minerva_proto::Reset;
+use minerva_proto::link::{CoreFrame, CoreMessage};
+use minerva_proto::{Reset, StreamNumber};
 use tokio::sync::oneshot;
 
 use super::harness::{Harness, hello, options, run_until_idle};
@@ -13,7 +14,7 @@ use crate::partition::{
     AttributeChange, Mail, SessionId, StreamCall, StreamCallId, StreamReply, StreamRequest,
     StreamSelector,
 };
-use crate::stream::{AppOutput, EdgeOutput, JoinOutcome, PushOutcome};
+use crate::stream::{AppOutput, JoinOutcome, PushOutcome};
 
 pub(super) fn request(harness: &Harness, request: StreamRequest) -> oneshot::Receiver<StreamReply> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -37,7 +38,7 @@ pub(super) fn group(name: &str) -> StreamSelector {
 }
 
 pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> StreamSelector {
-    StreamSelector::Numbers(numbers.into_iter().collect())
+    StreamSelector::Numbers(numbers.into_iter().map(StreamNumber).collect())
 }
 
 /// Streams 1 to `count`, each with the transport of its number, all in the group `all`.
@@ -48,7 +49,10 @@ async fn members(store: &TestStore, count: u64) -> Harness {
     }
     let joined =
         request(&harness, StreamRequest::Join(numbers(1..=count), "all".into())).await.unwrap();
-    assert_eq!(joined, StreamReply::Joined((1..=count).map(|n| (n, JoinOutcome::Done)).collect()));
+    assert_eq!(
+        joined,
+        StreamReply::Joined((1..=count).map(|n| (StreamNumber(n), JoinOutcome::Done)).collect())
+    );
     run_until_idle().await;
     harness.edge_outputs();
     harness
@@ -57,9 +61,12 @@ async fn members(store: &TestStore, count: u64) -> Harness {
 /// The messages written to transports, as `transport first message`.
 fn written(harness: &mut Harness) -> Vec<String> {
     let outputs = harness.edge_outputs().into_iter();
-    let messages = outputs.filter_map(|output| {
-        let EdgeOutput::Messages { transport, first, messages } = output else { return None };
-        Some(format!("{} {first} {}", transport.0, String::from_utf8_lossy(&messages.concat())))
+    let messages = outputs.filter_map(|frame| {
+        let CoreFrame::Transport { transport, message: CoreMessage::Messages(run) } = frame else {
+            return None;
+        };
+        let text = run.messages.concat();
+        Some(format!("{transport} {} {}", run.first, String::from_utf8_lossy(&text)))
     });
     messages.collect()
 }
@@ -77,7 +84,10 @@ async fn replies_and_messages_wait_until_the_turn_is_durable() {
     run_until_idle().await;
     assert!(replied.try_recv().is_err() && written(&mut harness).is_empty());
     store.permits.add_permits(1);
-    assert_eq!(replied.await.unwrap(), StreamReply::Pushed(vec![(1, PushOutcome::Taken)]));
+    assert_eq!(
+        replied.await.unwrap(),
+        StreamReply::Pushed(vec![(StreamNumber(1), PushOutcome::Taken)])
+    );
     run_until_idle().await;
     assert_eq!(written(&mut harness), ["1 0 a"]);
 }
@@ -89,7 +99,10 @@ async fn a_push_to_a_group_is_one_append_with_one_copy() {
     let message = "x".repeat(5000);
     let before = store.durable.lock().unwrap().len();
     let reply = request(&harness, push(group("all"), &[&message], None)).await.unwrap();
-    assert_eq!(reply, StreamReply::Pushed((1..=1000).map(|n| (n, PushOutcome::Taken)).collect()));
+    assert_eq!(
+        reply,
+        StreamReply::Pushed((1..=1000).map(|n| (StreamNumber(n), PushOutcome::Taken)).collect())
+    );
     run_until_idle().await;
     let appends = store.durable.lock().unwrap()[before..].to_vec();
     assert_eq!(appends.len(), 1);
@@ -114,7 +127,7 @@ async fn batched_pushes_are_one_append_with_one_copy_each() {
         let replies: Vec<_> = keys.into_iter().map(send).collect();
         for replied in replies {
             let StreamReply::Pushed(outcomes) = replied.await.unwrap() else { panic!() };
-            assert!(outcomes.iter().map(|(number, _)| *number).eq(1..=1000));
+            assert!(outcomes.iter().map(|(number, _)| number.0).eq(1..=1000));
         }
         run_until_idle().await;
         let appends = store.durable.lock().unwrap()[before..].to_vec();
@@ -133,7 +146,7 @@ async fn pushes_do_not_count_in_the_numbers_of_a_session() {
     assert_eq!(session.started(), [(1, false)]);
     let send = |first, message: &str| Mail::Send {
         session: SessionId(1),
-        stream: 1,
+        stream: StreamNumber(1),
         first,
         messages: vec![Bytes::from(message.to_owned())],
         acknowledge: None,
@@ -157,7 +170,8 @@ async fn an_idempotency_key_survives_a_crash_and_a_checkpoint() {
     let store = TestStore::free();
     let harness = members(&store, 2).await;
     let send = |harness: &Harness, key| request(harness, push(group("all"), &["a"], Some(key)));
-    let both = |pushed| StreamReply::Pushed(vec![(1, pushed), (2, pushed)]);
+    let both =
+        |pushed| StreamReply::Pushed(vec![(StreamNumber(1), pushed), (StreamNumber(2), pushed)]);
     assert_eq!(send(&harness, "k").await.unwrap(), both(PushOutcome::Taken));
     assert_eq!(send(&harness, "k").await.unwrap(), both(PushOutcome::Repeated));
     harness.task.abort();
@@ -192,7 +206,7 @@ async fn streams_are_selected_by_label_and_group() {
     let labelled = request(&harness, StreamRequest::SetLabel(numbers([1, 3]), Some("ann".into())))
         .await
         .unwrap();
-    assert_eq!(labelled, StreamReply::Done(vec![1, 3]));
+    assert_eq!(labelled, StreamReply::Done(vec![StreamNumber(1), StreamNumber(3)]));
     request(&harness, StreamRequest::Leave(numbers([2]), "all".into())).await.unwrap();
     harness.task.abort();
     let mut harness = Harness::start(&store).await;
@@ -200,7 +214,7 @@ async fn streams_are_selected_by_label_and_group() {
         let reply = request(harness, StreamRequest::Get(target));
         async {
             let StreamReply::Infos(infos) = reply.await.unwrap() else { panic!() };
-            infos.iter().map(|info| info.stream).collect::<Vec<_>>()
+            infos.iter().map(|info| info.stream.0).collect::<Vec<_>>()
         }
     };
     assert_eq!(found(&harness, label.clone()).await, [1, 3]);
@@ -213,20 +227,20 @@ async fn streams_are_selected_by_label_and_group() {
     let reset = request(&harness, StreamRequest::Reset(label.clone(), Reset::new("bye", true)))
         .await
         .unwrap();
-    assert_eq!(reset, StreamReply::Done(vec![1]));
+    assert_eq!(reset, StreamReply::Done(vec![StreamNumber(1)]));
     assert_eq!(found(&harness, label).await, [0; 0]);
     assert_eq!(found(&harness, group("all")).await, [3]);
     assert_eq!(found(&harness, numbers([1])).await, [1]);
     let late = request(&harness, push(numbers([1, 99]), &["a"], None)).await.unwrap();
-    assert_eq!(late, StreamReply::Pushed(vec![(1, PushOutcome::Ended)]));
+    assert_eq!(late, StreamReply::Pushed(vec![(StreamNumber(1), PushOutcome::Ended)]));
     let mut session = harness.join(1, "one", &[]);
     run_until_idle().await;
     let ended = session.outputs().into_iter().find_map(|output| {
         let AppOutput::Ended { stream, event, .. } = output else { return None };
-        Some((stream, event))
+        Some((stream.0, event))
     });
     assert_eq!(ended, Some((1, 1)));
-    harness.send(Mail::Acknowledge { session: SessionId(1), stream: 1, event: 1 });
+    harness.send(Mail::Acknowledge { session: SessionId(1), stream: StreamNumber(1), event: 1 });
     run_until_idle().await;
     assert_eq!(found(&harness, numbers([1])).await, [0; 0]);
     harness.edge_outputs();
@@ -243,7 +257,7 @@ async fn a_full_outbox_refuses_a_push() {
             request(&harness, push(numbers([1]), &vec!["a"; messages], None)).await.unwrap();
         let full = PushOutcome::Full { bytes: 1 << 20, messages: 3 };
         let expected = if taken { PushOutcome::Taken } else { full };
-        assert_eq!(reply, StreamReply::Pushed(vec![(1, expected)]), "{messages}");
+        assert_eq!(reply, StreamReply::Pushed(vec![(StreamNumber(1), expected)]), "{messages}");
     }
 }
 
@@ -256,24 +270,27 @@ async fn the_number_of_groups_is_bounded() {
         let join = StreamRequest::Join(numbers([1]), format!("g{number}").into());
         assert_eq!(
             request(&harness, join).await.unwrap(),
-            StreamReply::Joined(vec![(1, JoinOutcome::Done)])
+            StreamReply::Joined(vec![(StreamNumber(1), JoinOutcome::Done)])
         );
     }
     let more = request(&harness, StreamRequest::Join(numbers([1]), "more".into())).await.unwrap();
-    assert_eq!(more, StreamReply::Joined(vec![(1, JoinOutcome::TooMany)]));
+    assert_eq!(more, StreamReply::Joined(vec![(StreamNumber(1), JoinOutcome::TooMany)]));
     let again = request(&harness, StreamRequest::Join(numbers([1]), "g1".into())).await.unwrap();
-    assert_eq!(again, StreamReply::Joined(vec![(1, JoinOutcome::Done)]));
+    assert_eq!(again, StreamReply::Joined(vec![(StreamNumber(1), JoinOutcome::Done)]));
     session.outputs();
     let join = |group: &str| Mail::ChangeAttributes {
         session: SessionId(1),
-        stream: 1,
+        stream: StreamNumber(1),
         change: AttributeChange::Join(group.into()),
     };
     harness.send(join("g1"));
     harness.send(join("more"));
     run_until_idle().await;
     let outputs = session.outputs();
-    assert_eq!(outputs, [AppOutput::GroupRefused { stream: 1, group: "more".into() }]);
+    assert_eq!(
+        outputs,
+        [AppOutput::GroupRefused { stream: StreamNumber(1), group: "more".into() }]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,12 +301,12 @@ async fn a_list_continues_behind_a_stream_number() {
         let reply =
             request(&harness, StreamRequest::List { service: service.into(), after, limit });
         let StreamReply::Infos(infos) = reply.await.unwrap() else { panic!() };
-        infos.iter().map(|info| info.stream).collect::<Vec<_>>()
+        infos.iter().map(|info| info.stream.0).collect::<Vec<_>>()
     };
-    assert_eq!(list("default", 0, 2).await, [1, 2]);
-    assert_eq!(list("default", 2, 10).await, [3, 4, 5]);
-    assert_eq!(list("default", 5, 10).await, [0; 0]);
-    assert_eq!(list("other", 0, 10).await, [0; 0]);
+    assert_eq!(list("default", StreamNumber(0), 2).await, [1, 2]);
+    assert_eq!(list("default", StreamNumber(2), 10).await, [3, 4, 5]);
+    assert_eq!(list("default", StreamNumber(5), 10).await, [0; 0]);
+    assert_eq!(list("other", StreamNumber(0), 10).await, [0; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::StreamId;
+use minerva_proto::{MessageNumber, StreamId, StreamNumber};
 use prost::Message;
 
 use super::stored::{DecodeError, VERSION, check_version};
@@ -39,7 +39,7 @@ pub struct UnwrittenMessages {
     /// Epoch of the owner. A later owner may have written more.
     pub epoch: u64,
     /// Stream number, and the first s2c message number that no client can have received.
-    pub from: Vec<(u64, u64)>,
+    pub from: Vec<(StreamNumber, MessageNumber)>,
 }
 
 impl Meta {
@@ -143,7 +143,8 @@ impl TryFrom<StoredRollback> for StoreRollback {
 
 impl From<&UnwrittenMessages> for StoredUnwritten {
     fn from(unwritten: &UnwrittenMessages) -> Self {
-        let (streams, from) = unwritten.from.iter().copied().unzip();
+        let (streams, from) =
+            unwritten.from.iter().map(|(stream, from)| (stream.0, from.0)).unzip();
         Self { epoch: unwritten.epoch, streams, from }
     }
 }
@@ -156,6 +157,8 @@ impl TryFrom<StoredUnwritten> for UnwrittenMessages {
         if streams.len() != from.len() {
             return Err(DecodeError::Field("unwritten_from"));
         }
-        Ok(Self { epoch, from: streams.into_iter().zip(from).collect() })
+        let from = streams.into_iter().zip(from);
+        let from = from.map(|(stream, from)| (StreamNumber(stream), MessageNumber(from)));
+        Ok(Self { epoch, from: from.collect() })
     }
 }

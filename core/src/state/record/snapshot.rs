@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::MAX_NUMBER;
+use minerva_proto::{LogIndex, MAX_NUMBER};
 use prost::Message;
 
 use super::super::attributes::{Attributes, OutboxLimits};
@@ -56,7 +56,7 @@ impl Snapshot {
     }
 
     /// Encodes the snapshot, which includes all log entries below index `as_of`.
-    pub fn encode(&self, as_of: u64) -> Bytes {
+    pub fn encode(&self, as_of: LogIndex) -> Bytes {
         let numbered = |messages: &[(u64, Bytes)]| -> Vec<Numbered> {
             let stored = |(number, message): &(u64, Bytes)| Numbered {
                 number: *number,
@@ -66,7 +66,7 @@ impl Snapshot {
         };
         let stored = StoredSnapshot {
             version: VERSION,
-            as_of,
+            as_of: as_of.0,
             origin: Some(self.origin.as_ref().into()),
             selected_service: self.selected_service.as_deref().map(str::to_owned),
             max_idle_ms: self.max_idle_ms,
@@ -89,7 +89,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// If the bytes were not made by [`Snapshot::encode`] of this version or an older one.
-    pub fn decode(bytes: Bytes) -> Result<(Self, u64), DecodeError> {
+    pub fn decode(bytes: Bytes) -> Result<(Self, LogIndex), DecodeError> {
         let stored = StoredSnapshot::decode(bytes)?;
         check_version(stored.version)?;
         // The last possible message has number MAX_NUMBER, so the next number can be one greater.
@@ -114,7 +114,7 @@ impl Snapshot {
             attributes: stored.attributes.unwrap_or_default().into(),
             ended: stored.ended.map(TryInto::try_into).transpose()?,
         };
-        Ok((snapshot, stored.as_of))
+        Ok((snapshot, LogIndex(stored.as_of)))
     }
 }
 

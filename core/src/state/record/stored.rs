@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId, TransportKind};
+use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId, StreamNumber, TransportKind};
 use prost::Message;
 
 use super::super::attributes::OutboxLimits;
@@ -37,12 +37,12 @@ impl From<prost::DecodeError> for DecodeError {
 }
 
 /// Encodes the records of one turn as a log entry. Consecutive records that share one push are stored once.
-pub fn encode_entry(records: &[(u64, Record)]) -> Bytes {
+pub fn encode_entry(records: &[(StreamNumber, Record)]) -> Bytes {
     let runs = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
     let records = runs.filter_map(|run| {
         let ((stream, record), also) = run.split_first()?;
-        let also = steps(*stream, also.iter().map(|(stream, _)| *stream));
-        Some(StreamRecord { stream: *stream, also, record: Some(record.into()) })
+        let also = steps(stream.0, also.iter().map(|(stream, _)| stream.0));
+        Some(StreamRecord { stream: stream.0, also, record: Some(record.into()) })
     });
     Entry { version: VERSION, records: records.collect() }.encode_to_vec().into()
 }
@@ -51,17 +51,17 @@ pub fn encode_entry(records: &[(u64, Record)]) -> Bytes {
 ///
 /// # Errors
 /// If the blob was not made by [`encode_entry`] of this version or an older one.
-pub fn decode_entry(blob: Bytes) -> Result<Vec<(u64, Record)>, DecodeError> {
+pub fn decode_entry(blob: Bytes) -> Result<Vec<(StreamNumber, Record)>, DecodeError> {
     let entry = Entry::decode(blob)?;
     check_version(entry.version)?;
     let mut records = Vec::with_capacity(entry.records.len());
     for StreamRecord { stream, also, record } in entry.records {
         let record = Record::try_from(record.ok_or(DecodeError::Field("record"))?)?;
-        records.push((stream, record.clone()));
+        records.push((StreamNumber(stream), record.clone()));
         let mut stream = stream;
         for step in also {
             stream = stream.wrapping_add(step);
-            records.push((stream, record.clone()));
+            records.push((StreamNumber(stream), record.clone()));
         }
     }
     Ok(records)

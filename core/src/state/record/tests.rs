@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::{Attributes, Ended, EndedBy, Origin, OutboxLimits, StreamState};
-use minerva_proto::{Reset, StreamId, TransportKind};
+use minerva_proto::{LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind};
 
 fn origin() -> Origin {
     Origin {
@@ -18,7 +18,7 @@ fn origin() -> Origin {
     }
 }
 
-fn every_record() -> Vec<(u64, Record)> {
+fn every_record() -> Vec<(StreamNumber, Record)> {
     let ended = |by| Record::Ended(Ended { reset: Reset::new("over", true), by });
     let records = vec![
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
@@ -45,7 +45,7 @@ fn every_record() -> Vec<(u64, Record)> {
         Record::LeftGroup { group: "group".into() },
         Record::ServiceSelected { service: "chat".into() },
     ];
-    (1..).zip(records).collect()
+    (1..).map(StreamNumber).zip(records).collect()
 }
 
 fn snapshot() -> Snapshot {
@@ -78,9 +78,9 @@ fn pushed(messages: &[&'static str], keys: &[&'static str]) -> Record {
 }
 
 /// Records of streams that share one push.
-fn pushes(streams: std::ops::Range<u64>, message: &Bytes) -> Vec<(u64, Record)> {
+fn pushes(streams: std::ops::Range<u64>, message: &Bytes) -> Vec<(StreamNumber, Record)> {
     let push = Arc::new(Push { messages: vec![message.clone()], keys: vec!["key".into()] });
-    streams.map(|stream| (stream, Record::Pushed(Arc::clone(&push)))).collect()
+    streams.map(|stream| (StreamNumber(stream), Record::Pushed(Arc::clone(&push)))).collect()
 }
 
 #[test]
@@ -94,7 +94,10 @@ fn a_push_to_many_streams_is_stored_once() {
     // Equal messages of different pushes, and different keys, are stored separately.
     let mut mixed = pushes(1..3, &message);
     mixed.extend(pushes(3..4, &Bytes::from(vec![b'x'; 10_000])));
-    mixed.push((4, Record::Pushed(Push { messages: vec![message], keys: Vec::new() }.into())));
+    mixed.push((
+        StreamNumber(4),
+        Record::Pushed(Push { messages: vec![message], keys: Vec::new() }.into()),
+    ));
     assert!(encode_entry(&mixed).len() > 3 * 10_000);
     assert_eq!(decode_entry(encode_entry(&mixed)), Ok(mixed));
 }
@@ -106,9 +109,12 @@ fn entries_round_trip() {
 
 #[test]
 fn snapshots_and_meta_round_trip() {
-    assert_eq!(Snapshot::decode(snapshot().encode(9)), Ok((snapshot(), 9)));
+    assert_eq!(Snapshot::decode(snapshot().encode(LogIndex(9))), Ok((snapshot(), LogIndex(9))));
     let tombstones = vec![("default".into(), origin().id, true)];
-    let unwritten = Some(UnwrittenMessages { epoch: 4, from: vec![(1, 7), (3, 0)] });
+    let unwritten = Some(UnwrittenMessages {
+        epoch: 4,
+        from: vec![(StreamNumber(1), MessageNumber(7)), (StreamNumber(3), MessageNumber(0))],
+    });
     let rollback =
         StoreRollback { streams_made: 2, remaining_ms: 1000, tombstones, unwritten: None };
     let last = StoreRollback { unwritten, ..rollback.clone() };
@@ -136,7 +142,7 @@ fn size_bounds_the_encoded_length_of_a_snapshot() {
         };
         let base = Snapshot { attributes, selected_service: Some("s".repeat(64).into()), ..base };
         let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
-        let length = full.encode(u64::MAX).len();
+        let length = full.encode(LogIndex(u64::MAX)).len();
         assert!(length <= full.size(), "{length} bytes, size {}", full.size());
     }
 }
@@ -166,7 +172,7 @@ proptest! {
 
     #[test]
     fn corrupt_bytes_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        for blob in [encode_entry(&every_record()), snapshot().encode(1)] {
+        for blob in [encode_entry(&every_record()), snapshot().encode(LogIndex(1))] {
             let mut corrupt = blob.to_vec();
             let index = at.index(corrupt.len());
             corrupt[index] = byte;
@@ -193,13 +199,16 @@ fn records_without_service_selection_are_decoded() {
     let entry = bytes(format!("08011255080712510a4d{ORIGIN}1007120708072203120161"));
     let opened = Record::Opened { origin: origin().into(), max_idle_ms: 7 };
     let received = Record::Received { first: 0, messages: vec!["a".into()] };
-    assert_eq!(decode_entry(entry), Ok(vec![(7, opened), (7, received.clone())]));
+    assert_eq!(
+        decode_entry(entry),
+        Ok(vec![(StreamNumber(7), opened), (StreamNumber(7), received.clone())])
+    );
     let stored = bytes(format!("0801124d{ORIGIN}1807280132016138016809"));
     let (snapshot, as_of) = Snapshot::decode(stored).unwrap();
     let mut state = StreamState::new(origin().into(), 7);
     state.apply(&received).unwrap();
     state.apply(&Record::Acknowledged { event: 0 }).unwrap();
-    assert_eq!((&snapshot, as_of), (&state.snapshot(), 9));
+    assert_eq!((&snapshot, as_of), (&state.snapshot(), LogIndex(9)));
     let restored = StreamState::restore(snapshot).unwrap();
     assert_eq!(&**restored.service(), "default");
 }

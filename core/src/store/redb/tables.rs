@@ -3,11 +3,12 @@
 //! The writer thread performs the calls within a transaction.
 
 use bytes::Bytes;
+use minerva_proto::{LogIndex, StreamNumber};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::super::claims::{decode, encode, push_claim};
 use super::super::head::{AppendAction, Head};
-use super::super::{Claim, Claimed, Epoch, StoreError, check_partitions};
+use super::super::{Claim, Claimed, Epoch, StoreError, StreamChange, check_partitions};
 use super::error::classify;
 
 /// Setting (`format` or `partitions`) to value.
@@ -51,7 +52,7 @@ impl<'t> Tables<'t> {
     pub(super) fn head(&self, partition: u32) -> Result<Head, StoreError> {
         let head = self.heads.get(partition).map_err(classify)?;
         let (epoch, first, next) = head.map(|head| head.value()).unwrap_or_default();
-        Ok(Head { epoch, first, next })
+        Ok(Head { epoch: Epoch(epoch), first: LogIndex(first), next: LogIndex(next) })
     }
 
     pub(super) fn partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
@@ -76,10 +77,12 @@ impl<'t> Tables<'t> {
         self.set_head(partition, head)?;
         let meta = self.meta.get(partition).map_err(classify)?;
         Ok(Claimed {
-            epoch: Epoch(head.epoch),
+            epoch: head.epoch,
             claims,
             meta: meta.map(|blob| Bytes::copy_from_slice(blob.value())),
-            streams: rows(&self.streams, partition, 0)?,
+            streams: rows(&self.streams, partition, 0)?
+                .map(|row| row.map(|(number, blob)| (StreamNumber(number), blob)))
+                .collect::<Result<_, _>>()?,
             first_index: head.first,
             log: self.read_log(partition, head)?,
         })
@@ -89,18 +92,18 @@ impl<'t> Tables<'t> {
         &mut self,
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: &[u8],
     ) -> Result<(), StoreError> {
         let mut head = self.head(partition)?;
         match head.check_append(epoch, index)? {
-            AppendAction::Write => head.next = index + 1,
+            AppendAction::Write => head.next = index.next(),
             // The blob is written again, because a failed sync may have left the first copy in memory only.
             AppendAction::Compare if self.has(partition, index, blob)? => {}
             AppendAction::Compare => return Err(StoreError::Conflict { index }),
             AppendAction::Skip => return Ok(()),
         }
-        self.log.insert((partition, index), blob).map_err(classify)?;
+        self.log.insert((partition, index.0), blob).map_err(classify)?;
         self.set_head(partition, head)
     }
 
@@ -108,9 +111,9 @@ impl<'t> Tables<'t> {
         &mut self,
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: &[u8],
-        changed: &[(u64, Option<Bytes>)],
+        changed: &[StreamChange],
     ) -> Result<(), StoreError> {
         let mut head = self.head(partition)?;
         if !head.check_checkpoint(epoch, covers)? {
@@ -118,13 +121,13 @@ impl<'t> Tables<'t> {
         }
         self.meta.insert(partition, meta).map_err(classify)?;
         for (stream, blob) in changed {
-            let key = (partition, *stream);
+            let key = (partition, stream.0);
             match blob {
                 Some(blob) => self.streams.insert(key, blob.as_ref()).map_err(classify)?,
                 None => self.streams.remove(key).map_err(classify)?,
             };
         }
-        let trimmed = (partition, head.first)..(partition, covers);
+        let trimmed = (partition, head.first.0)..(partition, covers.0);
         self.log.retain_in(trimmed, |_, _| false).map_err(classify)?;
         head.first = covers;
         self.set_head(partition, head)
@@ -139,20 +142,20 @@ impl<'t> Tables<'t> {
     }
 
     fn set_head(&mut self, partition: u32, head: Head) -> Result<(), StoreError> {
-        let row = (head.epoch, head.first, head.next);
+        let row = (head.epoch.0, head.first.0, head.next.0);
         self.heads.insert(partition, row).map_err(classify)?;
         self.changed = true;
         Ok(())
     }
 
-    fn has(&self, partition: u32, index: u64, blob: &[u8]) -> Result<bool, StoreError> {
-        let stored = self.log.get((partition, index)).map_err(classify)?;
+    fn has(&self, partition: u32, index: LogIndex, blob: &[u8]) -> Result<bool, StoreError> {
+        let stored = self.log.get((partition, index.0)).map_err(classify)?;
         Ok(stored.is_some_and(|stored| stored.value() == blob))
     }
 
     fn read_log(&self, partition: u32, head: Head) -> Result<Vec<Bytes>, StoreError> {
-        let log = rows(&self.log, partition, head.first)?;
-        let is_complete = log.iter().map(|(index, _)| *index).eq(head.first..head.next);
+        let log = rows(&self.log, partition, head.first.0)?.collect::<Result<Vec<_>, _>>()?;
+        let is_complete = log.iter().map(|(index, _)| *index).eq(head.first.0..head.next.0);
         if !is_complete {
             let text = format!("the log of partition {partition} has gaps");
             return Err(StoreError::Corrupt(text));
@@ -161,17 +164,15 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// All rows of a partition from the given number on.
+/// All rows of a partition from the given number on, in ascending order.
 fn rows(
     table: &Table<'_, (u32, u64), &'static [u8]>,
     partition: u32,
     from: u64,
-) -> Result<Vec<(u64, Bytes)>, StoreError> {
+) -> Result<impl Iterator<Item = Result<(u64, Bytes), StoreError>>, StoreError> {
     let range = table.range((partition, from)..=(partition, u64::MAX)).map_err(classify)?;
-    range
-        .map(|row| {
-            let (key, blob) = row.map_err(classify)?;
-            Ok((key.value().1, Bytes::copy_from_slice(blob.value())))
-        })
-        .collect()
+    Ok(range.map(|row| {
+        let (key, blob) = row.map_err(classify)?;
+        Ok((key.value().1, Bytes::copy_from_slice(blob.value())))
+    }))
 }

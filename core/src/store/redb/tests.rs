@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use minerva_proto::LogIndex;
 use redb::StorageBackend;
 
 use super::*;
@@ -94,13 +95,13 @@ async fn appends_fail_on_a_full_disk_and_succeed_after_it_has_space() {
         disk.is_full.store(is_full, Ordering::Relaxed);
         if is_full {
             for _ in 0..2 {
-                let result = store.append(0, epoch, index, blob(index)).await;
+                let result = store.append(0, epoch, LogIndex(index), blob(index)).await;
                 let Err(StoreError::Unavailable(text)) = result else { panic!("{result:?}") };
                 assert!(text.contains("no storage space"), "{text}");
             }
             disk.is_full.store(false, Ordering::Relaxed);
         }
-        store.append(0, epoch, index, blob(index)).await.unwrap();
+        store.append(0, epoch, LogIndex(index), blob(index)).await.unwrap();
     }
     drop(store);
     let store = disk.store().unwrap();
@@ -114,11 +115,12 @@ async fn a_full_disk_fails_all_queued_calls_and_retries_succeed() {
     let store = disk.store().unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     disk.is_full.store(true, Ordering::Relaxed);
-    let calls: Vec<_> = (0..8).map(|index| store.append(0, epoch, index, blob(index))).collect();
+    let calls: Vec<_> =
+        (0..8).map(|index| store.append(0, epoch, LogIndex(index), blob(index))).collect();
     assert!(matches!(calls.into_iter().next().unwrap().await, Err(StoreError::Unavailable(_))));
     disk.is_full.store(false, Ordering::Relaxed);
     for index in 0..8 {
-        store.append(0, epoch, index, blob(index)).await.unwrap();
+        store.append(0, epoch, LogIndex(index), blob(index)).await.unwrap();
     }
-    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), 8);
+    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), LogIndex(8));
 }

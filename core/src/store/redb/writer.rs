@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::LogIndex;
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::leases::{HeartbeatTable, Leases};
-use super::super::{Claimed, Epoch, Member, Membership, StoreError};
+use super::super::{Claimed, Epoch, Member, Membership, StoreError, StreamChange};
 use super::error::classify;
 use super::file;
 use super::tables::Tables;
@@ -32,22 +33,22 @@ pub(super) enum Operation {
     Append {
         partition: u32,
         epoch: Epoch,
-        index: u64,
+        index: LogIndex,
         blob: Bytes,
     },
     Checkpoint {
         partition: u32,
         epoch: Epoch,
-        covers: u64,
+        covers: LogIndex,
         meta: Bytes,
-        changed: Vec<(u64, Option<Bytes>)>,
+        changed: Vec<StreamChange>,
     },
     /// A renewal; a zero lease is a release.
     Lease {
         partition: u32,
         epoch: Epoch,
         lease: Duration,
-        next: u64,
+        next: LogIndex,
     },
     Heartbeat {
         member: Member,

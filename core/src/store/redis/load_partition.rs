@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use minerva_proto::{LogIndex, StreamNumber};
 use redis::{FromRedisValue, Value, cmd};
 
 use super::super::claims::decode;
@@ -19,8 +20,8 @@ const PIECE: u64 = 64;
 
 /// Reply of the claim script.
 pub(super) struct ClaimReply {
-    pub(super) epoch: u64,
-    first: u64,
+    pub(super) epoch: Epoch,
+    first: LogIndex,
     /// Number of log entries.
     length: u64,
     claims: Vec<Claim>,
@@ -34,7 +35,7 @@ impl ClaimReply {
         let (epoch, first, length) = (next()?, next()?, next()?);
         let claims = decode(&text(parts.next())?)?;
         let meta = parts.next().and_then(into_bytes);
-        Ok(Self { epoch, first, length, claims, meta })
+        Ok(Self { epoch: Epoch(epoch), first: LogIndex(first), length, claims, meta })
     }
 }
 
@@ -49,7 +50,7 @@ pub(super) async fn load_partition(
     let streams = read_streams(client, partition, &keys).await?;
     let query = cmd("HGET").arg(&keys.head).arg("epoch").take();
     let current = client.send_to_partition(partition, query, 0, false).await?;
-    if number(Some(current))? != claim.epoch {
+    if number(Some(current))? != claim.epoch.0 {
         return Err(StoreError::Fenced);
     }
     if log.len() as u64 != claim.length {
@@ -57,7 +58,7 @@ pub(super) async fn load_partition(
     }
     let streams = streams.into_iter().collect();
     let ClaimReply { epoch, first: first_index, claims, meta, .. } = claim;
-    Ok(Claimed { epoch: Epoch(epoch), claims, meta, streams, first_index, log })
+    Ok(Claimed { epoch, claims, meta, streams, first_index, log })
 }
 
 async fn read_log(
@@ -88,7 +89,7 @@ async fn read_streams(
     client: &Client,
     partition: u32,
     keys: &PartitionKeys,
-) -> Result<BTreeMap<u64, Bytes>, StoreError> {
+) -> Result<BTreeMap<StreamNumber, Bytes>, StoreError> {
     let wrong = || corrupt(partition, "its streams are unreadable");
     let (mut streams, mut cursor) = (BTreeMap::new(), "0".to_owned());
     loop {
@@ -97,7 +98,7 @@ async fn read_streams(
         let (next, pairs) = <(String, Vec<Value>)>::from_redis_value(piece).map_err(|_| wrong())?;
         let mut pairs = pairs.into_iter();
         while let (Some(stream), Some(blob)) = (pairs.next(), pairs.next()) {
-            let stream = number(Some(stream)).map_err(|_| wrong())?;
+            let stream = StreamNumber(number(Some(stream)).map_err(|_| wrong())?);
             streams.insert(stream, into_bytes(blob).ok_or_else(wrong)?);
         }
         if next == "0" {

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::LogIndex;
 use redis::{Cmd, Pipeline, Value};
 
+use super::super::Epoch;
 use super::keys::PartitionKeys;
 use super::scripts::Script;
 
@@ -23,8 +25,8 @@ pub(super) enum Command {
 #[derive(Debug, Clone)]
 pub(super) struct Append {
     pub(super) owner: Arc<Owner>,
-    pub(super) epoch: u64,
-    pub(super) index: u64,
+    pub(super) epoch: Epoch,
+    pub(super) index: LogIndex,
     pub(super) blob: Bytes,
 }
 
@@ -95,7 +97,10 @@ impl Builder {
             .collect();
         let mut call = Script::Append.call(&keys);
         for append in &self.appends {
-            call.arg(append.epoch).arg(&*append.owner.claim).arg(append.index).arg(&*append.blob);
+            call.arg(append.epoch.0)
+                .arg(&*append.owner.claim)
+                .arg(append.index.0)
+                .arg(&*append.blob);
         }
         self.pipeline.add_command(call);
         self.layout.push(ReplyPart::Appends(self.appends.len()));
@@ -134,7 +139,12 @@ mod tests {
 
     fn append(partition: u32, index: u64) -> Command {
         let owner = Owner { keys: PartitionKeys::new("", partition), claim: "c:1".to_owned() };
-        Command::Append(Append { owner: owner.into(), epoch: 3, index, blob: "blob".into() })
+        Command::Append(Append {
+            owner: owner.into(),
+            epoch: Epoch(3),
+            index: LogIndex(index),
+            blob: "blob".into(),
+        })
     }
 
     fn built(commands: &[Command], in_cluster: bool) -> (String, ReplyLayout) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use minerva_proto::LogIndex;
 use redis::{FromRedisValue, Value};
 
 use super::super::{Member, Membership, StoreError};
@@ -9,7 +10,7 @@ use super::super::{Member, Membership, StoreError};
 /// Parses the reply of a script, and returns the values after `ok`. `index` is the index of an append.
 pub(super) fn parse(
     reply: Value,
-    index: Option<u64>,
+    index: Option<LogIndex>,
 ) -> Result<std::vec::IntoIter<Value>, StoreError> {
     let Value::Array(parts) = reply else { return Err(unknown()) };
     let mut parts = parts.into_iter();
@@ -17,7 +18,7 @@ pub(super) fn parse(
     match &*status {
         "ok" => Ok(parts),
         "fenced" => Err(StoreError::Fenced),
-        "behind" => Err(StoreError::Behind { next: number(parts.next())? }),
+        "behind" => Err(StoreError::Behind { next: LogIndex(number(parts.next())?) }),
         "conflict" => Err(StoreError::Conflict { index: index.unwrap_or_default() }),
         "held" => {
             let owner = text(parts.next())?;
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     fn parsed(parts: &[Value]) -> Result<Vec<Value>, StoreError> {
-        parse(Value::Array(parts.to_vec()), Some(7)).map(Iterator::collect)
+        parse(Value::Array(parts.to_vec()), Some(LogIndex(7))).map(Iterator::collect)
     }
 
     fn bulk(text: &str) -> Value {
@@ -75,8 +76,8 @@ mod tests {
         for (parts, result) in [
             (vec![bulk("ok"), Value::Int(1)], Ok(vec![Value::Int(1)])),
             (vec![bulk("fenced")], Err(StoreError::Fenced)),
-            (vec![bulk("behind"), Value::Int(3)], Err(StoreError::Behind { next: 3 })),
-            (vec![bulk("conflict")], Err(StoreError::Conflict { index: 7 })),
+            (vec![bulk("behind"), Value::Int(3)], Err(StoreError::Behind { next: LogIndex(3) })),
+            (vec![bulk("conflict")], Err(StoreError::Conflict { index: LogIndex(7) })),
             (vec![bulk("held"), bulk("x"), Value::Int(20)], Err(held)),
         ] {
             assert_eq!(parsed(&parts), result);

@@ -10,9 +10,9 @@ use crate::stream::{MAX_TRANSPORT_CHANGES, PushOutcome, SessionId};
 #[test]
 fn events_and_transport_changes_are_delivered_in_order() {
     let (mut harness, _) = Harness::open(primary(0), Limits::default());
-    harness.batch(batch(0, 0, &["a", "b"]));
+    harness.batch(batch(0, &["a", "b"]));
     harness.attach(secondary(1));
-    harness.batch(batch(0, 2, &["c"]));
+    harness.batch(batch(2, &["c"]));
     assert_eq!(
         harness.assign(1000),
         [
@@ -42,7 +42,7 @@ fn the_window_bounds_unacknowledged_bytes_beyond_one_message() {
     let mut harness = Harness::with_primary();
     harness.assign(4);
     assert_eq!(
-        harness.batch(batch(0, 0, &["long enough", "ab", "cd", "e"]))[2],
+        harness.batch(batch(0, &["long enough", "ab", "cd", "e"]))[2],
         "app event 1: long enough"
     );
     assert_eq!(harness.acknowledge(1), ["app event 2: ab,cd"]);
@@ -53,7 +53,7 @@ fn the_window_bounds_unacknowledged_bytes_beyond_one_message() {
 fn a_new_session_gets_all_unacknowledged_events() {
     let mut harness = Harness::with_primary();
     harness.assign(1000);
-    harness.batch(batch(0, 0, &["a", "b"]));
+    harness.batch(batch(0, &["a", "b"]));
     harness.acknowledge(1);
     harness.send(0, &["x"]);
     harness.outputs_of(|stream, _| stream.on_unassigned());
@@ -71,7 +71,7 @@ fn a_new_session_gets_all_unacknowledged_events() {
 fn only_delivered_events_can_be_acknowledged() {
     let mut harness = Harness::with_primary();
     harness.assign(1);
-    harness.batch(batch(0, 0, &["aa", "bb"]));
+    harness.batch(batch(0, &["aa", "bb"]));
     let violation = "violation acknowledge.event: stream 7 has no event 3";
     for (event, answer) in [(2, &[][..]), (3, &[violation][..])] {
         assert_eq!(harness.acknowledge(event), answer);
@@ -87,7 +87,7 @@ fn only_delivered_events_can_be_acknowledged() {
 fn a_send_and_its_acknowledgement_are_one_step() {
     let mut harness = Harness::with_primary();
     harness.assign(1000);
-    harness.batch(batch(0, 0, &["a"]));
+    harness.batch(batch(0, &["a"]));
     harness.send_and_acknowledge(0, &["x"], Some(1));
     assert_eq!(harness.stream.state().inbox().base(), 2);
     assert_eq!(
@@ -122,7 +122,7 @@ fn the_end_of_a_stream_with_a_full_outbox_reports_the_room() {
     let limits = Limits { outbox_messages: 2, ..Limits::default() };
     let (mut harness, _) = Harness::open(primary(0), limits);
     harness.assign(1);
-    harness.batch(batch(0, 0, &["read", "unread"]));
+    harness.batch(batch(0, &["read", "unread"]));
     assert_eq!(harness.send(0, &["x", "y"]).last().unwrap(), "app send 2 room 1048574/0 paused");
     let outputs = harness.reset("bye");
     assert_eq!(outputs.last().unwrap(), "app send 2 room 1048576/2", "{outputs:?}");
@@ -151,7 +151,7 @@ fn regained_room_is_reported() {
     let refused = "app refused 2 ResourceExhausted next 2";
     let room = "app send 2 room 1048574/2 paused";
     assert_eq!(harness.send(2, &["c", "d", "e"]), [refused, room]);
-    let outputs = harness.batch(sacks(0, &["|1"]));
+    let outputs = harness.batch(sacks(&["|1"]));
     assert_eq!(outputs.last().unwrap(), "app send 2 room 1048576/4");
 }
 
@@ -173,7 +173,7 @@ fn room_is_reported_after_a_refused_send() {
             assert_eq!(outputs, [refused, "app send 0 room 1048575/3"]);
         } else {
             assert_eq!(outputs, [refused]);
-            let outputs = harness.batch(sacks(0, &["|3"]));
+            let outputs = harness.batch(sacks(&["|3"]));
             assert_eq!(outputs.last().unwrap(), "app send 0 room 1048576/4");
         }
     }

@@ -3,12 +3,13 @@
 use super::harness::{Harness, batch, poll, primary, sack, secondary, upload};
 use crate::limits::Limits;
 use crate::stream::delayed_ack::{MAX_DELAY_MS, MAX_MESSAGES};
-use crate::stream::{Attach, Batch};
+use minerva_proto::link::{Attach, Batch};
+use minerva_proto::{BatchNumber, TransportNumber};
 
 /// A message of the client with a SACK of the previous answer.
 fn question(number: u64) -> Batch {
     let sacks = number.checked_sub(1).map(|last| sack(&format!("|{last}"))).into_iter().collect();
-    Batch { number, sacks, ..batch(0, number, &["q"]) }
+    Batch { number: BatchNumber(number), sacks, ..batch(number, &["q"]) }
 }
 
 /// A stream whose first message was answered after `ms` milliseconds.
@@ -59,7 +60,8 @@ fn many_messages_are_acknowledged_at_once() {
         [(MAX_MESSAGES - 1, true), (MAX_MESSAGES, false), (MAX_MESSAGES + 1, false)]
     {
         let mut harness = answered_after(0);
-        let outputs = harness.batch(Batch { number: 1, ..batch(0, 1, &vec!["q"; count]) });
+        let outputs =
+            harness.batch(Batch { number: BatchNumber(1), ..batch(1, &vec!["q"; count]) });
         assert_eq!(outputs.contains(&format!("0 |{count}A")), !is_delayed, "{count}");
     }
 }
@@ -85,9 +87,9 @@ fn the_end_of_a_stream_flushes_the_acknowledgement() {
     let mut harness = answered_after(0);
     harness.batch(question(1));
     let end = Batch {
-        number: 2,
+        number: BatchNumber(2),
         reset: Some(minerva_proto::Reset::new("bye", true)),
-        ..batch(0, 2, &[])
+        ..batch(2, &[])
     };
     assert_eq!(harness.batch(end)[..2], ["0 |1A", "0 taken 2"]);
 }
@@ -108,7 +110,7 @@ fn a_pending_acknowledgement_is_dropped_with_its_transport() {
     assert_eq!(harness.wait(MAX_DELAY_MS), [""; 0]);
     let mut harness = answered_after(0);
     harness.batch(question(1));
-    let next = harness.attach(Attach { succeeds: Some(0), ..primary(1) });
+    let next = harness.attach(Attach { succeeds: Some(TransportNumber(0)), ..primary(1) });
     assert_eq!(next[..2], ["1 opened |1A", "0 close |1A |0T gently"]);
     assert_eq!(harness.wait(MAX_DELAY_MS), [""; 0]);
 }
@@ -121,5 +123,5 @@ fn uploads_and_polls_are_acknowledged_at_once() {
     let (mut harness, _) = Harness::open(secondary(0), Limits::default());
     harness.assign(1000);
     harness.attach(poll(1));
-    assert_eq!(harness.batch(batch(1, 0, &["q"]))[..2], ["1 |0A", "1 taken 0"]);
+    assert_eq!(harness.batch_on(1, batch(0, &["q"]))[..2], ["1 |0A", "1 taken 0"]);
 }

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, Sack, StreamId, TransportKind};
+use minerva_proto::link::{
+    Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, End, Run, TransportId,
+};
+use minerva_proto::{
+    BatchNumber, MessageNumber, Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
+};
 
 use crate::limits::Limits;
 use crate::state::{Push, Record, StreamState};
 use crate::stream::{
-    AppOutput, Attach, Batch, CloseCause, ContractError, EdgeOutput, Effects, End, LinkId, Millis,
-    Output, Run, SessionId, Stream, TransportId, TransportKey, Turn,
+    AppOutput, ContractError, Effects, LinkId, Millis, Output, SessionId, Stream, TransportKey,
+    Turn,
 };
 
 pub(super) const LINK: LinkId = LinkId(1);
@@ -34,8 +39,9 @@ impl Harness {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
         let mut turn = Turn { now, limits: &limits, effects: &mut effects };
-        let mut stream = Stream::create(NUMBER, &attach, 1_700_000_000_000, &mut turn);
-        stream.on_attach(LINK, attach, &mut turn);
+        let mut stream =
+            Stream::create(StreamNumber(NUMBER), &attach, 1_700_000_000_000, &mut turn);
+        stream.on_attach(key_of(&attach), attach, &mut turn);
         stream.flush(&mut turn);
         let mut harness = Self { stream, limits, now, records: Vec::new() };
         let outputs = harness.collect(effects);
@@ -67,11 +73,20 @@ impl Harness {
     }
 
     pub(super) fn attach(&mut self, attach: Attach) -> Vec<String> {
-        self.outputs_of(|stream, turn| stream.on_attach(LINK, attach, turn))
+        self.attach_as(key_of(&attach), attach)
     }
 
+    pub(super) fn attach_as(&mut self, key: TransportKey, attach: Attach) -> Vec<String> {
+        self.outputs_of(|stream, turn| stream.on_attach(key, attach, turn))
+    }
+
+    /// A batch on transport 0.
     pub(super) fn batch(&mut self, batch: Batch) -> Vec<String> {
-        self.outputs_of(|stream, turn| stream.on_batch(LINK, batch, turn))
+        self.batch_on(0, batch)
+    }
+
+    pub(super) fn batch_on(&mut self, transport: u64, batch: Batch) -> Vec<String> {
+        self.outputs_of(|stream, turn| stream.on_batch(key(transport), batch, turn))
     }
 
     pub(super) fn detach(&mut self, transport: u64) -> Vec<String> {
@@ -135,7 +150,7 @@ impl Harness {
 
     /// Replaces the stream by a recovered one.
     pub(super) fn crash(&mut self) {
-        self.stream = Stream::recover(NUMBER, self.rebuilt(), self.now);
+        self.stream = Stream::recover(StreamNumber(NUMBER), self.rebuilt(), self.now);
     }
 
     fn collect(&mut self, effects: Effects) -> Vec<Output> {
@@ -154,6 +169,11 @@ pub(super) fn key(transport: u64) -> TransportKey {
     TransportKey { link: LINK, transport: TransportId(transport) }
 }
 
+/// In tests the number of a transport on its link is the number in its hello.
+pub(super) fn key_of(attach: &Attach) -> TransportKey {
+    key(attach.transport_number.0)
+}
+
 pub(super) fn bytes(messages: &[&str]) -> Vec<Bytes> {
     messages.iter().map(|message| Bytes::copy_from_slice(message.as_bytes())).collect()
 }
@@ -165,10 +185,8 @@ pub(super) fn sack(text: &str) -> Sack {
 /// A `new` hello on a streaming transport without s2c messages.
 pub(super) fn secondary(transport: u64) -> Attach {
     Attach {
-        transport: TransportId(transport),
-        service: "default".into(),
         stream_id: StreamId::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
-        transport_number: transport,
+        transport_number: TransportNumber(transport),
         create: transport == 0,
         wants_messages: false,
         succeeds: None,
@@ -179,8 +197,7 @@ pub(super) fn secondary(transport: u64) -> Attach {
         kind: Some(TransportKind::Tcp),
         credentials: String::new(),
         why: String::new(),
-        headers: Vec::new(),
-        peer_address: "192.0.2.1".to_owned(),
+        caller: Caller { peer_address: "192.0.2.1".to_owned(), ..Caller::default() }.into(),
         s2c_bytes: 1 << 20,
         resume: None,
         batch: None,
@@ -197,7 +214,7 @@ pub(super) fn poll(transport: u64) -> Attach {
 
 /// An upload: the messages and the end follow the hello at once.
 pub(super) fn upload(transport: u64, first: u64, messages: &[&str]) -> Attach {
-    let batch = Batch { end: Some(End { kill: None }), ..batch(transport, first, messages) };
+    let batch = Batch { end: Some(End { kill: None }), ..batch(first, messages) };
     Attach {
         single_flush: true,
         kind: Some(TransportKind::LongPoll),
@@ -206,11 +223,10 @@ pub(super) fn upload(transport: u64, first: u64, messages: &[&str]) -> Attach {
     }
 }
 
-pub(super) fn batch(transport: u64, first: u64, messages: &[&str]) -> Batch {
-    let runs = Run { first, messages: bytes(messages) };
+pub(super) fn batch(first: u64, messages: &[&str]) -> Batch {
+    let runs = Run { first: MessageNumber(first), messages: bytes(messages) };
     Batch {
-        transport: TransportId(transport),
-        number: 0,
+        number: BatchNumber(0),
         runs: if messages.is_empty() { Vec::new() } else { vec![runs] },
         sacks: Vec::new(),
         reset: None,
@@ -218,8 +234,8 @@ pub(super) fn batch(transport: u64, first: u64, messages: &[&str]) -> Batch {
     }
 }
 
-pub(super) fn sacks(transport: u64, texts: &[&str]) -> Batch {
-    Batch { sacks: texts.iter().map(|text| sack(text)).collect(), ..batch(transport, 0, &[]) }
+pub(super) fn sacks(texts: &[&str]) -> Batch {
+    Batch { sacks: texts.iter().map(|text| sack(text)).collect(), ..batch(0, &[]) }
 }
 
 /// An output as a short text.
@@ -231,18 +247,21 @@ pub(super) fn text(output: &Output) -> String {
     }
 }
 
-fn edge_text(output: &EdgeOutput) -> String {
-    match output {
-        EdgeOutput::Opened { transport, created, sack, .. } => {
+fn edge_text(frame: &CoreFrame) -> String {
+    let CoreFrame::Transport { transport, message } = frame else {
+        panic!("not an output of a stream: {frame:?}")
+    };
+    match message {
+        CoreMessage::Opened { created, sack, .. } => {
             let created = if *created { " C" } else { "" };
-            format!("{} opened{created}{}", transport.0, frame(sack, 'A'))
+            format!("{transport} opened{created}{}", sack_text(sack, 'A'))
         }
-        EdgeOutput::Sack { transport, sack } => format!("{} {sack}A", transport.0),
-        EdgeOutput::Messages { transport, first, messages } => {
-            format!("{} {first}N {}", transport.0, join(messages))
+        CoreMessage::Sack(sack) => format!("{transport} {sack}A"),
+        CoreMessage::Messages(run) => {
+            format!("{transport} {}N {}", run.first, join(&run.messages))
         }
-        EdgeOutput::Close { transport, sack, status, cause } => {
-            let cause = match cause {
+        CoreMessage::Close(close) => {
+            let cause = match &close.cause {
                 CloseCause::Gentle => "gently".to_owned(),
                 CloseCause::Kill(reason) => format!("{}K", reason.as_str()),
                 CloseCause::Reset(reset) => {
@@ -252,12 +271,10 @@ fn edge_text(output: &EdgeOutput) -> String {
                 CloseCause::Unavailable { reason, .. } => format!("unavailable: {reason}"),
                 CloseCause::Refused { reason } => format!("refused: {reason}"),
             };
-            format!("{} close{}{} {cause}", transport.0, frame(sack, 'A'), frame(status, 'T'))
+            let (sack, status) = (sack_text(&close.sack, 'A'), sack_text(&close.status, 'T'));
+            format!("{transport} close{sack}{status} {cause}")
         }
-        EdgeOutput::Taken { transport, batch } => format!("{} taken {batch}", transport.0),
-        EdgeOutput::Owned(_) | EdgeOutput::Released(_) => {
-            panic!("not an output of a stream: {output:?}")
-        }
+        CoreMessage::Taken(batch) => format!("{transport} taken {batch}"),
     }
 }
 
@@ -298,7 +315,7 @@ fn app_text(output: &AppOutput) -> String {
     }
 }
 
-fn frame(sack: &Option<Sack>, letter: char) -> String {
+fn sack_text(sack: &Option<Sack>, letter: char) -> String {
     sack.as_ref().map_or_else(String::new, |sack| format!(" {sack}{letter}"))
 }
 

@@ -3,7 +3,8 @@
 use super::harness::{Harness, batch, bytes, primary, sack, secondary, upload};
 use crate::limits::Limits;
 use crate::stream::c2s_batches::{MAX_PARKED, UPLOAD_WAIT_MS};
-use crate::stream::{Attach, Batch, Run};
+use minerva_proto::link::{Attach, Batch, Run};
+use minerva_proto::{BatchNumber, MessageNumber};
 
 fn limits() -> Limits {
     Limits::default()
@@ -23,7 +24,7 @@ fn out_of_order_messages_are_bounded_by_number() {
     for (count, is_killed) in [(49, false), (50, false), (51, true)] {
         let (mut harness, _) = Harness::open(primary(0), limits());
         let messages = sized(&vec![1; count]);
-        let outputs = harness.batch(batch(0, 1, &refs(&messages)));
+        let outputs = harness.batch(batch(1, &refs(&messages)));
         assert_eq!(outputs.last().unwrap().ends_with("rwin_overflowK"), is_killed, "{count}");
     }
 }
@@ -34,7 +35,7 @@ fn out_of_order_messages_are_bounded_by_bytes() {
         let limits = Limits { rwin_bytes: 1000, ..limits() };
         let (mut harness, _) = Harness::open(primary(0), limits);
         let messages = sized(&[470, length]);
-        let outputs = harness.batch(batch(0, 1, &refs(&messages)));
+        let outputs = harness.batch(batch(1, &refs(&messages)));
         assert_eq!(outputs.last().unwrap().ends_with("rwin_overflowK"), is_killed, "{length}");
     }
 }
@@ -43,17 +44,17 @@ fn out_of_order_messages_are_bounded_by_bytes() {
 fn a_full_window_accepts_duplicates_and_the_next_message() {
     let limits = Limits { rwin_messages: 2, ..limits() };
     let (mut harness, _) = Harness::open(primary(0), limits);
-    assert_eq!(harness.batch(batch(0, 1, &["1", "2"]))[0], "0 1,2|-1A");
-    assert_eq!(harness.batch(batch(0, 1, &["1"]))[0], "0 1,2|-1A");
-    assert_eq!(harness.batch(batch(0, 0, &["0"]))[0], "0 |2A");
+    assert_eq!(harness.batch(batch(1, &["1", "2"]))[0], "0 1,2|-1A");
+    assert_eq!(harness.batch(batch(1, &["1"]))[0], "0 1,2|-1A");
+    assert_eq!(harness.batch(batch(0, &["0"]))[0], "0 |2A");
 }
 
 #[test]
 fn the_inbox_is_bounded_by_number() {
     for (held, is_taken) in [(2, true), (3, false), (4, false)] {
         let (mut harness, _) = Harness::open(primary(0), Limits { inbox_messages: 3, ..limits() });
-        harness.batch(batch(0, 0, &refs(&sized(&vec![1; held]))));
-        let more = Batch { number: 1, ..batch(0, held as u64, &["more"]) };
+        harness.batch(batch(0, &refs(&sized(&vec![1; held]))));
+        let more = Batch { number: BatchNumber(1), ..batch(held as u64, &["more"]) };
         assert_eq!(harness.batch(more).contains(&"0 taken 1".to_owned()), is_taken, "{held}");
     }
 }
@@ -62,8 +63,8 @@ fn the_inbox_is_bounded_by_number() {
 fn the_inbox_is_bounded_by_bytes() {
     for (held, is_taken) in [(99, true), (100, false), (101, false)] {
         let (mut harness, _) = Harness::open(primary(0), Limits { inbox_bytes: 100, ..limits() });
-        harness.batch(batch(0, 0, &refs(&sized(&[held]))));
-        let more = Batch { number: 1, ..batch(0, 1, &["more"]) };
+        harness.batch(batch(0, &refs(&sized(&[held]))));
+        let more = Batch { number: BatchNumber(1), ..batch(1, &["more"]) };
         assert_eq!(harness.batch(more).contains(&"0 taken 1".to_owned()), is_taken, "{held}");
     }
 }
@@ -72,17 +73,17 @@ fn the_inbox_is_bounded_by_bytes() {
 fn an_acknowledgement_of_the_application_accepts_parked_batches() {
     let (mut harness, _) = Harness::open(primary(0), Limits { inbox_messages: 1, ..limits() });
     harness.assign(1000);
-    harness.batch(batch(0, 0, &["a"]));
+    harness.batch(batch(0, &["a"]));
     harness.send(0, &["x"]);
     let sacks = vec![sack("|0")];
-    let waiting = Batch { number: 1, sacks, ..batch(0, 1, &["b"]) };
+    let waiting = Batch { number: BatchNumber(1), sacks, ..batch(1, &["b"]) };
     let outputs = harness.batch(waiting);
     assert!(!outputs.iter().any(|output| output.contains("taken")), "{outputs:?}");
     assert!(
         harness.stream.state().outbox().is_empty(),
         "the SACK of a parked batch is applied at once"
     );
-    let last = Batch { number: 2, ..batch(0, 2, &["c"]) };
+    let last = Batch { number: BatchNumber(2), ..batch(2, &["c"]) };
     assert_eq!(harness.batch(last), [""; 0]);
     assert_eq!(harness.acknowledge(1), ["app event 2: b"]);
     assert_eq!(harness.wait(20), ["0 |1A", "0 taken 1"], "no message to piggyback on");
@@ -97,7 +98,7 @@ fn a_parked_upload_ends_while_messages_are_unacknowledged() {
     {
         let (mut harness, _) = Harness::open(primary(0), Limits { inbox_messages: 1, ..limits() });
         harness.assign(1000);
-        harness.batch(batch(0, 0, &["a"]));
+        harness.batch(batch(0, &["a"]));
         harness.send(0, &["x"]);
         harness.attach(upload(1, 1, &["b"]));
         assert_eq!(
@@ -120,19 +121,19 @@ fn a_parked_upload_ends_while_messages_are_unacknowledged() {
 fn a_parked_batch_of_a_primary_transport_has_no_time_limit() {
     let (mut harness, _) = Harness::open(primary(0), Limits { inbox_messages: 1, ..limits() });
     harness.assign(1000);
-    harness.batch(batch(0, 0, &["a"]));
+    harness.batch(batch(0, &["a"]));
     harness.send(0, &["x"]);
-    harness.batch(Batch { number: 1, ..batch(0, 1, &["b"]) });
+    harness.batch(Batch { number: BatchNumber(1), ..batch(1, &["b"]) });
     assert_eq!(harness.wait(2 * UPLOAD_WAIT_MS), [""; 0], "its SACKs are applied");
 }
 
 #[test]
 fn a_reset_accepts_the_parked_batches() {
     let (mut harness, _) = Harness::open(primary(0), Limits { inbox_messages: 1, ..limits() });
-    harness.batch(batch(0, 0, &["a"]));
-    harness.batch(Batch { number: 1, ..batch(0, 1, &["b"]) });
+    harness.batch(batch(0, &["a"]));
+    harness.batch(Batch { number: BatchNumber(1), ..batch(1, &["b"]) });
     let reset = Some(minerva_proto::Reset::new("bye", true));
-    harness.batch(Batch { number: 2, reset, ..batch(0, 2, &["c"]) });
+    harness.batch(Batch { number: BatchNumber(2), reset, ..batch(2, &["c"]) });
     assert_eq!(harness.assign(1000).last().unwrap(), "app event 4: ended bye|1 by Client");
 }
 
@@ -176,7 +177,7 @@ fn selectively_acknowledged_messages_count_behind_a_gap() {
     let (mut harness, _) = Harness::open(primary(0), Limits { outbox_messages: 3, ..limits() });
     harness.assign(1000);
     harness.send(0, &["0", "1", "2"]);
-    harness.batch(super::harness::sacks(0, &["1,2|-1"]));
+    harness.batch(super::harness::sacks(&["1,2|-1"]));
     assert_eq!(harness.send(3, &["3"]), ["app refused 3 ResourceExhausted next 3"]);
 }
 
@@ -204,11 +205,11 @@ fn the_number_of_transports_is_bounded() {
 #[test]
 fn parked_batches_are_bounded() {
     let (mut harness, _) = Harness::open(primary(0), Limits { inbox_messages: 1, ..limits() });
-    harness.batch(batch(0, 0, &["a"]));
+    harness.batch(batch(0, &["a"]));
     let waiting = |number| Batch {
-        number,
-        runs: vec![Run { first: number, messages: bytes(&["b"]) }],
-        ..batch(0, 0, &[])
+        number: BatchNumber(number),
+        runs: vec![Run { first: MessageNumber(number), messages: bytes(&["b"]) }],
+        ..batch(0, &[])
     };
     for number in 1..=MAX_PARKED as u64 {
         assert_eq!(harness.batch(waiting(number)), [""; 0]);

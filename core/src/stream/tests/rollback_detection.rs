@@ -1,10 +1,12 @@
 //! Detection of a store rollback by reports of clients and edges; ends without an acknowledgement.
 
-use minerva_proto::Sack;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{Attach, Resume};
+use minerva_proto::{MessageNumber, Sack};
 
 use super::harness::{Harness, batch, bytes, primary, push, sack, sacks, secondary};
 use crate::limits::Limits;
-use crate::stream::{Attach, PushOutcome, Resume, Stream};
+use crate::stream::{PushOutcome, Stream};
 
 /// A recovered stream with two received and two sent messages, and one received out of order.
 fn recovered() -> Harness {
@@ -16,14 +18,17 @@ fn recovered() -> Harness {
 fn live() -> Harness {
     let mut harness = Harness::with_primary();
     harness.assign(1000);
-    harness.batch(batch(0, 0, &["a", "b"]));
-    harness.batch(batch(0, 3, &["d"]));
+    harness.batch(batch(0, &["a", "b"]));
+    harness.batch(batch(3, &["d"]));
     harness.send(0, &["x", "y"]);
     harness
 }
 
 fn resumed(next_s2c: u64) -> Attach {
-    Attach { resume: Some(Resume { stream: 7, next_s2c: Some(next_s2c) }), ..primary(1) }
+    Attach {
+        resume: Some(Resume { stream: StreamNumber(7), next_s2c: Some(MessageNumber(next_s2c)) }),
+        ..primary(1)
+    }
 }
 
 #[test]
@@ -84,7 +89,7 @@ fn reassigned_numbers_hide_no_loss() {
         assert_eq!(stream.on_push(&push(bytes(&["other 2"]), None), turn), PushOutcome::Taken);
     });
     harness.attach(primary(1));
-    harness.batch(sacks(1, &["|2"]));
+    harness.batch_on(1, sacks(&["|2"]));
     assert!(!harness.stream.state().is_ended());
 }
 
@@ -93,7 +98,7 @@ fn a_sack_of_lost_messages_proves_the_loss() {
     let mut harness = recovered();
     harness.assign(1000);
     harness.attach(primary(1));
-    let outputs = harness.batch(sacks(1, &["|2"]));
+    let outputs = harness.batch_on(1, sacks(&["|2"]));
     assert_eq!(outputs[0], "1 close state lost|0!");
     let end = "app event 3: ended state lost|0 by Core".to_owned();
     assert!(outputs.contains(&end), "{outputs:?}");
@@ -107,7 +112,7 @@ fn an_unacknowledged_end_is_forgotten_after_the_limit() {
             Limits { keep_ended: std::time::Duration::from_secs(10), ..harness.limits };
         harness.reset("over");
         if is_recovered {
-            harness.stream = Stream::recover(7, harness.rebuilt(), harness.now);
+            harness.stream = Stream::recover(StreamNumber(7), harness.rebuilt(), harness.now);
         }
         assert_eq!(harness.wait(9_999), [""; 0]);
         assert!(!harness.stream.state().inbox().is_done());
@@ -128,7 +133,7 @@ fn a_long_sack_frees_only_queued_messages() {
     let list = |numbers: Vec<u64>| Sack::from_numbers(None, numbers);
     let records = harness.records.len();
     let first: Vec<u64> = (1..50).rev().chain(60..99).chain([70, 1]).collect();
-    let mut one = sacks(0, &[]);
+    let mut one = sacks(&[]);
     one.sacks = vec![list(first.clone())];
     harness.batch(one.clone());
     let held: Vec<u64> = harness.stream.state().outbox().iter_from(0).map(|(n, _)| n).collect();

@@ -1,11 +1,11 @@
 //! Selection of the service by the first message.
 
 use minerva_proto::Reset;
+use minerva_proto::link::Batch;
 
 use super::harness::{Harness, batch, primary, secondary};
 use crate::limits::Limits;
 use crate::state::{Record, StreamState};
-use crate::stream::Batch;
 
 /// A stream that requested `default` and may select one of these services.
 fn offered(services: &[&str]) -> Harness {
@@ -26,12 +26,12 @@ fn service(harness: &Harness) -> &str {
 fn the_selecting_message_is_acknowledged_and_is_no_event() {
     let mut harness = offered(&["chat", "game"]);
     assert!(harness.stream.awaits_selection());
-    assert_eq!(harness.batch(batch(0, 0, &["subprotocol:game", "a"])), ["0 |1A", "0 taken 0"]);
+    assert_eq!(harness.batch(batch(0, &["subprotocol:game", "a"])), ["0 |1A", "0 taken 0"]);
     assert!(!harness.stream.awaits_selection());
     assert_eq!(service(&harness), "game");
     let started = ["app started event 0 send 0", "app +0 primary of 1", "app event 1: a"];
     assert_eq!(harness.assign(1000), started);
-    assert_eq!(harness.batch(batch(0, 2, &["b"]))[2], "app event 2: b");
+    assert_eq!(harness.batch(batch(2, &["b"]))[2], "app event 2: b");
     assert_eq!(harness.acknowledge(2), [""; 0]);
     assert_eq!(harness.reset("enough").last().unwrap(), "app event 3: ended enough|1 by App");
 }
@@ -39,16 +39,16 @@ fn the_selecting_message_is_acknowledged_and_is_no_event() {
 #[test]
 fn messages_received_before_the_selecting_one_wait_for_it() {
     let mut harness = offered(&["chat"]);
-    assert_eq!(harness.batch(batch(0, 1, &["a", "subprotocol:x"])), ["0 1,2|-1A", "0 taken 0"]);
+    assert_eq!(harness.batch(batch(1, &["a", "subprotocol:x"])), ["0 1,2|-1A", "0 taken 0"]);
     assert!(harness.stream.awaits_selection());
-    assert_eq!(harness.batch(batch(0, 0, &["subprotocol:chat"])), ["0 |2A", "0 taken 0"]);
+    assert_eq!(harness.batch(batch(0, &["subprotocol:chat"])), ["0 |2A", "0 taken 0"]);
     assert_eq!(harness.assign(1000)[2], "app event 1: a,subprotocol:x");
 }
 
 #[test]
 fn the_selection_survives_the_owner() {
     let mut harness = offered(&["chat"]);
-    harness.batch(batch(0, 0, &["subprotocol:chat", "a"]));
+    harness.batch(batch(0, &["subprotocol:chat", "a"]));
     let snapshot = harness.stream.state().snapshot();
     let restored = StreamState::restore(snapshot.clone()).unwrap();
     assert_eq!((restored.snapshot(), harness.rebuilt().snapshot()), (snapshot.clone(), snapshot));
@@ -59,18 +59,18 @@ fn the_selection_survives_the_owner() {
     assert_eq!(service(&harness), "chat");
     // A client without a SACK sends the message again.
     harness.attach(primary(1));
-    assert_eq!(harness.batch(batch(1, 0, &["subprotocol:chat"])), ["1 |1A", "1 taken 0"]);
+    assert_eq!(harness.batch_on(1, batch(0, &["subprotocol:chat"])), ["1 |1A", "1 taken 0"]);
     assert_eq!(harness.assign(1000)[1], "app event 1: a");
 }
 
 #[test]
 fn a_selection_is_possible_after_a_change_of_the_owner() {
     let mut harness = offered(&["chat"]);
-    harness.batch(batch(0, 1, &["a"]));
+    harness.batch(batch(1, &["a"]));
     harness.crash();
     offer(&mut harness, &["chat"]);
     harness.attach(primary(1));
-    assert_eq!(harness.batch(batch(1, 0, &["subprotocol:chat"])), ["1 |1A", "1 taken 0"]);
+    assert_eq!(harness.batch_on(1, batch(0, &["subprotocol:chat"])), ["1 |1A", "1 taken 0"]);
     assert_eq!((service(&harness), harness.rebuilt().service().as_ref()), ("chat", "chat"));
 }
 
@@ -90,7 +90,7 @@ fn an_invalid_selection_ends_the_stream_without_an_event() {
         let mut harness = offered(&["chat"]);
         harness.attach(secondary(1));
         let close = |transport| format!("{transport} close {reason}|0!");
-        assert_eq!(harness.batch(batch(0, 0, &[first, "a"])), [close(0), close(1)]);
+        assert_eq!(harness.batch(batch(0, &[first, "a"])), [close(0), close(1)]);
         assert!(harness.stream.state().inbox().is_done() && harness.rebuilt().inbox().is_done());
         assert!(!harness.stream.awaits_selection());
     }
@@ -99,18 +99,18 @@ fn an_invalid_selection_ends_the_stream_without_an_event() {
 #[test]
 fn the_requested_service_needs_no_selection_if_it_is_offered() {
     let mut harness = offered(&["chat", "default"]);
-    harness.batch(batch(0, 0, &["hello", "subprotocol:chat"]));
+    harness.batch(batch(0, &["hello", "subprotocol:chat"]));
     assert_eq!(service(&harness), "default");
     assert_eq!(harness.assign(1000)[2], "app event 1: hello,subprotocol:chat");
     let mut harness = offered(&["chat", "default"]);
-    harness.batch(batch(0, 0, &["subprotocol:game"]));
+    harness.batch(batch(0, &["subprotocol:game"]));
     assert!(harness.stream.state().is_ended(), "an unknown name ends the stream nevertheless");
 }
 
 #[test]
 fn a_late_selection_is_an_ordinary_message() {
     let (mut plain, _) = Harness::open(primary(0), Limits::default());
-    plain.batch(batch(0, 0, &["subprotocol:chat"]));
+    plain.batch(batch(0, &["subprotocol:chat"]));
     offer(&mut plain, &["chat"]);
     assert!(!plain.stream.awaits_selection());
     assert_eq!(plain.assign(1000)[2], "app event 1: subprotocol:chat");
@@ -118,7 +118,7 @@ fn a_late_selection_is_an_ordinary_message() {
     assigned.assign(1000);
     offer(&mut assigned, &["chat"]);
     let event = "app event 1: subprotocol:chat";
-    assert_eq!(assigned.batch(batch(0, 0, &["subprotocol:chat"]))[2], event);
+    assert_eq!(assigned.batch(batch(0, &["subprotocol:chat"]))[2], event);
     for harness in [plain, assigned] {
         assert_eq!(service(&harness), "default");
         assert!(
@@ -143,7 +143,7 @@ fn a_stream_without_a_selection_ends_at_the_idle_limit() {
 fn a_reset_with_the_selection_reaches_the_service() {
     let mut harness = offered(&["chat"]);
     let reset = Some(Reset::new("bye", true));
-    harness.batch(Batch { reset, ..batch(0, 0, &["subprotocol:chat"]) });
+    harness.batch(Batch { reset, ..batch(0, &["subprotocol:chat"]) });
     assert!(!harness.stream.state().inbox().is_done());
     let ended = "app event 1: ended bye|1 by Client";
     assert_eq!(harness.assign(1000).last().unwrap(), ended);

@@ -1,10 +1,13 @@
 //! Outputs to transports, after the recorded vectors; their names are above the tests.
 
-use minerva_proto::{KillReason, Reset};
+use minerva_proto::link::{Attach, Batch, End, Resume, Run};
+use minerva_proto::{KillReason, MessageNumber, Reset, StreamNumber, TransportNumber};
 
-use super::harness::{Harness, LINK, batch, bytes, poll, primary, sack, sacks, secondary, upload};
+use super::harness::{
+    Harness, LINK, batch, bytes, key, poll, primary, sack, sacks, secondary, upload,
+};
 use crate::limits::Limits;
-use crate::stream::{Attach, Batch, End, Resume, Run, TransportKey};
+use crate::stream::TransportKey;
 
 /// A stream with these s2c messages, written to the primary transport 0.
 fn with_sent(messages: &[&str]) -> Harness {
@@ -57,7 +60,7 @@ fn an_invalid_sack_in_the_hello_kills_the_transport_only() {
 #[test]
 fn a_successor_continues_behind_the_live_primary() {
     let mut harness = with_sent(&["0", "1", "2"]);
-    let next = Attach { succeeds: Some(0), ..primary(1) };
+    let next = Attach { succeeds: Some(TransportNumber(0)), ..primary(1) };
     assert_eq!(
         harness.attach(next),
         ["1 opened", "0 close |-1A |-1T gently", "app -0 primary of 0", "app +1 primary of 1"]
@@ -68,10 +71,10 @@ fn a_successor_continues_behind_the_live_primary() {
 #[test]
 fn presumed_messages_are_written_again_once_after_a_sack_without_them() {
     let mut harness = with_sent(&["0", "1", "2"]);
-    harness.attach(Attach { succeeds: Some(0), ..primary(1) });
+    harness.attach(Attach { succeeds: Some(TransportNumber(0)), ..primary(1) });
     harness.send(3, &["new"]);
-    assert_eq!(harness.batch(sacks(1, &["|0"])), ["1 taken 0", "1 1N 1,2"]);
-    assert_eq!(harness.batch(sacks(1, &["|0"])), [""; 0], "once");
+    assert_eq!(harness.batch_on(1, sacks(&["|0"])), ["1 taken 0", "1 1N 1,2"]);
+    assert_eq!(harness.batch_on(1, sacks(&["|0"])), [""; 0], "once");
     assert_eq!(harness.send(4, &["x"])[..2], ["1 taken 0", "1 4N x"]);
 }
 
@@ -80,18 +83,18 @@ fn a_gap_of_a_resumed_transport_is_filled_once() {
     let mut harness = with_sent(&["0", "1", "2", "3"]);
     harness.detach(0);
     // Messages 0 and 1 were written to the predecessor and lost, 2 and 3 to this transport.
-    let resume = Some(Resume { stream: 7, next_s2c: Some(4) });
+    let resume = Some(Resume { stream: StreamNumber(7), next_s2c: Some(MessageNumber(4)) });
     assert_eq!(harness.attach(Attach { resume, ..primary(1) })[0], "1 opened |-1A");
-    assert_eq!(harness.batch(sacks(1, &["|-1"])), ["1 taken 0"], "no gap yet");
-    assert_eq!(harness.batch(sacks(1, &["2|-1"])), ["1 taken 0", "1 0N 0,1"]);
-    assert_eq!(harness.batch(sacks(1, &["2,3|-1"])), [""; 0], "once");
+    assert_eq!(harness.batch_on(1, sacks(&["|-1"])), ["1 taken 0"], "no gap yet");
+    assert_eq!(harness.batch_on(1, sacks(&["2|-1"])), ["1 taken 0", "1 0N 0,1"]);
+    assert_eq!(harness.batch_on(1, sacks(&["2,3|-1"])), [""; 0], "once");
 }
 
 // s2c/socket/eeds_with_sack_in_hello
 #[test]
 fn presumed_messages_are_not_written_before_a_sack() {
     let mut harness = with_sent(&["0", "1", "2"]);
-    let next = Attach { succeeds: Some(0), sack: Some(sack("|0")), ..primary(1) };
+    let next = Attach { succeeds: Some(TransportNumber(0)), sack: Some(sack("|0")), ..primary(1) };
     assert_eq!(harness.attach(next)[0..2], ["1 opened", "0 close |-1A |0T gently"]);
     assert_eq!(harness.send(3, &["x"])[0], "1 3N x");
     harness.detach(1);
@@ -103,7 +106,7 @@ fn presumed_messages_are_not_written_before_a_sack() {
 fn without_a_live_predecessor_all_messages_are_written_again() {
     let mut harness = with_sent(&["0", "1"]);
     harness.detach(0);
-    let next = Attach { succeeds: Some(0), ..primary(1) };
+    let next = Attach { succeeds: Some(TransportNumber(0)), ..primary(1) };
     assert_eq!(harness.attach(next)[0..2], ["1 opened", "1 0N 0,1"]);
     assert_eq!(
         harness.attach(primary(2))[0..3],
@@ -123,7 +126,7 @@ fn a_secondary_transport_gets_no_messages() {
 #[test]
 fn an_invalid_sack_kills_and_the_status_repeats_it() {
     let mut harness = Harness::with_primary();
-    let bad = Batch { sacks: vec![sack("|0")], ..batch(0, 0, &["kept"]) };
+    let bad = Batch { sacks: vec![sack("|0")], ..batch(0, &["kept"]) };
     assert_eq!(harness.batch(bad), ["0 close |0A |0T acked_unsent_stringsK"]);
     assert_eq!(harness.stream.state().inbox().messages(), 1);
 }
@@ -132,7 +135,7 @@ fn an_invalid_sack_kills_and_the_status_repeats_it() {
 #[test]
 fn selectively_acknowledged_messages_are_not_written_again() {
     let mut harness = with_sent(&["0", "1", "2", "3", "4", "5", "6", "7"]);
-    harness.batch(sacks(0, &["3,4,6|1"]));
+    harness.batch(sacks(&["3,4,6|1"]));
     harness.detach(0);
     let outputs = harness.attach(primary(1));
     assert_eq!(outputs[0..4], ["1 opened", "1 2N 2", "1 5N 5", "1 7N 7"]);
@@ -143,11 +146,11 @@ fn selectively_acknowledged_messages_are_not_written_again() {
 fn an_overflow_kills_after_the_delivery_of_messages_in_order() {
     let (mut harness, _) =
         Harness::open(primary(0), Limits { rwin_messages: 2, ..Limits::default() });
-    let mut overflow = batch(0, 0, &["d0", "d1"]);
-    overflow.runs.push(Run { first: 5, messages: bytes(&["5", "6", "7"]) });
+    let mut overflow = batch(0, &["d0", "d1"]);
+    overflow.runs.push(Run { first: MessageNumber(5), messages: bytes(&["5", "6", "7"]) });
     assert_eq!(harness.batch(overflow), ["0 close 5,6|1A |-1T rwin_overflowK"]);
     assert_eq!(harness.attach(primary(1)), ["1 opened 5,6|1A"]);
-    assert_eq!(harness.batch(batch(1, 2, &["2", "3", "4"])), ["1 |6A", "1 taken 0"]);
+    assert_eq!(harness.batch_on(1, batch(2, &["2", "3", "4"])), ["1 |6A", "1 taken 0"]);
     assert_eq!(harness.assign(1000).last(), Some(&"app event 3: 2,3,4,5,6".to_owned()));
 }
 
@@ -156,7 +159,7 @@ fn an_overflow_kills_after_the_delivery_of_messages_in_order() {
 fn a_reset_from_the_client_ends_its_transport_gently_and_the_others_with_the_reset() {
     let mut harness = Harness::with_primary();
     harness.attach(secondary(1));
-    let reset = Batch { reset: Some(Reset::new("bye", true)), ..batch(0, 0, &["x", "y"]) };
+    let reset = Batch { reset: Some(Reset::new("bye", true)), ..batch(0, &["x", "y"]) };
     assert_eq!(
         harness.batch(reset),
         ["0 |1A", "0 taken 0", "0 close |1A |-1T gently", "1 close bye|1!"]
@@ -168,9 +171,9 @@ fn a_reset_from_the_client_ends_its_transport_gently_and_the_others_with_the_res
 #[test]
 fn a_protocol_error_kills_with_sack_and_status() {
     let mut harness = Harness::with_primary();
-    harness.batch(batch(0, 0, &["a", "b"]));
+    harness.batch(batch(0, &["a", "b"]));
     let end = Some(End { kill: Some(KillReason::InvalidFrameTypeOrArguments) });
-    let error = Batch { end, ..batch(0, 0, &[]) };
+    let error = Batch { end, ..batch(0, &[]) };
     assert_eq!(harness.batch(error), ["0 close |1A |-1T invalid_frame_type_or_argumentsK"]);
 }
 
@@ -190,7 +193,7 @@ fn a_long_poll_ends_with_the_first_flush() {
 #[test]
 fn the_sack_of_an_upload_ends_a_long_poll() {
     let (mut harness, _) = Harness::open(upload(0, 0, &[]), Limits::default());
-    let both = Attach { batch: Some(batch(1, 0, &["x"])), ..poll(1) };
+    let both = Attach { batch: Some(batch(0, &["x"])), ..poll(1) };
     assert_eq!(harness.attach(both), ["1 opened", "1 |0A", "1 taken 0", "1 close |0A |-1T gently"]);
 }
 
@@ -198,11 +201,8 @@ fn the_sack_of_an_upload_ends_a_long_poll() {
 #[test]
 fn two_transports_may_have_the_same_number() {
     let (mut harness, _) = Harness::open(upload(0, 0, &[]), Limits::default());
-    harness.attach(Attach { transport_number: 1, ..poll(1) });
-    assert_eq!(
-        harness.attach(Attach { transport_number: 1, ..poll(2) }),
-        ["2 opened", "1 close |-1A |-1T gently"]
-    );
+    harness.attach(poll(1));
+    assert_eq!(harness.attach_as(key(2), poll(1)), ["2 opened", "1 close |-1A |-1T gently"]);
     let repeated = Attach { seen_ack: sack("|-1"), ..upload(3, 0, &["a", "b"]) };
     harness.attach(repeated);
     assert_eq!(
@@ -226,7 +226,7 @@ fn the_credit_may_be_exceeded_by_one_message() {
 fn a_resumed_transport_continues_behind_the_last_written_message() {
     let mut harness = with_sent(&["0", "1", "2"]);
     harness.crash();
-    let resume = Some(Resume { stream: 7, next_s2c: Some(2) });
+    let resume = Some(Resume { stream: StreamNumber(7), next_s2c: Some(MessageNumber(2)) });
     let outputs = harness.attach(Attach { resume, create: true, ..primary(5) });
     assert_eq!(outputs[0..2], ["5 opened |-1A", "5 2N 2"]);
     let older = Attach { resume, ..primary(3) };
@@ -237,10 +237,10 @@ fn a_resumed_transport_continues_behind_the_last_written_message() {
 fn a_lost_link_detaches_its_transports() {
     let mut harness = with_sent(&["0"]);
     harness.outputs_of(|stream, turn| stream.on_link_lost(LINK, turn));
-    assert!(!harness.stream.has_transport(LINK, super::harness::key(0).transport));
-    assert_eq!(harness.batch(batch(0, 0, &["late"])), [""; 0]);
+    assert!(!harness.stream.has_transport(LINK, key(0).transport));
+    assert_eq!(harness.batch(batch(0, &["late"])), [""; 0]);
     harness.outputs_of(|stream, _| {
-        let TransportKey { link, transport } = super::harness::key(0);
+        let TransportKey { link, transport } = key(0);
         stream.on_grant(TransportKey { link, transport }, 5);
     });
 }
@@ -262,7 +262,7 @@ fn a_stream_without_transports_ends_at_the_idle_limit() {
 fn a_client_that_acknowledges_nothing_is_slow() {
     let mut harness = with_sent(&["0", "1"]);
     assert_eq!(harness.wait(119_999), [""; 0]);
-    assert_eq!(harness.batch(sacks(0, &["|0"])), ["0 taken 0"]);
+    assert_eq!(harness.batch(sacks(&["|0"])), ["0 taken 0"]);
     assert_eq!(harness.wait(119_999), [""; 0], "the SACK was progress");
     // Time without a transport does not count; one minute is left.
     harness.now.0 -= 59_999;

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use minerva_proto::{KillReason, Reset, Sack};
+use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, End, Resume, TransportId};
+use minerva_proto::{
+    KillReason, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportNumber,
+};
 
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
 use super::Step;
 use crate::limits::Limits;
 use crate::state::{OutboxLimits, Snapshot, StreamState};
-use crate::stream::{
-    AppOutput, Attach, Batch, EdgeOutput, End, LinkId, Output, PushOutcome, Resume, SessionId,
-    Stream, Turn,
-};
+use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
 
 /// The client and the application of one stream.
 pub(super) struct World {
@@ -124,19 +124,22 @@ impl World {
             Step::Messages { transport, back, skip, count } => {
                 let first = self.c2s_next.saturating_sub(back.into()) + u64::from(skip);
                 let messages = (first..).take(count.into()).map(c2s).collect();
-                let mut batch = batch(self.transport(transport), first, &["x"]);
+                let mut batch = batch(first, &["x"]);
                 batch.runs[0].messages = messages;
                 self.c2s_next = self.c2s_next.max(first + u64::from(count));
-                self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
+                let key = key(self.transport(transport));
+                self.turn(|stream, turn| stream.on_batch(key, batch, turn));
             }
             Step::Sack { transport, how } => {
                 let sacks = vec![self.some_sack(how)];
-                let batch = Batch { sacks, ..batch(self.transport(transport), 0, &[]) };
-                self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
+                let batch = Batch { sacks, ..batch(0, &[]) };
+                let key = key(self.transport(transport));
+                self.turn(|stream, turn| stream.on_batch(key, batch, turn));
             }
             Step::EndBatch { transport, how } => {
-                let batch = ending(batch(self.transport(transport), 0, &[]), how);
-                self.turn(|stream, turn| stream.on_batch(LinkId(1), batch, turn));
+                let batch = ending(batch(0, &[]), how);
+                let key = key(self.transport(transport));
+                self.turn(|stream, turn| stream.on_batch(key, batch, turn));
             }
             Step::Detach { transport } => {
                 let transport = self.transport(transport);
@@ -252,12 +255,12 @@ impl World {
             2 => secondary(number),
             _ => upload(number, 0, &["c0"]),
         };
-        let next_s2c = self.s2c.last().map(|last| last + 1);
+        let next_s2c = self.s2c.last().map(|last| MessageNumber(last + 1));
         let attach = Attach {
-            succeeds: succeeds.then_some(number - 1),
+            succeeds: succeeds.then_some(TransportNumber(number - 1)),
             sack: (sack > 0).then(|| self.some_sack(sack)),
             s2c_bytes: credit.into(),
-            resume: resume.then_some(Resume { stream: 1, next_s2c }),
+            resume: resume.then_some(Resume { stream: StreamNumber(1), next_s2c }),
             ..plain
         };
         if kind > 2 {
@@ -265,7 +268,7 @@ impl World {
         }
         if !self.harness.stream.state().is_ended() {
             self.open.insert(number);
-            self.turn(|stream, turn| stream.on_attach(LinkId(1), attach, turn));
+            self.turn(|stream, turn| stream.on_attach(key(number), attach, turn));
         }
     }
 
@@ -279,30 +282,29 @@ impl World {
         });
     }
 
-    fn on_edge(&mut self, link: LinkId, output: EdgeOutput) {
+    fn on_edge(&mut self, link: LinkId, frame: CoreFrame) {
         assert_eq!(link, LinkId(1));
+        let CoreFrame::Transport { transport: TransportId(transport), message } = frame else {
+            panic!("not an output of a stream: {frame:?}")
+        };
+        assert!(self.open.contains(&transport), "{transport} is not open");
         let recorded = self.harness.stream.state().sack();
-        match output {
-            EdgeOutput::Opened { transport, .. } | EdgeOutput::Taken { transport, .. } => {
-                assert!(self.open.contains(&transport.0), "{transport:?} is not open");
-            }
-            EdgeOutput::Sack { transport, sack } => {
-                assert!(self.open.contains(&transport.0));
+        match message {
+            CoreMessage::Opened { .. } | CoreMessage::Taken(_) => {}
+            CoreMessage::Sack(sack) => {
                 assert!(sack.acked <= recorded.acked, "acknowledges an unrecorded message");
                 self.acked = sack.acked.map(|acked| acked.0);
             }
-            EdgeOutput::Messages { transport, first, messages } => {
-                assert!(self.open.contains(&transport.0));
-                for (number, message) in (first..).zip(messages) {
+            CoreMessage::Messages(run) => {
+                for (number, message) in (run.first.0..).zip(run.messages) {
                     self.s2c.insert(number);
                     self.got.insert(number, message);
                 }
             }
-            EdgeOutput::Close { transport, sack, .. } => {
-                assert!(self.open.remove(&transport.0), "closed twice");
-                assert!(sack.is_none_or(|sack| sack.acked <= recorded.acked));
+            CoreMessage::Close(close) => {
+                self.open.remove(&transport);
+                assert!(close.sack.is_none_or(|sack| sack.acked <= recorded.acked));
             }
-            EdgeOutput::Owned(_) | EdgeOutput::Released(_) => panic!("not an output of a stream"),
         }
     }
 
@@ -342,8 +344,8 @@ impl World {
             self.harness.rebuilt().snapshot(),
             "records rebuild the state"
         );
-        let (snapshot, as_of) = Snapshot::decode(state.snapshot().encode(5)).unwrap();
-        assert_eq!((&snapshot, as_of), (&state.snapshot(), 5));
+        let (snapshot, as_of) = Snapshot::decode(state.snapshot().encode(LogIndex(5))).unwrap();
+        assert_eq!((&snapshot, as_of), (&state.snapshot(), LogIndex(5)));
         let restored = StreamState::restore(snapshot).unwrap();
         assert_eq!(restored.snapshot(), state.snapshot(), "a checkpoint restores the state");
         assert!(state.sack().beyond.len() <= 4, "the receive window's limit");
@@ -356,10 +358,11 @@ impl World {
             let back = Attach { sack: Some(self.client_sack()), ..primary(self.next_transport) };
             self.step(&Step::Unassign);
             self.open.insert(self.next_transport);
-            self.turn(|stream, turn| stream.on_attach(LinkId(1), back, turn));
-            let mut all = batch(self.next_transport, 0, &["x"]);
+            let key = key(self.next_transport);
+            self.turn(|stream, turn| stream.on_attach(key, back, turn));
+            let mut all = batch(0, &["x"]);
             all.runs[0].messages = (0..self.c2s_next).map(c2s).collect();
-            self.turn(|stream, turn| stream.on_batch(LinkId(1), all, turn));
+            self.turn(|stream, turn| stream.on_batch(key, all, turn));
             let expected: BTreeSet<u64> = (0..self.taken.len() as u64).collect();
             assert_eq!(self.s2c, expected, "all messages reach the client");
         }
