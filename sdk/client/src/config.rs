@@ -1,10 +1,10 @@
 //! Configuration of a client stream: addresses, transports, credentials and limits.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use minerva_proto::{ServiceName, StreamId};
+pub use minerva_proto::{TransportKind, UnknownTransportError};
 
 use crate::tls::Tls;
 
@@ -106,60 +106,5 @@ impl fmt::Debug for Config {
             .field("transport", &self.transport)
             .field("id", &self.id)
             .finish_non_exhaustive()
-    }
-}
-
-/// Kind of a transport. See [`Config`] for an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TransportKind {
-    /// Raw TCP.
-    Tcp,
-    /// WebSocket.
-    WebSocket,
-    /// A streamed HTTP response for s2c, and POST requests for c2s.
-    HttpStream,
-    /// Long-polling: HTTP responses that end after their first frames, and POST requests for c2s.
-    LongPoll,
-}
-
-impl TransportKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::HttpStream, Self::LongPoll];
-
-    /// The name accepted by [`TransportKind::from_str`].
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::WebSocket => "websocket",
-            Self::HttpStream => "http-stream",
-            Self::LongPoll => "long-poll",
-        }
-    }
-
-    /// Whether one transport carries both directions.
-    pub(crate) fn is_socket(self) -> bool {
-        match self {
-            Self::Tcp | Self::WebSocket => true,
-            Self::HttpStream | Self::LongPoll => false,
-        }
-    }
-}
-
-impl fmt::Display for TransportKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A name that is not a kind of transport.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no such transport: use tcp, websocket, http-stream or long-poll")]
-pub struct UnknownTransportError;
-
-impl FromStr for TransportKind {
-    type Err = UnknownTransportError;
-
-    fn from_str(name: &str) -> Result<Self, UnknownTransportError> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or(UnknownTransportError)
     }
 }
