@@ -218,7 +218,7 @@ mod tests {
     fn the_error_for_an_invalid_address_gives_an_example() {
         for wrong in ["localhost:8080", ":8080", "8080", ""] {
             let error = parse(&["--listen", wrong]).unwrap_err().to_string();
-            assert!(error.contains("such as 127.0.0.1:8080"), "{error}");
+            assert!(error.contains("example: 127.0.0.1:8080"), "{error}");
         }
     }
 

@@ -90,7 +90,7 @@ impl Edge {
 
     /// Observer of the links, for readiness.
     pub fn link_state(&self) -> LinkState {
-        LinkState { obstacle: self.shared.links.obstacle() }
+        LinkState { unready_reason: self.shared.links.unready_reason() }
     }
 
     /// Serves until `stop` completes, then drains: accepts no connections, asks clients to reconnect elsewhere,
@@ -123,23 +123,23 @@ impl Edge {
 /// Observes the links of an edge.
 #[derive(Debug, Clone)]
 pub struct LinkState {
-    obstacle: watch::Receiver<Option<&'static str>>,
+    unready_reason: watch::Receiver<Option<&'static str>>,
 }
 
 impl LinkState {
     /// Whether a link is up and a core owns partitions.
     pub fn is_up(&self) -> bool {
-        self.obstacle().is_none()
+        self.unready_reason().is_none()
     }
 
     /// Reason why the edge cannot serve, if there is one.
-    pub fn obstacle(&self) -> Option<&'static str> {
-        *self.obstacle.borrow()
+    pub fn unready_reason(&self) -> Option<&'static str> {
+        *self.unready_reason.borrow()
     }
 
     /// Waits for a change; never returns after the edge has ended.
     pub async fn changed(&mut self) {
-        if self.obstacle.changed().await.is_err() {
+        if self.unready_reason.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -1,27 +1,25 @@
-//! The links to the cores: one task per address owns one call at a time, batches what transports say, and
-//! brings each transport what its core says. A directory knows which core owns what; each transport
-//! follows the owner of its stream by its route. No stream state is held here: a transport whose core is
-//! lost, or owns its stream no longer, attaches itself again. Used by `session.rs`; knows no sockets.
+//! Links to the cores: one call per core address, a directory of partition owners, and a route per transport that follows
+//! the owner of the stream. Links hold no stream state; after a loss the transports attach again. Used by `session.rs`.
 
+mod attachment;
 mod call;
 mod channel;
 mod cores;
 mod dial;
 mod directory;
-mod inbox;
-mod place;
+pub(crate) mod owner_table;
 mod refusal;
 mod route;
-pub(crate) mod table;
+mod transport_queue;
 
 pub use channel::tune;
 pub use cores::Cores;
 pub(crate) use directory::Directory;
-pub(crate) use route::{News, Route};
+pub(crate) use route::{Route, RouteEvent};
 
 use crate::metrics::Metrics;
 
-/// The directory of the links to `cores`, and the task that keeps them up for ever.
+/// Creates the directory of links and the task that maintains the links to `cores`.
 pub(crate) fn links(
     cores: Cores,
     edge_id: String,

@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_runtime::{
-    Admin, ConfigError, ReloadSignals, LogConfig, Readiness, StopSignals, Subcommand, ThreadConfig, address,
-    doctor, health, program,
+    Admin, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals, Subcommand, ThreadConfig,
+    address, doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 
@@ -105,8 +105,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
 async fn follow_links(mut link: LinkState, readiness: Readiness, ready: impl FnOnce() + Send) {
     let mut ready = Some(ready);
     loop {
-        match link.obstacle() {
-            Some(obstacle) => readiness.set_unready(obstacle),
+        match link.unready_reason() {
+            Some(unready_reason) => readiness.set_unready(unready_reason),
             None => {
                 readiness.set_ready();
                 if let Some(ready) = ready.take() {

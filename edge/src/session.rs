@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use crate::cached_watch::CachedWatch;
 use crate::clock;
-use crate::link::{News, Route};
+use crate::link::{Route, RouteEvent};
 use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
 use crate::transport::{Ending, Input, Output, Transport, TransportProtocol};
@@ -33,7 +33,7 @@ pub(crate) struct Session {
     /// Set by the hello, which names the stream.
     route: Option<Route>,
     /// Cause of the lost attachment, until the next one.
-    displaced: Option<Cause>,
+    detached: Option<Cause>,
     phase: CachedWatch<Phase>,
     /// Time at which a draining edge asks the client to reconnect.
     drain_at: Option<Instant>,
@@ -55,7 +55,7 @@ impl Session {
         let mut session = Self {
             machine,
             route: None,
-            displaced: None,
+            detached: None,
             phase: CachedWatch::new(shared.phase.clone()),
             drain_at: None,
             attach_at: None,
@@ -116,16 +116,16 @@ impl Session {
     pub(crate) async fn wait(&mut self) {
         let Self { route, timer, armed, phase, .. } = self;
         tokio::select! {
-            news = news(route) => match news {
-                News::Said(event) => self.on_core(event),
-                News::Displaced(cause) => {
-                    self.displaced = Some(cause);
+            next_event = next_event(route) => match next_event {
+                RouteEvent::Message(event) => self.on_core(event),
+                RouteEvent::Detached(cause) => {
+                    self.detached = Some(cause);
                     let lost = cause == Cause::LinkLost;
-                    let input = if lost { Input::LinkLost } else { Input::Displaced };
+                    let input = if lost { Input::LinkLost } else { Input::OwnerLost };
                     self.machine.handle_input(clock::now(), input);
                     self.on_open();
                 }
-                News::Open => self.on_open(),
+                RouteEvent::OwnerChanged => self.on_open(),
             },
             () = timer.as_mut(), if armed.is_some() => self.on_timer(),
             changed = phase.changed() => {
@@ -160,7 +160,7 @@ impl Session {
         self.armed = None;
         if self.attach_at.is_some_and(|at| at <= now) {
             self.attach_at = None;
-            self.take_place();
+            self.attach_to_owner();
         }
         if self.drain_at.is_some_and(|at| at <= now) {
             self.drain_at = None;
@@ -188,13 +188,13 @@ impl Session {
             let pause = SUSPECT_PAUSE / 2 + clock::random_part(SUSPECT_PAUSE / 2);
             self.attach_at.get_or_insert(clock::now() + pause);
         } else {
-            self.take_place();
+            self.attach_to_owner();
         }
     }
 
-    fn take_place(&mut self) {
-        if self.route.as_mut().is_some_and(Route::take_place) {
-            self.machine.handle_input(clock::now(), Input::Placed);
+    fn attach_to_owner(&mut self) {
+        if self.route.as_mut().is_some_and(Route::attach_to_owner) {
+            self.machine.handle_input(clock::now(), Input::OwnerFound);
         }
     }
 
@@ -235,14 +235,14 @@ impl Session {
             metrics.transports.get_or_create(&kind).inc();
             metrics.open_transports.get_or_create(&kind).inc();
         }
-        self.take_place();
+        self.attach_to_owner();
     }
 
     fn send_to_core(&mut self, message: EdgeMessage) {
         let metrics = &self.shared.metrics;
         let batch = match &message {
             EdgeMessage::Attach(attach) => {
-                if let Some(cause) = self.displaced.take() {
+                if let Some(cause) = self.detached.take() {
                     metrics.reattached.get_or_create(&Reattachment { cause }).inc();
                 }
                 tracing::debug!(
@@ -262,12 +262,12 @@ impl Session {
             metrics.c2s_messages.inc_by(messages as u64);
         }
         if let Some(route) = &mut self.route {
-            route.tell(message);
+            route.send(message);
         }
     }
 }
 
-async fn news(route: &mut Option<Route>) -> News {
+async fn next_event(route: &mut Option<Route>) -> RouteEvent {
     match route {
         Some(route) => route.next().await,
         None => std::future::pending().await,

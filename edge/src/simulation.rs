@@ -1,49 +1,50 @@
-//! What the simulation (`tests/simulation`) uses of the inside: the table of owners. Not built into any program.
+//! Access to the table of partition owners for the simulation (`tests/simulation`). Behind the feature `simulation`, which
+//! no program enables.
 
-use crate::link::table::{LinkId, Standing, Table, Tenure};
+use crate::link::owner_table::{ClaimStatus, LinkId, OwnerClaim, OwnerTable};
 
-/// Who owns which partition, as the links of an edge know it.
+/// Owners of partitions as the links of an edge claim them.
 #[derive(Debug)]
-pub struct Owners(Table);
+pub struct Owners(OwnerTable);
 
-/// A link's claim on which a transport relies.
+/// Claim under which a transport is attached.
 #[derive(Debug, Clone, Copy)]
-pub struct Reliance(Tenure);
+pub struct Reliance(OwnerClaim);
 
 impl Owners {
-    /// No claims yet.
+    /// Creates a table without claims.
     pub fn new(partitions: u32) -> Self {
-        Self(Table::new(partitions))
+        Self(OwnerTable::new(partitions))
     }
 
-    /// A link claims a partition.
+    /// Records a claim of a link.
     pub fn claim(&mut self, link: u64, partition: u32, epoch: u64) {
         self.0.claim(LinkId(link), partition, epoch);
     }
 
-    /// It claims it no longer.
+    /// Records a release.
     pub fn release(&mut self, link: u64, partition: u32) {
         self.0.release(LinkId(link), partition);
     }
 
-    /// A core refused a transport.
-    pub fn disown(&mut self, reliance: Reliance) {
-        self.0.disown(reliance.0);
+    /// Withdraws a claim after a rejected transport.
+    pub fn withdraw(&mut self, reliance: Reliance) {
+        self.0.withdraw(reliance.0);
     }
 
-    /// A link is lost.
+    /// Removes all claims of a lost link.
     pub fn lose(&mut self, link: u64) {
         self.0.lose(LinkId(link));
     }
 
-    /// The claim to rely on, and its link.
+    /// The current owner: link and claim.
     pub fn owner(&self, partition: u32) -> Option<(u64, Reliance)> {
-        let tenure = self.0.owner(partition)?;
-        Some((tenure.link.0, Reliance(tenure)))
+        let claim = self.0.owner(partition)?;
+        Some((claim.link.0, Reliance(claim)))
     }
 
-    /// It may still be relied on.
+    /// Whether the claim is still valid.
     pub fn is_good(&self, reliance: Reliance) -> bool {
-        self.0.standing(reliance.0) == Standing::Good
+        self.0.status(reliance.0) == ClaimStatus::Valid
     }
 }

@@ -74,7 +74,7 @@ pub struct Transport {
     inbound: Inbound,
     outbound: Outbound,
     /// Whether an owner is known. With `attach` set, Attach was sent to that owner.
-    placed: bool,
+    has_owner: bool,
     /// Content of the hello, without `batch` and `resume`; set once.
     attach: Option<Box<Attach>>,
     /// Whether a core has attached the transport at least once.
@@ -141,7 +141,7 @@ impl Transport {
             inbound: Inbound::new(protocol.framing(), limits.max_frame, limits.untaken),
             outbound: Outbound::new(protocol, limits.s2c_window),
             limits,
-            placed: false,
+            has_owner: false,
             attach: None,
             opened: false,
             stream: StreamNumber(0),
@@ -166,8 +166,8 @@ impl Transport {
             Input::Garbled => self.on_garbled(now),
             Input::Written => self.on_written(),
             Input::Gone => self.over(None),
-            Input::Placed => self.on_placed(),
-            Input::Displaced => self.on_displaced(now),
+            Input::OwnerFound => self.on_owner_found(),
+            Input::OwnerLost => self.on_owner_lost(now),
             Input::LinkLost => self.on_link_lost(now),
             Input::Drain => self.on_drain(now),
             Input::Core(core) => self.on_core(now, core),
@@ -259,7 +259,7 @@ impl Transport {
     fn on_written(&mut self) {
         self.outbound.on_written();
         if matches!(self.state, State::Attached | State::Ending { .. })
-            && self.placed
+            && self.has_owner
             && let Some(bytes) = self.outbound.grant()
         {
             self.outputs.push_back(Output::ToCore(EdgeMessage::Grant(bytes)));

@@ -17,7 +17,7 @@ fn named(addresses: &[SocketAddr]) -> (Cores, Arc<Mutex<Vec<SocketAddr>>>) {
     let addresses = Arc::new(Mutex::new(addresses.to_vec()));
     let answer = Arc::clone(&addresses);
     let cores = Cores::at(&["cores.test:7403".to_owned()]).unwrap();
-    let cores = cores.looked_up_by(move |name| {
+    let cores = cores.with_lookup(move |name| {
         assert_eq!(name, "cores.test:7403");
         let addresses = answer.lock().unwrap().clone();
         async { io::Result::Ok(addresses) }

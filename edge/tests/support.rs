@@ -83,9 +83,9 @@ impl Rig {
     }
 
     /// Waits for this reason of unreadiness, or for readiness.
-    pub(crate) async fn is_hindered_by(&mut self, obstacle: Option<&str>) {
+    pub(crate) async fn is_hindered_by(&mut self, unready_reason: Option<&str>) {
         let found = async {
-            while self.link.obstacle() != obstacle {
+            while self.link.unready_reason() != unready_reason {
                 self.link.changed().await;
             }
         };

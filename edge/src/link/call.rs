@@ -1,5 +1,5 @@
-//! One call to one core, from the greeting to its end. Owns the table of transports on this call, and tells
-//! the directory what the core owns. Made by `dial.rs` alone.
+//! One call to one core, from the greeting to its end. Owns the table of transports on this call and reports the core's
+//! claims to the directory. Made by `dial.rs`.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -17,41 +17,41 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::directory::{Directory, Joined, Unfit};
-use super::inbox::Untaken;
-use super::place::{Message, Recipient, Uplink};
+use super::attachment::{CallSender, Message, Recipient};
+use super::directory::{Directory, EstablishedLink, PartitionCountError};
 use super::refusal::Refusals;
+use super::transport_queue::QueueError;
 
-/// Time for connection, call and greeting.
-const GREETING_TIME: Duration = Duration::from_secs(5);
+/// Time limit for connection, call and greeting.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Frames in one message: throughput stops growing at 16 (measured); 64 keeps bursts together.
-const FRAMES: usize = 64;
+/// Maximum number of frames in a gRPC message. Throughput stops growing at 16 (measured); 64 keeps bursts together.
+const MAX_FRAMES: usize = 64;
 
-/// Messages that wait for the connection; the transports' credit waits behind them.
-const WAITING: usize = 2;
+/// gRPC messages queued for the connection; the transports' credit bounds further ones.
+const MAX_QUEUED_MESSAGES: usize = 2;
 
-/// Bytes after which a message is full; one batch more than that is under tonic's limit of 4 MiB.
+/// Size in bytes at which a gRPC message is full; with one more batch still below tonic's limit of 4 MiB.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// Largest message taken from a core: a window of strings, one of grace, and room.
-const LARGEST_MESSAGE: usize = 16 << 20;
+/// Maximum size in bytes of a gRPC message from a core: a window of messages, one in excess, and overhead.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Time in which a driver must take one thing; drivers never wait for sockets.
-const DELIVERY_TIME: Duration = Duration::from_secs(5);
+/// Time limit for a driver to accept a message; drivers never wait for sockets.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a call ended.
+/// Reason for the end of a call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     #[error("the core cannot be called: {0}")]
     Refused(#[source] Box<tonic::Status>),
-    #[error("the core did not greet in time")]
+    #[error("the core sent no greeting in time")]
     NoGreeting,
-    #[error("the core speaks version {0} of the link")]
+    #[error("the core has version {0} of the link protocol")]
     Version(u32),
     #[error(transparent)]
-    Unfit(#[from] Unfit),
-    #[error("the first frame of the core is no greeting")]
+    PartitionCountError(#[from] PartitionCountError),
+    #[error("the first frame of the core is not a greeting")]
     FirstFrame,
     #[error("the core claims a partition that does not exist")]
     UnknownPartition,
@@ -65,24 +65,32 @@ impl From<tonic::Status> for CallError {
     }
 }
 
-/// Makes a call and serves it until it ends; `up` hears the core's name when it has greeted.
+/// Makes a call and runs it to its end; calls `up` with the core's name after the greeting.
 pub(super) async fn make(
     channel: Channel,
     edge_id: &str,
     directory: &Directory,
     up: impl FnOnce(&str),
 ) -> Result<Infallible, CallError> {
-    let (outgoing, requests) = mpsc::channel(WAITING);
+    let (outgoing, requests) = mpsc::channel(MAX_QUEUED_MESSAGES);
     let greeting = greet(channel, edge_id, &outgoing, requests);
     let (hello, responses, rest) =
-        timeout(GREETING_TIME, greeting).await.map_err(|_| CallError::NoGreeting)??;
-    let (uplink, messages) = Uplink::new();
-    let joined = directory.join(hello.partitions, uplink)?;
+        timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| CallError::NoGreeting)??;
+    let (sender, messages) = CallSender::new();
+    let established = directory.join(hello.partitions, sender)?;
     up(&hello.core_id);
     let (recipients, frames, coalescer) = (HashMap::new(), VecDeque::new(), Coalescer::default());
     let refusals = Refusals::new(hello.core_id, directory.metrics().clone());
-    let mut call =
-        Call { outgoing, messages, responses, joined, recipients, frames, coalescer, refusals };
+    let mut call = Call {
+        outgoing,
+        messages,
+        responses,
+        established,
+        recipients,
+        frames,
+        coalescer,
+        refusals,
+    };
     call.deliver_all(rest).await?;
     call.run().await
 }
@@ -97,7 +105,7 @@ async fn greet(
     let hello = pb::EdgeHello { version: VERSION, edge_id: edge_id.to_owned() };
     let frame = pb::EdgeFrame { frame: Some(pb::edge_frame::Frame::Hello(hello)) };
     let _ = outgoing.send(pb::RelayRequest { frames: vec![frame] }).await;
-    let mut client = LinkServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+    let mut client = LinkServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
     let mut responses = client.relay(ReceiverStream::new(requests)).await?.into_inner();
     let mut frames = loop {
         let message = responses.message().await?.ok_or(CallError::Ended)?;
@@ -126,11 +134,11 @@ struct Call {
     outgoing: mpsc::Sender<pb::RelayRequest>,
     messages: mpsc::UnboundedReceiver<Message>,
     responses: Streaming<pb::RelayResponse>,
-    /// While this call lasts the directory knows it.
-    joined: Joined,
-    /// Where to bring what the core says, by transport.
+    /// Registration in the directory for the duration of the call.
+    established: EstablishedLink,
+    /// Recipients of core messages by transport.
     recipients: HashMap<TransportId, Recipient>,
-    /// What goes into the next message; at most `FRAMES`, and an overflow's Detach.
+    /// Frames of the next gRPC message: at most `MAX_FRAMES`, plus a Detach after an overflow.
     frames: VecDeque<EdgeFrame>,
     coalescer: Coalescer,
     refusals: Refusals,
@@ -138,12 +146,12 @@ struct Call {
 
 impl Call {
     async fn run(mut self) -> Result<Infallible, CallError> {
-        let mut batch = Vec::with_capacity(FRAMES);
+        let mut batch = Vec::with_capacity(MAX_FRAMES);
         loop {
             tokio::select! {
-                // In this order: a message takes along what waits already.
+                // In this order, so that a gRPC message contains all queued frames.
                 biased;
-                count = self.messages.recv_many(&mut batch, FRAMES), if self.frames.len() < FRAMES => {
+                count = self.messages.recv_many(&mut batch, MAX_FRAMES), if self.frames.len() < MAX_FRAMES => {
                     if count == 0 {
                         return Err(CallError::Ended);
                     }
@@ -173,7 +181,7 @@ impl Call {
             }
             Message::Other { transport, content } => (transport, content),
         };
-        // What was dropped here is detached already; its driver does not know yet.
+        // A transport dropped here is detached already; its driver may not have noticed.
         let known = if content == EdgeMessage::Detach {
             self.recipients.remove(&transport).is_some()
         } else {
@@ -193,21 +201,21 @@ impl Call {
         for frame in frames {
             match decode::core_frame(frame) {
                 Ok(CoreFrame::Transport { transport, message }) if message.is_moved() => {
-                    self.move_on(transport);
+                    self.on_moved(transport);
                 }
                 Ok(CoreFrame::Transport { transport, message }) => {
                     self.deliver(transport, message).await;
                 }
-                Ok(CoreFrame::Owned(claims)) if self.joined.claim(&claims) => {}
+                Ok(CoreFrame::Owned(claims)) if self.established.claim(&claims) => {}
                 Ok(CoreFrame::Owned(_)) => return Err(CallError::UnknownPartition),
-                Ok(CoreFrame::Released(partitions)) => self.joined.release(&partitions),
+                Ok(CoreFrame::Released(partitions)) => self.established.release(&partitions),
                 Err(error) => self.refuse(&error).await,
             }
         }
         Ok(())
     }
 
-    /// Ends the transport of an invalid frame, and leaves all others of the link alone.
+    /// Ends the transport of an invalid frame; other transports of the link are not affected.
     async fn refuse(&mut self, error: &LinkFrameError) {
         self.refusals.record(error);
         let Some(transport) = error.transport else { return };
@@ -216,26 +224,26 @@ impl Call {
         self.deliver(transport, CoreMessage::Close(Box::new(close))).await;
     }
 
-    /// The core is not whom this transport needs: it attaches to the owner, when that is known.
-    fn move_on(&mut self, transport: TransportId) {
-        // The directory first: the transport looks there when it finds itself dropped.
+    /// Detaches a transport whose partition the core does not own; the transport attaches to the owner.
+    fn on_moved(&mut self, transport: TransportId) {
+        // The directory first: a dropped transport reads the directory.
         if let Some(recipient) = self.recipients.get(&transport) {
-            self.joined.disown(recipient.tenure);
+            self.established.withdraw(recipient.claim);
         }
         if self.recipients.remove(&transport).is_some() {
-            // The core keeps the number until then.
+            // The core reserves the transport number until Detach.
             self.push(transport, EdgeMessage::Detach);
         }
     }
 
-    /// Brings one thing to its transport. One that does not take it is dropped: it attaches anew.
+    /// Delivers a message to its transport. A transport that does not accept in time is dropped and attaches again.
     async fn deliver(&mut self, transport: TransportId, content: CoreMessage) {
         let Some(recipient) = self.recipients.get(&transport) else { return };
-        let taken = match recipient.deliver.try_send(content) {
+        let taken = match recipient.queue.try_send(content) {
             Ok(()) => true,
-            Err(Untaken::Gone) => false,
-            Err(Untaken::Full(content)) => {
-                timeout(DELIVERY_TIME, recipient.deliver.send(content)).await.unwrap_or(false)
+            Err(QueueError::Closed) => false,
+            Err(QueueError::Full(content)) => {
+                timeout(DELIVERY_TIMEOUT, recipient.queue.send(content)).await.unwrap_or(false)
             }
         };
         if !taken && self.recipients.remove(&transport).is_some() {
@@ -244,16 +252,16 @@ impl Call {
     }
 }
 
-/// Waits until the one sender of a channel has room, and for company; `false`: the channel is closed.
+/// Waits for room in a channel and for coalescing; `false` if the channel is closed.
 async fn has_room<T>(sender: &mpsc::Sender<T>, coalescer: &mut Coalescer) -> bool {
     coalescer.reserve(sender).await.is_ok()
 }
 
-/// One message: frames up to a number and a size, at least one.
+/// Takes the frames of one gRPC message: up to a number and a size, at least one.
 fn fill(frames: &mut VecDeque<EdgeFrame>) -> pb::RelayRequest {
-    let mut filled = Vec::with_capacity(frames.len().min(FRAMES));
+    let mut filled = Vec::with_capacity(frames.len().min(MAX_FRAMES));
     let mut bytes = 0;
-    while filled.len() < FRAMES && bytes < MESSAGE_BYTES {
+    while filled.len() < MAX_FRAMES && bytes < MESSAGE_BYTES {
         let Some(frame) = frames.pop_front() else { break };
         bytes += frame.weight();
         filled.push(encode::edge_frame(frame));

@@ -1,4 +1,4 @@
-//! Where the cores are: as the operator names them, and as their names resolve now. Dialled by `dial.rs`.
+//! Addresses of the cores: parsing of `--core` and name resolution. Used by `dial.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,27 +13,27 @@ use http::uri::{Scheme, Uri};
 use minerva_runtime::ConfigError;
 use tonic::transport::Channel;
 
-/// Time for one look-up of a name.
-const LOOKUP_TIME: Duration = Duration::from_secs(5);
+/// Time limit for resolving a name.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where an edge finds its cores.
+/// Addresses of the cores, or one channel.
 #[derive(Clone)]
-pub struct Cores(pub(super) Whereabouts);
+pub struct Cores(pub(super) Source);
 
 #[derive(Clone)]
-pub(super) enum Whereabouts {
-    /// One core, and the way to it.
+pub(super) enum Source {
+    /// The channel to a single core.
     Channel(Channel),
-    /// As many as the names have addresses.
+    /// One core per address of the names.
     Names(Names),
 }
 
-/// Finds the addresses of a name with a port.
+/// Resolves `host:port` to addresses.
 type Lookup = dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>
     + Send
     + Sync;
 
-/// Names of cores, and what they resolved to last.
+/// Names of cores and their last resolved addresses.
 #[derive(Clone)]
 pub(super) struct Names {
     names: Vec<(String, Vec<SocketAddr>)>,
@@ -41,11 +41,11 @@ pub(super) struct Names {
 }
 
 impl Cores {
-    /// Cores at these addresses: host and port of each one's `--link`. A host may be a name that stands
-    /// for several addresses; it is looked up again from time to time.
+    /// Cores at these addresses: host and port of each `--link`. A host name may resolve to several addresses and is
+    /// resolved again periodically.
     ///
     /// # Errors
-    /// If there is none, or one is no address; the error names the option `--core`.
+    /// If the list is empty or an address is invalid; the error names the option `--core`.
     pub fn at(addresses: &[String]) -> Result<Self, ConfigError> {
         let wrong = |problem: String| {
             let fix = "give the --link address of each core with its port, such as 127.0.0.1:7403";
@@ -53,26 +53,26 @@ impl Cores {
         };
         let name = |address: &String| {
             let name = host_and_port(address.trim());
-            name.ok_or_else(|| wrong(format!("`{address}` is no address of a core")))
+            name.ok_or_else(|| wrong(format!("`{address}` is not an address of a core")))
         };
         let mut names = addresses.iter().map(name).collect::<Result<Vec<_>, _>>()?;
         names.sort();
         names.dedup();
         if names.is_empty() {
-            return Err(wrong("no core is named".to_owned()));
+            return Err(wrong("the list of cores is empty".to_owned()));
         }
         let names = names.into_iter().map(|name| (name, Vec::new())).collect();
-        Ok(Self(Whereabouts::Names(Names { names, lookup: Arc::new(system_lookup) })))
+        Ok(Self(Source::Names(Names { names, lookup: Arc::new(system_lookup) })))
     }
 
-    /// Has names looked up by `lookup` instead of the system; it gets host and port.
+    /// Resolves names by `lookup`, which receives host and port, instead of the system resolver.
     #[must_use]
-    pub fn looked_up_by<F, L>(mut self, lookup: F) -> Self
+    pub fn with_lookup<F, L>(mut self, lookup: F) -> Self
     where
         F: Fn(String) -> L + Send + Sync + 'static,
         L: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
-        if let Whereabouts::Names(names) = &mut self.0 {
+        if let Source::Names(names) = &mut self.0 {
             names.lookup = Arc::new(move |name| Box::pin(lookup(name)));
         }
         self
@@ -82,15 +82,15 @@ impl Cores {
 /// One core. The channel should be [tuned](crate::tune).
 impl From<Channel> for Cores {
     fn from(channel: Channel) -> Self {
-        Self(Whereabouts::Channel(channel))
+        Self(Source::Channel(channel))
     }
 }
 
 impl fmt::Debug for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Whereabouts::Channel(_) => f.write_str("Cores(channel)"),
-            Whereabouts::Names(names) => {
+            Source::Channel(_) => f.write_str("Cores(channel)"),
+            Source::Names(names) => {
                 f.debug_list().entries(names.names.iter().map(|(name, _)| name)).finish()
             }
         }
@@ -98,16 +98,16 @@ impl fmt::Debug for Cores {
 }
 
 impl Names {
-    /// Looks all names up. One that cannot be looked up keeps the addresses that it had.
+    /// Resolves all names. After a failure, a name keeps its previous addresses.
     pub(super) async fn resolve(&mut self) -> BTreeSet<SocketAddr> {
         let look_up = |(name, _): &(String, _)| {
-            tokio::time::timeout(LOOKUP_TIME, (self.lookup)(name.clone()))
+            tokio::time::timeout(LOOKUP_TIMEOUT, (self.lookup)(name.clone()))
         };
         let found = join_all(self.names.iter().map(look_up)).await;
         for ((name, addresses), found) in self.names.iter_mut().zip(found) {
             match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(found) => *addresses = found,
-                Err(error) => tracing::warn!(core = name, %error, "cannot look the name up"),
+                Err(error) => tracing::warn!(core = name, %error, "cannot resolve the name"),
             }
         }
         self.names.iter().flat_map(|(_, addresses)| addresses).copied().collect()
@@ -176,12 +176,12 @@ mod tests {
             Ok(vec![SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 1))]),
         ]));
         let lookup = Arc::clone(&answers);
-        let cores = at(&["core:1"]).unwrap().looked_up_by(move |name| {
+        let cores = at(&["core:1"]).unwrap().with_lookup(move |name| {
             assert_eq!(name, "core:1");
             let answer = lookup.lock().unwrap().pop().unwrap();
             async { answer }
         });
-        let Whereabouts::Names(mut names) = cores.0 else { panic!() };
+        let Source::Names(mut names) = cores.0 else { panic!() };
         assert_eq!(names.resolve().await.len(), 2);
         assert_eq!(names.resolve().await.len(), 2);
         assert_eq!(names.resolve().await.len(), 1);

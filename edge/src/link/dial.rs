@@ -1,5 +1,5 @@
-//! Keeps the links up: one task per address of a core makes one call after the other, with a pause that
-//! grows; another looks the names up again. No link waits for another. Run by `edge.rs`.
+//! Dials the cores: one task per address makes calls in sequence with a growing back-off, and one task resolves the
+//! names again. Links are independent of each other. Run by `edge.rs`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::call::{self, CallError};
 use super::channel::tune;
-use super::cores::{Cores, Names, Whereabouts};
+use super::cores::{Cores, Names, Source};
 use super::directory::Directory;
 use crate::clock;
 
@@ -25,41 +25,41 @@ const STABLE: Duration = Duration::from_secs(10);
 /// Longest pause: a core that restarts is found again within a second.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Names are looked up again at the latest after this time: a core that is added is found by then.
+/// Interval for resolving names again, after which an added core is found.
 const LOOKUP_EVERY: Duration = Duration::from_secs(5);
 
-/// Links to all cores, for ever.
+/// Maintains links to all cores; never returns.
 pub(super) async fn dial(cores: Cores, edge_id: String, directory: Directory) {
     let lost = Arc::new(Notify::new());
-    let line = Line { edge_id, directory, lost };
+    let context = LinkContext { edge_id, directory, lost };
     match cores.0 {
-        Whereabouts::Channel(channel) => {
+        Source::Channel(channel) => {
             let (_wanted, wanted) = watch::channel(true);
-            line.keep_up("here".to_owned(), channel, wanted).await;
+            context.keep_linked("here".to_owned(), channel, wanted).await;
         }
-        Whereabouts::Names(names) => follow(names, line).await,
+        Source::Names(names) => follow(names, context).await,
     }
 }
 
-/// Dials what the names stand for, as that changes.
-async fn follow(mut names: Names, line: Line) {
+/// Dials the addresses of the names and follows their changes.
+async fn follow(mut names: Names, context: LinkContext) {
     let mut links = Links::default();
     loop {
-        links.dial(&names.resolve().await, &line);
-        let _ = tokio::time::timeout(LOOKUP_EVERY, line.lost.notified()).await;
+        links.dial(&names.resolve().await, &context);
+        let _ = tokio::time::timeout(LOOKUP_EVERY, context.lost.notified()).await;
     }
 }
 
-/// The link tasks; they end with this.
+/// Link tasks by address; aborted on drop.
 #[derive(Default)]
 struct Links {
-    /// Whether the address is still one of a core; closed when its task has ended.
+    /// Whether the address still belongs to a core; closed when the task has ended.
     wanted: HashMap<SocketAddr, watch::Sender<bool>>,
     tasks: JoinSet<()>,
 }
 
 impl Links {
-    fn dial(&mut self, addresses: &BTreeSet<SocketAddr>, line: &Line) {
+    fn dial(&mut self, addresses: &BTreeSet<SocketAddr>, context: &LinkContext) {
         while self.tasks.try_join_next().is_some() {}
         self.wanted.retain(|_, wanted| !wanted.is_closed());
         for (address, wanted) in &self.wanted {
@@ -72,26 +72,26 @@ impl Links {
             let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else { continue };
             let channel = tune(endpoint).connect_lazy();
             let (sender, wanted) = watch::channel(true);
-            self.tasks.spawn(line.clone().keep_up(address.to_string(), channel, wanted));
+            self.tasks.spawn(context.clone().keep_linked(address.to_string(), channel, wanted));
             self.wanted.insert(address, sender);
         }
     }
 }
 
-/// What every link task needs.
+/// Context shared by all link tasks.
 #[derive(Clone)]
-struct Line {
+struct LinkContext {
     edge_id: String,
     directory: Directory,
-    /// A link that was up is lost.
+    /// Notified after the loss of an established link.
     lost: Arc<Notify>,
 }
 
-impl Line {
-    /// Makes one call after the other, until the core is down and not wanted.
-    async fn keep_up(self, address: String, channel: Channel, wanted: watch::Receiver<bool>) {
+impl LinkContext {
+    /// Makes calls in sequence until the address no longer belongs to a core.
+    async fn keep_linked(self, address: String, channel: Channel, wanted: watch::Receiver<bool>) {
         let mut pause = FIRST_PAUSE;
-        let mut complained = false;
+        let mut reported = false;
         while *wanted.borrow() {
             let mut up_since = None;
             let up = |core: &str| {
@@ -100,28 +100,28 @@ impl Line {
             };
             let call = call::make(channel.clone(), &self.edge_id, &self.directory, up);
             let Err(error) = Box::pin(call).await;
-            self.report(&address, &error, up_since.is_some(), complained);
-            complained = up_since.is_none();
+            self.report(&address, &error, up_since.is_some(), reported);
+            reported = up_since.is_none();
             if up_since.is_some_and(|since| clock::now() - since >= STABLE) {
                 pause = FIRST_PAUSE;
             }
             tokio::time::sleep(pause / 2 + clock::random_part(pause / 2)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        tracing::info!(address, "no core's address any more");
+        tracing::info!(address, "the address no longer belongs to a core");
     }
 
-    fn report(&self, address: &str, error: &CallError, was_up: bool, complained: bool) {
+    fn report(&self, address: &str, error: &CallError, was_up: bool, reported: bool) {
         if was_up {
             self.directory.metrics().link_losses.inc();
             self.lost.notify_one();
             tracing::warn!(%error, address, "link lost");
-        } else if complained {
+        } else if reported {
             tracing::debug!(%error, address, "no link");
-        } else if matches!(error, CallError::Unfit(_)) {
-            tracing::error!(%error, address, "no link to a core that does not fit; trying on");
+        } else if matches!(error, CallError::PartitionCountError(_)) {
+            tracing::error!(%error, address, "cannot link to an incompatible core; retrying");
         } else {
-            tracing::warn!(%error, address, "no link yet; trying on");
+            tracing::warn!(%error, address, "cannot establish the link; retrying");
         }
     }
 }

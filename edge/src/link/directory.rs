@@ -1,5 +1,5 @@
-//! What the links of an edge know together: who owns which partition, how to get there, and who must be
-//! told when that changes. Told by the calls (`call.rs`), asked by the transports (`route.rs`).
+//! Shared state of all links of an edge: owners of partitions, senders to cores, and watches for changes. Updated by the
+//! calls (`call.rs`), read by the transports (`route.rs`).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,23 +8,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minerva_proto::link::{Claim, TransportId};
 use tokio::sync::watch;
 
-use super::place::{Place, Uplink};
-use super::table::{LinkId, Standing, Table, Tenure};
+use super::attachment::{Attachment, CallSender};
+use super::owner_table::{ClaimStatus, LinkId, OwnerClaim, OwnerTable};
 use crate::metrics::{Cause, Metrics};
 
-/// Most partitions that a deployment can have.
+/// Maximum number of partitions of a deployment.
 const MAX_PARTITIONS: u32 = 65_536;
 
-/// A core that cannot be linked to beside the others.
+/// The partition count of a core is invalid, or differs from that of other cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unfit {
+pub(super) enum PartitionCountError {
     #[error("the core has {0} partitions; there must be 1 to {MAX_PARTITIONS}")]
     Count(u32),
     #[error("the core has {theirs} partitions, other cores have {ours}: do they share one store?")]
     OtherCount { ours: u32, theirs: u32 },
 }
 
-/// Cheap to clone; all clones are one.
+/// Shared directory of owners and links. Clones share the state.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     inner: Arc<Inner>,
@@ -33,49 +33,51 @@ pub(crate) struct Directory {
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
-    /// What keeps the edge from its work.
-    obstacle: watch::Sender<Option<&'static str>>,
-    /// Numbers of transports; never used twice.
+    /// Reason why the edge is not ready, if there is one.
+    unready_reason: watch::Sender<Option<&'static str>>,
+    /// Next transport number; never reused.
     numbers: AtomicU64,
     metrics: Metrics,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Of no partitions until the first core has greeted.
-    table: Table,
-    uplinks: HashMap<LinkId, Uplink>,
+    /// Empty until the first core has greeted.
+    table: OwnerTable,
+    senders: HashMap<LinkId, CallSender>,
     next_link: u64,
-    /// Who waits or is placed, by partition; made when first followed.
+    /// Watchers of ownership changes by partition, created on first use.
     followers: HashMap<u32, watch::Sender<Cause>>,
-    /// Who came before the number of partitions was known. Replaced then: they follow anew.
+    /// Watchers from before the partition count was known. Closed then, so that they subscribe again.
     early: watch::Sender<Cause>,
 }
 
 impl Directory {
     pub(super) fn new(metrics: Metrics) -> Self {
         let state = State {
-            table: Table::default(),
-            uplinks: HashMap::new(),
+            table: OwnerTable::default(),
+            senders: HashMap::new(),
             next_link: 0,
             followers: HashMap::new(),
             early: watch::Sender::new(Cause::LinkLost),
         };
-        let obstacle = watch::Sender::new(state.obstacle());
+        let unready_reason = watch::Sender::new(state.unready_reason());
         let numbers = AtomicU64::new(1);
-        Self { inner: Arc::new(Inner { state: Mutex::new(state), obstacle, numbers, metrics }) }
+        Self {
+            inner: Arc::new(Inner { state: Mutex::new(state), unready_reason, numbers, metrics }),
+        }
     }
 
-    /// What keeps the edge from its work, and its changes.
-    pub(crate) fn obstacle(&self) -> watch::Receiver<Option<&'static str>> {
-        self.inner.obstacle.subscribe()
+    /// Watches the reason of unreadiness.
+    pub(crate) fn unready_reason(&self) -> watch::Receiver<Option<&'static str>> {
+        self.inner.unready_reason.subscribe()
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
     }
 
-    /// Changes with the owner of a stream's partition; closed when the partition may be another.
+    /// Watches ownership changes of a stream's partition. Closed when the partition count changes.
     pub(super) fn follow(&self, stream_hash: u64) -> watch::Receiver<Cause> {
         let mut state = self.lock();
         match state.partition(stream_hash) {
@@ -88,44 +90,52 @@ impl Directory {
         }
     }
 
-    /// A place for one transport with the owner of its stream; `None`: there is none now.
-    pub(super) fn place(&self, stream_hash: u64) -> Option<Place> {
+    /// Creates an attachment of a transport to the owner of its stream; `None` without an owner.
+    pub(super) fn attachment(&self, stream_hash: u64) -> Option<Attachment> {
         let state = self.lock();
-        let tenure = state.table.owner(state.partition(stream_hash)?)?;
-        let uplink = state.uplinks.get(&tenure.link).filter(|uplink| !uplink.is_closed())?;
+        let claim = state.table.owner(state.partition(stream_hash)?)?;
+        let sender = state.senders.get(&claim.link).filter(|sender| !sender.is_closed())?;
         let transport = TransportId(self.inner.numbers.fetch_add(1, Ordering::Relaxed));
-        Some(Place::new(uplink.clone(), tenure, transport))
+        Some(Attachment::new(sender.clone(), claim, transport))
     }
 
-    /// Why a place cannot be relied on any more, if so. `last` is what was told of its partition last.
-    pub(super) fn ended(&self, tenure: Tenure, last: Cause) -> Option<Cause> {
+    /// Cause of an invalid claim, if the claim is no longer valid. `last` is the last cause of the partition's watch.
+    pub(super) fn ended(&self, claim: OwnerClaim, last: Cause) -> Option<Cause> {
         let state = self.lock();
-        match state.table.standing(tenure) {
-            Standing::Good => None,
-            Standing::Outbid => Some(Cause::Claimed),
-            Standing::GivenUp if !state.uplinks.contains_key(&tenure.link) => Some(Cause::LinkLost),
-            Standing::GivenUp if last == Cause::Moved => Some(Cause::Moved),
-            Standing::GivenUp => Some(Cause::Released),
+        match state.table.status(claim) {
+            ClaimStatus::Valid => None,
+            ClaimStatus::Superseded => Some(Cause::Claimed),
+            ClaimStatus::Withdrawn if !state.senders.contains_key(&claim.link) => {
+                Some(Cause::LinkLost)
+            }
+            ClaimStatus::Withdrawn if last == Cause::Moved => Some(Cause::Moved),
+            ClaimStatus::Withdrawn => Some(Cause::Released),
         }
     }
 
-    /// A core has greeted. Its link is known until what is returned is dropped.
-    pub(super) fn join(&self, partitions: u32, uplink: Uplink) -> Result<Joined, Unfit> {
+    /// Registers the link of a greeted core until the returned guard is dropped.
+    pub(super) fn join(
+        &self,
+        partitions: u32,
+        sender: CallSender,
+    ) -> Result<EstablishedLink, PartitionCountError> {
         let mut state = self.lock();
         state.agree(partitions)?;
         let link = LinkId(state.next_link);
         state.next_link += 1;
-        state.uplinks.insert(link, uplink);
+        state.senders.insert(link, sender);
         self.publish(&state);
-        Ok(Joined { directory: self.clone(), link })
+        Ok(EstablishedLink { directory: self.clone(), link })
     }
 
     fn publish(&self, state: &State) {
         let metrics = &self.inner.metrics;
-        metrics.links_up.set(i64::try_from(state.uplinks.len()).unwrap_or(i64::MAX));
+        metrics.links_up.set(i64::try_from(state.senders.len()).unwrap_or(i64::MAX));
         metrics.partitions.set(i64::try_from(state.table.owned()).unwrap_or(i64::MAX));
-        let now = state.obstacle();
-        self.inner.obstacle.send_if_modified(|obstacle| std::mem::replace(obstacle, now) != now);
+        let now = state.unready_reason();
+        self.inner
+            .unready_reason
+            .send_if_modified(|unready_reason| std::mem::replace(unready_reason, now) != now);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -139,8 +149,8 @@ impl State {
         u32::try_from(partition).ok()
     }
 
-    fn obstacle(&self) -> Option<&'static str> {
-        if self.uplinks.is_empty() {
+    fn unready_reason(&self) -> Option<&'static str> {
+        if self.senders.is_empty() {
             Some("no link to a core")
         } else if self.table.owned() == 0 {
             Some("no core owns any streams yet")
@@ -149,40 +159,40 @@ impl State {
         }
     }
 
-    /// The first core decides how many partitions there are, until there is no link to any.
-    fn agree(&mut self, partitions: u32) -> Result<(), Unfit> {
+    /// Checks the partition count. The first core sets the count until no link is left.
+    fn agree(&mut self, partitions: u32) -> Result<(), PartitionCountError> {
         let ours = self.table.partitions();
         if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            return Err(Unfit::Count(partitions));
+            return Err(PartitionCountError::Count(partitions));
         }
         if ours == partitions {
             return Ok(());
         }
-        if !self.uplinks.is_empty() {
-            return Err(Unfit::OtherCount { ours, theirs: partitions });
+        if !self.senders.is_empty() {
+            return Err(PartitionCountError::OtherCount { ours, theirs: partitions });
         }
-        self.table = Table::new(partitions);
+        self.table = OwnerTable::new(partitions);
         self.followers.clear();
         self.early = watch::Sender::new(Cause::LinkLost);
         Ok(())
     }
 
-    fn tell(&self, partition: u32, cause: Cause) {
+    fn send(&self, partition: u32, cause: Cause) {
         if let Some(followers) = self.followers.get(&partition) {
             followers.send_replace(cause);
         }
     }
 }
 
-/// A link that is up: what its core says goes into the directory. Dropped, it is lost.
+/// Guard of an established link, which forwards the core's claims. Dropping the guard reports the loss.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct EstablishedLink {
     directory: Directory,
     link: LinkId,
 }
 
-impl Joined {
-    /// The core owns partitions, each under its epoch. `false`: one of them does not exist.
+impl EstablishedLink {
+    /// Records claims; `false` if a partition does not exist.
     #[must_use]
     pub(super) fn claim(&self, claims: &[Claim]) -> bool {
         let mut state = self.directory.lock();
@@ -192,40 +202,40 @@ impl Joined {
         }
         for &Claim { partition, epoch } in claims {
             if state.table.claim(self.link, partition, epoch) {
-                state.tell(partition, Cause::Claimed);
+                state.send(partition, Cause::Claimed);
             }
         }
         self.directory.publish(&state);
         true
     }
 
-    /// The core owns partitions no longer.
+    /// Records the release of partitions.
     pub(super) fn release(&self, partitions: &[u32]) {
         let mut state = self.directory.lock();
         for &partition in partitions {
             if state.table.release(self.link, partition) {
-                state.tell(partition, Cause::Released);
+                state.send(partition, Cause::Released);
             }
         }
         self.directory.publish(&state);
     }
 
-    /// The core refused a transport that was placed by `tenure`.
-    pub(super) fn disown(&self, tenure: Tenure) {
+    /// Withdraws a claim after the core has rejected a transport of that claim.
+    pub(super) fn withdraw(&self, claim: OwnerClaim) {
         let mut state = self.directory.lock();
-        if state.table.disown(tenure) {
-            state.tell(tenure.partition, Cause::Moved);
+        if state.table.withdraw(claim) {
+            state.send(claim.partition, Cause::Moved);
         }
         self.directory.publish(&state);
     }
 }
 
-impl Drop for Joined {
+impl Drop for EstablishedLink {
     fn drop(&mut self) {
         let mut state = self.directory.lock();
-        state.uplinks.remove(&self.link);
+        state.senders.remove(&self.link);
         for partition in state.table.lose(self.link) {
-            state.tell(partition, Cause::LinkLost);
+            state.send(partition, Cause::LinkLost);
         }
         self.directory.publish(&state);
     }

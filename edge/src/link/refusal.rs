@@ -15,7 +15,7 @@ pub(super) struct Refusals {
     core_id: String,
     metrics: Metrics,
     logged_at: Option<Instant>,
-    /// Refusals since the last line.
+    /// Refusals since the last context.
     unlogged: u64,
 }
 

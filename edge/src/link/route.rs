@@ -1,23 +1,23 @@
-//! One transport's way to the owner of its stream: a place while there is an owner, and word of it when
-//! that changes. Held by `session.rs`; what it says is never of a place that has ended.
+//! Route of one transport to the owner of its stream: an attachment while an owner is known, and events about changes.
+//! Held by `session.rs`. Messages of an ended attachment are never returned.
 
 use minerva_proto::StreamId;
 use minerva_proto::link::{CoreMessage, EdgeMessage};
 
+use super::attachment::Attachment;
 use super::directory::Directory;
-use super::place::Place;
 use crate::cached_watch::CachedWatch;
 use crate::metrics::Cause;
 
-/// What a route has to say.
+/// Event of a route.
 #[derive(Debug)]
-pub(crate) enum News {
-    /// The owner said something.
-    Said(CoreMessage),
-    /// The place has ended: the transport is nobody's.
-    Displaced(Cause),
-    /// There may be a place now.
-    Open,
+pub(crate) enum RouteEvent {
+    /// The owner has sent a message.
+    Message(CoreMessage),
+    /// The attachment has ended.
+    Detached(Cause),
+    /// The ownership has changed; an attachment may be possible.
+    OwnerChanged,
 }
 
 #[derive(Debug)]
@@ -25,83 +25,83 @@ pub(crate) struct Route {
     directory: Directory,
     stream_hash: u64,
     changes: CachedWatch<Cause>,
-    place: Option<Place>,
+    attachment: Option<Attachment>,
 }
 
 impl Route {
     pub(crate) fn new(directory: &Directory, stream: &StreamId) -> Self {
         let stream_hash = stream.stable_hash();
         let changes = CachedWatch::new(directory.follow(stream_hash));
-        Self { directory: directory.clone(), stream_hash, changes, place: None }
+        Self { directory: directory.clone(), stream_hash, changes, attachment: None }
     }
 
-    /// Takes a place if there is an owner; `true`: the transport has a new one.
-    pub(crate) fn take_place(&mut self) -> bool {
-        if self.place.is_some() {
+    /// Attaches to the owner, if there is one and no attachment exists; returns whether an attachment was made.
+    pub(crate) fn attach_to_owner(&mut self) -> bool {
+        if self.attachment.is_some() {
             return false;
         }
-        self.place = self.directory.place(self.stream_hash);
-        self.place.is_some()
+        self.attachment = self.directory.attachment(self.stream_hash);
+        self.attachment.is_some()
     }
 
-    /// Tells the owner, if there is one.
-    pub(crate) fn tell(&mut self, message: EdgeMessage) {
-        if let Some(place) = &mut self.place {
-            place.tell(message);
+    /// Sends a message to the owner; discarded without one.
+    pub(crate) fn send(&mut self, message: EdgeMessage) {
+        if let Some(attachment) = &mut self.attachment {
+            attachment.send(message);
         }
     }
 
-    /// What happens next. May be cancelled.
-    pub(crate) async fn next(&mut self) -> News {
+    /// Waits for the next event. Cancel safe.
+    pub(crate) async fn next(&mut self) -> RouteEvent {
         loop {
-            let Self { changes, place, .. } = self;
+            let Self { changes, attachment, .. } = self;
             tokio::select! {
-                // What a former owner still says must not get past the news of its end.
+                // The loss of an owner precedes its queued messages.
                 biased;
                 changed = changes.changed() => {
                     if changed.is_err() {
                         self.changes = CachedWatch::new(self.directory.follow(self.stream_hash));
                     }
                     match self.ended() {
-                        Some(cause) => return self.displaced(cause),
-                        None if self.place.is_none() => return News::Open,
+                        Some(cause) => return self.detached(cause),
+                        None if self.attachment.is_none() => return RouteEvent::OwnerChanged,
                         None => {}
                     }
                 }
-                said = said(place) => match said {
-                    Some(said) => return News::Said(said),
+                message = next_message(attachment) => match message {
+                    Some(message) => return RouteEvent::Message(message),
                     None => {
-                        let lost = self.place.as_ref().is_some_and(Place::is_closed);
+                        let lost = self.attachment.as_ref().is_some_and(Attachment::is_closed);
                         let cause = if lost { Cause::LinkLost } else { Cause::Dropped };
                         let cause = self.ended().unwrap_or(cause);
-                        return self.displaced(cause);
+                        return self.detached(cause);
                     }
                 },
             }
         }
     }
 
-    /// What the owner said already.
+    /// Takes a queued message of the owner, if there is one.
     pub(crate) fn try_next(&mut self) -> Option<CoreMessage> {
-        self.place.as_mut().and_then(Place::try_next)
+        self.attachment.as_mut().and_then(Attachment::try_next)
     }
 
     fn ended(&self) -> Option<Cause> {
-        let tenure = self.place.as_ref()?.tenure();
-        // Not within the call: whoever tells holds the directory.
+        let claim = self.attachment.as_ref()?.claim();
+        // Read before the call: the sender of changes holds the directory's lock.
         let last = *self.changes.borrow();
-        self.directory.ended(tenure, last)
+        self.directory.ended(claim, last)
     }
 
-    fn displaced(&mut self, cause: Cause) -> News {
-        self.place = None;
-        News::Displaced(cause)
+    fn detached(&mut self, cause: Cause) -> RouteEvent {
+        self.attachment = None;
+        RouteEvent::Detached(cause)
     }
 }
 
-async fn said(place: &mut Option<Place>) -> Option<CoreMessage> {
-    match place {
-        Some(place) => place.next().await,
+async fn next_message(attachment: &mut Option<Attachment>) -> Option<CoreMessage> {
+    match attachment {
+        Some(attachment) => attachment.next().await,
         None => std::future::pending().await,
     }
 }

@@ -15,15 +15,15 @@ use super::{HEARTBEAT, State, Transport};
 const MAX_UNANSWERED: u8 = 2;
 
 impl Transport {
-    pub(super) fn on_placed(&mut self) {
-        self.placed = true;
+    pub(super) fn on_owner_found(&mut self) {
+        self.has_owner = true;
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.send_attach();
         }
     }
 
-    pub(super) fn on_displaced(&mut self, now: Instant) {
-        self.placed = false;
+    pub(super) fn on_owner_lost(&mut self, now: Instant) {
+        self.has_owner = false;
         self.owes_detach = false;
         self.attach_pending = false;
         if matches!(self.state, State::Attached | State::Ending { .. }) {
@@ -31,11 +31,11 @@ impl Transport {
         }
     }
 
-    /// As [`Self::on_displaced`]; but a transport whose Attach was unanswered on [`MAX_UNANSWERED`] links in
+    /// As [`Self::on_owner_lost`]; but a transport whose Attach was unanswered on [`MAX_UNANSWERED`] links in
     /// succession may be the cause of the failures, and ends.
     pub(super) fn on_link_lost(&mut self, now: Instant) {
         self.unanswered += u8::from(std::mem::take(&mut self.attach_pending));
-        self.on_displaced(now);
+        self.on_owner_lost(now);
         if self.unanswered >= MAX_UNANSWERED {
             let reason = "the link to the core failed twice while this transport was attached";
             self.over(Some(Ending::Failed { reason: reason.to_owned() }));
@@ -44,7 +44,7 @@ impl Transport {
 
     pub(super) fn on_core(&mut self, now: Instant, core: CoreMessage) {
         let is_attached = matches!(self.state, State::Attached | State::Ending { .. });
-        if !is_attached || !self.placed {
+        if !is_attached || !self.has_owner {
             return;
         }
         self.attach_pending = false;
@@ -111,7 +111,7 @@ impl Transport {
 
     pub(super) fn send_end(&mut self, end: End) {
         let batch = self.inbound.keep(Cut::end(end));
-        if let (true, Some(batch)) = (self.placed, batch) {
+        if let (true, Some(batch)) = (self.has_owner, batch) {
             self.outputs.push_back(Output::ToCore(EdgeMessage::Batch(batch)));
         }
     }

@@ -22,9 +22,9 @@ pub enum Input {
     /// The socket is closed, or the client has closed its sending direction of a socket.
     Gone,
     /// The owner of the stream is known and linked.
-    Placed,
+    OwnerFound,
     /// The owner has released the stream's partition, or the link has dropped the transport.
-    Displaced,
+    OwnerLost,
     /// The link to the owner has failed.
     LinkLost,
     /// The edge drains: ask the client to move.

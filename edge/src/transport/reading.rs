@@ -49,7 +49,7 @@ impl Transport {
         }
         self.detect_end(now, &mut cut);
         let batch = self.inbound.keep(cut);
-        if self.placed {
+        if self.has_owner {
             if greeting {
                 self.send_attach();
             } else if let Some(batch) = batch {

@@ -35,7 +35,7 @@ impl Rig {
     /// A rig with an owner.
     pub(super) fn new(kind: TransportProtocol) -> Self {
         let mut rig = Self::without_link(kind, Limits::default());
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig
     }
 

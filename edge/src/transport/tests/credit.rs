@@ -11,7 +11,7 @@ fn message_of_cost(cost: usize) -> String {
 fn rig(untaken: usize) -> Rig {
     let mut rig =
         Rig::without_link(TransportProtocol::Tcp, Limits { untaken, ..Limits::default() });
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerFound);
     rig.hello(",\"maxia\":0,\"eeds\":null");
     rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     rig.to_core.clear();
@@ -48,7 +48,7 @@ fn one_frame_beyond_is_taken_and_the_rest_of_the_read_waits() {
 fn an_upload_ends_only_when_all_of_it_is_cut() {
     let mut rig =
         Rig::without_link(TransportProtocol::Http, Limits { untaken: 300, ..Limits::default() });
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerFound);
     let big = message_of_cost(400);
     rig.hello_and(",\"maxia\":0", &[&big, "b "], true);
     rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
@@ -78,7 +78,7 @@ fn written_bytes_are_granted_again_in_quarters() {
     let limits = Limits { s2c_window: 400, ..Limits::default() };
     for (length, granted) in [(99, None), (100, Some(100)), (101, Some(101))] {
         let mut rig = Rig::without_link(TransportProtocol::Tcp, limits.clone());
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.hello(",\"maxia\":0,\"eeds\":null");
         let [EdgeMessage::Attach(attach)] = &rig.take_to_core()[..] else { panic!() };
         assert_eq!(attach.s2c_bytes, 400);
@@ -103,7 +103,7 @@ fn a_core_may_overdraw_by_one_message_only() {
     {
         let limits = Limits { s2c_window: window as u64, ..Limits::default() };
         let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.hello(",\"maxia\":0,\"eeds\":null");
         rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
         let messages = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];

@@ -105,7 +105,7 @@ fn a_frame_is_at_most_so_long() {
         for (length, good) in [(1023, true), (1024, true), (1025, false)] {
             let limits = Limits { max_frame: 1024, ..Limits::default() };
             let mut rig = Rig::without_link(kind, limits);
-            rig.input(Input::Placed);
+            rig.input(Input::OwnerFound);
             rig.hello(",\"maxia\":0,\"eeds\":null");
             rig.to_core.clear();
             let message = format!("{} ", "x".repeat(length - 1));

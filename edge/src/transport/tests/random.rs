@@ -43,9 +43,9 @@ fn steps() -> impl Strategy<Value = Step> {
         Just(Input::Garbled),
         Just(Input::Gone),
         Just(Input::Drain),
-        Just(Input::Displaced),
-        Just(Input::Placed),
-        Just(Input::Placed),
+        Just(Input::OwnerLost),
+        Just(Input::OwnerFound),
+        Just(Input::OwnerFound),
     ];
     prop_oneof![
         1 => (prop::collection::vec(any::<u8>(), 0..60), any::<bool>())
@@ -133,7 +133,7 @@ fn play(kind: TransportProtocol, steps: Vec<Step>, hello: bool) {
     let mut rig = Rig::without_link(kind, limits);
     let mut watch = Watch::default();
     if hello {
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.hello(",\"maxia\":1,\"eeds\":null");
     }
     let mut link_up = hello;
@@ -146,14 +146,14 @@ fn play(kind: TransportProtocol, steps: Vec<Step>, hello: bool) {
                 let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
                 rig.frames(&frames, last);
             }
-            Step::Input(Input::Placed) if link_up => {}
-            Step::Input(Input::Displaced) => {
+            Step::Input(Input::OwnerFound) if link_up => {}
+            Step::Input(Input::OwnerLost) => {
                 link_up = false;
                 watch.attached = false;
-                rig.input(Input::Displaced);
+                rig.input(Input::OwnerLost);
             }
             Step::Input(input) => {
-                link_up |= input == Input::Placed;
+                link_up |= input == Input::OwnerFound;
                 rig.input(input);
             }
             Step::Taken(back) => {

@@ -23,7 +23,7 @@ fn a_hello_waits_for_the_link() {
     rig.frames(&["b "], false);
     assert!(rig.to_core.is_empty());
     rig.pass(29 * SECOND);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerFound);
     let (attach, batches) = attach(&mut rig);
     assert_eq!((attach.resume, attach.create), (None, true));
     assert_eq!(attach.batch.unwrap().number, BatchNumber(0));
@@ -41,10 +41,10 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
     rig.frames(&["c ", "|0A"], false);
     rig.core(messages(0, &["x", "y"]));
     rig.take_to_core();
-    rig.input(Input::Displaced);
+    rig.input(Input::OwnerLost);
     rig.frames(&["d "], false);
     assert!(rig.to_core.is_empty());
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerFound);
     let (attach, batches) = attach(&mut rig);
     assert_eq!(
         attach.resume,
@@ -71,9 +71,9 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
 fn an_unopened_transport_repeats_its_attach() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello_and(",\"maxia\":7,\"new\":true", &["a "], false);
-    rig.input(Input::Displaced);
+    rig.input(Input::OwnerLost);
     rig.take_to_core();
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerFound);
     let (attach, batches) = attach(&mut rig);
     assert!(attach.create && attach.heartbeat && attach.resume.is_none());
     assert_eq!(attach.batch.map(|batch| batch.number.0), Some(0));
@@ -85,8 +85,8 @@ fn the_initial_heartbeat_is_written_once() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":7,\"new\":true");
     rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
-    rig.input(Input::Displaced);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerLost);
+    rig.input(Input::OwnerFound);
     rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
     assert_eq!(rig.written, ["C", "beat^"]);
 }
@@ -98,13 +98,13 @@ fn an_unanswered_end_is_repeated() {
     rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     rig.core(CoreMessage::Taken(BatchNumber(0)));
     rig.take_to_core();
-    rig.input(Input::Displaced);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerLost);
+    rig.input(Input::OwnerFound);
     let (_, batches) = attach(&mut rig);
     assert_eq!(batches.len(), 1);
     assert_eq!((batches[0].number, batches[0].end), (BatchNumber(1), Some(End { kill: None })));
-    rig.input(Input::Displaced);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerLost);
+    rig.input(Input::OwnerFound);
     let (_, batches) = attach(&mut rig);
     assert_eq!(batches.len(), 1, "not once per link");
 }
@@ -115,7 +115,7 @@ fn a_transport_is_held_without_link_for_a_bounded_time() {
         let mut rig = Rig::new(kind);
         rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == TransportProtocol::Http);
         rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
-        rig.input(Input::Displaced);
+        rig.input(Input::OwnerLost);
         rig.pass(30 * SECOND - Duration::from_millis(1));
         assert_eq!(rig.ending, None);
         rig.pass(Duration::from_millis(1));
@@ -128,9 +128,9 @@ fn a_transport_is_held_without_link_for_a_bounded_time() {
 fn a_link_that_comes_back_without_an_answer_does_not_prolong_the_time() {
     let mut rig = Rig::attached();
     for _ in 0..31 {
-        rig.input(Input::Displaced);
+        rig.input(Input::OwnerLost);
         rig.pass(SECOND / 2);
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.pass(SECOND / 2);
     }
     assert!(matches!(rig.ending, Some(Ending::Unavailable { .. })));
@@ -144,7 +144,7 @@ fn a_transport_ends_when_two_links_fail_before_its_attach_is_answered() {
         assert!(!rig.machine.is_suspect());
         rig.input(Input::LinkLost);
         assert!(rig.machine.is_suspect() && rig.ending.is_none());
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.take_to_core();
         rig.input(Input::LinkLost);
         assert!(matches!(rig.ending, Some(Ending::Failed { .. })), "{:?}", rig.ending);
@@ -158,17 +158,17 @@ fn an_answered_attach_is_no_cause_of_a_failure() {
     for _ in 0..5 {
         rig.input(Input::LinkLost);
         assert!(!rig.machine.is_suspect());
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     }
     // Between two failures before an answer there is an answer, or no Attach at all.
     for _ in 0..5 {
         rig.input(Input::LinkLost);
         rig.input(Input::LinkLost);
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.input(Input::LinkLost);
         assert!(rig.machine.is_suspect());
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerFound);
         rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
     }
     assert_eq!(rig.ending, None);
@@ -179,8 +179,8 @@ fn a_moved_partition_is_no_failed_link() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":0,\"eeds\":null");
     for _ in 0..5 {
-        rig.input(Input::Displaced);
-        rig.input(Input::Placed);
+        rig.input(Input::OwnerLost);
+        rig.input(Input::OwnerFound);
     }
     rig.input(Input::LinkLost);
     assert_eq!(rig.ending, None);
@@ -201,8 +201,8 @@ fn a_refused_transport_has_failed() {
 fn a_closing_transport_does_not_attach_again() {
     let mut rig = Rig::attached();
     rig.core(CoreMessage::Close(Box::default()));
-    rig.input(Input::Displaced);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerLost);
+    rig.input(Input::OwnerFound);
     rig.written_all();
     assert!(rig.to_core.is_empty(), "and owes the new link no Detach");
 }

@@ -94,7 +94,7 @@ fn silence_counts_only_where_the_client_promised_and_is_read() {
     }
     let limits = Limits { untaken: 1000, ..Limits::default() };
     let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerFound);
     rig.hello_and(",\"maxia\":0,\"beat\":1", &[&format!("{} ", "x".repeat(1000))], false);
     rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
     rig.pass(1000 * SECOND);
@@ -119,8 +119,8 @@ fn a_sack_is_sent_once_and_again_on_re_attachment() {
     assert_eq!(told(&mut rig), 1);
     assert_eq!(told(&mut rig), 0);
     rig.core(CoreMessage::Taken(BatchNumber(0)));
-    rig.input(Input::Displaced);
-    rig.input(Input::Placed);
+    rig.input(Input::OwnerLost);
+    rig.input(Input::OwnerFound);
     let attached = rig.take_to_core().into_iter().find_map(|message| match message {
         EdgeMessage::Attach(attach) => Some(attach.sack),
         EdgeMessage::Batch(_) | EdgeMessage::Grant(_) | EdgeMessage::Detach => None,

@@ -1,5 +1,5 @@
-//! What one transport's driver has yet to take of what the core said: bounded, and without memory of its own while
-//! it is empty, as there is one for each transport. Made by `place.rs`; `call.rs` fills it.
+//! Bounded queue of core messages for one transport. An empty queue holds almost no memory, since each transport has
+//! one. Made by `attachment.rs`, filled by `call.rs`.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -9,23 +9,23 @@ use std::task::{Context, Poll, Waker};
 use minerva_proto::link::CoreMessage;
 use tokio::sync::Notify;
 
-/// Room that an empty queue keeps.
-const KEPT: usize = 4;
+/// Capacity that an empty queue keeps.
+const KEPT_CAPACITY: usize = 4;
 
-/// The call's end.
+/// Sending half, held by the call.
 #[derive(Debug)]
-pub(super) struct Deliver(Arc<Shared>);
+pub(super) struct QueueSender(Arc<Shared>);
 
-/// The transport's end.
+/// Receiving half, held by the transport.
 #[derive(Debug)]
-pub(super) struct Inbox(Arc<Shared>);
+pub(super) struct QueueReceiver(Arc<Shared>);
 
-/// Why something was not taken.
+/// Reason why a message was not queued.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Untaken {
-    /// The transport is gone.
-    Gone,
-    /// As much waits as may.
+pub(super) enum QueueError {
+    /// The receiver is dropped.
+    Closed,
+    /// The queue is full; returns the message.
     Full(CoreMessage),
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Untaken {
 struct Shared {
     limit: usize,
     state: Mutex<State>,
-    /// Somebody waits for room.
+    /// Wakes a sender that waits for room.
     room: Notify,
 }
 
@@ -41,15 +41,15 @@ struct Shared {
 struct State {
     waiting: VecDeque<CoreMessage>,
     reader: Option<Waker>,
-    /// One end is gone.
-    is_over: bool,
+    /// Whether one half is dropped.
+    is_closed: bool,
 }
 
-/// An inbox for so many things.
-pub(super) fn inbox(limit: usize) -> (Deliver, Inbox) {
+/// Creates a queue for up to `limit` messages.
+pub(super) fn transport_queue(limit: usize) -> (QueueSender, QueueReceiver) {
     let shared = Shared { limit, state: Mutex::default(), room: Notify::new() };
     let shared = Arc::new(shared);
-    (Deliver(Arc::clone(&shared)), Inbox(shared))
+    (QueueSender(Arc::clone(&shared)), QueueReceiver(shared))
 }
 
 impl Shared {
@@ -58,16 +58,16 @@ impl Shared {
     }
 }
 
-impl Deliver {
-    /// Puts something in.
-    pub(super) fn try_send(&self, content: CoreMessage) -> Result<(), Untaken> {
+impl QueueSender {
+    /// Queues a message without waiting.
+    pub(super) fn try_send(&self, content: CoreMessage) -> Result<(), QueueError> {
         let reader = {
             let mut state = self.0.state();
-            if state.is_over {
-                return Err(Untaken::Gone);
+            if state.is_closed {
+                return Err(QueueError::Closed);
             }
             if state.waiting.len() >= self.0.limit {
-                return Err(Untaken::Full(content));
+                return Err(QueueError::Full(content));
             }
             state.waiting.push_back(content);
             state.reader.take()
@@ -78,28 +78,28 @@ impl Deliver {
         Ok(())
     }
 
-    /// Puts something in when there is room; `false`: the transport is gone. Nobody else may send meanwhile.
+    /// Waits for room and queues a message; `false` if the receiver is dropped. Requires a single sender.
     pub(super) async fn send(&self, mut content: CoreMessage) -> bool {
         loop {
-            // Before the look: what is taken after it is told.
+            // Registered before the attempt, so that room freed in between is not missed.
             let room = self.0.room.notified();
             match self.try_send(content) {
                 Ok(()) => return true,
-                Err(Untaken::Gone) => return false,
-                Err(Untaken::Full(back)) => content = back,
+                Err(QueueError::Closed) => return false,
+                Err(QueueError::Full(back)) => content = back,
             }
             room.await;
         }
     }
 }
 
-impl Inbox {
-    /// The next thing; `None`: the other end is gone, and nothing is left. May be cancelled.
+impl QueueReceiver {
+    /// Waits for the next message; `None` after the last one of a dropped sender. Cancel safe.
     pub(super) async fn recv(&mut self) -> Option<CoreMessage> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The next thing, if there is one.
+    /// Takes the next message, if there is one.
     pub(super) fn try_recv(&mut self) -> Option<CoreMessage> {
         let (next, was_full) = self.0.state().take(self.0.limit);
         if was_full {
@@ -113,12 +113,12 @@ impl Inbox {
             return Poll::Ready(Some(next));
         }
         let mut state = self.0.state();
-        // Something may have come between the two looks.
+        // A message may have arrived between the two checks.
         if !state.waiting.is_empty() {
             drop(state);
             return Poll::Ready(self.try_recv());
         }
-        if state.is_over {
+        if state.is_closed {
             return Poll::Ready(None);
         }
         if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
@@ -129,22 +129,22 @@ impl Inbox {
 }
 
 impl State {
-    /// The next thing, and whether there was no room before.
+    /// Takes the next message; also returns whether the queue was full.
     fn take(&mut self, limit: usize) -> (Option<CoreMessage>, bool) {
         let was_full = self.waiting.len() >= limit;
         let next = self.waiting.pop_front();
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
             self.waiting = VecDeque::new();
         }
         (next, was_full)
     }
 }
 
-impl Drop for Deliver {
+impl Drop for QueueSender {
     fn drop(&mut self) {
         let reader = {
             let mut state = self.0.state();
-            state.is_over = true;
+            state.is_closed = true;
             state.reader.take()
         };
         if let Some(reader) = reader {
@@ -153,11 +153,11 @@ impl Drop for Deliver {
     }
 }
 
-impl Drop for Inbox {
+impl Drop for QueueReceiver {
     fn drop(&mut self) {
         let waiting = {
             let mut state = self.0.state();
-            state.is_over = true;
+            state.is_closed = true;
             std::mem::take(&mut state.waiting)
         };
         drop(waiting);
@@ -180,73 +180,73 @@ mod tests {
     }
 
     #[test]
-    fn as_much_waits_as_the_limit_says() {
+    fn the_queue_holds_exactly_its_limit() {
         for (count, has_room) in [(LIMIT - 1, true), (LIMIT, false), (LIMIT + 1, false)] {
-            let (deliver, mut inbox) = inbox(LIMIT);
-            let taken = (0..count).filter(|&n| deliver.try_send(number(n)).is_ok()).count();
+            let (queue, mut receiver) = transport_queue(LIMIT);
+            let taken = (0..count).filter(|&n| queue.try_send(number(n)).is_ok()).count();
             assert_eq!(taken, count.min(LIMIT));
-            let next = deliver.try_send(number(count));
-            let full = Err(Untaken::Full(number(count)));
+            let next = queue.try_send(number(count));
+            let full = Err(QueueError::Full(number(count)));
             assert_eq!(next, if has_room { Ok(()) } else { full });
-            let all = std::iter::from_fn(|| inbox.try_recv()).count();
+            let all = std::iter::from_fn(|| receiver.try_recv()).count();
             assert_eq!(all, LIMIT);
         }
     }
 
     #[tokio::test]
     async fn a_sender_waits_for_room_and_order_is_kept() {
-        let (deliver, mut inbox) = inbox(LIMIT);
+        let (queue, mut receiver) = transport_queue(LIMIT);
         let sending = tokio::spawn(async move {
             for n in 0..100 {
-                assert!(deliver.send(number(n)).await);
+                assert!(queue.send(number(n)).await);
             }
         });
         for n in 0..100 {
             if n % 7 == 0 {
                 yield_now().await;
             }
-            assert_eq!(inbox.recv().await, Some(number(n)));
+            assert_eq!(receiver.recv().await, Some(number(n)));
         }
         sending.await.unwrap();
-        assert_eq!(inbox.recv().await, None);
+        assert_eq!(receiver.recv().await, None);
     }
 
     #[tokio::test]
-    async fn what_was_sent_before_the_end_is_still_taken() {
-        let (deliver, mut inbox) = inbox(LIMIT);
-        assert_eq!(inbox.recv().now_or_never(), None);
-        deliver.try_send(number(1)).unwrap();
-        drop(deliver);
-        assert_eq!(inbox.recv().await, Some(number(1)));
-        assert_eq!(inbox.recv().await, None);
+    async fn messages_before_the_close_are_delivered() {
+        let (queue, mut receiver) = transport_queue(LIMIT);
+        assert_eq!(receiver.recv().now_or_never(), None);
+        queue.try_send(number(1)).unwrap();
+        drop(queue);
+        assert_eq!(receiver.recv().await, Some(number(1)));
+        assert_eq!(receiver.recv().await, None);
     }
 
     #[tokio::test]
-    async fn a_reader_that_waits_hears_of_the_end() {
-        let (deliver, mut inbox) = inbox(LIMIT);
-        let reading = tokio::spawn(async move { inbox.recv().await });
+    async fn a_waiting_receiver_is_woken_by_the_close() {
+        let (queue, mut receiver) = transport_queue(LIMIT);
+        let reading = tokio::spawn(async move { receiver.recv().await });
         yield_now().await;
-        drop(deliver);
+        drop(queue);
         assert_eq!(reading.await.unwrap(), None);
     }
 
     #[tokio::test]
-    async fn a_sender_that_waits_hears_that_the_reader_is_gone() {
-        let (deliver, inbox) = inbox(1);
-        deliver.try_send(number(0)).unwrap();
-        let sending = tokio::spawn(async move { deliver.send(number(1)).await });
+    async fn a_waiting_sender_is_woken_by_the_close() {
+        let (queue, receiver) = transport_queue(1);
+        queue.try_send(number(0)).unwrap();
+        let sending = tokio::spawn(async move { queue.send(number(1)).await });
         yield_now().await;
-        drop(inbox);
+        drop(receiver);
         assert!(!sending.await.unwrap());
     }
 
     #[test]
-    fn an_empty_queue_keeps_little() {
-        let (deliver, mut inbox) = inbox(64);
+    fn an_empty_queue_frees_its_memory() {
+        let (queue, mut receiver) = transport_queue(64);
         for n in 0..64 {
-            deliver.try_send(number(n)).unwrap();
+            queue.try_send(number(n)).unwrap();
         }
-        while inbox.try_recv().is_some() {}
-        assert!(inbox.0.state().waiting.capacity() <= KEPT);
+        while receiver.try_recv().is_some() {}
+        assert!(receiver.0.state().waiting.capacity() <= KEPT_CAPACITY);
     }
 }
