@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::stream::Time;
+use crate::time::Time;
 
 /// Clock with the start of the stream as its origin.
 #[derive(Debug, Clone, Copy)]

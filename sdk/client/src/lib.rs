@@ -51,6 +51,7 @@ pub mod simulation;
 mod stream;
 mod stream_state;
 mod tcp;
+mod time;
 mod tls;
 mod transport;
 mod websocket;

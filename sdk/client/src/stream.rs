@@ -16,7 +16,6 @@ mod transport_policy;
 mod transport_ranking;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use backoff::Backoff;
 use bytes::Bytes;
@@ -28,9 +27,7 @@ use transport_ranking::TransportRanking;
 
 use crate::config::{Config, TransportKind};
 use crate::error::{Ended, EndedBy};
-
-/// Time since the stream's start.
-pub(crate) type Time = Duration;
+use crate::time::Time;
 
 /// Receive window behind a gap. Gaps are rare: a predecessor failed after its successor had received messages. The
 /// server's outbox holds at most 1 MiB or 1,000 messages by default.
@@ -146,7 +143,7 @@ impl StreamMachine {
         }
         let number = self.queue.push(message);
         self.plan(now);
-        Some(number)
+        Some(number.0)
     }
 
     /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
@@ -231,8 +228,9 @@ impl StreamMachine {
 
     /// The current SACK; never less than the last sent one.
     fn sack(&self) -> Sack {
-        let below = self.window.next().saturating_sub(self.withheld).max(end(&self.last_sent_sack));
-        if !self.kind.is_socket() || below >= self.window.next() {
+        let below =
+            self.window.next().0.saturating_sub(self.withheld).max(end(&self.last_sent_sack));
+        if !self.kind.is_socket() || below >= self.window.next().0 {
             return self.window.sack();
         }
         below.checked_sub(1).map_or(Sack::NONE, Sack::up_to)
@@ -269,14 +267,14 @@ impl StreamMachine {
 
     /// First unacknowledged message number.
     pub(crate) fn acknowledged(&self) -> u64 {
-        self.queue.base()
+        self.queue.base().0
     }
 
     pub(crate) fn counters(&self) -> Counters {
         Counters {
-            sent: self.queue.next(),
-            acknowledged: self.queue.base(),
-            received: self.window.next(),
+            sent: self.queue.next().0,
+            acknowledged: self.queue.base().0,
+            received: self.window.next().0,
             ..self.counters
         }
     }
@@ -301,5 +299,5 @@ impl StreamMachine {
 
 /// One past the highest number in a SACK.
 fn end(sack: &Sack) -> u64 {
-    sack.beyond.iter().copied().chain(sack.acked).max().map_or(0, |highest| highest + 1)
+    sack.beyond.iter().copied().chain(sack.acked).max().map_or(0, |highest| highest.0 + 1)
 }

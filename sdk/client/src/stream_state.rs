@@ -11,7 +11,8 @@ use tokio::sync::{Notify, watch};
 use crate::clock::Clock;
 use crate::config::{Config, TransportKind};
 use crate::inbox::Inbox;
-use crate::stream::{End, Role, StreamMachine, Time};
+use crate::stream::{End, Role, StreamMachine};
+use crate::time::Time;
 
 /// The shared state of one stream; see the module documentation.
 pub(crate) struct StreamState {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use minerva_client::{Config, ConnectError, Ended, EndedBy, SendError, Stream, TransportKind};
-use minerva_proto::{Frame, Framing, Hello, MAX_FRAME, Reset, Sack};
+use minerva_proto::{Frame, Framing, Hello, MAX_FRAME, MessageNumber, Reset, Sack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -76,7 +76,7 @@ async fn comes_back_after_refusals_and_early_ends() {
     let (mut peer, hello) = soon(Peer::accept(&listener)).await;
     assert!(hello.new && hello.id == *stream.id());
     peer.write(Frame::StreamCreated).await;
-    assert_eq!(soon(peer.read()).await, Frame::SeqNum(0));
+    assert_eq!(soon(peer.read()).await, Frame::SeqNum(MessageNumber(0)));
     assert_eq!(soon(peer.read()).await, Frame::String("hi".into()));
     peer.write(Frame::Sack(Sack::up_to(0))).await;
     soon(stream.flush()).await.unwrap();
@@ -92,7 +92,7 @@ async fn acknowledges_what_comes_alone_after_a_while() {
     let _stream = Stream::connect(config).unwrap();
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
-    peer.write(Frame::SeqNum(0)).await;
+    peer.write(Frame::SeqNum(MessageNumber(0))).await;
     peer.write(Frame::String("a".into())).await;
     assert_eq!(soon(peer.read()).await, Frame::Sack(Sack::up_to(0)));
     peer.write(Frame::String("b".into())).await;
@@ -136,7 +136,7 @@ async fn ends_with_the_servers_reset_once_all_is_taken() {
         Stream::connect(config(listener.local_addr().unwrap(), TransportKind::Tcp)).unwrap();
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
-    peer.write(Frame::SeqNum(0)).await;
+    peer.write(Frame::SeqNum(MessageNumber(0))).await;
     peer.write(Frame::String("last".into())).await;
     peer.write(Frame::Reset(Reset::new("bye", true))).await;
     let ended = Ended { reason: "bye".into(), application_level: true, by: EndedBy::Server };
@@ -158,7 +158,7 @@ async fn what_the_application_does_not_take_stays_with_the_server() {
     let stream = Stream::connect(config).unwrap();
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
-    peer.write(Frame::SeqNum(0)).await;
+    peer.write(Frame::SeqNum(MessageNumber(0))).await;
     let flood = tokio::spawn(async move {
         for number in 0..COUNT {
             peer.write(Frame::String(Bytes::from(format!("{number:0LENGTH$}")))).await;
@@ -187,7 +187,7 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
         Stream::connect(config(listener.local_addr().unwrap(), TransportKind::Tcp)).unwrap();
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
-    peer.write(Frame::SeqNum(0)).await;
+    peer.write(Frame::SeqNum(MessageNumber(0))).await;
     let message = |number: u64| Bytes::from(format!("{number:0LENGTH$}"));
     let server = tokio::spawn(async move {
         let (mut written, mut acknowledged) = (0, 0);
@@ -197,7 +197,7 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
                 written += 1;
             }
             match peer.read().await {
-                Frame::Sack(sack) => acknowledged = sack.acked.map_or(0, |acked| acked + 1),
+                Frame::Sack(sack) => acknowledged = sack.acked.map_or(0, |acked| acked.0 + 1),
                 Frame::String(_) => peer.write(Frame::Sack(Sack::up_to(0))).await,
                 Frame::SeqNum(_) => {}
                 other => panic!("{other:?}"),
@@ -229,7 +229,7 @@ async fn a_server_that_fell_silent_is_left_also_after_a_pause_in_reading() {
     let (mut silent, hello) = soon(Peer::accept(&listener)).await;
     assert_eq!(hello.maxia, Duration::from_secs(1));
     silent.write(Frame::StreamCreated).await;
-    silent.write(Frame::SeqNum(0)).await;
+    silent.write(Frame::SeqNum(MessageNumber(0))).await;
     silent.write(Frame::String("a".into())).await;
     // Unread: its silence means nothing.
     let left = timeout(Duration::from_millis(2500), Peer::accept(&listener)).await;
@@ -260,7 +260,9 @@ async fn sending_waits_for_room() {
     };
     let (mut peer, _) = soon(Peer::accept(&listener)).await;
     peer.write(Frame::StreamCreated).await;
-    for expected in [Frame::SeqNum(0), Frame::String("a".into()), Frame::String("b".into())] {
+    for expected in
+        [Frame::SeqNum(MessageNumber(0)), Frame::String("a".into()), Frame::String("b".into())]
+    {
         assert_eq!(soon(peer.read()).await, expected);
     }
     assert!(!waiting.is_finished());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{Frame, KillReason, Received, Reset, Sack};
+use minerva_proto::{Frame, KillReason, MessageNumber, Received, Reset, Sack};
 
 use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
@@ -28,7 +28,7 @@ impl StreamMachine {
             Frame::Sack(sack) => self.on_sack(now, number, sack),
             Frame::StreamStatus(status) => self.on_status(now, number, &status),
             Frame::SeqNum(next) => {
-                transport.next_received = next;
+                transport.next_received = next.0;
                 self.on_attached(now, number);
             }
             Frame::String(message) => self.on_message(now, number, message),
@@ -125,13 +125,13 @@ impl StreamMachine {
         };
         let mut message_number = transport.next_received;
         if mutation::is(Mutation::DeliverBehindGap) {
-            message_number = message_number.min(self.window.next());
+            message_number = message_number.min(self.window.next().0);
         }
         transport.next_received += 1;
         let (kind, length) = (transport.kind, message.len());
         let is_current = transport.generation == self.generation;
         let had_gap = self.window.waiting().next().is_some();
-        let Ok(received) = self.window.receive(message_number, message) else {
+        let Ok(received) = self.window.receive(MessageNumber(message_number), message) else {
             // The window overflows. A new primary receives the message again.
             self.close(now, number, End::Failed);
             return;

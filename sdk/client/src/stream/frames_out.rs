@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{Eeds, Frame, Hello};
+use minerva_proto::{Eeds, Frame, Hello, MessageNumber, TransportNumber};
 
 use super::transport::{Role, Transport};
 use super::{StreamMachine, Time};
@@ -82,19 +82,20 @@ impl StreamMachine {
 
     /// Writes unsent messages up to the limit of bytes in flight.
     fn write_messages(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
-        let sent = self.queue.iter_from(0).take_while(|(n, _)| *n < transport.next_sent);
+        let sent =
+            self.queue.iter_from(MessageNumber(0)).take_while(|(n, _)| n.0 < transport.next_sent);
         let mut in_flight: usize = sent.map(|(_, message)| cost(message)).sum();
-        for (number, message) in self.queue.iter_from(transport.next_sent) {
+        for (number, message) in self.queue.iter_from(MessageNumber(transport.next_sent)) {
             if in_flight > 0 && in_flight + cost(message) > self.config.max_in_flight {
                 break;
             }
-            if transport.next_on_wire != Some(number) {
+            if transport.next_on_wire != Some(number.0) {
                 frames.push(Frame::SeqNum(number));
             }
             frames.push(Frame::String(message.clone()));
             in_flight += cost(message);
-            transport.next_sent = number + 1;
-            transport.next_on_wire = Some(number + 1);
+            transport.next_sent = number.0 + 1;
+            transport.next_on_wire = Some(number.0 + 1);
         }
     }
 
@@ -110,7 +111,7 @@ impl StreamMachine {
         let is_poll = transport.kind == TransportKind::LongPoll;
         let heartbeat = Duration::from_secs(self.config.heartbeat.as_secs());
         Hello {
-            tnum: number,
+            tnum: TransportNumber(number),
             id: self.id.clone(),
             new: !self.created,
             ming: !is_upload && !is_poll,
@@ -131,7 +132,7 @@ impl StreamMachine {
     fn predecessor(&self, number: u64) -> Eeds {
         let mut older = self.transports.range(..number).rev();
         let working = older.find(|(_, t)| t.is_primary() && t.attached);
-        working.map_or(Eeds::Null, |(&number, _)| Eeds::Number(number))
+        working.map_or(Eeds::Null, |(&number, _)| Eeds::Number(TransportNumber(number)))
     }
 }
 

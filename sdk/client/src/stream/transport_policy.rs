@@ -89,7 +89,7 @@ impl StreamMachine {
         self.counters.transports += 1;
         let mut transport = Transport::new(self.kind, role, self.generation, now);
         if mutation::is(Mutation::ForgetToSendAgain) && self.created {
-            transport.next_sent = self.queue.next();
+            transport.next_sent = self.queue.next().0;
         }
         self.transports.insert(number, transport);
         let (kind, server) = (self.kind, self.ranking.server());

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{Eeds, Frame, Hello, ReceiveWindow, Sack, SendQueue, WindowLimits};
+use minerva_proto::{
+    Eeds, Frame, Hello, MessageNumber, ReceiveWindow, Sack, SendQueue, WindowLimits,
+};
 
 use super::super::{End, Output, Role, StreamMachine, Time};
 use super::watch::SackWatch;
@@ -170,8 +172,11 @@ impl World {
             |t: &&super::Transport| t.is_primary() && t.generation == self.client.generation;
         assert!(self.client.transports.values().filter(primary).count() <= 1);
         for transport in self.client.transports.values() {
-            let in_flight =
-                self.client.queue.iter_from(0).take_while(|(n, _)| *n < transport.next_sent);
+            let in_flight = self
+                .client
+                .queue
+                .iter_from(MessageNumber(0))
+                .take_while(|(n, _)| n.0 < transport.next_sent);
             let costs: Vec<usize> = in_flight.map(|(_, message)| message.len() + 1).collect();
             assert!(costs.len() <= 1 || costs.iter().sum::<usize>() <= MAX_IN_FLIGHT);
         }
@@ -266,12 +271,12 @@ impl World {
     fn on_frame(&mut self, number: u64, frame: Frame) {
         match frame {
             Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap()),
-            Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
+            Frame::SeqNum(next) => self.pipe(number).next_c2s = next.0,
             Frame::String(message) => {
                 let pipe = self.pipe(number);
                 let message_number = pipe.next_c2s;
                 pipe.next_c2s += 1;
-                self.inbox.receive(message_number, message).unwrap();
+                self.inbox.receive(MessageNumber(message_number), message).unwrap();
             }
             Frame::Sack(sack) => self.on_sack(&sack),
             Frame::StreamStatus(_)
@@ -285,7 +290,7 @@ impl World {
 
     fn on_hello(&mut self, number: u64, hello: &Hello) {
         assert!(hello.new || self.exists, "hello without `new` before the stream exists");
-        assert_eq!(hello.tnum, number);
+        assert_eq!(hello.tnum.0, number);
         self.exists = true;
         self.pipe(number).attached = true;
         if hello.new {
@@ -308,7 +313,7 @@ impl World {
     fn succeed(&mut self, number: u64, eeds: Eeds) {
         let old = self.primary.replace(number);
         let written = old.and_then(|old| self.pipes.get(&old)).map(|pipe| pipe.next_s2c);
-        self.assumed = matches!(eeds, Eeds::Number(n) if Some(n) == old) && written.is_some();
+        self.assumed = matches!(eeds, Eeds::Number(n) if Some(n.0) == old) && written.is_some();
         self.pipe(number).next_s2c = if self.assumed { written.unwrap() } else { 0 };
         if let Some(old) = old.filter(|old| self.pipes.contains_key(old)) {
             self.close(old);
@@ -327,14 +332,14 @@ impl World {
         if let Some(number) = self.primary {
             let first = self.pipe(number).next_s2c;
             let messages: Vec<_> =
-                self.outbox.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
+                self.outbox.iter_from(MessageNumber(first)).map(|(n, s)| (n, s.clone())).collect();
             for (message_number, message) in messages {
                 let pipe = self.pipe(number);
-                if pipe.on_wire != Some(message_number) {
+                if pipe.on_wire != Some(message_number.0) {
                     pipe.down.push_back(Frame::SeqNum(message_number));
                 }
                 pipe.down.push_back(Frame::String(message));
-                (pipe.next_s2c, pipe.on_wire) = (message_number + 1, Some(message_number + 1));
+                (pipe.next_s2c, pipe.on_wire) = (message_number.0 + 1, Some(message_number.0 + 1));
             }
         }
         let said = |pipe: &Pipe| {
@@ -353,7 +358,7 @@ impl World {
         self.say(number, Frame::Sack(self.inbox.sack()));
         self.say(
             number,
-            Frame::StreamStatus(Sack { acked: self.outbox.base().checked_sub(1), beyond: vec![] }),
+            Frame::StreamStatus(Sack { acked: self.outbox.base().previous(), beyond: vec![] }),
         );
         if self.pipe(number).kind.is_socket() {
             self.say(number, Frame::YouCloseIt);

@@ -178,7 +178,7 @@ fn http_streams_wait_20_ms_whatever_comes() {
     assert_eq!(machine.next_output(), None);
     machine.on_timeout(ms(21));
     let (upload, _, role) = opened(&mut machine);
-    let sack = Sack { acked: Some(19), beyond: vec![22] };
+    let sack = Sack::from_numbers(Some(19), [22]);
     assert_eq!((role, hello(&mut machine, ms(21), upload).sack), (Role::Upload, Some(sack)));
 }
 
