@@ -1,5 +1,5 @@
-//! An application instance: the SDK's session machine in a shell that stands for its task and its handlers. A
-//! handler reads events in order, tells the checker, answers, and acknowledges.
+//! An application instance: the session machine of the SDK, with models of its driver and handlers. A handler reads
+//! events in order, reports them to the checker, answers and acknowledges.
 
 mod handler;
 
@@ -10,13 +10,15 @@ use minerva_proto::app::{Command, Event as AppEvent, Register, command};
 use minerva_proto::{EventNumber, StreamNumber};
 
 use self::handler::Handler;
-use crate::agenda::Time;
-use crate::checker::{Checker, client_of, s2c_string};
+use crate::checker::Checker;
+use crate::clock::Time;
+use crate::connection::{ConnId, Side};
 use crate::event::{Content, Event, Life};
-use crate::network::{ConnId, Network, Side};
-use crate::outsider::GROUP;
+use crate::messages::{client_of, s2c_message};
+use crate::network::Network;
+use crate::push::GROUP;
 
-/// Bytes of commands in one request, about.
+/// Approximate size of one request in bytes.
 const REQUEST: usize = 4000;
 
 /// One instance.
@@ -24,7 +26,7 @@ pub(crate) struct App {
     index: usize,
     pub(crate) life: Life,
     pub(crate) is_up: bool,
-    /// Counts its names.
+    /// Count of instance ids.
     name: u64,
     window: usize,
     total: u64,
@@ -36,11 +38,11 @@ pub(crate) struct App {
     slow_until: Time,
 }
 
-/// The call to a core, or the wish for one.
+/// The call to a core, possibly not connected.
 #[derive(Default)]
 struct Call {
-    /// The connection, and the machine's number of the call.
-    line: Option<(ConnId, u64)>,
+    /// The connection and the call number of the machine.
+    connection: Option<(ConnId, u64)>,
     failures: u32,
 }
 
@@ -72,33 +74,33 @@ impl App {
         }
     }
 
-    /// It is gone; its connections were cut by the caller.
+    /// Drops all state. The caller has cut the connections.
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
         self.calls.clear();
         self.handlers.clear();
     }
 
-    pub(crate) fn be_slow(&mut self, until: Time) {
+    pub(crate) fn slow_down(&mut self, until: Time) {
         self.slow_until = until;
     }
 
-    pub(crate) fn wants_call(&self, core: usize) -> bool {
-        self.is_up && self.calls.get(&core).is_some_and(|call| call.line.is_none())
+    pub(crate) fn needs_call(&self, core: usize) -> bool {
+        self.is_up && self.calls.get(&core).is_some_and(|call| call.connection.is_none())
     }
 
-    /// The cores that it has a call to.
+    /// Cores with a connected call.
     pub(crate) fn called(&self) -> Vec<usize> {
-        let calls = self.calls.iter().filter(|(_, call)| call.line.is_some());
+        let calls = self.calls.iter().filter(|(_, call)| call.connection.is_some());
         calls.map(|(core, _)| *core).collect()
     }
 
-    /// A call is connected, or could not be.
+    /// Handles the result of a dial.
     pub(crate) fn on_dialled(&mut self, core: usize, conn: Option<ConnId>, net: &mut Network) {
         let Some(conn) = conn else { return self.dial_soon(core, net) };
         let (number, held_streams) = self.machine.begin();
         if let Some(call) = self.calls.get_mut(&core) {
-            call.line = Some((conn, number));
+            call.connection = Some((conn, number));
         }
         let register = Register {
             service: "default".to_owned(),
@@ -110,18 +112,20 @@ impl App {
         net.send(conn, Side::Caller, Content::Commands(vec![command]));
     }
 
-    /// A core says something.
-    pub(crate) fn on_core(
+    /// Handles events of a core.
+    pub(crate) fn on_events(
         &mut self,
         core: usize,
         events: Vec<AppEvent>,
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        let Some((_, number)) = self.calls.get(&core).and_then(|call| call.line) else { return };
+        let Some((_, number)) = self.calls.get(&core).and_then(|call| call.connection) else {
+            return;
+        };
         let (mut signals, mut outcome) = (Vec::new(), Ok(()));
         for event in events.into_iter().filter_map(|event| event.event) {
-            net.trace.say(|| format!("app {} hears from core {core}: {event:?}", self.index));
+            net.trace.detail(|| format!("app {} receives from core {core}: {event:?}", self.index));
             outcome = self.machine.on_event(number, event, &mut signals);
             if outcome.is_err() {
                 break;
@@ -136,26 +140,26 @@ impl App {
             self.on_signal(signal, net, checker);
         }
         if let Err(reason) = outcome {
-            net.trace.say(|| format!("app {} gives up its call: {reason:?}", self.index));
+            net.trace.detail(|| format!("app {} ends its call: {reason:?}", self.index));
             if let EventError::Contract(text) = reason {
-                checker.violation(format!("a core says to app {}: {text}", self.index));
+                checker.violation(format!("event of a core to app {}: {text}", self.index));
             }
             self.on_lost(core, net);
         }
-        self.tell(net);
+        self.flush(net);
     }
 
-    /// A call is gone.
+    /// Handles the loss of a call.
     pub(crate) fn on_lost(&mut self, core: usize, net: &mut Network) {
         let Some(call) = self.calls.get_mut(&core) else { return };
-        if let Some((conn, number)) = call.line.take() {
+        if let Some((conn, number)) = call.connection.take() {
             net.close(conn, Side::Caller);
             self.machine.end(number);
             self.dial_soon(core, net);
         }
     }
 
-    /// A handler goes on.
+    /// Resumes the handler of a stream.
     pub(crate) fn work(
         &mut self,
         life: Life,
@@ -168,17 +172,17 @@ impl App {
         }
         let stream = StreamNumber(stream);
         if let Some(handler) = self.handlers.get_mut(&stream) {
-            handler.is_waiting = false;
+            handler.is_scheduled = false;
             if net.now < self.slow_until {
-                handler.wait_until(self.slow_until, self.index, self.life, stream.0, net);
+                handler.schedule(self.slow_until, self.index, self.life, stream.0, net);
             } else {
                 self.handle(stream, net, checker);
             }
         }
-        self.tell(net);
+        self.flush(net);
     }
 
-    /// Ends a stream of a client, if this instance has it.
+    /// Resets the stream of a client, if assigned to this instance.
     pub(crate) fn reset(
         &mut self,
         client: usize,
@@ -187,9 +191,9 @@ impl App {
     ) -> bool {
         let stream = self.handlers.iter().find(|(_, h)| h.client == client && !h.has_ended);
         let Some(stream) = stream.map(|(stream, _)| *stream) else { return false };
-        checker.on_app_resets(client);
+        checker.on_app_reset(client);
         self.machine.reset(stream, "app had enough");
-        self.tell(net);
+        self.flush(net);
         true
     }
 
@@ -200,7 +204,7 @@ impl App {
 
     fn on_signal(&mut self, signal: Signal, net: &mut Network, checker: &mut Checker) {
         match signal {
-            Signal::Arrived(arrival) => self.on_arrived(&arrival, net, checker),
+            Signal::Arrived(arrival) => self.on_assigned(&arrival, net, checker),
             Signal::Readable(stream) | Signal::Writable(stream) => self.wake(stream, net),
             Signal::Ended(stream, _) => self.wake(stream, net),
             Signal::Released(stream) => {
@@ -209,18 +213,18 @@ impl App {
         }
     }
 
-    fn on_arrived(&mut self, arrival: &Arrival, net: &mut Network, checker: &mut Checker) {
+    fn on_assigned(&mut self, arrival: &Arrival, net: &mut Network, checker: &mut Checker) {
         let Some(client) = client_of(&arrival.id) else {
-            return checker.violation("an app hears of an unknown stream".to_owned());
+            return checker.violation("an app is assigned an unknown stream".to_owned());
         };
-        net.trace.note(
+        net.trace.record(
             net.now,
             "arrived",
             [self.index as u64, arrival.number.0, arrival.next_event.0],
         );
-        net.trace.say(|| format!("{arrival:?}"));
+        net.trace.detail(|| format!("{arrival:?}"));
         let handler = Handler::new(client, (self.index as u64) << 32 | self.life);
-        checker.on_arrived(client, handler.instance, arrival);
+        checker.on_assigned(client, handler.instance, arrival);
         if arrival.next_event == EventNumber(0) {
             self.machine.acknowledge(arrival.number, EventNumber(0));
         }
@@ -232,20 +236,20 @@ impl App {
     fn wake(&mut self, stream: StreamNumber, net: &mut Network) {
         let pace = net.random.between(0, 20);
         if let Some(handler) = self.handlers.get_mut(&stream) {
-            handler.wait_until(net.now + pace, self.index, self.life, stream.0, net);
+            handler.schedule(net.now + pace, self.index, self.life, stream.0, net);
         }
     }
 
-    /// Reads some events, answers, sends.
+    /// Reads, answers and sends for a random number of events.
     fn handle(&mut self, stream: StreamNumber, net: &mut Network, checker: &mut Checker) {
         for _ in 0..net.random.between(1, 8) {
             if !self.answer(stream, net) {
-                // There is no room: somebody will tell.
+                // A Writable signal follows when the outbox has room.
                 return;
             }
             match self.machine.read(stream) {
                 Read::Event(event) => self.on_event(stream, event, net, checker),
-                Read::Waiting => return self.push(stream, net),
+                Read::Waiting => return self.send_next(stream, net),
                 Read::Over => {
                     self.handlers.remove(&stream);
                     return;
@@ -265,15 +269,15 @@ impl App {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         match event {
             StreamEvent::Message { event, message } => {
-                checker.on_app_takes(handler.client, stream, handler.instance, event.0, &message);
+                checker.on_app_message(handler.client, stream, handler.instance, event, &message);
                 handler.answering = Some(event);
                 self.answer(stream, net);
             }
             StreamEvent::Ended { event, ended } => {
                 handler.has_ended = true;
                 let numbers = [self.index as u64, stream.0, event.0];
-                net.trace.note(net.now, "app hears end", numbers);
-                checker.on_app_ended(handler.client, stream, handler.instance, event.0, &ended);
+                net.trace.record(net.now, "app hears end", numbers);
+                checker.on_app_ended(handler.client, stream, handler.instance, event, &ended);
                 self.machine.acknowledge(stream, event);
             }
             StreamEvent::TransportChanged(_) => {}
@@ -284,16 +288,16 @@ impl App {
         }
     }
 
-    /// Sends the answers that are due, then acknowledges; whether there was room.
+    /// Sends the due answers, then acknowledges. Returns whether the outbox had room.
     fn answer(&mut self, stream: StreamNumber, net: &mut Network) -> bool {
         let Some(handler) = self.handlers.get_mut(&stream) else { return true };
         let Some(event) = handler.answering else { return true };
-        if !handler.pushes() {
+        if !handler.is_sender() {
             while let Some(next) = self.machine.next_send(stream)
                 && next.0 < event.0.min(self.total)
             {
-                if self.machine.send(stream, s2c_string(handler.client, next.0)).is_none() {
-                    net.trace.note(
+                if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
+                    net.trace.record(
                         net.now,
                         "app waits for room",
                         [self.index as u64, stream.0, next.0],
@@ -307,16 +311,16 @@ impl App {
         true
     }
 
-    /// A handler that sends by itself does so.
-    fn push(&mut self, stream: StreamNumber, net: &mut Network) {
+    /// Sends messages of a handler that sends on its own.
+    fn send_next(&mut self, stream: StreamNumber, net: &mut Network) {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
-        if !handler.pushes() || handler.has_ended {
+        if !handler.is_sender() || handler.has_ended {
             return;
         }
         for _ in 0..net.random.between(1, 6) {
             match self.machine.next_send(stream) {
                 Some(next) if next.0 < self.total => {
-                    if self.machine.send(stream, s2c_string(handler.client, next.0)).is_none() {
+                    if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
                         return;
                     }
                 }
@@ -324,19 +328,23 @@ impl App {
             }
         }
         let at = net.now + net.random.between(1, 2 * self.pace);
-        handler.wait_until(at, self.index, self.life, stream.0, net);
+        handler.schedule(at, self.index, self.life, stream.0, net);
     }
 
-    fn tell(&mut self, net: &mut Network) {
-        for (conn, number) in self.calls.values().filter_map(|call| call.line) {
+    fn flush(&mut self, net: &mut Network) {
+        for (conn, number) in self.calls.values().filter_map(|call| call.connection) {
             while self.machine.has_commands(number) {
                 let mut commands = self.machine.take_commands(number, REQUEST);
                 if commands.is_empty() {
                     continue;
                 }
-                net.trace.note(net.now, "app tells", [self.index as u64, commands.len() as u64, 0]);
-                net.trace.say(|| format!("{commands:?}"));
-                // What is ready should go together; it need not.
+                net.trace.record(
+                    net.now,
+                    "app tells",
+                    [self.index as u64, commands.len() as u64, 0],
+                );
+                net.trace.detail(|| format!("{commands:?}"));
+                // Ready commands may be split over two requests.
                 if net.random.percent(30) {
                     let rest = commands.split_off(net.random.below(commands.len()) + 1);
                     net.send(conn, Side::Caller, Content::Commands(commands));

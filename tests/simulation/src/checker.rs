@@ -1,67 +1,71 @@
-//! The guarantees (design §1), checked while a run goes on: order and exactly-once both ways, nothing let out before
-//! it is durable, one end for each stream with one reason, resets and kills only with a cause. What a client or an
-//! application is told is compared with what was sent; what a core says, with what is durable at that moment.
+//! The guarantees, checked during a run: order and exactly-once delivery in both directions, no output before
+//! durability, one end per stream with one reason, and no reset or kill without a cause.
+//!
+//! Deliveries are compared with the sent messages, outputs of a core with the durable state of that moment.
 
 mod app;
 mod client;
 mod outputs;
-mod outside;
+mod pushed_messages;
+mod pushes;
+mod transport_watch;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use minerva_client::Ended as ClientEnded;
-use minerva_proto::StreamNumber;
+use minerva_proto::{EventNumber, StreamNumber};
 
-use self::outside::{Outside, PushRecord};
-pub(crate) use self::outside::{out_string, push_key};
-use crate::durable::Durable;
-use crate::outsider::GROUP;
+use self::pushed_messages::{PushRecord, PushedMessages};
+pub(crate) use self::transport_watch::TransportWatch;
+use crate::durable::{DurableState, sent_by_app};
+use crate::messages::stream_id;
+use crate::push::GROUP;
 
-/// Violations that are told; more are only counted.
-const MOST_TOLD: usize = 20;
+/// Maximum number of reported violations.
+const MAX_VIOLATIONS: usize = 20;
 
-/// What is known of a run.
+/// Knowledge about a run.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
-    pub(crate) durable: Durable,
+    pub(crate) durable: DurableState,
     clients: Vec<ClientRecord>,
-    /// By number: a client's id may be used by a second stream when the first is over.
+    /// By number, since an id may be reused after the end of the stream.
     streams: BTreeMap<StreamNumber, StreamRecord>,
     /// By number.
     pushes: Vec<PushRecord>,
     violations: Vec<String>,
-    /// Strings that arrived, both ways.
+    /// Delivered messages of both directions.
     pub(crate) messages: u64,
+    /// Messages per stream and direction.
     total: u64,
 }
 
-/// What is known of one client.
+/// Knowledge about one client.
 #[derive(Debug, Default)]
 struct ClientRecord {
-    /// The app's s2c strings taken, in order.
-    taken: u64,
-    outside: Outside,
+    /// Received s2c messages of the app.
+    received: u64,
+    pushed: PushedMessages,
     has_reset: bool,
     app_has_reset: bool,
-    /// It was without network for longer than the idle limit.
+    /// Whether the client was offline for longer than half the idle limit.
     may_idle: bool,
     ended: Option<ClientEnded>,
-    /// The number of its stream.
+    /// The current stream.
     stream: Option<StreamNumber>,
 }
 
-/// What is known of one stream.
+/// Knowledge about one stream.
 #[derive(Debug, Default)]
 struct StreamRecord {
-    /// Whose it is. A number is used again if the store went back.
+    /// The client. After a rollback a number may be reused.
     client: Option<usize>,
-    /// Next event that an application that stores numbers with effects has not seen.
-    applied: u64,
-    /// Next event of each life of each instance.
-    next: BTreeMap<u64, u64>,
-    /// How it ended, as the application was told.
-    ended: Option<(u64, minerva_app::Ended)>,
+    /// First event without effects, for an application that stores event numbers with its effects.
+    applied: EventNumber,
+    /// Next event by life of an instance.
+    next: BTreeMap<u64, EventNumber>,
+    /// Number and content of the Ended event.
+    ended: Option<(EventNumber, minerva_app::Ended)>,
 }
 
 impl Checker {
@@ -70,10 +74,10 @@ impl Checker {
         Self { clients, total, ..Self::default() }
     }
 
-    /// Something is wrong.
-    pub(crate) fn violation(&mut self, what: String) {
-        if self.violations.len() < MOST_TOLD {
-            self.violations.push(what);
+    /// Reports a violation.
+    pub(crate) fn violation(&mut self, text: String) {
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(text);
         }
     }
 
@@ -81,40 +85,40 @@ impl Checker {
         &self.violations
     }
 
-    pub(crate) fn on_client_resets(&mut self, client: usize) {
+    pub(crate) fn on_client_reset(&mut self, client: usize) {
         self.clients[client].has_reset = true;
     }
 
-    pub(crate) fn on_app_resets(&mut self, client: usize) {
+    pub(crate) fn on_app_reset(&mut self, client: usize) {
         self.clients[client].app_has_reset = true;
     }
 
-    pub(crate) fn on_long_silence(&mut self, client: usize) {
+    pub(crate) fn on_long_offline(&mut self, client: usize) {
         self.clients[client].may_idle = true;
     }
 
-    /// A client has all that was sent to it, and the application all that the client sent.
+    /// Whether all messages of a client's stream have arrived, in both directions, or the stream has ended.
     pub(crate) fn is_drained(&self, client: usize) -> bool {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
         record.ended.is_some()
-            || app.is_some_and(|s| s.applied == self.total + 1)
-                && (record.taken == self.total && record.outside.is_complete()
+            || app.is_some_and(|s| s.applied.0 == self.total + 1)
+                && (record.received == self.total && record.pushed.is_complete()
                     || self.durable.has_lost(client))
                 && self.is_stored(client)
     }
 
-    /// The client has acknowledged all that the app has to send, and the stream is in its group.
+    /// Whether all messages of the app are acknowledged and the stream is in the group, durably.
     fn is_stored(&self, client: usize) -> bool {
         let stream = self.clients[client].stream.and_then(|number| self.durable.stream(number));
         stream.is_some_and(|state| {
             state.outbox().is_empty()
-                && outputs::sent_by_app(state) == self.total
+                && sent_by_app(state).0 == self.total
                 && state.attributes().groups.contains(GROUP)
         })
     }
 
-    /// Both sides know that a client's stream is over.
+    /// Whether client and app have received the end of the stream.
     pub(crate) fn is_over(&self, client: usize) -> bool {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
@@ -122,36 +126,16 @@ impl Checker {
             && (app.is_none_or(|stream| stream.ended.is_some()) || self.durable.has_lost(client))
     }
 
-    /// How far a client is, for whoever reads.
+    /// The number of the live stream of a client, or of the last one.
+    pub(crate) fn number(&self, client: usize) -> Option<StreamNumber> {
+        self.durable.live_stream(&stream_id(client)).or(self.clients[client].stream)
+    }
+
+    /// Progress of a client, for the trace.
     pub(crate) fn describe(&self, client: usize) -> String {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
-        let (app, owed) = (app.map(|s| (s.applied, &s.ended)), record.outside.owed());
-        format!("taken {}, owed from outside {owed:?}, at the app {app:?}", record.taken)
+        let (app, expected) = (app.map(|s| (s.applied, &s.ended)), record.pushed.expected());
+        format!("received {}, expected pushes {expected:?}, at the app {app:?}", record.received)
     }
-}
-
-/// The stream id of a client.
-pub(crate) fn stream_id(client: usize) -> String {
-    format!("simulated-stream-{client:06}")
-}
-
-/// Whose a stream id is.
-pub(crate) fn client_of(id: &str) -> Option<usize> {
-    id.strip_prefix("simulated-stream-")?.parse().ok()
-}
-
-/// The string with a number from a client; lengths differ.
-pub(crate) fn c2s_string(client: usize, number: u64) -> Bytes {
-    string("up", client, number)
-}
-
-/// The string with a number to a client.
-pub(crate) fn s2c_string(client: usize, number: u64) -> Bytes {
-    string("down", client, number)
-}
-
-fn string(direction: &str, client: usize, number: u64) -> Bytes {
-    let padding = ((number * 7 + client as u64 * 13) % 60) as usize;
-    Bytes::from(format!("{direction} {client} {number} {:x<padding$}", ""))
 }

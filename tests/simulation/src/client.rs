@@ -1,8 +1,8 @@
-//! A client: the SDK's stream machine in a shell that stands for its driver and its transports, all four kinds,
-//! and an application above it that sends numbered strings and takes what comes. Tells the checker what it takes.
+//! A client: the stream machine and inbox of the SDK, with models of the driver, of all four kinds of transports, and
+//! of an application that sends numbered messages and reports received messages to the checker.
 
-mod driving;
-mod reading;
+mod actions;
+mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,45 +10,47 @@ use std::time::Duration;
 use bytes::BytesMut;
 use minerva_client::simulation::Machine;
 use minerva_client::{Config, TransportKind};
-use minerva_proto::{Framing, StreamId};
+use minerva_proto::{Framing, StreamId, TransportNumber};
 
-use crate::agenda::Time;
-use crate::checker::{Checker, c2s_string, stream_id};
+use crate::checker::Checker;
+use crate::clock::Time;
+use crate::connection::ConnId;
 use crate::event::{Content, Event};
-use crate::network::{ConnId, Network};
+use crate::messages::{c2s_message, stream_id};
+use crate::network::Network;
 
-/// Strings received and not taken, beyond which none is acknowledged.
+/// Capacity of the inbox in messages; further messages are not acknowledged.
 const MAX_RECEIVED: usize = 30;
 
 /// One client with one stream.
 pub(crate) struct Client {
     index: usize,
     machine: Machine,
-    links: BTreeMap<u64, Link>,
-    /// When the stream began.
+    transports: BTreeMap<TransportNumber, Transport>,
+    /// Start of the stream.
     begun: Time,
-    /// Strings queued so far, and how many there are to be.
+    /// Queued messages, and messages to send in all.
     sent: u64,
     total: u64,
-    /// Set while the application takes nothing.
+    /// Until this time the application does not receive.
     slow_until: Time,
-    /// Set while it has no network.
-    silent_until: Time,
-    /// Which call of the timer counts.
+    /// Until this time the client is offline.
+    offline_until: Time,
+    /// Identifies the valid timer event.
     stamp: u64,
     armed: Option<Time>,
-    told_end: bool,
+    reported_end: bool,
 }
 
 /// One transport.
-struct Link {
+struct Transport {
     kind: TransportKind,
     is_upload: bool,
     conn: Option<ConnId>,
     buffer: BytesMut,
     /// HTTP: the request was sent.
-    is_asked: bool,
-    /// Came while the application had no room.
+    request_sent: bool,
+    /// Content received while the inbox was full.
     unread: VecDeque<Content>,
 }
 
@@ -68,33 +70,32 @@ impl Client {
         Self {
             index,
             machine,
-            links: BTreeMap::new(),
+            transports: BTreeMap::new(),
             begun: now,
             sent: 0,
             total,
             slow_until: 0,
-            silent_until: 0,
+            offline_until: 0,
             stamp: 0,
             armed: None,
-            told_end: false,
+            reported_end: false,
         }
     }
 
-    /// Begins.
     pub(crate) fn start(&mut self, net: &mut Network, checker: &mut Checker) {
         self.machine.on_timeout(self.time(net));
         net.within(1, 500, Event::ClientWorks { client: self.index });
         self.drive(net, checker);
     }
 
-    /// The application sends some strings, and takes some.
+    /// The application sends and receives messages.
     pub(crate) fn work(&mut self, pace: Time, net: &mut Network, checker: &mut Checker) {
         for _ in 0..net.random.between(1, 6) {
             if self.sent == self.total || self.machine.ended().is_some() {
                 break;
             }
-            let string = c2s_string(self.index, self.sent);
-            if self.machine.push(self.time(net), string).is_none() {
+            let message = c2s_message(self.index, self.sent);
+            if self.machine.push(self.time(net), message).is_none() {
                 break;
             }
             self.sent += 1;
@@ -115,36 +116,36 @@ impl Client {
         }
     }
 
-    /// Whether a transport is to be dialled; what carries it.
-    pub(crate) fn dials(&self, transport: u64) -> Option<TransportKind> {
-        self.links.get(&transport).filter(|link| link.conn.is_none()).map(|link| link.kind)
+    /// The kind of a transport that is to be dialled.
+    pub(crate) fn dials(&self, transport: TransportNumber) -> Option<TransportKind> {
+        self.transports.get(&transport).filter(|link| link.conn.is_none()).map(|link| link.kind)
     }
 
-    /// A transport is connected, or could not be.
+    /// Handles the result of a dial.
     pub(crate) fn on_dialled(
         &mut self,
-        transport: u64,
+        transport: TransportNumber,
         conn: Option<ConnId>,
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        match (self.links.get_mut(&transport), conn) {
+        match (self.transports.get_mut(&transport), conn) {
             (Some(link), Some(conn)) => link.conn = Some(conn),
-            (Some(_), None) => self.end_link(transport, false, net),
+            (Some(_), None) => self.end_transport(transport, false, net),
             (None, _) => {}
         }
         self.drive(net, checker);
     }
 
-    /// Something came on a transport.
+    /// Handles data on a transport.
     pub(crate) fn on_content(
         &mut self,
-        transport: u64,
+        transport: TransportNumber,
         content: Content,
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        let Some(link) = self.links.get_mut(&transport) else { return };
+        let Some(link) = self.transports.get_mut(&transport) else { return };
         if !self.machine.may_read(link.kind, link.is_upload) || !link.unread.is_empty() {
             link.unread.push_back(content);
         } else {
@@ -153,62 +154,67 @@ impl Client {
         self.drive(net, checker);
     }
 
-    /// A transport's connection is gone.
-    pub(crate) fn on_lost(&mut self, transport: u64, net: &mut Network, checker: &mut Checker) {
-        self.end_link(transport, false, net);
+    /// Handles the loss of a transport.
+    pub(crate) fn on_lost(
+        &mut self,
+        transport: TransportNumber,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        self.end_transport(transport, false, net);
         self.drive(net, checker);
     }
 
-    /// Goes over to another transport.
+    /// Switches to another kind of transport.
     pub(crate) fn switch(&mut self, kind: TransportKind, net: &mut Network, checker: &mut Checker) {
         self.machine.switch(self.time(net), kind);
         self.drive(net, checker);
     }
 
-    /// Opens its primary transport anew.
-    pub(crate) fn say_hello(&mut self, net: &mut Network, checker: &mut Checker) {
-        let kind = self.links.values().last().map(|link| link.kind);
+    /// Opens a new primary transport of the same kind.
+    pub(crate) fn reconnect(&mut self, net: &mut Network, checker: &mut Checker) {
+        let kind = self.transports.values().last().map(|link| link.kind);
         if let Some(kind) = kind.filter(|_| !self.has_ended()) {
             self.switch(kind, net, checker);
         }
     }
 
-    /// Has no network for a while.
-    pub(crate) fn be_silent(&mut self, until: Time, net: &mut Network, checker: &mut Checker) {
-        self.silent_until = until;
-        net.trace.note(net.now, "client silent", [self.index as u64, until, 0]);
-        net.agenda.put(until, Event::ClientWakes { client: self.index });
+    /// Takes the client offline.
+    pub(crate) fn go_offline(&mut self, until: Time, net: &mut Network, checker: &mut Checker) {
+        self.offline_until = until;
+        net.trace.record(net.now, "client silent", [self.index as u64, until, 0]);
+        net.events.schedule(until, Event::ClientWakes { client: self.index });
         self.machine.cut(self.time(net));
         self.drive(net, checker);
     }
 
-    pub(crate) fn is_silent(&self, now: Time) -> bool {
-        now < self.silent_until
+    pub(crate) fn is_offline(&self, now: Time) -> bool {
+        now < self.offline_until
     }
 
-    /// Its application takes nothing for a while.
-    pub(crate) fn be_slow(&mut self, until: Time, net: &mut Network) {
+    /// Pauses the application.
+    pub(crate) fn slow_down(&mut self, until: Time, net: &mut Network) {
         self.slow_until = until;
-        net.agenda.put(until, Event::ClientWakes { client: self.index });
+        net.events.schedule(until, Event::ClientWakes { client: self.index });
     }
 
-    /// It is as before.
+    /// Resumes the application and the transports.
     pub(crate) fn wake(&mut self, net: &mut Network, checker: &mut Checker) {
         self.take_received(net, checker);
         self.drive(net, checker);
     }
 
-    /// Gives the stream up.
+    /// Resets the stream.
     pub(crate) fn reset(&mut self, net: &mut Network, checker: &mut Checker) {
         if self.machine.ended().is_none() {
-            checker.on_client_resets(self.index);
+            checker.on_client_reset(self.index);
             self.machine.reset(self.time(net), "client had enough");
             self.drive(net, checker);
         }
     }
 
     pub(crate) fn heal(&mut self, net: &mut Network) {
-        (self.slow_until, self.silent_until) = (0, 0);
+        (self.slow_until, self.offline_until) = (0, 0);
         net.after(1, Event::ClientWakes { client: self.index });
     }
 
@@ -216,19 +222,19 @@ impl Client {
         self.machine.ended().is_some()
     }
 
-    /// All its strings are acknowledged.
+    /// Whether all messages are acknowledged.
     pub(crate) fn is_done(&self) -> bool {
-        self.machine.acknowledged() == self.total
+        self.machine.acknowledged().0 == self.total
     }
 
-    /// How far it is, for whoever reads.
+    /// Progress, for the trace.
     pub(crate) fn describe(&self) -> String {
         format!(
-            "client {}: sent {}, acknowledged {}, {} transports, alarm {:?}, ended {:?}",
+            "client {}: sent {}, acknowledged {}, {} transports, timer {:?}, ended {:?}",
             self.index,
             self.sent,
             self.machine.acknowledged(),
-            self.links.len(),
+            self.transports.len(),
             self.armed,
             self.machine.ended()
         )

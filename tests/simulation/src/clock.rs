@@ -1,10 +1,11 @@
-//! The one place that reads the clock: virtual time, in milliseconds since the run began.
+//! Virtual time in milliseconds since the start of the run; the only reader of the clock.
 
 use tokio::time::Instant;
 
-use crate::agenda::Time;
+/// Virtual milliseconds since the start of the run.
+pub(crate) type Time = u64;
 
-/// Counts from the beginning of a run.
+/// Converts between [`Time`] and instants of the runtime.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
@@ -21,12 +22,12 @@ impl Clock {
         u64::try_from((Instant::now() - self.start).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A time as the machines of the edge count it.
+    /// The instant of the runtime at a time of the run.
     pub(crate) fn instant(self, at: Time) -> Instant {
         self.start + std::time::Duration::from_millis(at)
     }
 
-    /// Milliseconds up to an instant of the edge, rounded up.
+    /// The time of the run at an instant, rounded up.
     pub(crate) fn millis(self, at: std::time::Instant) -> Time {
         let since = Instant::from_std(at).saturating_duration_since(self.start);
         u64::try_from(since.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)

@@ -1,57 +1,30 @@
-//! A core: the real ownership task, with the real partitions' tasks below it, over the simulated store, in a shell
-//! that stands for its links and its calls.
+//! A core: the real ownership task and partition tasks over the store model, with models of the two gRPC servers.
 
-mod calls;
 mod link;
+mod process;
 mod session;
+mod stream_calls;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll};
 
-use minerva_core::limits::Limits;
-use minerva_core::partition::{
-    LinkHandle, LinkId, OutputReceiver, PartitionOptions, PartitionTable, StreamReply,
-    output_channel,
-};
-use minerva_core::simulation::{SimulatedProcess, in_process, run_ownership};
+use minerva_core::partition::{PartitionTable, StreamCallId, StreamReply, StreamRequest};
+use minerva_core::simulation as convert;
 use minerva_core::stream::AppOutput;
+use minerva_proto::app::{Command, Register, command};
 use minerva_proto::link::CoreFrame;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use minerva_proto::link::pb::{CoreHello, VERSION};
 
-use self::calls::Waiting;
 use self::link::Link;
-pub(crate) use self::link::TransportWatch;
+pub(crate) use self::process::{CoreStopped, Deployment};
+use self::process::{OUTPUT_BATCH, Process};
 use self::session::Session;
+use self::stream_calls::PendingCall;
 use crate::checker::Checker;
+use crate::connection::{ConnId, Side};
 use crate::event::{Content, Life};
-use crate::network::{ConnId, Network, Side};
-use crate::outsider::Attempt;
-use crate::store::{CallQueue, StoreHandle};
-
-/// Outputs taken at once.
-const MANY: usize = 256;
-
-/// The link of which no edge knows: it hears what the core owns.
-const SPY: LinkId = LinkId(u64::MAX);
-
-/// What the tasks of cores tell the run: one has given everything back.
-#[derive(Debug)]
-pub(crate) struct News {
-    pub(crate) core: usize,
-    pub(crate) life: Life,
-}
-
-/// What all cores of a run have in common.
-#[derive(Clone)]
-pub(crate) struct Deployment {
-    pub(crate) partitions: u32,
-    pub(crate) limits: Limits,
-    pub(crate) options: PartitionOptions,
-    pub(crate) queue: CallQueue,
-    pub(crate) news: mpsc::UnboundedSender<News>,
-}
+use crate::network::Network;
+use crate::push::PushAttempt;
 
 /// One core.
 pub(crate) struct Core {
@@ -63,51 +36,38 @@ pub(crate) struct Core {
     process: Option<Process>,
     links: BTreeMap<u64, Link>,
     sessions: BTreeMap<u64, Session>,
-    /// From outside.
-    calls: Vec<Waiting>,
-    /// What came while it stood still.
-    held: VecDeque<Arrived>,
-    /// Numbers given to links and sessions.
-    numbered: u64,
+    calls: Vec<PendingCall>,
+    /// Inputs received while paused.
+    deferred: VecDeque<CoreInput>,
+    /// The last number of a link, session or call.
+    last_number: u64,
 }
 
-/// What a core is while it lives.
-struct Process {
-    partitions: PartitionTable,
-    suspension: Arc<SimulatedProcess>,
-    task: AbortHandle,
-    /// Makes it give everything back.
-    resign: Option<oneshot::Sender<()>>,
-    /// Hears what it owns.
-    spy: OutputReceiver<CoreFrame>,
-    owned: BTreeSet<u32>,
-}
-
-/// What a core does.
+/// Lifecycle of a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Down,
     Up,
-    /// Stands still.
+    /// All tasks are suspended.
     Paused,
-    /// Gives its partitions back, then starts anew.
+    /// Releases all partitions, then restarts.
     Stopping,
 }
 
-/// Something that arrives at a core.
-pub(crate) enum Arrived {
+/// An input from a connection.
+pub(crate) enum CoreInput {
     Link(u64, Content),
     LinkLost(u64),
     Session(u64, Content),
     SessionLost(u64),
 }
 
-/// What a core's partitions said.
-pub(crate) enum Said {
+/// Outputs of the partitions.
+pub(crate) enum CoreOutput {
     Edge(u64, Vec<CoreFrame>),
     App(u64, Vec<AppOutput>),
-    /// `None`: nobody knows what was done.
-    Outside(Attempt, Option<StreamReply>),
+    /// The reply to a push; `None`: the outcome is unknown.
+    Push(PushAttempt, Option<StreamReply>),
 }
 
 impl Core {
@@ -122,35 +82,19 @@ impl Core {
             links: BTreeMap::new(),
             sessions: BTreeMap::new(),
             calls: Vec::new(),
-            held: VecDeque::new(),
-            numbered: 0,
+            deferred: VecDeque::new(),
+            last_number: 0,
         }
     }
 
     pub(crate) fn start(&mut self) {
         self.life += 1;
         self.state = State::Up;
-        let Deployment { partitions, limits, options, queue, news } = self.deployment.clone();
-        let partitions = PartitionTable::new(partitions);
-        let (spying, spy) = output_channel();
-        partitions.add_link(LinkHandle { id: SPY, outputs: spying });
-        let (resign, resigned) = oneshot::channel();
-        let options = PartitionOptions { standby: self.is_standby, ..options };
-        let name: Arc<str> = self.name().into();
-        let store = Arc::new(StoreHandle::new(self.index, Arc::clone(&name), queue));
-        let owning = run_ownership(name, store, partitions.clone(), limits, options, resigned);
-        let suspension = Arc::<SimulatedProcess>::default();
-        let (core, life) = (self.index, self.life);
-        let task = tokio::spawn(in_process(Arc::clone(&suspension), async move {
-            owning.await;
-            // The run may be over.
-            let _ = news.send(News { core, life });
-        }));
-        let (task, resign, owned) = (task.abort_handle(), Some(resign), BTreeSet::new());
-        self.process = Some(Process { partitions, suspension, task, resign, spy, owned });
+        let deployment = self.deployment.clone();
+        self.process = Some(Process::spawn(self.index, self.life, self.is_standby, deployment));
     }
 
-    /// It is gone; its connections were cut by the caller.
+    /// Drops all state. The caller has cut the connections.
     pub(crate) fn crash(&mut self) {
         self.state = State::Down;
         if let Some(process) = self.process.take() {
@@ -159,19 +103,25 @@ impl Core {
         self.links.clear();
         self.sessions.clear();
         self.calls.clear();
-        self.held.clear();
+        self.deferred.clear();
     }
 
     pub(crate) fn is_reachable(&self) -> bool {
         self.state != State::Down
     }
 
-    /// How many partitions it serves, as far as it has said.
+    /// Number of announced partitions.
     pub(crate) fn owned(&self) -> usize {
         self.process.as_ref().map_or(0, |process| process.owned.len())
     }
 
-    /// Stands still.
+    /// Whether the core announces ownership of the partition.
+    pub(crate) fn announces(&self, partition: u32) -> bool {
+        let owns = |process: &Process| process.owned.contains(&partition);
+        self.is_reachable() && self.process.as_ref().is_some_and(owns)
+    }
+
+    /// Suspends all tasks.
     pub(crate) fn pause(&mut self) {
         self.state = State::Paused;
         if let Some(process) = &self.process {
@@ -179,7 +129,7 @@ impl Core {
         }
     }
 
-    /// Goes on.
+    /// Resumes the tasks and handles the deferred inputs.
     pub(crate) fn resume(&mut self, life: Life, net: &mut Network, checker: &mut Checker) {
         if life != self.life || self.state != State::Paused {
             return;
@@ -188,21 +138,21 @@ impl Core {
         if let Some(process) = &self.process {
             process.suspension.resume();
         }
-        for arrived in std::mem::take(&mut self.held) {
-            self.arrive(arrived, net, checker);
+        for input in std::mem::take(&mut self.deferred) {
+            self.receive(input, net, checker);
         }
     }
 
-    /// PartitionTable are given back; calls end when that is done.
+    /// Begins to release all partitions. Calls end afterwards.
     pub(crate) fn stop(&mut self) {
         self.state = State::Stopping;
-        if let Some(resign) = self.process.as_mut().and_then(|process| process.resign.take()) {
-            // The task may be gone.
-            let _ = resign.send(());
+        if let Some(stop) = self.process.as_mut().and_then(|process| process.stop.take()) {
+            // The task may have ended.
+            let _ = stop.send(());
         }
     }
 
-    /// Ends all calls, in order.
+    /// Closes all links and sessions.
     pub(crate) fn end_calls(&mut self, net: &mut Network) {
         for link in self.links.values() {
             net.close(link.conn, Side::Callee);
@@ -212,24 +162,24 @@ impl Core {
         }
     }
 
-    /// Something arrives; if it stands still, later.
-    pub(crate) fn arrive(&mut self, arrived: Arrived, net: &mut Network, checker: &mut Checker) {
+    /// Handles an input, or defers it while paused.
+    pub(crate) fn receive(&mut self, input: CoreInput, net: &mut Network, checker: &mut Checker) {
         if self.state == State::Paused {
-            self.held.push_back(arrived);
+            self.deferred.push_back(input);
             return;
         }
-        match arrived {
-            Arrived::Link(link, content) => self.on_link(link, content, net, checker),
-            Arrived::LinkLost(link) => self.on_link_lost(link, net),
-            Arrived::Session(session, content) => self.on_session(session, content, net, checker),
-            Arrived::SessionLost(session) => self.on_session_lost(session, net),
+        match input {
+            CoreInput::Link(link, content) => self.on_link(link, content, net, checker),
+            CoreInput::LinkLost(link) => self.on_link_lost(link, net),
+            CoreInput::Session(session, content) => self.on_session(session, content, net, checker),
+            CoreInput::SessionLost(session) => self.on_session_lost(session, net),
         }
     }
 
-    /// The next number of a link or session.
+    /// Allocates the number of a link, session or call.
     pub(crate) fn next_number(&mut self) -> u64 {
-        self.numbered += 1;
-        self.numbered
+        self.last_number += 1;
+        self.last_number
     }
 
     pub(crate) fn accept_link(&mut self, number: u64, conn: ConnId) {
@@ -240,69 +190,160 @@ impl Core {
         self.sessions.insert(number, Session::new(number, conn));
     }
 
-    /// Takes what its partitions said, or arranges to be woken.
-    pub(crate) fn poll_said(&mut self, cx: &mut Context<'_>, said: &mut Vec<(usize, Said)>) {
+    /// Receives a call from outside.
+    pub(crate) fn call(&mut self, attempt: PushAttempt, request: StreamRequest) {
+        let Some(partitions) = self.partitions() else { return };
+        let id = StreamCallId(self.next_number());
+        self.calls.push(PendingCall::send(id, attempt, request, &partitions));
+    }
+
+    /// Collects outputs of the partitions, or registers the waker.
+    pub(crate) fn poll_outputs(
+        &mut self,
+        cx: &mut Context<'_>,
+        outputs: &mut Vec<(usize, CoreOutput)>,
+    ) {
         if self.state == State::Paused {
             return;
         }
         if let Some(process) = &mut self.process {
-            process.look(cx);
+            process.update_owned(cx);
         }
         for (number, link) in &mut self.links {
-            let mut outputs = Vec::new();
-            while let Poll::Ready(1..) = link.receiver.poll_many(cx, &mut outputs, MANY) {}
-            if !outputs.is_empty() {
-                said.push((self.index, Said::Edge(*number, outputs)));
+            let mut frames = Vec::new();
+            while let Poll::Ready(1..) = link.receiver.poll_many(cx, &mut frames, OUTPUT_BATCH) {}
+            if !frames.is_empty() {
+                outputs.push((self.index, CoreOutput::Edge(*number, frames)));
             }
         }
         for (number, session) in &mut self.sessions {
             let Some(receiver) = &mut session.receiver else { continue };
-            let mut outputs = Vec::new();
-            while let Poll::Ready(1..) = receiver.poll_many(cx, &mut outputs, MANY) {}
-            if !outputs.is_empty() {
-                said.push((self.index, Said::App(*number, outputs)));
+            let mut events = Vec::new();
+            while let Poll::Ready(1..) = receiver.poll_many(cx, &mut events, OUTPUT_BATCH) {}
+            if !events.is_empty() {
+                outputs.push((self.index, CoreOutput::App(*number, events)));
             }
         }
-        self.poll_calls(cx, said);
+        self.calls.retain_mut(|call| match call.poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready((attempt, reply)) => {
+                outputs.push((self.index, CoreOutput::Push(attempt, reply)));
+                false
+            }
+        });
     }
 
-    /// What a partition said is let out.
-    pub(crate) fn let_out(&mut self, said: Said, net: &mut Network, checker: &mut Checker) {
-        match said {
-            Said::Edge(number, outputs) => {
+    /// Releases outputs of the partitions to the network.
+    pub(crate) fn release(&mut self, output: CoreOutput, net: &mut Network, checker: &mut Checker) {
+        match output {
+            CoreOutput::Edge(number, frames) => {
                 if let Some(link) = self.links.get_mut(&number) {
-                    link.let_out(outputs, net, checker);
+                    link.release(frames, net, checker);
                 }
             }
-            Said::App(number, outputs) => {
+            CoreOutput::App(number, events) => {
                 if let Some(session) = self.sessions.get_mut(&number) {
-                    session.let_out(outputs, net, checker);
+                    session.release(events, net, checker);
                 }
             }
-            Said::Outside(attempt, answer) => calls::let_out(attempt, answer, net, checker),
+            CoreOutput::Push(attempt, reply) => stream_calls::release(attempt, reply, net, checker),
         }
+    }
+
+    fn on_link(&mut self, number: u64, content: Content, net: &mut Network, checker: &mut Checker) {
+        let Content::ToCore(frames) = content else { return self.on_link_lost(number, net) };
+        let hello = CoreHello {
+            version: VERSION,
+            core_id: self.name(),
+            partitions: self.deployment.partitions,
+        };
+        let (Some(partitions), Some(link)) = (self.partitions(), self.links.get_mut(&number))
+        else {
+            return;
+        };
+        for frame in frames {
+            if link::is_hello(&frame) {
+                link.on_hello(hello.clone(), &partitions, net);
+            } else if let Err(error) = link.on_frame(frame, &partitions, net) {
+                checker.violation(format!("frame of an edge: {error}"));
+            }
+        }
+    }
+
+    fn on_link_lost(&mut self, number: u64, net: &mut Network) {
+        let (Some(link), Some(partitions)) = (self.links.remove(&number), self.partitions()) else {
+            return;
+        };
+        net.close(link.conn, Side::Callee);
+        partitions.remove_link(link.id());
+    }
+
+    fn on_session(
+        &mut self,
+        number: u64,
+        content: Content,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        let Content::Commands(commands) = content else {
+            return self.on_session_lost(number, net);
+        };
+        for command in commands {
+            if let Err(error) = self.on_command(number, command, net) {
+                checker.violation(format!("command of an instance: {error}"));
+            }
+        }
+    }
+
+    fn on_command(
+        &mut self,
+        number: u64,
+        command: Command,
+        net: &mut Network,
+    ) -> Result<(), String> {
+        if let Some(command::Command::Register(register)) = command.command {
+            return self.register(number, register, net);
+        }
+        match (self.sessions.get(&number), self.partitions()) {
+            (Some(session), Some(partitions)) => session.on_command(command, &partitions),
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
+    /// Registers a session. An earlier session of the same instance ends.
+    fn register(
+        &mut self,
+        number: u64,
+        register: Register,
+        net: &mut Network,
+    ) -> Result<(), String> {
+        let registration = convert::registration(register)?;
+        let mut sessions = self.sessions.iter();
+        let earlier = sessions.find(|(n, s)| **n != number && s.is_of(&registration.instance_id));
+        if let Some(earlier) = earlier.map(|(number, _)| *number) {
+            self.on_session_lost(earlier, net);
+        }
+        let (partitions, name) = (self.partitions(), self.name());
+        if let (Some(session), Some(partitions)) = (self.sessions.get_mut(&number), partitions) {
+            session.register(registration, &self.deployment.limits, &name, &partitions, net);
+        }
+        Ok(())
+    }
+
+    fn on_session_lost(&mut self, number: u64, net: &mut Network) {
+        let (Some(session), Some(partitions)) = (self.sessions.remove(&number), self.partitions())
+        else {
+            return;
+        };
+        net.close(session.conn, Side::Callee);
+        partitions.remove_session(session.id());
     }
 
     fn name(&self) -> String {
-        format!("core-{}-{}", self.index, self.life)
+        process::name(self.index, self.life)
     }
 
     fn partitions(&self) -> Option<PartitionTable> {
         self.process.as_ref().map(|process| process.partitions.clone())
-    }
-}
-
-impl Process {
-    /// Hears what it owns.
-    fn look(&mut self, cx: &mut Context<'_>) {
-        let mut outputs = Vec::new();
-        while let Poll::Ready(1..) = self.spy.poll_many(cx, &mut outputs, MANY) {}
-        for output in outputs {
-            if let CoreFrame::Owned(claims) = output {
-                self.owned.extend(claims.iter().map(|claim| claim.partition));
-            } else if let CoreFrame::Released(partitions) = output {
-                self.owned.retain(|partition| !partitions.contains(partition));
-            }
-        }
     }
 }

@@ -1,8 +1,8 @@
-//! An edge: the real transport machine of each connection, in a shell that stands for its drivers and its links. It
-//! has a link to every core, learns who owns which partition, and attaches each transport to the owner.
+//! An edge: the real transport machine per connection and the real table of owners, with models of the drivers and of
+//! the links. The edge links to every core and attaches each transport to the owner of its partition.
 
-mod holder;
 mod links;
+mod transport;
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,12 @@ use minerva_edge::simulation::Owners;
 use minerva_edge::transport::Input;
 use minerva_proto::link::{EdgeFrame, EdgeMessage, TransportId, encode, pb};
 
-use self::holder::{Holder, Place};
+use self::transport::{Attachment, EdgeTransport};
 use crate::checker::Checker;
 use crate::clock::Clock;
+use crate::connection::ConnId;
 use crate::event::{Content, Life};
-use crate::network::{ConnId, Network};
+use crate::network::Network;
 
 /// One edge.
 pub(crate) struct Edge {
@@ -28,10 +29,10 @@ pub(crate) struct Edge {
     partitions: u32,
     links: BTreeMap<usize, LinkToCore>,
     owners: Owners,
-    holders: BTreeMap<u64, Holder>,
-    /// Which holder has which number on a link.
+    transports: BTreeMap<u64, EdgeTransport>,
+    /// Transport by number on a link.
     routes: BTreeMap<u64, u64>,
-    /// Transports accepted, and numbers given, in all lives.
+    /// Counts of transports, link numbers and links in all lives.
     accepted: u64,
     numbered: u64,
     linked: u64,
@@ -42,7 +43,7 @@ pub(crate) struct Edge {
 struct LinkToCore {
     conn: Option<ConnId>,
     is_up: bool,
-    /// Its number among the claims; a new call has a new one.
+    /// Number of the link in the table of owners, new for each connection.
     number: u64,
     outgoing: Vec<pb::EdgeFrame>,
 }
@@ -59,7 +60,7 @@ impl Edge {
             partitions,
             links: BTreeMap::new(),
             owners: Owners::new(partitions),
-            holders: BTreeMap::new(),
+            transports: BTreeMap::new(),
             routes: BTreeMap::new(),
             accepted: 0,
             numbered: 0,
@@ -76,19 +77,19 @@ impl Edge {
         }
     }
 
-    /// It is gone; its connections were cut by the caller.
+    /// Drops all state. The caller has cut the connections.
     pub(crate) fn crash(&mut self) {
         self.is_up = false;
         self.links.clear();
         self.owners = Owners::new(self.partitions);
-        self.holders.clear();
+        self.transports.clear();
         self.routes.clear();
     }
 
-    /// Asks its clients to move.
+    /// Drains all transports.
     pub(crate) fn drain(&mut self, net: &mut Network, checker: &mut Checker) {
         self.is_draining = true;
-        for number in self.holder_numbers() {
+        for number in self.transport_numbers() {
             self.input(number, Input::Drain, net, checker);
         }
         self.flush(net);
@@ -98,7 +99,7 @@ impl Edge {
         self.is_up && !self.is_draining
     }
 
-    /// A client connects; returns its transport here.
+    /// Accepts a client. Returns the number of the transport.
     pub(crate) fn accept(
         &mut self,
         conn: ConnId,
@@ -109,12 +110,12 @@ impl Edge {
         self.accepted += 1;
         let number = self.accepted;
         let now = self.clock.instant(net.now).into_std();
-        self.holders.insert(number, Holder::new(now, conn, kind, self.s2c_window));
-        self.run(number, net, checker);
+        self.transports.insert(number, EdgeTransport::new(now, conn, kind, self.s2c_window));
+        self.drive(number, net, checker);
         number
     }
 
-    /// Something came from a client.
+    /// Handles data of a client.
     pub(crate) fn on_client(
         &mut self,
         number: u64,
@@ -123,15 +124,15 @@ impl Edge {
         checker: &mut Checker,
     ) {
         match content {
-            Content::Up { bytes, last } => {
-                if let Some(holder) = self.holders.get_mut(&number) {
-                    holder.unread.push_back((bytes, last));
+            Content::ToEdge { bytes, last } => {
+                if let Some(transport) = self.transports.get_mut(&number) {
+                    transport.unread.push_back((bytes, last));
                 }
-                self.run(number, net, checker);
+                self.drive(number, net, checker);
             }
             Content::Closed => self.on_client_lost(number, net, checker),
-            Content::Down(_)
-            | Content::DownEnd { .. }
+            Content::ToClient(_)
+            | Content::ResponseEnd { .. }
             | Content::ToCore(_)
             | Content::FromCore(_)
             | Content::Commands(_)
@@ -141,8 +142,8 @@ impl Edge {
     }
 
     pub(crate) fn on_client_lost(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
-        if let Some(holder) = self.holders.get_mut(&number) {
-            holder.is_gone = true;
+        if let Some(transport) = self.transports.get_mut(&number) {
+            transport.is_gone = true;
             self.input(number, Input::Gone, net, checker);
         }
         self.flush(net);
@@ -157,17 +158,17 @@ impl Edge {
         checker: &mut Checker,
     ) {
         let now = self.clock.instant(net.now).into_std();
-        let holder =
-            self.holders.get_mut(&number).filter(|h| life == self.life && h.stamp == stamp);
-        if let Some(holder) = holder {
-            holder.armed = None;
-            holder.machine.handle_timeout(now);
-            self.run(number, net, checker);
+        let transport =
+            self.transports.get_mut(&number).filter(|h| life == self.life && h.stamp == stamp);
+        if let Some(transport) = transport {
+            transport.armed = None;
+            transport.machine.handle_timeout(now);
+            self.drive(number, net, checker);
         }
         self.flush(net);
     }
 
-    /// A socket took a chunk.
+    /// Handles the completed write of a chunk.
     pub(crate) fn on_wrote(
         &mut self,
         life: Life,
@@ -182,106 +183,111 @@ impl Edge {
         self.flush(net);
     }
 
-    /// Takes transports from where they cannot stay, and to where they belong.
-    fn look(&mut self, net: &mut Network, checker: &mut Checker) {
-        for number in self.holder_numbers() {
+    /// Displaces transports with an invalid attachment and places all others.
+    fn update_attachments(&mut self, net: &mut Network, checker: &mut Checker) {
+        for number in self.transport_numbers() {
             let owners = &self.owners;
-            let Some(holder) = self.holders.get_mut(&number) else { continue };
-            let is_bad = |place: &mut Place| !owners.is_good(place.reliance);
-            let place = holder.place.take_if(is_bad);
-            let was_attached = std::mem::take(&mut holder.is_attached);
-            let Some(place) = place else {
-                holder.is_attached = was_attached;
-                self.run(number, net, checker);
+            let Some(transport) = self.transports.get_mut(&number) else { continue };
+            let is_bad = |attachment: &mut Attachment| !owners.is_good(attachment.reliance);
+            let attachment = transport.attachment.take_if(is_bad);
+            let was_attached = std::mem::take(&mut transport.is_attached);
+            let Some(attachment) = attachment else {
+                transport.is_attached = was_attached;
+                self.drive(number, net, checker);
                 continue;
             };
-            self.routes.remove(&place.number);
+            self.routes.remove(&attachment.number);
             if was_attached {
-                self.detach(place);
+                self.detach(attachment);
             }
-            self.input(number, Input::Displaced, net, checker);
+            self.input(number, Input::OwnerLost, net, checker);
         }
     }
 
-    fn holder_numbers(&self) -> Vec<u64> {
-        self.holders.keys().copied().collect()
+    fn transport_numbers(&self) -> Vec<u64> {
+        self.transports.keys().copied().collect()
     }
 
     fn input(&mut self, number: u64, input: Input, net: &mut Network, checker: &mut Checker) {
         let now = self.clock.instant(net.now).into_std();
-        if let Some(holder) = self.holders.get_mut(&number) {
-            holder.machine.handle_input(now, input);
-            self.run(number, net, checker);
+        if let Some(transport) = self.transports.get_mut(&number) {
+            transport.machine.handle_input(now, input);
+            self.drive(number, net, checker);
         }
     }
 
-    /// Does what a transport's machine wants, as far as it goes.
-    fn run(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
+    /// Runs a transport machine until no output is left.
+    fn drive(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
         let now = self.clock.instant(net.now).into_std();
-        let Some(mut holder) = self.holders.remove(&number) else { return };
+        let Some(mut transport) = self.transports.remove(&number) else { return };
         loop {
-            let messages = holder.run(now, self.index, self.life, number, net);
-            let has_more = self.find_place(&mut holder, number, now);
-            let has_told = !messages.is_empty();
-            messages.into_iter().for_each(|message| self.tell(&mut holder, message, checker));
-            if !has_more && !has_told {
+            let messages = transport.run(now, self.index, self.life, number, net);
+            let has_more = self.place(&mut transport, number, now);
+            let has_sent = !messages.is_empty();
+            messages.into_iter().for_each(|message| self.send(&mut transport, message, checker));
+            if !has_more && !has_sent {
                 break;
             }
         }
-        if holder.is_finished() {
-            self.let_go(holder);
+        if transport.is_finished() {
+            self.remove(transport);
             return;
         }
-        holder.arm(self.clock, self.index, self.life, number, net);
-        self.holders.insert(number, holder);
+        transport.arm(self.clock, self.index, self.life, number, net);
+        self.transports.insert(number, transport);
     }
 
-    /// Finds a transport that has none a place with the owner of its stream; whether it has one now.
-    fn find_place(&mut self, holder: &mut Holder, number: u64, now: std::time::Instant) -> bool {
-        if holder.place.is_some() || holder.is_gone {
+    /// Places an unplaced transport with the owner of its stream. Returns whether the transport is newly placed.
+    fn place(
+        &mut self,
+        transport: &mut EdgeTransport,
+        number: u64,
+        now: std::time::Instant,
+    ) -> bool {
+        if transport.attachment.is_some() || transport.is_gone {
             return false;
         }
-        let Some(attach) = holder.machine.attach() else { return false };
+        let Some(attach) = transport.machine.attach() else { return false };
         let partition = (attach.stream_id.stable_hash() % u64::from(self.partitions)) as u32;
         let Some((link, reliance)) = self.owners.owner(partition) else { return false };
         let Some(core) = self.core_of(link) else { return false };
         self.numbered += 1;
-        holder.place = Some(Place { core, number: self.numbered, reliance });
+        transport.attachment = Some(Attachment { core, number: self.numbered, reliance });
         self.routes.insert(self.numbered, number);
-        holder.machine.handle_input(now, Input::Placed);
+        transport.machine.handle_input(now, Input::OwnerFound);
         true
     }
 
-    fn tell(&mut self, holder: &mut Holder, message: EdgeMessage, checker: &mut Checker) {
-        let Some(place) = &holder.place else { return };
-        holder.is_attached = match &message {
+    fn send(&mut self, transport: &mut EdgeTransport, message: EdgeMessage, checker: &mut Checker) {
+        let Some(attachment) = &transport.attachment else { return };
+        transport.is_attached = match &message {
             EdgeMessage::Attach(_) => true,
             EdgeMessage::Detach => false,
-            EdgeMessage::Batch(_) | EdgeMessage::Grant(_) => holder.is_attached,
+            EdgeMessage::Batch(_) | EdgeMessage::Grant(_) => transport.is_attached,
         };
-        if let Some(link) = self.links.get_mut(&place.core) {
-            link.outgoing.push(to_wire(place.number, message));
+        if let Some(link) = self.links.get_mut(&attachment.core) {
+            link.outgoing.push(encode_frame(attachment.number, message));
         } else {
-            checker.violation("a place on a link that is not there".to_owned());
+            checker.violation("attachment on a missing link".to_owned());
         }
     }
 
-    /// A transport is over.
-    fn let_go(&mut self, mut holder: Holder) {
-        let Some(place) = holder.place.take() else { return };
-        self.routes.remove(&place.number);
-        if holder.is_attached {
-            self.detach(place);
+    /// Removes a finished transport.
+    fn remove(&mut self, mut transport: EdgeTransport) {
+        let Some(attachment) = transport.attachment.take() else { return };
+        self.routes.remove(&attachment.number);
+        if transport.is_attached {
+            self.detach(attachment);
         }
     }
 
-    fn detach(&mut self, place: Place) {
-        if let Some(link) = self.links.get_mut(&place.core).filter(|link| link.is_up) {
-            link.outgoing.push(to_wire(place.number, EdgeMessage::Detach));
+    fn detach(&mut self, attachment: Attachment) {
+        if let Some(link) = self.links.get_mut(&attachment.core).filter(|link| link.is_up) {
+            link.outgoing.push(encode_frame(attachment.number, EdgeMessage::Detach));
         }
     }
 }
 
-fn to_wire(transport: u64, message: EdgeMessage) -> pb::EdgeFrame {
+fn encode_frame(transport: u64, message: EdgeMessage) -> pb::EdgeFrame {
     encode::edge_frame(EdgeFrame { transport: TransportId(transport), message })
 }

@@ -1,63 +1,64 @@
-//! What happens in a run: the entries of the agenda.
+//! The events of the event queue, and the contents of connections.
 
 use bytes::Bytes;
+use minerva_proto::TransportNumber;
 use minerva_proto::app::{Command, Event as AppEvent};
 use minerva_proto::link::pb::{CoreFrame, EdgeFrame};
 
+use crate::connection::{ConnId, Side};
 use crate::faults::Fault;
-use crate::network::{ConnId, Side};
-use crate::outsider::{Attempt, Said};
-use crate::store::{Answered, Call};
+use crate::push::{PushAttempt, PushOutcomes};
+use crate::store::{Call, PendingReply};
 
-/// Which life of a process; a process that starts again has the next one.
+/// Count of starts of a process, to discard events of an earlier life.
 pub(crate) type Life = u64;
 
-/// One thing to happen.
+/// One event.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Something arrives at one end of a connection.
+    /// Data arrives at one end of a connection.
     Deliver {
         conn: ConnId,
         to: Side,
         content: Content,
     },
-    /// One end notices that its connection is gone.
+    /// One end notices the loss of its connection.
     Lost {
         conn: ConnId,
         at: Side,
     },
-    /// A client's attempt to open a transport comes to its end.
+    /// A client's attempt to open a transport completes.
     ClientDials {
         client: usize,
-        transport: u64,
+        transport: TransportNumber,
     },
-    /// A client's machine wants to be called.
+    /// Timer of a client's machine.
     ClientTimer {
         client: usize,
         stamp: u64,
     },
-    /// A client has strings to send, or takes some.
+    /// The application of a client sends and receives messages.
     ClientWorks {
         client: usize,
     },
-    /// A client's silence is over, or it takes strings again.
+    /// A client is online again, or its application receives again.
     ClientWakes {
         client: usize,
     },
-    /// A transport's machine wants to be called.
+    /// Timer of a transport machine.
     EdgeTimer {
         edge: usize,
         life: Life,
         transport: u64,
         stamp: u64,
     },
-    /// A transport's socket took a chunk.
+    /// The socket of a transport has written a chunk.
     EdgeWrote {
         edge: usize,
         life: Life,
         transport: u64,
     },
-    /// An edge tries to link to a core.
+    /// An edge dials a core.
     EdgeDials {
         edge: usize,
         life: Life,
@@ -66,7 +67,7 @@ pub(crate) enum Event {
     EdgeStarts {
         edge: usize,
     },
-    /// An edge that drains stops.
+    /// A draining edge stops.
     EdgeStops {
         edge: usize,
         life: Life,
@@ -74,12 +75,12 @@ pub(crate) enum Event {
     CoreStarts {
         core: usize,
     },
-    /// A core that stood still goes on.
+    /// The end of a core's pause.
     CoreResumes {
         core: usize,
         life: Life,
     },
-    /// An instance calls a core.
+    /// An instance dials a core.
     AppDials {
         app: usize,
         life: Life,
@@ -89,60 +90,61 @@ pub(crate) enum Event {
         app: usize,
         keeps_name: bool,
     },
-    /// A handler goes on with its stream.
+    /// The handler of a stream resumes.
     AppWorks {
         app: usize,
         life: Life,
         stream: u64,
     },
-    /// An outsider looks for somebody to push to.
-    OutsiderBegins {
-        outsider: usize,
+    /// A caller begins a push.
+    PushStart {
+        api_caller: usize,
     },
-    /// An outsider asks a partition.
-    OutsiderAsks {
-        outsider: usize,
+    /// A caller sends a request to a partition.
+    PushAttempt {
+        api_caller: usize,
         push: u64,
         partition: u32,
     },
-    /// An outsider is answered; `None`: interrupted, or not in time.
-    OutsiderHears {
-        attempt: Attempt,
-        said: Option<Said>,
+    /// A caller receives the reply; `None`: the call was interrupted or has timed out.
+    ApiCallReply {
+        attempt: PushAttempt,
+        outcomes: Option<PushOutcomes>,
     },
-    /// The store does what it was asked.
-    StoreActs(Box<Call>),
-    /// The store's answer arrives.
-    StoreAnswers(Box<Answered>),
-    /// The store goes back to what it was.
-    StoreReturns {
-        deadly: bool,
+    /// A store call takes effect.
+    StorePerforms(Box<Call>),
+    /// The reply of a store call arrives.
+    StoreReplies(Box<PendingReply>),
+    /// The store loses its last writes.
+    StoreRollback {
+        owners_die: bool,
     },
-    /// Something goes wrong.
+    /// A fault occurs.
     Fault(Fault),
-    /// All clients say hello once more: a loss is noticed then at the latest.
-    Hellos,
-    /// From now on nothing goes wrong any more.
+    /// All clients reconnect; the hellos reveal lost state.
+    Reconnect,
+    /// All faults end.
     Heal,
 }
 
-/// What goes over connections.
+/// Content of a connection.
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// From a client to an edge; `last`: the HTTP body is complete.
-    Up { bytes: Bytes, last: bool },
-    /// From an edge to a client.
-    Down(Bytes),
-    /// The HTTP response is complete; or it is an error, or was broken off.
-    DownEnd { complete: bool },
-    /// The other end has closed.
+    /// Bytes of a client; `last`: end of the HTTP body.
+    ToEdge {
+        bytes: Bytes,
+        last: bool,
+    },
+    /// Bytes of an edge.
+    ToClient(Bytes),
+    /// End of the HTTP response: `complete`, or an error or abort.
+    ResponseEnd {
+        complete: bool,
+    },
+    /// The other end has closed the connection.
     Closed,
-    /// From an edge to a core.
     ToCore(Vec<EdgeFrame>),
-    /// From a core to an edge.
     FromCore(Vec<CoreFrame>),
-    /// From an instance to a core.
     Commands(Vec<Command>),
-    /// From a core to an instance.
     Events(Vec<AppEvent>),
 }

@@ -1,6 +1,6 @@
-//! The kinds of faults, and how often each fired in a run.
+//! The kinds of faults and their counts in a run.
 
-/// Something that goes wrong, or differently than usual.
+/// An injected fault or disturbance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A client's connection breaks.
@@ -9,56 +9,56 @@ pub enum Fault {
     CutLink,
     /// The call of an application instance breaks.
     CutApp,
-    /// What was sent before a cut does not arrive.
+    /// Data sent before a cut is lost.
     TailLost,
     /// One side of a connection notices a cut much later than the other.
     HalfOpen,
-    /// Connections are slow for a while, each by itself: what goes over several is reordered.
+    /// Connections have independent extra delays, which reorder data of different connections.
     Delay,
-    /// An edge dies and starts again.
+    /// An edge crashes and restarts.
     EdgeCrash,
-    /// An edge asks its clients to move, and stops.
+    /// An edge drains its clients and stops.
     EdgeDrain,
-    /// A core dies; another one takes over.
+    /// A core crashes; another core takes over.
     CoreCrash,
     /// A core hands its partitions over.
     HandOver,
-    /// A core stands still for a while, and goes on as if nothing had happened.
+    /// All tasks of a core are suspended, then resumed.
     CorePause,
-    /// An application instance dies and comes back under another name.
+    /// An application instance crashes and restarts with another id.
     AppCrash,
-    /// An application instance dies and comes back under its name.
+    /// An application instance crashes and restarts with the same id.
     AppRestart,
-    /// There is no application instance for a while.
+    /// All application instances are down.
     AppAbsent,
-    /// The store answers slowly.
+    /// The store is slow.
     StoreSlow,
-    /// The store answers that it is unavailable.
+    /// The store returns errors.
     StoreUnavailable,
-    /// The store does something and the answer is lost.
-    AnswerLost,
-    /// The store forgets its last writes; the owner lives.
+    /// A store call takes effect, but its reply is lost.
+    StoreReplyLost,
+    /// The store loses its last writes; the owners are alive.
     Rollback,
-    /// The store forgets its last writes, and the owners die.
+    /// The store loses its last writes, and the owners crash.
     RollbackDeath,
-    /// A client goes over to another transport.
-    ClientMoves,
-    /// A client has no connection for a while.
-    ClientSilent,
-    /// A client does not read for a while.
+    /// A client switches to another kind of transport.
+    TransportSwitch,
+    /// A client is offline.
+    ClientOffline,
+    /// The application of a client does not receive.
     ClientSlow,
-    /// A client gives its stream up.
+    /// A client resets its stream.
     ClientResets,
-    /// An application ends a stream.
+    /// An application resets a stream.
     AppResets,
-    /// A partition drops a call from outside; nobody knows what was done.
+    /// A partition drops a call from outside; the outcome is unknown.
     CallInterrupted,
-    /// A call from outside is answered, and the answer is lost.
-    CallUnheard,
+    /// The reply to a call from outside is lost.
+    CallReplyLost,
 }
 
 impl Fault {
-    /// All of them, in the order of their declaration.
+    /// All faults in declaration order.
     pub const ALL: [Self; 26] = [
         Self::CutClient,
         Self::CutLink,
@@ -76,19 +76,19 @@ impl Fault {
         Self::AppAbsent,
         Self::StoreSlow,
         Self::StoreUnavailable,
-        Self::AnswerLost,
+        Self::StoreReplyLost,
         Self::Rollback,
         Self::RollbackDeath,
-        Self::ClientMoves,
-        Self::ClientSilent,
+        Self::TransportSwitch,
+        Self::ClientOffline,
         Self::ClientSlow,
         Self::ClientResets,
         Self::AppResets,
         Self::CallInterrupted,
-        Self::CallUnheard,
+        Self::CallReplyLost,
     ];
 
-    /// Its name in tables.
+    /// The name in tables: lower-case words.
     pub fn name(self) -> String {
         let name = format!("{self:?}");
         let mut words = String::new();
@@ -102,19 +102,18 @@ impl Fault {
     }
 }
 
-/// How often each kind fired.
+/// Occurrences by fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     counts: [u64; Fault::ALL.len()],
 }
 
 impl Faults {
-    /// One fired.
     pub(crate) fn fire(&mut self, fault: Fault) {
         self.counts[fault as usize] += 1;
     }
 
-    /// How often it fired.
+    /// Number of occurrences.
     pub fn count(&self, fault: Fault) -> u64 {
         self.counts[fault as usize]
     }
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_listed_in_order() {
+    fn all_lists_the_faults_in_declaration_order() {
         for (index, fault) in Fault::ALL.into_iter().enumerate() {
             assert_eq!(fault as usize, index);
         }

@@ -1,25 +1,30 @@
-//! The deterministic simulation (design §12.3): clients, edges, cores, applications and a store in virtual time, in
-//! one thread, from one seed. What can be real is real: the partitions' tasks, the edge's transport machine, the
-//! application SDK's session machine, the client SDK's stream machine, and the wires' translations between them.
-//! The network, the shells around the machines and the store are models, which fail as the seed wants; the
-//! [`Checker`](checker) knows the guarantees of design §1.
+//! The deterministic simulation: clients, edges, cores, applications and a store in virtual time, in one thread, from
+//! one seed.
 //!
-//! A run has three parts: things go wrong; then everything is healed, and all that was sent must arrive within a
-//! bounded time; then every stream is ended, and both sides must know it.
+//! Real code: the partition tasks of the core, the transport machine of the edge, the session machine of the
+//! application SDK, the stream machine of the client SDK, and the wire codecs between them. The network, the store
+//! and the drivers of the machines are models with faults.
+//!
+//! A run has three phases: faults occur; after the end of all faults every message must arrive within a bounded time;
+//! at last every stream ends, and both sides must receive the end. The [`Checker`](checker) checks the guarantees.
 
-mod agenda;
+mod api_caller;
 mod app;
 mod checker;
 mod client;
 mod clock;
+mod connection;
 mod core;
 mod durable;
 mod edge;
 mod event;
+mod event_queue;
 mod faults;
+mod messages;
 mod network;
-mod outsider;
+mod outcome;
 mod plan;
+mod push;
 mod random;
 mod run;
 mod store;
@@ -28,9 +33,10 @@ mod world;
 
 pub use faults::{Fault, Faults};
 pub use minerva_proto::mutation::Mutation;
+pub use outcome::Outcome;
 pub use plan::{Options, Rollbacks};
-pub use run::{Outcome, run};
-pub use store::{Answer, ModelStore, Op, StoreData};
+pub use run::run;
+pub use store::{ModelStore, Op, OpReply, StoreData};
 
 /// Real time, for reports.
 pub fn wall_clock() -> std::time::Instant {

@@ -1,4 +1,4 @@
-//! Runs the simulation over many seeds.
+//! The program: runs many seeds, or searches for seeds that detect mutations.
 
 mod mutations;
 mod report;
@@ -11,35 +11,37 @@ use minerva_simulation::{Options, Rollbacks, run};
 use self::mutations::find;
 use self::report::Report;
 
-/// Runs clients, edges, cores, applications and a store in virtual time, with faults, and checks that nothing is lost,
-/// doubled, reordered or said too early. Exits with 1 if something is, and says how to repeat it.
+/// Deterministic simulation of clients, edges, cores, applications and a store in virtual time, with faults.
+///
+/// Checks that no message is lost, duplicated, reordered or released before durability. Prints the command that
+/// repeats a failed seed; exits with 1 after a failure.
 #[derive(Debug, Parser)]
 struct Config {
-    /// How many seeds to run.
+    /// Number of seeds.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
 
-    /// The first seed.
+    /// First seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
 
-    /// Streams in each run.
+    /// Streams per run.
     #[arg(long, default_value_t = 20)]
     streams: usize,
 
-    /// Strings each way for each stream.
+    /// Messages per stream and direction.
     #[arg(long, default_value_t = 200)]
     messages: u64,
 
-    /// Print what happens with the first seed, and run no other.
+    /// Run only the first seed and print the trace.
     #[arg(long)]
     trace: bool,
 
-    /// How often the store goes back in time.
+    /// Frequency of store rollbacks.
     #[arg(long, value_enum, default_value = "sometimes")]
     rollbacks: Rollbacks,
 
-    /// Activate a mutation, or `all` in turn: each must be detected within the given seeds.
+    /// Search for a seed that detects the mutation, or each mutation with `all`.
     #[arg(long, value_name = "MUTATION")]
     mutation: Option<String>,
 
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
         return find(mutation, config.first, config.seeds, &options);
     }
     let begun = minerva_simulation::wall_clock();
-    let mut report = Report::new(&config);
+    let mut report = Report::new(repeat_command(&config));
     let seeds = if config.trace { 1 } else { config.seeds };
     for seed in config.first..config.first.saturating_add(seeds) {
         let outcome = run(seed, &options, None);
@@ -76,4 +78,17 @@ fn main() -> ExitCode {
     }
     report.print(begun.elapsed(), config.json);
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The command that repeats a seed, without the seed.
+fn repeat_command(config: &Config) -> String {
+    let rollbacks = match config.rollbacks {
+        Rollbacks::Never => " --rollbacks never",
+        Rollbacks::Sometimes => "",
+        Rollbacks::Often => " --rollbacks often",
+    };
+    format!(
+        "minerva-simulation --streams {} --messages {}{rollbacks} --trace --first",
+        config.streams, config.messages
+    )
 }

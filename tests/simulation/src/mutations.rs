@@ -1,10 +1,10 @@
-//! Mutations: each must be found within a number of seeds, by a run that is clean without it.
+//! The search for seeds that detect mutations: a run with the mutation fails, and the same run without it passes.
 
 use std::process::ExitCode;
 
 use minerva_simulation::{Mutation, Options, Rollbacks, run};
 
-/// Looks for one mutation, or all of them in turn.
+/// Searches for one mutation by name, or for `all`.
 pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> ExitCode {
     let is_selected =
         |mutation: &&Mutation| name == "all" || format!("{mutation:?}").eq_ignore_ascii_case(name);
@@ -26,15 +26,15 @@ fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bo
         if let Some(violation) = outcome.violations.first()
             && run(seed, &options, None).violations.is_empty()
         {
-            println!("{mutation:?}: found with seed {seed}: {violation}");
+            println!("{mutation:?}: detected with seed {seed}: {violation}");
             return true;
         }
     }
-    println!("{mutation:?}: NOT FOUND within {seeds} seeds");
+    println!("{mutation:?}: NOT DETECTED within {seeds} seeds");
     false
 }
 
-/// Some defects show only when much comes together: the store goes back, its owner is gone, and a client was away.
+/// Detection of some mutations requires a rollback, a dead owner and an offline client together.
 fn rollbacks(mutation: Mutation, usual: Rollbacks) -> Rollbacks {
     if mutation == Mutation::TrustNumbers && usual != Rollbacks::Never {
         Rollbacks::Often

@@ -1,41 +1,40 @@
-//! What a seed decides beforehand: how many of everything there are, how large the limits are, and which faults
-//! happen when.
+//! The plan of a run, derived from the seed: numbers of processes, limits, and the schedule of faults.
 
 use std::time::Duration;
 
 use minerva_core::limits::Limits;
 use minerva_core::partition::PartitionOptions;
 
-use crate::agenda::Time;
+use crate::clock::Time;
 use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
 
-/// What is asked of a run.
+/// Settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Clients, each with one stream.
+    /// Number of clients; each has one stream.
     pub streams: usize,
-    /// Strings each way for each stream.
+    /// Messages per stream and direction.
     pub messages: u64,
-    /// Print what happens.
+    /// Print the trace.
     pub trace: bool,
-    /// How often the store goes back in time.
+    /// Frequency of store rollbacks.
     pub rollbacks: Rollbacks,
 }
 
-/// How often the store goes back in time.
+/// Frequency of store rollbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Rollbacks {
     /// Never.
     Never,
-    /// In half of the runs, now and then.
+    /// In half of the runs, rarely.
     Sometimes,
-    /// In all of them, often, and clients are away when it does.
+    /// In all runs, often, with clients offline.
     Often,
 }
 
-/// One seed's plan.
+/// The plan of one seed.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) edges: usize,
@@ -44,22 +43,21 @@ pub(crate) struct Plan {
     standby: bool,
     pub(crate) apps: usize,
     pub(crate) partitions: u32,
-    /// Milliseconds between two bursts of strings, about.
+    /// Mean pause between two bursts of messages.
     pub(crate) pace: Time,
-    /// When everything is healed.
+    /// End of all faults.
     pub(crate) healed_at: Time,
     pub(crate) s2c_window: u64,
     pub(crate) app_window: usize,
     pub(crate) max_idle: Time,
-    /// The store goes back in time.
-    pub(crate) may_go_back: bool,
-    /// Weights of the faults.
+    pub(crate) may_roll_back: bool,
+    /// Relative frequencies of the faults.
     weights: &'static [(Fault, u64)],
     pub(crate) limits: Limits,
     pub(crate) options: PartitionOptions,
 }
 
-/// How often each fault is put on the agenda, relative to the others.
+/// Relative frequency of each fault.
 const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::CutClient, 14),
     (Fault::CutLink, 6),
@@ -75,17 +73,17 @@ const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::AppAbsent, 2),
     (Fault::StoreSlow, 3),
     (Fault::StoreUnavailable, 3),
-    (Fault::AnswerLost, 3),
+    (Fault::StoreReplyLost, 3),
     (Fault::Rollback, 2),
     (Fault::RollbackDeath, 2),
-    (Fault::ClientMoves, 8),
-    (Fault::ClientSilent, 3),
+    (Fault::TransportSwitch, 8),
+    (Fault::ClientOffline, 3),
     (Fault::ClientSlow, 4),
     (Fault::ClientResets, 1),
     (Fault::AppResets, 1),
 ];
 
-/// The same where the store goes back often.
+/// Relative frequencies with [`Rollbacks::Often`].
 const OFTEN: &[(Fault, u64)] = &[
     (Fault::CutClient, 14),
     (Fault::CutLink, 3),
@@ -95,8 +93,8 @@ const OFTEN: &[(Fault, u64)] = &[
     (Fault::AppCrash, 3),
     (Fault::Rollback, 2),
     (Fault::RollbackDeath, 20),
-    (Fault::ClientMoves, 4),
-    (Fault::ClientSilent, 30),
+    (Fault::TransportSwitch, 4),
+    (Fault::ClientOffline, 30),
 ];
 
 impl Plan {
@@ -131,8 +129,8 @@ impl Plan {
             s2c_window: random.pick(&[200, 2000, 100_000]),
             app_window: random.pick(&[100, 1000, 100_000]),
             max_idle,
-            // A run in which it does shows less of the rest: what was lost may end.
-            may_go_back: match options.rollbacks {
+            // Rollbacks hide other defects, since streams with lost state may end.
+            may_roll_back: match options.rollbacks {
                 Rollbacks::Never => false,
                 Rollbacks::Sometimes => random.percent(50),
                 Rollbacks::Often => true,
@@ -143,12 +141,11 @@ impl Plan {
         }
     }
 
-    /// Whether a core is on standby.
     pub(crate) fn is_standby(&self, core: usize) -> bool {
         self.standby && core > 0
     }
 
-    /// Puts the faults on the agenda.
+    /// Schedules the faults and their end.
     pub(crate) fn schedule(&self, net: &mut Network) {
         let sum: u64 = self.weights.iter().map(|(_, weight)| weight).sum();
         for _ in 0..net.random.between(20, 50) {
@@ -158,13 +155,14 @@ impl Plan {
                 pick = pick.saturating_sub(*weight);
                 is_it
             });
-            let is_meant =
-                |f: Fault| self.may_go_back || !matches!(f, Fault::Rollback | Fault::RollbackDeath);
+            let is_meant = |f: Fault| {
+                self.may_roll_back || !matches!(f, Fault::Rollback | Fault::RollbackDeath)
+            };
             if let Some((fault, _)) = fault.filter(|(fault, _)| is_meant(*fault)) {
                 let at = net.random.between(500, self.healed_at - 500);
-                net.agenda.put(at, Event::Fault(*fault));
+                net.events.schedule(at, Event::Fault(*fault));
             }
         }
-        net.agenda.put(self.healed_at, Event::Heal);
+        net.events.schedule(self.healed_at, Event::Heal);
     }
 }

@@ -1,5 +1,4 @@
-//! Numbers that look random and are the same for the same seed: everything that is left to chance in a run
-//! comes from one generator.
+//! The pseudo-random generator of a run, the only source of randomness.
 
 /// A splitmix64 generator.
 #[derive(Debug, Clone)]
@@ -7,7 +6,7 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        // Neighbouring seeds must not begin alike.
+        // Adjacent seeds must start differently.
         let mut random = Self(seed ^ 0x6d69_6e65_7276_6121);
         random.0 = random.bits();
         random
@@ -22,22 +21,22 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `low` to `high`, both included.
+    /// A number from `low` to `high`, inclusive.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.bits() % (high.saturating_sub(low) + 1)
     }
 
-    /// An index below `length`, which is at least 1.
+    /// An index below `length`, at least 1.
     pub(crate) fn below(&mut self, length: usize) -> usize {
         (self.bits() % length.max(1) as u64) as usize
     }
 
-    /// True in `percent` of a hundred cases.
+    /// True with a probability of `percent` / 100.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.bits() % 100 < percent
     }
 
-    /// One of a few.
+    /// A random element.
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_and_bounds_hold() {
+    fn a_seed_repeats_its_numbers_within_bounds() {
         let (mut a, mut b) = (Random::new(7), Random::new(7));
         for _ in 0..100 {
             let number = a.between(3, 5);

@@ -1,47 +1,36 @@
-//! What a run over many seeds has shown: the table for people, JSON for programs, and each bad seed at once.
+//! The report over many seeds: each failed seed at once, then a table or JSON.
 
 use std::time::Duration;
 
-use minerva_simulation::{Fault, Outcome, Rollbacks};
+use minerva_simulation::{Fault, Outcome};
 use serde_json::json;
 
-use crate::Config;
+/// Printed violations per seed.
+const MAX_PRINTED: usize = 3;
 
-/// Violations of a seed that are printed.
-const TOLD: usize = 3;
-
-/// The sums.
+/// Sums over all seeds.
 pub(crate) struct Report {
-    /// What repeats a seed, but for its number.
+    /// The command that repeats a seed, without the seed.
     repeat: String,
     seeds: u64,
-    bad: Vec<u64>,
+    failed: Vec<u64>,
     messages: u64,
     virtual_ms: u64,
     trace: u64,
-    /// In how many seeds each fault fired, and how often in all.
-    fired: Vec<(Fault, u64, u64)>,
+    /// By fault: the seeds in which the fault occurred, and the occurrences.
+    faults: Vec<(Fault, u64, u64)>,
 }
 
 impl Report {
-    pub(crate) fn new(config: &Config) -> Self {
-        let rollback = match config.rollbacks {
-            Rollbacks::Never => " --rollbacks never",
-            Rollbacks::Sometimes => "",
-            Rollbacks::Often => " --rollbacks often",
-        };
-        let repeat = format!(
-            "minerva-simulation --streams {} --messages {}{rollback} --trace --first",
-            config.streams, config.messages
-        );
+    pub(crate) fn new(repeat: String) -> Self {
         Self {
             repeat,
             seeds: 0,
-            bad: Vec::new(),
+            failed: Vec::new(),
             messages: 0,
             virtual_ms: 0,
             trace: 0,
-            fired: Fault::ALL.into_iter().map(|fault| (fault, 0, 0)).collect(),
+            faults: Fault::ALL.into_iter().map(|fault| (fault, 0, 0)).collect(),
         }
     }
 
@@ -50,20 +39,20 @@ impl Report {
         self.messages += outcome.messages;
         self.virtual_ms += outcome.virtual_ms;
         self.trace = self.trace.rotate_left(1) ^ outcome.trace;
-        for (fault, seeds, times) in &mut self.fired {
+        for (fault, seeds, times) in &mut self.faults {
             let count = outcome.faults.count(*fault);
             *seeds += u64::from(count > 0);
             *times += count;
         }
         if !outcome.violations.is_empty() {
-            self.bad.push(seed);
+            self.failed.push(seed);
             println!("seed {seed}: VIOLATION; repeat: {} {seed}", self.repeat);
-            outcome.violations.iter().take(TOLD).for_each(|text| println!("  {text}"));
+            outcome.violations.iter().take(MAX_PRINTED).for_each(|text| println!("  {text}"));
         }
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.bad.is_empty()
+        self.failed.is_empty()
     }
 
     pub(crate) fn print(&self, took: Duration, as_json: bool) {
@@ -72,7 +61,7 @@ impl Report {
         } else {
             self.print_table(took);
         }
-        let failed = self.bad.len() as u64;
+        let failed = self.failed.len() as u64;
         if !as_json {
             println!("{} passed, {failed} failed", self.seeds - failed);
         }
@@ -82,10 +71,10 @@ impl Report {
         let share = |(fault, seeds, times): &(Fault, u64, u64)| {
             (fault.name(), json!({ "seeds": seeds, "times": times }))
         };
-        let faults: serde_json::Map<_, _> = self.fired.iter().map(share).collect();
+        let faults: serde_json::Map<_, _> = self.faults.iter().map(share).collect();
         let report = json!({
             "seeds": self.seeds,
-            "bad": self.bad,
+            "failed": self.failed,
             "messages": self.messages,
             "virtual_seconds": self.virtual_ms / 1000,
             "wall_seconds": took.as_secs_f64(),
@@ -97,15 +86,15 @@ impl Report {
 
     fn print_table(&self, took: Duration) {
         println!("{:<20} {:>7} {:>9}", "fault", "seeds", "times");
-        for (fault, seeds, times) in &self.fired {
+        for (fault, seeds, times) in &self.faults {
             let share = 100.0 * *seeds as f64 / self.seeds.max(1) as f64;
             println!("{:<20} {share:>6.0}% {times:>9}", fault.name());
         }
         println!(
-            "{} seeds, {} strings, {} violations, {} s of virtual time in {:.1} s, trace {:016x}",
+            "{} seeds, {} messages, {} failed seeds, {} s of virtual time in {:.1} s, trace {:016x}",
             self.seeds,
             self.messages,
-            self.bad.len(),
+            self.failed.len(),
             self.virtual_ms / 1000,
             took.as_secs_f64(),
             self.trace

@@ -1,6 +1,5 @@
-//! The store as a run sees it: the model's data behind delays and failures. Calls for one partition take effect in
-//! the order in which they were made; whether, when and with what answer is chance. Knows nothing of what is in a
-//! blob.
+//! The store model with delays and faults. Calls for one partition take effect in call order; the seed determines
+//! their time, their failures and the loss of replies. Blobs are opaque.
 
 mod call;
 mod data;
@@ -12,57 +11,57 @@ use std::collections::BTreeMap;
 use minerva_core::store::{Epoch, StoreError};
 use tokio::sync::oneshot;
 
-pub use call::{Answer, Op};
-pub(crate) use call::{Answered, Call};
-pub(crate) use data::Part;
+pub(crate) use call::{Call, PendingReply};
+pub use call::{Op, OpReply};
 pub use data::StoreData;
+pub(crate) use data::StoredPartition;
 pub use direct::ModelStore;
 pub(crate) use handle::{CallQueue, StoreHandle};
 
-use crate::agenda::Time;
+use crate::clock::Time;
 use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
 
-/// The store and its state of health.
+/// The store with its injected faults.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pub(crate) data: StoreData,
     pub(crate) queue: CallQueue,
-    /// What it will have again when it goes back.
-    kept: Option<StoreData>,
-    /// When the last call of a partition takes effect.
+    /// The data after a pending rollback.
+    snapshot: Option<StoreData>,
+    /// Time at which the last call of a partition takes effect.
     busy: BTreeMap<u32, Time>,
-    /// Epochs whose owners have given their partition back: they must not write any more.
+    /// Core and epoch of the last release of each partition; a later write by that owner is a violation.
     released: BTreeMap<u32, (usize, Epoch)>,
-    /// It has gone back: epochs may be given twice.
-    has_gone_back: bool,
+    /// Whether the store was rolled back, so that epochs may repeat.
+    has_rolled_back: bool,
     slow_until: Time,
     unavailable_until: Time,
-    lossy_until: Time,
+    replies_lost_until: Time,
 }
 
-/// What becomes of a call.
-enum Fate {
-    Done,
-    /// It is not done, and the caller hears that it may be.
-    NotDone,
-    /// It is done, and the caller hears that it may not be.
-    AnswerLost,
+/// Treatment of a call.
+enum Disposition {
+    Perform,
+    /// Takes no effect; the caller receives an error with unknown outcome.
+    Reject,
+    /// Takes effect; the caller receives an error with unknown outcome.
+    ReplyLost,
 }
 
 impl Store {
-    /// Takes the calls that were made since the last look.
+    /// Schedules all new calls.
     pub(crate) fn take_calls(&mut self, net: &mut Network) {
         for call in self.queue.take() {
-            self.begin(call, net);
+            self.schedule(call, net);
         }
     }
 
-    fn begin(&mut self, mut call: Call, net: &mut Network) {
+    fn schedule(&mut self, mut call: Call, net: &mut Network) {
         let numbers = [call.core as u64, call.partition.into(), index_of(&call.op)];
-        net.trace.note(net.now, name_of(&call.op), numbers);
-        let fate = self.fate(net);
+        net.trace.record(net.now, name_of(&call.op), numbers);
+        let disposition = self.disposition(net);
         let mut delay = net.random.between(1, 4);
         if net.now < self.slow_until {
             delay += net.random.between(20, 900);
@@ -70,84 +69,84 @@ impl Store {
         }
         let busy = self.busy.entry(call.partition).or_default();
         let at = (net.now + delay).max(*busy);
-        match fate {
-            Fate::Done => {}
-            Fate::NotDone => {
+        match disposition {
+            Disposition::Perform => {}
+            Disposition::Reject => {
                 net.faults.fire(Fault::StoreUnavailable);
-                return answer_at(net.now + delay, call.reply, Err(unavailable()), net);
+                return reply_at(net.now + delay, call.reply, Err(unavailable()), net);
             }
-            Fate::AnswerLost => {
-                net.faults.fire(Fault::AnswerLost);
-                // The caller gives up before or after it is done.
+            Disposition::ReplyLost => {
+                net.faults.fire(Fault::StoreReplyLost);
+                // The error may precede the effect.
                 let gives_up = net.now + net.random.between(1, 2 * delay);
-                answer_at(gives_up, call.reply.take(), Err(unavailable()), net);
+                reply_at(gives_up, call.reply.take(), Err(unavailable()), net);
             }
         }
         *busy = at;
-        net.agenda.put(at, Event::StoreActs(Box::new(call)));
+        net.events.schedule(at, Event::StorePerforms(Box::new(call)));
     }
 
-    /// Does a call; its answer is under way then. The second: whether it is written by an owner that has given
-    /// its partition back.
-    pub(crate) fn act(&mut self, call: Call, net: &mut Network) -> (bool, bool) {
+    /// Performs a call and schedules the reply. Returns whether the call succeeded, and whether it was a write by an
+    /// owner that has released the partition.
+    pub(crate) fn perform(&mut self, call: Call, net: &mut Network) -> (bool, bool) {
         let name = Some(&*call.name);
-        let outcome = self.data.act(net.now, name, call.partition, &call.op);
+        let outcome = self.data.perform(net.now, name, call.partition, &call.op);
         let is_ok = outcome.is_ok();
-        net.trace.note(
+        net.trace.record(
             net.now,
             "store acts",
             [call.partition.into(), index_of(&call.op), u64::from(is_ok)],
         );
         if let Err(error) = &outcome {
-            net.trace.say(|| format!("{}: {error}", name_of(&call.op)));
+            net.trace.detail(|| format!("{}: {error}", name_of(&call.op)));
         }
         let is_late = is_ok && self.is_late(&call);
         if let (Op::Release { epoch }, true) = (&call.op, is_ok) {
             self.released.insert(call.partition, (call.core, *epoch));
         }
         let at = net.now + net.random.between(1, 3);
-        answer_at(at, call.reply, outcome, net);
+        reply_at(at, call.reply, outcome, net);
         (is_ok, is_late)
     }
 
-    pub(crate) fn be_slow(&mut self, until: Time) {
+    pub(crate) fn slow_down(&mut self, until: Time) {
         self.slow_until = until;
     }
 
-    pub(crate) fn be_unavailable(&mut self, until: Time) {
+    pub(crate) fn fail_until(&mut self, until: Time) {
         self.unavailable_until = until;
     }
 
-    pub(crate) fn lose_answers(&mut self, until: Time) {
-        self.lossy_until = until;
+    pub(crate) fn lose_replies_until(&mut self, until: Time) {
+        self.replies_lost_until = until;
     }
 
-    /// Puts down what it will go back to.
-    pub(crate) fn keep(&mut self) {
-        self.kept = Some(self.data.clone());
+    /// Takes the snapshot for a later rollback.
+    pub(crate) fn take_snapshot(&mut self) {
+        self.snapshot = Some(self.data.clone());
     }
 
-    /// Goes back, if something was kept.
-    pub(crate) fn go_back(&mut self) -> bool {
-        self.has_gone_back = true;
-        self.kept.take().map(|kept| self.data = kept).is_some()
+    /// Goes back, if something was snapshot.
+    pub(crate) fn roll_back(&mut self) -> bool {
+        self.has_rolled_back = true;
+        self.snapshot.take().map(|snapshot| self.data = snapshot).is_some()
     }
 
-    pub(crate) fn is_going_back(&self) -> bool {
-        self.kept.is_some()
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
     }
 
     pub(crate) fn heal(&mut self) {
-        (self.slow_until, self.unavailable_until, self.lossy_until) = (0, 0, 0);
+        (self.slow_until, self.unavailable_until, self.replies_lost_until) = (0, 0, 0);
     }
 
-    fn fate(&self, net: &mut Network) -> Fate {
+    fn disposition(&self, net: &mut Network) -> Disposition {
         if net.now < self.unavailable_until && net.random.percent(80) {
-            Fate::NotDone
-        } else if net.now < self.lossy_until && net.random.percent(50) {
-            Fate::AnswerLost
+            Disposition::Reject
+        } else if net.now < self.replies_lost_until && net.random.percent(50) {
+            Disposition::ReplyLost
         } else {
-            Fate::Done
+            Disposition::Perform
         }
     }
 
@@ -155,29 +154,29 @@ impl Store {
         let (Op::Append { epoch, .. } | Op::Checkpoint { epoch, .. }) = &call.op else {
             return false;
         };
-        !self.has_gone_back && self.released.get(&call.partition) == Some(&(call.core, *epoch))
+        !self.has_rolled_back && self.released.get(&call.partition) == Some(&(call.core, *epoch))
     }
 }
 
-fn answer_at(
+fn reply_at(
     at: Time,
-    reply: Option<oneshot::Sender<call::Outcome>>,
-    outcome: call::Outcome,
+    reply: Option<oneshot::Sender<call::OpResult>>,
+    outcome: call::OpResult,
     net: &mut Network,
 ) {
     if let Some(reply) = reply {
-        net.agenda.put(at, Event::StoreAnswers(Box::new(Answered { reply, outcome })));
+        net.events.schedule(at, Event::StoreReplies(Box::new(PendingReply { reply, outcome })));
     }
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable("so the simulation wants it".to_owned())
+    StoreError::Unavailable("injected fault".to_owned())
 }
 
 fn name_of(op: &Op) -> &'static str {
     match op {
         Op::Partitions(_) => "partitions",
-        Op::Beat { .. } => "beat",
+        Op::Heartbeat { .. } => "beat",
         Op::Claim { .. } => "claim",
         Op::Append { .. } => "append",
         Op::Checkpoint { .. } => "checkpoint",
@@ -191,7 +190,7 @@ fn index_of(op: &Op) -> u64 {
         Op::Append { index, .. } => index.0,
         Op::Checkpoint { covers, .. } => covers.0,
         Op::Partitions(_)
-        | Op::Beat { .. }
+        | Op::Heartbeat { .. }
         | Op::Claim { .. }
         | Op::Renew { .. }
         | Op::Release { .. } => 0,

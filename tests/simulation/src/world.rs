@@ -1,11 +1,10 @@
-//! The world of one run: all nodes, the network, the store and the checker, and the loop that makes time pass. One
-//! thread: real tasks (the partitions) run while the loop waits; everything else is done by the loop itself,
-//! event by event.
+//! All processes of one run, with network, store and checker, and the event loop. The real tasks of the cores run on
+//! the same thread while the loop waits for the next event.
 
-mod dials;
-mod faulty;
-mod finish;
-mod outside;
+mod api_calls;
+mod connections;
+mod fault_injection;
+mod stages;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -13,21 +12,22 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use crate::agenda::Time;
+use crate::api_caller::{API_CALLERS, ApiCaller};
 use crate::app::App;
 use crate::checker::Checker;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::core::{Arrived, Core, Deployment, News, Said, State};
+use crate::clock::Time;
+use crate::connection::Node;
+use crate::core::{Core, CoreInput, CoreOutput, CoreStopped, Deployment, State};
 use crate::edge::Edge;
 use crate::event::{Content, Event};
-use crate::network::{Network, Node};
-use crate::outsider::{OUTSIDERS, Outsider};
+use crate::network::Network;
+use crate::outcome::Outcome;
 use crate::plan::{Options, Plan};
-use crate::run::Outcome;
 use crate::store::Store;
 
-/// Everything there is.
+/// State of a run.
 pub(crate) struct World {
     clock: Clock,
     plan: Plan,
@@ -38,25 +38,25 @@ pub(crate) struct World {
     edges: Vec<Edge>,
     cores: Vec<Core>,
     apps: Vec<App>,
-    outsiders: Vec<Outsider>,
-    news: mpsc::UnboundedReceiver<News>,
-    stage: Stage,
+    api_callers: Vec<ApiCaller>,
+    stopped: mpsc::UnboundedReceiver<CoreStopped>,
+    phase: Phase,
 }
 
-/// How far a run is.
+/// Phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Things go wrong.
+enum Phase {
+    /// Faults occur.
     Faulty,
-    /// Nothing goes wrong any more: all that is under way must arrive by then.
+    /// No more faults: all messages must arrive until this time.
     Draining {
         until: Time,
     },
-    /// The streams that live are ended: all must hear of it by then.
+    /// All live streams were reset: both sides must receive the ends until this time.
     Ending {
         until: Time,
-        /// Those that live then are ended by their clients: an instance may have lost them in the meantime.
-        again: Time,
+        /// Streams still live at this time are reset by their clients, since an instance may have lost them.
+        retry_at: Time,
     },
     Over,
 }
@@ -68,13 +68,13 @@ impl World {
         net.trace.is_printed = options.trace;
         let plan = Plan::new(options, &mut net);
         let store = Store::default();
-        let (sender, news) = mpsc::unbounded_channel();
+        let (sender, stopped) = mpsc::unbounded_channel();
         let deployment = Deployment {
             partitions: plan.partitions,
             limits: plan.limits.clone(),
             options: plan.options.clone(),
             queue: store.queue.clone(),
-            news: sender,
+            stopped: sender,
         };
         let clients = (0..options.streams).map(|index| {
             let kind = net.random.pick(&minerva_client::TransportKind::ALL);
@@ -93,25 +93,25 @@ impl World {
                 .map(|i| Core::new(i, plan.is_standby(i), deployment.clone()))
                 .collect(),
             apps: (0..plan.apps).map(app).collect(),
-            outsiders: (0..OUTSIDERS).map(Outsider::new).collect(),
-            news,
-            stage: Stage::Faulty,
+            api_callers: (0..API_CALLERS).map(ApiCaller::new).collect(),
+            stopped,
+            phase: Phase::Faulty,
             plan,
             net,
         }
     }
 
-    /// Runs to the end.
+    /// Runs all phases.
     pub(crate) async fn run(mut self) -> Outcome {
         self.begin();
-        while self.stage != Stage::Over {
+        while self.phase != Phase::Over {
             self.net.now = self.clock.now();
-            while let Some(event) = self.net.agenda.take(self.net.now) {
-                self.happen(event);
+            while let Some(event) = self.net.events.pop_due(self.net.now) {
+                self.handle(event);
             }
             self.store.take_calls(&mut self.net);
             self.advance();
-            if self.stage != Stage::Over {
+            if self.phase != Phase::Over {
                 self.wait().await;
             }
         }
@@ -126,57 +126,57 @@ impl World {
         for client in &mut self.clients {
             client.start(&mut self.net, &mut self.checker);
         }
-        self.outsiders.iter().for_each(|outsider| outsider.rest(&mut self.net));
+        self.api_callers.iter().for_each(|api_caller| api_caller.schedule_push(&mut self.net));
         self.plan.schedule(&mut self.net);
     }
 
-    /// Lets the partitions run until something happens: they say something, or time has passed.
+    /// Lets the real tasks run until they produce outputs or store calls, or the next event is due.
     async fn wait(&mut self) {
-        let next = self.net.agenda.next().unwrap_or(self.net.now + 1000);
+        let next = self.net.events.next_time().unwrap_or(self.net.now + 1000);
         let deadline = self.clock.instant(next);
-        let (mut said, mut news) = (Vec::new(), Vec::new());
+        let (mut outputs, mut stopped) = (Vec::new(), Vec::new());
         tokio::select! {
             biased;
-            () = poll_fn(|cx| self.poll_tasks(cx, &mut said, &mut news)) => {}
+            () = poll_fn(|cx| self.poll_tasks(cx, &mut outputs, &mut stopped)) => {}
             () = sleep_until(deadline) => {}
         }
         self.net.now = self.clock.now();
-        for (core, said) in said {
-            self.cores[core].let_out(said, &mut self.net, &mut self.checker);
+        for (core, outputs) in outputs {
+            self.cores[core].release(outputs, &mut self.net, &mut self.checker);
         }
-        for news in news {
-            self.on_news(&news);
+        for stopped in stopped {
+            self.on_core_stopped(&stopped);
         }
     }
 
     fn poll_tasks(
         &mut self,
         cx: &mut Context<'_>,
-        said: &mut Vec<(usize, Said)>,
-        news: &mut Vec<News>,
+        outputs: &mut Vec<(usize, CoreOutput)>,
+        stopped: &mut Vec<CoreStopped>,
     ) -> Poll<()> {
         for core in &mut self.cores {
-            core.poll_said(cx, said);
+            core.poll_outputs(cx, outputs);
         }
-        while let Poll::Ready(Some(one)) = self.news.poll_recv(cx) {
-            news.push(one);
+        while let Poll::Ready(Some(one)) = self.stopped.poll_recv(cx) {
+            stopped.push(one);
         }
         let calls = self.store.queue.poll_waits(cx);
-        if said.is_empty() && news.is_empty() { calls } else { Poll::Ready(()) }
+        if outputs.is_empty() && stopped.is_empty() { calls } else { Poll::Ready(()) }
     }
 
-    /// A core has given everything back: its calls end, and it starts anew.
-    fn on_news(&mut self, news: &News) {
-        let core = &mut self.cores[news.core];
-        if core.life != news.life || core.state == State::Down {
+    /// Restarts a core that has released all partitions.
+    fn on_core_stopped(&mut self, stopped: &CoreStopped) {
+        let core = &mut self.cores[stopped.core];
+        if core.life != stopped.life || core.state == State::Down {
             return;
         }
-        self.net.trace.note(self.net.now, "core has stopped", [news.core as u64, 0, 0]);
+        self.net.trace.record(self.net.now, "core has stopped", [stopped.core as u64, 0, 0]);
         core.end_calls(&mut self.net);
-        self.crash_core(news.core, 50);
+        self.crash_core(stopped.core, 50);
     }
 
-    fn happen(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         let (net, checker) = (&mut self.net, &mut self.checker);
         match event {
             Event::Deliver { conn, to, content } => {
@@ -213,16 +213,18 @@ impl World {
             Event::AppWorks { app, life, stream } => {
                 self.apps[app].work(life, stream, net, checker);
             }
-            Event::OutsiderBegins { outsider } => self.outsider_begins(outsider),
-            Event::OutsiderAsks { outsider, push, partition } => {
-                self.outsider_asks(outsider, push, partition);
+            Event::PushStart { api_caller } => self.start_push(api_caller),
+            Event::PushAttempt { api_caller, push, partition } => {
+                self.attempt_push(api_caller, push, partition);
             }
-            Event::OutsiderHears { attempt, said } => self.outsider_hears(&attempt, said.as_ref()),
-            Event::StoreActs(call) => self.store_acts(*call),
-            Event::StoreAnswers(answered) => answered.arrive(),
-            Event::StoreReturns { deadly } => self.store_returns(deadly),
-            Event::Fault(fault) => self.go_wrong(fault),
-            Event::Hellos => self.say_hellos(),
+            Event::ApiCallReply { attempt, outcomes } => {
+                self.on_push_reply(&attempt, outcomes.as_ref())
+            }
+            Event::StorePerforms(call) => self.perform_store_call(*call),
+            Event::StoreReplies(answered) => answered.arrive(),
+            Event::StoreRollback { owners_die } => self.roll_back_store(owners_die),
+            Event::Fault(fault) => self.inject(fault),
+            Event::Reconnect => self.reconnect_clients(),
             Event::Heal => self.heal(),
         }
     }
@@ -244,17 +246,17 @@ impl World {
                 }
             }
             Node::CoreLink { core, link } => {
-                self.cores[core].arrive(Arrived::Link(link, content), net, checker);
+                self.cores[core].receive(CoreInput::Link(link, content), net, checker);
             }
             Node::App { app, core } => {
                 if let Content::Events(events) = content {
-                    self.apps[app].on_core(core, events, net, checker);
+                    self.apps[app].on_events(core, events, net, checker);
                 } else {
                     self.apps[app].on_lost(core, net);
                 }
             }
             Node::CoreSession { core, session } => {
-                self.cores[core].arrive(Arrived::Session(session, content), net, checker);
+                self.cores[core].receive(CoreInput::Session(session, content), net, checker);
             }
         }
     }
@@ -270,23 +272,24 @@ impl World {
             }
             Node::EdgeLink { edge, core } => self.edges[edge].on_link_lost(core, net, checker),
             Node::CoreLink { core, link } => {
-                self.cores[core].arrive(Arrived::LinkLost(link), net, checker);
+                self.cores[core].receive(CoreInput::LinkLost(link), net, checker);
             }
             Node::App { app, core } => self.apps[app].on_lost(core, net),
             Node::CoreSession { core, session } => {
-                self.cores[core].arrive(Arrived::SessionLost(session), net, checker);
+                self.cores[core].receive(CoreInput::SessionLost(session), net, checker);
             }
         }
     }
 
-    fn store_acts(&mut self, call: crate::store::Call) {
+    fn perform_store_call(&mut self, call: crate::store::Call) {
         let (partition, op) = (call.partition, call.op.clone());
-        let (is_done, is_late) = self.store.act(call, &mut self.net);
+        let (is_done, is_late) = self.store.perform(call, &mut self.net);
         if is_late {
-            let text = format!("partition {partition} is written after it was given back");
+            let text = format!("partition {partition} is written after its release");
             self.checker.violation(text);
         }
-        if is_done && let Err(error) = self.checker.durable.on_act(partition, &op, &self.store.data)
+        if is_done
+            && let Err(error) = self.checker.durable.on_call(partition, &op, &self.store.data)
         {
             self.checker.violation(format!("partition {partition}: {error}"));
         }

@@ -1,37 +1,37 @@
-//! What the handler of one stream remembers between its turns.
+//! State of the handler of one stream between its turns.
 
 use minerva_proto::EventNumber;
 
-use crate::agenda::Time;
+use crate::clock::Time;
 use crate::event::{Event, Life};
 use crate::network::Network;
 
-/// The handler of one stream.
+/// A handler.
 pub(super) struct Handler {
     pub(super) client: usize,
-    /// Which life of which instance it belongs to.
+    /// Instance in the upper 32 bits, its life in the lower ones.
     pub(super) instance: u64,
-    /// The event that is being answered; it is acknowledged when the answer is sent.
+    /// The event to answer; acknowledged with the answer.
     pub(super) answering: Option<EventNumber>,
     pub(super) has_ended: bool,
-    /// It is on the agenda.
-    pub(super) is_waiting: bool,
+    /// Whether a turn is scheduled.
+    pub(super) is_scheduled: bool,
     due: Time,
 }
 
 impl Handler {
     pub(super) fn new(client: usize, instance: u64) -> Self {
-        let (answering, has_ended, is_waiting, due) = (None, false, false, 0);
-        Self { client, instance, answering, has_ended, is_waiting, due }
+        let (answering, has_ended, is_scheduled, due) = (None, false, false, 0);
+        Self { client, instance, answering, has_ended, is_scheduled, due }
     }
 
-    /// Half of the handlers send by themselves; the others send one string for each that they get.
-    pub(super) fn pushes(&self) -> bool {
+    /// Whether the handler sends on its own, as half of the handlers do; the others send one answer per message.
+    pub(super) fn is_sender(&self) -> bool {
         self.client % 2 == 1
     }
 
-    /// Puts it on the agenda, unless it is there for an earlier time.
-    pub(super) fn wait_until(
+    /// Schedules a turn, unless an earlier one is scheduled.
+    pub(super) fn schedule(
         &mut self,
         at: Time,
         app: usize,
@@ -40,9 +40,9 @@ impl Handler {
         net: &mut Network,
     ) {
         let at = at.max(net.now + 1);
-        if !self.is_waiting || self.due > at {
-            (self.is_waiting, self.due) = (true, at);
-            net.agenda.put(at, Event::AppWorks { app, life, stream });
+        if !self.is_scheduled || self.due > at {
+            (self.is_scheduled, self.due) = (true, at);
+            net.events.schedule(at, Event::AppWorks { app, life, stream });
         }
     }
 }

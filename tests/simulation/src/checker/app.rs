@@ -1,18 +1,19 @@
-//! What application instances see.
+//! Checks of the events that application instances receive.
 
 use minerva_app::Ended;
 use minerva_app::simulation::Arrival;
-use minerva_proto::StreamNumber;
+use minerva_proto::{EventNumber, StreamNumber};
 
-use super::{Checker, StreamRecord, c2s_string};
+use super::{Checker, StreamRecord};
+use crate::messages::{c2s_message, stream_id};
 
 impl Checker {
-    /// An instance gets a stream that it did not have.
-    pub(crate) fn on_arrived(&mut self, client: usize, instance: u64, arrival: &Arrival) {
+    /// An instance is assigned a stream.
+    pub(crate) fn on_assigned(&mut self, client: usize, instance: u64, arrival: &Arrival) {
         let number = arrival.number;
         let first = *self.clients[client].stream.get_or_insert(number);
         if first != number {
-            if self.durable.living(&super::stream_id(client)) == Some(first) {
+            if self.durable.live_stream(&stream_id(client)) == Some(first) {
                 self.violation(format!("client {client} has two streams, {first}, {number}"));
             } else if self.clients[client].ended.is_none() {
                 self.clients[client].stream = Some(number);
@@ -23,19 +24,19 @@ impl Checker {
         if stream.client.replace(client).is_some_and(|before| before != client) {
             *stream = StreamRecord { client: Some(client), ..StreamRecord::default() };
         }
-        let (next, answered) = (arrival.next_event.0, arrival.next_send.0);
-        stream.next.insert(instance, next.max(1));
-        stream.applied = stream.applied.max(1);
+        let (next, answered) = (arrival.next_event, arrival.next_send.0);
+        stream.next.insert(instance, next.max(EventNumber(1)));
+        stream.applied = stream.applied.max(EventNumber(1));
         if next > stream.applied && stream.ended.is_none() && !is_lost {
             let applied = stream.applied;
             self.violation(format!(
-                "stream {number} comes with event {next}, but {applied} was never taken"
+                "stream {number} starts with event {next}, but event {applied} was not delivered"
             ));
         }
-        // A handler of this kind sends one string for each, before it acknowledges.
+        // An answering handler sends one message per event before the acknowledgement.
         let is_answering = client.is_multiple_of(2);
-        let due = next.saturating_sub(1).min(self.total);
-        let has_ended = self.durable.has_ended(&super::stream_id(client));
+        let due = next.0.saturating_sub(1).min(self.total);
+        let has_ended = self.durable.has_ended(&stream_id(client));
         if is_answering && answered < due && !has_ended && !is_lost {
             self.violation(format!(
                 "stream {number}: {due} events are acknowledged, {answered} answers durable"
@@ -43,72 +44,72 @@ impl Checker {
         }
     }
 
-    /// A handler takes a string.
-    pub(crate) fn on_app_takes(
+    /// A handler receives a message.
+    pub(crate) fn on_app_message(
         &mut self,
         client: usize,
         number: StreamNumber,
         instance: u64,
-        event: u64,
-        string: &[u8],
+        event: EventNumber,
+        message: &[u8],
     ) {
         let stream = self.streams.entry(number).or_default();
         let next = stream.next.entry(instance).or_insert(event);
         let expected = *next;
-        *next = event + 1;
+        *next = event.next();
         let is_new = event == stream.applied;
-        stream.applied = stream.applied.max(event + 1);
+        stream.applied = stream.applied.max(event.next());
         if expected != event {
-            self.violation(format!("stream {number}: event {event} where {expected} belongs"));
+            self.violation(format!("stream {number}: event {event}, expected {expected}"));
         }
-        if c2s_string(client, event.saturating_sub(1)) != string {
-            let text = String::from_utf8_lossy(string).into_owned();
+        if c2s_message(client, event.0.saturating_sub(1)) != message {
+            let text = String::from_utf8_lossy(message).into_owned();
             self.violation(format!("stream {number}, event {event}: `{text}`"));
         }
         self.messages += u64::from(is_new);
     }
 
-    /// A handler hears of the end.
+    /// A handler receives the end of a stream.
     pub(crate) fn on_app_ended(
         &mut self,
         client: usize,
         number: StreamNumber,
         instance: u64,
-        event: u64,
+        event: EventNumber,
         ended: &Ended,
     ) {
         let stream = self.streams.entry(number).or_default();
-        let expected = stream.next.insert(instance, event + 1);
+        let expected = stream.next.insert(instance, event.next());
         let before = stream.ended.replace((event, ended.clone()));
         let is_lost = self.durable.has_lost(client);
         if expected != Some(event) {
             self.violation(format!(
-                "stream {number}: it ends with event {event} where {expected:?} belongs"
+                "stream {number}: Ended has number {event}, expected {expected:?}"
             ));
         }
         if before.is_some_and(|before| before != (event, ended.clone())) && !is_lost {
-            self.violation(format!("stream {number} ends twice, in different ways: {ended:?}"));
+            self.violation(format!("stream {number} has two different ends: {ended:?}"));
         }
         let record = &self.clients[client];
-        let is_ghost = record.stream != Some(number);
+        let is_replaced = record.stream != Some(number);
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
-            "no activity from peer" => record.may_idle || is_ghost || is_lost,
+            "no activity from peer" => record.may_idle || is_replaced || is_lost,
             "state lost" => is_lost,
             _ => false,
         };
-        let other = record.ended.as_ref().filter(|_| !is_ghost);
+        let other = record.ended.as_ref().filter(|_| !is_replaced);
         let is_same = other.is_none_or(|other| {
             other.reason == ended.reason || other.reason == "stream_attach_failure"
         });
-        // A client that gives a stream up while it is being ended keeps its own reason.
+        // A client that resets a stream during its end keeps its own reason.
         let is_same = is_same || record.has_reset || is_lost;
         if !is_justified {
             self.violation(format!("stream {number}: an end without a cause: {ended:?}"));
         }
         if !is_same {
-            self.violation(format!("client {client} and its app heard of different ends"));
+            self.violation(format!("client {client} and its app received different ends"));
         }
     }
 }

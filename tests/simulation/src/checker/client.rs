@@ -1,36 +1,36 @@
-//! What clients see.
+//! Checks of the messages, kills and ends that clients receive.
 
 use minerva_client::{Ended, EndedBy};
 use minerva_proto::{Frame, KillReason};
 
-use super::outside::parse_out;
-use super::{Checker, s2c_string, stream_id};
+use super::Checker;
+use crate::messages::{parse_pushed, s2c_message, stream_id};
 
 impl Checker {
-    /// A client's application takes a string.
-    pub(crate) fn on_client_takes(&mut self, client: usize, string: &[u8]) {
-        if let Some((push, index)) = parse_out(string) {
-            return self.on_client_takes_outside(client, push, index);
+    /// The application of a client receives a message.
+    pub(crate) fn on_client_message(&mut self, client: usize, message: &[u8]) {
+        if let Some((push, index)) = parse_pushed(message) {
+            return self.on_client_pushed_message(client, push, index);
         }
         let record = &mut self.clients[client];
-        let expected = s2c_string(client, record.taken);
-        let is_right = expected == string && record.outside.is_between();
+        let expected = s2c_message(client, record.received);
+        let is_right = expected == message && record.pushed.is_between_pushes();
         if !is_right {
-            let text = String::from_utf8_lossy(string).into_owned();
-            let number = self.clients[client].taken;
-            self.violation(format!("client {client} gets `{text}` where s2c {number} belongs"));
+            let text = String::from_utf8_lossy(message).into_owned();
+            let number = self.clients[client].received;
+            self.violation(format!("client {client} received `{text}`, expected s2c {number}"));
         }
-        self.clients[client].taken += 1;
+        self.clients[client].received += 1;
         self.messages += 1;
     }
 
-    /// A frame comes to a client.
+    /// A client receives a frame.
     pub(crate) fn on_client_frame(&mut self, client: usize, frame: &Frame) {
         let Frame::TransportKill(reason) = frame else { return };
         match reason {
             _ if self.durable.has_lost(client) => {}
             KillReason::StreamAttachFailure if self.durable.has_ended(&stream_id(client)) => {}
-            // The window of a server is small; a client that has two transports may pass it.
+            // The server has a small window; a client with two transports may exceed it.
             KillReason::RwinOverflow => {}
             KillReason::StreamAttachFailure
             | KillReason::AckedUnsentStrings
@@ -41,17 +41,17 @@ impl Checker {
         }
     }
 
-    /// A client's stream has ended.
+    /// The stream of a client has ended.
     pub(crate) fn on_client_ended(&mut self, client: usize, ended: &Ended) {
         let id = stream_id(client);
         let is_lost = self.durable.has_lost(client);
         let is_known = self.durable.has_ended(&id) || is_lost;
         let record = &mut self.clients[client];
         record.ended = Some(ended.clone());
+        // A client may reset a stream before the server has created the stream.
         let is_own = ended.by == EndedBy::Client && record.has_reset;
-        // It may give up a stream that the server never heard of.
         if !(is_known || is_own) {
-            self.violation(format!("client {client}: its stream ended, {ended:?}, without an end"));
+            self.violation(format!("client {client}: {ended:?}, but the stream is live"));
         }
         let record = &self.clients[client];
         let is_justified = match ended.reason.as_str() {

@@ -1,57 +1,55 @@
-//! What cores let out, compared with what is durable at that moment.
+//! Checks of released outputs of cores against the durable state.
 
 use bytes::Bytes;
 use minerva_core::state::StreamState;
 use minerva_core::stream::AppOutput;
 use minerva_proto::link::{CloseCause, CoreMessage};
-use minerva_proto::{KillReason, Sack, StreamNumber};
+use minerva_proto::{EventNumber, KillReason, MessageNumber, Sack, StreamNumber};
 
-use super::outside::parse_out;
-use super::{Checker, c2s_string, s2c_string, stream_id};
-use crate::core::TransportWatch;
-use crate::network::Network;
+use super::{Checker, TransportWatch};
+use crate::clock::Time;
+use crate::durable::sent_by_app;
+use crate::messages::{c2s_message, client_of, is_for_client, stream_id};
 
 impl Checker {
-    /// A core says something about a transport.
-    pub(crate) fn on_edge_output(
+    /// A core releases a message about a transport.
+    pub(crate) fn on_core_message(
         &mut self,
         watch: &mut TransportWatch,
-        output: &CoreMessage,
-        net: &Network,
+        message: &CoreMessage,
+        now: Time,
     ) {
         let client = watch.client;
-        let holds = match output {
+        let holds = match message {
             CoreMessage::Opened { sack, .. } => {
                 self.holds_sack(client, sack.as_ref()) && self.number(client).is_some()
             }
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
             CoreMessage::Messages(run) => {
-                run.messages.iter().all(|string| is_for(client, string))
-                    && self.holds(client, |state| has_messages(state, run.first.0, &run.messages))
+                run.messages.iter().all(|message| is_for_client(client, message))
+                    && self.holds(client, |state| has_messages(state, run.first, &run.messages))
             }
             CoreMessage::Close(close) => {
                 self.holds_sack(client, close.sack.as_ref())
                     && self.holds_close(client, &close.cause)
             }
             CoreMessage::Taken(batch) => {
-                let later = watch.batches.split_off(&(batch.0 + 1));
-                let taken = std::mem::replace(&mut watch.batches, later);
-                let runs: Vec<(u64, u64)> = taken.into_values().flatten().collect();
+                let runs = watch.take_up_to(*batch);
                 let all = |state: &StreamState| {
-                    let mut numbers = runs.iter().flat_map(|(first, n)| *first..first + n);
+                    let mut numbers =
+                        runs.iter().flat_map(|(first, n)| (0..*n).map(|index| *first + index));
                     numbers.all(|number| state.has_received(number)) || state.is_ended()
                 };
                 self.holds(client, all)
             }
         };
         if !holds {
-            let now = net.now;
-            self.violation(format!("client {client} at {now}: not durable, or wrong: {output:?}"));
+            self.violation(format!("client {client} at {now}: not durable, or wrong: {message:?}"));
         }
     }
 
-    /// A core says something to an instance.
-    pub(crate) fn on_app_output(&mut self, output: &AppOutput, net: &Network) {
+    /// A core releases an output to an instance.
+    pub(crate) fn on_app_output(&mut self, output: &AppOutput, now: Time) {
         let holds = match output {
             AppOutput::Started(started) => {
                 let (next_event, send) = (started.next_event, started.send_state.next_send);
@@ -60,9 +58,9 @@ impl Checker {
                 })
             }
             AppOutput::Messages { stream, first_event, messages } => {
-                let end = first_event + messages.len() as u64;
+                let end = *first_event + messages.len() as u64;
                 self.durable.implies(*stream, |state| state.inbox().next() >= end)
-                    && self.are_strings(*stream, *first_event, messages)
+                    && self.are_c2s_messages(*stream, *first_event, messages)
             }
             AppOutput::Ended { stream, event, end } => {
                 self.durable.implies(*stream, |state| state.inbox().ended() == Some((*event, end)))
@@ -85,24 +83,26 @@ impl Checker {
             }
         };
         if !holds {
-            self.violation(format!("at {}: not durable, or wrong: {output:?}", net.now));
+            self.violation(format!("at {now}: not durable, or wrong: {output:?}"));
         }
     }
 
-    fn are_strings(&self, number: StreamNumber, first: u64, messages: &[Bytes]) -> bool {
+    fn are_c2s_messages(
+        &self,
+        number: StreamNumber,
+        first: EventNumber,
+        messages: &[Bytes],
+    ) -> bool {
         let Some(state) = self.durable.stream(number) else { return true };
-        let Some(client) = super::client_of(state.origin().id.as_str()) else { return false };
-        (first..).zip(messages).all(|(event, string)| c2s_string(client, event - 1) == *string)
+        let Some(client) = client_of(state.origin().id.as_str()) else { return false };
+        (first.0..).zip(messages).all(|(event, message)| c2s_message(client, event - 1) == *message)
     }
 
-    /// The number of a client's living stream, or of its last one.
-    pub(crate) fn number(&self, client: usize) -> Option<StreamNumber> {
-        self.durable.living(&stream_id(client)).or(self.clients[client].stream)
-    }
-
+    /// Whether the predicate is durable for the live stream or the last stream of a client. An ended stream implies
+    /// every predicate.
     fn holds(&self, client: usize, holds: impl Fn(&StreamState) -> bool) -> bool {
-        let living = self.durable.living(&stream_id(client));
-        let numbers = living.into_iter().chain(self.clients[client].stream);
+        let live = self.durable.live_stream(&stream_id(client));
+        let numbers = live.into_iter().chain(self.clients[client].stream);
         numbers.into_iter().any(|number| self.durable.implies(number, &holds))
             || self.durable.has_ended(&stream_id(client))
     }
@@ -110,7 +110,7 @@ impl Checker {
     fn holds_sack(&self, client: usize, sack: Option<&Sack>) -> bool {
         let Some(sack) = sack.filter(|sack| **sack != Sack::NONE) else { return true };
         let all = |state: &StreamState| {
-            sack.acked.iter().chain(&sack.beyond).all(|number| state.has_received(number.0))
+            sack.acked.iter().chain(&sack.beyond).all(|number| state.has_received(*number))
         };
         self.holds(client, all)
     }
@@ -120,7 +120,7 @@ impl Checker {
             CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
             CloseCause::Refused { .. } => false,
             CloseCause::Kill(KillReason::StreamAttachFailure) => {
-                self.durable.living(&stream_id(client)).is_none()
+                self.durable.live_stream(&stream_id(client)).is_none()
             }
             CloseCause::Kill(reason) => *reason == KillReason::RwinOverflow,
             CloseCause::Reset(_) => self.durable.has_ended(&stream_id(client)),
@@ -128,22 +128,12 @@ impl Checker {
     }
 }
 
-/// How many strings a stream's instance has sent: in its own count, those from outside are not there.
-pub(super) fn sent_by_app(state: &StreamState) -> u64 {
-    state.outbox().next().saturating_sub(state.attributes().pushed)
-}
-
-/// These strings have these numbers; those that were acknowledged are not there any more.
-fn has_messages(state: &StreamState, first: u64, messages: &[Bytes]) -> bool {
+/// Whether the outbox has these messages at these numbers; acknowledged messages are absent.
+fn has_messages(state: &StreamState, first: MessageNumber, messages: &[Bytes]) -> bool {
     let end = first + messages.len() as u64;
     let stored = state.outbox().iter_from(first).take_while(|(number, _)| *number < end);
     state.outbox().next() >= end
-        && stored.into_iter().all(|(number, string)| messages[(number - first) as usize] == *string)
-}
-
-/// Something that is sent to this client, by its app or from outside.
-fn is_for(client: usize, string: &Bytes) -> bool {
-    let text = std::str::from_utf8(string).unwrap_or_default();
-    let number = text.strip_prefix("down ").and_then(|text| text.split(' ').nth(1)?.parse().ok());
-    parse_out(string).is_some() || number.is_some_and(|n| s2c_string(client, n) == *string)
+        && stored
+            .into_iter()
+            .all(|(number, message)| messages[(number - first) as usize] == *message)
 }

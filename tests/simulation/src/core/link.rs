@@ -1,43 +1,34 @@
-//! A core's end of a link: reads what the edge says as the core does, routes it to partitions, and lets out what
-//! they say. Every output passes the checker.
+//! The core's end of a link: decodes edge frames with the codec of the link, sends them to partitions, and releases
+//! outputs to the edge. The checker receives every output.
 
 use std::collections::BTreeMap;
 
-use minerva_core::partition::{LinkHandle, LinkId, Mail, OutputReceiver, output_channel};
-use minerva_core::simulation as real;
-use minerva_proto::link::decode;
-use minerva_proto::link::pb::core_frame::Frame;
-use minerva_proto::link::pb::{self, CoreHello, VERSION, edge_frame};
+use minerva_core::partition::{
+    LinkHandle, LinkId, Mail, OutputReceiver, PartitionTable, output_channel,
+};
+use minerva_core::simulation as convert;
+use minerva_proto::link::pb::{self, CoreHello, core_frame, edge_frame};
 use minerva_proto::link::{
-    Attach, Batch, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, TransportId,
+    Attach, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, TransportId, decode,
 };
 
-use super::Core;
-use crate::checker::{Checker, client_of};
+use crate::checker::{Checker, TransportWatch};
+use crate::connection::{ConnId, Side};
 use crate::event::Content;
-use crate::network::{ConnId, Network, Side};
+use crate::messages::client_of;
+use crate::network::Network;
 
-/// A link.
+/// A link of a core.
 pub(super) struct Link {
     handle: LinkHandle,
     pub(super) receiver: OutputReceiver<CoreFrame>,
     pub(super) conn: ConnId,
-    transports: BTreeMap<TransportId, Attached>,
+    transports: BTreeMap<TransportId, AttachedTransport>,
 }
 
-/// A transport that was attached.
-struct Attached {
+struct AttachedTransport {
     partition: u32,
     watch: TransportWatch,
-}
-
-/// What the checker must know of a transport.
-#[derive(Debug, Default)]
-pub(crate) struct TransportWatch {
-    /// Whose it is.
-    pub(crate) client: usize,
-    /// The strings of each batch that was not taken: number, then first and count.
-    pub(crate) batches: BTreeMap<u64, Vec<(u64, u64)>>,
 }
 
 impl Link {
@@ -47,7 +38,12 @@ impl Link {
         Self { handle, receiver, conn, transports: BTreeMap::new() }
     }
 
-    pub(super) fn let_out(
+    pub(super) fn id(&self) -> LinkId {
+        self.handle.id
+    }
+
+    /// Releases outputs of the partitions to the edge.
+    pub(super) fn release(
         &mut self,
         outputs: Vec<CoreFrame>,
         net: &mut Network,
@@ -56,132 +52,92 @@ impl Link {
         for output in &outputs {
             let CoreFrame::Transport { transport, message } = output else { continue };
             if let Some(attached) = self.transports.get_mut(transport) {
-                checker.on_edge_output(&mut attached.watch, message, net);
+                checker.on_core_message(&mut attached.watch, message, net.now);
             }
             if matches!(message, CoreMessage::Close(_)) {
                 self.transports.remove(transport);
             }
         }
-        net.trace.note(net.now, "let out to edge", [self.handle.id.0, outputs.len() as u64, 0]);
-        net.trace.say(|| format!("{outputs:?}"));
-        let frames = real::relay_response(outputs).frames;
+        net.trace.record(net.now, "let out to edge", [self.id().0, outputs.len() as u64, 0]);
+        net.trace.detail(|| format!("{outputs:?}"));
+        let frames = convert::relay_response(outputs).frames;
         net.send(self.conn, Side::Callee, Content::FromCore(frames));
     }
 
-    fn send(&self, frames: Vec<Frame>, net: &mut Network) {
-        let frames = frames.into_iter().map(|frame| pb::CoreFrame { frame: Some(frame) }).collect();
-        net.send(self.conn, Side::Callee, Content::FromCore(frames));
-    }
-}
-
-impl Core {
-    pub(super) fn on_link(
-        &mut self,
-        number: u64,
-        content: Content,
+    /// Handles the hello of the edge: responds with the hello of the core and announces the link.
+    pub(super) fn on_hello(
+        &self,
+        hello: CoreHello,
+        partitions: &PartitionTable,
         net: &mut Network,
-        checker: &mut Checker,
     ) {
-        let Content::ToCore(frames) = content else { return self.on_link_lost(number, net) };
-        for frame in frames {
-            if let Err(error) = self.route(number, frame, net) {
-                checker.violation(format!("an edge says to a core {error}"));
-            }
-        }
+        let frame = pb::CoreFrame { frame: Some(core_frame::Frame::Hello(hello)) };
+        net.send(self.conn, Side::Callee, Content::FromCore(vec![frame]));
+        partitions.add_link(self.handle.clone());
     }
 
-    pub(super) fn on_link_lost(&mut self, number: u64, net: &mut Network) {
-        let (Some(link), Some(router)) = (self.links.remove(&number), self.partitions()) else {
-            return;
-        };
-        net.close(link.conn, Side::Callee);
-        router.remove_link(link.handle.id);
-    }
-
-    fn route(
+    /// Decodes a frame behind the hello and sends the content to the partition.
+    ///
+    /// # Errors
+    /// The text of the contract violation.
+    pub(super) fn on_frame(
         &mut self,
-        number: u64,
         frame: pb::EdgeFrame,
+        partitions: &PartitionTable,
         net: &mut Network,
     ) -> Result<(), String> {
-        let router = self.partitions();
-        let (Some(link), Some(router)) = (self.links.get_mut(&number), router) else {
-            return Ok(());
-        };
-        let id = link.handle.id;
-        if let Some(edge_frame::Frame::Hello(_)) = frame.frame {
-            self.greet(number, net);
-            return Ok(());
-        }
         let EdgeFrame { transport, message } =
             decode::edge_frame(frame).map_err(|error| error.to_string())?;
+        let link = self.id();
         match message {
-            EdgeMessage::Attach(attach) => self.attach(number, transport, attach, net)?,
+            EdgeMessage::Attach(attach) => self.attach(transport, attach, partitions, net)?,
             EdgeMessage::Batch(batch) => {
-                // It was released in the meantime.
-                let Some(attached) = link.transports.get_mut(&transport) else {
-                    return Ok(());
-                };
-                attached.watch.note(&batch);
-                router.send(attached.partition, Mail::Batch { link: id, transport, batch });
+                // The core may have closed the transport in the meantime.
+                if let Some(attached) = self.transports.get_mut(&transport) {
+                    attached.watch.on_batch(&batch);
+                    partitions.send(attached.partition, Mail::Batch { link, transport, batch });
+                }
             }
             EdgeMessage::Detach => {
-                if let Some(attached) = link.transports.remove(&transport) {
-                    router.send(attached.partition, Mail::Detach { link: id, transport });
+                if let Some(attached) = self.transports.remove(&transport) {
+                    partitions.send(attached.partition, Mail::Detach { link, transport });
                 }
             }
             EdgeMessage::Grant(bytes) => {
-                if let Some(attached) = link.transports.get(&transport) {
-                    router.send(attached.partition, Mail::Grant { link: id, transport, bytes });
+                if let Some(attached) = self.transports.get(&transport) {
+                    partitions.send(attached.partition, Mail::Grant { link, transport, bytes });
                 }
             }
         }
         Ok(())
-    }
-
-    fn greet(&self, number: u64, net: &mut Network) {
-        let hello = CoreHello {
-            version: VERSION,
-            core_id: self.name(),
-            partitions: self.deployment.partitions,
-        };
-        if let (Some(link), Some(router)) = (self.links.get(&number), self.partitions()) {
-            link.send(vec![Frame::Hello(hello)], net);
-            router.add_link(link.handle.clone());
-        }
     }
 
     fn attach(
         &mut self,
-        number: u64,
         transport: TransportId,
         attach: Box<Attach>,
+        partitions: &PartitionTable,
         net: &mut Network,
     ) -> Result<(), String> {
-        let router = self.partitions();
-        let (Some(link), Some(router)) = (self.links.get_mut(&number), router) else {
-            return Ok(());
-        };
-        let partition = router.of_id(&attach.stream_id);
+        let partition = partitions.of_id(&attach.stream_id);
         let client = client_of(attach.stream_id.as_str()).ok_or("an unknown stream id")?;
-        let mut watch = TransportWatch { client, ..TransportWatch::default() };
+        let mut watch = TransportWatch::new(client);
         if let Some(batch) = &attach.batch {
-            watch.note(batch);
+            watch.on_batch(batch);
         }
-        if link.transports.insert(transport, Attached { partition, watch }).is_some() {
-            return Err("attach.transport is attached already".to_owned());
+        let attached = AttachedTransport { partition, watch };
+        if self.transports.insert(transport, attached).is_some() {
+            return Err(format!("transport {transport} is attached already"));
         }
-        net.trace.note(net.now, "attach", [client as u64, transport.0, partition.into()]);
-        net.trace.say(|| format!("{attach:?}"));
-        let handle = link.handle.clone();
-        router.send(partition, Mail::Attach { link: handle, transport, attach });
+        net.trace.record(net.now, "attach", [client as u64, transport.0, partition.into()]);
+        net.trace.detail(|| format!("{attach:?}"));
+        let link = self.handle.clone();
+        partitions.send(partition, Mail::Attach { link, transport, attach });
         Ok(())
     }
 }
 
-impl TransportWatch {
-    fn note(&mut self, batch: &Batch) {
-        let runs = batch.runs.iter().map(|run| (run.first.0, run.messages.len() as u64));
-        self.batches.insert(batch.number.0, runs.collect());
-    }
+/// Whether the frame is the hello of an edge.
+pub(super) fn is_hello(frame: &pb::EdgeFrame) -> bool {
+    matches!(frame.frame, Some(edge_frame::Frame::Hello(_)))
 }

@@ -1,24 +1,29 @@
-//! A core's end of an instance's call: registers it with the partitions, reads its commands as the core does, and
-//! lets out what partitions say. Every output passes the checker.
+//! The core's end of the call of an application instance: registration, commands, and the release of outputs. The
+//! checker receives every output.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use minerva_core::partition::{OutputReceiver, SessionHandle, SessionId, output_channel};
-use minerva_core::simulation as real;
+use minerva_core::limits::Limits;
+use minerva_core::partition::{
+    OutputReceiver, PartitionTable, SessionHandle, SessionId, output_channel,
+};
+use minerva_core::simulation::{self as convert, Registration};
 use minerva_core::stream::AppOutput;
-use minerva_proto::app::{Command, Event, Register, command, event};
+use minerva_proto::app::{Command, Event, event};
 
-use super::Core;
 use crate::checker::Checker;
+use crate::connection::{ConnId, Side};
 use crate::event::Content;
-use crate::network::{ConnId, Network, Side};
+use crate::network::Network;
 
-/// A session.
+/// A session of a core.
 pub(super) struct Session {
     number: u64,
     pub(super) conn: ConnId,
+    /// `None` before the registration.
     handle: Option<SessionHandle>,
+    /// `None` before the registration.
     pub(super) receiver: Option<OutputReceiver<AppOutput>>,
 }
 
@@ -31,94 +36,64 @@ impl Session {
         SessionId(self.number)
     }
 
-    pub(super) fn let_out(
+    /// Whether this is another session of the instance.
+    pub(super) fn is_of(&self, instance_id: &Arc<str>) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.instance_id == *instance_id)
+    }
+
+    /// Registers the instance with the partitions and confirms the registration.
+    pub(super) fn register(
         &mut self,
-        outputs: Vec<AppOutput>,
+        registration: Registration,
+        limits: &Limits,
+        core_name: &str,
+        partitions: &PartitionTable,
         net: &mut Network,
-        checker: &mut Checker,
     ) {
-        for output in &outputs {
-            checker.on_app_output(output, net);
-        }
-        net.trace.note(net.now, "let out to app", [self.number, outputs.len() as u64, 0]);
-        net.trace.say(|| format!("{outputs:?}"));
-        let events = real::serve_response(outputs).events;
-        net.send(self.conn, Side::Callee, Content::Events(events));
-    }
-}
-
-impl Core {
-    pub(super) fn on_session(
-        &mut self,
-        number: u64,
-        content: Content,
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
-        let Content::Commands(commands) = content else {
-            return self.on_session_lost(number, net);
-        };
-        for command in commands {
-            if let Err(error) = self.obey(number, command, net) {
-                checker.violation(format!("an instance says to a core {error}"));
-            }
-        }
-    }
-
-    pub(super) fn on_session_lost(&mut self, number: u64, net: &mut Network) {
-        let (Some(session), Some(router)) = (self.sessions.remove(&number), self.partitions())
-        else {
-            return;
-        };
-        net.close(session.conn, Side::Callee);
-        router.remove_session(session.id());
-    }
-
-    fn obey(&mut self, number: u64, command: Command, net: &mut Network) -> Result<(), String> {
-        if let Some(command::Command::Register(register)) = command.command {
-            return self.register(number, register, net);
-        }
-        let (Some(session), Some(router)) = (self.sessions.get(&number), self.partitions()) else {
-            return Ok(());
-        };
-        let (stream, mail) = real::command(session.id(), command)?;
-        let partition = router.of_number(stream).ok_or("a stream number that cannot be")?;
-        router.send(partition, mail);
-        Ok(())
-    }
-
-    fn register(
-        &mut self,
-        number: u64,
-        register: Register,
-        net: &mut Network,
-    ) -> Result<(), String> {
-        let registration = real::registration(register)?;
-        let is_same = |session: &Session| {
-            session.handle.as_ref().is_some_and(|h| h.instance_id == registration.instance_id)
-        };
-        let earlier = self.sessions.iter().find(|(n, s)| **n != number && is_same(s));
-        if let Some(earlier) = earlier.map(|(number, _)| *number) {
-            self.on_session_lost(earlier, net);
-        }
-        let (router, name) = (self.partitions(), self.name());
-        let (Some(session), Some(router)) = (self.sessions.get_mut(&number), router) else {
-            return Ok(());
-        };
         let (outputs, receiver) = output_channel();
         let handle = SessionHandle {
-            id: SessionId(number),
+            id: self.id(),
             service: registration.service,
             instance_id: registration.instance_id,
             window: registration.window,
             load: Arc::new(AtomicUsize::new(0)),
             outputs,
         };
-        (session.handle, session.receiver) = (Some(handle.clone()), Some(receiver));
-        let registered = event::Event::Registered(real::registered(&self.deployment.limits, &name));
+        (self.handle, self.receiver) = (Some(handle.clone()), Some(receiver));
+        let registered = event::Event::Registered(convert::registered(limits, core_name));
         let event = Event { event: Some(registered) };
-        net.send(session.conn, Side::Callee, Content::Events(vec![event]));
-        router.add_session(handle, registration.held);
+        net.send(self.conn, Side::Callee, Content::Events(vec![event]));
+        partitions.add_session(handle, registration.held);
+    }
+
+    /// Sends a command to the partition of its stream.
+    ///
+    /// # Errors
+    /// The text of the contract violation.
+    pub(super) fn on_command(
+        &self,
+        command: Command,
+        partitions: &PartitionTable,
+    ) -> Result<(), String> {
+        let (stream, mail) = convert::command(self.id(), command)?;
+        let partition = partitions.of_number(stream).ok_or("an impossible stream number")?;
+        partitions.send(partition, mail);
         Ok(())
+    }
+
+    /// Releases outputs of the partitions to the instance.
+    pub(super) fn release(
+        &mut self,
+        outputs: Vec<AppOutput>,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        for output in &outputs {
+            checker.on_app_output(output, net.now);
+        }
+        net.trace.record(net.now, "let out to app", [self.number, outputs.len() as u64, 0]);
+        net.trace.detail(|| format!("{outputs:?}"));
+        let events = convert::serve_response(outputs).events;
+        net.send(self.conn, Side::Callee, Content::Events(events));
     }
 }

@@ -1,4 +1,4 @@
-//! An edge's links: what cores say goes to the transports, what transports say to cores.
+//! The links of an edge: frames of cores to transports, frames of transports to cores.
 
 use minerva_edge::transport::Input;
 use minerva_proto::link::pb::core_frame::Frame;
@@ -7,11 +7,12 @@ use minerva_proto::link::{self, CoreMessage, decode};
 
 use super::{Edge, LinkToCore};
 use crate::checker::Checker;
+use crate::connection::{ConnId, Node, Side};
 use crate::event::{Content, Event};
-use crate::network::{ConnId, Network, Node, Side};
+use crate::network::Network;
 
 impl Edge {
-    /// A link is connected, or could not be.
+    /// Handles the result of a dial.
     pub(crate) fn on_dialled(&mut self, core: usize, conn: Option<ConnId>, net: &mut Network) {
         let Some(link) = self.links.get_mut(&core) else { return };
         let Some(conn) = conn else { return self.dial_soon(core, net) };
@@ -21,11 +22,11 @@ impl Edge {
         net.send(conn, Side::Caller, Content::ToCore(vec![frame]));
     }
 
-    pub(crate) fn wants_link(&self, core: usize) -> bool {
+    pub(crate) fn needs_link(&self, core: usize) -> bool {
         self.is_up && self.links.get(&core).is_some_and(|link| link.conn.is_none())
     }
 
-    /// A core says something.
+    /// Handles frames of a core.
     pub(crate) fn on_core(
         &mut self,
         core: usize,
@@ -39,7 +40,7 @@ impl Edge {
         self.flush(net);
     }
 
-    /// A link is gone.
+    /// Handles the loss of a link.
     pub(crate) fn on_link_lost(&mut self, core: usize, net: &mut Network, checker: &mut Checker) {
         if let Some(link) = self.links.get_mut(&core) {
             if let Some(conn) = link.conn.take() {
@@ -48,7 +49,7 @@ impl Edge {
             self.owners.lose(link.number);
             *link = LinkToCore::default();
             self.dial_soon(core, net);
-            self.look(net, checker);
+            self.update_attachments(net, checker);
         }
         self.flush(net);
     }
@@ -72,13 +73,13 @@ impl Edge {
                 for claim in claims {
                     self.owners.claim(number, claim.partition, claim.epoch);
                 }
-                self.look(net, checker);
+                self.update_attachments(net, checker);
             }
             Ok(link::CoreFrame::Released(partitions)) => {
                 for partition in partitions {
                     self.owners.release(number, partition);
                 }
-                self.look(net, checker);
+                self.update_attachments(net, checker);
             }
             Ok(link::CoreFrame::Transport { transport, message }) if message.is_moved() => {
                 self.on_moved(core, transport.0, net, checker);
@@ -86,18 +87,20 @@ impl Edge {
             Ok(link::CoreFrame::Transport { transport, message }) => {
                 self.on_message(core, transport.0, message, net, checker);
             }
-            Err(error) => checker.violation(format!("a core says to an edge {error}")),
+            Err(error) => checker.violation(format!("frame of a core: {error}")),
         }
     }
 
     fn on_moved(&mut self, core: usize, number: u64, net: &mut Network, checker: &mut Checker) {
-        let Some(holder) = self.routes.get(&number).copied() else { return };
-        let Some(holder) = self.holders.get_mut(&holder) else { return };
-        if let Some(place) = holder.place.filter(|p| p.core == core && p.number == number) {
-            // The core knows nothing of it.
-            holder.is_attached = false;
-            self.owners.disown(place.reliance);
-            self.look(net, checker);
+        let Some(transport_number) = self.routes.get(&number).copied() else { return };
+        let Some(transport_number) = self.transports.get_mut(&transport_number) else { return };
+        if let Some(attachment) =
+            transport_number.attachment.filter(|p| p.core == core && p.number == number)
+        {
+            // The core has no state of the transport.
+            transport_number.is_attached = false;
+            self.owners.withdraw(attachment.reliance);
+            self.update_attachments(net, checker);
         }
     }
 
@@ -109,10 +112,15 @@ impl Edge {
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        let Some(holder) = self.routes.get(&number).copied() else { return };
-        let place = self.holders.get(&holder).and_then(|holder| holder.place.as_ref());
-        if place.is_some_and(|place| place.core == core && place.number == number) {
-            self.input(holder, Input::Core(message), net, checker);
+        let Some(transport_number) = self.routes.get(&number).copied() else { return };
+        let attachment = self
+            .transports
+            .get(&transport_number)
+            .and_then(|transport_number| transport_number.attachment.as_ref());
+        if attachment
+            .is_some_and(|attachment| attachment.core == core && attachment.number == number)
+        {
+            self.input(transport_number, Input::Core(message), net, checker);
         }
     }
 
@@ -134,7 +142,7 @@ impl Edge {
         net.within(5, 500, Event::EdgeDials { edge: self.index, life: self.life, core });
     }
 
-    /// How its link looks at the caller's end.
+    /// The edge's end of a link.
     pub(crate) fn node_of_link(&self, core: usize) -> Node {
         Node::EdgeLink { edge: self.index, core }
     }

@@ -1,4 +1,4 @@
-//! Calls of the store as values, so that they can be put off, lost and answered late.
+//! Store calls as values, which the model can delay, lose and answer late.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,117 +8,117 @@ use minerva_core::store::{Claimed, Epoch, Member, Membership, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
-/// What a call asks for.
+/// Operation of a call; fields as in the method of [`minerva_core::store::Store`].
 #[derive(Debug, Clone)]
 pub enum Op {
     /// `Store::partitions`.
     Partitions(u32),
-    /// `Store::beat`.
-    Beat {
-        /// Who lives.
+    /// `Store::heartbeat`.
+    Heartbeat {
+        /// The sender.
         member: Member,
-        /// How many it makes.
+        /// Count of heartbeats of the sender, from 1.
         number: u64,
-        /// How long from now; zero: not any more.
+        /// Lease from now on; zero removes the member.
         length: Duration,
     },
     /// `Store::claim`.
     Claim {
-        /// For whom.
+        /// Name of the claimant.
         owner: String,
-        /// The new epoch is above this one.
+        /// Lower bound of the new epoch, exclusive.
         above: Epoch,
     },
     /// `Store::append`.
     Append {
-        /// The owner's epoch.
+        /// Epoch of the owner.
         epoch: Epoch,
-        /// Where.
+        /// Position of the entry.
         index: LogIndex,
-        /// What.
+        /// Content of the entry.
         blob: Bytes,
     },
     /// `Store::checkpoint`.
     Checkpoint {
-        /// The owner's epoch.
+        /// Epoch of the owner.
         epoch: Epoch,
-        /// The log's new first index.
+        /// New first index of the log.
         covers: LogIndex,
-        /// The new meta blob.
+        /// New meta blob.
         meta: Bytes,
-        /// Streams; `None` removes one.
+        /// Changed streams; `None` removes a stream.
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     },
     /// `Store::renew`.
     Renew {
-        /// The owner's epoch.
+        /// Epoch of the owner.
         epoch: Epoch,
-        /// How long from now.
+        /// Lease from now on.
         length: Duration,
-        /// The log has reached this index.
+        /// End of the log according to the owner.
         next: LogIndex,
     },
     /// `Store::release`.
     Release {
-        /// The owner's epoch.
+        /// Epoch of the owner.
         epoch: Epoch,
     },
 }
 
 impl Op {
-    /// The owner's epoch, if it is an owner's call.
+    /// Epoch of the owner, if the operation requires ownership.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         match self {
             Self::Append { epoch, .. }
             | Self::Checkpoint { epoch, .. }
             | Self::Renew { epoch, .. }
             | Self::Release { epoch } => Some(*epoch),
-            Self::Partitions(_) | Self::Beat { .. } | Self::Claim { .. } => None,
+            Self::Partitions(_) | Self::Heartbeat { .. } | Self::Claim { .. } => None,
         }
     }
 }
 
-/// What came of it.
+/// Reply to a successful operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The number of partitions.
+pub enum OpReply {
+    /// Number of partitions.
     Partitions(u32),
-    /// Who lives.
+    /// Live members.
     Membership(Membership),
-    /// What the partition has.
+    /// Data of the claimed partition.
     Claimed(Claimed),
-    /// It is done.
+    /// Success without data.
     Done,
 }
 
-pub(crate) type Outcome = Result<Answer, StoreError>;
+pub(crate) type OpResult = Result<OpReply, StoreError>;
 
-/// A call under way.
+/// A call in flight.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Whose it is: the core, and the name under which it claims.
     pub(crate) core: usize,
+    /// Owner name of the core in claims.
     pub(crate) name: Arc<str>,
-    /// [`NO_PARTITION`] if it is about none.
+    /// [`NO_PARTITION`] for calls about the whole store.
     pub(crate) partition: u32,
     pub(crate) op: Op,
-    /// Who waits for the answer; `None`: nobody any more.
-    pub(crate) reply: Option<oneshot::Sender<Outcome>>,
+    /// `None` once the error was sent.
+    pub(crate) reply: Option<oneshot::Sender<OpResult>>,
 }
 
-/// The partition of calls that are about none.
+/// Stands for the whole store.
 pub(crate) const NO_PARTITION: u32 = u32::MAX;
 
-/// An answer under way.
+/// A reply in flight.
 #[derive(Debug)]
-pub(crate) struct Answered {
-    pub(crate) reply: oneshot::Sender<Outcome>,
-    pub(crate) outcome: Outcome,
+pub(crate) struct PendingReply {
+    pub(crate) reply: oneshot::Sender<OpResult>,
+    pub(crate) outcome: OpResult,
 }
 
-impl Answered {
+impl PendingReply {
     pub(crate) fn arrive(self) {
-        // Nobody waits any more if the task is gone.
+        // The task of the caller may have ended.
         drop(self.reply.send(self.outcome));
     }
 }

@@ -1,5 +1,5 @@
-//! What the model of the store holds, and what each call does to it: the contract of `minerva_core::store`, written
-//! down once more and as simply as it can be. Knows no time but the one it is given, and no faults.
+//! The data of the store model and the effect of each operation: a minimal implementation of the contract of
+//! `minerva_core::store`, without clock and faults.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,24 +11,24 @@ use minerva_core::store::{
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
 
-use super::call::{Answer, Op};
-use crate::agenda::Time;
+use super::call::{Op, OpReply};
+use crate::clock::Time;
 
-/// All that is stored.
+/// Content of the store.
 #[derive(Debug, Clone, Default)]
 pub struct StoreData {
     count: Option<u32>,
-    /// The cores that live, until when, and the number of their last beat.
+    /// End of the lease and number of the last heartbeat, by member.
     members: BTreeMap<Member, (Time, u64)>,
-    partitions: BTreeMap<u32, Part>,
+    partitions: BTreeMap<u32, StoredPartition>,
 }
 
-/// One partition.
+/// Content of one partition.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Part {
+pub(crate) struct StoredPartition {
     epoch: u64,
     lease: Option<Lease>,
-    /// Who claimed it, the last one last.
+    /// Claims, oldest first; at most [`CLAIMS_KEPT`].
     claims: VecDeque<Claim>,
     /// Index of the first blob of `log`.
     pub(crate) first: LogIndex,
@@ -44,31 +44,31 @@ struct Lease {
 }
 
 impl StoreData {
-    /// Does what a call asks for. `name` is the one under which the caller claims, if that is known: a store that
-    /// went back may give an epoch twice, and then only the last one that claimed passes, as in Redis.
+    /// Performs an operation. `name` is the owner name of the caller, if known: after a rollback two owners may have
+    /// the same epoch, and then only the last claimant passes, as in Redis.
     ///
     /// # Errors
-    /// As the contract says; nothing is changed then.
-    pub fn act(
+    /// As in the contract; the data is unchanged then.
+    pub fn perform(
         &mut self,
         now: Time,
         name: Option<&str>,
         partition: u32,
         op: &Op,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<OpReply, StoreError> {
         if let Op::Partitions(wanted) = op {
-            return self.fix_partitions(*wanted).map(Answer::Partitions);
+            return self.fix_partitions(*wanted).map(OpReply::Partitions);
         }
-        if let Op::Beat { member, number, length } = op {
-            return Ok(Answer::Membership(self.heartbeat(now, member, *number, millis(*length))));
+        if let Op::Heartbeat { member, number, length } = op {
+            return Ok(OpReply::Membership(self.heartbeat(now, member, *number, millis(*length))));
         }
         let part = self.partitions.entry(partition).or_default();
         if name.is_some() && part.is_for_another(op, name) {
             return Err(StoreError::Fenced);
         }
         match op {
-            Op::Partitions(_) | Op::Beat { .. } => Ok(Answer::Done),
-            Op::Claim { owner, above } => part.claim(now, owner, *above).map(Answer::Claimed),
+            Op::Partitions(_) | Op::Heartbeat { .. } => Ok(OpReply::Done),
+            Op::Claim { owner, above } => part.claim(now, owner, *above).map(OpReply::Claimed),
             Op::Append { epoch, index, blob } => part.append(*epoch, *index, blob),
             Op::Checkpoint { epoch, covers, meta, changed } => {
                 part.checkpoint(*epoch, *covers, meta, changed)
@@ -78,7 +78,7 @@ impl StoreData {
         }
     }
 
-    pub(crate) fn partition(&self, partition: u32) -> Option<&Part> {
+    pub(crate) fn partition(&self, partition: u32) -> Option<&StoredPartition> {
         self.partitions.get(&partition)
     }
 
@@ -106,18 +106,18 @@ impl StoreData {
     }
 }
 
-impl Part {
-    /// Who claimed it last, as far as is stored.
+impl StoredPartition {
+    /// The last claimant.
     pub(crate) fn owner(&self) -> Option<&str> {
         self.claims.back().map(|claim| &*claim.owner)
     }
 
-    /// Whether a call has the epoch of the last claim, which was somebody else's.
+    /// Whether another owner has the same epoch by a later claim.
     fn is_for_another(&self, op: &Op, name: Option<&str>) -> bool {
         op.epoch() == Some(Epoch(self.epoch)) && self.owner() != name
     }
 
-    /// Index that the next blob gets.
+    /// Index of the next entry.
     pub(crate) fn next(&self) -> LogIndex {
         self.first + self.log.len() as u64
     }
@@ -159,7 +159,7 @@ impl Part {
         epoch: Epoch,
         index: LogIndex,
         blob: &Bytes,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<OpReply, StoreError> {
         check_size(blob.len())?;
         self.check(epoch)?;
         let next = self.next();
@@ -171,7 +171,7 @@ impl Part {
         } else if index >= self.first && self.log.get((index - self.first) as usize) != Some(blob) {
             return Err(StoreError::Conflict { index });
         }
-        Ok(Answer::Done)
+        Ok(OpReply::Done)
     }
 
     fn checkpoint(
@@ -180,7 +180,7 @@ impl Part {
         covers: LogIndex,
         meta: &Bytes,
         changed: &[(StreamNumber, Option<Bytes>)],
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<OpReply, StoreError> {
         let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
         check_size(blobs.sum::<usize>() + meta.len())?;
         self.check(epoch)?;
@@ -188,7 +188,7 @@ impl Part {
             return Err(StoreError::Behind { next: self.next() });
         }
         if covers < self.first {
-            return Ok(Answer::Done);
+            return Ok(OpReply::Done);
         }
         self.meta = Some(meta.clone());
         for (stream, blob) in changed {
@@ -199,17 +199,17 @@ impl Part {
         }
         self.log.drain(..(covers - self.first) as usize);
         self.first = covers;
-        Ok(Answer::Done)
+        Ok(OpReply::Done)
     }
 
-    /// A renewal that comes behind it finds nothing to renew, as in Redis.
-    fn release(&mut self, epoch: Epoch) -> Result<Answer, StoreError> {
+    /// A later renewal has no effect, as in Redis.
+    fn release(&mut self, epoch: Epoch) -> Result<OpReply, StoreError> {
         self.check(epoch)?;
         self.lease = None;
-        Ok(Answer::Done)
+        Ok(OpReply::Done)
     }
 
-    fn renew(&mut self, epoch: Epoch, ends: Time, next: LogIndex) -> Result<Answer, StoreError> {
+    fn renew(&mut self, epoch: Epoch, ends: Time, next: LogIndex) -> Result<OpReply, StoreError> {
         self.check(epoch)?;
         if next > self.next() {
             return Err(StoreError::Behind { next: self.next() });
@@ -217,7 +217,7 @@ impl Part {
         if let Some(lease) = &mut self.lease {
             lease.ends = ends;
         }
-        Ok(Answer::Done)
+        Ok(OpReply::Done)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The model of the store without delays and faults, to be compared with real ones.
+//! The store model without delays and faults, for comparison with real stores.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 
-use super::call::{Answer, NO_PARTITION, Op, Outcome};
+use super::call::{NO_PARTITION, Op, OpReply, OpResult};
 use super::data::StoreData;
 use crate::clock::Clock;
 
-/// A store that does what it is asked at once. Clones share the data.
+/// A store that performs each call at once. Clones share the data.
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     data: Arc<Mutex<StoreData>>,
@@ -21,25 +21,25 @@ pub struct ModelStore {
 }
 
 impl ModelStore {
-    /// An empty one.
-    #[expect(clippy::new_without_default, reason = "its time begins now")]
+    /// Creates an empty store.
+    #[expect(clippy::new_without_default, reason = "reads the clock")]
     pub fn new() -> Self {
         Self { data: Arc::default(), clock: Clock::start() }
     }
 
-    fn act(&self, partition: u32, op: &Op) -> Outcome {
+    fn perform(&self, partition: u32, op: &Op) -> OpResult {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        data.act(self.clock.now(), None, partition, op)
+        data.perform(self.clock.now(), None, partition, op)
     }
 
-    fn do_it(&self, partition: u32, op: &Op) -> BoxFuture<'static, Result<(), StoreError>> {
-        ready(self.act(partition, op).map(|_| ())).boxed()
+    fn call_unit(&self, partition: u32, op: &Op) -> BoxFuture<'static, Result<(), StoreError>> {
+        ready(self.perform(partition, op).map(|_| ())).boxed()
     }
 }
 
 impl Store for ModelStore {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        ready(self.act(NO_PARTITION, &Op::Partitions(wanted)).map(|_| wanted)).boxed()
+        ready(self.perform(NO_PARTITION, &Op::Partitions(wanted)).map(|_| wanted)).boxed()
     }
 
     fn heartbeat(
@@ -48,10 +48,10 @@ impl Store for ModelStore {
         number: u64,
         lease: Duration,
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
-        let answer = self.act(NO_PARTITION, &Op::Beat { member, number, length: lease });
+        let answer = self.perform(NO_PARTITION, &Op::Heartbeat { member, number, length: lease });
         ready(answer.map(|answer| match answer {
-            Answer::Membership(membership) => membership,
-            Answer::Partitions(_) | Answer::Claimed(_) | Answer::Done => Membership::default(),
+            OpReply::Membership(membership) => membership,
+            OpReply::Partitions(_) | OpReply::Claimed(_) | OpReply::Done => Membership::default(),
         }))
         .boxed()
     }
@@ -62,11 +62,11 @@ impl Store for ModelStore {
         owner: &str,
         above: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        let answer = self.act(partition, &Op::Claim { owner: owner.to_owned(), above });
+        let answer = self.perform(partition, &Op::Claim { owner: owner.to_owned(), above });
         ready(answer.and_then(|answer| match answer {
-            Answer::Claimed(claimed) => Ok(claimed),
-            Answer::Partitions(_) | Answer::Membership(_) | Answer::Done => {
-                Err(StoreError::Corrupt("another answer than was asked for".to_owned()))
+            OpReply::Claimed(claimed) => Ok(claimed),
+            OpReply::Partitions(_) | OpReply::Membership(_) | OpReply::Done => {
+                Err(StoreError::Corrupt("a reply to another operation".to_owned()))
             }
         }))
         .boxed()
@@ -79,7 +79,7 @@ impl Store for ModelStore {
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, &Op::Append { epoch, index, blob })
+        self.call_unit(partition, &Op::Append { epoch, index, blob })
     }
 
     fn checkpoint(
@@ -90,7 +90,7 @@ impl Store for ModelStore {
         meta: Bytes,
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, &Op::Checkpoint { epoch, covers, meta, changed })
+        self.call_unit(partition, &Op::Checkpoint { epoch, covers, meta, changed })
     }
 
     fn renew(
@@ -100,10 +100,10 @@ impl Store for ModelStore {
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, &Op::Renew { epoch, length: lease, next })
+        self.call_unit(partition, &Op::Renew { epoch, length: lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, &Op::Release { epoch })
+        self.call_unit(partition, &Op::Release { epoch })
     }
 }

@@ -1,5 +1,4 @@
-//! The handle that a core's partitions have of the store: each call becomes a value in a queue that the run
-//! empties.
+//! The store client of a core: each call becomes a value in a queue, which the event loop of the run empties.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -12,9 +11,9 @@ use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError}
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
-use super::call::{Answer, Call, NO_PARTITION, Op, Outcome};
+use super::call::{Call, NO_PARTITION, Op, OpReply, OpResult};
 
-/// Calls that were made and not yet looked at.
+/// Calls that the event loop has not yet scheduled.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallQueue {
     shared: Arc<Mutex<Waiting>>,
@@ -26,10 +25,10 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
-/// One core's way to the store.
+/// The store client of one core.
 pub(crate) struct StoreHandle {
     core: usize,
-    /// The name under which it claims.
+    /// Owner name in claims.
     name: Arc<str>,
     queue: CallQueue,
 }
@@ -43,13 +42,13 @@ impl CallQueue {
         }
     }
 
-    /// All calls that wait, in the order in which they were made.
+    /// Takes all queued calls in call order.
     pub(crate) fn take(&self) -> Vec<Call> {
         let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut waiting.calls)
     }
 
-    /// Ready when a call waits.
+    /// Ready when a call is queued.
     pub(crate) fn poll_waits(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.calls.is_empty() {
@@ -65,7 +64,7 @@ impl StoreHandle {
         Self { core, name, queue }
     }
 
-    fn call(&self, partition: u32, op: Op) -> BoxFuture<'static, Outcome> {
+    fn call(&self, partition: u32, op: Op) -> BoxFuture<'static, OpResult> {
         let (answer, answered) = oneshot::channel();
         self.queue.put(Call {
             core: self.core,
@@ -74,11 +73,11 @@ impl StoreHandle {
             op,
             reply: Some(answer),
         });
-        let lost = || Err(StoreError::Unavailable("the answer is lost".to_owned()));
+        let lost = || Err(StoreError::Unavailable("the reply is lost".to_owned()));
         answered.map(move |outcome| outcome.unwrap_or_else(|_| lost())).boxed()
     }
 
-    fn do_it(&self, partition: u32, op: Op) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn call_unit(&self, partition: u32, op: Op) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call(partition, op).map(|outcome| outcome.map(|_| ())).boxed()
     }
 }
@@ -87,8 +86,8 @@ impl Store for StoreHandle {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
         let call = self.call(NO_PARTITION, Op::Partitions(wanted));
         call.map(|outcome| match outcome? {
-            Answer::Partitions(count) => Ok(count),
-            Answer::Membership(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
+            OpReply::Partitions(count) => Ok(count),
+            OpReply::Membership(_) | OpReply::Claimed(_) | OpReply::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -99,10 +98,10 @@ impl Store for StoreHandle {
         number: u64,
         lease: Duration,
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
-        let call = self.call(NO_PARTITION, Op::Beat { member, number, length: lease });
+        let call = self.call(NO_PARTITION, Op::Heartbeat { member, number, length: lease });
         call.map(|outcome| match outcome? {
-            Answer::Membership(membership) => Ok(membership),
-            Answer::Partitions(_) | Answer::Claimed(_) | Answer::Done => Err(wrong_answer()),
+            OpReply::Membership(membership) => Ok(membership),
+            OpReply::Partitions(_) | OpReply::Claimed(_) | OpReply::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -115,8 +114,8 @@ impl Store for StoreHandle {
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
         let call = self.call(partition, Op::Claim { owner: owner.to_owned(), above });
         call.map(|outcome| match outcome? {
-            Answer::Claimed(claimed) => Ok(claimed),
-            Answer::Partitions(_) | Answer::Membership(_) | Answer::Done => Err(wrong_answer()),
+            OpReply::Claimed(claimed) => Ok(claimed),
+            OpReply::Partitions(_) | OpReply::Membership(_) | OpReply::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -128,7 +127,7 @@ impl Store for StoreHandle {
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, Op::Append { epoch, index, blob })
+        self.call_unit(partition, Op::Append { epoch, index, blob })
     }
 
     fn checkpoint(
@@ -139,7 +138,7 @@ impl Store for StoreHandle {
         meta: Bytes,
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, Op::Checkpoint { epoch, covers, meta, changed })
+        self.call_unit(partition, Op::Checkpoint { epoch, covers, meta, changed })
     }
 
     fn renew(
@@ -149,15 +148,15 @@ impl Store for StoreHandle {
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, Op::Renew { epoch, length: lease, next })
+        self.call_unit(partition, Op::Renew { epoch, length: lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.do_it(partition, Op::Release { epoch })
+        self.call_unit(partition, Op::Release { epoch })
     }
 }
 
-/// A defect of the model.
+/// Reports a defect of the model.
 fn wrong_answer() -> StoreError {
-    StoreError::Corrupt("the model gave another answer than was asked for".to_owned())
+    StoreError::Corrupt("a reply to another operation".to_owned())
 }

@@ -1,45 +1,47 @@
-//! How a run comes to its end: everything drains, then every stream ends, each within a bounded time.
+//! The phases after the faults: all messages drain, then all streams end, each within a time limit.
 
-use super::{Stage, World};
-use crate::outsider::Outsider;
-use crate::run::Outcome;
+use super::{Phase, World};
+use crate::api_caller::ApiCaller;
+use crate::outcome::Outcome;
 
-/// Time in which both sides must know of an end; and streams that nobody knows must have idled away.
+/// Time limit for the ends of all streams, including the idle timeout of orphaned streams, in milliseconds.
 const END_TIME: u64 = 300_000;
 
 impl World {
-    /// Looks whether a stage is over.
+    /// Moves to the next phase if the current one is complete.
     pub(super) fn advance(&mut self) {
         if !self.checker.violations().is_empty() {
-            // What follows would only be more of the same.
-            self.stage = Stage::Over;
+            // Later violations are consequences of the first.
+            self.phase = Phase::Over;
             return;
         }
         let clients = 0..self.clients.len();
-        match self.stage {
-            Stage::Faulty | Stage::Over => {}
-            Stage::Draining { until } => {
-                let is_drained = self.outsiders.iter().all(Outsider::is_idle)
+        match self.phase {
+            Phase::Faulty | Phase::Over => {}
+            Phase::Draining { until } => {
+                let is_drained = self.api_callers.iter().all(ApiCaller::is_idle)
                     && clients.clone().all(|client| self.is_drained(client));
                 if is_drained {
-                    self.net.trace.note(self.net.now, "drained", [0; 3]);
+                    self.net.trace.record(self.net.now, "drained", [0; 3]);
                     self.end_streams();
                 } else if self.net.now > until {
-                    self.complain("does not drain", Self::is_drained);
+                    self.report_incomplete("does not drain", Self::is_drained);
                 }
             }
-            Stage::Ending { until, again } => {
-                if self.net.now > again {
-                    self.stage = Stage::Ending { until, again: until };
+            Phase::Ending { until, retry_at } => {
+                if self.net.now > retry_at {
+                    self.phase = Phase::Ending { until, retry_at: until };
                     for client in &mut self.clients {
                         client.reset(&mut self.net, &mut self.checker);
                     }
                 }
                 let over = clients.clone().all(|client| self.checker.is_over(client));
                 if over && self.checker.durable.streams() == 0 {
-                    self.stage = Stage::Over;
+                    self.phase = Phase::Over;
                 } else if self.net.now > until {
-                    self.complain("does not end", |world, client| world.checker.is_over(client));
+                    self.report_incomplete("does not end", |world, client| {
+                        world.checker.is_over(client)
+                    });
                 }
             }
         }
@@ -48,7 +50,7 @@ impl World {
     pub(super) fn outcome(self) -> Outcome {
         for (index, client) in self.clients.iter().enumerate() {
             let text = || format!("{}; {}", client.describe(), self.checker.describe(index));
-            self.net.trace.say(text);
+            self.net.trace.detail(text);
         }
         Outcome {
             violations: self.checker.violations().to_vec(),
@@ -64,7 +66,7 @@ impl World {
             && (self.clients[client].is_done() || self.clients[client].has_ended())
     }
 
-    /// Half of the streams that live are ended by their clients, half by the application.
+    /// Resets all live streams, half by their clients and half by the application.
     fn end_streams(&mut self) {
         for client in 0..self.clients.len() {
             if self.clients[client].has_ended() {
@@ -77,21 +79,21 @@ impl World {
             }
         }
         let now = self.net.now;
-        self.stage = Stage::Ending { until: now + END_TIME, again: now + END_TIME / 10 };
+        self.phase = Phase::Ending { until: now + END_TIME, retry_at: now + END_TIME / 10 };
     }
 
-    fn complain(&mut self, what: &str, is_fine: impl Fn(&Self, usize) -> bool) {
+    fn report_incomplete(&mut self, problem: &str, is_complete: impl Fn(&Self, usize) -> bool) {
         let mut texts = Vec::new();
         for client in 0..self.clients.len() {
-            if !is_fine(self, client) {
+            if !is_complete(self, client) {
                 let (shell, record) =
                     (self.clients[client].describe(), self.checker.describe(client));
-                texts.push(format!("client {client} {what}: {shell}; {record}"));
+                texts.push(format!("client {client} {problem}: {shell}; {record}"));
             }
         }
         let apps: Vec<String> = self.apps.iter().map(super::App::describe).collect();
-        let outsiders = self.outsiders.iter().filter(|outsider| !outsider.is_idle());
-        texts.extend(outsiders.map(Outsider::describe));
+        let api_callers = self.api_callers.iter().filter(|api_caller| !api_caller.is_idle());
+        texts.extend(api_callers.map(ApiCaller::describe));
         texts.push(format!(
             "after {} ms, {} streams are stored; {}",
             self.net.now,
@@ -99,6 +101,6 @@ impl World {
             apps.join("; ")
         ));
         texts.into_iter().for_each(|text| self.checker.violation(text));
-        self.stage = Stage::Over;
+        self.phase = Phase::Over;
     }
 }

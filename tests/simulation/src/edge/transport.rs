@@ -1,4 +1,4 @@
-//! One transport of an edge: the machine, its connection, its place on a link. Stands for the edge's drivers.
+//! One transport of an edge: the machine, its connection and its attachment; the model of the drivers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,47 +10,48 @@ use minerva_edge::simulation::Reliance;
 use minerva_edge::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol};
 use minerva_proto::link::{Caller, EdgeMessage};
 
-use crate::agenda::Time;
 use crate::client::is_socket;
 use crate::clock::Clock;
+use crate::clock::Time;
+use crate::connection::{ConnId, Side};
 use crate::event::{Content, Event, Life};
-use crate::network::{ConnId, Network, Side};
+use crate::network::Network;
 
-/// A transport.
-pub(super) struct Holder {
+/// A transport of an edge.
+pub(super) struct EdgeTransport {
     pub(super) machine: Transport,
     conn: ConnId,
     is_http: bool,
-    pub(super) place: Option<Place>,
-    /// Attach was told at this place, Detach not yet.
+    pub(super) attachment: Option<Attachment>,
+    /// Whether Attach was sent without a later Detach.
     pub(super) is_attached: bool,
-    /// Came while the machine wanted no input.
+    /// Input received while the machine accepted none.
     pub(super) unread: VecDeque<(Bytes, bool)>,
-    /// HTTP: what waits for the end of the response, unless that has begun.
-    gathered: BytesMut,
+    /// HTTP without streaming: the response until its end.
+    response: BytesMut,
     has_begun: bool,
-    /// The response has ended, or the socket is closed by us.
+    /// The response has ended, or the edge has closed the socket.
     has_ended: bool,
-    /// The client is gone.
+    /// The client has closed or lost the connection.
     pub(super) is_gone: bool,
     pub(super) stamp: u64,
     pub(super) armed: Option<Time>,
 }
 
-/// Where a transport is attached.
+/// Owner of a transport's stream on a link.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Attachment {
     pub(super) core: usize,
-    /// Its number on the link.
+    /// Number on the link.
     pub(super) number: u64,
-    /// Why it is there.
+    /// The claim of the core.
     pub(super) reliance: Reliance,
 }
 
-impl Holder {
+impl EdgeTransport {
     pub(super) fn new(now: Instant, conn: ConnId, kind: TransportKind, s2c_window: u64) -> Self {
         let limits = Limits {
-            // More than a client has in flight, so that its SACKs are always read.
+            // Above the client's limit of data in flight, so that its SACKs are always read.
             untaken: 8000,
             s2c_window,
             hold_time: Duration::from_secs(30),
@@ -66,10 +67,10 @@ impl Holder {
             machine: Transport::new(now, protocol, Arc::new(caller), limits),
             conn,
             is_http: !is_socket(kind),
-            place: None,
+            attachment: None,
             is_attached: false,
             unread: VecDeque::new(),
-            gathered: BytesMut::new(),
+            response: BytesMut::new(),
             has_begun: false,
             has_ended: false,
             is_gone: false,
@@ -78,7 +79,7 @@ impl Holder {
         }
     }
 
-    /// Feeds the machine and does what it wants; what it tells the core is returned.
+    /// Feeds the machine and performs its outputs. Returns the messages for the core.
     pub(super) fn run(
         &mut self,
         now: Instant,
@@ -105,7 +106,7 @@ impl Holder {
         messages
     }
 
-    /// Nothing comes of it any more.
+    /// Whether the machine can produce no more output.
     pub(super) fn is_finished(&self) -> bool {
         self.has_ended || (self.machine.is_over() && self.is_gone)
     }
@@ -124,7 +125,7 @@ impl Holder {
             self.stamp += 1;
             if let Some(at) = due {
                 let stamp = self.stamp;
-                net.agenda.put(at, Event::EdgeTimer { edge, life, transport: number, stamp });
+                net.events.schedule(at, Event::EdgeTimer { edge, life, transport: number, stamp });
             }
         }
     }
@@ -139,18 +140,17 @@ impl Holder {
         net: &mut Network,
     ) {
         let kind = self.machine.attach().and_then(|attach| attach.kind);
-        if self.is_http && kind != Some(minerva_proto::TransportKind::HttpStream) && !self.has_begun
-        {
-            self.gathered.extend_from_slice(&chunk);
+        if self.is_http && kind != Some(TransportKind::HttpStream) && !self.has_begun {
+            self.response.extend_from_slice(&chunk);
             self.machine.handle_input(now, Input::Written);
             return;
         }
         self.has_begun = true;
-        let arrives = net.send(self.conn, Side::Callee, Content::Down(chunk));
+        let arrives = net.send(self.conn, Side::Callee, Content::ToClient(chunk));
         let wrote = Event::EdgeWrote { edge, life, transport: number };
         match arrives {
             _ if net.is_buffered(self.conn) => net.after(1, wrote),
-            Some(at) => net.agenda.put(at, wrote),
+            Some(at) => net.events.schedule(at, wrote),
             None => {}
         }
     }
@@ -162,11 +162,11 @@ impl Holder {
         }
         if self.is_http {
             let complete = *ending == Ending::Complete;
-            let gathered = self.gathered.split().freeze();
-            if complete && !gathered.is_empty() {
-                net.send(self.conn, Side::Callee, Content::Down(gathered));
+            let response = self.response.split().freeze();
+            if complete && !response.is_empty() {
+                net.send(self.conn, Side::Callee, Content::ToClient(response));
             }
-            net.send(self.conn, Side::Callee, Content::DownEnd { complete });
+            net.send(self.conn, Side::Callee, Content::ResponseEnd { complete });
         }
         net.close(self.conn, Side::Callee);
     }

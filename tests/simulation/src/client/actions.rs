@@ -1,4 +1,4 @@
-//! What a client's machine wants: transports are opened and closed, frames written, the timer set.
+//! Actions of a client's machine: opening and closing of transports, writes and the timer.
 
 use std::collections::VecDeque;
 
@@ -6,18 +6,19 @@ use bytes::BytesMut;
 use minerva_client::TransportKind;
 use minerva_client::simulation::Action;
 
-use super::{Client, Link, framing, is_socket};
+use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
+use crate::connection::{ConnId, Side};
 use crate::event::{Content, Event};
-use crate::network::{ConnId, Network, Side};
+use crate::network::Network;
 
 impl Client {
-    /// Does what the machine wants.
+    /// Performs all actions of the machine.
     pub(super) fn drive(&mut self, net: &mut Network, checker: &mut Checker) {
         self.fetch(net, checker);
         loop {
-            while let Some(wish) = self.machine.next_action() {
-                self.grant(wish, net);
+            while let Some(action) = self.machine.next_action() {
+                self.perform(action, net);
             }
             if !self.write(net) {
                 break;
@@ -25,28 +26,29 @@ impl Client {
         }
         self.machine.update_reading(self.time(net));
         self.arm(net);
-        if let Some(ended) = self.machine.ended().filter(|_| !self.told_end) {
-            self.told_end = true;
-            net.trace.note(net.now, "client ended", [self.index as u64, 0, 0]);
-            net.trace.say(|| format!("{ended:?}"));
+        if let Some(ended) = self.machine.ended().filter(|_| !self.reported_end) {
+            self.reported_end = true;
+            net.trace.record(net.now, "client ended", [self.index as u64, 0, 0]);
+            net.trace.detail(|| format!("{ended:?}"));
             checker.on_client_ended(self.index, ended);
         }
     }
 
-    fn grant(&mut self, wish: Action, net: &mut Network) {
-        match wish {
+    fn perform(&mut self, action: Action, net: &mut Network) {
+        match action {
             Action::Open(number, kind, is_upload) => {
-                let numbers = [self.index as u64, number, u64::from(is_upload)];
-                net.trace.note(net.now, "client opens", numbers);
-                net.trace.say(|| kind.to_string());
+                let numbers = [self.index as u64, number.0, u64::from(is_upload)];
+                net.trace.record(net.now, "client opens", numbers);
+                net.trace.detail(|| kind.to_string());
                 let (buffer, unread) = (BytesMut::new(), VecDeque::new());
-                let link = Link { kind, is_upload, conn: None, buffer, is_asked: false, unread };
-                self.links.insert(number, link);
+                let link =
+                    Transport { kind, is_upload, conn: None, buffer, request_sent: false, unread };
+                self.transports.insert(number, link);
                 let (client, transport) = (self.index, number);
                 net.within(1, 20, Event::ClientDials { client, transport });
             }
             Action::Close(number) => {
-                let Some(link) = self.links.remove(&number) else { return };
+                let Some(link) = self.transports.remove(&number) else { return };
                 let Some(conn) = link.conn else { return };
                 if is_socket(link.kind) {
                     net.close(conn, Side::Caller);
@@ -55,20 +57,20 @@ impl Client {
                 }
             }
             Action::Drop(number) => {
-                if let Some(conn) = self.links.remove(&number).and_then(|link| link.conn) {
+                if let Some(conn) = self.transports.remove(&number).and_then(|link| link.conn) {
                     net.abort(conn, Side::Caller);
                 }
             }
         }
     }
 
-    /// Writes to the transports what they can take; whether there was something.
+    /// Writes frames to all writable transports. Returns whether frames were written.
     fn write(&mut self, net: &mut Network) -> bool {
         let now = self.time(net);
         let mut has_written = false;
-        for (number, link) in &mut self.links {
+        for (number, link) in &mut self.transports {
             let Some(conn) = link.conn else { continue };
-            if link.is_asked && !is_socket(link.kind) {
+            if link.request_sent && !is_socket(link.kind) {
                 continue;
             }
             let frames = self.machine.take_frames(now, *number);
@@ -76,8 +78,8 @@ impl Client {
                 continue;
             }
             has_written = true;
-            net.trace.say(|| format!("client {} writes on {number}: {frames:?}", self.index));
-            link.is_asked = true;
+            net.trace.detail(|| format!("client {} writes on {number}: {frames:?}", self.index));
+            link.request_sent = true;
             let mut bytes = BytesMut::new();
             frames.iter().for_each(|frame| framing(link.kind).put(frame, &mut bytes));
             send(conn, bytes, link.kind, net);
@@ -95,20 +97,21 @@ impl Client {
             self.armed = due;
             self.stamp += 1;
             if let Some(at) = due {
-                net.agenda.put(at, Event::ClientTimer { client: self.index, stamp: self.stamp });
+                net.events
+                    .schedule(at, Event::ClientTimer { client: self.index, stamp: self.stamp });
             }
         }
     }
 }
 
-/// Sends bytes, sometimes in two parts, whose border may be within a frame.
+/// Sends bytes, sometimes in two parts with a border inside a frame.
 fn send(conn: ConnId, mut bytes: BytesMut, kind: TransportKind, net: &mut Network) {
     let last = !is_socket(kind);
-    // A WebSocket's message is whole.
+    // A WebSocket message is never split.
     if kind != TransportKind::WebSocket && bytes.len() > 1 && net.random.percent(30) {
         let at = 1 + net.random.below(bytes.len() - 1);
         let first = bytes.split_to(at).freeze();
-        net.send(conn, Side::Caller, Content::Up { bytes: first, last: false });
+        net.send(conn, Side::Caller, Content::ToEdge { bytes: first, last: false });
     }
-    net.send(conn, Side::Caller, Content::Up { bytes: bytes.freeze(), last });
+    net.send(conn, Side::Caller, Content::ToEdge { bytes: bytes.freeze(), last });
 }

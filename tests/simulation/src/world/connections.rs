@@ -1,15 +1,17 @@
-//! Who gets connected to whom.
+//! Dialling: connections from clients to edges, from edges and instances to cores; starts of processes.
+
+use minerva_proto::TransportNumber;
 
 use super::World;
+use crate::connection::{ConnId, Node, Side};
 use crate::core::State;
 use crate::event::Life;
-use crate::network::{ConnId, Node, Side};
 
 impl World {
-    /// The balancer gives a client some edge; if that is down, mostly another one.
-    pub(super) fn client_dials(&mut self, client: usize, transport: u64) {
+    /// Connects a client through the load balancer to a random edge; usually to another edge if the first one is down.
+    pub(super) fn client_dials(&mut self, client: usize, transport: TransportNumber) {
         let Some(kind) = self.clients[client].dials(transport) else { return };
-        let edge = self.some_edge().filter(|_| !self.clients[client].is_silent(self.net.now));
+        let edge = self.some_edge().filter(|_| !self.clients[client].is_offline(self.net.now));
         let conn = edge.map(|edge| {
             let caller = Node::Client { client, transport };
             let conn = self.net.connect(caller, Node::EdgeTransport { edge, transport: 0 });
@@ -22,7 +24,7 @@ impl World {
     }
 
     pub(super) fn edge_dials(&mut self, edge: usize, life: Life, core: usize) {
-        if self.edges[edge].life != life || !self.edges[edge].wants_link(core) {
+        if self.edges[edge].life != life || !self.edges[edge].needs_link(core) {
             return;
         }
         let conn = self.cores[core].is_reachable().then(|| {
@@ -36,7 +38,7 @@ impl World {
     }
 
     pub(super) fn app_dials(&mut self, app: usize, life: Life, core: usize) {
-        if self.apps[app].life != life || !self.apps[app].wants_call(core) {
+        if self.apps[app].life != life || !self.apps[app].needs_call(core) {
             return;
         }
         let conn = self.cores[core].is_reachable().then(|| {
@@ -69,7 +71,7 @@ impl World {
         }
     }
 
-    /// Cuts what a process has open, as its death does.
+    /// Aborts the matching ends, as the death of a process does.
     pub(super) fn abort_all(&mut self, is_meant: impl Fn(Node) -> bool) {
         let ends: Vec<(ConnId, Side)> = self.net.ends_of(is_meant);
         for (conn, side) in ends {

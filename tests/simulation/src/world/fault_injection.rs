@@ -1,27 +1,27 @@
-//! What goes wrong, and how it is healed.
+//! Fault injection, and the end of all faults.
 
 use minerva_client::TransportKind;
 
-use super::{Stage, World};
+use super::{Phase, World};
+use crate::connection::{ConnId, Node, Process};
 use crate::core::State;
 use crate::event::{Event, Life};
 use crate::faults::Fault;
-use crate::network::{ConnId, Node, Process};
 
-/// Time in which everything must have arrived once nothing goes wrong any more. Long, because an upload that waits
-/// for room carries no SACK for the other direction: both can be full until the client gives it up.
+/// Time limit for the arrival of all messages after the last fault, in milliseconds. Long, because an upload that
+/// waits for room carries no SACK for the other direction: both can be full until the client aborts the upload.
 const DRAIN_TIME: u64 = 900_000;
 
-/// Time after which every partition has its last owner.
-const HELLOS_AFTER: u64 = 15_000;
+/// Time until every partition has its final owner, in milliseconds.
+const RECONNECT_DELAY: u64 = 15_000;
 
 impl World {
-    pub(super) fn go_wrong(&mut self, fault: Fault) {
-        if self.stage != Stage::Faulty {
+    pub(super) fn inject(&mut self, fault: Fault) {
+        if self.phase != Phase::Faulty {
             return;
         }
-        self.net.trace.note(self.net.now, "fault", [fault as u64, 0, 0]);
-        self.net.trace.say(|| fault.name());
+        self.net.trace.record(self.net.now, "fault", [fault as u64, 0, 0]);
+        self.net.trace.detail(|| fault.name());
         match fault {
             Fault::CutClient | Fault::CutLink | Fault::CutApp => self.cut(fault),
             Fault::Delay => {
@@ -32,15 +32,17 @@ impl World {
             Fault::EdgeCrash | Fault::EdgeDrain => self.hit_edge(fault),
             Fault::CoreCrash | Fault::HandOver | Fault::CorePause => self.hit_core(fault),
             Fault::AppCrash | Fault::AppRestart | Fault::AppAbsent => self.hit_app(fault),
-            Fault::StoreSlow | Fault::StoreUnavailable | Fault::AnswerLost => self.hit_store(fault),
+            Fault::StoreSlow | Fault::StoreUnavailable | Fault::StoreReplyLost => {
+                self.hit_store(fault)
+            }
             Fault::Rollback | Fault::RollbackDeath => self.begin_rollback(fault),
-            Fault::ClientMoves
-            | Fault::ClientSilent
+            Fault::TransportSwitch
+            | Fault::ClientOffline
             | Fault::ClientSlow
             | Fault::ClientResets
             | Fault::AppResets => self.hit_client(fault),
-            // They come with others.
-            Fault::TailLost | Fault::HalfOpen | Fault::CallInterrupted | Fault::CallUnheard => {}
+            // Side effects of other faults.
+            Fault::TailLost | Fault::HalfOpen | Fault::CallInterrupted | Fault::CallReplyLost => {}
         }
     }
 
@@ -59,7 +61,7 @@ impl World {
         if conns.is_empty() {
             return;
         }
-        // Some, sometimes many of the clients' at once.
+        // One connection, sometimes ten connections of clients.
         let many = if fault == Fault::CutClient && self.net.random.percent(20) { 10 } else { 1 };
         for _ in 0..many {
             let conn: ConnId = self.net.random.pick(&conns);
@@ -84,7 +86,7 @@ impl World {
         }
     }
 
-    /// An edge dies; it starts again later.
+    /// Crashes an edge and schedules its restart.
     pub(super) fn stop_edge(&mut self, edge: usize, life: Life) {
         if self.edges[edge].life != life || !self.edges[edge].is_up {
             return;
@@ -95,7 +97,7 @@ impl World {
     }
 
     fn hit_core(&mut self, fault: Fault) {
-        // Mostly one that owns something.
+        // Usually a core with partitions.
         let any = self.net.random.below(self.cores.len());
         let owner = (0..self.cores.len()).find(|core| self.cores[*core].owned() > 0);
         let core = if self.net.random.percent(70) { owner.unwrap_or(any) } else { any };
@@ -115,7 +117,7 @@ impl World {
         }
     }
 
-    /// A core dies, with all that is under way; it starts again after a pause.
+    /// Crashes a core and schedules its restart.
     pub(super) fn crash_core(&mut self, core: usize, pause: u64) {
         self.abort_all(|node| node.process() == Process::Core(core));
         self.cores[core].crash();
@@ -138,33 +140,33 @@ impl World {
     fn hit_store(&mut self, fault: Fault) {
         let until = self.net.now + self.net.random.between(300, 4000);
         if fault == Fault::StoreSlow {
-            self.store.be_slow(until);
+            self.store.slow_down(until);
         } else if fault == Fault::StoreUnavailable {
-            self.store.be_unavailable(until);
+            self.store.fail_until(until);
         } else {
-            self.store.lose_answers(until);
+            self.store.lose_replies_until(until);
         }
     }
 
     fn begin_rollback(&mut self, fault: Fault) {
-        if !self.store.is_going_back() {
-            self.store.keep();
-            let deadly = fault == Fault::RollbackDeath;
-            self.net.within(20, 800, Event::StoreReturns { deadly });
+        if !self.store.has_snapshot() {
+            self.store.take_snapshot();
+            let owners_die = fault == Fault::RollbackDeath;
+            self.net.within(20, 800, Event::StoreRollback { owners_die });
         }
     }
 
-    pub(super) fn store_returns(&mut self, deadly: bool) {
-        if !self.store.go_back() {
+    pub(super) fn roll_back_store(&mut self, owners_die: bool) {
+        if !self.store.roll_back() {
             return;
         }
-        self.net.faults.fire(if deadly { Fault::RollbackDeath } else { Fault::Rollback });
-        if let Err(error) = self.checker.durable.go_back(&self.store.data) {
-            self.checker.violation(format!("the store went back: {error}"));
+        self.net.faults.fire(if owners_die { Fault::RollbackDeath } else { Fault::Rollback });
+        if let Err(error) = self.checker.durable.roll_back(&self.store.data) {
+            self.checker.violation(format!("rollback: {error}"));
         }
-        self.net.trace.note(self.net.now, "store is back", [u64::from(deadly), 0, 0]);
-        self.net.trace.say(|| self.checker.durable.describe());
-        if deadly {
+        self.net.trace.record(self.net.now, "store is back", [u64::from(owners_die), 0, 0]);
+        self.net.trace.detail(|| self.checker.durable.describe());
+        if owners_die {
             for core in 0..self.cores.len() {
                 self.crash_core(core, 50);
             }
@@ -177,16 +179,16 @@ impl World {
             return;
         }
         let (net, checker) = (&mut self.net, &mut self.checker);
-        if fault == Fault::ClientMoves {
+        if fault == Fault::TransportSwitch {
             let kind = net.random.pick(&TransportKind::ALL);
             self.clients[client].switch(kind, net, checker);
-        } else if fault == Fault::ClientSilent {
-            self.silence(client);
+        } else if fault == Fault::ClientOffline {
+            self.take_offline(client);
         } else if fault == Fault::ClientSlow {
             let until = net.now + net.random.between(500, 5000);
-            self.clients[client].be_slow(until, net);
+            self.clients[client].slow_down(until, net);
             let app = net.random.below(self.apps.len());
-            self.apps[app].be_slow(net.now + net.random.between(0, 2000));
+            self.apps[app].slow_down(net.now + net.random.between(0, 2000));
         } else if fault == Fault::ClientResets {
             self.clients[client].reset(net, checker);
         } else if !self.apps.iter_mut().any(|app| app.reset(client, net, checker)) {
@@ -195,43 +197,43 @@ impl World {
         self.net.faults.fire(fault);
     }
 
-    /// A client has no network for a while, sometimes longer than its stream lives without.
-    fn silence(&mut self, client: usize) {
+    /// Takes a client offline, sometimes beyond the idle limit of its stream.
+    fn take_offline(&mut self, client: usize) {
         let net = &mut self.net;
         let is_long = net.random.percent(30);
         let longest = if is_long { self.plan.max_idle + 10_000 } else { 8000 };
         let until = net.now + net.random.between(longest / 2, longest);
         if until - net.now > self.plan.max_idle / 2 {
-            self.checker.on_long_silence(client);
+            self.checker.on_long_offline(client);
         }
-        self.clients[client].be_silent(until, net, &mut self.checker);
+        self.clients[client].go_offline(until, net, &mut self.checker);
     }
 
-    /// All clients say hello once more.
-    pub(super) fn say_hellos(&mut self) {
+    /// Reopens the primary transports of all clients.
+    pub(super) fn reconnect_clients(&mut self) {
         for client in &mut self.clients {
-            client.say_hello(&mut self.net, &mut self.checker);
+            client.reconnect(&mut self.net, &mut self.checker);
         }
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults and restarts all processes.
     pub(super) fn heal(&mut self) {
-        self.net.trace.note(self.net.now, "heal", [0; 3]);
+        self.net.trace.record(self.net.now, "heal", [0; 3]);
         self.store.heal();
         self.net.slow_down(0);
         self.clients.iter_mut().for_each(|client| client.heal(&mut self.net));
         for core in 0..self.cores.len() {
-            self.net.agenda.put(self.net.now + 1, Event::CoreStarts { core });
+            self.net.events.schedule(self.net.now + 1, Event::CoreStarts { core });
         }
         for edge in 0..self.edges.len() {
-            self.net.agenda.put(self.net.now + 1, Event::EdgeStarts { edge });
+            self.net.events.schedule(self.net.now + 1, Event::EdgeStarts { edge });
         }
         for app in 0..self.apps.len() {
-            self.net.agenda.put(self.net.now + 1, Event::AppStarts { app, keeps_name: false });
+            self.net.events.schedule(self.net.now + 1, Event::AppStarts { app, keeps_name: false });
         }
-        if self.checker.durable.has_gone_back() {
-            self.net.after(HELLOS_AFTER, Event::Hellos);
+        if self.checker.durable.has_rolled_back() {
+            self.net.after(RECONNECT_DELAY, Event::Reconnect);
         }
-        self.stage = Stage::Draining { until: self.net.now + DRAIN_TIME };
+        self.phase = Phase::Draining { until: self.net.now + DRAIN_TIME };
     }
 }

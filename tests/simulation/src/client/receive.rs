@@ -1,25 +1,26 @@
-//! What comes to a client: bytes become frames, frames go into the machine, strings out of it to the application.
+//! Input of a client: bytes to frames, frames to the machine, messages to the application.
 
-use minerva_proto::{Frame, MAX_FRAME};
+use minerva_proto::{Frame, MAX_FRAME, TransportNumber};
 
 use super::{Client, framing};
 use crate::checker::Checker;
+use crate::connection::Side;
 use crate::event::Content;
-use crate::network::{Network, Side};
+use crate::network::Network;
 
 impl Client {
     pub(super) fn read(
         &mut self,
-        transport: u64,
+        transport: TransportNumber,
         content: Content,
         net: &mut Network,
         checker: &mut Checker,
     ) {
         match content {
-            Content::Down(bytes) => self.read_bytes(transport, &bytes, net, checker),
-            Content::DownEnd { complete } => self.end_link(transport, complete, net),
-            Content::Closed => self.end_link(transport, false, net),
-            Content::Up { .. }
+            Content::ToClient(bytes) => self.read_bytes(transport, &bytes, net, checker),
+            Content::ResponseEnd { complete } => self.end_transport(transport, complete, net),
+            Content::Closed => self.end_transport(transport, false, net),
+            Content::ToEdge { .. }
             | Content::ToCore(_)
             | Content::FromCore(_)
             | Content::Commands(_)
@@ -29,13 +30,13 @@ impl Client {
 
     fn read_bytes(
         &mut self,
-        transport: u64,
+        transport: TransportNumber,
         bytes: &[u8],
         net: &mut Network,
         checker: &mut Checker,
     ) {
         let now = self.time(net);
-        let Some(link) = self.links.get_mut(&transport) else { return };
+        let Some(link) = self.transports.get_mut(&transport) else { return };
         link.buffer.extend_from_slice(bytes);
         let framing = framing(link.kind);
         let mut frames = Vec::new();
@@ -45,7 +46,7 @@ impl Client {
                 Err(error) => checker.violation(format!("client {}: {error}", self.index)),
             }
         }
-        net.trace.say(|| format!("client {} reads on {transport}: {frames:?}", self.index));
+        net.trace.detail(|| format!("client {} reads on {transport}: {frames:?}", self.index));
         for frame in frames {
             checker.on_client_frame(self.index, &frame);
             self.machine.on_frame(now, transport, frame);
@@ -53,7 +54,7 @@ impl Client {
         self.fetch(net, checker);
     }
 
-    /// Moves what is in order out of the machine.
+    /// Moves deliverable messages to the application.
     pub(super) fn fetch(&mut self, net: &mut Network, checker: &mut Checker) {
         self.machine.fetch(self.time(net));
         self.take_received(net, checker);
@@ -63,18 +64,23 @@ impl Client {
         if net.now < self.slow_until {
             return;
         }
-        while let Some(string) = self.machine.take(self.time(net)) {
-            checker.on_client_takes(self.index, &string);
+        while let Some(message) = self.machine.take(self.time(net)) {
+            checker.on_client_message(self.index, &message);
         }
-        let unread: Vec<u64> =
-            self.links.iter().filter(|(_, l)| !l.unread.is_empty()).map(|(n, _)| *n).collect();
+        let unread: Vec<TransportNumber> =
+            self.transports.iter().filter(|(_, l)| !l.unread.is_empty()).map(|(n, _)| *n).collect();
         for transport in unread {
-            self.read_on(transport, net, checker);
+            self.resume_reading(transport, net, checker);
         }
     }
 
-    fn read_on(&mut self, transport: u64, net: &mut Network, checker: &mut Checker) {
-        while let Some(link) = self.links.get_mut(&transport)
+    fn resume_reading(
+        &mut self,
+        transport: TransportNumber,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        while let Some(link) = self.transports.get_mut(&transport)
             && self.machine.may_read(link.kind, link.is_upload)
             && let Some(content) = link.unread.pop_front()
         {
@@ -82,9 +88,14 @@ impl Client {
         }
     }
 
-    /// A transport is over, not by our own wish.
-    pub(super) fn end_link(&mut self, transport: u64, finished: bool, net: &mut Network) {
-        if let Some(link) = self.links.remove(&transport) {
+    /// Handles the end of a transport that the machine did not close.
+    pub(super) fn end_transport(
+        &mut self,
+        transport: TransportNumber,
+        finished: bool,
+        net: &mut Network,
+    ) {
+        if let Some(link) = self.transports.remove(&transport) {
             if let Some(conn) = link.conn {
                 net.close(conn, Side::Caller);
             }

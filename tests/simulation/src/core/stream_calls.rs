@@ -1,0 +1,73 @@
+//! The core's end of stream calls from outside. The checker receives every reply; some replies are lost on their way.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use minerva_core::partition::{
+    Mail, PartitionTable, StreamCall, StreamCallId, StreamReply, StreamRequest,
+};
+use tokio::sync::oneshot;
+
+use crate::checker::Checker;
+use crate::event::Event;
+use crate::faults::Fault;
+use crate::network::Network;
+use crate::push::PushAttempt;
+
+/// A call without a reply.
+pub(super) struct PendingCall {
+    attempt: PushAttempt,
+    reply: oneshot::Receiver<StreamReply>,
+}
+
+impl PendingCall {
+    /// Sends the request to the partition.
+    pub(super) fn send(
+        id: StreamCallId,
+        attempt: PushAttempt,
+        request: StreamRequest,
+        partitions: &PartitionTable,
+    ) -> Self {
+        let (sender, reply) = oneshot::channel();
+        let call = StreamCall { id, request, reply: sender };
+        partitions.send(attempt.partition, Mail::StreamCall(Box::new(call)));
+        Self { attempt, reply }
+    }
+
+    /// Ready with the reply; `None` if the partition dropped the call, so that the outcome is unknown.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(PushAttempt, Option<StreamReply>)> {
+        Pin::new(&mut self.reply).poll(cx).map(|reply| (self.attempt.clone(), reply.ok()))
+    }
+}
+
+/// Releases the reply to a push, or the interruption of the call.
+pub(super) fn release(
+    attempt: PushAttempt,
+    reply: Option<StreamReply>,
+    net: &mut Network,
+    checker: &mut Checker,
+) {
+    let outcomes = match reply {
+        Some(StreamReply::Pushed(outcomes)) => Some(outcomes),
+        Some(other) => return checker.violation(format!("reply to a push: {other:?}")),
+        None => {
+            net.faults.fire(Fault::CallInterrupted);
+            None
+        }
+    };
+    let is_reply = u64::from(outcomes.is_some());
+    net.trace.record(net.now, "let out to outsider", [attempt.push, attempt.number, is_reply]);
+    net.trace.detail(|| format!("{outcomes:?}"));
+    if let Some(outcomes) = &outcomes {
+        checker.on_push_reply(&attempt, outcomes, net.now);
+    }
+    if outcomes.is_some() && net.random.percent(5) {
+        net.faults.fire(Fault::CallReplyLost);
+    } else {
+        net.within(1, 50, Event::ApiCallReply { attempt, outcomes });
+    }
+}

@@ -1,0 +1,18 @@
+//! The result of a run.
+
+use crate::faults::Faults;
+
+/// Result of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Descriptions of violated guarantees, in order of detection.
+    pub violations: Vec<String>,
+    /// Counts of the faults.
+    pub faults: Faults,
+    /// Delivered messages of both directions.
+    pub messages: u64,
+    /// Duration in virtual milliseconds.
+    pub virtual_ms: u64,
+    /// Hash of all trace entries.
+    pub trace: u64,
+}
