@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{MAX_MESSAGE, StreamId, hello, is_message_allowed};
+use minerva_proto::{MAX_MESSAGE, MessageNumber, StreamId, hello, is_message_allowed};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -77,7 +77,7 @@ impl Stream {
     /// # Errors
     /// If the message is invalid or the stream ends. Dropping the future during the wait for the acknowledgement
     /// does not cancel the message.
-    pub async fn send(&self, message: impl Into<Bytes>) -> Result<u64, SendError> {
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let number = self.queue(message).await?;
         self.until(|machine| machine.acknowledged() > number).await?;
         Ok(number)
@@ -87,7 +87,7 @@ impl Stream {
     ///
     /// # Errors
     /// If the message is invalid or the stream has ended.
-    pub async fn queue(&self, message: impl Into<Bytes>) -> Result<u64, SendError> {
+    pub async fn queue(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         loop {
             match self.try_send(message.clone()) {
@@ -104,7 +104,7 @@ impl Stream {
     /// # Errors
     /// [`SendError::Full`] if the send queue has no room; other errors if the message is invalid or the stream has
     /// ended.
-    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<u64, SendError> {
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         if message.len() > MAX_MESSAGE {
             return Err(SendError::TooLong);
@@ -123,7 +123,7 @@ impl Stream {
     /// # Errors
     /// If the stream ends first.
     pub async fn flush(&self) -> Result<(), Ended> {
-        let sent = self.counters().sent;
+        let sent = MessageNumber(self.counters().sent);
         self.until(|machine| machine.acknowledged() >= sent).await
     }
 
@@ -165,8 +165,8 @@ impl Stream {
         self.inner.shared.wait(change).await
     }
 
-    /// Gives the stream up. The server is last_sent_sack, as soon as it can be reached; [`Stream::closed`] waits
-    /// for that. The reason is cut to 255 characters of ASCII.
+    /// Ends the stream with a reset, which is sent until the server has confirmed the end; [`Stream::closed`] waits for
+    /// the confirmation. The reason is cut to 255 characters of ASCII.
     pub fn reset(&self, reason: &str) {
         self.inner.shared.with(|machine, now| machine.reset(now, reason));
     }

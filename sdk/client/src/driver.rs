@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use minerva_proto::TransportNumber;
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -57,7 +58,7 @@ fn execute_outputs(
     }
 }
 
-fn close(state: &mut State, number: u64, how: Closing) {
+fn close(state: &mut State, number: TransportNumber, how: Closing) {
     if let Some(link) = state.links.remove(&number) {
         link.close(how);
     }
@@ -83,9 +84,9 @@ async fn run_transport(
     };
     let end = if outcome.is_ok() { End::Finished } else { End::Failed };
     match outcome {
-        Ok(()) => debug!(%stream, transport = link.number, %kind, ?role, "transport ended"),
+        Ok(()) => debug!(%stream, transport = link.number.0, %kind, ?role, "transport ended"),
         Err(error) => {
-            debug!(%stream, transport = link.number, %kind, ?role, %error, "transport failed")
+            debug!(%stream, transport = link.number.0, %kind, ?role, %error, "transport failed")
         }
     }
     shared.lock().links.remove(&link.number);

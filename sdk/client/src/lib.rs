@@ -59,7 +59,7 @@ mod websocket;
 pub use client::Stream;
 pub use config::{Config, TransportKind, UnknownTransportError};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
-pub use minerva_proto::{ServiceName, ServiceNameError, StreamId};
+pub use minerva_proto::{MessageNumber, ServiceName, ServiceNameError, StreamId};
 pub use rustls;
 pub use stream::Counters;
 pub use tls::{Tls, TlsError};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{Frame, StreamId};
+use minerva_proto::{Frame, MessageNumber, StreamId, TransportNumber};
 
 use crate::config::{Config, TransportKind};
 use crate::error::Ended;
@@ -16,11 +16,11 @@ use crate::stream::{End, Output, Role, StreamMachine};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Open a transport: number, kind, and whether an upload.
-    Open(u64, TransportKind, bool),
-    /// Close it as the protocol wants.
-    Close(u64),
-    /// Drop it.
-    Drop(u64),
+    Open(TransportNumber, TransportKind, bool),
+    /// Close the transport with its handshake.
+    Close(TransportNumber),
+    /// Drop the transport with the data in flight.
+    Drop(TransportNumber),
 }
 
 /// The stream machine of a client with its inbox.
@@ -37,7 +37,7 @@ impl Machine {
     }
 
     /// Queues a message; `None` if the send queue is full.
-    pub fn push(&mut self, now: Duration, message: Bytes) -> Option<u64> {
+    pub fn push(&mut self, now: Duration, message: Bytes) -> Option<MessageNumber> {
         self.stream.push(now, message)
     }
 
@@ -89,17 +89,17 @@ impl Machine {
     }
 
     /// The frames to write to a transport now.
-    pub fn take_frames(&mut self, now: Duration, number: u64) -> Vec<Frame> {
+    pub fn take_frames(&mut self, now: Duration, number: TransportNumber) -> Vec<Frame> {
         self.stream.take_frames(now, number)
     }
 
     /// Handles a received frame.
-    pub fn on_frame(&mut self, now: Duration, number: u64, frame: Frame) {
+    pub fn on_frame(&mut self, now: Duration, number: TransportNumber, frame: Frame) {
         self.stream.on_frame(now, number, frame);
     }
 
     /// Handles the end of a transport; `finished` if an HTTP response was complete.
-    pub fn on_end(&mut self, now: Duration, number: u64, finished: bool) {
+    pub fn on_end(&mut self, now: Duration, number: TransportNumber, finished: bool) {
         let end = if finished { End::Finished } else { End::Failed };
         self.stream.on_end(now, number, end);
     }
@@ -140,7 +140,7 @@ impl Machine {
     }
 
     /// All messages below this number are acknowledged.
-    pub fn acknowledged(&self) -> u64 {
+    pub fn acknowledged(&self) -> MessageNumber {
         self.stream.acknowledged()
     }
 }

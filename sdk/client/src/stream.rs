@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 use backoff::Backoff;
 use bytes::Bytes;
 use delayed_ack::DelayedAck;
-use minerva_proto::{ReceiveWindow, Reset, Sack, SendQueue, StreamId, WindowLimits};
+use minerva_proto::{
+    MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, StreamId, TransportNumber, WindowLimits,
+};
 use transport::Transport;
 pub(crate) use transport::{End, Role};
 use transport_ranking::TransportRanking;
@@ -38,11 +40,11 @@ const WINDOW: WindowLimits =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     /// Open a transport to the address with index `server`; its first frames are available.
-    Open { number: u64, kind: TransportKind, role: Role, server: usize },
+    Open { number: TransportNumber, kind: TransportKind, role: Role, server: usize },
     /// Close a transport with its handshake, after the written frames.
-    Close { number: u64 },
+    Close { number: TransportNumber },
     /// Drop a transport with the data in flight, like a network failure.
-    Drop { number: u64 },
+    Drop { number: TransportNumber },
 }
 
 /// Counters of a stream. See [`crate::Stream::counters`].
@@ -72,13 +74,14 @@ pub(crate) struct StreamMachine {
     seen_ack: Sack,
     /// The server has confirmed the stream: hellos no longer set `new`, and uploads are allowed.
     created: bool,
-    next_number: u64,
+    /// Number of the next opened transport.
+    next_number: TransportNumber,
     /// Number of `switch` calls; transports of an earlier generation need a successor.
     generation: u64,
     /// Kind of the attached primary transport.
     active_kind: Option<TransportKind>,
     /// Open transports by number; the newest primary is the last one.
-    transports: BTreeMap<u64, Transport>,
+    transports: BTreeMap<TransportNumber, Transport>,
     /// Back-off before the next primary.
     retry: Backoff,
     /// Back-off before the next upload.
@@ -114,7 +117,7 @@ impl StreamMachine {
             window: ReceiveWindow::new(WINDOW),
             seen_ack: Sack::NONE,
             created: false,
-            next_number: 0,
+            next_number: TransportNumber(0),
             generation: 0,
             active_kind: None,
             transports: BTreeMap::new(),
@@ -137,13 +140,13 @@ impl StreamMachine {
     }
 
     /// Queues a message; `None` if the send queue is full.
-    pub(crate) fn push(&mut self, now: Time, message: Bytes) -> Option<u64> {
+    pub(crate) fn push(&mut self, now: Time, message: Bytes) -> Option<MessageNumber> {
         if !self.has_room(message.len()) {
             return None;
         }
         let number = self.queue.push(message);
         self.plan(now);
-        Some(number.0)
+        Some(number)
     }
 
     /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
@@ -228,12 +231,13 @@ impl StreamMachine {
 
     /// The current SACK; never less than the last sent one.
     fn sack(&self) -> Sack {
-        let below =
-            self.window.next().0.saturating_sub(self.withheld).max(end(&self.last_sent_sack));
-        if !self.kind.is_socket() || below >= self.window.next().0 {
+        let next = self.window.next();
+        let released = MessageNumber(next.0.saturating_sub(self.withheld));
+        let end = released.max(end(&self.last_sent_sack));
+        if !self.kind.is_socket() || end >= next {
             return self.window.sack();
         }
-        below.checked_sub(1).map_or(Sack::NONE, Sack::up_to)
+        end.previous().map_or(Sack::NONE, Sack::up_to)
     }
 
     /// Sets whether the driver reads its transports. Returns whether the value has changed.
@@ -266,8 +270,8 @@ impl StreamMachine {
     }
 
     /// First unacknowledged message number.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.queue.base().0
+    pub(crate) fn acknowledged(&self) -> MessageNumber {
+        self.queue.base()
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -279,7 +283,7 @@ impl StreamMachine {
         }
     }
 
-    fn open_numbers(&self) -> Vec<u64> {
+    fn open_numbers(&self) -> Vec<TransportNumber> {
         self.transports.keys().copied().collect()
     }
 
@@ -298,6 +302,7 @@ impl StreamMachine {
 }
 
 /// One past the highest number in a SACK.
-fn end(sack: &Sack) -> u64 {
-    sack.beyond.iter().copied().chain(sack.acked).max().map_or(0, |highest| highest.0 + 1)
+fn end(sack: &Sack) -> MessageNumber {
+    let highest = sack.beyond.iter().copied().chain(sack.acked).max();
+    highest.map_or(MessageNumber(0), MessageNumber::next)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use minerva_proto::Frame;
+use minerva_proto::{Frame, TransportNumber};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
@@ -32,12 +32,12 @@ pub(crate) struct State {
     /// Received messages that the application has not taken.
     inbox: Inbox,
     /// Open transports by number.
-    pub(crate) links: BTreeMap<u64, Arc<Link>>,
+    pub(crate) links: BTreeMap<TransportNumber, Arc<Link>>,
 }
 
 /// Connection between the task of one transport and the stream.
 pub(crate) struct Link {
-    pub(crate) number: u64,
+    pub(crate) number: TransportNumber,
     kind: TransportKind,
     role: Role,
     /// Signals new frames to write.
@@ -168,7 +168,7 @@ impl State {
 }
 
 impl Link {
-    pub(crate) fn new(number: u64, kind: TransportKind, role: Role) -> Self {
+    pub(crate) fn new(number: TransportNumber, kind: TransportKind, role: Role) -> Self {
         let (writable, readable) = (Notify::new(), Notify::new());
         Self { number, kind, role, writable, readable, closing: watch::Sender::new(None) }
     }

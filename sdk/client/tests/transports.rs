@@ -211,7 +211,7 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
     while stream.counters().received < 26 + OUTBOX {
         tokio::task::yield_now().await;
     }
-    assert_eq!(soon(stream.send("x")).await, Ok(0));
+    assert_eq!(soon(stream.send("x")).await, Ok(MessageNumber(0)));
     assert!(stream.counters().received <= 27 + OUTBOX);
     for number in 0..1000 {
         assert_eq!(soon(stream.recv()).await, Some(message(number)));
@@ -252,7 +252,10 @@ async fn sending_waits_for_room() {
     let stream = Stream::connect(config).unwrap();
     assert_eq!(stream.try_send("é"), Err(SendError::NotAllowed));
     assert_eq!(stream.try_send(vec![b'x'; MAX_FRAME]), Err(SendError::TooLong));
-    assert_eq!((stream.try_send("a"), stream.try_send("b")), (Ok(0), Ok(1)));
+    assert_eq!(
+        (stream.try_send("a"), stream.try_send("b")),
+        (Ok(MessageNumber(0)), Ok(MessageNumber(1)))
+    );
     assert_eq!(stream.try_send("c"), Err(SendError::Full));
     let waiting = {
         let stream = stream.clone();
@@ -269,7 +272,7 @@ async fn sending_waits_for_room() {
     peer.write(Frame::Sack(Sack::up_to(0))).await;
     assert_eq!(soon(peer.read()).await, Frame::String("c".into()));
     peer.write(Frame::Sack(Sack::up_to(2))).await;
-    assert_eq!(soon(waiting).await.unwrap(), Ok(2));
+    assert_eq!(soon(waiting).await.unwrap(), Ok(MessageNumber(2)));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{Frame, KillReason, MessageNumber, Received, Reset, Sack};
+use minerva_proto::{Frame, KillReason, Received, Reset, Sack, TransportNumber};
 
 use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
@@ -18,7 +18,7 @@ const MIN_WORKING_AGE: Time = Time::from_secs(5);
 
 impl StreamMachine {
     /// Handles a received frame. Frames of ended transports are ignored.
-    pub(crate) fn on_frame(&mut self, now: Time, number: u64, frame: Frame) {
+    pub(crate) fn on_frame(&mut self, now: Time, number: TransportNumber, frame: Frame) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
@@ -28,7 +28,7 @@ impl StreamMachine {
             Frame::Sack(sack) => self.on_sack(now, number, sack),
             Frame::StreamStatus(status) => self.on_status(now, number, &status),
             Frame::SeqNum(next) => {
-                transport.next_received = next.0;
+                transport.next_received = next;
                 self.on_attached(now, number);
             }
             Frame::String(message) => self.on_message(now, number, message),
@@ -44,7 +44,7 @@ impl StreamMachine {
     }
 
     /// Handles the end of a transport: complete response, closed socket or failed connect.
-    pub(crate) fn on_end(&mut self, now: Time, number: u64, end: End) {
+    pub(crate) fn on_end(&mut self, now: Time, number: TransportNumber, end: End) {
         if let Some(transport) = self.transports.remove(&number) {
             self.after_end(now, transport, end);
         }
@@ -52,14 +52,14 @@ impl StreamMachine {
     }
 
     /// Closes a transport because of a received frame or a deadline.
-    pub(super) fn close(&mut self, now: Time, number: u64, end: End) {
+    pub(super) fn close(&mut self, now: Time, number: TransportNumber, end: End) {
         if let Some(transport) = self.transports.remove(&number) {
             self.outputs.push_back(Output::Close { number });
             self.after_end(now, transport, end);
         }
     }
 
-    fn on_created(&mut self, now: Time, number: u64) {
+    fn on_created(&mut self, now: Time, number: TransportNumber) {
         if !self.created {
             self.created = true;
             self.on_progress(number);
@@ -68,7 +68,7 @@ impl StreamMachine {
     }
 
     /// Records that the server has attached the transport; older primaries get a closing deadline.
-    fn on_attached(&mut self, now: Time, number: u64) {
+    fn on_attached(&mut self, now: Time, number: TransportNumber) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
@@ -85,7 +85,7 @@ impl StreamMachine {
         }
     }
 
-    fn on_sack(&mut self, now: Time, number: u64, sack: Sack) {
+    fn on_sack(&mut self, now: Time, number: TransportNumber, sack: Sack) {
         self.on_attached(now, number);
         let before = (self.queue.base(), self.queue.bytes());
         if self.queue.apply(&sack).is_err() {
@@ -104,7 +104,7 @@ impl StreamMachine {
     }
 
     /// Handles the SACK that the server has received; on an upload this status is final.
-    fn on_status(&mut self, now: Time, number: u64, status: &Sack) {
+    fn on_status(&mut self, now: Time, number: TransportNumber, status: &Sack) {
         self.on_attached(now, number);
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
@@ -117,7 +117,7 @@ impl StreamMachine {
         }
     }
 
-    fn on_message(&mut self, now: Time, number: u64, message: Bytes) {
+    fn on_message(&mut self, now: Time, number: TransportNumber, message: Bytes) {
         self.on_attached(now, number);
         self.on_progress(number);
         let Some(transport) = self.transports.get_mut(&number) else {
@@ -125,13 +125,13 @@ impl StreamMachine {
         };
         let mut message_number = transport.next_received;
         if mutation::is(Mutation::DeliverBehindGap) {
-            message_number = message_number.min(self.window.next().0);
+            message_number = message_number.min(self.window.next());
         }
         transport.next_received += 1;
         let (kind, length) = (transport.kind, message.len());
         let is_current = transport.generation == self.generation;
         let had_gap = self.window.waiting().next().is_some();
-        let Ok(received) = self.window.receive(MessageNumber(message_number), message) else {
+        let Ok(received) = self.window.receive(message_number, message) else {
             // The window overflows. A new primary receives the message again.
             self.close(now, number, End::Failed);
             return;
@@ -154,7 +154,7 @@ impl StreamMachine {
         if self.kind.is_socket() { now } else { now + HTTP_SACK_DELAY }
     }
 
-    fn on_kill(&mut self, now: Time, number: u64, reason: KillReason) {
+    fn on_kill(&mut self, now: Time, number: TransportNumber, reason: KillReason) {
         if reason == KillReason::AckedUnsentStrings {
             self.acked_unsent += 1;
         }
@@ -182,7 +182,7 @@ impl StreamMachine {
     }
 
     /// Records progress on a transport, which resets back-off and failure counts.
-    fn on_progress(&mut self, number: u64) {
+    fn on_progress(&mut self, number: TransportNumber) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };

@@ -12,7 +12,7 @@ use crate::config::TransportKind;
 impl StreamMachine {
     /// Takes the frames to write to a transport; called when the transport is writable. The first frames of an upload
     /// are its complete body.
-    pub(crate) fn take_frames(&mut self, now: Time, number: u64) -> Vec<Frame> {
+    pub(crate) fn take_frames(&mut self, now: Time, number: TransportNumber) -> Vec<Frame> {
         let carrier = self.carrier();
         let mut frames = Vec::new();
         let Some(mut transport) = self.transports.remove(&number) else {
@@ -26,7 +26,7 @@ impl StreamMachine {
     fn write(
         &mut self,
         now: Time,
-        number: u64,
+        number: TransportNumber,
         transport: &mut Transport,
         is_carrier: bool,
         frames: &mut Vec<Frame>,
@@ -83,19 +83,19 @@ impl StreamMachine {
     /// Writes unsent messages up to the limit of bytes in flight.
     fn write_messages(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
         let sent =
-            self.queue.iter_from(MessageNumber(0)).take_while(|(n, _)| n.0 < transport.next_sent);
+            self.queue.iter_from(MessageNumber(0)).take_while(|(n, _)| *n < transport.next_sent);
         let mut in_flight: usize = sent.map(|(_, message)| cost(message)).sum();
-        for (number, message) in self.queue.iter_from(MessageNumber(transport.next_sent)) {
+        for (number, message) in self.queue.iter_from(transport.next_sent) {
             if in_flight > 0 && in_flight + cost(message) > self.config.max_in_flight {
                 break;
             }
-            if transport.next_on_wire != Some(number.0) {
+            if transport.next_on_wire != Some(number) {
                 frames.push(Frame::SeqNum(number));
             }
             frames.push(Frame::String(message.clone()));
             in_flight += cost(message);
-            transport.next_sent = number.0 + 1;
-            transport.next_on_wire = Some(number.0 + 1);
+            transport.next_sent = number.next();
+            transport.next_on_wire = Some(number.next());
         }
     }
 
@@ -106,12 +106,12 @@ impl StreamMachine {
         }
     }
 
-    fn hello(&self, number: u64, transport: &Transport) -> Hello {
+    fn hello(&self, number: TransportNumber, transport: &Transport) -> Hello {
         let is_upload = transport.role == Role::Upload;
         let is_poll = transport.kind == TransportKind::LongPoll;
         let heartbeat = Duration::from_secs(self.config.heartbeat.as_secs());
         Hello {
-            tnum: TransportNumber(number),
+            tnum: number,
             id: self.id.clone(),
             new: !self.created,
             ming: !is_upload && !is_poll,
@@ -129,10 +129,10 @@ impl StreamMachine {
 
     /// The attached primary that this transport succeeds. Without one, the server writes all unacknowledged messages
     /// again.
-    fn predecessor(&self, number: u64) -> Eeds {
+    fn predecessor(&self, number: TransportNumber) -> Eeds {
         let mut older = self.transports.range(..number).rev();
         let working = older.find(|(_, t)| t.is_primary() && t.attached);
-        working.map_or(Eeds::Null, |(&number, _)| Eeds::Number(TransportNumber(number)))
+        working.map_or(Eeds::Null, |(&number, _)| Eeds::Number(number))
     }
 }
 

@@ -31,21 +31,21 @@ fn decode(texts: &[&str]) -> Vec<Frame> {
 }
 
 /// The transport that is to be opened; nothing else is wanted.
-fn opened(machine: &mut StreamMachine) -> (u64, TransportKind, Role) {
+fn opened(machine: &mut StreamMachine) -> (TransportNumber, TransportKind, Role) {
     match (machine.next_output(), machine.next_output()) {
         (Some(Output::Open { number, kind, role, .. }), None) => (number, kind, role),
         other => panic!("{other:?}"),
     }
 }
 
-fn frames_after_hello(machine: &mut StreamMachine, number: u64) -> Vec<Frame> {
+fn frames_after_hello(machine: &mut StreamMachine, number: TransportNumber) -> Vec<Frame> {
     let mut frames = machine.take_frames(Time::ZERO, number);
     assert!(matches!(frames.first(), Some(Frame::Hello(_))), "{frames:?}");
     frames.remove(0);
     frames
 }
 
-fn receive(machine: &mut StreamMachine, number: u64, texts: &[&str]) {
+fn receive(machine: &mut StreamMachine, number: TransportNumber, texts: &[&str]) {
     decode(texts).into_iter().for_each(|frame| machine.on_frame(Time::ZERO, number, frame));
 }
 
@@ -61,7 +61,7 @@ fn messages_follow_the_hello() {
     assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A", "ho "]));
     assert_eq!(
         (machine.acknowledged(), machine.pop(), machine.pop()),
-        (1, Some("a".into()), Some("b".into()))
+        (MessageNumber(1), Some("a".into()), Some("b".into()))
     );
 }
 

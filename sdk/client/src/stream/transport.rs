@@ -1,6 +1,6 @@
 //! State of one open transport in the stream machine.
 
-use minerva_proto::Sack;
+use minerva_proto::{MessageNumber, Sack};
 
 use super::Time;
 use crate::config::TransportKind;
@@ -43,11 +43,11 @@ pub(super) struct Transport {
     /// The transport made progress: messages, an acknowledgement or the creation of the stream.
     pub(super) useful: bool,
     /// Number of the next received message.
-    pub(super) next_received: u64,
+    pub(super) next_received: MessageNumber,
     /// First message number that is not written to this transport.
-    pub(super) next_sent: u64,
+    pub(super) next_sent: MessageNumber,
     /// Number that the server expects next; another number needs a SeqNum frame.
-    pub(super) next_on_wire: Option<u64>,
+    pub(super) next_on_wire: Option<MessageNumber>,
     /// Whether the upload carried a SACK that is confirmed only by the upload's success.
     pub(super) has_unconfirmed_sack: bool,
 }
@@ -67,8 +67,8 @@ impl Transport {
             reset_sent: false,
             attached: false,
             useful: false,
-            next_received: 0,
-            next_sent: 0,
+            next_received: MessageNumber(0),
+            next_sent: MessageNumber(0),
             next_on_wire: None,
             has_unconfirmed_sack: false,
         }

@@ -1,5 +1,6 @@
 //! Transport policy of the stream machine: which transports to open, and the machine's next timeout.
 
+use minerva_proto::TransportNumber;
 use minerva_proto::mutation::{self, Mutation};
 
 use super::backoff::Backoff;
@@ -57,7 +58,7 @@ impl StreamMachine {
 
     /// The transport that carries c2s messages and SACKs: the newest attached primary, or the newest primary if none
     /// is attached.
-    pub(super) fn carrier(&self) -> Option<u64> {
+    pub(super) fn carrier(&self) -> Option<TransportNumber> {
         let primaries = || self.transports.iter().rev().filter(|(_, t)| t.is_primary());
         let attached = primaries().find(|(_, t)| t.attached);
         attached.or_else(|| primaries().next()).map(|(&number, _)| number)
@@ -89,7 +90,7 @@ impl StreamMachine {
         self.counters.transports += 1;
         let mut transport = Transport::new(self.kind, role, self.generation, now);
         if mutation::is(Mutation::ForgetToSendAgain) && self.created {
-            transport.next_sent = self.queue.next().0;
+            transport.next_sent = self.queue.next();
         }
         self.transports.insert(number, transport);
         let (kind, server) = (self.kind, self.ranking.server());

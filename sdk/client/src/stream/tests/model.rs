@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::{
-    Eeds, Frame, Hello, MessageNumber, ReceiveWindow, Sack, SendQueue, WindowLimits,
+    Eeds, Frame, Hello, MessageNumber, ReceiveWindow, Sack, SendQueue, TransportNumber,
+    WindowLimits,
 };
 
 use super::super::{End, Output, Role, StreamMachine, Time};
@@ -25,19 +26,19 @@ struct Pipe {
     /// The network drops everything on this transport silently.
     stalled: bool,
     attached: bool,
-    next_c2s: u64,
-    next_s2c: u64,
-    on_wire: Option<u64>,
+    next_c2s: MessageNumber,
+    next_s2c: MessageNumber,
+    on_wire: Option<MessageNumber>,
 }
 
 pub(super) struct World {
     client: StreamMachine,
     now: Time,
-    pipes: BTreeMap<u64, Pipe>,
+    pipes: BTreeMap<TransportNumber, Pipe>,
     exists: bool,
     outbox: SendQueue,
     inbox: ReceiveWindow,
-    primary: Option<u64>,
+    primary: Option<TransportNumber>,
     /// The primary succeeds an attached transport, so messages written to the predecessor are not repeated.
     assumed: bool,
     by_server: u64,
@@ -176,14 +177,14 @@ impl World {
                 .client
                 .queue
                 .iter_from(MessageNumber(0))
-                .take_while(|(n, _)| n.0 < transport.next_sent);
+                .take_while(|(n, _)| *n < transport.next_sent);
             let costs: Vec<usize> = in_flight.map(|(_, message)| message.len() + 1).collect();
             assert!(costs.len() <= 1 || costs.iter().sum::<usize>() <= MAX_IN_FLIGHT);
         }
         assert!(self.client.ended().is_none(), "{:?}", self.client.ended());
     }
 
-    fn open(&mut self, number: u64, kind: TransportKind, role: Role) {
+    fn open(&mut self, number: TransportNumber, kind: TransportKind, role: Role) {
         assert!(role == Role::Primary || self.client.created, "upload before the stream exists");
         let pipe = Pipe {
             kind,
@@ -193,28 +194,28 @@ impl World {
             finished: false,
             stalled: false,
             attached: false,
-            next_c2s: 0,
-            next_s2c: 0,
+            next_c2s: MessageNumber(0),
+            next_s2c: MessageNumber(0),
             on_wire: None,
         };
         self.pipes.insert(number, pipe);
     }
 
     /// Both ends know that the transport is gone.
-    fn cut(&mut self, number: u64) {
+    fn cut(&mut self, number: TransportNumber) {
         self.forget(number);
         self.client.on_end(self.now, number, End::Failed);
     }
 
     /// The server sees the transport go.
-    fn forget(&mut self, number: u64) {
+    fn forget(&mut self, number: TransportNumber) {
         self.pipes.remove(&number);
         if self.primary == Some(number) {
             self.primary = None;
         }
     }
 
-    fn stall(&mut self, number: u64) {
+    fn stall(&mut self, number: TransportNumber) {
         if let Some(pipe) = self.pipes.get_mut(&number) {
             pipe.stalled = true;
         }
@@ -230,7 +231,7 @@ impl World {
         }
     }
 
-    fn carry_down(&mut self, number: u64, count: usize) {
+    fn carry_down(&mut self, number: TransportNumber, count: usize) {
         for _ in 0..count {
             let Some(pipe) = self.pipes.get_mut(&number).filter(|p| !p.stalled) else { return };
             let Some(frame) = pipe.down.pop_front() else {
@@ -248,7 +249,7 @@ impl World {
     }
 
     /// A complete upload, or one read of a socket, is one batch.
-    fn carry_up(&mut self, number: u64, count: usize) {
+    fn carry_up(&mut self, number: TransportNumber, count: usize) {
         let Some(pipe) = self.pipes.get_mut(&number).filter(|p| !p.stalled && !p.finished) else {
             return;
         };
@@ -268,15 +269,15 @@ impl World {
         }
     }
 
-    fn on_frame(&mut self, number: u64, frame: Frame) {
+    fn on_frame(&mut self, number: TransportNumber, frame: Frame) {
         match frame {
             Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap()),
-            Frame::SeqNum(next) => self.pipe(number).next_c2s = next.0,
+            Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
             Frame::String(message) => {
                 let pipe = self.pipe(number);
                 let message_number = pipe.next_c2s;
                 pipe.next_c2s += 1;
-                self.inbox.receive(MessageNumber(message_number), message).unwrap();
+                self.inbox.receive(message_number, message).unwrap();
             }
             Frame::Sack(sack) => self.on_sack(&sack),
             Frame::StreamStatus(_)
@@ -288,9 +289,9 @@ impl World {
         }
     }
 
-    fn on_hello(&mut self, number: u64, hello: &Hello) {
+    fn on_hello(&mut self, number: TransportNumber, hello: &Hello) {
         assert!(hello.new || self.exists, "hello without `new` before the stream exists");
-        assert_eq!(hello.tnum.0, number);
+        assert_eq!(hello.tnum, number);
         self.exists = true;
         self.pipe(number).attached = true;
         if hello.new {
@@ -310,11 +311,11 @@ impl World {
         }
     }
 
-    fn succeed(&mut self, number: u64, eeds: Eeds) {
+    fn succeed(&mut self, number: TransportNumber, eeds: Eeds) {
         let old = self.primary.replace(number);
         let written = old.and_then(|old| self.pipes.get(&old)).map(|pipe| pipe.next_s2c);
-        self.assumed = matches!(eeds, Eeds::Number(n) if Some(n.0) == old) && written.is_some();
-        self.pipe(number).next_s2c = if self.assumed { written.unwrap() } else { 0 };
+        self.assumed = matches!(eeds, Eeds::Number(n) if Some(n) == old) && written.is_some();
+        self.pipe(number).next_s2c = if self.assumed { written.unwrap() } else { MessageNumber(0) };
         if let Some(old) = old.filter(|old| self.pipes.contains_key(old)) {
             self.close(old);
         }
@@ -323,7 +324,7 @@ impl World {
     fn on_sack(&mut self, sack: &Sack) {
         self.outbox.apply(sack).unwrap();
         if let Some(primary) = self.primary.filter(|_| std::mem::take(&mut self.assumed)) {
-            self.pipe(primary).next_s2c = 0;
+            self.pipe(primary).next_s2c = MessageNumber(0);
         }
     }
 
@@ -332,14 +333,15 @@ impl World {
         if let Some(number) = self.primary {
             let first = self.pipe(number).next_s2c;
             let messages: Vec<_> =
-                self.outbox.iter_from(MessageNumber(first)).map(|(n, s)| (n, s.clone())).collect();
+                self.outbox.iter_from(first).map(|(n, s)| (n, s.clone())).collect();
             for (message_number, message) in messages {
                 let pipe = self.pipe(number);
-                if pipe.on_wire != Some(message_number.0) {
+                if pipe.on_wire != Some(message_number) {
                     pipe.down.push_back(Frame::SeqNum(message_number));
                 }
                 pipe.down.push_back(Frame::String(message));
-                (pipe.next_s2c, pipe.on_wire) = (message_number.0 + 1, Some(message_number.0 + 1));
+                (pipe.next_s2c, pipe.on_wire) =
+                    (message_number.next(), Some(message_number.next()));
             }
         }
         let said = |pipe: &Pipe| {
@@ -348,13 +350,13 @@ impl World {
                 && !pipe.finished
                 && !pipe.down.is_empty()
         };
-        let polls: Vec<u64> =
+        let polls: Vec<TransportNumber> =
             self.pipes.iter().filter(|(_, pipe)| said(pipe)).map(|(&n, _)| n).collect();
         polls.into_iter().for_each(|poll| self.close(poll));
     }
 
     /// Closes gently.
-    fn close(&mut self, number: u64) {
+    fn close(&mut self, number: TransportNumber) {
         self.say(number, Frame::Sack(self.inbox.sack()));
         self.say(
             number,
@@ -369,11 +371,11 @@ impl World {
         }
     }
 
-    fn say(&mut self, number: u64, frame: Frame) {
+    fn say(&mut self, number: TransportNumber, frame: Frame) {
         self.pipe(number).down.push_back(frame);
     }
 
-    fn pipe(&mut self, number: u64) -> &mut Pipe {
+    fn pipe(&mut self, number: TransportNumber) -> &mut Pipe {
         self.pipes.get_mut(&number).unwrap()
     }
 }

@@ -10,7 +10,7 @@ fn ms(ms: u64) -> Time {
 }
 
 /// A stream whose server has taken its primary on.
-fn attached(kind: TransportKind) -> (StreamMachine, u64) {
+fn attached(kind: TransportKind) -> (StreamMachine, TransportNumber) {
     let mut machine = machine(kind);
     let (number, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, number);
@@ -18,7 +18,7 @@ fn attached(kind: TransportKind) -> (StreamMachine, u64) {
     (machine, number)
 }
 
-fn receive_at(machine: &mut StreamMachine, now: Time, number: u64, texts: &[&str]) {
+fn receive_at(machine: &mut StreamMachine, now: Time, number: TransportNumber, texts: &[&str]) {
     decode(texts).into_iter().for_each(|frame| machine.on_frame(now, number, frame));
 }
 
@@ -31,7 +31,7 @@ fn sacked(frames: &[Frame]) -> bool {
 }
 
 /// Decodes the hello, the only frame.
-fn hello(machine: &mut StreamMachine, now: Time, number: u64) -> minerva_proto::Hello {
+fn hello(machine: &mut StreamMachine, now: Time, number: TransportNumber) -> minerva_proto::Hello {
     let frames = machine.take_frames(now, number);
     let [Frame::Hello(json)] = &frames[..] else { panic!("{frames:?}") };
     minerva_proto::Hello::parse(json).unwrap()
