@@ -1,8 +1,8 @@
-//! The link between edge and core: the values that travel on it, their checks and their size. The comments of
-//! `minerva/link/v1/link.proto` are the contract; [`pb`] holds the types generated from it.
+//! The link between edge and core: values, checks and sizes of the frames. The comments of
+//! `minerva/link/v1/link.proto` are the contract; the module `pb` has the generated types.
 //!
-//! Edge and core use these values in their pure machines. Only the ends of a gRPC call use [`encode`], [`decode`] and
-//! [`pb`] (feature `grpc`). A decoded value is valid; a frame that breaks the contract becomes a [`LinkFrameError`].
+//! Edge and core use these values in their pure machines. Only the ends of a gRPC call use `encode`, `decode` and `pb`,
+//! which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a `LinkFrameError`.
 
 mod core_message;
 #[cfg(feature = "grpc")]
@@ -23,10 +23,10 @@ pub use edge_message::{Attach, Batch, Caller, EdgeFrame, EdgeMessage, End, Resum
 #[cfg(feature = "grpc")]
 pub use error::LinkFrameError;
 
-/// Version of the contract that this build speaks.
+/// Version of the contract in this build.
 pub const VERSION: u32 = 1;
 
-/// Number of a transport on a link, chosen by the edge. An edge uses each number once in its life.
+/// Number of a transport on a link. An edge assigns each number once in the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransportId(pub u64);
 

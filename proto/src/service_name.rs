@@ -47,7 +47,7 @@ pub enum ServiceNameError {
     Character {
         /// The first such character.
         character: char,
-        /// Its byte offset.
+        /// Byte offset of the character.
         position: usize,
     },
 }
@@ -65,7 +65,7 @@ impl ServiceName {
         Ok(Self(text.into()))
     }
 
-    /// Checks a text without keeping it.
+    /// Checks a text without making a copy.
     ///
     /// # Errors
     /// If the text is not a service name.

@@ -8,7 +8,7 @@ use minerva_proto::link::pb::{
 
 use crate::support::{Client, Rig, hello};
 
-/// An attached TCP transport and its number.
+/// An attached TCP transport, with the number on the link.
 async fn opened(rig: &mut Rig) -> (Client, u64) {
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
     let transport = rig.core.attach().await.transport;

@@ -90,7 +90,7 @@ pub struct Claim {
 }
 
 impl CoreMessage {
-    /// Whether this is a Close with [`CloseCause::Moved`], which displaces the transport instead of ending it.
+    /// Whether this is a Close with [`CloseCause::Moved`], after which the transport waits for another owner.
     pub fn is_moved(&self) -> bool {
         matches!(self, Self::Close(close) if close.cause == CloseCause::Moved)
     }

@@ -173,9 +173,10 @@ fn close(close: pb::Close) -> Result<CoreMessage, FieldError> {
     })))
 }
 
-/// Checks a run of messages: contents, sizes, and numbers that can be counted on.
+/// Checks a run of messages: numbers up to 2^53, sizes and bytes.
 fn run(field: &'static str, first: u64, messages: Vec<Bytes>) -> Result<Run, FieldError> {
     check_number(field, first)?;
+    check_number(field, first + messages.len().saturating_sub(1) as u64)?;
     for message in &messages {
         if message.len() > MAX_MESSAGE {
             return Err(FieldError::new(field, format!("a message exceeds {MAX_MESSAGE} bytes")));

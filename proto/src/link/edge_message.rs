@@ -22,7 +22,7 @@ pub struct EdgeFrame {
 /// Content of an [`EdgeFrame`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeMessage {
-    /// Attaches the transport to its stream; the first message of every transport.
+    /// Attaches the transport to a stream; the first message of every transport.
     Attach(Box<Attach>),
     /// Input of the client.
     Batch(Batch),
@@ -32,14 +32,14 @@ pub enum EdgeMessage {
     Detach,
 }
 
-/// Description of a new transport, or of one that continues after the loss of its owner.
+/// Description of a transport: new, or resumed after the loss of an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attach {
     /// Stream id of the hello (`id`).
     pub stream_id: StreamId,
     /// Number that the client chose (`tnum`). Two transports of a stream may have the same.
     pub transport_number: TransportNumber,
-    /// Make the stream if it does not exist (`new`).
+    /// Create the stream if there is none (`new`).
     pub create: bool,
     /// The transport becomes the primary transport (`eeds` is present).
     pub wants_messages: bool,
@@ -47,7 +47,7 @@ pub struct Attach {
     pub succeeds: Option<TransportNumber>,
     /// Last SACK of c2s messages that the client has received (`seenack`).
     pub seen_ack: Sack,
-    /// The client's SACK of s2c messages (`sack`); after a loss, its last SACK on this transport.
+    /// The client's SACK of s2c messages (`sack`); after a loss, the last SACK on this transport.
     pub sack: Option<Sack>,
     /// The response ends with the first flush.
     pub single_flush: bool,
@@ -89,7 +89,7 @@ pub struct Resume {
     pub next_s2c: Option<MessageNumber>,
 }
 
-/// Client input of one read. The core applies its parts in the order of these fields.
+/// Client input of one read. The core applies the SACKs, then the messages, the reset and the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Position among the batches of the transport, from 0.

@@ -2,7 +2,7 @@
 
 use super::TransportId;
 
-/// A frame breaks the contract of the link. It ends its transport at most, never the link.
+/// A frame breaks the contract of the link. The consequence is the end of one transport at most, never of the link.
 ///
 /// The text names the field and the rule, never the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

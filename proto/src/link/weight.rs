@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Batch, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage};
 use crate::Sack;
 
-/// Bytes of a frame without its variable parts, roughly.
+/// Bytes of a frame without texts, SACKs and messages, roughly.
 const FRAME: usize = 32;
 /// Bytes of an application message beside its content: tag and length.
 const MESSAGE: usize = 4;

@@ -25,7 +25,7 @@ fn decode_attach(attach: pb::Attach) -> Result<Attach, LinkFrameError> {
     Ok(*attach)
 }
 
-/// The field that an Attach with this change is refused for.
+/// The offending field of an Attach with this change.
 fn attach_error(change: impl FnOnce(&mut pb::Attach)) -> &'static str {
     let mut changed = attach();
     change(&mut changed);
@@ -34,7 +34,7 @@ fn attach_error(change: impl FnOnce(&mut pb::Attach)) -> &'static str {
     error.field
 }
 
-/// The field that a Batch with this change is refused for, if it is.
+/// The offending field of a Batch with this change; `None` if the batch is valid.
 fn batch_error(change: impl FnOnce(&mut pb::Batch)) -> Option<&'static str> {
     let mut batch = pb::Batch { transport: 7, ..pb::Batch::default() };
     change(&mut batch);
@@ -124,6 +124,8 @@ fn messages_have_limits() {
     for (first, ok) in [(MAX_NUMBER, true), (MAX_NUMBER + 1, false), (u64::MAX, false)] {
         assert_eq!(run(first, Vec::new()).is_none(), ok, "{first}");
     }
+    let two = pb::Run { first: MAX_NUMBER, messages: vec!["a".into(), "b".into()] };
+    assert_eq!(batch_error(|batch| batch.runs = vec![two]), Some("batch.runs"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn core_round_trip(frame: CoreFrame) -> Result<CoreFrame, LinkFrameError> {
     decode::core_frame(pb::CoreFrame::decode(&bytes[..]).unwrap())
 }
 
-/// Bytes of a frame within a message: the frame, its tag and its length.
+/// Bytes of a frame within a gRPC message, with tag and length.
 fn encoded_len(frame: &CoreFrame) -> usize {
     pb::RelayResponse { frames: vec![encode::core_frame(frame.clone())] }.encoded_len()
 }
@@ -59,7 +59,7 @@ proptest! {
     }
 }
 
-/// A gRPC message is filled by weight: a frame that weighs less than its length could exceed the peer's limit.
+/// gRPC messages are filled by weight: a frame of too low a weight could exceed the limit of the peer.
 #[test]
 fn the_longest_frames_are_not_much_longer_than_their_weights() {
     let sack = || Sack::from_numbers(Some(MAX_NUMBER), [MAX_NUMBER; MAX_BEYOND]);
@@ -67,7 +67,8 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
         let close = Close { sack: Some(sack()), status: Some(sack()), cause };
         CoreMessage::Close(Box::new(close))
     };
-    let run = Run { first: MessageNumber(MAX_NUMBER), messages: vec!["s".into(); 1000] };
+    let first = MessageNumber(MAX_NUMBER - 1000);
+    let run = Run { first, messages: vec!["s".into(); 1000] };
     let opened =
         CoreMessage::Opened { created: true, sack: Some(sack()), stream: StreamNumber(u64::MAX) };
     let messages = [
