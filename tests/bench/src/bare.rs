@@ -1,4 +1,4 @@
-//! The floor: a bare WebSocket server, as a process of its own. It echoes each message, or says it to all.
+//! The floor: a bare WebSocket server as a separate process, which echoes or broadcasts messages.
 
 mod broadcast;
 
@@ -13,22 +13,22 @@ use broadcast::Broadcast;
 /// Options of `bare`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// Where to listen.
+    /// Listen address.
     #[arg(long)]
     listen: SocketAddr,
-    /// Say what one connection says to all others, instead of echoing it.
+    /// Broadcast the messages of one connection to all others instead of echoing them.
     #[arg(long)]
     broadcast: bool,
 }
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await.context("cannot listen")?;
     let broadcast = config.broadcast.then(Broadcast::new);
     println!("ready");
     loop {
         let (socket, _) = listener.accept().await.context("cannot accept")?;
-        // Whatever goes wrong, the other end notices.
+        // A failed connection is visible at the client.
         match broadcast.clone() {
             Some(broadcast) => tokio::spawn(async move { broadcast.serve(socket).await.ok() }),
             None => tokio::spawn(async move { echo(socket).await.ok() }),
@@ -36,7 +36,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Echoes; what is there already goes out in one write.
+/// Echoes messages; buffered messages are flushed together.
 async fn echo(socket: TcpStream) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     let mut socket = tokio_tungstenite::accept_async(socket).await?;

@@ -1,5 +1,5 @@
-//! Draws the sweeps of a sheet as one SVG: a panel for each workload and figure, a line for each of its kinds, the runs
-//! as dots, the bar as a dashed line. Knows figures, and nothing of how they were measured.
+//! An SVG of the sweeps in a sheet: a panel per workload and figure, a line per suffix, runs as dots, the bar as a
+//! dashed line.
 
 mod panel;
 mod scale;
@@ -7,10 +7,10 @@ mod scale;
 use crate::sheet::{Figure, Sheet};
 use panel::Panel;
 
-/// Panels in a row.
+/// Panels per row.
 const COLUMNS: usize = 2;
 
-/// The document; `None` if no figure has two cases on an axis.
+/// Draws the document; `None` if no figure has two cases on an axis.
 pub(crate) fn draw(sheet: &Sheet) -> Option<String> {
     let panels = panels(sheet);
     let (columns, rows) = (COLUMNS.min(panels.len()), panels.len().div_ceil(COLUMNS));
@@ -28,7 +28,7 @@ pub(crate) fn draw(sheet: &Sheet) -> Option<String> {
     (!panels.is_empty()).then_some(text)
 }
 
-/// In the order of the figures.
+/// Panels in order of the figures.
 fn panels(sheet: &Sheet) -> Vec<Panel<'_>> {
     let mut panels: Vec<Panel<'_>> = Vec::new();
     for figure in sheet.figures.iter().filter(|figure| figure.x.is_some()) {
@@ -42,7 +42,7 @@ fn panels(sheet: &Sheet) -> Vec<Panel<'_>> {
     panels
 }
 
-/// A panel's title and the line's name in it.
+/// Titles of the panel and of the line.
 fn names(figure: &Figure) -> (String, String) {
     let (of, line) = figure.name.split_once(": ").unwrap_or((&figure.name, "Minerva"));
     let is_floor = figure.case.ends_with("floor");

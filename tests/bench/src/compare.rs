@@ -1,15 +1,15 @@
-//! This invocation's figures beside those of an earlier one.
+//! Comparison of this invocation with an earlier one.
 
 use std::fmt::Write as _;
 
 use crate::sheet::{Figure, Sheet, number};
 
-/// A table of both and their ratio, figure by figure; those that only one of them has are named below.
+/// A table of both values and their ratio by figure, followed by the unmatched figures.
 pub(crate) fn table(before: &Sheet, now: &Sheet) -> String {
     let mut text = String::new();
     if before.machine.cores != now.machine.cores {
         let cores = (before.machine.cores, now.machine.cores);
-        // Writing to a message cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(
             text,
             "{} cores then, {} now: the figures are not comparable",
@@ -57,7 +57,7 @@ fn name(figure: &Figure) -> String {
     }
 }
 
-/// `-` if there is none.
+/// `-` for a division by zero.
 fn ratio(before: f64, now: f64) -> String {
     match (before == 0.0, now == 0.0) {
         (true, true) => "1.00".into(),

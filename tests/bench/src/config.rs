@@ -1,4 +1,4 @@
-//! The options that every benchmark has: how long, how often, with which programs, and where the figures go.
+//! Options of all benchmarks: durations, runs, programs and output files.
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -13,41 +13,39 @@ use crate::sheet::Sheet;
 use crate::test_bed::{Plan, Redis, TestBed};
 use crate::{chart, compare};
 
-/// How it is measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// How long each run lasts, where a run has no end of its own.
+    /// Length of each run, where a run has no end of its own.
     #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) seconds: Duration,
-    /// Traffic before the first run.
+    /// Load before the first run.
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) warm_up: Duration,
-    /// Runs, of which the median counts.
+    /// Number of runs; the median is reported.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     pub(crate) runs: u8,
-    /// The program `minerva-core`; `minerva-edge` is expected beside it. Those beside this program if not
-    /// given.
+    /// Path of `minerva-core`, with `minerva-edge` in the same directory; by default the directory of this program.
     #[arg(long)]
     core: Option<PathBuf>,
-    /// A line for Redis' configuration, such as `appendfsync always`. May be repeated.
+    /// A line for the configuration of Redis, such as `appendfsync always`. Repeatable.
     #[arg(long, value_name = "LINE")]
     redis_setting: Vec<String>,
-    /// Start a replica of Redis, too, and count an append only when it has it (`?wait=1`).
+    /// Start a replica of Redis and require its confirmation of each append (`?wait=1`).
     #[arg(long)]
     replica: bool,
-    /// Write the figures as JSON to this file; `-` is the output.
+    /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Compare with the figures that an earlier run wrote with --json.
+    /// Compare with the figures of an earlier run, written by --json.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
-    /// Draw what sweeps measured into this file, as SVG.
+    /// Draw the sweeps as SVG into this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
 impl Config {
-    /// Starts the processes.
+    /// Checks the files, then starts the processes.
     pub(crate) async fn start_test_bed(&self, plan: Plan) -> anyhow::Result<TestBed> {
         self.check()?;
         let settings: Vec<&str> = self.redis_setting.iter().map(String::as_str).collect();
@@ -62,7 +60,7 @@ impl Config {
         Timing { warm_up: self.warm_up, length: self.seconds, runs: self.runs }
     }
 
-    /// Whether the files can be read and written: before minutes are spent.
+    /// Checks file access before the measurement, which takes minutes.
     fn check(&self) -> anyhow::Result<()> {
         self.earlier()?;
         let is_file = |path: &&PathBuf| path.as_os_str() != "-";
@@ -73,15 +71,15 @@ impl Config {
         Ok(())
     }
 
-    /// What is to be compared with.
+    /// The figures for the comparison.
     fn earlier(&self) -> anyhow::Result<Option<Sheet>> {
         self.compare.as_deref().map(Sheet::read).transpose()
     }
 
-    /// Prints the figures, and writes what was asked for; false if a bar was not met.
+    /// Prints the figures and writes the output files; false if a bar was not met.
     pub(crate) fn report(&self, sheet: &Sheet) -> anyhow::Result<bool> {
         sheet.print();
-        // Before it may be written anew.
+        // The output may overwrite this file.
         let earlier = self.earlier()?;
         if let Some(path) = &self.json {
             sheet.write(path)?;

@@ -1,5 +1,5 @@
-//! Many streams opened at once, as after a deploy in front of everything: how long until all are there, and what each
-//! costs. The floor is as many WebSockets to the bare server.
+//! Opening of many streams at once, as after a restart of a front proxy: total time and cost per stream. The floor is
+//! the same number of WebSockets to the bare server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,27 +20,26 @@ use crate::test_bed::{Plan, TestBed};
 use crate::usage::Usage;
 use crate::wire::Dialect;
 
-/// Connections that are being opened at once: less than what listeners let wait.
-const AT_ONCE: usize = 256;
+/// Concurrent handshakes, below the listen backlog.
+const CONCURRENCY: usize = 256;
 
-/// How often it is asked whether all are closed, and how long until something is wrong.
+/// Poll interval and deadline of closing.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How streams are opened.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Streams, each on a WebSocket of its own.
+    /// Number of streams, each on a separate WebSocket.
     #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
     streams: usize,
     #[command(flatten)]
     config: Config,
 }
 
-/// Measures; there is no bar.
+/// Measures without a bar.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { streams, config } = options;
-    // Those of the run before may still be closing.
+    // Connections of the previous run may still be closing.
     descriptors::suffice_for(*streams)?;
     let mut sheet = Sheet::new();
     let test_bed = config.start_test_bed(Plan::default()).await?;
@@ -51,7 +50,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
         let of_floor = Case { case: &floor_case, ..case_id };
         let files = open_files(&test_bed)?;
         let floor = storm(&test_bed, Dialect::Bare, *streams, &mut sheet, of_floor).await?;
-        // What is still being closed would be in the way of what comes next.
+        // Closing connections would disturb the next measurement.
         timeout(STALL_TIMEOUT, closed(&test_bed, files))
             .await
             .context("the bare server does not close")??;
@@ -62,7 +61,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     config.report(&sheet)
 }
 
-/// Opens all and drops them; gives the seconds until all were open.
+/// Opens all connections and drops them; returns the seconds until all were open.
 async fn storm(
     test_bed: &TestBed,
     dialect: Dialect,
@@ -89,7 +88,7 @@ async fn storm(
     Ok(seconds)
 }
 
-/// Waits until the bare server has no more files open than before.
+/// Waits until the bare server has no more open files than before.
 async fn closed(test_bed: &TestBed, before: usize) -> anyhow::Result<()> {
     while open_files(test_bed)? > before {
         sleep(POLL_INTERVAL).await;
@@ -102,13 +101,13 @@ fn open_files(test_bed: &TestBed) -> anyhow::Result<usize> {
     Ok(std::fs::read_dir(&path).with_context(|| format!("no {path}"))?.count())
 }
 
-/// Opens all, and waits until each is told that its stream is made.
+/// Opens all connections and waits until each stream is created.
 async fn open_all(
     dialect: Dialect,
     address: SocketAddr,
     streams: usize,
 ) -> anyhow::Result<Vec<Socket>> {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let room = Arc::new(Semaphore::new(CONCURRENCY));
     let mut tasks = JoinSet::new();
     for _ in 0..streams {
         let room = Arc::clone(&room);

@@ -1,4 +1,4 @@
-//! One client of the load, over whichever transport: what the loader drives, and nothing of pace or counting.
+//! One client of the load on any transport; pace and counters belong to the loader.
 
 use std::net::SocketAddr;
 
@@ -11,20 +11,19 @@ use crate::socket::Socket;
 use crate::tcp::Tcp;
 use crate::wire::Dialect;
 
-/// What carries a stream.
+/// The transport of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     #[value(name = "websocket")]
     WebSocket,
-    /// Raw TCP.
     Tcp,
-    /// A streamed response, and uploads beside it.
+    /// A streamed response with separate uploads.
     HttpStream,
-    /// A poll after the other, and uploads beside them.
+    /// Consecutive polls with separate uploads.
     LongPoll,
 }
 
-/// What is loaded.
+/// The target of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The bare server, over WebSocket.
@@ -32,7 +31,6 @@ pub(crate) enum Target {
     Minerva(Transport),
 }
 
-/// An open one.
 pub(crate) enum Connection {
     WebSocket(Box<Socket>),
     Tcp(Tcp),
@@ -40,7 +38,7 @@ pub(crate) enum Connection {
 }
 
 impl Transport {
-    /// What its cases are called; those of WebSocket, which all others are compared with, need no name.
+    /// Suffix of the case; empty for WebSocket, the reference.
     pub(crate) fn case(self) -> &'static str {
         match self {
             Self::WebSocket => "",
@@ -52,7 +50,7 @@ impl Transport {
 }
 
 impl Connection {
-    /// Opens one for messages of so many bytes.
+    /// Opens a connection for messages of this length.
     pub(crate) async fn open(
         target: Target,
         address: SocketAddr,
@@ -78,7 +76,7 @@ impl Connection {
         Ok(Self::WebSocket(Box::new(socket)))
     }
 
-    /// Sends so many messages, and what else is due. Over HTTP they may wait for the upload before them.
+    /// Sends messages and a due SACK. Over HTTP, messages may wait for the previous upload.
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
         match self {
             Self::WebSocket(socket) => {
@@ -92,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Waits for messages, and takes all that are there already; gives how many.
+    /// Waits for messages and drains the buffered ones; returns their number.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<usize> {
         match self {
             Self::WebSocket(socket) => receive(socket).await,

@@ -1,9 +1,9 @@
-//! How many of something: options that make no sense with none.
+//! Option values that must be a positive count.
 
-/// Reads a count of one or more.
+/// Parses a count of at least one.
 ///
 /// # Errors
-/// Says what would do.
+/// If the text is not a positive number.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),

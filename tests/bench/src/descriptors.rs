@@ -1,15 +1,15 @@
-//! Whether this process, and those that it starts, may open as many files as a benchmark needs.
+//! The limit of open files, for this process and its children.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that are open besides connections: pipes, listeners, logs, connections between the processes.
+/// Open files in addition to the connections: pipes, listeners, logs, connections between processes.
 const OTHERS: u64 = 200;
 
-/// Raises the limit for so many connections, as far as the system lets anybody.
+/// Raises the limit for a number of connections, as far as permitted.
 ///
 /// # Errors
-/// If that is not enough; says what to do.
+/// If the limit is too low; the error names a remedy.
 pub(crate) fn suffice_for(connections: usize) -> anyhow::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let need = connections as u64 + OTHERS;

@@ -1,4 +1,4 @@
-//! The application service that is measured: it sends back each message. A process of its own.
+//! The measured application service, an echo in a separate process.
 
 use minerva_app::{AppStream, SendError, Service};
 
@@ -8,7 +8,7 @@ pub(crate) const GROUP: &str = "all";
 /// Options of `app`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// The core's address for applications.
+    /// Address of the core for applications.
     #[arg(long)]
     api: String,
     /// Put all streams into a group.
@@ -16,7 +16,7 @@ pub(crate) struct Config {
     group: bool,
 }
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let service = Service::connect(config.api).start().await?;
     println!("ready");
@@ -27,7 +27,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 
 async fn echo(mut stream: AppStream, has_group: bool) -> Result<(), SendError> {
     if has_group {
-        // The name is one, and the only group.
+        // The name is valid, and there is only one group.
         let _ = stream.join(GROUP);
     }
     while let Some(message) = stream.recv().await {

@@ -1,5 +1,5 @@
-//! Group sends: one message to many streams, again and again. Shows what a delivery costs, and what a send costs the
-//! store, which gets the message once per partition. The floor is a bare WebSocket server that says it to as many.
+//! Group sends of one message to many streams: cost per delivery, and store writes per send, at most one per partition.
+//! The floor is a broadcast of the bare server to the same number of connections.
 
 mod counters;
 mod group;
@@ -27,24 +27,23 @@ use receiver::Receiver;
 use run::Run;
 use shape::Shape;
 
-/// How group sends are measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Streams in the group.
+    /// Number of streams in the group.
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     streams: usize,
-    /// Bytes of each message; several with commas in between are measured one after the other.
+    /// Message lengths in bytes, separated by commas and measured in turn.
     #[arg(long, default_value = "64,1024", value_delimiter = ',', value_parser = at_least_one)]
     bytes: Vec<usize>,
-    /// Sends that may be under way, not yet with everybody, when the next one begins; several with commas in between. 1: one
-    /// after the other. Far below what an outbox takes.
+    /// Sends in flight, separated by commas and measured in turn; with 1 a send waits for the previous one. Must stay
+    /// below the capacity of an outbox.
     #[arg(long, default_value = "64", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=256))]
     ahead: Vec<u64>,
     #[command(flatten)]
     config: Config,
 }
 
-/// Measures, the floor of each case first; every run sends as quickly as deliveries allow.
+/// Measures the cases, the floor of each first. Sends are paced by deliveries.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let mut sheet = Sheet::new();
     let Options { streams, config, .. } = options;
@@ -65,7 +64,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     config.report(&sheet)
 }
 
-/// Opens receivers, and sends to them so often.
+/// Opens the receivers and measures the runs.
 async fn runs_of(dialect: Dialect, test_bed: &TestBed, shape: Shape) -> anyhow::Result<Vec<Run>> {
     let address = match dialect {
         Dialect::Bare => test_bed.bare,

@@ -1,19 +1,18 @@
-//! What a run of round trips comes to. A message counts once each way.
+//! The figures of a round-trip run. An echoed message counts twice, once in each direction.
 
 use crate::quantiles::Quantiles;
 use crate::sheet::{Case, Sheet};
 use crate::usage::Usage;
 
-/// Who is measured, in the order of a message's way; who is not there has no figure.
+/// Processes in order of a message's path; missing processes have no figure.
 const PROCESSES: [&str; 7] = ["load", "nginx", "bare", "edge", "core", "redis", "app"];
-/// Those that are Minerva.
+/// The processes of Minerva.
 pub(crate) const MINERVA: [&str; 4] = ["edge", "core", "redis", "app"];
-/// The name of what all of Minerva takes.
+/// Name of the total cost.
 pub(crate) const COST: &str = "CPU per message: all of Minerva";
-/// The name of what Redis says of itself.
+/// Name of the CPU time reported by Redis.
 pub(crate) const REDIS_CPU: &str = "Redis' own CPU per message";
 
-/// One run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
     pub(crate) messages_per_second: f64,
@@ -23,20 +22,20 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Of so many messages that went there and back.
+    /// Creates a run of `echoed` round trips.
     pub(crate) fn of(echoed: u64, seconds: f64, latencies: &[u64], used: Usage) -> Self {
         let messages = (2 * echoed) as f64;
         let round_trips = Quantiles::of(latencies);
         Self { messages_per_second: messages / seconds, messages, round_trips, used }
     }
 
-    /// Microseconds of CPU per message, of all processes that are Minerva.
+    /// Microseconds of CPU per message in all processes of Minerva.
     fn cost(&self) -> f64 {
         let seconds: f64 = MINERVA.iter().filter_map(|name| self.used.cpu.get(name)).sum();
         self.micros(seconds)
     }
 
-    /// Adds what is said of both, the floor and Minerva.
+    /// Adds the figures common to the floor and Minerva.
     pub(crate) fn enter(&self, sheet: &mut Sheet, case_id: Case<'_>, processes: &[&str]) {
         sheet.add(case_id, "messages", "/s", self.messages_per_second);
         self.round_trips.enter(sheet, case_id, "round trip");
@@ -48,7 +47,7 @@ impl Run {
         }
     }
 
-    /// Adds all that is said of Minerva.
+    /// Adds the figures of Minerva.
     pub(crate) fn enter_minerva(&self, sheet: &mut Sheet, case_id: Case<'_>) {
         self.enter(sheet, case_id, &["load", "nginx", "edge", "core", "redis", "app"]);
         sheet.add(case_id, COST, "us", self.cost());

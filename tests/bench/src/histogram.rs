@@ -1,14 +1,14 @@
-//! Latencies, counted in buckets of about 3 %: shared by all connections without a lock.
+//! A lock-free latency histogram with buckets of about 3 %, shared by all connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Buckets of each doubling.
+/// Buckets per doubling.
 const STEPS: u64 = 32;
 /// Doublings above the first: up to half an hour in microseconds.
 const DOUBLINGS: u64 = 26;
 
-/// Counts of latencies in microseconds.
+/// Counts by latency in microseconds.
 pub(crate) struct Histogram(Vec<AtomicU64>);
 
 impl Histogram {
@@ -21,13 +21,13 @@ impl Histogram {
         self.0[bucket.min(self.0.len() - 1)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was counted since the last call.
+    /// Returns and resets the counts.
     pub(crate) fn take(&self) -> Vec<u64> {
         self.0.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect()
     }
 }
 
-/// The latency below which so many of a thousand are, in microseconds.
+/// The latency in microseconds below which this share (in thousandths) of the counts lies.
 pub(crate) fn permille(counts: &[u64], of_thousand: u64) -> u64 {
     let rank = (counts.iter().sum::<u64>() * of_thousand).div_ceil(1000);
     let mut seen = 0;
@@ -44,7 +44,7 @@ fn bucket(micros: u64) -> usize {
     (doublings * STEPS + step) as usize
 }
 
-/// The lowest latency in a bucket.
+/// The lower bound of a bucket.
 fn lowest(bucket: usize) -> u64 {
     let (doublings, step) = (bucket as u64 / STEPS, bucket as u64 % STEPS);
     if doublings == 0 { step } else { (STEPS + step) << (doublings - 1) }

@@ -1,5 +1,6 @@
-//! One kept HTTP/1.1 connection, written by hand so that the load stays cheap: one request after the other, and the
-//! frames of each response as they come. Knows only what edges answer.
+//! One persistent HTTP/1.1 connection with a minimal client, so that the load stays cheap.
+//!
+//! Supports the responses of edges only: one request at a time, with frames processed as they arrive.
 
 mod client;
 mod response;
@@ -16,17 +17,17 @@ use crate::socket::connect;
 pub(crate) use client::HttpClient;
 use response::ResponseReader;
 
-/// What is read at once.
+/// Read buffer size.
 const READ: usize = 64 << 10;
 
-/// An open one.
+/// An open HTTP connection.
 pub(crate) struct Http {
     stream: TcpStream,
     address: SocketAddr,
     response: ResponseReader,
-    /// What came and is not looked at yet.
+    /// Received bytes before parsing.
     unread: BytesMut,
-    /// What came of the response's body and is not taken yet.
+    /// Body bytes before frame parsing.
     body: BytesMut,
 }
 
@@ -36,14 +37,14 @@ impl Http {
         Ok(Self { stream, address, response, unread: BytesMut::new(), body: BytesMut::new() })
     }
 
-    /// Sends a request with this body; the last one must be answered wholly.
+    /// Sends a request; the previous response must be complete.
     pub(crate) async fn post(&mut self, body: &str) -> anyhow::Result<()> {
         self.response = ResponseReader::default();
         let request = request(self.address, "keep-alive", body);
         self.stream.write_all(request.as_bytes()).await.context("a request cannot be sent")
     }
 
-    /// Waits for more of the response; true if it is whole now. May be cancelled.
+    /// Reads more of the response; true if the response is complete. Cancel safe.
     pub(crate) async fn read(&mut self) -> anyhow::Result<bool> {
         self.unread.reserve(READ);
         let count = self.stream.read_buf(&mut self.unread).await.context("no response")?;
@@ -52,7 +53,7 @@ impl Http {
         Ok(self.response.is_whole())
     }
 
-    /// Takes the whole frames of the response that have come.
+    /// Processes the complete frames of the response.
     pub(crate) fn receive(&mut self, received: &mut ReceiveState) -> anyhow::Result<()> {
         let Some(end) = self.body.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         let mut lines = self.body[..end].split(|byte| *byte == b'\n');

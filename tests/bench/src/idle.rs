@@ -1,5 +1,4 @@
-//! Memory while nothing is said: so many connections are opened, each with a stream, and the growth of each process is
-//! divided by their number.
+//! Memory of idle connections: the growth of each process, divided by the number of opened connections.
 
 use std::time::Duration;
 
@@ -19,34 +18,32 @@ use crate::socket::Socket;
 use crate::test_bed::{Plan, TestBed};
 use crate::wire::Dialect;
 
-/// The bars, in bytes.
+/// Bars in bytes.
 const WEBSOCKET_BAR: f64 = 7e3;
 const LONG_POLL_BAR: f64 = 24e3;
 const STREAM_BAR: f64 = 2e3;
-/// Names of figures that have bars.
+/// Names of figures with bars.
 const CONNECTION: &str = "edge, per connection";
 const STREAM: &str = "core, per stream";
-/// Connections that are opened before memory is looked at first: what a process needs once, it has by then.
-const FIRST: usize = 100;
-/// Connections that are being opened at once.
-const AT_ONCE: usize = 64;
-/// Memory has settled if it does not change in this time, and is given up on after the second one.
-const SETTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
+/// Connections before the first memory sample, so that one-time allocations are excluded.
+const BASELINE_CONNECTIONS: usize = 100;
+/// Concurrent handshakes.
+const CONCURRENCY: usize = 64;
+/// Memory has settled after the first time without a change; the run fails after the second.
+const SETTLE_TIME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
 
-/// How idle connections are measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Connections, each with a stream.
+    /// Number of connections, each with a stream.
     #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
     streams: usize,
-    /// What they are.
+    /// Transport of the connections.
     #[arg(long, default_value = "websocket")]
     transport: Transport,
     #[command(flatten)]
     config: Config,
 }
 
-/// What connections are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Transport {
     #[value(name = "websocket")]
@@ -54,32 +51,31 @@ enum Transport {
     LongPoll,
 }
 
-/// An open connection.
 enum OpenConnection {
-    /// Kept open by being here.
+    /// Open until dropped.
     Socket {
         _socket: Box<Socket>,
     },
     Poll(Poll),
 }
 
-/// Bytes, at one moment.
+/// Memory in bytes at one moment.
 struct Sizes {
     edge: f64,
     core: f64,
     redis: f64,
 }
 
-/// Measures, with fresh processes for each run; false if a bar was not met.
+/// Measures with fresh processes for each run; false if a bar was not met.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { streams, transport, config } = options;
-    descriptors::suffice_for(streams + FIRST)?;
+    descriptors::suffice_for(streams + BASELINE_CONNECTIONS)?;
     let mut sheet = Sheet::new();
     let case = format!("{streams} {}", transport.name());
     let case_id = Case { workload: "idle", case: &case, x: None };
     for _ in 0..config.runs {
         let test_bed = config.start_test_bed(Plan::default()).await?;
-        let first = transport.open_all(&test_bed, FIRST).await?;
+        let first = transport.open_all(&test_bed, BASELINE_CONNECTIONS).await?;
         let before = settled(&test_bed).await?;
         let more = transport.open_all(&test_bed, *streams).await?;
         let label = transport.label();
@@ -104,7 +100,7 @@ impl Transport {
         }
     }
 
-    /// What the edge's metrics call it.
+    /// The label in the edge's metrics.
     fn label(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
@@ -124,7 +120,7 @@ impl Transport {
         test_bed: &TestBed,
         count: usize,
     ) -> anyhow::Result<Vec<OpenConnection>> {
-        let (room, address) = (std::sync::Arc::new(Semaphore::new(AT_ONCE)), test_bed.edge());
+        let (room, address) = (std::sync::Arc::new(Semaphore::new(CONCURRENCY)), test_bed.edge());
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let room = std::sync::Arc::clone(&room);
@@ -162,18 +158,18 @@ impl OpenConnection {
     }
 }
 
-/// Sizes that do not change any more.
+/// Waits until the sizes are stable.
 async fn settled(test_bed: &TestBed) -> anyhow::Result<Sizes> {
     let (start, mut last) = (clock::now(), sizes(test_bed).await?);
-    while clock::now().duration_since(start) < SETTLED.1 {
-        sleep(SETTLED.0).await;
+    while clock::now().duration_since(start) < SETTLE_TIME.1 {
+        sleep(SETTLE_TIME.0).await;
         let now = sizes(test_bed).await?;
         if now.edge == last.edge && now.core == last.core {
             return Ok(now);
         }
         last = now;
     }
-    bail!("the memory of the edge or the core does not settle within {:?}", SETTLED.1)
+    bail!("the memory of the edge or the core does not settle within {:?}", SETTLE_TIME.1)
 }
 
 async fn sizes(test_bed: &TestBed) -> anyhow::Result<Sizes> {

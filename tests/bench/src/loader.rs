@@ -1,4 +1,4 @@
-//! The load: connections that each keep so many messages in flight, and what they count.
+//! The load generator: connections with a constant number of messages in flight, and their counters.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,25 +15,25 @@ use tokio::time::{sleep, timeout};
 use crate::connection::{Connection, Target};
 use crate::histogram::Histogram;
 
-/// Nothing comes for so long: something is wrong.
+/// The run fails if no message arrives for this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// From so many connections on, each has small buffers.
-const MANY: usize = 500;
+/// From this number of connections on, buffers are small.
+const SMALL_BUFFERS_FROM: usize = 500;
 
-/// What the load is like.
+/// The shape of a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) connections: usize,
-    /// Strings of each connection that are under way.
+    /// Messages in flight on each connection.
     pub(crate) in_flight: usize,
     /// Length of a message.
     pub(crate) bytes: usize,
-    /// How long after the last messages a connection sends the next ones; at once, if `None`.
+    /// Interval between sends of a connection; `None` for an immediate send.
     pub(crate) every: Option<Duration>,
 }
 
-/// How it is measured.
+/// Durations and number of runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     pub(crate) warm_up: Duration,
@@ -41,21 +41,21 @@ pub(crate) struct Timing {
     pub(crate) runs: u8,
 }
 
-/// Connections at work; they end when this is dropped.
+/// Active connections; they end when the value is dropped.
 pub(crate) struct Loader {
     counters: Arc<Counters>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
-/// What all connections count.
+/// Counters shared by all connections.
 pub(crate) struct Counters {
-    /// Strings that came back.
+    /// Echoed messages.
     echoed: AtomicU64,
     latencies: Histogram,
 }
 
 impl Loader {
-    /// Sets connections to work, each with the next address.
+    /// Opens the connections, with the addresses in turn.
     pub(crate) async fn start(
         target: Target,
         addresses: &[SocketAddr],
@@ -72,21 +72,21 @@ impl Loader {
         Ok(Self { counters, tasks })
     }
 
-    /// Strings that came back so far.
+    /// Echoed messages so far.
     pub(crate) fn echoed(&self) -> u64 {
         self.counters.echoed.load(Ordering::Relaxed)
     }
 
-    /// Latencies since the last call, in buckets.
+    /// Latency buckets since the last call.
     pub(crate) fn latencies(&self) -> Vec<u64> {
         self.counters.latencies.take()
     }
 
-    /// Waits so long.
+    /// Waits while the load runs.
     ///
     /// # Errors
     /// If a connection fails meanwhile.
-    pub(crate) async fn last(&mut self, length: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn wait(&mut self, length: Duration) -> anyhow::Result<()> {
         tokio::select! {
             () = sleep(length) => Ok(()),
             Some(ended) = self.tasks.join_next() => {
@@ -100,12 +100,12 @@ impl Loader {
 struct Client {
     connection: Connection,
     in_flight: usize,
-    /// When each message under way was sent.
+    /// Send times of the messages in flight.
     sent: VecDeque<Instant>,
     pace: Option<Pace>,
 }
 
-/// Moments at the same distance, the first one at random so that not all connections send at once.
+/// A fixed interval with a random phase, so that the connections do not send simultaneously.
 struct Pace {
     every: Duration,
     next: Instant,
@@ -113,14 +113,14 @@ struct Pace {
 
 impl Client {
     async fn open(target: Target, address: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
-        // Large buffers for each of so many would fill the memory.
-        let is_small = shape.connections >= MANY;
+        // Large buffers on each of many connections would exhaust the memory.
+        let is_small = shape.connections >= SMALL_BUFFERS_FROM;
         let connection = Connection::open(target, address, shape.bytes, is_small).await?;
         let pace = shape.every.map(Pace::new);
         Ok(Self { connection, in_flight: shape.in_flight, sent: VecDeque::new(), pace })
     }
 
-    /// Sends until it is dropped.
+    /// Sends and receives until dropped.
     async fn run(&mut self, counters: &Counters) -> anyhow::Result<()> {
         loop {
             if let Some(pace) = &mut self.pace {
@@ -147,7 +147,7 @@ impl Pace {
         Self { every, next: clock::now() + every.mul_f64(phase) }
     }
 
-    /// Waits for the next moment; those that have passed meanwhile are made up for.
+    /// Waits for the next time; missed times follow without a delay.
     async fn wait(&mut self) {
         tokio::time::sleep_until(self.next.into()).await;
         self.next += self.every;

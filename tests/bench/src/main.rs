@@ -1,5 +1,5 @@
-//! Benchmarks: a whole Minerva on Redis, each part a process of its own, and beside it in the same run a bare
-//! WebSocket server that echoes, which is the floor. Only ratios in one run say something; machines differ.
+//! Benchmarks of a complete Minerva on Redis, each part a separate process, relative to the floor: a bare WebSocket
+//! echo server in the same run. Machines differ, so only ratios within one run are comparable.
 
 mod bare;
 mod chart;
@@ -46,42 +46,42 @@ use workload::Workload;
 /// Measures Minerva against a bare WebSocket server.
 #[derive(Debug, Parser)]
 enum Program {
-    /// 100 streams with 64 messages of 64 bytes in flight each, as many as go through.
+    /// Throughput: 100 streams with 64 messages of 64 bytes in flight each.
     Pipe(workload::Options),
     /// 100 streams with one message in flight each.
     Echo(workload::Options),
-    /// One stream with one message in flight: how long a round trip takes.
+    /// One stream with one message in flight: the round-trip time.
     Rtt1(workload::Options),
-    /// `pipe`, and what it costs Redis: the bar is 4 microseconds of its CPU per message.
+    /// `pipe` with a bar of 4 microseconds of Redis CPU per message.
     Redis(workload::Options),
     /// `pipe`, `echo` and `rtt1`.
     All(workload::Options),
-    /// One message to 1,000 streams by a group send, again and again.
+    /// Group sends of one message to 1,000 streams.
     FanOut(fan_out::Options),
-    /// Memory per open connection and per stream while nothing is said: the bars are 7 KB of the edge for a WebSocket, 24 KB
-    /// for a long-poll, and 2 KB of the core for a stream.
+    /// Memory of idle connections. Bars: 7 KB in the edge per WebSocket, 24 KB per long-poll, 2 KB in the core per
+    /// stream.
     Idle(idle::Options),
-    /// 5,000 streams opened as quickly as can be.
+    /// Opening of 5,000 streams at full speed.
     ConnectStorm(connect_storm::Options),
-    /// 5,000 streams whose edge is killed: the bars are 10 s until all are back on another one, less than one processor
-    /// for the core meanwhile, and no message lost.
+    /// Resumption of 5,000 streams after a kill of their edge. Bars: 10 s until all are back, less than one processor
+    /// in the core meanwhile, no lost message.
     ResumeStorm(resume_storm::Options),
-    /// A core with much state is killed and another one takes over: the bar is 2 s after the last lease has run out.
+    /// Takeover of a core with much state after a kill. Bar: 2 s after the end of the last lease.
     Recovery(recovery::Options),
-    /// What a message costs as streams, messages and edges become more or longer: the bar is 1.3 times the cost from the
-    /// first to the last number of streams, at the same rate of them all.
+    /// Cost of a message by the number of streams, the message length and the number of edges. Bar: 1.3 times the cost,
+    /// from the first to the last number of streams at the same total rate.
     Grow(grow::Options),
-    /// 200 quick clients, without and with a slow one beside them: the bar is 1.5 times the quick ones' p99.
+    /// 200 fast clients, without and with a slow client. Bar: 1.5 times the p99 of the fast clients.
     SlowOne(Config),
-    /// The application service that is measured.
+    /// The measured application service.
     #[command(hide = true)]
     App(echo::Config),
-    /// The bare server that is measured.
+    /// The measured bare server.
     #[command(hide = true)]
     Bare(bare::Config),
 }
 
-/// The exit code is 1 if a bar was not met, and 2 if something could not be measured.
+/// Exit code 1: a bar was not met; 2: a measurement failed.
 fn main() -> ExitCode {
     let program = Program::parse();
     let outcome = runtime(program.threads())
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 impl Program {
-    /// What is measured has as many threads as edge and core, the bare server too; the load takes what it needs.
+    /// The measured application and bare server have as many threads as edge and core; the load uses all processors.
     fn threads(&self) -> Option<usize> {
         matches!(self, Self::App(_) | Self::Bare(_)).then(half_of_processors)
     }

@@ -1,4 +1,4 @@
-//! One figure of a process's metrics page.
+//! A client for the metrics page of a process.
 
 use std::net::SocketAddr;
 
@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Asks the admin port for the line that begins with this, labels included.
+/// Reads the value of a metric, whose name includes its labels.
 ///
 /// # Errors
-/// If it cannot be reached or there is no such line.
+/// If the process is unreachable or has no such metric.
 pub(crate) async fn figure(admin: SocketAddr, name: &str) -> anyhow::Result<f64> {
     let mut socket = TcpStream::connect(admin).await.context("no metrics")?;
     socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;

@@ -1,5 +1,7 @@
-//! nginx in front of the edges and of the bare server, with the project's configuration (`deploy/nginx`): only ports,
-//! paths and addresses are changed, and that one process does all, so that its CPU can be told.
+//! nginx in front of the edges and the bare server, with the configuration of `deploy/nginx`.
+//!
+//! Only ports, paths and addresses are replaced, and nginx runs as a single process, so that its CPU time is
+//! measurable.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -8,17 +10,16 @@ use std::path::Path;
 use anyhow::Context as _;
 use minerva_faults::process::Process;
 
-/// The program.
 const PROGRAM: &str = "nginx";
 const MAIN: &str = include_str!("../../../deploy/nginx/nginx.conf");
 const LOCATIONS: &str = include_str!("../../../deploy/nginx/locations.conf");
 const SERVER: &str = include_str!("../../../deploy/nginx/http.d/plain.conf");
 const EDGES: &str = include_str!("../../../deploy/nginx/edges.static.conf.example");
 
-/// Writes the configuration below a directory, and describes the process that serves it.
+/// Writes the configuration into a directory and describes the nginx process.
 ///
 /// # Errors
-/// If a file cannot be written, or the project's configuration is not as this file knows it.
+/// If a file cannot be written or `deploy/nginx` lacks an expected text.
 pub(crate) fn describe(
     directory: &Path,
     [minerva, bare]: [SocketAddr; 2],
@@ -49,7 +50,7 @@ pub(crate) fn describe(
     Ok(Process::new("nginx", PROGRAM.into(), arguments, directory.join("nginx.log")))
 }
 
-/// Without raw TCP; what it says at its start goes to the output, where its readiness is seen.
+/// The main configuration without raw TCP, with the log on the output for the readiness check.
 fn main(place: &str) -> anyhow::Result<String> {
     let (http, _) =
         MAIN.split_once("\nstream {").context("deploy/nginx/nginx.conf has no stream part")?;
@@ -61,7 +62,7 @@ fn server(listen: SocketAddr) -> anyhow::Result<String> {
     replaced(SERVER, "listen 8080 ", &format!("listen {listen} "))
 }
 
-/// The addresses under a name instead of the example's.
+/// An upstream block with these servers instead of the example's.
 fn upstream(name: &str, servers: &[SocketAddr]) -> anyhow::Result<String> {
     let text = replaced(EDGES, "minerva_edges", name)?;
     let (mut lines, mut rest) = (String::new(), servers.iter());
@@ -70,7 +71,7 @@ fn upstream(name: &str, servers: &[SocketAddr]) -> anyhow::Result<String> {
             lines += &format!("{line}\n");
             continue;
         };
-        // All where the first one is.
+        // All servers replace the first entry.
         let (_, options) =
             after.split_once(' ').context("an edge without options in deploy/nginx")?;
         rest.by_ref().for_each(|server| lines += &format!("{before}server {server} {options}\n"));
@@ -78,7 +79,7 @@ fn upstream(name: &str, servers: &[SocketAddr]) -> anyhow::Result<String> {
     Ok(lines)
 }
 
-/// An error if there is nothing to replace: then the configuration is another one.
+/// Replaces a text. Returns an error if the text is missing, since the configuration has changed then.
 fn replaced(text: &str, from: &str, to: &str) -> anyhow::Result<String> {
     anyhow::ensure!(text.contains(from), "deploy/nginx no longer has {from:?}: update nginx.rs");
     Ok(text.replace(from, to))

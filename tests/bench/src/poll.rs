@@ -1,5 +1,4 @@
-//! A long-poll that the server holds, written by hand: the first request makes the stream, the second one waits for
-//! messages that never come.
+//! A long-poll held by the server: one request creates the stream, a second one waits for messages that never arrive.
 
 use std::net::SocketAddr;
 
@@ -11,14 +10,14 @@ use crate::http::request;
 use crate::receive_state::hello;
 use crate::socket::{connect, random_id};
 
-/// What both transports ask for.
+/// Hello keys of both transports.
 const POLLS: &str = r#""ming":false,"maxia":0,"seenack":"|-1""#;
 
-/// A held one; it ends when this is dropped.
+/// A held long-poll; dropping the value closes the connection.
 pub(crate) struct Poll(TcpStream);
 
 impl Poll {
-    /// Makes a stream and asks for its messages.
+    /// Creates a stream and polls for its messages.
     pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let id = random_id();
         let mut making = connect(address).await?;
@@ -29,12 +28,12 @@ impl Poll {
         let is_made = answer.lines().any(|frame| frame == "C");
         ensure!(is_made, "no stream was created: {answer}");
         let mut holding = connect(address).await?;
-        let asks = hello(&id, 1, &format!(r#"{POLLS},"eeds":null"#)) + "\n";
-        holding.write_all(request(address, "keep-alive", &asks).as_bytes()).await?;
+        let polls = hello(&id, 1, &format!(r#"{POLLS},"eeds":null"#)) + "\n";
+        holding.write_all(request(address, "keep-alive", &polls).as_bytes()).await?;
         Ok(Self(holding))
     }
 
-    /// An error if the server has said something.
+    /// Checks that the server has sent nothing.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let mut byte = [0];
         let is_silent =

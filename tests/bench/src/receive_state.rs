@@ -1,54 +1,54 @@
-//! What a client of the load knows of its stream: how many messages came, and which of its own are acknowledged. Looks at
-//! frames only as far as a benchmark needs; knows nothing of what carries them.
+//! The state of a stream at a client of the load: received messages and acknowledged own messages.
+//!
+//! Parses frames only as far as needed; independent of the transport.
 
 use anyhow::{Context as _, bail, ensure};
 
-/// The first frame of a transport, without what stands around it: the stream, the transport's number, and the other
-/// keys.
+/// The hello, the first frame of a transport, without framing.
 pub(crate) fn hello(id: &str, number: u64, more: &str) -> String {
     format!(r#"{{"ver":2,"tnum":{number},"id":"{id}",{more}}}H"#)
 }
 
-/// The other keys of one that makes a stream, and is told messages as they come.
-pub(crate) const MAKES_AND_STREAMS: &str =
+/// Hello keys that create a stream and request streamed delivery.
+pub(crate) const CREATE_STREAMED: &str =
     r#""new":true,"ming":true,"maxia":20,"seenack":"|-1","sack":"|-1","eeds":null"#;
 
-/// A SACK's text, of so many messages.
+/// The text of a SACK for `count` messages.
 pub(crate) fn sack(count: u64) -> String {
     count.checked_sub(1).map_or_else(|| "|-1".into(), |last| format!("|{last}"))
 }
 
-/// Counts.
+/// Counters of a stream.
 pub(crate) struct ReceiveState {
     /// Length of each message.
     bytes: usize,
-    /// Strings that came.
+    /// Received messages.
     pub(crate) messages: u64,
-    /// Those of them that a SACK was sent for.
+    /// Messages covered by a sent SACK.
     sacked: u64,
-    /// Own messages that are acknowledged.
+    /// Acknowledged own messages.
     pub(crate) acknowledged: u64,
-    /// Whether the stream is made.
+    /// Whether the stream has been created.
     pub(crate) is_created: bool,
 }
 
 impl ReceiveState {
-    /// On a stream of messages of so many bytes.
+    /// Creates the state for messages of this length.
     pub(crate) fn new(bytes: usize) -> Self {
         Self { bytes, messages: 0, sacked: 0, acknowledged: 0, is_created: false }
     }
 
-    /// The SACK's frame that is to be sent now, if messages came since the last one.
+    /// The SACK frame to send, if messages arrived since the last one.
     pub(crate) fn due_sack(&mut self) -> Option<String> {
         let is_due = self.messages > self.sacked;
         self.sacked = self.messages;
         is_due.then(|| format!("{}A", sack(self.messages)))
     }
 
-    /// Takes one frame, without what stands around it.
+    /// Processes one frame without framing.
     ///
     /// # Errors
-    /// If it is none that belongs into a benchmark.
+    /// If the frame is unexpected in a benchmark.
     pub(crate) fn frame(&mut self, frame: &[u8]) -> anyhow::Result<()> {
         let (kind, rest) = frame.split_last().context("an empty frame")?;
         match kind {
@@ -66,7 +66,7 @@ impl ReceiveState {
                 self.acknowledged = self.acknowledged.max(last.map_or(0, |last| last + 1));
             }
             b'C' => self.is_created = true,
-            // What the server has heard of SACKs; a comment.
+            // The acknowledgement of SACKs; a comment.
             b'T' | b'^' => {}
             _ => bail!("unexpected frame from the server: {}", String::from_utf8_lossy(frame)),
         }
@@ -74,7 +74,7 @@ impl ReceiveState {
     }
 }
 
-/// `None` also for the -1 of a SACK of nothing.
+/// `None` also for the -1 of an empty SACK.
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

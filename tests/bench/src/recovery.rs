@@ -1,5 +1,5 @@
-//! A core dies that holds much, and one that stood by takes over: how long until every stream is served again. The
-//! state is messages for an application that never comes.
+//! Takeover of a core with much state by a standby core: the time until every stream is served. The state consists of
+//! messages for a service without an instance.
 
 mod leases;
 
@@ -19,29 +19,27 @@ use crate::test_bed::{Plan, TestBed};
 
 /// The bar: seconds from the end of the last lease until every stream is served.
 const SERVED: (&str, f64) = ("all streams served: after the last lease", 2.0);
-/// What each stream holds: half of what an inbox may, so that there is room for one message more.
+/// Messages per stream: half of an inbox, which leaves capacity for one more.
 const MESSAGES: u64 = 500;
 const BYTES: u64 = 1000;
 /// A service without an instance.
 const SERVICE: &str = "held";
-/// Streams that are filled at once.
-const AT_ONCE: usize = 50;
-/// Filling, and coming back, take longer only if something is wrong.
+/// Streams filled concurrently.
+const CONCURRENCY: usize = 50;
+/// Deadline of filling and of the takeover.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often the new owner is asked what it serves.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How recovery is measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How much the core holds when it dies, such as 1MB; several with commas in between are measured one after the other.
+    /// Amounts of state such as 1MB, separated by commas and measured in turn.
     #[arg(long, default_value = "100MB", value_delimiter = ',', value_name = "SIZE")]
     sizes: Vec<Size>,
     #[command(flatten)]
     config: Config,
 }
 
-/// Measures, with fresh processes for each run; false if a bar was not met.
+/// Measures with fresh processes for each run; false if a bar was not met.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let Options { sizes, config } = options;
     let streams = |size: &Size| size.0.div_ceil(MESSAGES * BYTES) as usize;
@@ -65,11 +63,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     config.report(&sheet)
 }
 
-/// Makes streams that are full, durably.
+/// Creates streams with durable pending messages.
 async fn fill(test_bed: &TestBed, streams: usize) -> anyhow::Result<Vec<Stream>> {
     let mut held = Vec::new();
     while held.len() < streams {
-        let more = AT_ONCE.min(streams - held.len());
+        let more = CONCURRENCY.min(streams - held.len());
         let filling = try_join_all((0..more).map(|_| full(test_bed)));
         let filled = timeout(STALL_TIMEOUT, filling).await.context("streams cannot be filled")?;
         held.extend(filled?);
@@ -91,7 +89,7 @@ async fn full(test_bed: &TestBed) -> anyhow::Result<Stream> {
     Ok(stream)
 }
 
-/// Kills the owner, and waits until the other core has acknowledged a message of every stream.
+/// Kills the owner and waits until the standby core has acknowledged a message on every stream.
 async fn takeover(
     test_bed: &mut TestBed,
     held: &[Stream],
@@ -101,8 +99,8 @@ async fn takeover(
     test_bed.kill("core", 0).await?;
     let killed = clock::now();
     let since = || clock::now().duration_since(killed).as_secs_f64();
-    let asked = since();
-    let leases_end = asked + leases::last_end(&test_bed.redis).await?.as_secs_f64();
+    let queried_at = since();
+    let leases_end = queried_at + leases::last_end(&test_bed.redis).await?.as_secs_f64();
     let sending = try_join_all(held.iter().map(|stream| stream.send("served?")));
     let (owned, sent) =
         timeout(STALL_TIMEOUT, async { tokio::join!(owned(test_bed, &since), sending) })
@@ -119,7 +117,7 @@ async fn takeover(
     Ok(())
 }
 
-/// When the other core served its first partition, and all of them.
+/// Times at which the standby core served its first partition and all partitions.
 async fn owned(test_bed: &TestBed, since: &impl Fn() -> f64) -> anyhow::Result<(f64, f64)> {
     let mut first = None;
     loop {

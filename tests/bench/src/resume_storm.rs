@@ -1,5 +1,5 @@
-//! An edge dies that carries many streams: real clients, with their real back-off, come to another one. How long until
-//! each has a message there and back again, what it costs the core, and whether a message is lost.
+//! Resumption of many streams after a kill of their edge, by SDK clients with default back-off: the time until a round
+//! trip on each stream, the cost in the core, and lost messages.
 
 mod client;
 
@@ -20,22 +20,19 @@ use crate::test_bed::{Plan, TestBed};
 use crate::usage::Usage;
 use client::{Client, Counters};
 
-/// The bars.
 const BACK: (&str, f64) = ("time until all are back", 10.0);
 const CORE: (&str, f64) = ("processors busy meanwhile: core", 1.0);
 const LOST: (&str, f64) = ("messages lost, duplicated or out of order", 0.0);
-/// How long streams may take to be made, and to come back: beyond it something is wrong.
+/// Deadline for the creation and the resumption of all streams.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often it is asked whether all are back.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How streams come back.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Streams, each on a WebSocket of its own to the edge that dies.
+    /// Number of streams, each on a separate WebSocket to the killed edge.
     #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
     streams: usize,
-    /// Strings a second that all of them together send.
+    /// Messages per second of all streams together.
     #[arg(long, default_value_t = 500, value_parser = at_least_one)]
     rate: usize,
     #[command(flatten)]
@@ -50,7 +47,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     let mut test_bed = config.start_test_bed(Plan { edges: 2, ..Plan::default() }).await?;
     let counters = Arc::new(Counters::new());
     let every = Duration::from_secs_f64(*streams as f64 / *rate as f64);
-    // All begin with the first.
+    // All clients start with the first address.
     let addresses = test_bed.edges.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut clients = JoinSet::new();
     for _ in 0..*streams {
@@ -78,7 +75,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<bool> {
     config.report(&sheet)
 }
 
-/// Kills the edge that carries all and waits until all are back by the other one.
+/// Kills the edge with all transports and waits until all streams are back on the other one.
 async fn storm(
     test_bed: &mut TestBed,
     victim: usize,
@@ -109,10 +106,10 @@ async fn storm(
     }
     let lost = counters.drained(STALL_TIMEOUT).await;
     sheet.add(case_id, LOST.0, "", lost as f64);
-    test_bed.revive("edge", victim).await
+    test_bed.restart("edge", victim).await
 }
 
-/// Waits until every client has an answer to what it was last asked to say.
+/// Waits until every client has received the echo of its last prompt.
 async fn all(counters: &Counters, streams: usize) -> anyhow::Result<()> {
     let answered = async {
         while counters.answered() < streams {

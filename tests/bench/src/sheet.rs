@@ -1,31 +1,31 @@
-//! The figures of one invocation, each with its unit, its runs, their median and its bar: printed as a table and
-//! written as JSON. Knows nothing of how they were measured; every workload fills one.
+//! The figures of one invocation with unit, runs, median and bar, as a table and as JSON.
+//!
+//! Filled by the workloads; independent of the method of measurement.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-/// One figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figure {
     pub(crate) workload: String,
-    /// What differs within a workload, such as `1000 streams`; empty if nothing does.
+    /// The case within a workload, such as `1000 streams`; empty for a single case.
     pub(crate) case: String,
-    /// What was measured. What stands behind `: ` is one of several of a kind, such as a process.
+    /// The measured quantity. A suffix after `: ` selects one of several, such as a process.
     pub(crate) name: String,
     pub(crate) unit: String,
-    /// Where the case is on a chart's axis, and what that counts, if it is one of a sweep.
+    /// Position and label of the case on a chart's axis, for a sweep.
     pub(crate) x: Option<(f64, String)>,
     /// The median of the runs.
     pub(crate) value: f64,
-    /// In their order.
+    /// In chronological order.
     pub(crate) runs: Vec<f64>,
-    /// The bar.
+    /// The bar: the maximum of `value`.
     pub(crate) at_most: Option<f64>,
 }
 
-/// Where a figure belongs.
+/// The workload and case of a figure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case<'a> {
     pub(crate) workload: &'a str,
@@ -33,30 +33,30 @@ pub(crate) struct Case<'a> {
     pub(crate) x: Option<(f64, &'a str)>,
 }
 
-/// Figures, in the order in which they came.
+/// Figures in order of insertion.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sheet {
     pub(crate) machine: Machine,
     pub(crate) figures: Vec<Figure>,
 }
 
-/// Where it was measured, and how busy it was.
+/// The machine and its load before the measurement.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
-    /// Load of the last minute before anything was started, as Linux says it.
+    /// Load average of one minute before any process was started.
     load_before: f64,
 }
 
 impl Case<'_> {
-    /// The only case of a workload.
+    /// The single case of a workload.
     pub(crate) fn only(workload: &str) -> Case<'_> {
         Case { workload, case: "", x: None }
     }
 }
 
 impl Sheet {
-    /// An empty one; made before anything is started.
+    /// Creates an empty sheet; call before any process is started, since the load average is read here.
     pub(crate) fn new() -> Self {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load_before = load.split(' ').next().and_then(|load| load.parse().ok());
@@ -65,7 +65,7 @@ impl Sheet {
         Self { machine, figures: Vec::new() }
     }
 
-    /// Adds one run's value.
+    /// Adds the value of one run.
     pub(crate) fn add(&mut self, case_id: Case<'_>, name: &str, unit: &str, value: f64) {
         let Case { workload, case, x } = case_id;
         let is_it = |f: &&mut Figure| (&*f.workload, &*f.case, &*f.name) == (workload, case, name);
@@ -79,14 +79,14 @@ impl Sheet {
         self.figures.push(Figure { workload, case, name, unit, x, value, runs, at_most: None });
     }
 
-    /// Sets the bar of all figures of this name.
+    /// Sets the bar of all figures with this name.
     pub(crate) fn bar(&mut self, name: &str, at_most: f64) {
         for figure in self.figures.iter_mut().filter(|figure| figure.name == name) {
             figure.at_most = Some(at_most);
         }
     }
 
-    /// A figure's median.
+    /// The median of a figure.
     pub(crate) fn value(&self, case_id: Case<'_>, name: &str) -> Option<f64> {
         let is_it = |f: &&Figure| {
             (&*f.workload, &*f.case, &*f.name) == (case_id.workload, case_id.case, name)
@@ -99,7 +99,7 @@ impl Sheet {
         self.figures.iter().all(Figure::is_met)
     }
 
-    /// Prints a table.
+    /// Prints the figures as a table.
     pub(crate) fn print(&self) {
         let Machine { cores, load_before } = self.machine;
         println!("{cores} cores, load {load_before:.2} before");
@@ -113,7 +113,7 @@ impl Sheet {
         }
     }
 
-    /// Writes it as JSON; `-` is the output.
+    /// Writes the figures as JSON to a file, or to the output if the path is `-`.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write JSON")?;
         if path == Path::new("-") {
@@ -123,7 +123,7 @@ impl Sheet {
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {path:?}"))
     }
 
-    /// Reads what an earlier invocation wrote.
+    /// Reads the figures of an earlier invocation.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
@@ -133,7 +133,7 @@ impl Sheet {
 }
 
 impl Figure {
-    /// Its place on the axis.
+    /// Position on the axis.
     pub(crate) fn at(&self) -> Option<f64> {
         self.x.as_ref().map(|(at, _)| *at)
     }
@@ -158,14 +158,14 @@ impl Figure {
     }
 }
 
-/// The run in the middle; of an even number the lower one.
+/// The median; of an even number of runs the lower one.
 pub(crate) fn median(runs: &[f64]) -> f64 {
     let mut sorted = runs.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.len().checked_sub(1).map_or(0.0, |last| sorted[last / 2])
 }
 
-/// As many digits as say something.
+/// Formats a value with its significant digits.
 pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => 0,

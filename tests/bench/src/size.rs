@@ -1,12 +1,12 @@
-//! A number of bytes, as people write it: `64`, `16KB`, `100MB`.
+//! A number of bytes in human notation: `64`, `16KB`, `100MB`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Units, the largest first; thousands, not 1,024.
+/// Decimal units, the largest first.
 const UNITS: [(&str, u64); 4] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1)];
 
-/// More than zero.
+/// Above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 

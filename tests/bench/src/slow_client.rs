@@ -1,5 +1,5 @@
-//! One slow client among many quick ones, all with one instance: the quick ones' round trips before and while it is
-//! there, and what the core says is paused. It must be the slow one alone.
+//! One slow client among many fast ones on one application instance: latency of the fast clients before and beside the
+//! slow one. Only the stream of the slow client may be paused.
 
 use std::time::Duration;
 
@@ -18,36 +18,36 @@ use crate::sheet::{Case, Sheet, median};
 use crate::test_bed::Plan;
 use crate::wire::{Dialect, Wire};
 
-/// Quick clients: each asks again when it has its answer, and pauses, so that the machine is not full.
-const QUICK: Shape = Shape { connections: 200, in_flight: 1, bytes: 64, every: None };
-/// Bytes a second that the slow one reads.
-const SLOW: f64 = 1000.0;
-/// Strings that the slow one sends at once, each of which comes back.
+/// Fast clients: one message in flight each, so that the machine is not saturated.
+const FAST: Shape = Shape { connections: 200, in_flight: 1, bytes: 64, every: None };
+/// Read rate of the slow client, in bytes per second.
+const SLOW_BYTES_PER_SECOND: f64 = 1000.0;
+/// Messages that the slow client sends at once; each is echoed.
 const BURST: usize = 500;
-/// Their length: together more than an outbox and all buffers on the way hold.
-const LONG: usize = 8 << 10;
-/// The bar: how much longer the quick ones' p99 may be.
+/// Length of these messages; together they exceed an outbox and all buffers.
+const MESSAGE_BYTES: usize = 8 << 10;
+/// The bar: p99 of the fast clients beside the slow one, relative to alone.
 const BAR: f64 = 1.5;
-/// How many more streams are paused, or fewer, than the slow one.
+/// Difference between the number of paused streams and 1.
 const PAUSED: &str = "other streams paused";
-/// Time for the slow one's outbox to fill.
-const FILLS: Duration = Duration::from_secs(20);
+/// Deadline for the outbox of the slow client to fill.
+const FILL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Measures; false if the bar was not met, or another stream was paused.
+/// Measures; false if the bar was not met or another stream was paused.
 pub(crate) async fn measure(config: &Config) -> anyhow::Result<bool> {
     let (mut sheet, case_id, timing) = (Sheet::new(), Case::only("slow-one"), config.timing());
     let test_bed = config.start_test_bed(Plan::default()).await?;
-    let mut quick =
-        Loader::start(Target::Minerva(Transport::WebSocket), &test_bed.edges, QUICK).await?;
-    quick.last(timing.warm_up).await?;
-    let alone = p99(&mut quick, timing).await?;
+    let mut fast =
+        Loader::start(Target::Minerva(Transport::WebSocket), &test_bed.edges, FAST).await?;
+    fast.wait(timing.warm_up).await?;
+    let alone = p99(&mut fast, timing).await?;
     let slow = tokio::spawn(slow(test_bed.edge()));
     let streams = Streams::at(test_bed.api())?;
-    let filled = timeout(FILLS, fills(&streams))
+    let filled = timeout(FILL_TIMEOUT, wait_until_paused(&streams))
         .await
         .context("the stream of the slow client is never paused")?;
     filled?;
-    let beside = p99(&mut quick, timing).await?;
+    let beside = p99(&mut fast, timing).await?;
     let paused = paused(&streams).await?;
     if slow.is_finished() {
         bail!("the slow client ended: {:?}", slow.await);
@@ -64,25 +64,25 @@ pub(crate) async fn measure(config: &Config) -> anyhow::Result<bool> {
     config.report(&sheet)
 }
 
-/// Of each run.
-async fn p99(quick: &mut Loader, timing: Timing) -> anyhow::Result<Vec<f64>> {
+/// The p99 of each run, in microseconds.
+async fn p99(fast: &mut Loader, timing: Timing) -> anyhow::Result<Vec<f64>> {
     let mut all = Vec::new();
     for _ in 0..timing.runs {
-        quick.latencies();
-        quick.last(timing.length).await?;
-        all.push(permille(&quick.latencies(), 990) as f64);
+        fast.latencies();
+        fast.wait(timing.length).await?;
+        all.push(permille(&fast.latencies(), 990) as f64);
     }
     Ok(all)
 }
 
-async fn fills(streams: &Streams) -> anyhow::Result<()> {
+async fn wait_until_paused(streams: &Streams) -> anyhow::Result<()> {
     while paused(streams).await? == 0 {
         sleep(Duration::from_millis(100)).await;
     }
     Ok(())
 }
 
-/// How many streams' clients are behind.
+/// Number of streams paused by a slow client.
 async fn paused(streams: &Streams) -> anyhow::Result<usize> {
     let mut paused = 0;
     let behind = |pauses: &[Pause]| pauses.contains(&Pause::ClientBehind);
@@ -92,19 +92,19 @@ async fn paused(streams: &Streams) -> anyhow::Result<usize> {
     Ok(paused)
 }
 
-/// The slow client: sends at once what makes its outbox full, then reads.
+/// The slow client: fills the outbox by a burst, then reads slowly.
 async fn slow(edge: std::net::SocketAddr) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
-    // What the system takes in advance would hide it for long.
+    // A large receive buffer would delay the back-pressure.
     socket.set_recv_buffer_size(4096)?;
     let socket = socket.connect(edge).await.context("cannot connect")?;
     let url = format!("ws://{edge}/_minerva/ws");
     let (socket, _) = tokio_tungstenite::client_async(url, socket).await?;
     let (mut sink, mut source) = socket.split();
-    let mut wire = Wire::new(Dialect::Minerva, LONG);
+    let mut wire = Wire::new(Dialect::Minerva, MESSAGE_BYTES);
     let id = format!("slow-{:020}", Random::new(Random::fresh_seed()).bits());
     sink.send(wire.hello(&id).context("no hello")?).await?;
-    // One by one: a message may be one frame and 64 KiB longer at most.
+    // One frame each: a WebSocket message is limited to one frame plus 64 KiB.
     let messages: Vec<_> = (0..BURST).flat_map(|_| wire.outgoing(1)).collect();
     let sending = async {
         for message in messages {
@@ -115,7 +115,7 @@ async fn slow(edge: std::net::SocketAddr) -> anyhow::Result<()> {
     let reading = async {
         loop {
             let message = source.next().await.context("the server closed")??;
-            sleep(Duration::from_secs_f64(message.len() as f64 / SLOW)).await;
+            sleep(Duration::from_secs_f64(message.len() as f64 / SLOW_BYTES_PER_SECOND)).await;
         }
     };
     tokio::select! {

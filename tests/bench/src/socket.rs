@@ -1,4 +1,4 @@
-//! Opens one WebSocket of the load, and says hello on it.
+//! One WebSocket of the load, with its hello.
 
 use std::net::SocketAddr;
 
@@ -12,17 +12,17 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::wire::{Dialect, Wire};
 
-/// What a socket reads at once that has little to read: thousands of them fit into this process.
+/// Buffer size of a socket with little traffic, so that thousands fit into the memory.
 const SMALL: usize = 4 << 10;
 
-/// An open one.
+/// An open WebSocket.
 pub(crate) struct Socket {
     pub(crate) stream: WebSocketStream<TcpStream>,
     pub(crate) wire: Wire,
 }
 
 impl Socket {
-    /// Opens one for messages of so many bytes, and says hello if there is one to be said; waits for no answer.
+    /// Opens a WebSocket for messages of this length and sends the hello, if any, without waiting for a response.
     pub(crate) async fn open(
         dialect: Dialect,
         address: SocketAddr,
@@ -31,7 +31,7 @@ impl Socket {
         Self::open_as(dialect, address, bytes, WebSocketConfig::default()).await
     }
 
-    /// The same, with small buffers.
+    /// The same with small buffers.
     pub(crate) async fn open_small(
         dialect: Dialect,
         address: SocketAddr,
@@ -58,7 +58,7 @@ impl Socket {
         Ok(Self { stream, wire })
     }
 
-    /// Waits until the server has made the stream: it is durable then.
+    /// Waits until the server has created the stream durably.
     pub(crate) async fn created(&mut self) -> anyhow::Result<()> {
         if !self.wire.has_hello() {
             return Ok(());
@@ -77,7 +77,7 @@ impl Socket {
     }
 }
 
-/// A TCP connection that sends at once.
+/// Opens a TCP connection without Nagle's algorithm.
 pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
     let stream = TcpStream::connect(address).await.context(
         "cannot connect (with tens of thousands of connections to one address, the system may have no more \
@@ -87,7 +87,7 @@ pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A stream id that nobody else has.
+/// A random stream id.
 pub(crate) fn random_id() -> String {
     format!("bench-{:020}", Random::new(Random::fresh_seed()).bits())
 }

@@ -1,4 +1,4 @@
-//! One client over raw TCP: frames behind their length, both ways.
+//! One client over raw TCP, in length-prefixed framing.
 
 use std::net::SocketAddr;
 
@@ -7,44 +7,44 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::receive_state::{MAKES_AND_STREAMS, ReceiveState, hello};
+use crate::receive_state::{CREATE_STREAMED, ReceiveState, hello};
 use crate::socket::{connect, random_id};
 
-/// What a connection begins with.
+/// Start of a connection.
 const PREAMBLE: &[u8] = b"<int32/>\n";
-/// What is read at once: all that has come, as a rule.
+/// Read buffer size; most reads take all available bytes.
 const READ: usize = 64 << 10;
 
-/// An open one.
+/// An open TCP transport.
 pub(crate) struct Tcp {
     stream: TcpStream,
     wire: Wire,
     unread: BytesMut,
 }
 
-/// What is known of the stream.
+/// Wire state of the stream.
 struct Wire {
-    /// A message, always the same.
+    /// The constant payload.
     payload: String,
     received: ReceiveState,
 }
 
 impl Tcp {
-    /// Opens one for messages of so many bytes, and says hello; waits for no answer.
+    /// Opens a connection for messages of this length and sends the hello without waiting for a response.
     pub(crate) async fn open(address: SocketAddr, bytes: usize) -> anyhow::Result<Self> {
         let mut stream = connect(address).await?;
         let mut begin = BytesMut::from(PREAMBLE);
-        put(&mut begin, hello(&random_id(), 0, MAKES_AND_STREAMS).as_bytes());
+        put(&mut begin, hello(&random_id(), 0, CREATE_STREAMED).as_bytes());
         stream.write_all(&begin).await?;
         Ok(Self { stream, wire: Wire::new(bytes), unread: BytesMut::new() })
     }
 
-    /// Sends so many messages, and the SACK that is due.
+    /// Sends messages and a due SACK.
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
         Ok(self.stream.write_all(&self.wire.outgoing(count)).await?)
     }
 
-    /// Waits for messages; gives how many came.
+    /// Waits for messages; returns their number.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<usize> {
         loop {
             self.unread.reserve(READ);
@@ -72,7 +72,7 @@ impl Wire {
         frames
     }
 
-    /// Takes the whole frames; gives how many messages there were.
+    /// Parses the complete frames; returns the number of messages.
     fn receive(&mut self, unread: &mut BytesMut) -> anyhow::Result<usize> {
         let before = self.received.messages;
         while let Some(prefix) = unread.first_chunk::<4>() {
@@ -86,7 +86,7 @@ impl Wire {
 }
 
 fn put(frames: &mut BytesMut, frame: &[u8]) {
-    // Far below 4 GiB.
+    // Frames are far below 4 GiB.
     frames.put_u32(u32::try_from(frame.len()).unwrap_or(u32::MAX));
     frames.put_slice(frame);
 }

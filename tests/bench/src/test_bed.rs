@@ -1,4 +1,4 @@
-//! The processes that are measured: Redis, cores, edges, an application service, and the bare server.
+//! The measured processes: Redis, cores, edges, an application service, the bare server, and optionally nginx.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,23 +16,23 @@ use tokio::time::{sleep, timeout};
 
 use crate::{metrics, nginx};
 
-/// How often processes are asked, and how long until something is wrong.
+/// Poll interval and deadline.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What to do if a program is not there.
+/// Remedy for a missing program.
 const BUILD: &str = "build it beside this program (cargo build --release -p minerva-core -p minerva-edge), or pass \
      --core";
 
-/// What is to be started.
+/// The processes to start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) edges: usize,
-    /// Whether a second core waits for the first one's end.
+    /// Whether a second core is a standby.
     pub(crate) has_standby: bool,
-    /// Whether the application puts all streams into a group, and the bare server says to all what one says.
+    /// Whether the application puts all streams into a group, and the bare server broadcasts.
     pub(crate) has_group: bool,
-    /// Whether nginx is started as well.
+    /// Whether nginx is started.
     pub(crate) has_nginx: bool,
 }
 
@@ -42,45 +42,45 @@ impl Default for Plan {
     }
 }
 
-/// How Redis is to be.
+/// The configuration of Redis.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Redis<'a> {
-    /// Lines for its configuration.
+    /// Additional configuration lines.
     pub(crate) settings: &'a [&'a str],
-    /// Whether it has a replica that cores wait for.
+    /// Whether appends require the confirmation of a replica.
     pub(crate) has_replica: bool,
 }
 
-/// Where clients connect.
+/// Addresses for clients.
 pub(crate) struct Endpoints {
-    /// In turn.
+    /// Edges, used in turn.
     pub(crate) minerva: Vec<SocketAddr>,
-    /// To the floor.
+    /// The floor.
     pub(crate) bare: SocketAddr,
 }
 
-/// All of them.
+/// The measured processes with their addresses.
 pub(crate) struct TestBed {
-    /// In the order in which they are started.
+    /// In start order.
     processes: Vec<(&'static str, Process)>,
     pub(crate) redis: RedisServer,
-    /// Its address, as cores take it.
+    /// The store address of the cores.
     store: String,
-    /// Where clients connect.
+    /// Addresses of the edges for clients.
     pub(crate) edges: Vec<SocketAddr>,
     pub(crate) bare: SocketAddr,
-    /// Where nginx passes clients on to the edges, and to the bare server.
+    /// Addresses of nginx: for the edges and for the bare server.
     nginx: Option<[SocketAddr; 2]>,
-    /// Where applications connect: one address for each core.
+    /// API addresses, one for each core.
     apis: Vec<SocketAddr>,
     core_admins: Vec<SocketAddr>,
     edge_admins: Vec<SocketAddr>,
-    /// Holds what Redis keeps, and the logs; deleted with this value.
+    /// Contains the data of Redis and the logs; removed on drop.
     directory: TempDir,
 }
 
 impl TestBed {
-    /// Describes them; starts nothing.
+    /// Describes the processes without a start.
     pub(crate) fn new(
         core: Option<&Path>,
         redis: Redis<'_>,
@@ -131,7 +131,7 @@ impl TestBed {
         Ok(test_bed)
     }
 
-    /// Gives the addresses of their links.
+    /// Returns the link addresses.
     fn add_cores(
         &mut self,
         program: &Path,
@@ -170,7 +170,7 @@ impl TestBed {
         Ok(())
     }
 
-    /// What this program is itself.
+    /// Adds the processes that run this program: application and bare server.
     fn add_own(&mut self, plan: Plan) -> anyhow::Result<()> {
         let this = std::env::current_exe().context("cannot find this program's own path")?;
         let mut app: Vec<OsString> = vec!["app".into(), "--api".into(), self.api().into()];
@@ -195,7 +195,7 @@ impl TestBed {
         self.processes.push((name, Process::new(name, program.to_owned(), arguments, log)));
     }
 
-    /// Starts them, one behind the other.
+    /// Starts the processes, one after the other.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         for (_, process) in &mut self.processes {
             process.spawn()?;
@@ -204,13 +204,13 @@ impl TestBed {
         Ok(())
     }
 
-    /// Kills the process of this name, or of several the one with this number.
+    /// Kills a process by name and index.
     pub(crate) async fn kill(&mut self, name: &str, number: usize) -> anyhow::Result<()> {
         self.process(name, number)?.kill().await
     }
 
-    /// Starts a process again that was killed.
-    pub(crate) async fn revive(&mut self, name: &str, number: usize) -> anyhow::Result<()> {
+    /// Restarts a killed process.
+    pub(crate) async fn restart(&mut self, name: &str, number: usize) -> anyhow::Result<()> {
         let process = self.process(name, number)?;
         process.spawn()?;
         process.ready().await
@@ -222,40 +222,40 @@ impl TestBed {
         found.with_context(|| format!("there is no {name} with the number {number}"))
     }
 
-    /// Where clients connect, if it does not matter to which edge.
+    /// The address of the first edge.
     pub(crate) fn edge(&self) -> SocketAddr {
         self.edges[0]
     }
 
-    /// Where clients connect, without anything in between.
+    /// Addresses without a proxy.
     pub(crate) fn direct(&self) -> Endpoints {
         Endpoints { minerva: self.edges.clone(), bare: self.bare }
     }
 
-    /// Where they connect to nginx, if it was started.
+    /// Addresses of nginx, if started.
     pub(crate) fn behind_nginx(&self) -> Option<Endpoints> {
         self.nginx.map(|[minerva, bare]| Endpoints { minerva: vec![minerva], bare })
     }
 
-    /// Where applications connect, as the SDK takes it.
+    /// API addresses in the format of the SDK.
     pub(crate) fn api(&self) -> String {
         joined(&self.apis)
     }
 
-    /// Their names and process ids, and this process, which makes the load.
+    /// Names and process ids, including this process as `load`.
     pub(crate) fn pids(&self) -> Vec<(&'static str, u32)> {
         let running = |(name, process): &(&'static str, Process)| Some((*name, process.pid()?));
         let others = self.processes.iter().filter_map(running);
         others.chain([("load", std::process::id())]).collect()
     }
 
-    /// The process id of the first one of this name.
+    /// The process id of the first process with this name.
     pub(crate) fn pid(&self, name: &str) -> anyhow::Result<u32> {
         let pid = self.pids().into_iter().find(|(of, _)| *of == name);
         pid.map(|(_, pid)| pid).with_context(|| format!("{name} does not run"))
     }
 
-    /// Waits until an edge has so many transports of a kind, as its metrics call it.
+    /// Waits until an edge has `count` open transports with this label in its metrics.
     pub(crate) async fn await_transports(
         &self,
         edge: usize,
@@ -264,7 +264,7 @@ impl TestBed {
     ) -> anyhow::Result<()> {
         let name = format!("minerva_edge_open_transports{{kind=\"{kind}\"}}");
         let there = async {
-            // No such line: there was none yet.
+            // The metric is absent until the first transport.
             while metrics::figure(self.edge_admins[edge], &name).await.unwrap_or(0.0)
                 != count as f64
             {
@@ -275,12 +275,12 @@ impl TestBed {
         timeout(STALL_TIMEOUT, there).await.with_context(late)
     }
 
-    /// One figure of the core's metrics.
+    /// A figure from the metrics of the core.
     pub(crate) async fn core_figure(&self, name: &str) -> anyhow::Result<f64> {
         metrics::figure(self.core_admins[0], name).await
     }
 
-    /// One figure of the metrics of the core that stands by.
+    /// A figure from the metrics of the standby core.
     pub(crate) async fn standby_figure(&self, name: &str) -> anyhow::Result<f64> {
         let admin = self.core_admins.get(1).context("no core stands by")?;
         metrics::figure(*admin, name).await

@@ -1,4 +1,4 @@
-//! What processes and Redis have used so far, to be compared before and after a run.
+//! Cumulative resource usage of the processes and Redis; a run is the difference of two values.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,28 @@ use anyhow::Context as _;
 
 use crate::test_bed::TestBed;
 
-/// Ticks of the system's clock in a second, as /proc counts: the same on every Linux that there is.
+/// Clock ticks per second in /proc, the same on all Linux architectures.
 const TICKS: f64 = 100.0;
 
-/// Figures at one moment, each only growing.
+/// Cumulative counters at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Usage {
-    /// Seconds of CPU of each process; of several with one name together.
+    /// CPU seconds by process name; processes with the same name are summed.
     pub(crate) cpu: BTreeMap<&'static str, f64>,
-    /// Seconds of CPU, as Redis says itself, more exactly.
+    /// CPU seconds reported by Redis, with a finer resolution.
     pub(crate) redis_cpu: f64,
-    /// Commands that Redis did, scripts' own ones included.
+    /// Commands executed by Redis, including those in scripts.
     pub(crate) redis_commands: f64,
-    /// Scripts that Redis ran.
+    /// Scripts executed by Redis.
     pub(crate) redis_scripts: f64,
-    /// Appends that the core's partitions made.
+    /// Appends of all partitions.
     pub(crate) appends: f64,
-    /// Bytes in them.
+    /// Bytes of the appends.
     pub(crate) append_bytes: f64,
 }
 
 impl Usage {
-    /// The present figures.
+    /// Reads the current counters.
     pub(crate) async fn now(test_bed: &TestBed) -> anyhow::Result<Self> {
         let mut cpu = BTreeMap::new();
         for (name, pid) in test_bed.pids() {
@@ -50,7 +50,7 @@ impl Usage {
         })
     }
 
-    /// What was used since an earlier moment.
+    /// The difference to an earlier value.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let used = |name: &&'static str| {
             self.cpu[name] - earlier.cpu.get(name).copied().unwrap_or_default()
@@ -66,16 +66,16 @@ impl Usage {
     }
 }
 
-/// User and system time of a process, from its line in /proc.
+/// User and system time from a stat line of /proc.
 fn ticks(stat: &str) -> Option<f64> {
-    // The name, in brackets, may have anything in it.
+    // The command name in parentheses may contain any character.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);
     let mut next = || fields.next()?.parse::<f64>().ok();
     Some(next()? + next()?)
 }
 
-/// How often a command was called; never, if it is not listed.
+/// Number of calls of a command; 0 if the command is not listed.
 fn calls(commandstats: &str, command: &str) -> f64 {
     let key = format!("cmdstat_{command}:calls=");
     let mut lines = commandstats.lines().filter_map(|line| line.strip_prefix(&key));

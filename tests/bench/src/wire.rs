@@ -1,46 +1,46 @@
-//! What a load generator says and hears on a WebSocket, as cheap as can be: in Minerva's protocol
-//! (`docs/protocol.md`), or one message per message to the bare server.
+//! The WebSocket wire format of the load, optimised for low cost: frames of Minerva's protocol (`docs/protocol.md`), or
+//! one WebSocket message per payload for the bare server.
 
 use bytes::{BufMut as _, BytesMut};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::receive_state::{MAKES_AND_STREAMS, ReceiveState, hello};
+use crate::receive_state::{CREATE_STREAMED, ReceiveState, hello};
 
-/// How messages travel.
+/// The format of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Frames of the protocol.
     Minerva,
-    /// A message each.
+    /// One WebSocket message per payload.
     Bare,
 }
 
-/// One end's knowledge of a connection.
+/// Wire state of one connection.
 pub(crate) struct Wire {
     dialect: Dialect,
-    /// The message, always the same.
+    /// The constant payload.
     payload: Utf8Bytes,
     received: ReceiveState,
 }
 
 impl Wire {
-    /// Of messages of so many bytes.
+    /// Creates the state for payloads of this length.
     pub(crate) fn new(dialect: Dialect, bytes: usize) -> Self {
         let payload = "x".repeat(bytes).into();
         Self { dialect, payload, received: ReceiveState::new(bytes) }
     }
 
-    /// Whether streams begin with a hello.
+    /// Whether the dialect has a hello.
     pub(crate) fn has_hello(&self) -> bool {
         self.dialect == Dialect::Minerva
     }
 
-    /// The first message, if there is one.
+    /// The hello, if the dialect has one.
     pub(crate) fn hello(&self, id: &str) -> Option<Message> {
-        self.has_hello().then(|| Message::text(hello(id, 0, MAKES_AND_STREAMS) + "\n"))
+        self.has_hello().then(|| Message::text(hello(id, 0, CREATE_STREAMED) + "\n"))
     }
 
-    /// Messages with so many messages, and what else is due.
+    /// WebSocket messages with this number of payloads, and a due SACK.
     pub(crate) fn outgoing(&mut self, count: usize) -> Vec<Message> {
         match self.dialect {
             Dialect::Bare => vec![Message::Text(self.payload.clone()); count],
@@ -54,16 +54,16 @@ impl Wire {
                     text.extend_from_slice(self.payload.as_bytes());
                     text.put_slice(b" \n");
                 }
-                // Everything in it is ASCII.
+                // The text is ASCII.
                 vec![Message::Text(Utf8Bytes::try_from(text.freeze()).unwrap_or_default())]
             }
         }
     }
 
-    /// How many messages a message brought.
+    /// Parses a WebSocket message and returns the number of payloads.
     ///
     /// # Errors
-    /// If it is none that belongs into a benchmark.
+    /// If a frame is unexpected in a benchmark.
     pub(crate) fn receive(&mut self, message: &Message) -> anyhow::Result<usize> {
         let Message::Text(text) = message else { return Ok(0) };
         if self.dialect == Dialect::Bare {

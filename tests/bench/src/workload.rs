@@ -1,4 +1,4 @@
-//! The workloads of round trips, each in a file that says what it is.
+//! The round-trip workloads; each defines its shape in a separate file.
 
 mod echo;
 mod pipe;
@@ -14,34 +14,31 @@ use crate::sheet::{Case, Sheet};
 use crate::test_bed::{Endpoints, Plan, TestBed};
 use crate::usage::Usage;
 
-/// Most CPU that Redis may take per message, in microseconds.
+/// Maximum CPU of Redis per message, in microseconds.
 const REDIS_BAR: f64 = 4.0;
 
-/// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workload {
     Pipe,
     Echo,
     Rtt1,
-    /// As `Pipe`, with the bar for Redis.
+    /// `Pipe` with the bar for Redis.
     Redis,
 }
 
-/// How round trips are measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Measure also behind nginx, the floor too, with the configuration in deploy/nginx.
+    /// Measure also behind nginx with the configuration in deploy/nginx, the floor included.
     #[arg(long)]
     nginx: bool,
-    /// What carries the streams; several with commas in between are measured one after the other, beside the same
-    /// floor, which is always over WebSocket.
+    /// Transports of the streams, separated by commas; each is measured in turn. The floor always uses WebSocket.
     #[arg(long = "transport", default_value = "websocket", value_delimiter = ',')]
     transports: Vec<Transport>,
     #[command(flatten)]
     config: Config,
 }
 
-/// Measures these, the floor of each first; false if a bar was not met.
+/// Measures the workloads, the floor of each first; false if a bar was not met.
 pub(crate) async fn measure(options: &Options, workloads: &[Workload]) -> anyhow::Result<bool> {
     let (mut sheet, Options { nginx, transports, config }) = (Sheet::new(), options);
     ensure!(
@@ -65,7 +62,7 @@ pub(crate) async fn measure(options: &Options, workloads: &[Workload]) -> anyhow
     config.report(&sheet)
 }
 
-/// Runs of the floor, then of Minerva over each transport.
+/// Runs the floor, then Minerva over each transport.
 async fn measure_one(
     sheet: &mut Sheet,
     test_bed: &TestBed,
@@ -80,7 +77,7 @@ async fn measure_one(
     let case_id = Case { workload: workload.name(), case, x: None };
     enter_floor(sheet, case_id, &floor);
     for transport in &options.transports {
-        // Through nginx there is only the one whose cases have no name.
+        // Behind nginx the only transport is WebSocket, whose case has no suffix.
         let case = [case, transport.case()].concat();
         let minerva = runs(Target::Minerva(*transport), test_bed, endpoints, shape, timing)
             .await
@@ -90,7 +87,7 @@ async fn measure_one(
     Ok(())
 }
 
-/// Adds the runs of the floor to a case of its own.
+/// Adds the runs of the floor as a separate case.
 pub(crate) fn enter_floor(sheet: &mut Sheet, case_id: Case<'_>, floor: &[Run]) {
     let case = format!("{} floor", case_id.case);
     let of_floor = Case { case: case.trim_start(), ..case_id };
@@ -99,7 +96,7 @@ pub(crate) fn enter_floor(sheet: &mut Sheet, case_id: Case<'_>, floor: &[Run]) {
     }
 }
 
-/// Adds the runs of Minerva and the ratio of both.
+/// Adds the runs of Minerva and their ratio to the floor.
 pub(crate) fn enter(sheet: &mut Sheet, case_id: Case<'_>, floor: &[Run], minerva: &[Run]) {
     for (run, floor) in minerva.iter().zip(floor) {
         let ratio = floor.messages_per_second / run.messages_per_second;
@@ -108,7 +105,7 @@ pub(crate) fn enter(sheet: &mut Sheet, case_id: Case<'_>, floor: &[Run], minerva
     }
 }
 
-/// Loads Minerva over WebSocket, without the floor beside it, and adds the runs.
+/// Measures Minerva over WebSocket without a floor.
 pub(crate) async fn enter_alone(
     sheet: &mut Sheet,
     case_id: Case<'_>,
@@ -123,7 +120,7 @@ pub(crate) async fn enter_alone(
     Ok(())
 }
 
-/// Loads one of them for so many runs.
+/// Loads one target and returns its runs.
 pub(crate) async fn runs(
     target: Target,
     test_bed: &TestBed,
@@ -136,13 +133,13 @@ pub(crate) async fn runs(
         Target::Minerva(_) => &endpoints.minerva,
     };
     let mut loader = Loader::start(target, addresses, shape).await?;
-    loader.last(timing.warm_up).await?;
+    loader.wait(timing.warm_up).await?;
     let mut runs = Vec::new();
     for _ in 0..timing.runs {
         loader.latencies();
         let (before, echoed) = (Usage::now(test_bed).await?, loader.echoed());
         let start = minerva_faults::clock::now();
-        loader.last(timing.length).await?;
+        loader.wait(timing.length).await?;
         let seconds = minerva_faults::clock::now().duration_since(start).as_secs_f64();
         let (echoed, latencies) = (loader.echoed() - echoed, loader.latencies());
         let used = Usage::now(test_bed).await?.since(&before);

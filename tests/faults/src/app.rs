@@ -1,7 +1,7 @@
-//! The application service of a run: it takes the clients' messages and pushes its own.
+//! The in-process application service of a run: receives the clients' messages and sends its own.
 //!
-//! Runs in this process and outlives every kill of the server, so the SDK's promise is exactly once. The
-//! one that is itself killed is in `app_process.rs`.
+//! The service outlives every kill of the server, so the SDK guarantees exactly-once delivery. For the variant that is
+//! killed see `app_process.rs`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use minerva_app::{AppStream, Receiver, SendError, Sender, Service};
 use crate::message::Direction;
 use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
-/// Registers as the service `default` and returns once that is done; the service then runs on.
+/// Registers as the service `default` and returns; the service continues in a task.
 pub(crate) async fn start(api: &str, traffic: TrafficConfig) -> anyhow::Result<()> {
     let service = Service::connect(api).name("default").start().await?;
     let traffic = Arc::new(traffic);
@@ -21,12 +21,12 @@ pub(crate) async fn start(api: &str, traffic: TrafficConfig) -> anyhow::Result<(
     Ok(())
 }
 
-/// The credentials by which a client says which stream of the run it is.
+/// The credentials with which a client identifies its stream of the run.
 pub(crate) fn credentials(stream: usize) -> String {
     format!("stream {stream}")
 }
 
-/// Which stream of the run this is, of so many.
+/// The number of the stream, if below `streams`.
 pub(crate) fn number_of(stream: &AppStream, streams: usize) -> Option<usize> {
     let number = stream.credentials().strip_prefix("stream ")?.parse().ok()?;
     (number < streams).then_some(number)

@@ -1,9 +1,8 @@
-//! The application service of a run with several instances, each a process to be killed: `minerva-faults
-//! answer`.
+//! One of several instances of the application service, as a process: `minerva-faults answer`.
 //!
-//! It notes each event (`notes.rs`), answers it with one message, and acknowledges only some: those of others come
-//! again to whoever gets the stream next. Answer N - 1 is to event N, so a successor knows from the
-//! number of the next send which events are answered already.
+//! An instance appends each event to the event log (`event_log.rs`), answers the event with one message, and
+//! acknowledges only some events; the others are delivered again to the next owner of the stream. Answer N - 1 belongs
+//! to event N, so a successor derives the answered events from the number of the next send.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,30 +17,29 @@ use crate::app;
 use crate::event_log::{Entry, EventLogWriter};
 use crate::message::{self, Direction, Length};
 
-/// Only every so many events are acknowledged, each with its answer and those before.
+/// An instance acknowledges every fourth event, together with its answer and all earlier events.
 const ACKNOWLEDGED: u64 = 4;
 
 /// Options of `answer`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// The cores' addresses for applications, separated by commas.
+    /// Addresses of the cores for applications, separated by commas.
     #[arg(long)]
     api: String,
-    /// The file of notes.
+    /// The event log, shared by all instances.
     #[arg(long, alias = "notes")]
     event_log: PathBuf,
-    /// A name that stays when the process is started again.
+    /// Instance identity that survives a restart of the process.
     #[arg(long)]
     name: Option<String>,
-    /// Streams that there will be.
+    /// Number of streams of the run.
     #[arg(long)]
     streams: usize,
-    /// Longest padding of a message.
+    /// Maximum padding of a message, in bytes.
     #[arg(long)]
     padding: usize,
 }
 
-/// What all streams share.
 struct Work {
     event_log: EventLogWriter,
     instance: u64,
@@ -49,7 +47,7 @@ struct Work {
     length: Length,
 }
 
-/// Serves until it is killed, asked to end, or nobody holds its input any more.
+/// Serves until the process is killed, receives SIGTERM, or its input is closed.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let event_log = EventLogWriter::open(&config.event_log)?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
@@ -78,14 +76,14 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Told when nobody holds the input any more. A thread of its own, as one of the runtime's could not be left
-/// behind at the end.
+/// Resolves at the end of the input. Reads in a separate thread: a blocked thread of the runtime would delay the
+/// exit.
 fn input_ended() -> oneshot::Receiver<()> {
-    let (told, ended) = oneshot::channel();
+    let (sender, ended) = oneshot::channel();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        // Nobody waits if the service was stopped.
-        let _ = told.send(());
+        // The receiver is gone if the service was stopped.
+        let _ = sender.send(());
     });
     ended
 }
@@ -119,14 +117,14 @@ impl Work {
                     let reason = format!("{}, by {:?}", ended.reason, ended.by);
                     self.log(Entry::Ended { instance, stream: number, reason })?;
                 }
-                // It went on elsewhere, if this is the last one.
+                // A stream that ends with a release continues at another instance.
                 Event::TransportChanged(_) | Event::Released | _ => {}
             }
         }
         Ok(())
     }
 
-    /// Answers an event by the message with the number before it, which must be the next one.
+    /// Answers `event` with message `event - 1`, which must be the next number.
     async fn answer(
         &self,
         number: usize,
@@ -139,7 +137,7 @@ impl Work {
             self.log(Entry::Violation { instance: self.instance, stream: number, what })?;
         }
         let answer = message::write(Direction::S2c, number, event - 1, self.length);
-        // If the stream is over, its end comes as an event.
+        // If the stream has ended, the end arrives as an event.
         let _ = stream.send(answer).await;
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The application service of a run as a process of its own, to be killed: `minerva-faults app`.
+//! The application service as a process to be killed: `minerva-faults app`.
 //!
-//! It keeps the number of each event with its effect (`effects.rs`) and acknowledges by hand, some events
-//! late, so that after a crash events come again which it has handled. What it sends is numbered as the SDK
-//! numbers it, so that a successor goes on where its predecessor was.
+//! The service writes each event number with its effect (`effects.rs`) and acknowledges manually and late, so that
+//! handled events are delivered again after a crash. Messages carry the SDK's numbers, so that a successor continues
+//! the sequence.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,38 +19,37 @@ use crate::app;
 use crate::effects::{Effect, Journal};
 use crate::message::{self, Direction, Length};
 
-/// Only every so many events are acknowledged: the others come again after a crash.
+/// Every tenth event is acknowledged; later ones are delivered again after a crash.
 const ACKNOWLEDGED: u64 = 10;
 
 /// Options of `app`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// The core's address for applications.
+    /// Address of the core for applications.
     #[arg(long)]
     api: String,
-    /// The file of effects.
+    /// The effects file.
     #[arg(long)]
     effects: PathBuf,
-    /// Streams that there will be.
+    /// Number of streams of the run.
     #[arg(long)]
     streams: usize,
-    /// Strings a second, per stream.
+    /// Messages per second and stream.
     #[arg(long)]
     rate: f64,
-    /// Longest padding of a message.
+    /// Maximum padding of a message, in bytes.
     #[arg(long)]
     padding: usize,
 }
 
-/// What all streams share.
 struct Work {
     journal: Journal,
     config: Config,
-    /// True: send no more.
+    /// True ends the sending.
     stop: watch::Receiver<bool>,
 }
 
-/// Serves until it is killed or its input ends; a line of input ends the sending.
+/// Serves until the process is killed or its input ends. A line of input ends the sending.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let journal = Journal::open(&config.effects)?;
     let (stopper, stop) = watch::channel(false);
@@ -84,7 +83,7 @@ async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
 }
 
 impl Work {
-    /// Sends messages from number `next` on until it is told to stop, then says how many there are.
+    /// Sends messages from number `next` until the stop flag is set, then records their count.
     async fn supply(&self, stream: usize, mut next: u64, sender: Sender) -> anyhow::Result<()> {
         let length = Length::UpTo(self.config.padding);
         let mut ticks = interval(Duration::from_secs_f64(1.0 / self.config.rate));

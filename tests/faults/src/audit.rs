@@ -1,12 +1,11 @@
-//! Whether several instances of an application service, between which streams move, got each event that
-//! they had to get, in order.
+//! Audit of several application instances: each event must reach the instances in order and without a gap.
 //!
-//! Pure: fed with notes, asked for the findings. Event N of a stream is the client's message N - 1, and answered
-//! by the message N - 1 to the client; an instance acknowledges an event only behind its note. Hence:
+//! Pure: the input are event log entries, the output are violations. Event N of a stream is the client's message N - 1,
+//! and its answer is message N - 1 to the client; an instance acknowledges an event only after its entry. Hence:
 //!
-//! - What one instance gets of a stream begins at the first event that was not acknowledged and leaves none out.
-//! - When a stream comes to an instance, all events acknowledged before have a note.
-//! - An event may come to a second instance, if it was not acknowledged: that is counted, and no harm.
+//! - The events of one assignment start at the first unacknowledged event and have no gap.
+//! - When a stream is assigned, all acknowledged events have an entry.
+//! - An unacknowledged event may be delivered to a second instance; it is counted as redelivered.
 
 use std::collections::BTreeMap;
 
@@ -15,43 +14,40 @@ use serde::Serialize;
 use crate::event_log::Entry;
 use crate::message::{self, Direction, Length};
 
-/// All streams of a run.
 pub(crate) struct Audit {
     streams: Vec<Stream>,
     length: Length,
     counts: Counts,
-    /// What must not be, by stream, in words.
+    /// Violations by stream.
     violations: Vec<(usize, String)>,
 }
 
-/// What happened that is no harm.
+/// Counters of permitted irregularities.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
-    /// Times that an instance got a stream.
+    /// Assignments of streams to instances.
     pub(crate) assignments: u64,
-    /// Events that came again.
+    /// Events delivered more than once.
     pub(crate) redelivered: u64,
-    /// Times that an instance got a stream from an event before one that was acknowledged already: news that
-    /// was on its way to a process that was stopped meanwhile.
+    /// Assignments that start before an already acknowledged event: they were in flight to a suspended process.
     pub(crate) stale: u64,
 }
 
-/// One stream.
 struct Stream {
-    /// All events below have a note; the first message is event 1.
+    /// All lower events have an entry; the first message is event 1.
     next: u64,
-    /// The furthest that a stream began.
+    /// The highest first event of an assignment.
     acknowledged: u64,
-    /// The next event of each instance that has, or had, the stream.
+    /// The next event by instance, for all current and former owners.
     instances: BTreeMap<u64, u64>,
 }
 
-/// What a note means for the messages from the client.
+/// The effect of an entry on the c2s messages.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// The message came for the first time.
+    /// The first delivery of a message.
     First,
-    /// Nothing new.
+    /// No new message.
     None,
 }
 
@@ -66,17 +62,17 @@ impl Audit {
         self.counts
     }
 
-    /// What must not be, by stream, in words.
+    /// Violations by stream.
     pub(crate) fn violations(&self) -> &[(usize, String)] {
         &self.violations
     }
 
-    /// Answers that there must be: one for each event with a note.
+    /// Required number of answers: one for each event with an entry.
     pub(crate) fn answers(&self, stream: usize) -> u64 {
         self.streams[stream].next - 1
     }
 
-    /// Takes a note about one of its streams.
+    /// Processes an entry; its stream must be below the number of streams.
     pub(crate) fn take(&mut self, entry: &Entry) -> Arrival {
         match entry {
             Entry::Started { instance, stream, first_event, first_send } => {
@@ -94,7 +90,7 @@ impl Audit {
     fn start(&mut self, instance: u64, number: usize, first_event: u64, first_send: u64) {
         self.counts.assignments += 1;
         let stream = &mut self.streams[number];
-        // Event 0 is the start itself.
+        // Event 0 is the start of the stream.
         let first_message_event = first_event.max(1);
         let (next, acknowledged) = (stream.next, stream.acknowledged);
         stream.instances.insert(instance, first_message_event);
@@ -151,7 +147,6 @@ mod tests {
 
     const LENGTH: Length = Length::UpTo(20);
 
-    /// `begin(instance, first event, first send)`.
     fn started(instance: u64, first_event: u64, first_send: u64) -> Entry {
         Entry::Started { instance, stream: 0, first_event, first_send }
     }
@@ -161,7 +156,7 @@ mod tests {
         Entry::Handled { instance, stream: 0, event, message }
     }
 
-    /// Number of faults, redelivered events, late beginnings, answers.
+    /// Returns violations, redelivered events, stale assignments, answers.
     fn judge(entries: &[Entry]) -> (usize, u64, u64, u64) {
         let mut audit = Audit::new(1, LENGTH);
         for entry in entries {

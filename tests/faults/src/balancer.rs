@@ -1,5 +1,5 @@
-//! Spreads connections over the edges as a proxy in front of them would: the next edge in turn, and
-//! another one if that refuses. Thus the transports of one stream pass through different edges.
+//! A TCP balancer in front of the edges: round robin, with the next edge as a fallback for a refused connection. The
+//! transports of one stream therefore use different edges.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Listens on a free port of this machine and serves as long as the run lasts.
+/// Listens on a free local port, for the rest of the process.
 pub(crate) async fn start(edges: Vec<SocketAddr>) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port to listen on")?;
     let address = listener.local_addr().context("no local address")?;
     let edges = Arc::new((edges, AtomicUsize::new(0)));
     tokio::spawn(async move {
         loop {
-            // A connection that is gone already is no matter.
+            // A failed accept affects that connection only.
             let Ok((client, _)) = listener.accept().await else { continue };
             let edges = Arc::clone(&edges);
             tokio::spawn(async move { pass(client, &edges.0, &edges.1).await });
@@ -25,7 +25,7 @@ pub(crate) async fn start(edges: Vec<SocketAddr>) -> anyhow::Result<SocketAddr> 
     Ok(address)
 }
 
-/// Carries one connection to its end; drops it if no edge takes it.
+/// Forwards one connection to the end; drops it if all edges refuse.
 async fn pass(mut client: TcpStream, edges: &[SocketAddr], turn: &AtomicUsize) {
     let first = turn.fetch_add(1, Ordering::Relaxed);
     for offset in 0..edges.len() {
@@ -33,7 +33,7 @@ async fn pass(mut client: TcpStream, edges: &[SocketAddr], turn: &AtomicUsize) {
             continue;
         };
         let _ = (client.set_nodelay(true), edge.set_nodelay(true));
-        // It ends in error when an edge is killed: then both sockets are dropped, as they should be.
+        // A killed edge causes an error here, and both sockets are dropped.
         let _ = copy_bidirectional(&mut client, &mut edge).await;
         return;
     }
@@ -45,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers each connection with its name, then closes.
+    /// Sends its name on each connection, then closes.
     async fn edge(name: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,17 +1,17 @@
-//! Whether numbered messages arrived once each and in order.
+//! Classifies numbered messages as lost, duplicated, reordered or corrupted.
 //!
-//! Pure: fed with numbers, asked for the tally. One checker watches one direction of one stream.
+//! Pure. One checker observes one direction of one stream.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-/// Watches the numbers of messages that arrive.
+/// Tracks the numbers of the arrived messages.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Checker {
-    /// The number behind the highest that arrived.
+    /// The successor of the highest arrived number.
     next: u64,
-    /// Numbers below `next` that did not arrive.
+    /// Numbers below `next` that have not arrived.
     missing: BTreeSet<u64>,
     arrived: u64,
     duplicated: u64,
@@ -19,25 +19,25 @@ pub(crate) struct Checker {
     corrupted: u64,
 }
 
-/// What was wrong with what arrived.
+/// The counters of one direction.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally {
-    /// Strings that were sent.
+    /// Sent messages.
     pub(crate) sent: u64,
-    /// Strings that arrived, duplicated ones included.
+    /// Arrived messages, duplicates included.
     pub(crate) arrived: u64,
-    /// Sent, but never arrived.
+    /// Sent but never arrived.
     pub(crate) lost: u64,
     /// Arrived again.
     pub(crate) duplicated: u64,
-    /// Arrived behind one with a higher number.
+    /// Arrived after a message with a higher number.
     pub(crate) reordered: u64,
-    /// Not a message that was sent: wrong content, another stream's, or a number never used.
+    /// Not a sent message: altered content, another stream's message, or an unused number.
     pub(crate) corrupted: u64,
 }
 
 impl Checker {
-    /// Takes the number of a message that arrived whole.
+    /// Records an intact message.
     pub(crate) fn arrive(&mut self, number: u64) {
         self.arrived += 1;
         if number >= self.next {
@@ -50,22 +50,22 @@ impl Checker {
         }
     }
 
-    /// Takes a message that is not what was sent.
+    /// Records a message with unexpected content.
     pub(crate) fn corrupted(&mut self) {
         self.corrupted += 1;
     }
 
-    /// Strings that arrived.
+    /// Arrived messages, duplicates included.
     pub(crate) fn arrived(&self) -> u64 {
         self.arrived
     }
 
-    /// True if all of so many messages have arrived, whatever else came.
+    /// Whether messages 0 to `sent - 1` have all arrived.
     pub(crate) fn has_all(&self, sent: u64) -> bool {
         self.next >= sent && self.missing.is_empty()
     }
 
-    /// What was wrong, given that `sent` messages were sent: numbers 0 to `sent - 1`.
+    /// The counters, given that messages 0 to `sent - 1` were sent.
     pub(crate) fn tally(&self, sent: u64) -> Tally {
         let never_sent = self.next.saturating_sub(sent);
         let missing = self.missing.range(..sent).count() as u64;
@@ -81,7 +81,6 @@ impl Checker {
 }
 
 impl Tally {
-    /// Adds another stream's.
     pub(crate) fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.arrived += other.arrived;
@@ -91,7 +90,7 @@ impl Tally {
         self.corrupted += other.corrupted;
     }
 
-    /// Nothing was wrong.
+    /// Whether no defect was counted.
     #[cfg(test)]
     pub(crate) fn is_clean(&self) -> bool {
         self.lost + self.duplicated + self.reordered + self.corrupted == 0

@@ -1,4 +1,4 @@
-//! The clients of a run: one stream each, on a transport that stays the same.
+//! The clients of a run: one stream each, on a fixed transport.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::app;
 use crate::message::Direction;
 use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
-/// A transport that is dead in one direction is noticed after twice this time: within what a run waits.
+/// Heartbeat interval. A half-open transport is detected after twice this time, within the timeouts of a run.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// One client at work.
+/// A connected client with a producer.
 pub(crate) struct Client {
     pub(crate) transport: TransportKind,
     pub(crate) stream: Stream,
-    /// Ends when all is sent.
+    /// Ends when all messages are sent.
     pub(crate) producer: JoinHandle<()>,
 }
 
-/// Connects a client and sets it to work.
+/// Connects a client and starts its producer and consumer.
 pub(crate) fn start(
     address: &str,
     transport: TransportKind,

@@ -1,8 +1,8 @@
-//! The only place of this program that reads the clock.
+//! The only clock access of this crate.
 
 use std::time::Instant;
 
-/// The present moment.
+/// The current time.
 #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
 pub fn now() -> Instant {
     Instant::now()

@@ -1,5 +1,5 @@
-//! The processes under test, on fixed ports and with a directory of their own: `minerva` alone, or a
-//! core with its edges; and an application service, if that is to be killed.
+//! The processes of a `kill` run, with fixed ports and a temporary directory: `minerva` alone or a core with its edges,
+//! and optionally an application service.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,34 +14,33 @@ use crate::ports::Ports;
 use crate::process::Process;
 use crate::random::Random;
 
-/// What is killed.
+/// The process to be killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Target {
-    /// `minerva`, which is everything in one.
+    /// `minerva`, the all-in-one server.
     Standalone,
-    /// `minerva-core`, behind edges that live.
+    /// `minerva-core`; the edges stay alive.
     Core,
-    /// One `minerva-edge` of several, in front of a core that lives.
+    /// One of several `minerva-edge`; the core stays alive.
     Edge,
     /// The core, an edge, or both at once.
     Both,
-    /// The application service, behind a `minerva` that lives.
+    /// The application service; `minerva` stays alive.
     App,
 }
 
-/// All processes of a run.
 pub(crate) struct Deployment {
-    /// The server, or the core followed by its edges; behind them the application service, if there is one.
+    /// The server, or the core followed by its edges; the application service, if any, is last.
     processes: Vec<Process>,
-    /// Where clients connect: one address for each process that takes clients.
+    /// Client addresses: one for each server process with a client listener.
     listen: Vec<SocketAddr>,
     api: SocketAddr,
-    /// Holds the store and the logs; deleted with this value.
+    /// Contains the store and the logs; removed on drop.
     directory: TempDir,
 }
 
 impl Target {
-    /// Whether the server is a core with edges of its own.
+    /// Whether the deployment is a core with separate edges.
     pub(crate) fn is_pair(self) -> bool {
         match self {
             Self::Core | Self::Edge | Self::Both => true,
@@ -63,7 +62,7 @@ impl fmt::Display for Target {
 }
 
 impl Deployment {
-    /// Describes `minerva`; starts nothing.
+    /// Describes `minerva` without a start.
     pub(crate) fn standalone(program: PathBuf, random: &mut Random) -> anyhow::Result<Self> {
         let mut ports = Ports::new(random);
         let (listen, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
@@ -76,7 +75,7 @@ impl Deployment {
         Ok(Self { processes, listen: vec![listen], api, directory })
     }
 
-    /// Describes a core and its edges; starts nothing.
+    /// Describes a core and its edges without a start.
     pub(crate) fn pair(
         [core, edge]: [PathBuf; 2],
         edges: usize,
@@ -102,33 +101,31 @@ impl Deployment {
         Ok(Self { processes, listen, api, directory })
     }
 
-    /// Adds the application service as a process.
     pub(crate) fn add_app(&mut self, program: PathBuf, arguments: Vec<OsString>) {
         let log = self.directory.path().join("app.log");
         self.processes.push(Process::new("the application", program, arguments, log));
     }
 
-    /// A place for files of the run.
+    /// The directory for files of the run.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Where clients connect.
+    /// Addresses for clients.
     pub(crate) fn listen(&self) -> &[SocketAddr] {
         &self.listen
     }
 
-    /// Where application services connect.
+    /// Address for application services.
     pub(crate) fn api(&self) -> SocketAddr {
         self.api
     }
 
-    /// All processes.
     pub(crate) fn processes(&self) -> &[Process] {
         &self.processes
     }
 
-    /// The process that was described last.
+    /// The last process that was added.
     pub(crate) fn last(&mut self) -> anyhow::Result<&mut Process> {
         self.processes.last_mut().context("there is no process")
     }
@@ -149,12 +146,12 @@ impl Deployment {
         Ok(())
     }
 
-    /// An error if a process has ended by itself.
+    /// Returns an error if a process has ended by itself.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         self.processes.iter_mut().try_for_each(Process::check)
     }
 
-    /// Kills what the target names, in this order if it is several, and starts it again.
+    /// Kills the processes of the target, then starts them again.
     pub(crate) async fn kill(&mut self, target: Target, random: &mut Random) -> anyhow::Result<()> {
         let victims = self.victims(target, random);
         for &victim in &victims {
@@ -166,7 +163,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Places in `processes`.
+    /// Indices in `processes`.
     fn victims(&self, target: Target, random: &mut Random) -> Vec<usize> {
         let edge = |random: &mut Random| random.between(1, self.listen.len() as u64) as usize;
         match target {
@@ -182,13 +179,19 @@ impl Deployment {
     }
 }
 
-/// The program of this name that was built along with this one.
+/// Returns the path of a program in this program's directory.
+///
+/// # Errors
+/// If the file does not exist.
 pub fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find this program's own path")?;
     beside(&this, name)
 }
 
-/// The program of this name in the directory of another.
+/// Returns the path of a program in the directory of another one.
+///
+/// # Errors
+/// If the file does not exist.
 pub fn beside(program: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let found = program.parent().map(|directory| directory.join(name));
     found.filter(|path| path.exists()).with_context(|| {
@@ -196,7 +199,7 @@ pub fn beside(program: &Path, name: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Options with addresses as values.
+/// Command-line options with addresses as values.
 pub fn options(addresses: &[(&str, SocketAddr)]) -> Vec<OsString> {
     addresses.iter().flat_map(|(name, at)| [name.into(), at.to_string().into()]).collect()
 }

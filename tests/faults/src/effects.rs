@@ -1,7 +1,7 @@
-//! What an application service that is killed did: a file that only grows, a line for each effect.
+//! The effects file of a killed application service: append-only, one line per effect.
 //!
-//! The service writes each effect together with the number of the event that caused it, which is what lets
-//! it tell after a crash which events it has handled. The runner reads along and counts.
+//! Each line has the event's number, so after a crash the service reads the handled events from the file. The runner
+//! tails the file and counts.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -18,42 +18,42 @@ use crate::clock;
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 
-/// How often the runner looks for new lines: pauses are seen no finer.
+/// Poll interval of the runner; limits the resolution of pauses.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// One line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect<'a> {
-    /// The message of this event was taken.
+    /// The event was handled.
     Handled { stream: usize, event: u64, message: &'a [u8] },
-    /// This event came although it had been handled, and had no effect.
+    /// The event had been handled before; the new delivery had no effect.
     Redelivered { stream: usize, event: u64 },
-    /// So many messages were sent in all, and are durable.
+    /// Total number of messages sent on the stream, all durable.
     Sent { stream: usize, messages: u64 },
-    /// The stream ended, which it should not.
+    /// The stream ended, which is a defect.
     Ended { stream: usize },
 }
 
-/// The service's side: appends lines, knows what was handled.
+/// The service's side: appends effects and skips handled events.
 pub(crate) struct Journal(Mutex<Inner>);
 
 struct Inner {
     file: File,
-    /// The last event handled, by stream.
+    /// The last handled event, by stream.
     handled: HashMap<usize, u64>,
 }
 
-/// The runner's side: what it counted besides the messages, which the ledger has.
+/// The runner's side: counters beyond those of the ledger.
 #[derive(Default)]
 pub(crate) struct Counted {
-    /// Events that came again and had no effect.
+    /// Repeated deliveries without an effect.
     pub(crate) redelivered: AtomicU64,
-    /// Streams of which all is sent.
+    /// Streams on which all messages are sent.
     pub(crate) sent: AtomicUsize,
 }
 
 impl<'a> Effect<'a> {
-    /// Reads a line without its end.
+    /// Parses a line without the line feed.
     fn read(line: &'a [u8]) -> Option<Self> {
         let mut words = line.splitn(4, |&byte| byte == b' ');
         let mut next = || words.next();
@@ -85,7 +85,7 @@ impl<'a> Effect<'a> {
 }
 
 impl Journal {
-    /// Opens the file, learns what was handled, cuts off a line that was not written to its end.
+    /// Opens the file, reads the handled events, and removes an incomplete last line.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).read(true).append(true).open(path);
         let mut file = file.with_context(|| format!("cannot open {path:?}"))?;
@@ -102,7 +102,7 @@ impl Journal {
         Ok(Self(Mutex::new(Inner { file, handled })))
     }
 
-    /// Handles the event of a message: once, however often it comes.
+    /// Handles an event once, and records repeated deliveries.
     pub(crate) fn take(&self, stream: usize, event: u64, message: &[u8]) -> std::io::Result<()> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let effect = match inner.handled.get(&stream) {
@@ -116,22 +116,21 @@ impl Journal {
         Ok(())
     }
 
-    /// Appends a line about something else.
+    /// Appends another effect.
     pub(crate) fn add(&self, effect: Effect<'_>) -> std::io::Result<()> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.file.write_all(&effect.line())
     }
 }
 
-/// Reads along as long as the run lasts; `length` is that of all messages.
+/// Tails the file for the rest of the process; all messages have the given length.
 pub(crate) fn follow(path: PathBuf, ledger: Arc<Ledger>, length: Length) -> Arc<Counted> {
     let counted = Arc::new(Counted::default());
     let counts = Arc::clone(&counted);
     tokio::spawn(async move {
         let mut offset = 0;
         loop {
-            // A file that cannot be read yet is looked at again; one that never can fails the run,
-            // because nothing arrives.
+            // A read error is retried. A permanent one fails the run, since no message arrives.
             offset += read_on(&path, offset, &ledger, length, &counts).unwrap_or(0);
             sleep(POLL_INTERVAL).await;
         }
@@ -139,7 +138,7 @@ pub(crate) fn follow(path: PathBuf, ledger: Arc<Ledger>, length: Length) -> Arc<
     counted
 }
 
-/// Counts the whole lines from `offset` on; how many bytes that were.
+/// Counts the complete lines from `offset` on; returns their length in bytes.
 fn read_on(
     path: &Path,
     offset: u64,
@@ -188,7 +187,7 @@ impl Effect<'_> {
     }
 }
 
-/// Length of the text up to its last line end.
+/// Length of the text up to its last line feed.
 fn whole_lines(text: &[u8]) -> usize {
     text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
 }

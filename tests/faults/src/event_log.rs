@@ -1,8 +1,6 @@
-//! What several instances of an application service did: one file that only grows, to which all of them
-//! append whole lines, so that it has an order that is true for all.
+//! The event log: one append-only file of all application instances, whose order is therefore the same for all.
 //!
-//! A line begins and ends with a line end: what a process could not write to its end before it was killed
-//! stays a line of its own.
+//! An entry begins and ends with a line feed, so a partial entry of a killed process stays on a separate line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,26 +8,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// One line. `instance` is a process: one that was started again is another.
+/// One line. `instance` is a process id: a restarted process is another instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// An instance got a stream, with the first event and the first number to send.
-    Started { instance: u64, stream: usize, first_event: u64, first_send: u64 },
-    /// It handled the message of an event.
-    Handled { instance: u64, stream: usize, event: u64, message: Vec<u8> },
-    /// The stream is over.
-    Ended { instance: u64, stream: usize, reason: String },
-    /// The service found something that must not be.
-    Violation { instance: u64, stream: usize, what: String },
+    /// A stream was assigned to an instance, with the first event and the number of the next send.
+    Started {
+        instance: u64,
+        stream: usize,
+        first_event: u64,
+        first_send: u64,
+    },
+    /// An event was handled.
+    Handled {
+        instance: u64,
+        stream: usize,
+        event: u64,
+        message: Vec<u8>,
+    },
+    Ended {
+        instance: u64,
+        stream: usize,
+        reason: String,
+    },
+    /// The instance detected a violation.
+    Violation {
+        instance: u64,
+        stream: usize,
+        what: String,
+    },
 }
 
-/// A service's side. Appending is one call to the system, so lines of several processes do not mix.
+/// Appends entries. An entry is one write, so entries of several processes do not interleave.
 pub(crate) struct EventLogWriter(File);
 
-/// The runner's side.
+/// Tails the file.
 pub(crate) struct EventLogReader {
     path: PathBuf,
-    /// All before was read.
+    /// Position of the first unread byte.
     offset: u64,
 }
 
@@ -43,14 +58,14 @@ impl Entry {
         }
     }
 
-    /// Reads a line without its end.
+    /// Parses a line without the line feed.
     fn read(line: &[u8]) -> Option<Self> {
         let mut words = line.splitn(5, |&byte| byte == b' ');
         let (kind, end) = (words.next()?, line.last()?);
         let instance = number(words.next()?)?;
         let stream = number(words.next()?)?.try_into().ok()?;
         let text = || Some(String::from_utf8_lossy(rest(line, 3)?).into_owned());
-        // The last byte proves that the line was written to its end.
+        // The last byte marks a complete entry.
         match (kind, end) {
             (b"started", b'.') => {
                 let (first_event, first_send) = (number(words.next()?)?, words.next()?);
@@ -104,12 +119,12 @@ impl EventLogWriter {
 }
 
 impl EventLogReader {
-    /// Reads a file that need not be there yet.
+    /// The file may be created later.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, offset: 0 }
     }
 
-    /// The whole lines that have come since the last call, and what was no note.
+    /// Returns the complete lines since the last call; `Err` is a line that is not an entry.
     pub(crate) fn read(&mut self) -> std::io::Result<Vec<Result<Entry, String>>> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -126,7 +141,7 @@ impl EventLogReader {
     }
 }
 
-/// What stands behind so many words, without the dot at the end.
+/// Returns the text after the given number of words, without the final dot.
 fn rest(line: &[u8], words: usize) -> Option<&[u8]> {
     line.splitn(words + 1, |&byte| byte == b' ').nth(words)?.strip_suffix(b".")
 }
@@ -177,7 +192,7 @@ mod tests {
                 let whole: Vec<_> = read.iter().filter_map(|read| read.as_ref().ok()).collect();
                 assert_eq!(whole.last(), Some(&&entry));
                 let torn = String::from_utf8_lossy(&line[1..length]);
-                // Only a text that happens to end with the mark can be taken for a whole one.
+                // A partial entry is accepted only if its text ends with the mark.
                 assert!(whole.len() == 1 || torn.ends_with('.'), "{torn}");
             }
         }

@@ -1,8 +1,7 @@
-//! `minerva-faults load`: messages both ways through a deployment that somebody else runs and harms. The
-//! application is that one's too: instances of `minerva-faults answer` that write to the same file of notes.
+//! `minerva-faults load`: two-way load on a deployment of somebody else, whose application instances are
+//! `minerva-faults answer` with the same event log.
 //!
-//! Whoever harms it writes a line to the file of steps before each thing that it does, and `end` when all is
-//! done: pauses are told by step.
+//! The operator appends a line to the steps file before each action, and `end` at the end; pauses are reported by step.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,46 +17,44 @@ use crate::load::Load;
 use crate::report::{self, Checks, Pauses};
 use crate::traffic::StopFlag;
 
-/// How often the file of steps is looked at.
+/// Poll interval of the steps file.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// A step lasts until the next one. Each such part of it counts for itself, with the longest pause that was or began
-/// in it on each stream, each way.
+/// A step lasts until the next one. Each part of this length contributes, for each direction of each stream, the
+/// longest pause in progress or begun within the part.
 const STEP_PART: Duration = Duration::from_secs(1);
-/// Time for a stream to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The line that ends a run.
+/// The last line of the steps file.
 const END: &str = "end";
 
 /// Options of `load`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// Where clients connect: host and port.
+    /// Address for clients: host and port.
     #[arg(long)]
     address: String,
-    /// Where clients of the transport `tcp` connect, if it is elsewhere.
+    /// Address for clients with the transport `tcp`, if different.
     #[arg(long)]
     tcp_address: Option<String>,
-    /// The file to which the application's instances write.
+    /// The event log of the application instances.
     #[arg(long, alias = "notes")]
     event_log: PathBuf,
-    /// The file of steps.
+    /// The steps file.
     #[arg(long)]
     steps: PathBuf,
-    /// The run fails if it has not been ended after so long.
+    /// Deadline for the end of the run.
     #[arg(long, default_value = "5m", value_parser = positive_duration, value_name = "TIME")]
     within: Duration,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 40)]
     streams: usize,
-    /// Strings a second and stream that clients send; each has an answer.
+    /// Messages per second and stream from clients; each is answered.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Transports, given to the streams in turn; all of them if not given.
+    /// Transports, assigned to the streams in turn; all by default.
     #[arg(long, value_delimiter = ',')]
     transports: Vec<TransportKind>,
 }
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.streams == 0 || !config.rate.is_finite() || config.rate <= 0.0 {
         bail!("--streams and --rate must be above 0");
@@ -80,24 +77,24 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     checks.add_no_stall("began", &never_started);
     checks.add_no_stall("went on after the last step", &stalled);
     checks.add("everything sent has arrived", drained);
-    let passed = tell(&load, &steps, checks);
+    let passed = report(&load, &steps, checks);
     end(&load).await;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Ends the streams, which would otherwise be given to the applications of the next run.
+/// Ends the streams, which the applications of the next run would receive otherwise.
 async fn end(load: &Load) {
     for client in &load.clients {
         client.stream.reset("the run is over");
     }
     for client in &load.clients {
-        // One that does not end in time ends by itself later.
+        // A stream without a timely end expires later.
         let _ = timeout(CLOSE_TIMEOUT, client.stream.closed()).await;
     }
 }
 
 impl Config {
-    /// Tells the ledger of each step until the end; the steps, and whether the end came in time.
+    /// Records each step in the ledger. Returns the steps, and whether the end arrived before the deadline.
     async fn follow(&self, load: &Load) -> anyhow::Result<(Vec<String>, bool)> {
         let start = clock::now();
         let (mut steps, mut next_part) = (Vec::new(), start);
@@ -120,7 +117,7 @@ impl Config {
     }
 }
 
-/// The whole lines of the file; none if it is not there yet.
+/// The complete lines of the file; empty if the file does not exist.
 fn read(steps: &Path) -> anyhow::Result<Vec<String>> {
     match std::fs::read_to_string(steps) {
         Ok(text) => {
@@ -132,8 +129,8 @@ fn read(steps: &Path) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Prints it all; true if nothing failed.
-fn tell(load: &Load, steps: &[String], mut checks: Checks) -> bool {
+/// Prints the results; true if all checks passed.
+fn report(load: &Load, steps: &[String], mut checks: Checks) -> bool {
     println!("{:<36} {:>8} {:>8} {:>8}", "step", "p50 ms", "p99 ms", "max ms");
     for (place, step) in steps.iter().enumerate() {
         let Pauses { p50, p99, max } = Pauses::of(load.ledger.pauses_of(place));

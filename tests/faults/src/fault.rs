@@ -1,4 +1,4 @@
-//! The kinds of fault, and how a run is told which of them to do: `edge-kill=2s,link-blackhole=7s/3s`.
+//! The kinds of faults, and the parser of `--faults`: `edge-kill=2s,link-blackhole=7s/3s`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,29 +8,28 @@ use minerva_runtime::positive_duration;
 
 use crate::fleet::{Hop, Role, StoreKind};
 
-/// How long a fault lasts that has an end, unless said otherwise.
+/// Default length of a fault with an end.
 const DEFAULT_DURATION: Duration = Duration::from_secs(2);
-/// How long a fault that is over at once is looked at for pauses that it makes.
+/// Pauses that begin within this time are charged to an instantaneous fault.
 const ATTRIBUTION_WINDOW: Duration = Duration::from_millis(500);
-/// The same for a process that is asked to end, which takes its time.
+/// The same for a SIGTERM, which includes the drain.
 const TERM_ATTRIBUTION_WINDOW: Duration = Duration::from_secs(3);
 
-/// One kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FaultKind {
-    /// SIGKILL, and started again.
+    /// SIGKILL and an immediate restart.
     Kill(Role),
-    /// SIGSTOP for a while.
+    /// SIGSTOP, later SIGCONT.
     Stop(Role),
-    /// SIGTERM, and started again when it has ended.
+    /// SIGTERM, and a restart after the exit.
     Term(Role),
-    /// Something on the way between two processes.
+    /// A fault of the connections between two roles.
     Network(Hop, NetworkFault),
-    /// A Sentinel is asked for another primary.
+    /// A failover, requested from a Sentinel.
     Failover,
 }
 
-/// What is done to a way.
+/// A fault of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NetworkFault {
     Cut,
@@ -40,13 +39,13 @@ pub(crate) enum NetworkFault {
     HalfOpen,
 }
 
-/// A kind, and how often it is done.
+/// A kind with a frequency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
-    /// From one to the next on average; each time at random from half to one and a half of it.
+    /// Mean interval; each interval is random, from 0.5 to 1.5 times the mean.
     pub(crate) every: Duration,
-    /// The longest, if it has an end.
+    /// Maximum length of a fault with an end.
     pub(crate) lasting: Duration,
 }
 
@@ -61,12 +60,12 @@ const NETWORK_FAULTS: [(&str, NetworkFault); 5] = [
     ("slow", NetworkFault::Slow),
     ("half-open", NetworkFault::HalfOpen),
 ];
-/// What is done to a process of a kind.
+/// Constructor of a process fault.
 type ProcessFault = fn(Role) -> FaultKind;
 const PROCESS_FAULTS: [ProcessFault; 3] = [FaultKind::Kill, FaultKind::Stop, FaultKind::Term];
 
 impl FaultKind {
-    /// All there are.
+    /// All supported kinds.
     pub(crate) fn all() -> Vec<Self> {
         let process_faults =
             ROLES.iter().flat_map(|(_, role)| PROCESS_FAULTS.map(|make| make(*role)));
@@ -74,11 +73,11 @@ impl FaultKind {
             .iter()
             .flat_map(|(_, hop)| NETWORK_FAULTS.map(|(_, fault)| Self::Network(*hop, fault)));
         let all = process_faults.chain(ways).chain([Self::Failover]);
-        // Redis that is asked to end is started again with what it saved: nothing that a kill does not show.
+        // A SIGTERM to Redis saves all data, so it tests less than a kill.
         all.filter(|kind| *kind != Self::Term(Role::Redis)).collect()
     }
 
-    /// Whether a run on this store can do it.
+    /// Whether the kind is applicable to this store.
     pub(crate) fn fits(self, store: StoreKind) -> bool {
         match self {
             Self::Kill(Role::Redis) | Self::Stop(Role::Redis) => store != StoreKind::Redb,
@@ -88,7 +87,7 @@ impl FaultKind {
         }
     }
 
-    /// How long a fault of this kind that lasts so long is looked at for pauses that it makes.
+    /// Pauses that begin within this time after the fault are charged to a fault of this kind and length.
     pub(crate) fn attribution_window(self, lasting: Duration) -> Duration {
         match self {
             Self::Kill(_) | Self::Network(_, NetworkFault::Cut) => ATTRIBUTION_WINDOW,
@@ -134,7 +133,7 @@ impl FromStr for Fault {
     }
 }
 
-/// What a run does that is not told what to do: everything that its store allows.
+/// The faults of a run without `--faults`: all that the store supports.
 pub(crate) fn default_faults(store: StoreKind) -> Vec<Fault> {
     let texts = [
         "edge-kill=4s",
@@ -188,7 +187,7 @@ mod tests {
         for (text, what) in [
             ("edge-kill", "KIND=INTERVAL"),
             ("edge-kill=0s", "too short"),
-            ("edge-kill=2s/x", "no time"),
+            ("edge-kill=2s/x", "not a time"),
             ("edge-eat=2s", "the kinds are redis-kill, "),
         ] {
             let error = text.parse::<Fault>().unwrap_err();

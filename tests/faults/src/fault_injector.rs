@@ -1,4 +1,4 @@
-//! Does harm to a deployment, by a seed, and undoes it; keeps a list of what was done when.
+//! Injects and reverts faults in a deployment, reproducibly by seed, and keeps their history.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -15,46 +15,44 @@ use crate::process::Signal;
 use crate::proxy::{Cut, NetworkConditions, PipeDirection};
 use crate::random::Random;
 
-/// How often a process that is asked to end is looked at, and how long it may take.
+/// Poll interval for the exit of a process after SIGTERM, and its deadline.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const TERM_TIMEOUT: Duration = Duration::from_secs(30);
-/// A delay, and its jitter.
+/// Minimum delay and jitter.
 const DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
-/// A slow way.
+/// Rate of a slow connection.
 const BYTES_PER_SECOND: u32 = 20_000;
 
-/// Whoever does it.
 pub(crate) struct FaultInjector {
     faults: Vec<Fault>,
     random: Random,
     start: Instant,
     due: Vec<(Instant, Action)>,
-    /// How often each fault was done.
+    /// Number of injections by fault.
     counts: Vec<u64>,
-    /// What was done when.
+    /// Injected faults with their times.
     history: Vec<(Instant, FaultKind)>,
     log: File,
-    /// What must not be, in words.
     violations: Vec<String>,
 }
 
-/// What is to be done next.
+/// A scheduled action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
-    /// A fault, by its place.
+    /// Injects a fault, by index.
     Inject(usize),
-    /// A process that was stopped goes on.
+    /// Continues a suspended process.
     Continue(usize),
-    /// A process that was killed is started again.
+    /// Restarts a killed process.
     Start(usize),
-    /// A process that was asked to end may have done so; until then it may take.
+    /// Checks for the exit of a process after SIGTERM, until the deadline.
     Reap(usize, Instant),
-    /// A way is well again, by the place of its proxy.
+    /// Removes the impairment of a proxy, by index.
     Restore(usize),
 }
 
 impl FaultInjector {
-    /// Prepares the faults; what is done is written to a file in the deployment's directory.
+    /// Schedules the faults; the history is also written to `faults.log` in the deployment's directory.
     pub(crate) fn new(faults: Vec<Fault>, seed: u64, fleet: &Fleet) -> anyhow::Result<Self> {
         let log = File::create(fleet.directory().join("faults.log")).context("no log file")?;
         let mut random = Random::new(seed);
@@ -68,23 +66,23 @@ impl FaultInjector {
         Ok(Self { faults, random, start, due, counts, history, log, violations })
     }
 
-    /// What was done how often, and the place that it has in [`Ledger::pauses_of`].
+    /// The number of injections by fault; the index is the `kind` of [`Ledger::pauses_of`].
     pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, FaultKind, u64)> {
         let faults = self.faults.iter().zip(&self.counts).enumerate();
         faults.map(|(place, (fault, count))| (place, fault.kind, *count))
     }
 
-    /// What was done when.
+    /// Injected faults with their times.
     pub(crate) fn history(&self) -> &[(Instant, FaultKind)] {
         &self.history
     }
 
-    /// What must not be, in words.
+    /// Unexpected exits and missed deadlines.
     pub(crate) fn violations(&self) -> &[String] {
         &self.violations
     }
 
-    /// Does harm for so long, then undoes what is not undone yet. In the end everything is running.
+    /// Injects faults for `duration`, then reverts all of them. All processes run when the call returns.
     pub(crate) async fn run(
         &mut self,
         fleet: &mut Fleet,
@@ -93,7 +91,7 @@ impl FaultInjector {
     ) -> anyhow::Result<()> {
         let end = clock::now() + duration;
         while let Some(at) = self.due.iter().map(|(at, _)| *at).min() {
-            // Looked at now and then, whether something ended by itself.
+            // Wakes at least once per poll interval to detect unexpected exits.
             let wake = at.min(clock::now() + POLL_INTERVAL);
             sleep(wake.saturating_duration_since(clock::now())).await;
             self.record_ended(fleet)?;
@@ -110,7 +108,7 @@ impl FaultInjector {
         self.record_ended(fleet)
     }
 
-    /// What is due by now, the earliest first.
+    /// Removes and returns the earliest due action.
     fn take_due(&mut self) -> Option<Action> {
         let due = self.due.iter().enumerate().filter(|(_, (at, _))| *at <= clock::now());
         let (place, _) = due.min_by_key(|(_, (at, _))| *at)?;
@@ -156,11 +154,11 @@ impl FaultInjector {
         Ok(())
     }
 
-    /// Somebody of this kind who is well.
+    /// A random running process of the role.
     async fn victim(&mut self, role: Role, fleet: &Fleet) -> Option<usize> {
         let running = fleet.running(role);
         if role == Role::Redis && running.len() > 1 {
-            // A replica more or less would not be noticed.
+            // The loss of a replica has no effect, so the victim is the primary.
             let primary = fleet.primary().await.ok()?;
             return running.into_iter().find(|place| *place == fleet.all(Role::Redis)[primary]);
         }
@@ -178,7 +176,7 @@ impl FaultInjector {
         let member = &mut fleet.members[victim];
         member.process.kill().await?;
         if is_in_set {
-            // One that is back at once is not succeeded by another.
+            // An immediate restart would prevent the failover.
             member.condition = Condition::Down;
             self.due.push((clock::now() + lasting, Action::Start(victim)));
         } else {
@@ -254,7 +252,7 @@ impl FaultInjector {
         Ok(())
     }
 
-    /// Starts again what was asked to end, once it has.
+    /// Restarts a process after its exit.
     async fn reap(
         &mut self,
         place: usize,
@@ -286,7 +284,7 @@ impl FaultInjector {
 
     fn log(&mut self, what: &str) {
         let seconds = clock::now().duration_since(self.start).as_secs_f64();
-        // A log that is not complete spoils no run.
+        // An incomplete log does not fail the run.
         let _ = writeln!(self.log, "{seconds:8.3} {what}");
     }
 }

@@ -1,7 +1,7 @@
-//! The whole deployment of a run: a store, cores, edges and application instances as processes, with a
-//! proxy on every way between them that a run wants to harm.
+//! The deployment of a run: store, cores, edges and application instances as processes, with a proxy on each connection
+//! path that faults can impair.
 //!
-//! Describes and starts it, and knows who is of which kind. What is done to it is decided elsewhere.
+//! Describes and starts the processes. Faults are decided by `fault_injector`.
 
 mod plan;
 mod store;
@@ -21,10 +21,10 @@ use crate::redis_server::RedisServer;
 
 pub(crate) use plan::{Options, Plan, StoreKind};
 
-/// What a process is.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
-    /// A Redis with data.
+    /// A Redis server with data.
     Redis,
     Sentinel,
     Core,
@@ -32,56 +32,54 @@ pub(crate) enum Role {
     App,
 }
 
-/// Between whom a proxy stands.
+/// A connection path with proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hop {
-    /// Clients and edges.
+    /// From clients to edges.
     Client,
-    /// Edges and cores.
+    /// From edges to cores.
     Link,
-    /// Application instances and cores.
+    /// From application instances to cores.
     Api,
-    /// Cores and Redis.
+    /// From cores to Redis.
     Redis,
 }
 
-/// A process and what it is.
 pub(crate) struct Member {
     pub(crate) role: Role,
     pub(crate) condition: Condition,
     pub(crate) process: Process,
 }
 
-/// What has been done to a process.
+/// The state of a process with respect to faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// Nothing, or it was started again.
+    /// Not affected, or restarted.
     Running,
-    /// SIGSTOP.
+    /// Suspended by SIGSTOP.
     Stopped,
-    /// It was asked to end.
+    /// Received SIGTERM.
     Ending,
-    /// It was killed, and not started yet.
+    /// Killed, and not restarted yet.
     Down,
 }
 
-/// All of it.
 pub(crate) struct Fleet {
     pub(crate) members: Vec<Member>,
-    /// Those with data; the first one is the primary at first.
+    /// Redis servers with data; the first one is the initial primary.
     pub(crate) servers: Vec<RedisServer>,
     pub(crate) sentinels: Vec<RedisServer>,
     proxies: Vec<(Hop, Proxy)>,
-    /// Where clients connect.
+    /// Address for clients.
     pub(crate) address: SocketAddr,
-    /// The file to which application instances write.
+    /// The event log of the application instances.
     pub(crate) event_log: PathBuf,
-    /// Holds the store and the logs; deleted with this value, unless it is kept.
+    /// Contains the store and the logs; removed on drop unless kept.
     directory: TempDir,
 }
 
 impl Fleet {
-    /// Describes the plan's processes and starts the proxies between them.
+    /// Describes the processes of a plan and starts the proxies.
     pub(crate) async fn new(plan: &Plan, random: &mut Random) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut ports = Ports::new(random);
@@ -100,7 +98,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Starts everything, the store first, and waits until it is ready.
+    /// Starts all processes, the store first, and waits until they are ready.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         for role in [Role::Redis, Role::Sentinel] {
             self.start_all(|other| other == role).await?;
@@ -121,41 +119,39 @@ impl Fleet {
         Ok(())
     }
 
-    /// Places of all processes of a kind.
+    /// Indices of the processes of a role.
     pub(crate) fn all(&self, role: Role) -> Vec<usize> {
         let members = self.members.iter().enumerate();
         members.filter(|(_, member)| member.role == role).map(|(place, _)| place).collect()
     }
 
-    /// Places of the processes of a kind that nothing is done to.
+    /// Indices of the processes of a role without a current fault.
     pub(crate) fn running(&self, role: Role) -> Vec<usize> {
         let is_running = |place: &usize| self.members[*place].condition == Condition::Running;
         self.all(role).into_iter().filter(is_running).collect()
     }
 
-    /// Places of the proxies on a hop that let everything pass.
+    /// Indices of the unimpaired proxies of a hop.
     pub(crate) fn unimpaired_proxies(&self, hop: Hop) -> Vec<usize> {
         let proxies = self.proxies.iter().enumerate();
         let free = proxies.filter(|(_, (other, proxy))| *other == hop && proxy.is_unimpaired());
         free.map(|(place, _)| place).collect()
     }
 
-    /// The proxy in a place.
     pub(crate) fn proxy_at(&self, place: usize) -> &Proxy {
         &self.proxies[place].1
     }
 
-    /// The proxies on a hop.
     pub(crate) fn proxies(&self, hop: Hop) -> impl Iterator<Item = &Proxy> {
         self.proxies.iter().filter(move |(other, _)| *other == hop).map(|(_, proxy)| proxy)
     }
 
-    /// A place for files of the run.
+    /// The directory for files of the run.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Keeps the directory, which is named.
+    /// Keeps the directory after the run; returns its path.
     pub(crate) fn keep_directory(&mut self) -> &Path {
         self.directory.disable_cleanup(true);
         self.directory.path()
@@ -220,14 +216,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// The addresses of a hop's proxies, separated by commas.
+    /// Addresses of the proxies of a hop, separated by commas.
     fn addresses(&self, hop: Hop) -> String {
         let addresses: Vec<_> =
             self.proxies(hop).map(|proxy| proxy.address().to_string()).collect();
         addresses.join(",")
     }
 
-    /// An error for each process that has ended by itself; it is started again.
+    /// Restarts processes that ended unexpectedly; returns one error text for each.
     pub(crate) fn restart_ended(&mut self) -> anyhow::Result<Vec<String>> {
         let mut ended = Vec::new();
         for member in &mut self.members {
@@ -243,7 +239,7 @@ impl Fleet {
         Ok(ended)
     }
 
-    /// Waits until all processes that were started are ready.
+    /// Waits until all started processes are ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         for member in &mut self.members {
             member.process.ready().await?;
@@ -251,7 +247,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// The store's server that takes writes now.
+    /// The index of the current primary in `servers`.
     pub(crate) async fn primary(&self) -> anyhow::Result<usize> {
         for (place, server) in self.servers.iter().enumerate() {
             let role: Result<redis::Value, _> = server.command(&["ROLE"]).await;

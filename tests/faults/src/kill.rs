@@ -1,5 +1,4 @@
-//! `minerva-faults kill`: the server, its parts or the application are killed again and again while
-//! messages go both ways.
+//! `minerva-faults kill`: repeated kills of the server, its parts or the application under two-way load.
 
 mod findings;
 
@@ -26,54 +25,52 @@ use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
 use findings::{Findings, Outcome};
 
-/// Longest padding of a message: most messages of real applications are short.
+/// Maximum padding of a message, in bytes; most messages of real applications are short.
 const PADDING: usize = 200;
-/// Traffic before the first kill, so that every stream is under way, and after the last one, so that what
-/// was on its way then has arrived.
+/// Load before the first kill, to start every stream, and after the last one, to deliver the messages in flight.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-/// Draining is given up if nothing has arrived for so long; as long, streams may take to go on.
+/// Deadline for progress, both of streams after a kill and while draining.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long is waited for messages that come again after everything has arrived.
+/// Wait for late duplicates after everything has arrived.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
 
 /// Options of `kill`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// What is killed.
+    /// The process to kill.
     #[arg(long, value_enum, default_value_t = Target::Standalone)]
     target: Target,
-    /// Edges in front of the core, if the target is core, edge or both. Connections go to each in turn, and to
-    /// another if it refuses.
+    /// Number of edges with the targets core, edge and both; connections are distributed round robin.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     edges: u8,
-    /// The program `minerva`; `minerva-core` and `minerva-edge` are expected beside it. Those beside this
-    /// program if not given.
+    /// Path of `minerva`, with `minerva-core` and `minerva-edge` in the same directory; by default the directory of
+    /// this program.
     #[arg(long)]
     minerva: Option<PathBuf>,
-    /// How often something is killed.
+    /// Number of kills.
     #[arg(long, default_value_t = 20)]
     kills: u64,
-    /// Seconds in which that happens, at random moments.
+    /// Period of the kills in seconds; their moments are random.
     #[arg(long, default_value_t = 60)]
     duration: u64,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 50)]
     streams: usize,
-    /// Strings a second, per stream and direction.
+    /// Messages per second, stream and direction.
     #[arg(long, default_value_t = 20.0)]
     rate: f64,
-    /// Transports, given to the streams in turn; all of them if not given.
+    /// Transports, assigned to the streams in turn; all by default.
     #[arg(long, value_delimiter = ',')]
     transports: Vec<TransportKind>,
-    /// Decides the moments of the kills, and the victims; random if not given.
+    /// Seed of moments and victims; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file; `-` is the output.
+    /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run {
     target: Target,
     seed: u64,
@@ -82,11 +79,10 @@ struct Run {
     ledger: Arc<Ledger>,
     stop: StopFlag,
     clients: Vec<Client>,
-    /// What the application did, if it is a process of its own.
+    /// Counters of the application, for the target `app`.
     effects: Option<Arc<Counted>>,
 }
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
     println!("target {}, seed {seed}", config.target);
@@ -119,7 +115,7 @@ impl Config {
         Ok(())
     }
 
-    /// Describes the processes; with an application if that is to be killed, whose effects go to a file.
+    /// Describes the processes. With the target `app` the second value is the effects file.
     fn deployment(&self, random: &mut Random) -> anyhow::Result<(Deployment, Option<PathBuf>)> {
         let program = |name: &str| match &self.minerva {
             Some(minerva) => deployment::beside(minerva, name),
@@ -198,8 +194,8 @@ impl Run {
         Ok(Self { target, seed, deployment, random, ledger, stop, clients, effects })
     }
 
-    /// Kills at random moments, starting again at once. Some of these moments fall into a start. In
-    /// the end everything is running.
+    /// Kills at random moments with immediate restarts; some kills interrupt a start. All processes run when the call
+    /// returns.
     async fn kill_at_random(&mut self, config: &Config) -> anyhow::Result<u64> {
         let span = config.duration * 1000;
         let mut moments: Vec<u64> =
@@ -219,7 +215,7 @@ impl Run {
         Ok(kills)
     }
 
-    /// Waits until messages arrive on every stream, each way; gives those, each way, on which none does.
+    /// Waits for an arrival in both directions of every stream. Returns the streams without one: c2s, s2c.
     async fn wait_for_progress(&mut self) -> anyhow::Result<[Vec<usize>; 2]> {
         let arrived = |ledger: &Ledger| Direction::BOTH.map(|way| ledger.arrived_each(way));
         let (start, before) = (clock::now(), arrived(&self.ledger));
@@ -235,7 +231,7 @@ impl Run {
         }
     }
 
-    /// Lets everything that was sent arrive; false if something does not.
+    /// Stops the producers and waits until all messages have arrived; false at a stall.
     async fn drain(&mut self) -> anyhow::Result<bool> {
         self.stop.stop();
         if self.effects.is_some() {
@@ -245,7 +241,7 @@ impl Run {
         loop {
             self.deployment.check()?;
             if self.is_all_sent() && self.ledger.is_drained() {
-                // The application's last messages may still be on their way to the ledger.
+                // The counts of the application arrive through the effects file, with a delay.
                 sleep(DUPLICATE_WAIT).await;
                 if self.ledger.is_drained() {
                     return Ok(true);
@@ -261,7 +257,7 @@ impl Run {
         }
     }
 
-    /// Nothing more is sent, and how much it was is known.
+    /// Whether all producers have ended and their counts have arrived.
     fn is_all_sent(&self) -> bool {
         let app = self.effects.as_ref();
         self.clients.iter().all(|client| client.producer.is_finished())
@@ -269,7 +265,7 @@ impl Run {
     }
 }
 
-/// Places at which nothing has changed.
+/// Indices with equal counters.
 fn stalled(before: &[u64], after: &[u64]) -> Vec<usize> {
     let pairs = before.iter().zip(after).enumerate();
     pairs.filter(|(_, (before, after))| before == after).map(|(place, _)| place).collect()

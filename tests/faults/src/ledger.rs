@@ -1,6 +1,6 @@
-//! What both ends know of every stream: what was sent, what arrived, and how long nothing did.
+//! The ledger of a run: sent and arrived messages, pauses and ends of every stream.
 //!
-//! Shared by the clients and the application service, which run in this process.
+//! Shared by the clients and the application service, or by their log readers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,50 +11,47 @@ use bytes::Bytes;
 use crate::checker::{Checker, Tally};
 use crate::message::{self, Direction, Length};
 
-/// All streams of a run.
 pub(crate) struct Ledger {
     streams: Vec<Entry>,
-    /// How often something was killed so far.
+    /// Number of kills so far.
     kills: AtomicU64,
     faults: Mutex<Vec<FaultWindow>>,
 }
 
-/// A fault, for the pauses that it makes.
+/// The time window of a fault; pauses that overlap it are charged to the fault.
 #[derive(Debug, Clone, Copy)]
 struct FaultWindow {
     at: Instant,
-    /// A pause that begins later is not of this fault.
+    /// Pauses that begin later are not charged.
     until: Instant,
-    /// Whatever tells faults apart.
+    /// Index of the fault kind, assigned by the caller.
     kind: usize,
 }
 
-/// One stream.
 struct Entry {
     c2s: Mutex<Flow>,
     s2c: Mutex<Flow>,
-    /// Why it ended, if it did: it never should.
+    /// Reasons of unexpected ends.
     ends: Mutex<Vec<String>>,
 }
 
 /// One direction of one stream.
 #[derive(Default)]
 struct Flow {
-    /// Number of the next message to send.
+    /// Number of the next message.
     sent: u64,
     checker: Checker,
-    /// When the last message arrived.
+    /// Arrival of the last message.
     last: Option<Instant>,
-    /// The longest time without a message since the last kill.
+    /// The longest pause since the last kill.
     longest: Duration,
-    /// The longest time without a message after each earlier kill.
+    /// The longest pause after each earlier kill.
     pauses: Vec<Duration>,
-    /// How many kills there were when the last message arrived.
+    /// Number of kills at the last arrival.
     seen_kills: u64,
-    /// The longest time without a message that was under way when a fault struck, or began soon
-    /// after, by the place of the fault.
+    /// The longest charged pause by index of the fault.
     fault_pauses: Vec<(usize, Duration)>,
-    /// Earlier faults are over.
+    /// The first fault whose window may still be open.
     first_open_fault: usize,
 }
 
@@ -66,12 +63,11 @@ impl Ledger {
         Self { streams, kills: AtomicU64::new(0), faults: Mutex::default() }
     }
 
-    /// Number of streams.
     pub(crate) fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// The next message of a stream, counted as sent from now on.
+    /// Creates the next message of a stream and counts it as sent.
     pub(crate) fn next_message(
         &self,
         direction: Direction,
@@ -86,23 +82,23 @@ impl Ledger {
         message::write(direction, stream, number, length)
     }
 
-    /// Strings sent so far.
+    /// Number of sent messages.
     pub(crate) fn sent(&self, direction: Direction, stream: usize) -> u64 {
         self.flow(direction, stream).sent
     }
 
-    /// So many messages were sent, in a place where this ledger is not.
+    /// Sets the number of messages sent by another process.
     pub(crate) fn set_sent(&self, direction: Direction, stream: usize, messages: u64) {
         self.flow(direction, stream).sent = messages;
     }
 
-    /// Takes back the last message: it was refused.
+    /// Removes the last message from the count after a failed send.
     pub(crate) fn cancel_send(&self, direction: Direction, stream: usize) {
         let mut flow = self.flow(direction, stream);
         flow.sent = flow.sent.saturating_sub(1);
     }
 
-    /// A message arrived.
+    /// Records an arrival at time `now`.
     pub(crate) fn arrive(
         &self,
         direction: Direction,
@@ -122,12 +118,12 @@ impl Ledger {
         flow.record_pause(now, kills);
     }
 
-    /// A fault of this kind faults; pauses that begin until then are its own.
+    /// Opens the window of a fault; pauses that begin before `until` are charged to it.
     pub(crate) fn record_fault(&self, kind: usize, at: Instant, until: Instant) {
         lock(&self.faults).push(FaultWindow { at, until, kind });
     }
 
-    /// The longest pause on each direction of each stream for each fault of this kind.
+    /// The longest pause of each direction of each stream, for each fault of this kind.
     pub(crate) fn pauses_of(&self, kind: usize) -> Vec<Duration> {
         let faults = lock(&self.faults).clone();
         let mut pauses = Vec::new();
@@ -142,22 +138,22 @@ impl Ledger {
         pauses
     }
 
-    /// Something was killed.
+    /// Records a kill.
     pub(crate) fn record_kill(&self) {
         self.kills.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A stream ended, which it should not.
+    /// Records an unexpected end.
     pub(crate) fn record_end(&self, stream: usize, why: String) {
         lock(&self.streams[stream].ends).push(why);
     }
 
-    /// Why a stream ended, as often as it did.
+    /// The recorded ends of a stream.
     pub(crate) fn end_reasons(&self, stream: usize) -> Vec<String> {
         lock(&self.streams[stream].ends).clone()
     }
 
-    /// Everything sent so far has arrived, on streams that have not ended.
+    /// Whether all sent messages have arrived, on streams without an end.
     pub(crate) fn is_drained(&self) -> bool {
         let is_open = |stream: &usize| lock(&self.streams[*stream].ends).is_empty();
         (0..self.streams()).filter(is_open).all(|stream| {
@@ -168,24 +164,24 @@ impl Ledger {
         })
     }
 
-    /// Strings that have arrived, all streams and both directions.
+    /// Arrived messages of all streams and directions.
     pub(crate) fn arrived(&self) -> u64 {
         Direction::BOTH.into_iter().flat_map(|way| self.arrived_each(way)).sum()
     }
 
-    /// Strings that have arrived on each stream.
+    /// Arrived messages by stream.
     pub(crate) fn arrived_each(&self, direction: Direction) -> Vec<u64> {
         let of = |stream| self.flow(direction, stream).checker.arrived();
         (0..self.streams()).map(of).collect()
     }
 
-    /// What was wrong in one direction of one stream.
+    /// The counters of one direction of a stream.
     pub(crate) fn tally(&self, direction: Direction, stream: usize) -> Tally {
         let flow = self.flow(direction, stream);
         flow.checker.tally(flow.sent)
     }
 
-    /// The longest time without a message after each kill.
+    /// The longest pause after each kill.
     pub(crate) fn pauses(&self, direction: Direction, stream: usize) -> Vec<Duration> {
         let flow = self.flow(direction, stream);
         let mut pauses = flow.pauses.clone();

@@ -1,8 +1,8 @@
-//! Faults on real processes: kills under load, slow readers, networks and stores that fail, with every
-//! message counted at both ends.
+//! Fault tests on real processes: kills under load, slow readers, failing networks and stores, with every message
+//! counted at both ends.
 //!
-//! Clients run in this process, through the published SDK; what is harmed are processes of their own. The
-//! benchmarks use the public modules to run theirs.
+//! The clients run in this process, on the published SDK; the servers and the killed application are separate
+//! processes. The benchmarks use the public modules to start theirs.
 
 pub mod clock;
 pub mod deployment;
@@ -45,29 +45,29 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Harms a real Minerva under load and counts what arrives at both ends.
+/// Injects faults into a real Minerva under load and counts the messages at both ends.
 #[derive(Debug, Parser)]
 enum Program {
-    /// Kill the server, its parts or the application again and again while messages go both ways: none may
-    /// be lost, duplicated or reordered, and no stream may end.
+    /// Kill the server, its parts or the application repeatedly under two-way load. Messages must arrive once and in
+    /// order, and no stream may end.
     Kill(kill::Config),
-    /// NetworkFault everything in a deployment of several cores, edges and application instances on Redis, at random
-    /// moments: no message may be lost, duplicated or reordered, and no stream may end without a cause.
+    /// Inject all kinds of faults at random moments into cores, edges, application instances and Redis. Messages must
+    /// arrive once and in order; no stream may end without a cause.
     Run(run::Config),
-    /// Take Redis away for a while: nothing may be acknowledged meanwhile, nothing may grow, and all must
-    /// arrive soon after.
+    /// Make Redis unavailable for a while. No message may be acknowledged meanwhile, memory must stay bounded, and all
+    /// messages must arrive soon after.
     Outage(outage::Config),
-    /// Replace Redis by an older copy of itself: streams that lost something must end with `state lost` on both
-    /// sides, and no others.
+    /// Replace Redis by an older copy of its data. Only streams with lost data may end, with `state lost` on both
+    /// sides.
     Rollback(rollback::Config),
-    /// Send much both ways to slow readers: the server must stay small.
+    /// Send much data both ways to slow readers. The server's memory must stay small.
     Pressure(pressure::Config),
-    /// Send messages through a deployment that somebody else runs and harms, with `answer` as its application.
+    /// Send messages through a deployment of somebody else, with `answer` as its application.
     Load(external_load::Config),
-    /// Read slowly, through a deployment that somebody else runs, what an application sends quickly: the
-    /// application must be paused, and no process may grow.
+    /// Read slowly from a fast application, through a deployment of somebody else. The application must be paused, and
+    /// no process may grow.
     Slow(slow::Config),
-    /// The application service that `kill --target app` kills.
+    /// The application service under `kill --target app`.
     #[command(hide = true)]
     App(app_process::Config),
     /// One application instance of `run`.
@@ -75,10 +75,10 @@ enum Program {
     Answer(app_instance::Config),
 }
 
-/// Reads the options and does it.
+/// Parses the options and runs the command.
 ///
 /// # Errors
-/// If a run could not be done; one that was and failed is told by the exit code.
+/// If the run could not be completed. A failed check is an exit code, not an error.
 pub async fn main() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -89,11 +89,10 @@ pub async fn main() -> anyhow::Result<ExitCode> {
     run_until_signal(run(program)).await
 }
 
-/// Runs something unless this process is asked to stop. What it has started is killed when it is dropped, so nothing is
-/// left.
+/// Runs a future until SIGTERM or SIGINT. Dropping the future kills the processes it started.
 ///
 /// # Errors
-/// What it fails with, or that it was to stop.
+/// The error of the future, or the signal.
 pub async fn run_until_signal<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {

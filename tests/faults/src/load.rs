@@ -1,5 +1,5 @@
-//! The messages of a run with several application instances: clients in this process that send, instances
-//! that answer each message by one, and what both ends say of it.
+//! The load of a run with several application instances: clients in this process, instances that answer each message,
+//! and the evaluation of both.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,28 +19,28 @@ use crate::message::{Direction, Length};
 use crate::report::Row;
 use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
-/// Longest padding of a message: most messages of real applications are short.
+/// Maximum padding of a message, in bytes; most messages of real applications are short.
 pub(crate) const PADDING: usize = 200;
-/// How often the runner looks for new notes: pauses are seen no finer.
+/// Poll interval of the event log; limits the resolution of pauses.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Draining is given up if nothing has arrived for so long; as long, streams may take to go on.
+/// Deadline for progress, both of streams after a fault and while draining.
 const STALL_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long is waited for messages that come again after everything has arrived.
+/// Wait for late duplicates after everything has arrived.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
 
-/// What both ends do, and did.
+/// The clients, the ledger and the audit of a run.
 pub(crate) struct Load {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) clients: Vec<Client>,
     address: String,
-    /// Where those of raw TCP connect.
+    /// Address for raw TCP clients.
     tcp_address: String,
     transports: Vec<TransportKind>,
     audit: Arc<Mutex<Audit>>,
     following: tokio::task::JoinHandle<()>,
 }
 
-/// Reads notes for a load.
+/// Tails the event log.
 struct Follower {
     reader: EventLogReader,
     ledger: Arc<Ledger>,
@@ -48,7 +48,7 @@ struct Follower {
 }
 
 impl Load {
-    /// A load of so many streams, none of which there is yet. `transports` are given to them in turn.
+    /// Prepares a load of `streams` streams and starts none; transports are assigned in turn.
     pub(crate) fn new(
         address: String,
         event_log: PathBuf,
@@ -65,13 +65,13 @@ impl Load {
         Self { ledger, clients, address, tcp_address, transports, audit, following }
     }
 
-    /// The same, with another address for raw TCP.
+    /// Sets another address for raw TCP.
     pub(crate) fn with_tcp_at(mut self, address: String) -> Self {
         self.tcp_address = address;
         self
     }
 
-    /// Starts the next `count` streams, which send until they are stopped.
+    /// Starts the next `count` streams, which send until the stop flag is set.
     pub(crate) fn add(&mut self, count: usize, rate: f64, stop: &StopFlag) -> anyhow::Result<()> {
         let every = Some(Duration::from_secs_f64(1.0 / rate));
         let traffic = TrafficConfig {
@@ -98,26 +98,23 @@ impl Load {
         Ok(())
     }
 
-    /// What instances did.
     pub(crate) fn audit(&self) -> MutexGuard<'_, Audit> {
         self.audit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What must not be of the streams that live: of one that the store has lost in part, instances may be told
-    /// what does not fit together.
+    /// Violations on open streams. A stream with lost state may have contradictory events, so it is excluded.
     pub(crate) fn violations(&self) -> Vec<String> {
         let audit = self.audit();
         let of_living = audit.violations().iter().filter(|(stream, _)| self.is_open(*stream));
         of_living.map(|(_, what)| what.clone()).collect()
     }
 
-    /// Whether a stream has not ended, as far as either end knows.
+    /// Whether neither end has reported the end of the stream.
     pub(crate) fn is_open(&self, stream: usize) -> bool {
         self.ledger.end_reasons(stream).is_empty()
     }
 
-    /// Waits until messages arrive on each of these streams, each way, unless it ends; gives those, each way, on
-    /// which none does.
+    /// Waits for an arrival in both directions of each stream. Returns the open streams without one: c2s, s2c.
     pub(crate) async fn wait_for_progress(&self, streams: &[usize]) -> [Vec<usize>; 2] {
         let arrived = || Direction::BOTH.map(|way| self.ledger.arrived_each(way));
         let (start, before) = (clock::now(), arrived());
@@ -140,10 +137,10 @@ impl Load {
         }
     }
 
-    /// Waits until messages arrive on each of these streams, each way.
+    /// Waits for an arrival in both directions of each stream.
     ///
     /// # Errors
-    /// Names those on which none does: there is nothing to be harmed.
+    /// If a stream makes no progress; the error names the stream.
     pub(crate) async fn wait_until_started(&self, streams: &[usize]) -> anyhow::Result<()> {
         let [c2s, s2c] = self.wait_for_progress(streams).await;
         if c2s.is_empty() && s2c.is_empty() {
@@ -152,8 +149,8 @@ impl Load {
         bail!("streams without messages: c2s {c2s:?}, s2c {s2c:?}")
     }
 
-    /// Waits until everything that was sent on streams that live has arrived, and its answers; their producers
-    /// are stopped. Gives when that was; `None` if something does not arrive.
+    /// Waits until all messages on open streams and their answers have arrived; the producers must be stopped. Returns
+    /// the time of the last arrival, or `None` at a stall.
     pub(crate) async fn drain(&self) -> Option<Instant> {
         let mut progress = (self.ledger.arrived(), clock::now());
         loop {
@@ -174,7 +171,7 @@ impl Load {
         }
     }
 
-    /// The streams of each transport that have not ended: those that have may have lost messages.
+    /// Table rows of the open streams by transport. Ended streams are excluded, since they may have lost messages.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut by_transport: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (number, client) in self.clients.iter().enumerate() {
@@ -209,7 +206,7 @@ impl Drop for Load {
 impl Follower {
     async fn run(mut self) {
         loop {
-            // A file that cannot be read fails the run, because nothing arrives.
+            // A read error fails the run, since no message arrives.
             for entry in self.reader.read().unwrap_or_default() {
                 match entry {
                     Ok(entry) => self.take(&entry),
@@ -230,7 +227,7 @@ impl Follower {
         let arrival = audit.take(entry);
         if let (Arrival::First, Entry::Handled { message, .. }) = (arrival, entry) {
             let length = Length::UpTo(PADDING);
-            // Before it has arrived, so that the stream is not drained in between.
+            // The answer is counted before the arrival, so that the stream is not drained in between.
             ledger.set_sent(Direction::S2c, stream, audit.answers(stream));
             ledger.arrive(Direction::C2s, stream, message, length, clock::now());
         }

@@ -1,4 +1,4 @@
-//! The program `minerva-faults`; what it does is in the library.
+//! The program `minerva-faults`, a shell around the library.
 
 use std::process::ExitCode;
 

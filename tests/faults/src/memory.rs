@@ -1,17 +1,20 @@
-//! How much memory a process holds, as Linux says it.
+//! The memory of a process, from `/proc`.
 
 use anyhow::Context as _;
 
 /// Memory of a process in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Resident now.
+    /// Current resident memory.
     pub resident: u64,
-    /// The most that ever was.
+    /// Peak resident memory.
     pub peak: u64,
 }
 
-/// Asks the system about a process.
+/// Reads the memory of a process.
+///
+/// # Errors
+/// If the process does not exist.
 pub fn of(pid: u32) -> anyhow::Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

@@ -1,5 +1,5 @@
-//! The messages that are sent: each says which stream, which direction and which number it is, and its
-//! padding follows from these, so that a message that was cut, mixed or changed is noticed.
+//! The payload of a test message: stream, direction and number, with a padding derived from them, so that truncated,
+//! mixed or altered messages are detected.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::random::Random;
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
@@ -31,16 +31,16 @@ impl fmt::Display for Direction {
     }
 }
 
-/// How long the messages are.
+/// The length of messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Length {
-    /// The head and up to so many bytes of padding, different for each number.
+    /// The head, and padding of a length up to this, different for each number.
     UpTo(usize),
-    /// So many bytes in all, unless the head alone is longer.
+    /// The total length, unless the head is longer.
     Exactly(usize),
 }
 
-/// The message of one number.
+/// The message with a number.
 pub(crate) fn write(direction: Direction, stream: usize, number: u64, length: Length) -> Bytes {
     let mut text = format!("{direction}:{stream}:{number}:").into_bytes();
     let mut random = seeded(direction, stream, number);
@@ -48,13 +48,13 @@ pub(crate) fn write(direction: Direction, stream: usize, number: u64, length: Le
         Length::UpTo(most) => random.between(0, most as u64) as usize,
         Length::Exactly(length) => length.saturating_sub(text.len()),
     };
-    // 0x20-0x7E, the bytes that a message may have; a short pattern repeated keeps this cheap.
+    // Bytes 0x20 to 0x7E are valid in every framing. A repeated short pattern is cheap.
     let pattern: Vec<u8> = (0..64).map(|_| random.between(0x20, 0x7E) as u8).collect();
     text.extend(pattern.iter().cycle().take(padding));
     text.into()
 }
 
-/// The number of a message; `None` if it is not what was sent in this direction of this stream.
+/// The number of a message; `None` unless the message was sent in this direction of this stream.
 pub(crate) fn read(
     text: &[u8],
     direction: Direction,

@@ -1,5 +1,5 @@
-//! `minerva-faults outage`: Redis cannot be reached for a while. What was not durable before is not acknowledged
-//! meanwhile, nobody grows without bound, and everything arrives soon after.
+//! `minerva-faults outage`: Redis is unavailable for a while. New messages must not be acknowledged meanwhile, memory
+//! must stay bounded, and all messages must arrive soon after.
 
 mod findings;
 
@@ -23,13 +23,12 @@ use crate::traffic::StopFlag;
 
 use findings::{Findings, Growth, How, Outage};
 
-/// Traffic before the first outage.
+/// Load before the first outage and after each outage.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-/// What was durable when Redis went has arrived by then.
+/// Messages that were durable before the outage arrive within this time.
 const OUTAGE_SETTLE_TIME: Duration = Duration::from_secs(1);
-/// Time between two samples of memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
-/// How long is waited for what was sent before the end of an outage; more than it may take.
+/// Deadline for the messages sent before the end of an outage; longer than the limit of the check.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options of `outage`.
@@ -37,30 +36,29 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Config {
     #[command(flatten)]
     fleet: Options,
-    /// How long Redis is away, each time.
+    /// Length of each outage.
     #[arg(long, default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
     seconds: Duration,
-    /// Ways in which it goes, one after the other; both if not given.
+    /// Kinds of outages, one after the other; both by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     how: Vec<How>,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 20)]
     streams: usize,
-    /// Strings a second and stream that clients send until they have to wait; each has an answer.
+    /// Messages per second and stream from clients, until back-pressure; each is answered.
     #[arg(long, default_value_t = 50.0)]
     rate: f64,
     /// Megabytes by which a core or an edge may grow.
     #[arg(long, default_value_t = 32.0)]
     limit: f64,
-    /// Decides the ports; random if not given.
+    /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file; `-` is the output.
+    /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.fleet.store != StoreKind::Redis {
         bail!("an outage needs --store redis");
@@ -163,17 +161,17 @@ fn sample(fleet: &Fleet, all: &mut [Growth]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Strings of clients that were acknowledged, on all streams.
+/// Acknowledged messages of all clients.
 fn acknowledged(load: &Load) -> u64 {
     load.clients.iter().map(|client| client.stream.counters().acknowledged).sum()
 }
 
-/// Strings that clients have queued, stream by stream.
+/// Queued messages of each client.
 fn sent(load: &Load) -> Vec<u64> {
     load.clients.iter().map(|client| client.stream.counters().sent).collect()
 }
 
-/// How long it takes until these and their answers have arrived.
+/// Waits for these messages and their answers; returns the time since `start`, or `None` at the deadline.
 async fn drained(load: &Load, sent: &[u64], start: Instant) -> Option<Duration> {
     let is_drained = || {
         Direction::BOTH.into_iter().all(|way| {

@@ -1,4 +1,4 @@
-//! Ports for the processes of a run, each given once.
+//! Allocates local ports for the processes of a run.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -6,26 +6,25 @@ use anyhow::bail;
 
 use crate::random::Random;
 
-/// Ports to choose from: below those that the system gives to outgoing connections, so that no client
-/// takes one while a process is down.
+/// Below the ephemeral range, so that no outgoing connection takes the port of a process that is down.
 const PORTS: (u64, u64) = (20_000, 29_999);
 
-/// Chooses ports, each once.
+/// Allocates each port at most once.
 pub struct Ports<'a> {
     random: &'a mut Random,
     taken: Vec<SocketAddr>,
 }
 
 impl<'a> Ports<'a> {
-    /// Chooses by these numbers.
+    /// Draws ports from this generator.
     pub fn new(random: &'a mut Random) -> Self {
         Self { random, taken: Vec::new() }
     }
 
-    /// An address of this machine that nobody listens on.
+    /// An unused local address.
     ///
     /// # Errors
-    /// If it finds none.
+    /// If no free port is found.
     pub fn take(&mut self) -> anyhow::Result<SocketAddr> {
         for _ in 0..100 {
             let port = self.random.between(PORTS.0, PORTS.1) as u16;

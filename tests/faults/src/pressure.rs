@@ -1,4 +1,4 @@
-//! `minerva-faults pressure`: much data both ways, both readers slow, and the server stays small.
+//! `minerva-faults pressure`: much data in both directions to slow readers; the server's memory must stay bounded.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,50 +21,48 @@ use crate::random::Random;
 use crate::report::{self, Checks, Row};
 use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
-/// A megabyte, everywhere in this program.
 const MEGABYTE: f64 = 1e6;
-/// Time between two samples.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
-/// Time between two lines of progress.
+/// Interval of progress lines.
 const PROGRESS: Duration = Duration::from_secs(20);
-/// The run is given up if nothing has arrived for so long.
+/// The run ends if no message arrives for this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options of `pressure`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// The program `minerva`; the one beside this program if not given.
+    /// Path of `minerva`; by default in the directory of this program.
     #[arg(long)]
     minerva: Option<PathBuf>,
     /// Megabytes in each direction.
     #[arg(long, default_value_t = 200.0)]
     megabytes: f64,
-    /// Megabytes a second that the client reads.
+    /// Read rate of the client, in megabytes per second.
     #[arg(long, default_value_t = 1.0)]
     client_rate: f64,
-    /// Megabytes a second that the application reads.
+    /// Read rate of the application, in megabytes per second.
     #[arg(long, default_value_t = 1.0)]
     app_rate: f64,
     /// Length of a message in bytes.
     #[arg(long, alias = "string-bytes", default_value_t = 4096)]
     message_bytes: usize,
-    /// The transport.
+    /// Transport of the client.
     #[arg(long, default_value = "websocket")]
     transport: TransportKind,
-    /// Megabytes that the server may hold.
+    /// Maximum resident memory of the server, in megabytes.
     #[arg(long, default_value_t = 64.0)]
     limit: f64,
-    /// Write the figures as JSON to this file; `-` is the output.
+    /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// Everything that a run found. Memory is in megabytes.
+/// The evaluation of a run. Memory is in megabytes.
 #[derive(Serialize)]
 struct Findings {
     megabytes: f64,
     seconds: f64,
-    /// Until the last message arrived, from the client and from the application.
+    /// Time until the last arrival: c2s, s2c.
     seconds_each: [f64; 2],
     rows: Vec<Row>,
     resident_max: f64,
@@ -75,19 +73,18 @@ struct Findings {
     checks: Checks,
 }
 
-/// What was measured while messages went through.
+/// Measurements during the transfer.
 #[derive(Default)]
 struct Samples {
     resident: Vec<u64>,
-    /// The system's own record of the most.
+    /// Peak resident memory as recorded by the system.
     peak: u64,
     finished: bool,
     seconds: f64,
-    /// When all had arrived, for each direction.
+    /// Time until the last arrival: c2s, s2c.
     seconds_each: [f64; 2],
 }
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     config.check()?;
     let program = match &config.minerva {
@@ -135,7 +132,7 @@ impl Config {
         Ok(())
     }
 
-    /// Strings in each direction.
+    /// Number of messages in each direction.
     fn messages(&self) -> u64 {
         (self.megabytes * MEGABYTE / self.message_bytes as f64).ceil() as u64
     }
@@ -186,12 +183,12 @@ impl Config {
     }
 }
 
-/// Measures until all has arrived or nothing arrives any more.
+/// Samples until everything has arrived or nothing arrives any more.
 async fn watch(server: &mut Deployment, ledger: &Ledger, messages: u64) -> anyhow::Result<Samples> {
     let start = clock::now();
     let mut samples = Samples::default();
     let mut progress = (0, start);
-    let mut told = start;
+    let mut last_print = start;
     while !samples.finished && clock::now().duration_since(progress.1) < STALL_TIMEOUT {
         sleep(SAMPLE_INTERVAL).await;
         server.check()?;
@@ -203,7 +200,7 @@ async fn watch(server: &mut Deployment, ledger: &Ledger, messages: u64) -> anyho
         if ledger.arrived() != progress.0 {
             progress = (ledger.arrived(), now);
         }
-        tell(&mut told, now, ledger, memory.resident);
+        print_progress(&mut last_print, now, ledger, memory.resident);
         samples.seconds = now.duration_since(start).as_secs_f64();
         let arrived = Direction::BOTH.map(|way| ledger.tally(way, 0).arrived);
         for (arrived, seconds) in arrived.into_iter().zip(&mut samples.seconds_each) {
@@ -216,11 +213,11 @@ async fn watch(server: &mut Deployment, ledger: &Ledger, messages: u64) -> anyho
     Ok(samples)
 }
 
-fn tell(told: &mut Instant, now: Instant, ledger: &Ledger, resident: u64) {
-    if now.duration_since(*told) < PROGRESS {
+fn print_progress(last_print: &mut Instant, now: Instant, ledger: &Ledger, resident: u64) {
+    if now.duration_since(*last_print) < PROGRESS {
         return;
     }
-    *told = now;
+    *last_print = now;
     let arrived = Direction::BOTH.map(|way| ledger.tally(way, 0).arrived);
     println!(
         "c2s {} messages, s2c {} messages, {:.1} MB resident",

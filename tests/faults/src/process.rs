@@ -1,8 +1,6 @@
-//! One process of a run: started, killed without warning, stopped for a while, asked to end, started again
-//! as the same.
+//! A child process with a fixed command line that can be killed, suspended, terminated and restarted.
 //!
-//! Knows nothing of what the program does, but that it prints a line when it is ready. Touches no
-//! process that it did not start.
+//! Readiness is a line on the standard output. Only processes started by this module are signalled.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -22,39 +20,39 @@ use crate::clock;
 
 pub use rustix::process::Signal;
 
-/// Time for the program to say that it is ready.
+/// Deadline for the ready line.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How much of its log is shown when it has ended by itself.
+/// Bytes of the log in an error about an unexpected exit.
 const LOG_TAIL_BYTES: usize = 4000;
 
-/// A program with its arguments, which stay the same, and the process that runs it now.
+/// A program with its arguments, and the process that currently runs it.
 pub struct Process {
-    /// What reports call it.
+    /// Name in reports.
     name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
-    /// Environment variables on top of this program's own.
+    /// Environment variables in addition to the inherited ones.
     variables: Vec<(&'static str, OsString)>,
-    /// Where what it prints goes, start after start.
+    /// File for the output of all starts, appended.
     log: PathBuf,
-    /// It is ready when it prints a line with this in it.
+    /// A line that contains this text marks readiness.
     ready_marker: &'static str,
     running: Option<Running>,
-    /// How long each start took that was not cut short.
+    /// Durations of the completed starts.
     starts: Arc<Mutex<Vec<Duration>>>,
     kills: u64,
 }
 
 struct Running {
     child: Child,
-    /// Closed with this value, which tells the process that nobody needs it any more.
+    /// Closed on drop; the process exits at the end of its input.
     input: ChildStdin,
-    /// Told true when the process says that it is ready, and closed when it says no more.
+    /// Becomes true at the ready line; closed at the end of the output.
     ready: watch::Receiver<bool>,
 }
 
 impl Process {
-    /// Describes a process; starts nothing.
+    /// Describes a process without a start.
     pub fn new(
         name: impl Into<String>,
         program: PathBuf,
@@ -77,41 +75,44 @@ impl Process {
         }
     }
 
-    /// It gets this environment variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.push((name, value.into()));
         self
     }
 
-    /// It is ready when it prints a line with `sign` in it; without this, with its first line.
+    /// Sets the text of the ready line; without a call, the first line marks readiness.
     #[must_use]
     pub fn ready_when(mut self, ready_marker: &'static str) -> Self {
         self.ready_marker = ready_marker;
         self
     }
 
-    /// What reports call it.
+    /// The name in reports.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Process id, while it runs.
+    /// The process id, while the process runs.
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().and_then(|running| running.child.id())
     }
 
-    /// How often it was killed.
+    /// Number of kills.
     pub fn kills(&self) -> u64 {
         self.kills
     }
 
-    /// How long each start took that was not cut short.
+    /// Durations of the completed starts.
     pub fn starts(&self) -> Vec<Duration> {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts the process, without waiting for it.
+    /// Starts the process without waiting for readiness.
+    ///
+    /// # Errors
+    /// If the program cannot be started.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.context("no log file")?;
@@ -141,7 +142,10 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until the process says that it is ready.
+    /// Waits until the process is ready.
+    ///
+    /// # Errors
+    /// If the process ends first or misses the deadline; the error includes the end of the log.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("{} was not started", self.name) };
         let ready = async { running.ready.wait_for(|ready| *ready).await.map(drop) };
@@ -152,14 +156,20 @@ impl Process {
         }
     }
 
-    /// Writes a line to its input.
+    /// Writes a line to the standard input of the process.
+    ///
+    /// # Errors
+    /// If the process is not running.
     pub async fn write_line(&mut self, line: &str) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { bail!("{} does not run", self.name) };
         let written = running.input.write_all(format!("{line}\n").as_bytes()).await;
         written.with_context(|| format!("{} takes no input", self.name))
     }
 
-    /// Ends the process by SIGKILL. An error if it had ended by itself.
+    /// Kills the process with SIGKILL.
+    ///
+    /// # Errors
+    /// If the process had already ended.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.check()?;
         if let Some(mut running) = self.running.take() {
@@ -170,20 +180,26 @@ impl Process {
     }
 
     /// Sends a signal, if the process runs.
+    ///
+    /// # Errors
+    /// If the system rejects the signal.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let Some(pid) = pid else { return Ok(()) };
         kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// Whether it has ended, and how; `None` while it runs or if it was not started.
+    /// The exit status; `None` while the process runs or without a start.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let ended = self.running.as_mut().and_then(|running| running.child.try_wait().ok()?);
         self.running.take_if(|_| ended.is_some());
         ended
     }
 
-    /// Waits until it ends by itself, or because it was asked to.
+    /// Waits for the exit of the process.
+    ///
+    /// # Errors
+    /// If the process is not running.
     pub async fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         let Some(running) = &mut self.running else { bail!("{} does not run", self.name) };
         let status = running.child.wait().await;
@@ -191,7 +207,10 @@ impl Process {
         status.with_context(|| format!("cannot wait for {}", self.name))
     }
 
-    /// An error if the process has ended by itself.
+    /// Checks that the process has not ended.
+    ///
+    /// # Errors
+    /// If the process has ended; the error includes the end of the log.
     pub fn check(&mut self) -> anyhow::Result<()> {
         let status = self.running.as_mut().map(|running| running.child.try_wait());
         match status {
@@ -200,14 +219,14 @@ impl Process {
         }
     }
 
-    /// The end of its log.
+    /// The end of the log.
     fn log(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&text[text.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
     }
 }
 
-/// Reads what a process prints.
+/// Copies the output of a process to the log.
 struct OutputReader {
     output: Lines<BufReader<ChildStdout>>,
     log: File,
@@ -217,11 +236,11 @@ struct OutputReader {
 }
 
 impl OutputReader {
-    /// Waits for the ready line, then reads on so that the program never blocks on its output.
+    /// Waits for the ready line, then reads on, so that the process never blocks on its output.
     async fn run(mut self) {
         let spawned = clock::now();
         while let Ok(Some(line)) = self.output.next_line().await {
-            // A log that is not complete spoils no run.
+            // An incomplete log does not fail the run.
             let _ = writeln!(self.log, "{line}");
             if line.contains(self.ready_marker) && !self.ready.send_replace(true) {
                 let took = clock::now().duration_since(spawned);

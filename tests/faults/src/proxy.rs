@@ -1,8 +1,7 @@
-//! A TCP proxy of our own that does harm on the way: delays, cuts, swallows, slows. Stands between any two
-//! processes of a run and is told in this process what to do.
+//! A TCP proxy with faults: delay, cut, black hole, rate limit, half-open connection. Controlled within this process.
 //!
-//! It knows bytes only. What it holds back is not lost, as TCP would send it again; a connection of which one
-//! direction died never comes back.
+//! Works on bytes only. Held bytes are not lost, since TCP would retransmit them; a half-open connection never
+//! recovers.
 
 mod network_conditions;
 mod pipe;
@@ -18,14 +17,14 @@ use tokio::sync::watch;
 pub use network_conditions::{Cut, NetworkConditions, PipeDirection};
 use pipe::Pipe;
 
-/// A proxy that runs as long as this value, or a connection through it, lives.
+/// A proxy. Dropping the value closes the listener; existing connections continue.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// What all connections know.
+/// State shared by all connections.
 struct Shared {
     upstream: SocketAddr,
     conditions: watch::Sender<NetworkConditions>,
@@ -37,10 +36,10 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine, in front of `upstream`.
+    /// Listens on a free local port in front of `upstream`.
     ///
     /// # Errors
-    /// If there is no port.
+    /// If no port is available.
     pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port to listen on")?;
         let address = listener.local_addr().context("no local address")?;
@@ -55,29 +54,29 @@ impl Proxy {
         Ok(Self { address, shared, accepting })
     }
 
-    /// Where to connect.
+    /// The address for clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Changes what happens to bytes from now on, on all connections and those to come.
+    /// Sets the conditions of all current and future connections.
     pub fn set(&self, conditions: NetworkConditions) {
         self.shared.conditions.send_replace(conditions);
     }
 
-    /// Whether everything passes now.
+    /// Whether all bytes pass without delay.
     #[must_use]
     pub fn is_unimpaired(&self) -> bool {
         *self.shared.conditions.borrow() == NetworkConditions::Unimpaired
     }
 
-    /// Ends all connections there are.
+    /// Ends all current connections.
     pub fn cut(&self, how: Cut) {
         self.shared.cut.send_replace(how);
     }
 
-    /// Connections that are open.
+    /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
@@ -92,7 +91,7 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        // A connection that is gone already is no matter.
+        // A failed accept affects that connection only.
         let Ok((client, _)) = listener.accept().await else { continue };
         let cut = shared.cut.subscribe();
         tokio::spawn(Arc::clone(&shared).carry(client, cut));
@@ -100,7 +99,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Carries one connection to its end.
+    /// Forwards one connection to the end.
     async fn carry(self: Arc<Self>, client: TcpStream, mut cut: watch::Receiver<Cut>) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         tokio::select! {
@@ -114,7 +113,7 @@ impl Shared {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Connects to where bytes go, once any can go there; `None` if it refuses.
+    /// Connects to the upstream as soon as the conditions permit; `None` if the connection is refused.
     async fn reach(&self) -> Option<TcpStream> {
         let mut conditions = self.conditions.subscribe();
         let passes = |conditions: &NetworkConditions| !conditions.blocks(PipeDirection::Upstream);
@@ -136,7 +135,7 @@ impl Shared {
         let upstream = pipe(PipeDirection::Upstream).carry(from_client, &mut to_server);
         let downstream = pipe(PipeDirection::Downstream).carry(from_server, &mut to_client);
         let how = tokio::select! {
-            // If one end is gone in error, the other one has nobody to talk to.
+            // An error at one end resets the other one.
             ended = async { tokio::try_join!(upstream, downstream) } => {
                 if ended.is_ok() { Cut::Fin } else { Cut::Rst }
             }
@@ -144,16 +143,16 @@ impl Shared {
         };
         for half in [to_client, to_server] {
             end(half.as_ref(), how);
-            // Its usual end is a FIN, before the socket closes.
+            // Dropping the half would send a FIN before the socket closes.
             half.forget();
         }
     }
 }
 
-/// Decides how the socket will close when it is dropped.
+/// Selects FIN or RST for the close on drop.
 fn end(socket: &TcpStream, how: Cut) {
     if how == Cut::Rst {
-        // One that is closed already is no matter.
+        // The socket may be closed already.
         let _ = socket.set_zero_linger();
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same for the same seed, so that a run can be repeated.
+//! Pseudo-random numbers with a seed, so that a run is reproducible.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -7,12 +7,12 @@ use std::hash::{BuildHasher as _, RandomState};
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of this seed.
+    /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A seed that differs from run to run: hashers are seeded by the system.
+    /// A seed that differs between runs, from the randomly keyed standard hasher.
     pub fn fresh_seed() -> u64 {
         RandomState::new().hash_one(0)
     }
@@ -26,12 +26,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to 1, 1 excluded.
+    /// A number in the range from 0 (included) to 1 (excluded).
     pub fn fraction(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// One of these; `None` if there is none.
+    /// A random element; `None` if the slice is empty.
     pub fn choose<T: Copy>(&mut self, among: &[T]) -> Option<T> {
         let last = among.len().checked_sub(1)?;
         among.get(self.between(0, last as u64) as usize).copied()

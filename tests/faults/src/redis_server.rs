@@ -1,4 +1,4 @@
-//! Redis servers and Sentinels as processes of a run: how they are started, and commands to them.
+//! Redis servers and Sentinels as processes, with a client for single commands.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -12,35 +12,35 @@ use tokio::time::{sleep, timeout};
 
 use crate::process::Process;
 
-/// The program, unless this variable names another one.
+/// The program, and the environment variable that overrides it.
 const PROGRAM: (&str, &str) = ("redis-server", "MINERVA_TEST_REDIS_SERVER");
-/// Longest time for a command.
+/// Timeout of a command.
 const COMMAND: Duration = Duration::from_secs(5);
-/// How often a server is requested that is not yet as expected, and how long.
+/// Interval and deadline of polling.
 const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
-/// A server; knows where it is, not whether it runs.
+/// The address and directory of a server, which need not run.
 #[derive(Debug, Clone)]
 pub struct RedisServer {
-    /// Where it listens.
+    /// Listen address.
     pub address: SocketAddr,
-    /// Where its files are.
+    /// Data directory.
     pub directory: PathBuf,
 }
 
 impl RedisServer {
-    /// Describes a server in a directory of its own, which is made, and the process that runs it: with an
-    /// append-only file that is synced every second. `settings` are more lines for its file, which Sentinels change.
+    /// Describes a server with an append-only file synced every second. `settings` are additional configuration lines;
+    /// a Sentinel may rewrite the file.
     ///
     /// # Errors
-    /// If its files cannot be written.
+    /// If the files cannot be written.
     pub fn new(
         name: &str,
         address: SocketAddr,
         directory: PathBuf,
         settings: &[&str],
     ) -> anyhow::Result<(Self, Process)> {
-        // A replica gets its copy at once, not after the usual 5 s.
+        // Starts a replica's synchronisation at once instead of after 5 s.
         let usual =
             ["appendonly yes", "appendfsync everysec", "save \"\"", "repl-diskless-sync-delay 0"];
         let text = [&usual, settings].concat().join("\n");
@@ -49,10 +49,10 @@ impl RedisServer {
         Ok((server, process))
     }
 
-    /// Describes a Sentinel that watches `primary` under the name `minerva`, and the process that runs it.
+    /// Describes a Sentinel that monitors `primary` under the name `minerva`.
     ///
     /// # Errors
-    /// If its files cannot be written.
+    /// If the files cannot be written.
     pub fn sentinel(
         name: &str,
         address: SocketAddr,
@@ -90,10 +90,10 @@ impl RedisServer {
         Ok(Process::new(name, program.into(), arguments, log).ready_when(ready_marker))
     }
 
-    /// Does a command, on a connection of its own.
+    /// Runs a command on a new connection.
     ///
     /// # Errors
-    /// If the server cannot be reached or refuses.
+    /// If the server is unreachable or returns an error.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> anyhow::Result<T> {
         let requested = async {
             let mut connection = self.connect().await?;
@@ -104,19 +104,19 @@ impl RedisServer {
         answer.with_context(what)
     }
 
-    /// One figure of INFO.
+    /// Reads a figure from a section of INFO.
     ///
     /// # Errors
-    /// If it cannot be had.
+    /// If the server is unreachable or the figure is missing.
     pub async fn figure(&self, section: &str, name: &str) -> anyhow::Result<f64> {
         let text: String = self.command(&["INFO", section]).await?;
         figure(&text, name).with_context(|| format!("INFO {section} has no {name}"))
     }
 
-    /// Asks again and again until the answer to a command is as expected.
+    /// Repeats a command until the reply is accepted.
     ///
     /// # Errors
-    /// If it is not for a long time.
+    /// If no reply is accepted before the deadline.
     pub async fn until<T: FromRedisValue>(
         &self,
         words: &[&str],
@@ -149,7 +149,7 @@ fn figure(info: &str, name: &str) -> Option<f64> {
     lines.find(|(key, _)| *key == name)?.1.trim().parse().ok()
 }
 
-/// Copies a directory and all below it; what was there before is deleted.
+/// Replaces a directory by a recursive copy of another one.
 ///
 /// # Errors
 /// If a file cannot be read or written.

@@ -1,4 +1,4 @@
-//! The figures of a run: rows of a table, checks that pass or fail, the last line.
+//! The report of a run: table rows, checks and the closing line.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub(crate) struct Row {
     streams: usize,
     #[serde(flatten)]
     tally: Tally,
-    /// Streams that ended, which none should.
+    /// Number of ended streams, which must be 0.
     resets: usize,
-    /// How long nothing came after a kill; `None` if pauses are told by kind of fault.
+    /// Pauses after kills; `None` if pauses are reported by kind of fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pauses: Option<Pauses>,
 }
 
-/// Lengths of time in milliseconds; zeros if there was none.
+/// Quantiles of pauses in milliseconds; zero without a pause.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(crate) struct Pauses {
     pub(crate) p50: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Pauses {
     pub(crate) max: u64,
 }
 
-/// What a run must show, and what it showed.
+/// The checks of a run with their results.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Checks {
     checks: Vec<Check>,
@@ -46,7 +46,7 @@ struct Check {
 }
 
 impl Row {
-    /// Adds up the streams of one transport.
+    /// Sums up the streams of one transport.
     pub(crate) fn new(
         transport: &str,
         direction: Direction,
@@ -71,7 +71,7 @@ impl Row {
         }
     }
 
-    /// Without pauses, which are told elsewhere.
+    /// Removes the pauses, which are reported elsewhere.
     pub(crate) fn without_pauses(mut self) -> Self {
         self.pauses = None;
         self
@@ -91,7 +91,7 @@ impl Pauses {
 }
 
 impl Checks {
-    /// Adds a check and says so at once if it failed.
+    /// Adds a check, and prints a failure at once.
     pub(crate) fn add(&mut self, what: impl Into<String>, passed: bool) {
         let what = what.into();
         if !passed {
@@ -100,7 +100,7 @@ impl Checks {
         self.checks.push(Check { what, passed });
     }
 
-    /// Adds what every run must show of its messages.
+    /// Adds the delivery checks of all rows: no loss, duplicate, reordering, corruption or reset.
     pub(crate) fn add_delivery(&mut self, rows: &[Row]) {
         for row in rows {
             let Row { transport, direction, tally, resets, .. } = row;
@@ -115,13 +115,13 @@ impl Checks {
         }
     }
 
-    /// Adds that there is nothing among what must not be, and prints what there is.
+    /// Adds a check that `wrong` is empty, and prints the items.
     pub(crate) fn add_none<'a>(&mut self, who: &str, wrong: impl IntoIterator<Item = &'a String>) {
         let number = wrong.into_iter().inspect(|what| println!("{who}: {what}")).count();
         self.add(format!("{who}: {number} violations"), number == 0);
     }
 
-    /// Adds that no stream is among those, each way, that stood still.
+    /// Adds a check that no direction (c2s, s2c) has a stalled stream.
     pub(crate) fn add_no_stall(&mut self, what: &str, stalled: &[Vec<usize>; 2]) {
         for (direction, stalled) in Direction::BOTH.into_iter().zip(stalled) {
             let what = format!("{direction}: every stream {what} (except {stalled:?})");
@@ -129,12 +129,12 @@ impl Checks {
         }
     }
 
-    /// How many failed.
+    /// Number of failed checks.
     pub(crate) fn failed(&self) -> usize {
         self.checks.iter().filter(|check| !check.passed).count()
     }
 
-    /// Prints the last line; true if nothing failed.
+    /// Prints the closing line; true if all checks passed.
     pub(crate) fn finish(&self) -> bool {
         let failed = self.failed();
         println!("{} passed, {failed} failed", self.checks.len() - failed);
@@ -142,7 +142,6 @@ impl Checks {
     }
 }
 
-/// Prints the rows as a table.
 pub(crate) fn print(rows: &[Row]) {
     print!(
         "{:<12} {:<4} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {:>6}",
@@ -176,7 +175,7 @@ pub(crate) fn print(rows: &[Row]) {
     }
 }
 
-/// Writes everything as JSON to a file, or to the output if the path is `-`.
+/// Writes a report as JSON to a file, or to the output if the path is `-`.
 pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(report).context("cannot write JSON")?;
     if path == Path::new("-") {

@@ -1,6 +1,5 @@
-//! `minerva-faults rollback`: Redis comes back with what it had some seconds ago. If the cores died with it, the
-//! streams that lost something end with `state lost` on both sides, and no others; if they lived, nothing is
-//! lost.
+//! `minerva-faults rollback`: Redis restarts with an older copy of its data. If the cores were killed, streams with
+//! lost data end with `state lost` on both sides, and no others; if the cores are alive, nothing is lost.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,11 +21,12 @@ use crate::redis_server::copy_directory;
 use crate::report::{self, Checks, Row};
 use crate::traffic::StopFlag;
 
-/// How long streams may take to notice.
+/// Deadline for the detection of lost data by the streams.
 const DETECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the first core is alone in that case: it claims all partitions, and hears what applications know of them.
+/// Head start of the first core with `--cores-are apart`, to claim all partitions and receive the applications' view
+/// of the streams.
 const HEAD_START: Duration = Duration::from_millis(200);
-/// Strings sent afterwards on streams that lost nothing.
+/// Messages sent afterwards on streams without a loss.
 const PROBES: u64 = 5;
 
 /// Options of `rollback`.
@@ -34,58 +34,58 @@ const PROBES: u64 = 5;
 pub(crate) struct Config {
     #[command(flatten)]
     fleet: Options,
-    /// How old the copy is.
+    /// Age of the copy.
     #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "TIME")]
     age: Duration,
-    /// What becomes of the cores meanwhile; all of them, one after the other, if not given.
+    /// State of the cores meanwhile; all of them, one after the other, by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     cores_are: Vec<Cores>,
-    /// Streams of each group.
+    /// Number of streams in each group.
     #[arg(long, default_value_t = 8)]
     streams: usize,
-    /// Strings a second and stream that clients send; each has an answer.
+    /// Messages per second and stream from clients; each is answered.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Decides the ports; random if not given.
+    /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file; `-` is the output.
+    /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// What becomes of the cores while Redis goes back.
+/// The cores during the rollback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Cores {
-    /// They are killed.
+    /// Killed and restarted together.
     Killed,
-    /// They are killed, and come back one after the other, so that streams are handed over as soon as they have ended.
+    /// Killed and restarted one after the other, so that streams move between cores as soon as they have ended.
     Apart,
-    /// They live, and are witnesses.
+    /// Alive, so that they detect the rollback.
     Alive,
 }
 
 impl Cores {
-    /// Nobody in them knows what Redis has lost.
+    /// Whether the cores lose their memory of the rolled-back state.
     fn lose_state(self) -> bool {
         self != Self::Alive
     }
 }
 
-/// Streams, by what they did around the copy.
+/// Streams, by their activity around the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Group {
-    /// Nothing since before.
+    /// Idle since before the copy.
     Idle,
-    /// They went on.
+    /// Active before and after the copy.
     Active,
-    /// Made after it.
+    /// Created after the copy.
     New,
 }
 
-/// Everything that was found.
+/// The evaluation of all rollbacks.
 #[derive(Serialize)]
 struct Findings {
     seed: u64,
@@ -101,20 +101,19 @@ struct Rollback {
     rows: Vec<Row>,
 }
 
-/// How many streams of a group ended.
+/// Ended streams of a group.
 #[derive(Serialize)]
 struct Ended {
     group: Group,
     streams: usize,
-    /// On both sides with `state lost`.
+    /// Ended with `state lost` on both sides.
     state_lost: usize,
-    /// On one side only, or for another reason.
+    /// Ended on one side only or for another reason.
     otherwise: usize,
 }
 
 const GROUPS: [Group; 3] = [Group::Idle, Group::Active, Group::New];
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.fleet.store != StoreKind::Redis {
         bail!("a rollback needs --store redis");
@@ -182,7 +181,7 @@ impl Config {
         Ok(())
     }
 
-    /// Copies what Redis has at one moment.
+    /// Copies the data of Redis at one moment.
     async fn copy(
         &self,
         fleet: &Fleet,
@@ -192,7 +191,7 @@ impl Config {
         let server = fleet.servers.first().context("there is no Redis")?;
         let sync =
             |how| async move { server.command::<()>(&["CONFIG", "SET", "appendfsync", how]).await };
-        // While a sync is under way, what is answered need not be in the file, unless it is always synced.
+        // With `everysec`, acknowledged writes may be missing in the file during a sync.
         sync("always").await?;
         checks.add_no_stall(
             "active went on",
@@ -210,13 +209,12 @@ impl Config {
         Ok(copy)
     }
 
-    /// The streams of a group.
     fn members(&self, group: Group) -> Vec<usize> {
         let place = GROUPS.iter().position(|other| *other == group).unwrap_or(0);
         (place * self.streams..(place + 1) * self.streams).collect()
     }
 
-    /// Waits until all streams that lost something have ended on both sides, or long enough.
+    /// Waits until all streams with lost data have ended on both sides, or the deadline has passed.
     async fn wait_for_ends(&self, load: &Load) {
         let start = clock::now();
         let lost = [self.members(Group::Active), self.members(Group::New)].concat();
@@ -262,7 +260,7 @@ fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> End
     ended
 }
 
-/// Replaces what Redis has by the copy.
+/// Replaces the data of Redis by the copy.
 async fn restore_copy(fleet: &mut Fleet, copy: &Path, cores: Cores) -> anyhow::Result<()> {
     let dying = if cores.lose_state() { fleet.all(Role::Core) } else { Vec::new() };
     for place in dying.iter().chain(&fleet.all(Role::Redis)) {

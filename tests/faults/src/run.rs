@@ -1,4 +1,4 @@
-//! `minerva-faults run`: the whole deployment under load, everything in it harmed at random moments.
+//! `minerva-faults run`: a complete deployment under load with random faults of all kinds.
 
 mod findings;
 
@@ -20,7 +20,7 @@ use crate::traffic::StopFlag;
 
 use findings::Findings;
 
-/// Traffic after the last fault, so that what was on its way then has arrived.
+/// Load after the last fault, to deliver the messages in flight.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// Options of `run`.
@@ -28,35 +28,34 @@ const SETTLE_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Config {
     #[command(flatten)]
     fleet: Options,
-    /// How long faults happen.
+    /// Period of the faults.
     #[arg(long, default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
     duration: Duration,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 40)]
     streams: usize,
-    /// Strings a second and stream that clients send; each has an answer.
+    /// Messages per second and stream from clients; each is answered.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Transports, given to the streams in turn; all of them if not given.
+    /// Transports, assigned to the streams in turn; all by default.
     #[arg(long, value_delimiter = ',')]
     transports: Vec<TransportKind>,
-    /// What happens, as KIND=INTERVAL or KIND=INTERVAL/LASTING with commas between; everything that the store
-    /// allows if not given. KIND is (edge|core|app|redis)-(kill|stop|term),
-    /// (client|link|api|redis)-(cut|delay|blackhole|slow|half-open) or failover.
+    /// Faults, as KIND=INTERVAL or KIND=INTERVAL/LENGTH, separated by commas; by default all that the store supports.
+    /// KIND is (edge|core|app|redis)-(kill|stop|term), (client|link|api|redis)-(cut|delay|blackhole|slow|half-open) or
+    /// failover.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
-    /// Decides moments and victims; random if not given.
+    /// Seed of moments and victims; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file; `-` is the output.
+    /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Keep the directory of logs even if nothing failed.
+    /// Keep the directory of logs even if all checks passed.
     #[arg(long)]
     keep: bool,
 }
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
     let (plan, faults) = config.check()?;

@@ -1,5 +1,5 @@
-//! `minerva-faults slow`: a client that reads slowly from an application that sends as quickly as it may, through
-//! whatever stands between them. Shows whether the application is paused, and what is under way.
+//! `minerva-faults slow`: a slow client and a fast application, through a deployment of somebody else. The application
+//! must be paused, and the number of messages in flight must stay constant.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,52 +18,49 @@ use crate::message::{Direction, Length};
 use crate::report::Checks;
 use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
-/// A megabyte, everywhere in this program.
 const MEGABYTE: f64 = 1e6;
-/// Time between two samples of memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
-/// Time for the stream to end, which would otherwise be given to the application of the next run.
+/// Time for the end of the stream, which the application of the next run would receive otherwise.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Queues on the way have filled when this part of the time is over.
+/// Buffers are full after the duration divided by this number.
 const FILL_FRACTION: u32 = 2;
 
 /// Options of `slow`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// Where the client connects: host and port.
+    /// Address for the client: host and port.
     #[arg(long)]
     address: String,
-    /// The cores' addresses for applications, separated by commas.
+    /// Addresses of the cores for applications, separated by commas.
     #[arg(long)]
     api: String,
-    /// Bytes a second that the client reads.
+    /// Read rate of the client, in bytes per second.
     #[arg(long, default_value_t = 100_000.0)]
     rate: f64,
     /// Length of a message in bytes.
     #[arg(long, alias = "string-bytes", default_value_t = 1000)]
     message_bytes: usize,
-    /// How long.
+    /// Duration of the run.
     #[arg(long, default_value = "20s", value_parser = positive_duration, value_name = "TIME")]
     duration: Duration,
-    /// The transport.
+    /// Transport of the client.
     #[arg(long, default_value = "websocket")]
     transport: TransportKind,
-    /// Processes that must not grow, by their ids.
+    /// Ids of processes that must not grow.
     #[arg(long, value_delimiter = ',')]
     watch: Vec<u32>,
-    /// Megabytes by which each may grow.
+    /// Megabytes by which each watched process may grow.
     #[arg(long, default_value_t = 8.0)]
     limit: f64,
 }
 
-/// What was sent and what arrived, in messages.
+/// Sent and arrived messages at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     sent: u64,
     arrived: u64,
 }
 
-/// Does it all.
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if !config.rate.is_finite() || config.rate <= 0.0 || config.message_bytes < 64 {
         bail!("--rate must be above 0 and --message-bytes at least 64");
@@ -85,7 +82,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         checks.add(format!("process {pid} grew by {growth:.1} MB"), growth < config.limit);
     }
     client.stream.reset("the run is over");
-    // One that does not end in time ends by itself later.
+    // A stream without a timely end expires later.
     let _ = timeout(CLOSE_TIMEOUT, client.stream.closed()).await;
     Ok(if checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -116,12 +113,12 @@ impl Config {
         }
     }
 
-    /// What each watched process holds.
+    /// Resident memory of each watched process.
     fn resident(&self) -> anyhow::Result<Vec<u64>> {
         self.watch.iter().map(|pid| memory::of(*pid).map(|memory| memory.resident)).collect()
     }
 
-    /// The most that each watched process holds until then, and held before.
+    /// Waits for `time`; returns the peak of each watched process, `before` included.
     async fn wait(&self, before: &[u64], time: Duration) -> anyhow::Result<Vec<u64>> {
         let mut peak = before.to_vec();
         let samples = (time.as_millis() / SAMPLE_INTERVAL.as_millis()).max(1);
@@ -134,7 +131,7 @@ impl Config {
         Ok(peak)
     }
 
-    /// A paused application sends what the client reads and no more, and what is under way stays as it is.
+    /// A paused application sends at the client's rate, with a constant amount in flight.
     fn judge(&self, full: Progress, end: Progress, reconnects: u64, ends: Vec<String>) -> Checks {
         let bytes = |messages: u64| messages * self.message_bytes as u64;
         let seconds = (self.duration - self.duration / FILL_FRACTION).as_secs_f64();

@@ -1,4 +1,4 @@
-//! Producing and consuming numbered messages, the same on both ends.
+//! Producers and consumers of numbered messages, for both ends of a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use crate::clock;
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 
-/// Debt of a slow reader that is worth a pause; a timer is no finer than a millisecond.
+/// Minimum sleep of a slow reader; timers have a resolution of 1 ms.
 const MIN_PAUSE: Duration = Duration::from_millis(5);
 
-/// A slow reader that was late catches up on at most this much, so that it keeps its rate on average.
+/// Maximum time that a late reader catches up, so that the average rate is kept.
 const MAX_CATCH_UP: Duration = Duration::from_millis(100);
 
 /// One direction of one stream.
@@ -26,23 +26,23 @@ pub(crate) struct StreamHalf {
     pub(crate) length: Length,
 }
 
-/// How much and how quickly is sent.
+/// Rate and number of messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendRate {
-    /// Time between two messages; `None`: as quickly as they are taken.
+    /// Interval of messages; `None` for back-to-back.
     pub(crate) every: Option<Duration>,
-    /// So many messages in all.
+    /// Total number of messages.
     pub(crate) most: u64,
 }
 
-/// What one end does on every stream.
+/// The behaviour of one end on every stream.
 #[derive(Clone)]
 pub(crate) struct TrafficConfig {
-    /// StreamHalf of stream 0, from the client; the others differ in stream and direction alone.
+    /// Stream 0, c2s; other halves differ in stream and direction only.
     pub(crate) half: StreamHalf,
     pub(crate) send_rate: SendRate,
     pub(crate) stop: StopFlag,
-    /// At most so many bytes a second are taken; `None`: as many as come.
+    /// Maximum read rate; `None` for unlimited.
     pub(crate) bytes_per_second: Option<f64>,
 }
 
@@ -60,19 +60,19 @@ impl StopFlag {
     }
 }
 
-/// The end of a stream that messages are sent into.
+/// The sending end of a stream.
 pub(crate) trait Sink {
-    /// Sends a message, waiting for room; false if the stream is over.
+    /// Sends a message with back-pressure; false if the stream has ended.
     fn put(&mut self, message: Bytes) -> impl Future<Output = bool> + Send;
 }
 
-/// The end of a stream that messages come out of.
+/// The receiving end of a stream.
 pub(crate) trait Source {
-    /// The next message; `None` if the stream is over.
+    /// The next message; `None` if the stream has ended.
     fn take(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
-/// Sends messages until there are enough or it is stopped.
+/// Sends messages until the total is reached, the stop flag is set or the stream ends.
 pub(crate) async fn produce(
     half: StreamHalf,
     send_rate: SendRate,
@@ -96,7 +96,7 @@ pub(crate) async fn produce(
     }
 }
 
-/// Takes messages until there are no more, at most so many bytes a second.
+/// Receives messages until the end of the stream, at most at the given rate.
 pub(crate) async fn consume(
     half: StreamHalf,
     bytes_per_second: Option<f64>,

@@ -1,5 +1,7 @@
-//! All connections of a bare server that hear what one of them says. A task each, as in any server: what is there
-//! goes out in one write. Who has incoming once hears nothing any more.
+//! Broadcast of one connection's messages to all others.
+//!
+//! One task per connection, which flushes pending messages together. A connection that has sent a message no longer
+//! receives any.
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -8,30 +10,30 @@ use tokio::sync::broadcast::{self, Receiver};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Messages that a slow connection may be behind before it is dropped: about as many messages as an outbox holds.
-const BEHIND: usize = 1024;
+/// Messages that a slow connection may lag behind before it is dropped, similar to the capacity of an outbox.
+const MAX_LAG: usize = 1024;
 
 #[derive(Clone)]
 pub(super) struct Broadcast(broadcast::Sender<Message>);
 
 impl Broadcast {
     pub(super) fn new() -> Self {
-        Self(broadcast::Sender::new(BEHIND))
+        Self(broadcast::Sender::new(MAX_LAG))
     }
 
-    /// Serves one connection until it is closed.
+    /// Serves one connection to the end.
     ///
     /// # Errors
-    /// If the connection fails, or it is too far behind.
+    /// If the connection fails or lags too far behind.
     pub(super) async fn serve(&self, socket: TcpStream) -> anyhow::Result<()> {
         socket.set_nodelay(true)?;
-        // Before the client knows that it is there: it hears all that is said from then on.
+        // Before the handshake, so that a connected client misses no message.
         let messages = self.0.subscribe();
         let mut socket = tokio_tungstenite::accept_async(socket).await?;
         let mut incoming = forward(&mut socket, messages).await?;
         loop {
             if incoming.is_text() {
-                // Nobody may be there to hear it.
+                // There may be no subscriber.
                 let _ = self.0.send(incoming);
             }
             incoming = socket.next().await.context("the client closed")??;
@@ -39,7 +41,7 @@ impl Broadcast {
     }
 }
 
-/// Writes what is said, until the connection says something itself.
+/// Forwards broadcast messages until the connection sends a message itself.
 async fn forward(
     socket: &mut WebSocketStream<TcpStream>,
     mut messages: Receiver<Message>,
@@ -91,7 +93,7 @@ mod tests {
                 assert_eq!(listener.next().await.unwrap().unwrap(), Message::text(text));
             }
         }
-        // What was said to it would come before the answer to this.
+        // A message to the sender would precede the response to the close.
         sender.send(Message::Close(None)).await.unwrap();
         let received = sender.next().await.unwrap().unwrap();
         assert!(received.is_close(), "{received}");

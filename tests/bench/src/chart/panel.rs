@@ -1,30 +1,30 @@
-//! One panel: axes, lines, dots, a legend.
+//! One panel: axes, lines, dots and a legend.
 
 use std::fmt::Write as _;
 
 use super::scale::{Scale, round_up};
 use crate::sheet::{Figure, number};
 
-/// The size of a panel with its margins.
+/// Size of a panel with margins.
 pub(super) const WIDTH: f64 = 460.0;
 pub(super) const HEIGHT: f64 = 300.0;
-/// The plot in it: left, right, top, bottom.
+/// Bounds of the plot: left, right, top, bottom.
 const PLOT: [f64; 4] = [60.0, 320.0, 40.0, 260.0];
-/// Colours that also those tell apart who see few: Okabe and Ito's, without black and yellow.
+/// The colour-blind safe palette of Okabe and Ito, without black and yellow.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
-/// Lines across at these parts of the height.
+/// Relative heights of the grid lines.
 const GRID: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
-/// Figures of one kind.
+/// The figures of one quantity.
 pub(super) struct Panel<'a> {
     pub(super) title: String,
     unit: &'a str,
-    /// Each with its name.
+    /// Lines by name.
     pub(super) lines: Vec<(String, Vec<&'a Figure>)>,
 }
 
 impl<'a> Panel<'a> {
-    /// With its first point.
+    /// Creates a panel with its first point.
     pub(super) fn new(title: String, line: String, figure: &'a Figure) -> Self {
         Self { title, unit: &figure.unit, lines: vec![(line, vec![figure])] }
     }
@@ -49,7 +49,7 @@ impl<'a> Panel<'a> {
             Scale::linear(highest, [bottom, top]),
         );
         let mut text = String::new();
-        // Writing to a message cannot fail.
+        // Writing to a `String` cannot fail.
         let title = escaped(&self.title);
         let _ = writeln!(text, "<text x=\"{left}\" y=\"20\" font-size=\"13\">{title}</text>");
         self.draw_axes(&mut text, x, y, highest);
@@ -106,7 +106,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Through the medians, with a dot for each run.
+/// Draws a line through the medians, with a dot for each run.
 fn draw_line(text: &mut String, figures: &[&Figure], colour: &str, x: Scale, y: Scale) {
     let mut points = String::new();
     for figure in figures {
@@ -127,7 +127,7 @@ fn draw_line(text: &mut String, figures: &[&Figure], colour: &str, x: Scale, y: 
     );
 }
 
-/// Across the plot, if these figures have one.
+/// Draws the bar across the plot, if the figures have one.
 fn draw_bar(text: &mut String, figures: &[&Figure], colour: &str, y: Scale) {
     let Some(bar) = figures.iter().find_map(|figure| figure.at_most) else { return };
     let ([left, right, _, _], at, bar) = (PLOT, y.at(bar), number_of(bar));
@@ -140,7 +140,7 @@ fn draw_bar(text: &mut String, figures: &[&Figure], colour: &str, y: Scale) {
     );
 }
 
-/// A whole number without what stands behind the point.
+/// Formats a value, integers without a decimal point.
 fn number_of(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { number(value) }
 }

@@ -1,25 +1,25 @@
-//! Where a value is on an axis: as it is, from zero on, or by its logarithm.
+//! The position of a value on a linear or logarithmic axis.
 
-/// From the range of the values to the range on the paper.
+/// A mapping from the range of values to the range of coordinates.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     is_logarithmic: bool,
-    /// Of the values, after the logarithm.
+    /// Lower bound of the values, after the logarithm if any.
     from: f64,
     to: f64,
-    /// On the paper.
+    /// Start coordinate.
     begin: f64,
     end: f64,
 }
 
 impl Scale {
-    /// From zero to the highest value.
+    /// A linear axis from zero to the maximum.
     pub(super) fn linear(most: f64, [begin, end]: [f64; 2]) -> Self {
         let to = if most > 0.0 { most } else { 1.0 };
         Self { is_logarithmic: false, from: 0.0, to, begin, end }
     }
 
-    /// From the lowest to the highest value, both above zero.
+    /// A logarithmic axis between two positive values.
     pub(super) fn logarithmic([least, most]: [f64; 2], [begin, end]: [f64; 2]) -> Self {
         let from = least.max(f64::MIN_POSITIVE).ln();
         let to = most.max(f64::MIN_POSITIVE).ln();
@@ -27,14 +27,14 @@ impl Scale {
         Self { is_logarithmic: true, from, to, begin, end }
     }
 
-    /// Where it is on the paper.
+    /// The coordinate of a value.
     pub(super) fn at(&self, value: f64) -> f64 {
         let value = if self.is_logarithmic { value.max(f64::MIN_POSITIVE).ln() } else { value };
         self.begin + (value - self.from) / (self.to - self.from) * (self.end - self.begin)
     }
 }
 
-/// The round number that is no less: 1, 2 or 5 times a power of ten.
+/// The next number of the form 1, 2 or 5 times a power of ten.
 pub(super) fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;

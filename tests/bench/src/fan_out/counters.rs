@@ -1,4 +1,4 @@
-//! What all receivers share: how much came, how late, and when it was sent.
+//! Counters shared by all receivers: deliveries, latencies and send times.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use crate::histogram::Histogram;
 
 pub(super) struct Counters {
-    /// Strings that came, over all streams.
+    /// Delivered messages over all streams.
     delivered: AtomicU64,
     pub(super) latencies: Histogram,
-    /// When each send began.
+    /// Start times of the sends.
     sent: watch::Sender<Vec<Instant>>,
 }
 
@@ -25,17 +25,17 @@ impl Counters {
         }
     }
 
-    /// A send begins.
+    /// Records the start of a send.
     pub(super) fn send(&self) {
         self.sent.send_modify(|sent| sent.push(clock::now()));
     }
 
-    /// So many sends have begun.
+    /// Number of started sends.
     pub(super) fn sent(&self) -> u64 {
         self.sent.borrow().len() as u64
     }
 
-    /// So many messages came to one receiver, after those that it had before.
+    /// Records `came` messages at one receiver, after `before` earlier ones.
     pub(super) fn deliver(&self, before: usize, came: usize) {
         let now = clock::now();
         for sent in self.sent.borrow().iter().skip(before).take(came) {

@@ -1,4 +1,4 @@
-//! The group that all streams are put into.
+//! The group of all streams.
 
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::echo::GROUP;
 
-/// Time until every stream is in the group.
-const JOINED: Duration = Duration::from_secs(30);
-/// How often it is asked whether all are.
+/// Deadline for all streams to join.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sends to nobody, in effect, until everybody is there.
+/// Waits until all streams have joined the group.
 pub(super) async fn all_joined(streams: &Streams, count: u64) -> anyhow::Result<()> {
     let joined = async {
         loop {
@@ -30,5 +29,5 @@ pub(super) async fn all_joined(streams: &Streams, count: u64) -> anyhow::Result<
             sleep(POLL_INTERVAL).await;
         }
     };
-    timeout(JOINED, joined).await.context("not all streams joined the group")?
+    timeout(JOIN_TIMEOUT, joined).await.context("not all streams joined the group")?
 }

@@ -1,4 +1,4 @@
-//! Who says a message to all: an application by a group send, or one more connection to the bare server.
+//! The sender of a fan-out: an application with group sends, or a connection to the bare server.
 
 use anyhow::{Context as _, ensure};
 use futures_util::SinkExt as _;
@@ -17,9 +17,9 @@ pub(super) enum GroupSender {
     Group {
         streams: Streams,
         payload: String,
-        /// How many are to take each message.
+        /// Expected receivers of each message.
         receivers: u64,
-        /// Calls that are not answered; the pace bounds them.
+        /// Calls in flight, bounded by the pacer.
         in_flight: JoinSet<anyhow::Result<()>>,
     },
     Bare {
@@ -29,7 +29,7 @@ pub(super) enum GroupSender {
 }
 
 impl GroupSender {
-    /// Made when all receivers are there.
+    /// Creates a sender; all receivers must be connected.
     pub(super) async fn new(
         dialect: Dialect,
         test_bed: &TestBed,
@@ -45,10 +45,10 @@ impl GroupSender {
         Ok(Self::Group { streams, payload, receivers, in_flight: JoinSet::new() })
     }
 
-    /// Says the message to all; does not wait until the calls before are answered.
+    /// Sends the message to all receivers without waiting for earlier calls.
     ///
     /// # Errors
-    /// If this fails, or a call before has.
+    /// If this send or an earlier call failed.
     pub(super) async fn send(&mut self) -> anyhow::Result<()> {
         match self {
             Self::Bare { socket, message } => socket.stream.send(message.clone()).await?,
@@ -62,7 +62,7 @@ impl GroupSender {
         Ok(())
     }
 
-    /// Waits for all answers.
+    /// Waits for all calls in flight.
     pub(super) async fn finish_calls(&mut self) -> anyhow::Result<()> {
         let Self::Group { in_flight, .. } = self else { return Ok(()) };
         while let Some(answered) = in_flight.join_next().await {

@@ -1,4 +1,4 @@
-//! The pace: sends as quickly as deliveries allow, and what each run of them came to.
+//! The pacer: sends as fast as deliveries allow, and measures runs.
 
 use std::time::Duration;
 
@@ -14,9 +14,8 @@ use crate::quantiles::Quantiles;
 use crate::test_bed::TestBed;
 use crate::usage::Usage;
 
-/// Nothing comes for so long: something is wrong.
+/// The run fails if no message is delivered for this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is looked at what has come.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(super) struct Pacer<'a> {
@@ -27,16 +26,16 @@ pub(super) struct Pacer<'a> {
 }
 
 impl Pacer<'_> {
-    /// All runs, after some traffic.
+    /// Measures all runs after a warm-up.
     pub(super) async fn runs(&mut self) -> anyhow::Result<Vec<Run>> {
         let Shape { length, runs, .. } = self.shape;
-        self.last(length / 2).await?;
+        self.send_for(length / 2).await?;
         let mut all = Vec::new();
         for _ in 0..runs {
             self.counters.latencies.take();
             let (before, delivered) = (Usage::now(self.test_bed).await?, self.counters.delivered());
             let start = clock::now();
-            let sends = self.last(length).await? as f64;
+            let sends = self.send_for(length).await? as f64;
             let seconds = clock::now().duration_since(start).as_secs_f64();
             let used = Usage::now(self.test_bed).await?.since(&before);
             let delivered = (self.counters.delivered() - delivered) as f64;
@@ -46,8 +45,9 @@ impl Pacer<'_> {
         Ok(all)
     }
 
-    /// Sends for so long, and waits until all is delivered: half of a send would cost half. Gives how often.
-    async fn last(&mut self, length: Duration) -> anyhow::Result<u64> {
+    /// Sends for `length`, then waits for all deliveries, since partial sends would distort the cost. Returns the
+    /// number of sends.
+    async fn send_for(&mut self, length: Duration) -> anyhow::Result<u64> {
         let (start, mut sends) = (clock::now(), 0);
         while clock::now().duration_since(start) < length {
             self.await_at_most(self.shape.ahead - 1).await?;
@@ -60,7 +60,7 @@ impl Pacer<'_> {
         Ok(sends)
     }
 
-    /// Waits until at most so many sends are not delivered to all.
+    /// Waits until at most `ahead` sends are incomplete.
     async fn await_at_most(&self, ahead: u64) -> anyhow::Result<()> {
         let receivers = self.shape.streams as u64;
         let room = async {

@@ -1,4 +1,4 @@
-//! One client: counts what comes, and acknowledges it if the protocol wants that.
+//! One receiving client: counts messages and sends SACKs if the dialect has them.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,20 +15,20 @@ use super::counters::Counters;
 use crate::socket::Socket;
 use crate::wire::Dialect;
 
-/// As the clients do it: a SACK waits so long for more messages,
+/// Maximum delay of a SACK, as in the SDK clients.
 const SACK_DELAY: Duration = Duration::from_millis(100);
-/// if there are fewer than so many that it would name,
+/// Messages that trigger a SACK at once.
 const SACK_MESSAGES: usize = 16;
-/// of fewer bytes together.
+/// Bytes that trigger a SACK at once.
 const SACK_BYTES: usize = 16 << 10;
 
 pub(super) struct Receiver {
     socket: Socket,
     /// Length of each message.
     bytes: usize,
-    /// Strings that came.
+    /// Received messages.
     received: usize,
-    /// Those of them that no SACK was sent for, and when it must be sent; to the bare server none is.
+    /// Messages without a SACK, and the due time of the next SACK; unused with the bare server.
     unacknowledged: usize,
     sack_due: Option<Instant>,
 }
@@ -43,7 +43,7 @@ impl Receiver {
         Ok(Self { socket, bytes, received: 0, unacknowledged: 0, sack_due: None })
     }
 
-    /// Listens until it is dropped.
+    /// Receives until dropped.
     ///
     /// # Errors
     /// If the connection fails.
@@ -62,7 +62,7 @@ impl Receiver {
         }
     }
 
-    /// The next message; `None`: the SACK is due before it.
+    /// The next message; `None` if the SACK is due first.
     async fn message(&mut self) -> anyhow::Result<Option<Message>> {
         let next = self.socket.stream.next();
         let next = match self.sack_due {

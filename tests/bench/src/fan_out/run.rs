@@ -1,40 +1,39 @@
-//! What a run of sends to all comes to.
+//! The figures of a fan-out run.
 
 use crate::figures::MINERVA;
 use crate::quantiles::Quantiles;
 use crate::sheet::{Case, Sheet};
 use crate::usage::Usage;
 
-/// Processes that have to do with it, in the order of a message's way.
+/// Processes of Minerva and the load, in order of a message's path.
 const PROCESSES: [&str; 5] = ["core", "redis", "edge", "app", "load"];
-/// The same of the floor.
+/// Processes of the floor.
 const FLOOR: [&str; 2] = ["bare", "load"];
 
-/// One run.
 pub(super) struct Run {
     pub(super) sends: f64,
-    /// Strings that came, over all streams.
+    /// Delivered messages over all streams.
     pub(super) delivered: f64,
     pub(super) seconds: f64,
-    /// From each send to each delivery.
+    /// From each send to each of its deliveries.
     pub(super) latencies: Quantiles,
     pub(super) used: Usage,
 }
 
 impl Run {
-    /// Adds what is said of the floor.
+    /// Adds the figures of the floor.
     pub(super) fn enter_floor(&self, sheet: &mut Sheet, case_id: Case<'_>) {
         self.enter(sheet, case_id, &FLOOR);
     }
 
-    /// Adds all that is said of Minerva, beside a run of the floor.
+    /// Adds the figures of Minerva, with ratios to a run of the floor.
     pub(super) fn enter_minerva(&self, sheet: &mut Sheet, case_id: Case<'_>, floor: &Self) {
         self.enter(sheet, case_id, &PROCESSES);
         let cost = self.cost(&MINERVA);
         sheet.add(case_id, "CPU per delivery: all of Minerva", "us", cost);
         let ratio = cost / floor.cost(&["bare"]);
         sheet.add(case_id, "CPU per delivery, to the floor's", "x", ratio);
-        // The SACKs of the clients are among them.
+        // The figures include the SACKs of the clients.
         for (name, unit, count) in [
             ("store writes per send", "", self.used.appends),
             ("bytes stored per send", "B", self.used.append_bytes),
@@ -55,7 +54,7 @@ impl Run {
         }
     }
 
-    /// Microseconds of CPU per delivery, of these processes together.
+    /// Microseconds of CPU per delivery in these processes together.
     fn cost(&self, processes: &[&str]) -> f64 {
         let seconds: f64 = processes.iter().filter_map(|name| self.used.cpu.get(name)).sum();
         seconds * 1e6 / self.delivered

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What the streams of one case are like.
+/// The parameters of one case.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) streams: usize,

@@ -1,4 +1,4 @@
-//! As many streams over more and more edges: whether a second edge is worth it on this machine, and what it costs.
+//! The sweep over edges: cost and benefit of more edges on one machine.
 
 use crate::config::Config;
 use crate::loader::Shape;
@@ -6,7 +6,7 @@ use crate::sheet::{Case, Sheet};
 use crate::test_bed::Plan;
 use crate::workload;
 
-/// As `pipe`.
+/// The shape of `pipe`.
 const SHAPE: Shape = Shape { connections: 100, in_flight: 64, bytes: 64, every: None };
 
 pub(super) async fn measure(

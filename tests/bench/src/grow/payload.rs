@@ -1,4 +1,4 @@
-//! Longer and longer messages, as many under way as fit: messages and bytes that go through, beside the floor.
+//! The sweep over message lengths: messages and bytes per second relative to the floor.
 
 use crate::config::Config;
 use crate::connection::{Target, Transport};
@@ -9,21 +9,21 @@ use crate::test_bed::Plan;
 use crate::workload;
 
 const STREAMS: usize = 20;
-/// Strings under way on each stream, and their bytes together: half of what an edge takes from a transport before the
-/// core has taken it. One message may be longer.
-const MOST: usize = 64;
-const MOST_BYTES: u64 = 128 << 10;
-/// The longest that is tried.
-const LONGEST: u64 = 256 << 10;
+/// Messages and bytes in flight on each stream: half of the edge's limit for a transport. A single message may be
+/// longer.
+const MAX_IN_FLIGHT: usize = 64;
+const MAX_BYTES_IN_FLIGHT: u64 = 128 << 10;
+/// Maximum message length.
+const MAX_LENGTH: u64 = 256 << 10;
 
-/// Reads a length of messages.
+/// Parses a message length.
 ///
 /// # Errors
-/// Says what would do.
+/// If the text is not a size or too large.
 pub(super) fn length(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
-    if size.0 > LONGEST {
-        return Err(format!("at most {LONGEST} bytes are supported"));
+    if size.0 > MAX_LENGTH {
+        return Err(format!("at most {MAX_LENGTH} bytes are supported"));
     }
     Ok(size)
 }
@@ -57,7 +57,7 @@ pub(super) async fn measure(
 }
 
 fn in_flight(bytes: u64) -> usize {
-    ((MOST_BYTES / bytes) as usize).clamp(1, MOST)
+    ((MAX_BYTES_IN_FLIGHT / bytes) as usize).clamp(1, MAX_IN_FLIGHT)
 }
 
 #[cfg(test)]

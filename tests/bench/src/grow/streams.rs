@@ -1,4 +1,4 @@
-//! The same rate of messages over more and more streams: what a stream costs that says little.
+//! The sweep over streams at a constant total rate: the cost of mostly idle streams.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::sheet::{Case, Sheet};
 use crate::test_bed::Plan;
 use crate::workload;
 
-/// The bar: how much more a message may cost with the last number of streams than with the first.
-const MORE: (&str, f64) = ("cost of a message, to the first case", 1.3);
+/// The bar: cost of a message with the last number of streams, relative to the first.
+const COST_BAR: (&str, f64) = ("cost of a message, to the first case", 1.3);
 
 pub(super) async fn measure(
     streams: &[usize],
@@ -29,11 +29,11 @@ pub(super) async fn measure(
         let case_id =
             Case { workload: "grow streams", case: &case, x: Some((count as f64, "streams")) };
         workload::enter_alone(sheet, case_id, &test_bed, shape, config.timing()).await?;
-        let asked = 2.0 * rate as f64 / sheet.value(case_id, "messages").unwrap_or(f64::NAN);
-        sheet.add(case_id, "requested rate, to the measured one", "x", asked);
+        let rate_ratio = 2.0 * rate as f64 / sheet.value(case_id, "messages").unwrap_or(f64::NAN);
+        sheet.add(case_id, "requested rate, to the measured one", "x", rate_ratio);
         let cost = sheet.value(case_id, COST).unwrap_or(f64::NAN);
-        sheet.add(case_id, MORE.0, "x", cost / *first.get_or_insert(cost));
+        sheet.add(case_id, COST_BAR.0, "x", cost / *first.get_or_insert(cost));
     }
-    sheet.bar(MORE.0, MORE.1);
+    sheet.bar(COST_BAR.0, COST_BAR.1);
     Ok(())
 }

@@ -1,40 +1,40 @@
-//! One client over HTTP: messages come as the response to one request, streamed or poll after poll, and go up in others
-//! beside it, one at a time.
+//! One client over HTTP: messages arrive in a streamed response or in consecutive polls, and are sent in uploads, one
+//! at a time.
 
 use std::net::SocketAddr;
 
 use anyhow::ensure;
 
 use super::Http;
-use crate::receive_state::{MAKES_AND_STREAMS, ReceiveState, hello, sack};
+use crate::receive_state::{CREATE_STREAMED, ReceiveState, hello, sack};
 use crate::socket::random_id;
 
-/// Two connections, and what is known of the stream.
+/// Two connections and the state of the stream.
 pub(crate) struct HttpClient {
     download: Http,
     upload: Http,
-    /// Whether the download's response goes on for ever.
+    /// Whether the download is a streamed response.
     is_streamed: bool,
     is_uploading: bool,
-    /// Strings that wait until the upload before them is answered.
+    /// Messages that wait for the end of the current upload.
     waiting: usize,
     outgoing: Outgoing,
     received: ReceiveState,
 }
 
-/// What requests say.
+/// State of the requests.
 struct Outgoing {
     id: String,
     /// Number of the next transport.
     transport: u64,
     /// Number of the next message.
     next_message: u64,
-    /// The frame of a message, always the same.
+    /// The constant frame of a message.
     frame: String,
 }
 
 impl HttpClient {
-    /// Opens one for messages of so many bytes; its stream is made when this returns.
+    /// Opens a client for messages of this length and waits until its stream is created.
     pub(crate) async fn open(
         address: SocketAddr,
         is_streamed: bool,
@@ -50,7 +50,7 @@ impl HttpClient {
             received: ReceiveState::new(bytes),
         };
         let first = match is_streamed {
-            true => client.outgoing.hello(MAKES_AND_STREAMS),
+            true => client.outgoing.hello(CREATE_STREAMED),
             false => client.outgoing.poll(&client.received),
         };
         client.download.post(&first).await?;
@@ -60,7 +60,7 @@ impl HttpClient {
         Ok(client)
     }
 
-    /// Sends so many messages, if nothing is on its way up; otherwise together with others later.
+    /// Sends messages in an upload, or queues them while an upload is in progress.
     pub(crate) async fn send(&mut self, count: usize) -> anyhow::Result<()> {
         self.waiting += count;
         if self.is_uploading || self.waiting == 0 {
@@ -71,7 +71,7 @@ impl HttpClient {
         self.upload.post(&self.outgoing.upload(&self.received, messages)).await
     }
 
-    /// Waits for messages; gives how many came.
+    /// Waits for messages; returns their number.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<usize> {
         let before = self.received.messages;
         while self.received.messages == before {
@@ -88,7 +88,7 @@ impl HttpClient {
         self.on_download(whole).await
     }
 
-    /// A poll is followed by the next one.
+    /// Starts the next poll after a complete one.
     async fn on_download(&mut self, is_whole: bool) -> anyhow::Result<()> {
         self.download.receive(&mut self.received)?;
         if !is_whole {
@@ -98,7 +98,7 @@ impl HttpClient {
         self.download.post(&self.outgoing.poll(&self.received)).await
     }
 
-    /// What waited goes up next.
+    /// Uploads the queued messages after a complete upload.
     async fn on_upload(&mut self, is_whole: bool) -> anyhow::Result<()> {
         self.upload.receive(&mut self.received)?;
         if !is_whole {
@@ -114,14 +114,14 @@ impl Outgoing {
         Self { id, transport: 0, next_message: 0, frame: "x".repeat(bytes) + " \n" }
     }
 
-    /// A request that asks for messages and ends with the first of them; makes the stream if there is none.
+    /// The body of a poll, which ends with the first messages and creates the stream if necessary.
     fn poll(&mut self, received: &ReceiveState) -> String {
         let creates = if received.is_created { "" } else { r#""new":true,"# };
         let more = format!(r#"{creates}"maxt":20,"eeds":null,{}"#, keys(received));
         self.hello(&more)
     }
 
-    /// A request that brings so many messages.
+    /// The body of an upload with this number of messages.
     fn upload(&mut self, received: &ReceiveState, messages: usize) -> String {
         let mut body = self.hello(&keys(received));
         body.reserve(messages * self.frame.len() + 32);
@@ -138,7 +138,7 @@ impl Outgoing {
     }
 }
 
-/// What polls and uploads say alike. Heartbeats would end a poll.
+/// Hello keys of polls and uploads. A heartbeat would end a poll, so heartbeats are off.
 fn keys(received: &ReceiveState) -> String {
     let [seen, got] = [received.acknowledged, received.messages].map(sack);
     format!(r#""ming":false,"maxia":0,"seenack":"{seen}","sack":"{got}""#)
@@ -152,10 +152,9 @@ mod tests {
 
     use super::*;
 
-    /// Nothing comes for so long: something is wrong.
     const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// The next request's body.
+    /// The body of the next request.
     async fn request(stream: &mut TcpStream) -> String {
         let mut text = String::new();
         loop {

@@ -1,13 +1,13 @@
-//! A response as it is read: its head, and its body by length or in chunks. Owns where in it reading stands; no socket.
+//! An incremental HTTP response parser: head, then a body by length or in chunks. Performs no I/O.
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, BytesMut};
 
-/// The longest head, and the longest line before a chunk.
+/// Maximum length of the head, and of a chunk size line.
 const HEAD: usize = 16 << 10;
 const LINE: usize = 64;
 
-/// Where reading stands.
+/// The parser state.
 ///
 /// ```text
 ///  Head ──content-length──> Sized ──────────────────────> Whole
@@ -18,13 +18,13 @@ const LINE: usize = 64;
 pub(super) enum ResponseReader {
     #[default]
     Head,
-    /// So many bytes are left.
+    /// Remaining bytes.
     Sized(usize),
-    /// Before a chunk.
+    /// Before a chunk size line.
     Size,
-    /// So many bytes are left of it, and the end of its line.
+    /// Remaining bytes of the chunk; its CR LF follows.
     Chunk(usize),
-    /// Behind the last chunk. Edges and nginx say nothing there.
+    /// After the last chunk. Edges and nginx send no trailers.
     Last,
     Whole,
 }
@@ -34,10 +34,10 @@ impl ResponseReader {
         self == Self::Whole
     }
 
-    /// Moves what has come of the body from one buffer to the other.
+    /// Moves the received part of the body from one buffer to the other.
     ///
     /// # Errors
-    /// If it is no success, or nothing that this file knows.
+    /// If the status is not 200 or the response is malformed.
     pub(super) fn take(&mut self, from: &mut BytesMut, body: &mut BytesMut) -> anyhow::Result<()> {
         while let Some(next) = self.step(from, body)? {
             *self = next;
@@ -46,7 +46,7 @@ impl ResponseReader {
         Ok(())
     }
 
-    /// Where reading stands then; `None` if more is needed.
+    /// The next state; `None` if more bytes are needed.
     fn step(self, from: &mut BytesMut, body: &mut BytesMut) -> anyhow::Result<Option<Self>> {
         Ok(match self {
             Self::Head => cut(from, b"\r\n\r\n", HEAD)?.map(|head| after(&head)).transpose()?,
@@ -61,7 +61,7 @@ impl ResponseReader {
     }
 }
 
-/// What stands before a mark that is at most so far away.
+/// Removes and returns the bytes before a mark, which must begin within `most` bytes.
 fn cut(from: &mut BytesMut, mark: &[u8], most: usize) -> anyhow::Result<Option<BytesMut>> {
     match from.windows(mark.len()).position(|window| window == mark) {
         Some(at) if at <= most => {
@@ -74,7 +74,7 @@ fn cut(from: &mut BytesMut, mark: &[u8], most: usize) -> anyhow::Result<Option<B
     }
 }
 
-/// Gives what is left then; `None` if there is nothing to pass.
+/// Moves body bytes; returns the remaining number, or `None` without progress.
 fn pass(from: &mut BytesMut, body: &mut BytesMut, left: usize) -> Option<usize> {
     let count = left.min(from.len());
     body.extend_from_slice(&from.split_to(count));
@@ -115,7 +115,7 @@ fn chunk(line: &[u8]) -> anyhow::Result<ResponseReader> {
 mod tests {
     use super::*;
 
-    /// What comes of a text that is read in pieces of so many bytes.
+    /// Parses a response in pieces of this length.
     fn read(text: &str, piece: usize) -> anyhow::Result<(String, bool)> {
         let (mut response, mut from, mut body) =
             (ResponseReader::default(), BytesMut::new(), BytesMut::new());

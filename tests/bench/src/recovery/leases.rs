@@ -1,17 +1,17 @@
-//! When the leases of a dead core run out, as Redis knows it (`core/src/store/redis/keys.rs` names the keys).
+//! The leases of a dead core, read from Redis (keys as in `core/src/store/redis/keys.rs`).
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use minerva_faults::redis_server::RedisServer;
 
-/// What a store has if nothing else is said.
+/// Default number of partitions of a store.
 pub(super) const PARTITIONS: usize = 64;
 
-/// How long from now until the last one ends.
+/// Time until the end of the last lease.
 ///
 /// # Errors
-/// If Redis cannot be asked or has other keys.
+/// If Redis is unreachable or its keys are unexpected.
 pub(super) async fn last_end(redis: &RedisServer) -> anyhow::Result<Duration> {
     let (seconds, micros): (u64, u64) = redis.command(&["TIME"]).await?;
     let heads: Vec<String> = redis.command(&["KEYS", "*:head"]).await?;
@@ -24,7 +24,7 @@ pub(super) async fn last_end(redis: &RedisServer) -> anyhow::Result<Duration> {
     Ok(left(last, seconds * 1000 + micros / 1000))
 }
 
-/// Zero, if it is over.
+/// Zero for an expired lease.
 fn left(until: u64, now: u64) -> Duration {
     Duration::from_millis(until.saturating_sub(now))
 }

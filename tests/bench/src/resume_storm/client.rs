@@ -1,5 +1,5 @@
-//! One client of the storm, through the published SDK: it says something now and then, and at once when it is asked
-//! to, and checks that all comes back once and in order.
+//! One client of the storm, on the published SDK: sends messages periodically and when prompted, and checks that the
+//! echoes arrive once and in order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,23 +14,22 @@ use tokio::time::{sleep, timeout};
 
 use crate::histogram::Histogram;
 
-/// How often it is asked whether all has come.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What all clients count.
+/// Counters shared by all clients.
 pub(super) struct Counters {
-    /// When they were asked last to say something.
+    /// Time of the last prompt.
     prompted_at: watch::Sender<Instant>,
-    /// How many have the answer.
+    /// Clients with an echo of the last prompt.
     answered: AtomicUsize,
-    /// From the question to the answer.
+    /// From a prompt to its echo.
     pub(super) latencies: Histogram,
     sent: AtomicU64,
-    /// Those that came as they should.
+    /// Echoes in the expected order.
     received: AtomicU64,
-    /// Those that did not.
+    /// Unexpected echoes.
     wrong: AtomicU64,
-    /// Whether nobody is to say anything now.
+    /// Suspends periodic messages.
     is_quiet: watch::Sender<bool>,
 }
 
@@ -39,12 +38,12 @@ pub(super) struct Client {
     counters: Arc<Counters>,
     sent: u64,
     received: u64,
-    /// The number of the message that is the answer to the last question, and when that was asked.
+    /// Number of the message sent for the last prompt, and the time of the prompt.
     prompt: Option<(u64, Instant)>,
 }
 
 impl Counters {
-    /// All are asked at once.
+    /// All clients are prompted at the start.
     pub(super) fn new() -> Self {
         Self {
             prompted_at: watch::Sender::new(clock::now()),
@@ -57,19 +56,18 @@ impl Counters {
         }
     }
 
-    /// Asks every client for a message.
+    /// Prompts every client to send a message.
     pub(super) fn prompt(&self) {
         self.answered.store(0, Ordering::Relaxed);
         self.prompted_at.send_replace(clock::now());
     }
 
-    /// How many clients have had theirs back.
+    /// Number of clients with an echo of the last prompt.
     pub(super) fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Lets nobody say anything for a while, waits until all has come back, and gives how many messages did not come
-    /// as they should.
+    /// Suspends periodic messages, waits for all echoes, and returns the number of lost and unexpected messages.
     pub(super) async fn drained(&self, longest: Duration) -> u64 {
         self.is_quiet.send_replace(true);
         let missing = || {
@@ -81,7 +79,7 @@ impl Counters {
                 sleep(POLL_INTERVAL).await;
             }
         };
-        // What is missing then is lost.
+        // Missing messages after the deadline are lost.
         let _ = timeout(longest, draining).await;
         let lost = missing() + self.wrong.load(Ordering::Relaxed);
         self.is_quiet.send_replace(false);
@@ -96,7 +94,7 @@ impl Client {
         Ok(Self { stream, counters, sent: 0, received: 0, prompt: None })
     }
 
-    /// Goes on until it is dropped; says something each `every`.
+    /// Runs until dropped, with a message in each interval `every`.
     pub(super) async fn run(mut self, every: Duration) -> anyhow::Result<()> {
         let mut prompted_at = self.counters.prompted_at.subscribe();
         prompted_at.mark_changed();

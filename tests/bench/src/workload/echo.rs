@@ -1,4 +1,4 @@
-//! Question and answer on many streams, one at a time on each.
+//! Request and response on many streams, one message in flight on each.
 
 use crate::loader::Shape;
 

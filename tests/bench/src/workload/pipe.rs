@@ -1,4 +1,4 @@
-//! Throughput: many streams, each with many short messages under way.
+//! Throughput: many streams, each with many short messages in flight.
 
 use crate::loader::Shape;
 

@@ -1,4 +1,4 @@
-//! The shortest time there and back: one stream, one message.
+//! Minimum round-trip time: one stream, one message in flight.
 
 use crate::loader::Shape;
 

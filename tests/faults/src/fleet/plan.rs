@@ -1,4 +1,4 @@
-//! What a deployment is made of, and the options of its processes.
+//! The plan of a deployment, and the command lines of its processes.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -8,49 +8,47 @@ use clap::ValueEnum;
 
 use crate::deployment;
 
-/// Where cores keep state.
+/// The state store of the cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StoreKind {
-    /// One Redis.
+    /// One Redis server.
     Redis,
-    /// A primary and two replicas, watched by three Sentinels.
+    /// A primary and two replicas, monitored by three Sentinels.
     Sentinel,
-    /// A file of the only core.
+    /// A file, with a single core.
     Redb,
 }
 
-/// Options that say what is started.
+/// Options that select the processes of a deployment.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Where the cores keep state.
+    /// The state store of the cores.
     #[arg(long, value_enum, default_value_t = StoreKind::Redis)]
     pub(crate) store: StoreKind,
-    /// Goes behind the store's address; `wait=1` with Sentinels if not given, as replicas otherwise lack what was
-    /// confirmed last.
+    /// Options appended to the store's address; `wait=1` with Sentinels by default, since replicas may lack the last
+    /// confirmed writes otherwise.
     #[arg(long)]
     pub(crate) store_options: Option<String>,
-    /// Cores, which share the streams; 1 with redb.
+    /// Number of cores; 1 with redb.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) cores: u8,
-    /// How many of the cores stand by: they own streams only while none of the others lives.
+    /// Number of standby cores among them: they own streams only while no other core is alive.
     #[arg(long, default_value_t = 0)]
     pub(crate) standbys: u8,
-    /// Edges. Connections go to each in turn, and to another if it refuses.
+    /// Number of edges; connections are distributed round robin.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) edges: u8,
-    /// Instances of the application.
+    /// Number of application instances.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) apps: u8,
-    /// One more option for every core, such as `--core-option=--lease=1s`. May be repeated.
+    /// An additional option for every core, such as `--core-option=--lease=1s`. Repeatable.
     #[arg(long)]
     pub(crate) core_option: Vec<OsString>,
-    /// The program `minerva-core`; `minerva-edge` is expected beside it. Those beside this program if not
-    /// given.
+    /// Path of `minerva-core`, with `minerva-edge` in the same directory; by default the directory of this program.
     #[arg(long)]
     pub(crate) core: Option<PathBuf>,
 }
 
-/// A deployment to be.
 pub(crate) struct Plan {
     pub(crate) core: PathBuf,
     pub(crate) edge: PathBuf,
@@ -61,14 +59,13 @@ pub(crate) struct Plan {
     pub(crate) edges: u8,
     pub(crate) apps: u8,
     pub(crate) core_option: Vec<OsString>,
-    /// Streams that there will be.
+    /// Number of streams of the run.
     pub(crate) streams: usize,
-    /// Longest padding of a message.
+    /// Maximum padding of a message, in bytes.
     pub(crate) padding: usize,
 }
 
 impl Options {
-    /// The plan for so many streams.
     pub(crate) fn plan(&self, streams: usize, padding: usize) -> anyhow::Result<Plan> {
         let program = |name: &str| match &self.core {
             Some(core) => deployment::beside(core, name),
@@ -93,7 +90,7 @@ impl Options {
 }
 
 impl Plan {
-    /// Those of a core; the last ones stand by.
+    /// Arguments of a core; the last cores are standbys.
     pub(super) fn core_arguments(
         &self,
         number: u8,
@@ -123,7 +120,7 @@ impl Plan {
         arguments
     }
 
-    /// Those of an application instance. Every other one keeps its name over a restart.
+    /// Arguments of an application instance. Every second instance keeps its identity across restarts.
     pub(super) fn app_arguments(&self, number: u8, cores: &str, event_log: &Path) -> Vec<OsString> {
         let mut arguments = vec!["answer".into(), "--event-log".into(), event_log.into()];
         for (name, value) in [

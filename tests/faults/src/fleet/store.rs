@@ -8,12 +8,11 @@ use super::{Fleet, Hop, Plan, Role, StoreKind};
 use crate::ports::Ports;
 use crate::redis_server::RedisServer;
 
-/// Replicas of a set, and Sentinels that watch it.
 const REPLICAS: usize = 2;
 const SENTINELS: usize = 3;
 
 impl Fleet {
-    /// Adds its processes. Returns the address for the cores.
+    /// Adds the processes of the store; returns the address for the cores.
     pub(super) async fn add_store(
         &mut self,
         plan: &Plan,
@@ -22,7 +21,7 @@ impl Fleet {
         let address = match plan.store {
             StoreKind::Redis => {
                 let server = self.add_redis("redis", ports.take()?, &[])?;
-                // A server in a set is found by the address that it has itself, so only this one has a proxy.
+                // Clients of a set use the servers' own addresses, so only a single server has a proxy.
                 format!("redis://{}/", self.proxy(Hop::Redis, server).await?)
             }
             StoreKind::Sentinel => self.add_set(ports)?,
@@ -64,7 +63,7 @@ impl Fleet {
         Ok(format!("redis-sentinel://{}/minerva/0", addresses.join(",")))
     }
 
-    /// Waits until every Sentinel knows the others and the replicas, without which none of them does a failover.
+    /// Waits until every Sentinel has discovered the other Sentinels and the replicas, a precondition of a failover.
     pub(super) async fn wait_for_sentinels(&self) -> anyhow::Result<()> {
         for sentinel in &self.sentinels {
             for (list, number) in [("REPLICAS", REPLICAS), ("SENTINELS", SENTINELS - 1)] {
@@ -76,7 +75,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Asks for another primary.
+    /// Requests a failover from a Sentinel.
     pub(crate) async fn fail_over(&self) -> anyhow::Result<()> {
         let sentinel = self.sentinels.first().context("there is no Sentinel")?;
         sentinel.command::<()>(&["SENTINEL", "FAILOVER", "minerva"]).await

@@ -1,4 +1,4 @@
-//! What a run of `kill` found: the tables, the checks, the JSON.
+//! The findings of `kill`: tables, checks and JSON.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) struct Outcome<'a> {
     pub(super) deployment: &'a Deployment,
     pub(super) ledger: &'a Ledger,
     pub(super) clients: &'a [Client],
-    /// Counters of the application, if it was a process of its own.
+    /// Counters of the application, for the target `app`.
     pub(super) effects: Option<&'a Counted>,
     pub(super) kills: u64,
     pub(super) requested_kills: u64,
@@ -40,7 +40,7 @@ pub(super) struct Findings {
     rows: Vec<Row>,
     reconnects: BTreeMap<TransportName, Reconnects>,
     processes: Vec<ProcessFigures>,
-    /// Events that came again to the application and had no effect; `None` if the application lived.
+    /// Repeated deliveries that the application dropped; `None` for other targets.
     redelivered: Option<u64>,
     #[serde(flatten)]
     checks: Checks,
@@ -48,21 +48,21 @@ pub(super) struct Findings {
 
 type TransportName = String;
 
-/// What clients on one transport noticed.
+/// Reconnects of the clients on one transport.
 #[derive(Default, Serialize)]
 struct Reconnects {
     streams: u64,
     reconnects: u64,
-    /// Streams whose transport survived everything.
+    /// Streams without a reconnect.
     uninterrupted: u64,
 }
 
-/// What happened to one process.
+/// Kills and starts of one process.
 #[derive(Serialize)]
 struct ProcessFigures {
     process: String,
     kills: u64,
-    /// How long it took to be ready, each time it got there.
+    /// Times from a start to readiness.
     starts: Pauses,
 }
 
@@ -110,7 +110,7 @@ impl Findings {
         }
     }
 
-    /// Prints it all, and writes it if there is a path; true if nothing failed.
+    /// Prints the findings and writes the JSON; true if all checks passed.
     pub(super) fn report(&self, json: Option<&Path>) -> anyhow::Result<bool> {
         report::print(&self.rows);
         for (transport, all) in &self.reconnects {
@@ -137,7 +137,7 @@ impl Findings {
     }
 }
 
-/// Every stream went on; those that ended say why.
+/// Checks for progress on every stream, and prints the reasons of ended streams.
 fn check_streams(run: &Outcome<'_>, checks: &mut Checks) {
     checks.add_no_stall("went on after the last kill", run.stalled);
     for (stream, client) in run.clients.iter().enumerate() {
@@ -147,7 +147,7 @@ fn check_streams(run: &Outcome<'_>, checks: &mut Checks) {
     }
 }
 
-/// As long as its edge lives, a transport that stays open does not notice what dies behind it.
+/// The edge keeps a transport open while the processes behind it restart.
 fn check_reconnects(
     target: Target,
     reconnects: &BTreeMap<TransportName, Reconnects>,

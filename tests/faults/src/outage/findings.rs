@@ -1,4 +1,4 @@
-//! What an `outage` found: the table, the checks, the JSON.
+//! The findings of `outage`: table, checks and JSON.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use crate::load::Load;
 use crate::report::{self, Checks, Row};
 
 const MEGABYTE: f64 = 1e6;
-/// Everything that was sent has arrived so soon after an outage.
+/// Limit for the arrival of all messages after an outage.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-/// What a process may grow in the second half of an outage, by which everything is full.
+/// Megabytes that a process may grow in the second half of an outage, when all buffers are full.
 const LATE_GROWTH_LIMIT: f64 = 4.0;
 
-/// How Redis goes.
+/// The kind of outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum How {
-    /// SIGSTOP: its connections stay open.
+    /// SIGSTOP: connections stay open.
     Stop,
-    /// The way to it swallows everything.
+    /// The proxy forwards nothing.
     Blackhole,
 }
 
-/// What was seen of one outage.
+/// Measurements of one outage.
 pub(super) struct Outage {
     pub(super) how: How,
-    /// Strings, both ways, that arrived although nothing was durable any more.
+    /// Messages of both directions that arrived without being durable.
     pub(super) arrived: u64,
-    /// Strings of clients that were acknowledged all the same.
+    /// Client messages that were acknowledged.
     pub(super) acknowledged: u64,
     pub(super) memory: Vec<Growth>,
-    /// How long it took until everything had arrived that was sent before its end; `None` if too long.
+    /// Time until the messages sent before the end had arrived; `None` at the deadline.
     pub(super) drained: Option<Duration>,
 }
 
-/// Memory of one process, in bytes.
+/// Memory samples of one process, in bytes.
 pub(super) struct Growth {
     pub(super) process: String,
-    /// When Redis went, half-way, and at the end.
+    /// From the start to the end of the outage, at equal intervals.
     pub(super) samples: Vec<u64>,
 }
 
-/// Everything that a run found. Memory is in megabytes.
+/// The evaluation of a run. Memory is in megabytes.
 #[derive(Serialize)]
 pub(super) struct Findings {
     seed: u64,
@@ -67,15 +67,14 @@ struct OutageFigures {
 struct GrowthFigures {
     process: String,
     resident: f64,
-    /// The most that it grew by.
+    /// Maximum growth.
     grown: f64,
-    /// By which it grew from half-way to the end.
+    /// Growth in the second half.
     late_growth: f64,
 }
 
 impl Findings {
-    /// Judges what was seen. `still` are the streams, each way, that did not go on; `ended`
-    /// the processes that ended by themselves.
+    /// Evaluates a run. `stalled` are the streams without progress (c2s, s2c), `ended` are unexpected exits.
     pub(super) fn of(
         seed: u64,
         limit: f64,
@@ -99,7 +98,7 @@ impl Findings {
         Self { seed, outages, rows, checks }
     }
 
-    /// Prints it all, and writes it if there is a path; true if nothing failed.
+    /// Prints the findings and writes the JSON; true if all checks passed.
     pub(super) fn report(&self, json: Option<&Path>) -> anyhow::Result<bool> {
         for OutageFigures { how, arrived, acknowledged, drained_ms, processes } in &self.outages {
             println!(

@@ -1,52 +1,50 @@
-//! What a proxy does to bytes.
+//! The network conditions that a proxy simulates.
 
 use std::time::Duration;
 
-/// Which way bytes go through a proxy.
+/// A direction of a proxied connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PipeDirection {
-    /// From whoever connected.
+    /// From the client to the upstream.
     Upstream,
-    /// To whoever connected.
+    /// From the upstream to the client.
     Downstream,
 }
 
-/// What happens to bytes.
+/// The treatment of bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NetworkConditions {
-    /// They pass.
+    /// Bytes pass immediately.
     Unimpaired,
-    /// They pass later, in order.
+    /// Bytes pass later, in order.
     Delay {
-        /// At least so much.
+        /// Minimum delay.
         least: Duration,
-        /// And at random up to so much more.
+        /// Maximum additional random delay.
         jitter: Duration,
     },
-    /// Nothing passes, no end of a connection either. Connections are accepted, and what was
-    /// written to them passes afterwards.
+    /// No bytes and no FIN pass. Connections are accepted, and held bytes pass afterwards.
     BlackHole,
-    /// So many bytes a second pass, on each connection and each way.
+    /// A rate limit for each direction of each connection.
     Slow {
         /// At least 1.
         bytes_per_second: u32,
     },
-    /// Nothing passes in one direction, and never will on connections that had something to carry or
-    /// were made meanwhile.
+    /// One direction is blocked, permanently on connections that had bytes to forward or were made meanwhile.
     HalfOpen(PipeDirection),
 }
 
-/// How a connection ends.
+/// The way in which a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// As if each end had closed it, behind all that was written.
+    /// FIN after all written bytes.
     Fin,
-    /// In an error, at once.
+    /// An immediate RST.
     Rst,
 }
 
 impl NetworkConditions {
-    /// Nothing passes that way now.
+    /// Whether the direction is blocked.
     pub(super) fn blocks(self, direction: PipeDirection) -> bool {
         match self {
             Self::BlackHole => true,
@@ -55,7 +53,7 @@ impl NetworkConditions {
         }
     }
 
-    /// What has to be waited for a second time does not pass at all.
+    /// Whether a blocked pipe stays blocked when the conditions change.
     pub(super) fn is_permanent(self) -> bool {
         matches!(self, Self::HalfOpen(_))
     }

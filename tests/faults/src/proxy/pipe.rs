@@ -1,4 +1,4 @@
-//! One direction of one connection through a proxy: reads, holds back as the conditions wants, writes.
+//! One direction of a proxied connection: reads, delays and writes according to the conditions.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::{NetworkConditions, PipeDirection};
 use crate::clock;
 use crate::random::Random;
 
-/// Longest chunk read at once.
+/// Maximum length of a read.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Pieces on the way: what a slow or delayed connection holds, besides the system's buffers.
+/// Capacity of a slow or delayed pipe in chunks, in addition to socket buffers.
 const CHUNKS_IN_FLIGHT: usize = 16;
-/// A slow connection gets its bytes so often.
+/// Interval of writes on a slow connection.
 const SLOW_TICK: Duration = Duration::from_millis(50);
 
 pub(super) struct Pipe {
@@ -24,10 +24,10 @@ pub(super) struct Pipe {
     random: Random,
 }
 
-/// Bytes on their way.
+/// Bytes with their due time.
 struct Chunk {
     bytes: Vec<u8>,
-    /// Not before.
+    /// Earliest time of the write.
     due: Instant,
 }
 
@@ -40,7 +40,7 @@ impl Pipe {
         Self { direction, conditions, random: Random::new(seed) }
     }
 
-    /// Carries bytes until one end closes in order, or `Err` if one is gone.
+    /// Forwards bytes until a regular end; `Err` if either socket fails.
     pub(super) async fn carry(
         self,
         from: OwnedReadHalf,
@@ -61,7 +61,7 @@ impl Pipe {
                 return Ok(());
             }
             bytes.truncate(length);
-            // Jitter does not reorder: a chunk is never due before the one in front of it.
+            // Jitter preserves the order: a chunk is never due before its predecessor.
             last_due = last_due.max(clock::now() + self.delay());
             let chunk = Chunk { bytes, due: last_due };
             to.send(chunk).await.map_err(drop)?;
@@ -105,7 +105,7 @@ async fn write(
     to.shutdown().await.map_err(drop)
 }
 
-/// Waits while nothing passes.
+/// Waits while the direction is blocked.
 async fn pass(
     direction: PipeDirection,
     conditions: &mut watch::Receiver<NetworkConditions>,
@@ -117,7 +117,7 @@ async fn pass(
     conditions.wait_for(|conditions| !conditions.blocks(direction)).await.map(drop).map_err(drop)
 }
 
-/// How much goes at once.
+/// Number of bytes for the next write.
 fn portion(conditions: NetworkConditions, length: usize) -> usize {
     match conditions {
         NetworkConditions::Slow { bytes_per_second } => {

@@ -1,4 +1,4 @@
-//! A proxy in front of an echo.
+//! Tests with an echo server behind the proxy.
 
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use tokio::time::timeout;
 use super::*;
 use crate::clock;
 
-/// How long nothing must come to count as nothing. Only makes a test miss a defect if it is too short.
+/// Silence for this time counts as no arrival. A value that is too small can only hide a defect.
 const QUIET_PERIOD: Duration = Duration::from_millis(100);
 
-/// Far longer than anything takes here.
 const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Echoes; a proxy in front of it.
+/// Starts an echo server behind a proxy.
 async fn proxy() -> Proxy {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let proxy = Proxy::start(listener.local_addr().unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a `run` found: the tables, the checks, the JSON.
+//! The findings of `run`: tables, checks and JSON.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,30 +12,30 @@ use crate::fleet::Role;
 use crate::load::Load;
 use crate::report::{self, Checks, Pauses, Row};
 
-/// A Redis that crashed may have lost what it confirmed within this time, and a core that crashed within
-/// it of that is no witness: only then may a stream end with `state lost`.
+/// A crashed Redis may have lost writes acknowledged within this time, and a core that crashed within the same time
+/// cannot detect the loss. Only then may a stream end with `state lost`.
 const LOSS_WINDOW: Duration = Duration::from_secs(15);
 
-/// Everything that a run found.
+/// The evaluation of a run.
 #[derive(Serialize)]
 pub(super) struct Findings {
     seed: u64,
     faults: Vec<FaultFigures>,
     rows: Vec<Row>,
     instances: Counts,
-    /// Streams that ended, and whether they might.
+    /// Ended streams, by whether state loss was possible.
     resets: Resets,
     reconnects: u64,
     #[serde(flatten)]
     checks: Checks,
 }
 
-/// One kind of fault.
+/// The injections of one kind of fault.
 #[derive(Serialize)]
 struct FaultFigures {
     kind: String,
     times: u64,
-    /// The longest on each stream and direction, for each time.
+    /// The longest pause of each direction of each stream, for each injection.
     pauses: Pauses,
 }
 
@@ -46,7 +46,7 @@ struct Resets {
 }
 
 impl Findings {
-    /// Judges a run. `still` are the streams, each way, that did not go on.
+    /// Evaluates a run. `stalled` are the streams without progress: c2s, s2c.
     pub(super) fn of(
         seed: u64,
         load: &Load,
@@ -79,7 +79,7 @@ impl Findings {
         }
     }
 
-    /// Prints it all, and writes it if there is a path; true if nothing failed.
+    /// Prints the findings and writes the JSON; true if all checks passed.
     pub(super) fn report(&self, json: Option<&Path>) -> anyhow::Result<bool> {
         println!("{:<18} {:>5} {:>8} {:>8} {:>8}", "fault", "times", "p50 ms", "p99 ms", "max ms");
         for FaultFigures { kind, times, pauses: Pauses { p50, p99, max } } in &self.faults {
@@ -118,7 +118,7 @@ fn judge_resets(load: &Load, injector: &FaultInjector, checks: &mut Checks) -> R
     resets
 }
 
-/// Whether a Redis and a core crashed at nearly the same time.
+/// Whether a Redis and a core crashed within the loss window.
 fn may_forget(history: &[(Instant, FaultKind)]) -> bool {
     let redis = [FaultKind::Kill(Role::Redis), FaultKind::Failover];
     history.iter().filter(|(_, kind)| redis.contains(kind)).any(|(at, _)| {
