@@ -1,4 +1,4 @@
-//! What is wrong with a message of a peer, and the checks that the link and the application API share.
+//! Errors in the fields of requests and commands, and the checks that several calls of the application API share.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use minerva_proto::{MAX_MESSAGE, MAX_REASON, Reset, ServiceName, is_message_allo
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// A field of a message that is wrong. Becomes INVALID_ARGUMENT. Names the field and the rule, never the
-/// value, which may be secret.
+/// An invalid field of a request; becomes INVALID_ARGUMENT. The text names the field and the rule, never the value,
+/// which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub(crate) struct Invalid {
@@ -31,7 +31,7 @@ impl From<Invalid> for Status {
     }
 }
 
-/// Checks strings for their bytes, their sizes and that their numbers can be counted.
+/// Checks the bytes and sizes of messages, and that their numbers fit 64 bits.
 pub(crate) fn check_messages(
     field: &'static str,
     first: u64,
@@ -40,18 +40,18 @@ pub(crate) fn check_messages(
     if first.checked_add(messages.len() as u64).is_none() {
         return Err(Invalid::new(field, "the numbers do not fit 64 bits"));
     }
-    for string in messages {
-        if string.len() > MAX_MESSAGE {
+    for message in messages {
+        if message.len() > MAX_MESSAGE {
             return Err(Invalid::new(field, format!("longer than {MAX_MESSAGE} bytes")));
         }
-        if !is_message_allowed(string) {
+        if !is_message_allowed(message) {
             return Err(Invalid::new(field, "only bytes 0x20-0x7E are allowed"));
         }
     }
     Ok(())
 }
 
-/// Checks a reset's reason.
+/// Checks the reason of a reset.
 pub(crate) fn reset(
     field: &'static str,
     reason: String,
@@ -66,7 +66,7 @@ pub(crate) fn reset(
     Ok(Reset { reason, application_level })
 }
 
-/// Checks a label: up to 256 of 0x20-0x7E; an empty one is none.
+/// Checks a label: up to 256 bytes of 0x20-0x7E. An empty text means no label.
 pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str>>, Invalid> {
     if !is_label(&label) {
         return Err(Invalid::new(field, format!("must be up to {MAX_LABEL} of 0x20-0x7E")));
@@ -74,7 +74,7 @@ pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str
     Ok((!label.is_empty()).then(|| label.into()))
 }
 
-/// Checks the name of a group: 1 to 128 of 0x21-0x7E.
+/// Checks the name of a group: 1 to 128 bytes of 0x21-0x7E.
 pub(crate) fn group(field: &'static str, group: String) -> Result<Arc<str>, Invalid> {
     if !is_group(&group) {
         return Err(Invalid::new(field, format!("must be 1 to {MAX_GROUP} of 0x21-0x7E")));

@@ -1,6 +1,6 @@
-//! The link server: what a core offers to edges. Owns one call per edge: greets, checks and routes its
-//! frames to the partitions, and sends back what they say. Knows nothing of streams; forgets a transport
-//! with its `Detach`. Served by [`crate::Core::serve_link`].
+//! The link server, the interface of a core for edges. Each call of an edge is one link: after the greeting, its frames
+//! are checked and routed to the partitions, and the outputs of the partitions are sent back. Has no stream state.
+//! Served by [`crate::Core::serve_link`].
 
 mod coalesce;
 mod encode;
@@ -27,10 +27,10 @@ use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
 use crate::stop::StopToken;
 use refusal::Refusals;
 
-/// Time for the edge's greeting, so that calls which never say anything do not pile up.
+/// Time limit for the greeting of an edge, so that silent calls do not accumulate.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all links of a core share.
+/// State shared by all links of a core.
 pub(crate) struct LinkServer {
     partitions: PartitionTable,
     core_id: Arc<str>,
@@ -76,7 +76,7 @@ impl LinkService for LinkServer {
                 let hello =
                     CoreHello { version: VERSION, core_id: core_id.to_string(), partitions };
                 let frame = Some(pb::core_frame::Frame::Hello(hello));
-                // An edge that is gone needs no greeting.
+                // Fails if the edge has hung up.
                 let _ = greeting.send(RelayResponse { frames: vec![pb::CoreFrame { frame }] });
             };
             let _ = end.send(link.run(request.into_inner(), answer, stopping).await);
@@ -85,26 +85,27 @@ impl LinkService for LinkServer {
     }
 }
 
-/// One link: the reading half of its call.
+/// The reading half of one link.
 struct Link {
     handle: LinkHandle,
     partitions: PartitionTable,
-    /// Every transport of an Attach that is not detached.
+    /// All attached and refused transports, up to their Detach.
     transports: HashMap<TransportId, Attachment>,
     refusals: Refusals,
     metrics: Metrics,
 }
 
-/// The partition of a transport, if there is one.
+/// State of a transport on this link.
 #[derive(Debug, Clone, Copy)]
 enum Attachment {
+    /// Attached, by way of this partition.
     To(u32),
-    /// Closed for an invalid frame. Its later frames are ignored up to the Detach.
+    /// Closed for an invalid frame. Later frames are ignored up to the Detach.
     Refused,
 }
 
 impl Link {
-    /// Serves the link until either side ends it. `answer` sends our greeting.
+    /// Serves the link to its end; `answer` sends the greeting of the core.
     async fn run(
         mut self,
         mut incoming: Streaming<RelayRequest>,
@@ -208,8 +209,8 @@ impl Link {
         }
     }
 
-    /// Closes the transport of an invalid frame, and leaves all others of the link alone. Later frames of a refused
-    /// transport were sent before the edge read the refusal.
+    /// Closes the transport of an invalid frame; all others of the link go on. Later frames of the same transport were
+    /// sent before the edge received the refusal.
     fn refuse(&mut self, error: &LinkFrameError) {
         if let Some(transport) = error.transport
             && matches!(self.transports.get(&transport), Some(Attachment::Refused))
@@ -225,14 +226,14 @@ impl Link {
     }
 }
 
-/// Reads the edge's greeting; returns it with the frames that came in the same message.
+/// Reads the greeting of the edge; returns also the other frames of the same message.
 async fn hello(
     incoming: &mut Streaming<RelayRequest>,
 ) -> Result<(EdgeHello, Vec<pb::EdgeFrame>), Status> {
     let missing = || Status::from(Invalid::new("hello", "must be the first frame"));
     let first = timeout(HELLO_TIMEOUT, incoming.message())
         .await
-        .map_err(|_| Status::deadline_exceeded("hello: did not come"))??;
+        .map_err(|_| Status::deadline_exceeded("hello: no greeting in time"))??;
     let mut frames = first.ok_or_else(missing)?.frames;
     if frames.is_empty() {
         return Err(missing());
@@ -243,7 +244,7 @@ async fn hello(
         return Err(missing());
     };
     if hello.version != VERSION {
-        let text = format!("hello.version: {}, this core knows {VERSION}", hello.version);
+        let text = format!("hello.version: {} instead of {VERSION}", hello.version);
         return Err(Status::failed_precondition(text));
     }
     Ok((hello, rest))

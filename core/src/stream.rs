@@ -11,19 +11,19 @@
 //!                          StreamState <── apply(record) ── recovery
 //! ```
 
+mod app_output;
 mod app_session;
 mod app_side;
 mod attach;
 mod batch_ack;
 mod c2s_batches;
+mod call_ids;
 mod close;
 mod delayed_ack;
 mod end;
 mod flush;
-mod input;
 mod machine;
 mod millis;
-mod output;
 mod reply;
 mod rollback_detection;
 mod sacks;
@@ -37,12 +37,12 @@ mod timeouts;
 mod transports;
 mod turn;
 
+pub use app_output::{AppOutput, RefusedReason, Started, TransportChange};
 pub use app_session::ContractError;
+pub use call_ids::{LinkId, SessionId};
 pub(crate) use end::{IDLE, SLOW};
-pub use input::{LinkId, SessionId};
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;
-pub use output::{AppOutput, RefusedReason, Started, TransportChange};
 pub use reply::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
 pub use subprotocol::Services;
 pub use transports::TransportKey;

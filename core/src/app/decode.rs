@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits};
-use minerva_proto::{MAX_NUMBER, StreamNumber};
+use minerva_proto::{EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
 
 use crate::invalid::{self, Invalid};
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
@@ -49,7 +49,8 @@ pub(crate) fn command(
             Err(Invalid::new("register", "only allowed as the first command"))
         }
         Some(Kind::Acknowledge(acknowledge)) => {
-            let (stream, event) = (StreamNumber(acknowledge.stream), acknowledge.event);
+            let stream = StreamNumber(acknowledge.stream);
+            let event = EventNumber(acknowledge.event);
             Ok((stream, Mail::Acknowledge { session, stream, event }))
         }
         Some(Kind::Send(send)) => Ok((StreamNumber(send.stream), self::send(session, send)?)),
@@ -98,9 +99,9 @@ fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
     Ok(Mail::Send {
         session,
         stream: StreamNumber(send.stream),
-        first: send.first,
+        first: MessageNumber(send.first),
         messages: send.messages,
-        acknowledge: send.acknowledge,
+        acknowledge: send.acknowledge.map(EventNumber),
     })
 }
 
@@ -228,7 +229,7 @@ mod tests {
         assert_eq!(stream, StreamNumber(77));
         assert!(matches!(
             mail,
-            Mail::Acknowledge { session: SESSION, stream: StreamNumber(77), event: 5 }
+            Mail::Acknowledge { session: SESSION, stream: StreamNumber(77), event: EventNumber(5) }
         ));
     }
 

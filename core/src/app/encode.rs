@@ -1,6 +1,5 @@
 //! Encodes the outputs of partitions as events of the application API.
 
-use minerva_proto::MAX_MESSAGE;
 use minerva_proto::StreamNumber;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
@@ -8,6 +7,7 @@ use minerva_proto::app::{
     Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started,
     TransportChanged, TransportKind,
 };
+use minerva_proto::{EventNumber, MAX_MESSAGE};
 use tonic::Status;
 
 use crate::limits::Limits;
@@ -76,12 +76,12 @@ fn event(output: AppOutput) -> Option<Kind> {
     Some(match output {
         AppOutput::Started(started) => Kind::Started(self::started(*started)),
         AppOutput::Messages { stream, first_event, messages } => {
-            Kind::Messages(Messages { stream: stream.0, first_event, messages })
+            Kind::Messages(Messages { stream: stream.0, first_event: first_event.0, messages })
         }
         AppOutput::TransportChanged { stream, change } => {
             Kind::TransportChanged(TransportChanged {
                 stream: stream.0,
-                transport_number: change.transport_number,
+                transport_number: change.transport_number.0,
                 attached: change.attached,
                 primary: change.primary,
                 transport: TransportKind::from(change.kind).into(),
@@ -92,7 +92,12 @@ fn event(output: AppOutput) -> Option<Kind> {
         AppOutput::SendState { stream, state } => Kind::SendState(send_state(stream, state)),
         AppOutput::SendRefused { stream, first, reason, next_send } => {
             let reason = refused_reason(reason).into();
-            Kind::SendRefused(SendRefused { stream: stream.0, first, reason, next_send })
+            Kind::SendRefused(SendRefused {
+                stream: stream.0,
+                first: first.0,
+                reason,
+                next_send: next_send.0,
+            })
         }
         AppOutput::Released { stream } => Kind::Released(Released { stream: stream.0 }),
         AppOutput::PartitionOwned { partition, epoch, streams_made } => {
@@ -108,10 +113,10 @@ fn event(output: AppOutput) -> Option<Kind> {
 }
 
 /// Encodes the end of a stream.
-pub(crate) fn ended(stream: StreamNumber, event: u64, end: state::Ended) -> Ended {
+pub(crate) fn ended(stream: StreamNumber, event: EventNumber, end: state::Ended) -> Ended {
     Ended {
         stream: stream.0,
-        event,
+        event: event.0,
         reason: end.reset.reason,
         application_level: end.reset.application_level,
         by: ended_by(end.by).into(),
@@ -126,8 +131,8 @@ fn started(started: stream::Started) -> Started {
         stream: started.stream.0,
         stream_id: origin.id.as_str().to_owned(),
         resumed: started.resumed,
-        next_event: started.next_event,
-        next_send: started.send_state.next_send,
+        next_event: started.next_event.0,
+        next_send: started.send_state.next_send.0,
         credentials: origin.credentials.clone(),
         headers: origin.headers.iter().map(header).collect(),
         peer_address: origin.peer_address.clone(),
@@ -143,7 +148,7 @@ fn started(started: stream::Started) -> Started {
 fn send_state(stream: StreamNumber, state: state::SendState) -> SendState {
     SendState {
         stream: stream.0,
-        next_send: state.next_send,
+        next_send: state.next_send.0,
         bytes_left: state.bytes_left,
         messages_left: state.messages_left,
         paused: state.paused,

@@ -26,7 +26,7 @@ impl Refusals {
         Self { link, metrics, logged_at: None, unlogged: 0 }
     }
 
-    /// Counts one refusal, and logs it unless the last line is younger than [`LOG_INTERVAL`].
+    /// Counts one refusal; logs at most one per [`LOG_INTERVAL`].
     pub(super) fn record(&mut self, error: &LinkFrameError) {
         self.metrics.link_frames_refused.get_or_create(&[("reason", error.field)]).inc();
         let now = clock::now();

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::StreamNumber;
 use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, TransportId};
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::output_channel::OutputSender;
@@ -111,7 +111,7 @@ pub enum Mail {
         /// Number of the stream.
         stream: StreamNumber,
         /// The last acknowledged event.
-        event: u64,
+        event: EventNumber,
     },
     /// Messages for the client.
     Send {
@@ -120,11 +120,11 @@ pub enum Mail {
         /// Number of the stream.
         stream: StreamNumber,
         /// Number of the first message, in the count of the instance.
-        first: u64,
+        first: MessageNumber,
         /// Validated messages.
         messages: Vec<Bytes>,
         /// Acknowledges events in the same durable step.
-        acknowledge: Option<u64>,
+        acknowledge: Option<EventNumber>,
     },
     /// End a stream.
     Reset {

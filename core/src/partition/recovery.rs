@@ -174,6 +174,8 @@ fn decode_error(blob: &str) -> impl FnOnce(DecodeError) -> RecoveryError {
 
 #[cfg(test)]
 mod tests {
+    use minerva_proto::{EventNumber, MessageNumber};
+
     use super::*;
     use crate::partition::tests::hello_origin;
     use crate::state::encode_entry;
@@ -206,7 +208,8 @@ mod tests {
         let log = [vec![(STREAM, opened())], vec![(STREAM, sent("a"))], vec![(STREAM, sent("b"))]];
         let recovered = Recovered::from_claimed(&claimed(vec![(STREAM, saved)], &log)).unwrap();
         let outbox = recovered.streams[&STREAM].outbox();
-        let messages: Vec<&[u8]> = outbox.iter_from(0).map(|(_, message)| &message[..]).collect();
+        let messages: Vec<&[u8]> =
+            outbox.iter_from(MessageNumber(0)).map(|(_, message)| &message[..]).collect();
         assert_eq!(messages, [b"a", b"b"]);
         assert_eq!((recovered.meta.streams_made, recovered.next_index), (7, LogIndex(13)));
     }
@@ -231,7 +234,7 @@ mod tests {
         let log = [vec![
             (STREAM, opened()),
             (STREAM, Record::Ended(ended)),
-            (STREAM, Record::Acknowledged { event: 1 }),
+            (STREAM, Record::Acknowledged { event: EventNumber(1) }),
         ]];
         let recovered = Recovered::from_claimed(&claimed(Vec::new(), &log)).unwrap();
         assert!(recovered.streams.is_empty());

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::MessageNumber;
 use minerva_proto::mutation::{self, Mutation};
 
 use super::facts::SendState;
@@ -60,9 +61,9 @@ impl Attributes {
     }
 
     /// Number of the next send, in the numbering of the instance.
-    pub(crate) fn next_send(&self, outbox: &Outbox) -> u64 {
+    pub(crate) fn next_send(&self, outbox: &Outbox) -> MessageNumber {
         let pushed = if mutation::is(Mutation::CountPushed) { 0 } else { self.pushed };
-        outbox.next().saturating_sub(pushed)
+        MessageNumber(outbox.next().0.saturating_sub(pushed))
     }
 
     /// Whether a push with this idempotency key has been applied.

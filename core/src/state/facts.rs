@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, StreamId, TransportKind};
+use minerva_proto::{MessageNumber, Reset, StreamId, TransportKind};
 
 /// Reset reason of a stream for which the store lost acknowledged writes.
 pub(crate) const STATE_LOST: &str = "state lost";
@@ -68,7 +68,7 @@ pub enum EndedBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendState {
     /// Number of the next send; all sends below this number are durable.
-    pub next_send: u64,
+    pub next_send: MessageNumber,
     /// Bytes accepted now. While this value is above 0, one longer message is accepted.
     pub bytes_left: u32,
     /// Messages accepted now.

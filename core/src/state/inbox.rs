@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use minerva_proto::EventNumber;
 
 use super::facts::Ended;
 
@@ -13,13 +14,13 @@ use super::facts::Ended;
 #[derive(Clone, Debug, Default)]
 pub struct Inbox {
     /// First unacknowledged event.
-    base: u64,
+    base: EventNumber,
     /// Unacknowledged messages; the last one is event `next_message - 1`.
     messages: VecDeque<Bytes>,
     /// Bytes of `messages`.
     bytes: usize,
     /// Event number of the next message, from 1.
-    next_message: u64,
+    next_message: EventNumber,
     /// The last event.
     ended: Option<Ended>,
 }
@@ -27,14 +28,14 @@ pub struct Inbox {
 impl Inbox {
     /// The inbox of a new stream, with Started unacknowledged.
     pub(super) fn new() -> Self {
-        Self::restore(0, Vec::new(), 1, None)
+        Self::restore(EventNumber(0), Vec::new(), EventNumber(1), None)
     }
 
     /// An inbox from a checkpoint. `next_message` is the event number after the last message.
     pub(super) fn restore(
-        base: u64,
+        base: EventNumber,
         messages: Vec<Bytes>,
-        next_message: u64,
+        next_message: EventNumber,
         ended: Option<Ended>,
     ) -> Self {
         let bytes = messages.iter().map(Bytes::len).sum();
@@ -42,12 +43,12 @@ impl Inbox {
     }
 
     /// First unacknowledged event.
-    pub fn base(&self) -> u64 {
+    pub fn base(&self) -> EventNumber {
         self.base
     }
 
     /// Number of the next event.
-    pub fn next(&self) -> u64 {
+    pub fn next(&self) -> EventNumber {
         self.next_message + u64::from(self.ended.is_some())
     }
 
@@ -62,8 +63,8 @@ impl Inbox {
     }
 
     /// The message of an event; `None` if the event is not a message or is acknowledged.
-    pub fn message(&self, event: u64) -> Option<&Bytes> {
-        let first = self.next_message - self.messages.len() as u64;
+    pub fn message(&self, event: EventNumber) -> Option<&Bytes> {
+        let first = EventNumber(self.next_message.0 - self.messages.len() as u64);
         self.messages.get(usize::try_from(event.checked_sub(first)?).ok()?)
     }
 
@@ -73,7 +74,7 @@ impl Inbox {
     }
 
     /// The end of the stream with its event number.
-    pub fn ended(&self) -> Option<(u64, &Ended)> {
+    pub fn ended(&self) -> Option<(EventNumber, &Ended)> {
         self.ended.as_ref().map(|ended| (self.next_message, ended))
     }
 
@@ -93,8 +94,8 @@ impl Inbox {
     }
 
     /// Removes all events up to `event`, which must be below `next`.
-    pub(super) fn acknowledge(&mut self, event: u64) {
-        self.base = self.base.max(event + 1);
+    pub(super) fn acknowledge(&mut self, event: EventNumber) {
+        self.base = self.base.max(event.next());
         let kept =
             usize::try_from(self.next_message.saturating_sub(self.base)).unwrap_or(usize::MAX);
         while self.messages.len() > kept {

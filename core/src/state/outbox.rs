@@ -16,13 +16,18 @@ impl Outbox {
     /// An outbox from a checkpoint. Numbers from `base` to `next` that are missing in `messages` are already SACKed.
     ///
     /// `None` if the numbers are inconsistent.
-    pub(super) fn restore(base: u64, next: u64, messages: Vec<(u64, Bytes)>) -> Option<Self> {
-        let shift = u64::from(base > 0 && mutation::is(Mutation::RenumberAtRestore));
-        let (base, next) = (base - shift, next - shift);
-        let mut queue = SendQueue::starting_at(MessageNumber(base));
+    pub(super) fn restore(
+        base: MessageNumber,
+        next: MessageNumber,
+        messages: Vec<(MessageNumber, Bytes)>,
+    ) -> Option<Self> {
+        let shift = u64::from(base > MessageNumber(0) && mutation::is(Mutation::RenumberAtRestore));
+        let shifted = |number: MessageNumber| MessageNumber(number.0 - shift);
+        let next = shifted(next);
+        let mut queue = SendQueue::starting_at(shifted(base));
         let mut gaps = Vec::new();
-        for (number, message) in messages.into_iter().map(|(n, message)| (n - shift, message)) {
-            if number < queue.next().0 || number >= next {
+        for (number, message) in messages.into_iter().map(|(n, message)| (shifted(n), message)) {
+            if number < queue.next() || number >= next {
                 return None;
             }
             push_gaps(&mut queue, number, &mut gaps);
@@ -34,13 +39,13 @@ impl Outbox {
     }
 
     /// Number of the next message.
-    pub fn next(&self) -> u64 {
-        self.queue.next().0
+    pub fn next(&self) -> MessageNumber {
+        self.queue.next()
     }
 
     /// First number that is not acknowledged cumulatively.
-    pub fn base(&self) -> u64 {
-        self.queue.base().0
+    pub fn base(&self) -> MessageNumber {
+        self.queue.base()
     }
 
     /// Bytes of the messages that are not SACKed.
@@ -54,15 +59,16 @@ impl Outbox {
     }
 
     /// The messages from `first` on that are not SACKed.
-    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, &Bytes)> {
-        self.queue.iter_from(MessageNumber(first)).map(|(number, message)| (number.0, message))
+    pub fn iter_from(&self, first: MessageNumber) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
+        self.queue.iter_from(first)
     }
 
     /// The SACK of all messages that the client has acknowledged.
     pub fn sack(&self) -> Sack {
         let mut held = self.iter_from(self.base()).map(|(number, _)| number).peekable();
-        let gaps = (self.base()..self.next()).filter(|number| held.next_if_eq(number).is_none());
-        Sack::from_numbers(self.base().checked_sub(1), gaps)
+        let numbers = (self.base().0..self.next().0).map(MessageNumber);
+        let gaps = numbers.filter(|number| held.next_if_eq(number).is_none());
+        Sack { acked: self.base().previous(), beyond: gaps.collect() }
     }
 
     /// The part of a SACK that frees messages, restricted to messages in the outbox.
@@ -113,8 +119,8 @@ impl Outbox {
 }
 
 /// Queues empty messages below number `to`, and collects their numbers.
-fn push_gaps(queue: &mut SendQueue, to: u64, gaps: &mut Vec<MessageNumber>) {
-    while queue.next().0 < to {
+fn push_gaps(queue: &mut SendQueue, to: MessageNumber, gaps: &mut Vec<MessageNumber>) {
+    while queue.next() < to {
         gaps.push(queue.push(Bytes::new()));
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::Sack;
+use minerva_proto::{EventNumber, MessageNumber, Sack};
 
 use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
@@ -38,7 +38,7 @@ pub enum Record {
     /// New messages from the client, within the receive window.
     Received {
         /// Number of the first message.
-        first: u64,
+        first: MessageNumber,
         /// Messages with consecutive numbers.
         messages: Vec<Bytes>,
     },
@@ -59,7 +59,7 @@ pub enum Record {
     /// The application acknowledged all events up to this event.
     Acknowledged {
         /// Number of the last acknowledged event.
-        event: u64,
+        event: EventNumber,
     },
     /// The stream ended.
     Ended(Ended),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{MessageNumber, ReceiveWindow, Sack, WindowLimits};
+use minerva_proto::{EventNumber, MessageNumber, ReceiveWindow, Sack, WindowLimits};
 
 use super::attributes::Attributes;
 use super::facts::{Ended, Origin, SendState};
@@ -127,7 +127,7 @@ impl StreamState {
 
     /// The state for a checkpoint.
     pub fn snapshot(&self) -> Snapshot {
-        let numbered = |(number, message): (u64, &Bytes)| (number, message.clone());
+        let cloned = |(number, message): (MessageNumber, &Bytes)| (number, message.clone());
         Snapshot {
             origin: self.origin.clone(),
             selected_service: self.selected_service.clone(),
@@ -135,15 +135,11 @@ impl StreamState {
             instance: self.instance.clone(),
             inbox_base: self.inbox.base(),
             inbox: self.inbox.iter().cloned().collect(),
-            received_next: self.window.next().0,
-            waiting: self
-                .window
-                .waiting()
-                .map(|(number, message)| numbered((number.0, message)))
-                .collect(),
+            received_next: self.window.next(),
+            waiting: self.window.waiting().map(cloned).collect(),
             outbox_base: self.outbox.base(),
             outbox_next: self.outbox.next(),
-            outbox: self.outbox.iter_from(0).map(numbered).collect(),
+            outbox: self.outbox.iter_from(self.outbox.base()).map(cloned).collect(),
             attributes: self.attributes.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
         }
@@ -154,57 +150,17 @@ impl StreamState {
     /// # Errors
     /// If the snapshot is inconsistent.
     pub fn restore(mut snapshot: Snapshot) -> Result<Self, InconsistentError> {
-        if mutation::is(Mutation::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
-            snapshot.inbox.remove(0);
-            snapshot.inbox_base = snapshot.inbox_base.max(1) + 1;
-        }
-        if mutation::is(Mutation::ForgetEnd) {
-            snapshot.ended = None;
-        }
-        if mutation::is(Mutation::ForgetKeys) {
-            snapshot.attributes.keys.clear();
-        }
-        let mut window =
-            ReceiveWindow::starting_at(MessageNumber(snapshot.received_next), NO_LIMITS);
-        for (number, message) in snapshot.waiting {
-            if number <= snapshot.received_next
-                || window.receive(MessageNumber(number), unshared(&message)).is_err()
-            {
-                return Err(InconsistentError("message beyond a gap without a gap"));
-            }
-        }
-        // A message that selected the service is no event.
-        let selecting = u64::from(snapshot.selected_service.is_some());
-        let Some(events) = snapshot.received_next.checked_sub(selecting) else {
-            return Err(InconsistentError("service selected without a message"));
-        };
-        let next_message = events.saturating_add(1);
-        let next = next_message + u64::from(snapshot.ended.is_some());
-        let held = next_message.saturating_sub(snapshot.inbox_base.max(1));
-        if snapshot.inbox_base > next || snapshot.inbox.len() as u64 != held {
-            return Err(InconsistentError("inbox does not match its numbers"));
-        }
-        if snapshot
-            .outbox_next
-            .checked_sub(snapshot.outbox_base)
-            .is_none_or(|n| n > MAX_OUTBOX_SPAN)
-        {
-            return Err(InconsistentError("outbox does not match its numbers"));
-        }
-        if snapshot.attributes.pushed > snapshot.outbox_next {
-            return Err(InconsistentError("more pushed messages than messages"));
-        }
-        let inbox = snapshot.inbox.iter().map(unshared).collect();
-        let outbox = snapshot.outbox.iter().map(|(number, message)| (*number, unshared(message)));
-        let outbox = Outbox::restore(snapshot.outbox_base, snapshot.outbox_next, outbox.collect())
-            .ok_or(InconsistentError("outbox does not match its numbers"))?;
+        mutate(&mut snapshot);
+        let window = restore_window(&snapshot)?;
+        let inbox = restore_inbox(&snapshot)?;
+        let outbox = restore_outbox(&snapshot)?;
         Ok(Self {
             origin: snapshot.origin,
             selected_service: snapshot.selected_service,
             max_idle_ms: snapshot.max_idle_ms,
             instance: snapshot.instance,
             window,
-            inbox: Inbox::restore(snapshot.inbox_base, inbox, next_message, snapshot.ended),
+            inbox,
             outbox,
             attributes: snapshot.attributes,
         })
@@ -271,8 +227,7 @@ impl StreamState {
     }
 
     /// Whether a c2s message was received.
-    pub fn has_received(&self, number: u64) -> bool {
-        let number = MessageNumber(number);
+    pub fn has_received(&self, number: MessageNumber) -> bool {
         number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
     }
 
@@ -282,8 +237,7 @@ impl StreamState {
     }
 
     /// Decides whether to accept a received c2s message.
-    pub fn admission(&self, number: u64, message: &Bytes, limits: &Limits) -> Admission {
-        let number = MessageNumber(number);
+    pub fn admission(&self, number: MessageNumber, message: &Bytes, limits: &Limits) -> Admission {
         if number <= self.window.next() {
             return if number == self.window.next() || mutation::is(Mutation::TakeDuplicates) {
                 Admission::Accept
@@ -303,8 +257,8 @@ impl StreamState {
         if full { Admission::Overflow } else { Admission::Accept }
     }
 
-    fn receive(&mut self, first: u64, messages: &[Bytes]) {
-        for (number, message) in (first..).map(MessageNumber).zip(messages) {
+    fn receive(&mut self, first: MessageNumber, messages: &[Bytes]) {
+        for (number, message) in (first.0..).map(MessageNumber).zip(messages) {
             if number < self.window.next() && mutation::is(Mutation::TakeDuplicates) {
                 self.inbox.push(unshared(message));
             }
@@ -340,4 +294,58 @@ impl StreamState {
         self.outbox.clear();
         self.window = ReceiveWindow::starting_at(self.window.next(), NO_LIMITS);
     }
+}
+
+/// Damages a snapshot in simulations that must detect the damage.
+fn mutate(snapshot: &mut Snapshot) {
+    if mutation::is(Mutation::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
+        snapshot.inbox.remove(0);
+        snapshot.inbox_base = snapshot.inbox_base.max(EventNumber(1)).next();
+    }
+    if mutation::is(Mutation::ForgetEnd) {
+        snapshot.ended = None;
+    }
+    if mutation::is(Mutation::ForgetKeys) {
+        snapshot.attributes.keys.clear();
+    }
+}
+
+fn restore_window(snapshot: &Snapshot) -> Result<ReceiveWindow, InconsistentError> {
+    let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
+    for (number, message) in &snapshot.waiting {
+        if *number <= snapshot.received_next || window.receive(*number, unshared(message)).is_err()
+        {
+            return Err(InconsistentError("message beyond a gap without a gap"));
+        }
+    }
+    Ok(window)
+}
+
+fn restore_inbox(snapshot: &Snapshot) -> Result<Inbox, InconsistentError> {
+    // A message that selected the service is no event.
+    let selecting = u64::from(snapshot.selected_service.is_some());
+    let Some(events) = snapshot.received_next.0.checked_sub(selecting) else {
+        return Err(InconsistentError("service selected without a message"));
+    };
+    let (base, next_message) = (snapshot.inbox_base, EventNumber(events).saturating_add(1));
+    let next = next_message + u64::from(snapshot.ended.is_some());
+    let held = next_message.saturating_sub(base.max(EventNumber(1)));
+    if base > next || snapshot.inbox.len() as u64 != held {
+        return Err(InconsistentError("inbox does not match its numbers"));
+    }
+    let messages = snapshot.inbox.iter().map(unshared).collect();
+    Ok(Inbox::restore(base, messages, next_message, snapshot.ended.clone()))
+}
+
+fn restore_outbox(snapshot: &Snapshot) -> Result<Outbox, InconsistentError> {
+    let inconsistent = InconsistentError("outbox does not match its numbers");
+    let (base, next) = (snapshot.outbox_base, snapshot.outbox_next);
+    if next.checked_sub(base).is_none_or(|span| span > MAX_OUTBOX_SPAN) {
+        return Err(inconsistent);
+    }
+    if snapshot.attributes.pushed > next.0 {
+        return Err(InconsistentError("more pushed messages than messages"));
+    }
+    let messages = snapshot.outbox.iter().map(|(number, message)| (*number, unshared(message)));
+    Outbox::restore(base, next, messages.collect()).ok_or(inconsistent)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::Reset;
+use minerva_proto::{EventNumber, MessageNumber, Reset};
 
 use super::app_side::AppSide;
 use super::machine::Stream;
@@ -57,7 +57,7 @@ impl Stream {
     pub fn on_acknowledge(
         &mut self,
         session: SessionId,
-        event: u64,
+        event: EventNumber,
         turn: &mut Turn<'_>,
     ) -> Result<(), ContractError> {
         let Some(app) = self.app.as_ref().filter(|app| app.session == session) else {
@@ -74,7 +74,7 @@ impl Stream {
     ///
     /// Such an acknowledgement is ignored if the event exists: the command may have been in flight while the partition
     /// moved away and back. The instance repeats the acknowledgement after Started.
-    fn check_event_exists(&self, event: u64) -> Result<(), ContractError> {
+    fn check_event_exists(&self, event: EventNumber) -> Result<(), ContractError> {
         if event < self.state.inbox().next() {
             return Ok(());
         }
@@ -89,9 +89,9 @@ impl Stream {
     pub fn on_send(
         &mut self,
         session: SessionId,
-        first: u64,
+        first: MessageNumber,
         messages: Vec<Bytes>,
-        acknowledge: Option<u64>,
+        acknowledge: Option<EventNumber>,
         turn: &mut Turn<'_>,
     ) -> Result<(), ContractError> {
         let Some(app) = self.app.as_mut().filter(|app| app.session == session) else {
@@ -153,13 +153,13 @@ impl Stream {
         }
     }
 
-    fn acknowledge(&mut self, event: u64, turn: &mut Turn<'_>) {
+    fn acknowledge(&mut self, event: EventNumber, turn: &mut Turn<'_>) {
         let base = self.state.inbox().base();
         if event < base {
             return;
         }
-        let freed: usize = (base..=event)
-            .filter_map(|event| self.state.inbox().message(event))
+        let freed: usize = (base.0..=event.0)
+            .filter_map(|event| self.state.inbox().message(EventNumber(event)))
             .map(Bytes::len)
             .sum();
         self.commit(Record::Acknowledged { event }, turn);
@@ -172,7 +172,7 @@ impl Stream {
     /// The messages of a send without those of earlier sends, or the reason to refuse the send.
     fn new_messages(
         &self,
-        first: u64,
+        first: MessageNumber,
         mut messages: Vec<Bytes>,
         turn: &Turn<'_>,
     ) -> Result<Vec<Bytes>, RefusedReason> {
@@ -188,7 +188,7 @@ impl Stream {
     fn refuse_send(
         &mut self,
         session: SessionId,
-        first: u64,
+        first: MessageNumber,
         reason: RefusedReason,
         turn: &mut Turn<'_>,
     ) {
@@ -210,7 +210,7 @@ impl Stream {
         {
             return Some((app.session, AppOutput::TransportChanged { stream, change }));
         }
-        let until = self.changes.front().map_or(u64::MAX, |(event, _)| *event);
+        let until = self.changes.front().map_or(EventNumber(u64::MAX), |(event, _)| *event);
         let first_event = app.delivered;
         let mut messages = Vec::new();
         while app.delivered < until

@@ -3,6 +3,7 @@
 use super::delayed_ack::DelayedAck;
 use super::{Millis, SessionId};
 use crate::state::SendState;
+use minerva_proto::EventNumber;
 
 /// State of the assigned session.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ pub(super) struct AppSide {
     /// Bytes of unacknowledged messages that may be delivered.
     pub(super) window: usize,
     /// The next event to deliver in this session.
-    pub(super) delivered: u64,
+    pub(super) delivered: EventNumber,
     /// Bytes of messages delivered in this session and not acknowledged.
     pub(super) in_flight: usize,
     /// The room last reported to the session.
@@ -28,13 +29,13 @@ impl AppSide {
     pub(super) fn new(
         session: SessionId,
         window: usize,
-        next_event: u64,
+        next_event: EventNumber,
         reported: SendState,
     ) -> Self {
         Self {
             session,
             window,
-            delivered: next_event.max(1),
+            delivered: next_event.max(EventNumber(1)),
             in_flight: 0,
             reported,
             confirmation: DelayedAck::default(),

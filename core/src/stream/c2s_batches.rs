@@ -4,8 +4,8 @@ use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::KillReason;
 use minerva_proto::link::{Batch, CloseCause, Run};
+use minerva_proto::{KillReason, MessageNumber};
 
 use super::batch_ack::BatchAck;
 use super::machine::Stream;
@@ -147,7 +147,7 @@ impl Stream {
     fn recv_messages(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> bool {
         for run in runs {
             for (index, message) in run.messages.into_iter().enumerate() {
-                let number = run.first.0.saturating_add(index as u64);
+                let number = run.first.saturating_add(index as u64);
                 if self.state.is_ended() {
                     return true;
                 }
@@ -161,8 +161,8 @@ impl Stream {
         true
     }
 
-    fn recv_message(&mut self, number: u64, message: Bytes, turn: &mut Turn<'_>) {
-        if number == 0 && !self.select_service(&message, turn) {
+    fn recv_message(&mut self, number: MessageNumber, message: Bytes, turn: &mut Turn<'_>) {
+        if number == MessageNumber(0) && !self.select_service(&message, turn) {
             return;
         }
         self.commit(Record::Received { first: number, messages: vec![message] }, turn);

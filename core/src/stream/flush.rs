@@ -49,7 +49,7 @@ impl Stream {
         let run = next_run(primary, self.state.outbox())?;
         primary.has_output = true;
         primary.has_messages = true;
-        self.written_end = self.written_end.max(run.end().0);
+        self.written_end = self.written_end.max(run.end());
         Some((primary.key, run))
     }
 }
@@ -61,24 +61,27 @@ fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<Run> {
     while transport.credit > 0 && bytes < MAX_RUN_BYTES {
         let Some((number, message)) = next_message(transport, outbox) else { break };
         match &mut run {
-            Some(run) if run.end().0 == number => run.messages.push(message.clone()),
+            Some(run) if run.end() == number => run.messages.push(message.clone()),
             Some(_) => break,
             None => {
                 let queued = usize::try_from(outbox.next() - number).unwrap_or(INITIAL_CAPACITY);
                 let mut messages = Vec::with_capacity(queued.min(INITIAL_CAPACITY));
                 messages.push(message.clone());
-                run = Some(Run { first: MessageNumber(number), messages });
+                run = Some(Run { first: number, messages });
             }
         }
         bytes += message.len();
         transport.credit -= message.len() as i64;
-        advance(transport, number + 1);
+        advance(transport, number.next());
     }
     run
 }
 
 /// The next message to write; retransmissions come first.
-fn next_message<'a>(transport: &mut Transport, outbox: &'a Outbox) -> Option<(u64, &'a Bytes)> {
+fn next_message<'a>(
+    transport: &mut Transport,
+    outbox: &'a Outbox,
+) -> Option<(MessageNumber, &'a Bytes)> {
     if let Some((from, to)) = transport.retransmit {
         let next = outbox.iter_from(from).next().filter(|(number, _)| *number < to);
         if next.is_some() {
@@ -89,7 +92,7 @@ fn next_message<'a>(transport: &mut Transport, outbox: &'a Outbox) -> Option<(u6
     outbox.iter_from(transport.cursor).next()
 }
 
-fn advance(transport: &mut Transport, next: u64) {
+fn advance(transport: &mut Transport, next: MessageNumber) {
     match &mut transport.retransmit {
         Some((from, _)) => *from = next,
         None => transport.cursor = next,

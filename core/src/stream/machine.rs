@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use minerva_proto::Sack;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::Attach;
+use minerva_proto::{EventNumber, MessageNumber, Sack};
 
 use super::app_side::AppSide;
 use super::batch_ack::PendingBatchAck;
@@ -38,9 +38,9 @@ pub struct Stream {
     pub(super) last_sack: Sack,
     /// End of the s2c messages that were written to a replaced transport and are presumed to be received until the next
     /// SACK. 0: none.
-    pub(super) presumed_end: u64,
+    pub(super) presumed_end: MessageNumber,
     /// End of the s2c messages that can have reached the client: written by this owner or possibly by an earlier one.
-    pub(super) written_end: u64,
+    pub(super) written_end: MessageNumber,
     /// The stream was restored from the store, which may be older than the state of the peers.
     pub(super) is_recovered: bool,
     /// Time of the last detach.
@@ -49,7 +49,7 @@ pub struct Stream {
     pub(super) ended_at: Millis,
     pub(super) slow_client: SlowClient,
     /// Transport changes to report, each with the number of the next event.
-    pub(super) changes: VecDeque<(u64, TransportChange)>,
+    pub(super) changes: VecDeque<(EventNumber, TransportChange)>,
 }
 
 impl Stream {
@@ -87,7 +87,7 @@ impl Stream {
             transports: Transports::default(),
             batch_ack: PendingBatchAck::default(),
             app: None,
-            presumed_end: 0,
+            presumed_end: MessageNumber(0),
             is_recovered: true,
             idle_since: now,
             ended_at: now,

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use minerva_proto::StreamNumber;
 use minerva_proto::TransportKind;
+use minerva_proto::{EventNumber, StreamNumber};
 
 use crate::state::{Ended, SendState};
 
@@ -92,7 +92,7 @@ pub struct StreamInfo {
     /// The last assigned app instance is registered now.
     pub is_served: bool,
     /// First unacknowledged event, and the number of the next event.
-    pub events: (u64, u64),
+    pub events: (EventNumber, EventNumber),
     /// Size of the inbox in bytes and messages.
     pub inbox: (usize, usize),
     /// Size of the outbox in bytes and messages.

@@ -19,10 +19,10 @@ impl Stream {
         let seen = &attach.seen_ack;
         self.is_recovered
             && (seen.acked > self.state.sack().acked
-                || seen.beyond.iter().any(|&number| !self.state.has_received(number.0))
+                || seen.beyond.iter().any(|&number| !self.state.has_received(number))
                 || attach.sack.as_ref().is_some_and(|sack| !self.could_have_received(sack))
                 || attach.resume.is_some_and(|resume| {
-                    resume.next_s2c.is_some_and(|next| next > MessageNumber(self.written_end))
+                    resume.next_s2c.is_some_and(|next| next > self.written_end)
                 }))
     }
 
@@ -32,17 +32,17 @@ impl Stream {
     pub(super) fn could_have_received(&self, sack: &Sack) -> bool {
         let next = self.state.outbox().next();
         let end = if mutation::is(Mutation::TrustNumbers) { next } else { self.written_end };
-        sack.acked.iter().chain(&sack.beyond).all(|&number| number.0 < end)
+        sack.acked.iter().chain(&sack.beyond).all(|&number| number < end)
     }
 
     /// The first s2c message that neither this owner nor an earlier one has written; `None` if all were written.
     pub fn unwritten_from(&self) -> Option<MessageNumber> {
-        (self.written_end < self.state.outbox().next()).then_some(MessageNumber(self.written_end))
+        (self.written_end < self.state.outbox().next()).then_some(self.written_end)
     }
 
     /// The earlier owner wrote no message from this number on.
     pub fn set_unwritten_from(&mut self, from: MessageNumber) {
-        self.written_end = self.written_end.min(from.0);
+        self.written_end = self.written_end.min(from);
     }
 
     /// Ends the stream with `state lost`; returns the reset.

@@ -1,7 +1,7 @@
 //! SACKs of s2c messages, and which messages must be written again.
 
-use minerva_proto::Sack;
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{MessageNumber, Sack};
 
 use super::Turn;
 use super::machine::Stream;
@@ -28,9 +28,9 @@ impl Stream {
         let last_beyond = self.last_sack.beyond.iter().max();
         let Some(primary) = self.transports.primary_mut() else { return };
         // A transport delivers in order, so the messages in the gap were not written to this one.
-        let resumed = last_beyond.map_or(0, |last| primary.resumed_end.min(last.0));
+        let resumed = last_beyond.map_or(MessageNumber(0), |last| primary.resumed_end.min(*last));
         if last_beyond.is_some() || from >= primary.resumed_end {
-            primary.resumed_end = 0;
+            primary.resumed_end = MessageNumber(0);
         }
         let to = presumed.max(resumed);
         if from < to {
@@ -40,7 +40,7 @@ impl Stream {
     }
 
     /// The first message that a new primary transport writes.
-    pub(super) fn first_to_write(&self) -> u64 {
+    pub(super) fn first_to_write(&self) -> MessageNumber {
         if mutation::is(Mutation::ForgetUnacked) {
             return self.state.outbox().next();
         }

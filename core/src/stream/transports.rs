@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{LinkId, Millis, TransportChange};
 use minerva_proto::link::{Attach, Batch, TransportId};
-use minerva_proto::{TransportKind, TransportNumber};
+use minerva_proto::{MessageNumber, TransportKind, TransportNumber};
 
 /// A transport, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,13 +31,13 @@ pub(super) struct Transport {
     /// Messages were written to the transport.
     pub(super) has_messages: bool,
     /// The next message to write.
-    pub(super) cursor: u64,
+    pub(super) cursor: MessageNumber,
     /// End of the messages that were written before the transport was resumed; 0 without a resumption.
     ///
     /// Some of them may have been written to the predecessor only. The first SACK with a gap shows which are missing.
-    pub(super) resumed_end: u64,
+    pub(super) resumed_end: MessageNumber,
     /// Messages below the cursor to write again: from the first number up to, not including, the second.
-    pub(super) retransmit: Option<(u64, u64)>,
+    pub(super) retransmit: Option<(MessageNumber, MessageNumber)>,
     /// Bytes of messages that may be written; negative after the last message exceeded the credit.
     pub(super) credit: i64,
     /// Batches that wait for room in the inbox.
@@ -60,8 +60,8 @@ pub(super) struct Transports {
 }
 
 impl Transport {
-    pub(super) fn new(key: TransportKey, attach: &Attach, cursor: u64) -> Self {
-        let next_s2c = attach.resume.and_then(|resume| resume.next_s2c).map(|next| next.0);
+    pub(super) fn new(key: TransportKey, attach: &Attach, cursor: MessageNumber) -> Self {
+        let next_s2c = attach.resume.and_then(|resume| resume.next_s2c);
         Self {
             key,
             number: attach.transport_number,
@@ -71,7 +71,7 @@ impl Transport {
             has_output: attach.heartbeat && attach.resume.is_none(),
             has_messages: next_s2c.is_some(),
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
-            resumed_end: next_s2c.unwrap_or(0),
+            resumed_end: next_s2c.unwrap_or(MessageNumber(0)),
             retransmit: None,
             credit: i64::try_from(attach.s2c_bytes).unwrap_or(i64::MAX),
             parked: VecDeque::new(),
@@ -86,7 +86,7 @@ impl Transport {
     /// The change to report to the application; `transports` counts the transports afterwards.
     pub(super) fn change(&self, attached: bool, transports: usize) -> TransportChange {
         TransportChange {
-            transport_number: self.number.0,
+            transport_number: self.number,
             attached,
             primary: self.is_primary,
             kind: self.kind,

@@ -68,7 +68,8 @@ pub(super) fn info(info: StreamInfo) -> app::StreamInfo {
     let pauses = pauses(&info);
     let ended = info.ended.map(|end| {
         // Ended is the last event.
-        encode::ended(info.stream, info.events.1.saturating_sub(1), end)
+        let event = info.events.1.previous().unwrap_or_default();
+        encode::ended(info.stream, event, end)
     });
     app::StreamInfo {
         stream: info.stream.0,
@@ -81,8 +82,8 @@ pub(super) fn info(info: StreamInfo) -> app::StreamInfo {
         max_idle_ms: info.max_idle_ms,
         instance_id: info.instance.as_deref().unwrap_or_default().to_owned(),
         served: info.is_served,
-        next_unacknowledged_event: info.events.0,
-        next_event: info.events.1,
+        next_unacknowledged_event: info.events.0.0,
+        next_event: info.events.1.0,
         inbox_bytes: info.inbox.0 as u64,
         inbox_messages: info.inbox.1 as u64,
         outbox_bytes: info.outbox.0 as u64,

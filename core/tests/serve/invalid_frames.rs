@@ -1,4 +1,4 @@
-//! Invalid frames of an edge: each closes its own transport, and the link with all others goes on.
+//! Invalid frames of an edge: each closes one transport, and the link with all others goes on.
 
 use minerva_core::Metrics;
 use minerva_core::store::memory::MemoryStore;

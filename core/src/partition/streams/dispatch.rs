@@ -1,8 +1,8 @@
 //! Dispatch of mail to the stream machines.
 
-use minerva_proto::Reset;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::{Batch, TransportId};
+use minerva_proto::{MessageNumber, Reset};
 
 use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
 use super::PartitionStreams;
@@ -161,6 +161,6 @@ fn report_violation(
 }
 
 /// The answer to a send to a forgotten stream.
-fn unknown_stream_refusal(stream: StreamNumber, first: u64) -> AppOutput {
+fn unknown_stream_refusal(stream: StreamNumber, first: MessageNumber) -> AppOutput {
     AppOutput::SendRefused { stream, first, reason: RefusedReason::Ended, next_send: first }
 }

@@ -13,7 +13,7 @@ use crate::partition::{
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::AppOutput;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
-use minerva_proto::{KillReason, LogIndex, StreamNumber};
+use minerva_proto::{EventNumber, KillReason, LogIndex, MessageNumber, StreamNumber};
 
 pub(super) async fn with_streams(store: &TestStore, count: u64) -> Harness {
     let harness = Harness::start(store).await;
@@ -267,7 +267,11 @@ async fn an_id_can_be_reused_after_the_end() {
         [(1, false), (2, false)],
         "a new stream, while the end of the first is unacknowledged"
     );
-    harness.send(Mail::Acknowledge { session: app.handle.id, stream: StreamNumber(1), event: 1 });
+    harness.send(Mail::Acknowledge {
+        session: app.handle.id,
+        stream: StreamNumber(1),
+        event: EventNumber(1),
+    });
     run_until_idle().await;
     assert_eq!(harness.counters.streams.load(Ordering::Relaxed), 1);
     harness.edge_outputs();
@@ -320,7 +324,7 @@ async fn send_with_room_waits_for_capacity() {
     let send = |length: usize| Mail::Send {
         session: crate::partition::SessionId(1),
         stream: StreamNumber(1),
-        first: 0,
+        first: MessageNumber(0),
         messages: vec![vec![b'x'; length].into()],
         acknowledge: None,
     };

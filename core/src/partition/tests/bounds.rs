@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use minerva_proto::link::{Attach, Batch, TransportId};
-use minerva_proto::{Reset, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, Reset, StreamNumber};
 
 use super::assignment::{is_unavailable, with_streams};
 use super::harness::{Harness, LINK, hello, messages, options, run_until_idle};
@@ -61,11 +61,11 @@ async fn held_bytes_are_counted() {
     let send = |stream, acknowledge| Mail::Send {
         session: app.handle.id,
         stream,
-        first: 0,
+        first: MessageNumber(0),
         messages: vec!["sixsix".into()],
         acknowledge,
     };
-    harness.send(send(StreamNumber(1), Some(1)));
+    harness.send(send(StreamNumber(1), Some(EventNumber(1))));
     harness.send(send(StreamNumber(2), None));
     run_until_idle().await;
     assert_eq!(counted(&harness), [0, 12, 0]);

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, TransportId};
-use minerva_proto::{MessageNumber, Sack};
+use minerva_proto::{EventNumber, MessageNumber, Sack};
 
 use super::harness::{Harness, TestSession, hello, messages};
 use crate::partition::{Mail, SessionId};
@@ -158,9 +158,15 @@ impl App {
         for (&stream, held) in &self.streams {
             let messages: Vec<Bytes> =
                 (held.confirmed..held.wanted).map(|n| s2c(&held.name, n)).collect();
-            let acknowledge = held.next_event.checked_sub(1);
+            let acknowledge = held.next_event.checked_sub(1).map(EventNumber);
             let first = held.confirmed;
-            harness.send(Mail::Send { session: id, stream, first, messages, acknowledge });
+            harness.send(Mail::Send {
+                session: id,
+                stream,
+                first: MessageNumber(first),
+                messages,
+                acknowledge,
+            });
         }
     }
 
@@ -170,14 +176,14 @@ impl App {
                 let name = started.origin.id.as_str().trim_end_matches('-').to_owned();
                 let held = self.streams.entry(started.stream);
                 let held = held.or_insert(Held { name, next_event: 1, confirmed: 0, wanted: 0 });
-                assert!(started.next_event <= held.next_event, "an event was lost");
+                assert!(started.next_event <= EventNumber(held.next_event), "an event was lost");
                 let next_send = started.send_state.next_send;
-                assert!(next_send >= held.confirmed, "a confirmed send was lost");
-                held.confirmed = next_send;
+                assert!(next_send >= MessageNumber(held.confirmed), "a confirmed send was lost");
+                held.confirmed = next_send.0;
             }
             AppOutput::Messages { stream, first_event, messages } => {
                 let held = self.streams.get_mut(&stream).unwrap();
-                for (event, message) in (first_event..).zip(messages) {
+                for (event, message) in (first_event.0..).zip(messages) {
                     assert_eq!(message, c2s(&held.name, event - 1));
                     assert!(event <= held.next_event, "an event was lost");
                     if event == held.next_event {
@@ -188,7 +194,7 @@ impl App {
             }
             AppOutput::SendState { stream, state } => {
                 let held = self.streams.get_mut(&stream).unwrap();
-                held.confirmed = held.confirmed.max(state.next_send);
+                held.confirmed = held.confirmed.max(state.next_send.0);
             }
             AppOutput::TransportChanged { .. } | AppOutput::PartitionOwned { .. } => {}
             AppOutput::Ended { .. }

@@ -1,7 +1,7 @@
 //! Deferred SACK records: appended with the next record, after a delay, or at a graceful stop.
 
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage};
-use minerva_proto::{Sack, StreamNumber};
+use minerva_proto::{MessageNumber, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, run_until_idle};
 use super::store::TestStore;
@@ -27,7 +27,7 @@ fn send(harness: &Harness, app: &TestSession, first: u64, messages: &[&'static s
     harness.send(Mail::Send {
         session,
         stream: StreamNumber(1),
-        first,
+        first: MessageNumber(first),
         messages,
         acknowledge: None,
     });
@@ -82,7 +82,7 @@ async fn a_graceful_stop_appends_deferred_records() {
     harness.stop().await.unwrap();
     let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
     let recovered = Recovered::from_claimed(&claimed).unwrap();
-    assert_eq!(recovered.streams[&StreamNumber(1)].outbox().base(), 2);
+    assert_eq!(recovered.streams[&StreamNumber(1)].outbox().base(), MessageNumber(2));
 }
 
 #[tokio::test(start_paused = true)]

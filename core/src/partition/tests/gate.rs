@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage};
-use minerva_proto::{Reset, Sack, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, Reset, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
 use super::store::TestStore;
@@ -68,7 +68,7 @@ impl Checker {
                         CoreMessage::Taken(batch) => acked(stream, &Sack::up_to(batch.0)),
                         CoreMessage::Messages(run) => {
                             let state = streams.get(&stream);
-                            state.is_some_and(|state| run.end().0 <= state.outbox().next())
+                            state.is_some_and(|state| run.end() <= state.outbox().next())
                         }
                     }
                 }
@@ -83,7 +83,7 @@ impl Checker {
                 }
                 AppOutput::Messages { stream, first_event, messages } => {
                     let state = streams.get(stream);
-                    state.is_some_and(|s| first_event + messages.len() as u64 <= s.inbox().next())
+                    state.is_some_and(|s| *first_event + messages.len() as u64 <= s.inbox().next())
                 }
                 AppOutput::Ended { stream, .. } => {
                     streams.get(stream).is_some_and(StreamState::is_ended)
@@ -118,9 +118,9 @@ fn act(harness: &Harness, app: &TestSession, step: u64) {
     harness.send(Mail::Send {
         session: app.handle.id,
         stream: StreamNumber(stream),
-        first: round,
+        first: MessageNumber(round),
         messages: vec![format!("s{round}").into()],
-        acknowledge: round.checked_sub(4),
+        acknowledge: round.checked_sub(4).map(EventNumber),
     });
 }
 

@@ -14,7 +14,7 @@ use crate::state::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::AppOutput;
 use minerva_proto::link::{CoreFrame, CoreMessage, TransportId};
-use minerva_proto::{LogIndex, StreamNumber};
+use minerva_proto::{EventNumber, LogIndex, StreamNumber};
 
 fn taken(harness: &mut Harness) -> Vec<u64> {
     let batch = |frame: CoreFrame| {
@@ -31,7 +31,7 @@ async fn recovered(store: &TestStore) -> Recovered {
 }
 
 fn received(recovered: &Recovered, stream: StreamNumber) -> u64 {
-    recovered.streams.get(&stream).map_or(0, |state| state.inbox().next() - 1)
+    recovered.streams.get(&stream).map_or(0, |state| state.inbox().next() - EventNumber(1))
 }
 
 async fn with_a_stream(store: &TestStore, options: PartitionOptions) -> (Harness, TestSession) {
@@ -82,7 +82,7 @@ async fn an_append_to_a_rolled_back_store_triggers_a_rewrite() {
 
 fn first_event(output: AppOutput) -> Option<u64> {
     assert!(!matches!(output, AppOutput::Released { .. }), "{output:?}");
-    if let AppOutput::Messages { first_event, .. } = output { Some(first_event) } else { None }
+    if let AppOutput::Messages { first_event, .. } = output { Some(first_event.0) } else { None }
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn a_restored_old_stream_is_removed_by_the_rewrite() {
         application_level: true,
     });
     run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 1 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(1) });
     run_until_idle().await;
     assert!(recovered(&store).await.streams.is_empty());
     store.inner.restore(&backup);

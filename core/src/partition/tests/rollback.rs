@@ -1,7 +1,7 @@
 //! A store rollback without a living owner: answers of the next owner for lost and unknown streams.
 
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, Resume};
-use minerva_proto::{KillReason, Reset, Sack, StreamNumber};
+use minerva_proto::{EventNumber, KillReason, MessageNumber, Reset, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, is_opened, options, run_until_idle, send};
 use super::store::TestStore;
@@ -63,7 +63,7 @@ async fn a_lost_stream_is_reported_after_its_end_was_acknowledged() {
         application_level: false,
     });
     run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 2 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
     run_until_idle().await;
     for _ in 0..2 {
         let resumed = resume(&mut harness, "stream1", StreamNumber(1)).await;
@@ -88,7 +88,7 @@ async fn a_later_owner_reports_lost_streams_too() {
         application_level: false,
     });
     run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 2 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
     run_until_idle().await;
     harness.stop().await.unwrap();
     let mut harness = Harness::start(&store).await;
@@ -137,7 +137,7 @@ fn push(harness: &Harness, app: &TestSession, message: &'static str) {
     harness.send(Mail::Send {
         session,
         stream: StreamNumber(1),
-        first: 0,
+        first: MessageNumber(0),
         messages,
         acknowledge: None,
     });
@@ -199,7 +199,7 @@ async fn an_end_without_a_loss_gets_an_attach_failure_after_a_rollback() {
     run_until_idle().await;
     let waiting = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
     assert!(is_attach_failure(&waiting), "{waiting:?}");
-    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: 2 });
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
     run_until_idle().await;
     let acknowledged = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
     assert!(is_attach_failure(&acknowledged), "{acknowledged:?}");

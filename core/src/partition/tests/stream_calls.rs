@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use minerva_proto::link::{CoreFrame, CoreMessage};
-use minerva_proto::{Reset, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, Reset, StreamNumber};
 use tokio::sync::oneshot;
 
 use super::harness::{Harness, hello, options, run_until_idle};
@@ -152,17 +152,17 @@ async fn pushes_do_not_count_in_the_numbers_of_a_session() {
         acknowledge: None,
     };
     request(&harness, push(group("all"), &["outside"], None)).await.unwrap();
-    harness.send(send(0, "own 0"));
+    harness.send(send(MessageNumber(0), "own 0"));
     run_until_idle().await;
     request(&harness, push(numbers([1]), &["again"], None)).await.unwrap();
-    harness.send(send(1, "own 1"));
+    harness.send(send(MessageNumber(1), "own 1"));
     run_until_idle().await;
     assert_eq!(written(&mut harness), ["1 0 outside", "1 1 own 0", "1 2 again", "1 3 own 1"]);
     let confirmed = session.outputs().into_iter().filter_map(|output| {
         let AppOutput::SendState { state, .. } = output else { return None };
         Some(state.next_send)
     });
-    assert_eq!(confirmed.max(), Some(2));
+    assert_eq!(confirmed.max(), Some(MessageNumber(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,8 +239,12 @@ async fn streams_are_selected_by_label_and_group() {
         let AppOutput::Ended { stream, event, .. } = output else { return None };
         Some((stream.0, event))
     });
-    assert_eq!(ended, Some((1, 1)));
-    harness.send(Mail::Acknowledge { session: SessionId(1), stream: StreamNumber(1), event: 1 });
+    assert_eq!(ended, Some((1, EventNumber(1))));
+    harness.send(Mail::Acknowledge {
+        session: SessionId(1),
+        stream: StreamNumber(1),
+        event: EventNumber(1),
+    });
     run_until_idle().await;
     assert_eq!(found(&harness, numbers([1])).await, [0; 0]);
     harness.edge_outputs();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{LogIndex, MAX_NUMBER};
+use minerva_proto::{EventNumber, LogIndex, MAX_NUMBER, MessageNumber};
 use prost::Message;
 
 use super::super::attributes::{Attributes, OutboxLimits};
@@ -27,19 +27,19 @@ pub struct Snapshot {
     /// Last assigned application instance.
     pub instance: Option<Arc<str>>,
     /// First unacknowledged event.
-    pub inbox_base: u64,
+    pub inbox_base: EventNumber,
     /// Messages in the inbox; the last one has number `received_next - 1`.
     pub inbox: Vec<Bytes>,
     /// First c2s number that has not been received.
-    pub received_next: u64,
+    pub received_next: MessageNumber,
     /// Messages received beyond that gap.
-    pub waiting: Vec<(u64, Bytes)>,
+    pub waiting: Vec<(MessageNumber, Bytes)>,
     /// First s2c number that is not acknowledged cumulatively.
-    pub outbox_base: u64,
+    pub outbox_base: MessageNumber,
     /// Number of the next s2c message.
-    pub outbox_next: u64,
+    pub outbox_next: MessageNumber,
     /// Unacknowledged s2c messages.
-    pub outbox: Vec<(u64, Bytes)>,
+    pub outbox: Vec<(MessageNumber, Bytes)>,
     /// Attributes set by applications.
     pub attributes: Attributes,
     /// The end of the stream, if any.
@@ -57,9 +57,9 @@ impl Snapshot {
 
     /// Encodes the snapshot, which includes all log entries below index `as_of`.
     pub fn encode(&self, as_of: LogIndex) -> Bytes {
-        let numbered = |messages: &[(u64, Bytes)]| -> Vec<Numbered> {
-            let stored = |(number, message): &(u64, Bytes)| Numbered {
-                number: *number,
+        let numbered = |messages: &[(MessageNumber, Bytes)]| -> Vec<Numbered> {
+            let stored = |(number, message): &(MessageNumber, Bytes)| Numbered {
+                number: number.0,
                 message: message.clone(),
             };
             messages.iter().map(stored).collect()
@@ -71,12 +71,12 @@ impl Snapshot {
             selected_service: self.selected_service.as_deref().map(str::to_owned),
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.as_deref().map(str::to_owned),
-            inbox_base: self.inbox_base,
+            inbox_base: self.inbox_base.0,
             inbox: self.inbox.clone(),
-            received_next: self.received_next,
+            received_next: self.received_next.0,
             waiting: numbered(&self.waiting),
-            outbox_base: self.outbox_base,
-            outbox_next: self.outbox_next,
+            outbox_base: self.outbox_base.0,
+            outbox_next: self.outbox_next.0,
             outbox: numbered(&self.outbox),
             ended: self.ended.as_ref().map(Into::into),
             attributes: Some((&self.attributes).into())
@@ -97,19 +97,19 @@ impl Snapshot {
             return Err(DecodeError::Field("next"));
         }
         let numbered = |messages: Vec<Numbered>| {
-            messages.into_iter().map(|entry| (entry.number, entry.message)).collect()
+            messages.into_iter().map(|entry| (MessageNumber(entry.number), entry.message)).collect()
         };
         let snapshot = Self {
             origin: Origin::try_from(stored.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
             selected_service: stored.selected_service.map(Into::into),
             max_idle_ms: stored.max_idle_ms,
             instance: stored.instance.map(Into::into),
-            inbox_base: stored.inbox_base,
+            inbox_base: EventNumber(stored.inbox_base),
             inbox: stored.inbox,
-            received_next: stored.received_next,
+            received_next: MessageNumber(stored.received_next),
             waiting: numbered(stored.waiting),
-            outbox_base: stored.outbox_base,
-            outbox_next: stored.outbox_next,
+            outbox_base: MessageNumber(stored.outbox_base),
+            outbox_next: MessageNumber(stored.outbox_next),
             outbox: numbered(stored.outbox),
             attributes: stored.attributes.unwrap_or_default().into(),
             ended: stored.ended.map(TryInto::try_into).transpose()?,

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{MAX_NUMBER, Reset, Sack, StreamId, StreamNumber, TransportKind};
+use minerva_proto::{
+    EventNumber, MAX_NUMBER, MessageNumber, Reset, Sack, StreamId, StreamNumber, TransportKind,
+};
 use prost::Message;
 
 use super::super::attributes::OutboxLimits;
@@ -238,14 +240,14 @@ impl From<&Record> for Content {
                 Self::Assigned(Assigned { instance: instance.to_string() })
             }
             Record::Received { first, messages } => {
-                Self::Received(Received { first: *first, messages: messages.clone() })
+                Self::Received(Received { first: first.0, messages: messages.clone() })
             }
             Record::Sacked(sack) => Self::Sacked(StoredSack {
                 acked: sack.acked.map(|number| number.0),
                 beyond: sack.beyond.iter().map(|number| number.0).collect(),
             }),
             Record::Sent { messages } => Self::Sent(Sent { messages: messages.clone() }),
-            Record::Acknowledged { event } => Self::Acknowledged(*event),
+            Record::Acknowledged { event } => Self::Acknowledged(event.0),
             Record::Ended(ended) => Self::Ended(ended.into()),
             Record::LimitsSet { max_idle_ms, outbox } => Self::LimitsSet(LimitsSet {
                 max_idle_ms: *max_idle_ms,
@@ -280,12 +282,14 @@ impl TryFrom<Content> for Record {
             Content::Received(Received { first, .. }) if first > MAX_NUMBER => {
                 return Err(DecodeError::Field("first"));
             }
-            Content::Received(Received { first, messages }) => Self::Received { first, messages },
+            Content::Received(Received { first, messages }) => {
+                Self::Received { first: MessageNumber(first), messages }
+            }
             Content::Sacked(StoredSack { acked, beyond }) => {
                 Self::Sacked(Sack::from_numbers(acked, beyond))
             }
             Content::Sent(Sent { messages }) => Self::Sent { messages },
-            Content::Acknowledged(event) => Self::Acknowledged { event },
+            Content::Acknowledged(event) => Self::Acknowledged { event: EventNumber(event) },
             Content::Ended(ended) => Self::Ended(ended.try_into()?),
             Content::LimitsSet(LimitsSet { max_idle_ms, outbox_bytes, outbox_messages }) => {
                 let outbox = OutboxLimits { bytes: outbox_bytes, messages: outbox_messages };

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::{Attributes, Ended, EndedBy, Origin, OutboxLimits, StreamState};
-use minerva_proto::{LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind};
+use minerva_proto::{
+    EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,
+};
 
 fn origin() -> Origin {
     Origin {
@@ -23,11 +25,11 @@ fn every_record() -> Vec<(StreamNumber, Record)> {
     let records = vec![
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
         Record::Assigned { instance: "i-1".into() },
-        Record::Received { first: 0, messages: vec!["a".into(), Bytes::new()] },
+        Record::Received { first: MessageNumber(0), messages: vec!["a".into(), Bytes::new()] },
         Record::Sacked(Sack::from_numbers(None, [3, 9])),
         Record::Sacked(Sack::from_numbers(Some(0), [])),
         Record::Sent { messages: vec!["b".into()] },
-        Record::Acknowledged { event: 0 },
+        Record::Acknowledged { event: EventNumber(0) },
         ended(EndedBy::Client),
         ended(EndedBy::App),
         ended(EndedBy::Core),
@@ -54,13 +56,13 @@ fn snapshot() -> Snapshot {
         selected_service: Some("chat".into()),
         max_idle_ms: 7,
         instance: Some("i-1".into()),
-        inbox_base: 2,
+        inbox_base: EventNumber(2),
         inbox: vec!["c".into()],
-        received_next: 3,
-        waiting: vec![(4, "e".into())],
-        outbox_base: 1,
-        outbox_next: 4,
-        outbox: vec![(2, "s".into())],
+        received_next: MessageNumber(3),
+        waiting: vec![(MessageNumber(4), "e".into())],
+        outbox_base: MessageNumber(1),
+        outbox_next: MessageNumber(4),
+        outbox: vec![(MessageNumber(2), "s".into())],
         attributes: Attributes {
             label: Some("label".into()),
             groups: ["a".into(), "b".into()].into(),
@@ -126,9 +128,11 @@ fn snapshots_and_meta_round_trip() {
 
 #[test]
 fn size_bounds_the_encoded_length_of_a_snapshot() {
-    let many = |count: u64| (1..=count).map(|number| (number << 43, Bytes::from("x"))).collect();
+    let many = |count: u64| {
+        (1..=count).map(|number| (MessageNumber(number << 43), Bytes::from("x"))).collect()
+    };
     for count in [0, 1, 1000] {
-        let outbox: Vec<(u64, Bytes)> = many(count);
+        let outbox: Vec<(MessageNumber, Bytes)> = many(count);
         let inbox = outbox.iter().map(|(_, message)| message.clone()).collect();
         let ended = Ended { reset: Reset::new(&"r".repeat(255), true), by: EndedBy::App };
         let base = Snapshot { waiting: many(count), ended: Some(ended), ..snapshot() };
@@ -141,7 +145,13 @@ fn size_bounds_the_encoded_length_of_a_snapshot() {
             outbox: OutboxLimits { bytes: Some(u32::MAX), messages: Some(u32::MAX) },
         };
         let base = Snapshot { attributes, selected_service: Some("s".repeat(64).into()), ..base };
-        let full = Snapshot { inbox, outbox, outbox_next: 1 << 53, max_idle_ms: u64::MAX, ..base };
+        let full = Snapshot {
+            inbox,
+            outbox,
+            outbox_next: MessageNumber(1 << 53),
+            max_idle_ms: u64::MAX,
+            ..base
+        };
         let length = full.encode(LogIndex(u64::MAX)).len();
         assert!(length <= full.size(), "{length} bytes, size {}", full.size());
     }
@@ -160,11 +170,14 @@ fn an_unknown_version_is_rejected() {
 fn consecutive_received_messages_become_one_record() {
     let received =
         |first, message: &'static str| Record::Received { first, messages: vec![message.into()] };
-    let mut record = received(3, "a");
-    assert!(record.extend(&received(4, "b")));
-    assert!(!record.extend(&received(6, "d")), "a gap separates records");
+    let mut record = received(MessageNumber(3), "a");
+    assert!(record.extend(&received(MessageNumber(4), "b")));
+    assert!(!record.extend(&received(MessageNumber(6), "d")), "a gap separates records");
     assert!(!record.extend(&Record::Assigned { instance: "i".into() }));
-    assert_eq!(record, Record::Received { first: 3, messages: vec!["a".into(), "b".into()] });
+    assert_eq!(
+        record,
+        Record::Received { first: MessageNumber(3), messages: vec!["a".into(), "b".into()] }
+    );
 }
 
 proptest! {
@@ -198,7 +211,7 @@ fn records_without_service_selection_are_decoded() {
     };
     let entry = bytes(format!("08011255080712510a4d{ORIGIN}1007120708072203120161"));
     let opened = Record::Opened { origin: origin().into(), max_idle_ms: 7 };
-    let received = Record::Received { first: 0, messages: vec!["a".into()] };
+    let received = Record::Received { first: MessageNumber(0), messages: vec!["a".into()] };
     assert_eq!(
         decode_entry(entry),
         Ok(vec![(StreamNumber(7), opened), (StreamNumber(7), received.clone())])
@@ -207,7 +220,7 @@ fn records_without_service_selection_are_decoded() {
     let (snapshot, as_of) = Snapshot::decode(stored).unwrap();
     let mut state = StreamState::new(origin().into(), 7);
     state.apply(&received).unwrap();
-    state.apply(&Record::Acknowledged { event: 0 }).unwrap();
+    state.apply(&Record::Acknowledged { event: EventNumber(0) }).unwrap();
     assert_eq!((&snapshot, as_of), (&state.snapshot(), LogIndex(9)));
     let restored = StreamState::restore(snapshot).unwrap();
     assert_eq!(&**restored.service(), "default");

@@ -6,6 +6,7 @@ use super::harness::{Harness, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
 use crate::state::OutboxLimits;
 use crate::stream::{MAX_TRANSPORT_CHANGES, PushOutcome, SessionId};
+use minerva_proto::{EventNumber, MessageNumber};
 
 #[test]
 fn events_and_transport_changes_are_delivered_in_order() {
@@ -63,7 +64,7 @@ fn a_new_session_gets_all_unacknowledged_events() {
         ["app resumed event 2 send 1", "app event 2: b"]
     );
     assert_eq!(harness.acknowledge(2), [""; 0], "the old session has no effect");
-    assert_eq!(harness.stream.state().inbox().base(), 2);
+    assert_eq!(harness.stream.state().inbox().base(), EventNumber(2));
     assert_eq!(harness.send(1, &["y"]), ["app refused 1 Ended next 1"]);
 }
 
@@ -77,8 +78,12 @@ fn only_delivered_events_can_be_acknowledged() {
         assert_eq!(harness.acknowledge(event), answer);
         assert_eq!(harness.send_and_acknowledge(0, &["x"], Some(event)), answer);
     }
-    assert_eq!(harness.stream.state().outbox().next(), 0, "a violation has no effect");
-    assert_eq!(harness.stream.state().inbox().base(), 0);
+    assert_eq!(
+        harness.stream.state().outbox().next(),
+        MessageNumber(0),
+        "a violation has no effect"
+    );
+    assert_eq!(harness.stream.state().inbox().base(), EventNumber(0));
     assert_eq!(harness.acknowledge(1), ["app event 2: bb"]);
     assert_eq!(harness.acknowledge(0), [""; 0], "a repeated acknowledgement has no effect");
 }
@@ -89,7 +94,7 @@ fn a_send_and_its_acknowledgement_are_one_step() {
     harness.assign(1000);
     harness.batch(batch(0, &["a"]));
     harness.send_and_acknowledge(0, &["x"], Some(1));
-    assert_eq!(harness.stream.state().inbox().base(), 2);
+    assert_eq!(harness.stream.state().inbox().base(), EventNumber(2));
     assert_eq!(
         harness.send_and_acknowledge(5, &["y"], Some(1))[0],
         "app refused 5 OutOfOrder next 1"
@@ -103,8 +108,13 @@ fn repeated_sends_are_taken_once_and_confirmed() {
     harness.send(0, &["a", "b"]);
     assert_eq!(harness.send(0, &["a", "b"]), ["app send 2 room 1048574/998"]);
     assert_eq!(harness.send(1, &["b", "c"]), ["app send 3 room 1048573/997"]);
-    let sent: Vec<_> =
-        harness.stream.state().outbox().iter_from(0).map(|(_, s)| s.clone()).collect();
+    let sent: Vec<_> = harness
+        .stream
+        .state()
+        .outbox()
+        .iter_from(MessageNumber(0))
+        .map(|(_, s)| s.clone())
+        .collect();
     assert_eq!(sent, super::harness::bytes(&["a", "b", "c"]));
 }
 

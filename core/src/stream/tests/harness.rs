@@ -7,7 +7,8 @@ use minerva_proto::link::{
     Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, End, Run, TransportId,
 };
 use minerva_proto::{
-    BatchNumber, MessageNumber, Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
+    BatchNumber, EventNumber, MessageNumber, Reset, Sack, StreamId, StreamNumber, TransportKind,
+    TransportNumber,
 };
 
 use crate::limits::Limits;
@@ -102,8 +103,9 @@ impl Harness {
     }
 
     pub(super) fn acknowledge(&mut self, event: u64) -> Vec<String> {
-        let run =
-            |stream: &mut Stream, turn: &mut Turn<'_>| stream.on_acknowledge(APP, event, turn);
+        let run = |stream: &mut Stream, turn: &mut Turn<'_>| {
+            stream.on_acknowledge(APP, EventNumber(event), turn)
+        };
         let (result, outputs) = self.turn(run);
         with_violation(result, &outputs)
     }
@@ -119,8 +121,9 @@ impl Harness {
         acknowledge: Option<u64>,
     ) -> Vec<String> {
         let messages = bytes(messages);
-        let (result, outputs) =
-            self.turn(|stream, turn| stream.on_send(APP, first, messages, acknowledge, turn));
+        let (result, outputs) = self.turn(|stream, turn| {
+            stream.on_send(APP, MessageNumber(first), messages, acknowledge.map(EventNumber), turn)
+        });
         with_violation(result, &outputs)
     }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::harness::bytes;
 use crate::stream::AppOutput;
-use minerva_proto::StreamNumber;
+use minerva_proto::{EventNumber, StreamNumber};
 use world::World;
 
 #[derive(Clone, Debug)]
@@ -118,8 +118,11 @@ fn the_model_detects_a_duplicate_delivery() {
     let mut world = World::new();
     world.step(&Step::Assign { window: 30 });
     world.step(&Step::Messages { transport: 0, back: 0, skip: 0, count: 2 });
-    let again =
-        AppOutput::Messages { stream: StreamNumber(7), first_event: 1, messages: bytes(&["c0"]) };
+    let again = AppOutput::Messages {
+        stream: StreamNumber(7),
+        first_event: EventNumber(1),
+        messages: bytes(&["c0"]),
+    };
     let session = world.session.unwrap();
     let doubled = std::panic::AssertUnwindSafe(|| world.on_app(session, again));
     assert!(std::panic::catch_unwind(doubled).is_err());

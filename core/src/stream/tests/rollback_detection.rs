@@ -136,7 +136,8 @@ fn a_long_sack_frees_only_queued_messages() {
     let mut one = sacks(&[]);
     one.sacks = vec![list(first.clone())];
     harness.batch(one.clone());
-    let held: Vec<u64> = harness.stream.state().outbox().iter_from(0).map(|(n, _)| n).collect();
+    let held: Vec<u64> =
+        harness.stream.state().outbox().iter_from(MessageNumber(0)).map(|(n, _)| n.0).collect();
     let expected: Vec<u64> = (0..100).filter(|number| !first.contains(number)).collect();
     assert_eq!(held, expected);
     assert_eq!(harness.records.len(), records + 1);

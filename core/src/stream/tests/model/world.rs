@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, End, Resume, TransportId};
 use minerva_proto::{
-    KillReason, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportNumber,
+    EventNumber, KillReason, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportNumber,
 };
 
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
@@ -208,7 +208,7 @@ impl World {
             Step::Acknowledge { behind, beyond } => {
                 let event = match self.expects.checked_sub(1 + u64::from(behind)) {
                     _ if beyond => self.harness.stream.state().inbox().next(),
-                    Some(event) => event,
+                    Some(event) => EventNumber(event),
                     None => return,
                 };
                 let result = self.turn(|stream, turn| stream.on_acknowledge(session, event, turn));
@@ -217,13 +217,14 @@ impl World {
             Step::Send { back, skip, count, acknowledge } => {
                 let first = self.sent.saturating_sub(back.into()) + u64::from(skip);
                 let messages: Vec<_> = (first..).take(count.into()).map(s2c).collect();
-                let event = acknowledge.then(|| self.expects.checked_sub(1)).flatten();
+                let event =
+                    acknowledge.then(|| self.expects.checked_sub(1)).flatten().map(EventNumber);
                 let run = |stream: &mut Stream, turn: &mut Turn<'_>| {
-                    stream.on_send(session, first, messages, event, turn)
+                    stream.on_send(session, MessageNumber(first), messages, event, turn)
                 };
                 let before = self.taken.len() as u64;
                 self.turn(run).unwrap();
-                let taken = self.harness.stream.state().outbox().next() - before;
+                let taken = self.harness.stream.state().outbox().next() - MessageNumber(before);
                 self.taken.extend((self.sent..self.sent + taken).map(s2c));
                 self.sent += taken;
             }
@@ -311,17 +312,17 @@ impl World {
     pub(super) fn on_app(&mut self, session: SessionId, output: AppOutput) {
         assert_eq!(Some(session), self.session, "output to a session without the stream");
         match output {
-            AppOutput::Started(started) => self.expects = started.next_event.max(1),
+            AppOutput::Started(started) => self.expects = started.next_event.0.max(1),
             AppOutput::Messages { first_event, messages, .. } => {
-                assert_eq!(first_event, self.expects, "order");
-                for (event, message) in (first_event..).zip(messages) {
+                assert_eq!(first_event, EventNumber(self.expects), "order");
+                for (event, message) in (first_event.0..).zip(messages) {
                     assert_eq!(message, c2s(event - 1));
                     self.seen.insert(event, message);
                     self.expects += 1;
                 }
             }
             AppOutput::Ended { event, .. } => {
-                assert_eq!(event, self.expects, "Ended comes last");
+                assert_eq!(event, EventNumber(self.expects), "Ended comes last");
                 self.expects += 1;
             }
             AppOutput::SendState { state, .. } => {
@@ -349,7 +350,7 @@ impl World {
         let restored = StreamState::restore(snapshot).unwrap();
         assert_eq!(restored.snapshot(), state.snapshot(), "a checkpoint restores the state");
         assert!(state.sack().beyond.len() <= 4, "the receive window's limit");
-        assert!(state.outbox().iter_from(0).count() <= 8, "the outbox's limit");
+        assert!(state.outbox().iter_from(MessageNumber(0)).count() <= 8, "the outbox's limit");
     }
 
     /// Both sides reconnect, and every message arrives.
@@ -370,7 +371,8 @@ impl World {
         let session = self.session.unwrap();
         for _ in 0..200 {
             let event = self.expects - 1;
-            self.turn(|stream, turn| stream.on_acknowledge(session, event, turn)).unwrap();
+            self.turn(|stream, turn| stream.on_acknowledge(session, EventNumber(event), turn))
+                .unwrap();
         }
         let received = self.harness.stream.state().sack().acked.map_or(0, |acked| acked.0 + 1);
         assert!(self.seen.keys().copied().eq(1..=received), "all messages reach the application");

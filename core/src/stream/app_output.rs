@@ -1,0 +1,96 @@
+//! Outputs for app instances; each mirrors an `Event` of the application API.
+//!
+//! The stream machine makes them, and the partition releases them once the records of the same turn are durable. The
+//! API server encodes them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber, TransportKind, TransportNumber};
+
+use crate::state::{Ended, Origin, SendState};
+use crate::store::Epoch;
+
+/// One event, or one answer to a command, for an app instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppOutput {
+    /// The instance is assigned a stream.
+    Started(Box<Started>),
+    /// Messages of the client with consecutive event numbers.
+    Messages {
+        stream: StreamNumber,
+        /// Event number of the first message.
+        first_event: EventNumber,
+        messages: Vec<Bytes>,
+    },
+    /// A transport was attached or detached.
+    TransportChanged { stream: StreamNumber, change: TransportChange },
+    /// The last event of a stream.
+    Ended { stream: StreamNumber, event: EventNumber, end: Ended },
+    /// Sends were accepted, or the outbox has more room.
+    SendState { stream: StreamNumber, state: SendState },
+    /// A send was rejected.
+    SendRefused {
+        stream: StreamNumber,
+        /// Number of the first rejected message.
+        first: MessageNumber,
+        reason: RefusedReason,
+        /// Number of the next message that the stream accepts.
+        next_send: MessageNumber,
+    },
+    /// The stream is no longer assigned to the instance.
+    Released { stream: StreamNumber },
+    /// The core owns a partition. All streams of the partition that the instance has were started before.
+    PartitionOwned {
+        partition: u32,
+        epoch: Epoch,
+        /// Count of streams that the partition has ever made.
+        streams_made: u64,
+    },
+    /// The core no longer owns a partition.
+    PartitionLeft { partition: u32 },
+    /// The stream is in too many groups to join another one.
+    GroupRefused { stream: StreamNumber, group: Arc<str> },
+    /// The instance broke the contract. The call ends with INVALID_ARGUMENT and this text.
+    ContractViolation(String),
+}
+
+/// Assignment of a stream to an app instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub stream: StreamNumber,
+    pub origin: Arc<Origin>,
+    /// Whether the stream was assigned to any instance before.
+    pub resumed: bool,
+    /// The first unacknowledged event.
+    pub next_event: EventNumber,
+    pub send_state: SendState,
+    /// Epoch of the partition; the partition sets it on the way out.
+    pub epoch: Epoch,
+    pub label: Option<Arc<str>>,
+    pub groups: Vec<Arc<str>>,
+}
+
+/// Attachment or detachment of a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportChange {
+    /// Number in the client's hello.
+    pub transport_number: TransportNumber,
+    pub attached: bool,
+    /// Whether the transport is, or was, the primary transport.
+    pub primary: bool,
+    pub kind: Option<TransportKind>,
+    /// Count of attached transports after the change.
+    pub transports: u32,
+}
+
+/// Reason of a rejected send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedReason {
+    /// The outbox is full.
+    ResourceExhausted,
+    /// The number leaves a gap.
+    OutOfOrder,
+    /// The stream has ended, or is not assigned to the instance.
+    Ended,
+}
