@@ -1,7 +1,7 @@
 //! One connection to the server under test: raw TCP or a WebSocket.
 //!
-//! A task reads all the time, so that what has *not* come can be judged too. Cuts bytes into frames by
-//! the face's rule, but does not know what frames mean.
+//! A task reads continuously, so that expectations can cover missing output as well. Bytes are cut into frames by the
+//! framing of the face; contents of frames are opaque.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,11 +21,11 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::clock;
 
-/// Pause between two bytes that are sent one at a time: long enough that the server reads each alone.
+/// Pause between single bytes, long enough for separate reads of the server.
 const DRIBBLE: Duration = Duration::from_millis(2);
-/// How long a closed connection is waited on for bytes that were still under way.
+/// Wait for bytes in flight after the close of a connection.
 const AFTERMATH: Duration = Duration::from_millis(20);
-/// Time for a connection to be set up.
+/// Time limit for the setup of a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// An open or closed connection.
@@ -33,26 +33,26 @@ pub(crate) struct Connection {
     writer: Writer,
     inbound: Arc<Inbound>,
     reader: JoinHandle<()>,
-    /// Frames are lines of messages, not bytes behind a length.
+    /// Frames are lines; otherwise each frame has a length prefix.
     lines: bool,
 }
 
-/// What has come and was not taken yet.
+/// Received and unconsumed data.
 pub(crate) struct Arrived {
     pub(crate) bytes: Vec<u8>,
-    /// No more will come.
+    /// The server has closed the connection.
     pub(crate) closed: bool,
-    /// All bytes ever received.
+    /// Count of all received bytes.
     pub(crate) total: usize,
-    /// When the last ones came, or the connection was opened.
+    /// Time of the last bytes, or of the setup.
     last: Instant,
-    /// A message was not what the server may send.
-    pub(crate) oddity: Option<String>,
+    /// A violation of the WebSocket contract by the server.
+    pub(crate) violation: Option<String>,
 }
 
 struct Inbound {
     arrived: Mutex<Arrived>,
-    news: Notify,
+    notify: Notify,
 }
 
 enum Writer {
@@ -83,7 +83,7 @@ impl Connection {
         Ok(Self { writer: Writer::WebSocket(Box::new(write)), inbound, reader, lines: true })
     }
 
-    /// Sends bytes. Errors do not matter: what the server made of it shows in what comes back.
+    /// Sends bytes. Errors are ignored, since the received data shows the reaction of the server.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         if let Writer::Tcp(Some(write)) = &mut self.writer {
             let _ = write.write_all(bytes).await;
@@ -121,19 +121,19 @@ impl Connection {
         }
     }
 
-    /// Sends FIN and goes on reading.
+    /// Sends FIN; reading continues.
     pub(crate) fn half_close(&mut self) {
         if let Writer::Tcp(write) = &mut self.writer {
             drop(write.take());
         }
     }
 
-    /// What has come so far.
+    /// The received data.
     pub(crate) fn arrived(&self) -> MutexGuard<'_, Arrived> {
         self.inbound.lock()
     }
 
-    /// Waits until `enough` holds; false if it did not within the time.
+    /// Waits until `enough` holds. Returns false at the time limit.
     pub(crate) async fn wait(
         &self,
         within: Duration,
@@ -141,14 +141,14 @@ impl Connection {
     ) -> bool {
         let check = async {
             while !enough(&self.inbound.lock()) {
-                self.inbound.news.notified().await;
+                self.inbound.notify.notified().await;
             }
         };
         tokio::time::timeout(within, check).await.is_ok()
     }
 
-    /// Waits until nothing has come for a while, but not for ever.
-    pub(crate) async fn wait_quiet(&self, quiet: Duration, at_most: Duration) {
+    /// Waits for a silence of `settle`, at most `at_most`.
+    pub(crate) async fn wait_settled(&self, settle: Duration, at_most: Duration) {
         let start = clock::now();
         loop {
             let now = clock::now();
@@ -156,16 +156,16 @@ impl Connection {
                 let arrived = self.inbound.lock();
                 (arrived.closed, arrived.last)
             };
-            let quiet = if closed { AFTERMATH } else { quiet };
+            let settle = if closed { AFTERMATH } else { settle };
             let since = now.duration_since(last.max(start));
-            if since >= quiet || now.duration_since(start) >= at_most {
+            if since >= settle || now.duration_since(start) >= at_most {
                 return;
             }
-            tokio::time::sleep(quiet - since).await;
+            tokio::time::sleep(settle - since).await;
         }
     }
 
-    /// Takes the whole frames that have come, leaving an unfinished one.
+    /// Takes all complete frames.
     pub(crate) fn take_frames(&self) -> Vec<Vec<u8>> {
         let mut arrived = self.inbound.lock();
         let (frames, used) = self.cut(&arrived.bytes);
@@ -173,7 +173,7 @@ impl Connection {
         frames
     }
 
-    /// The whole frames at the front of `bytes` and the bytes that they take.
+    /// The complete frames at the front of `bytes`, and their length in bytes.
     pub(crate) fn cut(&self, bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
         if self.lines {
             let (frames, rest) = crate::http::lines(bytes);
@@ -196,9 +196,9 @@ impl Inbound {
             closed: false,
             total: 0,
             last: clock::now(),
-            oddity: None,
+            violation: None,
         };
-        Arc::new(Self { arrived: Mutex::new(arrived), news: Notify::new() })
+        Arc::new(Self { arrived: Mutex::new(arrived), notify: Notify::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Arrived> {
@@ -210,18 +210,18 @@ impl Inbound {
         arrived.bytes.extend_from_slice(bytes);
         arrived.total += bytes.len();
         arrived.last = clock::now();
-        self.news.notify_one();
+        self.notify.notify_one();
     }
 
     fn close(&self) {
         let mut arrived = self.lock();
         arrived.closed = true;
         arrived.last = clock::now();
-        self.news.notify_one();
+        self.notify.notify_one();
     }
 
-    fn odd(&self, what: &str) {
-        self.lock().oddity.get_or_insert_with(|| what.to_owned());
+    fn violation(&self, text: &str) {
+        self.lock().violation.get_or_insert_with(|| text.to_owned());
     }
 }
 
@@ -247,11 +247,11 @@ async fn read_websocket(mut read: SplitStream<WebSocketStream<TcpStream>>, inbou
         match message {
             Message::Text(text) => {
                 if !text.as_str().ends_with('\n') {
-                    inbound.odd("a message does not end with a newline");
+                    inbound.violation("a message does not end with a newline");
                 }
                 inbound.push(text.as_bytes());
             }
-            Message::Binary(_) => inbound.odd("a binary message"),
+            Message::Binary(_) => inbound.violation("a binary message"),
             Message::Close(_) => break,
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn int32_frames_are_cut_when_they_are_whole() {
+    fn only_complete_int32_frames_are_cut() {
         let bytes = b"\0\0\0\x01C\0\0\0\0\0\0\0\x02be";
         for length in 0..bytes.len() {
             let (frames, used) = cut_int32(&bytes[..length]);

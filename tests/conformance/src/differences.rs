@@ -1,18 +1,18 @@
-//! The list of deliberate differences: which vectors may differ, on which face, and why.
+//! The list of deliberate differences: vector, faces and reason of each entry.
 //!
-//! Keeps itself honest: every entry names a vector that exists and a reason, and there may be few.
+//! The parser checks that every entry names an existing vector with a reason, and bounds the number of entries.
 
 use serde::Deserialize;
 
 use crate::face::{Face, faces};
 use crate::vectors::{Class, Vector};
 
-/// The list as it was when this program was built.
+/// The built-in list.
 pub(crate) const LISTED: &str = include_str!("../differences.toml");
-/// So many in a hundred of the binding vectors may differ.
+/// Upper limit of listed protocol vectors per face, in percent.
 const MOST_PERCENT: usize = 5;
 
-/// The whole list.
+/// The list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Differences {
@@ -20,27 +20,26 @@ pub(crate) struct Differences {
     entries: Vec<Difference>,
 }
 
-/// One entry.
+/// An entry of the list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Difference {
-    /// Name of the vector.
     vector: String,
-    /// Where it differs.
+    /// Faces with the difference.
     faces: Vec<Face>,
-    /// Why it is right that it does.
+    /// Justification, at least 20 characters.
     reason: String,
-    /// It depends on timing, so a pass is no sign that the entry is stale.
+    /// The outcome depends on timing, so a pass does not make the entry stale.
     #[serde(default)]
     sometimes: bool,
 }
 
-/// What is wrong with a list.
+/// A defect of a list.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListError {
     #[error("differences: {0}")]
     Syntax(#[from] toml::de::Error),
-    #[error("differences: there is no vector {0:?}")]
+    #[error("differences: unknown vector {0:?}")]
     Unknown(String),
     #[error("differences: {0:?} is of a class that may differ freely")]
     NotBinding(String),
@@ -73,7 +72,7 @@ impl Differences {
         Ok(list)
     }
 
-    /// Whether a vector may differ: `Some(true)` if it also may pass.
+    /// Whether a vector may differ; `Some(true)` if a pass is permitted as well.
     pub(crate) fn lists(&self, vector: &str, face: Face) -> Option<bool> {
         let entry = self.entries.iter().find(|e| e.vector == vector && e.faces.contains(&face))?;
         Some(entry.sometimes)
@@ -136,12 +135,12 @@ mod tests {
     const WHY: &str = "an application elsewhere answers later";
 
     #[test]
-    fn the_list_in_the_tree_is_valid() {
+    fn the_built_in_list_is_valid() {
         parse(LISTED).unwrap();
     }
 
     #[test]
-    fn an_entry_allows_a_difference_on_its_face_alone() {
+    fn an_entry_permits_a_difference_on_its_face_only() {
         let list = parse(&entry("c2s/socket/in_order", "tcp", WHY)).unwrap();
         assert_eq!(list.lists("c2s/socket/in_order", Face::Tcp), Some(false));
         assert_eq!(list.lists("c2s/socket/in_order", Face::WebSocket), None);
@@ -149,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn wrong_entries_are_refused() {
+    fn invalid_entries_are_rejected() {
         let twice = entry("c2s/socket/in_order", "tcp", WHY).repeat(2);
         for (text, complaint) in [
-            (entry("c2s/socket/no_such", "tcp", WHY), "no vector"),
+            (entry("c2s/socket/no_such", "tcp", WHY), "unknown vector"),
             (entry("c2s/socket/in_order", "http", WHY), "not played on http"),
             (entry("framing/socket/policy", "websocket", WHY), "not played on websocket"),
             (entry("c2s/socket/rwin_full_then_duplicate", "tcp", WHY), "differ freely"),

@@ -1,4 +1,4 @@
-//! The faces of the server and which vectors can be played on which.
+//! The faces of the server, and the vectors that each face can play.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use serde::Deserialize;
 use crate::text::Ids;
 use crate::vectors::{Step, Vector};
 
-/// What a client of the original sends on a connection before all else.
+/// First bytes of a client of the original on every TCP connection.
 pub(crate) const INT32_MAGIC: &str = "<int32/>\n";
 
-/// A way to talk to the server.
+/// Protocol of a playback.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Face {
-    /// Raw TCP, as the socket vectors were recorded; the two that need HTTP beside it included.
+    /// Raw TCP, the recorded face of the socket vectors; two of these also need HTTP.
     Tcp,
     /// HTTP alone.
     Http,
-    /// The socket vectors once more, over a WebSocket.
+    /// The socket vectors over a WebSocket.
     WebSocket,
 }
 
@@ -39,16 +39,16 @@ impl fmt::Display for Face {
     }
 }
 
-/// Why a vector has no meaning over a WebSocket.
+/// Reason for the exclusion of a vector over a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Untranslatable {
-    /// It is about magic bytes, the policy file, lengths or single bytes on TCP.
+    /// Tests magic bytes, the policy file, lengths or single bytes on TCP.
     TcpFraming,
-    /// It closes one direction of the TCP connection.
+    /// Closes one direction of the TCP connection.
     HalfClose,
-    /// A frame has bytes that are not UTF-8, so no text message can carry it.
+    /// A frame is not UTF-8, as text messages must be.
     NotText,
-    /// A frame has a newline inside or a carriage return at its end, which would end or shorten it.
+    /// A frame contains a newline or ends with a carriage return, which would cut the frame.
     LineEnd,
 }
 
@@ -57,13 +57,13 @@ impl fmt::Display for Untranslatable {
         f.write_str(match self {
             Self::TcpFraming => "about the bytes around frames on TCP",
             Self::HalfClose => "about half-closed TCP connections",
-            Self::NotText => "a frame is not UTF-8, which text messages must be",
-            Self::LineEnd => "a frame contains a line end, which would cut it",
+            Self::NotText => "a frame is not UTF-8",
+            Self::LineEnd => "a frame contains a line end",
         })
     }
 }
 
-/// The faces that a vector is to be played on, with the reason where it can't be.
+/// The faces of a vector, each with the reason of an exclusion.
 pub(crate) fn faces(vector: &Vector) -> Vec<(Face, Option<Untranslatable>)> {
     if vector.uses_socket() {
         vec![(Face::Tcp, None), (Face::WebSocket, over_websocket(vector).err())]

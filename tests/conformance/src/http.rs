@@ -1,6 +1,4 @@
-//! HTTP/1.1 as the vectors need it: requests byte for byte, responses as far as they have come.
-//!
-//! Own code on purpose: a library would hide what has not arrived yet. Knows no sockets.
+//! HTTP/1.1 for the vectors: exact bytes of requests, and partial responses, which a library would not expose.
 
 use crate::text::Ids;
 use crate::vectors::Request;
@@ -8,7 +6,7 @@ use crate::vectors::Request;
 /// Size of the pieces of a chunked request; odd, so that frames are split.
 const CHUNK: usize = 37;
 
-/// A response as far as it has come.
+/// The received part of a response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response {
     /// Set once the head is complete.
@@ -17,18 +15,22 @@ pub(crate) struct Response {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) done: bool,
-    /// Bytes of the connection that it takes, once done.
+    /// Length of the complete response in bytes; valid once done.
     pub(crate) used: usize,
 }
 
-/// Bytes that are no HTTP response.
+/// The bytes are not an HTTP response.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an HTTP response: {0}")]
-pub(crate) struct Malformed(&'static str);
+pub(crate) struct ResponseError(&'static str);
 
 impl Response {
-    /// Reads what there is. `head_only`: the answer to HEAD. `closed`: no more will come.
-    pub(crate) fn parse(bytes: &[u8], head_only: bool, closed: bool) -> Result<Self, Malformed> {
+    /// Parses the received bytes. `head_only`: response to HEAD. `closed`: no more bytes follow.
+    pub(crate) fn parse(
+        bytes: &[u8],
+        head_only: bool,
+        closed: bool,
+    ) -> Result<Self, ResponseError> {
         let mut start = 0;
         loop {
             let Some(length) = find(&bytes[start..], b"\r\n\r\n") else {
@@ -51,32 +53,38 @@ impl Response {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn parse_head(head: &[u8]) -> Result<Self, Malformed> {
-        let head = str::from_utf8(head).map_err(|_| Malformed("the head is not text"))?;
+    fn parse_head(head: &[u8]) -> Result<Self, ResponseError> {
+        let head = str::from_utf8(head).map_err(|_| ResponseError("the head is not text"))?;
         let mut lines = head.split("\r\n");
         let status = lines
             .next()
             .filter(|line| line.starts_with("HTTP/1."))
             .and_then(|line| line.split(' ').nth(1))
             .and_then(|status| status.parse().ok())
-            .ok_or(Malformed("no status line"))?;
+            .ok_or(ResponseError("no status line"))?;
         let headers = lines
             .map(|line| {
-                let (name, value) = line.split_once(':').ok_or(Malformed("a header lacks ':'"))?;
+                let (name, value) =
+                    line.split_once(':').ok_or(ResponseError("a header lacks ':'"))?;
                 Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
             })
-            .collect::<Result<_, Malformed>>()?;
+            .collect::<Result<_, ResponseError>>()?;
         Ok(Self { status: Some(status), headers, ..Self::default() })
     }
 
-    fn parse_body(&mut self, rest: &[u8], head_only: bool, closed: bool) -> Result<(), Malformed> {
+    fn parse_body(
+        &mut self,
+        rest: &[u8],
+        head_only: bool,
+        closed: bool,
+    ) -> Result<(), ResponseError> {
         if head_only || self.status == Some(204) {
             self.done = true;
         } else if self.header("transfer-encoding") == Some("chunked") {
             self.parse_chunks(rest)?;
         } else if let Some(length) = self.header("content-length") {
             let length: usize =
-                length.parse().map_err(|_| Malformed("content-length is no number"))?;
+                length.parse().map_err(|_| ResponseError("content-length is no number"))?;
             self.body = rest[..length.min(rest.len())].to_vec();
             self.done = rest.len() >= length;
             self.used = self.body.len();
@@ -88,13 +96,13 @@ impl Response {
         Ok(())
     }
 
-    fn parse_chunks(&mut self, mut rest: &[u8]) -> Result<(), Malformed> {
+    fn parse_chunks(&mut self, mut rest: &[u8]) -> Result<(), ResponseError> {
         while let Some(line) = find(rest, b"\r\n") {
             let size = str::from_utf8(&rest[..line])
                 .ok()
                 .and_then(|line| line.split(';').next())
                 .and_then(|size| usize::from_str_radix(size.trim(), 16).ok())
-                .ok_or(Malformed("a chunk's size is no number"))?;
+                .ok_or(ResponseError("a chunk's size is no number"))?;
             let data = &rest[line + 2..];
             self.body.extend_from_slice(&data[..size.min(data.len())]);
             if data.len() < size + 2 {
@@ -111,14 +119,14 @@ impl Response {
     }
 }
 
-/// Splits a body into frames; the second value is the rest that is not ended.
+/// Splits a body into frames and an unterminated rest.
 pub(crate) fn lines(body: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
     let mut frames: Vec<&[u8]> = body.split(|&byte| byte == b'\n').collect();
     let rest = frames.pop().unwrap_or_default();
     (frames.into_iter().map(<[u8]>::to_vec).collect(), rest)
 }
 
-/// The bytes of a request; `None` if a text of the vector is not one byte per character.
+/// The bytes of a request; `None` if a character of the vector is not one byte.
 pub(crate) fn request(request: &Request, host: &str, ids: &Ids) -> Option<Vec<u8>> {
     let body = body(request, ids)?;
     let named = |name: &str| request.headers.keys().any(|header| header.eq_ignore_ascii_case(name));
@@ -150,7 +158,7 @@ pub(crate) fn request(request: &Request, host: &str, ids: &Ids) -> Option<Vec<u8
     Some(bytes)
 }
 
-/// The outer `None`: bad text; the inner one: the request has no body.
+/// The body. Outer `None`: invalid text; inner `None`: no body.
 fn body(request: &Request, ids: &Ids) -> Option<Option<Vec<u8>>> {
     if let Some(body) = &request.body {
         return Some(Some(ids.frame(body)?));
@@ -187,7 +195,7 @@ mod tests {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n3;x\r\nbc\n\r\n0\r\n\r\nNEXT";
 
     #[test]
-    fn a_chunked_response_comes_piece_by_piece() {
+    fn a_partial_chunked_response_is_parsed() {
         let end = CHUNKED.len() - 4;
         for length in 0..end {
             let got = Response::parse(&CHUNKED[..length], false, false).unwrap();
@@ -208,20 +216,20 @@ mod tests {
     }
 
     #[test]
-    fn without_a_length_the_end_of_the_connection_ends_it() {
+    fn the_end_of_the_connection_ends_a_response_without_length() {
         let bytes = b"HTTP/1.0 200 OK\r\n\r\nabc";
         assert!(!Response::parse(bytes, false, false).unwrap().done);
         assert!(Response::parse(bytes, false, true).unwrap().done);
     }
 
     #[test]
-    fn rubbish_is_told_apart_from_a_head_that_is_under_way() {
+    fn invalid_bytes_are_rejected_and_a_partial_head_is_accepted() {
         assert_eq!(Response::parse(b"HTTP/1.1 200", false, false).unwrap().status, None);
         assert!(Response::parse(b"SSH-2.0\r\n\r\n", false, false).is_err());
     }
 
     #[test]
-    fn lines_keep_the_unfinished_rest_apart() {
+    fn lines_returns_the_unterminated_rest() {
         assert_eq!(lines(b""), (vec![], &b""[..]));
         assert_eq!(lines(b"a\n\nb"), (vec![b"a".to_vec(), vec![]], &b"b"[..]));
     }

@@ -1,7 +1,7 @@
-//! Plays the exchanges recorded from the original server against ours and reports what differs.
+//! Plays exchanges recorded from the original server against Minerva and reports mismatches.
 //!
-//! Every vector is played on the face it was recorded on, and those of the socket face once more over
-//! a WebSocket. Deliberate differences are listed in `differences.toml`.
+//! Every vector is played on the face of the recording; vectors of the socket face are also played over a
+//! WebSocket. `differences.toml` lists the deliberate differences.
 
 mod clock;
 mod connection;
@@ -29,24 +29,24 @@ use crate::programs::{Programs, beside_this};
 use crate::report::Report;
 use crate::vectors::{Class, Document, Vector};
 
-/// Plays the recorded exchanges of the original server against ours.
+/// Plays the recorded exchanges of the original server against Minerva.
 ///
-/// Without --server it starts `minerva` and the example application `conformance` itself.
+/// Without --server, starts `minerva` and the example application `conformance`.
 #[derive(Debug, Parser)]
 struct Config {
     /// Address of a running server, with the application `conformance` registered as its service.
     #[arg(long, conflicts_with_all = ["minerva", "app"])]
     server: Option<SocketAddr>,
-    /// The program `minerva`; the one beside this program if not given.
+    /// The program `minerva` [default: beside this program].
     #[arg(long)]
     minerva: Option<PathBuf>,
-    /// The example application `conformance`; the one beside this program if not given.
+    /// The example application `conformance` [default: beside this program].
     #[arg(long)]
     app: Option<PathBuf>,
-    /// Vectors other than the built-in ones.
+    /// File of vectors [default: built in].
     #[arg(long)]
     vectors: Option<PathBuf>,
-    /// Differences other than the built-in ones.
+    /// File of deliberate differences [default: built in].
     #[arg(long)]
     differences: Option<PathBuf>,
     /// Only vectors of these classes.
@@ -55,10 +55,10 @@ struct Config {
     /// Only these faces.
     #[arg(long, value_delimiter = ',')]
     face: Vec<Face>,
-    /// Only vectors whose name contains this.
+    /// Only vectors with this text in the name.
     #[arg(long, default_value = "")]
     name: String,
-    /// How many vectors are played at once.
+    /// Number of vectors played concurrently.
     #[arg(short = 'j', long, default_value_t = 16)]
     at_once: usize,
     /// Print every vector, not only failures.
@@ -78,21 +78,23 @@ async fn main() -> anyhow::Result<ExitCode> {
         (None, None) => anyhow::bail!("no server"),
     };
     let mut report = Report::default();
-    let checked = || programs.as_mut().map_or(Ok(()), Programs::check);
-    if let Err(how) = run(&config, &vectors, &differences, server, &mut report, checked).await {
-        report.broken(how);
+    let check_programs = || programs.as_mut().map_or(Ok(()), Programs::check);
+    if let Err(error) =
+        run(&config, &vectors, &differences, server, &mut report, check_programs).await
+    {
+        report.fail(error);
     }
     Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays everything. An error if the programs under test do not survive it.
+/// Plays all selected vectors. Fails if a program under test ends.
 async fn run(
     config: &Config,
     vectors: &[Vector],
     differences: &Differences,
     server: SocketAddr,
     report: &mut Report,
-    mut checked: impl FnMut() -> Result<(), String>,
+    mut check_programs: impl FnMut() -> Result<(), String>,
 ) -> Result<(), String> {
     let mut chosen = Vec::new();
     for vector in vectors.iter().filter(|vector| config.wants(vector)) {
@@ -104,16 +106,16 @@ async fn run(
             }
         }
     }
-    let mut performances =
+    let mut playbacks =
         stream::iter(chosen)
             .map(|(vector, face)| async move {
                 (vector, face, player::play(vector, face, server).await)
             })
             .buffer_unordered(config.at_once.max(1));
-    while let Some((vector, face, performance)) = performances.next().await {
+    while let Some((vector, face, playback)) = playbacks.next().await {
         let key = (vector.name.as_str(), vector.class, face);
-        report.add(key, differences, &performance, config.verbose);
-        checked()?;
+        report.add(key, differences, &playback, config.verbose);
+        check_programs()?;
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
-//! Plays one vector on one face and says where it first differs.
-//!
-//! Owns the vector's connections while it runs. Decides nothing about what a difference means.
+//! Plays one vector on one face and returns the first mismatch. Owns the connections of the vector meanwhile; the
+//! report classifies mismatches.
 
-mod line;
+mod player_connection;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,105 +9,101 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use self::line::Line;
+use self::player_connection::{MAX_SETTLE, PlayerConnection, SETTLE, TIME_FACTOR};
 use crate::connection::Connection;
 use crate::face::Face;
 use crate::http::{self, Response};
 use crate::text::{FrameText, Ids};
 use crate::vectors::{Expect, ExpectHttp, Norm, Send, Step, Then, Vector};
 
-/// Silence after which nothing more is expected to come. It was 120 ms when the vectors were recorded.
-const QUIET: Duration = Duration::from_millis(120);
-/// Longest wait for that silence.
-const QUIET_AT_MOST: Duration = Duration::from_secs(1);
-/// Recorded time limits are multiplied by this: they were measured on an idle machine, and waiting ends
-/// as soon as what is expected has come.
-const PATIENCE: u32 = 3;
-/// Time for a connection to be closed after a response.
+/// Time limit for the close of a connection after a response.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// How one performance ended.
+/// Result of one playback.
 #[derive(Debug)]
-pub(crate) struct Performance {
-    /// Where it first differed; `None`: it matched.
-    pub(crate) fault: Option<Fault>,
-    /// False if something was expected and the server neither sent a byte nor closed a connection.
+pub(crate) struct Playback {
+    /// The first mismatch.
+    pub(crate) mismatch: Option<Mismatch>,
+    /// False if output was expected and the server neither sent a byte nor closed a connection.
     pub(crate) answered: bool,
 }
 
-/// A difference.
+/// The first step with an unexpected result.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct Mismatch {
     /// Index of the step.
     pub(crate) step: usize,
-    pub(crate) what: String,
+    pub(crate) text: String,
 }
 
 /// Plays a vector.
-pub(crate) async fn play(vector: &Vector, face: Face, server: SocketAddr) -> Performance {
+pub(crate) async fn play(vector: &Vector, face: Face, server: SocketAddr) -> Playback {
     let mut player = Player {
         face,
         server,
         ids: Ids::fresh(&vector.ids),
-        lines: BTreeMap::new(),
+        connections: BTreeMap::new(),
         wanted: false,
-        reacted: false,
+        has_responded: false,
     };
     for (step, action) in vector.steps.iter().enumerate() {
-        if let Err(what) = player.perform(action).await {
-            return Performance { fault: Some(Fault { step, what }), answered: player.answered() };
+        if let Err(text) = player.perform(action).await {
+            return Playback {
+                mismatch: Some(Mismatch { step, text }),
+                answered: player.answered(),
+            };
         }
     }
-    Performance { fault: None, answered: true }
+    Playback { mismatch: None, answered: true }
 }
 
 struct Player {
     face: Face,
     server: SocketAddr,
     ids: Ids,
-    /// Connections by their name in the vector.
-    lines: BTreeMap<String, Line>,
-    /// Something was expected to come so far.
+    /// By name in the vector.
+    connections: BTreeMap<String, PlayerConnection>,
+    /// Whether a step has expected output.
     wanted: bool,
-    /// The server did something on a connection that the client has closed since.
-    reacted: bool,
+    /// Whether the server has responded on a connection that the client has closed.
+    has_responded: bool,
 }
 
-/// Matched, or what differs.
-type Judged = Result<(), String>;
+/// The description of the mismatch, if there is one.
+type StepResult = Result<(), String>;
 
 impl Player {
-    async fn perform(&mut self, step: &Step) -> Judged {
+    async fn perform(&mut self, step: &Step) -> StepResult {
         match step {
             Step::Open { conn } => self.open(conn, self.face).await,
             Step::Send(send) => self.send(send).await,
             Step::SendFrames { conn, frames } => {
                 let frames = self.expand(frames)?;
-                self.line(conn)?.connection.send_frames(&frames).await;
+                self.connection(conn)?.connection.send_frames(&frames).await;
                 Ok(())
             }
             Step::Expect(expect) => self.expect(expect).await,
             Step::ExpectRaw { conn, hex, then } => self.expect_raw(conn, hex, *then).await,
             Step::Request(request) => {
-                if !self.lines.contains_key(&request.conn) {
+                if !self.connections.contains_key(&request.conn) {
                     self.open(&request.conn, Face::Http).await?;
                 }
                 let host = self.server.to_string();
                 let bytes = http::request(request, &host, &self.ids).ok_or_else(not_bytes)?;
-                let line = self.line(&request.conn)?;
+                let line = self.connection(&request.conn)?;
                 line.heads.push(request.method == "HEAD");
                 line.connection.send(&bytes).await;
                 Ok(())
             }
             Step::ExpectHttp(expect) => self.expect_http(expect).await,
             Step::Close { conn } => {
-                if let Some(line) = self.lines.remove(conn) {
-                    self.reacted |= line.reacted();
+                if let Some(line) = self.connections.remove(conn) {
+                    self.has_responded |= line.has_responded();
                 }
                 Ok(())
             }
             Step::HalfClose { conn } => {
-                self.line(conn)?.connection.half_close();
+                self.connection(conn)?.connection.half_close();
                 Ok(())
             }
             Step::Pause { ms } => {
@@ -118,7 +113,7 @@ impl Player {
         }
     }
 
-    async fn open(&mut self, name: &str, face: Face) -> Judged {
+    async fn open(&mut self, name: &str, face: Face) -> StepResult {
         let connection = match face {
             Face::Tcp | Face::Http => Connection::tcp(self.server).await,
             Face::WebSocket => Connection::websocket(self.server).await,
@@ -127,13 +122,13 @@ impl Player {
             self.wanted = true;
             format!("no connection: {error}")
         })?;
-        self.lines.insert(name.to_owned(), Line::new(connection));
+        self.connections.insert(name.to_owned(), PlayerConnection::new(connection));
         Ok(())
     }
 
-    async fn send(&mut self, send: &Send) -> Judged {
+    async fn send(&mut self, send: &Send) -> StepResult {
         if self.face == Face::WebSocket {
-            // Only the magic gets here; a WebSocket has none.
+            // Only the magic bytes reach this point; a WebSocket has none.
             return Ok(());
         }
         let bytes = match (&send.hex, &send.text) {
@@ -141,7 +136,7 @@ impl Player {
             (None, Some(text)) => self.ids.bytes(text).ok_or_else(not_bytes)?,
             (None, None) => return Err("the vector sends neither text nor hex".to_owned()),
         };
-        let connection = &mut self.line(&send.conn)?.connection;
+        let connection = &mut self.connection(&send.conn)?.connection;
         if send.dribble {
             connection.dribble(&bytes).await;
         } else {
@@ -150,16 +145,16 @@ impl Player {
         Ok(())
     }
 
-    async fn expect(&mut self, expect: &Expect) -> Judged {
-        let want = normal(self.expand(&expect.frames)?, expect.norm);
+    async fn expect(&mut self, expect: &Expect) -> StepResult {
+        let want = normalize(self.expand(&expect.frames)?, expect.norm);
         self.wanted |= !want.is_empty() || expect.then == Then::Closed;
-        let line = self.line(&expect.conn)?;
+        let line = self.connection(&expect.conn)?;
         let connection = &line.connection;
         let closing = expect.then == Then::Closed;
-        let within = Duration::from_millis(expect.within_ms) * PATIENCE;
+        let within = Duration::from_millis(expect.within_ms) * TIME_FACTOR;
         connection
             .wait(within, |arrived| {
-                let got = normal(connection.cut(&arrived.bytes).0, expect.norm);
+                let got = normalize(connection.cut(&arrived.bytes).0, expect.norm);
                 let enough = match expect.norm {
                     Some(_) => got == want,
                     None => got.len() >= want.len(),
@@ -167,30 +162,30 @@ impl Player {
                 arrived.closed || enough && !closing
             })
             .await;
-        connection.wait_quiet(QUIET, QUIET_AT_MOST).await;
-        let got = normal(connection.take_frames(), expect.norm);
-        let (closed, oddity) = {
+        connection.wait_settled(SETTLE, MAX_SETTLE).await;
+        let got = normalize(connection.take_frames(), expect.norm);
+        let (closed, violation) = {
             let arrived = connection.arrived();
-            (arrived.closed, arrived.oddity.clone())
+            (arrived.closed, arrived.violation.clone())
         };
-        if let Some(oddity) = oddity {
-            return Err(oddity);
+        if let Some(violation) = violation {
+            return Err(violation);
         }
         self.compare_frames(&got, &want)?;
         compare_then(closed, expect.then)
     }
 
-    async fn expect_raw(&mut self, conn: &str, hex: &str, then: Then) -> Judged {
+    async fn expect_raw(&mut self, conn: &str, hex: &str, then: Then) -> StepResult {
         let want = unhex(hex)?;
         self.wanted |= !want.is_empty() || then == Then::Closed;
-        let connection = &self.line(conn)?.connection;
-        let within = Duration::from_secs(3) * PATIENCE;
+        let connection = &self.connection(conn)?.connection;
+        let within = Duration::from_secs(3) * TIME_FACTOR;
         connection
             .wait(within, |arrived| {
                 arrived.closed || arrived.bytes.len() >= want.len() && then == Then::Open
             })
             .await;
-        connection.wait_quiet(QUIET, QUIET_AT_MOST).await;
+        connection.wait_settled(SETTLE, MAX_SETTLE).await;
         let (got, closed) = {
             let mut arrived = connection.arrived();
             (std::mem::take(&mut arrived.bytes), arrived.closed)
@@ -201,17 +196,17 @@ impl Player {
         compare_then(closed, then)
     }
 
-    async fn expect_http(&mut self, expect: &ExpectHttp) -> Judged {
+    async fn expect_http(&mut self, expect: &ExpectHttp) -> StepResult {
         self.wanted |= expect.status.is_some();
         let want = match &expect.frames {
-            Some(frames) => Some(normal(self.expand(frames)?, expect.norm)),
+            Some(frames) => Some(normalize(self.expand(frames)?, expect.norm)),
             None => None,
         };
-        let line = self.line(&expect.conn)?;
+        let line = self.connection(&expect.conn)?;
         line.wait_for_response(expect, want.as_ref().map_or(0, Vec::len)).await;
         let (response, closed) = line.response()?;
         let (frames, rest) = http::lines(&response.body);
-        let got = normal(frames.get(line.taken..).unwrap_or_default().to_vec(), expect.norm);
+        let got = normalize(frames.get(line.taken..).unwrap_or_default().to_vec(), expect.norm);
         let (all, rest) = (frames.len(), rest.to_vec());
         if response.done {
             line.finish_response(response.used);
@@ -235,7 +230,7 @@ impl Player {
         want: Option<&[Vec<u8>]>,
         expect: &ExpectHttp,
         closed: bool,
-    ) -> Judged {
+    ) -> StepResult {
         if response.status != expect.status {
             let got = self.ids.show_all(got);
             return Err(format!(
@@ -262,8 +257,8 @@ impl Player {
         Ok(())
     }
 
-    async fn expect_connection(&mut self, conn: &str, then: Then) -> Judged {
-        let connection = &self.line(conn)?.connection;
+    async fn expect_connection(&mut self, conn: &str, then: Then) -> StepResult {
+        let connection = &self.connection(conn)?.connection;
         if then == Then::Closed {
             connection.wait(CLOSING, |arrived| arrived.closed).await;
         }
@@ -271,7 +266,7 @@ impl Player {
         compare_then(closed, then)
     }
 
-    fn compare_frames(&self, got: &[Vec<u8>], want: &[Vec<u8>]) -> Judged {
+    fn compare_frames(&self, got: &[Vec<u8>], want: &[Vec<u8>]) -> StepResult {
         if got == want {
             return Ok(());
         }
@@ -282,16 +277,18 @@ impl Player {
         frames.iter().map(|frame| self.ids.frame(frame).ok_or_else(not_bytes)).collect()
     }
 
-    fn line(&mut self, name: &str) -> Result<&mut Line, String> {
-        self.lines.get_mut(name).ok_or_else(|| format!("the vector has no connection {name}"))
+    fn connection(&mut self, name: &str) -> Result<&mut PlayerConnection, String> {
+        self.connections.get_mut(name).ok_or_else(|| format!("the vector has no connection {name}"))
     }
 
     fn answered(&self) -> bool {
-        !self.wanted || self.reacted || self.lines.values().any(Line::reacted)
+        !self.wanted
+            || self.has_responded
+            || self.connections.values().any(PlayerConnection::has_responded)
     }
 }
 
-fn compare_then(closed: bool, want: Then) -> Judged {
+fn compare_then(closed: bool, want: Then) -> StepResult {
     if closed == (want == Then::Closed) {
         return Ok(());
     }
@@ -299,8 +296,8 @@ fn compare_then(closed: bool, want: Then) -> Judged {
     Err(format!("the connection is {got:?}, want {want:?}"))
 }
 
-/// Leaves out what does not count.
-fn normal(mut frames: Vec<Vec<u8>>, norm: Option<Norm>) -> Vec<Vec<u8>> {
+/// Removes frames that the comparison ignores.
+fn normalize(mut frames: Vec<Vec<u8>>, norm: Option<Norm>) -> Vec<Vec<u8>> {
     match norm {
         None => frames,
         Some(Norm::LastAckOnly) => {

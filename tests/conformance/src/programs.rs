@@ -1,6 +1,5 @@
-//! The programs under test: `minerva` and the application that the vectors talk to.
-//!
-//! Starts them on free ports with a data directory of their own and ends them when dropped.
+//! The programs under test: `minerva` and the example application, on free ports with an own data directory.
+//! Dropping the value kills both.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,12 +13,12 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Time for a program to say that it is ready.
+/// Time limit for the readiness of a program.
 const START: Duration = Duration::from_secs(30);
-/// How much of a log is shown when its program has ended.
+/// Printed bytes of a log after the end of its program.
 const SHOWN_LOG: usize = 4000;
 
-/// Both programs, running.
+/// The running programs.
 pub(crate) struct Programs {
     children: Vec<(&'static str, Child)>,
     listen: SocketAddr,
@@ -28,7 +27,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Starts both and waits until they are ready.
+    /// Starts both programs and waits for their readiness.
     pub(crate) async fn start(minerva: &Path, app: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let (listen, api, admin) = (free_address()?, free_address()?, free_address()?);
@@ -45,12 +44,12 @@ impl Programs {
         Ok(programs)
     }
 
-    /// Where clients go.
+    /// Address for clients.
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen
     }
 
-    /// What became of them; an error if one has ended.
+    /// Fails if a program has ended.
     pub(crate) fn check(&mut self) -> Result<(), String> {
         for (name, child) in &mut self.children {
             if let Ok(Some(status)) = child.try_wait() {
@@ -74,18 +73,20 @@ impl Programs {
             Ok(_) => bail!("{name} ended before it was ready:\n{}", tail(&path)),
             Err(_) => bail!("{name} is not ready after {START:?}:\n{}", tail(&path)),
         }
-        // The pipe is read to its end so that the program never blocks on it.
+        // Reading the pipe to the end keeps the program from blocking.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.children.push((name, child));
         Ok(())
     }
 }
 
-/// The programs that were built along with this one.
+/// The path of a program in the directory of this program.
 pub(crate) fn beside_this(path: &str) -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find this program's own path")?;
     let found = this.parent().map(|directory| directory.join(path)).filter(|path| path.exists());
-    found.with_context(|| format!("{path} is not beside this program: build it, or name its path"))
+    found.with_context(|| {
+        format!("{path} is not beside this program: build the program, or give its path")
+    })
 }
 
 fn log_path(directory: &TempDir, name: &str) -> PathBuf {
@@ -97,7 +98,7 @@ fn tail(log: &Path) -> String {
     String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN_LOG)..]).into_owned()
 }
 
-/// An address that nothing listens on now, below the ports that the system gives to connections.
+/// A free address below the ephemeral ports.
 fn free_address() -> anyhow::Result<SocketAddr> {
     for _ in 0..100 {
         let port = 20_000 + (RandomState::new().hash_one(0) % 10_000) as u16;

@@ -1,40 +1,40 @@
-//! What the performances add up to: failures in full, a table per face, the last line.
+//! The report: each failure at once, then a table per face and the totals.
 
 use std::collections::BTreeMap;
 
 use crate::differences::Differences;
 use crate::face::{Face, Untranslatable};
-use crate::player::{Fault, Performance};
+use crate::player::{Mismatch, Playback};
 use crate::vectors::Class;
 
-/// What a performance means.
+/// Classification of a playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     /// As recorded.
     Passed,
-    /// Differs as listed in the differences.
+    /// A mismatch that the list of differences contains.
     Listed,
-    /// Differs, and its class allows that.
+    /// A mismatch that the class permits.
     Free,
-    /// Differs and must not, or the server did not answer at all.
+    /// A mismatch that is not permitted, or no response of the server.
     Failed,
-    /// Passed although it is listed as different.
+    /// Passed, but the list of differences contains the vector.
     Stale,
 }
 
-/// Counts and failures so far.
+/// Counts by face, class and verdict.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     counts: BTreeMap<(Face, Class), BTreeMap<Verdict, usize>>,
     left_out: BTreeMap<Untranslatable, usize>,
-    /// The server ended or could not be asked any more.
-    broken: Option<String>,
+    /// The error of a program that ended.
+    server_error: Option<String>,
 }
 
-/// Judges a performance.
-pub(crate) fn judge(class: Class, listed: Option<bool>, performance: &Performance) -> Verdict {
-    match (&performance.fault, listed) {
-        (Some(_), _) if !performance.answered => Verdict::Failed,
+/// Classifies a playback.
+pub(crate) fn judge(class: Class, listed: Option<bool>, playback: &Playback) -> Verdict {
+    match (&playback.mismatch, listed) {
+        (Some(_), _) if !playback.answered => Verdict::Failed,
         (Some(_), _) if class != Class::Protocol => Verdict::Free,
         (Some(_), Some(_)) => Verdict::Listed,
         (Some(_), None) => Verdict::Failed,
@@ -44,20 +44,20 @@ pub(crate) fn judge(class: Class, listed: Option<bool>, performance: &Performanc
 }
 
 impl Report {
-    /// Adds a performance and prints it if it is a failure, or if `verbose`.
+    /// Adds a playback; prints failures, with `verbose` all.
     pub(crate) fn add(
         &mut self,
         (name, class, face): (&str, Class, Face),
         differences: &Differences,
-        performance: &Performance,
+        playback: &Playback,
         verbose: bool,
     ) {
-        let verdict = judge(class, differences.lists(name, face), performance);
+        let verdict = judge(class, differences.lists(name, face), playback);
         *self.counts.entry((face, class)).or_default().entry(verdict).or_default() += 1;
         if verdict.is_failure() || verbose {
             println!("{} {name} [{face}] [{class:?}]", verdict.word());
-            if let Some(Fault { step, what }) = &performance.fault {
-                println!("   step {step}: {}", what.replace('\n', "\n      "));
+            if let Some(Mismatch { step, text }) = &playback.mismatch {
+                println!("   step {step}: {}", text.replace('\n', "\n      "));
             }
         }
     }
@@ -67,13 +67,13 @@ impl Report {
         *self.left_out.entry(reason).or_default() += 1;
     }
 
-    /// Notes that the server did not survive.
-    pub(crate) fn broken(&mut self, how: String) {
-        println!("FAILED server: {how}");
-        self.broken = Some(how);
+    /// Records the end of a program under test.
+    pub(crate) fn fail(&mut self, error: String) {
+        println!("FAILED server: {error}");
+        self.server_error = Some(error);
     }
 
-    /// Prints the table and the last line; true if nothing failed.
+    /// Prints the table and the totals. Returns whether the run has passed.
     pub(crate) fn finish(&self) -> bool {
         println!(
             "{:<10} {:<13} {:>7} {:>7} {:>7} {:>7} {:>7}",
@@ -97,7 +97,7 @@ impl Report {
         for face in Face::ALL {
             self.print_share(face);
         }
-        let failed = self.total(Verdict::is_failure) + usize::from(self.broken.is_some());
+        let failed = self.total(Verdict::is_failure) + usize::from(self.server_error.is_some());
         println!("{} passed, {failed} failed", self.total(|verdict| !verdict.is_failure()));
         failed == 0
     }
@@ -140,13 +140,13 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn performance(differs: bool, answered: bool) -> Performance {
-        let fault = differs.then(|| Fault { step: 0, what: String::new() });
-        Performance { fault, answered }
+    fn playback(differs: bool, answered: bool) -> Playback {
+        let mismatch = differs.then(|| Mismatch { step: 0, text: String::new() });
+        Playback { mismatch, answered }
     }
 
     #[test]
-    fn only_unlisted_protocol_differences_silence_and_stale_entries_fail() {
+    fn unlisted_protocol_mismatches_missing_responses_and_stale_entries_fail() {
         use Class::{Protocol, Quirk};
         for (class, listed, differs, answered, verdict) in [
             (Protocol, None, false, true, Verdict::Passed),
@@ -160,21 +160,21 @@ mod tests {
             (Quirk, None, true, false, Verdict::Failed),
             (Quirk, None, false, true, Verdict::Passed),
         ] {
-            assert_eq!(judge(class, listed, &performance(differs, answered)), verdict);
+            assert_eq!(judge(class, listed, &playback(differs, answered)), verdict);
         }
     }
 
     #[test]
-    fn a_failure_or_a_broken_server_fails_the_run() {
+    fn a_mismatch_or_an_ended_server_fails_the_run() {
         let list = Differences::default();
         let key = ("a/b", Class::Protocol, Face::Tcp);
         let mut report = Report::default();
-        report.add(key, &list, &performance(false, true), false);
+        report.add(key, &list, &playback(false, true), false);
         assert!(report.finish());
-        report.add(key, &list, &performance(true, true), false);
+        report.add(key, &list, &playback(true, true), false);
         assert!(!report.finish());
         let mut report = Report::default();
-        report.broken("it ended".to_owned());
+        report.fail("process ended".to_owned());
         assert!(!report.finish());
     }
 }

@@ -1,6 +1,5 @@
-//! The text of vectors: one code point is one byte, `@S@` stands for a fresh stream id.
-//!
-//! Owns the translation to bytes and back to something readable. Knows no sockets.
+//! Text of vectors: one code point is one byte, and `@S@` stands for a fresh stream id. Converts text to bytes and bytes
+//! to readable text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,17 +7,17 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Deserialize;
 
-/// Longest run of one byte that failure messages spell out.
+/// Longest run of one byte that failure messages show in full.
 const SPELLED_RUN: usize = 40;
-/// Longest frame that failure messages show whole.
+/// Longest frame that failure messages show in full.
 const SHOWN: usize = 600;
 
-/// What a vector says about one of its stream ids.
+/// Shape of a stream id in a vector.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct IdShape {
     /// Length in characters, prefix included.
     len: usize,
-    /// The application's behaviour hangs on it.
+    /// Selects the behaviour of the application.
     #[serde(default)]
     prefix: String,
 }
@@ -31,7 +30,7 @@ pub(crate) enum FrameText {
     Run {
         #[serde(default)]
         pre: String,
-        /// What is repeated, and how often.
+        /// The repeated text and the count.
         rep: (String, usize),
         #[serde(default)]
         suf: String,
@@ -43,7 +42,7 @@ pub(crate) enum FrameText {
 pub(crate) struct Ids(BTreeMap<String, String>);
 
 impl Ids {
-    /// Makes up an id for each name.
+    /// Creates an id for each name.
     pub(crate) fn fresh(shapes: &BTreeMap<String, IdShape>) -> Self {
         Self(shapes.iter().map(|(name, shape)| (name.clone(), fresh_id(shape))).collect())
     }
@@ -118,7 +117,7 @@ fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
 
-/// Ids only have to differ from each other, so the randomness of a hasher is enough.
+/// Creates an id. Uniqueness suffices, so a hasher is the source of randomness.
 fn fresh_id(shape: &IdShape) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut id = shape.prefix.clone();
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_have_the_length_and_prefix_asked_for_and_differ() {
+    fn fresh_ids_have_the_requested_length_and_prefix_and_differ() {
         let (a, b) = (one("S", 26, "qan-"), one("S", 26, "qan-"));
         assert_eq!(a.0["S"].len(), 26);
         assert!(a.0["S"].starts_with("qan-"));
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_one_byte_per_character_and_shown_with_names() {
+    fn text_has_one_byte_per_character_and_is_shown_with_id_names() {
         let ids = one("S", 20, "");
         let bytes = ids.bytes("a@S@\u{ff}\n").unwrap();
         assert_eq!(bytes.len(), 1 + 20 + 2);

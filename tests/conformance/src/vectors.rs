@@ -1,6 +1,4 @@
-//! The recorded exchanges: what the file says, as types.
-//!
-//! Knows nothing of how they are played.
+//! Types of the recorded exchanges in `vectors.json`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +6,7 @@ use serde::Deserialize;
 
 use crate::text::{FrameText, IdShape};
 
-/// The file as it was when this program was built.
+/// The built-in file.
 pub(crate) const RECORDED: &str = include_str!("../vectors.json");
 
 /// The whole file.
@@ -20,19 +18,19 @@ pub(crate) struct Document {
 /// One exchange.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Vector {
-    /// Unique; differences are listed by it.
+    /// Unique; the list of differences refers to this name.
     pub(crate) name: String,
     pub(crate) class: Class,
-    /// Stream ids by the name that stands for them.
+    /// Stream ids by placeholder.
     pub(crate) ids: BTreeMap<String, IdShape>,
     pub(crate) steps: Vec<Step>,
 }
 
-/// How binding a vector is.
+/// Obligation of a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Class {
-    /// To be matched.
+    /// Must match.
     Protocol,
     /// An accident of the original.
     Quirk,
@@ -42,7 +40,7 @@ pub(crate) enum Class {
     Environment,
 }
 
-/// What a connection is after an expectation.
+/// State of a connection after an expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Then {
@@ -50,15 +48,15 @@ pub(crate) enum Then {
     Closed,
 }
 
-/// What is left out of a comparison.
+/// Normalization before a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Norm {
-    /// Only the last SACK counts: how many there are depends on TCP segments.
+    /// Ignores all SACKs but the last, since their number depends on TCP segments.
     LastAckOnly,
 }
 
-/// One thing that the client does or expects.
+/// One action or expectation of the client.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Step {
@@ -86,7 +84,7 @@ pub(crate) struct Send {
     pub(crate) dribble: bool,
 }
 
-/// Frames that the server must have sent since the last expectation: these and no others.
+/// The exact frames that the server must have sent since the last expectation.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Expect {
     pub(crate) conn: String,
@@ -100,34 +98,34 @@ pub(crate) struct Expect {
 /// An HTTP request.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Request {
-    /// A known connection is used again.
+    /// An open connection is reused.
     pub(crate) conn: String,
     pub(crate) method: String,
     pub(crate) path: String,
-    /// Lines of the body, unless `body` has it.
+    /// Lines of the body; alternative to `body`.
     pub(crate) frames: Option<Vec<FrameText>>,
     pub(crate) body: Option<FrameText>,
     #[serde(default = "default_eol")]
     pub(crate) eol: String,
-    /// Whether the last line is ended, too.
+    /// Whether the last line is terminated.
     #[serde(default = "yes")]
     pub(crate) last_eol: bool,
     #[serde(default)]
     pub(crate) chunked: bool,
-    /// A null value keeps a header from being sent.
+    /// A null value omits a default header.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, Option<String>>,
     #[serde(default = "default_version")]
     pub(crate) version: String,
 }
 
-/// What the next response on a connection must be by now.
+/// Expected state of the next response on a connection.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ExpectHttp {
     pub(crate) conn: String,
-    /// Nothing may have been sent yet, not even the head, if there is none.
+    /// `None`: the server must not have sent a head yet.
     pub(crate) status: Option<u16>,
-    /// Frames since the last expectation, the preamble included; unset: the body does not matter.
+    /// Frames since the last expectation, including the preamble; `None` accepts every body.
     pub(crate) frames: Option<Vec<FrameText>>,
     /// The response is complete.
     pub(crate) done: bool,
@@ -140,7 +138,7 @@ pub(crate) struct ExpectHttp {
 }
 
 impl Vector {
-    /// Opens connections of the socket face.
+    /// Whether the vector belongs to the socket face.
     pub(crate) fn uses_socket(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Open { .. }))
     }

@@ -1,5 +1,5 @@
-//! The runner can pass and it can fail: a scripted server answers exactly as recorded, and every
-//! mutation of what is expected must be noticed.
+//! A scripted server answers exactly as recorded: playback must succeed, and must reject every mutation of the
+//! expectations.
 #![expect(clippy::wildcard_enum_match_arm, reason = "a script plays only some of the steps")]
 
 use futures_util::{SinkExt as _, StreamExt as _, stream};
@@ -12,16 +12,16 @@ use super::*;
 use crate::face::INT32_MAGIC;
 use crate::vectors::{Document, RECORDED};
 
-/// What the scripted server does, in order.
+/// An action of the scripted server.
 enum Act {
-    /// Reads so many bytes (so many messages over a WebSocket).
+    /// Reads a number of bytes; over a WebSocket, of messages.
     Read(usize),
     Write(Vec<Vec<u8>>),
     Respond(u16, BTreeMap<String, String>, Vec<Vec<u8>>),
     Close,
 }
 
-/// Vectors that a script can play: one connection, no pauses, no ids in what is expected.
+/// Vectors that a script can play: one connection, no pauses, no ids in expectations.
 fn playable(face: Face, most: usize) -> Vec<Vector> {
     let document: Document = serde_json::from_str(RECORDED).unwrap();
     let mut vectors: Vec<Vector> = document.vectors;
@@ -134,8 +134,8 @@ async fn serve_websocket(acts: Vec<Act>, socket: TcpStream) {
     let _ = socket.next().await;
 }
 
-/// Lets a server play `real` and a player expect `expected`.
-async fn confront(real: Vector, expected: Vector, face: Face) -> Performance {
+/// Plays `expected` against a server with the script of `real`.
+async fn play_against(real: Vector, expected: Vector, face: Face) -> Playback {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     let acts = script(&real, face, &server.to_string()).unwrap();
@@ -146,20 +146,20 @@ async fn confront(real: Vector, expected: Vector, face: Face) -> Performance {
             Face::Tcp | Face::Http => serve_tcp(acts, socket).await,
         }
     });
-    let performance = play(&expected, face, server).await;
+    let playback = play(&expected, face, server).await;
     scripted.abort();
-    performance
+    playback
 }
 
-/// Every way to expect something else at one step, described.
+/// All mutations of one step's expectations, with descriptions.
 fn mutations(vector: &Vector) -> Vec<(String, Vector)> {
     let mut all = Vec::new();
     for index in 0..vector.steps.len() {
-        let mut add = |what: &str, change: &dyn Fn(&mut Step)| {
+        let mut add = |mutation: &str, change: &dyn Fn(&mut Step)| {
             let mut mutated = vector.clone();
-            hasten(&mut mutated.steps[index]);
+            shorten_waits(&mut mutated.steps[index]);
             change(&mut mutated.steps[index]);
-            all.push((format!("{}: step {index}: {what}", vector.name), mutated));
+            all.push((format!("{}: step {index}: {mutation}", vector.name), mutated));
         };
         let is_expectation = matches!(vector.steps[index], Step::Expect(_) | Step::ExpectHttp(_));
         if !is_expectation {
@@ -191,7 +191,7 @@ fn mutations(vector: &Vector) -> Vec<(String, Vector)> {
     all
 }
 
-fn hasten(step: &mut Step) {
+fn shorten_waits(step: &mut Step) {
     match step {
         Step::Expect(expect) => expect.within_ms = 100,
         Step::ExpectHttp(expect) => expect.within_ms = 100,
@@ -214,65 +214,67 @@ fn http_of(step: &mut Step) -> &mut ExpectHttp {
     }
 }
 
-async fn notices_mutations(face: Face) {
+async fn rejects_mutations(face: Face) {
     let vectors = playable(face, 12);
     assert!(vectors.len() >= 8, "only {} vectors for {face}", vectors.len());
     for vector in &vectors {
-        let performance = confront(vector.clone(), vector.clone(), face).await;
-        assert_eq!(performance.fault, None, "{} over {face}", vector.name);
+        let playback = play_against(vector.clone(), vector.clone(), face).await;
+        assert_eq!(playback.mismatch, None, "{} over {face}", vector.name);
     }
     let mutated: Vec<_> = vectors
         .iter()
         .flat_map(|vector| mutations(vector).into_iter().map(|m| (vector.clone(), m)))
         .collect();
-    let mut performances = stream::iter(mutated)
-        .map(|(real, (what, expected))| async move { (what, confront(real, expected, face).await) })
+    let mut playbacks = stream::iter(mutated)
+        .map(|(real, (mutation, expected))| async move {
+            (mutation, play_against(real, expected, face).await)
+        })
         .buffer_unordered(32);
-    while let Some((what, performance)) = performances.next().await {
-        assert!(performance.fault.is_some(), "not noticed over {face}: {what}");
-        assert!(performance.answered, "{what}");
+    while let Some((mutation, playback)) = playbacks.next().await {
+        assert!(playback.mismatch.is_some(), "not rejected over {face}: {mutation}");
+        assert!(playback.answered, "{mutation}");
     }
 }
 
 #[tokio::test]
 async fn mutated_expectations_are_rejected_over_tcp() {
-    notices_mutations(Face::Tcp).await;
+    rejects_mutations(Face::Tcp).await;
 }
 
 #[tokio::test]
 async fn mutated_expectations_are_rejected_over_http() {
-    notices_mutations(Face::Http).await;
+    rejects_mutations(Face::Http).await;
 }
 
 #[tokio::test]
 async fn mutated_expectations_are_rejected_over_websocket() {
-    notices_mutations(Face::WebSocket).await;
+    rejects_mutations(Face::WebSocket).await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_or_says_nothing_has_not_answered() {
+async fn an_unreachable_or_silent_server_counts_as_unanswered() {
     let vector = playable(Face::Tcp, 1).remove(0);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     let mut hasty = vector;
-    hasty.steps.iter_mut().for_each(hasten);
+    hasty.steps.iter_mut().for_each(shorten_waits);
     let silent = play(&hasty, Face::Tcp, server).await;
-    assert!(silent.fault.is_some() && !silent.answered);
+    assert!(silent.mismatch.is_some() && !silent.answered);
     drop(listener);
     let absent = play(&hasty, Face::Tcp, server).await;
-    assert!(absent.fault.is_some() && !absent.answered);
+    assert!(absent.mismatch.is_some() && !absent.answered);
 }
 
 #[test]
-fn only_the_last_ack_counts_where_the_vector_says_so() {
+fn earlier_acks_are_ignored_with_last_ack_only() {
     let frames = |texts: &[&str]| texts.iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>();
     let all = frames(&["C", "|0A", "0N", "|1A", "x "]);
-    assert_eq!(normal(all.clone(), None), all);
-    assert_eq!(normal(all, Some(Norm::LastAckOnly)), frames(&["C", "0N", "|1A", "x "]));
+    assert_eq!(normalize(all.clone(), None), all);
+    assert_eq!(normalize(all, Some(Norm::LastAckOnly)), frames(&["C", "0N", "|1A", "x "]));
 }
 
 #[test]
-fn hex_is_read_strictly() {
+fn malformed_hex_is_rejected() {
     assert_eq!(unhex("00fF"), Ok(vec![0, 255]));
     assert!(unhex("0").is_err() && unhex("0g").is_err());
 }
