@@ -32,7 +32,7 @@ async fn a_core_writes_its_streams_again_into_an_emptied_redis() {
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
     for number in 0..20 {
-        edge.send(edge_frame::Frame::Batch(batch(1, number, number, &["string"])));
+        edge.send(edge_frame::Frame::Batch(batch(1, number, number, &["message"])));
     }
     edge.taken(19).await;
     app.messages(1, 20).await;
