@@ -1,11 +1,11 @@
-//! A client that asks and checks what it is answered.
+//! A client that sends requests and checks the responses.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 use minerva_client::{Config, Stream, TransportKind};
 
-/// One client's stream, with the number of strings that were sent.
+/// A stream with the count of sent messages.
 pub(crate) struct Client {
     stream: Stream,
     sent: u64,
@@ -17,19 +17,19 @@ impl Client {
         Self::with(Config::new(address.to_string(), transport))
     }
 
-    /// Starts a stream as configured.
+    /// Starts a stream with a configuration.
     pub(crate) fn with(config: Config) -> anyhow::Result<Self> {
         Ok(Self { stream: Stream::connect(config)?, sent: 0 })
     }
 
-    /// Queues a string. Returns the number of its event.
-    pub(crate) async fn ask(&mut self, string: impl Into<String>) -> anyhow::Result<u64> {
-        self.stream.queue(string.into()).await?;
+    /// Queues a message. Returns the number of its event.
+    pub(crate) async fn send(&mut self, message: impl Into<String>) -> anyhow::Result<u64> {
+        self.stream.queue(message.into()).await?;
         self.sent += 1;
         Ok(self.sent)
     }
 
-    /// The next string must be this one.
+    /// Receives a message and compares it with `expected`.
     pub(crate) async fn expect(&self, expected: &str) -> anyhow::Result<()> {
         let got = self.stream.recv().await;
         let got = got.with_context(|| {
@@ -40,7 +40,7 @@ impl Client {
         Ok(())
     }
 
-    /// The stream must end with this reason, decided by the application, and without another string.
+    /// Checks the end of the stream: reason, end at application level, no further message.
     pub(crate) async fn expect_end(&self, reason: &str) -> anyhow::Result<()> {
         let more = self.stream.recv().await;
         ensure!(more.is_none(), "{more:?} instead of the end");
@@ -50,7 +50,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the stream.
+    /// Resets the stream.
     pub(crate) async fn end(self) {
         self.stream.reset("done");
         self.stream.closed().await;

@@ -1,5 +1,5 @@
-//! Kills the ledger (`sdk/app/examples/ledger.rs`) at each point of handling a string again and again, while clients
-//! send: in the end its table has each effect once and in order, and clients had each answer once.
+//! Kills the ledger (`sdk/app/examples/ledger.rs`) repeatedly at five points of handling a message, under traffic. At
+//! the end the table contains each effect once and in order, and the clients have each answer once.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,138 +14,140 @@ use rusqlite::Connection;
 use tokio::time::timeout;
 
 use crate::clock;
+use crate::deployment::{Deployment, Store};
 use crate::report::Report;
-use crate::stage::{Stage, Store};
 use crate::traffic::Traffic;
 
-/// Where it is killed, and whether what it handled then comes again although its effect is stored.
-const POINTS: [(&str, Again); 5] = [
-    // An earlier process may have stored it already.
-    ("before-transaction", Again::Sometimes),
-    ("before-commit", Again::Never),
-    ("after-commit", Again::Always),
-    ("after-answer", Again::Sometimes),
-    ("after-confirmation", Again::Never),
+/// Kill points, and whether the message of the kill is redelivered with its effect already stored.
+const POINTS: [(&str, Redelivery); 5] = [
+    // An earlier process may have stored the effect.
+    ("before-transaction", Redelivery::Sometimes),
+    ("before-commit", Redelivery::Never),
+    ("after-commit", Redelivery::Always),
+    ("after-answer", Redelivery::Sometimes),
+    ("after-confirmation", Redelivery::Never),
 ];
-/// It dies at the latest when it is at its point for this time: the first strings after a start are those that came
-/// again, later ones are new.
-const LATEST: u64 = 40;
-/// Time for it to get there.
+/// Highest count of passes of the point before the kill: the first messages after a start are redelivered, later ones
+/// are new.
+const MAX_PASSES: u64 = 40;
+/// Time limit for reaching the point.
 const LIFE: Duration = Duration::from_secs(20);
-/// Answers that must come after the last kill.
+/// Required answers after the last kill.
 const AFTER: u64 = 200;
 
 /// Options of `ledger`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
-    /// Kills at each of the five points.
+    /// Kills per point; there are five points.
     #[arg(long, default_value_t = 100)]
     kills: usize,
-    /// Where the core keeps state.
+    /// Store of the cores.
     #[arg(long, value_enum, default_value = "memory")]
     store: Store,
-    /// Repeats the moments of the kills.
+    /// Seed of the kill times [default: random].
     #[arg(long)]
     seed: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
+enum Redelivery {
     Never,
-    /// Either may be.
+    /// Both outcomes are valid.
     Sometimes,
     Always,
 }
 
-/// Runs it.
+/// Runs the kills and the checks.
 pub(crate) async fn run(config: Config) -> anyhow::Result<Report> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
     println!("ledger: {} kills at each of {} points, --seed {seed}", config.kills, POINTS.len());
     let began = clock::now();
-    let mut stage = Stage::start(config.store).await?;
-    let mut traffic = Traffic::start(stage.clients, |_, string| format!("stored {string}"))?;
-    let killed = kill(&config, &stage, &mut traffic, &mut Random::new(seed)).await;
+    let mut deployment = Deployment::start(config.store).await?;
+    let mut traffic = Traffic::start(deployment.clients, |_, message| format!("stored {message}"))?;
+    let killed = kill(&config, &deployment, &mut traffic, &mut Random::new(seed)).await;
     let mut report = Report::default();
     let took = || clock::now().duration_since(began);
     let app = killed.map_err(|error| report.count("kills", Err(error), took())).ok();
     if let Some(mut app) = app {
-        let log = std::fs::read_to_string(stage.directory().join("ledger.log"))?;
+        let log = std::fs::read_to_string(deployment.directory().join("ledger.log"))?;
         count_deaths(&deaths(&log)?, config.kills, &mut report);
         let sent = timeout(LIFE, traffic.finish()).await;
-        let sent = sent.context("clients do not get all answers").and_then(|sent| sent);
+        let sent = sent.context("clients lack answers").and_then(|sent| sent);
         app.signal(Signal::TERM)?;
         app.wait().await?;
-        let effects = check_effects(&stage.directory().join("ledger.sqlite"), sent.as_ref());
+        let effects = check_effects(&deployment.directory().join("ledger.sqlite"), sent.as_ref());
         report.count("each answer once, in order", sent.map(drop), took());
         report.count("each effect once, in order", effects, took());
     }
     if report.failed() > 0 {
-        stage.keep();
+        deployment.keep();
     }
     Ok(report)
 }
 
-/// Lets the app die, again and again. Gives one that lives.
+/// Kills the app repeatedly. Returns a running one.
 async fn kill(
     config: &Config,
-    stage: &Stage,
+    deployment: &Deployment,
     traffic: &mut Traffic,
     random: &mut Random,
 ) -> anyhow::Result<Process> {
     for kill in 0..config.kills * POINTS.len() {
         let (point, _) = POINTS[kill % POINTS.len()];
-        let mut app = describe(stage, Some(format!("{point}:{}", random.between(1, LATEST))))?;
+        let mut app =
+            describe(deployment, Some(format!("{point}:{}", random.between(1, MAX_PASSES))))?;
         app.spawn()?;
         let status = tokio::select! {
             died = timeout(LIFE, app.wait()) => {
-                died.with_context(|| format!("kill {kill}: it does not come to {point}"))??
+                died.with_context(|| format!("kill {kill}: {point} is not reached"))??
             }
             failure = traffic.failure() => return Err(failure),
         };
         let aborted = status.signal() == Some(Signal::ABORT.as_raw());
-        ensure!(aborted, "kill {kill}: it ended with {status} before {point}");
+        ensure!(aborted, "kill {kill}: exit status {status} before {point}");
     }
-    let mut app = describe(stage, None)?;
+    let mut app = describe(deployment, None)?;
     app.spawn()?;
     match timeout(LIFE, traffic.progress(AFTER)).await {
         Ok(done) => done?,
-        Err(_) => bail!("nothing goes on after the last kill"),
+        Err(_) => bail!("no progress after the last kill"),
     }
     Ok(app)
 }
 
-fn describe(stage: &Stage, death: Option<String>) -> anyhow::Result<Process> {
-    let mut arguments = vec!["--database".into(), stage.directory().join("ledger.sqlite").into()];
+fn describe(deployment: &Deployment, death: Option<String>) -> anyhow::Result<Process> {
+    let mut arguments =
+        vec!["--database".into(), deployment.directory().join("ledger.sqlite").into()];
     if let Some(death) = death {
         arguments.extend(["--die-at".into(), death.into()]);
     }
-    let log = stage.directory().join("ledger.log");
+    let log = deployment.directory().join("ledger.log");
     let process = Process::new("the ledger", beside_this("examples/ledger")?, arguments, log);
-    Ok(process.variable("MINERVA_API", &stage.api))
+    Ok(process.variable("MINERVA_API", &deployment.api))
 }
 
-/// Prints what became of the strings that it died with: it shows that each point is where it claims to be.
+/// Prints the redeliveries by point, which verify the position of each point, and counts the checks.
 fn count_deaths(deaths: &[bool], kills: usize, report: &mut Report) {
-    println!("{:<20} {:>6} {:>22}", "point", "kills", "stored and came again");
+    println!("{:<20} {:>6} {:>22}", "point", "kills", "stored and redelivered");
     for (number, (point, expected)) in POINTS.into_iter().enumerate() {
         let at: Vec<_> = deaths.iter().skip(number).step_by(POINTS.len()).collect();
         let again = at.iter().filter(|again| ***again).count();
         println!("{point:<20} {:>6} {again:>22}", at.len());
         let right = match expected {
-            Again::Never => again == 0,
-            Again::Always => again == kills,
-            Again::Sometimes => true,
+            Redelivery::Never => again == 0,
+            Redelivery::Always => again == kills,
+            Redelivery::Sometimes => true,
         };
         let outcome = match at.len() == kills && right {
             true => Ok(()),
-            false => Err(anyhow!("{} noted, {again} came again: not {expected:?}", at.len())),
+            false => Err(anyhow!("{} recorded, {again} redelivered: not {expected:?}", at.len())),
         };
         report.count(&format!("{kills} kills {point}"), outcome, Duration::ZERO);
     }
 }
 
-/// The deaths in order: whether the string that it died with was stored when it was handled next. It may die again
-/// before it gets that far.
+/// By kill in order: whether the effect of its message was stored at the next handling. Several kills may precede that
+/// handling.
 fn deaths(log: &str) -> anyhow::Result<Vec<bool>> {
     let mut deaths = Vec::new();
     let mut pending: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
@@ -170,12 +172,12 @@ fn deaths(log: &str) -> anyhow::Result<Vec<bool>> {
     Ok(deaths)
 }
 
-/// The table must have what clients sent, once and in order; `sent` is sorted.
+/// Compares the table with the sent messages: once and in order; `sent` is sorted.
 fn check_effects(
     database: &Path,
     sent: Result<&Vec<Vec<String>>, &anyhow::Error>,
 ) -> anyhow::Result<()> {
-    let Ok(sent) = sent else { bail!("what was sent is not known") };
+    let Ok(sent) = sent else { bail!("the sent messages are unknown") };
     let connection = Connection::open(database).context("cannot open the table")?;
     let mut query =
         connection.prepare("SELECT stream, event, what FROM effects ORDER BY number")?;
@@ -190,8 +192,8 @@ fn check_effects(
     let mut effects: Vec<_> = effects.into_values().collect();
     effects.sort();
     let count = |all: &[Vec<String>]| all.iter().map(Vec::len).sum::<usize>();
-    println!("{} strings sent, {} effects stored", count(sent), count(&effects));
-    ensure!(effects == *sent, "the effects are not what was sent");
+    println!("{} messages sent, {} effects stored", count(sent), count(&effects));
+    ensure!(effects == *sent, "the effects differ from the sent messages");
     Ok(())
 }
 
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_missing_or_displaced_effect_is_found() {
+    fn a_duplicate_missing_or_misplaced_effect_is_detected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("table");
         let table = Connection::open(&path).unwrap();

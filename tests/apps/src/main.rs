@@ -1,14 +1,13 @@
-//! `minerva-apps`: runs real app services against a real deployment, kills them, and checks what clients get.
-//! One set of checks for apps in every language, so that they cannot differ. What exactly once means for an app that
-//! stores effects is checked by `ledger`.
+//! `minerva-apps`: runs app services on a real deployment, kills processes, and checks the messages of the clients.
+//! Apps in all languages share one set of checks; `ledger` checks exactly-once effects in a database.
 
 mod client;
 mod clock;
+mod deployment;
 mod gateway;
 mod ledger;
 mod parrot;
 mod report;
-mod stage;
 mod traffic;
 
 use std::process::ExitCode;
@@ -19,25 +18,25 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::report::Report;
 
-/// Runs app services, kills them, and checks what clients get. The last line says how many checks passed.
+/// Runs app services, kills processes, and checks the messages of the clients. The last line has the totals.
 #[derive(Debug, Parser)]
 enum Program {
-    /// The parrot in every language and on every store: starts, answers, ends, flow control, kills.
+    /// The parrot in every language and on every store: answers, ends, flow control, kills.
     Parrot(parrot::Config),
-    /// The ledger, killed at five points of handling a string: each effect and each answer must be there once.
+    /// The ledger, killed at five points of handling a message: effects and answers exactly once.
     Ledger(ledger::Config),
-    /// The TCP gateway in front of a Redis: bytes both ways, slow sides, and how connections end.
+    /// The TCP gateway in front of a Redis: relayed bytes, back-pressure, ends of connections.
     Gateway(gateway::Config),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::ERROR).init();
-    let mut asked = signal(SignalKind::terminate())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         report = run(Program::parse()) => Ok(report?.conclude()),
-        // What was started is killed when it is dropped.
-        _ = asked.recv() => bail!("asked to stop"),
+        // Dropping the run kills all processes.
+        _ = terminated.recv() => bail!("terminated"),
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }

@@ -1,4 +1,4 @@
-//! What a parrot must do, in whatever language it is written, on whatever store the core is.
+//! Checks of the parrots in all languages and on all stores.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,16 @@ use minerva_faults::deployment::beside_this;
 use minerva_faults::process::{Process, Signal};
 
 use crate::client::Client;
+use crate::deployment::{Deployment, Store};
 use crate::report::Report;
-use crate::stage::{Stage, Store};
 use crate::traffic::Traffic;
 
-/// Strings of a burst: far more than an outbox holds.
+/// Messages of a burst, far above the capacity of an outbox.
 const BURST: u64 = 5000;
-/// How often an app, or a core, is harmed in one check. A core needs a second to come back.
-const HARMS: (u32, u32) = (10, 5);
-/// Answers between: so many that all clients have strings under way.
-const BETWEEN: u64 = 300;
+/// Faults per check: of an app, and of a core, whose restart takes a second.
+const FAULTS: (u32, u32) = (10, 5);
+/// Answers between two faults, so many that all clients have messages in flight.
+const ANSWERS_BETWEEN: u64 = 300;
 
 /// Options of `parrot`.
 #[derive(Debug, clap::Args)]
@@ -29,18 +29,18 @@ pub(crate) struct Config {
     /// Only these stores.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "memory,redis")]
     stores: Vec<Store>,
-    /// The source tree, which has examples/ and proto/.
+    /// The source tree with examples/ and proto/.
     #[arg(long, default_value = ".", value_name = "DIR")]
     tree: PathBuf,
-    /// A Python that has what examples/python/requirements.txt names.
+    /// A Python with the packages of examples/python/requirements.txt.
     #[arg(long, default_value = "target/apps/python/bin/python", value_name = "FILE")]
     python: PathBuf,
-    /// examples/typescript/parrot.ts, compiled, with its packages around it.
+    /// The compiled examples/typescript/parrot.ts, with its packages.
     #[arg(long, default_value = "target/apps/typescript/build/parrot.js", value_name = "FILE")]
     typescript: PathBuf,
 }
 
-/// A parrot.
+/// Implementations of the parrot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum App {
     /// `sdk/app/examples/parrot.rs`.
@@ -51,14 +51,14 @@ enum App {
     Typescript,
 }
 
-/// What is done to processes under traffic.
+/// Fault under traffic.
 #[derive(Debug, Clone, Copy)]
-enum Harm {
-    /// The app is killed and started again.
+enum Fault {
+    /// The app is killed and restarted.
     KillApp,
-    /// One core after the other likewise.
+    /// The cores are killed and restarted in turn.
     KillCore,
-    /// The app is asked to end, which it must with success, and started again.
+    /// The app is terminated, must exit with success, and is restarted.
     StopApp,
 }
 
@@ -79,31 +79,31 @@ async fn run_app(
     store: Store,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut stage = Stage::start(store).await?;
-    let log = stage.directory().join("app.log");
-    let mut process = app.process(config, &stage, log.clone())?;
+    let mut deployment = Deployment::start(store).await?;
+    let log = deployment.directory().join("app.log");
+    let mut process = app.process(config, &deployment, log.clone())?;
     process.spawn()?;
     process.ready().await?;
     let failed = report.failed();
-    let name = |what: &str| format!("{}, {}: {what}", app.name(), store.name());
+    let name = |check: &str| format!("{}, {}: {check}", app.name(), store.name());
     for kind in [TransportKind::WebSocket, TransportKind::Tcp] {
-        let connection = || Connection::new(stage.clients.to_string(), kind);
+        let connection = || Connection::new(deployment.clients.to_string(), kind);
         report.check(&name(&format!("answers, {kind}")), answers(connection())).await;
         report.check(&name(&format!("refuses, {kind}")), refuses(connection())).await;
         report.check(&name(&format!("resets, {kind}")), resets(connection())).await;
         report.check(&name(&format!("a burst, {kind}")), bursts(connection())).await;
     }
-    let mut harms = vec![("killed", Harm::KillApp), ("stopped", Harm::StopApp)];
+    let mut faults = vec![("killed", Fault::KillApp), ("stopped", Fault::StopApp)];
     if store == Store::Redis {
-        harms.push(("cores killed", Harm::KillCore));
+        faults.push(("cores killed", Fault::KillCore));
     }
-    for (what, harm) in harms {
-        report.check(&name(what), under_traffic(&mut stage, &mut process, harm)).await;
+    for (text, fault) in faults {
+        report.check(&name(text), under_traffic(&mut deployment, &mut process, fault)).await;
     }
     let refused = async { check_log(&log) };
     report.check(&name("no Send was refused"), refused).await;
     if report.failed() > failed {
-        stage.keep();
+        deployment.keep();
     }
     Ok(())
 }
@@ -117,7 +117,12 @@ impl App {
         }
     }
 
-    fn process(self, config: &Config, stage: &Stage, log: PathBuf) -> anyhow::Result<Process> {
+    fn process(
+        self,
+        config: &Config,
+        deployment: &Deployment,
+        log: PathBuf,
+    ) -> anyhow::Result<Process> {
         let (program, arguments) = match self {
             Self::Rust => (beside_this("examples/parrot")?, vec![]),
             Self::Python => {
@@ -129,48 +134,48 @@ impl App {
         let protos = config.tree.join("proto").canonicalize().context("no proto/: see --tree")?;
         let process = Process::new(self.name(), program, arguments, log).ready_when("serving");
         Ok(process
-            .variable("MINERVA_API", &stage.api)
+            .variable("MINERVA_API", &deployment.api)
             .variable("MINERVA_INSTANCE", "parrot")
             .variable("MINERVA_PROTO", protos))
     }
 }
 
-/// Strings are answered in order, each with its event's number.
+/// Messages are answered in order, each with the number of its event.
 async fn answers(connection: Connection) -> anyhow::Result<()> {
     let mut client = Client::with(connection)?;
     for number in 0..100 {
-        client.ask(format!("string {number}")).await?;
+        client.send(format!("message {number}")).await?;
     }
     for number in 0..100 {
-        client.expect(&format!("{}:string {number}", number + 1)).await?;
+        client.expect(&format!("{}:message {number}", number + 1)).await?;
     }
     client.end().await;
     Ok(())
 }
 
-/// A stream that is not welcome ends at once, with the reason.
+/// A refused stream ends at once, with the reason.
 async fn refuses(mut connection: Connection) -> anyhow::Result<()> {
     connection.credentials = Some("refuse:not today".to_owned());
     Client::with(connection)?.expect_end("not today").await
 }
 
-/// A stream is reset when its client asks for that, with the reason.
+/// A stream is reset at the request of its client, with the reason.
 async fn resets(connection: Connection) -> anyhow::Result<()> {
     let mut client = Client::with(connection)?;
-    client.ask("before").await?;
+    client.send("before").await?;
     client.expect("1:before").await?;
-    client.ask("reset:that is enough").await?;
+    client.send("reset:that is enough").await?;
     client.expect_end("that is enough").await
 }
 
-/// Many strings to a client that takes few at a time: all must come, in order, and then the answer to what was sent
-/// meanwhile. What it does not take it does not acknowledge, so the app has to wait for it again and again.
+/// A burst to a slow client arrives complete and in order, then the answer to a message sent meanwhile. The client
+/// acknowledges only consumed messages, so the app must wait repeatedly.
 async fn bursts(mut connection: Connection) -> anyhow::Result<()> {
     (connection.max_received_messages, connection.max_unacknowledged_messages) = (20, 2000);
     let mut client = Client::with(connection)?;
     for (asked, count) in [(1, BURST), (3, 0), (5, 1)] {
-        client.ask(format!("burst:{count}")).await?;
-        client.ask("after").await?;
+        client.send(format!("burst:{count}")).await?;
+        client.send("after").await?;
         for number in 0..count {
             client.expect(&number.to_string()).await?;
         }
@@ -180,36 +185,41 @@ async fn bursts(mut connection: Connection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clients get each answer once and in order, whatever is done to a process meanwhile.
-async fn under_traffic(stage: &mut Stage, app: &mut Process, harm: Harm) -> anyhow::Result<()> {
-    let mut traffic = Traffic::start(stage.clients, |event, string| format!("{event}:{string}"))?;
-    let harms = match harm {
-        Harm::KillApp | Harm::StopApp => HARMS.0,
-        Harm::KillCore => HARMS.1,
+/// Clients receive each answer once and in order during faults.
+async fn under_traffic(
+    deployment: &mut Deployment,
+    app: &mut Process,
+    fault: Fault,
+) -> anyhow::Result<()> {
+    let mut traffic =
+        Traffic::start(deployment.clients, |event, message| format!("{event}:{message}"))?;
+    let faults = match fault {
+        Fault::KillApp | Fault::StopApp => FAULTS.0,
+        Fault::KillCore => FAULTS.1,
     };
-    let cores = stage.cores.len();
-    for number in 0..harms {
-        traffic.progress(BETWEEN).await?;
-        let victim = match harm {
-            Harm::KillApp | Harm::StopApp => &mut *app,
-            Harm::KillCore => &mut stage.cores[number as usize % cores],
+    let cores = deployment.cores.len();
+    for number in 0..faults {
+        traffic.progress(ANSWERS_BETWEEN).await?;
+        let victim = match fault {
+            Fault::KillApp | Fault::StopApp => &mut *app,
+            Fault::KillCore => &mut deployment.cores[number as usize % cores],
         };
-        match harm {
-            Harm::KillApp | Harm::KillCore => victim.kill().await?,
-            Harm::StopApp => {
+        match fault {
+            Fault::KillApp | Fault::KillCore => victim.kill().await?,
+            Fault::StopApp => {
                 victim.signal(Signal::TERM)?;
                 let status = victim.wait().await?;
-                ensure!(status.success(), "asked to end, it ended with {status}");
+                ensure!(status.success(), "exit status {status} after SIGTERM");
             }
         }
         victim.spawn()?;
     }
-    traffic.progress(BETWEEN).await?;
+    traffic.progress(ANSWERS_BETWEEN).await?;
     traffic.finish().await?;
     app.check()
 }
 
-/// The app says nothing of a Send that was refused for want of room, or out of order.
+/// Checks that the log of the app contains no refused Send.
 fn check_log(log: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(log).context("cannot read the app's log")?;
     let refused = text.lines().find(|line| line.contains("a Send was refused"));

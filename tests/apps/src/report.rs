@@ -1,4 +1,4 @@
-//! What was checked, and how it went: a line each, and the sum at the end.
+//! The report: a line per check and the totals.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::time::timeout;
 
 use crate::clock;
 
-/// Time for one check, some ten times what it needs; the ledger has its own.
+/// Time limit of one check, about ten times the usual duration; the ledger has its own limits.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Counts checks.
+/// Counts of checks.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     passed: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Does a check, within a time, and prints how it went.
+    /// Runs a check within the time limit and prints the result.
     pub(crate) async fn check(
         &mut self,
         name: &str,
@@ -26,16 +26,17 @@ impl Report {
     ) {
         let began = clock::now();
         let outcome = timeout(LIMIT, check).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("not done after {LIMIT:?}")));
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("not complete after {LIMIT:?}")));
         self.count(name, outcome, clock::now().duration_since(began));
     }
 
-    /// Counts a check that was done.
-    pub(crate) fn count(&mut self, name: &str, outcome: anyhow::Result<()>, took: Duration) {
+    /// Counts a completed check and prints the result.
+    pub(crate) fn count(&mut self, name: &str, outcome: anyhow::Result<()>, duration: Duration) {
         match outcome {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok      {name:<44} {:>6.2} s", took.as_secs_f64());
+                println!("ok      {name:<44} {:>6.2} s", duration.as_secs_f64());
             }
             Err(error) => {
                 self.failed += 1;
@@ -44,12 +45,12 @@ impl Report {
         }
     }
 
-    /// How many checks failed so far.
+    /// Number of failed checks.
     pub(crate) fn failed(&self) -> u32 {
         self.failed
     }
 
-    /// Prints the sum.
+    /// Prints the totals.
     pub(crate) fn conclude(&self) -> ExitCode {
         println!("{} passed, {} failed", self.passed, self.failed);
         if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,4 +1,4 @@
-//! Strings on several streams at once, while something is done to the processes; every answer is compared.
+//! Traffic on several streams during faults; every answer is compared.
 
 use std::net::SocketAddr;
 
@@ -9,15 +9,15 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 
-/// Streams, half of them over each transport.
+/// Number of streams, half of them over each transport.
 const STREAMS: usize = 4;
-/// Strings that a client has under way at once.
-const TOGETHER: u64 = 20;
+/// Messages in flight per client.
+const IN_FLIGHT: u64 = 20;
 
-/// What an app answers to the string of an event.
-pub(crate) type Answer = fn(event: u64, string: &str) -> String;
+/// The answer of an app to a message.
+pub(crate) type Answer = fn(event: u64, message: &str) -> String;
 
-/// Clients that talk until they are told to stop.
+/// Clients that send until they are stopped.
 pub(crate) struct Traffic {
     clients: JoinSet<anyhow::Result<Vec<String>>>,
     answered: watch::Receiver<u64>,
@@ -33,28 +33,28 @@ impl Traffic {
         for number in 0..STREAMS {
             let transport = [TransportKind::WebSocket, TransportKind::Tcp][number % 2];
             let client = Client::connect(address, transport)?;
-            clients.spawn(talk(client, number, answer, counter.clone(), stopped.clone()));
+            clients.spawn(run_client(client, number, answer, counter.clone(), stopped.clone()));
         }
         Ok(Self { clients, answered, stop })
     }
 
-    /// Waits until there are so many more answers; an error if a client fails before.
+    /// Waits for a number of further answers; fails if a client fails.
     pub(crate) async fn progress(&mut self, more: u64) -> anyhow::Result<()> {
         let goal = *self.answered.borrow() + more;
         tokio::select! {
             reached = self.answered.wait_for(|answered| *answered >= goal) => {
-                reached.map(drop).context("all clients are gone")
+                reached.map(drop).context("all clients have ended")
             }
             failure = failure(&mut self.clients) => Err(failure),
         }
     }
 
-    /// Waits until a client fails, which none should.
+    /// Waits until a client fails.
     pub(crate) async fn failure(&mut self) -> anyhow::Error {
         failure(&mut self.clients).await
     }
 
-    /// Stops the clients when they have all answers; gives what each sent.
+    /// Stops the clients after their last answers. Returns the sent messages of each client, sorted.
     pub(crate) async fn finish(mut self) -> anyhow::Result<Vec<Vec<String>>> {
         self.stop.send_replace(true);
         let mut sent = Vec::new();
@@ -70,11 +70,11 @@ async fn failure(clients: &mut JoinSet<anyhow::Result<Vec<String>>>) -> anyhow::
     match clients.join_next().await {
         Some(Ok(Err(error))) => error.context("a client"),
         Some(Err(error)) => anyhow::Error::new(error).context("a client"),
-        Some(Ok(Ok(_))) | None => anyhow::anyhow!("a client stopped by itself"),
+        Some(Ok(Ok(_))) | None => anyhow::anyhow!("a client has ended early"),
     }
 }
 
-async fn talk(
+async fn run_client(
     mut client: Client,
     number: usize,
     answer: Answer,
@@ -83,19 +83,19 @@ async fn talk(
 ) -> anyhow::Result<Vec<String>> {
     let mut all = Vec::new();
     while !*stopped.borrow() {
-        for _ in 0..TOGETHER {
-            let string = format!("client {number} string {:06}", all.len());
-            client.ask(string.as_str()).await?;
-            all.push(string);
+        for _ in 0..IN_FLIGHT {
+            let message = format!("client {number} message {:06}", all.len());
+            client.send(message.as_str()).await?;
+            all.push(message);
         }
-        let first = all.len() - TOGETHER as usize;
-        for (event, string) in (1..).zip(&all).skip(first) {
-            client.expect(&answer(event, string)).await?;
+        let first = all.len() - IN_FLIGHT as usize;
+        for (event, message) in (1..).zip(&all).skip(first) {
+            client.expect(&answer(event, message)).await?;
             counter.send_modify(|answered| *answered += 1);
         }
     }
-    // What came twice would be here, before its answer.
-    let event = client.ask("last").await?;
+    // A duplicate would arrive before this answer.
+    let event = client.send("last").await?;
     client.expect(&answer(event, "last")).await?;
     all.push("last".to_owned());
     client.end().await;

@@ -1,4 +1,4 @@
-//! Checks of the ends: each side's end ends the other, and the reason is the true one.
+//! Checks of ends: the end of one side ends the other side, with the right reason.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -10,87 +10,87 @@ use minerva_faults::process::{Process, Signal};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::Scene;
+use super::fixture::Fixture;
 
-/// What a backend says before it closes: more than the gateway holds for a client.
+/// Bytes that a backend sends before its close, above the gateway's buffer for a client.
 const LAST: usize = 3 << 20;
-/// More connections than a listener of length 1 holds, and the time after which one is known to wait.
+/// Upper bound of the connections in a backlog of 1, and the time limit of a connect while the backlog has room.
 const BACKLOG: usize = 8;
 const FULL: Duration = Duration::from_millis(500);
 
-/// The backend sees the connection go when the client ends its stream.
-pub(super) async fn by_client(scene: &Scene, kind: TransportKind) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(kind)?;
+/// The end of a stream closes the backend's connection.
+pub(super) async fn by_client(fixture: &Fixture, kind: TransportKind) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(kind)?;
     let name = format!("leaves-{kind}");
     tunnel.name(&name).await?;
-    scene.until_named(&name, true).await?;
+    fixture.until_named(&name, true).await?;
     tunnel.end().await;
-    scene.until_named(&name, false).await
+    fixture.until_named(&name, false).await
 }
 
-/// What is no segment ends both.
-pub(super) async fn by_invalid(scene: &Scene, kind: TransportKind) -> anyhow::Result<()> {
+/// An invalid segment ends both sides.
+pub(super) async fn by_invalid(fixture: &Fixture, kind: TransportKind) -> anyhow::Result<()> {
     let too_long = "AAAA".repeat((48 << 10) / 3 + 1);
-    for (string, reason) in [("no base64!", "not base64"), (&too_long, "segment too long")] {
-        let mut tunnel = scene.tunnel(kind)?;
+    for (message, reason) in [("no base64!", "not base64"), (&too_long, "segment too long")] {
+        let mut tunnel = fixture.tunnel(kind)?;
         let name = format!("invalid-{kind}-{}", reason.len());
         tunnel.name(&name).await?;
-        tunnel.stream().queue(string.to_owned()).await?;
+        tunnel.stream().queue(message.to_owned()).await?;
         tunnel.expect_end(reason, true).await?;
-        scene.until_named(&name, false).await?;
+        fixture.until_named(&name, false).await?;
     }
     Ok(())
 }
 
-/// A client that begins to read after the backend has closed gets all that the backend said, then the end.
-pub(super) async fn by_backend(scene: &Scene, kind: TransportKind) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(kind)?;
+/// A client that reads only after the backend's close receives all bytes of the backend, then the end.
+pub(super) async fn by_backend(fixture: &Fixture, kind: TransportKind) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(kind)?;
     let name = format!("quits-{kind}");
     tunnel.name(&name).await?;
     let value = "x".repeat(LAST);
-    tunnel.say(format!("*2\r\n$4\r\nECHO\r\n${LAST}\r\n{value}\r\nQUIT\r\n")).await?;
+    tunnel.send(format!("*2\r\n$4\r\nECHO\r\n${LAST}\r\n{value}\r\nQUIT\r\n")).await?;
     tunnel.stream().flush().await?;
     tunnel.expect(format!("${LAST}\r\n{value}\r\n+OK\r\n")).await?;
     tunnel.expect_end("backend closed", true).await?;
-    // Little enough that the backend is gone before the client reads anything.
-    let mut tunnel = scene.tunnel(kind)?;
+    // So few bytes that the backend closes before the client reads.
+    let mut tunnel = fixture.tunnel(kind)?;
     let name = format!("quits-soon-{kind}");
     tunnel.name(&name).await?;
-    tunnel.say("PING\r\nQUIT\r\n").await?;
-    scene.until_named(&name, false).await?;
+    tunnel.send("PING\r\nQUIT\r\n").await?;
+    fixture.until_named(&name, false).await?;
     tunnel.expect("+PONG\r\n+OK\r\n").await?;
     tunnel.expect_end("backend closed", true).await
 }
 
 /// A backend that does not accept in time.
-pub(super) async fn by_silence(scene: &Scene) -> anyhow::Result<()> {
+pub(super) async fn by_silence(fixture: &Fixture) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.bind("127.0.0.1:0".parse()?)?;
     let listener = socket.listen(1)?;
     let address = listener.local_addr()?;
-    // Nobody accepts these. When one has to wait, the gateway's will.
+    // No connection is accepted. Once a connect blocks, the gateway's connect blocks too.
     let mut others = Vec::new();
     while let Ok(other) = timeout(FULL, TcpStream::connect(address)).await {
         others.push(other?);
         ensure!(others.len() < BACKLOG, "the listener is never full");
     }
-    let _gateway = scene.another(address, "silent", &["--connect-timeout", "1"]).await?;
-    scene.tunnel_to("silent")?.expect_end("backend does not answer", false).await
+    let _gateway = fixture.another(address, "silent", &["--connect-timeout", "1"]).await?;
+    fixture.tunnel_to("silent")?.expect_end("backend does not answer", false).await
 }
 
-/// A connection more than there may be; when the other one is gone, there may be one again.
-pub(super) async fn by_limit(scene: &Scene) -> anyhow::Result<()> {
+/// A connection above the limit is refused; after the end of the first one, a connection is accepted.
+pub(super) async fn by_limit(fixture: &Fixture) -> anyhow::Result<()> {
     let more = ["--max-connections", "1"];
-    let _gateway = scene.another(scene.redis.address, "few", &more).await?;
-    let mut first = scene.tunnel_to("few")?;
+    let _gateway = fixture.another(fixture.redis.address, "few", &more).await?;
+    let mut first = fixture.tunnel_to("few")?;
     first.name("first").await?;
-    scene.tunnel_to("few")?.expect_end("too many connections", true).await?;
+    fixture.tunnel_to("few")?.expect_end("too many connections", true).await?;
     first.ping().await?;
     first.end().await;
-    // Its place is free at about the time at which the backend sees it go.
-    scene.until_named("first", false).await?;
+    // The gateway frees the slot at about the time of the backend's disconnect.
+    fixture.until_named("first", false).await?;
     loop {
-        let mut next = scene.tunnel_to("few")?;
+        let mut next = fixture.tunnel_to("few")?;
         match next.ping().await {
             Ok(()) => return Ok(()),
             Err(_) => next.expect_end("too many connections", true).await?,
@@ -98,56 +98,56 @@ pub(super) async fn by_limit(scene: &Scene) -> anyhow::Result<()> {
     }
 }
 
-/// The backend dies, is not there, and comes back.
-pub(super) async fn by_killed_backend(scene: &mut Scene) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(TransportKind::WebSocket)?;
+/// The backend is killed and restarted.
+pub(super) async fn by_killed_backend(fixture: &mut Fixture) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(TransportKind::WebSocket)?;
     tunnel.ping().await?;
-    scene.backend.kill().await?;
-    // The kernel closes its connections as if it had done so itself.
+    fixture.backend.kill().await?;
+    // The kernel closes the backend's connections in the regular way.
     tunnel.expect_end("backend closed", true).await?;
-    scene.tunnel(TransportKind::Tcp)?.expect_end("backend refused", false).await?;
-    scene.tunnel(TransportKind::WebSocket)?.expect_end("backend refused", false).await?;
-    scene.backend.spawn()?;
-    scene.backend.ready().await?;
-    scene.tunnel(TransportKind::WebSocket)?.ping().await
+    fixture.tunnel(TransportKind::Tcp)?.expect_end("backend refused", false).await?;
+    fixture.tunnel(TransportKind::WebSocket)?.expect_end("backend refused", false).await?;
+    fixture.backend.spawn()?;
+    fixture.backend.ready().await?;
+    fixture.tunnel(TransportKind::WebSocket)?.ping().await
 }
 
-/// The gateway dies: its connections are gone, and so their streams must be when it comes back.
-pub(super) async fn by_killed_gateway(scene: &mut Scene) -> anyhow::Result<()> {
+/// The gateway is killed: after the restart the streams of the lost connections must end.
+pub(super) async fn by_killed_gateway(fixture: &mut Fixture) -> anyhow::Result<()> {
     let mut tunnels = Vec::new();
     for kind in [TransportKind::WebSocket, TransportKind::Tcp] {
-        let mut tunnel = scene.tunnel(kind)?;
+        let mut tunnel = fixture.tunnel(kind)?;
         tunnel.ping().await?;
         tunnels.push(tunnel);
     }
-    scene.gateway.kill().await?;
-    // Said to nobody: it must not reach the backend later.
-    tunnels[0].say("SET stray 1\r\n").await?;
-    scene.gateway.spawn()?;
+    fixture.gateway.kill().await?;
+    // Sent without a gateway: these bytes must never reach the backend.
+    tunnels[0].send("SET stray 1\r\n").await?;
+    fixture.gateway.spawn()?;
     for tunnel in tunnels {
         tunnel.expect_end("gateway restarted", false).await?;
     }
-    scene.tunnel(TransportKind::WebSocket)?.ping().await?;
-    let stray: Option<String> = scene.redis.command(&["GET", "stray"]).await?;
-    ensure!(stray.is_none(), "what was said to the dead gateway came to the backend");
+    fixture.tunnel(TransportKind::WebSocket)?.ping().await?;
+    let stray: Option<String> = fixture.redis.command(&["GET", "stray"]).await?;
+    ensure!(stray.is_none(), "bytes sent to the dead gateway reached the backend");
     Ok(())
 }
 
-/// The gateway is asked to end: it says so to its clients, and ends with success.
-pub(super) async fn by_stop(scene: &mut Scene) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(TransportKind::WebSocket)?;
+/// The gateway is stopped: clients receive the reason, and the exit code is 0.
+pub(super) async fn by_stop(fixture: &mut Fixture) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(TransportKind::WebSocket)?;
     tunnel.ping().await?;
-    scene.gateway.signal(Signal::TERM)?;
+    fixture.gateway.signal(Signal::TERM)?;
     tunnel.expect_end("gateway stopping", false).await?;
-    let status = scene.gateway.wait().await?;
-    ensure!(status.success(), "it ended with {status}");
-    scene.gateway.spawn()?;
-    scene.tunnel(TransportKind::WebSocket)?.ping().await
+    let status = fixture.gateway.wait().await?;
+    ensure!(status.success(), "exit status {status}");
+    fixture.gateway.spawn()?;
+    fixture.tunnel(TransportKind::WebSocket)?.ping().await
 }
 
-/// Options that cannot work end it with 64, those that ask for help with 0.
-pub(super) async fn by_options(scene: &Scene) -> anyhow::Result<()> {
-    let backend = scene.redis.address.to_string();
+/// The exit code is 64 for invalid options and 0 for help.
+pub(super) async fn by_options(fixture: &Fixture) -> anyhow::Result<()> {
+    let backend = fixture.redis.address.to_string();
     let all: [(&[&str], i32); 6] = [
         (&[], 64),
         (&["--backend", "nowhere"], 64),
@@ -158,7 +158,7 @@ pub(super) async fn by_options(scene: &Scene) -> anyhow::Result<()> {
     ];
     for (arguments, expected) in all {
         let program = beside_this("examples/gateway")?;
-        let log = scene.stage.directory().join("options.log");
+        let log = fixture.deployment.directory().join("options.log");
         let options = arguments.iter().map(OsString::from).collect();
         let mut process = Process::new("the gateway", program, options, log);
         process.spawn()?;

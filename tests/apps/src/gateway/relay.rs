@@ -1,4 +1,4 @@
-//! Checks of the bytes: that all come, and that a slow side stops the other.
+//! Checks of the relayed bytes: complete delivery, and back-pressure in both directions.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use minerva_faults::random::Random;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use super::Scene;
+use super::fixture::Fixture;
 use super::tunnel::AVERAGE_SEGMENT;
 
-/// What is sent both ways.
+/// Bytes in each direction.
 const PIPELINE: usize = 2_000_000;
-/// A value in the backend, and how often it is asked for by a client that does not read.
+/// Bytes of a value in the backend, and the number of requests by a client that does not read.
 const VALUE: (usize, usize) = (1 << 20, 32);
-/// What may be on its way to a side that takes nothing: mostly what the kernel holds for two sockets, 10 MiB at most.
-const UNDER_WAY: usize = 16 << 20;
-/// How much the gateway may grow by holding its part of that.
+/// Limit of bytes in flight to a side that does not read; the kernel's buffers of two sockets hold up to 10 MiB.
+const MAX_IN_FLIGHT: usize = 16 << 20;
+/// Limit of the gateway's memory growth in bytes.
 const GROWTH: u64 = 16 << 20;
-/// Readings that must be the same, and the time between two.
+/// Number of equal readings for a steady value, and their interval.
 const STEADY: (u32, Duration) = (10, Duration::from_millis(100));
 
-/// A question and an answer.
-pub(super) async fn answers(scene: &Scene, kind: TransportKind) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(kind)?;
+/// Requests with one response each.
+pub(super) async fn answers(fixture: &Fixture, kind: TransportKind) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(kind)?;
     for _ in 0..20 {
         tunnel.ping().await?;
     }
@@ -33,55 +33,55 @@ pub(super) async fn answers(scene: &Scene, kind: TransportKind) -> anyhow::Resul
     Ok(())
 }
 
-/// Many bytes under way at once, both ways; all must come, in order.
-pub(super) async fn pipeline(scene: &Scene, kind: TransportKind) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(kind)?;
-    let (questions, answers) = echoes(scene.seed);
-    let speak = tunnel.speaker();
-    tokio::try_join!(speak(&questions), tunnel.expect(&answers))?;
+/// Many bytes in flight in both directions arrive complete and in order.
+pub(super) async fn pipeline(fixture: &Fixture, kind: TransportKind) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(kind)?;
+    let (requests, answers) = echoes(fixture.seed);
+    let send = tunnel.sender();
+    tokio::try_join!(send(&requests), tunnel.expect(&answers))?;
     tunnel.end().await;
     Ok(())
 }
 
-/// The same while one core after the other dies and comes back: that costs neither stream nor connection.
-pub(super) async fn killed_cores(scene: &mut Scene) -> anyhow::Result<()> {
-    let mut tunnel = scene.tunnel(TransportKind::WebSocket)?;
-    let (questions, answers) = echoes(scene.seed);
+/// As [`pipeline`] while the cores are killed and restarted in turn: stream and connection survive.
+pub(super) async fn killed_cores(fixture: &mut Fixture) -> anyhow::Result<()> {
+    let mut tunnel = fixture.tunnel(TransportKind::WebSocket)?;
+    let (requests, answers) = echoes(fixture.seed);
     tunnel.name("outlives").await?;
-    for core in &mut scene.stage.cores {
-        let speak = tunnel.speaker();
-        let harm = async {
+    for core in &mut fixture.deployment.cores {
+        let send = tunnel.sender();
+        let restart = async {
             core.kill().await?;
             core.spawn()?;
             core.ready().await
         };
-        tokio::try_join!(speak(&questions), tunnel.expect(&answers), harm)?;
+        tokio::try_join!(send(&requests), tunnel.expect(&answers), restart)?;
     }
-    tunnel.say("CLIENT GETNAME\r\n").await?;
+    tunnel.send("CLIENT GETNAME\r\n").await?;
     tunnel.expect("$8\r\noutlives\r\n").await?;
     tunnel.end().await;
     Ok(())
 }
 
-/// A client that asks for much and reads nothing: the rest stays in the backend, and comes when the client reads.
-pub(super) async fn slow_client(scene: &Scene, kind: TransportKind) -> anyhow::Result<()> {
-    let value = bulk(&bytes(&mut Random::new(scene.seed), VALUE.0));
-    let mut tunnel = scene.tunnel(kind)?;
+/// A client requests much and does not read: the data stays in the backend until the client reads.
+pub(super) async fn slow_client(fixture: &Fixture, kind: TransportKind) -> anyhow::Result<()> {
+    let value = bulk(&bytes(&mut Random::new(fixture.seed), VALUE.0));
+    let mut tunnel = fixture.tunnel(kind)?;
     let name = format!("slow-{kind}");
     tunnel.name(&name).await?;
     let set = [b"*3\r\n$3\r\nSET\r\n$1\r\nv\r\n", &value[..]].concat();
-    tunnel.say(set).await?;
+    tunnel.send(set).await?;
     tunnel.expect("+OK\r\n").await?;
-    let pid = scene.gateway.pid().context("no gateway")?;
+    let pid = fixture.gateway.pid().context("no gateway")?;
     let before = memory::of(pid)?.peak;
-    tunnel.say("GET v\r\n".repeat(VALUE.1)).await?;
-    let kept = steady(async || held(scene, &name).await).await?;
+    tunnel.send("GET v\r\n".repeat(VALUE.1)).await?;
+    let kept = steady(async || held(fixture, &name).await).await?;
     let taken = (value.len() * VALUE.1).saturating_sub(kept);
     let grown = memory::of(pid)?.peak.saturating_sub(before);
     println!("        {taken} bytes taken, the gateway has grown by {grown}");
-    ensure!(taken <= UNDER_WAY, "{taken} bytes were taken for a client that does not read");
+    ensure!(taken <= MAX_IN_FLIGHT, "{taken} bytes were taken for a client that does not read");
     ensure!(grown <= GROWTH, "the gateway has grown by {grown} bytes");
-    scene.tunnel(kind)?.ping().await.context("another client waits, too")?;
+    fixture.tunnel(kind)?.ping().await.context("another client is blocked too")?;
     for number in 0..VALUE.1 {
         tunnel.expect(&value).await.with_context(|| format!("answer {number}"))?;
     }
@@ -90,29 +90,29 @@ pub(super) async fn slow_client(scene: &Scene, kind: TransportKind) -> anyhow::R
     Ok(())
 }
 
-/// A backend that reads nothing: the client has to wait, and hears of it in the end.
-pub(super) async fn slow_backend(scene: &Scene) -> anyhow::Result<()> {
+/// A backend does not read: the client blocks and finally receives the reason.
+pub(super) async fn slow_backend(fixture: &Fixture) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let more = ["--stall-timeout", "5"];
-    let gateway = scene.another(listener.local_addr()?, "slow", &more).await?;
-    let tunnel = scene.tunnel_to("slow")?;
+    let gateway = fixture.another(listener.local_addr()?, "slow", &more).await?;
+    let tunnel = fixture.tunnel_to("slow")?;
     let (connection, _) = listener.accept().await?;
     let pid = gateway.pid().context("no gateway")?;
     let before = memory::of(pid)?.peak;
-    let much = vec![0xAA; 2 * UNDER_WAY];
+    let bytes = vec![0xAA; 2 * MAX_IN_FLIGHT];
     let acknowledged = async || Ok(tunnel.stream().counters().acknowledged as usize);
-    let (said, segments) = tokio::join!(tunnel.say(&much), steady(acknowledged));
+    let (sent, segments) = tokio::join!(tunnel.send(&bytes), steady(acknowledged));
     let taken = segments? * AVERAGE_SEGMENT;
     let grown = memory::of(pid)?.peak.saturating_sub(before);
     println!("        some {taken} bytes taken, the gateway has grown by {grown}");
-    ensure!(taken <= UNDER_WAY, "{taken} bytes were taken for a backend that does not read");
+    ensure!(taken <= MAX_IN_FLIGHT, "{taken} bytes were taken for a backend that does not read");
     ensure!(grown <= GROWTH, "the gateway has grown by {grown} bytes");
-    ensure!(said.is_err(), "{} bytes found room somewhere", much.len());
+    ensure!(sent.is_err(), "{} bytes were sent without back-pressure", bytes.len());
     drop(connection);
     tunnel.expect_end("backend stalled", false).await
 }
 
-/// Reads a figure until it has begun to grow and changes no more.
+/// Polls a figure until a positive value is steady.
 async fn steady(mut figure: impl AsyncFnMut() -> anyhow::Result<usize>) -> anyhow::Result<usize> {
     let (mut last, mut same) = (0, 0);
     while same < STEADY.0 {
@@ -124,30 +124,30 @@ async fn steady(mut figure: impl AsyncFnMut() -> anyhow::Result<usize>) -> anyho
     Ok(last)
 }
 
-/// What the backend still holds for a client of this name.
-async fn held(scene: &Scene, name: &str) -> anyhow::Result<usize> {
-    let list: String = scene.redis.command(&["CLIENT", "LIST"]).await?;
+/// Bytes in the backend's output buffer for a client of this name.
+async fn held(fixture: &Fixture, name: &str) -> anyhow::Result<usize> {
+    let list: String = fixture.redis.command(&["CLIENT", "LIST"]).await?;
     let named = format!(" name={name} ");
-    let line = list.lines().find(|line| line.contains(&named)).context("it is gone")?;
+    let line = list.lines().find(|line| line.contains(&named)).context("the client is missing")?;
     let field = line.split(' ').find_map(|field| field.strip_prefix("omem="));
     Ok(field.context("no omem")?.parse()?)
 }
 
-/// Questions of all lengths, and their answers.
+/// Requests of various lengths, and their responses.
 fn echoes(seed: u64) -> (Vec<u8>, Vec<u8>) {
-    let (mut questions, mut answers) = (Vec::new(), Vec::new());
+    let (mut requests, mut answers) = (Vec::new(), Vec::new());
     let mut random = Random::new(seed);
     while answers.len() < PIPELINE {
         let length = random.between(0, 60_000) as usize;
         let text = bulk(&bytes(&mut random, length));
-        questions.extend_from_slice(b"*2\r\n$4\r\nECHO\r\n");
-        questions.extend_from_slice(&text);
+        requests.extend_from_slice(b"*2\r\n$4\r\nECHO\r\n");
+        requests.extend_from_slice(&text);
         answers.extend_from_slice(&text);
     }
-    (questions, answers)
+    (requests, answers)
 }
 
-/// As the backend's protocol has bytes.
+/// Encodes a bulk string of the Redis protocol.
 fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }

@@ -1,5 +1,4 @@
-//! What an app needs around it: a store, cores and an edge as processes of their own, on ports and with a directory
-//! of their own. Knows nothing of the app.
+//! The deployment under an app: a store, cores and an edge as processes, on free ports with an own directory.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,30 +12,30 @@ use minerva_faults::random::Random;
 use minerva_faults::redis_server::RedisServer;
 use tempfile::TempDir;
 
-/// Where the core keeps state.
+/// Store of the cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Store {
-    /// The memory of the only core, which must not die.
+    /// Memory of the only core, which is never killed.
     Memory,
-    /// A Redis of the run, with two cores that share the streams.
+    /// A Redis with two cores, which share the streams.
     Redis,
 }
 
 /// A running deployment without an app.
-pub(crate) struct Stage {
+pub(crate) struct Deployment {
     pub(crate) cores: Vec<Process>,
-    /// Where clients connect.
+    /// Address for clients.
     pub(crate) clients: SocketAddr,
-    /// Where apps connect: an address of each core, with commas in between.
+    /// Addresses for apps: one per core, separated by commas.
     pub(crate) api: String,
     _edge: Process,
     _redis: Option<Process>,
-    /// Holds the store and the logs; deleted with this value, unless it is kept.
+    /// Contains the store and the logs; deleted with this value unless kept.
     directory: TempDir,
 }
 
 impl Store {
-    /// The name, as the option has it.
+    /// The value of the option.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -52,8 +51,8 @@ impl Store {
     }
 }
 
-impl Stage {
-    /// Starts it and waits until it is ready.
+impl Deployment {
+    /// Starts all processes and waits for their readiness.
     pub(crate) async fn start(store: Store) -> anyhow::Result<Self> {
         let mut random = Random::new(Random::fresh_seed());
         let mut ports = Ports::new(&mut random);
@@ -79,12 +78,12 @@ impl Stage {
         Ok(Self { cores, clients, api: apis.join(","), _edge: edge, _redis: redis, directory })
     }
 
-    /// A place for files of the run.
+    /// Directory for files of the run.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Keeps the directory with all logs, and says where it is.
+    /// Keeps the directory with all logs and prints its path.
     pub(crate) fn keep(&mut self) {
         self.directory.disable_cleanup(true);
         println!("the logs are in {}", self.directory.path().display());
