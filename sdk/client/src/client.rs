@@ -18,7 +18,28 @@ use crate::stream_state::StreamState;
 /// A handle of an ordered, reliable, two-way sequence of messages with an application service.
 ///
 /// Clones share the stream. Dropping the last clone closes the transports and leaves the stream to the server's idle
-/// limit; [`Stream::reset`] ends the stream immediately. See the [crate documentation](crate) for an example.
+/// limit; [`Stream::reset`] ends the stream immediately.
+///
+/// ```no_run
+/// use minerva_client::{Config, EndedBy, SendError, Stream, TransportKind};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = Stream::connect(Config::new("127.0.0.1:8080", TransportKind::WebSocket))?;
+/// stream.ready().await?;
+/// match stream.try_send("21.5 C") {
+///     Ok(number) => println!("message {number} is queued"),
+///     Err(SendError::Full) => println!("the send queue is full"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// stream.flush().await?; // every queued message is durable on the server
+/// println!("{:?}", stream.counters());
+/// stream.switch(TransportKind::Tcp);
+/// stream.reset("done");
+/// let ended = stream.closed().await;
+/// assert_eq!((ended.by, ended.reason.as_str()), (EndedBy::Client, "done"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Stream {
     inner: Arc<Inner>,
@@ -58,7 +79,7 @@ impl Stream {
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
     }
 
-    /// The stream id. Treat the id as a secret: knowing it gives access to the stream.
+    /// The stream id. Treat the id as a secret, which gives access to the stream.
     pub fn id(&self) -> &StreamId {
         &self.inner.id
     }
@@ -149,8 +170,8 @@ impl Stream {
         self.inner.shared.lock().machine.active_kind()
     }
 
-    /// Waits until the attached transport differs from `known` and returns its kind (`None`: disconnected). Changes in
-    /// quick succession may be reported as one.
+    /// Waits until the attached transport differs from `known`. Returns the new kind, `None` if disconnected.
+    /// Changes in quick succession may be reported as one.
     ///
     /// # Errors
     /// If the stream ends.
@@ -171,7 +192,7 @@ impl Stream {
         self.inner.shared.with(|machine, now| machine.reset(now, reason));
     }
 
-    /// The end of the stream, if it has ended.
+    /// The end of the stream; `None` before.
     pub fn ended(&self) -> Option<Ended> {
         self.inner.shared.lock().machine.ended().cloned()
     }

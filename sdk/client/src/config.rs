@@ -11,11 +11,18 @@ use crate::tls::Tls;
 /// Configuration of a stream. [`Config::new`] sets the defaults; change fields as needed.
 ///
 /// ```
-/// use minerva_client::{Config, TransportKind};
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use minerva_client::{Config, StreamId, TransportKind};
 ///
 /// let mut config = Config::new("127.0.0.1:8080", TransportKind::WebSocket);
 /// config.fallbacks = vec![TransportKind::HttpStream, TransportKind::LongPoll];
 /// config.credentials = Some("token".to_owned());
+/// config.service = "chat".parse()?;
+/// // Only if the application generates ids; the default is random.
+/// config.id = Some(StreamId::parse("Qm9hZ3VzSWRGb3JFeGFtcGxl")?);
+/// # Ok(())
+/// # }
+/// # example().unwrap();
 /// ```
 #[derive(Clone)]
 pub struct Config {
@@ -29,7 +36,7 @@ pub struct Config {
     /// Preferred kind of transport; see [`crate::Stream::switch`].
     pub transport: TransportKind,
     /// Kinds to try in order, cyclically, after the preferred kind has failed with every address: for networks that
-    /// block WebSocket or buffer streamed responses. A working kind is kept until it fails.
+    /// block WebSocket or buffer streamed responses. A working kind is kept until the next failure.
     pub fallbacks: Vec<TransportKind>,
     /// Credentials for the application, sent at the start of the stream; at most 8 KiB.
     pub credentials: Option<String>,

@@ -2,7 +2,8 @@
 
 use crate::tls::TlsError;
 
-/// The end of a stream. See [`crate::Stream::closed`].
+/// The end of a stream, returned by [`Stream::closed`](crate::Stream::closed). See [`Stream`](crate::Stream) for an
+/// example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the stream has ended: {reason}")]
 pub struct Ended {
@@ -14,16 +15,16 @@ pub struct Ended {
     pub by: EndedBy,
 }
 
-/// Side that ended a stream.
+/// Side that ended a stream. See [`Stream`](crate::Stream) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedBy {
     /// This client.
     Client,
-    /// The server or its application; also if the server has no such stream.
+    /// The server or the application; also if the server has no such stream.
     Server,
 }
 
-/// Error of [`crate::Stream::send`], `queue` and `try_send`.
+/// Error of `send`, `queue` and `try_send`. See [`Stream`](crate::Stream) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The stream has ended. A message that was queued before may or may not have arrived.
@@ -42,7 +43,7 @@ pub enum SendError {
     TooLong,
 }
 
-/// Error of [`crate::Stream::connect`].
+/// Error of [`Stream::connect`](crate::Stream::connect). See [`Stream`](crate::Stream) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The credentials exceed the limit of the protocol.

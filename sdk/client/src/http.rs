@@ -24,7 +24,7 @@ use crate::transport::{TransportError, cut_frames, put_frames};
 /// ALPN name of HTTP/1.1.
 pub(crate) const ALPN_HTTP: &str = "http/1.1";
 
-/// One address with its URIs, headers and connection pool.
+/// One address with URIs, headers and a connection pool.
 #[derive(Clone)]
 pub(crate) struct HttpTarget {
     pub(crate) address: String,

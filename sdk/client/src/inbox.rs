@@ -3,7 +3,7 @@
 //!
 //! There are two limits, because a socket carries messages and acknowledgements in the same direction. Messages
 //! beyond the soft limit are kept without acknowledgement: the server's outbox fills and the server stops writing
-//! messages, while its acknowledgements still pass. A socket is not read beyond the hard limit, which only a server
+//! messages, while acknowledgements still pass. A socket is not read beyond the hard limit, which only a server
 //! without bounds reaches. HTTP uses the soft limit alone, since acknowledgements arrive in responses to uploads.
 
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
 //! Client for Minerva streams: devices and desktop programs.
 //!
-//! A [`Stream`] is an ordered, reliable, two-way sequence of messages with an application service. It
-//! uses one transport at a time, reconnects without limit, and ends only with a reset. Until then every message
-//! arrives exactly once and in order.
+//! A [`Stream`] is an ordered, reliable, two-way sequence of messages with an application service. The client uses one
+//! transport at a time and reconnects without limit. Until a reset ends the stream, every message arrives exactly once
+//! and in order.
 //!
 //! ```no_run
 //! use minerva_client::{Config, Stream, TransportKind};
@@ -59,7 +59,7 @@ mod websocket;
 pub use client::Stream;
 pub use config::{Config, TransportKind, UnknownTransportError};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
-pub use minerva_proto::{MessageNumber, ServiceName, ServiceNameError, StreamId};
+pub use minerva_proto::{MessageNumber, ServiceName, ServiceNameError, StreamId, StreamIdError};
 pub use rustls;
 pub use stream::Counters;
 pub use tls::{Tls, TlsError};

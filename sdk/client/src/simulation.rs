@@ -134,7 +134,7 @@ impl Machine {
         self.stream.is_ready()
     }
 
-    /// The end of the stream, if it has ended.
+    /// The end of the stream; `None` before.
     pub fn ended(&self) -> Option<&Ended> {
         self.stream.ended()
     }

@@ -2,8 +2,8 @@
 //! open and close, frames to write and received messages. The machine owns the send queue, the receive window, the
 //! SACKs and the transport policy. Times count from the start of the stream; randomness comes from a seed.
 //!
-//! `driver.rs` drains [`StreamMachine::next_output`] after every call, then [`StreamMachine::take_frames`] for each open
-//! transport, and calls [`StreamMachine::on_timeout`] at [`StreamMachine::next_timeout`].
+//! `driver.rs` drains [`StreamMachine::next_output`] after every call, then [`StreamMachine::take_frames`] for each
+//! open transport, and calls [`StreamMachine::on_timeout`] at [`StreamMachine::next_timeout`].
 
 mod backoff;
 mod delayed_ack;
@@ -31,7 +31,7 @@ use crate::config::{Config, TransportKind};
 use crate::error::{Ended, EndedBy};
 use crate::time::Time;
 
-/// Receive window behind a gap. Gaps are rare: a predecessor failed after its successor had received messages. The
+/// Receive window behind a gap. Gaps are rare: a primary failed after the successor had received messages. The
 /// server's outbox holds at most 1 MiB or 1,000 messages by default.
 const WINDOW: WindowLimits =
     WindowLimits { messages: minerva_proto::sack::MAX_BEYOND, bytes: 8 << 20 };
@@ -47,7 +47,8 @@ pub(crate) enum Output {
     Drop { number: TransportNumber },
 }
 
-/// Counters of a stream. See [`crate::Stream::counters`].
+/// Counters of a stream, from [`Stream::counters`](crate::Stream::counters). See [`Stream`](crate::Stream) for an
+/// example.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Messages accepted by the send queue.
@@ -100,7 +101,7 @@ pub(crate) struct StreamMachine {
     /// Reset of the application that is not confirmed yet.
     resetting: Option<Reset>,
     ended: Option<Ended>,
-    /// Whether the driver reads its transports; silence counts only while reading.
+    /// Whether the driver reads the transports; silence counts only while reading.
     reading: bool,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -167,7 +168,7 @@ impl StreamMachine {
         self.outputs.pop_front()
     }
 
-    /// Replaces the primary transport; the old one closes when its successor is attached.
+    /// Replaces the primary transport; the old one closes when the successor is attached.
     pub(crate) fn switch(&mut self, now: Time, kind: TransportKind) {
         if self.kind.is_socket() && kind.is_socket() {
             // The old transport can still carry the SACK; the successor's hello may take long.
@@ -240,7 +241,7 @@ impl StreamMachine {
         end.previous().map_or(Sack::NONE, Sack::up_to)
     }
 
-    /// Sets whether the driver reads its transports. Returns whether the value has changed.
+    /// Sets whether the driver reads the transports. Returns whether the value has changed.
     pub(crate) fn set_reading(&mut self, now: Time, reading: bool) -> bool {
         if reading && !self.reading {
             for transport in self.transports.values_mut() {
@@ -264,7 +265,7 @@ impl StreamMachine {
         self.active_kind
     }
 
-    /// The end of the stream, if it has ended.
+    /// The end of the stream; `None` before.
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
     }

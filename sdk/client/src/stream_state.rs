@@ -156,7 +156,7 @@ impl StreamState {
             // Silence counts only while transports are read, so the timeout has changed.
             self.work.notify_one();
         }
-        // Each transport checks its own condition.
+        // Each transport checks the condition for reading.
         state.links.values().for_each(|link| link.readable.notify_one());
     }
 }

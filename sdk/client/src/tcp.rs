@@ -1,5 +1,5 @@
 //! TCP transport, with or without TLS: the preamble `<int32/>` and a newline, then length-prefixed frames in both
-//! directions. Called by `driver.rs`; `websocket.rs` uses its connector.
+//! directions. Called by `driver.rs`; `websocket.rs` also calls [`connect`].
 
 use bytes::BytesMut;
 use minerva_proto::Framing;
@@ -13,7 +13,7 @@ use crate::tls::{Socket, Tls};
 use crate::transport::{TransportError, cut_frames, put_frames};
 
 const PREAMBLE: &[u8] = b"<int32/>\n";
-/// Read size in bytes, by which the inbox may exceed its limit.
+/// Read size in bytes; the inbox may exceed a limit by one read.
 const READ_BUFFER: usize = 16 << 10;
 
 pub(crate) async fn run_transport(
@@ -22,7 +22,7 @@ pub(crate) async fn run_transport(
     tls: Option<&Tls>,
     link: &Link,
 ) -> Result<(), TransportError> {
-    // No ALPN: the server then detects the protocol by its first bytes.
+    // No ALPN: the server then detects the protocol by the first bytes.
     let (reader, mut writer) = split(connect(address, tls, &[]).await?);
     let closing = tokio::select! {
         outcome = read(shared, link, reader) => return outcome,

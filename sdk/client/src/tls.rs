@@ -26,6 +26,8 @@ pub(crate) type Socket = Either<TcpStream, TlsStream<TcpStream>>;
 ///
 /// let mut config = Config::new("example.com:443", TransportKind::WebSocket);
 /// config.tls = Some(Tls::system()?);
+/// // Or trust a private certificate authority:
+/// config.tls = Some(Tls::trusting(&std::fs::read("ca.pem")?)?);
 /// # Ok(())
 /// # }
 /// ```
@@ -98,7 +100,7 @@ impl Tls {
     }
 }
 
-/// Error of a TLS configuration.
+/// Error of a TLS configuration. See [`Tls`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     /// No certificate would be trusted.

@@ -69,7 +69,7 @@ async fn read(
             Message::Text(text) => text.into(),
             Message::Binary(bytes) => bytes,
             Message::Close(_) => return Err(TransportError::Closed),
-            // tungstenite answers pings itself.
+            // tungstenite has answered the ping.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
         let frames = cut_frames(Framing::Lines, &mut BytesMut::from(text))?;

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server for `localhost` with a certificate that signs itself.
+/// A server for `localhost` with a self-signed certificate.
 struct Server {
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -53,7 +53,7 @@ impl Server {
         Config::new(format!("{host}:{port}"), kind)
     }
 
-    /// Takes one connection.
+    /// Accepts one connection and reads the first bytes.
     async fn accept(&self) -> std::io::Result<Seen> {
         let (socket, _) = self.listener.accept().await?;
         let mut socket = self.acceptor.accept(socket).await?;
@@ -66,11 +66,11 @@ impl Server {
 }
 
 #[tokio::test]
-async fn every_transport_goes_within_it() {
+async fn every_transport_uses_tls() {
     let server = Server::start().await;
     let http = Some("http/1.1".to_owned());
     for (kind, protocol, bytes) in [
-        // Without a protocol's name, a port that takes everything knows it for raw TCP.
+        // Without ALPN, a port for all protocols detects raw TCP by the preamble.
         (TransportKind::Tcp, None, "<int32/>\n"),
         (TransportKind::WebSocket, http.clone(), "GET /_min"),
         (TransportKind::HttpStream, http.clone(), "POST /_mi"),
@@ -85,10 +85,10 @@ async fn every_transport_goes_within_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_prove_its_name_is_told_nothing() {
+async fn no_byte_is_sent_to_a_server_with_an_invalid_certificate() {
     let server = Server::start().await;
-    let stranger = Server::start().await;
-    for (host, pem) in [("127.0.0.1", &server.pem), ("localhost", &stranger.pem)] {
+    let untrusted = Server::start().await;
+    for (host, pem) in [("127.0.0.1", &server.pem), ("localhost", &untrusted.pem)] {
         for kind in TransportKind::ALL {
             let mut config = server.config(host, kind);
             config.tls = Some(Tls::trusting(pem).unwrap());

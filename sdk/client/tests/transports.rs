@@ -1,4 +1,4 @@
-//! The client's transports against small servers made for the purpose: refusing, failing, flooding.
+//! The client's transports against scripted servers that refuse, fail or flood.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -34,7 +34,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// Takes a connection and its hello.
+    /// Accepts a connection and reads the hello.
     async fn accept(listener: &TcpListener) -> (Self, Hello) {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut preamble = [0; 9];
@@ -62,7 +62,7 @@ impl Peer {
 }
 
 #[tokio::test]
-async fn comes_back_after_refusals_and_early_ends() {
+async fn reconnects_after_refusals_and_early_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -84,7 +84,7 @@ async fn comes_back_after_refusals_and_early_ends() {
 }
 
 #[tokio::test]
-async fn acknowledges_what_comes_alone_after_a_while() {
+async fn a_single_message_is_acknowledged_after_the_delay() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
     // Only the timer wakes the driver: no other frame and no heartbeat is due.
@@ -107,7 +107,7 @@ async fn goes_to_the_next_address_and_falls_back_to_the_next_transport() {
     let mut config = config(addresses, TransportKind::WebSocket);
     config.fallbacks = vec![TransportKind::Tcp];
     let stream = Stream::connect(config).unwrap();
-    // A server that knows no WebSocket.
+    // A server without WebSocket.
     let (mut socket, _) = soon(listener.accept()).await.unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -130,7 +130,7 @@ async fn goes_to_the_next_address_and_falls_back_to_the_next_transport() {
 }
 
 #[tokio::test]
-async fn ends_with_the_servers_reset_once_all_is_taken() {
+async fn received_messages_are_readable_after_the_servers_reset() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream =
         Stream::connect(config(listener.local_addr().unwrap(), TransportKind::Tcp)).unwrap();
@@ -149,7 +149,7 @@ async fn ends_with_the_servers_reset_once_all_is_taken() {
 }
 
 #[tokio::test]
-async fn what_the_application_does_not_take_stays_with_the_server() {
+async fn a_full_inbox_stops_the_server() {
     const COUNT: u64 = 3000;
     const LENGTH: usize = 10_000;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -176,10 +176,10 @@ async fn what_the_application_does_not_take_stays_with_the_server() {
     soon(flood).await.unwrap();
 }
 
-/// A server with a bounded outbox: writes on when there is room by what was acknowledged, and acknowledges what it gets
-/// behind what it wrote.
+/// The server has a bounded outbox: SACKs of the client free room, and the server's SACK follows messages already
+/// written.
 #[tokio::test]
-async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself() {
+async fn a_send_completes_while_received_messages_are_unread() {
     const OUTBOX: u64 = 100;
     const LENGTH: usize = 10_000;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -207,7 +207,7 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
             }
         }
     });
-    // More has come than is acknowledged, and the server waits.
+    // The client has received unacknowledged messages, and the server waits.
     while stream.counters().received < 26 + OUTBOX {
         tokio::task::yield_now().await;
     }
@@ -220,7 +220,7 @@ async fn an_application_that_sends_before_it_receives_does_not_wait_for_itself()
 }
 
 #[tokio::test]
-async fn a_server_that_fell_silent_is_left_also_after_a_pause_in_reading() {
+async fn a_silent_server_is_left_after_a_pause_in_reading() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
     config.heartbeat = Duration::from_secs(1);
@@ -231,7 +231,7 @@ async fn a_server_that_fell_silent_is_left_also_after_a_pause_in_reading() {
     silent.write(Frame::StreamCreated).await;
     silent.write(Frame::SeqNum(MessageNumber(0))).await;
     silent.write(Frame::String("a".into())).await;
-    // Unread: its silence means nothing.
+    // Reading is paused, so silence does not count.
     let left = timeout(Duration::from_millis(2500), Peer::accept(&listener)).await;
     assert!(left.is_err());
     assert_eq!(soon(stream.recv()).await, Some("a".into()));
@@ -291,7 +291,7 @@ async fn polls_again_after_503() {
     soon(stream.ready()).await.unwrap();
 }
 
-/// Takes one request and answers it.
+/// Accepts one request and writes the response.
 async fn answer(listener: &TcpListener, response: &str) -> String {
     let (mut socket, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();

@@ -43,7 +43,7 @@ impl DelayedAck {
         Self { delay: None, immediate: 0, next_immediate: 1 }
     }
 
-    /// Records a message of `length` bytes that arrived in order. Returns the deadline of its SACK.
+    /// Records a message of `length` bytes that arrived in order. Returns the deadline of the SACK.
     pub(super) fn on_received(&mut self, now: Time, length: usize) -> Time {
         if let Some(fewer) = self.immediate.checked_sub(1) {
             self.immediate = fewer;
@@ -61,7 +61,7 @@ impl DelayedAck {
         if is_full { now } else { delay.end() }
     }
 
-    /// Records that the SACK with deadline `due` was sent. Only a delay that lasted until its end counts.
+    /// Records that the SACK with deadline `due` was sent. Only a delay that was not interrupted counts.
     pub(super) fn on_sack_sent(&mut self, now: Time, due: Time) {
         let Some(delay) = self.delay.take().filter(|delay| delay.end() == due && due <= now) else {
             return;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_strings_or_16_kib_are_worth_a_sack() {
+    fn sixteen_messages_or_16_kib_are_acknowledged_immediately() {
         for (count, goes) in [(15, false), (16, true), (17, true)] {
             let mut delayed_ack = DelayedAck::new();
             let due: Vec<Time> = (0..count).map(|n| delayed_ack.on_received(ms(n), 9)).collect();

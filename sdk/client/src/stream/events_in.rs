@@ -9,7 +9,7 @@ use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
 
-/// Delay of a SACK on an HTTP stream, which needs an upload of its own. Sockets use `DelayedAck`; polls carry
+/// Delay of a SACK on an HTTP stream, which needs an upload. Sockets use `DelayedAck`; polls carry
 /// SACKs in their hello.
 const HTTP_SACK_DELAY: Time = Time::from_millis(20);
 
@@ -237,7 +237,7 @@ impl StreamMachine {
         } else {
             self.kind = self.ranking.on_failure(self.kind);
         }
-        // Its predecessor may still be attached.
+        // The predecessor may still be attached.
         let standing = self.transports.values().rev().find(|t| t.is_primary() && t.attached);
         self.active_kind = standing.map(|t| t.kind);
         self.counters.reconnects += 1;

@@ -11,7 +11,7 @@ use crate::config::TransportKind;
 
 impl StreamMachine {
     /// Takes the frames to write to a transport; called when the transport is writable. The first frames of an upload
-    /// are its complete body.
+    /// are the complete request body.
     pub(crate) fn take_frames(&mut self, now: Time, number: TransportNumber) -> Vec<Frame> {
         let carrier = self.carrier();
         let mut frames = Vec::new();
@@ -64,7 +64,7 @@ impl StreamMachine {
         transport.is_socket().then(|| transport.last_sent_at + self.config.heartbeat)
     }
 
-    /// Takes the pending SACK if `goes` accepts its deadline.
+    /// Takes the pending SACK if `goes` accepts the deadline.
     fn take_sack(&mut self, now: Time, goes: impl Fn(Time) -> bool) -> bool {
         let due = self.sack_due.take_if(|due| goes(*due));
         due.inspect(|due| self.delayed_ack.on_sack_sent(now, *due)).is_some()

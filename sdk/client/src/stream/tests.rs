@@ -30,7 +30,7 @@ fn decode(texts: &[&str]) -> Vec<Frame> {
     texts.iter().map(decode).collect()
 }
 
-/// The transport that is to be opened; nothing else is wanted.
+/// The transport to open, the only output.
 fn opened(machine: &mut StreamMachine) -> (TransportNumber, TransportKind, Role) {
     match (machine.next_output(), machine.next_output()) {
         (Some(Output::Open { number, kind, role, .. }), None) => (number, kind, role),
@@ -57,7 +57,7 @@ fn messages_follow_the_hello() {
     assert_eq!(frames_after_hello(&mut machine, number), decode(&["0N", "hi "]));
     receive(&mut machine, number, &["C", "|0A", "0N", "a ", "b "]);
     machine.push(Time::ZERO, "ho".into());
-    // The SACK goes before them.
+    // The SACK precedes the messages.
     assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A", "ho "]));
     assert_eq!(
         (machine.acknowledged(), machine.pop(), machine.pop()),
@@ -91,7 +91,7 @@ fn no_upload_before_the_stream_exists_and_one_at_a_time() {
 }
 
 #[test]
-fn polls_follow_at_once_unless_they_say_nothing_twice() {
+fn polls_repeat_immediately_unless_two_are_empty() {
     let mut machine = machine(TransportKind::LongPoll);
     let poll = |machine: &mut StreamMachine, texts: &[&str]| {
         let (number, _, role) = opened(machine);
@@ -113,7 +113,7 @@ fn polls_follow_at_once_unless_they_say_nothing_twice() {
 }
 
 #[test]
-fn polls_that_uploads_overtake_follow_at_once() {
+fn a_poll_overtaken_by_an_upload_is_repeated_immediately() {
     let mut machine = machine(TransportKind::LongPoll);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
@@ -144,7 +144,7 @@ fn in_flight_limit() {
         let (number, ..) = opened(&mut machine);
         (0..3).for_each(|_| assert!(machine.push(Time::ZERO, vec![b'x'; length].into()).is_some()));
         let frames = frames_after_hello(&mut machine, number);
-        // The first one's number, then the messages.
+        // One SeqNum, then the messages.
         assert_eq!(frames.len(), 1 + sent, "{length}");
         receive(&mut machine, number, &["C", "|0A"]);
         assert_eq!(machine.take_frames(Time::ZERO, number).len(), 1, "{length}");
@@ -167,7 +167,7 @@ fn send_queue_limits() {
 }
 
 #[test]
-fn a_successor_takes_over_when_it_stands() {
+fn an_attached_successor_takes_over() {
     let mut machine = machine(TransportKind::Tcp);
     let (old, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, old);
@@ -183,7 +183,7 @@ fn a_successor_takes_over_when_it_stands() {
     assert_eq!(machine.take_frames(Time::ZERO, new), vec![]);
     assert_eq!(machine.take_frames(Time::ZERO, old), decode(&["0N", "hi "]));
     receive(&mut machine, new, &["beat^"]);
-    // Not acknowledged yet: the new one brings it again.
+    // The unacknowledged message is sent again on the successor.
     assert_eq!(machine.take_frames(Time::ZERO, new), decode(&["0N", "hi "]));
     assert_eq!(machine.take_frames(Time::ZERO, old), vec![]);
     receive(&mut machine, old, &["|0A", "|0T", "Y"]);
@@ -192,7 +192,7 @@ fn a_successor_takes_over_when_it_stands() {
 }
 
 #[test]
-fn what_is_acknowledged_past_a_gap_is_not_sent_again() {
+fn a_message_acknowledged_behind_a_gap_is_not_sent_again() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     for message in ["a", "b", "c", "d"] {
@@ -207,7 +207,7 @@ fn what_is_acknowledged_past_a_gap_is_not_sent_again() {
 }
 
 #[test]
-fn a_failed_upload_leaves_its_sack_to_send() {
+fn the_sack_of_a_failed_upload_is_sent_again() {
     let mut machine = machine(TransportKind::HttpStream);
     let (primary, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, primary);
@@ -230,7 +230,7 @@ fn a_failed_upload_leaves_its_sack_to_send() {
 }
 
 #[test]
-fn an_upload_that_ends_without_its_strings_is_repeated_with_a_fresh_sack() {
+fn an_upload_without_acknowledged_messages_is_repeated_with_the_current_sack() {
     let mut machine = machine(TransportKind::HttpStream);
     let (primary, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, primary);
@@ -239,7 +239,7 @@ fn an_upload_that_ends_without_its_strings_is_repeated_with_a_fresh_sack() {
     let (upload, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, upload);
     receive(&mut machine, primary, &["0N", "a "]);
-    // There is no room for its messages at the moment.
+    // The server has no room for the messages.
     receive(&mut machine, upload, &["|-1A", "|-1T"]);
     machine.on_end(Time::ZERO, upload, End::Finished);
     machine.on_timeout(SECOND);
@@ -251,7 +251,7 @@ fn an_upload_that_ends_without_its_strings_is_repeated_with_a_fresh_sack() {
 }
 
 #[test]
-fn failures_wait_longer_and_longer_and_for_ever() {
+fn the_back_off_grows_to_a_cap_and_never_gives_up() {
     let mut machine = machine(TransportKind::Tcp);
     let mut now = Time::ZERO;
     for _ in 0..100 {
@@ -297,19 +297,19 @@ fn kills_and_ends() {
 }
 
 #[test]
-fn a_wait_that_is_over_is_not_forgotten() {
+fn an_expired_back_off_stays_due() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
     machine.on_end(Time::ZERO, number, End::Failed);
     let next = machine.next_timeout(Time::ZERO).unwrap();
-    // The driver is woken by something else at that very moment, and asks again.
+    // Another event wakes the driver at the deadline.
     assert_eq!(machine.next_timeout(next), Some(next));
     machine.on_timeout(next);
     opened(&mut machine);
 }
 
 #[test]
-fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
+fn silence_of_two_heartbeats_closes_the_transport_unless_reading_is_paused() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, number);
@@ -326,7 +326,7 @@ fn silence_of_two_heartbeats_is_death_unless_nobody_listens() {
 }
 
 #[test]
-fn a_hello_that_is_not_answered_in_time_costs_the_transport() {
+fn a_transport_without_a_response_to_the_hello_is_closed() {
     // A poll has no response before there is content, so only the heartbeat limit applies.
     for (kind, limit) in [
         (TransportKind::Tcp, 15 * SECOND),
@@ -347,9 +347,9 @@ fn a_hello_that_is_not_answered_in_time_costs_the_transport() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// Whatever the network does, both sides get every message once and in order.
+    /// Both sides receive every message once and in order, despite network faults.
     #[test]
-    fn nothing_lost_doubled_or_reordered(
+    fn no_message_is_lost_duplicated_or_reordered(
         kind in prop::sample::select(TransportKind::ALL.to_vec()),
         seed in any::<u64>(),
         steps in prop::collection::vec((0_u8..20, any::<u16>()), 0..150),

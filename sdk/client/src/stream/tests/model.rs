@@ -21,9 +21,9 @@ struct Pipe {
     role: Role,
     up: VecDeque<Frame>,
     down: VecDeque<Frame>,
-    /// The response is whole: behind `down` comes its end.
+    /// The response ends behind the frames in `down`.
     finished: bool,
-    /// The network drops everything on this transport silently.
+    /// The network drops all frames of this transport.
     stalled: bool,
     attached: bool,
     next_c2s: MessageNumber,
@@ -104,7 +104,7 @@ impl World {
         self.run();
     }
 
-    /// No more faults: runs until nothing is under way.
+    /// Runs without faults until no message is in flight.
     pub(super) fn settle(&mut self) {
         for _ in 0..2000 {
             for pipe in self.pipes.keys().copied().collect::<Vec<_>>() {
@@ -115,7 +115,7 @@ impl World {
             if self.client.queue.is_empty() && self.outbox.is_empty() && self.client.created {
                 return;
             }
-            self.beat();
+            self.send_heartbeats();
             self.pass(Duration::from_millis(500));
         }
         panic!(
@@ -148,7 +148,7 @@ impl World {
         self.sacks.on_time(self.now, &self.client);
     }
 
-    /// The driver's work, the server's writing, and the rules that always hold.
+    /// Executes the outputs of the client, writes the server's frames and checks the invariants.
     fn run(&mut self) {
         while let Some(output) = self.client.next_output() {
             match output {
@@ -201,13 +201,13 @@ impl World {
         self.pipes.insert(number, pipe);
     }
 
-    /// Both ends know that the transport is gone.
+    /// Ends a transport; both sides notice.
     fn cut(&mut self, number: TransportNumber) {
         self.forget(number);
         self.client.on_end(self.now, number, End::Failed);
     }
 
-    /// The server sees the transport go.
+    /// Ends a transport at the server.
     fn forget(&mut self, number: TransportNumber) {
         self.pipes.remove(&number);
         if self.primary == Some(number) {
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    fn beat(&mut self) {
+    fn send_heartbeats(&mut self) {
         for pipe in
             self.pipes.values_mut().filter(|p| p.attached && !p.finished && p.role == Role::Primary)
         {
@@ -261,7 +261,7 @@ impl World {
         }
         self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, message)| message));
         if messages > 0 {
-            self.say(number, Frame::Sack(self.inbox.sack()));
+            self.send(number, Frame::Sack(self.inbox.sack()));
         }
         let upload = self.pipes.get(&number).is_some_and(|p| p.role == Role::Upload && p.attached);
         if upload {
@@ -295,13 +295,13 @@ impl World {
         self.exists = true;
         self.pipe(number).attached = true;
         if hello.new {
-            self.say(number, Frame::StreamCreated);
+            self.send(number, Frame::StreamCreated);
         }
         if hello.maxia > Duration::ZERO {
-            self.say(number, Frame::Comment("beat".into()));
+            self.send(number, Frame::Comment("beat".into()));
         }
         if hello.seenack != self.inbox.sack() {
-            self.say(number, Frame::Sack(self.inbox.sack()));
+            self.send(number, Frame::Sack(self.inbox.sack()));
         }
         if let Some(sack) = &hello.sack {
             self.on_sack(sack);
@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// Writes unsent messages to the primary. A poll ends after its first frames.
+    /// Writes unsent messages to the primary. A poll ends after the first frames.
     fn write(&mut self) {
         if let Some(number) = self.primary {
             let first = self.pipe(number).next_s2c;
@@ -344,26 +344,26 @@ impl World {
                     (message_number.next(), Some(message_number.next()));
             }
         }
-        let said = |pipe: &Pipe| {
+        let has_response = |pipe: &Pipe| {
             pipe.kind == TransportKind::LongPoll
                 && pipe.attached
                 && !pipe.finished
                 && !pipe.down.is_empty()
         };
         let polls: Vec<TransportNumber> =
-            self.pipes.iter().filter(|(_, pipe)| said(pipe)).map(|(&n, _)| n).collect();
+            self.pipes.iter().filter(|(_, pipe)| has_response(pipe)).map(|(&n, _)| n).collect();
         polls.into_iter().for_each(|poll| self.close(poll));
     }
 
-    /// Closes gently.
+    /// Closes a transport with the handshake of the protocol.
     fn close(&mut self, number: TransportNumber) {
-        self.say(number, Frame::Sack(self.inbox.sack()));
-        self.say(
+        self.send(number, Frame::Sack(self.inbox.sack()));
+        self.send(
             number,
             Frame::StreamStatus(Sack { acked: self.outbox.base().previous(), beyond: vec![] }),
         );
         if self.pipe(number).kind.is_socket() {
-            self.say(number, Frame::YouCloseIt);
+            self.send(number, Frame::YouCloseIt);
         }
         self.pipe(number).finished = true;
         if self.primary == Some(number) {
@@ -371,7 +371,7 @@ impl World {
         }
     }
 
-    fn say(&mut self, number: TransportNumber, frame: Frame) {
+    fn send(&mut self, number: TransportNumber, frame: Frame) {
         self.pipe(number).down.push_back(frame);
     }
 

@@ -21,14 +21,14 @@ fn a_reset_is_repeated_until_confirmed() {
 }
 
 #[test]
-fn a_gentle_end_does_not_answer_a_reset() {
+fn a_close_handshake_does_not_confirm_a_reset() {
     let mut machine = machine(TransportKind::WebSocket);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
     receive(&mut machine, first, &["C"]);
     machine.reset(Time::ZERO, "bye");
     assert_eq!(machine.take_frames(Time::ZERO, first), decode(&["bye|1!"]));
-    // The edge drains, and has not read it.
+    // The edge drains and has not read the reset.
     receive(&mut machine, first, &["|-1A", "|-1T", "Y"]);
     assert_eq!(machine.ended(), None);
     assert_eq!(machine.next_output(), Some(Output::Close { number: first }));
@@ -66,7 +66,7 @@ fn a_successor_carries_the_reset_again() {
 }
 
 #[test]
-fn an_upload_with_a_reset_is_repeated_until_the_server_tells_the_end() {
+fn an_upload_with_a_reset_is_repeated_until_the_server_confirms() {
     let mut machine = machine(TransportKind::HttpStream);
     let (primary, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, primary);
@@ -78,7 +78,7 @@ fn an_upload_with_a_reset_is_repeated_until_the_server_tells_the_end() {
     receive(&mut machine, upload, &["|-1A", "|-1T"]);
     machine.on_end(Time::ZERO, upload, End::Finished);
     assert_eq!(machine.ended(), None);
-    assert_eq!(machine.next_output(), None, "it waits a moment");
+    assert_eq!(machine.next_output(), None, "the back-off applies");
     machine.on_timeout(SECOND);
     let (again, ..) = opened(&mut machine);
     assert_eq!(frames_after_hello(&mut machine, again), decode(&["bye|1!"]));

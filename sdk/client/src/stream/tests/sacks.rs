@@ -9,7 +9,7 @@ fn ms(ms: u64) -> Time {
     Time::from_millis(ms)
 }
 
-/// A stream whose server has taken its primary on.
+/// A stream with an attached primary.
 fn attached(kind: TransportKind) -> (StreamMachine, TransportNumber) {
     let mut machine = machine(kind);
     let (number, ..) = opened(&mut machine);
@@ -57,7 +57,7 @@ fn a_sack_waits_100_ms_for_more_messages() {
 }
 
 #[test]
-fn enough_strings_are_sacked_at_once() {
+fn enough_messages_are_acknowledged_immediately() {
     for count in [MAX_DELAYED_MESSAGES - 1, MAX_DELAYED_MESSAGES, MAX_DELAYED_MESSAGES + 1] {
         let (mut machine, number) = attached(TransportKind::Tcp);
         (0..count).for_each(|_| receive(&mut machine, number, &["a "]));
@@ -75,7 +75,7 @@ fn enough_strings_are_sacked_at_once() {
 }
 
 #[test]
-fn what_is_written_anyway_takes_the_sack_along() {
+fn a_sack_is_piggybacked_on_other_frames() {
     let (mut machine, number) = attached(TransportKind::Tcp);
     receive_at(&mut machine, ms(1), number, &["a "]);
     machine.push(ms(2), "hi".into());
@@ -87,7 +87,7 @@ fn what_is_written_anyway_takes_the_sack_along() {
 }
 
 #[test]
-fn the_heartbeat_is_the_present_sack() {
+fn the_heartbeat_is_the_current_sack() {
     let heartbeat = Config::new("", TransportKind::Tcp).heartbeat;
     let (mut machine, number) = attached(TransportKind::Tcp);
     receive_at(&mut machine, heartbeat - ms(1), number, &["a "]);
@@ -99,7 +99,7 @@ fn the_heartbeat_is_the_present_sack() {
 #[test]
 fn a_gap_and_its_end_are_acknowledged_immediately() {
     let (mut machine, number) = attached(TransportKind::Tcp);
-    // It would have waited.
+    // Without a gap the SACK is delayed.
     receive_at(&mut machine, ms(1), number, &["a "]);
     assert_eq!(machine.take_frames(ms(1), number), []);
     for (at, texts, expected) in [
@@ -117,7 +117,7 @@ fn a_gap_and_its_end_are_acknowledged_immediately() {
 }
 
 #[test]
-fn a_socket_that_is_to_be_succeeded_has_no_patience() {
+fn a_socket_with_a_pending_successor_acknowledges_immediately() {
     let (mut machine, old) = attached(TransportKind::Tcp);
     receive_at(&mut machine, ms(1), old, &["a "]);
     machine.switch(ms(2), TransportKind::WebSocket);
@@ -126,7 +126,7 @@ fn a_socket_that_is_to_be_succeeded_has_no_patience() {
     assert_eq!(hello(&mut machine, ms(3), new).sack, Some(Sack::up_to(0)));
     receive_at(&mut machine, ms(4), old, &["b "]);
     assert_eq!(machine.take_frames(ms(4), old), decode(&["|1A"]));
-    // The successor is attached and carries SACKs of messages from its predecessor.
+    // The successor is attached and carries SACKs of the predecessor's messages.
     receive_at(&mut machine, ms(5), new, &["beat^"]);
     receive_at(&mut machine, ms(6), old, &["c "]);
     assert_eq!(machine.take_frames(ms(6), new), decode(&["|2A"]));
@@ -139,7 +139,7 @@ fn a_socket_that_is_to_be_succeeded_has_no_patience() {
 }
 
 #[test]
-fn a_predecessor_that_dies_leaves_a_sack_to_send() {
+fn the_failure_of_a_predecessor_makes_a_sack_due() {
     let (mut machine, old) = attached(TransportKind::Tcp);
     machine.switch(Time::ZERO, TransportKind::Tcp);
     let (new, ..) = opened(&mut machine);
@@ -152,7 +152,7 @@ fn a_predecessor_that_dies_leaves_a_sack_to_send() {
 }
 
 #[test]
-fn a_hello_says_all() {
+fn a_hello_carries_the_pending_sack() {
     let (mut machine, first) = attached(TransportKind::Tcp);
     receive_at(&mut machine, ms(1), first, &["a "]);
     machine.on_end(ms(2), first, End::Failed);
@@ -161,14 +161,14 @@ fn a_hello_says_all() {
     assert_eq!(hello(&mut machine, SECOND, second).sack, Some(Sack::up_to(0)));
     receive_at(&mut machine, SECOND, second, &["beat^"]);
     assert_eq!(machine.take_frames(SECOND + MAX_ACK_DELAY, second), []);
-    // That nobody took it for so long was not the server's silence.
+    // The wait for a successor does not count as silence of the server.
     receive_at(&mut machine, 2 * SECOND, second, &["1N", "b "]);
     assert_eq!(machine.take_frames(2 * SECOND, second), []);
     assert_eq!(machine.take_frames(2 * SECOND + MAX_ACK_DELAY, second), decode(&["|1A"]));
 }
 
 #[test]
-fn http_streams_wait_20_ms_whatever_comes() {
+fn an_http_stream_always_delays_a_sack_by_20_ms() {
     let (mut machine, primary) = attached(TransportKind::HttpStream);
     let many = vec!["a "; 20];
     receive_at(&mut machine, ms(1), primary, &many);
@@ -183,7 +183,7 @@ fn http_streams_wait_20_ms_whatever_comes() {
 }
 
 #[test]
-fn what_came_over_http_is_sacked_by_its_successor_at_once() {
+fn a_socket_acknowledges_messages_of_its_http_predecessor_immediately() {
     let (mut machine, old) = attached(TransportKind::HttpStream);
     machine.switch(ms(1), TransportKind::Tcp);
     let (new, ..) = opened(&mut machine);
@@ -195,7 +195,7 @@ fn what_came_over_http_is_sacked_by_its_successor_at_once() {
 }
 
 #[test]
-fn polls_take_the_sack_along() {
+fn a_poll_carries_the_pending_sack() {
     let mut machine = machine(TransportKind::LongPoll);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
@@ -208,7 +208,7 @@ fn polls_take_the_sack_along() {
 }
 
 #[test]
-fn what_is_withheld_is_not_acknowledged_until_it_is_taken() {
+fn a_withheld_message_is_not_acknowledged() {
     let (mut machine, number) = attached(TransportKind::Tcp);
     receive(&mut machine, number, &["a ", "b ", "c "]);
     while machine.pop().is_some() {}
@@ -254,8 +254,8 @@ fn a_server_that_waits_for_each_sack_loses_900_ms_over_200_messages() {
 }
 
 #[test]
-fn a_server_that_does_not_wait_gets_one_sack_for_many_messages() {
-    // 2,400 messages, each so many ms behind the one before.
+fn a_continuous_sender_receives_one_sack_for_many_messages() {
+    // 2,400 messages at intervals of `step` ms.
     for (step, sacks) in [(1, 150), (10, 218), (20, 400), (50, 800), (90, 1200), (101, 2400)] {
         let (mut machine, number) = attached(TransportKind::Tcp);
         let mut count = 0;

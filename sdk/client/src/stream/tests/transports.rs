@@ -3,17 +3,17 @@
 use super::*;
 
 #[test]
-fn what_carries_the_stream_is_what_the_server_has_taken_on() {
+fn the_active_kind_is_that_of_the_newest_attached_transport() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
-    assert_eq!(machine.active_kind(), None, "it is not answered yet");
+    assert_eq!(machine.active_kind(), None, "no response to the hello yet");
     receive(&mut machine, first, &["C"]);
     assert_eq!(machine.active_kind(), Some(TransportKind::Tcp));
     machine.switch(Time::ZERO, TransportKind::WebSocket);
     let (second, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, second);
-    assert_eq!(machine.active_kind(), Some(TransportKind::Tcp), "until its successor stands");
+    assert_eq!(machine.active_kind(), Some(TransportKind::Tcp), "until the successor is attached");
     receive(&mut machine, second, &["beat^"]);
     assert_eq!(machine.active_kind(), Some(TransportKind::WebSocket));
     machine.on_end(Time::ZERO, first, End::Finished);
@@ -23,7 +23,7 @@ fn what_carries_the_stream_is_what_the_server_has_taken_on() {
 }
 
 #[test]
-fn a_successor_that_fails_leaves_the_old_one_in_charge() {
+fn a_failed_successor_leaves_the_active_kind_unchanged() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, first);
@@ -35,7 +35,7 @@ fn a_successor_that_fails_leaves_the_old_one_in_charge() {
 }
 
 #[test]
-fn polls_that_follow_one_another_carry_it_without_a_gap() {
+fn the_active_kind_stays_set_between_polls() {
     let mut machine = machine(TransportKind::LongPoll);
     let (poll, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, poll);
@@ -48,7 +48,7 @@ fn polls_that_follow_one_another_carry_it_without_a_gap() {
 }
 
 #[test]
-fn nothing_carries_a_stream_that_is_over() {
+fn an_ended_stream_has_no_active_kind() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, number);
@@ -57,7 +57,7 @@ fn nothing_carries_a_stream_that_is_over() {
 }
 
 #[test]
-fn a_socket_is_not_silent_for_longer_than_was_promised() {
+fn a_socket_sends_heartbeats_at_the_announced_interval() {
     let heartbeat = Config::new("", TransportKind::Tcp).heartbeat;
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
@@ -66,17 +66,17 @@ fn a_socket_is_not_silent_for_longer_than_was_promised() {
     assert_eq!(hello.beat, heartbeat);
     receive(&mut machine, number, &["C", "0N", "a "]);
     assert_eq!(machine.take_frames(SECOND, number), decode(&["|0A"]));
-    let heard = |machine: &mut StreamMachine, now| {
+    let receive_heartbeat = |machine: &mut StreamMachine, now| {
         machine.on_frame(now, number, Frame::Comment("beat".into()));
     };
     for round in 1..4 {
         let due = SECOND + round * heartbeat;
-        heard(&mut machine, due - SECOND);
+        receive_heartbeat(&mut machine, due - SECOND);
         assert_eq!(machine.next_timeout(due - SECOND), Some(due));
         assert_eq!(machine.take_frames(due - Time::from_millis(1), number), []);
         assert!(
             machine.next_timeout(due).unwrap() > due,
-            "a socket that is full is not asked again"
+            "an expired heartbeat waits for the socket, not for the timer"
         );
         assert_eq!(machine.take_frames(due, number), decode(&["|0A"]));
         assert_eq!(machine.take_frames(due, number), []);
@@ -84,7 +84,7 @@ fn a_socket_is_not_silent_for_longer_than_was_promised() {
 }
 
 #[test]
-fn http_promises_nothing() {
+fn http_transports_announce_no_heartbeat() {
     for kind in [TransportKind::HttpStream, TransportKind::LongPoll] {
         let mut machine = machine(kind);
         let (number, ..) = opened(&mut machine);

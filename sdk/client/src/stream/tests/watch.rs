@@ -1,4 +1,4 @@
-//! Checks in the model that no SACK is later than its delay allows while a socket is attached.
+//! Checks in the model that no SACK is delayed longer than [`MAX_ACK_DELAY`] while a socket is attached.
 
 use minerva_proto::{Frame, Hello, Sack};
 
@@ -8,7 +8,7 @@ use super::super::{StreamMachine, Time};
 /// Received messages without a SACK.
 #[derive(Debug, Default)]
 pub(super) struct SackWatch {
-    /// When the first of it came, or the socket that takes the SACK began to stand.
+    /// Time of the first of these messages, or of the attachment of the carrying socket.
     since: Option<Time>,
 }
 
@@ -17,7 +17,7 @@ impl SackWatch {
         self.since.get_or_insert(now);
     }
 
-    /// Time has passed, and whatever was due was done.
+    /// Checks the delay at `now`, after all due work.
     pub(super) fn on_time(&mut self, now: Time, client: &StreamMachine) {
         let carrier = client.carrier().and_then(|number| client.transports.get(&number));
         if carrier.is_some_and(|carrier| carrier.is_socket() && carrier.attached) {
@@ -28,7 +28,7 @@ impl SackWatch {
         }
     }
 
-    /// The client writes these.
+    /// Records frames written by the client.
     pub(super) fn on_written(&mut self, frames: &[Frame], client: &StreamMachine) {
         if frames.iter().filter_map(sack_in).any(|sack| sack == client.window.sack()) {
             self.since = None;
