@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_handling_tells_whether_a_string_was_stored() {
+    fn the_next_handling_determines_whether_an_effect_was_stored() {
         let log = "ledger: serving `default`\nledger: new 1 7\nledger: dies 1 7\n\
                    ledger: again 1 8\nledger: again 1 7\nledger: dies 2 1\n\
                    ledger: new 2 1\nledger: again 2 1\nledger: dies 3 1\n";

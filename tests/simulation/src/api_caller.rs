@@ -129,7 +129,11 @@ impl ApiCaller {
             return self.retry_later(attempt.push, attempt.partition, net);
         }
         if push.attempts.is_empty() {
-            net.trace.record(net.now, "pushed", [self.index as u64, attempt.push, attempt.number]);
+            net.trace.record(
+                net.now,
+                "push complete",
+                [self.index as u64, attempt.push, attempt.number],
+            );
             self.push = None;
             self.schedule_push(net);
         }

@@ -276,7 +276,7 @@ impl App {
             StreamEvent::Ended { event, ended } => {
                 handler.has_ended = true;
                 let numbers = [self.index as u64, stream.0, event.0];
-                net.trace.record(net.now, "app hears end", numbers);
+                net.trace.record(net.now, "app receives end", numbers);
                 checker.on_app_ended(handler.client, stream, handler.instance, event, &ended);
                 self.machine.acknowledge(stream, event);
             }
@@ -299,7 +299,7 @@ impl App {
                 if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
                     net.trace.record(
                         net.now,
-                        "app waits for room",
+                        "app outbox full",
                         [self.index as u64, stream.0, next.0],
                     );
                     return false;
@@ -340,7 +340,7 @@ impl App {
                 }
                 net.trace.record(
                     net.now,
-                    "app tells",
+                    "app sends commands",
                     [self.index as u64, commands.len() as u64, 0],
                 );
                 net.trace.detail(|| format!("{commands:?}"));

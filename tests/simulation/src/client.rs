@@ -182,7 +182,7 @@ impl Client {
     /// Takes the client offline.
     pub(crate) fn go_offline(&mut self, until: Time, net: &mut Network, checker: &mut Checker) {
         self.offline_until = until;
-        net.trace.record(net.now, "client silent", [self.index as u64, until, 0]);
+        net.trace.record(net.now, "client offline", [self.index as u64, until, 0]);
         net.events.schedule(until, Event::ClientWakes { client: self.index });
         self.machine.cut(self.time(net));
         self.drive(net, checker);

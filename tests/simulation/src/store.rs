@@ -94,7 +94,7 @@ impl Store {
         let is_ok = outcome.is_ok();
         net.trace.record(
             net.now,
-            "store acts",
+            "store performs",
             [call.partition.into(), index_of(&call.op), u64::from(is_ok)],
         );
         if let Err(error) = &outcome {
@@ -176,7 +176,7 @@ fn unavailable() -> StoreError {
 fn name_of(op: &Op) -> &'static str {
     match op {
         Op::Partitions(_) => "partitions",
-        Op::Heartbeat { .. } => "beat",
+        Op::Heartbeat { .. } => "heartbeat",
         Op::Claim { .. } => "claim",
         Op::Append { .. } => "append",
         Op::Checkpoint { .. } => "checkpoint",

@@ -171,7 +171,7 @@ impl World {
         if core.life != stopped.life || core.state == State::Down {
             return;
         }
-        self.net.trace.record(self.net.now, "core has stopped", [stopped.core as u64, 0, 0]);
+        self.net.trace.record(self.net.now, "core stopped", [stopped.core as u64, 0, 0]);
         core.end_calls(&mut self.net);
         self.crash_core(stopped.core, 50);
     }

@@ -1,10 +1,9 @@
-//! The simulation is worth what its store is worth: the model keeps the contract that every store keeps, and
-//! answers as the real store in Redis does.
+//! The store model implements the store contract and returns the same replies as Redis.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../core/tests/store_contract/model.rs"]
 mod model;
-#[allow(dead_code, reason = "made for all tests with a Redis")]
+#[allow(dead_code, reason = "shared by all tests with a Redis")]
 #[path = "../../../core/tests/store_redis/server.rs"]
 mod server;
 #[path = "../../../core/tests/store_contract/suite.rs"]
@@ -19,7 +18,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 use minerva_simulation::ModelStore;
 use proptest::prelude::*;
 
-/// A store under test, as the contract's suite wants it.
+/// The store under test, in the form that the contract suite requires.
 pub(crate) struct Bench {
     pub(crate) store: Arc<dyn Store>,
 }
@@ -29,20 +28,20 @@ impl Bench {
         Self { store: Arc::new(ModelStore::new()) }
     }
 
-    /// The model does not outlive its process.
+    /// The model keeps no data beyond the process, so the store stays open.
     pub(crate) fn reopen(self) -> Self {
         self
     }
 }
 
-macro_rules! over_the_model {
+macro_rules! on_the_model {
     ($($test:ident)*) => {
         $(#[tokio::test]
         async fn $test() { suite::$test(Bench::model()).await; })*
     };
 }
 
-over_the_model! {
+on_the_model! {
     an_unused_partition_is_empty
     a_claim_returns_the_appended_log
     every_claim_has_a_greater_epoch
@@ -72,11 +71,11 @@ over_the_model! {
 }
 
 #[test]
-fn the_contracts_own_model_agrees() {
+fn the_model_agrees_with_the_reference_model_of_the_contract() {
     model::run(Bench::model);
 }
 
-/// A call; numbers are offsets from what would be right.
+/// A call; numbers are offsets from the valid values.
 #[derive(Debug, Clone)]
 enum Step {
     Claim { other: bool, above: u64 },
@@ -84,7 +83,7 @@ enum Step {
     Checkpoint { stale: u64, covers: i8, changed: Vec<(u8, Option<u8>)> },
     Renew { stale: u64, next: i8 },
     Release { stale: u64 },
-    Beat { member: u8, number: u64, lives: bool },
+    Heartbeat { member: u8, number: u64, lives: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -100,13 +99,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (stale(), offset()).prop_map(|(stale, next)| Step::Renew { stale, next }),
         1 => stale().prop_map(|stale| Step::Release { stale }),
         1 => (0..3u8, 1..9u64, any::<bool>())
-            .prop_map(|(member, number, lives)| Step::Beat { member, number, lives }),
+            .prop_map(|(member, number, lives)| Step::Heartbeat { member, number, lives }),
     ]
 }
 
-/// What a store answered, without what depends on its clock.
+/// Reply of a store, without values that depend on the clock.
 #[derive(Debug, PartialEq)]
-enum Answer {
+enum Reply {
     Claimed(Claimed),
     Membership(Membership),
     Done,
@@ -114,7 +113,7 @@ enum Answer {
     Error(StoreError),
 }
 
-impl From<StoreError> for Answer {
+impl From<StoreError> for Reply {
     fn from(error: StoreError) -> Self {
         if let StoreError::Held { owner, .. } = error {
             Self::Held(owner)
@@ -124,14 +123,14 @@ impl From<StoreError> for Answer {
     }
 }
 
-/// Where a run of steps is: the last epoch, and the index behind the log.
+/// Position in a sequence of steps: the last epoch, and the index behind the log.
 #[derive(Default)]
-struct At {
+struct Position {
     epoch: u64,
     next: u64,
 }
 
-async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer {
+async fn perform(store: &dyn Store, partition: u32, step: &Step, at: &Position) -> Reply {
     let epoch = |stale: &u64| Epoch(at.epoch.saturating_sub(*stale));
     let index = |offset: &i8| LogIndex(at.next.saturating_add_signed((*offset).into()));
     let lease = Duration::from_secs(60);
@@ -139,15 +138,15 @@ async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer 
         Step::Claim { other, above } => {
             let owner = if *other { "other" } else { "me" };
             let claimed = store.claim(partition, owner, Epoch(*above)).await;
-            return claimed.map_or_else(Answer::from, Answer::Claimed);
+            return claimed.map_or_else(Reply::from, Reply::Claimed);
         }
-        Step::Beat { member, number, lives } => {
+        Step::Heartbeat { member, number, lives } => {
             let member = Member { name: format!("core-{member}"), is_standby: *member == 0 };
             let lease = if *lives { lease } else { Duration::ZERO };
             return store
                 .heartbeat(member, *number, lease)
                 .await
-                .map_or_else(Answer::from, Answer::Membership);
+                .map_or_else(Reply::from, Reply::Membership);
         }
         Step::Append { stale, index: offset, content } => {
             let blob = Bytes::from(vec![*content; (*content).into()]);
@@ -165,36 +164,36 @@ async fn act(store: &dyn Store, partition: u32, step: &Step, at: &At) -> Answer 
         }
         Step::Release { stale } => store.release(partition, epoch(stale)).await,
     };
-    done.map_or_else(Answer::from, |()| Answer::Done)
+    done.map_or_else(Reply::from, |()| Reply::Done)
 }
 
 async fn compare(real: &dyn Store, model: &dyn Store, steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut at = At::default();
+    let mut at = Position::default();
     for step in steps {
-        let answer = act(model, 3, step, &at).await;
-        match (&answer, step) {
-            (Answer::Claimed(claimed), _) => {
-                at = At { epoch: claimed.epoch.0, next: claimed.next_index().0 };
+        let reply = perform(model, 3, step, &at).await;
+        match (&reply, step) {
+            (Reply::Claimed(claimed), _) => {
+                at = Position { epoch: claimed.epoch.0, next: claimed.next_index().0 };
             }
-            (Answer::Done, Step::Append { stale: 0, index: 0, .. }) => at.next += 1,
+            (Reply::Done, Step::Append { stale: 0, index: 0, .. }) => at.next += 1,
             _ => {}
         }
-        // The same moment for both, so that what is the next index is judged alike.
-        let before = match (&answer, step) {
-            (Answer::Done, Step::Append { stale: 0, index: 0, .. }) => {
-                At { epoch: at.epoch, next: at.next - 1 }
+        // Both stores receive the step at the same position.
+        let before = match (&reply, step) {
+            (Reply::Done, Step::Append { stale: 0, index: 0, .. }) => {
+                Position { epoch: at.epoch, next: at.next - 1 }
             }
-            _ => At { epoch: at.epoch, next: at.next },
+            _ => Position { epoch: at.epoch, next: at.next },
         };
         let is_claim = matches!(step, Step::Claim { .. });
-        let real_answer = act(real, 3, step, if is_claim { &at } else { &before }).await;
-        prop_assert_eq!(real_answer, answer, "{:?}", step);
+        let real_reply = perform(real, 3, step, if is_claim { &at } else { &before }).await;
+        prop_assert_eq!(real_reply, reply, "{:?}", step);
     }
     Ok(())
 }
 
 #[test]
-fn the_model_answers_as_redis_does() {
+fn the_model_and_redis_return_equal_replies() {
     let server = server::Server::start(&[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config =

@@ -58,7 +58,7 @@ impl Link {
                 self.transports.remove(transport);
             }
         }
-        net.trace.record(net.now, "let out to edge", [self.id().0, outputs.len() as u64, 0]);
+        net.trace.record(net.now, "release to edge", [self.id().0, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
         let frames = convert::relay_response(outputs).frames;
         net.send(self.conn, Side::Callee, Content::FromCore(frames));

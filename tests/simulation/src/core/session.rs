@@ -91,7 +91,7 @@ impl Session {
         for output in &outputs {
             checker.on_app_output(output, net.now);
         }
-        net.trace.record(net.now, "let out to app", [self.number, outputs.len() as u64, 0]);
+        net.trace.record(net.now, "release to app", [self.number, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
         let events = convert::serve_response(outputs).events;
         net.send(self.conn, Side::Callee, Content::Events(events));

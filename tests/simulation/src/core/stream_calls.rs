@@ -60,7 +60,7 @@ pub(super) fn release(
         }
     };
     let is_reply = u64::from(outcomes.is_some());
-    net.trace.record(net.now, "let out to outsider", [attempt.push, attempt.number, is_reply]);
+    net.trace.record(net.now, "release push reply", [attempt.push, attempt.number, is_reply]);
     net.trace.detail(|| format!("{outcomes:?}"));
     if let Some(outcomes) = &outcomes {
         checker.on_push_reply(&attempt, outcomes, net.now);

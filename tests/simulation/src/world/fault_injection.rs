@@ -164,7 +164,7 @@ impl World {
         if let Err(error) = self.checker.durable.roll_back(&self.store.data) {
             self.checker.violation(format!("rollback: {error}"));
         }
-        self.net.trace.record(self.net.now, "store is back", [u64::from(owners_die), 0, 0]);
+        self.net.trace.record(self.net.now, "store rollback", [u64::from(owners_die), 0, 0]);
         self.net.trace.detail(|| self.checker.durable.describe());
         if owners_die {
             for core in 0..self.cores.len() {
