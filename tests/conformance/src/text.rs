@@ -1,4 +1,4 @@
-//! Text of vectors: one code point is one byte, and `@S@` stands for a fresh stream id. Converts text to bytes and bytes
+//! Text of vectors: one code point is one byte, and `@S@` stands for a fresh stream id. Converts text to bytes and back
 //! to readable text.
 
 use std::collections::BTreeMap;
