@@ -62,12 +62,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The stored state of a partition cannot be restored.
     #[error("partition {partition}: {error}")]
-    Recovery {
-        /// Number of the partition.
-        partition: u32,
-        /// Cause.
-        error: RecoveryError,
-    },
+    Recovery { partition: u32, error: RecoveryError },
     /// The API server could not be created.
     #[error("the API server: {0}")]
     Api(String),

@@ -28,7 +28,8 @@ use crate::stop::StopToken;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// HTTP/2 window of a connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Silence after which a keep-alive ping is sent. With the timeout below a dead peer is detected before clients give up.
+/// Silence after which a keep-alive ping is sent. With the timeout below a dead peer is detected before clients give
+/// up.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for the reply to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,8 +1,8 @@
 //! The store contract: durable data of partitions, behind one trait with several implementations.
 //!
 //! [`memory`], [`redb`] and [`redis`] implement [`Store`]; one suite (`tests/store_contract.rs`) tests all of them.
-//! The ownership task and the partition tasks are the callers. A store handles partitions, epochs, logs and blobs; the content
-//! of a blob is opaque.
+//! The ownership task and the partition tasks are the callers. A store handles partitions, epochs, logs and blobs;
+//! the content of a blob is opaque.
 //!
 //! # Guarantees of every store
 //!

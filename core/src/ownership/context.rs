@@ -1,6 +1,7 @@
 //! The dependencies that all partition tasks of one core share.
 //!
-//! `core.rs` and the simulation build one [`CoreContext`]; the ownership task and the partition tasks share the context.
+//! `core.rs` and the simulation build one [`CoreContext`]; the ownership task and the partition tasks share the
+//! context.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,8 +23,8 @@ const MAX_CONCURRENT_CLAIMS: usize = 64;
 pub(crate) struct CoreContext {
     /// Owner name in all claims of this core.
     pub(crate) owner: Arc<str>,
-    /// The greatest epoch that this core has claimed, for each partition. A new claim must exceed this epoch, even if the
-    /// store has rolled back to an older epoch.
+    /// The greatest epoch that this core has claimed, for each partition. A new claim must exceed this epoch, even if
+    /// the store has rolled back to an older epoch.
     pub(super) last_epochs: Vec<Arc<AtomicU64>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) partitions: PartitionTable,

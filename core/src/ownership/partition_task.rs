@@ -1,6 +1,7 @@
 //! The task of one partition at one core: claims the partition, recovers the streams, serves them, and hands over.
 //!
-//! The ownership task starts the task, and revokes the assignment through a channel. A [`Partition`] serves the streams.
+//! The ownership task starts the task, and revokes the assignment through a channel. A [`Partition`] serves the
+//! streams.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

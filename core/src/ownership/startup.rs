@@ -1,4 +1,4 @@
-//! Progress of the startup of a core, which ends when each partition of the first placement is served or held by another core.
+//! Progress of the startup of a core: complete once each partition of the first placement is served or held elsewhere.
 //!
 //! The ownership task and the partition tasks report to [`Startup`]; `core.rs` waits for the end.
 

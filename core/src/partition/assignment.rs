@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use minerva_proto::StreamNumber;
+
 use super::mailbox::SessionHandle;
 use crate::stream::{Millis, SessionId};
-use minerva_proto::StreamNumber;
 
 /// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
@@ -61,8 +62,8 @@ impl Assignment {
 
     /// Adds a stream without a session.
     ///
-    /// With an `instance` the stream waits for that instance until the given time. Otherwise the stream is assigned at once if
-    /// the service has a session, which is returned.
+    /// With an `instance` the stream waits for that instance until the given time. Otherwise the stream is assigned
+    /// at once if the service has a session, which is returned.
     pub(super) fn add(
         &mut self,
         stream: StreamNumber,

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::store::{CLAIMS_KEPT, Claim, Claimed, Epoch};
 use minerva_proto::LogIndex;
+
+use crate::store::{CLAIMS_KEPT, Claim, Claimed, Epoch};
 
 /// The claims whose log entries an owner has seen in full.
 pub(super) struct ClaimHistory {

@@ -1,6 +1,7 @@
 //! The task of a partition: turns, appends, checkpoints and the lease, until the partition is stopped or fenced.
 //!
-//! Run by the ownership task. Drives the streams, the gate, the checkpoints and the lease, which do not know each other.
+//! Run by the ownership task. Drives the streams, the gate, the checkpoints and the lease, which do not know each
+//! other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

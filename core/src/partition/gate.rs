@@ -1,8 +1,8 @@
 //! The output gate (output commit): outputs are released when the records that imply them are durable.
 //!
 //! Each turn is one entry with an append and outputs. The outputs are released, in order, when this append and all
-//! earlier ones are confirmed. Several appends are in flight at a time. Used by the event loop of a partition; knows the
-//! store's contract and nothing about the contents.
+//! earlier ones are confirmed. Several appends are in flight at a time. Used by the event loop of a partition; knows
+//! the store's contract and nothing about the contents.
 //!
 //! ```text
 //!   submit ──> [turn n+2: append] [turn n+1: no records] [turn n: append confirmed] ──> next

@@ -34,7 +34,6 @@ const ROOM_KIB: u32 = 8 << 10;
 /// A link, and the channel to the edge.
 #[derive(Clone)]
 pub struct LinkHandle {
-    /// Unique in the process.
     pub id: LinkId,
     /// Outputs for the edge; closed when the link has ended.
     pub outputs: OutputSender<CoreFrame>,
@@ -43,9 +42,7 @@ pub struct LinkHandle {
 /// The session of an app instance, and the channel to the instance.
 #[derive(Clone)]
 pub struct SessionHandle {
-    /// Unique in the process.
     pub id: SessionId,
-    /// Service of the instance.
     pub service: Arc<str>,
     /// Identity of the instance, the same after a reconnect.
     pub instance_id: Arc<str>,
@@ -61,34 +58,23 @@ pub struct SessionHandle {
 pub enum Mail {
     /// Attach a transport to a stream.
     Attach {
-        /// Link of the transport, with the channel for the answer.
         link: LinkHandle,
-        /// Number of the transport on the link.
         transport: TransportId,
         /// Hello of the client, or state of a resumed transport.
         attach: Box<Attach>,
     },
     /// Frames of a client.
     Batch {
-        /// Link of the transport.
         link: LinkId,
-        /// Number of the transport on the link.
         transport: TransportId,
         /// Messages, SACKs, reset and end.
         batch: Batch,
     },
     /// The connection of a transport is closed.
-    Detach {
-        /// Link of the transport.
-        link: LinkId,
-        /// Number of the transport on the link.
-        transport: TransportId,
-    },
+    Detach { link: LinkId, transport: TransportId },
     /// Credit for s2c messages of a transport.
     Grant {
-        /// Link of the transport.
         link: LinkId,
-        /// Number of the transport on the link.
         transport: TransportId,
         /// Additional bytes.
         bytes: u64,
@@ -97,7 +83,6 @@ pub enum Mail {
     LinkLost(LinkId),
     /// An app instance registered. Sent to every partition.
     InstanceJoined {
-        /// The new session.
         session: SessionHandle,
         /// Streams of this partition that the instance holds from an earlier session.
         held: Vec<StreamNumber>,
@@ -106,18 +91,14 @@ pub enum Mail {
     InstanceLeft(SessionId),
     /// Cumulative acknowledgement of events.
     Acknowledge {
-        /// Session of the instance.
         session: SessionId,
-        /// Number of the stream.
         stream: StreamNumber,
         /// The last acknowledged event.
         event: EventNumber,
     },
     /// Messages for the client.
     Send {
-        /// Session of the instance.
         session: SessionId,
-        /// Number of the stream.
         stream: StreamNumber,
         /// Number of the first message, in the count of the instance.
         first: MessageNumber,
@@ -128,9 +109,7 @@ pub enum Mail {
     },
     /// End a stream.
     Reset {
-        /// Session of the instance.
         session: SessionId,
-        /// Number of the stream.
         stream: StreamNumber,
         /// Validated reason.
         reason: String,
@@ -139,9 +118,7 @@ pub enum Mail {
     },
     /// Change the limits of a stream; `None` keeps a limit.
     SetLimits {
-        /// Session of the instance.
         session: SessionId,
-        /// Number of the stream.
         stream: StreamNumber,
         /// Idle limit in milliseconds.
         max_idle_ms: Option<u64>,
@@ -149,14 +126,7 @@ pub enum Mail {
         outbox: OutboxLimits,
     },
     /// Change the label or the groups of a stream.
-    ChangeAttributes {
-        /// Session of the instance.
-        session: SessionId,
-        /// Number of the stream.
-        stream: StreamNumber,
-        /// The change.
-        change: AttributeChange,
-    },
+    ChangeAttributes { session: SessionId, stream: StreamNumber, change: AttributeChange },
     /// A request from outside of a session.
     StreamCall(Box<StreamCall>),
     /// Finish the turns in flight, write a checkpoint and release the partition.

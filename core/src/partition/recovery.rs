@@ -16,7 +16,6 @@ use crate::store::{Claim, Claimed, Epoch};
 /// The recovered state of a claimed partition.
 #[derive(Debug)]
 pub struct Recovered {
-    /// Epoch of the claim.
     pub(super) epoch: Epoch,
     /// The last claims, this one included.
     pub(super) claims: Vec<Claim>,
@@ -38,28 +37,13 @@ pub struct Recovered {
 pub enum RecoveryError {
     /// A stored blob cannot be decoded.
     #[error("{blob}: {error}")]
-    Decode {
-        /// Description of the blob.
-        blob: String,
-        /// Cause.
-        error: DecodeError,
-    },
+    Decode { blob: String, error: DecodeError },
     /// A stored blob contradicts the others.
     #[error("{blob}: {error}")]
-    Inconsistent {
-        /// Description of the blob.
-        blob: String,
-        /// Cause.
-        error: InconsistentError,
-    },
+    Inconsistent { blob: String, error: InconsistentError },
     /// The log has a record of a stream that was not created.
     #[error("log entry {index}: stream {stream} is unknown")]
-    UnknownStream {
-        /// Index of the log entry.
-        index: LogIndex,
-        /// Number of the stream.
-        stream: StreamNumber,
-    },
+    UnknownStream { index: LogIndex, stream: StreamNumber },
 }
 
 /// A stream during the replay of the log.

@@ -1,9 +1,10 @@
 //! The session of an app instance as the stream machine sees it: delivery window, pending confirmation, reported room.
 
+use minerva_proto::EventNumber;
+
 use super::delayed_ack::DelayedAck;
 use super::{Millis, SessionId};
 use crate::state::SendState;
-use minerva_proto::EventNumber;
 
 /// State of the assigned session.
 #[derive(Debug)]
@@ -54,7 +55,8 @@ impl AppSide {
 
     /// Returns true if `room` must be reported even without a confirmation.
     ///
-    /// That is the case at the start and the end of a pause, and otherwise in steps of a quarter of the limits (bytes, messages).
+    /// That is the case at the start and the end of a pause, and otherwise in steps of a quarter of the limits
+    /// (bytes, messages).
     pub(super) fn must_report(&self, room: SendState, (bytes, messages): (usize, usize)) -> bool {
         let has_room = room.bytes_left > 0 && room.messages_left > 0;
         let had_room =

@@ -1,9 +1,10 @@
 //! The end of a stream: once, with one reason for both sides.
 
+use minerva_proto::link::CloseCause;
+
 use super::machine::Stream;
 use super::{AppOutput, Turn};
 use crate::state::{Ended, Record};
-use minerva_proto::link::CloseCause;
 
 /// Reset reason after the idle limit; the same text as in the original server.
 pub(crate) const IDLE: &str = "no activity from peer";

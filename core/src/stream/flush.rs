@@ -1,13 +1,13 @@
 //! The end of a turn: messages to the primary transport within the credit, due acknowledgements, ends of responses.
 
 use bytes::Bytes;
+use minerva_proto::MessageNumber;
+use minerva_proto::link::{CloseCause, CoreMessage, Run};
 
 use super::machine::Stream;
 use super::transports::Transport;
 use super::{TransportKey, Turn};
 use crate::state::Outbox;
-use minerva_proto::MessageNumber;
-use minerva_proto::link::{CloseCause, CoreMessage, Run};
 
 /// Bytes of one run of messages, except for the last message: keeps a link message far below the limit.
 const MAX_RUN_BYTES: usize = 256 << 10;

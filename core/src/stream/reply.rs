@@ -71,7 +71,6 @@ pub enum JoinOutcome {
 /// The description of a stream by `Get` and `List`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInfo {
-    /// Number of the stream.
     pub stream: StreamNumber,
     /// The selected service, or else the requested one.
     pub service: Arc<str>,

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{LinkId, Millis, TransportChange};
 use minerva_proto::link::{Attach, Batch, TransportId};
 use minerva_proto::{MessageNumber, TransportKind, TransportNumber};
+
+use super::{LinkId, Millis, TransportChange};
 
 /// A transport, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

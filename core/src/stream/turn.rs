@@ -1,12 +1,12 @@
 //! Input and effects of one turn of the stream machines.
 
 use bytes::Bytes;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
 use super::{AppOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey};
 use crate::limits::Limits;
 use crate::state::Record;
-use minerva_proto::StreamNumber;
-use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
 /// The context in which a stream machine handles an input.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::stream::Millis;
 use minerva_proto::StreamNumber;
+
+use crate::stream::Millis;
 
 /// A set with at most one deadline per stream.
 #[derive(Default)]

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::state::StreamState;
 use minerva_proto::StreamNumber;
+
+use crate::state::StreamState;
 
 /// A service, and a label or group; chosen by applications.
 type Key = (Arc<str>, Arc<str>);

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use minerva_proto::StreamNumber;
+
 use super::super::subprotocols::Subprotocols;
 use crate::stream::{Services, Stream};
-use minerva_proto::StreamNumber;
 
 /// The configured services, and the streams without a selection.
 pub(super) struct ServiceSelection {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::StreamNumber;
 
 use super::super::stream_call::{StreamCall, StreamRequest, StreamSelector};
 use super::PartitionStreams;
 use crate::state::{Push, unshared};
 use crate::stream::{Effects, Millis, Output, PushOutcome, StreamInfo, StreamReply, Turn};
-use minerva_proto::StreamNumber;
 
 impl PartitionStreams {
     /// Carries out a call, or adds it to the push batch. The reply is released when the turn is durable.

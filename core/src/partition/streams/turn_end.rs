@@ -1,11 +1,12 @@
 //! The end of a turn: passed deadlines, flush of the touched streams, removal of finished streams, counters.
 
+use minerva_proto::StreamNumber;
+use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
+
 use super::super::counters::{add, subtract};
 use super::PartitionStreams;
 use crate::state::Record;
 use crate::stream::{AppOutput, Effects, Millis, Output, RefusedReason, TransportKey};
-use minerva_proto::StreamNumber;
-use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
 impl PartitionStreams {
     /// Ends a turn: handles passed deadlines, then lets every touched stream write and deliver.

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
+use minerva_proto::{EventNumber, KillReason, LogIndex, MessageNumber, StreamNumber};
+
 use super::harness::{
     Harness, LINK, hello, is_opened, messages, options, requesting, run_until_idle,
 };
@@ -12,8 +15,6 @@ use crate::partition::{
 };
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::AppOutput;
-use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
-use minerva_proto::{EventNumber, KillReason, LogIndex, MessageNumber, StreamNumber};
 
 pub(super) async fn with_streams(store: &TestStore, count: u64) -> Harness {
     let harness = Harness::start(store).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use minerva_proto::{LogIndex, StreamNumber};
 
 use super::hello_origin;
 use crate::partition::PartitionOptions;
@@ -10,7 +11,6 @@ use crate::partition::checkpoint::Checkpoints;
 use crate::state::{Meta, Record, Snapshot, StreamState};
 use crate::store::memory::MemoryStore;
 use crate::store::{Epoch, MAX_BLOB, Store};
-use minerva_proto::{LogIndex, StreamNumber};
 
 /// A stream with this many messages of 1 MiB in the outbox.
 fn stream(messages: usize) -> Snapshot {

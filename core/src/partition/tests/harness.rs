@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::TransportKind;
 use minerva_proto::link::{Attach, Batch, Caller, CoreFrame, CoreMessage, Run, TransportId};
 use minerva_proto::{BatchNumber, MessageNumber, Sack, StreamId, StreamNumber, TransportNumber};
 use tokio::sync::oneshot;
@@ -18,7 +19,6 @@ use crate::partition::{
 };
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, Millis};
-use minerva_proto::TransportKind;
 
 pub(super) const LINK: LinkId = LinkId(1);
 

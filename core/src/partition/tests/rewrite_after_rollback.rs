@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::link::{CoreFrame, CoreMessage, TransportId};
+use minerva_proto::{EventNumber, LogIndex, StreamNumber};
 
 use super::harness::{Harness, LINK, TestSession, hello, is_opened, options, run_until_idle, send};
 use super::store::TestStore;
@@ -13,8 +15,6 @@ use crate::partition::{Mail, PartitionOptions};
 use crate::state::encode_entry;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::AppOutput;
-use minerva_proto::link::{CoreFrame, CoreMessage, TransportId};
-use minerva_proto::{EventNumber, LogIndex, StreamNumber};
 
 fn taken(harness: &mut Harness) -> Vec<u64> {
     let batch = |frame: CoreFrame| {

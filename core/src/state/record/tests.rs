@@ -1,12 +1,12 @@
 //! Encoding and decoding of records, snapshots and meta blobs. Corrupt bytes yield errors, never a panic.
 
+use minerva_proto::{
+    EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,
+};
 use proptest::prelude::*;
 
 use super::*;
 use crate::state::{Attributes, Ended, EndedBy, Origin, OutboxLimits, StreamState};
-use minerva_proto::{
-    EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,
-};
 
 fn origin() -> Origin {
     Origin {

@@ -1,7 +1,7 @@
 //! Loads the data of a partition after a claim, in pieces, so that no reply is huge and none blocks the server.
 //!
-//! Only the new owner can change the data meanwhile, unless another claim fences the owner. The epoch is therefore checked
-//! at the end.
+//! Only the new owner can change the data meanwhile, unless another claim fences the owner. The epoch is therefore
+//! checked at the end.
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,12 @@
 //! Outputs to the session of an app instance.
 
 use bytes::Bytes;
+use minerva_proto::{EventNumber, MessageNumber};
 
 use super::harness::{Harness, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
 use crate::state::OutboxLimits;
 use crate::stream::{MAX_TRANSPORT_CHANGES, PushOutcome, SessionId};
-use minerva_proto::{EventNumber, MessageNumber};
 
 #[test]
 fn events_and_transport_changes_are_delivered_in_order() {

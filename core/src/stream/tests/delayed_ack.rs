@@ -1,10 +1,11 @@
 //! Acknowledgements piggybacked on messages, for the client and for the application.
 
+use minerva_proto::link::{Attach, Batch};
+use minerva_proto::{BatchNumber, TransportNumber};
+
 use super::harness::{Harness, batch, poll, primary, sack, secondary, upload};
 use crate::limits::Limits;
 use crate::stream::delayed_ack::{MAX_DELAY_MS, MAX_MESSAGES};
-use minerva_proto::link::{Attach, Batch};
-use minerva_proto::{BatchNumber, TransportNumber};
 
 /// A message of the client with a SACK of the previous answer.
 fn question(number: u64) -> Batch {

@@ -1,10 +1,11 @@
 //! Each limit of a stream: one below, at the limit, one above.
 
+use minerva_proto::link::{Attach, Batch, Run};
+use minerva_proto::{BatchNumber, MessageNumber};
+
 use super::harness::{Harness, batch, bytes, primary, sack, secondary, upload};
 use crate::limits::Limits;
 use crate::stream::c2s_batches::{MAX_PARKED, UPLOAD_WAIT_MS};
-use minerva_proto::link::{Attach, Batch, Run};
-use minerva_proto::{BatchNumber, MessageNumber};
 
 fn limits() -> Limits {
     Limits::default()

@@ -1,14 +1,15 @@
 //! Property test: random valid and invalid inputs against a model of a client and an application.
 //!
-//! Every message arrives once and in order, no output concerns an unrecorded message, and the records rebuild the state.
+//! Every message arrives once and in order, no output concerns an unrecorded message, and the records rebuild the
+//! state.
 
 mod world;
 
+use minerva_proto::{EventNumber, StreamNumber};
 use proptest::prelude::*;
 
 use super::harness::bytes;
 use crate::stream::AppOutput;
-use minerva_proto::{EventNumber, StreamNumber};
 use world::World;
 
 #[derive(Clone, Debug)]
