@@ -159,7 +159,7 @@ impl Transport {
         }
     }
 
-    /// Handles an input.
+    /// Handles an event of the socket, the link or the edge; outputs must be drained afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { bytes, last } => self.on_received(now, &bytes, last),

@@ -52,7 +52,7 @@ impl Head {
         if next > self.next { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
     }
 
-    /// Checks an append.
+    /// Compares the epoch and index of an append with the log head.
     pub(super) fn check_append(
         &self,
         epoch: Epoch,

@@ -52,7 +52,7 @@ const STARTUP_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause between two attempts of the first call.
 const STARTUP_PAUSE: Duration = Duration::from_millis(250);
 
-/// A store in Redis.
+/// A store in Redis, Valkey or Dragonfly: single server, Sentinel or Cluster.
 pub struct RedisStore {
     client: Arc<Client>,
 }

@@ -16,7 +16,7 @@ pub(crate) struct OwnerClaim {
     since: u64,
 }
 
-/// Status of a claim.
+/// Validity of a claim that [`OwnerTable::owner`] returned earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClaimStatus {
     /// The claim is valid.

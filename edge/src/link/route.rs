@@ -9,7 +9,7 @@ use super::directory::Directory;
 use crate::cached_watch::CachedWatch;
 use crate::metrics::Cause;
 
-/// Event of a route.
+/// News about a transport's owner.
 #[derive(Debug)]
 pub(crate) enum RouteEvent {
     /// The owner has sent a message.

@@ -37,7 +37,7 @@ pub(super) enum Protocol {
     },
     /// Request for the policy file.
     Policy,
-    /// HTTP.
+    /// HTTP, recognised by the capital letter of a method.
     Http {
         /// Bytes read so far, which begin the first request.
         read: Bytes,

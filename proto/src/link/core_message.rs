@@ -83,7 +83,7 @@ pub enum CloseCause {
 /// Ownership of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// The partition.
+    /// From 0 to the partition count of `CoreHello` minus 1.
     pub partition: u32,
     /// Fencing token of the owner; the highest one is valid.
     pub epoch: u64,

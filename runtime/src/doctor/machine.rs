@@ -22,7 +22,7 @@ pub struct Requirements {
     pub has_redis: bool,
 }
 
-/// Checks this machine.
+/// Compares kernel limits, clock and memory of this machine with the requirements.
 pub async fn check_machine(requirements: Requirements) -> Vec<Finding> {
     check(&Readings::take().await, requirements)
 }

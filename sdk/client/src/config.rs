@@ -40,7 +40,8 @@ pub struct Config {
     pub fallbacks: Vec<TransportKind>,
     /// Credentials for the application, sent at the start of the stream; at most 8 KiB.
     pub credentials: Option<String>,
-    /// Stream id; random if `None`. The id is a secret that gives access to the stream.
+    /// Stream id; random if `None`. The id is a secret that gives access to the stream. Each stream needs a new id: a
+    /// later process cannot continue the stream of an earlier one.
     pub id: Option<StreamId>,
     /// Additional headers of HTTP and WebSocket requests, such as `("Origin", "https://example.com")`.
     pub headers: Vec<(String, String)>,

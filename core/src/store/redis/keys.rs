@@ -13,7 +13,7 @@
 /// Number of slots in a Redis Cluster.
 pub(super) const SLOTS: u16 = 16_384;
 
-/// The keys of one partition.
+/// Names of the Redis keys of one partition, with a common hash tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PartitionKeys {
     pub(super) head: String,
