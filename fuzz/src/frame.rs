@@ -1,9 +1,16 @@
-//! Frames of the wire protocol: an accepted frame is encoded to the same bytes.
+//! Frames of the wire protocol: an accepted frame is encoded to the same bytes, and any allowed message or reset is
+//! accepted.
 
 use bytes::{Bytes, BytesMut};
-use minerva_proto::{Frame, KillReason, MessageNumber, Reset, Sack};
+use minerva_proto::{Frame, KillReason, MessageNumber, Reset, Sack, is_message_allowed};
 
 pub fn run(input: &[u8]) {
+    let message = Frame::String(Bytes::copy_from_slice(input));
+    let decoded = Frame::decode(encoded(&message).into());
+    assert_eq!(decoded.ok(), is_message_allowed(input).then_some(message), "a message is changed");
+    let reset =
+        Frame::Reset(Reset::new(&String::from_utf8_lossy(input), input.len().is_multiple_of(2)));
+    assert_eq!(Frame::decode(encoded(&reset).into()), Ok(reset), "a reset is changed");
     let Ok(frame) = Frame::decode(Bytes::copy_from_slice(input)) else { return };
     assert_eq!(encoded(&frame), input, "the frame is not canonical");
     assert_eq!(frame.encoded_len(), input.len(), "the announced length is wrong");

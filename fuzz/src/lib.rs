@@ -3,12 +3,16 @@
 
 use std::path::Path;
 
+pub mod app;
 pub mod edge;
 pub mod frame;
 pub mod framing;
 pub mod hello;
+pub mod link;
 pub mod qan;
 pub mod sack;
+pub mod segment;
+pub mod stored;
 
 /// A parser under test.
 #[derive(Debug)]
@@ -23,17 +27,25 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    target("app_command", app::app_command::run, app::app_command::seeds),
+    target("app_event", app::app_event::run, app::app_event::seeds),
+    target("core_frame", link::core_frame::run, link::core_frame::seeds),
+    target("edge_frame", link::edge_frame::run, link::edge_frame::seeds),
     target("forwarded_for", edge::forwarded_for::run, edge::forwarded_for::seeds),
     target("frame", frame::run, frame::seeds),
     target("framing_int32", framing::int32, framing::int32_seeds),
     target("framing_lines", framing::lines, framing::lines_seeds),
     target("hello", hello::run, hello::seeds),
+    target("log_entry", stored::log_entry::run, stored::log_entry::seeds),
+    target("meta", stored::meta::run, stored::meta::seeds),
     target("origin", edge::origin::run, edge::origin::seeds),
     target("path", edge::path::run, edge::path::seeds),
     target("protocol", edge::protocol::run, edge::protocol::seeds),
     target("proxy_line", edge::proxy_line::run, edge::proxy_line::seeds),
     target("qan", qan::run, qan::seeds),
     target("sack", sack::run, sack::seeds),
+    target("segment", segment::run, segment::seeds),
+    target("snapshot", stored::snapshot::run, stored::snapshot::seeds),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {

@@ -1,9 +1,13 @@
-//! QAN (question, answer, notification): an accepted message is encoded to the same bytes.
+//! QAN (question, answer, notification): an accepted message is encoded to the same bytes, and any allowed body is
+//! accepted.
 
 use bytes::Bytes;
-use minerva_proto::QanFrame;
+use minerva_proto::{QanFrame, is_message_allowed};
 
 pub fn run(input: &[u8]) {
+    let question = QanFrame::Question { number: 7, body: Bytes::copy_from_slice(input) };
+    let again = QanFrame::parse(&question.encode());
+    assert_eq!(again.ok(), is_message_allowed(input).then_some(question), "a body is changed");
     let Ok(frame) = QanFrame::parse(input) else { return };
     assert_eq!(frame.encode(), input, "the message is not canonical");
 }

@@ -1,0 +1,233 @@
+//! The application API: commands of an application in the core, events of a core in the SDK.
+
+use minerva_proto::app::{self, event::Event};
+use prost::Message;
+
+pub mod app_command {
+    //! Commands of an application service: each is accepted for the named stream, or rejected with a bounded text.
+
+    use minerva_core::simulation;
+    use minerva_core::stream::SessionId;
+    use minerva_proto::{MAX_MESSAGE, is_message_allowed};
+
+    use super::*;
+
+    pub fn run(input: &[u8]) {
+        let Ok(request) = app::ServeRequest::decode(input) else { return };
+        for command in request.commands {
+            if let Some(app::command::Command::Register(register)) = &command.command {
+                check(simulation::registration(register.clone()).map(drop));
+            }
+            let addressed = stream_of(&command);
+            let send = match &command.command {
+                Some(app::command::Command::Send(send)) => send.messages.clone(),
+                _ => Vec::new(),
+            };
+            match simulation::command(SessionId(1), command) {
+                Ok((stream, _)) => {
+                    assert_eq!(Some(stream.0), addressed, "the command of another stream");
+                    let legal = send
+                        .iter()
+                        .all(|message| message.len() <= MAX_MESSAGE && is_message_allowed(message));
+                    assert!(legal, "an illegal message is accepted");
+                }
+                Err(error) => check(Err(error)),
+            }
+        }
+    }
+
+    fn check(result: Result<(), String>) {
+        if let Err(error) = result {
+            assert!(error.len() < 300, "an error repeats the input: {error}");
+        }
+    }
+
+    fn stream_of(command: &app::Command) -> Option<u64> {
+        use app::command::Command;
+        Some(match command.command.as_ref()? {
+            Command::Register(_) => return None,
+            Command::Acknowledge(acknowledge) => acknowledge.stream,
+            Command::Send(send) => send.stream,
+            Command::Reset(reset) => reset.stream,
+            Command::SetLimits(limits) => limits.stream,
+            Command::SetLabel(label) => label.stream,
+            Command::JoinGroup(join) => join.stream,
+            Command::LeaveGroup(leave) => leave.stream,
+        })
+    }
+
+    pub fn seeds() -> Vec<Vec<u8>> {
+        use app::command::Command;
+        let stream = 1 << 48;
+        let commands = [
+            Command::Register(app::Register {
+                service: "default".to_owned(),
+                instance_id: "instance-1".to_owned(),
+                stream_window_bytes: 4096,
+                held_streams: vec![stream, stream + 1],
+            }),
+            Command::Acknowledge(app::Acknowledge { stream, event: 5 }),
+            Command::Send(app::Send {
+                stream,
+                first: 3,
+                messages: vec!["hello".into(), "".into()],
+                acknowledge: Some(4),
+            }),
+            Command::Reset(app::Reset {
+                stream,
+                reason: "over".to_owned(),
+                application_level: true,
+            }),
+            Command::SetLimits(app::SetLimits {
+                stream,
+                max_idle_ms: Some(1000),
+                outbox_bytes: Some(65_536),
+                outbox_messages: Some(10),
+            }),
+            Command::SetLabel(app::SetLabel { stream, label: "ann".to_owned() }),
+            Command::JoinGroup(app::JoinGroup { stream, group: "room/1".to_owned() }),
+            Command::LeaveGroup(app::LeaveGroup { stream, group: "room/1".to_owned() }),
+        ];
+        let commands = commands.map(|command| app::Command { command: Some(command) });
+        let request = |commands| app::ServeRequest { commands }.encode_to_vec();
+        let mut seeds: Vec<_> =
+            commands.iter().map(|command| request(vec![command.clone()])).collect();
+        seeds.push(request(commands.to_vec()));
+        seeds
+    }
+}
+
+pub mod app_event {
+    //! Events of a core: the session machine of the SDK never panics, and sends commands for held streams only.
+
+    use bytes::Bytes;
+    use minerva_app::simulation::{Arrival, Machine, Read, Signal};
+    use minerva_proto::EventNumber;
+
+    use super::*;
+
+    pub fn run(input: &[u8]) {
+        let Ok(response) = app::ServeResponse::decode(input) else { return };
+        let mut machine = Machine::new(65_536);
+        let (call, _) = machine.begin();
+        let mut signals = Vec::new();
+        for event in response.events.into_iter().filter_map(|event| event.event) {
+            if machine.on_event(call, event, &mut signals).is_err() {
+                machine.end(call);
+                break;
+            }
+            for signal in signals.drain(..) {
+                react(&mut machine, &signal);
+            }
+        }
+        let commands = machine.take_commands(call, 1 << 20);
+        assert!(commands.iter().all(|command| command.command.is_some()), "an empty command");
+    }
+
+    /// The stream of the seeds: the first one of partition 1.
+    const STREAM: u64 = 1 << 48;
+
+    /// The behaviour of an application that reads, acknowledges and answers.
+    fn react(machine: &mut Machine, signal: &Signal) {
+        let (Signal::Arrived(Arrival { number, .. })
+        | Signal::Readable(number)
+        | Signal::Writable(number)
+        | Signal::Ended(number, _)
+        | Signal::Released(number)) = *signal;
+        let mut events = 0_u64;
+        while let Read::Event(_) = machine.read(number) {
+            events += 1;
+            machine.acknowledge(number, EventNumber(events));
+        }
+        let sent = machine.send(number, Bytes::from_static(b"answer"));
+        let next = machine.next_send(number);
+        assert!(sent.is_none() || next.is_some(), "a send to a stream that is not held");
+    }
+
+    pub fn seeds() -> Vec<Vec<u8>> {
+        let whole = vec![
+            registered(),
+            owned(),
+            started(),
+            messages(1, &["a", "b"]),
+            transport_changed(),
+            send_state(),
+            Event::SendRefused(app::SendRefused {
+                stream: STREAM,
+                first: 0,
+                next_send: 0,
+                reason: 1,
+            }),
+            Event::GroupRefused(app::GroupRefused { stream: STREAM, group: "room".to_owned() }),
+            messages(2, &["b", "c"]),
+            ended(),
+            Event::PartitionLeft(app::PartitionLeft { partition: 1 }),
+        ];
+        let released = Event::Released(app::Released { stream: STREAM });
+        let moved = vec![registered(), owned(), started(), released];
+        [whole, moved, vec![registered()], vec![transport_changed()]].map(response).to_vec()
+    }
+
+    fn registered() -> Event {
+        Event::Registered(app::Registered {
+            outbox_bytes: 1 << 20,
+            outbox_messages: 1000,
+            max_message_bytes: 1 << 20,
+            core_id: "core-1".to_owned(),
+        })
+    }
+
+    fn owned() -> Event {
+        Event::PartitionOwned(app::PartitionOwned { partition: 1, epoch: 3, ..Default::default() })
+    }
+
+    fn started() -> Event {
+        Event::Started(app::Started {
+            stream: STREAM,
+            stream_id: crate::hello::id().as_str().to_owned(),
+            credentials: "token".to_owned(),
+            headers: vec![app::Header { name: "user-agent".to_owned(), value: "x".to_owned() }],
+            ..app::Started::default()
+        })
+    }
+
+    fn messages(first_event: u64, texts: &[&'static str]) -> Event {
+        let messages = texts.iter().map(|text| Bytes::from(*text)).collect();
+        Event::Messages(app::Messages { stream: STREAM, first_event, messages })
+    }
+
+    fn transport_changed() -> Event {
+        Event::TransportChanged(app::TransportChanged {
+            stream: STREAM,
+            attached: true,
+            primary: true,
+            transports: 1,
+            ..Default::default()
+        })
+    }
+
+    fn send_state() -> Event {
+        Event::SendState(app::SendState {
+            stream: STREAM,
+            next_send: 1,
+            bytes_left: 10,
+            messages_left: 1,
+            paused: true,
+        })
+    }
+
+    fn ended() -> Event {
+        Event::Ended(app::Ended {
+            stream: STREAM,
+            event: 3,
+            reason: "over".to_owned(),
+            application_level: true,
+            by: 1,
+        })
+    }
+
+    fn response(events: Vec<Event>) -> Vec<u8> {
+        let events = events.into_iter().map(|event| app::Event { event: Some(event) }).collect();
+        app::ServeResponse { events }.encode_to_vec()
+    }
+}
