@@ -2,21 +2,24 @@
 # executes each layer in a process of its own with `set -e`, at the root of the repository. A layer without a
 # long form has only a short one.
 
-all_layers=(format lint licences arrows pages contract unit web fuzz simulation build conformance kill faults apps pressure
+all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps pressure
   nginx browsers compose)
 quick_layers=(format lint licences arrows pages contract unit web)
 
 # Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
 # first to need. The sum of the short forms is at most 3,300 s. A layer that takes twice the budget is stopped and fails.
 declare -A short_budget=([format]=15 [lint]=240 [licences]=240 [arrows]=10 [pages]=5 [contract]=30 [unit]=480 [web]=120
-  [fuzz]=270 [simulation]=420 [build]=240 [conformance]=30 [kill]=120 [faults]=240 [apps]=180 [pressure]=60
+  [fuzz]=150 [simulation]=420 [build]=240 [conformance]=30 [kill]=120 [faults]=240 [apps]=180 [pressure]=60
   [nginx]=240 [browsers]=120 [compose]=240)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
   [faults]=5400 [apps]=2400 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600)
 
 short_format() { cargo fmt --all --check; }
 
-short_lint() { cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings; }
+short_lint() {
+  need g++ g++ # for libFuzzer, which --all-features includes
+  cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
+}
 
 # Licences, sources, banned crates, and known vulnerabilities where the database of advisories can be fetched.
 short_licences() {
@@ -59,6 +62,7 @@ short_contract() {
 short_unit() {
   need redis-server redis-server
   need openssl openssl
+  need g++ g++
   cargo test --workspace --all-features --quiet
 }
 
@@ -77,10 +81,6 @@ test_web() { # SCHEDULES
   npm ci --no-audit --no-fund --loglevel=error
   SCHEDULES=$1 npm test
 }
-
-# All targets of fuzz/: 60 s in all; the long form makes 10 million runs of each target.
-short_fuzz() { need_cargo_fuzz; fuzz/run --seconds 60; }
-long_fuzz() { need_cargo_fuzz; fuzz/run --runs 10000000; }
 
 short_simulation() { simulate 100 1000; }
 long_simulation() { simulate 20000 5000; }
@@ -110,6 +110,19 @@ long_build() {
   cargo build --profile dist --quiet -p minerva -p minerva-edge -p minerva-core
   cargo build --release --quiet --workspace --exclude minerva-simulation --bins --examples
   RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+}
+
+# All targets of fuzz/ for 60 s in all, with the dependencies of the layer before. The long form gives each target 10 million
+# inputs, and shows that each target detects a planted defect.
+short_fuzz() {
+  need g++ g++
+  fuzz/run --seconds 60
+}
+
+long_fuzz() {
+  need g++ g++
+  fuzz/run --runs 10000000
+  fuzz/faults
 }
 
 short_conformance() {
@@ -266,8 +279,3 @@ need_node() {
 }
 
 need_cargo_deny() { cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --quiet; }
-
-need_cargo_fuzz() {
-  need g++ g++
-  cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --quiet
-}
