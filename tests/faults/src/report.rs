@@ -144,7 +144,7 @@ impl Checks {
 
 pub(crate) fn print(rows: &[Row]) {
     print!(
-        "{:<12} {:<4} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {:>6}",
+        "{:<12} {:<4} {:>7} {:>8} {:>8} {:>6} {:>10} {:>9} {:>9} {:>6}",
         "transport",
         "way",
         "streams",
@@ -160,7 +160,7 @@ pub(crate) fn print(rows: &[Row]) {
     println!("{}", if has_pauses { "   p50 ms   p99 ms   max ms" } else { "" });
     for Row { transport, direction, streams, tally, resets, pauses } in rows {
         print!(
-            "{transport:<12} {direction:<4} {streams:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>7} {resets:>6}",
+            "{transport:<12} {direction:<4} {streams:>7} {:>8} {:>8} {:>6} {:>10} {:>9} {:>9} {resets:>6}",
             tally.sent,
             tally.arrived,
             tally.lost,
