@@ -21,13 +21,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::decode::{Registration, registration};
 use self::instance_registry::InstanceRegistry;
-use crate::invalid::Invalid;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
 use crate::partition::{PartitionTable, SessionHandle, SessionId};
 use crate::stop::StopToken;
 use crate::stream::AppOutput;
+use crate::validation::FieldError;
 
 /// Time for the registration of an instance.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -168,12 +168,12 @@ impl ServeCall {
         &self,
         session: &SessionHandle,
         commands: Vec<Command>,
-    ) -> Result<(), Invalid> {
+    ) -> Result<(), FieldError> {
         self.metrics.app_commands.inc_by(commands.len() as u64);
         for command in commands {
             let (stream, mail) = decode::command(self.id, command)?;
             let partition = self.partitions.of_number(stream).ok_or_else(|| {
-                Invalid::new("stream", format!("{stream} is not a valid stream number"))
+                FieldError::new("stream", format!("{stream} is not a valid stream number"))
             })?;
             session.outputs.wait_for_room().await;
             self.partitions.send_with_room(partition, mail).await;
@@ -193,7 +193,7 @@ async fn on_replaced(replaced: oneshot::Receiver<()>) {
 async fn register(
     incoming: &mut Streaming<ServeRequest>,
 ) -> Result<(Registration, Vec<Command>), Status> {
-    let missing = || Status::from(Invalid::new("command", "the first command must be register"));
+    let missing = || Status::from(FieldError::new("command", "the first command must be register"));
     let first = timeout(REGISTER_TIMEOUT, incoming.message())
         .await
         .map_err(|_| Status::deadline_exceeded("register: not received in time"))??;

@@ -10,7 +10,6 @@ mod app;
 mod clock;
 mod config;
 mod core;
-mod invalid;
 pub mod limits;
 mod link;
 mod metrics;
@@ -28,6 +27,7 @@ pub mod stream;
 mod stream_service;
 #[cfg(feature = "simulation")]
 mod suspension;
+mod validation;
 
 pub use config::Config;
 pub use metrics::Metrics;

@@ -20,11 +20,11 @@ use minerva_proto::link::{
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::invalid::Invalid;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
 use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
 use crate::stop::StopToken;
+use crate::validation::FieldError;
 use refusal::Refusals;
 
 /// Time limit for the greeting of an edge, so that silent calls do not accumulate.
@@ -115,19 +115,19 @@ impl Link {
         let (edge, rest) = hello(&mut incoming).await?;
         answer();
         self.partitions.add_link(self.handle.clone());
-        tracing::info!(link = self.handle.id.0, edge = %edge.edge_id, "an edge is linked");
+        tracing::info!(link = self.handle.id.0, edge = %edge.edge_id, "edge linked");
         self.metrics.links.inc();
         let closed = self.handle.outputs.clone();
         let result = tokio::select! {
             result = self.read(rest, incoming) => result,
             () = closed.closed() => Ok(()),
-            () = stopping.stopped() => Err(Status::unavailable("the core stops")),
+            () = stopping.stopped() => Err(Status::unavailable("the core is stopping")),
         };
         let id = self.handle.id;
         self.partitions.remove_link(id);
         self.metrics.links.dec();
         let error = result.as_ref().err().map(Status::message);
-        tracing::info!(link = id.0, edge = %edge.edge_id, error, "a link has ended");
+        tracing::info!(link = id.0, edge = %edge.edge_id, error, "link ended");
         result
     }
 
@@ -230,7 +230,7 @@ impl Link {
 async fn hello(
     incoming: &mut Streaming<RelayRequest>,
 ) -> Result<(EdgeHello, Vec<pb::EdgeFrame>), Status> {
-    let missing = || Status::from(Invalid::new("hello", "must be the first frame"));
+    let missing = || Status::from(FieldError::new("hello", "must be the first frame"));
     let first = timeout(HELLO_TIMEOUT, incoming.message())
         .await
         .map_err(|_| Status::deadline_exceeded("hello: no greeting in time"))??;

@@ -6,10 +6,10 @@ use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits};
 use minerva_proto::{EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
 
-use crate::invalid::{self, Invalid};
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
 use crate::partition::{AttributeChange, Mail, SessionId};
 use crate::state::OutboxLimits;
+use crate::validation::{self, FieldError};
 
 /// Delivery window per stream in bytes, if the registration has none.
 const DEFAULT_WINDOW: usize = 262_144;
@@ -25,11 +25,11 @@ pub(crate) struct Registration {
     pub(crate) held: Vec<StreamNumber>,
 }
 
-pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> {
-    let service = invalid::service("register.service", &register.service)?;
+pub(crate) fn registration(register: Register) -> Result<Registration, FieldError> {
+    let service = validation::service("register.service", &register.service)?;
     let id = register.instance_id;
     if !(1..=64).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Invalid::new("register.instance_id", "must be 1 to 64 of 0x21-0x7E"));
+        return Err(FieldError::new("register.instance_id", "must be 1 to 64 of 0x21-0x7E"));
     }
     let window = match register.stream_window_bytes {
         0 => DEFAULT_WINDOW,
@@ -43,10 +43,10 @@ pub(crate) fn registration(register: Register) -> Result<Registration, Invalid> 
 pub(crate) fn command(
     session: SessionId,
     command: Command,
-) -> Result<(StreamNumber, Mail), Invalid> {
+) -> Result<(StreamNumber, Mail), FieldError> {
     match command.command {
         Some(Kind::Register(_)) => {
-            Err(Invalid::new("register", "only allowed as the first command"))
+            Err(FieldError::new("register", "only allowed as the first command"))
         }
         Some(Kind::Acknowledge(acknowledge)) => {
             let stream = StreamNumber(acknowledge.stream);
@@ -56,7 +56,7 @@ pub(crate) fn command(
         Some(Kind::Send(send)) => Ok((StreamNumber(send.stream), self::send(session, send)?)),
         Some(Kind::Reset(reset)) => {
             let stream = StreamNumber(reset.stream);
-            let reset = invalid::reset("reset.reason", reset.reason, reset.application_level)?;
+            let reset = validation::reset("reset.reason", reset.reason, reset.application_level)?;
             let (reason, application_level) = (reset.reason, reset.application_level);
             Ok((stream, Mail::Reset { session, stream, reason, application_level }))
         }
@@ -68,7 +68,7 @@ pub(crate) fn command(
             change_attributes(
                 session,
                 StreamNumber(stream),
-                AttributeChange::Label(invalid::label("set_label.label", label)?),
+                AttributeChange::Label(validation::label("set_label.label", label)?),
             ),
         )),
         Some(Kind::JoinGroup(JoinGroup { stream, group })) => Ok((
@@ -76,7 +76,7 @@ pub(crate) fn command(
             change_attributes(
                 session,
                 StreamNumber(stream),
-                AttributeChange::Join(invalid::group("join_group.group", group)?),
+                AttributeChange::Join(validation::group("join_group.group", group)?),
             ),
         )),
         Some(Kind::LeaveGroup(LeaveGroup { stream, group })) => Ok((
@@ -84,18 +84,18 @@ pub(crate) fn command(
             change_attributes(
                 session,
                 StreamNumber(stream),
-                AttributeChange::Leave(invalid::group("leave_group.group", group)?),
+                AttributeChange::Leave(validation::group("leave_group.group", group)?),
             ),
         )),
-        None => Err(Invalid::new("command", "exactly one must be set")),
+        None => Err(FieldError::new("command", "exactly one must be set")),
     }
 }
 
-fn send(session: SessionId, send: Send) -> Result<Mail, Invalid> {
+fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {
     if send.first > MAX_NUMBER {
-        return Err(Invalid::new("send.first", "above 2^53"));
+        return Err(FieldError::new("send.first", "above 2^53"));
     }
-    invalid::check_messages("send.messages", send.first, &send.messages)?;
+    validation::check_messages("send.messages", send.first, &send.messages)?;
     Ok(Mail::Send {
         session,
         stream: StreamNumber(send.stream),
@@ -109,10 +109,10 @@ fn change_attributes(session: SessionId, stream: StreamNumber, change: Attribute
     Mail::ChangeAttributes { session, stream, change }
 }
 
-fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, Invalid> {
+fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError> {
     let check = |field, value: Option<u64>, max: u64| match value {
         Some(value) if !(1..=max).contains(&value) => {
-            Err(Invalid::new(field, format!("must be 1 to {max}")))
+            Err(FieldError::new(field, format!("must be 1 to {max}")))
         }
         Some(_) | None => Ok(()),
     };

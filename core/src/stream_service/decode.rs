@@ -10,8 +10,8 @@ use minerva_proto::app::{
 };
 use minerva_proto::{Reset, ServiceName, StreamId, StreamNumber};
 
-use crate::invalid::{self, Invalid};
 use crate::partition::{PartitionTable, StreamRequest, StreamSelector};
+use crate::validation::{self, FieldError};
 
 /// Maximum number of streams of one `SendMany`.
 const MAX_STREAMS: usize = 10_000;
@@ -65,26 +65,26 @@ impl From<Target> for StreamSelector {
     }
 }
 
-pub(super) fn target(target: Option<app::Target>) -> Result<Target, Invalid> {
-    let missing = || Invalid::new("target", "exactly one of its fields must be set");
+pub(super) fn target(target: Option<app::Target>) -> Result<Target, FieldError> {
+    let missing = || FieldError::new("target", "exactly one of its fields must be set");
     let app::Target { target, service } = target.ok_or_else(missing)?;
     match target.ok_or_else(missing)? {
         Kind::Stream(number) => Ok(Target::Number(StreamNumber(number))),
         Kind::StreamId(id) => {
             let id = StreamId::parse(&id).map_err(|_| {
-                Invalid::new("target.stream_id", "must be 20 to 30 ASCII characters")
+                FieldError::new("target.stream_id", "must be 20 to 30 ASCII characters")
             })?;
             Ok(Target::Id(self::service("target.service", service)?, id))
         }
         Kind::Label(label) => {
-            let label = invalid::label("target.label", label)?
-                .ok_or_else(|| Invalid::new("target.label", "must not be empty"))?;
+            let label = validation::label("target.label", label)?
+                .ok_or_else(|| FieldError::new("target.label", "must not be empty"))?;
             Ok(Target::Label(self::service("target.service", service)?, label))
         }
     }
 }
 
-pub(super) fn send(request: SendRequest) -> Result<Send, Invalid> {
+pub(super) fn send(request: SendRequest) -> Result<Send, FieldError> {
     let SendRequest { target, messages, idempotency_key } = request;
     check_messages(&messages)?;
     Ok(Send { target: self::target(target)?, messages, key: key(idempotency_key)? })
@@ -93,10 +93,10 @@ pub(super) fn send(request: SendRequest) -> Result<Send, Invalid> {
 pub(super) fn send_many(
     request: SendManyRequest,
     partitions: &PartitionTable,
-) -> Result<SendMany, Invalid> {
+) -> Result<SendMany, FieldError> {
     let SendManyRequest { streams, messages, idempotency_key } = request;
     if !(1..=MAX_STREAMS).contains(&streams.len()) {
-        return Err(Invalid::new("streams", format!("must be 1 to {MAX_STREAMS}")));
+        return Err(FieldError::new("streams", format!("must be 1 to {MAX_STREAMS}")));
     }
     check_messages(&messages)?;
     let mut by_partition: BTreeMap<_, Vec<StreamNumber>> = BTreeMap::new();
@@ -110,34 +110,34 @@ pub(super) fn send_many(
     Ok(SendMany { by_partition, messages, key: key(idempotency_key)? })
 }
 
-pub(super) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, Invalid> {
+pub(super) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
     let SendToGroupRequest { service, group, messages, idempotency_key } = request;
     check_messages(&messages)?;
     let to = StreamSelector::Group(self::service("service", service)?, self::group(group)?);
     Ok(StreamRequest::Push { to, messages, key: key(idempotency_key)? })
 }
 
-pub(super) fn group(group: String) -> Result<Arc<str>, Invalid> {
-    invalid::group("group", group)
+pub(super) fn group(group: String) -> Result<Arc<str>, FieldError> {
+    validation::group("group", group)
 }
 
-pub(super) fn reset(request: ResetRequest) -> Result<(Target, Reset), Invalid> {
+pub(super) fn reset(request: ResetRequest) -> Result<(Target, Reset), FieldError> {
     let ResetRequest { target, reason, application_level } = request;
-    let reset = invalid::reset("reason", reason, application_level)?;
+    let reset = validation::reset("reason", reason, application_level)?;
     Ok((self::target(target)?, reset))
 }
 
-pub(super) fn list(request: ListRequest) -> Result<List, Invalid> {
+pub(super) fn list(request: ListRequest) -> Result<List, FieldError> {
     let ListRequest { service, page_size, page_token } = request;
     let after = match page_token.as_str() {
         "" => 0,
         token => token.parse().map_err(|_| {
-            Invalid::new("page_token", "must be empty or the next_page_token of a response")
+            FieldError::new("page_token", "must be empty or the next_page_token of a response")
         })?,
     };
     let limit = if page_size == 0 { DEFAULT_PAGE } else { page_size };
     if limit > MAX_PAGE {
-        return Err(Invalid::new("page_size", format!("must be up to {}", MAX_PAGE)));
+        return Err(FieldError::new("page_size", format!("must be up to {}", MAX_PAGE)));
     }
     Ok(List {
         service: self::service("service", service)?,
@@ -146,25 +146,25 @@ pub(super) fn list(request: ListRequest) -> Result<List, Invalid> {
     })
 }
 
-fn service(field: &'static str, name: String) -> Result<Arc<str>, Invalid> {
+fn service(field: &'static str, name: String) -> Result<Arc<str>, FieldError> {
     if name.is_empty() {
         return Ok(ServiceName::default().into());
     }
-    invalid::service(field, &name)
+    validation::service(field, &name)
 }
 
-fn key(key: Bytes) -> Result<Option<Bytes>, Invalid> {
+fn key(key: Bytes) -> Result<Option<Bytes>, FieldError> {
     if key.len() > MAX_KEY {
-        return Err(Invalid::new("idempotency_key", format!("longer than {MAX_KEY} bytes")));
+        return Err(FieldError::new("idempotency_key", format!("longer than {MAX_KEY} bytes")));
     }
     Ok((!key.is_empty()).then_some(key))
 }
 
-fn check_messages(messages: &[Bytes]) -> Result<(), Invalid> {
+fn check_messages(messages: &[Bytes]) -> Result<(), FieldError> {
     if messages.is_empty() {
-        return Err(Invalid::new("messages", "must not be empty"));
+        return Err(FieldError::new("messages", "must not be empty"));
     }
-    invalid::check_messages("messages", 0, messages)
+    validation::check_messages("messages", 0, messages)
 }
 
 #[cfg(test)]
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    fn rejected_field<T>(result: Result<T, Invalid>) -> String {
+    fn rejected_field<T>(result: Result<T, FieldError>) -> String {
         let text = result.err().map(|invalid| invalid.to_string());
         text.and_then(|text| text.split(": ").next().map(str::to_owned)).unwrap_or_default()
     }

@@ -12,21 +12,21 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
-pub(crate) struct Invalid {
+pub(crate) struct FieldError {
     field: &'static str,
     problem: String,
 }
 
-impl Invalid {
+impl FieldError {
     pub(crate) fn new(field: &'static str, problem: impl ToString) -> Self {
         Self { field, problem: problem.to_string() }
     }
 }
 
-impl From<Invalid> for Status {
-    fn from(invalid: Invalid) -> Self {
-        let text = invalid.to_string();
-        let details = ErrorDetails::with_bad_request_violation(invalid.field, invalid.problem);
+impl From<FieldError> for Status {
+    fn from(error: FieldError) -> Self {
+        let text = error.to_string();
+        let details = ErrorDetails::with_bad_request_violation(error.field, error.problem);
         Self::with_error_details(Code::InvalidArgument, text, details)
     }
 }
@@ -36,16 +36,16 @@ pub(crate) fn check_messages(
     field: &'static str,
     first: u64,
     messages: &[Bytes],
-) -> Result<(), Invalid> {
+) -> Result<(), FieldError> {
     if first.checked_add(messages.len() as u64).is_none() {
-        return Err(Invalid::new(field, "the numbers do not fit 64 bits"));
+        return Err(FieldError::new(field, "the numbers do not fit 64 bits"));
     }
     for message in messages {
         if message.len() > MAX_MESSAGE {
-            return Err(Invalid::new(field, format!("longer than {MAX_MESSAGE} bytes")));
+            return Err(FieldError::new(field, format!("longer than {MAX_MESSAGE} bytes")));
         }
         if !is_message_allowed(message) {
-            return Err(Invalid::new(field, "only bytes 0x20-0x7E are allowed"));
+            return Err(FieldError::new(field, "only bytes 0x20-0x7E are allowed"));
         }
     }
     Ok(())
@@ -56,37 +56,37 @@ pub(crate) fn reset(
     field: &'static str,
     reason: String,
     application_level: bool,
-) -> Result<Reset, Invalid> {
+) -> Result<Reset, FieldError> {
     if reason.len() > MAX_REASON {
-        return Err(Invalid::new(field, format!("longer than {MAX_REASON} bytes")));
+        return Err(FieldError::new(field, format!("longer than {MAX_REASON} bytes")));
     }
     if !is_message_allowed(reason.as_bytes()) {
-        return Err(Invalid::new(field, "only bytes 0x20-0x7E are allowed"));
+        return Err(FieldError::new(field, "only bytes 0x20-0x7E are allowed"));
     }
     Ok(Reset { reason, application_level })
 }
 
 /// Checks a label: up to 256 bytes of 0x20-0x7E. An empty text means no label.
-pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str>>, Invalid> {
+pub(crate) fn label(field: &'static str, label: String) -> Result<Option<Arc<str>>, FieldError> {
     if !is_label(&label) {
-        return Err(Invalid::new(field, format!("must be up to {MAX_LABEL} of 0x20-0x7E")));
+        return Err(FieldError::new(field, format!("must be up to {MAX_LABEL} of 0x20-0x7E")));
     }
     Ok((!label.is_empty()).then(|| label.into()))
 }
 
 /// Checks the name of a group: 1 to 128 bytes of 0x21-0x7E.
-pub(crate) fn group(field: &'static str, group: String) -> Result<Arc<str>, Invalid> {
+pub(crate) fn group(field: &'static str, group: String) -> Result<Arc<str>, FieldError> {
     if !is_group(&group) {
-        return Err(Invalid::new(field, format!("must be 1 to {MAX_GROUP} of 0x21-0x7E")));
+        return Err(FieldError::new(field, format!("must be 1 to {MAX_GROUP} of 0x21-0x7E")));
     }
     Ok(group.into())
 }
 
 /// Checks a service name; see [`ServiceName`].
-pub(crate) fn service(field: &'static str, name: &str) -> Result<Arc<str>, Invalid> {
+pub(crate) fn service(field: &'static str, name: &str) -> Result<Arc<str>, FieldError> {
     match ServiceName::parse(name) {
         Ok(name) => Ok(name.into()),
-        Err(error) => Err(Invalid::new(field, error)),
+        Err(error) => Err(FieldError::new(field, error)),
     }
 }
 
@@ -95,11 +95,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_may_be_so_long_and_have_these_bytes() {
+    fn messages_are_bounded_in_length_and_in_bytes() {
         for (length, ok) in [(MAX_MESSAGE - 1, true), (MAX_MESSAGE, true), (MAX_MESSAGE + 1, false)]
         {
-            let string = Bytes::from(vec![b'x'; length]);
-            assert_eq!(check_messages("messages", 0, &[string]).is_ok(), ok, "{length}");
+            let message = Bytes::from(vec![b'x'; length]);
+            assert_eq!(check_messages("messages", 0, &[message]).is_ok(), ok, "{length}");
         }
         for byte in 0..=255u8 {
             let ok = (0x20..=0x7E).contains(&byte);
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_must_be_countable() {
+    fn the_last_number_of_a_send_fits_64_bits() {
         let one = [Bytes::new()];
         assert!(check_messages("messages", u64::MAX - 1, &one).is_ok());
         assert!(check_messages("messages", u64::MAX, &one).is_err());
     }
 
     #[test]
-    fn reasons_have_a_limit() {
+    fn reasons_are_bounded() {
         for (length, ok) in [(254, true), (255, true), (256, false)] {
             assert_eq!(reset("reason", "x".repeat(length), true).is_ok(), ok, "{length}");
         }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_groups_have_limits() {
+    fn labels_and_groups_are_bounded() {
         for (length, ok) in [(0, true), (255, true), (256, true), (257, false)] {
             assert_eq!(label("label", "x".repeat(length)).is_ok(), ok, "{length}");
         }
