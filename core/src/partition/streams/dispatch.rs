@@ -1,8 +1,7 @@
 //! Dispatch of mail to the stream machines.
 
-use minerva_proto::StreamNumber;
 use minerva_proto::link::{Batch, TransportId};
-use minerva_proto::{MessageNumber, Reset};
+use minerva_proto::{MessageNumber, Reset, StreamNumber};
 
 use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
 use super::PartitionStreams;
@@ -31,10 +30,7 @@ impl PartitionStreams {
             }
             Mail::Detach { link, transport } => self.on_detach(link, transport, now, effects),
             Mail::Grant { link, transport, bytes } => {
-                let key = TransportKey { link, transport };
-                if let Some(number) = self.transports.get(&key).copied() {
-                    self.with_stream(number, now, effects, |s, _| s.on_grant(key, bytes));
-                }
+                self.on_grant(TransportKey { link, transport }, bytes, now, effects);
             }
             Mail::LinkLost(link) => self.on_link_lost(link, now, effects),
             Mail::InstanceJoined { session, held } => self.on_joined(session, &held, now, effects),
@@ -100,6 +96,12 @@ impl PartitionStreams {
     fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
         if let Some(number) = self.transports.get(&key).copied() {
             self.with_client_input(number, now, effects, |s, turn| s.on_batch(key, batch, turn));
+        }
+    }
+
+    fn on_grant(&mut self, key: TransportKey, bytes: u64, now: Millis, effects: &mut Effects) {
+        if let Some(number) = self.transports.get(&key).copied() {
+            self.with_stream(number, now, effects, |s, _| s.on_grant(key, bytes));
         }
     }
 
