@@ -62,5 +62,29 @@ pub const MAX_REASON: usize = 255;
 
 /// Returns true if all bytes of a message are in the allowed range, 0x20 to 0x7E.
 pub fn is_message_allowed(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e))
+    // No early exit within a chunk, so that the compiler vectorises the loop.
+    let chunk_is_allowed = |chunk: &[u8]| {
+        chunk.iter().fold(true, |allowed, byte| allowed & matches!(byte, 0x20..=0x7e))
+    };
+    bytes.chunks(64).all(chunk_is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forbidden_byte_is_found_at_every_position() {
+        for length in 0..=130 {
+            let mut message = vec![b'~'; length];
+            assert!(is_message_allowed(&message), "{length}");
+            for position in 0..length {
+                for byte in [0, 0x1f, 0x7f, 0xff] {
+                    message[position] = byte;
+                    assert!(!is_message_allowed(&message), "{byte} at {position} of {length}");
+                }
+                message[position] = b' ';
+            }
+        }
+    }
 }
