@@ -22,7 +22,7 @@ pub struct Metrics {
     pub(crate) links: Gauge,
     /// Frames received from edges.
     pub(crate) link_frames_in: Counter,
-    /// Frames of edges that break the contract, by the offending field.
+    /// Frames of edges that break the contract; the reason is the offending field.
     pub(crate) link_frames_refused: Family<[(&'static str, &'static str); 1], Counter>,
     /// Currently registered app instances.
     pub(crate) instances: Gauge,
@@ -76,7 +76,7 @@ impl Metrics {
         } = self.clone();
         into.register("links", "Currently linked edges", links);
         into.register("link_frames_in", "Frames received from edges", link_frames_in);
-        let refused = "Frames of edges that break the contract, by field";
+        let refused = "Frames of edges that break the contract, by reason";
         into.register("link_frames_refused", refused, link_frames_refused);
         into.register("app_instances", "Currently registered app instances", instances);
         into.register("app_commands", "Commands received from app instances", app_commands);
@@ -160,6 +160,35 @@ fn read(counter: &AtomicU64) -> u64 {
 mod tests {
     use super::*;
 
+    /// Names without the prefix `minerva_core_`, in the order of the page.
+    const NAMES: &[&str] = &[
+        "links",
+        "link_frames_in",
+        "link_frames_refused",
+        "app_instances",
+        "app_commands",
+        "partitions",
+        "cores",
+        "store_append_seconds",
+        "store_errors",
+        "streams",
+        "streams_unserved",
+        "transports",
+        "inbox_bytes",
+        "outbox_bytes",
+        "streams_opened",
+        "streams_forgotten",
+        "transports_unavailable",
+        "transports_killed",
+        "sends_refused",
+        "messages_c2s",
+        "messages_s2c",
+        "store_appends",
+        "store_append_bytes",
+        "store_checkpoints",
+        "streams_ended",
+    ];
+
     #[test]
     fn all_metrics_are_exported() {
         let mut registry = Registry::default();
@@ -168,11 +197,16 @@ mod tests {
         metrics.counters.streams.store(3, Ordering::Relaxed);
         metrics.counters.ended[3].store(2, Ordering::Relaxed);
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
+        metrics.link_frames_refused.get_or_create(&[("reason", "batch")]).inc();
         metrics.links.inc();
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        let described = page.lines().filter_map(|line| line.strip_prefix("# TYPE minerva_core_"));
+        let names: Vec<_> = described.filter_map(|line| Some(line.split_once(' ')?.0)).collect();
+        assert_eq!(names, NAMES);
         for line in [
             "minerva_core_links 1",
+            "minerva_core_link_frames_refused_total{reason=\"batch\"} 1",
             "minerva_core_streams 3",
             "minerva_core_messages_c2s_total 7",
             "minerva_core_streams_ended_total{by=\"slow\"} 2",

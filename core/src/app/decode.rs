@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field() {
-        let send = |first, string: &'static [u8]| {
-            let messages = vec![Bytes::from_static(string)];
+        let send = |first, message: &'static [u8]| {
+            let messages = vec![Bytes::from_static(message)];
             Some(Kind::Send(Send { stream: 1, first, messages, acknowledge: None }))
         };
         assert_eq!(rejected_field(None), "command");

@@ -9,8 +9,8 @@ use minerva_proto::StreamNumber;
 use crate::state::Record;
 use crate::stream::{Millis, Output};
 
-/// Longest delay of a record, in milliseconds.
-pub(super) const MAX_DELAY_MS: u64 = 200;
+/// Longest deferral of a record, in milliseconds.
+pub(super) const MAX_DEFERRAL_MS: u64 = 200;
 
 /// Deferred records at which all are appended.
 pub(super) const MAX_DEFERRED: usize = 1000;
@@ -52,7 +52,7 @@ impl DeferredRecords {
             return self.take();
         }
         if !self.records.is_empty() {
-            self.deadline.get_or_insert(now.after(MAX_DELAY_MS));
+            self.deadline.get_or_insert(now.after(MAX_DEFERRAL_MS));
         }
         Vec::new()
     }
@@ -116,13 +116,13 @@ mod tests {
     #[test]
     fn a_record_is_deferred_until_its_deadline() {
         for (after, is_due) in
-            [(MAX_DELAY_MS - 1, false), (MAX_DELAY_MS, true), (MAX_DELAY_MS + 1, true)]
+            [(MAX_DEFERRAL_MS - 1, false), (MAX_DEFERRAL_MS, true), (MAX_DEFERRAL_MS + 1, true)]
         {
             let mut deferred = DeferredRecords::default();
             assert!(deferred.after_turn(Vec::new(), &[], Millis(5)).is_empty());
             assert_eq!(deferred.deadline(), None);
             assert!(deferred.after_turn(vec![sacked(1, 0)], &[], Millis(10)).is_empty());
-            assert_eq!(deferred.deadline(), Some(Millis(10 + MAX_DELAY_MS)));
+            assert_eq!(deferred.deadline(), Some(Millis(10 + MAX_DEFERRAL_MS)));
             let due = deferred.after_turn(Vec::new(), &[], Millis(10 + after));
             assert_eq!(due.len(), usize::from(is_due), "{after}");
             assert_eq!(deferred.deadline().is_none(), is_due);

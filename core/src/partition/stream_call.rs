@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 
 use crate::stream::{StreamCallId, StreamReply};
 
-/// A request with the channel for the reply. The effect of a dropped call is unknown.
+/// A request with the channel for the reply.
+///
+/// A partition that is closed drops its calls: the channel closes, and the caller cannot know the effect.
 #[derive(Debug)]
 pub struct StreamCall {
     /// Unique in the process.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minerva_proto::link::{Attach, CloseCause, CoreMessage, TransportId};
+use minerva_proto::link::{Attach, CloseCause, CoreMessage};
 use minerva_proto::{KillReason, Sack};
 
 use super::machine::Stream;
@@ -11,8 +11,11 @@ use super::{LinkId, TransportKey, Turn};
 
 impl Stream {
     /// Attaches a transport: after a client's hello, or resumed by an edge after a lost link.
+    ///
+    /// The partition refuses a transport of an ended stream itself.
     pub fn on_attach(&mut self, key: TransportKey, mut attach: Attach, turn: &mut Turn<'_>) {
-        if self.state.is_ended() || self.has_too_many_transports(&attach, turn) {
+        debug_assert!(!self.state.is_ended(), "a transport of an ended stream");
+        if self.has_too_many_transports(&attach, turn) {
             let reason = "too many transports".to_owned();
             let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
             turn.effects.close(key, cause);
@@ -68,8 +71,8 @@ impl Stream {
     }
 
     /// Returns true if the transport is attached to this stream.
-    pub fn has_transport(&self, link: LinkId, transport: TransportId) -> bool {
-        let key = TransportKey { link, transport };
+    #[cfg(test)]
+    pub(super) fn holds_transport(&self, key: TransportKey) -> bool {
         !self.transports.keys(|transport| transport.key == key).is_empty()
     }
 

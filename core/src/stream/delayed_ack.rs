@@ -2,8 +2,9 @@
 //!
 //! An acknowledgement is held for at most 20 ms if the previous one could be piggybacked on a message in the same
 //! direction: both are then one write and wake the peer once. Otherwise the acknowledgement is sent at once, so a
-//! one-way sender is never delayed. Pure. A stream has one instance for the SACKs to the client and one for the
-//! confirmations to the application.
+//! one-way sender is never delayed. Pure. A stream has one instance for the SACKs to the client, with which `Taken` to
+//! the edge is delayed too, and one for the confirmations to the application. Clients delay SACKs by another rule
+//! (`docs/rationales.md`).
 //!
 //! ```text
 //!         on_received               piggyback: sent with a message, expected from now on
@@ -15,9 +16,9 @@
 
 use super::Millis;
 
-/// Longest delay of an acknowledgement, in milliseconds: more than most applications need for an answer, too short
-/// to matter to a client that waits for a SACK.
-pub(super) const MAX_DELAY_MS: u64 = 20;
+/// Longest delay of an acknowledgement, in milliseconds: more than most applications need for an answer, far below
+/// the 5 s without a SACK after which clients suspect a transport.
+pub(super) const MAX_ACK_DELAY_MS: u64 = 20;
 /// Unacknowledged messages at which the acknowledgement is sent.
 pub(super) const MAX_MESSAGES: usize = 16;
 /// Unacknowledged bytes at which the acknowledgement is sent; far below the 256 KiB window of an edge or a client.
@@ -36,9 +37,9 @@ enum State {
     /// No acknowledgement is pending, and none was sent alone recently.
     #[default]
     Idle,
-    /// An acknowledgement of this much is pending since then.
+    /// Received messages wait for an acknowledgement since `since`.
     Pending { since: Millis, messages: usize, bytes: usize },
-    /// The last acknowledgement was sent alone at this time.
+    /// The last acknowledgement was sent without a message, at this time.
     Sent(Millis),
 }
 
@@ -105,7 +106,7 @@ impl DelayedAck {
 }
 
 fn deadline_of(since: Millis) -> Millis {
-    since.after(MAX_DELAY_MS)
+    since.after(MAX_ACK_DELAY_MS)
 }
 
 #[cfg(test)]
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_prompt_answer_delays_the_next_acknowledgement() {
         for (after, is_delayed) in
-            [(MAX_DELAY_MS - 1, true), (MAX_DELAY_MS, true), (MAX_DELAY_MS + 1, false)]
+            [(MAX_ACK_DELAY_MS - 1, true), (MAX_ACK_DELAY_MS, true), (MAX_ACK_DELAY_MS + 1, false)]
         {
             let mut ack = DelayedAck::default();
             ack.on_received(Millis(5), 1, 1);
@@ -145,12 +146,12 @@ mod tests {
     #[test]
     fn a_delay_in_vain_is_not_repeated() {
         for (after, is_due) in
-            [(MAX_DELAY_MS - 1, false), (MAX_DELAY_MS, true), (MAX_DELAY_MS + 1, true)]
+            [(MAX_ACK_DELAY_MS - 1, false), (MAX_ACK_DELAY_MS, true), (MAX_ACK_DELAY_MS + 1, true)]
         {
             let mut ack = expecting();
             ack.on_received(Millis(10), 1, 1);
             ack.on_received(Millis(11), 1, 1);
-            assert_eq!(ack.deadline(), Some(Millis(10 + MAX_DELAY_MS)));
+            assert_eq!(ack.deadline(), Some(Millis(10 + MAX_ACK_DELAY_MS)));
             assert_eq!(ack.is_due(Millis(10 + after)), is_due, "{after}");
             ack.flush_alone(Millis(10 + after));
             assert_eq!(ack.deadline(), None);

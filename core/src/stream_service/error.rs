@@ -11,7 +11,7 @@ use crate::stream::{JoinOutcome, PushOutcome};
 /// Domain of the reasons.
 const DOMAIN: &str = "minerva";
 
-/// A call without effect, except for `Interrupted`, whose effect is unknown.
+/// The failure of a stream call. A failed call had no effect, except that of `Interrupted` is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamCallError {
     /// The partition has no such stream.

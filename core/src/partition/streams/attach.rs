@@ -69,9 +69,7 @@ impl PartitionStreams {
             let reported = self.end_to_report(attach).map(UnknownStream::Ended);
             return match reported.unwrap_or_else(|| self.classify(attach, now)) {
                 UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
-                UnknownStream::NeverExisted => {
-                    Some(CloseCause::Kill(KillReason::StreamAttachFailure))
-                }
+                UnknownStream::NotFound => Some(CloseCause::Kill(KillReason::StreamAttachFailure)),
                 UnknownStream::Undecided => unavailable("its owner is new"),
             };
         }
@@ -97,7 +95,7 @@ impl PartitionStreams {
     fn classify(&mut self, attach: &Attach, now: Millis) -> UnknownStream {
         let key = stream_key(attach);
         if self.by_id.contains_key(&key) {
-            return UnknownStream::NeverExisted;
+            return UnknownStream::NotFound;
         }
         // The edge has the number of a stream that the store has never recorded, or has assigned again.
         if attach.resume.is_some_and(|resume| {

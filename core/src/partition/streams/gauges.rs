@@ -1,4 +1,7 @@
 //! The share of one partition in the gauges of the process: bytes in inboxes and outboxes, unserved streams.
+//!
+//! Updated by the inputs of streams and exported at the end of a turn. `Counters::streams` and `Counters::transports`
+//! are not kept here: they change where a stream or a transport is added or removed.
 
 use std::sync::Arc;
 
@@ -22,13 +25,22 @@ impl Held {
 /// The current values of a partition, and the values that the counters include.
 pub(super) struct Gauges {
     counters: Arc<Counters>,
-    current: (Held, usize),
-    exported: (Held, usize),
+    current: Values,
+    exported: Values,
+}
+
+/// The values of one partition.
+#[derive(Clone, Copy, Default)]
+struct Values {
+    /// Bytes of all streams.
+    held: Held,
+    /// Streams without an app instance.
+    unserved: usize,
 }
 
 impl Gauges {
     pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { counters, current: Default::default(), exported: Default::default() }
+        Self { counters, current: Values::default(), exported: Values::default() }
     }
 
     /// Sets and exports the values after a recovery.
@@ -39,27 +51,27 @@ impl Gauges {
 
     /// Replaces the bytes that a stream held before an input.
     pub(super) fn change(&mut self, before: Held, after: Held) {
-        let (total, _) = &mut self.current;
+        let total = &mut self.current.held;
         total.inbox_bytes = total.inbox_bytes + after.inbox_bytes - before.inbox_bytes;
         total.outbox_bytes = total.outbox_bytes + after.outbox_bytes - before.outbox_bytes;
     }
 
     /// Exports the current values; `unserved` is the number of streams without an app instance.
     pub(super) fn export(&mut self, unserved: usize) {
-        self.current.1 = unserved;
+        self.current.unserved = unserved;
         self.replace(self.current);
         self.exported = self.current;
     }
 
     /// Removes the exported values from the counters.
     pub(super) fn remove(&self) {
-        self.replace(Default::default());
+        self.replace(Values::default());
     }
 
-    fn replace(&self, (new, unserved): (Held, usize)) {
-        let (old, old_unserved) = self.exported;
-        replace(&self.counters.inbox_bytes, old.inbox_bytes, new.inbox_bytes);
-        replace(&self.counters.outbox_bytes, old.outbox_bytes, new.outbox_bytes);
-        replace(&self.counters.unserved, old_unserved, unserved);
+    fn replace(&self, new: Values) {
+        let old = self.exported;
+        replace(&self.counters.inbox_bytes, old.held.inbox_bytes, new.held.inbox_bytes);
+        replace(&self.counters.outbox_bytes, old.held.outbox_bytes, new.held.outbox_bytes);
+        replace(&self.counters.unserved, old.unserved, new.unserved);
     }
 }

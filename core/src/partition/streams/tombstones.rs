@@ -23,8 +23,8 @@ pub(super) type StreamKey = (Arc<str>, StreamId);
 pub(super) enum UnknownStream {
     /// The stream ended, and the client must get this reset.
     Ended(Reset),
-    /// There is no such stream, or the stream ended without a loss.
-    NeverExisted,
+    /// The client must get an attach failure: the stream never existed, or ended without a loss.
+    NotFound,
     /// The store may have lost the stream; a peer may prove so during the grace time.
     Undecided,
 }
@@ -117,13 +117,11 @@ impl Tombstones {
     pub(super) fn classify(&self, key: &StreamKey, attach: &Attach, now: Millis) -> UnknownStream {
         match self.ends.get(key) {
             Some(true) => UnknownStream::lost(),
-            Some(false) => UnknownStream::NeverExisted,
-            None if now >= self.idle_from || self.was_recorded(attach) => {
-                UnknownStream::NeverExisted
-            }
+            Some(false) => UnknownStream::NotFound,
+            None if now >= self.idle_from || self.was_recorded(attach) => UnknownStream::NotFound,
             None if self.rollback_proven => UnknownStream::lost(),
             None if now < self.decided_from && has_history(attach) => UnknownStream::Undecided,
-            None => UnknownStream::NeverExisted,
+            None => UnknownStream::NotFound,
         }
     }
 
@@ -197,20 +195,20 @@ mod tests {
     fn an_unknown_stream_is_lost_only_after_a_proven_rollback() {
         let seen = Attach { seen_ack: Sack::up_to(3), ..without_history() };
         let has = Attach { sack: Some(Sack::up_to(0)), ..without_history() };
-        let (undecided, never, lost) =
-            (&UnknownStream::Undecided, &UnknownStream::NeverExisted, &UnknownStream::lost());
+        let (undecided, not_found, lost) =
+            (&UnknownStream::Undecided, &UnknownStream::NotFound, &UnknownStream::lost());
         // During the grace time, until the idle limit, and after the idle limit.
         let cases = [
-            (without_history(), false, [never, never, never]),
-            (without_history(), true, [lost, lost, never]),
-            (seen.clone(), false, [undecided, never, never]),
-            (seen, true, [lost, lost, never]),
-            (has.clone(), false, [undecided, never, never]),
-            (has, true, [lost, lost, never]),
-            (resumed(StreamNumber(6)), false, [undecided, never, never]),
-            (resumed(StreamNumber(6)), true, [lost, lost, never]),
-            (resumed(StreamNumber(5)), false, [never, never, never]),
-            (resumed(StreamNumber(5)), true, [never, never, never]),
+            (without_history(), false, [not_found, not_found, not_found]),
+            (without_history(), true, [lost, lost, not_found]),
+            (seen.clone(), false, [undecided, not_found, not_found]),
+            (seen, true, [lost, lost, not_found]),
+            (has.clone(), false, [undecided, not_found, not_found]),
+            (has, true, [lost, lost, not_found]),
+            (resumed(StreamNumber(6)), false, [undecided, not_found, not_found]),
+            (resumed(StreamNumber(6)), true, [lost, lost, not_found]),
+            (resumed(StreamNumber(5)), false, [not_found, not_found, not_found]),
+            (resumed(StreamNumber(5)), true, [not_found, not_found, not_found]),
         ];
         for (attach, is_proven, expected) in cases {
             let mut tombstones = tombstones();
@@ -233,10 +231,7 @@ mod tests {
         tombstones.add(key(0), false, Millis(CLAIMED));
         tombstones.note_rollback(true);
         let attach = without_history();
-        assert_eq!(
-            tombstones.classify(&key(0), &attach, Millis(CLAIMED)),
-            UnknownStream::NeverExisted
-        );
+        assert_eq!(tombstones.classify(&key(0), &attach, Millis(CLAIMED)), UnknownStream::NotFound);
         tombstones.add(key(0), true, Millis(CLAIMED));
         assert_eq!(
             tombstones.classify(&key(0), &attach, Millis(CLAIMED + IDLE)),
@@ -269,13 +264,13 @@ mod tests {
                     of(3, resumed(StreamNumber(6))),
                 ]
             };
-            let (lost, never) = (UnknownStream::lost, || UnknownStream::NeverExisted);
+            let (lost, not_found) = (UnknownStream::lost, || UnknownStream::NotFound);
             if is_kept {
                 let (before, after) = (Millis(CLAIMED + IDLE - 1), Millis(CLAIMED + IDLE));
-                assert_eq!(classified(before), [lost(), never(), lost(), lost()]);
-                assert_eq!(classified(after), [lost(), never(), never(), never()]);
+                assert_eq!(classified(before), [lost(), not_found(), lost(), lost()]);
+                assert_eq!(classified(after), [lost(), not_found(), not_found(), not_found()]);
             } else {
-                assert!(classified(at(left)).iter().all(|unknown| *unknown == never()));
+                assert!(classified(at(left)).iter().all(|unknown| *unknown == not_found()));
             }
         }
     }

@@ -5,7 +5,7 @@ use minerva_proto::{MessageNumber, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, run_until_idle};
 use super::store::TestStore;
-use crate::partition::deferred_records::MAX_DELAY_MS;
+use crate::partition::deferred_records::MAX_DEFERRAL_MS;
 use crate::partition::{Mail, Recovered};
 use crate::state::{Record, decode_entry};
 use crate::store::{Epoch, Store as _};
@@ -68,7 +68,7 @@ async fn a_sack_is_appended_alone_after_the_delay() {
     let (harness, _app) = start(&store).await;
     let before = stored(&store).len();
     sack(&harness, 1).await;
-    harness.wait(MAX_DELAY_MS - 1).await;
+    harness.wait(MAX_DEFERRAL_MS - 1).await;
     assert_eq!(stored(&store).len(), before);
     harness.wait(1).await;
     assert_eq!(stored(&store)[before..], [vec![Record::Sacked(Sack::up_to(1))]]);

@@ -5,7 +5,7 @@ use minerva_proto::{BatchNumber, TransportNumber};
 
 use super::harness::{Harness, batch, poll, primary, sack, secondary, upload};
 use crate::limits::Limits;
-use crate::stream::delayed_ack::{MAX_DELAY_MS, MAX_MESSAGES};
+use crate::stream::delayed_ack::{MAX_ACK_DELAY_MS, MAX_MESSAGES};
 
 /// A message of the client with a SACK of the previous answer.
 fn question(number: u64) -> Batch {
@@ -27,7 +27,7 @@ fn answered_after(ms: u64) -> Harness {
 #[test]
 fn a_sack_is_piggybacked_on_a_prompt_answer() {
     for (ms, is_delayed) in
-        [(MAX_DELAY_MS - 1, true), (MAX_DELAY_MS, true), (MAX_DELAY_MS + 1, false)]
+        [(MAX_ACK_DELAY_MS - 1, true), (MAX_ACK_DELAY_MS, true), (MAX_ACK_DELAY_MS + 1, false)]
     {
         let mut harness = answered_after(ms);
         let outputs = harness.batch(question(1));
@@ -48,9 +48,9 @@ fn a_sack_delayed_in_vain_is_sent_alone_and_the_next_one_at_once() {
     assert_eq!(harness.batch(question(1)), ["app event 2: q"]);
     assert_eq!(
         harness.stream.next_deadline(&harness.limits).unwrap().0,
-        harness.now.0 + MAX_DELAY_MS
+        harness.now.0 + MAX_ACK_DELAY_MS
     );
-    assert_eq!(harness.wait(MAX_DELAY_MS - 1), [""; 0]);
+    assert_eq!(harness.wait(MAX_ACK_DELAY_MS - 1), [""; 0]);
     assert_eq!(harness.wait(1), ["0 |1A", "0 taken 1"]);
     assert!(harness.batch(Batch { sacks: vec![], ..question(2) }).contains(&"0 |2A".to_owned()));
 }
@@ -75,7 +75,7 @@ fn a_send_is_confirmed_with_the_next_message_to_the_application() {
     let outputs = harness.batch(question(2));
     assert_eq!(outputs, ["app event 3: q", "app send 2 room 1048576/1000"]);
     harness.send_and_acknowledge(2, &["c"], Some(3));
-    assert_eq!(harness.wait(MAX_DELAY_MS), ["app send 3 room 1048575/999"]);
+    assert_eq!(harness.wait(MAX_ACK_DELAY_MS), ["app send 3 room 1048575/999"]);
     let undelayed = harness.send(3, &["d"]);
     assert_eq!(undelayed.last().unwrap(), "app send 4 room 1048574/998");
 }
@@ -108,12 +108,12 @@ fn a_pending_acknowledgement_is_dropped_with_its_transport() {
     let mut harness = answered_after(0);
     harness.batch(question(1));
     harness.detach(0);
-    assert_eq!(harness.wait(MAX_DELAY_MS), [""; 0]);
+    assert_eq!(harness.wait(MAX_ACK_DELAY_MS), [""; 0]);
     let mut harness = answered_after(0);
     harness.batch(question(1));
     let next = harness.attach(Attach { succeeds: Some(TransportNumber(0)), ..primary(1) });
     assert_eq!(next[..2], ["1 opened |1A", "0 close |1A |0T gently"]);
-    assert_eq!(harness.wait(MAX_DELAY_MS), [""; 0]);
+    assert_eq!(harness.wait(MAX_ACK_DELAY_MS), [""; 0]);
 }
 
 #[test]

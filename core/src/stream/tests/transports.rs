@@ -237,7 +237,7 @@ fn a_resumed_transport_continues_behind_the_last_written_message() {
 fn a_lost_link_detaches_its_transports() {
     let mut harness = with_sent(&["0"]);
     harness.outputs_of(|stream, turn| stream.on_link_lost(LINK, turn));
-    assert!(!harness.stream.has_transport(LINK, key(0).transport));
+    assert!(!harness.stream.holds_transport(key(0)));
     assert_eq!(harness.batch(batch(0, &["late"])), [""; 0]);
     harness.outputs_of(|stream, _| {
         let TransportKey { link, transport } = key(0);
