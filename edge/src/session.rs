@@ -219,8 +219,16 @@ impl Session {
     }
 
     fn on_ending(&mut self, ending: Ending) {
-        if let (Ending::Failed { reason }, Some(attach)) = (&ending, self.machine.attach()) {
-            tracing::warn!(stream = %attach.stream_id.short_hash(), reason, "a transport has failed");
+        if let Some(stream) = self.machine.attach().map(|attach| &attach.stream_id) {
+            match &ending {
+                Ending::Failed { reason } => {
+                    tracing::warn!(stream = %stream.short_hash(), reason, "a transport has failed");
+                }
+                Ending::Unavailable { reason, .. } => {
+                    tracing::debug!(stream = %stream.short_hash(), reason, "a stream is unavailable");
+                }
+                Ending::Complete | Ending::Closed | Ending::NoHello => {}
+            }
         }
         self.ending = Some(ending);
     }

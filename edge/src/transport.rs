@@ -47,7 +47,7 @@ pub struct Limits {
     pub max_frame: usize,
     /// Untaken c2s bytes at which reading pauses. One frame is always accepted.
     pub untaken: usize,
-    /// s2c bytes of strings that the core may have under way.
+    /// s2c bytes of messages that the core may have under way.
     pub s2c_window: u64,
     /// Maximum time without an owner of the stream.
     pub hold_time: Duration,
@@ -188,7 +188,7 @@ impl Transport {
                     self.over(Some(Ending::Closed));
                 } else if due(self.owner_due) {
                     self.over(Some(Ending::Unavailable {
-                        reason: "no core owns this stream now".to_owned(),
+                        reason: "no core has answered for this stream".to_owned(),
                         retry_after: Duration::ZERO,
                     }));
                 } else if due(self.maxt_due) {

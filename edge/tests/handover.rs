@@ -17,7 +17,7 @@ use support::{Core, Rig};
 
 /// Hand-overs, and messages per direction between two hand-overs.
 const ROUNDS: usize = 20;
-const STRINGS: usize = 15;
+const MESSAGES: usize = 15;
 
 /// Moves the partition from core `from` to core `to` in one of several ways.
 async fn hand_over(cluster: &Cluster, way: usize, from: usize, to: usize) {
@@ -65,7 +65,7 @@ async fn rig() -> (Rig, Cluster, Shared) {
     let cores = Cores::at(&[one.address.to_string(), other.address.to_string()]).unwrap();
     let rig = Rig::between(Config::default(), cores, none).await;
     let cluster = Cluster::new(vec![one, other]);
-    (rig, cluster, Progress::shared(ROUNDS * STRINGS))
+    (rig, cluster, Progress::shared(ROUNDS * MESSAGES))
 }
 
 /// Sends the application's messages and changes the owner at intervals.
@@ -73,23 +73,23 @@ async fn churn(cluster: &Cluster) {
     let (mut from, mut to) = (0, 1);
     cluster.order(from, Order::Claim);
     for round in 0..ROUNDS {
-        for number in round * STRINGS..(round + 1) * STRINGS {
+        for number in round * MESSAGES..(round + 1) * MESSAGES {
             cluster.send(format!("s{number}"));
             tokio::task::yield_now().await;
         }
-        let halfway = round * STRINGS + STRINGS / 2;
+        let halfway = round * MESSAGES + MESSAGES / 2;
         cluster.until(|store| store.acked >= halfway && store.received.len() >= halfway).await;
         hand_over(cluster, round % 5, from, to).await;
         std::mem::swap(&mut from, &mut to);
     }
-    let total = ROUNDS * STRINGS;
+    let total = ROUNDS * MESSAGES;
     cluster.until(|store| store.acked == total && store.received.len() == total).await;
 }
 
 fn check(cluster: &Cluster, progress: &Shared) {
-    let expected: Vec<_> = (0..ROUNDS * STRINGS).map(|number| format!("c{number}")).collect();
+    let expected: Vec<_> = (0..ROUNDS * MESSAGES).map(|number| format!("c{number}")).collect();
     assert_eq!(cluster.store.lock().unwrap().received, expected);
-    assert_eq!(progress.lock().unwrap().received, ROUNDS * STRINGS);
+    assert_eq!(progress.lock().unwrap().received, ROUNDS * MESSAGES);
 }
 
 macro_rules! hands_over {

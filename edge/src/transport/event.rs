@@ -53,7 +53,7 @@ pub enum Ending {
     Closed,
     /// HTTP 503 if the response has not begun, else as [`Ending::Closed`].
     Unavailable {
-        /// For the response body.
+        /// For the log and the response body.
         reason: String,
         /// Wait before the next attempt; zero without an estimate.
         retry_after: Duration,
@@ -64,6 +64,6 @@ pub enum Ending {
         /// For the log and the response body.
         reason: String,
     },
-    /// The body has no hello: HTTP 400, else as [`Ending::Closed`].
+    /// The body ended, or 10 s passed, without a complete first frame: HTTP 400, else as [`Ending::Closed`].
     NoHello,
 }

@@ -23,7 +23,7 @@ pub(super) struct Inbound {
     uncut: BytesMut,
     /// Whether `uncut` is the end of the input.
     complete: bool,
-    /// Number of the next string.
+    /// Number of the next message.
     next_message: MessageNumber,
     /// Number of the next batch.
     next_batch: BatchNumber,
@@ -194,15 +194,15 @@ impl Inbound {
         Ok(())
     }
 
-    fn number(&mut self, string: Bytes, batch: &mut Batch) -> Result<(), KillReason> {
+    fn number(&mut self, message: Bytes, batch: &mut Batch) -> Result<(), KillReason> {
         let number = self.next_message;
         if number.0 > MAX_NUMBER {
             return Err(KillReason::InvalidFrameTypeOrArguments);
         }
         self.next_message = number.next();
         match batch.runs.last_mut() {
-            Some(run) if run.end() == number => run.messages.push(string),
-            Some(_) | None => batch.runs.push(Run { first: number, messages: vec![string] }),
+            Some(run) if run.end() == number => run.messages.push(message),
+            Some(_) | None => batch.runs.push(Run { first: number, messages: vec![message] }),
         }
         Ok(())
     }
