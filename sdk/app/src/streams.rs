@@ -162,7 +162,8 @@ impl Streams {
     /// ```
     ///
     /// # Errors
-    /// If a message is invalid, or cores are unreachable.
+    /// If a message is invalid; or if, until the timeout, cores are unreachable, a partition has no owner or
+    /// moves during each attempt.
     pub async fn send_many<S: Into<Bytes>>(
         &self,
         streams: impl IntoIterator<Item = impl Into<StreamNumber>>,
@@ -180,8 +181,9 @@ impl Streams {
     /// Sends messages to all streams of a service in a group. See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If a message is invalid, or not all cores are reachable. Some streams may have taken the messages
-    /// then; a retry with [`Self::send_to_group_once`] reaches each stream once.
+    /// If a message is invalid; or if, until the timeout, cores are unreachable, a partition has no owner or
+    /// moves during each attempt. Some streams may have taken the messages then; a retry with
+    /// [`Self::send_to_group_once`] reaches each stream once.
     pub async fn send_to_group<S: Into<Bytes>>(
         &self,
         service: impl Into<String>,

@@ -23,9 +23,10 @@ pub struct SendResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendOutcome {
-    /// All messages are queued, and reach the client unless the stream ends before.
+    /// All messages are durable in the outbox, by this send or an earlier one with the same key. The client
+    /// receives them unless the stream ends before.
     Taken,
-    /// The outbox is full. Nothing was queued.
+    /// The outbox is full; no message is accepted.
     Full,
     /// The stream has ended.
     Ended,
@@ -36,7 +37,7 @@ pub enum SendOutcome {
 /// The outcome of a send to a group. See [`Streams`](crate::Streams) for an example.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupSendResult {
-    /// Number of streams that took the messages.
+    /// Number of streams that took the messages, now or in an earlier send with the same key.
     pub taken: u64,
     /// Streams with a full outbox, which took nothing; the first thousand of each core.
     pub full: Vec<StreamNumber>,
@@ -70,7 +71,7 @@ pub struct StreamState {
     pub next_unacknowledged_event: EventNumber,
     /// Number of the next event.
     pub next_event: EventNumber,
-    /// Messages queued for the application.
+    /// Messages not acknowledged by the application.
     pub inbox: Backlog,
     /// Messages not acknowledged by the client.
     pub outbox: Backlog,
@@ -83,9 +84,9 @@ pub struct StreamState {
 /// The size of an inbox or outbox. See [`Streams`](crate::Streams) for an example.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Sum of the message lengths.
+    /// Bytes of the messages; those acknowledged by the client are excluded.
     pub bytes: u64,
-    /// Number of messages.
+    /// Number of messages, including those of the outbox that the client acknowledged beyond a gap.
     pub messages: u64,
 }
 

@@ -11,8 +11,8 @@ export declare function isBetter(a: Kind, b: Kind): boolean;
 /**
  * State of a stream; `MinervaStream.onstate` reports changes.
  *
- *     connecting ──first transport attached──> open <──transport attached──┐
- *         │                                     └──no transport left──> reconnecting
+ *     connecting ──first answer on a transport──> open <──answer on a transport──┐
+ *         │                                        └──no transport left──> reconnecting
  *         └──────── reset by either side, stream_attach_failure ────────────> ended
  */
 export type State = 'connecting' | 'open' | 'reconnecting' | 'ended';
@@ -84,7 +84,7 @@ export interface Transport {
     openedAt: number;
     /** The transport accepts writes. */
     opened: boolean;
-    /** The server has attached the transport, as shown by a received frame. */
+    /** The server has answered on the transport; a repeated poll continues an answered one. */
     attached: boolean;
     /** Time of the last received frames. */
     lastReceivedAt: number;
