@@ -98,11 +98,14 @@ pub mod app_command {
 }
 
 pub mod app_event {
-    //! Events of a core: the session machine of the SDK never panics, and sends commands for held streams only.
+    //! Events of a core: the application reads each event of a stream once and in order, for any input of the session machine.
+
+    use std::collections::BTreeMap;
 
     use bytes::Bytes;
+    use minerva_app::Event as AppEvent;
     use minerva_app::simulation::{Arrival, Machine, Read, Signal};
-    use minerva_proto::EventNumber;
+    use minerva_proto::{EventNumber, StreamNumber};
 
     use super::*;
 
@@ -111,13 +114,14 @@ pub mod app_event {
         let mut machine = Machine::new(65_536);
         let (call, _) = machine.begin();
         let mut signals = Vec::new();
+        let mut expected = BTreeMap::new();
         for event in response.events.into_iter().filter_map(|event| event.event) {
             if machine.on_event(call, event, &mut signals).is_err() {
                 machine.end(call);
                 break;
             }
             for signal in signals.drain(..) {
-                react(&mut machine, &signal);
+                react(&mut machine, &signal, &mut expected);
             }
         }
         let commands = machine.take_commands(call, 1 << 20);
@@ -127,17 +131,28 @@ pub mod app_event {
     /// The stream of the seeds: the first one of partition 1.
     const STREAM: u64 = 1 << 48;
 
-    /// The behaviour of an application that reads, acknowledges and answers.
-    fn react(machine: &mut Machine, signal: &Signal) {
+    /// The behaviour of an application that reads, acknowledges and answers; `expected` has the next event by stream.
+    fn react(
+        machine: &mut Machine,
+        signal: &Signal,
+        expected: &mut BTreeMap<StreamNumber, EventNumber>,
+    ) {
         let (Signal::Arrived(Arrival { number, .. })
         | Signal::Readable(number)
         | Signal::Writable(number)
         | Signal::Ended(number, _)
         | Signal::Released(number)) = *signal;
-        let mut events = 0_u64;
-        while let Read::Event(_) = machine.read(number) {
-            events += 1;
-            machine.acknowledge(number, EventNumber(events));
+        if let Signal::Arrived(arrival) = signal {
+            expected.insert(number, arrival.next_event.max(EventNumber(1)));
+        }
+        while let Read::Event(event) = machine.read(number) {
+            let (AppEvent::Message { event, .. } | AppEvent::Ended { event, .. }) = event else {
+                continue;
+            };
+            if let Some(next) = expected.insert(number, event.next()) {
+                assert_eq!(event, next, "an event is lost or repeated");
+            }
+            machine.acknowledge(number, event);
         }
         let sent = machine.send(number, Bytes::from_static(b"answer"));
         let next = machine.next_send(number);

@@ -13,6 +13,7 @@ pub mod qan;
 pub mod sack;
 pub mod segment;
 pub mod stored;
+pub mod transport;
 
 /// A parser under test.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     target("sack", sack::run, sack::seeds),
     target("segment", segment::run, segment::seeds),
     target("snapshot", stored::snapshot::run, stored::snapshot::seeds),
+    target("transport", transport::run, transport::seeds),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {
