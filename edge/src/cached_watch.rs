@@ -82,11 +82,11 @@ mod tests {
         let (sender, receiver) = watch::channel(0);
         let mut watch = CachedWatch::new(receiver);
         let observer = tokio::spawn(async move {
-            let mut heard = Vec::new();
+            let mut observed = Vec::new();
             while watch.changed().await.is_ok() {
-                heard.push(watch.borrow_and_update());
+                observed.push(watch.borrow_and_update());
             }
-            heard
+            observed
         });
         for value in 1..=3 {
             yield_now().await;

@@ -1,5 +1,6 @@
-//! Links to the cores: one call per core address, a directory of partition owners, and a route per transport that follows
-//! the owner of the stream. Links hold no stream state; after a loss the transports attach again. Used by `session.rs`.
+//! Links to the cores: one call per core address, a directory of partition owners, and a route per transport that
+//! follows the owner of the stream. Links hold no stream state; after a loss the transports attach again. Used by
+//! `session.rs`.
 
 mod attachment;
 mod call;

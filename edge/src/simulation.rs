@@ -1,5 +1,5 @@
-//! Access to the table of partition owners for the simulation (`tests/simulation`). Behind the feature `simulation`, which
-//! no program enables.
+//! Access to the table of partition owners for the simulation (`tests/simulation`). Behind the feature `simulation`,
+//! which no program enables.
 
 use crate::link::owner_table::{ClaimStatus, LinkId, OwnerClaim, OwnerTable};
 

@@ -1,7 +1,8 @@
-//! The pure transport machine: the server side of one transport in `docs/protocol.md` as a function of inputs and
-//! time. The machine decodes frames, reads the hello, numbers messages, sends heartbeats, keeps untaken batches over
-//! a lost attachment, and encodes the core's frames. Stream state belongs to the core. One [`Transport`] serves every
-//! [`TransportProtocol`]; the drivers (`tcp.rs`, `http/exchange.rs`, `websocket.rs`) run the machine through `session.rs`.
+//! The pure transport machine: the server side of one transport in `docs/protocol.md` as a function of inputs and time.
+//! The machine decodes frames, reads the hello, numbers messages, sends heartbeats, keeps untaken batches over a lost
+//! attachment, and encodes the core's frames. Stream state belongs to the core. One [`Transport`] serves every
+//! [`TransportProtocol`]; the drivers (`tcp.rs`, `http/exchange.rs`, `websocket.rs`) run the machine through
+//! `session.rs`.
 //!
 //! After every `handle_*` call the caller drains [`Transport::poll_output`], then arms its timer with
 //! [`Transport::poll_timeout`].

@@ -51,8 +51,8 @@ async fn a_transport_attaches_to_the_owner_of_its_partition() {
     let _two = rig.tcp(&[&hello.replace(support::ID, OTHER_ID)]).await;
     assert_eq!(rig.core.attach().await.stream_id, support::ID);
     assert_eq!(other.attach().await.stream_id, OTHER_ID);
-    rig.core.hears_nothing().await;
-    other.hears_nothing().await;
+    rig.core.expect_silence().await;
+    other.expect_silence().await;
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_released_partition_is_awaited_and_then_resumed() {
     rig.core.sack(transport, 0).await;
     client.frames(&["b "]).await;
     client.is_quiet().await;
-    other.hears_nothing().await;
+    other.expect_silence().await;
     other.owns(&[(0, 2)]).await;
     let again = other.attach().await;
     assert!(again.transport != transport && !again.create && again.batch.is_none());
@@ -81,7 +81,7 @@ async fn a_released_partition_is_awaited_and_then_resumed() {
     other.sack(again.transport, 1).await;
     other.messages(again.transport, 1, &["y"]).await;
     client.expect(&["|1A", "y "]).await;
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
     assert_eq!(rig.metric("reattached_total{cause=\"Released\"}"), 1);
 }
 
@@ -100,7 +100,7 @@ async fn a_higher_epoch_takes_over_and_a_lower_one_does_not() {
     client.expect(&["y "]).await;
     let _late = rig.tcp(&[&hello("\"ming\":true")]).await;
     other.attach().await;
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
     assert_eq!(rig.metric("reattached_total{cause=\"Claimed\"}"), 1);
     // After the loss of the owner, the remaining claim of a lower epoch counts.
     other.hang_up();
@@ -185,7 +185,7 @@ async fn without_an_owner_transports_end_after_a_while_and_are_never_killed() {
     assert_eq!(upload.answer().await.status, 503);
     old.is_closed().await;
     socket.is_closed().await;
-    other.hears_nothing().await;
+    other.expect_silence().await;
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn two_links_to_one_core_are_as_good_as_one() {
     // New transports use the latest claim; attached ones stay.
     let late = rig.tcp(&[&hello("\"ming\":true")]).await;
     let late_there = twin.attach().await.transport;
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
     rig.core.hang_up();
     let again = twin.attach().await;
     assert_eq!(again.resume.unwrap().next_s2c, Some(1));

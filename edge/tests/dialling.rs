@@ -37,7 +37,7 @@ async fn every_address_of_a_name_is_dialled() {
 }
 
 #[tokio::test]
-async fn a_lost_link_has_the_name_looked_up_at_once() {
+async fn a_lost_link_causes_an_immediate_lookup() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (cores, addresses) = named(&[one.address]);
     let mut rig = Rig::between(Config::default(), cores, one).await;
@@ -54,7 +54,7 @@ async fn a_lost_link_has_the_name_looked_up_at_once() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_up_outlives_its_address_and_new_ones_are_found() {
+async fn an_established_link_survives_its_address_and_new_addresses_are_found() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (cores, addresses) = named(&[one.address]);
     let mut rig = Rig::between(Config::default(), cores, one).await;

@@ -106,8 +106,8 @@ async fn a_slow_reader_gets_no_credit_until_it_reads() {
             next += 1;
             credit -= 64 * 1024;
         }
-        let heard = tokio::time::timeout(support::QUIET * 2, rig.core.next()).await;
-        let Ok(frame) = heard else { break };
+        let received = tokio::time::timeout(support::QUIET * 2, rig.core.next()).await;
+        let Ok(frame) = received else { break };
         let ToCore::Grant(grant) = frame else { panic!("{frame:?} instead of Grant") };
         credit += i64::try_from(grant.s2c_bytes).unwrap();
         assert!(next < 2000, "credit without end");

@@ -99,7 +99,7 @@ async fn a_foreign_page_is_refused_before_its_body_is_read() {
     let ws = "GET /_minerva/ws HTTP/1.1\r\nHost: edge.example\r\nOrigin: null\r\n";
     let ws = format!("{ws}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(ask(&rig, &ws).await.status, 403);
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
     let mut client = rig.connect().await;
     client.post("/_minerva/io/", &["Z"], "Origin: http://edge.example\r\n").await;
     let answer = client.answer().await;

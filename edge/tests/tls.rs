@@ -44,17 +44,17 @@ async fn raw_tcp_works_within_tls() {
     client.expect(&["0N", &format!("{long} "), "y "]).await;
     client.frames(&[&format!("{long} ")]).await;
     let messages = |batch| texts(&batch).into_iter().flat_map(|(_, messages)| messages);
-    let mut heard: Vec<String> = attach.batch.into_iter().flat_map(messages).collect();
-    while heard.len() < 2 {
+    let mut received: Vec<String> = attach.batch.into_iter().flat_map(messages).collect();
+    while received.len() < 2 {
         match rig.core.next().await {
-            ToCore::Batch(batch) => heard.extend(messages(batch)),
+            ToCore::Batch(batch) => received.extend(messages(batch)),
             ToCore::Grant(_) => {}
             other @ (ToCore::Hello(_) | ToCore::Attach(_) | ToCore::Detach(_)) => {
                 panic!("{other:?}")
             }
         }
     }
-    assert_eq!(heard, ["a".to_owned(), long]);
+    assert_eq!(received, ["a".to_owned(), long]);
     rig.core.close(attach.transport, 1).await;
     client.expect(&["|1A", "|-1T", "Y"]).await;
     let end = tokio::time::timeout(TIMEOUT, client.stream.read(&mut [0])).await.unwrap();

@@ -46,7 +46,7 @@ async fn a_tcp_transport_is_closed_by_its_client() {
     rig.core.detach().await;
     client.frames(&["late "]).await;
     client.is_quiet().await;
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_message_may_come_in_fragments_with_pings_between() {
     let (first, rest) = text.as_bytes().split_at(20);
     client.send(&message(0x01, first)).await;
     client.send(&message(0x89, b"?")).await;
-    assert_eq!(heard(&mut client).await, (0x8a, b"?".to_vec()));
+    assert_eq!(receive_short(&mut client).await, (0x8a, b"?".to_vec()));
     client.send(&message(0x80, rest)).await;
     let batch = rig.core.attach().await.batch.unwrap();
     assert_eq!(texts(&batch), [(0, vec!["a".to_owned()])]);
@@ -134,7 +134,7 @@ async fn a_close_is_answered_with_a_close() {
     rig.core.attach().await;
     client.send(&message(0x88, &1000u16.to_be_bytes())).await;
     rig.core.detach().await;
-    assert_eq!(heard(&mut client).await, (0x88, vec![0x03, 0xe8]));
+    assert_eq!(receive_short(&mut client).await, (0x88, vec![0x03, 0xe8]));
     client.is_closed().await;
 }
 
@@ -150,7 +150,7 @@ async fn a_client_with_an_unreadable_message_may_close_immediately() {
         let end = rig.core.batch().await.end.unwrap();
         assert_eq!(end.kill(), wire::KillReason::FrameCorruption);
         rig.core.close(transport, -1).await;
-        assert_eq!(heard(&mut client).await, (0x81, b"|-1A\n|-1T\nY\n".to_vec()));
+        assert_eq!(receive_short(&mut client).await, (0x81, b"|-1A\n|-1T\nY\n".to_vec()));
         client.is_quiet().await;
         client.stream.shutdown().await.unwrap();
         let closed = async { while client.more().await {} };
@@ -164,10 +164,10 @@ async fn an_open_websocket_counts_as_a_connection() {
     assert_eq!(rig.metric("connections"), 0);
     let mut client = open(&rig).await;
     client.send(&message(0x89, b"?")).await;
-    heard(&mut client).await;
+    receive_short(&mut client).await;
     assert_eq!(rig.metric("connections"), 1);
     client.send(&message(0x88, b"")).await;
-    heard(&mut client).await;
+    receive_short(&mut client).await;
     client.is_closed().await;
     while rig.metric("connections") > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -201,7 +201,7 @@ fn message(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a short server frame: first byte and payload.
-async fn heard(client: &mut Client) -> (u8, Vec<u8>) {
+async fn receive_short(client: &mut Client) -> (u8, Vec<u8>) {
     loop {
         if let [first, length @ 0..126, rest @ ..] = client.read.as_slice()
             && rest.len() >= usize::from(*length)

@@ -2,7 +2,8 @@
 //! `minerva/link/v1/link.proto` are the contract; the module `pb` has the generated types.
 //!
 //! Edge and core use these values in their pure machines. Only the ends of a gRPC call use `encode`, `decode` and `pb`,
-//! which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a `LinkFrameError`.
+//! which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a
+//! `LinkFrameError`.
 
 mod core_message;
 #[cfg(feature = "grpc")]

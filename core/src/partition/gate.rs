@@ -1,8 +1,8 @@
 //! The output gate (output commit): outputs are released when the records that imply them are durable.
 //!
 //! Each turn is one entry with an append and outputs. The outputs are released, in order, when this append and all
-//! earlier ones are confirmed, or when the checkpoint of a rewrite after a rollback covers the turn. Several appends are in flight at a time. Used by the event loop of a partition; knows
-//! the store's contract and nothing about the contents.
+//! earlier ones are confirmed, or when the checkpoint of a rewrite after a rollback covers the turn. Several appends
+//! are in flight at a time. Used by the event loop of a partition, which knows the contents of the turns.
 //!
 //! ```text
 //!   submit ──> [turn n+2: append] [turn n+1: no records] [turn n: append confirmed] ──> next
@@ -88,7 +88,8 @@ impl Gate {
 
     /// Continues under a new epoch after the rewrite that follows a rollback of the store.
     ///
-    /// The checkpoint of the epoch covers all turns in flight, so [`Self::next`] releases their outputs without an append.
+    /// The checkpoint of the epoch covers all turns in flight, so [`Self::next`] releases their outputs without an
+    /// append.
     pub(super) fn restart(&mut self, epoch: Epoch, next_index: LogIndex) {
         self.epoch = epoch;
         (self.next_index, self.confirmed) = (next_index, next_index);

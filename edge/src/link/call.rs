@@ -50,7 +50,7 @@ pub(super) enum CallError {
     #[error("the core has version {0} of the link protocol")]
     Version(u32),
     #[error(transparent)]
-    PartitionCountError(#[from] PartitionCountError),
+    PartitionCount(#[from] PartitionCountError),
     #[error("the first frame of the core is not a greeting")]
     FirstFrame,
     #[error("the core claims a partition that does not exist")]

@@ -1,5 +1,5 @@
-//! Shared state of all links of an edge: owners of partitions, senders to cores, and watches for changes. Updated by the
-//! calls (`call.rs`), read by the transports (`route.rs`).
+//! Shared state of all links of an edge: owners of partitions, senders to cores, and watches for changes. Updated by
+//! the calls (`call.rs`), read by the transports (`route.rs`).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -126,7 +126,7 @@ impl Member {
                     None => return,
                 },
                 said = self.core.recv() => match said {
-                    Some(said) => self.hear(said),
+                    Some(said) => self.receive(said),
                     None => return,
                 },
                 _ = changes.changed() => self.write(),
@@ -181,7 +181,7 @@ impl Member {
         FromCore::Owned(wire::Owned { claims: vec![wire::Claim { partition: 0, epoch }] })
     }
 
-    fn hear(&mut self, said: ToCore) -> Vec<FromCore> {
+    fn receive(&mut self, said: ToCore) -> Vec<FromCore> {
         match said {
             ToCore::Attach(attach) => self.attach(attach),
             ToCore::Batch(batch) => self.batch(batch),

@@ -78,7 +78,7 @@ async fn a_refused_request_is_answered_with_500_and_not_attached_again() {
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.body.as_str()), (500, "attach.service: too bad\n"));
     assert_eq!(rig.core.detach().await, transport);
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_transport_with_two_failed_links_at_its_attach_is_dropped() {
     }
     assert_eq!(poll.answer().await.status, 500);
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    rig.core.hears_nothing().await;
+    rig.core.expect_silence().await;
     assert_eq!(rig.metric("ended_total{how=\"failed\"}"), 1);
     healthy.is_quiet().await;
 }

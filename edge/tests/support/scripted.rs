@@ -127,7 +127,7 @@ impl Core {
     }
 
     /// Asserts that the edge sends no frame within the observation time.
-    pub(crate) async fn hears_nothing(&mut self) {
+    pub(crate) async fn expect_silence(&mut self) {
         if let Ok(frame) = tokio::time::timeout(QUIET, self.recv()).await {
             panic!("{frame:?}");
         }

@@ -1,5 +1,5 @@
-//! Settings of the machine, read from /proc of Linux, and the two clocks. A setting that cannot be read, on another system
-//! or in a sandbox, is `None`.
+//! Settings of the machine, read from /proc of Linux, and the two clocks. A setting that cannot be read, on another
+//! system or in a sandbox, is `None`.
 
 use std::fs::read_to_string;
 use std::str::FromStr;

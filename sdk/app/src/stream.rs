@@ -104,7 +104,8 @@ impl AppStream {
         &self.cell().info.peer_address
     }
 
-    /// Returns the protocol that carried the first hello; `None` if newer than this SDK. See [`AppStream`] for an example of such accessors.
+    /// Returns the protocol that carried the first hello; `None` if newer than this SDK. See [`AppStream`] for an
+    /// example of such accessors.
     pub fn transport(&self) -> Option<TransportKind> {
         self.cell().info.transport
     }

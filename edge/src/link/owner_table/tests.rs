@@ -36,8 +36,8 @@ impl Model {
     /// The current claim of `link`: epoch, index of the last announcement, index of the first one.
     fn claim(&self, link: LinkId, partition: u32) -> Option<(u64, usize, usize)> {
         let mut found: Option<(u64, usize, usize)> = None;
-        for (at, told) in self.history.iter().enumerate() {
-            match told {
+        for (at, announced) in self.history.iter().enumerate() {
+            match announced {
                 Some(Announcement::Claimed(l, p, epoch)) if (*l, *p) == (link, partition) => {
                     found = Some((*epoch, at, found.map_or(at, |(_, _, since)| since)));
                 }
@@ -52,7 +52,8 @@ impl Model {
     fn claims(&self, partition: u32) -> Vec<(u64, usize, LinkId, usize)> {
         let links = (0..LINKS).map(LinkId);
         let claim = |link| {
-            self.claim(link, partition).map(|(epoch, told, since)| (epoch, told, link, since))
+            self.claim(link, partition)
+                .map(|(epoch, announced, since)| (epoch, announced, link, since))
         };
         let mut claims: Vec<_> = links.filter_map(claim).collect();
         claims.sort();
@@ -147,7 +148,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_table_is_what_the_history_says(steps in prop::collection::vec(announcement(), 0..40)) {
+    fn the_table_equals_the_model(steps in prop::collection::vec(announcement(), 0..40)) {
         play(steps);
     }
 }
@@ -160,7 +161,7 @@ fn owner(table: &OwnerTable) -> Option<LinkId> {
 }
 
 #[test]
-fn the_higher_epoch_is_right_and_of_equal_ones_the_last_told() {
+fn the_highest_epoch_owns_and_of_equal_epochs_the_latest_claim() {
     let mut table = OwnerTable::new(1);
     assert!(table.claim(A, 0, 5));
     assert!(!table.claim(B, 0, 4), "nobody need look again");
@@ -185,7 +186,7 @@ fn a_claim_that_is_given_up_leaves_the_one_below() {
 }
 
 #[test]
-fn a_refusal_concerns_the_tenure_that_it_is_about() {
+fn a_rejection_withdraws_only_its_claim() {
     let mut table = OwnerTable::new(1);
     table.claim(A, 0, 5);
     let placed = table.owner(0).unwrap();

@@ -111,13 +111,13 @@ fn a_sack_is_sent_once_and_again_on_re_attachment() {
     let mut rig = opened(TransportProtocol::Tcp, ",\"maxia\":0,\"eeds\":null,\"sack\":\"|-1\"");
     rig.core(messages(0, &["a"]));
     rig.to_core.clear();
-    let told = |rig: &mut Rig| -> usize {
+    let forwarded = |rig: &mut Rig| -> usize {
         rig.frames(&["|0A"], false);
         rig.frames(&["|0A"], false);
         rig.take_batches().iter().map(|batch| batch.sacks.len()).sum()
     };
-    assert_eq!(told(&mut rig), 1);
-    assert_eq!(told(&mut rig), 0);
+    assert_eq!(forwarded(&mut rig), 1);
+    assert_eq!(forwarded(&mut rig), 0);
     rig.core(CoreMessage::Taken(BatchNumber(0)));
     rig.input(Input::OwnerLost);
     rig.input(Input::OwnerFound);
@@ -126,7 +126,7 @@ fn a_sack_is_sent_once_and_again_on_re_attachment() {
         EdgeMessage::Batch(_) | EdgeMessage::Grant(_) | EdgeMessage::Detach => None,
     });
     assert_eq!(attached, Some(Some(Sack::up_to(0))));
-    assert_eq!(told(&mut rig), 0);
+    assert_eq!(forwarded(&mut rig), 0);
 }
 
 #[test]
