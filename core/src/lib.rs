@@ -10,6 +10,9 @@ mod app;
 mod clock;
 mod config;
 mod core;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 mod link;
 mod metrics;

@@ -3,7 +3,7 @@
 //! Sends a request to every partition that may hold the selected streams and merges the replies. Streams are handled by
 //! the partitions. Served by [`crate::Core::serve_api`].
 
-mod decode;
+pub(crate) mod decode;
 mod encode;
 mod error;
 

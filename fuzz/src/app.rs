@@ -1,4 +1,4 @@
-//! The application API: commands of an application in the core, events of a core in the SDK.
+//! The application API: commands of an application and calls from outside in the core, events of a core in the SDK.
 
 use minerva_proto::app::{self, event::Event};
 use prost::Message;
@@ -94,6 +94,100 @@ pub mod app_command {
             commands.iter().map(|command| request(vec![command.clone()])).collect();
         seeds.push(request(commands.to_vec()));
         seeds
+    }
+}
+
+pub mod stream_service {
+    //! Calls from outside, selected by the first input byte: accepted ones are within the limits of the contract.
+
+    use bytes::Bytes;
+    use minerva_core::fuzzing;
+    use minerva_proto::{MAX_MESSAGE, MAX_REASON, is_message_allowed};
+
+    use super::*;
+
+    pub fn run(input: &[u8]) {
+        let Some((kind, bytes)) = input.split_first() else { return };
+        let result = match kind % 5 {
+            0 => app::SendRequest::decode(bytes)
+                .map(|call| fuzzing::send(call).map(|sent| check_messages(&sent))),
+            1 => app::SendManyRequest::decode(bytes).map(|call| {
+                fuzzing::send_many(call).map(|(streams, sent)| {
+                    assert!((1..=10_000).contains(&streams), "{streams} streams");
+                    check_messages(&sent);
+                })
+            }),
+            2 => app::SendToGroupRequest::decode(bytes).map(fuzzing::send_to_group),
+            3 => app::ResetRequest::decode(bytes).map(|call| {
+                fuzzing::reset(call).map(|reason| {
+                    let is_legal =
+                        reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
+                    assert!(is_legal, "an illegal reason is accepted");
+                })
+            }),
+            _ => app::ListRequest::decode(bytes).map(|call| {
+                fuzzing::list(call)
+                    .map(|page| assert!((1..=1000).contains(&page), "a page of {page}"))
+            }),
+        };
+        if let Ok(Err(error)) = result {
+            assert!(error.len() < 300, "an error repeats the input: {error}");
+        }
+    }
+
+    fn check_messages(messages: &[Bytes]) {
+        assert!(!messages.is_empty(), "a call without messages is accepted");
+        for message in messages {
+            let is_legal = message.len() <= MAX_MESSAGE && is_message_allowed(message);
+            assert!(is_legal, "an illegal message is accepted");
+        }
+    }
+
+    pub fn seeds() -> Vec<Vec<u8>> {
+        use app::target::Target;
+        let target =
+            |target| Some(app::Target { target: Some(target), service: "chat".to_owned() });
+        let targets = [
+            Target::Stream(1 << 48),
+            Target::StreamId(crate::hello::id().as_str().to_owned()),
+            Target::Label("ann".to_owned()),
+        ];
+        let sends = targets.map(|to| app::SendRequest {
+            target: target(to),
+            messages: vec!["hello".into()],
+            idempotency_key: "key".into(),
+        });
+        let many = app::SendManyRequest {
+            streams: vec![1 << 48, (1 << 48) + 1, 2 << 48],
+            messages: vec!["hello".into(), "".into()],
+            idempotency_key: "key".into(),
+        };
+        let group = app::SendToGroupRequest {
+            service: "chat".to_owned(),
+            group: "room/1".to_owned(),
+            messages: vec!["hello".into()],
+            idempotency_key: "key".into(),
+        };
+        let reset = app::ResetRequest {
+            target: target(Target::Stream(1 << 48)),
+            reason: "over".to_owned(),
+            application_level: true,
+        };
+        let list = app::ListRequest {
+            service: "chat".to_owned(),
+            page_size: 10,
+            page_token: "281474976710656".to_owned(),
+        };
+        let mut seeds: Vec<_> = sends.iter().map(|send| call(0, &send.encode_to_vec())).collect();
+        seeds.push(call(1, &many.encode_to_vec()));
+        seeds.push(call(2, &group.encode_to_vec()));
+        seeds.push(call(3, &reset.encode_to_vec()));
+        seeds.push(call(4, &list.encode_to_vec()));
+        seeds
+    }
+
+    fn call(kind: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[kind], bytes].concat()
     }
 }
 

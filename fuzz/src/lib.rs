@@ -47,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     target("sack", sack::run, sack::seeds),
     target("segment", segment::run, segment::seeds),
     target("snapshot", stored::snapshot::run, stored::snapshot::seeds),
+    target("stream_service", app::stream_service::run, app::stream_service::seeds),
     target("transport", transport::run, transport::seeds),
 ];
 

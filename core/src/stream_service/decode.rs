@@ -24,7 +24,7 @@ const DEFAULT_PAGE: u32 = 100;
 
 /// The streams that a call addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Number(StreamNumber),
     Id(Arc<str>, StreamId),
     Label(Arc<str>, Arc<str>),
@@ -32,27 +32,27 @@ pub(super) enum Target {
 
 /// Messages for one target.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Send {
-    pub(super) target: Target,
-    pub(super) messages: Vec<Bytes>,
-    pub(super) key: Option<Bytes>,
+pub(crate) struct Send {
+    pub(crate) target: Target,
+    pub(crate) messages: Vec<Bytes>,
+    pub(crate) key: Option<Bytes>,
 }
 
 /// Messages for many streams.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SendMany {
+pub(crate) struct SendMany {
     /// Ascending stream numbers by partition; numbers that no stream can have are under `None`.
-    pub(super) by_partition: BTreeMap<Option<u32>, Vec<StreamNumber>>,
-    pub(super) messages: Vec<Bytes>,
-    pub(super) key: Option<Bytes>,
+    pub(crate) by_partition: BTreeMap<Option<u32>, Vec<StreamNumber>>,
+    pub(crate) messages: Vec<Bytes>,
+    pub(crate) key: Option<Bytes>,
 }
 
 /// A page of a list: at most `limit` streams of `service` behind the number `after`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct List {
-    pub(super) service: Arc<str>,
-    pub(super) after: StreamNumber,
-    pub(super) limit: usize,
+pub(crate) struct List {
+    pub(crate) service: Arc<str>,
+    pub(crate) after: StreamNumber,
+    pub(crate) limit: usize,
 }
 
 impl From<Target> for StreamSelector {
@@ -65,7 +65,7 @@ impl From<Target> for StreamSelector {
     }
 }
 
-pub(super) fn target(target: Option<app::Target>) -> Result<Target, FieldError> {
+pub(crate) fn target(target: Option<app::Target>) -> Result<Target, FieldError> {
     let missing = || FieldError::new("target", "exactly one of its fields must be set");
     let app::Target { target, service } = target.ok_or_else(missing)?;
     match target.ok_or_else(missing)? {
@@ -84,13 +84,13 @@ pub(super) fn target(target: Option<app::Target>) -> Result<Target, FieldError> 
     }
 }
 
-pub(super) fn send(request: SendRequest) -> Result<Send, FieldError> {
+pub(crate) fn send(request: SendRequest) -> Result<Send, FieldError> {
     let SendRequest { target, messages, idempotency_key } = request;
     check_messages(&messages)?;
     Ok(Send { target: self::target(target)?, messages, key: key(idempotency_key)? })
 }
 
-pub(super) fn send_many(
+pub(crate) fn send_many(
     request: SendManyRequest,
     partitions: &PartitionTable,
 ) -> Result<SendMany, FieldError> {
@@ -110,24 +110,24 @@ pub(super) fn send_many(
     Ok(SendMany { by_partition, messages, key: key(idempotency_key)? })
 }
 
-pub(super) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
+pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
     let SendToGroupRequest { service, group, messages, idempotency_key } = request;
     check_messages(&messages)?;
     let to = StreamSelector::Group(self::service("service", service)?, self::group(group)?);
     Ok(StreamRequest::Push { to, messages, key: key(idempotency_key)? })
 }
 
-pub(super) fn group(group: String) -> Result<Arc<str>, FieldError> {
+pub(crate) fn group(group: String) -> Result<Arc<str>, FieldError> {
     validation::group("group", group)
 }
 
-pub(super) fn reset(request: ResetRequest) -> Result<(Target, Reset), FieldError> {
+pub(crate) fn reset(request: ResetRequest) -> Result<(Target, Reset), FieldError> {
     let ResetRequest { target, reason, application_level } = request;
     let reset = validation::reset("reason", reason, application_level)?;
     Ok((self::target(target)?, reset))
 }
 
-pub(super) fn list(request: ListRequest) -> Result<List, FieldError> {
+pub(crate) fn list(request: ListRequest) -> Result<List, FieldError> {
     let ListRequest { service, page_size, page_token } = request;
     let after = match page_token.as_str() {
         "" => 0,
