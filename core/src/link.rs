@@ -115,7 +115,7 @@ impl Link {
         let (edge, rest) = hello(&mut incoming).await?;
         answer();
         self.partitions.add_link(self.handle.clone());
-        tracing::info!(link = self.handle.id.0, edge = %edge.edge_id, "edge linked");
+        tracing::info!(link = self.handle.id.0, edge = ?edge.edge_id, "edge linked");
         self.metrics.links.inc();
         let closed = self.handle.outputs.clone();
         let result = tokio::select! {
@@ -127,7 +127,7 @@ impl Link {
         self.partitions.remove_link(id);
         self.metrics.links.dec();
         let error = result.as_ref().err().map(Status::message);
-        tracing::info!(link = id.0, edge = %edge.edge_id, error, "link ended");
+        tracing::info!(link = id.0, edge = ?edge.edge_id, error, "link ended");
         result
     }
 

@@ -26,6 +26,9 @@ const CORE_BATCH: usize = 64;
 /// not answered before the link failed. Other transports need a few milliseconds.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(400);
 
+/// Longest logged reason of a failed transport, in characters; a core determines the reason.
+const MAX_LOGGED_REASON: usize = 200;
+
 /// A transport machine with its timer, route and output queue.
 pub(crate) struct Session {
     machine: Transport,
@@ -185,6 +188,10 @@ impl Session {
     /// There may be an owner: attaches at once, or after a pause if this transport may have broken the last link.
     fn on_open(&mut self) {
         if self.machine.is_suspect() {
+            // The pause begins with the announcement of an owner, so that other transports attach first.
+            if !self.route.as_ref().is_some_and(Route::has_owner) {
+                return;
+            }
             let pause = SUSPECT_PAUSE / 2 + clock::random_part(SUSPECT_PAUSE / 2);
             self.attach_at.get_or_insert(clock::now() + pause);
         } else {
@@ -222,6 +229,7 @@ impl Session {
         if let Some(stream) = self.machine.attach().map(|attach| &attach.stream_id) {
             match &ending {
                 Ending::Failed { reason } => {
+                    let reason: String = reason.chars().take(MAX_LOGGED_REASON).collect();
                     tracing::warn!(stream = %stream.short_hash(), reason, "a transport has failed");
                 }
                 Ending::Unavailable { reason, .. } => {

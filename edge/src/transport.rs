@@ -168,7 +168,11 @@ impl Transport {
             Input::Written => self.on_written(),
             Input::Gone => self.over(None),
             Input::OwnerFound => self.on_owner_found(),
-            Input::OwnerLost => self.on_owner_lost(now),
+            Input::OwnerLost => {
+                // An announcement of the core: the link has not failed at this transport.
+                self.unanswered = 0;
+                self.on_owner_lost(now);
+            }
             Input::LinkLost => self.on_link_lost(now),
             Input::Drain => self.on_drain(now),
             Input::Core(core) => self.on_core(now, core),

@@ -90,6 +90,12 @@ impl Directory {
         }
     }
 
+    /// Whether the partition of a stream has an owner.
+    pub(super) fn has_owner(&self, stream_hash: u64) -> bool {
+        let state = self.lock();
+        state.partition(stream_hash).is_some_and(|partition| state.table.owner(partition).is_some())
+    }
+
     /// Creates an attachment of a transport to the owner of its stream; `None` without an owner.
     pub(super) fn attachment(&self, stream_hash: u64) -> Option<Attachment> {
         let state = self.lock();

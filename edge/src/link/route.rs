@@ -35,6 +35,11 @@ impl Route {
         Self { directory: directory.clone(), stream_hash, changes, attachment: None }
     }
 
+    /// Whether an owner of the stream is known and linked.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.directory.has_owner(self.stream_hash)
+    }
+
     /// Attaches to the owner, if there is one and no attachment exists; returns whether an attachment was made.
     pub(crate) fn attach_to_owner(&mut self) -> bool {
         if self.attachment.is_some() {

@@ -11,11 +11,19 @@ use super::{
     Attach, Batch, Caller, Claim, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame,
     EdgeMessage, End, LinkFrameError, Resume, Run, TransportId,
 };
+use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
 use crate::{
     BatchNumber, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber, Reset, Sack,
     ServiceName, StreamId, StreamNumber, TransportNumber, is_message_allowed,
 };
+
+/// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the
+/// replacement of invalid UTF-8 makes three times as long.
+pub const MAX_HEADERS: usize = 64 * 1024;
+
+/// Limit of the client's address in an Attach, in bytes: an IPv6 address with a zone.
+pub const MAX_PEER_ADDRESS: usize = 64;
 
 /// Decodes a frame of an edge behind its greeting.
 ///
@@ -96,6 +104,11 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
     if let Some(number) = attach.succeeds {
         check_number("attach.succeeds", number)?;
     }
+    let of_headers = attach.headers.iter().map(|header| header.name.len() + header.value.len());
+    check_length("attach.headers", of_headers.sum(), MAX_HEADERS)?;
+    check_length("attach.credentials", attach.credentials.len(), MAX_CRED)?;
+    check_length("attach.why", attach.why.len(), MAX_WHY)?;
+    check_length("attach.peer_address", attach.peer_address.len(), MAX_PEER_ADDRESS)?;
     let headers = attach.headers.into_iter().map(|header| (header.name, header.value)).collect();
     Ok(Attach {
         stream_id,
@@ -226,6 +239,13 @@ fn kill_reason(field: &'static str, reason: i32) -> Result<KillReason, FieldErro
             Err(FieldError::new(field, "is not a known reason"))
         }
     }
+}
+
+fn check_length(field: &'static str, length: usize, limit: usize) -> Result<(), FieldError> {
+    if length > limit {
+        return Err(FieldError::new(field, format!("exceeds {limit} bytes")));
+    }
+    Ok(())
 }
 
 fn check_number(field: &'static str, number: u64) -> Result<(), FieldError> {

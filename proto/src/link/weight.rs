@@ -2,11 +2,17 @@
 
 use bytes::Bytes;
 
-use super::{Batch, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage};
+use super::{Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage};
 use crate::Sack;
 
-/// Bytes of a frame without texts, SACKs and messages, roughly.
+/// Bytes of a frame without texts, SACKs, runs and messages, roughly.
 const FRAME: usize = 32;
+/// Bytes of the numbers and flags of an Attach.
+const ATTACH: usize = 128;
+/// Bytes of a text or a SACK beside its content: tags, length, the cumulative number.
+const FIELD: usize = 16;
+/// Bytes of a run beside its messages: tag, length, first number.
+const RUN: usize = 16;
 /// Bytes of an application message beside its content: tag and length.
 const MESSAGE: usize = 4;
 /// Most bytes of a number up to 2^53.
@@ -15,22 +21,38 @@ const NUMBER: usize = 8;
 const CLAIM: usize = 20;
 
 impl EdgeFrame {
-    /// Encoded size in bytes, roughly: without the texts of an Attach, which the edge limits to some 24 KiB.
+    /// Encoded size in bytes, at most 64 too low. Clients choose all lengths, and many long frames must not make a gRPC
+    /// message too long.
     pub fn weight(&self) -> usize {
-        let batch = match &self.message {
-            EdgeMessage::Attach(attach) => attach.batch.as_ref(),
-            EdgeMessage::Batch(batch) => Some(batch),
-            EdgeMessage::Grant(_) | EdgeMessage::Detach => None,
-        };
-        FRAME + batch.map_or(0, Batch::weight)
+        FRAME
+            + match &self.message {
+                EdgeMessage::Attach(attach) => attach.weight(),
+                EdgeMessage::Batch(batch) => batch.weight(),
+                EdgeMessage::Grant(_) | EdgeMessage::Detach => 0,
+            }
+    }
+}
+
+impl Attach {
+    fn weight(&self) -> usize {
+        let Caller { service, headers, peer_address } = &*self.caller;
+        let texts = [service.as_str(), peer_address, &self.credentials, &self.why];
+        let headers = headers.iter().flat_map(|(name, value)| [name.as_str(), value]);
+        let sacks = std::iter::once(&self.seen_ack).chain(&self.sack);
+        ATTACH
+            + texts.into_iter().chain(headers).map(|text| FIELD + text.len()).sum::<usize>()
+            + sacks.map(sack_weight).sum::<usize>()
+            + self.batch.as_ref().map_or(0, Batch::weight)
     }
 }
 
 impl Batch {
     fn weight(&self) -> usize {
         let messages = self.runs.iter().flat_map(|run| &run.messages);
-        messages.map(|message| message.len() + MESSAGE).sum::<usize>()
+        RUN * self.runs.len()
+            + messages.map(|message| message.len() + MESSAGE).sum::<usize>()
             + self.sacks.iter().map(sack_weight).sum::<usize>()
+            + self.reset.as_ref().map_or(0, |reset| FIELD + reset.reason.len())
     }
 }
 
@@ -74,5 +96,5 @@ impl CloseCause {
 }
 
 fn sack_weight(sack: &Sack) -> usize {
-    NUMBER * (1 + sack.beyond.len())
+    FIELD + NUMBER * sack.beyond.len()
 }

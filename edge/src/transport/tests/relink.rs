@@ -175,6 +175,21 @@ fn an_answered_attach_is_no_cause_of_a_failure() {
 }
 
 #[test]
+fn a_moved_partition_between_two_failures_resets_the_count() {
+    let mut rig = Rig::new(TransportProtocol::Tcp);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    for _ in 0..3 {
+        rig.input(Input::LinkLost);
+        assert!(rig.machine.is_suspect());
+        rig.input(Input::OwnerFound);
+        rig.input(Input::OwnerLost);
+        assert!(!rig.machine.is_suspect());
+        rig.input(Input::OwnerFound);
+    }
+    assert_eq!(rig.ending, None);
+}
+
+#[test]
 fn a_moved_partition_is_no_failed_link() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":0,\"eeds\":null");

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
 use crate::{KillReason, MAX_MESSAGE, MAX_NUMBER, MessageNumber, Sack, TransportKind};
@@ -52,6 +53,31 @@ fn core_error(frame: pb::core_frame::Frame) -> &'static str {
 
 fn negative() -> pb::Sack {
     pb::Sack { acked: -2, beyond: Vec::new() }
+}
+
+/// Each text of an Attach at its limit: L-1, L, L+1.
+#[test]
+fn texts_of_an_attach_are_bounded() {
+    let change = |field: &str, length: usize| {
+        let mut attach = attach();
+        let text = "x".repeat(length);
+        match field {
+            "attach.credentials" => attach.credentials = text,
+            "attach.why" => attach.why = text,
+            "attach.peer_address" => attach.peer_address = text,
+            _ => attach.headers = vec![pb::Header { name: "n".to_owned(), value: text }],
+        }
+        decode_attach(attach).map_err(|error| error.field)
+    };
+    for (field, limit) in [
+        ("attach.credentials", MAX_CRED),
+        ("attach.why", MAX_WHY),
+        ("attach.peer_address", decode::MAX_PEER_ADDRESS),
+        ("attach.headers", decode::MAX_HEADERS - 1),
+    ] {
+        assert!(change(field, limit - 1).is_ok() && change(field, limit).is_ok(), "{field}");
+        assert_eq!(change(field, limit + 1).unwrap_err(), field);
+    }
 }
 
 #[test]

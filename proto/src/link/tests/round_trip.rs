@@ -1,13 +1,19 @@
 //! Every valid value survives the wire; any bytes are decoded or refused; weights hold.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::values;
+use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
-use crate::{MAX_NUMBER, MessageNumber, Reset, Sack, StreamNumber};
+use crate::{
+    BatchNumber, KillReason, MAX_NUMBER, MessageNumber, Reset, Sack, StreamId, StreamNumber,
+    TransportKind, TransportNumber,
+};
 
 /// Encodes to bytes and decodes again.
 fn edge_round_trip(frame: EdgeFrame) -> Result<EdgeFrame, LinkFrameError> {
@@ -18,6 +24,10 @@ fn edge_round_trip(frame: EdgeFrame) -> Result<EdgeFrame, LinkFrameError> {
 fn core_round_trip(frame: CoreFrame) -> Result<CoreFrame, LinkFrameError> {
     let bytes = encode::core_frame(frame).encode_to_vec();
     decode::core_frame(pb::CoreFrame::decode(&bytes[..]).unwrap())
+}
+
+fn encoded_edge_len(frame: &EdgeFrame) -> usize {
+    pb::RelayRequest { frames: vec![encode::edge_frame(frame.clone())] }.encoded_len()
 }
 
 /// Bytes of a frame within a gRPC message, with tag and length.
@@ -31,6 +41,11 @@ proptest! {
     #[test]
     fn edge_frames_survive_the_wire(frame in values::edge_frame()) {
         prop_assert_eq!(edge_round_trip(frame.clone()), Ok(frame));
+    }
+
+    #[test]
+    fn edge_frames_are_not_much_longer_than_their_weights(frame in values::edge_frame()) {
+        prop_assert!(encoded_edge_len(&frame) <= frame.weight() + 64);
     }
 
     #[test]
@@ -92,6 +107,48 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
         let (length, weight) = (encoded_len(&frame), frame.weight());
         assert!(length <= weight + 64, "{length} bytes weigh {weight}");
     }
+}
+
+/// The longest Attach that a client can cause: lists, headers and credentials at their limits, and a batch of short runs.
+#[test]
+fn the_longest_attach_is_not_much_longer_than_its_weight() {
+    let sack = || Sack::from_numbers(Some(MAX_NUMBER), [MAX_NUMBER; MAX_BEYOND]);
+    let run = || Run { first: MessageNumber(MAX_NUMBER - 1), messages: vec![Bytes::new()] };
+    let batch = Batch {
+        number: BatchNumber(u64::MAX),
+        runs: (0..1000).map(|_| run()).collect(),
+        sacks: vec![sack(); 3],
+        reset: Some(Reset::new(&"r".repeat(255), true)),
+        end: Some(End { kill: Some(KillReason::FrameCorruption) }),
+    };
+    let caller = Caller {
+        service: "s".repeat(64).parse().unwrap(),
+        headers: vec![("n".repeat(64), "v".repeat(700)); 64],
+        peer_address: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".to_owned(),
+    };
+    let attach = Attach {
+        stream_id: StreamId::parse(&"i".repeat(30)).unwrap(),
+        transport_number: TransportNumber(MAX_NUMBER),
+        create: true,
+        wants_messages: true,
+        succeeds: Some(TransportNumber(MAX_NUMBER)),
+        seen_ack: sack(),
+        sack: Some(sack()),
+        single_flush: true,
+        heartbeat: true,
+        kind: Some(TransportKind::LongPoll),
+        credentials: "c".repeat(MAX_CRED),
+        why: "w".repeat(MAX_WHY),
+        caller: Arc::new(caller),
+        s2c_bytes: u64::MAX,
+        resume: None,
+        batch: Some(batch),
+    };
+    let message = EdgeMessage::Attach(Box::new(attach));
+    let frame = EdgeFrame { transport: TransportId(u64::MAX), message };
+    let (length, weight) = (encoded_edge_len(&frame), frame.weight());
+    assert!(length <= weight + 64, "{length} bytes weigh {weight}");
+    assert_eq!(edge_round_trip(frame.clone()), Ok(frame), "and a core accepts it");
 }
 
 /// The contents of messages are shared with the input.
