@@ -32,6 +32,12 @@ pub struct Metrics {
     pub(crate) partitions: Gauge,
     /// Live cores that share the store.
     pub(crate) cores: Gauge,
+    /// Streams that recovery ended because a part of the stored state was unreadable.
+    pub(crate) quarantined_streams: Counter,
+    /// Partitions assigned to this core whose stored state cannot be read.
+    pub(crate) unreadable_partitions: Gauge,
+    /// Partitions assigned to this core that the core does not serve.
+    pub(crate) unserved_partitions: Gauge,
     /// Counters of the partitions.
     pub(crate) counters: Arc<Counters>,
     /// Duration of appends in seconds.
@@ -53,11 +59,15 @@ impl Metrics {
             app_commands: Counter::default(),
             partitions: Gauge::default(),
             cores: Gauge::default(),
+            quarantined_streams: Counter::default(),
+            unreadable_partitions: Gauge::default(),
+            unserved_partitions: Gauge::default(),
             counters: Arc::default(),
             append_seconds,
             store_errors: Family::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("minerva_core"));
+        metrics.register_damage(registry.sub_registry_with_prefix("minerva"));
         metrics
     }
 
@@ -70,6 +80,9 @@ impl Metrics {
             app_commands,
             partitions,
             cores,
+            quarantined_streams: _,
+            unreadable_partitions: _,
+            unserved_partitions: _,
             counters,
             append_seconds,
             store_errors,
@@ -85,6 +98,16 @@ impl Metrics {
         into.register_collector(Box::new(CounterCollector(counters)));
         into.register("store_append_seconds", "Duration of appends in seconds", append_seconds);
         into.register("store_errors", "Failed store calls", store_errors);
+    }
+
+    /// Registers the metrics of damage and of missing service, which an operator should alert on.
+    fn register_damage(&self, into: &mut Registry) {
+        let quarantined = "Streams ended because a part of the stored state was unreadable";
+        into.register("quarantined_streams", quarantined, self.quarantined_streams.clone());
+        let unreadable = "Partitions assigned to this core whose stored state cannot be read";
+        into.register("unreadable_partitions", unreadable, self.unreadable_partitions.clone());
+        let unserved = "Partitions assigned to this core that the core does not serve";
+        into.register("unserved_partitions", unserved, self.unserved_partitions.clone());
     }
 }
 
@@ -212,6 +235,9 @@ mod tests {
             "minerva_core_streams_ended_total{by=\"slow\"} 2",
             "minerva_core_store_errors_total{kind=\"fenced\"} 1",
             "minerva_core_store_append_seconds_count 0",
+            "minerva_quarantined_streams_total 0",
+            "minerva_unreadable_partitions 0",
+            "minerva_unserved_partitions 0",
         ] {
             assert!(page.lines().any(|exported| exported == line), "{line} is not in\n{page}");
         }

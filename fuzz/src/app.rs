@@ -272,7 +272,7 @@ pub mod app_event {
             ended(),
             Event::PartitionLeft(app::PartitionLeft { partition: 1 }),
         ];
-        let released = Event::Released(app::Released { stream: STREAM });
+        let released = Event::Released(app::Released { stream: STREAM, lost: true, epoch: 1 });
         let moved = vec![registered(), owned(), started(), released];
         [whole, moved, vec![registered()], vec![transport_changed()]].map(response).to_vec()
     }

@@ -53,11 +53,15 @@ pub enum Mutation {
     PushInPart,
     /// Core: an acknowledged number that was assigned again after a rollback counts as received.
     TrustNumbers,
+    /// Core: recovery serves a stream of which a stored record is damaged.
+    ServeDamaged,
+    /// Core: recovery drops a quarantined stream, so that no peer receives `state lost`.
+    ForgetQuarantined,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -82,6 +86,8 @@ impl Mutation {
         Self::ForgetGroups,
         Self::PushInPart,
         Self::TrustNumbers,
+        Self::ServeDamaged,
+        Self::ForgetQuarantined,
     ];
 }
 

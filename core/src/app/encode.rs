@@ -50,6 +50,7 @@ impl Pack for AppOutput {
             | Self::SendState { .. }
             | Self::SendRefused { .. }
             | Self::Released { .. }
+            | Self::Lost { .. }
             | Self::PartitionOwned { .. }
             | Self::PartitionLeft { .. }
             | Self::GroupRefused { .. }
@@ -99,7 +100,12 @@ fn event(output: AppOutput) -> Option<Kind> {
                 next_send: next_send.0,
             })
         }
-        AppOutput::Released { stream } => Kind::Released(Released { stream: stream.0 }),
+        AppOutput::Released { stream } => {
+            Kind::Released(Released { stream: stream.0, ..Released::default() })
+        }
+        AppOutput::Lost { stream, epoch } => {
+            Kind::Released(Released { stream: stream.0, lost: true, epoch: epoch.0 })
+        }
         AppOutput::PartitionOwned { partition, epoch, streams_made } => {
             Kind::PartitionOwned(PartitionOwned { partition, epoch: epoch.0, streams_made })
         }

@@ -217,7 +217,9 @@ impl PartitionStreams {
     fn set_output_epoch(&self, output: &mut AppOutput) {
         if let AppOutput::Started(started) = output {
             started.epoch = self.epoch;
-        } else if let AppOutput::PartitionOwned { epoch, .. } = output {
+        } else if let AppOutput::PartitionOwned { epoch, .. } | AppOutput::Lost { epoch, .. } =
+            output
+        {
             *epoch = self.epoch;
         }
     }

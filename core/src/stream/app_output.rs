@@ -40,6 +40,12 @@ pub enum AppOutput {
     },
     /// The stream is no longer assigned to the instance.
     Released { stream: StreamNumber },
+    /// The store lost the stream. An instance that does not hold the stream ignores this output.
+    Lost {
+        stream: StreamNumber,
+        /// Epoch of the partition; the partition sets it on the way out.
+        epoch: Epoch,
+    },
     /// The core owns a partition. All streams of the partition that the instance has were started before.
     PartitionOwned {
         partition: u32,

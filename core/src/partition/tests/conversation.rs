@@ -200,6 +200,7 @@ impl App {
             AppOutput::Ended { .. }
             | AppOutput::SendRefused { .. }
             | AppOutput::Released { .. }
+            | AppOutput::Lost { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
             | AppOutput::ContractViolation(_) => panic!("{output:?}"),

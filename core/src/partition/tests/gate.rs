@@ -94,6 +94,7 @@ impl Checker {
                 AppOutput::TransportChanged { .. }
                 | AppOutput::SendRefused { .. }
                 | AppOutput::Released { .. }
+                | AppOutput::Lost { .. }
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }

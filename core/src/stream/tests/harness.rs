@@ -310,6 +310,7 @@ fn app_text(output: &AppOutput) -> String {
             format!("app refused {first} {reason:?} next {next_send}")
         }
         AppOutput::Released { .. } => "app released".to_owned(),
+        AppOutput::Lost { .. } => "app lost".to_owned(),
         AppOutput::PartitionOwned { .. } | AppOutput::PartitionLeft { .. } => {
             panic!("not an output of a stream: {output:?}")
         }

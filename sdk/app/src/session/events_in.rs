@@ -58,7 +58,7 @@ impl Session {
                     stream.settings().on_refused(&refused.group);
                 }
             }
-            event::Event::Released(released) => self.on_released(call, released, signals),
+            event::Event::Released(released) => self.on_released(call, released, signals)?,
             event::Event::PartitionOwned(owned) => {
                 if let Ok(partition) = Partition::try_from(owned.partition) {
                     let attachment = Attachment { call, epoch: owned.epoch };
@@ -87,6 +87,9 @@ impl Session {
         }
         let max_message = self.calls.max_message(call);
         if let Some(stream) = self.streams.get_mut(&number) {
+            if stream.is_lost() && stream.has_id(&started.stream_id) {
+                return Ok(());
+            }
             if stream.resume(started, call, max_message) == ResumeOutcome::Continues {
                 self.reschedule(number);
                 signals.extend([Signal::Readable(number), Signal::Writable(number)]);
@@ -139,8 +142,19 @@ impl Session {
         Ok(())
     }
 
-    fn on_released(&mut self, call: CallId, released: Released, signals: &mut Vec<Signal>) {
+    fn on_released(
+        &mut self,
+        call: CallId,
+        released: Released,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
         let number = StreamNumber(released.stream);
+        if released.lost {
+            if self.calls.on_announced(call, number.partition(), released.epoch)? {
+                self.end_as_lost(number, signals);
+            }
+            return Ok(());
+        }
         // A detached stream was listed in a registration, and this event answers the registration.
         let free = self.streams.get(&number).map_or_else(
             || self.tombstones.is_free_for(number, call),
@@ -150,6 +164,7 @@ impl Session {
         if free && !(detached && self.calls.is_stale(call, number.partition())) {
             self.release(number, signals);
         }
+        Ok(())
     }
 
     /// Releases the streams of the partition that were not started on this call under this epoch. Streams
@@ -167,7 +182,7 @@ impl Session {
         let gone: Vec<StreamNumber> = self
             .streams
             .range(numbers(partition))
-            .filter(|(_, stream)| stream.attachment() != Some(attachment))
+            .filter(|(_, stream)| stream.attachment() != Some(attachment) && !stream.is_lost())
             .map(|(&number, _)| number)
             .collect();
         for number in gone {

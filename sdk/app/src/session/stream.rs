@@ -121,6 +121,11 @@ impl Stream {
         stream
     }
 
+    /// Whether the client chose this stream id.
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.id == id
+    }
+
     pub(super) fn attachment(&self) -> Option<Attachment> {
         self.attachment
     }
@@ -151,7 +156,7 @@ impl Stream {
         let next_event = EventNumber(started.next_event);
         let next_send = MessageNumber(started.next_send);
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
-        let goes_on = started.stream_id == self.id;
+        let goes_on = self.has_id(&started.stream_id);
         if !goes_on || next_event > self.incoming.expected() || next_send > *sends.end() {
             return ResumeOutcome::Replaced;
         }

@@ -127,7 +127,7 @@ impl State {
         }
         for &stream in &register.held_streams {
             if self.streams.get(&StreamNumber(stream)).is_none_or(Stream::is_forgotten) {
-                events.push(event::Event::Released(Released { stream }));
+                events.push(event::Event::Released(Released { stream, ..Released::default() }));
             }
         }
         let streams_made = self.streams.len() as u64;

@@ -164,7 +164,7 @@ async fn an_acknowledged_end_is_not_delivered_again() {
 #[tokio::test]
 async fn a_released_stream_has_not_ended() {
     let (_core, call, _service, mut stream) = stream().await;
-    call.send_event(event::Event::Released(Released { stream: 1 })).await;
+    call.send_event(event::Event::Released(Released { stream: 1, ..Released::default() })).await;
     assert_eq!(stream.next_event().await, Some(Event::Released));
     assert_eq!(stream.next_event().await, None);
     assert_eq!(stream.ended(), None);

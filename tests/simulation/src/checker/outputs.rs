@@ -73,6 +73,7 @@ impl Checker {
                 self.durable.implies(*stream, |state| sent_by_app(state) >= *next_send)
             }
             AppOutput::Released { .. }
+            | AppOutput::Lost { .. }
             | AppOutput::TransportChanged { .. }
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }

@@ -330,6 +330,7 @@ impl World {
             }
             AppOutput::TransportChanged { .. } | AppOutput::SendRefused { .. } => {}
             AppOutput::Released { .. }
+            | AppOutput::Lost { .. }
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }

@@ -82,7 +82,10 @@ impl Model {
     pub(super) fn start(&mut self, held: bool) {
         if self.is_forgotten() {
             if held {
-                self.events.push_back(Event::Released(Released { stream: STREAM.0 }));
+                self.events.push_back(Event::Released(Released {
+                    stream: STREAM.0,
+                    ..Released::default()
+                }));
             }
             return;
         }

@@ -277,7 +277,7 @@ fn the_loss_of_confirmed_sends_resets_the_stream() {
 fn a_released_stream_is_dropped() {
     let mut session = session(100, 100);
     apply(&mut session, messages(1, &["a"]));
-    let released = event::Event::Released(Released { stream: STREAM.0 });
+    let released = event::Event::Released(Released { stream: STREAM.0, ..Released::default() });
     assert_eq!(apply(&mut session, released.clone()), [Signal::Released(STREAM)]);
     assert_eq!(session.read(STREAM), Read::Over);
     assert_eq!(send(&mut session, "x"), Err(QueueError::Over));

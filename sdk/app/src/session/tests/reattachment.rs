@@ -74,7 +74,7 @@ fn a_stream_moves_to_an_equal_or_higher_epoch_only() {
         assert_eq!(commands(&mut session, [a, b]), expected, "{epoch}");
         // Events of other calls are ignored, even invalid ones.
         let (attachment, other) = if moves { (b, a) } else { (a, b) };
-        let released = event::Event::Released(Released { stream: STREAM.0 });
+        let released = event::Event::Released(Released { stream: STREAM.0, ..Released::default() });
         for event in [messages(1), messages(77), released] {
             assert_eq!(apply(&mut session, other, event), []);
         }
@@ -159,7 +159,7 @@ fn a_registration_lists_detached_streams_only() {
     // Not answered yet: the stream is attached to no call.
     let (b, held) = call(&mut session, 500);
     assert_eq!(held, [StreamNumber(1), second]);
-    let released = event::Event::Released(Released { stream: 1 });
+    let released = event::Event::Released(Released { stream: 1, ..Released::default() });
     assert_eq!(apply(&mut session, a, released), [Signal::Released(StreamNumber(1))]);
     start(&mut session, b, second, 1);
     assert_eq!(session.begin().1.len(), 0);
@@ -216,7 +216,7 @@ fn read_all(session: &mut Session, number: StreamNumber) -> Vec<Event> {
     std::iter::from_fn(next).collect()
 }
 
-fn lost() -> Ended {
+fn lost_end() -> Ended {
     let reason = "state lost".to_owned();
     Ended { reason, application_level: false, by: crate::event::EndedBy::Core }
 }
@@ -235,20 +235,59 @@ fn a_stream_beyond_the_count_of_the_store_is_lost() {
             assert_eq!(signals, [Signal::Released(STREAM)]);
             continue;
         }
-        assert_eq!(signals, [Signal::Ended(STREAM, lost())]);
+        assert_eq!(signals, [Signal::Ended(STREAM, lost_end())]);
         assert_eq!(apply(&mut session, b, event::Event::PartitionOwned(owned)), [], "once");
         let events = read_all(&mut session, STREAM);
         assert!(
             matches!(events[0], Event::Message { event: EventNumber(1), .. }),
             "what came first is read first"
         );
-        assert_eq!(events[1], Event::Ended { event: EventNumber(2), ended: lost() });
+        assert_eq!(events[1], Event::Ended { event: EventNumber(2), ended: lost_end() });
         assert_eq!(session.begin().1.len(), 0, "no core is asked for it");
         assert_eq!(session.send(STREAM, "x".into(), false), Err(QueueError::Over));
         session.acknowledge(STREAM, EventNumber(2));
         assert_eq!(session.read(STREAM), Read::Over);
         assert!(session.is_flushed());
     }
+}
+
+/// The signals of a `Released` for `STREAM` and of the `PartitionOwned` behind it, on a new call.
+fn release(session: &mut Session, call: CallId, lost: bool) -> Vec<Signal> {
+    let released = event::Event::Released(Released { stream: STREAM.0, lost, epoch: 2 });
+    let owned = PartitionOwned { partition: 0, epoch: 2, streams_made: STREAM.0 };
+    let mut signals = apply(session, call, released);
+    signals.extend(apply(session, call, event::Event::PartitionOwned(owned)));
+    signals
+}
+
+#[test]
+fn a_stream_released_as_lost_ends_with_state_lost() {
+    for lost in [true, false] {
+        let (mut session, a, b) = session();
+        start(&mut session, a, STREAM, 1);
+        session.end(a);
+        let signals = release(&mut session, b, lost);
+        if !lost {
+            assert_eq!(signals, [Signal::Released(STREAM)]);
+            continue;
+        }
+        assert_eq!(signals, [Signal::Ended(STREAM, lost_end())]);
+        assert_eq!(
+            start(&mut session, b, STREAM, 1),
+            [],
+            "a late owner does not revive the stream"
+        );
+        let ended = Event::Ended { event: EventNumber(1), ended: lost_end() };
+        assert_eq!(read_all(&mut session, STREAM), [ended]);
+        session.acknowledge(STREAM, EventNumber(1));
+        assert_eq!(session.read(STREAM), Read::Over);
+    }
+}
+
+#[test]
+fn a_lost_stream_of_another_instance_is_ignored() {
+    let (mut session, _, b) = session();
+    assert_eq!(release(&mut session, b, true), []);
 }
 
 #[test]
