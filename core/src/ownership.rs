@@ -33,7 +33,7 @@ pub(crate) use self::error::PartitionTaskError;
 use self::partition_task::PartitionTask;
 use self::placement::assigned_core;
 use crate::clock;
-use crate::store::{Member, Membership};
+use crate::store::{Member, Membership, StoreError};
 
 /// Heartbeats per lease. Other cores notice the arrival or the orderly departure of a core at their next heartbeat.
 const HEARTBEATS_PER_LEASE: u32 = 8;
@@ -130,6 +130,10 @@ impl Ownership {
                 }
                 self.context.metrics.cores.set(members.len() as i64);
                 self.members = members;
+            }
+            // The store decorator logs unavailability, once per cause.
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::debug!(%error, "heartbeat to the store failed");
             }
             Err(error) => tracing::warn!(%error, "heartbeat to the store failed"),
         }

@@ -29,6 +29,7 @@
 
 mod claims;
 mod doctor;
+mod fault_log;
 mod head;
 mod leases;
 pub mod memory;

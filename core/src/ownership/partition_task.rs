@@ -91,7 +91,7 @@ impl PartitionTask {
                     left.min(HELD_PAUSE)
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
-                    tracing::warn!(partition = self.partition, %error, "claim failed, will retry");
+                    tracing::debug!(partition = self.partition, %error, "claim failed, will retry");
                     STORE_PAUSE
                 }
                 Ok(claimed) => {

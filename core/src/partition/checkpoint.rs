@@ -175,7 +175,7 @@ impl Checkpoints {
                 Ok(is_finished)
             }
             Err(StoreError::Unavailable(reason)) => {
-                tracing::warn!(partition = self.partition, reason, "checkpoint delayed");
+                tracing::debug!(partition = self.partition, reason, "checkpoint delayed");
                 pending.pause = Some(Box::pin(sleep(PAUSE)));
                 Ok(false)
             }

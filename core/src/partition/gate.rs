@@ -187,7 +187,7 @@ impl Gate {
 
     /// Drops all calls in flight and pauses. The calls behind the first may have met a gap, so all are retried.
     fn back_off(&mut self, reason: &str) {
-        tracing::warn!(partition = self.partition, reason, pause = ?self.next_pause, "store unavailable");
+        tracing::debug!(partition = self.partition, reason, pause = ?self.next_pause, "appends will be retried");
         for turn in &mut self.turns {
             turn.call = None;
         }

@@ -103,7 +103,7 @@ impl Lease {
                 Ok(())
             }
             Err(StoreError::Unavailable(reason)) => {
-                tracing::warn!(partition = self.partition, reason, "lease not renewed");
+                tracing::debug!(partition = self.partition, reason, "lease not renewed");
                 Ok(())
             }
             Err(error) => Err(error),

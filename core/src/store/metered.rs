@@ -1,4 +1,4 @@
-//! A store decorator that measures append latency and counts errors. The core wraps its store in this type.
+//! A store decorator that measures append latency, and counts and logs errors. The core wraps its store in this type.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use minerva_proto::LogIndex;
 
+use super::fault_log::warn_unavailable;
 use super::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
 use crate::clock;
 use crate::metrics::Metrics;
@@ -26,12 +27,16 @@ impl MeteredStore {
 
     fn count_errors<'a, T: 'a>(
         &self,
+        operation: &'static str,
         call: BoxFuture<'a, Result<T, StoreError>>,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let errors = self.metrics.store_errors.clone();
         call.inspect(move |result| {
             if let Err(error) = result {
                 errors.get_or_create(&[("kind", error_kind(error))]).inc();
+                if let StoreError::Unavailable(reason) = error {
+                    warn_unavailable(operation, reason);
+                }
             }
         })
         .boxed()
@@ -53,7 +58,7 @@ fn error_kind(error: &StoreError) -> &'static str {
 
 impl Store for MeteredStore {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        self.count_errors(self.store.partitions(wanted))
+        self.count_errors("partitions", self.store.partitions(wanted))
     }
 
     fn heartbeat(
@@ -62,7 +67,7 @@ impl Store for MeteredStore {
         number: u64,
         lease: Duration,
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
-        self.count_errors(self.store.heartbeat(member, number, lease))
+        self.count_errors("heartbeat", self.store.heartbeat(member, number, lease))
     }
 
     fn claim(
@@ -71,7 +76,7 @@ impl Store for MeteredStore {
         owner: &str,
         above: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.count_errors(self.store.claim(partition, owner, above))
+        self.count_errors("claim", self.store.claim(partition, owner, above))
     }
 
     fn append(
@@ -88,7 +93,7 @@ impl Store for MeteredStore {
                 seconds.observe((clock::now() - begun).as_secs_f64());
             }
         });
-        self.count_errors(counted.boxed())
+        self.count_errors("append", counted.boxed())
     }
 
     fn checkpoint(
@@ -99,7 +104,10 @@ impl Store for MeteredStore {
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.count_errors(self.store.checkpoint(partition, epoch, covers, meta, changed))
+        self.count_errors(
+            "checkpoint",
+            self.store.checkpoint(partition, epoch, covers, meta, changed),
+        )
     }
 
     fn renew(
@@ -109,10 +117,10 @@ impl Store for MeteredStore {
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.count_errors(self.store.renew(partition, epoch, lease, next))
+        self.count_errors("renew", self.store.renew(partition, epoch, lease, next))
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.count_errors(self.store.release(partition, epoch))
+        self.count_errors("release", self.store.release(partition, epoch))
     }
 }

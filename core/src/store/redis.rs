@@ -40,6 +40,7 @@ use self::keys::{members_key, partition_slot, store_slot};
 use self::load_partition::{ClaimReply, load_partition};
 use self::pipeline::{Append, Command};
 use self::scripts::Script;
+use super::fault_log::warn_unavailable;
 use super::{
     Claimed, Epoch, FIRST_LEASE, Member, Membership, Store, StoreError, StreamChange,
     check_partitions, check_size,
@@ -96,7 +97,7 @@ impl Store for RedisStore {
             loop {
                 match self.client.fix_partitions(wanted).await {
                     Err(StoreError::Unavailable(reason)) if clock::now() < deadline => {
-                        tracing::warn!(reason, "waiting for Redis");
+                        warn_unavailable("partitions", &reason);
                         sleep(STARTUP_PAUSE).await;
                     }
                     result => return result,

@@ -3,11 +3,14 @@
 #[path = "../support/certificate.rs"]
 mod certificate;
 
+use std::sync::Arc;
+
 use certificate::make_certificate;
-use minerva_core::store::{Epoch, StoreError};
+use minerva_core::store::{Epoch, Store, StoreError};
+use minerva_proto::LogIndex;
 
 use crate::server::{Server, free_port, store};
-use crate::{append, assert_log, assert_unavailable, claim};
+use crate::{append, assert_log, assert_unavailable, claim, content};
 
 /// Minimal ACL of a user for the store.
 const RIGHTS: [&str; 12] = [
@@ -50,6 +53,51 @@ async fn minimal_permissions_suffice_and_a_wrong_login_is_rejected() {
     assert_rejected(&url("core:canary", "theirs:")).await;
     server.command(&["ACL", "SETUSER", "default", "off"]);
     assert_rejected(&format!("redis://127.0.0.1:{}", server.port)).await;
+}
+
+/// A server with a restricted user, and a store handle that has worked once.
+async fn restricted() -> (Server, Arc<dyn Store>, Epoch) {
+    let server = Server::start(&[]);
+    let mut command = vec!["ACL", "SETUSER", "core", "on", ">canary"];
+    command.extend(RIGHTS);
+    server.command(&command);
+    let handle = store(&format!("redis://core:canary@127.0.0.1:{}/?prefix=app:", server.port));
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    (server, handle, epoch)
+}
+
+#[tokio::test]
+async fn a_changed_password_is_reported_with_its_reason_and_recovers() {
+    let (server, handle, epoch) = restricted().await;
+    server.command(&["ACL", "SETUSER", "core", "resetpass", ">other"]);
+    server.command(&["CLIENT", "KILL", "USER", "core"]);
+    for _ in 0..3 {
+        let result = handle.append(1, epoch, LogIndex(0), content(1, 0)).await;
+        let Err(StoreError::Unavailable(text)) = result else { panic!("{result:?}") };
+        if text.contains("refuses access") {
+            assert!(text.contains("(WRONGPASS invalid username-password pair"), "{text}");
+            assert!(text.contains(&format!("127.0.0.1:{}", server.port)), "{text}");
+            break;
+        }
+    }
+    let result = handle.append(1, epoch, LogIndex(0), content(1, 0)).await;
+    assert_unavailable(result, "WRONGPASS");
+    server.command(&["ACL", "SETUSER", "core", ">canary"]);
+    append(&*handle, 1, epoch, 0..10).await;
+}
+
+#[tokio::test]
+async fn a_lost_permission_is_reported_to_all_waiting_requests_and_recovers() {
+    let (server, handle, epoch) = restricted().await;
+    append(&*handle, 1, epoch, 0..2).await;
+    server.command(&["ACL", "SETUSER", "core", "-evalsha"]);
+    let calls = (2..200).map(|index| handle.append(1, epoch, LogIndex(index), content(1, index)));
+    for result in futures_util::future::join_all(calls).await {
+        assert_unavailable(result, "NOPERM");
+    }
+    server.command(&["ACL", "SETUSER", "core", "+evalsha"]);
+    append(&*handle, 1, epoch, 2..10).await;
+    assert_log(1, &claim(&*handle, 1, "me").await.1, 10);
 }
 
 #[tokio::test]

@@ -80,6 +80,31 @@ fn a_core_on_redis_takes_over_after_a_crash() {
     }
 }
 
+#[test]
+fn an_outage_is_logged_once_per_cause() {
+    let mut server = Server::start(&[]);
+    let mut core = core(&server.url("")).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(core.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    server.kill();
+    // The partitions of the core need a few renewals to notice.
+    let mut stderr = BufReader::new(core.stderr.take().unwrap());
+    let mut log = String::new();
+    while log.matches("failed_calls=").count() < 3 {
+        assert_ne!(stderr.read_line(&mut log).unwrap(), 0, "{log}");
+    }
+    core.kill().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
+    core.wait().unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(lines.len() < 12, "{log}");
+    let calls =
+        lines.iter().filter_map(|line| line.split_once("failed_calls=")?.1.split(' ').next());
+    let calls: u64 = calls.map(|count| count.parse::<u64>().unwrap()).sum();
+    assert!(calls > PARTITIONS as u64 / 2, "the lines count the failures of all partitions: {log}");
+}
+
 /// Exit code and output of `minerva-core doctor` for a store.
 fn doctor(url: &str) -> (Option<i32>, String) {
     let mut command = Command::new(CORE);

@@ -117,7 +117,7 @@ impl Cluster {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "slot map of the Redis cluster is unavailable");
+                tracing::debug!(%error, "slot map of the Redis cluster is unavailable");
                 for (_, request) in waiting {
                     request.finish(Err(error.clone()));
                 }

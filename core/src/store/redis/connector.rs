@@ -4,16 +4,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use redis::aio::ConnectionLike;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, cmd,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value, cmd,
 };
 use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::connection::Connection;
-use super::error::{classify_connection, timed_out, unknown_primary};
+use super::error::{
+    classify_connection, classify_sentinel, refused_login, timed_out, unknown_primary,
+};
 use super::scripts;
 use super::server_info::ServerInfo;
 use super::url::{Kind, Node, RedisUrl};
@@ -81,17 +84,14 @@ impl Connector {
         error
     }
 
-    /// Connects and authenticates, without any check of the server.
+    /// Connects to a server and authenticates, without any check of the server.
     pub(super) async fn dial(&self, node: &Node) -> Result<Connection, StoreError> {
-        let mut login =
-            RedisConnectionInfo::default().set_db(self.url.db.into()).set_skip_set_lib_name();
-        if let Some(user) = &self.url.user {
-            login = login.set_username(user);
-        }
-        if let Some(password) = &self.url.password {
-            login = login.set_password(password);
-        }
-        self.dial_as(node, login).await
+        self.dial_in_time(node, false).await
+    }
+
+    /// Connects to a Sentinel and authenticates.
+    pub(super) async fn dial_sentinel(&self, node: &Node) -> Result<Connection, StoreError> {
+        self.dial_in_time(node, true).await
     }
 
     /// Loads all scripts into the server.
@@ -127,29 +127,61 @@ impl Connector {
         Ok(connection)
     }
 
-    async fn dial_as(
-        &self,
-        node: &Node,
-        login: RedisConnectionInfo,
-    ) -> Result<Connection, StoreError> {
-        let name = node.to_string();
+    async fn dial_in_time(&self, node: &Node, is_sentinel: bool) -> Result<Connection, StoreError> {
+        let dialled = async {
+            let mut connection = self.open(node).await?;
+            self.log_in(&mut connection, node, is_sentinel).await?;
+            Ok(connection)
+        };
+        let timed_out = |_| Err(timed_out(&node.to_string()));
+        timeout(self.url.options.connect, dialled).await.unwrap_or_else(timed_out)
+    }
+
+    /// Connects without a login.
+    async fn open(&self, node: &Node) -> Result<Connection, StoreError> {
         let options = &self.url.options;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect))
             .set_response_timeout(Some(options.response));
+        let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         let connected = async {
             if !self.url.has_tls {
-                return Connection::plain(node, &login, config).await;
+                return Connection::plain(node, &settings, config).await;
             }
-            let client = self.client(node, login)?;
+            let client = self.client(node, settings)?;
             client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await
                 .map(Connection::with_driver_task)
         };
-        match timeout(options.connect, connected).await {
-            Ok(connected) => connected.map_err(|error| self.classify(&error, &name)),
-            Err(_) => Err(timed_out(&name)),
+        connected.await.map_err(|error| self.classify(&error, &node.to_string()))
+    }
+
+    /// Sends AUTH and SELECT, as far as the address requires them. The library would hide the reason of a refusal.
+    async fn log_in(
+        &self,
+        connection: &mut Connection,
+        node: &Node,
+        is_sentinel: bool,
+    ) -> Result<(), StoreError> {
+        let login = if is_sentinel { &self.url.sentinel_login } else { &self.url.login };
+        let name = node.to_string();
+        let mut pipeline = Pipeline::new();
+        if let Some(password) = &login.password {
+            pipeline.cmd("AUTH").arg(&login.user).arg(password);
+        }
+        if self.url.db != 0 && !is_sentinel {
+            pipeline.cmd("SELECT").arg(self.url.db);
+        }
+        if pipeline.is_empty() {
+            return Ok(());
+        }
+        let replies = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await;
+        let replies = replies.map_err(|error| self.classify(&error, &name))?;
+        let mut errors = replies.into_iter().map(Value::extract_error).filter_map(Result::err);
+        match errors.next() {
+            Some(error) => Err(self.soften(refused_login(&error, &name, is_sentinel))),
+            None => Ok(()),
         }
     }
 
@@ -164,15 +196,14 @@ impl Connector {
         Client::build_with_tls(info, certificates)
     }
 
-    /// Returns the primary reported by the first Sentinel that replies. Sentinels get no login.
+    /// Returns the primary reported by the first Sentinel that replies.
     pub(super) async fn resolve_primary(&self) -> Result<Node, StoreError> {
         let Kind::Sentinel(name) = &self.url.kind else {
             return Err(StoreError::Config("--store names no Sentinels".to_owned()));
         };
         let mut last = unknown_primary(name);
         for sentinel in &self.url.nodes {
-            let login = RedisConnectionInfo::default().set_skip_set_lib_name();
-            let mut connection = match self.dial_as(sentinel, login).await {
+            let mut connection = match self.dial_sentinel(sentinel).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     last = error;
@@ -185,7 +216,7 @@ impl Connector {
             match reply {
                 Ok((Some((host, port)),)) => return Ok(Node { host, port }),
                 Ok((None,)) => last = unknown_primary(name),
-                Err(error) => last = self.classify(&error, &sentinel.to_string()),
+                Err(error) => last = self.soften(classify_sentinel(&error, &sentinel.to_string())),
             }
         }
         Err(last)

@@ -43,7 +43,9 @@ pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
             ConnectionAction::Reconnect,
             unavailable("the Redis cluster is down or has no owner for this slot"),
         ),
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => (ConnectionAction::Reconnect, refused(details)),
+        code @ ("NOAUTH" | "WRONGPASS" | "NOPERM") => {
+            (ConnectionAction::Reconnect, refused("", code, details, SERVER_FIX))
+        }
         "WRONGTYPE" => {
             let text = "a Redis key has a foreign type; does another program use the prefix?";
             (ConnectionAction::Keep, StoreError::Corrupt(text.to_owned()))
@@ -57,10 +59,13 @@ pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
 
 /// Classifies the failure of a connection or of a connection attempt.
 pub(super) fn classify_connection(error: &RedisError, server: &str) -> StoreError {
-    let is_refused = error.kind() == ErrorKind::AuthenticationFailed
-        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
-    if is_refused {
-        return refused(error.detail().unwrap_or_default());
+    if let Some(code @ ("NOAUTH" | "WRONGPASS" | "NOPERM")) = error.code() {
+        return refused(
+            &format!(" at {server}"),
+            code,
+            error.detail().unwrap_or_default(),
+            SERVER_FIX,
+        );
     }
     if error.kind() == ErrorKind::InvalidClientConfig {
         return StoreError::Config(format!("Redis at {server} cannot be used: {error}"));
@@ -81,11 +86,34 @@ pub(super) fn timed_out(server: &str) -> StoreError {
     ))
 }
 
-fn refused(details: &str) -> StoreError {
-    StoreError::Config(format!(
-        "Redis refuses access ({details}); check the user and password in --store, and that the user may \
-         use the keys of the prefix and EVALSHA, SCRIPT LOAD, INFO and WAIT"
-    ))
+/// Advice after a refusal by a server with data.
+const SERVER_FIX: &str = "check the user and password in --store, and that the user may use the keys of \
+    the prefix and EVALSHA, SCRIPT LOAD, INFO and WAIT";
+
+/// Advice after a refusal by a Sentinel.
+const SENTINEL_FIX: &str = "check sentinel_user= and sentinel_password= in --store, and that the user may \
+    use SENTINEL";
+
+/// A refused login or command. `details` may be empty.
+fn refused(server: &str, code: &str, details: &str, fix: &str) -> StoreError {
+    let reason = format!("{code} {details}");
+    StoreError::Config(format!("Redis{server} refuses access ({}); {fix}", reason.trim_end()))
+}
+
+/// A refused AUTH. Servers without a password for this user reply with the code `ERR`.
+pub(super) fn refused_login(error: &RedisError, server: &str, is_sentinel: bool) -> StoreError {
+    let fix = if is_sentinel { SENTINEL_FIX } else { SERVER_FIX };
+    let (code, details) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
+    refused(&format!(" at {server}"), code, details, fix)
+}
+
+/// A Sentinel refused the query.
+pub(super) fn classify_sentinel(error: &RedisError, server: &str) -> StoreError {
+    if let Some(code @ ("NOAUTH" | "NOPERM")) = error.code() {
+        let server = format!(" Sentinel at {server}");
+        return refused(&server, code, error.detail().unwrap_or_default(), SENTINEL_FIX);
+    }
+    classify_connection(error, server)
 }
 
 /// No Sentinel knows the primary.

@@ -184,15 +184,18 @@ impl Worker {
     async fn finish_pipeline(&mut self, sent: SentPipeline, mut values: Vec<Value>) {
         let SentPipeline { requests, layout, has_wait, .. } = sent;
         let replica_error = if has_wait { self.replica_error(values.pop()) } else { None };
-        let mut action = ConnectionAction::Keep;
+        let (mut action, mut cause) = (ConnectionAction::Keep, None);
         let replies = layout.split(values).into_iter().map(|value| {
             let Value::ServerError(error) = value else {
                 self.connector.note_success();
                 return Ok(value);
             };
             let (required, error) = classify(&error);
-            action = action.max(required);
-            Err(self.connector.soften(error))
+            let error = self.connector.soften(error);
+            if required > action {
+                (action, cause) = (required, Some(error.clone()));
+            }
+            Err(error)
         });
         let replies: Vec<Reply> = replies.collect();
         if action == ConnectionAction::LoadScripts && self.reloads < MAX_RELOADS {
@@ -205,9 +208,8 @@ impl Worker {
             let failed = replica_error.as_ref().filter(|_| request.is_durable && reply.is_ok());
             request.finish(failed.map_or(reply, |error| Err(error.clone())));
         }
-        if action == ConnectionAction::Reconnect {
-            let text = format!("Redis at {} is no longer the right server", self.server_name());
-            self.fail_all(Vec::new(), &StoreError::Unavailable(text));
+        if let (ConnectionAction::Reconnect, Some(cause)) = (action, cause) {
+            self.fail_all(Vec::new(), &cause);
         }
     }
 

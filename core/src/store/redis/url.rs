@@ -26,8 +26,9 @@ pub struct RedisUrl {
     pub(super) kind: Kind,
     /// Never empty; a single server has exactly one.
     pub(super) nodes: Vec<Node>,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+    pub(super) login: Login,
+    /// Login at the Sentinels; their own users, not those of the servers.
+    pub(super) sentinel_login: Login,
     /// Database number; 0 in a cluster.
     pub(super) db: u32,
     pub(super) has_tls: bool,
@@ -51,7 +52,16 @@ pub(super) struct Node {
     pub(super) port: u16,
 }
 
-/// The options after the `?`.
+/// User and password. The debug form contains neither.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Login {
+    /// `None` is the default user.
+    pub(super) user: Option<String>,
+    /// `None`: no login.
+    pub(super) password: Option<String>,
+}
+
+/// The options after the `?`, except the login at the Sentinels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RedisOptions {
     /// `prefix`: first part of all keys.
@@ -92,10 +102,15 @@ pub enum RedisUrlError {
     Database,
     /// An unknown or malformed option.
     #[error(
-        "the options after the ? are prefix=, wait=, wait_ms=, connect_ms=, response_ms= and ca=, \
-         separated by &"
+        "the options after the ? are prefix=, wait=, wait_ms=, connect_ms=, response_ms=, ca=, \
+         sentinel_user= and sentinel_password=, separated by &"
     )]
     Option,
+    /// A Sentinel login with another scheme, or a user without a password.
+    #[error(
+        "sentinel_password= and perhaps sentinel_user= go with redis-sentinel:// or rediss-sentinel://"
+    )]
+    SentinelLogin,
     /// An invalid `prefix`.
     #[error("prefix= has at most 100 visible ASCII characters, {{ and }} not among them")]
     Prefix,
@@ -154,7 +169,7 @@ fn parse_rest(topology: &str, has_tls: bool, rest: &str) -> Result<RedisUrl, Red
         Some((login, hosts)) => (Some(login), hosts),
         None => (None, authority),
     };
-    let (user, password) = parse_login(login.unwrap_or_default())?;
+    let login = parse_login(login.unwrap_or_default())?;
     let default_port = if topology == "-sentinel" { 26_379 } else { 6379 };
     let nodes = hosts
         .split(',')
@@ -177,13 +192,19 @@ fn parse_rest(topology: &str, has_tls: bool, rest: &str) -> Result<RedisUrl, Red
     if kind == Kind::Cluster && db != 0 {
         return Err(RedisUrlError::Database);
     }
-    Ok(RedisUrl { kind, nodes, user, password, db, has_tls, options: parse_options(query)? })
+    let (options, sentinel_login) = parse_options(query)?;
+    let is_sentinel = matches!(kind, Kind::Sentinel(_));
+    let has_user_alone = sentinel_login.user.is_some() && sentinel_login.password.is_none();
+    if has_user_alone || (sentinel_login.password.is_some() && !is_sentinel) {
+        return Err(RedisUrlError::SentinelLogin);
+    }
+    Ok(RedisUrl { kind, nodes, login, sentinel_login, db, has_tls, options })
 }
 
 /// Parses `user:password`, `:password` or an empty login.
-fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), RedisUrlError> {
+fn parse_login(login: &str) -> Result<Login, RedisUrlError> {
     if login.is_empty() {
-        return Ok((None, None));
+        return Ok(Login::default());
     }
     let (user, password) = login.split_once(':').ok_or(RedisUrlError::Login)?;
     let decoded = |text| decode(text).ok_or(RedisUrlError::Login);
@@ -191,7 +212,7 @@ fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), RedisUrl
     if password.is_empty() {
         return Err(RedisUrlError::Login);
     }
-    Ok((Some(user).filter(|user| !user.is_empty()), Some(password)))
+    Ok(Login { user: Some(user).filter(|user| !user.is_empty()), password: Some(password) })
 }
 
 /// Parses `host`, `host:port`, `[::1]` or `[::1]:port`.
@@ -215,8 +236,8 @@ fn parse_node(text: &str, default_port: u16) -> Result<Node, RedisUrlError> {
     Ok(Node { host: host.to_owned(), port })
 }
 
-fn parse_options(query: &str) -> Result<RedisOptions, RedisUrlError> {
-    let mut options = RedisOptions::default();
+fn parse_options(query: &str) -> Result<(RedisOptions, Login), RedisUrlError> {
+    let (mut options, mut sentinel_login) = (RedisOptions::default(), Login::default());
     for part in query.split('&').filter(|part| !part.is_empty()) {
         let (name, value) = part.split_once('=').ok_or(RedisUrlError::Option)?;
         let value = decode(value).ok_or(RedisUrlError::Option)?;
@@ -227,6 +248,10 @@ fn parse_options(query: &str) -> Result<RedisOptions, RedisUrlError> {
             "connect_ms" => options.connect = parse_time(&value)?,
             "response_ms" => options.response = parse_time(&value)?,
             "ca" => options.ca = Some(value.into()),
+            "sentinel_user" => sentinel_login.user = Some(value).filter(|user| !user.is_empty()),
+            "sentinel_password" => {
+                sentinel_login.password = Some(value).filter(|password| !password.is_empty());
+            }
             _ => return Err(RedisUrlError::Option),
         }
     }
@@ -237,7 +262,7 @@ fn parse_options(query: &str) -> Result<RedisOptions, RedisUrlError> {
     if options.wait > MAX_WAIT || (options.wait > 0 && options.wait_time >= options.response) {
         return Err(RedisUrlError::Wait);
     }
-    Ok(options)
+    Ok((options, sentinel_login))
 }
 
 fn parse_time(value: &str) -> Result<Duration, RedisUrlError> {
@@ -264,6 +289,12 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login")
     }
 }
 

@@ -10,11 +10,30 @@ fn node(host: &str, port: u16) -> Node {
     Node { host: host.to_owned(), port }
 }
 
+fn login(user: Option<&str>, password: &str) -> Login {
+    Login { user: user.map(str::to_owned), password: Some(password.to_owned()) }
+}
+
+#[test]
+fn sentinels_have_a_login_of_their_own() {
+    let url = |query: &str| parse(&format!("redis-sentinel://core:pw@a/main?{query}"));
+    let parsed = url("sentinel_user=watch&sentinel_password=p%26w").unwrap();
+    assert_eq!(parsed.login, login(Some("core"), "pw"));
+    assert_eq!(parsed.sentinel_login, login(Some("watch"), "p&w"));
+    assert_eq!(url("sentinel_password=pw").unwrap().sentinel_login, login(None, "pw"));
+    assert_eq!(url("sentinel_user=watch"), Err(RedisUrlError::SentinelLogin));
+    for scheme in ["redis", "redis-cluster"] {
+        let url = format!("{scheme}://a?sentinel_password=pw");
+        assert_eq!(parse(&url), Err(RedisUrlError::SentinelLogin));
+    }
+}
+
 #[test]
 fn a_short_address_gets_defaults() {
     let url = parse("redis://cache").unwrap();
     assert_eq!((&url.kind, &url.nodes[..]), (&Kind::Single, &[node("cache", 6379)][..]));
-    assert_eq!((url.user, url.password, url.db, url.has_tls), (None, None, 0, false));
+    assert_eq!((url.login, url.sentinel_login), (Login::default(), Login::default()));
+    assert_eq!((url.db, url.has_tls), (0, false));
     assert_eq!(url.options, RedisOptions::default());
 }
 
@@ -26,7 +45,7 @@ fn a_long_address_sets_all_fields() {
     )
     .unwrap();
     assert_eq!((url.nodes, url.db, url.has_tls), (vec![node("::1", 6390)], 3, true));
-    assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("core"), Some("p@s/s")));
+    assert_eq!(url.login, login(Some("core"), "p@s/s"));
     let expected = RedisOptions {
         prefix: "a:".to_owned(),
         wait: 2,
@@ -43,7 +62,7 @@ fn sentinels_and_clusters_have_several_nodes() {
     let url = parse("redis-sentinel://:pw@a,b:7000/main/2").unwrap();
     assert_eq!(url.kind, Kind::Sentinel("main".to_owned()));
     assert_eq!((url.nodes, url.db), (vec![node("a", 26_379), node("b", 7000)], 2));
-    assert_eq!((url.user, url.password.as_deref()), (None, Some("pw")));
+    assert_eq!((url.login, url.sentinel_login), (login(None, "pw"), Login::default()));
     let url = parse("rediss-cluster://a:1,b:2").unwrap();
     assert_eq!((url.kind, url.has_tls), (Kind::Cluster, true));
     assert_eq!(url.nodes, [node("a", 1), node("b", 2)]);
@@ -109,10 +128,13 @@ fn the_password_is_never_printed() {
         "rediss://:canary@host",
         "redis-sentinel://user:canary@a,b/main",
         "redis-cluster://user:canary@a,b",
+        "redis-sentinel://a/main?sentinel_user=canary&sentinel_password=canary",
     ] {
         let url = parse(text).unwrap();
         let printed = format!("{url} {url:?} {url:#?}");
         assert!(!printed.contains("canary") && printed.contains("://"), "{printed}");
+        let logins = format!("{:?} {:?}", url.login, url.sentinel_login);
+        assert!(!logins.contains("canary"), "{logins}");
     }
     assert_eq!(parse("redis://u:p@h/2").unwrap().to_string(), "redis://h:6379/2");
     let error = parse("redis://user:can/ary@host").unwrap_err();

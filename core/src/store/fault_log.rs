@@ -1,0 +1,16 @@
+//! The log lines about an unavailable store: one per cause and process, at growing intervals.
+//!
+//! [`super::metered`] reports the calls of a serving core. The Redis store reports the waiting at the start.
+
+use minerva_runtime::recurring::RecurringFaults;
+
+use crate::clock;
+
+static FAULTS: RecurringFaults = RecurringFaults::new();
+
+/// Logs a failed call if a line about the reason is due.
+pub(super) fn warn_unavailable(operation: &'static str, reason: &str) {
+    if let Some(failed_calls) = FAULTS.record(reason, clock::now().into_std()) {
+        tracing::warn!(operation, failed_calls, reason, "store unavailable");
+    }
+}
