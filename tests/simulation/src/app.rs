@@ -6,6 +6,7 @@ mod handler;
 use std::collections::BTreeMap;
 
 use minerva_app::simulation::{Arrival, Event as StreamEvent, EventError, Machine, Read, Signal};
+use minerva_app::{Ended, EndedBy as SdkEndedBy};
 use minerva_proto::app::{Command, Event as AppEvent, Register, command};
 use minerva_proto::{EventNumber, StreamNumber};
 
@@ -13,9 +14,11 @@ use self::handler::Handler;
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::connection::{ConnId, Side};
+use crate::end::{End, EndedBy};
 use crate::event::{Content, Event, Life};
 use crate::messages::{client_of, s2c_message};
 use crate::network::Network;
+use crate::observation::Assigned;
 use crate::push::GROUP;
 
 /// Approximate size of one request in bytes.
@@ -224,7 +227,12 @@ impl App {
         );
         net.trace.detail(|| format!("{arrival:?}"));
         let handler = Handler::new(client, (self.index as u64) << 32 | self.life);
-        checker.on_assigned(client, handler.instance, arrival);
+        let assigned = Assigned {
+            number: arrival.number,
+            next_event: arrival.next_event,
+            next_send: arrival.next_send,
+        };
+        checker.on_assigned(client, handler.instance, assigned);
         if arrival.next_event == EventNumber(0) {
             self.machine.acknowledge(arrival.number, EventNumber(0));
         }
@@ -277,7 +285,8 @@ impl App {
                 handler.has_ended = true;
                 let numbers = [self.index as u64, stream.0, event.0];
                 net.trace.record(net.now, "app receives end", numbers);
-                checker.on_app_ended(handler.client, stream, handler.instance, event, &ended);
+                let end = observed(ended);
+                checker.on_app_ended(handler.client, stream, handler.instance, event, &end);
                 self.machine.acknowledge(stream, event);
             }
             StreamEvent::TransportChanged(_) => {}
@@ -363,4 +372,14 @@ impl App {
         let bound = (100 << call.failures.min(5)).min(3000);
         net.within(1, bound, Event::AppDials { app: self.index, life: self.life, core });
     }
+}
+
+/// The end of a stream in the terms of the checker.
+fn observed(ended: Ended) -> End {
+    let by = match ended.by {
+        SdkEndedBy::Client => EndedBy::Client,
+        SdkEndedBy::App => EndedBy::App,
+        SdkEndedBy::Core | _ => EndedBy::Core,
+    };
+    End { reason: ended.reason, application_level: ended.application_level, by }
 }

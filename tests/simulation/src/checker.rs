@@ -12,13 +12,14 @@ mod transport_watch;
 
 use std::collections::BTreeMap;
 
-use minerva_client::Ended as ClientEnded;
 use minerva_proto::{EventNumber, StreamNumber};
 
 use self::pushed_messages::{PushRecord, PushedMessages};
 pub(crate) use self::transport_watch::TransportWatch;
-use crate::durable::{DurableState, sent_by_app};
+use crate::durable::DurableState;
+use crate::end::End;
 use crate::messages::stream_id;
+use crate::plan::{Clients, Options};
 use crate::push::GROUP;
 
 /// Maximum number of reported violations.
@@ -34,6 +35,9 @@ pub(crate) struct Checker {
     /// By number.
     pushes: Vec<PushRecord>,
     violations: Vec<String>,
+    reassigned: Vec<String>,
+    /// Whether clients check claim tags.
+    checks_tags: bool,
     /// Delivered messages of both directions.
     pub(crate) messages: u64,
     /// Messages per stream and direction.
@@ -50,7 +54,7 @@ struct ClientRecord {
     app_has_reset: bool,
     /// Whether the client was offline for longer than half the idle limit.
     may_idle: bool,
-    ended: Option<ClientEnded>,
+    ended: Option<End>,
     /// The current stream.
     stream: Option<StreamNumber>,
 }
@@ -65,13 +69,14 @@ struct StreamRecord {
     /// Next event by life of an instance.
     next: BTreeMap<u64, EventNumber>,
     /// Number and content of the Ended event.
-    ended: Option<(EventNumber, minerva_app::Ended)>,
+    ended: Option<(EventNumber, End)>,
 }
 
 impl Checker {
-    pub(crate) fn new(clients: usize, total: u64) -> Self {
-        let clients = (0..clients).map(|_| ClientRecord::default()).collect();
-        Self { clients, total, ..Self::default() }
+    pub(crate) fn new(options: &Options) -> Self {
+        let clients = (0..options.streams).map(|_| ClientRecord::default()).collect();
+        let checks_tags = options.clients == Clients::Tagged;
+        Self { clients, total: options.messages, checks_tags, ..Self::default() }
     }
 
     /// Reports a violation.
@@ -79,6 +84,21 @@ impl Checker {
         if self.violations.len() < MAX_VIOLATIONS {
             self.violations.push(text);
         }
+    }
+
+    /// Reports a violation that a client has noticed. Without claim tags it is no violation if a number of the stream was
+    /// assigned to two messages.
+    pub(crate) fn client_violation(&mut self, client: usize, text: String) {
+        if self.checks_tags || !self.durable.has_reassigned(client) {
+            self.violation(text);
+        } else if self.reassigned.len() < MAX_VIOLATIONS {
+            self.reassigned.push(text);
+        }
+    }
+
+    /// Failures of clients that cannot detect a number that was assigned twice.
+    pub(crate) fn reassigned(&self) -> &[String] {
+        &self.reassigned
     }
 
     pub(crate) fn violations(&self) -> &[String] {
@@ -112,9 +132,9 @@ impl Checker {
     fn is_stored(&self, client: usize) -> bool {
         let stream = self.clients[client].stream.and_then(|number| self.durable.stream(number));
         stream.is_some_and(|state| {
-            state.outbox().is_empty()
-                && sent_by_app(state).0 == self.total
-                && state.attributes().groups.contains(GROUP)
+            state.is_outbox_empty()
+                && state.sent_by_app().0 == self.total
+                && state.groups.contains(GROUP)
         })
     }
 

@@ -6,7 +6,7 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
-use minerva_simulation::{Options, Rollbacks, run};
+use minerva_simulation::{Clients, Options, Rollbacks, run};
 
 use self::mutations::find;
 use self::report::Report;
@@ -41,6 +41,10 @@ struct Config {
     #[arg(long, value_enum, default_value = "sometimes")]
     rollbacks: Rollbacks,
 
+    /// Abilities of the clients. Failures after a number was assigned twice are counted apart for version 2.
+    #[arg(long, value_enum, default_value = "v2")]
+    clients: Clients,
+
     /// Search for a seed that detects the mutation, or each mutation with `all`.
     #[arg(long, value_name = "MUTATION")]
     mutation: Option<String>,
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         messages: config.messages,
         trace: config.trace,
         rollbacks: config.rollbacks,
+        clients: config.clients,
     };
     if let Some(mutation) = &config.mutation {
         return find(mutation, config.first, config.seeds, &options);
@@ -87,8 +92,9 @@ fn repeat_command(config: &Config) -> String {
         Rollbacks::Sometimes => "",
         Rollbacks::Often => " --rollbacks often",
     };
+    let clients = if config.clients == Clients::V2 { "" } else { " --clients tagged" };
     format!(
-        "minerva-simulation --streams {} --messages {}{rollbacks} --trace --first",
+        "minerva-simulation --streams {} --messages {}{rollbacks}{clients} --trace --first",
         config.streams, config.messages
     )
 }

@@ -7,6 +7,9 @@ use crate::faults::Faults;
 pub struct Outcome {
     /// Descriptions of violated guarantees, in order of detection.
     pub violations: Vec<String>,
+    /// Failures of clients of wire version 2 whose streams have a number that was assigned to two messages, in order of
+    /// detection. No violations, because such a client cannot detect the second message.
+    pub reassigned: Vec<String>,
     /// Counts of the faults.
     pub faults: Faults,
     /// Delivered messages of both directions.

@@ -21,6 +21,17 @@ pub struct Options {
     pub trace: bool,
     /// Frequency of store rollbacks.
     pub rollbacks: Rollbacks,
+    /// Abilities of the clients.
+    pub clients: Clients,
+}
+
+/// Abilities of the clients. They decide which failures of a client are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Clients {
+    /// Clients of wire version 2, which cannot detect that a message number was assigned twice.
+    V2,
+    /// Clients that check claim tags: every failure counts.
+    Tagged,
 }
 
 /// Frequency of store rollbacks.

@@ -1,6 +1,5 @@
 //! Values of a push from outside: target, attempts and outcomes.
 
-use minerva_core::stream::PushOutcome;
 use minerva_proto::StreamNumber;
 
 /// The group that contains every stream.
@@ -28,3 +27,15 @@ pub(crate) struct PushAttempt {
 
 /// Outcome at each stream of a partition.
 pub(crate) type PushOutcomes = Vec<(StreamNumber, PushOutcome)>;
+
+/// The outcome of a push to one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PushOutcome {
+    Taken,
+    /// Taken before, under the same key.
+    Repeated,
+    /// The outbox has no room.
+    Full,
+    /// The stream has ended.
+    Ended,
+}

@@ -14,6 +14,8 @@ pub(crate) struct Report {
     repeat: String,
     seeds: u64,
     failed: Vec<u64>,
+    /// Seeds with failures of clients that cannot detect a number that was assigned twice.
+    reassigned: Vec<u64>,
     messages: u64,
     virtual_ms: u64,
     trace: u64,
@@ -27,6 +29,7 @@ impl Report {
             repeat,
             seeds: 0,
             failed: Vec::new(),
+            reassigned: Vec::new(),
             messages: 0,
             virtual_ms: 0,
             trace: 0,
@@ -43,6 +46,9 @@ impl Report {
             let count = outcome.faults.count(*fault);
             *seeds += u64::from(count > 0);
             *times += count;
+        }
+        if !outcome.reassigned.is_empty() {
+            self.reassigned.push(seed);
         }
         if !outcome.violations.is_empty() {
             self.failed.push(seed);
@@ -63,6 +69,10 @@ impl Report {
         }
         let failed = self.failed.len() as u64;
         if !as_json {
+            if !self.reassigned.is_empty() {
+                let seeds = &self.reassigned;
+                println!("numbers assigned twice, unnoticed by version 2 clients: seeds {seeds:?}");
+            }
             println!("{} passed, {failed} failed", self.seeds - failed);
         }
     }
@@ -75,6 +85,7 @@ impl Report {
         let report = json!({
             "seeds": self.seeds,
             "failed": self.failed,
+            "reassigned": self.reassigned,
             "messages": self.messages,
             "virtual_seconds": self.virtual_ms / 1000,
             "wall_seconds": took.as_secs_f64(),

@@ -85,7 +85,7 @@ impl World {
         let app = |index| App::new(index, plan.app_window, options.messages, plan.pace);
         Self {
             clock,
-            checker: Checker::new(options.streams, options.messages),
+            checker: Checker::new(options),
             store,
             clients,
             edges: (0..plan.edges).map(edge).collect(),

@@ -1,10 +1,15 @@
 //! A few short runs: equal seeds have equal traces, no guarantee is violated, and mutations are detected.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use minerva_simulation::{Fault, Mutation, Options, Outcome, Rollbacks, run};
+use minerva_simulation::{Clients, Fault, Mutation, Options, Outcome, Rollbacks, run};
 
-const SMALL: Options =
-    Options { streams: 6, messages: 40, trace: false, rollbacks: Rollbacks::Sometimes };
+const SMALL: Options = Options {
+    streams: 6,
+    messages: 40,
+    trace: false,
+    rollbacks: Rollbacks::Sometimes,
+    clients: Clients::Tagged,
+};
 
 fn run_clean(seed: u64) -> Outcome {
     let outcome = run(seed, &SMALL, None);

@@ -1,16 +1,16 @@
 //! Checks of the events that application instances receive.
 
-use minerva_app::Ended;
-use minerva_app::simulation::Arrival;
 use minerva_proto::{EventNumber, StreamNumber};
 
 use super::{Checker, StreamRecord};
+use crate::end::End;
 use crate::messages::{c2s_message, stream_id};
+use crate::observation::Assigned;
 
 impl Checker {
     /// An instance is assigned a stream.
-    pub(crate) fn on_assigned(&mut self, client: usize, instance: u64, arrival: &Arrival) {
-        let number = arrival.number;
+    pub(crate) fn on_assigned(&mut self, client: usize, instance: u64, assigned: Assigned) {
+        let Assigned { number, next_event: next, next_send } = assigned;
         let first = *self.clients[client].stream.get_or_insert(number);
         if first != number {
             if self.durable.live_stream(&stream_id(client)) == Some(first) {
@@ -24,7 +24,7 @@ impl Checker {
         if stream.client.replace(client).is_some_and(|before| before != client) {
             *stream = StreamRecord { client: Some(client), ..StreamRecord::default() };
         }
-        let (next, answered) = (arrival.next_event, arrival.next_send.0);
+        let answered = next_send.0;
         stream.next.insert(instance, next.max(EventNumber(1)));
         stream.applied = stream.applied.max(EventNumber(1));
         if next > stream.applied && stream.ended.is_none() && !is_lost {
@@ -76,7 +76,7 @@ impl Checker {
         number: StreamNumber,
         instance: u64,
         event: EventNumber,
-        ended: &Ended,
+        ended: &End,
     ) {
         let stream = self.streams.entry(number).or_default();
         let expected = stream.next.insert(instance, event.next());

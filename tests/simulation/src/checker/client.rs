@@ -1,9 +1,9 @@
 //! Checks of the messages, kills and ends that clients receive.
 
-use minerva_client::{Ended, EndedBy};
 use minerva_proto::{Frame, KillReason};
 
 use super::Checker;
+use crate::end::{End, EndedBy};
 use crate::messages::{parse_pushed, s2c_message, stream_id};
 
 impl Checker {
@@ -18,7 +18,10 @@ impl Checker {
         if !is_right {
             let text = String::from_utf8_lossy(message).into_owned();
             let number = self.clients[client].received;
-            self.violation(format!("client {client} received `{text}`, expected s2c {number}"));
+            self.client_violation(
+                client,
+                format!("client {client} received `{text}`, expected s2c {number}"),
+            );
         }
         self.clients[client].received += 1;
         self.messages += 1;
@@ -42,7 +45,7 @@ impl Checker {
     }
 
     /// The stream of a client has ended.
-    pub(crate) fn on_client_ended(&mut self, client: usize, ended: &Ended) {
+    pub(crate) fn on_client_ended(&mut self, client: usize, ended: &End) {
         let id = stream_id(client);
         let is_lost = self.durable.has_lost(client);
         let is_known = self.durable.has_ended(&id) || is_lost;

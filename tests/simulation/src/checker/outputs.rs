@@ -1,15 +1,14 @@
 //! Checks of released outputs of cores against the durable state.
 
 use bytes::Bytes;
-use minerva_core::state::StreamState;
-use minerva_core::stream::AppOutput;
 use minerva_proto::link::{CloseCause, CoreMessage};
-use minerva_proto::{EventNumber, KillReason, MessageNumber, Sack, StreamNumber};
+use minerva_proto::{EventNumber, KillReason, Sack, StreamNumber};
 
 use super::{Checker, TransportWatch};
 use crate::clock::Time;
-use crate::durable::sent_by_app;
+use crate::durable::StreamModel;
 use crate::messages::{c2s_message, client_of, is_for_client, stream_id};
+use crate::observation::{Assigned, InstanceOutput};
 
 impl Checker {
     /// A core releases a message about a transport.
@@ -27,7 +26,7 @@ impl Checker {
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
             CoreMessage::Messages(run) => {
                 run.messages.iter().all(|message| is_for_client(client, message))
-                    && self.holds(client, |state| has_messages(state, run.first, &run.messages))
+                    && self.holds(client, |state| state.has_sent(run.first, &run.messages))
             }
             CoreMessage::Close(close) => {
                 self.holds_sack(client, close.sack.as_ref())
@@ -35,7 +34,7 @@ impl Checker {
             }
             CoreMessage::Taken(batch) => {
                 let runs = watch.take_up_to(*batch);
-                let all = |state: &StreamState| {
+                let all = |state: &StreamModel| {
                     let mut numbers =
                         runs.iter().flat_map(|(first, n)| (0..*n).map(|index| *first + index));
                     numbers.all(|number| state.has_received(number)) || state.is_ended()
@@ -49,39 +48,30 @@ impl Checker {
     }
 
     /// A core releases an output to an instance.
-    pub(crate) fn on_app_output(&mut self, output: &AppOutput, now: Time) {
+    pub(crate) fn on_instance_output(&mut self, output: &InstanceOutput, now: Time) {
         let holds = match output {
-            AppOutput::Started(started) => {
-                let (next_event, send) = (started.next_event, started.send_state.next_send);
-                self.durable.implies(started.stream, |state| {
-                    state.inbox().base() >= next_event && sent_by_app(state) >= send
+            InstanceOutput::Started(started) => {
+                let Assigned { number, next_event, next_send } = *started;
+                self.durable.implies(number, |state| {
+                    state.first_event() >= next_event && state.sent_by_app() >= next_send
                 })
             }
-            AppOutput::Messages { stream, first_event, messages } => {
+            InstanceOutput::Messages { stream, first_event, messages } => {
                 let end = *first_event + messages.len() as u64;
-                self.durable.implies(*stream, |state| state.inbox().next() >= end)
+                self.durable.implies(*stream, |state| state.next_event() >= end)
                     && self.are_c2s_messages(*stream, *first_event, messages)
             }
-            AppOutput::Ended { stream, event, end } => {
-                self.durable.implies(*stream, |state| state.inbox().ended() == Some((*event, end)))
+            InstanceOutput::Ended { stream, event, end } => {
+                self.durable.implies(*stream, |state| state.end() == Some((*event, end)))
             }
-            AppOutput::SendState { stream, state } => {
-                let next = state.next_send;
-                self.durable.implies(*stream, |state| sent_by_app(state) >= next)
+            InstanceOutput::Sent { stream, next_send } => {
+                self.durable.implies(*stream, |state| state.sent_by_app() >= *next_send)
             }
-            AppOutput::SendRefused { stream, next_send, .. } => {
-                self.durable.implies(*stream, |state| sent_by_app(state) >= *next_send)
-            }
-            AppOutput::Released { .. }
-            | AppOutput::Lost { .. }
-            | AppOutput::TransportChanged { .. }
-            | AppOutput::PartitionOwned { .. }
-            | AppOutput::PartitionLeft { .. }
-            | AppOutput::GroupRefused { .. } => true,
-            AppOutput::ContractViolation(text) => {
+            InstanceOutput::ContractViolation(text) => {
                 self.violation(format!("an instance broke the contract: {text}"));
                 true
             }
+            InstanceOutput::Other => true,
         };
         if !holds {
             self.violation(format!("at {now}: not durable, or wrong: {output:?}"));
@@ -95,13 +85,13 @@ impl Checker {
         messages: &[Bytes],
     ) -> bool {
         let Some(state) = self.durable.stream(number) else { return true };
-        let Some(client) = client_of(state.origin().id.as_str()) else { return false };
+        let Some(client) = client_of(&state.id) else { return false };
         (first.0..).zip(messages).all(|(event, message)| c2s_message(client, event - 1) == *message)
     }
 
     /// Whether the predicate is durable for the live stream or the last stream of a client. An ended stream implies
     /// every predicate.
-    fn holds(&self, client: usize, holds: impl Fn(&StreamState) -> bool) -> bool {
+    fn holds(&self, client: usize, holds: impl Fn(&StreamModel) -> bool) -> bool {
         let live = self.durable.live_stream(&stream_id(client));
         let numbers = live.into_iter().chain(self.clients[client].stream);
         numbers.into_iter().any(|number| self.durable.implies(number, &holds))
@@ -110,7 +100,7 @@ impl Checker {
 
     fn holds_sack(&self, client: usize, sack: Option<&Sack>) -> bool {
         let Some(sack) = sack.filter(|sack| **sack != Sack::NONE) else { return true };
-        let all = |state: &StreamState| {
+        let all = |state: &StreamModel| {
             sack.acked.iter().chain(&sack.beyond).all(|number| state.has_received(*number))
         };
         self.holds(client, all)
@@ -127,14 +117,4 @@ impl Checker {
             CloseCause::Reset(_) => self.durable.has_ended(&stream_id(client)),
         }
     }
-}
-
-/// Whether the outbox has these messages at these numbers; acknowledged messages are absent.
-fn has_messages(state: &StreamState, first: MessageNumber, messages: &[Bytes]) -> bool {
-    let end = first + messages.len() as u64;
-    let stored = state.outbox().iter_from(first).take_while(|(number, _)| *number < end);
-    state.outbox().next() >= end
-        && stored
-            .into_iter()
-            .all(|(number, message)| messages[(number - first) as usize] == *message)
 }

@@ -7,15 +7,14 @@
 //! After a rollback with a dead owner, an accepted push and its key may be lost together, since no caller retries a
 //! completed push. Arrival is not required then; order and the absence of duplicates are.
 
-use minerva_core::state::StreamState;
-use minerva_core::stream::PushOutcome;
 use minerva_proto::StreamNumber;
 
 use super::Checker;
 use super::pushed_messages::PushRecord;
 use crate::clock::Time;
+use crate::durable::StreamModel;
 use crate::messages::push_key;
-use crate::push::{PushAttempt, PushOutcomes};
+use crate::push::{PushAttempt, PushOutcome, PushOutcomes};
 
 impl Checker {
     /// Registers a push. Returns its number.
@@ -40,13 +39,13 @@ impl Checker {
     ) {
         let key = push_key(attempt.push);
         for (number, outcome) in outcomes {
-            let is_known = |state: &StreamState| state.attributes().keys.contains(&key);
+            let is_known = |state: &StreamModel| state.has_key(&key);
             let is_known = || self.durable.implies(*number, is_known);
             let holds = match outcome {
                 PushOutcome::Taken => is_known(),
                 PushOutcome::Repeated => is_known() && attempt.number > 1,
                 // A later attempt may have found room before the release of this reply.
-                PushOutcome::Full { .. } => true,
+                PushOutcome::Full => true,
                 PushOutcome::Ended => self.durable.implies(*number, |state| state.is_ended()),
             };
             if !holds {
@@ -55,7 +54,7 @@ impl Checker {
             }
         }
         // The rollback may have removed members.
-        if self.durable.has_rolled_back() {
+        if self.durable.is_rolled_back(attempt.partition) {
             return;
         }
         let members = self.durable.members(attempt.partition);
@@ -72,8 +71,8 @@ impl Checker {
         let key = push_key(push);
         for (number, outcome) in outcomes {
             // Only the current stream of a client counts; after a rollback the core may reuse a number.
-            let is_known = |state: &StreamState| state.attributes().keys.contains(&key);
-            let is_full = matches!(outcome, PushOutcome::Full { .. });
+            let is_known = |state: &StreamModel| state.has_key(&key);
+            let is_full = matches!(outcome, PushOutcome::Full);
             let client = self.durable.client_where(*number, |state| is_full || is_known(state));
             let Some(client) = client.filter(|c| self.clients[*c].stream == Some(*number)) else {
                 continue;
@@ -83,7 +82,7 @@ impl Checker {
             let is_received = pushed.has_received(push);
             match outcome {
                 PushOutcome::Taken | PushOutcome::Repeated if !is_received => pushed.expect(push),
-                PushOutcome::Full { .. } => {
+                PushOutcome::Full => {
                     pushed.refuse(push);
                     if is_received && !has_lost {
                         self.violation(format!("client {client} received the refused push {push}"));
@@ -101,7 +100,8 @@ impl Checker {
         };
         let received = self.clients[client].pushed.receive(push, index, record);
         if let Err(error) = received {
-            self.violation(format!("client {client}: message {index} of push {push} {error}"));
+            let text = format!("client {client}: message {index} of push {push} {error}");
+            self.client_violation(client, text);
         }
         self.messages += 1;
     }

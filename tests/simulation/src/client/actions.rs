@@ -9,6 +9,7 @@ use minerva_client::simulation::Action;
 use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
 use crate::connection::{ConnId, Side};
+use crate::end::{End, EndedBy};
 use crate::event::{Content, Event};
 use crate::network::Network;
 
@@ -30,7 +31,12 @@ impl Client {
             self.reported_end = true;
             net.trace.record(net.now, "client ended", [self.index as u64, 0, 0]);
             net.trace.detail(|| format!("{ended:?}"));
-            checker.on_client_ended(self.index, ended);
+            let by = match ended.by {
+                minerva_client::EndedBy::Client => EndedBy::Client,
+                minerva_client::EndedBy::Server => EndedBy::Server,
+            };
+            let (reason, application_level) = (ended.reason.clone(), ended.application_level);
+            checker.on_client_ended(self.index, &End { reason, application_level, by });
         }
     }
 

@@ -9,13 +9,16 @@ use minerva_core::partition::{
     OutputReceiver, PartitionTable, SessionHandle, SessionId, output_channel,
 };
 use minerva_core::simulation::{self as convert, Registration};
+use minerva_core::state::EndedBy as StoredEndedBy;
 use minerva_core::stream::AppOutput;
 use minerva_proto::app::{Command, Event, event};
 
 use crate::checker::Checker;
 use crate::connection::{ConnId, Side};
+use crate::end::{End, EndedBy};
 use crate::event::Content;
 use crate::network::Network;
+use crate::observation::{Assigned, InstanceOutput};
 
 /// A session of a core.
 pub(super) struct Session {
@@ -89,11 +92,51 @@ impl Session {
         checker: &mut Checker,
     ) {
         for output in &outputs {
-            checker.on_app_output(output, net.now);
+            checker.on_instance_output(&observed(output), net.now);
         }
         net.trace.record(net.now, "release to app", [self.number, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
         let events = convert::serve_response(outputs).events;
         net.send(self.conn, Side::Callee, Content::Events(events));
+    }
+}
+
+/// An output in the terms of the checker.
+fn observed(output: &AppOutput) -> InstanceOutput {
+    match output {
+        AppOutput::Started(started) => InstanceOutput::Started(Assigned {
+            number: started.stream,
+            next_event: started.next_event,
+            next_send: started.send_state.next_send,
+        }),
+        AppOutput::Messages { stream, first_event, messages } => InstanceOutput::Messages {
+            stream: *stream,
+            first_event: *first_event,
+            messages: messages.clone(),
+        },
+        AppOutput::Ended { stream, event, end } => {
+            let by = match end.by {
+                StoredEndedBy::Client => EndedBy::Client,
+                StoredEndedBy::App => EndedBy::App,
+                StoredEndedBy::Core => EndedBy::Core,
+            };
+            let (reason, application_level) =
+                (end.reset.reason.clone(), end.reset.application_level);
+            let end = End { reason, application_level, by };
+            InstanceOutput::Ended { stream: *stream, event: *event, end }
+        }
+        AppOutput::SendState { stream, state } => {
+            InstanceOutput::Sent { stream: *stream, next_send: state.next_send }
+        }
+        AppOutput::SendRefused { stream, next_send, .. } => {
+            InstanceOutput::Sent { stream: *stream, next_send: *next_send }
+        }
+        AppOutput::ContractViolation(text) => InstanceOutput::ContractViolation(text.clone()),
+        AppOutput::Released { .. }
+        | AppOutput::Lost { .. }
+        | AppOutput::TransportChanged { .. }
+        | AppOutput::PartitionOwned { .. }
+        | AppOutput::PartitionLeft { .. }
+        | AppOutput::GroupRefused { .. } => InstanceOutput::Other,
     }
 }

@@ -7,13 +7,15 @@ use std::task::{Context, Poll};
 use minerva_core::partition::{
     Mail, PartitionTable, StreamCall, StreamCallId, StreamReply, StreamRequest,
 };
+use minerva_core::stream::PushOutcome as CoreOutcome;
+use minerva_proto::StreamNumber;
 use tokio::sync::oneshot;
 
 use crate::checker::Checker;
 use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
-use crate::push::PushAttempt;
+use crate::push::{PushAttempt, PushOutcome, PushOutcomes};
 
 /// A call without a reply.
 pub(super) struct PendingCall {
@@ -52,7 +54,7 @@ pub(super) fn release(
     checker: &mut Checker,
 ) {
     let outcomes = match reply {
-        Some(StreamReply::Pushed(outcomes)) => Some(outcomes),
+        Some(StreamReply::Pushed(outcomes)) => Some(observed(outcomes)),
         Some(other) => return checker.violation(format!("reply to a push: {other:?}")),
         None => {
             net.faults.fire(Fault::CallInterrupted);
@@ -70,4 +72,15 @@ pub(super) fn release(
     } else {
         net.within(1, 50, Event::ApiCallReply { attempt, outcomes });
     }
+}
+
+/// Outcomes in the terms of the checker.
+fn observed(outcomes: Vec<(StreamNumber, CoreOutcome)>) -> PushOutcomes {
+    let outcome = |outcome| match outcome {
+        CoreOutcome::Taken => PushOutcome::Taken,
+        CoreOutcome::Repeated => PushOutcome::Repeated,
+        CoreOutcome::Full { .. } => PushOutcome::Full,
+        CoreOutcome::Ended => PushOutcome::Ended,
+    };
+    outcomes.into_iter().map(|(number, of_core)| (number, outcome(of_core))).collect()
 }

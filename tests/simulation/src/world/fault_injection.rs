@@ -161,7 +161,9 @@ impl World {
             return;
         }
         self.net.faults.fire(if owners_die { Fault::RollbackDeath } else { Fault::Rollback });
-        if let Err(error) = self.checker.durable.roll_back(&self.store.data) {
+        if let Err(error) =
+            self.checker.durable.roll_back(&self.store.data, &self.store.data.numbers())
+        {
             self.checker.violation(format!("rollback: {error}"));
         }
         self.net.trace.record(self.net.now, "store rollback", [u64::from(owners_die), 0, 0]);

@@ -54,6 +54,7 @@ impl World {
         }
         Outcome {
             violations: self.checker.violations().to_vec(),
+            reassigned: self.checker.reassigned().to_vec(),
             faults: self.net.faults.clone(),
             messages: self.checker.messages,
             virtual_ms: self.net.now,

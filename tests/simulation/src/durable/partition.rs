@@ -1,0 +1,154 @@
+//! The decoded states of one partition: the current one, and those before each rollback.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use minerva_proto::{LogIndex, StreamNumber};
+
+use super::stored::{self, Change};
+use super::stream::StreamModel;
+use crate::store::StoredPartition;
+
+/// All states of one partition.
+#[derive(Debug, Default)]
+pub(super) struct PartitionHistory {
+    pub(super) now: PartitionState,
+    /// The states before each rollback.
+    before: Vec<PartitionState>,
+    /// The last claimant, until its release.
+    pub(super) owner: Option<String>,
+    /// The message of each assigned s2c number.
+    assigned: BTreeMap<(StreamNumber, u64), (String, Bytes)>,
+}
+
+/// One state of a partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PartitionState {
+    /// Index of the next log entry.
+    next: LogIndex,
+    pub(super) streams: BTreeMap<StreamNumber, StreamModel>,
+    /// Ids of removed streams, whose Ended event was acknowledged. They imply every predicate.
+    pub(super) removed: BTreeMap<StreamNumber, String>,
+}
+
+impl PartitionHistory {
+    /// The earlier states and the current one.
+    pub(super) fn states(&self) -> impl Iterator<Item = &PartitionState> {
+        self.before.iter().chain([&self.now])
+    }
+
+    pub(super) fn has_rolled_back(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Applies a log entry, unless the entry is a repetition. Returns the ids of the streams with an s2c number that was
+    /// assigned to another message before.
+    pub(super) fn append(&mut self, index: LogIndex, blob: &Bytes) -> Result<Vec<String>, String> {
+        if index != self.now.next {
+            return Ok(Vec::new());
+        }
+        self.now.next += 1;
+        let mut reassigned = Vec::new();
+        for (stream, change) in stored::entry(blob.clone())? {
+            reassigned.extend(self.assign(stream, &change));
+            self.now.apply(stream, &change)?;
+        }
+        Ok(reassigned)
+    }
+
+    /// Replaces the current state with the stored one. Removed streams count again only after the owner has written the
+    /// state again.
+    pub(super) fn roll_back(&mut self, stored: Option<&StoredPartition>) -> Result<(), String> {
+        self.before.push(std::mem::take(&mut self.now));
+        self.read(stored)
+    }
+
+    /// Reads the stored state.
+    pub(super) fn read(&mut self, stored: Option<&StoredPartition>) -> Result<(), String> {
+        let Some(stored) = stored else { return Ok(()) };
+        let removed = std::mem::take(&mut self.now.removed);
+        self.now = PartitionState { removed, ..PartitionState::read(stored)? };
+        Ok(())
+    }
+
+    /// Ids of the streams whose current state is behind an earlier state.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let now = &self.now;
+        let mut lost = Vec::new();
+        for before in &self.before {
+            for (number, state) in &before.streams {
+                let is_gone = now.removed.contains_key(number);
+                if !is_gone && now.streams.get(number).is_none_or(|now| state.exceeds(now)) {
+                    lost.push(state.id.clone());
+                }
+            }
+            let removed = before.removed.iter();
+            let removed = removed.filter(|(number, _)| !now.removed.contains_key(number));
+            lost.extend(removed.map(|(_, id)| id.clone()));
+        }
+        lost
+    }
+
+    /// Notes the numbers of sent messages. Returns the id of the stream if a number had another message before.
+    fn assign(&mut self, number: StreamNumber, change: &Change) -> Option<String> {
+        let (Change::Sent { messages } | Change::Pushed { messages, .. }) = change else {
+            return None;
+        };
+        let stream = self.now.streams.get(&number)?;
+        let mut is_reassigned = false;
+        for (s2c, message) in (stream.next_s2c()..).zip(messages) {
+            let assigned = (stream.id.clone(), message.clone());
+            let before = self.assigned.insert((number, s2c), assigned);
+            is_reassigned |= before.is_some_and(|(id, text)| id == stream.id && text != *message);
+        }
+        is_reassigned.then(|| stream.id.clone())
+    }
+}
+
+impl PartitionState {
+    fn read(stored: &StoredPartition) -> Result<Self, String> {
+        let mut state = Self { next: stored.first, ..Self::default() };
+        let mut as_of = BTreeMap::new();
+        for (number, blob) in &stored.streams {
+            let (stream, covers) = stored::snapshot(blob.clone())?;
+            state.streams.insert(*number, stream);
+            as_of.insert(*number, covers);
+        }
+        for blob in &stored.log {
+            for (stream, change) in stored::entry(blob.clone())? {
+                if as_of.get(&stream).is_none_or(|as_of| state.next >= *as_of) {
+                    state.apply(stream, &change)?;
+                }
+            }
+            state.next += 1;
+        }
+        Ok(state)
+    }
+
+    fn apply(&mut self, number: StreamNumber, change: &Change) -> Result<(), String> {
+        if let Change::Opened { id } = change {
+            self.streams.insert(number, StreamModel::new(id.clone()));
+            return Ok(());
+        }
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return Err(format!("a change of stream {number}, which does not exist: {change:?}"));
+        };
+        stream.apply(change).map_err(|error| format!("stream {number}: {error}"))?;
+        if stream.is_done() {
+            let id = stream.id.clone();
+            self.streams.remove(&number);
+            self.removed.insert(number, id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn live_stream(&self, id: &str) -> Option<StreamNumber> {
+        let mut streams = self.streams.iter();
+        streams.find(|(_, state)| state.id == id && !state.is_ended()).map(|(number, _)| *number)
+    }
+
+    pub(super) fn has_ended(&self, id: &str) -> bool {
+        self.removed.values().any(|removed| removed == id)
+            || self.streams.values().any(|state| state.id == id && state.is_ended())
+    }
+}

@@ -1,0 +1,218 @@
+//! Decoding of log entries and snapshots of the store, independent of the core. Unknown fields are skipped.
+
+use bytes::Bytes;
+use minerva_proto::{LogIndex, StreamNumber};
+
+use super::protobuf::{Value, fields};
+use super::stream::{StoredMessages, StreamModel};
+use crate::end::{End, EndedBy};
+
+/// A change of one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Opened {
+        id: String,
+    },
+    Received {
+        first: u64,
+        messages: Vec<Bytes>,
+    },
+    ServiceSelected,
+    Sacked {
+        acked: Option<u64>,
+        beyond: Vec<u64>,
+    },
+    Sent {
+        messages: Vec<Bytes>,
+    },
+    Pushed {
+        messages: Vec<Bytes>,
+        keys: Vec<Bytes>,
+    },
+    Acknowledged {
+        event: u64,
+    },
+    Ended(End),
+    Labelled(Option<String>),
+    Joined(String),
+    Left(String),
+    /// A change that the guarantees do not mention.
+    Other,
+}
+
+/// The changes of a log entry, in their order.
+pub(super) fn entry(blob: Bytes) -> Result<Vec<(StreamNumber, Change)>, String> {
+    let mut changes = Vec::new();
+    for (field, value) in fields(blob)? {
+        if field == 2 {
+            stream_record(value.bytes()?, &mut changes)?;
+        }
+    }
+    Ok(changes)
+}
+
+/// One record: stream (1), change (2 to 13, 15), and further streams with the same change as differences (14).
+fn stream_record(bytes: Bytes, changes: &mut Vec<(StreamNumber, Change)>) -> Result<(), String> {
+    let (mut stream, mut also, mut change) = (0, Vec::new(), None);
+    for (field, value) in fields(bytes)? {
+        match field {
+            1 => stream = value.number()?,
+            14 => also.extend(value.numbers()?),
+            _ => change = read_change(field, value)?.or(change),
+        }
+    }
+    let change = change.ok_or("a record without a change")?;
+    changes.push((StreamNumber(stream), change.clone()));
+    for step in also {
+        stream = stream.wrapping_add(step);
+        changes.push((StreamNumber(stream), change.clone()));
+    }
+    Ok(())
+}
+
+fn read_change(field: u64, value: Value) -> Result<Option<Change>, String> {
+    Ok(Some(match field {
+        2 => opened(value.bytes()?)?,
+        4 => {
+            let Parts { number: first, first: messages, .. } = parts(value.bytes()?, 1, 2, 0)?;
+            Change::Received { first: first.unwrap_or(0), messages }
+        }
+        5 => sack(value.bytes()?)?,
+        6 => Change::Sent { messages: parts(value.bytes()?, 0, 1, 0)?.first },
+        7 => Change::Acknowledged { event: value.number()? },
+        8 => Change::Ended(end(value.bytes()?)?),
+        10 => {
+            let Parts { first: messages, second: keys, .. } = parts(value.bytes()?, 0, 1, 2)?;
+            Change::Pushed { messages, keys }
+        }
+        11 => {
+            let label = fields(value.bytes()?)?.into_iter().find(|(field, _)| *field == 1);
+            Change::Labelled(label.map(|(_, value)| value.text()).transpose()?)
+        }
+        12 => Change::Joined(value.text()?),
+        13 => Change::Left(value.text()?),
+        15 => Change::ServiceSelected,
+        3 | 9 => Change::Other,
+        _ => return Ok(None),
+    }))
+}
+
+/// A number and two lists of byte strings of a message.
+#[derive(Default)]
+struct Parts {
+    number: Option<u64>,
+    first: Vec<Bytes>,
+    second: Vec<Bytes>,
+}
+
+/// Reads the fields with these numbers; 0 is none.
+fn parts(bytes: Bytes, number: u64, first: u64, second: u64) -> Result<Parts, String> {
+    let mut parts = Parts::default();
+    for (field, value) in fields(bytes)? {
+        if field == number {
+            parts.number = Some(value.number()?);
+        } else if field == first {
+            parts.first.push(value.bytes()?);
+        } else if field == second {
+            parts.second.push(value.bytes()?);
+        }
+    }
+    Ok(parts)
+}
+
+fn opened(bytes: Bytes) -> Result<Change, String> {
+    for (field, value) in fields(bytes)? {
+        if field == 1 {
+            return Ok(Change::Opened { id: id_of(value.bytes()?)? });
+        }
+    }
+    Err("a new stream without an origin".to_owned())
+}
+
+/// The stream id of an origin.
+fn id_of(bytes: Bytes) -> Result<String, String> {
+    let id = fields(bytes)?.into_iter().find(|(field, _)| *field == 1);
+    id.ok_or("an origin without an id")?.1.text()
+}
+
+fn sack(bytes: Bytes) -> Result<Change, String> {
+    let (mut acked, mut beyond) = (None, Vec::new());
+    for (field, value) in fields(bytes)? {
+        match field {
+            1 => acked = Some(value.number()?),
+            2 => beyond.extend(value.numbers()?),
+            _ => {}
+        }
+    }
+    Ok(Change::Sacked { acked, beyond })
+}
+
+fn end(bytes: Bytes) -> Result<End, String> {
+    let (mut reason, mut application_level, mut by) = (String::new(), false, 0);
+    for (field, value) in fields(bytes)? {
+        match field {
+            1 => reason = value.text()?,
+            2 => application_level = value.number()? != 0,
+            3 => by = value.number()?,
+            _ => {}
+        }
+    }
+    let by = match by {
+        1 => EndedBy::Client,
+        2 => EndedBy::App,
+        3 => EndedBy::Core,
+        other => return Err(format!("an end by side {other}")),
+    };
+    Ok(End { reason, application_level, by })
+}
+
+/// A snapshot, and the index of the first log entry that the snapshot does not include.
+pub(super) fn snapshot(blob: Bytes) -> Result<(StreamModel, LogIndex), String> {
+    let mut messages = StoredMessages::default();
+    let (mut model, mut as_of) = (None, 0);
+    let (mut attributes, mut ended) = (Bytes::new(), None);
+    for (field, value) in fields(blob)? {
+        match field {
+            2 => {
+                model = Some(StreamModel::new(id_of(value.bytes()?)?));
+            }
+            5 => messages.inbox_base = value.number()?,
+            6 => messages.inbox += 1,
+            7 => messages.received_next = value.number()?,
+            8 => drop(messages.waiting.insert(numbered(value.bytes()?)?.0)),
+            9 => messages.outbox_base = value.number()?,
+            10 => messages.outbox_next = value.number()?,
+            11 => {
+                let (number, message) = numbered(value.bytes()?)?;
+                messages.outbox.insert(number, message);
+            }
+            12 => ended = Some(end(value.bytes()?)?),
+            13 => as_of = value.number()?,
+            14 => attributes = value.bytes()?,
+            15 => messages.service_selected = true,
+            _ => {}
+        }
+    }
+    let mut model = model.ok_or("a snapshot without an origin")?;
+    read_attributes(&mut model, attributes)?;
+    model.restore(messages, ended)?;
+    Ok((model, LogIndex(as_of)))
+}
+
+fn read_attributes(model: &mut StreamModel, bytes: Bytes) -> Result<(), String> {
+    for (field, value) in fields(bytes)? {
+        match field {
+            1 => model.label = Some(value.text()?),
+            2 => drop(model.groups.insert(value.text()?)),
+            3 => model.pushed = value.number()?,
+            4 => model.keys.push_back(value.bytes()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn numbered(bytes: Bytes) -> Result<(u64, Bytes), String> {
+    let Parts { number, first, .. } = parts(bytes, 1, 2, 0)?;
+    Ok((number.unwrap_or(0), first.into_iter().next().unwrap_or_default()))
+}

@@ -1,0 +1,20 @@
+//! The end of a stream in the terms of the checker: reason, level and side.
+
+/// The end of a stream, as stored or as one side receives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) reason: String,
+    /// Whether an application decided.
+    pub(crate) application_level: bool,
+    pub(crate) by: EndedBy,
+}
+
+/// The side that ended a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    Client,
+    App,
+    Core,
+    /// Not the client: the client cannot distinguish the core from the application.
+    Server,
+}

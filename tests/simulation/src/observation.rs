@@ -1,0 +1,41 @@
+//! The outputs of cores and SDKs in the terms of the checker. The drivers convert; the checker has no types of the
+//! core or of an SDK.
+
+use bytes::Bytes;
+use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+
+use crate::end::End;
+
+/// The assignment of a stream to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) number: StreamNumber,
+    /// First unacknowledged event.
+    pub(crate) next_event: EventNumber,
+    /// Number of the next send, in the count of the instances.
+    pub(crate) next_send: MessageNumber,
+}
+
+/// An output of a core for an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum InstanceOutput {
+    Started(Assigned),
+    Messages {
+        stream: StreamNumber,
+        first_event: EventNumber,
+        messages: Vec<Bytes>,
+    },
+    Ended {
+        stream: StreamNumber,
+        event: EventNumber,
+        end: End,
+    },
+    /// All sends below this number are durable.
+    Sent {
+        stream: StreamNumber,
+        next_send: MessageNumber,
+    },
+    ContractViolation(String),
+    /// An output without a durable fact.
+    Other,
+}
