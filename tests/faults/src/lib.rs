@@ -20,6 +20,7 @@ mod audit;
 mod balancer;
 mod checker;
 mod clients;
+mod damage;
 mod effects;
 mod event_log;
 mod external_load;
@@ -60,6 +61,8 @@ enum Program {
     /// Replace Redis by an older copy of its data. Only streams with lost data may end, with `state lost` on both
     /// sides.
     Rollback(rollback::Config),
+    /// Damage stored bytes at random positions. No message may be taken for another, and undamaged partitions go on.
+    Damage(damage::Config),
     /// Send much data both ways to slow readers. The server's memory must stay small.
     Pressure(pressure::Config),
     /// Send messages through a deployment of somebody else, with `answer` as its application.
@@ -70,6 +73,9 @@ enum Program {
     /// The application service under `kill --target app`.
     #[command(hide = true)]
     App(app_process::Config),
+    /// The rows of a redb file, for `damage`.
+    #[command(hide = true)]
+    Rows(damage::redb_image::Config),
     /// One application instance of `run`.
     #[command(hide = true)]
     Answer(app_instance::Config),
@@ -110,6 +116,8 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
         Program::Run(config) => run::run(config).await,
         Program::Outage(config) => outage::run(config).await,
         Program::Rollback(config) => rollback::run(config).await,
+        Program::Damage(config) => damage::run(config).await,
+        Program::Rows(config) => damage::redb_image::run(&config),
         Program::Pressure(config) => pressure::run(config).await,
         Program::Load(config) => external_load::run(config).await,
         Program::Slow(config) => slow::run(config).await,

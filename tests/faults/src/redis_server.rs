@@ -138,7 +138,8 @@ impl RedisServer {
         }
     }
 
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+    /// Opens a connection.
+    pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let client = redis::Client::open(format!("redis://{}", self.address))?;
         client.get_multiplexed_async_connection().await
     }

@@ -129,6 +129,11 @@ impl Checks {
         }
     }
 
+    /// Adds the checks of another part of a run.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.checks.extend(other.checks);
+    }
+
     /// Number of failed checks.
     pub(crate) fn failed(&self) -> usize {
         self.checks.iter().filter(|check| !check.passed).count()

@@ -1,0 +1,200 @@
+//! The content of a store as a flat map, so that a damaged copy can be compared with the original and merged by
+//! partition.
+//!
+//! Pure. `redis_image` and `redb_image` read and write the stores themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One key of a store, or one element of a key with several elements.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Row {
+    /// Redis key or redb table.
+    pub(super) table: Vec<u8>,
+    pub(super) kind: RowKind,
+    /// Hash field, list index (8 bytes, big endian) or key of a redb table; empty for a string.
+    pub(super) key: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum RowKind {
+    Text = b's',
+    Hash = b'h',
+    List = b'l',
+    /// A row of a redb table; the key begins with the partition.
+    Table = b't',
+}
+
+/// The rows of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Image(pub(super) BTreeMap<Row, Vec<u8>>);
+
+/// The part of a store that a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    Partition(u32),
+    /// Settings of the whole store.
+    Shared,
+    /// A key that no core reads, such as a damaged key name.
+    Nobody,
+}
+
+impl Row {
+    pub(super) fn owner(&self) -> Owner {
+        if self.kind == RowKind::Table {
+            let first = self.key.first_chunk().filter(|_| self.table != b"settings");
+            return first
+                .map_or(Owner::Shared, |bytes| Owner::Partition(u32::from_be_bytes(*bytes)));
+        }
+        let Some(tag) = self.table.strip_prefix(b"minerva:{") else { return Owner::Nobody };
+        if tag.starts_with(b"store}:") {
+            return Owner::Shared;
+        }
+        let end = tag.iter().position(|&byte| byte == b'}');
+        let number = end.and_then(|end| str::from_utf8(tag.get(1..end)?).ok()?.parse().ok());
+        number.filter(|_| tag[0] == b'p').map_or(Owner::Nobody, Owner::Partition)
+    }
+}
+
+impl Image {
+    /// The owners of the rows that differ from another image.
+    pub(super) fn differences(&self, other: &Self) -> BTreeSet<Owner> {
+        let differs =
+            |(row, value): &(&Row, &Vec<u8>), map: &BTreeMap<_, _>| map.get(*row) != Some(*value);
+        let here = self.0.iter().filter(|row| differs(row, &other.0));
+        let there = other.0.iter().filter(|row| differs(row, &self.0));
+        here.chain(there).map(|(row, _)| row.owner()).collect()
+    }
+
+    /// Replaces the rows of one owner by those of another image.
+    pub(super) fn replace(&mut self, owner: Owner, by: &Self) {
+        self.0.retain(|row, _| row.owner() != owner);
+        let rows = by.0.iter().filter(|(row, _)| row.owner() == owner);
+        self.0.extend(rows.map(|(row, value)| (row.clone(), value.clone())));
+    }
+
+    /// Bytes of all key names, field names and values; a key with several elements counts its name once.
+    pub(super) fn bytes(&self) -> usize {
+        let names: BTreeSet<_> = self.0.keys().map(|row| &row.table).collect();
+        let names: usize = names.into_iter().map(Vec::len).sum();
+        names + self.0.iter().map(|(row, value)| row.field().len() + value.len()).sum::<usize>()
+    }
+
+    /// Changes the name, field or value that contains the byte at `position`; `change` receives the bytes and the
+    /// offset in them.
+    pub(super) fn change_at(&mut self, position: usize, change: impl Fn(&mut Vec<u8>, usize)) {
+        let mut left = position;
+        let mut name: Option<Vec<u8>> = None;
+        let mut rename = None;
+        let mut target = None;
+        for (row, value) in &self.0 {
+            if name.as_ref() != Some(&row.table) {
+                if left < row.table.len() {
+                    rename = Some(row.table.clone());
+                    break;
+                }
+                left -= row.table.len();
+                name = Some(row.table.clone());
+            }
+            let field = row.field().len();
+            if left < field + value.len() {
+                target = Some((
+                    row.clone(),
+                    left < field,
+                    if left < field { left } else { left - field },
+                ));
+                break;
+            }
+            left -= field + value.len();
+        }
+        if let Some(old) = rename {
+            self.rename(&old, |name| change(name, left));
+        } else if let Some((row, in_field, offset)) = target {
+            self.change_row(&row, in_field, |bytes| change(bytes, offset));
+        }
+    }
+
+    fn rename(&mut self, old: &[u8], change: impl Fn(&mut Vec<u8>)) {
+        let rows: Vec<_> = self.0.keys().filter(|row| row.table == old).cloned().collect();
+        let mut name = old.to_vec();
+        change(&mut name);
+        let moved: Vec<_> = rows.iter().filter_map(|row| self.0.remove_entry(row)).collect();
+        // The damaged name may be that of another key, which is lost then.
+        self.0.retain(|row, _| row.table != name);
+        let renamed = |row: Row| Row { table: name.clone(), ..row };
+        self.0.extend(moved.into_iter().map(|(row, value)| (renamed(row), value)));
+    }
+
+    fn change_row(&mut self, row: &Row, in_field: bool, change: impl Fn(&mut Vec<u8>)) {
+        let Some(mut value) = self.0.remove(row) else { return };
+        let mut row = row.clone();
+        change(if in_field { &mut row.key } else { &mut value });
+        self.0.insert(row, value);
+    }
+}
+
+impl Row {
+    /// The stored name of an element; list indices are not stored.
+    fn field(&self) -> &[u8] {
+        if self.kind == RowKind::List { &[] } else { &self.key }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(table: &str, kind: RowKind, key: &[u8]) -> Row {
+        Row { table: table.into(), kind, key: key.to_vec() }
+    }
+
+    fn image() -> Image {
+        Image(BTreeMap::from([
+            (row("minerva:{p1}:head", RowKind::Hash, b"epoch"), b"7".to_vec()),
+            (row("minerva:{p1}:log", RowKind::List, &0_u64.to_be_bytes()), b"one".to_vec()),
+            (row("minerva:{p22}:log", RowKind::List, &0_u64.to_be_bytes()), b"two".to_vec()),
+            (row("minerva:{store}:partitions", RowKind::Text, b""), b"64".to_vec()),
+        ]))
+    }
+
+    #[test]
+    fn a_row_belongs_to_its_partition() {
+        let owners: Vec<_> = image().0.keys().map(Row::owner).collect();
+        let (one, two) = (Owner::Partition(1), Owner::Partition(22));
+        assert_eq!(owners, [one, one, two, Owner::Shared]);
+        for name in ["minerva:{p1:log", "minerva:{px}:log", "miner", "minerva:{q1}:log"] {
+            assert_eq!(row(name, RowKind::Text, b"").owner(), Owner::Nobody, "{name}");
+        }
+        assert_eq!(row("log", RowKind::Table, &[0, 0, 1, 0, 9]).owner(), Owner::Partition(256));
+        assert_eq!(row("settings", RowKind::Table, b"format").owner(), Owner::Shared);
+    }
+
+    #[test]
+    fn every_byte_of_names_and_values_can_be_changed() {
+        let size = image().bytes();
+        assert_eq!(size, 17 + 5 + 1 + 16 + 3 + 17 + 3 + 26 + 2);
+        let mut changed = BTreeSet::new();
+        for position in 0..size {
+            let mut damaged = image();
+            damaged.change_at(position, |bytes, offset| bytes[offset] ^= 1);
+            let owners = damaged.differences(&image());
+            assert!(!owners.is_empty(), "byte {position}");
+            changed.extend(owners);
+            assert_eq!(damaged.0.len(), 4);
+        }
+        assert!(changed.contains(&Owner::Shared) && changed.contains(&Owner::Nobody));
+        let mut same = image();
+        same.change_at(size, |bytes, _| bytes.clear());
+        assert_eq!(same, image());
+    }
+
+    #[test]
+    fn a_merge_takes_the_rows_of_one_owner() {
+        let (mut merged, mut damaged) = (image(), image());
+        damaged.0.retain(|row, _| row.owner() == Owner::Shared);
+        merged.replace(Owner::Partition(1), &damaged);
+        assert_eq!(merged.differences(&image()), BTreeSet::from([Owner::Partition(1)]));
+        merged.replace(Owner::Partition(1), &image());
+        assert_eq!(merged, image());
+    }
+}

@@ -1,0 +1,237 @@
+//! The places that are damaged: values in Redis, its append-only file, and a redb file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::image::Image;
+use super::injury::Kind;
+use super::redb_image::Reading;
+use super::{redb_image, redis_image};
+use crate::ports::Ports;
+use crate::process::Process;
+use crate::random::Random;
+use crate::redis_server::{RedisServer, copy_directory};
+
+const REDB_FILE: &str = "minerva.redb";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Place {
+    /// All bytes of all keys and values of Redis.
+    Redis,
+    /// The files of Redis' append-only log.
+    Aof,
+    /// The redb file of a killed core.
+    Redb,
+    /// The redb file of a core that was stopped, which redb opens without a check.
+    #[value(name = "redb-stopped")]
+    #[serde(rename = "redb-stopped")]
+    RedbStopped,
+}
+
+impl Place {
+    pub(super) fn is_redb(self) -> bool {
+        matches!(self, Self::Redb | Self::RedbStopped)
+    }
+}
+
+/// A damaged copy of the store, as its own software loads it.
+pub(super) enum Loaded {
+    Content(Image),
+    /// Redis exits with an error.
+    Refused,
+    /// This program cannot read the file, which a core has to show.
+    Unreadable,
+}
+
+/// The store of the rounds, and the files of the template.
+pub(super) struct Store {
+    place: Place,
+    directory: PathBuf,
+    /// The Redis of the rounds.
+    server: RedisServer,
+    redis: Process,
+    /// A Redis that loads damaged files.
+    loader: (RedisServer, Process),
+}
+
+impl Store {
+    pub(super) async fn new(
+        place: Place,
+        ports: &mut Ports<'_>,
+        directory: &Path,
+    ) -> anyhow::Result<Self> {
+        // One file holds all writes of the preparation.
+        let settings = ["auto-aof-rewrite-percentage 0", "appendfsync no"];
+        let at = ports.take()?;
+        let (server, redis) = RedisServer::new("redis", at, directory.join("redis"), &settings)?;
+        let loader =
+            RedisServer::new("loader", ports.take()?, directory.join("loader"), &settings)?;
+        let mut store = Self { place, directory: directory.to_owned(), server, redis, loader };
+        if !place.is_redb() {
+            store.redis.spawn()?;
+            store.redis.ready().await?;
+        }
+        Ok(store)
+    }
+
+    /// The address for the core.
+    pub(super) fn url(&self) -> String {
+        if self.place.is_redb() {
+            format!("redb:{}", self.data().display())
+        } else {
+            format!("redis://{}/", self.server.address)
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    fn template(&self) -> PathBuf {
+        self.directory.join("template")
+    }
+
+    /// Keeps the files of the prepared store, and returns its content. No core runs.
+    pub(super) async fn keep_template(&mut self) -> anyhow::Result<Image> {
+        if self.place.is_redb() {
+            copy_directory(&self.data(), &self.template())?;
+            return match redb_image::read(&self.data().join(REDB_FILE)).await? {
+                Reading::Rows(image) => Ok(image),
+                Reading::Refused | Reading::Crashed => bail!("the undamaged file cannot be read"),
+            };
+        }
+        let image = redis_image::read(&self.server).await?;
+        self.redis.kill().await?;
+        copy_directory(&self.server.directory, &self.template())?;
+        // The rounds need no file.
+        let settings = ["appendonly no"];
+        let directory = self.directory.join("rounds");
+        (self.server, self.redis) =
+            RedisServer::new("redis", self.server.address, directory, &settings)?;
+        self.redis.spawn()?;
+        self.redis.ready().await?;
+        Ok(image)
+    }
+
+    /// Damages a copy of the template at a position drawn uniformly over all of its bytes, and loads the copy.
+    pub(super) async fn damage(
+        &mut self,
+        kind: Kind,
+        original: &Image,
+        random: &mut Random,
+    ) -> anyhow::Result<Loaded> {
+        if self.place == Place::Redis {
+            let (mut image, detail) = (original.clone(), random.bits());
+            let position = random.between(0, image.bytes() as u64 - 1) as usize;
+            image.change_at(position, |bytes, offset| kind.apply(bytes, offset, detail));
+            return Ok(Loaded::Content(image));
+        }
+        let copy = if self.place.is_redb() {
+            self.directory.join("copy")
+        } else {
+            self.loader.0.directory.clone()
+        };
+        copy_directory(&self.template(), &copy)?;
+        damage_files(&copy, kind, random)?;
+        if self.place.is_redb() { load_redb(&copy).await } else { self.load_redis().await }
+    }
+
+    /// Puts the damaged file itself in place.
+    pub(super) fn put_copy(&self) -> anyhow::Result<()> {
+        copy_directory(&self.directory.join("copy"), &self.data())
+            .context("cannot copy the damaged file")
+    }
+
+    async fn load_redis(&mut self) -> anyhow::Result<Loaded> {
+        let (server, process) = &mut self.loader;
+        process.spawn()?;
+        if process.ready().await.is_err() {
+            // Redis exits with an error of its own.
+            process.ended();
+            return Ok(Loaded::Refused);
+        }
+        let image = redis_image::read(server).await;
+        process.kill().await?;
+        Ok(Loaded::Content(image?))
+    }
+
+    /// Puts the content for the next round in place.
+    pub(super) async fn put(&self, image: &Image) -> anyhow::Result<()> {
+        if !self.place.is_redb() {
+            return redis_image::write(&self.server, image).await;
+        }
+        if self.data().exists() {
+            std::fs::remove_dir_all(self.data())?;
+        }
+        std::fs::create_dir_all(self.data())?;
+        redb_image::write(&self.data().join(REDB_FILE), image)
+    }
+}
+
+async fn load_redb(copy: &Path) -> anyhow::Result<Loaded> {
+    Ok(match redb_image::read(&copy.join(REDB_FILE)).await? {
+        Reading::Rows(image) => Loaded::Content(image),
+        Reading::Refused | Reading::Crashed => Loaded::Unreadable,
+    })
+}
+
+/// Damages one of the files of a directory.
+fn damage_files(directory: &Path, kind: Kind, random: &mut Random) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    list(directory, &mut files)?;
+    files.sort();
+    let total: u64 = files.iter().map(|(_, length)| length).sum();
+    let mut position = random.between(0, total.saturating_sub(1));
+    for (path, length) in files {
+        if position < length {
+            let mut bytes = std::fs::read(&path)?;
+            kind.apply(&mut bytes, position as usize, random.bits());
+            return std::fs::write(&path, bytes).context("cannot write the damaged file");
+        }
+        position -= length;
+    }
+    bail!("there is no file in {}", directory.display())
+}
+
+fn list(directory: &Path, files: &mut Vec<(PathBuf, u64)>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), files)?;
+        } else {
+            files.push((entry.path(), entry.metadata()?.len()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_damaged_at_some_position() {
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("appendonlydir");
+        std::fs::create_dir(&below).unwrap();
+        let write = || {
+            std::fs::write(below.join("a"), [0; 8]).unwrap();
+            std::fs::write(directory.path().join("b"), [0; 8]).unwrap();
+        };
+        let mut random = Random::new(5);
+        let mut damaged = [0, 0];
+        for _ in 0..40 {
+            write();
+            damage_files(directory.path(), Kind::Flip, &mut random).unwrap();
+            let changed = [below.join("a"), directory.path().join("b")]
+                .map(|path| std::fs::read(path).unwrap() != [0; 8]);
+            assert!(changed[0] != changed[1], "exactly one file");
+            damaged[usize::from(changed[1])] += 1;
+        }
+        assert!(damaged.iter().all(|&count| count > 5), "{damaged:?}");
+    }
+}
