@@ -23,6 +23,8 @@ mod replicas;
 mod rewrite_after_rollback;
 #[path = "store_redis/scripts.rs"]
 mod scripts;
+#[path = "store_redis/sentinels.rs"]
+mod sentinels;
 #[path = "store_redis/server.rs"]
 mod server;
 

@@ -16,6 +16,7 @@ mod pipelined_connection;
 mod reply;
 mod routes;
 mod scripts;
+mod sentinel;
 mod server_info;
 mod url;
 

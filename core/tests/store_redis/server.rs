@@ -38,10 +38,15 @@ impl Server {
 
     /// A Sentinel without a monitored primary.
     pub(crate) fn sentinel() -> Self {
+        Self::sentinel_with("")
+    }
+
+    /// A Sentinel with a configuration file.
+    pub(crate) fn sentinel_with(configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
         let file = directory.path().join("sentinel.conf");
-        std::fs::write(&file, "").unwrap();
+        std::fs::write(&file, configuration).unwrap();
         let options = vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()];
         let child = spawn(port, &directory, &options);
         let server = Self { child, port, directory, options };

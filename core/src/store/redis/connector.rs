@@ -14,10 +14,9 @@ use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::connection::Connection;
-use super::error::{
-    classify_connection, classify_sentinel, refused_login, timed_out, unknown_primary,
-};
+use super::error::{classify_connection, refused_login, timed_out};
 use super::scripts;
+use super::sentinel::locate;
 use super::server_info::ServerInfo;
 use super::url::{Kind, Node, RedisUrl};
 
@@ -108,7 +107,7 @@ impl Connector {
     async fn try_connect(&self, target: &Target) -> Result<Connection, StoreError> {
         let node = match target {
             Target::Node(node) => node.clone(),
-            Target::Primary => self.resolve_primary().await?,
+            Target::Primary => locate(self).await?.primary,
         };
         let mut connection = self.dial(&node).await?;
         let name = node.to_string();
@@ -194,31 +193,5 @@ impl Connector {
         let info = address.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp);
         let certificates = TlsCertificates { client_tls: None, root_cert: self.root_cert.clone() };
         Client::build_with_tls(info, certificates)
-    }
-
-    /// Returns the primary reported by the first Sentinel that replies.
-    pub(super) async fn resolve_primary(&self) -> Result<Node, StoreError> {
-        let Kind::Sentinel(name) = &self.url.kind else {
-            return Err(StoreError::Config("--store names no Sentinels".to_owned()));
-        };
-        let mut last = unknown_primary(name);
-        for sentinel in &self.url.nodes {
-            let mut connection = match self.dial_sentinel(sentinel).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    last = error;
-                    continue;
-                }
-            };
-            let mut query = Pipeline::new();
-            query.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-            let reply = query.query_async::<(Option<(String, u16)>,)>(&mut connection).await;
-            match reply {
-                Ok((Some((host, port)),)) => return Ok(Node { host, port }),
-                Ok((None,)) => last = unknown_primary(name),
-                Err(error) => last = self.soften(classify_sentinel(&error, &sentinel.to_string())),
-            }
-        }
-        Err(last)
     }
 }

@@ -17,6 +17,7 @@ use super::super::StoreError;
 use super::cluster::Cluster;
 use super::connection::Connection;
 use super::connector::Connector;
+use super::sentinel::locate;
 use super::url::{Kind, Node, RedisUrl};
 use crate::clock;
 
@@ -47,7 +48,7 @@ pub(in super::super) async fn examine(url: &RedisUrl) -> Vec<Finding> {
 async fn servers(connector: &Arc<Connector>) -> Result<Vec<Node>, StoreError> {
     match connector.url().kind {
         Kind::Single => Ok(connector.url().nodes.clone()),
-        Kind::Sentinel(_) => Ok(vec![connector.resolve_primary().await?]),
+        Kind::Sentinel(_) => Ok(vec![locate(connector).await?.primary]),
         Kind::Cluster => Cluster::new(Arc::clone(connector)).owners().await,
     }
 }

@@ -123,6 +123,14 @@ pub(super) fn unknown_primary(name: &str) -> StoreError {
     ))
 }
 
+/// Too few Sentinels have the newest configuration to exclude a failover.
+pub(super) fn sentinels_disagree(primary: &str, agreeing: usize, listed: usize) -> StoreError {
+    StoreError::Unavailable(format!(
+        "only {agreeing} of {listed} Sentinels name {primary} as the primary; with wait= in --store, half of \
+         them must, so that no failover goes unseen"
+    ))
+}
+
 /// A request queue is full.
 pub(super) fn queue_full() -> StoreError {
     StoreError::Unavailable("too many requests wait for Redis".to_owned())
