@@ -10,6 +10,7 @@ mod message_bytes;
 mod outbox;
 mod record;
 mod stream_state;
+mod tag_history;
 
 pub use attributes::{Attributes, OutboxLimits};
 pub(crate) use facts::STATE_LOST;
@@ -18,7 +19,8 @@ pub use inbox::Inbox;
 pub(crate) use message_bytes::unshared;
 pub use outbox::Outbox;
 pub use record::{
-    DecodeError, Meta, Push, Record, Snapshot, StoreRollback, UnwrittenMessages, decode_entry,
-    encode_entry,
+    BlobContext, DamagedStreams, DecodeError, DecodedEntry, Meta, Push, Record, STORED_VERSION,
+    Snapshot, StoreRollback, UnwrittenMessages, VersionInForce, decode_entry, encode_entry,
 };
 pub use stream_state::{Admission, InconsistentError, StreamState};
+pub use tag_history::{CreatedTags, NextNumbers, TagHistory};

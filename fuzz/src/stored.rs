@@ -4,10 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_core::state::{
-    Attributes, Ended, EndedBy, Meta, Origin, OutboxLimits, Push, Record, Snapshot, StoreRollback,
-    StreamState, UnwrittenMessages, decode_entry, encode_entry,
+    Attributes, BlobContext, CreatedTags, Ended, EndedBy, Meta, Origin, OutboxLimits, Push, Record,
+    STORED_VERSION, Snapshot, StoreRollback, StreamState, TagHistory, UnwrittenMessages,
+    decode_entry, encode_entry,
 };
-use minerva_proto::{LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportKind};
+use minerva_proto::{ClaimTag, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportKind};
+
+/// The position of all inputs.
+const PARTITION: u32 = 7;
+const INDEX: LogIndex = LogIndex(9);
+const STREAM: StreamNumber = StreamNumber::new(PARTITION as u16, 1);
+
+/// The context of a writer with content of `version`.
+fn context(version: u32) -> BlobContext {
+    BlobContext::new(PARTITION, 4, "core", version)
+}
 
 pub mod log_entry {
     //! The records of one turn; applied to a stream they change the state or are refused.
@@ -15,16 +26,18 @@ pub mod log_entry {
     use super::*;
 
     pub fn run(input: &[u8]) {
-        let Ok(records) = decode_entry(Bytes::copy_from_slice(input)) else { return };
+        let blob = Bytes::copy_from_slice(input);
+        let Ok(entry) = decode_entry(PARTITION, INDEX, blob) else { return };
+        let (records, tag) = (entry.records, entry.tag);
         let mut state: Option<StreamState> = None;
         for (_, record) in &records {
             match (&mut state, record) {
                 (None, Record::Opened { origin, max_idle_ms }) => {
-                    state = Some(StreamState::new(Arc::clone(origin), *max_idle_ms));
+                    state = Some(StreamState::new(Arc::clone(origin), *max_idle_ms, tag));
                 }
                 (None, _) => {}
                 (Some(state), record) => {
-                    let _ = state.apply(record);
+                    let _ = state.apply(record, tag);
                 }
             }
         }
@@ -35,8 +48,10 @@ pub mod log_entry {
                 "a state is lost"
             );
         }
+        let again = encode_entry(&BlobContext { tag, ..context(STORED_VERSION) }, INDEX, &records);
+        let again = decode_entry(PARTITION, INDEX, again);
         assert!(
-            decode_entry(encode_entry(&records)) == Ok(records),
+            again.is_ok_and(|again| (again.tag, again.records) == (tag, records)),
             "a round trip changes the entry"
         );
     }
@@ -44,13 +59,16 @@ pub mod log_entry {
     pub fn seeds() -> Vec<Vec<u8>> {
         let records = records();
         let mut seeds: Vec<_> =
-            records.iter().map(|record| entry(std::slice::from_ref(record))).collect();
-        seeds.push(entry(&records));
+            records.iter().map(|record| entry(1, std::slice::from_ref(record))).collect();
+        seeds.extend([1, STORED_VERSION].map(|version| entry(version, &records)));
+        // An entry of release 0.1, which has no seal.
+        let sealed = entry(1, &records[..1]);
+        seeds.push(sealed[3 + usize::from(sealed[2])..].to_vec());
         seeds
     }
 
-    fn entry(records: &[(StreamNumber, Record)]) -> Vec<u8> {
-        encode_entry(records).to_vec()
+    fn entry(version: u32, records: &[(StreamNumber, Record)]) -> Vec<u8> {
+        encode_entry(&context(version), INDEX, records).to_vec()
     }
 
     fn records() -> Vec<(StreamNumber, Record)> {
@@ -88,11 +106,12 @@ pub mod snapshot {
     use super::*;
 
     pub fn run(input: &[u8]) {
-        let Ok((snapshot, as_of)) = Snapshot::decode(Bytes::copy_from_slice(input)) else { return };
-        let bytes = snapshot.encode(as_of);
+        let blob = Bytes::copy_from_slice(input);
+        let Ok((snapshot, as_of)) = Snapshot::decode(PARTITION, STREAM, blob) else { return };
+        let bytes = snapshot.encode(&context(STORED_VERSION), STREAM, as_of);
         assert!(bytes.len() <= snapshot.size(), "the size is not an upper bound");
         assert!(
-            Snapshot::decode(bytes) == Ok((snapshot.clone(), as_of)),
+            Snapshot::decode(PARTITION, STREAM, bytes) == Ok((snapshot.clone(), as_of)),
             "a round trip changes the snapshot"
         );
         // A gap in the outbox costs memory per number, up to the limit of the state (2^24): slow, so left out.
@@ -126,10 +145,14 @@ pub mod snapshot {
                 outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
             },
             ended: None,
+            tags: TagHistory::default(),
         };
         let ended = Ended { reset: Reset::new("over", true), by: EndedBy::App };
         let last = Snapshot { ended: Some(ended), ..snapshot.clone() };
-        [snapshot, last].map(|snapshot| snapshot.encode(LogIndex(9)).to_vec()).to_vec()
+        let state = StreamState::new(origin(), 7, ClaimTag(1));
+        let encode =
+            |snapshot: Snapshot| snapshot.encode(&context(STORED_VERSION), STREAM, INDEX).to_vec();
+        [snapshot, last, state.snapshot()].map(encode).to_vec()
     }
 }
 
@@ -139,8 +162,9 @@ pub mod meta {
     use super::*;
 
     pub fn run(input: &[u8]) {
-        let Ok(meta) = Meta::decode(Bytes::copy_from_slice(input)) else { return };
-        assert!(Meta::decode(meta.encode()) == Ok(meta), "a round trip changes the meta blob");
+        let Ok(meta) = Meta::decode(PARTITION, Bytes::copy_from_slice(input)) else { return };
+        let again = meta.encode(&context(STORED_VERSION));
+        assert!(Meta::decode(PARTITION, again) == Ok(meta), "a round trip changes the meta blob");
     }
 
     pub fn seeds() -> Vec<Vec<u8>> {
@@ -148,9 +172,10 @@ pub mod meta {
         let unwritten = Some(UnwrittenMessages { epoch: 4, from });
         let tombstones = vec![("default".into(), crate::hello::id(), true)];
         let rollback = StoreRollback { streams_made: 2, remaining_ms: 1000, tombstones, unwritten };
-        [None, Some(rollback)]
-            .map(|rollback| Meta { streams_made: 3, rollback }.encode().to_vec())
-            .to_vec()
+        let mut created_tags = CreatedTags::default();
+        created_tags.note(2, ClaimTag(1));
+        let last = Meta { streams_made: 3, rollback: Some(rollback), created_tags };
+        [Meta::default(), last].map(|meta| meta.encode(&context(STORED_VERSION)).to_vec()).to_vec()
     }
 }
 

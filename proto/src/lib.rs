@@ -40,7 +40,7 @@ pub mod window;
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
 pub use number::{
-    BatchNumber, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
+    BatchNumber, ClaimTag, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
 };
 pub use qan::{QanError, QanFrame};
 pub use sack::{Sack, SackError};

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
+use crate::stream_id::text_hash;
+
 macro_rules! number {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -133,9 +135,50 @@ impl StreamNumber {
     }
 }
 
+/// Tag of one claim of a partition: distinguishes the numbers that different owners assigned after a store rollback.
+///
+/// The epoch modulo 2^32 in the upper half, a hash of the owner name in the lower half. An owner name belongs to one
+/// process, and a process claims an epoch of a partition at most once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimTag(pub u64);
+
+impl ClaimTag {
+    /// The tag of content that was stored without a tag.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// The tag of the claim of `epoch` by `owner`; never [`Self::UNKNOWN`].
+    pub fn new(epoch: u64, owner: &str) -> Self {
+        let tag = epoch << 32 | text_hash(owner) >> 32;
+        Self(tag.max(1))
+    }
+
+    /// Whether this is the tag of a claim.
+    pub const fn is_known(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl fmt::Display for ClaimTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claim_tag_holds_the_epoch_and_a_hash_of_the_owner() {
+        let tag = ClaimTag::new(7, "core-1");
+        assert_eq!(tag.0 >> 32, 7);
+        assert_eq!(tag.0 as u32, (text_hash("core-1") >> 32) as u32);
+        assert_eq!(tag, ClaimTag::new(7 | 1 << 32, "core-1"), "epochs count modulo 2^32");
+        assert_ne!(tag, ClaimTag::new(7, "core-2"));
+        assert_ne!(tag, ClaimTag::new(8, "core-1"));
+        assert_eq!(ClaimTag(0x1f).to_string(), "000000000000001f");
+        assert!(tag.is_known() && !ClaimTag::UNKNOWN.is_known());
+    }
 
     #[test]
     fn a_stream_number_has_16_bits_of_partition_and_48_bits_of_count() {

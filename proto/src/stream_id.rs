@@ -55,12 +55,15 @@ impl StreamId {
     ///
     /// FNV-1a (64 bits), then the finaliser of MurmurHash3, because the low bits of FNV alone are poorly distributed.
     pub fn stable_hash(&self) -> u64 {
-        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
-        let fnv =
-            self.0.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-        mix(fnv)
+        text_hash(&self.0)
     }
+}
+
+/// FNV-1a (64 bits), then the finaliser of MurmurHash3. Stored and sent values depend on the result.
+pub(crate) fn text_hash(text: &str) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    mix(text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)))
 }
 
 /// The 64-bit finaliser of MurmurHash3.

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::partition::{PartitionOptions, PartitionTable};
+use crate::state::VersionInForce;
 use crate::store::Store;
 
 /// Concurrent claims of one core: far below the queue capacity of every store.
@@ -26,6 +27,8 @@ pub(crate) struct CoreContext {
     /// The greatest epoch that this core has claimed, for each partition. A new claim must exceed this epoch, even if
     /// the store has rolled back to an older epoch.
     pub(super) last_epochs: Vec<Arc<AtomicU64>>,
+    /// Newest stored content that all live cores read. The heartbeat raises this version.
+    pub(crate) stored_version: VersionInForce,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) partitions: PartitionTable,
     pub(crate) limits: Limits,
@@ -50,6 +53,7 @@ impl CoreContext {
         Self {
             owner,
             last_epochs: (0..partitions.count()).map(|_| Arc::default()).collect(),
+            stored_version: VersionInForce::default(),
             store,
             partitions,
             limits,

@@ -56,7 +56,7 @@ impl PartitionTask {
             return Ok(());
         };
         let epoch = claimed.epoch;
-        let recovered = Recovered::from_claimed(&claimed);
+        let recovered = Recovered::from_claimed(self.partition, &claimed);
         drop(claimed);
         match recovered {
             Ok(recovered) if *self.wanted.borrow() => self.serve(recovered, epoch).await,
@@ -126,6 +126,7 @@ impl PartitionTask {
             count: context.partitions.count(),
             owner: Arc::clone(&context.owner),
             last_epoch: Arc::clone(&context.last_epochs[partition as usize]),
+            stored_version: context.stored_version.clone(),
             store: Arc::clone(&context.store),
             mail,
             limits: context.limits.clone(),

@@ -14,7 +14,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
-use crate::state::{Meta, Snapshot};
+use crate::state::{BlobContext, Meta, Snapshot};
 use crate::store::{Epoch, Store, StoreError, StreamChange};
 
 /// Bytes of one step, unless one stream is larger: far below the limit of a store, large enough for one write.
@@ -46,6 +46,8 @@ pub(super) struct Checkpoints {
 }
 
 struct PendingCheckpoint {
+    /// Context of all blobs of the checkpoint.
+    context: BlobContext,
     covers: LogIndex,
     meta: Bytes,
     /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
@@ -78,13 +80,13 @@ impl Checkpoints {
         &mut self,
         epoch: Epoch,
         (first_index, covers): (LogIndex, LogIndex),
-        meta: &Meta,
+        (context, meta): (BlobContext, &Meta),
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) {
         (self.epoch, self.first_index, self.log) = (epoch, first_index, (0, 0));
         self.changed.clear();
-        self.pending = Some(PendingCheckpoint::new(covers, meta, streams, removed));
+        self.pending = Some(PendingCheckpoint::new(covers, (context, meta), streams, removed));
     }
 
     /// Counts an append.
@@ -122,7 +124,7 @@ impl Checkpoints {
     pub(super) fn begin(
         &mut self,
         covers: LogIndex,
-        meta: &Meta,
+        (context, meta): (BlobContext, &Meta),
         snapshot: impl Fn(StreamNumber) -> Option<Snapshot>,
     ) {
         let (mut streams, mut removed) = (VecDeque::new(), Vec::new());
@@ -133,7 +135,7 @@ impl Checkpoints {
             }
         }
         self.log = (0, 0);
-        self.pending = Some(PendingCheckpoint::new(covers, meta, streams, removed));
+        self.pending = Some(PendingCheckpoint::new(covers, (context, meta), streams, removed));
     }
 
     /// Sends one step and waits for the result; returns true if the checkpoint is finished. Cancel safe.
@@ -187,13 +189,13 @@ impl Checkpoints {
 impl PendingCheckpoint {
     fn new(
         covers: LogIndex,
-        meta: &Meta,
+        (context, meta): (BlobContext, &Meta),
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) -> Self {
-        let meta = meta.encode();
+        let meta = meta.encode(&context);
         let (step, bytes, call, pause) = (None, 0, None, None);
-        Self { covers, meta, streams, removed, step, bytes, call, pause }
+        Self { context, covers, meta, streams, removed, step, bytes, call, pause }
     }
 
     /// The step to send, with the covered log index.
@@ -206,7 +208,7 @@ impl PendingCheckpoint {
             && (step.is_empty() || bytes + snapshot.size() <= STEP_BYTES)
             && let Some((number, snapshot)) = self.streams.pop_front()
         {
-            let blob = snapshot.encode(self.covers);
+            let blob = snapshot.encode(&self.context, number, self.covers);
             bytes += blob.len();
             step.push((number, Some(blob)));
         }

@@ -23,8 +23,8 @@ use super::recovery::{Recovered, RecoveryError};
 use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
-use crate::state::{Meta, Record, encode_entry};
-use crate::store::{Claimed, StoreError};
+use crate::state::{BlobContext, Meta, Record, encode_entry};
+use crate::store::{Claimed, Epoch, StoreError};
 use crate::stream::{Effects, Output};
 
 /// Mails of one turn: enough for large appends under load, few enough for short turns.
@@ -46,6 +46,8 @@ pub struct Partition {
     lease: Lease,
     claims: ClaimHistory,
     timer: LazyTimer,
+    /// Context of the blobs of this turn.
+    context: BlobContext,
 }
 
 /// An input of the event loop.
@@ -63,7 +65,8 @@ impl Partition {
     /// # Errors
     /// If the stored state cannot be decoded or is inconsistent.
     pub fn recover(setup: PartitionSetup, claimed: &Claimed) -> Result<Self, RecoveryError> {
-        Ok(Self::new(setup, Recovered::from_claimed(claimed)?))
+        let recovered = Recovered::from_claimed(setup.partition, claimed)?;
+        Ok(Self::new(setup, recovered))
     }
 
     /// A partition with recovered streams.
@@ -80,7 +83,8 @@ impl Partition {
         let claims =
             ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
         let (deferred, timer) = (DeferredRecords::default(), LazyTimer::new());
-        Self { setup, streams, deferred, gate, checkpoints, lease, claims, timer }
+        let context = setup.blob_context(epoch);
+        Self { setup, streams, deferred, gate, checkpoints, lease, claims, timer, context }
     }
 
     /// Number of streams.
@@ -153,6 +157,7 @@ impl Partition {
 
     /// One turn: the waiting mail, the passed deadlines, one append. Returns the sender of a [`Mail::Stop`].
     fn turn(&mut self, first: Option<Mail>) -> Option<oneshot::Sender<()>> {
+        self.update_context(self.context.epoch);
         let now = (self.setup.clock)();
         let mut effects = Effects::default();
         let (mut mails, mut bytes, mut stop) = (0, 0, None);
@@ -176,9 +181,18 @@ impl Partition {
         stop
     }
 
+    /// Follows the version in force and the epoch.
+    fn update_context(&mut self, epoch: u64) {
+        if epoch != self.context.epoch || self.setup.stored_version.get() != self.context.version {
+            self.context = self.setup.blob_context(Epoch(epoch));
+            self.streams.set_tag(self.context.tag);
+        }
+    }
+
     /// Submits an append and the outputs that depend on it. Records deferred until now are in `records`.
     fn submit(&mut self, records: &[(StreamNumber, Record)], outputs: Vec<Output>) {
-        let blob = (!records.is_empty()).then(|| encode_entry(records));
+        let index = self.gate.next_index();
+        let blob = (!records.is_empty()).then(|| encode_entry(&self.context, index, records));
         if let Some(blob) = &blob {
             let streams = records.iter().map(|(stream, _)| *stream);
             self.checkpoints.note_append(streams, blob.len(), 1);
@@ -196,7 +210,7 @@ impl Partition {
 
     fn begin_checkpoint(&mut self, meta: &Meta) {
         let (covers, streams) = (self.gate.next_index(), &self.streams);
-        self.checkpoints.begin(covers, meta, |number| streams.snapshot(number));
+        self.checkpoints.begin(covers, (self.context, meta), |number| streams.snapshot(number));
     }
 
     fn count_checkpoint(&self, is_finished: bool) {
@@ -255,11 +269,13 @@ impl Partition {
         let (first, next) = (claimed.first_index, claimed.next_index());
         self.lease.restart(claimed.epoch);
         self.streams.set_epoch(claimed.epoch);
+        self.update_context(claimed.epoch.0);
         // The snapshots include the deferred records.
         self.deferred.take();
         let (streams, removed) = streams_to_rewrite(&self.streams, &claimed);
         let meta = self.streams.meta((self.setup.clock)());
-        self.checkpoints.rewrite(claimed.epoch, (first, next), &meta, streams, removed);
+        let context = self.context;
+        self.checkpoints.rewrite(claimed.epoch, (first, next), (context, &meta), streams, removed);
         while self.checkpoints.is_in_progress() {
             tokio::select! {
                 biased;

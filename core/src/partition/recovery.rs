@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{LogIndex, StreamNumber};
+use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 
 use crate::state::{
-    DecodeError, InconsistentError, Meta, Record, Snapshot, StreamState, decode_entry,
+    CreatedTags, DamagedStreams, DecodeError, DecodedEntry, InconsistentError, Meta, Record,
+    Snapshot, StreamState, decode_entry,
 };
 use crate::store::{Claim, Claimed, Epoch};
 
@@ -58,24 +59,35 @@ impl Recovered {
     ///
     /// # Errors
     /// If a blob cannot be decoded or contradicts the others.
-    pub fn from_claimed(claimed: &Claimed) -> Result<Self, RecoveryError> {
+    pub fn from_claimed(partition: u32, claimed: &Claimed) -> Result<Self, RecoveryError> {
         let mut meta = match &claimed.meta {
-            Some(meta) => Meta::decode(meta.clone()).map_err(decode_error("meta"))?,
+            Some(meta) => Meta::decode(partition, meta.clone()).map_err(decode_error("meta"))?,
             None => Meta::default(),
         };
         if let Some(rollback) = &mut meta.rollback {
             rollback.unwritten.take_if(|unwritten| !is_last_before(claimed, unwritten.epoch));
         }
-        let mut recovery = Recovery { streams: BTreeMap::new(), made: meta.streams_made };
+        let mut recovery = Recovery {
+            partition,
+            streams: BTreeMap::new(),
+            made: meta.streams_made,
+            created_tags: std::mem::take(&mut meta.created_tags),
+        };
         for (number, blob) in &claimed.streams {
             recovery.restore(*number, blob.clone())?;
         }
         let mut changed = BTreeSet::new();
         for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             let blob_name = format!("log entry {index}");
-            for (stream, record) in decode_entry(blob.clone()).map_err(decode_error(&blob_name))? {
+            let entry = decode_entry(partition, index, blob.clone());
+            let DecodedEntry { tag, records, damaged, .. } =
+                entry.map_err(decode_error(&blob_name))?;
+            if damaged != DamagedStreams::None {
+                return Err(decode_error(&blob_name)(DecodeError::Checksum));
+            }
+            for (stream, record) in records {
                 changed.insert(stream);
-                recovery.apply(index, stream, &record)?;
+                recovery.apply(index, stream, &record, tag)?;
             }
         }
         let streams =
@@ -85,7 +97,7 @@ impl Recovered {
             claims: claimed.claims.clone(),
             streams: streams.collect(),
             changed,
-            meta: Meta { streams_made: recovery.made, ..meta },
+            meta: Meta { streams_made: recovery.made, created_tags: recovery.created_tags, ..meta },
             log_bytes: claimed.log.iter().map(Bytes::len).sum(),
             first_index: claimed.first_index,
             next_index: claimed.next_index(),
@@ -100,14 +112,17 @@ fn is_last_before(claimed: &Claimed, epoch: u64) -> bool {
 }
 
 struct Recovery {
+    partition: u32,
     streams: BTreeMap<StreamNumber, RecoveringStream>,
     made: u64,
+    created_tags: CreatedTags,
 }
 
 impl Recovery {
     fn restore(&mut self, number: StreamNumber, blob: Bytes) -> Result<(), RecoveryError> {
         let blob_name = format!("stream {number}");
-        let (snapshot, as_of) = Snapshot::decode(blob).map_err(decode_error(&blob_name))?;
+        let (snapshot, as_of) =
+            Snapshot::decode(self.partition, number, blob).map_err(decode_error(&blob_name))?;
         let state = StreamState::restore(snapshot)
             .map_err(|error| RecoveryError::Inconsistent { blob: blob_name, error })?;
         self.made = self.made.max(number.count());
@@ -120,12 +135,14 @@ impl Recovery {
         index: LogIndex,
         stream: StreamNumber,
         record: &Record,
+        tag: ClaimTag,
     ) -> Result<(), RecoveryError> {
         if let Record::Opened { origin, max_idle_ms } = record
             && !self.streams.contains_key(&stream)
         {
-            let state = StreamState::new(origin.clone(), *max_idle_ms);
+            let state = StreamState::new(origin.clone(), *max_idle_ms, tag);
             self.made = self.made.max(stream.count());
+            self.created_tags.note(stream.count(), tag);
             self.streams.insert(stream, RecoveringStream { state, as_of: index });
             return Ok(());
         }
@@ -140,9 +157,9 @@ impl Recovery {
             let blob = format!("log entry {index}, stream {stream}");
             RecoveryError::Inconsistent { blob, error }
         };
-        recovering.state.apply(record).map_err(inconsistent)?;
+        recovering.state.apply(record, tag).map_err(inconsistent)?;
         if mutation::is(Mutation::ApplyTwice) && matches!(record, Record::Sent { .. }) {
-            recovering.state.apply(record).map_err(inconsistent)?;
+            recovering.state.apply(record, tag).map_err(inconsistent)?;
         }
         if recovering.state.inbox().is_done() {
             self.streams.remove(&stream);
@@ -162,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::partition::tests::hello_origin;
-    use crate::state::encode_entry;
+    use crate::state::{BlobContext, encode_entry};
     use crate::store::Epoch;
 
     const STREAM: StreamNumber = StreamNumber(7);
@@ -171,7 +188,10 @@ mod tests {
         streams: Vec<(StreamNumber, Bytes)>,
         log: &[Vec<(StreamNumber, Record)>],
     ) -> Claimed {
-        let log = log.iter().map(|records| encode_entry(records)).collect();
+        let entry = |(index, records): (u64, &Vec<_>)| {
+            encode_entry(&BlobContext::default(), LogIndex(index), records)
+        };
+        let log = (10..).zip(log).map(entry).collect();
         let claims = Vec::new();
         Claimed { epoch: Epoch(1), claims, meta: None, streams, first_index: LogIndex(10), log }
     }
@@ -186,11 +206,11 @@ mod tests {
 
     #[test]
     fn a_stream_in_an_unfinished_checkpoint_skips_the_records_that_it_includes() {
-        let mut state = StreamState::new(hello_origin(), 1000);
-        state.apply(&sent("a")).unwrap();
-        let saved = state.snapshot().encode(LogIndex(12));
+        let mut state = StreamState::new(hello_origin(), 1000, ClaimTag::UNKNOWN);
+        state.apply(&sent("a"), ClaimTag::UNKNOWN).unwrap();
+        let saved = state.snapshot().encode(&BlobContext::default(), STREAM, LogIndex(12));
         let log = [vec![(STREAM, opened())], vec![(STREAM, sent("a"))], vec![(STREAM, sent("b"))]];
-        let recovered = Recovered::from_claimed(&claimed(vec![(STREAM, saved)], &log)).unwrap();
+        let recovered = Recovered::from_claimed(0, &claimed(vec![(STREAM, saved)], &log)).unwrap();
         let outbox = recovered.streams[&STREAM].outbox();
         let messages: Vec<&[u8]> =
             outbox.iter_from(MessageNumber(0)).map(|(_, message)| &message[..]).collect();
@@ -202,13 +222,13 @@ mod tests {
     fn a_corrupt_log_is_an_error() {
         let unknown = claimed(Vec::new(), &[vec![(STREAM, sent("a"))]]);
         let error = RecoveryError::UnknownStream { index: LogIndex(10), stream: STREAM };
-        assert_eq!(Recovered::from_claimed(&unknown).unwrap_err(), error);
+        assert_eq!(Recovered::from_claimed(0, &unknown).unwrap_err(), error);
         let twice = claimed(Vec::new(), &[vec![(STREAM, opened()), (STREAM, opened())]]);
-        let error = Recovered::from_claimed(&twice).unwrap_err();
+        let error = Recovered::from_claimed(0, &twice).unwrap_err();
         assert!(error.to_string().starts_with("log entry 10, stream 7: "), "{error}");
         let mut unreadable = claimed(Vec::new(), &[]);
         unreadable.log.push(Bytes::from_static(b"\xff"));
-        assert!(Recovered::from_claimed(&unreadable).is_err());
+        assert!(Recovered::from_claimed(0, &unreadable).is_err());
     }
 
     #[test]
@@ -220,7 +240,7 @@ mod tests {
             (STREAM, Record::Ended(ended)),
             (STREAM, Record::Acknowledged { event: EventNumber(1) }),
         ]];
-        let recovered = Recovered::from_claimed(&claimed(Vec::new(), &log)).unwrap();
+        let recovered = Recovered::from_claimed(0, &claimed(Vec::new(), &log)).unwrap();
         assert!(recovered.streams.is_empty());
         assert!(recovered.changed.contains(&STREAM), "the next checkpoint removes the stream");
         assert_eq!(recovered.meta.streams_made, 7);

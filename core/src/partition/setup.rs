@@ -7,7 +7,8 @@ use super::counters::Counters;
 use super::mailbox::MailReceiver;
 use super::options::PartitionOptions;
 use crate::limits::Limits;
-use crate::store::Store;
+use crate::state::{BlobContext, VersionInForce};
+use crate::store::{Epoch, Store};
 use crate::stream::Millis;
 
 /// A clock with a resolution of one millisecond.
@@ -23,6 +24,8 @@ pub struct PartitionSetup {
     pub owner: Arc<str>,
     /// The greatest epoch of the partition that was ever claimed under this name.
     pub last_epoch: Arc<AtomicU64>,
+    /// Newest stored content that may be written.
+    pub stored_version: VersionInForce,
     /// The store of the log, the checkpoints and the lease.
     pub store: Arc<dyn Store>,
     /// The receiving end of the mailbox.
@@ -38,4 +41,11 @@ pub struct PartitionSetup {
     pub wall_clock: Clock,
     /// Counters shared by all partitions of the process.
     pub counters: Arc<Counters>,
+}
+
+impl PartitionSetup {
+    /// The context of blobs written now under `epoch`.
+    pub(super) fn blob_context(&self, epoch: Epoch) -> BlobContext {
+        BlobContext::new(self.partition, epoch.0, &self.owner, self.stored_version.get())
+    }
 }

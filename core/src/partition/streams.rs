@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use minerva_proto::link::CoreFrame;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
 
 use self::deadlines::Deadlines;
@@ -36,7 +36,7 @@ use super::output_channel::OutputSender;
 use super::setup::{Clock, PartitionSetup};
 use super::subprotocols::Subprotocols;
 use crate::limits::Limits;
-use crate::state::{Meta, Snapshot, StreamState, UnwrittenMessages};
+use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::Epoch;
 use crate::stream::{
     AppOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply, TransportKey,
@@ -63,6 +63,10 @@ pub(super) struct PartitionStreams {
     index: StreamIndex,
     /// Number of streams ever created.
     streams_made: u64,
+    /// Claims that created the streams.
+    created_tags: CreatedTags,
+    /// Tag of the owner's claim.
+    tag: ClaimTag,
     tombstones: Tombstones,
     /// The streams of the attached transports.
     transports: BTreeMap<TransportKey, StreamNumber>,
@@ -101,6 +105,8 @@ impl PartitionStreams {
             by_id: HashMap::new(),
             index: StreamIndex::default(),
             streams_made: meta.streams_made,
+            created_tags: meta.created_tags.clone(),
+            tag: setup.blob_context(epoch).tag,
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -156,9 +162,18 @@ impl PartitionStreams {
         self.epoch = epoch;
     }
 
+    /// Sets the tag of the claim under which the next records are made.
+    pub(super) fn set_tag(&mut self, tag: ClaimTag) {
+        self.tag = tag;
+    }
+
     /// The meta blob of a checkpoint.
     pub(super) fn meta(&self, now: Millis) -> Meta {
-        Meta { streams_made: self.streams_made, rollback: self.tombstones.rollback(now) }
+        Meta {
+            streams_made: self.streams_made,
+            rollback: self.tombstones.rollback(now),
+            created_tags: self.created_tags.clone(),
+        }
     }
 
     /// The meta blob of the last checkpoint before a release; no message is written to a client afterwards.
@@ -242,7 +257,7 @@ impl PartitionStreams {
         let stream = self.streams.get_mut(&number)?;
         self.touched.insert(number);
         let before = Held::of(stream);
-        let result = run(stream, &mut Turn { now, limits: &self.limits, effects });
+        let result = run(stream, &mut Turn { now, tag: self.tag, limits: &self.limits, effects });
         self.gauges.change(before, Held::of(stream));
         Some(result)
     }

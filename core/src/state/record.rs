@@ -2,11 +2,16 @@
 //!
 //! The stream machine makes records; `StreamState` applies them.
 
+mod check;
+mod entry;
+mod index;
 mod meta;
+mod seal;
 mod snapshot;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::sync::Arc;
 
@@ -16,9 +21,11 @@ use minerva_proto::{EventNumber, MessageNumber, Sack};
 use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
 
+pub use entry::{DamagedStreams, DecodedEntry, decode_entry, encode_entry};
 pub use meta::{Meta, StoreRollback, UnwrittenMessages};
 pub use snapshot::Snapshot;
-pub use stored::{DecodeError, decode_entry, encode_entry};
+pub use stored::DecodeError;
+pub use version::{BlobContext, STORED_VERSION, VersionInForce};
 
 /// A change of the state of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

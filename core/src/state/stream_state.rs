@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{EventNumber, MessageNumber, ReceiveWindow, Sack, WindowLimits};
+use minerva_proto::{ClaimTag, EventNumber, MessageNumber, ReceiveWindow, Sack, WindowLimits};
 
 use super::attributes::Attributes;
 use super::facts::{Ended, Origin, SendState};
@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::{Push, Record, Snapshot};
+use super::tag_history::{NextNumbers, TagHistory};
 use crate::limits::Limits;
 
 /// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
@@ -40,6 +41,8 @@ pub struct StreamState {
     inbox: Inbox,
     outbox: Outbox,
     attributes: Attributes,
+    /// Claims that assigned the numbers.
+    tags: TagHistory,
 }
 
 /// A record or snapshot that no stream can have made: the log or checkpoint is corrupt.
@@ -59,8 +62,8 @@ pub enum Admission {
 }
 
 impl StreamState {
-    /// The state of a new stream.
-    pub fn new(origin: Arc<Origin>, max_idle_ms: u64) -> Self {
+    /// The state of a new stream, created under the claim with `tag`.
+    pub fn new(origin: Arc<Origin>, max_idle_ms: u64, tag: ClaimTag) -> Self {
         Self {
             origin,
             selected_service: None,
@@ -70,6 +73,7 @@ impl StreamState {
             inbox: Inbox::new(),
             outbox: Outbox::default(),
             attributes: Attributes::default(),
+            tags: TagHistory::new(tag),
         }
     }
 
@@ -78,11 +82,23 @@ impl StreamState {
         Record::Opened { origin: self.origin.clone(), max_idle_ms: self.max_idle_ms }
     }
 
-    /// Applies a record.
+    /// Applies a record that was made under the claim with `tag`.
     ///
     /// # Errors
     /// If no stream in this state can have made the record. The state is unchanged then.
-    pub fn apply(&mut self, record: &Record) -> Result<(), InconsistentError> {
+    pub fn apply(&mut self, record: &Record, tag: ClaimTag) -> Result<(), InconsistentError> {
+        let first = (tag != self.tags.last()).then(|| self.next_numbers());
+        self.apply_record(record)?;
+        if let Some(first) = first {
+            self.tags.note(tag, first);
+        }
+        if self.tags.lines().len() > 1 {
+            self.tags.prune(self.bases());
+        }
+        Ok(())
+    }
+
+    fn apply_record(&mut self, record: &Record) -> Result<(), InconsistentError> {
         let over = self.is_ended();
         match record {
             Record::Opened { .. } => return Err(InconsistentError("created twice")),
@@ -142,6 +158,7 @@ impl StreamState {
             outbox: self.outbox.iter_from(self.outbox.base()).map(cloned).collect(),
             attributes: self.attributes.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
+            tags: self.tags.clone(),
         }
     }
 
@@ -154,7 +171,7 @@ impl StreamState {
         let window = restore_window(&snapshot)?;
         let inbox = restore_inbox(&snapshot)?;
         let outbox = restore_outbox(&snapshot)?;
-        Ok(Self {
+        let this = Self {
             origin: snapshot.origin,
             selected_service: snapshot.selected_service,
             max_idle_ms: snapshot.max_idle_ms,
@@ -163,7 +180,13 @@ impl StreamState {
             inbox,
             outbox,
             attributes: snapshot.attributes,
-        })
+            tags: snapshot.tags,
+        };
+        let last = this.tags.lines().last().map(|line| line.first);
+        if last.is_some_and(|last| !last.is_at_most(&this.next_numbers())) {
+            return Err(InconsistentError("claim tag of numbers that were never assigned"));
+        }
+        Ok(this)
     }
 
     /// Facts from the hello that created the stream.
@@ -210,6 +233,39 @@ impl StreamState {
     /// Attributes set by applications.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
+    }
+
+    /// Tag of the claim that created the stream; [`ClaimTag::UNKNOWN`] if stored without a tag.
+    pub fn created_tag(&self) -> ClaimTag {
+        self.tags.created()
+    }
+
+    /// Tag of the claim under which a c2s message was received. `None` if the message was not received, or the tag is
+    /// unknown or pruned.
+    pub fn tag_of_received(&self, number: MessageNumber) -> Option<ClaimTag> {
+        self.has_received(number).then(|| self.tags.tag_of_received(number)).flatten()
+    }
+
+    /// Tag of the claim that assigned the number of an event, as [`Self::tag_of_received`].
+    pub fn tag_of_event(&self, number: EventNumber) -> Option<ClaimTag> {
+        (number < self.inbox.next()).then(|| self.tags.tag_of_event(number)).flatten()
+    }
+
+    /// Tag of the claim that assigned the number of an s2c message, as [`Self::tag_of_received`].
+    pub fn tag_of_sent(&self, number: MessageNumber) -> Option<ClaimTag> {
+        (number < self.outbox.next()).then(|| self.tags.tag_of_sent(number)).flatten()
+    }
+
+    /// The next number of each sequence.
+    fn next_numbers(&self) -> NextNumbers {
+        let (c2s, event, s2c) = (self.window.next(), self.inbox.next(), self.outbox.next());
+        NextNumbers { c2s, event, s2c }
+    }
+
+    /// The first unacknowledged number of each sequence. A c2s message is acknowledged with its event.
+    fn bases(&self) -> NextNumbers {
+        let c2s = MessageNumber(self.window.next().0.saturating_sub(self.inbox.messages() as u64));
+        NextNumbers { c2s, event: self.inbox.base(), s2c: self.outbox.base() }
     }
 
     /// Room for sends of the assigned instance.

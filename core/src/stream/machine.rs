@@ -71,7 +71,7 @@ impl Stream {
             kind: attach.kind,
             started_at_ms,
         };
-        let state = StreamState::new(origin.into(), turn.limits.max_idle_ms());
+        let state = StreamState::new(origin.into(), turn.limits.max_idle_ms(), turn.tag);
         turn.effects.record(number, state.opening_record());
         Self { is_recovered: false, ..Self::recover(number, state, turn.now) }
     }
@@ -118,7 +118,7 @@ impl Stream {
 
     /// Applies a record and adds the record to the effects of the turn: the only way to change the durable state.
     pub(super) fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
-        if let Err(inconsistent) = self.state.apply(&record) {
+        if let Err(inconsistent) = self.state.apply(&record, turn.tag) {
             // A defect of this program. Appending the record would also make recovery fail.
             debug_assert!(false, "{inconsistent}");
             tracing::error!(stream = %self.number, %inconsistent, "record dropped");

@@ -1,8 +1,8 @@
 //! Input and effects of one turn of the stream machines.
 
 use bytes::Bytes;
-use minerva_proto::StreamNumber;
 use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
+use minerva_proto::{ClaimTag, StreamNumber};
 
 use super::{AppOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey};
 use crate::limits::Limits;
@@ -13,6 +13,8 @@ use crate::state::Record;
 pub struct Turn<'a> {
     /// Time of the whole turn.
     pub now: Millis,
+    /// Tag of the owner's claim.
+    pub tag: ClaimTag,
     /// Limits of the core; a stream may have limits of its own.
     pub limits: &'a Limits,
     /// Collects the effects of all streams of the turn.

@@ -129,8 +129,9 @@ impl PartitionStreams {
 
     fn create(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> StreamNumber {
         self.streams_made += 1;
+        self.created_tags.note(self.streams_made, self.tag);
         let number = StreamNumber::new(self.partition as u16, self.streams_made);
-        let mut turn = Turn { now, limits: &self.limits, effects };
+        let mut turn = Turn { now, tag: self.tag, limits: &self.limits, effects };
         let started_at = (self.wall_clock)().0;
         let mut stream = Stream::create(number, attach, started_at, &mut turn);
         let (service, stream_id) = stream_key(attach);

@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn meta(rollback: Option<StoreRollback>) -> Meta {
-        Meta { streams_made: 5, rollback }
+        Meta { streams_made: 5, rollback, ..Meta::default() }
     }
 
     fn key(number: usize) -> StreamKey {

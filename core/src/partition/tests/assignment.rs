@@ -211,7 +211,7 @@ async fn checkpoints_are_written_when_the_log_is_long_enough() {
         assert_eq!(store.checkpoints.lock().unwrap().len(), expected, "{entries}");
         harness.task.abort();
         let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
-        let recovered = super::super::recovery::Recovered::from_claimed(&claimed).unwrap();
+        let recovered = super::super::recovery::Recovered::from_claimed(0, &claimed).unwrap();
         assert_eq!(recovered.streams.len() as u64, entries);
         assert_eq!(recovered.meta.streams_made, entries);
     }

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{LogIndex, StreamNumber};
+use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 
 use super::hello_origin;
 use crate::partition::PartitionOptions;
 use crate::partition::checkpoint::Checkpoints;
-use crate::state::{Meta, Record, Snapshot, StreamState};
+use crate::state::{BlobContext, Meta, Record, Snapshot, StreamState};
 use crate::store::memory::MemoryStore;
 use crate::store::{Epoch, MAX_BLOB, Store};
 
 /// A stream with this many messages of 1 MiB in the outbox.
 fn stream(messages: usize) -> Snapshot {
-    let mut state = StreamState::new(hello_origin(), 1);
+    let mut state = StreamState::new(hello_origin(), 1, ClaimTag::UNKNOWN);
     let messages = vec![Bytes::from(vec![b'x'; 1 << 20]); messages];
-    state.apply(&Record::Sent { messages }).unwrap();
+    state.apply(&Record::Sent { messages }, ClaimTag::UNKNOWN).unwrap();
     state.snapshot()
 }
 
@@ -44,7 +44,7 @@ async fn large_streams_are_written_in_steps() {
         let (store, epoch) = claimed(3).await;
         let mut checkpoints = Checkpoints::new(store.clone(), 0, epoch, LogIndex(0));
         checkpoints.note_append((1..=sizes.len() as u64 + 1).map(StreamNumber), 1, 3);
-        checkpoints.begin(LogIndex(2), &Meta::default(), |number| {
+        checkpoints.begin(LogIndex(2), (BlobContext::default(), &Meta::default()), |number| {
             sizes.get(number.0 as usize - 1).map(|size| stream(*size))
         });
         let mut count = 1;
@@ -76,7 +76,7 @@ async fn a_checkpoint_is_due_when_the_replay_costs_as_much() {
     assert!(!checkpoints.is_due(&options));
     checkpoints.note_append([StreamNumber(1)].into_iter(), 1, 0);
     assert!(checkpoints.is_due(&options));
-    checkpoints.begin(LogIndex(1), &Meta::default(), |_| Some(stream(1)));
+    checkpoints.begin(LogIndex(1), (BlobContext::default(), &Meta::default()), |_| Some(stream(1)));
     assert!(!checkpoints.is_due(&options));
     assert!(checkpoints.next(LogIndex(1)).await.unwrap());
     // The checkpoint wrote 1 MiB; the replay of ten entries costs about 10 KiB.

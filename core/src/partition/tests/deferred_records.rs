@@ -1,7 +1,7 @@
 //! Deferred SACK records: appended with the next record, after a delay, or at a graceful stop.
 
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage};
-use minerva_proto::{MessageNumber, Sack, StreamNumber};
+use minerva_proto::{LogIndex, MessageNumber, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, run_until_idle};
 use super::store::TestStore;
@@ -43,8 +43,9 @@ async fn sack(harness: &Harness, number: u64) {
 /// The records of all appends.
 fn stored(store: &TestStore) -> Vec<Vec<Record>> {
     let durable = store.durable.lock().unwrap();
-    let entries = durable.iter().map(|blob| decode_entry(blob.clone()).unwrap());
-    entries.map(|records| records.into_iter().map(|(_, record)| record).collect()).collect()
+    let entries = (0..).map(LogIndex).zip(durable.iter());
+    let entries = entries.map(|(index, blob)| decode_entry(0, index, blob.clone()).unwrap());
+    entries.map(|entry| entry.records.into_iter().map(|(_, record)| record).collect()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +82,7 @@ async fn a_graceful_stop_appends_deferred_records() {
     sack(&harness, 1).await;
     harness.stop().await.unwrap();
     let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
-    let recovered = Recovered::from_claimed(&claimed).unwrap();
+    let recovered = Recovered::from_claimed(0, &claimed).unwrap();
     assert_eq!(recovered.streams[&StreamNumber(1)].outbox().base(), MessageNumber(2));
 }
 

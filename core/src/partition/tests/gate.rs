@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage};
-use minerva_proto::{EventNumber, MessageNumber, Reset, Sack, StreamNumber};
+use minerva_proto::{EventNumber, LogIndex, MessageNumber, Reset, Sack, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
 use super::store::TestStore;
@@ -26,14 +26,15 @@ struct Checker {
 /// The streams rebuilt from the stored records.
 fn durable(store: &TestStore) -> BTreeMap<StreamNumber, StreamState> {
     let mut streams = BTreeMap::new();
-    for blob in store.durable.lock().unwrap().iter() {
-        for (number, record) in decode_entry(blob.clone()).unwrap() {
+    for (index, blob) in (0..).map(LogIndex).zip(store.durable.lock().unwrap().iter()) {
+        let entry = decode_entry(0, index, blob.clone()).unwrap();
+        for (number, record) in entry.records {
             if let Record::Opened { origin, max_idle_ms } = &record {
-                streams.insert(number, StreamState::new(origin.clone(), *max_idle_ms));
+                streams.insert(number, StreamState::new(origin.clone(), *max_idle_ms, entry.tag));
                 continue;
             }
             let state: &mut StreamState = streams.get_mut(&number).unwrap();
-            state.apply(&record).unwrap();
+            state.apply(&record, entry.tag).unwrap();
         }
     }
     streams

@@ -17,6 +17,7 @@ use crate::partition::{
     Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
     PartitionSetup, PartitionTable, SessionHandle, SessionId, output_channel,
 };
+use crate::state::VersionInForce;
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::{AppOutput, Millis};
 
@@ -59,6 +60,7 @@ impl Harness {
             count: 1,
             owner: "core".into(),
             last_epoch: Arc::default(),
+            stored_version: VersionInForce::default(),
             store: Arc::new(store.clone()),
             mail: partitions.open(0, claimed.epoch),
             limits,

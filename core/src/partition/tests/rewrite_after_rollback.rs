@@ -12,7 +12,7 @@ use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Recovered;
 use crate::partition::{Mail, PartitionOptions};
-use crate::state::encode_entry;
+use crate::state::{BlobContext, encode_entry};
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::AppOutput;
 
@@ -27,7 +27,7 @@ fn taken(harness: &mut Harness) -> Vec<u64> {
 /// The state that the next owner would recover.
 async fn recovered(store: &TestStore) -> Recovered {
     let claimed = store.inner.backup().claim(0, "core", Epoch(0)).await.unwrap();
-    Recovered::from_claimed(&claimed).unwrap()
+    Recovered::from_claimed(0, &claimed).unwrap()
 }
 
 fn received(recovered: &Recovered, stream: StreamNumber) -> u64 {
@@ -141,7 +141,11 @@ async fn a_core_that_claimed_after_the_rollback_keeps_the_partition() {
 async fn serve_as(store: &TestStore, owner: &str) {
     let claimed = store.inner.claim(0, owner, Epoch(0)).await.unwrap();
     let (epoch, index) = (claimed.epoch, claimed.next_index());
-    store.inner.append(0, epoch, index, encode_entry(&[])).await.unwrap();
+    store
+        .inner
+        .append(0, epoch, index, encode_entry(&BlobContext::default(), index, &[]))
+        .await
+        .unwrap();
     store.inner.release(0, epoch).await.unwrap();
 }
 

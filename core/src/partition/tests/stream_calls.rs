@@ -106,7 +106,7 @@ async fn a_push_to_a_group_is_one_append_with_one_copy() {
     run_until_idle().await;
     let appends = store.durable.lock().unwrap()[before..].to_vec();
     assert_eq!(appends.len(), 1);
-    assert!(appends[0].len() < 5000 + 1000 + 100, "{} bytes", appends[0].len());
+    assert!(appends[0].len() < 5000 + 2 * 1000 + 100, "{} bytes", appends[0].len());
     assert_eq!(written(&mut harness).len(), 1000);
 }
 

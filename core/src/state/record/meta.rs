@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{MessageNumber, StreamId, StreamNumber};
+use minerva_proto::{ClaimTag, MessageNumber, StreamId, StreamNumber};
 use prost::Message;
 
-use super::stored::{DecodeError, VERSION, check_version};
+use super::super::tag_history::CreatedTags;
+use super::seal::{self, Opened, Position, read_version};
+use super::version::{BASE_VERSION, TAGS_VERSION, check_version};
+use super::{BlobContext, DecodeError};
 
 /// Durable data of a partition besides the streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct Meta {
     pub streams_made: u64,
     /// A proven rollback of the store whose lost streams may still be requested.
     pub rollback: Option<StoreRollback>,
+    /// Claims that created the streams.
+    pub created_tags: CreatedTags,
 }
 
 /// A proven rollback of the store. Clients of lost streams may still reconnect.
@@ -44,24 +49,47 @@ pub struct UnwrittenMessages {
 
 impl Meta {
     /// Encodes the meta blob.
-    pub fn encode(&self) -> Bytes {
+    pub fn encode(&self, context: &BlobContext) -> Bytes {
+        let tags = self.created_tags.lines().filter(|_| context.has_tags());
+        let created_tags: Vec<_> =
+            tags.map(|(first, tag)| StoredCreatedTag { first, tag: tag.0 }).collect();
+        let has_tags = !created_tags.is_empty();
         let stored = StoredMeta {
-            version: VERSION,
+            version: if has_tags { TAGS_VERSION } else { BASE_VERSION },
             streams_made: self.streams_made,
             rollback: self.rollback.as_ref().map(Into::into),
+            created_tags,
         };
-        stored.encode_to_vec().into()
+        seal::seal(context, Position::Meta, stored.encoded_len(), |blob| stored.encode_raw(blob))
     }
 
-    /// Decodes a meta blob.
+    /// Decodes the meta blob of a partition.
     ///
     /// # Errors
-    /// If the bytes were not made by [`Meta::encode`] of this version or an older one.
-    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        let stored = StoredMeta::decode(bytes)?;
-        check_version(stored.version)?;
-        let rollback = stored.rollback.map(TryInto::try_into).transpose()?;
-        Ok(Self { streams_made: stored.streams_made, rollback })
+    /// [`DecodeError::Version`] if the intact blob requires a newer reader; other errors if the blob is damaged.
+    pub fn decode(partition: u32, blob: Bytes) -> Result<Self, DecodeError> {
+        let stored = match seal::open(partition, Position::Meta, blob)? {
+            Opened::Sealed(message) => {
+                check_version(read_version(&message).unwrap_or_default())?;
+                StoredMeta::decode(message)?
+            }
+            Opened::Unsealed(message) => {
+                let stored = StoredMeta::decode(message.clone())?;
+                let is_base = stored.version == BASE_VERSION && stored.created_tags.is_empty();
+                if !is_base || stored.encode_to_vec() != message {
+                    return Err(DecodeError::Checksum);
+                }
+                stored
+            }
+        };
+        let tag = |stored: StoredCreatedTag| (stored.first, ClaimTag(stored.tag));
+        let created_tags = stored.created_tags.into_iter().map(tag).collect();
+        Ok(Self {
+            streams_made: stored.streams_made,
+            rollback: stored.rollback.map(TryInto::try_into).transpose()?,
+            created_tags: CreatedTags::restore(created_tags)
+                .ok_or(DecodeError::Field("created_tags"))?,
+        })
     }
 }
 
@@ -73,6 +101,18 @@ struct StoredMeta {
     streams_made: u64,
     #[prost(message, optional, tag = "3")]
     rollback: Option<StoredRollback>,
+    /// Version 2.
+    #[prost(message, repeated, tag = "4")]
+    created_tags: Vec<StoredCreatedTag>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredCreatedTag {
+    /// The first stream count of the claim.
+    #[prost(uint64, tag = "1")]
+    first: u64,
+    #[prost(fixed64, tag = "2")]
+    tag: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, LogIndex, MAX_NUMBER, MessageNumber};
+use minerva_proto::{ClaimTag, EventNumber, LogIndex, MAX_NUMBER, MessageNumber, StreamNumber};
 use prost::Message;
 
 use super::super::attributes::{Attributes, OutboxLimits};
 use super::super::facts::{Ended, Origin};
-use super::stored::{DecodeError, StoredEnded, StoredOrigin, VERSION, check_version};
+use super::super::tag_history::{NextNumbers, TagHistory, TagLine};
+use super::seal::{self, Opened, Position, read_version};
+use super::stored::{StoredEnded, StoredOrigin};
+use super::version::{BASE_VERSION, TAGS_VERSION, check_version};
+use super::{BlobContext, DecodeError};
 
 /// Greatest overhead of a message in bytes.
 const PER_MESSAGE: usize = 20;
-/// Greatest overhead of a stream in bytes, without messages and texts.
+/// Greatest size of a line of the tag history in bytes.
+const PER_TAG_LINE: usize = 42;
+/// Greatest overhead of a stream in bytes, without messages, texts and tag history.
 const PER_STREAM: usize = 400;
 
 /// The durable state of a stream as plain data.
@@ -44,6 +50,8 @@ pub struct Snapshot {
     pub attributes: Attributes,
     /// The end of the stream, if any.
     pub ended: Option<Ended>,
+    /// Claims that assigned the numbers.
+    pub tags: TagHistory,
 }
 
 impl Snapshot {
@@ -52,11 +60,20 @@ impl Snapshot {
         let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, message)| message);
         let messages = self.inbox.iter().chain(numbered).map(|message| message.len() + PER_MESSAGE);
         let service = self.selected_service.as_ref().map_or(0, |service| service.len());
-        PER_STREAM + self.origin.size() + service + self.attributes.size() + messages.sum::<usize>()
+        let tags = self.tags.lines().len() * PER_TAG_LINE;
+        let texts = self.origin.size() + service + self.attributes.size();
+        PER_STREAM + texts + tags + messages.sum::<usize>()
     }
 
-    /// Encodes the snapshot, which includes all log entries below index `as_of`.
-    pub fn encode(&self, as_of: LogIndex) -> Bytes {
+    /// Encodes the snapshot of a stream, which includes all log entries below index `as_of`.
+    pub fn encode(&self, context: &BlobContext, stream: StreamNumber, as_of: LogIndex) -> Bytes {
+        let tags = Some(&self.tags).filter(|tags| context.has_tags() && !tags.is_empty());
+        let stored = self.stored(as_of, tags);
+        let position = Position::Snapshot(stream);
+        seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
+    }
+
+    fn stored(&self, as_of: LogIndex, tags: Option<&TagHistory>) -> StoredSnapshot {
         let numbered = |messages: &[(MessageNumber, Bytes)]| -> Vec<Numbered> {
             let stored = |(number, message): &(MessageNumber, Bytes)| Numbered {
                 number: number.0,
@@ -64,8 +81,8 @@ impl Snapshot {
             };
             messages.iter().map(stored).collect()
         };
-        let stored = StoredSnapshot {
-            version: VERSION,
+        StoredSnapshot {
+            version: if tags.is_some() { TAGS_VERSION } else { BASE_VERSION },
             as_of: as_of.0,
             origin: Some(self.origin.as_ref().into()),
             selected_service: self.selected_service.as_deref().map(str::to_owned),
@@ -81,17 +98,40 @@ impl Snapshot {
             ended: self.ended.as_ref().map(Into::into),
             attributes: Some((&self.attributes).into())
                 .filter(|attributes| *attributes != StoredAttributes::default()),
-        };
-        stored.encode_to_vec().into()
+            tags: tags.map(Into::into),
+        }
     }
 
-    /// Decodes a snapshot and the `as_of` index.
+    /// Decodes the snapshot of a stream and the `as_of` index.
     ///
     /// # Errors
-    /// If the bytes were not made by [`Snapshot::encode`] of this version or an older one.
-    pub fn decode(bytes: Bytes) -> Result<(Self, LogIndex), DecodeError> {
-        let stored = StoredSnapshot::decode(bytes)?;
-        check_version(stored.version)?;
+    /// [`DecodeError::Version`] if the intact snapshot requires a newer reader; other errors if the blob is damaged.
+    pub fn decode(
+        partition: u32,
+        stream: StreamNumber,
+        blob: Bytes,
+    ) -> Result<(Self, LogIndex), DecodeError> {
+        let stored = match seal::open(partition, Position::Snapshot(stream), blob)? {
+            Opened::Sealed(message) => {
+                check_version(read_version(&message).unwrap_or_default())?;
+                StoredSnapshot::decode(message)?
+            }
+            Opened::Unsealed(message) => {
+                let stored = StoredSnapshot::decode(message.clone())?;
+                let is_base = stored.version == BASE_VERSION && stored.tags.is_none();
+                if !is_base || stored.encode_to_vec() != message {
+                    return Err(DecodeError::Checksum);
+                }
+                stored
+            }
+        };
+        stored.try_into_snapshot()
+    }
+}
+
+impl StoredSnapshot {
+    fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
+        let stored = self;
         // The last possible message has number MAX_NUMBER, so the next number can be one greater.
         if stored.received_next.max(stored.outbox_next) > MAX_NUMBER + 1 {
             return Err(DecodeError::Field("next"));
@@ -99,7 +139,8 @@ impl Snapshot {
         let numbered = |messages: Vec<Numbered>| {
             messages.into_iter().map(|entry| (MessageNumber(entry.number), entry.message)).collect()
         };
-        let snapshot = Self {
+        let tags = stored.tags.map(TagHistory::try_from).transpose()?;
+        let snapshot = Snapshot {
             origin: Origin::try_from(stored.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
             selected_service: stored.selected_service.map(Into::into),
             max_idle_ms: stored.max_idle_ms,
@@ -113,6 +154,7 @@ impl Snapshot {
             outbox: numbered(stored.outbox),
             attributes: stored.attributes.unwrap_or_default().into(),
             ended: stored.ended.map(TryInto::try_into).transpose()?,
+            tags: tags.unwrap_or_default(),
         };
         Ok((snapshot, LogIndex(stored.as_of)))
     }
@@ -150,6 +192,57 @@ struct StoredSnapshot {
     attributes: Option<StoredAttributes>,
     #[prost(string, optional, tag = "15")]
     selected_service: Option<String>,
+    // Field 16 is the seal.
+    /// Version 2.
+    #[prost(message, optional, tag = "17")]
+    tags: Option<StoredTags>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredTags {
+    #[prost(fixed64, tag = "1")]
+    created: u64,
+    #[prost(message, repeated, tag = "2")]
+    lines: Vec<StoredTagLine>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredTagLine {
+    #[prost(fixed64, tag = "1")]
+    tag: u64,
+    #[prost(uint64, tag = "2")]
+    c2s: u64,
+    #[prost(uint64, tag = "3")]
+    event: u64,
+    #[prost(uint64, tag = "4")]
+    s2c: u64,
+}
+
+impl From<&TagHistory> for StoredTags {
+    fn from(tags: &TagHistory) -> Self {
+        let line = |line: &TagLine| {
+            let NextNumbers { c2s, event, s2c } = line.first;
+            StoredTagLine { tag: line.tag.0, c2s: c2s.0, event: event.0, s2c: s2c.0 }
+        };
+        Self { created: tags.created().0, lines: tags.lines().iter().map(line).collect() }
+    }
+}
+
+impl TryFrom<StoredTags> for TagHistory {
+    type Error = DecodeError;
+
+    fn try_from(stored: StoredTags) -> Result<Self, DecodeError> {
+        let line = |StoredTagLine { tag, c2s, event, s2c }| TagLine {
+            tag: ClaimTag(tag),
+            first: NextNumbers {
+                c2s: MessageNumber(c2s),
+                event: EventNumber(event),
+                s2c: MessageNumber(s2c),
+            },
+        };
+        let lines = stored.lines.into_iter().map(line).collect();
+        Self::restore(ClaimTag(stored.created), lines).ok_or(DecodeError::Field("tags"))
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

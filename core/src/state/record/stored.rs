@@ -15,18 +15,25 @@ use super::super::facts::{Ended, EndedBy, Origin};
 use super::super::message_bytes::unshared;
 use super::{Push, Record};
 
-/// Version of the stored form. Readers reject unknown versions.
-pub(super) const VERSION: u32 = 1;
-
 /// Why stored bytes cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes are not valid protobuf.
     #[error("invalid protobuf: {0}")]
     Protobuf(String),
-    /// A newer program wrote the bytes.
-    #[error("version {0} is not supported by this program")]
-    Version(u32),
+    /// The bytes are intact, but this program is too old for them.
+    #[error(
+        "needs a program that reads version {needs} of the stored form; this one reads versions 1 to {reads}"
+    )]
+    Version {
+        /// The oldest reader version that can read the bytes.
+        needs: u32,
+        /// The newest version that this program reads.
+        reads: u32,
+    },
+    /// The bytes are damaged, or belong to another position of the store.
+    #[error("the checksum does not match")]
+    Checksum,
     /// A field is missing or has an invalid value.
     #[error("field `{0}` is missing or invalid")]
     Field(&'static str),
@@ -38,68 +45,58 @@ impl From<prost::DecodeError> for DecodeError {
     }
 }
 
-/// Encodes the records of one turn as a log entry. Consecutive records that share one push are stored once.
-pub fn encode_entry(records: &[(StreamNumber, Record)]) -> Bytes {
-    let runs = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
-    let records = runs.filter_map(|run| {
-        let ((stream, record), also) = run.split_first()?;
-        let also = steps(stream.0, also.iter().map(|(stream, _)| stream.0));
-        Some(StreamRecord { stream: stream.0, also, record: Some(record.into()) })
-    });
-    Entry { version: VERSION, records: records.collect() }.encode_to_vec().into()
-}
-
-/// Decodes a log entry.
-///
-/// # Errors
-/// If the blob was not made by [`encode_entry`] of this version or an older one.
-pub fn decode_entry(blob: Bytes) -> Result<Vec<(StreamNumber, Record)>, DecodeError> {
-    let entry = Entry::decode(blob)?;
-    check_version(entry.version)?;
-    let mut records = Vec::with_capacity(entry.records.len());
-    for StreamRecord { stream, also, record } in entry.records {
-        let record = Record::try_from(record.ok_or(DecodeError::Field("record"))?)?;
-        records.push((StreamNumber(stream), record.clone()));
-        let mut stream = stream;
-        for step in also {
-            stream = stream.wrapping_add(step);
-            records.push((StreamNumber(stream), record.clone()));
-        }
-    }
-    Ok(records)
-}
-
 /// Differences between consecutive numbers. They are short, because stream numbers of one partition are similar.
 fn steps(mut from: u64, numbers: impl Iterator<Item = u64>) -> Vec<u64> {
     numbers.map(|number| number.wrapping_sub(std::mem::replace(&mut from, number))).collect()
 }
 
 /// Whether two records share one push in memory.
-fn is_same_push(a: &Record, b: &Record) -> bool {
+pub(super) fn is_same_push(a: &Record, b: &Record) -> bool {
     matches!((a, b), (Record::Pushed(one), Record::Pushed(other)) if Arc::ptr_eq(one, other))
 }
 
-pub(super) fn check_version(version: u32) -> Result<(), DecodeError> {
-    if version == VERSION { Ok(()) } else { Err(DecodeError::Version(version)) }
-}
-
+/// One record with its streams.
 #[derive(Clone, PartialEq, Message)]
-struct Entry {
-    #[prost(uint32, tag = "1")]
-    version: u32,
-    #[prost(message, repeated, tag = "2")]
-    records: Vec<StreamRecord>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StreamRecord {
+pub(super) struct StreamRecord {
     #[prost(uint64, tag = "1")]
-    stream: u64,
+    pub(super) stream: u64,
     #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15")]
     record: Option<Content>,
     /// Further streams with the same record, each as the difference from the previous stream number.
     #[prost(uint64, repeated, tag = "14")]
-    also: Vec<u64>,
+    pub(super) also: Vec<u64>,
+}
+
+impl StreamRecord {
+    /// The stored form of consecutive equal records; `None` if there are none.
+    pub(super) fn of_run(run: &[(StreamNumber, Record)]) -> Option<Self> {
+        let ((stream, record), also) = run.split_first()?;
+        let also = steps(stream.0, also.iter().map(|(stream, _)| stream.0));
+        Some(Self { stream: stream.0, also, record: Some(record.into()) })
+    }
+
+    /// Appends the record once for each stream.
+    ///
+    /// # Errors
+    /// If a field is missing or invalid; nothing is appended then.
+    pub(super) fn append_to(
+        self,
+        records: &mut Vec<(StreamNumber, Record)>,
+    ) -> Result<(), DecodeError> {
+        let Self { stream, also, record } = self;
+        let record = Record::try_from(record.ok_or(DecodeError::Field("record"))?)?;
+        // Copies of other records would need memory out of proportion to the blob.
+        if !also.is_empty() && !matches!(record, Record::Pushed(_)) {
+            return Err(DecodeError::Field("also"));
+        }
+        records.push((StreamNumber(stream), record.clone()));
+        let mut stream = stream;
+        for step in also {
+            stream = stream.wrapping_add(step);
+            records.push((StreamNumber(stream), record.clone()));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]

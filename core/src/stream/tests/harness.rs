@@ -7,8 +7,8 @@ use minerva_proto::link::{
     Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, End, Run, TransportId,
 };
 use minerva_proto::{
-    BatchNumber, EventNumber, MessageNumber, Reset, Sack, StreamId, StreamNumber, TransportKind,
-    TransportNumber,
+    BatchNumber, ClaimTag, EventNumber, MessageNumber, Reset, Sack, StreamId, StreamNumber,
+    TransportKind, TransportNumber,
 };
 
 use crate::limits::Limits;
@@ -21,6 +21,9 @@ use crate::stream::{
 pub(super) const LINK: LinkId = LinkId(1);
 pub(super) const APP: SessionId = SessionId(9);
 const NUMBER: u64 = 7;
+
+/// Tag of the claim of all records.
+pub(super) const TAG: ClaimTag = ClaimTag(1);
 
 pub(super) struct Harness {
     pub(super) stream: Stream,
@@ -39,7 +42,7 @@ impl Harness {
     pub(super) fn open(attach: Attach, limits: Limits) -> (Self, Vec<String>) {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
-        let mut turn = Turn { now, limits: &limits, effects: &mut effects };
+        let mut turn = Turn { now, tag: TAG, limits: &limits, effects: &mut effects };
         let mut stream =
             Stream::create(StreamNumber(NUMBER), &attach, 1_700_000_000_000, &mut turn);
         stream.on_attach(key_of(&attach), attach, &mut turn);
@@ -60,7 +63,8 @@ impl Harness {
         run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
     ) -> (R, Vec<Output>) {
         let mut effects = Effects::default();
-        let mut turn = Turn { now: self.now, limits: &self.limits, effects: &mut effects };
+        let mut turn =
+            Turn { now: self.now, tag: TAG, limits: &self.limits, effects: &mut effects };
         let result = run(&mut self.stream, &mut turn);
         self.stream.flush(&mut turn);
         (result, self.collect(effects))
@@ -144,9 +148,9 @@ impl Harness {
         let Some(Record::Opened { origin, max_idle_ms }) = records.next() else {
             panic!("a stream begins with Opened")
         };
-        let mut state = StreamState::new(origin.clone(), *max_idle_ms);
+        let mut state = StreamState::new(origin.clone(), *max_idle_ms, TAG);
         for record in records {
-            state.apply(record).unwrap();
+            state.apply(record, TAG).unwrap();
         }
         state
     }

@@ -3,7 +3,7 @@
 use minerva_proto::Reset;
 use minerva_proto::link::Batch;
 
-use super::harness::{Harness, batch, primary, secondary};
+use super::harness::{Harness, TAG, batch, primary, secondary};
 use crate::limits::Limits;
 use crate::state::{Record, StreamState};
 
@@ -121,9 +121,8 @@ fn a_late_selection_is_an_ordinary_message() {
     assert_eq!(assigned.batch(batch(0, &["subprotocol:chat"]))[2], event);
     for harness in [plain, assigned] {
         assert_eq!(service(&harness), "default");
-        assert!(
-            harness.rebuilt().apply(&Record::ServiceSelected { service: "chat".into() }).is_err()
-        );
+        let selected = Record::ServiceSelected { service: "chat".into() };
+        assert!(harness.rebuilt().apply(&selected, TAG).is_err());
     }
 }
 

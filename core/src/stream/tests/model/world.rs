@@ -11,7 +11,7 @@ use minerva_proto::{
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
 use super::Step;
 use crate::limits::Limits;
-use crate::state::{OutboxLimits, Snapshot, StreamState};
+use crate::state::{BlobContext, OutboxLimits, STORED_VERSION, Snapshot, StreamState};
 use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
 
 /// The client and the application of one stream.
@@ -346,7 +346,9 @@ impl World {
             self.harness.rebuilt().snapshot(),
             "records rebuild the state"
         );
-        let (snapshot, as_of) = Snapshot::decode(state.snapshot().encode(LogIndex(5))).unwrap();
+        let (context, number) = (BlobContext::new(0, 1, "core", STORED_VERSION), StreamNumber(7));
+        let stored = state.snapshot().encode(&context, number, LogIndex(5));
+        let (snapshot, as_of) = Snapshot::decode(0, number, stored).unwrap();
         assert_eq!((&snapshot, as_of), (&state.snapshot(), LogIndex(5)));
         let restored = StreamState::restore(snapshot).unwrap();
         assert_eq!(restored.snapshot(), state.snapshot(), "a checkpoint restores the state");

@@ -1,0 +1,102 @@
+//! Versions of the stored form: which content this program reads, and which content a writer may use.
+//!
+//! Field 1 of each blob is the oldest reader version that can read the blob. The codecs of entries, snapshots and
+//! meta blobs use this module; the ownership task raises the version in force.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use minerva_proto::ClaimTag;
+
+use super::DecodeError;
+
+/// The newest stored content that this program writes and reads. Content of every older version is readable, too.
+///
+/// - 1: the content of release 0.1.
+/// - 2: claim tags of log entries, streams and the stream count.
+pub const STORED_VERSION: u32 = 2;
+
+/// The version of content without claim tags.
+pub(super) const BASE_VERSION: u32 = 1;
+
+/// The first version with claim tags.
+pub(super) const TAGS_VERSION: u32 = 2;
+
+/// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
+#[derive(Clone, Debug)]
+pub struct VersionInForce(Arc<AtomicU32>);
+
+impl Default for VersionInForce {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(BASE_VERSION)))
+    }
+}
+
+impl VersionInForce {
+    /// The version in force.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Raises the version in force to `version`, at most to [`STORED_VERSION`].
+    pub fn raise(&self, version: u32) {
+        self.0.fetch_max(version.min(STORED_VERSION), Ordering::Relaxed);
+    }
+}
+
+/// The context of a writer: part of the seal of each blob, or of the content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlobContext {
+    /// The partition.
+    pub partition: u32,
+    /// Epoch of the writing owner.
+    pub epoch: u64,
+    /// Tag of the claim; [`ClaimTag::UNKNOWN`] below version 2.
+    pub tag: ClaimTag,
+    /// Newest content that may be written.
+    pub version: u32,
+}
+
+impl BlobContext {
+    /// The context of the claim of `epoch` by `owner`, restricted to content of `version`.
+    pub fn new(partition: u32, epoch: u64, owner: &str, version: u32) -> Self {
+        let has_tags = version >= TAGS_VERSION;
+        let tag = if has_tags { ClaimTag::new(epoch, owner) } else { ClaimTag::UNKNOWN };
+        Self { partition, epoch, tag, version }
+    }
+
+    /// Whether claim tags may be written.
+    pub(super) fn has_tags(&self) -> bool {
+        self.version >= TAGS_VERSION
+    }
+}
+
+/// Checks the reader version that a blob requires.
+pub(super) fn check_version(needs: u32) -> Result<(), DecodeError> {
+    match needs {
+        0 => Err(DecodeError::Field("version")),
+        1..=STORED_VERSION => Ok(()),
+        _ => Err(DecodeError::Version { needs, reads: STORED_VERSION }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_in_force_only_rises_and_only_to_the_newest_known_one() {
+        let in_force = VersionInForce::default();
+        let shared = in_force.clone();
+        for (raised, expected) in [(0, 1), (2, 2), (1, 2), (STORED_VERSION + 1, STORED_VERSION)] {
+            in_force.raise(raised);
+            assert_eq!(shared.get(), expected, "raised to {raised}");
+        }
+    }
+
+    #[test]
+    fn claims_have_no_tag_before_version_2() {
+        assert_eq!(BlobContext::new(3, 7, "core", 1).tag, ClaimTag::UNKNOWN);
+        assert_eq!(BlobContext::new(3, 7, "core", 2).tag, ClaimTag::new(7, "core"));
+    }
+}
