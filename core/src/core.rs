@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use minerva_proto::PartitionHash;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::stream_service_server::StreamServiceServer;
 use minerva_proto::link::pb::link_service_server::LinkServiceServer;
@@ -104,7 +105,7 @@ impl Core {
         let id: Arc<str> = unique_name().into();
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let count = store.partitions(config.partitions).await?;
-        let partitions = PartitionTable::new(count);
+        let partitions = PartitionTable::new(count, PartitionHash::UNKEYED);
         let context = CoreContext::new(
             Arc::clone(&id),
             store,

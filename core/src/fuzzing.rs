@@ -1,7 +1,7 @@
 //! Decoders of the core for the fuzz targets (`fuzz/`). No program contains this module.
 
 use bytes::Bytes;
-use minerva_proto::app;
+use minerva_proto::{PartitionHash, app};
 
 use crate::partition::PartitionTable;
 use crate::stream_service::decode;
@@ -19,8 +19,8 @@ pub fn send(request: app::SendRequest) -> Result<Vec<Bytes>, String> {
 /// # Errors
 /// The text of the validation error.
 pub fn send_many(request: app::SendManyRequest) -> Result<(usize, Vec<Bytes>), String> {
-    let send =
-        decode::send_many(request, &PartitionTable::new(64)).map_err(|error| error.to_string())?;
+    let send = decode::send_many(request, &PartitionTable::new(64, PartitionHash::UNKEYED))
+        .map_err(|error| error.to_string())?;
     Ok((send.by_partition.values().map(Vec::len).sum(), send.messages))
 }
 

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use minerva_proto::PartitionHash;
+use minerva_proto::link::greeting::{self, EdgeGreeting};
 use minerva_proto::link::pb::link_service_server::LinkService;
-use minerva_proto::link::pb::{self, CoreHello, EdgeHello, RelayRequest, RelayResponse};
+use minerva_proto::link::pb::{self, RelayRequest, RelayResponse};
 use minerva_proto::link::{
     Attach, Batch, CloseCause, CoreFrame, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
-    VERSION, decode,
+    decode,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
@@ -70,11 +72,10 @@ impl LinkService for LinkServer {
             metrics: self.metrics.clone(),
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
-        let partitions = self.partitions.count();
+        let (partitions, hash) = (self.partitions.count(), self.partitions.hash());
         tokio::spawn(async move {
             let answer = move || {
-                let hello =
-                    CoreHello { version: VERSION, core_id: core_id.to_string(), partitions };
+                let hello = greeting::core_hello(core_id.to_string(), partitions, hash);
                 let frame = Some(pb::core_frame::Frame::Hello(hello));
                 // Fails if the edge has hung up.
                 let _ = greeting.send(RelayResponse { frames: vec![pb::CoreFrame { frame }] });
@@ -112,10 +113,11 @@ impl Link {
         answer: impl FnOnce(),
         mut stopping: StopToken,
     ) -> Result<(), Status> {
-        let (edge, rest) = hello(&mut incoming).await?;
+        let (edge, rest) = hello(&mut incoming, self.partitions.hash()).await?;
         answer();
         self.partitions.add_link(self.handle.clone());
-        tracing::info!(link = self.handle.id.0, edge = ?edge.edge_id, "edge linked");
+        let features = edge.features.names();
+        tracing::info!(link = self.handle.id.0, edge = ?edge.edge_id, ?features, "edge linked");
         self.metrics.links.inc();
         let closed = self.handle.outputs.clone();
         let result = tokio::select! {
@@ -226,10 +228,11 @@ impl Link {
     }
 }
 
-/// Reads the greeting of the edge; returns also the other frames of the same message.
+/// Reads and checks the greeting of the edge; returns also the other frames of the same message.
 async fn hello(
     incoming: &mut Streaming<RelayRequest>,
-) -> Result<(EdgeHello, Vec<pb::EdgeFrame>), Status> {
+    hash: PartitionHash,
+) -> Result<(EdgeGreeting, Vec<pb::EdgeFrame>), Status> {
     let missing = || Status::from(FieldError::new("hello", "must be the first frame"));
     let first = timeout(HELLO_TIMEOUT, incoming.message())
         .await
@@ -243,9 +246,10 @@ async fn hello(
     else {
         return Err(missing());
     };
-    if hello.version != VERSION {
-        let text = format!("hello.version: {} instead of {VERSION}", hello.version);
-        return Err(Status::failed_precondition(text));
-    }
-    Ok((hello, rest))
+    let edge_id = hello.edge_id.clone();
+    let edge = greeting::accept_edge(hello, hash).map_err(|error| {
+        tracing::warn!(edge = ?edge_id, %error, "refused the link of an incompatible edge");
+        Status::failed_precondition(error.to_string())
+    })?;
+    Ok((edge, rest))
 }

@@ -12,6 +12,8 @@ mod outage;
 mod peers;
 #[path = "serve/placement.rs"]
 mod placement;
+#[path = "serve/releases.rs"]
+mod releases;
 #[path = "serve/sdk_streams.rs"]
 mod sdk_streams;
 #[path = "serve/stream_lifecycle.rs"]

@@ -65,6 +65,8 @@ pub mod app_command {
                 instance_id: "instance-1".to_owned(),
                 stream_window_bytes: 4096,
                 held_streams: vec![stream, stream + 1],
+                max_version: 1,
+                features: vec!["from-the-future".to_owned()],
             }),
             Command::Acknowledge(app::Acknowledge { stream, event: 5 }),
             Command::Send(app::Send {
@@ -283,6 +285,8 @@ pub mod app_event {
             outbox_messages: 1000,
             max_message_bytes: 1 << 20,
             core_id: "core-1".to_owned(),
+            max_version: 1,
+            features: vec!["from-the-future".to_owned()],
         })
     }
 

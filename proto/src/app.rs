@@ -5,5 +5,8 @@
 
 tonic::include_proto!("minerva.app.v1");
 
+/// The version of the contract in this build, the only one so far.
+pub const VERSION: u32 = 1;
+
 /// Descriptor set of the application API and the link, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

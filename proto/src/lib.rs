@@ -22,6 +22,7 @@
 pub mod app;
 
 mod decimal;
+pub mod features;
 pub mod frame;
 pub mod hello;
 mod json;
@@ -30,6 +31,7 @@ pub mod link;
 #[doc(hidden)]
 pub mod mutation;
 pub mod number;
+pub mod partition_hash;
 pub mod qan;
 pub mod sack;
 pub mod service_name;
@@ -37,11 +39,13 @@ pub mod stream_id;
 mod transport_kind;
 pub mod window;
 
+pub use features::{Feature, Features, Versions};
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
 pub use number::{
     BatchNumber, ClaimTag, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
 };
+pub use partition_hash::{PartitionHash, PartitionKeyError};
 pub use qan::{QanError, QanFrame};
 pub use sack::{Sack, SackError};
 pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};

@@ -1,8 +1,8 @@
 //! The link between edge and core: values, checks and sizes of the frames. The comments of
 //! `minerva/link/v1/link.proto` are the contract; the module `pb` has the generated types.
 //!
-//! Edge and core use these values in their pure machines. Only the ends of a gRPC call use `encode`, `decode` and `pb`,
-//! which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a
+//! Edge and core use these values in their pure machines. Only the ends of a gRPC call use `greeting`, `encode`,
+//! `decode` and `pb`, which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a
 //! `LinkFrameError`.
 
 mod core_message;
@@ -13,19 +13,26 @@ mod edge_message;
 pub mod encode;
 #[cfg(feature = "grpc")]
 mod error;
+#[cfg(feature = "grpc")]
+pub mod greeting;
 #[cfg(test)]
 mod tests;
 mod weight;
 
 use std::fmt;
 
+use crate::Versions;
+
 pub use core_message::{Claim, Close, CloseCause, CoreFrame, CoreMessage};
 pub use edge_message::{Attach, Batch, Caller, EdgeFrame, EdgeMessage, End, Resume, Run};
 #[cfg(feature = "grpc")]
 pub use error::LinkFrameError;
 
-/// Version of the contract in this build.
+/// The version of the contract in this build: the oldest and the newest one.
 pub const VERSION: u32 = 1;
+
+/// The versions of the contract that this build supports.
+pub const VERSIONS: Versions = Versions::new(VERSION, VERSION);
 
 /// Number of a transport on a link. An edge assigns each number once in the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

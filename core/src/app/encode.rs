@@ -7,7 +7,7 @@ use minerva_proto::app::{
     Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started,
     TransportChanged, TransportKind,
 };
-use minerva_proto::{EventNumber, MAX_MESSAGE};
+use minerva_proto::{EventNumber, Features, MAX_MESSAGE, app};
 use tonic::Status;
 
 use crate::limits::Limits;
@@ -28,6 +28,8 @@ pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
         outbox_messages: saturating(limits.outbox_messages),
         max_message_bytes: saturating(MAX_MESSAGE),
         core_id: core_id.to_owned(),
+        max_version: app::VERSION,
+        features: Features::APP.names(),
     }
 }
 

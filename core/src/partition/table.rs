@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use minerva_proto::StreamId;
-use minerva_proto::StreamNumber;
 use minerva_proto::link::{Claim, CoreFrame};
+use minerva_proto::{PartitionHash, StreamId, StreamNumber};
 
 use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle};
 use crate::store::Epoch;
@@ -18,6 +17,7 @@ use crate::stream::{AppOutput, LinkId, SessionId};
 /// The partitions of a deployment, as far as this core serves them. Cheap to clone.
 #[derive(Clone)]
 pub struct PartitionTable {
+    hash: PartitionHash,
     /// One slot per partition; empty while another core owns the partition.
     slots: Arc<[RwLock<Option<Slot>>]>,
     /// Held during every change, so that all subscribers are notified in the same order. Never held over an await.
@@ -43,10 +43,10 @@ struct SessionSubscriber {
 }
 
 impl PartitionTable {
-    /// The table for `count` (1 to 65,536) partitions; none is served yet.
-    pub fn new(count: u32) -> Self {
+    /// The table for `count` (1 to 65,536) partitions with the hash of the store; none is served yet.
+    pub fn new(count: u32, hash: PartitionHash) -> Self {
         let slots = (0..count.clamp(1, 1 << 16)).map(|_| RwLock::new(None)).collect();
-        Self { slots, subscribers: Arc::default() }
+        Self { hash, slots, subscribers: Arc::default() }
     }
 
     /// Opens a partition and notifies every link and session; returns the receiving end of the mailbox.
@@ -119,9 +119,15 @@ impl PartitionTable {
         self.slots.len() as u32
     }
 
-    /// The partition of a stream id.
+    /// The hash that assigns stream ids to partitions.
+    pub fn hash(&self) -> PartitionHash {
+        self.hash
+    }
+
+    /// The partition of a stream id. Links and calls use no other way to find a partition by id.
     pub fn of_id(&self, id: &StreamId) -> u32 {
-        (id.stable_hash() % self.slots.len() as u64) as u32
+        // The count is at least 1.
+        self.hash.partition(id, self.count()).unwrap_or_default()
     }
 
     /// The partition of a stream number; `None` if no stream can have this number.

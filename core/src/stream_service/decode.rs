@@ -169,6 +169,8 @@ fn check_messages(messages: &[Bytes]) -> Result<(), FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use minerva_proto::PartitionHash;
+
     use super::*;
 
     fn of(kind: Kind) -> Option<app::Target> {
@@ -220,7 +222,7 @@ mod tests {
             let list = list(ListRequest { page_size, ..Default::default() });
             assert_eq!(list.is_ok(), ok, "{page_size}");
         }
-        let partitions = PartitionTable::new(4);
+        let partitions = PartitionTable::new(4, PartitionHash::UNKEYED);
         for (count, ok) in [(0, false), (1, true), (9_999, true), (10_000, true), (10_001, false)] {
             let (streams, messages) = (vec![1; count], vec!["a".into()]);
             let many = SendManyRequest { streams, messages, ..Default::default() };
@@ -232,7 +234,7 @@ mod tests {
     fn streams_are_grouped_by_partition_without_duplicates() {
         let streams = vec![5, (3 << 48) | 1, 5, 0, 2];
         let many = SendManyRequest { streams, messages: vec!["a".into()], ..Default::default() };
-        let many = send_many(many, &PartitionTable::new(4)).unwrap();
+        let many = send_many(many, &PartitionTable::new(4, PartitionHash::UNKEYED)).unwrap();
         let expected = [(None, vec![0]), (Some(0), vec![2, 5]), (Some(3), vec![(3 << 48) | 1])]
             .map(|(partition, numbers)| {
                 (partition, numbers.into_iter().map(StreamNumber).collect())

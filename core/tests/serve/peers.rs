@@ -283,7 +283,11 @@ impl App {
 }
 
 pub(crate) fn hello(version: u32) -> edge_frame::Frame {
-    edge_frame::Frame::Hello(EdgeHello { version, edge_id: "edge-1".to_owned() })
+    edge_frame::Frame::Hello(EdgeHello {
+        version,
+        edge_id: "edge-1".to_owned(),
+        ..EdgeHello::default()
+    })
 }
 
 pub(crate) fn register(instance: &str, held: Vec<u64>) -> command::Command {
@@ -296,6 +300,7 @@ pub(crate) fn register_as(service: &str, instance: &str, held: Vec<u64>) -> comm
         instance_id: instance.to_owned(),
         stream_window_bytes: 0,
         held_streams: held,
+        ..Register::default()
     })
 }
 

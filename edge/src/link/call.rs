@@ -5,20 +5,21 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use minerva_proto::link::greeting::{self, CoreGreeting, GreetingError};
 use minerva_proto::link::pb::link_service_client::LinkServiceClient;
 use minerva_proto::link::{
     Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
-    VERSION, decode, encode, pb,
+    decode, encode, pb,
 };
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 
 use super::attachment::{CallSender, Message, Recipient};
-use super::directory::{Directory, EstablishedLink, PartitionCountError};
+use super::directory::{Directory, EstablishedLink, PartitionLayoutError};
 use super::refusal::Refusals;
 use super::transport_queue::QueueError;
 
@@ -47,10 +48,10 @@ pub(super) enum CallError {
     Refused(#[source] Box<tonic::Status>),
     #[error("the core sent no greeting in time")]
     NoGreeting,
-    #[error("the core has version {0} of the link protocol")]
-    Version(u32),
     #[error(transparent)]
-    PartitionCount(#[from] PartitionCountError),
+    Greeting(#[from] GreetingError),
+    #[error(transparent)]
+    PartitionLayout(#[from] PartitionLayoutError),
     #[error("the first frame of the core is not a greeting")]
     FirstFrame,
     #[error("the core claims a partition that does not exist")]
@@ -62,6 +63,18 @@ pub(super) enum CallError {
 impl From<tonic::Status> for CallError {
     fn from(status: tonic::Status) -> Self {
         Self::Refused(Box::new(status))
+    }
+}
+
+impl CallError {
+    /// Whether the edge and the core, or two cores, do not fit: a retry succeeds only after an upgrade or a change of
+    /// the configuration.
+    pub(super) fn is_incompatible(&self) -> bool {
+        match self {
+            Self::Refused(status) => status.code() == Code::FailedPrecondition,
+            Self::Greeting(_) | Self::PartitionLayout(_) => true,
+            Self::NoGreeting | Self::FirstFrame | Self::UnknownPartition | Self::Ended => false,
+        }
     }
 }
 
@@ -77,7 +90,7 @@ pub(super) async fn make(
     let (hello, responses, rest) =
         timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| CallError::NoGreeting)??;
     let (sender, messages) = CallSender::new();
-    let established = directory.join(hello.partitions, sender)?;
+    let established = directory.join(hello.partitions, hello.hash, sender)?;
     up(&hello.core_id);
     let (recipients, frames, coalescer) = (HashMap::new(), VecDeque::new(), Coalescer::default());
     let refusals = Refusals::new(hello.core_id, directory.metrics().clone());
@@ -100,9 +113,9 @@ async fn greet(
     edge_id: &str,
     outgoing: &mpsc::Sender<pb::RelayRequest>,
     requests: mpsc::Receiver<pb::RelayRequest>,
-) -> Result<(pb::CoreHello, Streaming<pb::RelayResponse>, Vec<pb::CoreFrame>), CallError> {
+) -> Result<(CoreGreeting, Streaming<pb::RelayResponse>, Vec<pb::CoreFrame>), CallError> {
     use pb::core_frame::Frame;
-    let hello = pb::EdgeHello { version: VERSION, edge_id: edge_id.to_owned() };
+    let hello = greeting::edge_hello(edge_id.to_owned());
     let frame = pb::EdgeFrame { frame: Some(pb::edge_frame::Frame::Hello(hello)) };
     let _ = outgoing.send(pb::RelayRequest { frames: vec![frame] }).await;
     let mut client = LinkServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
@@ -115,8 +128,7 @@ async fn greet(
     };
     let rest = frames.split_off(1);
     match frames.pop().and_then(|frame| frame.frame) {
-        Some(Frame::Hello(hello)) if hello.version == VERSION => Ok((hello, responses, rest)),
-        Some(Frame::Hello(hello)) => Err(CallError::Version(hello.version)),
+        Some(Frame::Hello(hello)) => Ok((greeting::accept_core(hello)?, responses, rest)),
         Some(
             Frame::Opened(_)
             | Frame::Sack(_)

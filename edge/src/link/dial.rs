@@ -118,7 +118,7 @@ impl LinkContext {
             tracing::warn!(%error, address, "link lost");
         } else if reported {
             tracing::debug!(%error, address, "no link");
-        } else if matches!(error, CallError::PartitionCount(_)) {
+        } else if error.is_incompatible() {
             tracing::error!(%error, address, "cannot link to an incompatible core; retrying");
         } else {
             tracing::warn!(%error, address, "cannot establish the link; retrying");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minerva_proto::link::{Claim, TransportId};
+use minerva_proto::{PartitionHash, StreamId};
 use tokio::sync::watch;
 
 use super::attachment::{Attachment, CallSender};
@@ -15,13 +16,17 @@ use crate::metrics::{Cause, Metrics};
 /// Maximum number of partitions of a deployment.
 const MAX_PARTITIONS: u32 = 65_536;
 
-/// The partition count of a core is invalid, or differs from that of other cores.
+/// The partition count of a core is invalid, or the core assigns streams to partitions in another way than other cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PartitionCountError {
+pub(super) enum PartitionLayoutError {
     #[error("the core has {0} partitions; there must be 1 to {MAX_PARTITIONS}")]
     Count(u32),
     #[error("the core has {theirs} partitions, other cores have {ours}: do they share one store?")]
     OtherCount { ours: u32, theirs: u32 },
+    #[error(
+        "the core has another key of the partition hash than other cores: do they share one store?"
+    )]
+    OtherKey,
 }
 
 /// Shared directory of owners and links. Clones share the state.
@@ -44,11 +49,13 @@ struct Inner {
 struct State {
     /// Empty until the first core has greeted.
     table: OwnerTable,
+    /// Assigns stream ids to the partitions of the table.
+    hash: PartitionHash,
     senders: HashMap<LinkId, CallSender>,
     next_link: u64,
     /// Watchers of ownership changes by partition, created on first use.
     followers: HashMap<u32, watch::Sender<Cause>>,
-    /// Watchers from before the partition count was known. Closed then, so that they subscribe again.
+    /// Watchers from before the partition layout was known. Closed then, so that they subscribe again.
     early: watch::Sender<Cause>,
 }
 
@@ -56,6 +63,7 @@ impl Directory {
     pub(super) fn new(metrics: Metrics) -> Self {
         let state = State {
             table: OwnerTable::default(),
+            hash: PartitionHash::UNKEYED,
             senders: HashMap::new(),
             next_link: 0,
             followers: HashMap::new(),
@@ -77,10 +85,10 @@ impl Directory {
         &self.inner.metrics
     }
 
-    /// Watches ownership changes of a stream's partition. Closed when the partition count changes.
-    pub(super) fn follow(&self, stream_hash: u64) -> watch::Receiver<Cause> {
+    /// Watches ownership changes of a stream's partition. Closed when the partition layout changes.
+    pub(super) fn follow(&self, stream: &StreamId) -> watch::Receiver<Cause> {
         let mut state = self.lock();
-        match state.partition(stream_hash) {
+        match state.partition(stream) {
             Some(partition) => state
                 .followers
                 .entry(partition)
@@ -91,15 +99,15 @@ impl Directory {
     }
 
     /// Whether the partition of a stream has an owner.
-    pub(super) fn has_owner(&self, stream_hash: u64) -> bool {
+    pub(super) fn has_owner(&self, stream: &StreamId) -> bool {
         let state = self.lock();
-        state.partition(stream_hash).is_some_and(|partition| state.table.owner(partition).is_some())
+        state.partition(stream).is_some_and(|partition| state.table.owner(partition).is_some())
     }
 
     /// Creates an attachment of a transport to the owner of its stream; `None` without an owner.
-    pub(super) fn attachment(&self, stream_hash: u64) -> Option<Attachment> {
+    pub(super) fn attachment(&self, stream: &StreamId) -> Option<Attachment> {
         let state = self.lock();
-        let claim = state.table.owner(state.partition(stream_hash)?)?;
+        let claim = state.table.owner(state.partition(stream)?)?;
         let sender = state.senders.get(&claim.link).filter(|sender| !sender.is_closed())?;
         let transport = TransportId(self.inner.numbers.fetch_add(1, Ordering::Relaxed));
         Some(Attachment::new(sender.clone(), claim, transport))
@@ -123,10 +131,11 @@ impl Directory {
     pub(super) fn join(
         &self,
         partitions: u32,
+        hash: PartitionHash,
         sender: CallSender,
-    ) -> Result<EstablishedLink, PartitionCountError> {
+    ) -> Result<EstablishedLink, PartitionLayoutError> {
         let mut state = self.lock();
-        state.agree(partitions)?;
+        state.agree(partitions, hash)?;
         let link = LinkId(state.next_link);
         state.next_link += 1;
         state.senders.insert(link, sender);
@@ -150,9 +159,9 @@ impl Directory {
 }
 
 impl State {
-    fn partition(&self, stream_hash: u64) -> Option<u32> {
-        let partition = stream_hash.checked_rem(self.table.partitions().into())?;
-        u32::try_from(partition).ok()
+    /// The partition of a stream; `None` before the first core has greeted.
+    fn partition(&self, stream: &StreamId) -> Option<u32> {
+        self.hash.partition(stream, self.table.partitions())
     }
 
     fn unready_reason(&self) -> Option<&'static str> {
@@ -165,19 +174,22 @@ impl State {
         }
     }
 
-    /// Checks the partition count. The first core sets the count until no link is left.
-    fn agree(&mut self, partitions: u32) -> Result<(), PartitionCountError> {
+    /// Checks partition count and hash. The first core sets both until no link is left.
+    fn agree(&mut self, partitions: u32, hash: PartitionHash) -> Result<(), PartitionLayoutError> {
         let ours = self.table.partitions();
         if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            return Err(PartitionCountError::Count(partitions));
+            return Err(PartitionLayoutError::Count(partitions));
         }
-        if ours == partitions {
+        if ours == partitions && self.hash == hash {
             return Ok(());
         }
-        if !self.senders.is_empty() {
-            return Err(PartitionCountError::OtherCount { ours, theirs: partitions });
+        if !self.senders.is_empty() && ours != partitions {
+            return Err(PartitionLayoutError::OtherCount { ours, theirs: partitions });
         }
-        self.table = OwnerTable::new(partitions);
+        if !self.senders.is_empty() {
+            return Err(PartitionLayoutError::OtherKey);
+        }
+        (self.table, self.hash) = (OwnerTable::new(partitions), hash);
         self.followers.clear();
         self.early = watch::Sender::new(Cause::LinkLost);
         Ok(())

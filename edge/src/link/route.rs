@@ -23,21 +23,21 @@ pub(crate) enum RouteEvent {
 #[derive(Debug)]
 pub(crate) struct Route {
     directory: Directory,
-    stream_hash: u64,
+    stream: StreamId,
     changes: CachedWatch<Cause>,
     attachment: Option<Attachment>,
 }
 
 impl Route {
     pub(crate) fn new(directory: &Directory, stream: &StreamId) -> Self {
-        let stream_hash = stream.stable_hash();
-        let changes = CachedWatch::new(directory.follow(stream_hash));
-        Self { directory: directory.clone(), stream_hash, changes, attachment: None }
+        let changes = CachedWatch::new(directory.follow(stream));
+        let (directory, stream) = (directory.clone(), stream.clone());
+        Self { directory, stream, changes, attachment: None }
     }
 
     /// Whether an owner of the stream is known and linked.
     pub(crate) fn has_owner(&self) -> bool {
-        self.directory.has_owner(self.stream_hash)
+        self.directory.has_owner(&self.stream)
     }
 
     /// Attaches to the owner, if there is one and no attachment exists; returns whether an attachment was made.
@@ -45,7 +45,7 @@ impl Route {
         if self.attachment.is_some() {
             return false;
         }
-        self.attachment = self.directory.attachment(self.stream_hash);
+        self.attachment = self.directory.attachment(&self.stream);
         self.attachment.is_some()
     }
 
@@ -65,7 +65,7 @@ impl Route {
                 biased;
                 changed = changes.changed() => {
                     if changed.is_err() {
-                        self.changes = CachedWatch::new(self.directory.follow(self.stream_hash));
+                        self.changes = CachedWatch::new(self.directory.follow(&self.stream));
                     }
                     match self.ended() {
                         Some(cause) => return self.detached(cause),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use minerva_proto::PartitionHash;
+use minerva_proto::link::greeting;
 use minerva_proto::link::pb as wire;
 use minerva_proto::link::pb::core_frame::Frame as FromCore;
 use minerva_proto::link::pb::edge_frame::Frame as ToCore;
@@ -67,14 +69,23 @@ impl Core {
 
     /// Accepts the next call of the edge.
     pub(crate) async fn introduce(&mut self, partitions: u32) {
+        self.introduce_with(partitions, PartitionHash::UNKEYED).await;
+    }
+
+    /// Accepts the next call of the edge, with this partition hash.
+    pub(crate) async fn introduce_with(&mut self, partitions: u32, hash: PartitionHash) {
+        let core_id = format!("core-{}", self.address.port());
+        self.introduce_as(greeting::core_hello(core_id, partitions, hash)).await;
+    }
+
+    /// Accepts the next call of the edge, with this greeting.
+    pub(crate) async fn introduce_as(&mut self, own: wire::CoreHello) {
         let call = tokio::time::timeout(TIMEOUT, self.calls.recv()).await.unwrap().unwrap();
         self.call = Some(call);
         let ToCore::Hello(hello) = self.next().await else { panic!("no EdgeHello") };
         assert_eq!(hello.version, wire::VERSION);
         assert!(hello.edge_id.starts_with("edge-"), "{}", hello.edge_id);
-        let core_id = format!("core-{}", self.address.port());
-        let version = wire::VERSION;
-        self.say(FromCore::Hello(wire::CoreHello { version, core_id, partitions })).await;
+        self.say(FromCore::Hello(own)).await;
     }
 
     /// Whether the edge calls within the observation time.

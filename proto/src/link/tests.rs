@@ -2,5 +2,6 @@
 #![cfg(feature = "grpc")]
 
 mod checks;
+mod greeting;
 mod round_trip;
 mod values;

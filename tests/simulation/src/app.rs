@@ -110,6 +110,7 @@ impl App {
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
             held_streams: held_streams.into_iter().map(|number| number.0).collect(),
+            ..Register::default()
         };
         let command = Command { command: Some(command::Command::Register(register)) };
         net.send(conn, Side::Caller, Content::Commands(vec![command]));

@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use minerva_core::partition::{PartitionTable, StreamCallId, StreamReply, StreamRequest};
 use minerva_core::simulation as convert;
 use minerva_core::stream::AppOutput;
+use minerva_proto::PartitionHash;
 use minerva_proto::app::{Command, Register, command};
-use minerva_proto::link::CoreFrame;
-use minerva_proto::link::pb::{CoreHello, VERSION};
+use minerva_proto::link::{CoreFrame, greeting};
 
 use self::link::Link;
 pub(crate) use self::process::{CoreStopped, Deployment};
@@ -252,11 +252,8 @@ impl Core {
 
     fn on_link(&mut self, number: u64, content: Content, net: &mut Network, checker: &mut Checker) {
         let Content::ToCore(frames) = content else { return self.on_link_lost(number, net) };
-        let hello = CoreHello {
-            version: VERSION,
-            core_id: self.name(),
-            partitions: self.deployment.partitions,
-        };
+        let (name, partitions) = (self.name(), self.deployment.partitions);
+        let hello = greeting::core_hello(name, partitions, PartitionHash::UNKEYED);
         let (Some(partitions), Some(link)) = (self.partitions(), self.links.get_mut(&number))
         else {
             return;

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
-use minerva_proto::{EventNumber, KillReason, LogIndex, MessageNumber, StreamNumber};
+use minerva_proto::{
+    EventNumber, KillReason, LogIndex, MessageNumber, PartitionHash, StreamNumber,
+};
 
 use super::harness::{
     Harness, LINK, hello, is_opened, messages, options, requesting, run_until_idle,
@@ -293,7 +295,7 @@ async fn services_do_not_share_streams() {
 
 #[test]
 fn a_full_mailbox_refuses_attaches() {
-    let partitions = PartitionTable::new(1);
+    let partitions = PartitionTable::new(1, PartitionHash::UNKEYED);
     let receiver = partitions.open(0, Epoch(1));
     let (outputs, mut edge) = output_channel();
     let link = LinkHandle { id: LINK, outputs };
@@ -320,7 +322,7 @@ fn a_full_mailbox_refuses_attaches() {
 
 #[tokio::test]
 async fn send_with_room_waits_for_capacity() {
-    let partitions = PartitionTable::new(1);
+    let partitions = PartitionTable::new(1, PartitionHash::UNKEYED);
     let mut receiver = partitions.open(0, Epoch(1));
     let send = |length: usize| Mail::Send {
         session: crate::partition::SessionId(1),

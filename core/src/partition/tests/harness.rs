@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::TransportKind;
 use minerva_proto::link::{Attach, Batch, Caller, CoreFrame, CoreMessage, Run, TransportId};
-use minerva_proto::{BatchNumber, MessageNumber, Sack, StreamId, StreamNumber, TransportNumber};
+use minerva_proto::{
+    BatchNumber, MessageNumber, PartitionHash, Sack, StreamId, StreamNumber, TransportKind,
+    TransportNumber,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -51,7 +53,7 @@ impl Harness {
         is_gate_open: bool,
     ) -> Self {
         let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
-        let partitions = PartitionTable::new(1);
+        let partitions = PartitionTable::new(1, PartitionHash::UNKEYED);
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
         let counters = Arc::new(Counters::default());

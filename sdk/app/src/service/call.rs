@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_proto::StreamNumber;
 use minerva_proto::app::app_service_client::AppServiceClient;
-use minerva_proto::app::{Command, Register, ServeRequest, ServeResponse, command, event};
+use minerva_proto::app::{self, Command, Register, ServeRequest, ServeResponse, command, event};
+use minerva_proto::{Features, StreamNumber};
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -105,6 +105,8 @@ fn registration(context: &Context, held_streams: Vec<StreamNumber>) -> ServeRequ
         instance_id: context.instance_id.clone(),
         stream_window_bytes: context.window,
         held_streams: held_streams.into_iter().map(|number| number.0).collect(),
+        max_version: app::VERSION,
+        features: Features::APP.names(),
     };
     ServeRequest { commands: vec![Command { command: Some(command::Command::Register(register)) }] }
 }

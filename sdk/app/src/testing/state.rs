@@ -7,7 +7,7 @@ use minerva_proto::app::{
 };
 
 use super::stream::{self, Bounds, Stream};
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, Features, MessageNumber, StreamNumber, app};
 
 use super::validate::{self, CommandError};
 
@@ -144,6 +144,8 @@ impl State {
             outbox_messages: wire(self.limits.outbox.messages),
             max_message_bytes: wire(self.limits.max_message),
             core_id: CORE_ID.to_owned(),
+            max_version: app::VERSION,
+            features: Features::APP.names(),
         }
     }
 

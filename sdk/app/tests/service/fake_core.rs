@@ -102,6 +102,7 @@ impl FakeCore {
             outbox_bytes: 1 << 20,
             outbox_messages: 1000,
             max_message_bytes: 1 << 20,
+            ..Registered::default()
         }))
         .await;
         (call, register)

@@ -9,6 +9,7 @@ use minerva_core::partition::{
     LinkHandle, LinkId, OutputReceiver, PartitionOptions, PartitionTable, output_channel,
 };
 use minerva_core::simulation::{SimulatedProcess, in_process, run_ownership};
+use minerva_proto::PartitionHash;
 use minerva_proto::link::CoreFrame;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -54,7 +55,7 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn spawn(core: usize, life: Life, is_standby: bool, deployment: Deployment) -> Self {
         let Deployment { partitions, limits, options, queue, stopped } = deployment;
-        let partitions = PartitionTable::new(partitions);
+        let partitions = PartitionTable::new(partitions, PartitionHash::UNKEYED);
         let (outputs, observer) = output_channel();
         partitions.add_link(LinkHandle { id: OBSERVER_LINK, outputs });
         let (stop, stopping) = oneshot::channel();

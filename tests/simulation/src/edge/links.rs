@@ -2,8 +2,8 @@
 
 use minerva_edge::transport::Input;
 use minerva_proto::link::pb::core_frame::Frame;
-use minerva_proto::link::pb::{CoreFrame, EdgeFrame, EdgeHello, VERSION, edge_frame};
-use minerva_proto::link::{self, CoreMessage, decode};
+use minerva_proto::link::pb::{CoreFrame, EdgeFrame, edge_frame};
+use minerva_proto::link::{self, CoreMessage, decode, greeting};
 
 use super::{Edge, LinkToCore};
 use crate::checker::Checker;
@@ -17,7 +17,7 @@ impl Edge {
         let Some(link) = self.links.get_mut(&core) else { return };
         let Some(conn) = conn else { return self.dial_soon(core, net) };
         link.conn = Some(conn);
-        let hello = EdgeHello { version: VERSION, edge_id: format!("edge-{}", self.index) };
+        let hello = greeting::edge_hello(format!("edge-{}", self.index));
         let frame = EdgeFrame { frame: Some(edge_frame::Frame::Hello(hello)) };
         net.send(conn, Side::Caller, Content::ToCore(vec![frame]));
     }

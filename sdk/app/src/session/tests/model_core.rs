@@ -75,6 +75,7 @@ impl Model {
             outbox_bytes: OUTBOX_BYTES as u32,
             outbox_messages: OUTBOX_MESSAGES as u32,
             max_message_bytes: 1000,
+            ..Registered::default()
         }));
     }
 
