@@ -12,10 +12,10 @@ use minerva_proto::PartitionHash;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::stream_service_server::StreamServiceServer;
 use minerva_proto::link::pb::link_service_server::LinkServiceServer;
-use minerva_runtime::ConfigError;
+use minerva_runtime::{ConfigError, Readiness};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::transport::server::TcpIncoming;
@@ -27,8 +27,8 @@ use crate::clock;
 use crate::config::{Config, MAX_GRPC_MESSAGE};
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
-use crate::ownership::{CoreContext, Ownership, PartitionTaskError};
-use crate::partition::{PartitionTable, RecoveryError};
+use crate::ownership::{CoreContext, Ownership, ServiceState};
+use crate::partition::PartitionTable;
 use crate::server;
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
@@ -44,6 +44,7 @@ const STOP_SERVERS: Duration = Duration::from_secs(2);
 pub struct Core {
     id: Arc<str>,
     partitions: PartitionTable,
+    service: watch::Receiver<ServiceState>,
     api: Api,
     health: HealthReporter,
     metrics: Metrics,
@@ -61,21 +62,9 @@ pub enum StartError {
     /// A store error that a retry cannot resolve.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The stored state of a partition cannot be restored.
-    #[error("partition {partition}: {error}")]
-    Recovery { partition: u32, error: RecoveryError },
     /// The API server could not be created.
     #[error("the API server: {0}")]
     Api(String),
-}
-
-impl From<PartitionTaskError> for StartError {
-    fn from(error: PartitionTaskError) -> Self {
-        match error {
-            PartitionTaskError::Store(error) => Self::Store(error),
-            PartitionTaskError::Recovery(partition, error) => Self::Recovery { partition, error },
-        }
-    }
 }
 
 /// Returns true for an error that an operator resolves by changing an option.
@@ -84,7 +73,7 @@ impl From<PartitionTaskError> for StartError {
 pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
     let store = match error.downcast_ref::<StartError>() {
         Some(StartError::Store(error)) => Some(error),
-        Some(StartError::Recovery { .. } | StartError::Api(_)) => None,
+        Some(StartError::Api(_)) => None,
         None => error.downcast_ref::<StoreError>(),
     };
     error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
@@ -93,10 +82,11 @@ pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
 impl Core {
     /// Joins the cores that share the store: claims the partitions assigned to this core and recovers their streams.
     ///
-    /// A partition of another core is served as soon as that core releases the partition or the lease expires.
+    /// A partition of another core is served as soon as that core releases the partition or the lease expires. A
+    /// partition that cannot be read is tried again from time to time, see [`Core::service`].
     ///
     /// # Errors
-    /// If the store belongs to another deployment, or the stored state cannot be restored.
+    /// If the store belongs to another deployment, or a newer program has written to the store.
     pub async fn start(
         config: &Config,
         store: Arc<dyn Store>,
@@ -115,6 +105,7 @@ impl Core {
             metrics.clone(),
         );
         let startup = context.startup.clone();
+        let service = context.service.subscribe();
         let (stop_ownership, ownership_stopped) = oneshot::channel::<()>();
         let mut ownership = JoinSet::new();
         ownership.spawn(Ownership::new(context, config.partition.standby).run(async move {
@@ -130,7 +121,35 @@ impl Core {
             .await
             .map_err(|status| StartError::Api(status.message().to_owned()))?;
         let servers = JoinSet::new();
-        Ok(Self { id, partitions, api, health, metrics, stop, stop_ownership, ownership, servers })
+        Ok(Self {
+            id,
+            partitions,
+            service,
+            api,
+            health,
+            metrics,
+            stop,
+            stop_ownership,
+            ownership,
+            servers,
+        })
+    }
+
+    /// Which of the assigned partitions are served, now and after each change.
+    pub fn service(&self) -> watch::Receiver<ServiceState> {
+        self.service.clone()
+    }
+
+    /// Reports the readiness of this core for ever: ready while any assigned partition may be served, with a restriction
+    /// while some are unreadable. Cancel safe.
+    pub async fn report_readiness(&self, readiness: &Readiness) {
+        let mut service = self.service.clone();
+        loop {
+            service.borrow_and_update().report(readiness);
+            if service.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Serves edges that connect over TCP.

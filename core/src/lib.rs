@@ -34,6 +34,7 @@ mod validation;
 
 pub use config::Config;
 pub use metrics::Metrics;
+pub use ownership::ServiceState;
 pub use partition::PartitionOptions;
 
 pub use crate::core::{Core, StartError, is_config_error};

@@ -94,9 +94,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     );
     core.serve_link_tcp(link);
     core.serve_api(api);
-    readiness.set_ready();
+    core.service().borrow().report(&readiness);
     println!("{ready}");
-    stop(core, &mut signals, &readiness).await;
+    serve(core, &mut signals, &readiness).await;
     Ok(())
 }
 
@@ -109,9 +109,12 @@ async fn examine(store: &StoreUrl) -> Result<(), doctor::DoctorError> {
     doctor::report(&findings)
 }
 
-/// Waits for a signal, then stops the core; a second signal exits at once.
-async fn stop(core: Core, signals: &mut StopSignals, readiness: &Readiness) {
-    signals.next().await;
+/// Serves until a signal, then stops the core; a second signal exits at once.
+async fn serve(core: Core, signals: &mut StopSignals, readiness: &Readiness) {
+    tokio::select! {
+        () = signals.next() => {}
+        () = core.report_readiness(readiness) => {}
+    }
     readiness.set_unready("stopping");
     tokio::select! {
         () = core.stop() => {}

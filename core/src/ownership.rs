@@ -17,18 +17,21 @@ mod context;
 mod error;
 mod partition_task;
 mod placement;
+mod service_state;
 mod startup;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::context::CoreContext;
 pub(crate) use self::error::PartitionTaskError;
+pub use self::service_state::ServiceState;
 
 use self::partition_task::PartitionTask;
 use self::placement::assigned_core;
@@ -43,9 +46,6 @@ const HEARTBEATS_PER_LEASE: u32 = 8;
 /// All leases may have expired, and the store may have lost the last writes. Living owners renew their leases and
 /// write the lost records again before any other core may claim.
 const CLAIM_HOLD_LEASES: u32 = 2;
-
-/// Pause before a partition is claimed again after an error that needs an operator.
-const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The ownership task of one core.
 pub(crate) struct Ownership {
@@ -62,6 +62,8 @@ pub(crate) struct Ownership {
     tasks: JoinSet<Result<(), PartitionTaskError>>,
     /// Partition of each running task.
     running: HashMap<Id, u32>,
+    /// Causes of unserved partitions that were logged.
+    faults: RecurringFaults,
 }
 
 /// State of one partition at this core.
@@ -87,6 +89,7 @@ impl Ownership {
             states: partitions.map(|number| (number, PartitionState::Free(now))).collect(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            faults: RecurringFaults::new(),
         }
     }
 
@@ -146,8 +149,12 @@ impl Ownership {
         }
         let (members, now) = (&self.members, clock::now());
         let mut started = 0;
+        let mut all_assigned = BTreeSet::new();
         for (&partition, state) in &mut self.states {
             let is_assigned = assigned_core(partition, members) == Some(&self.member);
+            if is_assigned {
+                all_assigned.insert(partition);
+            }
             match state {
                 PartitionState::Free(from) if is_assigned && *from <= now => {
                     let (assigned, wanted) = watch::channel(true);
@@ -167,24 +174,29 @@ impl Ownership {
                 PartitionState::Free(_) => {}
             }
         }
+        self.context.service.set_assigned(all_assigned);
         self.context.startup.on_first_placement(started);
     }
 
     fn on_task_end(&mut self, ended: Result<(Id, Result<(), PartitionTaskError>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(partition) = self.running.remove(&id) else { return };
-        let pause = match ended {
-            Ok((_, Ok(()))) => Duration::ZERO,
-            Ok((_, Err(error))) => {
-                tracing::error!(partition, %error, "partition cannot be served");
-                FAILURE_PAUSE
-            }
-            Err(error) => {
-                tracing::error!(partition, %error, "partition task failed");
-                FAILURE_PAUSE
-            }
+        let cause = match ended {
+            Ok((_, Ok(()))) => None,
+            Ok((_, Err(error))) => Some(error.to_string()),
+            Err(error) => Some(format!("partition task failed: {error}")),
         };
+        let pause = cause.map_or(Duration::ZERO, |cause| self.on_failed(partition, cause));
         self.states.insert(partition, PartitionState::Free(clock::now() + pause));
+    }
+
+    /// Logs a partition that needs an operator, once per cause at growing intervals; returns the pause before the next
+    /// attempt.
+    fn on_failed(&self, partition: u32, cause: String) -> Duration {
+        if let Some(failures) = self.faults.record(&cause, clock::now().into_std()) {
+            tracing::error!(partition, cause, failures, "partition cannot be served");
+        }
+        self.context.service.on_failed(partition, cause)
     }
 
     /// Leaves the membership and stops all tasks. Other cores may claim each partition after the release.

@@ -41,7 +41,7 @@ pub use mailbox::{
 };
 pub use options::PartitionOptions;
 pub use output_channel::{MAX_BACKLOG, OutputReceiver, OutputSender, output_channel};
-pub use recovery::{Recovered, RecoveryError};
+pub use recovery::{Damage, Recovered, RecoveryError};
 pub use setup::{Clock, PartitionSetup};
 pub use stream_call::{StreamCall, StreamRequest, StreamSelector};
 pub use subprotocols::Subprotocol;

@@ -24,29 +24,50 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readiness of the process, shared by all clones; unready with a reason.
 #[derive(Debug, Clone)]
 pub struct Readiness {
+    state: Arc<Mutex<ReadinessState>>,
+}
+
+#[derive(Debug, Default)]
+struct ReadinessState {
     /// `None` if ready.
-    obstacle: Arc<Mutex<Option<String>>>,
+    obstacle: Option<String>,
+    /// A restriction of a ready process.
+    note: Option<String>,
 }
 
 impl Readiness {
     /// Unready with the reason `starting`.
     pub fn starting() -> Self {
-        Self { obstacle: Arc::new(Mutex::new(Some("starting".to_owned()))) }
+        let state = ReadinessState { obstacle: Some("starting".to_owned()), note: None };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Marks the process ready.
     pub fn set_ready(&self) {
-        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.set(ReadinessState::default());
+    }
+
+    /// Marks the process ready with a restriction, which `/readyz` returns on a second line.
+    pub fn set_restricted(&self, note: impl Into<String>) {
+        self.set(ReadinessState { obstacle: None, note: Some(note.into()) });
     }
 
     /// Marks the process unready, for a reason that `/readyz` returns.
     pub fn set_unready(&self, reason: impl Into<String>) {
-        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
+        self.set(ReadinessState { obstacle: Some(reason.into()), note: None });
     }
 
     /// The reason of an unready process.
     pub fn obstacle(&self) -> Option<String> {
-        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).obstacle.clone()
+    }
+
+    fn note(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).note.clone()
+    }
+
+    fn set(&self, state: ReadinessState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }
 
@@ -110,7 +131,10 @@ fn respond(
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => match readiness.obstacle() {
-            None => text(StatusCode::OK, "ready\n".to_owned()),
+            None => {
+                let note = readiness.note().map_or_else(String::new, |note| format!("{note}\n"));
+                text(StatusCode::OK, format!("ready\n{note}"))
+            }
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
         "/metrics" => {

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::service_state::Service;
 use super::startup::Startup;
 use crate::clock;
 use crate::limits::Limits;
@@ -37,6 +38,7 @@ pub(crate) struct CoreContext {
     /// Limits the claims in flight.
     pub(super) claim_permits: Semaphore,
     pub(crate) startup: Startup,
+    pub(crate) service: Arc<Service>,
     /// No partition is claimed before this instant.
     pub(super) hold: watch::Sender<Instant>,
 }
@@ -50,6 +52,7 @@ impl CoreContext {
         options: PartitionOptions,
         metrics: Metrics,
     ) -> Self {
+        let service = Arc::new(Service::new(metrics.clone()));
         Self {
             owner,
             last_epochs: (0..partitions.count()).map(|_| Arc::default()).collect(),
@@ -61,6 +64,7 @@ impl CoreContext {
             metrics,
             claim_permits: Semaphore::new(MAX_CONCURRENT_CLAIMS),
             startup: Startup::new(),
+            service,
             hold: watch::Sender::new(clock::now()),
         }
     }

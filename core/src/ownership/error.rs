@@ -9,7 +9,7 @@ pub(crate) enum PartitionTaskError {
     /// A store call failed for a reason that a retry does not cure.
     #[error(transparent)]
     Store(StoreError),
-    /// The stored data of the partition cannot be recovered.
-    #[error("partition {0}: {1}")]
-    Recovery(u32, RecoveryError),
+    /// A newer program has written the partition.
+    #[error(transparent)]
+    Recovery(RecoveryError),
 }

@@ -13,7 +13,7 @@ use tokio::time::{timeout, timeout_at};
 use super::context::CoreContext;
 use super::error::PartitionTaskError;
 use crate::clock::{self, StepLimitedClock};
-use crate::partition::{Clock, MAX_SLEEP, Mail, Partition, PartitionSetup, Recovered};
+use crate::partition::{Clock, Damage, MAX_SLEEP, Mail, Partition, PartitionSetup, Recovered};
 use crate::store::{Claimed, Epoch, StoreError};
 use crate::stream::Millis;
 
@@ -44,8 +44,9 @@ impl PartitionTask {
     /// Runs until the hand-over, until another core takes the partition, or until an error that needs an operator.
     pub(super) async fn run(mut self) -> Result<(), PartitionTaskError> {
         let result = self.claim_and_serve().await;
-        if let Err(error) = &result {
-            self.context.startup.on_failure(error);
+        // Any other error concerns this partition only.
+        if let Err(PartitionTaskError::Store(error @ StoreError::Config(_))) = &result {
+            self.context.startup.on_config_error(error);
         }
         self.settle_startup();
         result
@@ -58,16 +59,34 @@ impl PartitionTask {
         let epoch = claimed.epoch;
         let recovered = Recovered::from_claimed(self.partition, &claimed);
         drop(claimed);
-        match recovered {
-            Ok(recovered) if *self.wanted.borrow() => self.serve(recovered, epoch).await,
+        let recovered = match recovered {
+            Ok(recovered) if *self.wanted.borrow() => recovered,
             recovered => {
                 // If the release fails, the lease expires.
                 let _ = self.context.store.release(self.partition, epoch).await;
-                recovered
-                    .map(|_| ())
-                    .map_err(|error| PartitionTaskError::Recovery(self.partition, error))
+                return recovered.map(|_| ()).map_err(PartitionTaskError::Recovery);
             }
+        };
+        self.report_damage(epoch, recovered.damage());
+        self.serve(recovered, epoch).await
+    }
+
+    /// Logs and counts the damage of a recovery.
+    fn report_damage(&self, epoch: Epoch, damage: &Damage) {
+        if damage.is_none() {
+            return;
         }
+        self.context.metrics.quarantined_streams.inc_by(damage.quarantined.len() as u64);
+        tracing::warn!(
+            partition = self.partition,
+            %epoch,
+            streams_quarantined = damage.quarantined.len(),
+            streams_kept = damage.kept,
+            first_damaged_index = damage.first_index.map(|index| index.0),
+            damaged = damage.count,
+            first_cause = damage.first_cause(),
+            "stored state is damaged; the affected streams end with `state lost`"
+        );
     }
 
     /// Claims the partition, with retries. `None` if the assignment is revoked first.
@@ -178,6 +197,7 @@ struct OpenPartition<'a> {
 impl<'a> OpenPartition<'a> {
     fn new(context: &'a CoreContext, partition: u32) -> Self {
         context.metrics.partitions.inc();
+        context.service.on_served(partition);
         Self { context, partition }
     }
 }
@@ -185,6 +205,7 @@ impl<'a> OpenPartition<'a> {
 impl Drop for OpenPartition<'_> {
     fn drop(&mut self) {
         self.context.metrics.partitions.dec();
+        self.context.service.on_left(self.partition);
         self.context.partitions.close(self.partition);
     }
 }

@@ -1,10 +1,11 @@
-//! Progress of the startup of a core: complete once each partition of the first placement is served or held elsewhere.
+//! Progress of the startup of a core: complete once each partition of the first placement is served, held elsewhere, or
+//! unreadable.
 //!
 //! The ownership task and the partition tasks report to [`Startup`]; `core.rs` waits for the end.
 
 use tokio::sync::watch;
 
-use super::error::PartitionTaskError;
+use crate::store::StoreError;
 
 /// Handle to the startup progress. Clones share the progress.
 #[derive(Debug, Clone)]
@@ -16,10 +17,10 @@ pub(crate) struct Startup {
 struct Progress {
     /// Partitions in the first placement; `None` until known.
     expected: Option<usize>,
-    /// Partitions that are served or held by another core. Tasks may report before `expected` is known.
+    /// Partitions that are served, held by another core, or unreadable. Tasks may report before `expected` is known.
     settled: usize,
-    /// The first failure.
-    failure: Option<PartitionTaskError>,
+    /// The first configuration error.
+    failure: Option<StoreError>,
 }
 
 impl Startup {
@@ -36,13 +37,13 @@ impl Startup {
         });
     }
 
-    /// Counts a partition that is served, or held by another core.
+    /// Counts a partition that is served, held by another core, or unreadable.
     pub(super) fn on_settled(&self) {
         self.progress.send_modify(|progress| progress.settled += 1);
     }
 
-    /// Reports a failure that needs an operator. The first one fails the startup.
-    pub(super) fn on_failure(&self, error: &PartitionTaskError) {
+    /// Reports a configuration error. The first one fails the startup.
+    pub(super) fn on_config_error(&self, error: &StoreError) {
         self.progress.send_if_modified(|progress| {
             progress.failure.get_or_insert_with(|| error.clone());
             true
@@ -52,8 +53,8 @@ impl Startup {
     /// Waits for the end of the startup.
     ///
     /// # Errors
-    /// The first failure of a partition task.
-    pub(crate) async fn wait(&self) -> Result<(), PartitionTaskError> {
+    /// The first configuration error of a partition task.
+    pub(crate) async fn wait(&self) -> Result<(), StoreError> {
         let mut progress = self.progress.subscribe();
         let is_over = |p: &Progress| {
             p.expected.is_some_and(|expected| p.settled >= expected) || p.failure.is_some()

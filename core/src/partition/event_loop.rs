@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use minerva_proto::StreamNumber;
 use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpoints;
@@ -48,6 +48,8 @@ pub struct Partition {
     timer: LazyTimer,
     /// Context of the blobs of this turn.
     context: BlobContext,
+    /// The stored state is damaged; a checkpoint replaces the damaged blobs before the first turn.
+    is_damaged: bool,
 }
 
 /// An input of the event loop.
@@ -63,7 +65,7 @@ impl Partition {
     /// Restores the streams of a partition that was claimed just now.
     ///
     /// # Errors
-    /// If the stored state cannot be decoded or is inconsistent.
+    /// If the stored state requires a newer program.
     pub fn recover(setup: PartitionSetup, claimed: &Claimed) -> Result<Self, RecoveryError> {
         let recovered = Recovered::from_claimed(setup.partition, claimed)?;
         Ok(Self::new(setup, recovered))
@@ -72,6 +74,7 @@ impl Partition {
     /// A partition with recovered streams.
     pub fn new(setup: PartitionSetup, recovered: Recovered) -> Self {
         let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
+        let is_damaged = !recovered.damage().is_none();
         let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
         let mut checkpoints =
             Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
@@ -84,7 +87,18 @@ impl Partition {
             ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
         let (deferred, timer) = (DeferredRecords::default(), LazyTimer::new());
         let context = setup.blob_context(epoch);
-        Self { setup, streams, deferred, gate, checkpoints, lease, claims, timer, context }
+        Self {
+            setup,
+            streams,
+            deferred,
+            gate,
+            checkpoints,
+            lease,
+            claims,
+            timer,
+            context,
+            is_damaged,
+        }
     }
 
     /// Number of streams.
@@ -110,6 +124,12 @@ impl Partition {
 
     /// Returns the sender to notify after the stop.
     async fn serve_until_stopped(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        if std::mem::take(&mut self.is_damaged) {
+            match self.replace_damaged().await {
+                Err(StoreError::Behind { .. }) => self.rewrite_after_rollback().await?,
+                replaced => replaced?,
+            }
+        }
         loop {
             let event = match self.next_event().await {
                 Err(StoreError::Behind { .. }) => {
@@ -136,6 +156,32 @@ impl Partition {
                 Event::Renewed => {}
             }
         }
+    }
+
+    /// Writes a checkpoint of the changed streams, which include all quarantined ones, and trims the log.
+    ///
+    /// No record may follow a damaged log entry: a second recovery could not tell the streams apart.
+    async fn replace_damaged(&mut self) -> Result<(), StoreError> {
+        let meta = self.streams.meta((self.setup.clock)());
+        self.begin_checkpoint(&meta);
+        let end = self.gate.confirmed();
+        self.finish_checkpoint(end, end).await
+    }
+
+    /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; the lease is renewed with `proof`.
+    async fn finish_checkpoint(
+        &mut self,
+        proof: LogIndex,
+        end: LogIndex,
+    ) -> Result<(), StoreError> {
+        while self.checkpoints.is_in_progress() {
+            tokio::select! {
+                biased;
+                renewed = self.lease.renew(proof) => renewed?,
+                step = self.checkpoints.next(end) => self.count_checkpoint(step?),
+            }
+        }
+        Ok(())
     }
 
     async fn next_event(&mut self) -> Result<Event, StoreError> {
@@ -276,13 +322,7 @@ impl Partition {
         let meta = self.streams.meta((self.setup.clock)());
         let context = self.context;
         self.checkpoints.rewrite(claimed.epoch, (first, next), (context, &meta), streams, removed);
-        while self.checkpoints.is_in_progress() {
-            tokio::select! {
-                biased;
-                renewed = self.lease.renew(first) => renewed?,
-                step = self.checkpoints.next(next) => self.count_checkpoint(step?),
-            }
-        }
+        self.finish_checkpoint(first, next).await?;
         self.gate.restart(claimed.epoch, next);
         tracing::info!(partition, epoch = %claimed.epoch, "all streams are written again");
         Ok(())

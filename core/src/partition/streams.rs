@@ -33,6 +33,7 @@ use self::tombstones::{StreamKey, Tombstones};
 use super::assignment::Assignment;
 use super::counters::{Counters, add, subtract};
 use super::output_channel::OutputSender;
+use super::recovery::is_placeholder;
 use super::setup::{Clock, PartitionSetup};
 use super::subprotocols::Subprotocols;
 use crate::limits::Limits;
@@ -61,6 +62,8 @@ pub(super) struct PartitionStreams {
     by_id: HashMap<StreamKey, StreamNumber>,
     /// Streams by label and group.
     index: StreamIndex,
+    /// Lost streams with an unknown service and id: the loss is reported to every session.
+    placeholders: BTreeSet<StreamNumber>,
     /// Number of streams ever created.
     streams_made: u64,
     /// Claims that created the streams.
@@ -104,6 +107,7 @@ impl PartitionStreams {
             streams: BTreeMap::new(),
             by_id: HashMap::new(),
             index: StreamIndex::default(),
+            placeholders: BTreeSet::new(),
             streams_made: meta.streams_made,
             created_tags: meta.created_tags.clone(),
             tag: setup.blob_context(epoch).tag,
@@ -144,7 +148,9 @@ impl PartitionStreams {
             self.index.add(number, &state);
         }
         let mut stream = Stream::recover(number, state, now);
-        if !self.selection.offer(&mut stream) {
+        if is_placeholder(stream.state()) {
+            self.placeholders.insert(number);
+        } else if !self.selection.offer(&mut stream) {
             self.assignment.add(number, service, instance);
         }
         self.deadlines.set(number, stream.next_deadline(&self.limits));

@@ -45,6 +45,11 @@ impl Stream {
         self.written_end = self.written_end.min(from);
     }
 
+    /// Returns true if the stream ended because the store lost a part of the state.
+    pub fn is_lost(&self) -> bool {
+        self.state.inbox().ended().is_some_and(|(_, ended)| ended.is_loss())
+    }
+
     /// Ends the stream with `state lost`; returns the reset.
     pub(super) fn end_lost(&mut self, turn: &mut Turn<'_>) -> Reset {
         let reset = Reset::new(STATE_LOST, false);

@@ -71,7 +71,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     if options.demo == Switch::On {
         tokio::spawn(demo::run(dialable(api_address)));
     }
-    readiness.set_ready();
+    core.service().borrow().report(&readiness);
     println!("{}", ready_line(&options, clients, api_address, admin_address));
     serve(edge, core, &mut signals, &readiness).await
 }
@@ -103,7 +103,10 @@ async fn serve(
     let edge = tokio::spawn(edge.run(async {
         let _ = stopped.await;
     }));
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = core.report_readiness(readiness) => {}
+    }
     readiness.set_unready("stopping");
     drop(stop);
     let drained = async {

@@ -127,21 +127,41 @@ impl PartitionStreams {
         }
         let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
         let joined = self.assignment.join(session, held);
-        for stream in joined.released {
-            if self.is_unrecorded(stream) {
-                // The instance detects the loss by `streams_made` below.
-                self.tombstones.note_rollback(true);
-            } else {
-                effects.app(id, AppOutput::Released { stream });
-            }
-        }
+        let streams_made = self.tombstones.reported_count(self.streams_made, now);
+        self.report_not_assigned(id, joined.released, streams_made, effects);
         for stream in joined.assigned {
             self.with_stream(stream, now, effects, |s, turn| {
                 s.on_assigned(id, &instance, window, turn);
             });
         }
-        let (partition, epoch, streams_made) = (self.partition, self.epoch, self.streams_made);
+        let (partition, epoch) = (self.partition, self.epoch);
         effects.app(id, AppOutput::PartitionOwned { partition, epoch, streams_made });
+    }
+
+    /// Reports to a new session which of the `held` streams are lost and which have another instance or are over.
+    fn report_not_assigned(
+        &mut self,
+        session: SessionId,
+        held: Vec<StreamNumber>,
+        streams_made: u64,
+        effects: &mut Effects,
+    ) {
+        let epoch = self.epoch;
+        for stream in held {
+            let known = self.streams.get(&stream);
+            if known.is_none() && stream.count() > streams_made {
+                // The instance detects the loss by `streams_made` in `PartitionOwned`.
+                self.tombstones.note_rollback(true);
+            } else if known.is_some_and(|stream| stream.is_lost()) {
+                effects.app(session, AppOutput::Lost { stream, epoch });
+            } else {
+                effects.app(session, AppOutput::Released { stream });
+            }
+        }
+        // An instance may hold a stream without the knowledge of this core, because the partition has moved.
+        for &stream in &self.placeholders {
+            effects.app(session, AppOutput::Lost { stream, epoch });
+        }
     }
 
     fn on_left(&mut self, session: SessionId, now: Millis, effects: &mut Effects) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use minerva_proto::link::Attach;
 use minerva_proto::{Reset, Sack, StreamId};
 
+use super::super::recovery::is_jump;
 use crate::state::{Meta, STATE_LOST, StoreRollback};
 use crate::stream::Millis;
 
@@ -111,6 +112,16 @@ impl Tombstones {
     /// Records whether a peer has proven a rollback of the store.
     pub(super) fn note_rollback(&mut self, is_proven: bool) {
         self.rollback_proven |= is_proven;
+    }
+
+    /// The stream count to report to app instances; `made` is the current count.
+    ///
+    /// After damage that may have removed streams without a trace, the count of the streams known to the store: an
+    /// instance ends streams with a greater number as lost, unless this core has started or released them.
+    pub(super) fn reported_count(&self, made: u64, now: Millis) -> u64 {
+        let is_reduced =
+            self.rollback_proven && now < self.idle_from && is_jump(self.streams_made, made);
+        if is_reduced { self.streams_made } else { made }
     }
 
     /// Classifies an unknown stream by the hello or the resumption of a transport.

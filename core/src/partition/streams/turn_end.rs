@@ -73,6 +73,7 @@ impl PartitionStreams {
             self.tombstones.add(key, is_lost, now);
             self.assignment.remove(number, stream.session());
             self.index.remove(number, stream.state());
+            self.placeholders.remove(&number);
             self.streams.remove(&number);
             subtract(&self.counters.streams, 1);
         }

@@ -1,0 +1,62 @@
+//! The damage report of a recovery: the damaged blobs, and the streams that are quarantined for them.
+//!
+//! The recovery fills the report. The partition task keeps the blobs aside, logs and counts the damage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use minerva_proto::{LogIndex, StreamNumber};
+
+/// Damage of the stored state of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Streams that ended with `state lost` because a part of their state is unreadable or missing.
+    pub quarantined: BTreeSet<StreamNumber>,
+    /// Streams with an intact state.
+    pub kept: usize,
+    /// The damaged blobs, and the intact snapshots of quarantined streams, by name.
+    pub blobs: BTreeMap<String, Bytes>,
+    /// The causes in the order of discovery; the first [`MAX_CAUSES`] are kept.
+    pub causes: Vec<String>,
+    /// Number of damaged blobs and contradictions.
+    pub count: usize,
+    /// Index of the first damaged log entry.
+    pub first_index: Option<LogIndex>,
+    /// Streams may be lost of which neither the number nor the id is known.
+    pub has_unknown_streams: bool,
+}
+
+/// Causes that a report keeps.
+const MAX_CAUSES: usize = 100;
+
+impl Damage {
+    /// Returns true if the whole stored state is intact.
+    pub fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The first cause.
+    pub fn first_cause(&self) -> &str {
+        self.causes.first().map_or("none", String::as_str)
+    }
+
+    /// Adds a damaged blob.
+    pub(super) fn add_blob(&mut self, name: &str, blob: &Bytes, cause: &str) {
+        self.blobs.insert(name.to_owned(), blob.clone());
+        self.add(format!("{name}: {cause}"));
+    }
+
+    /// Adds a damaged log entry.
+    pub(super) fn add_entry(&mut self, index: LogIndex, blob: &Bytes, cause: &str) {
+        self.first_index.get_or_insert(index);
+        self.add_blob(&format!("entry {index}"), blob, cause);
+    }
+
+    /// Adds a contradiction between intact blobs.
+    pub(super) fn add(&mut self, cause: String) {
+        self.count += 1;
+        if self.causes.len() < MAX_CAUSES {
+            self.causes.push(cause);
+        }
+    }
+}

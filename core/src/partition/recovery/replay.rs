@@ -1,0 +1,335 @@
+//! The replay of a checkpoint and a log into streams, with a quarantine for every stream that misses a part.
+//!
+//! A stream is served only if its whole state is intact. Pure; used by the recovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
+
+use super::RecoveryError;
+use super::damage::Damage;
+use super::lost_stream::lost_state;
+use crate::state::{
+    CreatedTags, DamagedStreams, DecodeError, Meta, Record, Snapshot, StreamState, decode_entry,
+};
+use crate::store::Epoch;
+
+/// Distance by which the stream count advances if created streams may be unknown. No partition creates as many streams
+/// by itself, so no lost number is assigned again.
+const COUNT_JUMP: u64 = 1 << 40;
+
+/// The least advance that [`is_jump`] detects, far above the streams that a partition creates during the idle limit.
+const LEAST_JUMP: u64 = 1 << 32;
+
+/// Numbers of lost streams that one recovery quarantines without a record of each.
+const MAX_MISSING: u64 = 10_000;
+
+/// Returns true if the stream count advanced from `before` to `after` because created streams were unknown.
+pub(in crate::partition) fn is_jump(before: u64, after: u64) -> bool {
+    after.saturating_sub(before) >= LEAST_JUMP
+}
+
+/// A stream during the replay.
+struct ReplayedStream {
+    /// The state before the damage if the stream is quarantined; `None` if no state is known.
+    state: Option<StreamState>,
+    /// The state includes the log entries below this index.
+    as_of: LogIndex,
+    is_quarantined: bool,
+}
+
+/// The state of a replay.
+pub(super) struct Replay {
+    partition: u32,
+    /// Epoch of the claim; no entry has a later one.
+    epoch: Epoch,
+    streams: BTreeMap<StreamNumber, ReplayedStream>,
+    /// Streams that the checkpoint does not hold in their last state.
+    pub(super) changed: BTreeSet<StreamNumber>,
+    /// The greatest stream count so far.
+    pub(super) made: u64,
+    /// Claims that created the streams.
+    pub(super) created_tags: CreatedTags,
+    /// Epoch of the last log entry.
+    last_epoch: u64,
+    /// An unreadable log entry may have created streams behind the last known count.
+    may_miss_created: bool,
+    pub(super) damage: Damage,
+}
+
+impl Replay {
+    /// The replay onto the state in a meta blob.
+    pub(super) fn new(partition: u32, epoch: Epoch, meta: &Meta) -> Self {
+        Self {
+            partition,
+            epoch,
+            streams: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            made: meta.streams_made,
+            created_tags: meta.created_tags.clone(),
+            last_epoch: 0,
+            may_miss_created: false,
+            damage: Damage::default(),
+        }
+    }
+
+    /// Restores a stream from a snapshot.
+    ///
+    /// # Errors
+    /// If the snapshot requires a newer program.
+    pub(super) fn restore(
+        &mut self,
+        number: StreamNumber,
+        blob: &Bytes,
+    ) -> Result<(), RecoveryError> {
+        let name = format!("stream {number}");
+        let cause = match Snapshot::decode(self.partition, number, blob.clone()) {
+            Err(error) => damaged(&name, error)?.to_string(),
+            Ok((snapshot, as_of)) => match StreamState::restore(snapshot) {
+                Err(error) => error.to_string(),
+                Ok(state) => {
+                    self.made = self.made.max(number.count());
+                    let stream =
+                        ReplayedStream { state: Some(state), as_of, is_quarantined: false };
+                    self.streams.insert(number, stream);
+                    return Ok(());
+                }
+            },
+        };
+        self.damage.add_blob(&name, blob, &cause);
+        self.quarantine(number);
+        Ok(())
+    }
+
+    /// Applies a log entry.
+    ///
+    /// # Errors
+    /// If the entry requires a newer program.
+    pub(super) fn replay(&mut self, index: LogIndex, blob: &Bytes) -> Result<(), RecoveryError> {
+        let name = format!("entry {index}");
+        let entry = match decode_entry(self.partition, index, blob.clone()) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let cause = damaged(&name, error)?.to_string();
+                self.on_unreadable(index, blob, &cause);
+                return Ok(());
+            }
+        };
+        if let Err(cause) = self.check_epoch(entry.epoch) {
+            self.on_unreadable(index, blob, &cause);
+            return Ok(());
+        }
+        match entry.damaged {
+            DamagedStreams::Unknown => {
+                self.on_unreadable(index, blob, "the damaged records cannot be located");
+                return Ok(());
+            }
+            DamagedStreams::Known(streams) => {
+                let cause = format!("the records of {} streams are damaged", streams.len());
+                self.damage.add_entry(index, blob, &cause);
+                streams.into_iter().for_each(|stream| self.on_damaged_record(index, stream));
+            }
+            DamagedStreams::None if entry.is_header_damaged => {
+                self.damage.add_entry(index, blob, "the header is damaged, all records are intact");
+            }
+            DamagedStreams::None => {}
+        }
+        for (stream, record) in entry.records {
+            self.apply(index, stream, (&record, entry.tag), blob);
+        }
+        Ok(())
+    }
+
+    /// Checks the order of the epochs: the epoch of an entry is at least the one before, and at most this claim's.
+    fn check_epoch(&mut self, epoch: Option<u64>) -> Result<(), String> {
+        let Some(epoch) = epoch else { return Ok(()) };
+        if epoch < self.last_epoch || epoch > self.epoch.0 {
+            let (before, claim) = (self.last_epoch, self.epoch);
+            return Err(format!("written in epoch {epoch}, behind {before} and before {claim}"));
+        }
+        self.last_epoch = epoch;
+        Ok(())
+    }
+
+    /// Quarantines the stream of a damaged record, unless the checkpoint includes the record.
+    fn on_damaged_record(&mut self, index: LogIndex, number: StreamNumber) {
+        if self.streams.get(&number).is_none_or(|stream| stream.as_of <= index) {
+            self.quarantine_missing(number);
+            self.quarantine(number);
+        }
+    }
+
+    /// Ends the replay of a log whose next index is `next`.
+    pub(super) fn finish(&mut self, next: LogIndex) {
+        self.check_log_end(next);
+        if self.may_miss_created {
+            let left = StreamNumber::MAX_COUNT.saturating_sub(self.made);
+            self.made += COUNT_JUMP.min(left / 2);
+        }
+    }
+
+    /// The streams, of which the quarantined ones have ended with `state lost`.
+    pub(super) fn into_streams(self) -> (BTreeMap<StreamNumber, StreamState>, Damage) {
+        let Self { streams, mut damage, .. } = self;
+        let mut states = BTreeMap::new();
+        for (number, ReplayedStream { state, is_quarantined, .. }) in streams {
+            let state = if is_quarantined {
+                damage.has_unknown_streams |= state.is_none();
+                damage.quarantined.insert(number);
+                lost_state(number, state.as_ref())
+                    .filter(|_| !mutation::is(Mutation::ForgetQuarantined))
+            } else {
+                damage.kept += 1;
+                state
+            };
+            states.extend(state.map(|state| (number, state)));
+        }
+        (states, damage)
+    }
+
+    fn apply(
+        &mut self,
+        index: LogIndex,
+        number: StreamNumber,
+        (record, tag): (&Record, ClaimTag),
+        blob: &Bytes,
+    ) {
+        self.changed.insert(number);
+        if let Record::Opened { origin, max_idle_ms } = record
+            && !self.streams.contains_key(&number)
+            && self.is_plausible(number)
+        {
+            self.quarantine_missing(number);
+            self.made = self.made.max(number.count());
+            let state = Some(StreamState::new(origin.clone(), *max_idle_ms, tag));
+            self.created_tags.note(number.count(), tag);
+            let stream = ReplayedStream { state, as_of: index, is_quarantined: false };
+            self.streams.insert(number, stream);
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(&number) else {
+            self.damage.add_entry(index, blob, &format!("stream {number} is unknown"));
+            self.quarantine(number);
+            return;
+        };
+        if stream.is_quarantined {
+            stream.salvage(record, tag);
+            return;
+        }
+        // An unfinished checkpoint may contain some streams as of a later index.
+        if index < stream.as_of {
+            return;
+        }
+        let Some(state) = &mut stream.state else { return };
+        if let Err(error) = state.apply(record, tag) {
+            self.damage.add_entry(index, blob, &format!("stream {number}: {error}"));
+            self.quarantine(number);
+            return;
+        }
+        if mutation::is(Mutation::ApplyTwice) && matches!(record, Record::Sent { .. }) {
+            // The result is the same as of the first application.
+            let _ = state.apply(record, tag);
+        }
+        if state.inbox().is_done() {
+            self.streams.remove(&number);
+        }
+    }
+
+    /// Handles a log entry whose streams are unknown: every stream that does not include the entry misses records.
+    fn on_unreadable(&mut self, index: LogIndex, blob: &Bytes, cause: &str) {
+        self.damage.add_entry(index, blob, cause);
+        self.miss_created();
+        self.quarantine_as_of(index);
+    }
+
+    /// Notes that streams behind the last known count may have been created.
+    pub(super) fn miss_created(&mut self) {
+        self.may_miss_created = true;
+        self.damage.has_unknown_streams = true;
+    }
+
+    /// Quarantines every stream whose state does not include the log entry `index`.
+    fn quarantine_as_of(&mut self, index: LogIndex) {
+        let is_behind = |stream: &ReplayedStream| stream.as_of <= index && !stream.is_quarantined;
+        let behind = self.streams.iter().filter(|(_, stream)| is_behind(stream));
+        let behind: Vec<StreamNumber> = behind.map(|(number, _)| *number).collect();
+        behind.into_iter().for_each(|number| self.quarantine(number));
+    }
+
+    /// Quarantines the streams that unreadable entries created before this one: their counts are consecutive.
+    fn quarantine_missing(&mut self, number: StreamNumber) {
+        if !self.may_miss_created || number.count() <= self.made {
+            return;
+        }
+        self.may_miss_created = false;
+        let missing = self.made + 1..number.count();
+        if missing.end - missing.start > MAX_MISSING {
+            return;
+        }
+        for count in missing {
+            self.quarantine(StreamNumber::new(number.partition(), count));
+        }
+    }
+
+    /// Ends a stream with `state lost`. Only a trustworthy number is recorded.
+    fn quarantine(&mut self, number: StreamNumber) {
+        if !self.is_plausible(number) {
+            self.damage.has_unknown_streams = true;
+            return;
+        }
+        self.made = self.made.max(number.count());
+        let unknown = ReplayedStream { state: None, as_of: LogIndex(0), is_quarantined: true };
+        let stream = self.streams.entry(number).or_insert(unknown);
+        stream.is_quarantined |= !mutation::is(Mutation::ServeDamaged);
+        self.changed.insert(number);
+    }
+
+    /// A snapshot that includes entries beyond the end of the log proves that the log lost these entries.
+    fn check_log_end(&mut self, next: LogIndex) {
+        let Some(end) = self.streams.values().map(|stream| stream.as_of).max() else { return };
+        if end <= next {
+            return;
+        }
+        self.damage.add(format!("the log ends at {next}, and a stream is as of {end}"));
+        self.damage.first_index.get_or_insert(next);
+        self.miss_created();
+        let ahead = self.streams.iter().filter(|(_, stream)| stream.as_of > next);
+        self.changed.extend(ahead.map(|(number, _)| *number));
+        self.quarantine_as_of(LogIndex(end.0 - 1));
+    }
+
+    /// Returns true if a stream of this partition can have the number.
+    fn is_plausible(&self, number: StreamNumber) -> bool {
+        u32::from(number.partition()) == self.partition
+            && (1..=StreamNumber::MAX_COUNT / 2).contains(&number.count())
+    }
+}
+
+impl ReplayedStream {
+    /// Takes the facts for the report of the loss from an intact record of a quarantined stream.
+    fn salvage(&mut self, record: &Record, tag: ClaimTag) {
+        match (&mut self.state, record) {
+            (None, Record::Opened { origin, max_idle_ms }) => {
+                self.state = Some(StreamState::new(origin.clone(), *max_idle_ms, tag));
+            }
+            (Some(state), Record::Assigned { .. }) => {
+                // An assignment applies to every state.
+                let _ = state.apply(record, tag);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns the error of a damaged blob.
+///
+/// # Errors
+/// If the blob is intact and requires a newer program.
+pub(super) fn damaged(name: &str, error: DecodeError) -> Result<DecodeError, RecoveryError> {
+    if matches!(error, DecodeError::Version { .. }) {
+        return Err(RecoveryError { blob: name.to_owned(), error });
+    }
+    Ok(error)
+}
