@@ -12,7 +12,7 @@ declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [page
   [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=180 [apps]=150 [pressure]=60
   [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
-  [faults]=5400 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600)
+  [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600)
 
 short_format() { cargo fmt --all --check; }
 
@@ -151,10 +151,33 @@ long_kill() {
 short_faults() { harm 60s 5s 15s; }
 
 long_faults() {
-  harm 10m 60s 60s
-  target/release/minerva-faults run --duration 5m --store sentinel
+  harm 30m 60s 60s
+  target/release/minerva-faults run --duration 30m --store sentinel
   target/release/minerva-faults run --duration 5m --store redb
   target/release/minerva-faults rollback --age 15s
+  need gcc gcc
+  target/release/minerva-faults clock --steps 6
+  upgrade_from_0_1
+  target/release/minerva-faults damage
+}
+
+# Rolling upgrade from the programs of release 0.1, which are built from the history of the repository.
+upgrade_from_0_1() {
+  local commit=c171d98 from=target/release-0.1
+  if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
+    echo "skipped: the upgrade from release 0.1: commit $commit is not in this clone"
+    return 0
+  fi
+  if ! [ -e "$from/target/release/minerva-faults" ]; then
+    rm -rf "$from"
+    mkdir -p "$from"
+    git archive "$commit" | tar -x -C "$from"
+    (cd "$from" && cargo build --release --quiet -p minerva-core -p minerva-edge -p minerva-faults)
+  fi
+  local order
+  for order in roles mixed; do
+    target/release/minerva-faults upgrade --from "$from/target/release" --order "$order" --pause 10s
+  done
 }
 
 harm() { # DURATION HALF_OPEN OUTAGE

@@ -58,7 +58,7 @@ impl Entry {
         }
     }
 
-    /// Parses a line without the line feed.
+    /// Parses a line without the line feed. `began`, `took` and `wrong` are the words of release 0.1.
     fn read(line: &[u8]) -> Option<Self> {
         let mut words = line.splitn(5, |&byte| byte == b' ');
         let (kind, end) = (words.next()?, line.last()?);
@@ -67,18 +67,20 @@ impl Entry {
         let text = || Some(String::from_utf8_lossy(rest(line, 3)?).into_owned());
         // The last byte marks a complete entry.
         match (kind, end) {
-            (b"started", b'.') => {
+            (b"started" | b"began", b'.') => {
                 let (first_event, first_send) = (number(words.next()?)?, words.next()?);
                 let first_send = number(first_send.strip_suffix(b".")?)?;
                 Some(Self::Started { instance, stream, first_event, first_send })
             }
-            (b"handled", b'.') => {
+            (b"handled" | b"took", b'.') => {
                 let event = number(words.next()?)?;
                 let message = rest(line, 4)?.to_vec();
                 Some(Self::Handled { instance, stream, event, message })
             }
             (b"ended", b'.') => Some(Self::Ended { instance, stream, reason: text()? }),
-            (b"violation", b'.') => Some(Self::Violation { instance, stream, what: text()? }),
+            (b"violation" | b"wrong", b'.') => {
+                Some(Self::Violation { instance, stream, what: text()? })
+            }
             _ => None,
         }
     }

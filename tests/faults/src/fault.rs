@@ -49,7 +49,8 @@ pub(crate) struct Fault {
     pub(crate) lasting: Duration,
 }
 
-const ROLES: [(&str, Role); 4] =
+/// Names of the roles that faults and upgrades affect.
+pub(crate) const PROCESS_ROLES: [(&str, Role); 4] =
     [("redis", Role::Redis), ("core", Role::Core), ("edge", Role::Edge), ("app", Role::App)];
 const HOPS: [(&str, Hop); 4] =
     [("client", Hop::Client), ("link", Hop::Link), ("api", Hop::Api), ("redis", Hop::Redis)];
@@ -68,7 +69,7 @@ impl FaultKind {
     /// All supported kinds.
     pub(crate) fn all() -> Vec<Self> {
         let process_faults =
-            ROLES.iter().flat_map(|(_, role)| PROCESS_FAULTS.map(|make| make(*role)));
+            PROCESS_ROLES.iter().flat_map(|(_, role)| PROCESS_FAULTS.map(|make| make(*role)));
         let ways = HOPS
             .iter()
             .flat_map(|(_, hop)| NETWORK_FAULTS.map(|(_, fault)| Self::Network(*hop, fault)));
@@ -100,9 +101,9 @@ impl FaultKind {
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (role, what) = match self {
-            Self::Kill(role) => (name(&ROLES, role), "kill"),
-            Self::Stop(role) => (name(&ROLES, role), "stop"),
-            Self::Term(role) => (name(&ROLES, role), "term"),
+            Self::Kill(role) => (name(&PROCESS_ROLES, role), "kill"),
+            Self::Stop(role) => (name(&PROCESS_ROLES, role), "stop"),
+            Self::Term(role) => (name(&PROCESS_ROLES, role), "term"),
             Self::Network(hop, fault) => (name(&HOPS, hop), name(&NETWORK_FAULTS, fault)),
             Self::Failover => return f.pad("failover"),
         };

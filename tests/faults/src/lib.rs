@@ -20,6 +20,7 @@ mod audit;
 mod balancer;
 mod checker;
 mod clients;
+mod clock_steps;
 mod damage;
 mod effects;
 mod event_log;
@@ -38,6 +39,7 @@ mod rollback;
 mod run;
 mod slow;
 mod traffic;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,11 @@ enum Program {
     /// Replace Redis by an older copy of its data. Only streams with lost data may end, with `state lost` on both
     /// sides.
     Rollback(rollback::Config),
+    /// Replace the programs of a deployment by those of another version, one by one. No message may be lost, and no stream
+    /// may end.
+    Upgrade(upgrade::Config),
+    /// Step the wall clock of Redis back and forward while a core is dead. The other cores take over as usual.
+    Clock(clock_steps::Config),
     /// Damage stored bytes at random positions. No message may be taken for another, and undamaged partitions go on.
     Damage(damage::Config),
     /// Send much data both ways to slow readers. The server's memory must stay small.
@@ -116,6 +123,8 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
         Program::Run(config) => run::run(config).await,
         Program::Outage(config) => outage::run(config).await,
         Program::Rollback(config) => rollback::run(config).await,
+        Program::Upgrade(config) => upgrade::run(config).await,
+        Program::Clock(config) => clock_steps::run(config).await,
         Program::Damage(config) => damage::run(config).await,
         Program::Rows(config) => damage::redb_image::run(&config),
         Program::Pressure(config) => pressure::run(config).await,

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,6 +92,22 @@ impl Process {
     /// The name in reports.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The program of the next start.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Sets the program of the next start.
+    pub(crate) fn set_program(&mut self, program: PathBuf) {
+        self.program = program;
+    }
+
+    /// Sets or removes an environment variable for the next start.
+    pub(crate) fn set_variable(&mut self, name: &'static str, value: Option<OsString>) {
+        self.variables.retain(|(other, _)| *other != name);
+        self.variables.extend(value.map(|value| (name, value)));
     }
 
     /// The process id, while the process runs.

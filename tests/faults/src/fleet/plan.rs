@@ -122,7 +122,8 @@ impl Plan {
 
     /// Arguments of an application instance. Every second instance keeps its identity across restarts.
     pub(super) fn app_arguments(&self, number: u8, cores: &str, event_log: &Path) -> Vec<OsString> {
-        let mut arguments = vec!["answer".into(), "--event-log".into(), event_log.into()];
+        // `upgrade` also starts the instances of release 0.1, which have no other name for the event log.
+        let mut arguments = vec!["answer".into(), "--notes".into(), event_log.into()];
         for (name, value) in [
             ("--api", cores.to_owned()),
             ("--streams", self.streams.to_string()),
