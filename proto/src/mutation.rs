@@ -57,11 +57,13 @@ pub enum Mutation {
     ServeDamaged,
     /// Core: recovery drops a quarantined stream, so that no peer receives `state lost`.
     ForgetQuarantined,
+    /// Store: the end of a lease is believed although it is further away than the length of the lease.
+    LeaseEndBelieved,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -88,6 +90,7 @@ impl Mutation {
         Self::TrustNumbers,
         Self::ServeDamaged,
         Self::ForgetQuarantined,
+        Self::LeaseEndBelieved,
     ];
 }
 

@@ -41,6 +41,18 @@ pub enum Fault {
     Rollback,
     /// The store loses its last writes, and the owners crash.
     RollbackDeath,
+    /// Single partitions of the store lose their last writes; the owners are alive.
+    PartitionRollback,
+    /// Single partitions of the store lose their last writes, and their owners crash.
+    PartitionRollbackDeath,
+    /// One core is cut off from the store; its calls are lost.
+    StoreCutOff,
+    /// One core is cut off from the store, and sometimes suspended; its calls arrive after the end.
+    SplitBrain,
+    /// A late write of an earlier owner is fenced.
+    FencedWrite,
+    /// The wall clock of the store steps by up to some hours, sometimes with a dead owner.
+    StoreClockStep,
     /// A client switches to another kind of transport.
     TransportSwitch,
     /// A client is offline.
@@ -59,7 +71,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 32] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -79,6 +91,12 @@ impl Fault {
         Self::StoreReplyLost,
         Self::Rollback,
         Self::RollbackDeath,
+        Self::PartitionRollback,
+        Self::PartitionRollbackDeath,
+        Self::StoreCutOff,
+        Self::SplitBrain,
+        Self::FencedWrite,
+        Self::StoreClockStep,
         Self::TransportSwitch,
         Self::ClientOffline,
         Self::ClientSlow,
@@ -87,6 +105,16 @@ impl Fault {
         Self::CallInterrupted,
         Self::CallReplyLost,
     ];
+
+    pub(crate) fn is_rollback(self) -> bool {
+        matches!(
+            self,
+            Self::Rollback
+                | Self::RollbackDeath
+                | Self::PartitionRollback
+                | Self::PartitionRollbackDeath
+        )
+    }
 
     /// The name in tables: lower-case words.
     pub fn name(self) -> String {

@@ -85,8 +85,13 @@ const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::StoreSlow, 3),
     (Fault::StoreUnavailable, 3),
     (Fault::StoreReplyLost, 3),
-    (Fault::Rollback, 2),
-    (Fault::RollbackDeath, 2),
+    (Fault::Rollback, 1),
+    (Fault::RollbackDeath, 1),
+    (Fault::PartitionRollback, 1),
+    (Fault::PartitionRollbackDeath, 1),
+    (Fault::StoreCutOff, 3),
+    (Fault::SplitBrain, 3),
+    (Fault::StoreClockStep, 2),
     (Fault::TransportSwitch, 8),
     (Fault::ClientOffline, 3),
     (Fault::ClientSlow, 4),
@@ -103,7 +108,9 @@ const OFTEN: &[(Fault, u64)] = &[
     (Fault::HandOver, 6),
     (Fault::AppCrash, 3),
     (Fault::Rollback, 2),
-    (Fault::RollbackDeath, 20),
+    (Fault::RollbackDeath, 15),
+    (Fault::PartitionRollback, 2),
+    (Fault::PartitionRollbackDeath, 5),
     (Fault::TransportSwitch, 4),
     (Fault::ClientOffline, 30),
 ];
@@ -166,9 +173,7 @@ impl Plan {
                 pick = pick.saturating_sub(*weight);
                 is_it
             });
-            let is_meant = |f: Fault| {
-                self.may_roll_back || !matches!(f, Fault::Rollback | Fault::RollbackDeath)
-            };
+            let is_meant = |fault: Fault| self.may_roll_back || !fault.is_rollback();
             if let Some((fault, _)) = fault.filter(|(fault, _)| is_meant(*fault)) {
                 let at = net.random.between(500, self.healed_at - 500);
                 net.events.schedule(at, Event::Fault(*fault));

@@ -2,11 +2,16 @@
 //! their time, their failures and the loss of replies. Blobs are opaque.
 
 mod call;
+mod clock;
 mod data;
 mod direct;
+mod faults;
 mod handle;
+mod lease_end;
+mod rollback;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use minerva_core::store::{Epoch, StoreError};
 use tokio::sync::oneshot;
@@ -16,7 +21,13 @@ pub use call::{Op, OpReply};
 pub use data::StoreData;
 pub(crate) use data::StoredPartition;
 pub use direct::ModelStore;
+pub(crate) use faults::Isolation;
 pub(crate) use handle::{CallQueue, StoreHandle};
+pub(crate) use rollback::RolledBack;
+
+use self::clock::StoreClock;
+use self::faults::{Disposition, StoreFaults};
+use self::rollback::PendingRollback;
 
 use crate::clock::Time;
 use crate::event::Event;
@@ -28,26 +39,17 @@ use crate::network::Network;
 pub(crate) struct Store {
     pub(crate) data: StoreData,
     pub(crate) queue: CallQueue,
+    faults: StoreFaults,
+    /// Deviation of the clock of the store.
+    clock: StoreClock,
     /// The data after a pending rollback.
-    snapshot: Option<StoreData>,
-    /// Time at which the last call of a partition takes effect.
-    busy: BTreeMap<u32, Time>,
+    rollback: Option<PendingRollback>,
+    /// Time at which the last call of an owner for a partition takes effect.
+    busy: BTreeMap<(Arc<str>, u32), Time>,
     /// Core and epoch of the last release of each partition; a later write by that owner is a violation.
     released: BTreeMap<u32, (usize, Epoch)>,
-    /// Whether the store was rolled back, so that epochs may repeat.
-    has_rolled_back: bool,
-    slow_until: Time,
-    unavailable_until: Time,
-    replies_lost_until: Time,
-}
-
-/// Treatment of a call.
-enum Disposition {
-    Perform,
-    /// Takes no effect; the caller receives an error with unknown outcome.
-    Reject,
-    /// Takes effect; the caller receives an error with unknown outcome.
-    ReplyLost,
+    /// Partitions that were rolled back, so that epochs may repeat.
+    rolled_back: BTreeSet<u32>,
 }
 
 impl Store {
@@ -61,24 +63,27 @@ impl Store {
     fn schedule(&mut self, mut call: Call, net: &mut Network) {
         let numbers = [call.core as u64, call.partition.into(), index_of(&call.op)];
         net.trace.record(net.now, name_of(&call.op), numbers);
-        let disposition = self.disposition(net);
         let mut delay = net.random.between(1, 4);
-        if net.now < self.slow_until {
-            delay += net.random.between(20, 900);
+        if let Some(extra) = self.faults.extra_delay(net) {
+            delay += extra;
             net.faults.fire(Fault::StoreSlow);
         }
-        let busy = self.busy.entry(call.partition).or_default();
-        let at = (net.now + delay).max(*busy);
-        match disposition {
+        let busy = self.busy.entry((Arc::clone(&call.name), call.partition)).or_default();
+        let mut at = (net.now + delay).max(*busy);
+        match self.faults.disposition(call.core, delay, net) {
             Disposition::Perform => {}
-            Disposition::Reject => {
+            Disposition::Lost { gives_up } => {
                 net.faults.fire(Fault::StoreUnavailable);
-                return reply_at(net.now + delay, call.reply, Err(unavailable()), net);
+                return reply_at(gives_up, call.reply, Err(unavailable()), net);
             }
             Disposition::ReplyLost => {
                 net.faults.fire(Fault::StoreReplyLost);
                 // The error may precede the effect.
                 let gives_up = net.now + net.random.between(1, 2 * delay);
+                reply_at(gives_up, call.reply.take(), Err(unavailable()), net);
+            }
+            Disposition::Late { from, gives_up } => {
+                at = at.max(from + delay);
                 reply_at(gives_up, call.reply.take(), Err(unavailable()), net);
             }
         }
@@ -90,7 +95,8 @@ impl Store {
     /// owner that has released the partition.
     pub(crate) fn perform(&mut self, call: Call, net: &mut Network) -> (bool, bool) {
         let name = Some(&*call.name);
-        let outcome = self.data.perform(net.now, name, call.partition, &call.op);
+        let now = self.clock.read(net.now);
+        let outcome = self.data.perform(now, name, call.partition, &call.op);
         let is_ok = outcome.is_ok();
         net.trace.record(
             net.now,
@@ -99,6 +105,9 @@ impl Store {
         );
         if let Err(error) = &outcome {
             net.trace.detail(|| format!("{}: {error}", name_of(&call.op)));
+            if *error == StoreError::Fenced && call.op.is_write() {
+                net.faults.fire(Fault::FencedWrite);
+            }
         }
         let is_late = is_ok && self.is_late(&call);
         if let (Op::Release { epoch }, true) = (&call.op, is_ok) {
@@ -110,51 +119,65 @@ impl Store {
     }
 
     pub(crate) fn slow_down(&mut self, until: Time) {
-        self.slow_until = until;
+        self.faults.slow_down(until);
     }
 
     pub(crate) fn fail_until(&mut self, until: Time) {
-        self.unavailable_until = until;
+        self.faults.fail_until(until);
     }
 
     pub(crate) fn lose_replies_until(&mut self, until: Time) {
-        self.replies_lost_until = until;
+        self.faults.lose_replies_until(until);
     }
 
-    /// Takes the snapshot for a later rollback.
-    pub(crate) fn take_snapshot(&mut self) {
-        self.snapshot = Some(self.data.clone());
+    /// Separates a core from the store.
+    pub(crate) fn isolate(&mut self, core: usize, isolation: Isolation) {
+        self.faults.isolate(core, isolation);
     }
 
-    /// Goes back, if something was snapshot.
-    pub(crate) fn roll_back(&mut self) -> bool {
-        self.has_rolled_back = true;
-        self.snapshot.take().map(|snapshot| self.data = snapshot).is_some()
+    /// Steps the clock of the store.
+    pub(crate) fn step_clock(&mut self, forward: bool, length: Time) {
+        self.clock.step(forward, length);
+    }
+
+    /// Takes the data for a later rollback of these partitions, or of the whole store.
+    pub(crate) fn take_snapshot(&mut self, partitions: Option<Vec<u32>>) {
+        self.rollback = Some(PendingRollback { data: self.data.clone(), partitions });
+    }
+
+    /// Performs the pending rollback, if any. Returns the affected partitions.
+    pub(crate) fn roll_back(&mut self) -> Option<RolledBack> {
+        let PendingRollback { data, partitions } = self.rollback.take()?;
+        let is_partial = partitions.is_some();
+        let affected = match partitions {
+            Some(partitions) => {
+                partitions.iter().for_each(|one| self.data.take_partition(*one, &data));
+                partitions
+            }
+            None => {
+                let affected = self.data.numbers();
+                self.data = data;
+                affected
+            }
+        };
+        self.rolled_back.extend(&affected);
+        Some(RolledBack { partitions: affected, is_partial })
     }
 
     pub(crate) fn has_snapshot(&self) -> bool {
-        self.snapshot.is_some()
+        self.rollback.is_some()
     }
 
     pub(crate) fn heal(&mut self) {
-        (self.slow_until, self.unavailable_until, self.replies_lost_until) = (0, 0, 0);
-    }
-
-    fn disposition(&self, net: &mut Network) -> Disposition {
-        if net.now < self.unavailable_until && net.random.percent(80) {
-            Disposition::Reject
-        } else if net.now < self.replies_lost_until && net.random.percent(50) {
-            Disposition::ReplyLost
-        } else {
-            Disposition::Perform
-        }
+        self.faults = StoreFaults::default();
     }
 
     fn is_late(&self, call: &Call) -> bool {
         let (Op::Append { epoch, .. } | Op::Checkpoint { epoch, .. }) = &call.op else {
             return false;
         };
-        !self.has_rolled_back && self.released.get(&call.partition) == Some(&(call.core, *epoch))
+        !self.rolled_back.contains(&call.partition)
+            && self.released.get(&call.partition) == Some(&(call.core, *epoch))
     }
 }
 

@@ -5,6 +5,7 @@ mod api_calls;
 mod connections;
 mod fault_injection;
 mod stages;
+mod store_faults;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};

@@ -66,6 +66,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether the operation changes the log or the checkpoint.
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self, Self::Append { .. } | Self::Checkpoint { .. })
+    }
+
     /// Epoch of the owner, if the operation requires ownership.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         match self {

@@ -12,14 +12,15 @@ use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
 
 use super::call::{Op, OpReply};
+use super::lease_end::LeaseEnd;
 use crate::clock::Time;
 
 /// Content of the store.
 #[derive(Debug, Clone, Default)]
 pub struct StoreData {
     count: Option<u32>,
-    /// End of the lease and number of the last heartbeat, by member.
-    members: BTreeMap<Member, (Time, u64)>,
+    /// Lease and number of the last heartbeat, by member.
+    members: BTreeMap<Member, (LeaseEnd, u64)>,
     partitions: BTreeMap<u32, StoredPartition>,
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct StoredPartition {
 #[derive(Debug, Clone)]
 struct Lease {
     owner: String,
-    ends: Time,
+    end: LeaseEnd,
 }
 
 impl StoreData {
@@ -73,7 +74,9 @@ impl StoreData {
             Op::Checkpoint { epoch, covers, meta, changed } => {
                 part.checkpoint(*epoch, *covers, meta, changed)
             }
-            Op::Renew { epoch, length, next } => part.renew(*epoch, now + millis(*length), *next),
+            Op::Renew { epoch, length, next } => {
+                part.renew(*epoch, LeaseEnd::new(now, millis(*length)), *next)
+            }
             Op::Release { epoch } => part.release(*epoch),
         }
     }
@@ -82,16 +85,24 @@ impl StoreData {
         self.partitions.get(&partition)
     }
 
+    /// Replaces a partition with the one in other data.
+    pub(super) fn take_partition(&mut self, partition: u32, from: &Self) {
+        match from.partitions.get(&partition) {
+            Some(stored) => self.partitions.insert(partition, stored.clone()),
+            None => self.partitions.remove(&partition),
+        };
+    }
+
     pub(crate) fn numbers(&self) -> Vec<u32> {
         self.partitions.keys().copied().collect()
     }
 
     fn heartbeat(&mut self, now: Time, member: &Member, number: u64, length: Time) -> Membership {
-        self.members.retain(|_, (until, _)| *until > now);
+        self.members.retain(|_, (end, _)| end.left(now) > 0);
         let own = self.members.keys().find(|other| other.name == member.name).cloned();
         let last = own.and_then(|own| self.members.remove(&own)).map_or(0, |(_, number)| number);
         if length > 0 {
-            self.members.insert(member.clone(), (now + length, number));
+            self.members.insert(member.clone(), (LeaseEnd::new(now, length), number));
         }
         Membership { members: self.members.keys().cloned().collect(), last_heartbeat: last }
     }
@@ -133,11 +144,15 @@ impl StoredPartition {
     }
 
     fn claim(&mut self, now: Time, owner: &str, above: Epoch) -> Result<Claimed, StoreError> {
-        if let Some(lease) = self.lease.as_ref().filter(|l| l.owner != owner && l.ends > now) {
-            let left = std::time::Duration::from_millis(lease.ends - now);
-            return Err(StoreError::Held { owner: lease.owner.clone(), left });
+        if let Some(lease) = self.lease.as_mut().filter(|lease| lease.owner != owner) {
+            let left = lease.end.left(now);
+            if left > 0 {
+                let left = std::time::Duration::from_millis(left);
+                return Err(StoreError::Held { owner: lease.owner.clone(), left });
+            }
         }
-        self.lease = Some(Lease { owner: owner.to_owned(), ends: now + millis(FIRST_LEASE) });
+        let end = LeaseEnd::new(now, millis(FIRST_LEASE));
+        self.lease = Some(Lease { owner: owner.to_owned(), end });
         self.epoch = self.epoch.max(above.0) + 1;
         let (epoch, next_index) = (Epoch(self.epoch), self.next());
         self.claims.push_back(Claim { epoch, next_index, owner: owner.to_owned() });
@@ -209,13 +224,18 @@ impl StoredPartition {
         Ok(OpReply::Done)
     }
 
-    fn renew(&mut self, epoch: Epoch, ends: Time, next: LogIndex) -> Result<OpReply, StoreError> {
+    fn renew(
+        &mut self,
+        epoch: Epoch,
+        end: LeaseEnd,
+        next: LogIndex,
+    ) -> Result<OpReply, StoreError> {
         self.check(epoch)?;
         if next > self.next() {
             return Err(StoreError::Behind { next: self.next() });
         }
         if let Some(lease) = &mut self.lease {
-            lease.ends = ends;
+            lease.end = end;
         }
         Ok(OpReply::Done)
     }

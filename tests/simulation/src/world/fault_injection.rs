@@ -35,14 +35,23 @@ impl World {
             Fault::StoreSlow | Fault::StoreUnavailable | Fault::StoreReplyLost => {
                 self.hit_store(fault)
             }
-            Fault::Rollback | Fault::RollbackDeath => self.begin_rollback(fault),
+            Fault::Rollback
+            | Fault::RollbackDeath
+            | Fault::PartitionRollback
+            | Fault::PartitionRollbackDeath => self.begin_rollback(fault),
+            Fault::StoreCutOff | Fault::SplitBrain => self.cut_off(fault),
+            Fault::StoreClockStep => self.step_store_clock(),
             Fault::TransportSwitch
             | Fault::ClientOffline
             | Fault::ClientSlow
             | Fault::ClientResets
             | Fault::AppResets => self.hit_client(fault),
             // Side effects of other faults.
-            Fault::TailLost | Fault::HalfOpen | Fault::CallInterrupted | Fault::CallReplyLost => {}
+            Fault::TailLost
+            | Fault::HalfOpen
+            | Fault::FencedWrite
+            | Fault::CallInterrupted
+            | Fault::CallReplyLost => {}
         }
     }
 
@@ -97,10 +106,7 @@ impl World {
     }
 
     fn hit_core(&mut self, fault: Fault) {
-        // Usually a core with partitions.
-        let any = self.net.random.below(self.cores.len());
-        let owner = (0..self.cores.len()).find(|core| self.cores[*core].owned() > 0);
-        let core = if self.net.random.percent(70) { owner.unwrap_or(any) } else { any };
+        let core = self.some_core();
         if self.cores[core].state != State::Up {
             return;
         }
@@ -115,6 +121,13 @@ impl World {
             let pause = self.net.random.between(50, 6000);
             self.crash_core(core, pause);
         }
+    }
+
+    /// A random core, usually one with partitions.
+    pub(super) fn some_core(&mut self) -> usize {
+        let any = self.net.random.below(self.cores.len());
+        let owner = (0..self.cores.len()).find(|core| self.cores[*core].owned() > 0);
+        if self.net.random.percent(70) { owner.unwrap_or(any) } else { any }
     }
 
     /// Crashes a core and schedules its restart.
@@ -134,44 +147,6 @@ impl World {
             self.apps[app].crash();
             let keeps_name = fault == Fault::AppRestart;
             self.net.within(pause.0, pause.1, Event::AppStarts { app, keeps_name });
-        }
-    }
-
-    fn hit_store(&mut self, fault: Fault) {
-        let until = self.net.now + self.net.random.between(300, 4000);
-        if fault == Fault::StoreSlow {
-            self.store.slow_down(until);
-        } else if fault == Fault::StoreUnavailable {
-            self.store.fail_until(until);
-        } else {
-            self.store.lose_replies_until(until);
-        }
-    }
-
-    fn begin_rollback(&mut self, fault: Fault) {
-        if !self.store.has_snapshot() {
-            self.store.take_snapshot();
-            let owners_die = fault == Fault::RollbackDeath;
-            self.net.within(20, 800, Event::StoreRollback { owners_die });
-        }
-    }
-
-    pub(super) fn roll_back_store(&mut self, owners_die: bool) {
-        if !self.store.roll_back() {
-            return;
-        }
-        self.net.faults.fire(if owners_die { Fault::RollbackDeath } else { Fault::Rollback });
-        if let Err(error) =
-            self.checker.durable.roll_back(&self.store.data, &self.store.data.numbers())
-        {
-            self.checker.violation(format!("rollback: {error}"));
-        }
-        self.net.trace.record(self.net.now, "store rollback", [u64::from(owners_die), 0, 0]);
-        self.net.trace.detail(|| self.checker.durable.describe());
-        if owners_die {
-            for core in 0..self.cores.len() {
-                self.crash_core(core, 50);
-            }
         }
     }
 
