@@ -6,6 +6,8 @@
 
 #[path = "store_redis/cluster.rs"]
 mod cluster;
+#[path = "store_redis/failovers.rs"]
+mod failovers;
 #[path = "store_redis/faults.rs"]
 mod faults;
 #[path = "store_redis/login.rs"]

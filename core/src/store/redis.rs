@@ -13,6 +13,8 @@ mod keys;
 mod load_partition;
 mod pipeline;
 mod pipelined_connection;
+mod replica_set;
+mod replication;
 mod reply;
 mod routes;
 mod scripts;

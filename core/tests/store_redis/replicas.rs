@@ -10,10 +10,11 @@ use crate::server::{Server, free_port, store, wait_until};
 use crate::{append, assert_log, assert_unavailable, claim, content};
 
 /// Starts a replica and waits until it is in sync.
-fn replica_of(primary: &Server) -> Server {
+pub(crate) fn replica_of(primary: &Server) -> Server {
     let port = primary.port.to_string();
     let replica = Server::start(&["--replicaof", "127.0.0.1", &port]);
-    wait_until("the replica is connected", || primary.info().contains("state=online"));
+    let address = format!("port={},state=online", replica.port);
+    wait_until("the replica is connected", || primary.info().contains(&address));
     replica
 }
 

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::super::StoreError;
 use super::connection::Connection;
 use super::error::{classify_connection, refused_login, timed_out};
+use super::replication::Replication;
 use super::scripts;
 use super::sentinel::locate;
 use super::server_info::ServerInfo;
@@ -38,6 +39,15 @@ pub(super) enum Target {
     Node(Node),
     /// The primary that the Sentinels report at connection time.
     Primary,
+}
+
+/// A checked connection.
+pub(super) struct Connected {
+    pub(super) connection: Connection,
+    pub(super) node: Node,
+    pub(super) replication: Replication,
+    /// Replicas of the server according to the Sentinels.
+    pub(super) replicas: Vec<Node>,
 }
 
 impl Connector {
@@ -64,7 +74,7 @@ impl Connector {
     }
 
     /// Connects, checks the server, and loads the scripts.
-    pub(super) async fn connect(&self, target: &Target) -> Result<Connection, StoreError> {
+    pub(super) async fn connect(&self, target: &Target) -> Result<Connected, StoreError> {
         self.try_connect(target).await.map_err(|error| self.soften(error))
     }
 
@@ -104,15 +114,19 @@ impl Connector {
         self.soften(classify_connection(error, server))
     }
 
-    async fn try_connect(&self, target: &Target) -> Result<Connection, StoreError> {
-        let node = match target {
-            Target::Node(node) => node.clone(),
-            Target::Primary => locate(self).await?.primary,
+    async fn try_connect(&self, target: &Target) -> Result<Connected, StoreError> {
+        let (node, replicas) = match target {
+            Target::Node(node) => (node.clone(), Vec::new()),
+            Target::Primary => {
+                let located = locate(self).await?;
+                (located.primary, located.replicas)
+            }
         };
         let mut connection = self.dial(&node).await?;
         let name = node.to_string();
         let info = cmd("INFO").query_async::<String>(&mut connection).await;
-        let server = ServerInfo::parse(&info.map_err(|error| self.classify(&error, &name))?);
+        let info = info.map_err(|error| self.classify(&error, &name))?;
+        let (server, replication) = (ServerInfo::parse(&info), Replication::parse(&info));
         server.check(&name, self.url.kind == Kind::Cluster)?;
         if !server.has_aof && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -123,7 +137,7 @@ impl Connector {
         }
         self.load_scripts(&mut connection).await?;
         tracing::debug!(redis = name, "connected to Redis");
-        Ok(connection)
+        Ok(Connected { connection, node, replication, replicas })
     }
 
     async fn dial_in_time(&self, node: &Node, is_sentinel: bool) -> Result<Connection, StoreError> {

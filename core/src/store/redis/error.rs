@@ -1,8 +1,11 @@
 //! Classification of Redis errors: the store error for the caller and the action for the connection.
 
+use std::time::Duration;
+
 use redis::{ErrorKind, RedisError, ServerError};
 
 use super::super::StoreError;
+use super::replica_set::Unconfirmed;
 
 /// Required action on a connection after an error reply, in rising severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +35,9 @@ pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
             let text = "this Redis is a replica and does not write; name the primary in --store, or \
                         the Sentinels by redis-sentinel://";
             (ConnectionAction::Reconnect, unavailable(text))
+        }
+        "UNBLOCKED" => {
+            (ConnectionAction::Reconnect, unavailable("this Redis has just become a replica"))
         }
         "LOADING" => (ConnectionAction::Reconnect, unavailable("Redis is still loading its data")),
         "MOVED" | "ASK" | "TRYAGAIN" => {
@@ -141,12 +147,27 @@ pub(super) fn connection_closed() -> StoreError {
     StoreError::Unavailable("the connection to Redis is closed".to_owned())
 }
 
-/// Fewer replicas than required confirmed the writes.
-pub(super) fn too_few_replicas(confirmed: i64, wanted: usize, ms: u128) -> StoreError {
-    StoreError::Unavailable(format!(
-        "only {confirmed} of {wanted} replicas confirmed within {ms} ms; are the replicas connected? \
-         wait= and wait_ms= in --store set the number and the timeout"
-    ))
+/// The server does not prove that the appends are durable. `wait` is the deadline of the replicas.
+pub(super) fn unconfirmed(reason: &Unconfirmed, server: &str, wait: Duration) -> StoreError {
+    StoreError::Unavailable(match reason {
+        Unconfirmed::NotPrimary => format!("Redis at {server} is no longer the primary"),
+        Unconfirmed::FailingOver => format!("Redis at {server} hands over to a replica"),
+        Unconfirmed::Disconnected(replica) => format!(
+            "replica {replica} is disconnected from Redis at {server}; a failover may have promoted it, so \
+             appends pause for at least hold_ms="
+        ),
+        Unconfirmed::TooFew { confirmed, required } => format!(
+            "only {confirmed} of {required} replicas confirmed within {} ms; are the replicas connected? \
+             wait= and wait_ms= in --store set the least number and the timeout",
+            wait.as_millis()
+        ),
+        Unconfirmed::NoReply => format!("Redis at {server} did not reply to WAIT"),
+    })
+}
+
+/// The Sentinels name another primary.
+pub(super) fn replaced_primary(old: &str, new: &str) -> StoreError {
+    StoreError::Unavailable(format!("the Sentinels name {new} as the primary instead of {old}"))
 }
 
 /// No node of the cluster owns a slot.

@@ -10,17 +10,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use minerva_runtime::tasks::InlineWake;
 use redis::{RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::super::StoreError;
+use super::super::fault_log::warn_fault;
 use super::connection::{Connection, PendingReplies};
-use super::connector::{Connector, Target};
-use super::error::{ConnectionAction, classify, queue_full, too_few_replicas};
+use super::connector::{Connected, Connector, Target};
+use super::error::{ConnectionAction, classify, queue_full, replaced_primary, unconfirmed};
 use super::pipeline::{Command, ReplyLayout, build};
-use super::url::Kind;
+use super::replica_set::{Checked, Limits, ReplicaSet, Requirement, Unconfirmed};
+use super::sentinel::locate;
+use super::url::{Kind, Node};
+use crate::clock;
 
 /// Capacity of the request queue: 32 requests for each of 64 partitions. Further requests fail as unavailable.
 pub(super) const QUEUE_CAPACITY: usize = 2048;
@@ -31,6 +37,8 @@ const MAX_PIPELINE_BYTES: usize = 4 << 20;
 /// Pipelines in flight: the server processes one while the replies of the other travel. A larger number would make
 /// each pipeline smaller.
 const MAX_IN_FLIGHT: usize = 2;
+/// Shortest time between two queries to the Sentinels about an unconfirmed append.
+const REVIEW_PAUSE: Duration = Duration::from_secs(1);
 /// Consecutive reloads of the scripts before the affected requests fail.
 const MAX_RELOADS: u32 = 3;
 
@@ -70,12 +78,18 @@ impl PipelinedConnection {
         on_failure: Option<OnFailure>,
     ) -> Self {
         let (sender, requests) = mpsc::channel(QUEUE_CAPACITY);
+        let options = &connector.url().options;
+        let limits = Limits { wait: options.wait_time, hold: options.hold };
+        let replicas = ReplicaSet::new(options.wait, limits);
         let worker = Worker {
             connector,
             target,
             on_failure,
             requests,
             connection: None,
+            node: None,
+            replicas,
+            reviewed_at: None,
             in_flight: VecDeque::new(),
             reloads: 0,
         };
@@ -97,6 +111,12 @@ struct Worker {
     on_failure: Option<OnFailure>,
     requests: mpsc::Receiver<Request>,
     connection: Option<Connection>,
+    /// The server of the last connection.
+    node: Option<Node>,
+    /// The replicas of this server.
+    replicas: ReplicaSet,
+    /// Time of the last review of the replicas.
+    reviewed_at: Option<Instant>,
     /// Sent pipelines in order; empty without a connection.
     in_flight: VecDeque<SentPipeline>,
     /// Consecutive reloads of the scripts.
@@ -106,8 +126,8 @@ struct Worker {
 struct SentPipeline {
     requests: Vec<Request>,
     layout: ReplyLayout,
-    /// Whether the last command is WAIT.
-    has_wait: bool,
+    /// Condition of the durable requests; its commands are the last ones.
+    requirement: Option<Requirement>,
     replies: PendingReplies,
 }
 
@@ -145,7 +165,12 @@ impl Worker {
         let connection = match &self.connection {
             Some(connection) => connection,
             None => match self.connector.connect(&self.target).await {
-                Ok(connection) => self.connection.insert(connection),
+                Ok(connected) => {
+                    let Connected { connection, node, replication, replicas } = connected;
+                    self.replicas.on_connected(&replication, &replicas, clock::now());
+                    self.node = Some(node);
+                    self.connection.insert(connection)
+                }
                 Err(error) => return Err((requests, error)),
             },
         };
@@ -153,13 +178,13 @@ impl Worker {
         let commands = requests.iter().map(|request| &request.command);
         let in_cluster = self.connector.url().kind == Kind::Cluster;
         let (mut pipeline, layout) = build(commands, in_cluster);
-        let has_wait = options.wait > 0 && requests.iter().any(|request| request.is_durable);
-        if has_wait {
-            let ms = u64::try_from(options.wait_time.as_millis()).unwrap_or(u64::MAX);
-            pipeline.cmd("WAIT").arg(options.wait).arg(ms);
+        let must_confirm = options.wait > 0 && requests.iter().any(|request| request.is_durable);
+        let requirement = must_confirm.then(|| self.replicas.requirement());
+        if let Some(requirement) = &requirement {
+            requirement.add_to(&mut pipeline, options.wait_time);
         }
         let replies = connection.send(pipeline);
-        self.in_flight.push_back(SentPipeline { requests, layout, has_wait, replies });
+        self.in_flight.push_back(SentPipeline { requests, layout, requirement, replies });
         Ok(())
     }
 
@@ -182,8 +207,11 @@ impl Worker {
     }
 
     async fn finish_pipeline(&mut self, sent: SentPipeline, mut values: Vec<Value>) {
-        let SentPipeline { requests, layout, has_wait, .. } = sent;
-        let replica_error = if has_wait { self.replica_error(values.pop()) } else { None };
+        let SentPipeline { requests, layout, requirement, .. } = sent;
+        let reason = requirement.and_then(|requirement| self.check(&requirement, &mut values));
+        let wait = self.connector.url().options.wait_time;
+        let unconfirmed =
+            reason.as_ref().map(|reason| unconfirmed(reason, &self.server_name(), wait));
         let (mut action, mut cause) = (ConnectionAction::Keep, None);
         let replies = layout.split(values).into_iter().map(|value| {
             let Value::ServerError(error) = value else {
@@ -205,25 +233,49 @@ impl Worker {
             self.reloads = 0;
         }
         for (request, reply) in requests.into_iter().zip(replies) {
-            let failed = replica_error.as_ref().filter(|_| request.is_durable && reply.is_ok());
+            let failed = unconfirmed.as_ref().filter(|_| request.is_durable && reply.is_ok());
             request.finish(failed.map_or(reply, |error| Err(error.clone())));
         }
-        if let (ConnectionAction::Reconnect, Some(cause)) = (action, cause) {
-            self.fail_all(Vec::new(), &cause);
+        match (action, cause, unconfirmed) {
+            (ConnectionAction::Reconnect, Some(cause), _) => self.fail_all(Vec::new(), &cause),
+            (_, _, Some(error)) if reason == Some(Unconfirmed::NotPrimary) => {
+                self.fail_all(Vec::new(), &error);
+            }
+            (_, _, Some(_)) => self.review_replicas().await,
+            (_, _, None) => {}
         }
     }
 
-    /// The error of durable requests if WAIT was not confirmed by enough replicas.
-    fn replica_error(&self, reply: Option<Value>) -> Option<StoreError> {
-        let options = &self.connector.url().options;
-        match reply {
-            Some(Value::Int(confirmed)) if confirmed >= 0 => {
-                let is_enough = usize::try_from(confirmed).is_ok_and(|count| count >= options.wait);
-                let ms = options.wait_time.as_millis();
-                (!is_enough).then(|| too_few_replicas(confirmed, options.wait, ms))
+    /// Checks whether the durable requests of a pipeline are confirmed, and records the state of the replicas.
+    fn check(&mut self, requirement: &Requirement, values: &mut Vec<Value>) -> Option<Unconfirmed> {
+        let Checked { before, after, result } = requirement.check(values);
+        if let Some(after) = after {
+            self.replicas.observe(before.as_ref(), &after, result.is_ok(), clock::now());
+        }
+        result.err()
+    }
+
+    /// Decides after an unconfirmed append whether the appends still wait for replicas that have failed for long.
+    ///
+    /// With Sentinels, this requires that they still name the server and that no failover is in progress.
+    async fn review_replicas(&mut self) {
+        if self.target == Target::Primary {
+            let now = clock::now();
+            if self.reviewed_at.is_some_and(|last| now < last + REVIEW_PAUSE) {
+                return;
             }
-            Some(Value::ServerError(error)) => Some(classify(&error).1),
-            _ => Some(StoreError::Unavailable("Redis did not reply to WAIT".to_owned())),
+            self.reviewed_at = Some(now);
+            match locate(&self.connector).await {
+                Ok(located) if Some(&located.primary) != self.node.as_ref() => {
+                    let error = replaced_primary(&self.server_name(), &located.primary.to_string());
+                    return self.fail_all(Vec::new(), &error);
+                }
+                Ok(located) if located.is_settled => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+        for node in self.replicas.release_expired(clock::now()) {
+            warn_fault(&format!("appends no longer wait for replica {node}, which has failed"));
         }
     }
 
@@ -273,7 +325,10 @@ impl Worker {
     fn server_name(&self) -> String {
         match &self.target {
             Target::Node(node) => node.to_string(),
-            Target::Primary => self.connector.url().to_string(),
+            Target::Primary => {
+                let url = || self.connector.url().to_string();
+                self.node.as_ref().map_or_else(url, Node::to_string)
+            }
         }
     }
 }

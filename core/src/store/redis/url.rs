@@ -70,6 +70,8 @@ pub(super) struct RedisOptions {
     pub(super) wait: usize,
     /// `wait_ms`: timeout of that confirmation, below `response`.
     pub(super) wait_time: Duration,
+    /// `hold_ms`: how long a replica that disconnected or fell behind stops the appends.
+    pub(super) hold: Duration,
     /// `connect_ms`: timeout of a connection attempt.
     pub(super) connect: Duration,
     /// `response_ms`: timeout of a response. A server that syncs its file to a busy disk may need seconds, and each
@@ -102,8 +104,8 @@ pub enum RedisUrlError {
     Database,
     /// An unknown or malformed option.
     #[error(
-        "the options after the ? are prefix=, wait=, wait_ms=, connect_ms=, response_ms=, ca=, \
-         sentinel_user= and sentinel_password=, separated by &"
+        "the options after the ? are prefix=, wait=, wait_ms=, hold_ms=, connect_ms=, response_ms=, \
+         ca=, sentinel_user= and sentinel_password=, separated by &"
     )]
     Option,
     /// A Sentinel login with another scheme, or a user without a password.
@@ -118,7 +120,7 @@ pub enum RedisUrlError {
     #[error("wait= is 0 to 16 replicas, and wait_ms= is less than response_ms= (5000)")]
     Wait,
     /// A time option out of range.
-    #[error("wait_ms=, connect_ms= and response_ms= are 1 to 600000 milliseconds")]
+    #[error("wait_ms=, hold_ms=, connect_ms= and response_ms= are 1 to 600000 milliseconds")]
     Time,
 }
 
@@ -128,6 +130,7 @@ impl Default for RedisOptions {
             prefix: PREFIX.to_owned(),
             wait: 0,
             wait_time: Duration::from_secs(1),
+            hold: Duration::from_secs(5),
             connect: Duration::from_secs(2),
             response: Duration::from_secs(5),
             ca: None,
@@ -245,6 +248,7 @@ fn parse_options(query: &str) -> Result<(RedisOptions, Login), RedisUrlError> {
             "prefix" => options.prefix = value,
             "wait" => options.wait = value.parse().map_err(|_| RedisUrlError::Wait)?,
             "wait_ms" => options.wait_time = parse_time(&value)?,
+            "hold_ms" => options.hold = parse_time(&value)?,
             "connect_ms" => options.connect = parse_time(&value)?,
             "response_ms" => options.response = parse_time(&value)?,
             "ca" => options.ca = Some(value.into()),

@@ -40,7 +40,7 @@ fn a_short_address_gets_defaults() {
 #[test]
 fn a_long_address_sets_all_fields() {
     let url = parse(
-        "rediss://core:p%40s%2Fs@[::1]:6390/3?prefix=a:&wait=2&wait_ms=300&connect_ms=100\
+        "rediss://core:p%40s%2Fs@[::1]:6390/3?prefix=a:&wait=2&wait_ms=300&hold_ms=2000&connect_ms=100\
          &response_ms=900&ca=%2Fetc%2Fca.pem",
     )
     .unwrap();
@@ -50,6 +50,7 @@ fn a_long_address_sets_all_fields() {
         prefix: "a:".to_owned(),
         wait: 2,
         wait_time: Duration::from_millis(300),
+        hold: Duration::from_secs(2),
         connect: Duration::from_millis(100),
         response: Duration::from_millis(900),
         ca: Some("/etc/ca.pem".into()),

@@ -1,0 +1,315 @@
+//! Which replicas must confirm an append, and whether a confirmation is believed. Pure.
+//!
+//! A failover may promote any replica. An append is durable if every replica that could be promoted has the append.
+//! These are the connected replicas and those that disconnected a short time ago: a promoted replica closes its
+//! connection to the old primary, which continues to write until the demotion. So a replica that disconnects or falls
+//! behind stops the appends for `hold_ms`, and longer as long as the Sentinels may be failing over.
+//!
+//! ```text
+//!   new ──caught up──> required ──disconnected or behind──> held ──hold_ms and Sentinels agree──> released
+//!                         ^                                  │                                       │
+//!                         └───────────── caught up ──────────┴───────────────────────────────────────┘
+//! ```
+//!
+//! The task of a connection ([`super::pipelined_connection`]) is the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+use tokio::time::Instant;
+
+use super::replication::Replication;
+use super::url::Node;
+
+/// The replicas of one server.
+#[derive(Debug)]
+pub(super) struct ReplicaSet {
+    /// Least number of confirmations.
+    least: usize,
+    limits: Limits,
+    /// Identity of the data set of the server.
+    id: Arc<str>,
+    tracked: Vec<Tracked>,
+    /// Addresses of the required replicas.
+    required: Arc<[Node]>,
+    /// The last appends were not confirmed, so the next ones determine which replica is the cause.
+    is_suspect: bool,
+}
+
+/// Time limits of an address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// `wait_ms`: a replica that confirms an append later is behind.
+    pub(super) wait: Duration,
+    /// `hold_ms`: how long a failing replica stops the appends.
+    pub(super) hold: Duration,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    node: Node,
+    is_connected: bool,
+    is_required: bool,
+    /// First observation as disconnected or behind, since the last good one. Only of a required replica.
+    failing_since: Option<Instant>,
+    /// An offset of the server and the time of its observation. A replica that is not required has caught up when the
+    /// replica acknowledges this offset.
+    target: (u64, Instant),
+}
+
+/// The condition under which an append is durable, fixed when the append is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Requirement {
+    least: usize,
+    id: Arc<str>,
+    replicas: Arc<[Node]>,
+    /// Number of required replicas that are connected.
+    connected: usize,
+    /// The acknowledged offsets decide: other replicas are connected, so the number of confirmations alone proves
+    /// nothing, or the cause of a failure is to be determined.
+    has_offsets: bool,
+}
+
+/// Why an append is not known to be durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unconfirmed {
+    /// The server is a replica now, or was one meanwhile.
+    NotPrimary,
+    /// The server is handing over to a replica.
+    FailingOver,
+    /// A required replica is not connected.
+    Disconnected(Node),
+    TooFew {
+        confirmed: usize,
+        required: usize,
+    },
+    /// The server sent no valid reply.
+    NoReply,
+}
+
+/// The checked replies to the commands of a [`Requirement`].
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) before: Option<Replication>,
+    pub(super) after: Option<Replication>,
+    pub(super) result: Result<(), Unconfirmed>,
+}
+
+impl ReplicaSet {
+    pub(super) fn new(least: usize, limits: Limits) -> Self {
+        let (tracked, required) = (Vec::new(), Arc::new([]));
+        Self { least, limits, id: Arc::from(""), tracked, required, is_suspect: false }
+    }
+
+    /// Begins with a new connection. `known` are further replicas according to the Sentinels.
+    ///
+    /// A connection to the same data set keeps the known replicas.
+    pub(super) fn on_connected(&mut self, found: &Replication, known: &[Node], now: Instant) {
+        let is_new = *found.id != *self.id;
+        if is_new {
+            self.tracked.clear();
+            self.id = Arc::from(&*found.id);
+        }
+        for replica in &mut self.tracked {
+            replica.is_connected = found.offset_of(&replica.node).is_some();
+            if !replica.is_connected {
+                replica.failing_since.get_or_insert(now);
+            }
+        }
+        self.add_new(found, is_new, now);
+        for node in known {
+            if !self.is_tracked(node) {
+                self.tracked.push(Tracked::new(node, false, true, found.offset, now));
+            }
+        }
+        self.update();
+    }
+
+    /// Records the state of the server after appends, and whether they were confirmed. `before` is the state before
+    /// the wait for the confirmation.
+    ///
+    /// A new replica is required as soon as it has caught up.
+    pub(super) fn observe(
+        &mut self,
+        before: Option<&Replication>,
+        after: &Replication,
+        is_confirmed: bool,
+        now: Instant,
+    ) {
+        if !after.is_primary || *after.id != *self.id {
+            return;
+        }
+        self.is_suspect = !is_confirmed;
+        let before = before.map(|before| before.offset);
+        for replica in &mut self.tracked {
+            let offset = after.offset_of(&replica.node);
+            if replica.is_required {
+                replica.observe_required(offset, before, is_confirmed, now);
+            } else {
+                replica.observe_other(offset, after.offset, now, self.limits.wait);
+            }
+            replica.is_connected = offset.is_some();
+        }
+        self.add_new(after, false, now);
+        self.update();
+    }
+
+    fn add_new(&mut self, found: &Replication, is_required: bool, now: Instant) {
+        for (node, _) in &found.replicas {
+            if !self.is_tracked(node) {
+                self.tracked.push(Tracked::new(node, true, is_required, found.offset, now));
+            }
+        }
+    }
+
+    fn is_tracked(&self, node: &Node) -> bool {
+        self.tracked.iter().any(|replica| replica.node == *node)
+    }
+
+    fn update(&mut self) {
+        self.tracked.retain(|replica| replica.is_connected || replica.is_required);
+        let required = || self.tracked.iter().filter(|replica| replica.is_required);
+        if !required().map(|replica| &replica.node).eq(self.required.iter()) {
+            self.required = required().map(|replica| replica.node.clone()).collect();
+        }
+    }
+
+    /// Releases the replicas that have failed for longer than the hold, and returns their addresses.
+    pub(super) fn release_expired(&mut self, now: Instant) -> Vec<Node> {
+        let mut released = Vec::new();
+        for replica in &mut self.tracked {
+            if replica.has_expired(self.limits.hold, now) {
+                // The next observation sets a target that the replica can reach.
+                (replica.is_required, replica.target) = (false, (u64::MAX, now));
+                released.push(replica.node.clone());
+            }
+        }
+        self.update();
+        released
+    }
+
+    /// The condition for appends that are sent now.
+    pub(super) fn requirement(&self) -> Requirement {
+        let connected = self.tracked.iter().filter(|replica| replica.is_connected);
+        let (required, others): (Vec<_>, Vec<_>) =
+            connected.partition(|replica| replica.is_required);
+        Requirement {
+            least: self.least,
+            id: Arc::clone(&self.id),
+            replicas: Arc::clone(&self.required),
+            connected: required.len(),
+            has_offsets: self.is_suspect || !others.is_empty(),
+        }
+    }
+}
+
+impl Tracked {
+    fn new(node: &Node, is_connected: bool, is_required: bool, target: u64, now: Instant) -> Self {
+        let failing_since = (!is_connected).then_some(now);
+        Self { node: node.clone(), is_connected, is_required, failing_since, target: (target, now) }
+    }
+
+    /// Records the acknowledged offset of a required replica, after a wait for `before`.
+    fn observe_required(
+        &mut self,
+        offset: Option<u64>,
+        before: Option<u64>,
+        is_confirmed: bool,
+        now: Instant,
+    ) {
+        let has_before = before.is_some_and(|before| offset >= Some(before));
+        if offset.is_some() && (is_confirmed || has_before) {
+            self.failing_since = None;
+        } else if offset.is_none() || before.is_some() {
+            self.failing_since.get_or_insert(now);
+        }
+        // Otherwise only the next offsets determine whether this replica is the cause.
+    }
+
+    /// Records the acknowledged offset of another replica. Each target is valid for `wait`.
+    fn observe_other(&mut self, offset: Option<u64>, target: u64, now: Instant, wait: Duration) {
+        if self.is_connected && offset >= Some(self.target.0) {
+            (self.is_required, self.failing_since) = (true, None);
+        } else if now.saturating_duration_since(self.target.1) >= wait {
+            self.target = (target, now);
+        }
+    }
+
+    fn has_expired(&self, hold: Duration, now: Instant) -> bool {
+        let failed_for = |since| now.saturating_duration_since(since);
+        self.is_required && self.failing_since.is_some_and(|since| failed_for(since) >= hold)
+    }
+}
+
+impl Requirement {
+    /// Least number of confirmations.
+    pub(super) fn count(&self) -> usize {
+        self.least.max(self.replicas.len())
+    }
+
+    /// Adds the commands whose replies prove the durability of the appends before.
+    pub(super) fn add_to(&self, pipeline: &mut Pipeline, deadline: Duration) {
+        if self.has_offsets {
+            pipeline.cmd("INFO").arg("replication");
+        }
+        // A disconnected replica cannot confirm; waiting for its confirmation would only delay the failure.
+        let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        pipeline.cmd("WAIT").arg(self.least.max(self.connected)).arg(ms);
+        pipeline.cmd("INFO").arg("replication");
+    }
+
+    /// Removes the replies to these commands from the end of a pipeline's replies, and checks them.
+    pub(super) fn check(&self, values: &mut Vec<Value>) -> Checked {
+        let parse = |reply: Value| Replication::from_reply(&reply);
+        let after = values.pop().and_then(parse);
+        let confirmed = match values.pop() {
+            Some(Value::Int(count)) => usize::try_from(count).ok(),
+            _ => None,
+        };
+        let before = if self.has_offsets { values.pop().and_then(parse) } else { None };
+        let result = match &after {
+            Some(after) => self.check_state(confirmed, before.as_ref(), after),
+            None => Err(Unconfirmed::NoReply),
+        };
+        Checked { before, after, result }
+    }
+
+    fn check_state(
+        &self,
+        confirmed: Option<usize>,
+        before: Option<&Replication>,
+        after: &Replication,
+    ) -> Result<(), Unconfirmed> {
+        if !after.is_primary || *after.id != *self.id {
+            return Err(Unconfirmed::NotPrimary);
+        }
+        if after.is_failing_over {
+            return Err(Unconfirmed::FailingOver);
+        }
+        let confirmed = confirmed.ok_or(Unconfirmed::NoReply)?;
+        let is_other = |node: &&Node| !self.replicas.contains(node);
+        let others = after.replicas.iter().map(|(node, _)| node).filter(is_other).count();
+        let required = self.count() + others;
+        if confirmed >= required {
+            return Ok(());
+        }
+        if let Some(before) = before
+            && confirmed >= self.least
+            && self.replicas.iter().all(|node| after.offset_of(node) >= Some(before.offset))
+        {
+            return Ok(());
+        }
+        let is_missing = |node: &&Node| after.offset_of(node).is_none();
+        match self.replicas.iter().find(is_missing) {
+            Some(node) if confirmed >= self.least => Err(Unconfirmed::Disconnected(node.clone())),
+            _ if confirmed < self.count() => {
+                Err(Unconfirmed::TooFew { confirmed, required: self.count() })
+            }
+            _ => Err(Unconfirmed::TooFew { confirmed, required }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
