@@ -28,7 +28,8 @@ async fn a_replica_is_rejected_until_its_promotion() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..5).await;
     // A demotion during use: the connection reports READONLY, and each retry makes a new connection.
-    replica.command(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+    // Nobody listens at the address, so the replica keeps its data and does not pass for a server that lost writes.
+    replica.command(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]);
     for _ in 0..3 {
         assert_unavailable(handle.append(1, epoch, LogIndex(5), content(1, 5)).await, "replica");
     }
