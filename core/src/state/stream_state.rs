@@ -14,7 +14,7 @@ use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::{Push, Record, Snapshot};
 use super::tag_history::{NextNumbers, TagHistory};
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_LIMIT_MESSAGES};
 
 /// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
 /// since.
@@ -23,9 +23,9 @@ const NO_LIMITS: WindowLimits = WindowLimits { messages: usize::MAX, bytes: usiz
 /// Overhead in bytes of a message beyond a gap, the same as in the receive window of the protocol.
 const MESSAGE_OVERHEAD: usize = 30;
 
-/// Greatest span of message numbers of an outbox in a checkpoint. Bounds the memory for a corrupt checkpoint; far above
-/// all configurable limits.
-const MAX_OUTBOX_SPAN: u64 = 1 << 24;
+/// Greatest span of message numbers of an outbox in a checkpoint: twice the greatest configurable limit. Bounds the
+/// memory for a corrupt checkpoint of release 0.1, which has no checksum, to 8 MB.
+pub(super) const MAX_OUTBOX_SPAN: u64 = 2 * MAX_LIMIT_MESSAGES as u64;
 
 /// The durable state of one stream.
 #[derive(Clone, Debug)]

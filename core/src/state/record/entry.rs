@@ -76,16 +76,26 @@ pub fn encode_entry(
     index: LogIndex,
     records: &[(StreamNumber, Record)],
 ) -> Bytes {
+    let header = Header::of(context);
+    encode_with_header(context, index, records, header.bytes())
+}
+
+/// Encodes an entry with the header, which begins with the version.
+pub(super) fn encode_with_header(
+    context: &BlobContext,
+    index: LogIndex,
+    records: &[(StreamNumber, Record)],
+    header: &[u8],
+) -> Bytes {
     let position = Position::Entry(index.0).crc(context.partition);
     let runs = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
     let records: Vec<_> = runs.filter_map(StreamRecord::of_run).collect();
-    let header = Header::of(context);
-    let mut index = index_of(&records, header.bytes(), position);
+    let mut index = index_of(&records, header, position);
     let front = Front::new(context, &index);
     let message: usize = index.records.iter().map(|record| slot_length(record.length)).sum();
-    let mut blob = Vec::with_capacity(front.length() + header.length + message);
+    let mut blob = Vec::with_capacity(front.length() + header.len() + message);
     blob.resize(front.length(), 0);
-    blob.extend(header.bytes());
+    blob.extend(header);
     for (record, indexed) in records.iter().zip(&mut index.records) {
         prost::encoding::message::encode(RECORDS, record, &mut blob);
         indexed.crc = crc32c::crc32c_append(position, &blob[blob.len() - indexed.length..]);

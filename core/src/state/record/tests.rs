@@ -1,4 +1,6 @@
-//! Encoding and decoding of records, snapshots and meta blobs. Corrupt bytes yield errors, never a panic.
+//! Encoding and decoding of records, snapshots and meta blobs.
+
+mod damage;
 
 use minerva_proto::{
     ClaimTag, EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,
