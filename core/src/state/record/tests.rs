@@ -1,6 +1,7 @@
 //! Encoding and decoding of records, snapshots and meta blobs.
 
 mod damage;
+mod golden;
 
 use minerva_proto::{
     ClaimTag, EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,

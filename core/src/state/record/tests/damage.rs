@@ -22,8 +22,11 @@ fn records() -> Vec<(StreamNumber, Record)> {
     records
 }
 
+/// Streams and byte range of a record.
+type Slot = (BTreeSet<StreamNumber>, Range<usize>);
+
 /// The streams and the byte ranges of the records of an intact entry, and the end of the seal.
-fn layout(blob: &[u8]) -> (Vec<(BTreeSet<StreamNumber>, Range<usize>)>, usize) {
+fn layout(blob: &[u8]) -> (Vec<Slot>, usize) {
     let mut rest = &blob[2..];
     let content = read_varint(&mut rest).unwrap() as usize;
     let seal_end = blob.len() - rest.len() + content;
