@@ -171,6 +171,10 @@ impl ServeCall {
     ) -> Result<(), FieldError> {
         self.metrics.app_commands.inc_by(commands.len() as u64);
         for command in commands {
+            if command.command.is_none() {
+                self.metrics.count_unknown_from_app(1);
+                continue;
+            }
             let (stream, mail) = decode::command(self.id, command)?;
             let partition = self.partitions.of_number(stream).ok_or_else(|| {
                 FieldError::new("stream", format!("{stream} is not a valid stream number"))

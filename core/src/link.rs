@@ -17,7 +17,7 @@ use minerva_proto::link::pb::link_service_server::LinkService;
 use minerva_proto::link::pb::{self, RelayRequest, RelayResponse};
 use minerva_proto::link::{
     Attach, Batch, CloseCause, CoreFrame, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
-    decode,
+    decode, unknown,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
@@ -153,6 +153,10 @@ impl Link {
     }
 
     fn route(&mut self, frame: pb::EdgeFrame) {
+        self.metrics.count_unknown_from_edge(unknown::in_edge_frame(&frame));
+        if frame.frame.is_none() {
+            return;
+        }
         let outcome = decode::edge_frame(frame).and_then(|EdgeFrame { transport, message }| {
             match message {
                 EdgeMessage::Attach(attach) => self.attach(transport, attach)?,

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub(crate) link_frames_in: Counter,
     /// Frames of edges that break the contract; the reason is the offending field.
     pub(crate) link_frames_refused: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Frames, commands and enum values of later releases, received and skipped.
+    pub(crate) unknown_received: Family<[(&'static str, &'static str); 1], Counter>,
     /// Currently registered app instances.
     pub(crate) instances: Gauge,
     /// Commands received from app instances.
@@ -55,6 +57,7 @@ impl Metrics {
             links: Gauge::default(),
             link_frames_in: Counter::default(),
             link_frames_refused: Family::default(),
+            unknown_received: Family::default(),
             instances: Gauge::default(),
             app_commands: Counter::default(),
             partitions: Gauge::default(),
@@ -71,11 +74,28 @@ impl Metrics {
         metrics
     }
 
+    /// Counts unknown parts of the input from edges.
+    pub(crate) fn count_unknown_from_edge(&self, count: u64) {
+        self.count_unknown("edge_to_core", count);
+    }
+
+    /// Counts unknown parts of the input from app instances.
+    pub(crate) fn count_unknown_from_app(&self, count: u64) {
+        self.count_unknown("app_to_core", count);
+    }
+
+    fn count_unknown(&self, direction: &'static str, count: u64) {
+        if count > 0 {
+            self.unknown_received.get_or_create(&[("direction", direction)]).inc_by(count);
+        }
+    }
+
     fn register(&self, into: &mut Registry) {
         let Self {
             links,
             link_frames_in,
             link_frames_refused,
+            unknown_received,
             instances,
             app_commands,
             partitions,
@@ -91,6 +111,8 @@ impl Metrics {
         into.register("link_frames_in", "Frames received from edges", link_frames_in);
         let refused = "Frames of edges that break the contract, by reason";
         into.register("link_frames_refused", refused, link_frames_refused);
+        let unknown = "Unknown frames, commands and enum values, by direction";
+        into.register("unknown_received", unknown, unknown_received);
         into.register("app_instances", "Currently registered app instances", instances);
         into.register("app_commands", "Commands received from app instances", app_commands);
         into.register("partitions", "Partitions served by this process", partitions);
@@ -188,6 +210,7 @@ mod tests {
         "links",
         "link_frames_in",
         "link_frames_refused",
+        "unknown_received",
         "app_instances",
         "app_commands",
         "partitions",
@@ -221,6 +244,8 @@ mod tests {
         metrics.counters.ended[3].store(2, Ordering::Relaxed);
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
         metrics.link_frames_refused.get_or_create(&[("reason", "batch")]).inc();
+        metrics.count_unknown_from_edge(2);
+        metrics.count_unknown_from_app(1);
         metrics.links.inc();
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
@@ -230,6 +255,8 @@ mod tests {
         for line in [
             "minerva_core_links 1",
             "minerva_core_link_frames_refused_total{reason=\"batch\"} 1",
+            "minerva_core_unknown_received_total{direction=\"edge_to_core\"} 2",
+            "minerva_core_unknown_received_total{direction=\"app_to_core\"} 1",
             "minerva_core_streams 3",
             "minerva_core_messages_c2s_total 7",
             "minerva_core_streams_ended_total{by=\"slow\"} 2",

@@ -12,6 +12,8 @@ mod outage;
 mod peers;
 #[path = "serve/placement.rs"]
 mod placement;
+#[path = "../../proto/tests/support/raw.rs"]
+mod raw;
 #[path = "serve/releases.rs"]
 mod releases;
 #[path = "serve/sdk_streams.rs"]

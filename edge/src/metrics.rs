@@ -24,6 +24,14 @@ pub struct Metrics {
     pub(crate) foreign_origins: Counter,
     pub(crate) garbage: Counter,
     pub(crate) refused_frames: Family<Refusal, Counter>,
+    /// Frames and enum values of later releases, received and skipped.
+    pub(crate) unknown_received: Family<Direction, Counter>,
+}
+
+/// Label `direction` of unknown input.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Direction {
+    pub(crate) direction: &'static str,
 }
 
 /// Label `kind` of transports.
@@ -90,6 +98,14 @@ impl From<TransportKind> for Kind {
 }
 
 impl Metrics {
+    /// Counts unknown parts of the input from cores.
+    pub(crate) fn count_unknown_from_core(&self, count: u64) {
+        if count > 0 {
+            let direction = Direction { direction: "core_to_edge" };
+            self.unknown_received.get_or_create(&direction).inc_by(count);
+        }
+    }
+
     /// Fresh metrics, registered under `minerva_edge_`.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self::default();
@@ -112,6 +128,8 @@ impl Metrics {
         all.register("garbage", garbage, metrics.garbage.clone());
         let refused = "Frames of cores that break the contract, by reason";
         all.register("link_frames_refused", refused, metrics.refused_frames.clone());
+        let unknown = "Unknown frames and enum values, by direction";
+        all.register("unknown_received", unknown, metrics.unknown_received.clone());
         metrics
     }
 }

@@ -1,4 +1,4 @@
-//! Cores of other releases and with keyed partitions: greetings and routing.
+//! Cores of other releases and with keyed partitions: greetings, routing, and unknown frames.
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
 mod support;
@@ -6,6 +6,8 @@ mod support;
 use minerva_edge::Config;
 use minerva_proto::link::pb as wire;
 use minerva_proto::{PartitionHash, StreamId};
+use prost::Message as _;
+use support::raw::{later, list, with_added_field};
 use support::{ID, Rig, hello};
 
 const KEYED: PartitionHash = PartitionHash::new(Some([7; 16]));
@@ -90,4 +92,38 @@ async fn a_core_with_a_bad_greeting_is_refused() {
     }
     rig.core.introduce_as(versions(1, 9)).await;
     rig.counts("links_up", 1).await;
+}
+
+#[tokio::test]
+async fn unknown_frames_of_a_core_are_counted_and_skipped() {
+    let mut rig = Rig::start().await;
+    let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
+    let transport = rig.core.attach().await.transport;
+    let opened = wire::Opened { transport, created: true, sack: None, stream: 1 };
+    let opened = wire::core_frame::Frame::Opened(opened);
+    let messages = wire::Messages { transport, first: 0, messages: vec!["x".into()] };
+    let messages = wire::core_frame::Frame::Messages(messages);
+    let encode = |frame| wire::CoreFrame { frame: Some(frame) }.encode_to_vec();
+    let (opened, messages) = (encode(opened), encode(messages));
+    let frames = [later(), with_added_field(&opened), Vec::new(), later(), messages];
+    rig.core.say_raw(list(&frames)).await;
+    client.expect(&["C", "0N", "x "]).await;
+    rig.core.messages(transport, 1, &["y"]).await;
+    client.expect(&["y "]).await;
+    let unknown = "unknown_received_total{direction=\"core_to_edge\"}";
+    assert_eq!((rig.metric(unknown), rig.metric("link_losses_total")), (3, 0));
+}
+
+#[tokio::test]
+async fn an_unknown_reason_of_a_kill_ends_the_transport_as_an_invalid_frame_does() {
+    let mut rig = Rig::start().await;
+    let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
+    let transport = rig.core.attach().await.transport;
+    rig.core.opened(transport, true).await;
+    let cause = Some(wire::close::Cause::Kill(99));
+    let close = wire::Close { transport, cause, ..wire::Close::default() };
+    rig.core.say(wire::core_frame::Frame::Close(close)).await;
+    client.expect(&["C", "invalid_frame_type_or_argumentsK"]).await;
+    assert_eq!(rig.core.detach().await, transport);
+    assert_eq!(rig.metric("unknown_received_total{direction=\"core_to_edge\"}"), 1);
 }

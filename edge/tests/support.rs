@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
+#[path = "../../proto/tests/support/raw.rs"]
+pub(crate) mod raw;
+#[path = "../../proto/tests/support/raw_server.rs"]
+mod raw_server;
 mod scripted;
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! `minerva/link/v1/link.proto` are the contract; the module `pb` has the generated types.
 //!
 //! Edge and core use these values in their pure machines. Only the ends of a gRPC call use `greeting`, `encode`,
-//! `decode` and `pb`, which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a
+//! `decode`, `unknown` and `pb`, which need the feature `grpc`. A decoded value is valid; a frame that breaks the contract becomes a
 //! `LinkFrameError`.
 
 mod core_message;
@@ -17,6 +17,8 @@ mod error;
 pub mod greeting;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "grpc")]
+pub mod unknown;
 mod weight;
 
 use std::fmt;

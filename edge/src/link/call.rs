@@ -9,7 +9,7 @@ use minerva_proto::link::greeting::{self, CoreGreeting, GreetingError};
 use minerva_proto::link::pb::link_service_client::LinkServiceClient;
 use minerva_proto::link::{
     Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
-    decode, encode, pb,
+    decode, encode, pb, unknown,
 };
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
@@ -211,6 +211,10 @@ impl Call {
 
     async fn deliver_all(&mut self, frames: Vec<pb::CoreFrame>) -> Result<(), CallError> {
         for frame in frames {
+            self.established.metrics().count_unknown_from_core(unknown::in_core_frame(&frame));
+            if frame.frame.is_none() {
+                continue;
+            }
             match decode::core_frame(frame) {
                 Ok(CoreFrame::Transport { transport, message }) if message.is_moved() => {
                     self.on_moved(transport);

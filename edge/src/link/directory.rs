@@ -210,6 +210,10 @@ pub(super) struct EstablishedLink {
 }
 
 impl EstablishedLink {
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.directory.metrics()
+    }
+
     /// Records claims; `false` if a partition does not exist.
     #[must_use]
     pub(super) fn claim(&self, claims: &[Claim]) -> bool {

@@ -9,55 +9,31 @@ use minerva_proto::link::greeting;
 use minerva_proto::link::pb as wire;
 use minerva_proto::link::pb::core_frame::Frame as FromCore;
 use minerva_proto::link::pb::edge_frame::Frame as ToCore;
-use minerva_proto::link::pb::link_service_server::{LinkService, LinkServiceServer};
+use minerva_proto::link::pb::link_service_server::LinkServiceServer;
+use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming};
 
+use super::raw_server::{self, RawCall};
 use super::{QUIET, TIMEOUT, sack};
 
 /// A scripted core.
 pub(crate) struct Core {
     pub(crate) address: SocketAddr,
-    calls: mpsc::Receiver<Call>,
+    calls: mpsc::Receiver<RawCall>,
     call: Option<Call>,
 }
 
 struct Call {
-    requests: Streaming<wire::RelayRequest>,
-    responses: mpsc::Sender<Result<wire::RelayResponse, Status>>,
+    raw: RawCall,
     waiting: VecDeque<wire::EdgeFrame>,
-}
-
-struct Service {
-    sender: mpsc::Sender<Call>,
-}
-
-#[tonic::async_trait]
-impl LinkService for Service {
-    type RelayStream = ReceiverStream<Result<wire::RelayResponse, Status>>;
-
-    async fn relay(
-        &self,
-        request: Request<Streaming<wire::RelayRequest>>,
-    ) -> Result<Response<Self::RelayStream>, Status> {
-        let (responses, outgoing) = mpsc::channel(64);
-        let waiting = VecDeque::new();
-        let call = Call { requests: request.into_inner(), responses, waiting };
-        self.sender.send(call).await.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(Response::new(ReceiverStream::new(outgoing)))
-    }
 }
 
 impl Core {
     pub(crate) async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (sender, calls) = mpsc::channel(4);
-        let server = Server::builder().add_service(LinkServiceServer::new(Service { sender }));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let calls = raw_server::serve::<LinkServiceServer<()>>(listener);
         Self { address, calls, call: None }
     }
 
@@ -81,7 +57,7 @@ impl Core {
     /// Accepts the next call of the edge, with this greeting.
     pub(crate) async fn introduce_as(&mut self, own: wire::CoreHello) {
         let call = tokio::time::timeout(TIMEOUT, self.calls.recv()).await.unwrap().unwrap();
-        self.call = Some(call);
+        self.call = Some(Call { raw: call, waiting: VecDeque::new() });
         let ToCore::Hello(hello) = self.next().await else { panic!("no EdgeHello") };
         assert_eq!(hello.version, wire::VERSION);
         assert!(hello.edge_id.starts_with("edge-"), "{}", hello.edge_id);
@@ -130,7 +106,8 @@ impl Core {
     pub(crate) async fn recv(&mut self) -> Option<ToCore> {
         let call = self.call.as_mut().expect("no call");
         while call.waiting.is_empty() {
-            let message = call.requests.message().await.ok().flatten()?;
+            let message = call.raw.requests.message().await.ok().flatten()?;
+            let message = wire::RelayRequest::decode(message).unwrap();
             assert!(!message.frames.is_empty() && message.frames.len() <= 64);
             call.waiting.extend(message.frames);
         }
@@ -165,14 +142,18 @@ impl Core {
     /// Sends a frame without content.
     pub(crate) async fn say_nothing(&mut self) {
         let frames = vec![wire::CoreFrame { frame: None }];
-        let call = self.call.as_ref().expect("no call");
-        call.responses.send(Ok(wire::RelayResponse { frames })).await.unwrap();
+        self.say_raw(wire::RelayResponse { frames }.encode_to_vec().into()).await;
     }
 
     pub(crate) async fn say(&mut self, frame: FromCore) {
         let frames = vec![wire::CoreFrame { frame: Some(frame) }];
+        self.say_raw(wire::RelayResponse { frames }.encode_to_vec().into()).await;
+    }
+
+    /// Sends an encoded response.
+    pub(crate) async fn say_raw(&mut self, response: Bytes) {
         let call = self.call.as_ref().expect("no call");
-        call.responses.send(Ok(wire::RelayResponse { frames })).await.unwrap();
+        call.raw.responses.send(Ok(response)).await.unwrap();
     }
 
     pub(crate) async fn opened(&mut self, transport: u64, created: bool) {

@@ -28,7 +28,7 @@ pub const MAX_PEER_ADDRESS: usize = 64;
 /// Decodes a frame of an edge behind its greeting.
 ///
 /// # Errors
-/// If the frame breaks the contract, or is a second greeting.
+/// If the frame breaks the contract, is a second greeting, or has no known content.
 pub fn edge_frame(frame: pb::EdgeFrame) -> Result<EdgeFrame, LinkFrameError> {
     let (transport, message) = match frame.frame {
         Some(edge_frame::Frame::Attach(attach)) => {
@@ -56,7 +56,7 @@ pub fn edge_frame(frame: pb::EdgeFrame) -> Result<EdgeFrame, LinkFrameError> {
 /// Decodes a frame of a core behind its greeting.
 ///
 /// # Errors
-/// If the frame breaks the contract, or is a second greeting.
+/// If the frame breaks the contract, is a second greeting, or has no known content.
 pub fn core_frame(frame: pb::CoreFrame) -> Result<CoreFrame, LinkFrameError> {
     let (transport, message) = match frame.frame {
         Some(core_frame::Frame::Opened(opened)) => (opened.transport, self::opened(opened)),
@@ -231,13 +231,12 @@ fn kill_reason(field: &'static str, reason: i32) -> Result<KillReason, FieldErro
         Ok(pb::KillReason::StreamAttachFailure) => Ok(KillReason::StreamAttachFailure),
         Ok(pb::KillReason::AckedUnsentStrings) => Ok(KillReason::AckedUnsentStrings),
         Ok(pb::KillReason::FrameCorruption) => Ok(KillReason::FrameCorruption),
-        Ok(pb::KillReason::InvalidFrameTypeOrArguments) => {
+        // An unknown reason comes from a later release.
+        Ok(pb::KillReason::InvalidFrameTypeOrArguments) | Err(_) => {
             Ok(KillReason::InvalidFrameTypeOrArguments)
         }
         Ok(pb::KillReason::RwinOverflow) => Ok(KillReason::RwinOverflow),
-        Ok(pb::KillReason::Unspecified) | Err(_) => {
-            Err(FieldError::new(field, "is not a known reason"))
-        }
+        Ok(pb::KillReason::Unspecified) => Err(FieldError::new(field, "must be set")),
     }
 }
 

@@ -4,4 +4,5 @@
 mod checks;
 mod greeting;
 mod round_trip;
+mod unknown;
 mod values;

@@ -194,6 +194,18 @@ impl ServiceHandle {
         self.shared.wait_for_phase(Phase::Stopped).await;
     }
 
+    /// Number of events and values that a core of a later release has sent and that this SDK does not have. The service
+    /// skips such events and goes on.
+    ///
+    /// ```no_run
+    /// # fn example(service: &minerva_app::Service) {
+    /// println!("{} unknown events", service.handle().unknown_events());
+    /// # }
+    /// ```
+    pub fn unknown_events(&self) -> u64 {
+        self.shared.unknown_events()
+    }
+
     /// Stops the service as a crash does, without any further command to a core.
     #[cfg(feature = "testing")]
     pub(crate) fn crash(&self) {

@@ -25,6 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+pub(crate) mod unknown;
 
 pub(crate) use calls::CallId;
 pub(crate) use error::{ContractError, QueueError};

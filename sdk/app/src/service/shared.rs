@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::event::Ended;
 use crate::info::StreamInfo;
-use crate::session::{CallId, ContractError, QueueError, Read, Session, Signal};
+use crate::session::{CallId, ContractError, QueueError, Read, Session, Signal, unknown};
 
 /// Shared by the calls, the service and all streams.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ struct State {
     arrived: VecDeque<Arc<StreamCell>>,
     /// Streams held by handlers.
     accepted: usize,
+    /// Unknown events and enum values of later cores.
+    unknown_events: u64,
 }
 
 /// The session's side of one call. A drop ends the call in the session.
@@ -80,6 +82,7 @@ impl Shared {
             cells: HashMap::new(),
             arrived: VecDeque::new(),
             accepted: 0,
+            unknown_events: 0,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -239,6 +242,10 @@ impl Shared {
         self.update(number, |session| session.abandon(number));
     }
 
+    pub(crate) fn unknown_events(&self) -> u64 {
+        self.lock().unknown_events
+    }
+
     /// A handler has dropped its stream.
     pub(crate) fn on_reader_dropped(&self) {
         self.lock().accepted -= 1;
@@ -357,9 +364,10 @@ impl SessionCall {
     fn take(&self, response: ServeResponse) -> Result<(), ContractError> {
         let mut state = self.shared.lock();
         let mut signals = Vec::new();
-        let events = response.events.into_iter().filter_map(|event| event.event);
         let mut outcome = Ok(());
-        for event in events {
+        for event in response.events {
+            state.unknown_events += unknown::in_event(&event);
+            let Some(event) = event.event else { continue };
             outcome = state.session.on_event(self.id, event, &mut signals);
             if outcome.is_err() {
                 break;

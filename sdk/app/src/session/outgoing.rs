@@ -201,8 +201,8 @@ impl Outgoing {
         let position = self.in_flight.iter().position(|send| send.first.0 == refused.first);
         let Some(position) = position else { return Ok(false) };
         let Some(send) = self.in_flight.drain(..=position).next_back() else { return Ok(false) };
-        if refused.reason() == SendRefusedReason::ResourceExhausted {
-            // Until the next SendState.
+        if refused.reason() != SendRefusedReason::OutOfOrder {
+            // Until the next SendState. An unknown reason of a later core counts as a full outbox.
             self.credit = Credit { bytes: 0, messages: 0, paused: true };
         }
         if send.will_be_refused {

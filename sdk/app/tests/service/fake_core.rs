@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::app::app_service_server::{AppService, AppServiceServer};
+use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::{
     Command, Ended, EndedBy, Event, Messages, Register, Registered, SendState, ServeRequest,
     ServeResponse, Started, command, event,
 };
+use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
+
+use crate::raw_server::{self, RawCall};
 
 /// Deadline of expected calls and commands.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,34 +25,13 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// Passes each call to the test.
 pub(crate) struct FakeCore {
     pub(crate) address: String,
-    calls: mpsc::Receiver<Call>,
+    calls: mpsc::Receiver<RawCall>,
 }
 
 /// The core's side of one Serve call.
 pub(crate) struct Call {
-    requests: Streaming<ServeRequest>,
-    responses: mpsc::Sender<Result<ServeResponse, Status>>,
+    raw: RawCall,
     commands: std::collections::VecDeque<command::Command>,
-}
-
-struct Server {
-    calls: mpsc::Sender<Call>,
-}
-
-#[tonic::async_trait]
-impl AppService for Server {
-    type ServeStream = ReceiverStream<Result<ServeResponse, Status>>;
-
-    async fn serve(
-        &self,
-        request: Request<Streaming<ServeRequest>>,
-    ) -> Result<Response<Self::ServeStream>, Status> {
-        let (responses, receiver) = mpsc::channel(64);
-        let requests = request.into_inner();
-        let call = Call { requests, responses, commands: Default::default() };
-        self.calls.send(call).await.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(Response::new(ReceiverStream::new(receiver)))
-    }
 }
 
 impl FakeCore {
@@ -69,11 +50,7 @@ impl FakeCore {
 
     fn start_on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap().to_string();
-        let (sender, calls) = mpsc::channel(8);
-        let server = AppServiceServer::new(Server { calls: sender });
-        let incoming = TcpListenerStream::new(listener);
-        let server = tonic::transport::Server::builder().add_service(server);
-        tokio::spawn(server.serve_with_incoming(incoming));
+        let calls = raw_server::serve::<AppServiceServer<()>>(listener);
         Self { address, calls }
     }
 
@@ -84,7 +61,8 @@ impl FakeCore {
 
     /// Accepts the next call and registration, without an answer.
     pub(crate) async fn call(&mut self) -> (Call, Register) {
-        let mut call = timeout(DEADLINE, self.calls.recv()).await.unwrap().unwrap();
+        let raw = timeout(DEADLINE, self.calls.recv()).await.unwrap().unwrap();
+        let mut call = Call { raw, commands: Default::default() };
         let command::Command::Register(register) = call.command().await else { panic!() };
         (call, register)
     }
@@ -112,11 +90,22 @@ impl FakeCore {
 impl Call {
     pub(crate) async fn send_event(&self, event: event::Event) {
         let events = vec![Event { event: Some(event) }];
-        self.responses.send(Ok(ServeResponse { events })).await.unwrap();
+        self.send_raw(ServeResponse { events }.encode_to_vec().into()).await;
+    }
+
+    /// Sends an encoded response.
+    pub(crate) async fn send_raw(&self, response: Bytes) {
+        self.raw.responses.send(Ok(response)).await.unwrap();
+    }
+
+    /// The next request of the instance; `None` after the end of the call.
+    async fn request(&mut self) -> Result<Option<ServeRequest>, Status> {
+        let request = self.raw.requests.message().await?;
+        Ok(request.map(|request| ServeRequest::decode(request).unwrap()))
     }
 
     pub(crate) async fn fail(self, status: Status) {
-        self.responses.send(Err(status)).await.unwrap();
+        self.raw.responses.send(Err(status)).await.unwrap();
     }
 
     pub(crate) async fn start(&self, stream: u64) {
@@ -161,7 +150,7 @@ impl Call {
             if let Some(command) = self.commands.pop_front() {
                 return command;
             }
-            let request = timeout(DEADLINE, self.requests.message()).await.expect("a command");
+            let request = timeout(DEADLINE, self.request()).await.expect("a command");
             let commands = request.unwrap().expect("the call goes on").commands;
             self.commands.extend(commands.into_iter().filter_map(|Command { command }| command));
         }
@@ -211,19 +200,18 @@ impl Call {
     /// Asserts that no command arrives.
     pub(crate) async fn expect_silence(&mut self) {
         assert_eq!(self.commands, []);
-        assert!(timeout(SILENCE, self.requests.message()).await.is_err());
+        assert!(timeout(SILENCE, self.request()).await.is_err());
     }
 
     /// Waits for the end of the call, orderly or not.
     pub(crate) async fn wait_ended(&mut self) {
-        while let Ok(Some(_)) = timeout(DEADLINE, self.requests.message()).await.expect("an end") {}
+        while let Ok(Some(_)) = timeout(DEADLINE, self.request()).await.expect("an end") {}
     }
 
     /// Waits for the orderly end of the call and returns the last commands.
     pub(crate) async fn closed(&mut self) -> Vec<command::Command> {
         let mut commands: Vec<_> = self.commands.drain(..).collect();
-        while let Some(request) =
-            timeout(DEADLINE, self.requests.message()).await.expect("an end").unwrap()
+        while let Some(request) = timeout(DEADLINE, self.request()).await.expect("an end").unwrap()
         {
             commands.extend(request.commands.into_iter().filter_map(|command| command.command));
         }

@@ -6,6 +6,11 @@ mod cores;
 mod fake_core;
 mod lifecycle;
 mod qan;
+#[path = "../../../../proto/tests/support/raw.rs"]
+mod raw;
+#[path = "../../../../proto/tests/support/raw_server.rs"]
+mod raw_server;
+mod releases;
 mod streams;
 
 use minerva_app::{AppStream, Service};
