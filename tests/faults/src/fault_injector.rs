@@ -30,8 +30,6 @@ pub(crate) struct FaultInjector {
     due: Vec<(Instant, Action)>,
     /// Number of injections by fault.
     counts: Vec<u64>,
-    /// Injected faults with their times.
-    history: Vec<(Instant, FaultKind)>,
     log: File,
     violations: Vec<String>,
 }
@@ -62,19 +60,14 @@ impl FaultInjector {
         });
         let due = due.collect();
         let counts = vec![0; faults.len()];
-        let (history, violations) = (Vec::new(), Vec::new());
-        Ok(Self { faults, random, start, due, counts, history, log, violations })
+        let violations = Vec::new();
+        Ok(Self { faults, random, start, due, counts, log, violations })
     }
 
     /// The number of injections by fault; the index is the `kind` of [`Ledger::pauses_of`].
     pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, FaultKind, u64)> {
         let faults = self.faults.iter().zip(&self.counts).enumerate();
         faults.map(|(place, (fault, count))| (place, fault.kind, *count))
-    }
-
-    /// Injected faults with their times.
-    pub(crate) fn history(&self) -> &[(Instant, FaultKind)] {
-        &self.history
     }
 
     /// Unexpected exits and missed deadlines.
@@ -146,7 +139,6 @@ impl FaultInjector {
         if let Some(victim) = struck {
             ledger.record_fault(place, at, at + kind.attribution_window(lasts));
             self.counts[place] += 1;
-            self.history.push((at, kind));
             self.log(&format!("{kind} {victim}"));
         }
         let pause = every.mul_f64(0.5 + self.random.fraction());

@@ -4,6 +4,7 @@ mod findings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -16,6 +17,7 @@ use crate::fault_injector::FaultInjector;
 use crate::fleet::{Fleet, Options, Plan};
 use crate::load::{Load, PADDING};
 use crate::random::Random;
+use crate::reset_proofs::ResetProofs;
 use crate::traffic::StopFlag;
 
 use findings::Findings;
@@ -79,6 +81,7 @@ async fn inject_faults(
     let (stop, streams) = (StopFlag::default(), config.streams);
     let address = fleet.address.to_string();
     let mut load = Load::new(address, fleet.event_log.clone(), streams, &config.transports);
+    let proofs = ResetProofs::start(fleet.servers.clone(), Arc::clone(&load.ledger));
     load.add(streams, config.rate, &stop)?;
     let all: Vec<usize> = (0..streams).collect();
     load.wait_until_started(&all).await?;
@@ -88,7 +91,7 @@ async fn inject_faults(
     let stalled = load.wait_for_progress(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
-    let findings = Findings::of(seed, &load, &injector, &stalled, drained);
+    let findings = Findings::of(seed, &load, &injector, &proofs, &stalled, drained);
     findings.report(config.json.as_deref())
 }
 

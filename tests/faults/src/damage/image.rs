@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One key of a store, or one element of a key with several elements.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Redis key or redb table.
-    pub(super) table: Vec<u8>,
-    pub(super) kind: RowKind,
+    pub(crate) table: Vec<u8>,
+    pub(crate) kind: RowKind,
     /// Hash field, list index (8 bytes, big endian) or key of a redb table; empty for a string.
-    pub(super) key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum RowKind {
+pub(crate) enum RowKind {
     Text = b's',
     Hash = b'h',
     List = b'l',
@@ -27,11 +27,11 @@ pub(super) enum RowKind {
 
 /// The rows of a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Image(pub(super) BTreeMap<Row, Vec<u8>>);
+pub(crate) struct Image(pub(crate) BTreeMap<Row, Vec<u8>>);
 
 /// The part of a store that a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     Partition(u32),
     /// Settings of the whole store.
     Shared,
@@ -40,25 +40,30 @@ pub(super) enum Owner {
 }
 
 impl Row {
-    pub(super) fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         if self.kind == RowKind::Table {
             let first = self.key.first_chunk().filter(|_| self.table != b"settings");
             return first
                 .map_or(Owner::Shared, |bytes| Owner::Partition(u32::from_be_bytes(*bytes)));
         }
-        let Some(tag) = self.table.strip_prefix(b"minerva:{") else { return Owner::Nobody };
-        if tag.starts_with(b"store}:") {
-            return Owner::Shared;
-        }
-        let end = tag.iter().position(|&byte| byte == b'}');
-        let number = end.and_then(|end| str::from_utf8(tag.get(1..end)?).ok()?.parse().ok());
-        number.filter(|_| tag[0] == b'p').map_or(Owner::Nobody, Owner::Partition)
+        owner(&self.table)
     }
+}
+
+/// The part of the store that a Redis key belongs to.
+pub(crate) fn owner(key: &[u8]) -> Owner {
+    let Some(tag) = key.strip_prefix(b"minerva:{") else { return Owner::Nobody };
+    if tag.starts_with(b"store}:") {
+        return Owner::Shared;
+    }
+    let end = tag.iter().position(|&byte| byte == b'}');
+    let number = end.and_then(|end| str::from_utf8(tag.get(1..end)?).ok()?.parse().ok());
+    number.filter(|_| tag[0] == b'p').map_or(Owner::Nobody, Owner::Partition)
 }
 
 impl Image {
     /// The owners of the rows that differ from another image.
-    pub(super) fn differences(&self, other: &Self) -> BTreeSet<Owner> {
+    pub(crate) fn differences(&self, other: &Self) -> BTreeSet<Owner> {
         let differs =
             |(row, value): &(&Row, &Vec<u8>), map: &BTreeMap<_, _>| map.get(*row) != Some(*value);
         let here = self.0.iter().filter(|row| differs(row, &other.0));
@@ -67,14 +72,14 @@ impl Image {
     }
 
     /// Replaces the rows of one owner by those of another image.
-    pub(super) fn replace(&mut self, owner: Owner, by: &Self) {
+    pub(crate) fn replace(&mut self, owner: Owner, by: &Self) {
         self.0.retain(|row, _| row.owner() != owner);
         let rows = by.0.iter().filter(|(row, _)| row.owner() == owner);
         self.0.extend(rows.map(|(row, value)| (row.clone(), value.clone())));
     }
 
     /// Bytes of all key names, field names and values; a key with several elements counts its name once.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let names: BTreeSet<_> = self.0.keys().map(|row| &row.table).collect();
         let names: usize = names.into_iter().map(Vec::len).sum();
         names + self.0.iter().map(|(row, value)| row.field().len() + value.len()).sum::<usize>()
@@ -82,7 +87,7 @@ impl Image {
 
     /// Changes the name, field or value that contains the byte at `position`; `change` receives the bytes and the
     /// offset in them.
-    pub(super) fn change_at(&mut self, position: usize, change: impl Fn(&mut Vec<u8>, usize)) {
+    pub(crate) fn change_at(&mut self, position: usize, change: impl Fn(&mut Vec<u8>, usize)) {
         let mut left = position;
         let mut name: Option<Vec<u8>> = None;
         let mut rename = None;

@@ -11,7 +11,7 @@ use crate::redis_server::RedisServer;
 /// Elements of one command.
 const STEP: usize = 1000;
 
-pub(super) async fn read(server: &RedisServer) -> anyhow::Result<Image> {
+pub(crate) async fn read(server: &RedisServer) -> anyhow::Result<Image> {
     let mut connection = server.connect().await?;
     let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await?;
     let mut rows = BTreeMap::new();
@@ -54,7 +54,7 @@ async fn read_key(
 }
 
 /// Replaces the content of the server.
-pub(super) async fn write(server: &RedisServer, image: &Image) -> anyhow::Result<()> {
+pub(crate) async fn write(server: &RedisServer, image: &Image) -> anyhow::Result<()> {
     let mut connection = server.connect().await?;
     let mut pipeline = redis::pipe();
     pipeline.cmd("FLUSHALL").ignore();

@@ -1,20 +1,15 @@
 //! The findings of `run`: tables, checks and JSON.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::audit::Counts;
-use crate::fault::FaultKind;
 use crate::fault_injector::FaultInjector;
-use crate::fleet::Role;
 use crate::load::Load;
+use crate::message::Direction;
 use crate::report::{self, Checks, Pauses, Row};
-
-/// A crashed Redis may have lost writes acknowledged within this time, and a core that crashed within the same time
-/// cannot detect the loss. Only then may a stream end with `state lost`.
-const LOSS_WINDOW: Duration = Duration::from_secs(15);
+use crate::reset_proofs::{Evidence, History, Proof, ResetProofs};
 
 /// The evaluation of a run.
 #[derive(Serialize)]
@@ -23,7 +18,7 @@ pub(super) struct Findings {
     faults: Vec<FaultFigures>,
     rows: Vec<Row>,
     instances: Counts,
-    /// Ended streams, by whether state loss was possible.
+    /// Ended streams, by the proof of the loss.
     resets: Resets,
     reconnects: u64,
     #[serde(flatten)]
@@ -41,8 +36,11 @@ struct FaultFigures {
 
 #[derive(Default, Serialize)]
 struct Resets {
-    justified: usize,
-    unjustified: usize,
+    /// The ends of the stream have seen more than the store held of it.
+    proven: usize,
+    /// The log of the partition lost entries.
+    by_partition: usize,
+    unproven: usize,
 }
 
 impl Findings {
@@ -51,13 +49,14 @@ impl Findings {
         seed: u64,
         load: &Load,
         injector: &FaultInjector,
+        proofs: &ResetProofs,
         stalled: &[Vec<usize>; 2],
         drained: bool,
     ) -> Self {
         let mut checks = Checks::default();
         checks.add_no_stall("went on after the last fault", stalled);
         checks.add("everything sent has arrived", drained);
-        let resets = judge_resets(load, injector, &mut checks);
+        let resets = judge_resets(load, proofs, &mut checks);
         let rows = load.rows();
         checks.add_delivery(&rows);
         checks.add_none("instances", &load.violations());
@@ -92,8 +91,10 @@ impl Findings {
              again; {} reconnects",
             self.reconnects
         );
-        let Resets { justified, unjustified } = self.resets;
-        println!("resets: {justified} justified, {unjustified} not");
+        let Resets { proven, by_partition, unproven } = self.resets;
+        println!(
+            "resets: {proven} proven by the numbers of the stream, {by_partition} by the log of the partition, {unproven} not"
+        );
         if let Some(path) = json {
             report::write_json(path, self)?;
         }
@@ -101,45 +102,49 @@ impl Findings {
     }
 }
 
-fn judge_resets(load: &Load, injector: &FaultInjector, checks: &mut Checks) -> Resets {
-    let may_forget = may_forget(injector.history());
+fn judge_resets(load: &Load, proofs: &ResetProofs, checks: &mut Checks) -> Resets {
     let mut resets = Resets::default();
     for stream in (0..load.clients.len()).filter(|stream| !load.is_open(*stream)) {
         let ends = load.ledger.end_reasons(stream);
-        let is_justified = may_forget && ends.iter().all(|why| why.contains("state lost"));
-        if is_justified {
-            resets.justified += 1;
-        } else {
-            resets.unjustified += 1;
-            println!("stream {stream} ({}): {}", load.clients[stream].transport, ends.join("; "));
+        let (history, evidence) = (history(load, stream), proofs.of(stream));
+        let proof = evidence.as_ref().map_or(Proof::None, |evidence| evidence.proof(history));
+        match proof {
+            Proof::Stream if is_state_lost(&ends) => resets.proven += 1,
+            Proof::Partition if is_state_lost(&ends) => resets.by_partition += 1,
+            Proof::Stream | Proof::Partition | Proof::None => {
+                resets.unproven += 1;
+                let (transport, ends) = (load.clients[stream].transport, ends.join("; "));
+                let held = evidence.as_ref().and_then(|Evidence { held, .. }| held.as_ref());
+                println!("stream {stream} ({transport}): {ends}; {history:?}, {held:?}");
+            }
         }
     }
-    checks.add(format!("{} resets without a cause", resets.unjustified), resets.unjustified == 0);
+    checks.add(format!("{} resets without a proven loss", resets.unproven), resets.unproven == 0);
     resets
 }
 
-/// Whether a Redis and a core crashed within the loss window.
-fn may_forget(history: &[(Instant, FaultKind)]) -> bool {
-    let redis = [FaultKind::Kill(Role::Redis), FaultKind::Failover];
-    history.iter().filter(|(_, kind)| redis.contains(kind)).any(|(at, _)| {
-        let is_near = |other: &Instant| other.max(at).duration_since(*other.min(at)) < LOSS_WINDOW;
-        history.iter().any(|(other, kind)| *kind == FaultKind::Kill(Role::Core) && is_near(other))
-    })
+fn is_state_lost(ends: &[String]) -> bool {
+    ends.iter().all(|why| why.contains("state lost"))
+}
+
+/// The numbers that both ends of a stream have seen.
+fn history(load: &Load, stream: usize) -> History {
+    let acknowledged = load.clients[stream].stream.counters().acknowledged;
+    let s2c = load.ledger.arrived_each(Direction::S2c)[stream];
+    History { c2s: acknowledged.max(load.audit().answers(stream)), s2c }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     #[test]
-    fn state_loss_is_justified_by_simultaneous_crashes() {
-        let start = clock::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let (redis, core) = (FaultKind::Kill(Role::Redis), FaultKind::Kill(Role::Core));
-        assert!(may_forget(&[(at(0), core), (at(14), redis)]));
-        assert!(may_forget(&[(at(1), FaultKind::Failover), (at(14), core)]));
-        assert!(!may_forget(&[(at(0), core), (at(15), redis)]));
-        assert!(!may_forget(&[(at(0), redis), (at(0), FaultKind::Stop(Role::Core))]));
+    fn every_end_must_be_a_lost_state() {
+        let ends = |texts: &[&str]| -> Vec<_> { texts.iter().map(ToString::to_string).collect() };
+        assert!(is_state_lost(&ends(&[
+            "the client: state lost",
+            "the application: state lost, by Core"
+        ])));
+        assert!(!is_state_lost(&ends(&["the client: state lost", "the application: no activity"])));
     }
 }
