@@ -81,12 +81,14 @@ impl Partition {
         let entries = recovered.next_index - recovered.first_index;
         checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
         let now = (setup.clock)();
-        let streams = PartitionStreams::new(&setup, epoch, recovered.streams, recovered.meta, now);
+        let mut streams =
+            PartitionStreams::new(&setup, epoch, recovered.streams, recovered.meta, now);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let claims =
             ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
         let (deferred, timer) = (DeferredRecords::default(), LazyTimer::new());
         let context = setup.blob_context(epoch);
+        streams.set_tag(context.tag);
         Self {
             setup,
             streams,

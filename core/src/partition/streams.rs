@@ -110,7 +110,7 @@ impl PartitionStreams {
             placeholders: BTreeSet::new(),
             streams_made: meta.streams_made,
             created_tags: meta.created_tags.clone(),
-            tag: setup.blob_context(epoch).tag,
+            tag: ClaimTag::UNKNOWN,
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),

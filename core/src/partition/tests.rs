@@ -3,6 +3,7 @@
 mod assignment;
 mod bounds;
 mod checkpoint;
+mod claim_tags;
 mod conversation;
 mod crash;
 mod deferred_records;

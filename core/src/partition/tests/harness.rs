@@ -33,6 +33,8 @@ pub(super) struct Harness {
     pub(super) counters: Arc<Counters>,
     pub(super) link: LinkHandle,
     pub(super) edge: OutputReceiver<CoreFrame>,
+    /// Newest stored content that the partition may write.
+    pub(super) stored_version: VersionInForce,
 }
 
 /// A session with the receiving end of its outputs.
@@ -57,12 +59,13 @@ impl Harness {
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
         let counters = Arc::new(Counters::default());
+        let stored_version = VersionInForce::default();
         let setup = PartitionSetup {
             partition: 0,
             count: 1,
             owner: "core".into(),
             last_epoch: Arc::default(),
-            stored_version: VersionInForce::default(),
+            stored_version: stored_version.clone(),
             store: Arc::new(store.clone()),
             mail: partitions.open(0, claimed.epoch),
             limits,
@@ -76,7 +79,7 @@ impl Harness {
         let task = tokio::spawn(partition.serve());
         let (outputs, edge) = output_channel();
         let link = LinkHandle { id: LINK, outputs };
-        Self { partitions, task, clock, counters, link, edge }
+        Self { partitions, task, clock, counters, link, edge, stored_version }
     }
 
     pub(super) fn send(&self, mail: Mail) {

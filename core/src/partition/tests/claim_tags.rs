@@ -1,0 +1,106 @@
+//! Claim tags: which records, streams and counts carry the tag of which owner.
+
+use std::time::Duration;
+
+use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
+
+use super::harness::{Harness, TestSession, hello, run_until_idle, send};
+use super::store::TestStore;
+use crate::partition::Recovered;
+use crate::state::{CreatedTags, StreamState, decode_entry};
+use crate::store::{Epoch, Store as _};
+
+/// The tag of the claim of `epoch` by the owner of the harness.
+fn tag(epoch: u64) -> ClaimTag {
+    ClaimTag::new(epoch, "core")
+}
+
+async fn start(store: &TestStore, version: u32) -> (Harness, TestSession) {
+    let harness = Harness::start(store).await;
+    harness.stored_version.raise(version);
+    harness.attach(hello(1, "stream1"));
+    let app = harness.join(1, "one", &[]);
+    run_until_idle().await;
+    (harness, app)
+}
+
+/// The state of stream 1 and the tags of the stream counts, as the next owner would recover them.
+async fn recovered(store: &TestStore) -> (StreamState, CreatedTags, u64) {
+    let claimed = store.inner.backup().claim(0, "core", Epoch(0)).await.unwrap();
+    let mut recovered = Recovered::from_claimed(0, &claimed).unwrap();
+    let state = recovered.streams.remove(&StreamNumber(1)).unwrap();
+    (state, recovered.meta.created_tags, recovered.meta.streams_made)
+}
+
+/// The tags of the received messages 0, 1, ….
+fn received(state: &StreamState) -> Vec<Option<ClaimTag>> {
+    let numbers = (0..).map(MessageNumber).take_while(|number| state.has_received(*number));
+    numbers.map(|number| state.tag_of_received(number)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_are_tagged_as_soon_as_the_version_in_force_permits_it() {
+    let store = TestStore::free();
+    let (harness, _app) = start(&store, 1).await;
+    send(&harness, 0);
+    run_until_idle().await;
+    let untagged = store.durable.lock().unwrap().len();
+    harness.stored_version.raise(2);
+    send(&harness, 1);
+    harness.attach(hello(2, "stream2"));
+    run_until_idle().await;
+    let entries = store.durable.lock().unwrap().clone();
+    for (index, blob) in entries.into_iter().enumerate() {
+        let entry = decode_entry(0, LogIndex(index as u64), blob).unwrap();
+        let expected = if index < untagged { ClaimTag::UNKNOWN } else { tag(1) };
+        assert_eq!(entry.tag, expected, "entry {index}");
+    }
+    let (state, created, made) = recovered(&store).await;
+    assert_eq!(
+        (state.created_tag(), received(&state)),
+        (ClaimTag::UNKNOWN, vec![None, Some(tag(1))])
+    );
+    assert_eq!([created.of(1, made), created.of(2, made)], [None, Some(tag(1))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_keep_the_tag_of_the_owner_that_assigned_them() {
+    let store = TestStore::free();
+    let (harness, _app) = start(&store, 2).await;
+    send(&harness, 0);
+    run_until_idle().await;
+    harness.stop().await.unwrap();
+    let (harness, _app) = start(&store, 2).await;
+    harness.batch(1, super::harness::messages(0, 1, vec!["next".into()]));
+    harness.attach(hello(2, "stream2"));
+    run_until_idle().await;
+    let (state, created, made) = recovered(&store).await;
+    assert_eq!(state.created_tag(), tag(1));
+    assert_eq!(received(&state), [Some(tag(1)), Some(tag(2))]);
+    assert_eq!([created.of(1, made), created.of(2, made)], [Some(tag(1)), Some(tag(2))]);
+    harness.stop().await.unwrap();
+    let (checkpointed, tags, _) = recovered(&store).await;
+    assert_eq!(checkpointed.snapshot(), state.snapshot(), "a checkpoint keeps the tags");
+    assert_eq!(tags, created);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewrite_after_a_rollback_keeps_the_tags_of_old_numbers() {
+    let store = TestStore::free();
+    let (harness, _app) = start(&store, 2).await;
+    let backup = store.inner.backup();
+    send(&harness, 0);
+    run_until_idle().await;
+    store.inner.restore(&backup);
+    send(&harness, 1);
+    for _ in 0..50 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        run_until_idle().await;
+    }
+    send(&harness, 2);
+    run_until_idle().await;
+    let (state, ..) = recovered(&store).await;
+    let epoch = store.inner.backup().claim(0, "core", Epoch(0)).await.unwrap().epoch.0 - 1;
+    assert!(epoch > 1, "the owner has claimed again");
+    assert_eq!(received(&state), [Some(tag(1)), Some(tag(1)), Some(tag(epoch))]);
+}
