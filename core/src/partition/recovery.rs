@@ -63,6 +63,7 @@ impl Recovered {
         for (number, blob) in &claimed.streams {
             replay.restore(*number, blob)?;
         }
+        replay.begin_log(claimed.first_index);
         for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             replay.replay(index, blob)?;
         }
@@ -71,15 +72,15 @@ impl Recovered {
             replay.damage.add_blob("meta", &blob, &cause);
             replay.miss_created();
         }
-        let made = replay.made;
         replay.finish(claimed.next_index());
         let (streams_made, changed) = (replay.made, std::mem::take(&mut replay.changed));
+        let accounted = replay.accounted;
         let created_tags = std::mem::take(&mut replay.created_tags);
         let (streams, mut damage) = replay.into_streams();
         keep_snapshots(&mut damage, claimed);
         let mut meta = Meta { streams_made, created_tags, ..meta };
         if damage.has_unknown_streams {
-            note_loss(&mut meta, made);
+            note_loss(&mut meta, accounted);
         }
         Ok(Self {
             epoch: claimed.epoch,

@@ -10,6 +10,7 @@ mod deferred_records;
 mod gate;
 mod harness;
 mod push_batch;
+mod quarantine;
 mod rewrite_after_rollback;
 mod rollback;
 mod service_selection;

@@ -24,7 +24,7 @@ const COUNT_JUMP: u64 = 1 << 40;
 const LEAST_JUMP: u64 = 1 << 32;
 
 /// Numbers of lost streams that one recovery quarantines without a record of each.
-const MAX_MISSING: u64 = 10_000;
+const MAX_MISSING: usize = 10_000;
 
 /// Returns true if the stream count advanced from `before` to `after` because created streams were unknown.
 pub(in crate::partition) fn is_jump(before: u64, after: u64) -> bool {
@@ -50,6 +50,8 @@ pub(super) struct Replay {
     pub(super) changed: BTreeSet<StreamNumber>,
     /// The greatest stream count so far.
     pub(super) made: u64,
+    /// Every stream up to this count is in the checkpoint, was created by a readable entry, or is over.
+    pub(super) accounted: u64,
     /// Claims that created the streams.
     pub(super) created_tags: CreatedTags,
     /// Epoch of the last log entry.
@@ -68,6 +70,7 @@ impl Replay {
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
             made: meta.streams_made,
+            accounted: meta.streams_made,
             created_tags: meta.created_tags.clone(),
             last_epoch: 0,
             may_miss_created: false,
@@ -103,6 +106,18 @@ impl Replay {
         Ok(())
     }
 
+    /// Begins with the log after the checkpoint.
+    ///
+    /// The meta blob of an unfinished checkpoint counts streams that entries of the log have created.
+    pub(super) fn begin_log(&mut self, first: LogIndex) {
+        let is_unfinished =
+            self.streams.values().any(|stream| stream.as_of > first || stream.state.is_none());
+        let finished = self.streams.iter().filter(|(_, stream)| stream.as_of <= first);
+        let finished = finished.filter(|(_, stream)| stream.state.is_some());
+        let finished = finished.map(|(number, _)| number.count()).max().unwrap_or(0);
+        self.accounted = if is_unfinished { finished } else { self.accounted.max(finished) };
+    }
+
     /// Applies a log entry.
     ///
     /// # Errors
@@ -131,10 +146,10 @@ impl Replay {
                 self.damage.add_entry(index, blob, &cause);
                 streams.into_iter().for_each(|stream| self.on_damaged_record(index, stream));
             }
-            DamagedStreams::None if entry.is_header_damaged => {
-                self.damage.add_entry(index, blob, "the header is damaged, all records are intact");
-            }
             DamagedStreams::None => {}
+        }
+        if entry.is_header_damaged {
+            self.damage.add_entry(index, blob, "the header is damaged");
         }
         for (stream, record) in entry.records {
             self.apply(index, stream, (&record, entry.tag), blob);
@@ -156,7 +171,7 @@ impl Replay {
     /// Quarantines the stream of a damaged record, unless the checkpoint includes the record.
     fn on_damaged_record(&mut self, index: LogIndex, number: StreamNumber) {
         if self.streams.get(&number).is_none_or(|stream| stream.as_of <= index) {
-            self.quarantine_missing(number);
+            self.account_for(number);
             self.quarantine(number);
         }
     }
@@ -201,7 +216,8 @@ impl Replay {
             && !self.streams.contains_key(&number)
             && self.is_plausible(number)
         {
-            self.quarantine_missing(number);
+            self.account_for(number);
+            self.may_miss_created = false;
             self.made = self.made.max(number.count());
             let state = Some(StreamState::new(origin.clone(), *max_idle_ms, tag));
             self.created_tags.note(number.count(), tag);
@@ -211,6 +227,7 @@ impl Replay {
         }
         let Some(stream) = self.streams.get_mut(&number) else {
             self.damage.add_entry(index, blob, &format!("stream {number} is unknown"));
+            self.account_for(number);
             self.quarantine(number);
             return;
         };
@@ -258,19 +275,21 @@ impl Replay {
         behind.into_iter().for_each(|number| self.quarantine(number));
     }
 
-    /// Quarantines the streams that unreadable entries created before this one: their counts are consecutive.
-    fn quarantine_missing(&mut self, number: StreamNumber) {
-        if !self.may_miss_created || number.count() <= self.made {
+    /// Accounts for a stream in the log. Quarantines the streams that unreadable entries created before this one: the
+    /// counts are consecutive.
+    fn account_for(&mut self, number: StreamNumber) {
+        if number.count() <= self.accounted || !self.is_plausible(number) {
             return;
         }
-        self.may_miss_created = false;
-        let missing = self.made + 1..number.count();
-        if missing.end - missing.start > MAX_MISSING {
+        let missing = self.accounted + 1..number.count();
+        self.accounted = number.count();
+        if !self.may_miss_created {
             return;
         }
-        for count in missing {
-            self.quarantine(StreamNumber::new(number.partition(), count));
-        }
+        let missing = missing.rev().take(MAX_MISSING);
+        let missing = missing.map(|count| StreamNumber::new(number.partition(), count));
+        let missing: Vec<_> = missing.filter(|number| !self.streams.contains_key(number)).collect();
+        missing.into_iter().for_each(|number| self.quarantine(number));
     }
 
     /// Ends a stream with `state lost`. Only a trustworthy number is recorded.

@@ -1,6 +1,7 @@
 //! Recovery of intact, unfinished and damaged state.
 
 mod damage;
+mod random_damage;
 
 use std::sync::Arc;
 

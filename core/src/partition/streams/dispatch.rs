@@ -149,6 +149,9 @@ impl PartitionStreams {
         let epoch = self.epoch;
         for stream in held {
             let known = self.streams.get(&stream);
+            if self.placeholders.contains(&stream) {
+                continue;
+            }
             if known.is_none() && stream.count() > streams_made {
                 // The instance detects the loss by `streams_made` in `PartitionOwned`.
                 self.tombstones.note_rollback(true);

@@ -1,0 +1,277 @@
+//! Property: after random damage, each stream is served in exactly its last state or quarantined.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::state::{Push, TagHistory};
+
+/// One step of the owners of a partition.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A turn with a change for each of these streams.
+    Turn(Vec<(u8, Change)>),
+    /// A checkpoint; an unfinished one writes only the first half of the streams.
+    Checkpoint { is_finished: bool },
+    /// Another owner claims the partition.
+    Claim,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Open,
+    Send,
+    Receive,
+    Assign,
+    Acknowledge,
+    End,
+    PushToAll,
+}
+
+/// The damage of one blob, chosen by the first number.
+#[derive(Clone, Debug)]
+enum Damaged {
+    Flip(u16, u32),
+    Truncate(u16, u32),
+    Garbage(u16, Vec<u8>),
+    /// The content of another blob.
+    Misplace(u16, u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let change = prop_oneof![
+        2 => Just(Change::Open),
+        4 => Just(Change::Send),
+        4 => Just(Change::Receive),
+        1 => Just(Change::Assign),
+        2 => Just(Change::Acknowledge),
+        1 => Just(Change::End),
+        1 => Just(Change::PushToAll),
+    ];
+    prop_oneof![
+        8 => prop::collection::vec((any::<u8>(), change), 1..6).prop_map(Step::Turn),
+        2 => any::<bool>().prop_map(|is_finished| Step::Checkpoint { is_finished }),
+        1 => Just(Step::Claim),
+    ]
+}
+
+fn damaged() -> impl Strategy<Value = Damaged> {
+    prop_oneof![
+        6 => (any::<u16>(), any::<u32>()).prop_map(|(blob, bit)| Damaged::Flip(blob, bit)),
+        3 => (any::<u16>(), any::<u32>()).prop_map(|(blob, len)| Damaged::Truncate(blob, len)),
+        1 => (any::<u16>(), prop::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(blob, bytes)| Damaged::Garbage(blob, bytes)),
+        1 => (any::<u16>(), any::<u16>()).prop_map(|(to, from)| Damaged::Misplace(to, from)),
+    ]
+}
+
+/// A partition with the reference states of all streams.
+struct Reference {
+    streams: BTreeMap<StreamNumber, StreamState>,
+    changed: BTreeSet<StreamNumber>,
+    made: u64,
+    epoch: u64,
+    claimed: Claimed,
+}
+
+impl Reference {
+    fn new(steps: &[Step]) -> Self {
+        let mut reference = Self {
+            streams: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            made: 0,
+            epoch: 1,
+            claimed: Claimed { first_index: LogIndex(0), ..claimed(Vec::new(), &[]) },
+        };
+        reference.claimed.meta = None;
+        steps.iter().for_each(|step| reference.step(step));
+        reference.claimed.epoch = Epoch(reference.epoch + 1);
+        reference
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Claim => self.epoch += 1,
+            Step::Checkpoint { is_finished } => self.checkpoint(*is_finished),
+            Step::Turn(changes) => {
+                let mut records = Vec::new();
+                for (stream, change) in changes {
+                    self.change(usize::from(*stream), change, &mut records);
+                }
+                if !records.is_empty() {
+                    let index = self.claimed.next_index();
+                    let entry = encode_entry(&context(self.epoch), index, &records);
+                    self.claimed.log.push(entry);
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, stream: usize, change: &Change, records: &mut Records) {
+        let chosen = self.streams.keys().nth(stream % self.streams.len().max(1)).copied();
+        let number = chosen.filter(|_| !matches!(change, Change::Open));
+        let number = number.unwrap_or_else(|| StreamNumber(self.made + 1));
+        let Some(state) = self.streams.get(&number) else {
+            self.made += 1;
+            let state = StreamState::new(hello_origin(), 1000, context(self.epoch).tag);
+            self.streams.insert(number, state);
+            self.changed.insert(number);
+            records.push((number, opened()));
+            return;
+        };
+        let text = Bytes::from(format!("message {stream} of {}", records.len()));
+        let record = match change {
+            Change::Open => return,
+            Change::Send => Record::Sent { messages: vec![text] },
+            Change::Receive => {
+                let first = state.sack().acked.map_or(MessageNumber(0), MessageNumber::next);
+                Record::Received { first, messages: vec![text] }
+            }
+            Change::Assign => assigned(&format!("instance {stream}")),
+            Change::Acknowledge => {
+                Record::Acknowledged { event: EventNumber(state.inbox().next().0 - 1) }
+            }
+            Change::End => {
+                let reset = minerva_proto::Reset::new("over", true);
+                Record::Ended(Ended { reset, by: EndedBy::App })
+            }
+            Change::PushToAll => {
+                let push = Arc::new(Push { messages: vec![text], keys: Vec::new() });
+                let numbers: Vec<_> = self.streams.keys().copied().collect();
+                for number in numbers {
+                    self.apply(number, Record::Pushed(Arc::clone(&push)), records);
+                }
+                return;
+            }
+        };
+        self.apply(number, record, records);
+    }
+
+    fn apply(&mut self, number: StreamNumber, record: Record, records: &mut Records) {
+        let tag = context(self.epoch).tag;
+        let Some(state) = self.streams.get_mut(&number) else { return };
+        if state.apply(&record, tag).is_err() {
+            return;
+        }
+        if state.inbox().is_done() {
+            self.streams.remove(&number);
+        }
+        self.changed.insert(number);
+        records.push((number, record));
+    }
+
+    fn checkpoint(&mut self, is_finished: bool) {
+        let (as_of, context) = (self.claimed.next_index(), context(self.epoch));
+        let mut stored: BTreeMap<_, _> =
+            std::mem::take(&mut self.claimed.streams).into_iter().collect();
+        let (live, removed): (Vec<_>, Vec<_>) =
+            self.changed.iter().copied().partition(|number| self.streams.contains_key(number));
+        // The last step writes the last streams and removes the others.
+        let is_finished = is_finished || live.is_empty();
+        let written = if is_finished { live.len() } else { live.len().div_ceil(2) };
+        for number in live.into_iter().take(written) {
+            let snapshot = self.streams[&number].snapshot();
+            stored.insert(number, snapshot.encode(&context, number, as_of));
+        }
+        if is_finished {
+            stored.retain(|number, _| !removed.contains(number));
+        }
+        self.claimed.streams = stored.into_iter().collect();
+        let meta = Meta { streams_made: self.made, ..Meta::default() };
+        self.claimed.meta = Some(meta.encode(&context));
+        if is_finished {
+            self.changed.clear();
+            self.claimed.log.clear();
+            self.claimed.first_index = as_of;
+        }
+    }
+
+    fn damage(&mut self, damaged: &[Damaged]) {
+        for damaged in damaged {
+            let source = match damaged {
+                Damaged::Misplace(_, from) => self.blobs().get(self.index(*from)).cloned(),
+                Damaged::Flip(..) | Damaged::Truncate(..) | Damaged::Garbage(..) => None,
+            };
+            let (Damaged::Flip(at, _)
+            | Damaged::Truncate(at, _)
+            | Damaged::Garbage(at, _)
+            | Damaged::Misplace(at, _)) = damaged;
+            let index = self.index(*at);
+            let Some(blob) = self.blob_mut(index) else { continue };
+            let mut bytes = blob.to_vec();
+            match damaged {
+                Damaged::Flip(_, bit) if !bytes.is_empty() => {
+                    let bit = *bit as usize % (8 * bytes.len());
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+                Damaged::Flip(..) => {}
+                Damaged::Truncate(_, len) => bytes.truncate(*len as usize % (bytes.len() + 1)),
+                Damaged::Garbage(_, garbage) => bytes.clone_from(garbage),
+                Damaged::Misplace(..) => bytes = source.unwrap_or_default().to_vec(),
+            }
+            *blob = bytes.into();
+        }
+    }
+
+    fn blobs(&self) -> Vec<Bytes> {
+        let Claimed { meta, streams, log, .. } = &self.claimed;
+        let streams = streams.iter().map(|(_, blob)| blob);
+        meta.iter().chain(streams).chain(log).cloned().collect()
+    }
+
+    fn index(&self, at: u16) -> usize {
+        usize::from(at) % self.blobs().len().max(1)
+    }
+
+    fn blob_mut(&mut self, index: usize) -> Option<&mut Bytes> {
+        let Claimed { meta, streams, log, .. } = &mut self.claimed;
+        let streams = streams.iter_mut().map(|(_, blob)| blob);
+        meta.iter_mut().chain(streams).chain(log).nth(index)
+    }
+}
+
+/// The state as plain data; the tags are compared only if no header was damaged.
+fn plain(state: &StreamState, with_tags: bool) -> Snapshot {
+    let snapshot = state.snapshot();
+    if with_tags { snapshot } else { Snapshot { tags: TagHistory::default(), ..snapshot } }
+}
+
+fn check(reference: &Reference) -> Result<(), TestCaseError> {
+    let recovered = recover(&reference.claimed);
+    let damage = recovered.damage();
+    let with_tags = !damage.causes.iter().any(|cause| cause.contains("header"));
+    for (number, state) in &recovered.streams {
+        if damage.quarantined.contains(number) {
+            let ended = state.inbox().ended();
+            prop_assert!(ended.is_some_and(|(_, ended)| ended.is_loss()), "stream {}", number);
+            continue;
+        }
+        let expected = reference.streams.get(number).map(|state| plain(state, with_tags));
+        prop_assert_eq!(Some(plain(state, with_tags)), expected, "stream {}", number);
+    }
+    let bound = recovered.meta.rollback.as_ref().map(|rollback| rollback.streams_made);
+    for number in reference.streams.keys() {
+        let is_reported = recovered.streams.contains_key(number)
+            || bound.is_some_and(|bound| {
+                number.count() > bound && is_jump(bound, recovered.meta.streams_made)
+            });
+        prop_assert!(is_reported, "stream {} is lost without a trace: {:?}", number, damage);
+    }
+    prop_assert!(recovered.meta.streams_made >= reference.made, "a number is assigned again");
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn each_stream_is_served_in_full_or_quarantined(
+        steps in prop::collection::vec(step(), 1..24),
+        damaged in prop::collection::vec(damaged(), 0..4),
+    ) {
+        let mut reference = Reference::new(&steps);
+        prop_assert!(recover(&reference.claimed).damage().is_none(), "intact state");
+        check(&reference)?;
+        reference.damage(&damaged);
+        check(&reference)?;
+    }
+}
