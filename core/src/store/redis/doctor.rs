@@ -6,6 +6,7 @@
 //! [`server_info`]: super::server_info
 
 mod findings;
+mod sentinels;
 
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ use minerva_runtime::doctor::Finding;
 use redis::cmd;
 
 use self::findings::{ServerReport, findings};
+use self::sentinels::sentinel_findings;
 use super::super::StoreError;
 use super::cluster::Cluster;
 use super::connection::Connection;
 use super::connector::Connector;
-use super::sentinel::locate;
+use super::sentinel;
 use super::url::{Kind, Node, RedisUrl};
 use crate::clock;
 
@@ -28,11 +30,10 @@ pub(in super::super) async fn examine(url: &RedisUrl) -> Vec<Finding> {
         Ok(connector) => Arc::new(connector),
         Err(error) => return failed(error),
     };
-    let nodes = match servers(&connector).await {
-        Ok(nodes) => nodes,
+    let (mut all, nodes) = match servers(&connector).await {
+        Ok(found) => found,
         Err(error) => return failed(error),
     };
-    let mut all = Vec::new();
     for node in nodes {
         match query(&connector, &node).await {
             Ok(report) => all.extend(findings(&report, url)),
@@ -44,12 +45,16 @@ pub(in super::super) async fn examine(url: &RedisUrl) -> Vec<Finding> {
     all
 }
 
-/// The servers that currently receive writes.
-async fn servers(connector: &Arc<Connector>) -> Result<Vec<Node>, StoreError> {
-    match connector.url().kind {
-        Kind::Single => Ok(connector.url().nodes.clone()),
-        Kind::Sentinel(_) => Ok(vec![locate(connector).await?.primary]),
-        Kind::Cluster => Cluster::new(Arc::clone(connector)).owners().await,
+/// The findings about the location of the servers, and the servers that currently receive writes.
+async fn servers(connector: &Arc<Connector>) -> Result<(Vec<Finding>, Vec<Node>), StoreError> {
+    match &connector.url().kind {
+        Kind::Single => Ok((Vec::new(), connector.url().nodes.clone())),
+        Kind::Sentinel(name) => {
+            let replies = sentinel::replies(connector, name).await;
+            let located = sentinel::decide(&replies, name, connector.url().options.wait > 0)?;
+            Ok((sentinel_findings(&replies, &located), vec![located.primary]))
+        }
+        Kind::Cluster => Ok((Vec::new(), Cluster::new(Arc::clone(connector)).owners().await?)),
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Located {
 pub(super) struct View {
     pub(super) primary: Node,
     pub(super) epoch: u64,
+    /// Number of Sentinels that monitor the primary, including this one.
+    pub(super) sentinels: usize,
     is_failing_over: bool,
     replicas: Vec<Node>,
 }
@@ -56,25 +58,33 @@ pub(super) async fn locate(connector: &Connector) -> Result<Located, StoreError>
     let Kind::Sentinel(name) = &connector.url().kind else {
         return Err(StoreError::Config("--store names no Sentinels".to_owned()));
     };
-    let (mut views, mut failure) = (Vec::new(), None);
     let replies = replies(connector, name).await;
-    let listed = replies.len();
+    decide(&replies, name, connector.url().options.wait > 0)
+}
+
+/// The primary according to the replies of all listed Sentinels. The errors are those of [`locate`].
+pub(super) fn decide(
+    replies: &[(Node, SentinelReply)],
+    name: &str,
+    must_agree: bool,
+) -> Result<Located, StoreError> {
+    let (mut views, mut failure) = (Vec::new(), None);
     for (_, reply) in replies {
         match reply {
-            Ok(Some(view)) => views.push(view),
+            Ok(Some(view)) => views.push(view.clone()),
             Ok(None) => failure = failure.or_else(|| Some(unknown_primary(name))),
-            Err(error @ StoreError::Config(_)) => failure = Some(error),
-            Err(error) => failure = failure.or(Some(error)),
+            Err(error @ StoreError::Config(_)) => failure = Some(error.clone()),
+            Err(error) => failure = failure.or_else(|| Some(error.clone())),
         }
     }
-    let Some((located, agreeing)) = choose(views, listed) else {
+    let Some((located, agreeing)) = choose(views, replies.len()) else {
         return Err(failure.unwrap_or_else(|| unknown_primary(name)));
     };
     if let Some(StoreError::Config(refusal)) = failure {
         warn_fault(&refusal);
     }
-    if connector.url().options.wait > 0 && agreeing * 2 < listed {
-        return Err(sentinels_disagree(&located.primary.to_string(), agreeing, listed));
+    if must_agree && agreeing * 2 < replies.len() {
+        return Err(sentinels_disagree(&located.primary.to_string(), agreeing, replies.len()));
     }
     Ok(located)
 }
@@ -126,11 +136,15 @@ fn parse_view(values: Vec<Value>) -> Result<Option<View>, RedisError> {
     };
     let fields = HashMap::<String, String>::from_redis_value(next()?)?;
     let flags = fields.get("flags").map_or("", |flags| flags);
+    let number = |name| fields.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     let has_flag = |name| flags.split(',').any(|flag| flag == name);
     let replicas = Vec::<HashMap<String, String>>::from_redis_value(next()?)?;
     Ok(Some(View {
         primary: Node { host, port },
-        epoch: fields.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0),
+        epoch: number("config-epoch"),
+        sentinels: usize::try_from(number("num-other-sentinels"))
+            .unwrap_or(usize::MAX)
+            .saturating_add(1),
         is_failing_over: has_flag("failover_in_progress") || has_flag("o_down"),
         replicas: replicas.iter().filter_map(connected_replica).collect(),
     }))
@@ -166,6 +180,14 @@ fn choose(views: Vec<View>, listed: usize) -> Option<(Located, usize)> {
 }
 
 #[cfg(test)]
+impl View {
+    /// A configuration without replicas.
+    pub(super) fn new(primary: Node, epoch: u64, sentinels: usize) -> Self {
+        Self { primary, epoch, sentinels, is_failing_over: false, replicas: Vec::new() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -175,7 +197,7 @@ mod tests {
 
     fn view(epoch: u64, primary: u16, replicas: &[u16]) -> View {
         let replicas = replicas.iter().map(|port| node(*port)).collect();
-        View { primary: node(primary), epoch, is_failing_over: false, replicas }
+        View { replicas, ..View::new(node(primary), epoch, 1) }
     }
 
     fn chosen(views: &[View], listed: usize) -> (u16, usize, bool) {
@@ -229,9 +251,16 @@ mod tests {
         };
         let replicas = [("slave", "ok"), ("s_down,slave", "ok"), ("slave", "err")]
             .map(|(flags, link)| replica(flags, link));
-        let master = strings(&["config-epoch", "9", "flags", "master,failover_in_progress"]);
+        let master = strings(&[
+            "num-other-sentinels",
+            "2",
+            "config-epoch",
+            "9",
+            "flags",
+            "master,failover_in_progress",
+        ]);
         let values = vec![strings(&["h", "2"]), master, Value::Array(replicas.into())];
-        let expected = View { is_failing_over: true, ..view(9, 2, &[3]) };
+        let expected = View { is_failing_over: true, sentinels: 3, ..view(9, 2, &[3]) };
         assert_eq!(parse_view(values).unwrap(), Some(expected));
         assert_eq!(parse_view(vec![Value::Nil]).unwrap(), None);
         assert!(parse_view(vec![strings(&["h", "2"]), Value::Int(1)]).is_err());

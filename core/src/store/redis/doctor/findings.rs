@@ -52,8 +52,9 @@ pub(super) fn findings(report: &ServerReport, url: &RedisUrl) -> Vec<Finding> {
         findings.push(sync_finding(report, url.options.wait));
     }
     findings.extend(write_status_findings(report));
-    findings.push(replica_finding(report, url.options.wait));
-    findings.push(min_replicas_finding(report));
+    let fails_over = url.kind != Kind::Single;
+    findings.push(replica_finding(report, url.options.wait, fails_over));
+    findings.push(min_replicas_finding(report, fails_over));
     findings.push(clock_finding(report));
     findings
 }
@@ -69,6 +70,10 @@ fn aof_finding(report: &ServerReport, has_aof: bool) -> Finding {
     let subject = report.subject("appendonly");
     if has_aof {
         return Finding::ok(subject, "yes");
+    }
+    if report.replicas() > 0 {
+        let fix = "`appendonly yes` on every server, or a restart of the primary empties its replicas, too";
+        return Finding::fail(subject, "no, with replicas", fix);
     }
     Finding::warn(subject, "no", "`appendonly yes`, or its exit loses acknowledged writes")
 }
@@ -111,20 +116,24 @@ fn write_status_findings(report: &ServerReport) -> Vec<Finding> {
         .collect()
 }
 
-fn replica_finding(report: &ServerReport, wait: usize) -> Finding {
+/// `fails_over`: the deployment replaces a failed primary on its own.
+fn replica_finding(report: &ServerReport, wait: usize, fails_over: bool) -> Finding {
     let (subject, replicas) = (report.subject("replicas"), report.replicas());
-    let value = format!("{replicas} connected, {wait} required for an append");
+    let value = format!("{replicas} connected, at least {wait} required for an append");
     if replicas < wait as u64 {
         return Finding::fail(subject, value, "connect replicas, or lower wait= in --store");
     }
     if replicas > 0 && wait == 0 {
-        let fix = "?wait=1 in --store, or a failover loses writes not yet replicated";
+        let fix = "?wait=1 in --store, or a failover loses acknowledged writes";
+        if fails_over {
+            return Finding::fail(subject, value, fix);
+        }
         return Finding::warn(subject, value, fix);
     }
     Finding::ok(subject, value)
 }
 
-fn min_replicas_finding(report: &ServerReport) -> Finding {
+fn min_replicas_finding(report: &ServerReport, fails_over: bool) -> Finding {
     let (subject, replicas) = (report.subject("min-replicas-to-write"), report.replicas());
     let Some(wanted) = report.min_replicas.as_deref().and_then(|text| text.parse::<u64>().ok())
     else {
@@ -133,6 +142,10 @@ fn min_replicas_finding(report: &ServerReport) -> Finding {
     if wanted > replicas {
         let value = format!("{wanted}, with {replicas} connected: the server rejects writes");
         return Finding::fail(subject, value, "connect replicas, or lower the setting");
+    }
+    if wanted == 0 && replicas > 0 && fails_over {
+        let fix = "1 or more on every server, or a primary that is cut off continues to write";
+        return Finding::warn(subject, wanted, fix);
     }
     Finding::ok(subject, wanted)
 }
@@ -194,7 +207,7 @@ mod tests {
             ("loading:0", "loading:1", "loading", Fail),
             ("policy:noeviction", "policy:allkeys-lru", "maxmemory-policy", Fail),
             ("cluster_enabled:0", "cluster_enabled:1", "cluster", Fail),
-            ("aof_enabled:1", "aof_enabled:0", "appendonly", Warn),
+            ("aof_enabled:1", "aof_enabled:0", "appendonly", Fail),
             ("bgsave_status:ok", "bgsave_status:err", "rdb_last_bgsave_status", Fail),
             ("last_write_status:ok", "last_write_status:err", "aof_last_write_status", Fail),
             ("rewrite_status:ok", "rewrite_status:err", "aof_last_bgrewrite_status", Warn),
@@ -223,6 +236,13 @@ mod tests {
         ] {
             assert_eq!(flaws(&report, "?wait=1"), [(item.to_owned(), verdict)]);
         }
+        let without_file = INFO.replace("aof_enabled:1", "aof_enabled:0");
+        let alone = ServerReport {
+            info: without_file.replace("slaves:1", "slaves:0"),
+            min_replicas: text("0"),
+            ..good()
+        };
+        assert_eq!(flaws(&alone, ""), [("appendonly".to_owned(), Warn)]);
         let everysec = ServerReport {
             appendfsync: text("everysec"),
             info: INFO.replace("slaves:1", "slaves:0"),
@@ -230,6 +250,27 @@ mod tests {
             ..good()
         };
         assert_eq!(flaws(&everysec, ""), [("appendfsync".to_owned(), Warn)]);
+    }
+
+    #[test]
+    fn an_automatic_failover_needs_confirmed_writes() {
+        for (address, verdict) in
+            [("redis://h", Warn), ("redis-sentinel://h/main", Fail), ("redis-cluster://h", Fail)]
+        {
+            let url = |query| RedisUrl::parse(&format!("{address}{query}")).unwrap().unwrap();
+            let found = |min_replicas: &str, query| {
+                let min_replicas = Some(min_replicas.to_owned());
+                findings(&ServerReport { min_replicas, ..good() }, &url(query))
+            };
+            let verdict_of = |findings: Vec<Finding>, item: &str| {
+                let finding = findings.iter().find(|finding| finding.subject().ends_with(item));
+                finding.unwrap().verdict()
+            };
+            assert_eq!(verdict_of(found("1", ""), "replicas"), verdict, "{address}");
+            assert_eq!(verdict_of(found("1", "?wait=1"), "replicas"), Fine, "{address}");
+            let expected = if verdict == Fail { Warn } else { Fine };
+            assert_eq!(verdict_of(found("0", "?wait=1"), "min-replicas-to-write"), expected);
+        }
     }
 
     #[test]
