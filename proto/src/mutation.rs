@@ -59,11 +59,13 @@ pub enum Mutation {
     ForgetQuarantined,
     /// Store: the end of a lease is believed although it is further away than the length of the lease.
     LeaseEndBelieved,
+    /// Client: a reset before the server's first answer is not sent.
+    ForgetReset,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -91,6 +93,7 @@ impl Mutation {
         Self::ServeDamaged,
         Self::ForgetQuarantined,
         Self::LeaseEndBelieved,
+        Self::ForgetReset,
     ];
 }
 

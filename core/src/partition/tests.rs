@@ -4,6 +4,7 @@ mod assignment;
 mod bounds;
 mod checkpoint;
 mod claim_tags;
+mod client_reset;
 mod conversation;
 mod crash;
 mod deferred_records;

@@ -186,8 +186,9 @@ impl Stream {
         self.inner.shared.wait(change).await
     }
 
-    /// Ends the stream with a reset, which is sent until the server has confirmed the end; [`Stream::closed`] waits for
-    /// the confirmation. The reason is cut to 255 characters of ASCII.
+    /// Ends the stream with a reset, which is sent until the server has confirmed the end, for at most 120 s;
+    /// [`Stream::closed`] waits for the confirmation. The reason is cut to 255 characters of ASCII. If the stream had
+    /// ended already, the end has the earlier reason; without a confirmation the reason is `reset not confirmed`.
     pub fn reset(&self, reason: &str) {
         self.inner.shared.with(|machine, now| machine.reset(now, reason));
     }

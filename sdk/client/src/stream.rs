@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use backoff::Backoff;
 use bytes::Bytes;
 use delayed_ack::DelayedAck;
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{
     MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, StreamId, TransportNumber, WindowLimits,
 };
@@ -35,6 +36,13 @@ use crate::time::Time;
 /// server's outbox holds at most 1 MiB or 1,000 messages by default.
 const WINDOW: WindowLimits =
     WindowLimits { messages: minerva_proto::sack::MAX_BEYOND, bytes: 8 << 20 };
+
+/// Longest time to wait for the confirmation of a reset. The server ends a stream without transports after the same
+/// time by default.
+const RESET_TIMEOUT: Time = Time::from_secs(120);
+
+/// End reason if no server has confirmed the reset of the application in time.
+const RESET_UNCONFIRMED: &str = "reset not confirmed";
 
 /// Output for the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +106,10 @@ pub(crate) struct StreamMachine {
     idle_polls: u32,
     /// Consecutive kills with `acked_unsent_strings`.
     acked_unsent: u32,
-    /// Reset of the application that is not confirmed yet.
-    resetting: Option<Reset>,
+    /// A hello with `new` was written, so the server may have created the stream.
+    may_exist: bool,
+    /// Reset of the application that is not confirmed yet, and the deadline of the confirmation.
+    resetting: Option<(Reset, Time)>,
     ended: Option<Ended>,
     /// Whether the driver reads the transports; silence counts only while reading.
     reading: bool,
@@ -130,6 +140,7 @@ impl StreamMachine {
             delayed_ack: DelayedAck::new(),
             idle_polls: 0,
             acked_unsent: 0,
+            may_exist: false,
             resetting: None,
             ended: None,
             reading: true,
@@ -189,15 +200,15 @@ impl StreamMachine {
         }
     }
 
-    /// Resets the stream. The end follows the server's confirmation, or is immediate if no server has confirmed the
-    /// stream.
+    /// Resets the stream. The end follows the server's confirmation, or is immediate if no server can have created
+    /// the stream.
     pub(crate) fn reset(&mut self, now: Time, reason: &str) {
         if self.resetting.is_some() || self.ended.is_some() {
             return;
         }
         let reset = Reset::new(reason, true);
-        if self.created {
-            self.resetting = Some(reset);
+        if self.may_exist && (self.created || !mutation::is(Mutation::ForgetReset)) {
+            self.resetting = Some((reset, now + RESET_TIMEOUT));
             self.plan(now);
         } else {
             self.end(EndedBy::Client, reset.reason, true);

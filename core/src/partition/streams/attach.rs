@@ -9,6 +9,7 @@ use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::tombstones::{StreamKey, UnknownStream};
+use crate::state::Ended;
 use crate::stream::{Effects, LinkId, Millis, Stream, TransportKey, Turn};
 
 impl PartitionStreams {
@@ -64,8 +65,8 @@ impl PartitionStreams {
             let reason = reason.to_owned();
             Some(CloseCause::Unavailable { reason, retry_after: Duration::ZERO })
         };
-        if !attach.create || attach.resume.is_some() {
-            // A resumed transport belongs to a stream that has ended since.
+        if !attach.create || attach.resume.is_some() || has_reset(attach) {
+            // A resumed transport belongs to a stream that has ended since. A reset must not create a second stream.
             let reported = self.end_to_report(attach).map(UnknownStream::Ended);
             return match reported.unwrap_or_else(|| self.classify(attach, now)) {
                 UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
@@ -81,19 +82,24 @@ impl PartitionStreams {
 
     /// The reset of an ended stream if the client must get it.
     ///
-    /// Like the original server, a hello to an ended stream gets an attach failure, unless the stream lost messages.
+    /// Like the original server, a hello to an ended stream gets an attach failure, unless the stream lost messages. A
+    /// client that resets the stream gets the reason of the end, which the application got.
     fn end_to_report(&self, attach: &Attach) -> Option<Reset> {
         let key = stream_key(attach);
         let resumed = attach.resume.map(|resume| resume.stream);
         let number = resumed.or_else(|| self.by_id.get(&key).copied())?;
         let stream = self.streams.get(&number).filter(|s| s.state().origin().id == key.1);
         let ended = stream.and_then(|stream| stream.state().inbox().ended());
-        let reported = ended.filter(|(_, ended)| resumed.is_some() || ended.is_loss());
+        let is_reported = |ended: &Ended| resumed.is_some() || has_reset(attach) || ended.is_loss();
+        let reported = ended.filter(|(_, ended)| is_reported(ended));
         reported.map(|(_, ended)| ended.reset.clone())
     }
 
     fn classify(&mut self, attach: &Attach, now: Millis) -> UnknownStream {
         let key = stream_key(attach);
+        if let Some(reset) = self.tombstones.reset(&key).filter(|_| has_reset(attach)) {
+            return UnknownStream::Ended(reset.clone());
+        }
         if self.by_id.contains_key(&key) {
             return UnknownStream::NotFound;
         }
@@ -145,6 +151,11 @@ impl PartitionStreams {
         add(&self.counters.streams, 1);
         number
     }
+}
+
+/// Returns true if the client resets the stream right behind the hello.
+fn has_reset(attach: &Attach) -> bool {
+    attach.batch.as_ref().is_some_and(|batch| batch.reset.is_some())
 }
 
 /// The service and the id under which the stream of a transport is found.

@@ -10,7 +10,7 @@ use minerva_proto::link::Attach;
 use minerva_proto::{Reset, Sack, StreamId};
 
 use super::super::recovery::is_jump;
-use crate::state::{Meta, STATE_LOST, StoreRollback};
+use crate::state::{Ended, Meta, STATE_LOST, StoreRollback};
 use crate::stream::Millis;
 
 /// Tombstones that are kept: the ends of a few seconds, so that a client that returns by then gets the reason.
@@ -37,10 +37,18 @@ impl UnknownStream {
     }
 }
 
+/// The end of a forgotten stream.
+struct Tombstone {
+    /// The store lost a part of the stream.
+    is_lost: bool,
+    /// The reset that ended the stream; `None` if an earlier owner has forgotten the stream.
+    reset: Option<Reset>,
+}
+
 /// The tombstones of one partition.
 pub(super) struct Tombstones {
-    /// Forgotten streams, each with whether the store lost a part of it.
-    ends: HashMap<StreamKey, bool>,
+    /// The ends of forgotten streams.
+    ends: HashMap<StreamKey, Tombstone>,
     /// The keys of `ends`, the oldest first.
     order: VecDeque<StreamKey>,
     /// A peer has proven that the store rolled back before the claim of this owner.
@@ -72,7 +80,7 @@ impl Tombstones {
             tombstones.streams_made = *streams_made;
             tombstones.idle_from = after(idle_ms.min(*remaining_ms));
             for (service, id, is_lost) in ends {
-                tombstones.add((service.clone(), id.clone()), *is_lost, now);
+                tombstones.insert((service.clone(), id.clone()), *is_lost, None);
             }
         }
         tombstones
@@ -84,7 +92,8 @@ impl Tombstones {
         if !self.rollback_proven || remaining_ms == 0 {
             return None;
         }
-        let end = |key: &StreamKey| Some((key.0.clone(), key.1.clone(), *self.ends.get(key)?));
+        let end =
+            |key: &StreamKey| Some((key.0.clone(), key.1.clone(), self.ends.get(key)?.is_lost));
         let ends = self.order.iter().filter_map(end).collect();
         Some(StoreRollback {
             streams_made: self.streams_made,
@@ -94,12 +103,18 @@ impl Tombstones {
         })
     }
 
-    /// Adds a forgotten stream. An end without a loss matters only until `idle_from`.
-    pub(super) fn add(&mut self, key: StreamKey, is_lost: bool, now: Millis) {
-        if !is_lost && now >= self.idle_from {
-            return;
-        }
-        if self.ends.insert(key.clone(), is_lost).is_none() {
+    /// Adds a forgotten stream.
+    pub(super) fn add(&mut self, key: StreamKey, end: &Ended) {
+        self.insert(key, end.is_loss(), Some(end.reset.clone()));
+    }
+
+    /// The reset that ended a forgotten stream, if known.
+    pub(super) fn reset(&self, key: &StreamKey) -> Option<&Reset> {
+        self.ends.get(key)?.reset.as_ref()
+    }
+
+    fn insert(&mut self, key: StreamKey, is_lost: bool, reset: Option<Reset>) {
+        if self.ends.insert(key.clone(), Tombstone { is_lost, reset }).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > MAX_TOMBSTONES
@@ -126,7 +141,7 @@ impl Tombstones {
 
     /// Classifies an unknown stream by the hello or the resumption of a transport.
     pub(super) fn classify(&self, key: &StreamKey, attach: &Attach, now: Millis) -> UnknownStream {
-        match self.ends.get(key) {
+        match self.ends.get(key).map(|end| end.is_lost) {
             Some(true) => UnknownStream::lost(),
             Some(false) => UnknownStream::NotFound,
             None if now >= self.idle_from || self.was_recorded(attach) => UnknownStream::NotFound,
@@ -158,6 +173,7 @@ mod tests {
 
     use super::*;
     use crate::partition::tests::hello;
+    use crate::state::EndedBy;
 
     const GRACE: u64 = 2_000;
     const IDLE: u64 = 120_000;
@@ -175,6 +191,10 @@ mod tests {
         ("default".into(), hello(1, &format!("stream{number}")).stream_id)
     }
 
+    fn ended(reason: &str) -> Ended {
+        Ended { reset: Reset::new(reason, true), by: EndedBy::App }
+    }
+
     fn without_history() -> Attach {
         Attach { create: false, ..hello(1, "stream0") }
     }
@@ -190,7 +210,7 @@ mod tests {
             [(MAX_TOMBSTONES - 1, true), (MAX_TOMBSTONES, true), (MAX_TOMBSTONES + 1, false)]
         {
             let mut tombstones = tombstones();
-            (0..count).for_each(|number| tombstones.add(key(number), true, Millis(CLAIMED)));
+            (0..count).for_each(|number| tombstones.add(key(number), &ended(STATE_LOST)));
             let first = tombstones.classify(&key(0), &without_history(), Millis(CLAIMED));
             assert_eq!(first == UnknownStream::lost(), is_first_kept, "{count}");
             let last = tombstones.classify(&key(count - 1), &without_history(), Millis(CLAIMED));
@@ -239,24 +259,34 @@ mod tests {
     #[test]
     fn an_end_without_a_loss_is_not_reported_as_lost() {
         let mut tombstones = tombstones();
-        tombstones.add(key(0), false, Millis(CLAIMED));
+        tombstones.add(key(0), &ended("over"));
         tombstones.note_rollback(true);
         let attach = without_history();
         assert_eq!(tombstones.classify(&key(0), &attach, Millis(CLAIMED)), UnknownStream::NotFound);
-        tombstones.add(key(0), true, Millis(CLAIMED));
+        tombstones.add(key(0), &ended(STATE_LOST));
         assert_eq!(
             tombstones.classify(&key(0), &attach, Millis(CLAIMED + IDLE)),
             UnknownStream::lost()
         );
-        tombstones.add(key(1), false, Millis(CLAIMED + IDLE));
-        assert_eq!(tombstones.order.len(), 1, "an unneeded tombstone is not kept");
+    }
+
+    #[test]
+    fn a_tombstone_of_this_owner_has_the_reset() {
+        let mut tombstones = tombstones();
+        assert_eq!(tombstones.reset(&key(0)), None);
+        tombstones.add(key(0), &ended("over"));
+        assert_eq!(tombstones.reset(&key(0)), Some(&Reset::new("over", true)));
+        tombstones.note_rollback(true);
+        let now = Millis(CLAIMED);
+        let meta = meta(tombstones.rollback(now));
+        assert_eq!(Tombstones::new(&meta, now, GRACE, IDLE).reset(&key(0)), None);
     }
 
     #[test]
     fn the_next_owner_classifies_like_this_one() {
         let mut tombstones = tombstones();
-        tombstones.add(key(0), true, Millis(CLAIMED));
-        tombstones.add(key(1), false, Millis(CLAIMED));
+        tombstones.add(key(0), &ended(STATE_LOST));
+        tombstones.add(key(1), &ended("over"));
         assert_eq!(tombstones.rollback(Millis(CLAIMED)), None, "no rollback was proven");
         tombstones.note_rollback(true);
         let at = |left| Millis(CLAIMED + IDLE - left);

@@ -24,7 +24,7 @@ impl PartitionStreams {
         for number in std::mem::take(&mut self.touched) {
             self.assign_selected(number, now, effects);
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
-            self.remove_if_done(number, now);
+            self.remove_if_done(number);
         }
         self.touched.clear();
         self.forget_closed_transports(effects);
@@ -59,7 +59,7 @@ impl PartitionStreams {
     }
 
     /// Removes a stream whose end is acknowledged; updates the deadline of any other.
-    fn remove_if_done(&mut self, number: StreamNumber, now: Millis) {
+    fn remove_if_done(&mut self, number: StreamNumber) {
         let Some(stream) = self.streams.get(&number) else { return };
         let deadline = stream.next_deadline(&self.limits);
         if stream.state().inbox().is_done() {
@@ -68,9 +68,9 @@ impl PartitionStreams {
             if self.by_id.get(&key) == Some(&number) {
                 self.by_id.remove(&key);
             }
-            let ended = stream.state().inbox().ended();
-            let is_lost = ended.is_some_and(|(_, ended)| ended.is_loss());
-            self.tombstones.add(key, is_lost, now);
+            if let Some((_, ended)) = stream.state().inbox().ended() {
+                self.tombstones.add(key, ended);
+            }
             self.assignment.remove(number, stream.session());
             self.index.remove(number, stream.state());
             self.placeholders.remove(&number);

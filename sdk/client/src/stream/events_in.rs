@@ -158,27 +158,25 @@ impl StreamMachine {
         if reason == KillReason::AckedUnsentStrings {
             self.acked_unsent += 1;
         }
-        let lost = reason == KillReason::StreamAttachFailure || self.acked_unsent > 1;
+        let is_unknown = reason == KillReason::StreamAttachFailure;
+        let asks_reason = self.transports.get(&number).is_some_and(|t| t.asks_reason);
         match &self.resetting {
-            Some(_) if lost => self.end_by_reset(),
-            None if lost => self.end(EndedBy::Server, reason.to_string(), false),
+            _ if self.acked_unsent > 1 => self.end(EndedBy::Server, reason.to_string(), false),
+            None if is_unknown => self.end(EndedBy::Server, reason.to_string(), false),
+            Some((reset, _)) if is_unknown && asks_reason => {
+                let reset = reset.clone();
+                self.end(EndedBy::Client, reset.reason, reset.application_level);
+            }
             Some(_) | None => self.close(now, number, End::Failed),
         }
     }
 
+    /// Handles the end of the stream. The server repeats the reset that has ended the stream: the own one, or an
+    /// earlier one of the application.
     fn on_reset(&mut self, reset: Reset) {
-        if self.resetting.is_some() {
-            self.end_by_reset();
-        } else {
-            self.end(EndedBy::Server, reset.reason, reset.application_level);
-        }
-    }
-
-    /// Handles the confirmation of the own reset: an attach failure or a reset from the server.
-    fn end_by_reset(&mut self) {
-        if let Some(reset) = self.resetting.take() {
-            self.end(EndedBy::Client, reset.reason, reset.application_level);
-        }
+        let is_own = self.resetting.as_ref().is_some_and(|(own, _)| *own == reset);
+        let by = if is_own { EndedBy::Client } else { EndedBy::Server };
+        self.end(by, reset.reason, reset.application_level);
     }
 
     /// Records progress on a transport, which resets back-off and failure counts.

@@ -32,19 +32,30 @@ impl StreamMachine {
         frames: &mut Vec<Frame>,
     ) {
         let is_upload = transport.role == Role::Upload;
-        if !transport.hello_sent {
+        let is_first = !transport.hello_sent;
+        if is_first {
             transport.hello_sent = true;
             transport.seen_ack = self.seen_ack.clone();
             transport.last_received_at = now;
             self.last_sent_sack = self.sack();
-            frames.push(Frame::Hello(Bytes::from(self.hello(number, transport).to_json())));
+            let hello = self.hello(number, transport);
+            transport.asked_new = hello.new;
+            self.may_exist |= hello.new;
+            frames.push(Frame::Hello(Bytes::from(hello.to_json())));
             transport.has_unconfirmed_sack = self.take_sack(now, |_| true);
         } else if is_upload || !is_carrier {
+            self.write_reset_behind_new(transport, frames);
             return;
         }
-        if is_upload || (is_carrier && transport.is_socket()) {
-            self.write_messages(transport, frames);
-            self.write_reset(transport, frames);
+        let carries_reset = is_first && self.resetting.is_some();
+        if is_upload || (is_carrier && (transport.is_socket() || carries_reset)) {
+            if !transport.reset_sent {
+                self.write_messages(transport, frames);
+                self.write_reset(transport, frames);
+            }
+            // The other transports; an unanswered hello with `new` may reach the server after this one.
+            let may_be_created = self.transports.values().any(Transport::may_create);
+            transport.asks_reason |= carries_reset && !may_be_created;
         }
         let heartbeat_is_due = self.heartbeat_due(transport).is_some_and(|due| due <= now);
         let can_piggyback = heartbeat_is_due || !frames.is_empty();
@@ -99,8 +110,16 @@ impl StreamMachine {
         }
     }
 
+    /// Writes the reset behind a hello with `new` that is not answered: the hello may arrive after those of newer
+    /// transports.
+    fn write_reset_behind_new(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
+        if transport.is_socket() && transport.may_create() {
+            self.write_reset(transport, frames);
+        }
+    }
+
     fn write_reset(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
-        if let Some(reset) = self.resetting.as_ref().filter(|_| !transport.reset_sent) {
+        if let Some((reset, _)) = self.resetting.as_ref().filter(|_| !transport.reset_sent) {
             transport.reset_sent = true;
             frames.push(Frame::Reset(reset.clone()));
         }
@@ -113,7 +132,8 @@ impl StreamMachine {
         Hello {
             tnum: number,
             id: self.id.clone(),
-            new: !self.created,
+            // A hello with a reset behind it must not create a second stream.
+            new: !self.created && self.resetting.is_none(),
             ming: !is_upload && !is_poll,
             // A heartbeat would end a poll; `maxt` bounds polls instead.
             beat: if transport.is_socket() { heartbeat } else { Duration::ZERO },

@@ -362,4 +362,27 @@ proptest! {
         prop_assert_eq!(world.received_by_server(), world.sent_by_client());
         prop_assert_eq!(world.received_by_client(), world.sent_by_server());
     }
+
+    /// A reset ends the stream once, with one reason on both sides, despite network faults.
+    #[test]
+    fn a_reset_ends_the_stream_with_one_reason(
+        kind in prop::sample::select(TransportKind::ALL.to_vec()),
+        seed in any::<u64>(),
+        steps in prop::collection::vec((0_u8..22, any::<u16>()), 0..60),
+    ) {
+        let mut world = World::new(kind, seed);
+        for (action, pick) in steps {
+            world.step(action, pick);
+        }
+        world.end();
+        let (client, server, created) = world.ends();
+        let client = client.unwrap();
+        if created == 0 {
+            prop_assert_eq!((client.reason.as_str(), client.by), ("client", EndedBy::Client));
+        } else if client.reason != "stream_attach_failure" {
+            prop_assert!(server.is_some(), "{client:?}");
+            let server = server.unwrap();
+            prop_assert_eq!((client.reason, client.application_level), (server.reason, true));
+        }
+    }
 }

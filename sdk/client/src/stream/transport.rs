@@ -37,7 +37,12 @@ pub(super) struct Transport {
     pub(super) hello_sent: bool,
     /// `seenack` of the hello.
     pub(super) seen_ack: Sack,
+    /// The hello asked for the creation of the stream.
+    pub(super) asked_new: bool,
     pub(super) reset_sent: bool,
+    /// The reset was written together with the hello, after all answers to hellos with `new`: an attach failure proves
+    /// that the stream is over, and that the server knows no other reason.
+    pub(super) asks_reason: bool,
     /// The server has attached the transport: a frame other than a kill or the preamble arrived.
     pub(super) attached: bool,
     /// The transport made progress: messages, an acknowledgement or the creation of the stream.
@@ -64,7 +69,9 @@ impl Transport {
             close_by: None,
             hello_sent: false,
             seen_ack: Sack::NONE,
+            asked_new: false,
             reset_sent: false,
+            asks_reason: false,
             attached: false,
             useful: false,
             next_received: MessageNumber(0),
@@ -72,6 +79,11 @@ impl Transport {
             next_on_wire: None,
             has_unconfirmed_sack: false,
         }
+    }
+
+    /// The server may still create the stream because of this transport.
+    pub(super) fn may_create(&self) -> bool {
+        self.asked_new && !self.attached
     }
 
     pub(super) fn is_primary(&self) -> bool {

@@ -5,8 +5,9 @@ use minerva_proto::mutation::{self, Mutation};
 
 use super::backoff::Backoff;
 use super::transport::{End, Role, Transport};
-use super::{Output, StreamMachine, Time};
+use super::{Output, RESET_UNCONFIRMED, StreamMachine, Time};
 use crate::config::TransportKind;
+use crate::error::EndedBy;
 
 /// Time limit for the response to a hello, which the server sends immediately. A proxy that buffers responses
 /// exceeds the limit.
@@ -15,6 +16,9 @@ const ANSWER_TIMEOUT: Time = Time::from_secs(15);
 impl StreamMachine {
     /// Handles all deadlines up to `now`.
     pub(crate) fn on_timeout(&mut self, now: Time) {
+        if self.reset_deadline().is_some_and(|deadline| deadline <= now) {
+            self.end(EndedBy::Client, RESET_UNCONFIRMED.to_owned(), false);
+        }
         for number in self.open_numbers() {
             let deadline = self.transports.get(&number).and_then(|t| self.deadline(t));
             if deadline.is_some_and(|deadline| deadline <= now) {
@@ -40,7 +44,12 @@ impl StreamMachine {
         // An expired deadline waits for the socket, not for the timer.
         let carrier = self.carrier().and_then(|number| self.transports.get(&number));
         let heartbeat = carrier.and_then(|t| self.heartbeat_due(t)).filter(|due| *due > now);
-        deadlines.chain(primary).chain(upload).chain(sack).chain(heartbeat).min()
+        let reset = self.reset_deadline();
+        deadlines.chain(primary).chain(upload).chain(sack).chain(heartbeat).chain(reset).min()
+    }
+
+    fn reset_deadline(&self) -> Option<Time> {
+        self.resetting.as_ref().map(|(_, deadline)| *deadline)
     }
 
     /// Opens missing transports whose back-off has expired.
@@ -72,11 +81,16 @@ impl StreamMachine {
         self.transports.values().any(|t| t.is_primary() && t.generation == self.generation)
     }
 
-    /// One upload at a time, only with an HTTP primary and after the server has confirmed the stream.
+    /// One upload at a time, only with an HTTP primary and after the server has confirmed the stream. A reset before
+    /// the confirmation waits for the answers to the hellos with `new`.
     fn wants_upload(&self, now: Time) -> bool {
         let uploading = self.transports.values().any(|t| t.role == Role::Upload);
-        if self.kind.is_socket() || !self.created || uploading {
+        if self.kind.is_socket() || uploading {
             return false;
+        }
+        if !self.created {
+            return self.resetting.is_some()
+                && !self.transports.values().any(Transport::may_create);
         }
         // A poll's SACK is sent with the next poll, which follows immediately.
         let sack =

@@ -1,11 +1,13 @@
 //! A client machine, a small model of a server, and a network between them that loses, cuts and stalls.
 
+mod resets;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::{
-    Eeds, Frame, Hello, MessageNumber, ReceiveWindow, Sack, SendQueue, TransportNumber,
+    Eeds, Frame, Hello, MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, TransportNumber,
     WindowLimits,
 };
 
@@ -36,6 +38,12 @@ pub(super) struct World {
     now: Time,
     pipes: BTreeMap<TransportNumber, Pipe>,
     exists: bool,
+    /// Number of created streams.
+    created: u32,
+    /// The reset that ended the stream.
+    reset: Option<Reset>,
+    /// The test permits the end of the stream.
+    may_end: bool,
     outbox: SendQueue,
     inbox: ReceiveWindow,
     primary: Option<TransportNumber>,
@@ -56,6 +64,9 @@ impl World {
             now: Time::ZERO,
             pipes: BTreeMap::new(),
             exists: false,
+            created: 0,
+            reset: None,
+            may_end: false,
             outbox: SendQueue::new(),
             inbox: ReceiveWindow::new(WindowLimits::default()),
             primary: None,
@@ -95,6 +106,8 @@ impl World {
             (12..=15, Some(pipe)) => self.carry_down(pipe, some),
             (16, Some(pipe)) => self.cut(pipe),
             (17, Some(pipe)) => self.stall(pipe),
+            (20, _) => self.client_resets(),
+            (21, _) if self.exists => self.server_resets(None, Reset::new("app", true)),
             (18, _) => {
                 let kind = TransportKind::ALL[usize::from(pick >> 4) % 4];
                 self.client.switch(self.now, kind);
@@ -181,11 +194,13 @@ impl World {
             let costs: Vec<usize> = in_flight.map(|(_, message)| message.len() + 1).collect();
             assert!(costs.len() <= 1 || costs.iter().sum::<usize>() <= MAX_IN_FLIGHT);
         }
-        assert!(self.client.ended().is_none(), "{:?}", self.client.ended());
+        assert!(self.may_end || self.client.ended().is_none(), "{:?}", self.client.ended());
+        assert!(self.created <= 1, "a second stream");
     }
 
     fn open(&mut self, number: TransportNumber, kind: TransportKind, role: Role) {
-        assert!(role == Role::Primary || self.client.created, "upload before the stream exists");
+        let may_upload = self.client.created || self.client.resetting.is_some();
+        assert!(role == Role::Primary || may_upload, "upload before the stream exists");
         let pipe = Pipe {
             kind,
             role,
@@ -199,12 +214,6 @@ impl World {
             on_wire: None,
         };
         self.pipes.insert(number, pipe);
-    }
-
-    /// Ends a transport; both sides notice.
-    fn cut(&mut self, number: TransportNumber) {
-        self.forget(number);
-        self.client.on_end(self.now, number, End::Failed);
     }
 
     /// Ends a transport at the server.
@@ -253,11 +262,17 @@ impl World {
         let Some(pipe) = self.pipes.get_mut(&number).filter(|p| !p.stalled && !p.finished) else {
             return;
         };
-        let count = if pipe.kind.is_socket() { count.min(pipe.up.len()) } else { pipe.up.len() };
+        // The server reads a hello together with the frames that were written behind the hello.
+        let is_whole = !pipe.kind.is_socket() || matches!(pipe.up.front(), Some(Frame::Hello(_)));
+        let count = if is_whole { pipe.up.len() } else { count.min(pipe.up.len()) };
         let batch: Vec<Frame> = pipe.up.drain(..count).collect();
         let messages = batch.iter().filter(|frame| matches!(frame, Frame::String(_))).count();
+        let resets = batch.iter().any(|frame| matches!(frame, Frame::Reset(_)));
         for frame in batch {
-            self.on_frame(number, frame);
+            if self.pipes.get(&number).is_none_or(|pipe| pipe.finished) {
+                return;
+            }
+            self.on_frame(number, frame, resets);
         }
         self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, message)| message));
         if messages > 0 {
@@ -269,9 +284,9 @@ impl World {
         }
     }
 
-    fn on_frame(&mut self, number: TransportNumber, frame: Frame) {
+    fn on_frame(&mut self, number: TransportNumber, frame: Frame, resets: bool) {
         match frame {
-            Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap()),
+            Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap(), resets),
             Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
             Frame::String(message) => {
                 let pipe = self.pipe(number);
@@ -280,18 +295,22 @@ impl World {
                 self.inbox.receive(message_number, message).unwrap();
             }
             Frame::Sack(sack) => self.on_sack(&sack),
+            Frame::Reset(reset) => self.server_resets(Some(number), reset),
             Frame::StreamStatus(_)
             | Frame::StreamCreated
             | Frame::YouCloseIt
             | Frame::Comment(_)
-            | Frame::Reset(_)
             | Frame::TransportKill(_) => panic!("not sent here: {frame:?}"),
         }
     }
 
-    fn on_hello(&mut self, number: TransportNumber, hello: &Hello) {
-        assert!(hello.new || self.exists, "hello without `new` before the stream exists");
+    fn on_hello(&mut self, number: TransportNumber, hello: &Hello, resets: bool) {
+        assert!(hello.new || self.exists || self.may_end, "hello without `new` before the stream");
         assert_eq!(hello.tnum, number);
+        if self.refuses(number, hello, resets) {
+            return;
+        }
+        self.created += u32::from(!self.exists);
         self.exists = true;
         self.pipe(number).attached = true;
         if hello.new {

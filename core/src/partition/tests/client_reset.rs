@@ -1,0 +1,82 @@
+//! A reset of the client behind a hello: no new stream, and the reason of the end that the application received.
+
+use minerva_proto::link::{Attach, Batch, CloseCause};
+use minerva_proto::{EventNumber, KillReason, Reset, StreamNumber};
+
+use super::harness::{Harness, hello, run_until_idle};
+use super::store::TestStore;
+use crate::partition::Mail;
+use crate::stream::AppOutput;
+
+/// A hello with a reset behind it.
+fn reset(transport: u64, name: &str, create: bool) -> Attach {
+    let reset = Some(Reset::new("had enough", true));
+    Attach { create, batch: Some(Batch { reset, ..Batch::default() }), ..hello(transport, name) }
+}
+
+/// The cause that closes the transport of this attach.
+async fn answer(harness: &mut Harness, attach: Attach) -> CloseCause {
+    harness.edge_outputs();
+    harness.attach(attach);
+    run_until_idle().await;
+    let outputs = harness.edge_outputs();
+    outputs.iter().find_map(|frame| frame.close_cause().cloned()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_with_a_reset_creates_no_stream() {
+    let mut harness = Harness::start(&TestStore::free()).await;
+    let mut app = harness.join(1, "one", &[]);
+    let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
+    assert_eq!(answer(&mut harness, reset(1, "stream1", true)).await, kill);
+    assert_eq!(answer(&mut harness, reset(2, "stream1", false)).await, kill);
+    assert!(app.started().is_empty());
+    harness.attach(hello(3, "stream1"));
+    run_until_idle().await;
+    assert_eq!(app.started(), [(1, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_reset_is_confirmed_with_the_own_reason() {
+    let mut harness = Harness::start(&TestStore::free()).await;
+    let mut app = harness.join(1, "one", &[]);
+    harness.attach(hello(1, "stream1"));
+    run_until_idle().await;
+    assert_eq!(answer(&mut harness, reset(2, "stream1", false)).await, CloseCause::Gentle);
+    let outputs = app.outputs();
+    let is_end = |output: &AppOutput| matches!(output, AppOutput::Ended { end, .. } if end.reset.reason == "had enough");
+    assert!(outputs.iter().any(is_end), "{outputs:?}");
+    for acknowledges in [true, false] {
+        assert_eq!(answer(&mut harness, reset(3, "stream1", true)).await, own_reset());
+        if acknowledges {
+            let (session, stream) = (app.handle.id, StreamNumber(1));
+            harness.send(Mail::Acknowledge { session, stream, event: EventNumber(1) });
+            run_until_idle().await;
+        }
+    }
+    assert_eq!(app.started(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_after_the_end_is_answered_with_the_reason_of_the_application() {
+    let mut harness = Harness::start(&TestStore::free()).await;
+    let app = harness.join(1, "one", &[]);
+    harness.attach(hello(1, "stream1"));
+    run_until_idle().await;
+    let (session, stream) = (app.handle.id, StreamNumber(1));
+    let reason = "over".to_owned();
+    harness.send(Mail::Reset { session, stream, reason, application_level: true });
+    run_until_idle().await;
+    let over = CloseCause::Reset(Reset::new("over", true));
+    assert_eq!(answer(&mut harness, reset(2, "stream1", false)).await, over);
+    harness.send(Mail::Acknowledge { session, stream, event: EventNumber(1) });
+    run_until_idle().await;
+    assert_eq!(answer(&mut harness, reset(3, "stream1", true)).await, over);
+    let plain = Attach { create: false, ..hello(4, "stream1") };
+    let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
+    assert_eq!(answer(&mut harness, plain).await, kill, "as from the original server");
+}
+
+fn own_reset() -> CloseCause {
+    CloseCause::Reset(Reset::new("had enough", true))
+}
