@@ -3,6 +3,7 @@
 
 mod checks;
 mod greeting;
+mod release_0_1;
 mod round_trip;
 mod unknown;
 mod values;
