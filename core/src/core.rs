@@ -94,8 +94,8 @@ impl Core {
     ) -> Result<Self, StartError> {
         let id: Arc<str> = unique_name().into();
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
-        let count = store.partitions(config.partitions).await?;
-        let partitions = PartitionTable::new(count, PartitionHash::UNKEYED);
+        let layout = store.partitions(config.partitions).await?;
+        let partitions = PartitionTable::new(layout.count, PartitionHash::new(layout.hash_key));
         let context = CoreContext::new(
             Arc::clone(&id),
             store,

@@ -76,7 +76,11 @@ enum PartitionState {
 
 impl Ownership {
     pub(crate) fn new(context: CoreContext, standby: bool) -> Self {
-        let member = Member { name: context.owner.to_string(), is_standby: standby };
+        let member = Member {
+            name: context.owner.to_string(),
+            is_standby: standby,
+            stored_version: context.options.stored_version,
+        };
         let now = clock::now();
         let partitions = 0..context.partitions.count();
         Self {
@@ -125,7 +129,8 @@ impl Ownership {
             self.context.hold.send_replace(clock::now() + CLAIM_HOLD_LEASES * self.lease);
         }
         match result {
-            Ok(Membership { members, .. }) => {
+            Ok(Membership { members, stored_version, .. }) => {
+                self.context.stored_version.raise(stored_version);
                 self.last_acked_heartbeat = self.heartbeats;
                 if members != self.members {
                     let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();

@@ -28,17 +28,25 @@
 //! Dropping a future does not cancel the call.
 
 mod claims;
+mod data;
 mod doctor;
+mod error;
 mod fault_log;
 mod head;
+mod layout;
 mod leases;
 pub mod memory;
 pub(crate) mod metered;
+mod quarantine;
 pub mod redb;
 pub mod redis;
 mod url;
+mod version;
 
+pub use data::{Claim, Claimed, StoredPartition};
 pub use doctor::doctor;
+pub use error::StoreError;
+pub use layout::{HashKey, PartitionLayout};
 pub use url::{StoreUrl, StoreUrlError, open};
 
 use std::fmt;
@@ -47,6 +55,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use minerva_proto::{LogIndex, StreamNumber};
+
+pub use crate::state::STORED_VERSION;
 
 /// The longest blob, and the most bytes of one checkpoint call, that a store must accept.
 ///
@@ -79,6 +89,8 @@ pub struct Member {
     pub name: String,
     /// A standby core owns partitions only while no other core is live.
     pub is_standby: bool,
+    /// The newest stored version that this core lets the deployment write. Cores of release 0.1 count as version 1.
+    pub stored_version: u32,
 }
 
 /// Result of a heartbeat.
@@ -90,6 +102,8 @@ pub struct Membership {
     ///
     /// A number below the last acknowledged heartbeat shows that the store lost writes or that the heartbeat expired.
     pub last_heartbeat: u64,
+    /// The newest stored version that may be written: every live member has permitted this version once.
+    pub stored_version: u32,
 }
 
 /// A stream to write in a checkpoint; `None` removes the stream.
@@ -97,19 +111,25 @@ pub type StreamChange = (StreamNumber, Option<Bytes>);
 
 /// A store of partitions. The module documentation states the guarantees of all calls.
 pub trait Store: Send + Sync + 'static {
-    /// Fixes the number of partitions at the first use of the store. Later calls check and return the stored number.
+    /// Fixes the number of partitions at the first use of the store. Later calls check and return the stored layout.
+    ///
+    /// A new store gets a random hash key; all callers get the same key. A store that has lost its layout gets the
+    /// layout that this handle has returned before.
     ///
     /// # Errors
-    /// [`StoreError::Config`] if `wanted` is not 1 to [`MAX_PARTITIONS`], or if the store has another number of
-    /// partitions; the text contains both numbers and the fix.
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
+    /// [`StoreError::Config`] if `wanted` is not 1 to [`MAX_PARTITIONS`], if the store has another number of
+    /// partitions, or if the stored version exceeds [`STORED_VERSION`]; the text contains both numbers and the fix.
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>>;
 
     /// Adds a core to the membership for `lease` from now on; a zero lease removes the core.
     ///
     /// `number` counts the heartbeats of one core from 1. Heartbeats take effect in call order.
     ///
+    /// The same step raises the stored version to the lowest [`Member::stored_version`] of all live members, if
+    /// that is greater. The stored version never falls.
+    ///
     /// # Errors
-    /// Only the errors of every call.
+    /// [`StoreError::Config`] if the stored version exceeds [`STORED_VERSION`]; the text contains both numbers.
     fn heartbeat(
         &self,
         member: Member,
@@ -187,104 +207,49 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Only the errors of every call.
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>>;
-}
 
-/// A successful claim, as kept in the claim history of a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// The epoch created by the claim.
-    pub epoch: Epoch,
-    /// The next index of the log at the time of the claim.
-    pub next_index: LogIndex,
-    /// Name of the owner.
-    pub owner: String,
-}
+    /// Keeps damaged blobs aside under names such as `stream 17`, `entry 1234` or `meta`, with at most [`MAX_BLOB`]
+    /// bytes in one call.
+    ///
+    /// A blob replaces an earlier one of the same name, so a repeated call is harmless. Each partition keeps at most
+    /// 1,000 blobs and 64 MiB; the oldest blobs beyond a limit are dropped. Other data is unchanged.
+    ///
+    /// # Errors
+    /// Only the errors of every call.
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
 
-/// The data of a partition, as returned by a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
-    /// Epoch of the owner, a parameter of all further calls.
-    pub epoch: Epoch,
-    /// The last [`CLAIMS_KEPT`] claims in order; the last element is this claim.
-    pub claims: Vec<Claim>,
-    /// The meta blob of the checkpoint; `None` before the first checkpoint.
-    pub meta: Option<Bytes>,
-    /// The streams of the checkpoint in ascending order of their unique numbers.
-    pub streams: Vec<(StreamNumber, Bytes)>,
-    /// Index of the first blob in `log`.
-    pub first_index: LogIndex,
-    /// The log in order, without gaps.
-    pub log: Vec<Bytes>,
-}
+    /// Reads the data of a partition without a claim, also while an owner serves the partition. Changes nothing.
+    ///
+    /// Damage of the head is part of the result, as [`StoredPartition::problems`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] also if the owner writes faster than the data can be read; repeat the call.
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>>;
 
-impl Claimed {
-    /// The index of the next append.
-    pub fn next_index(&self) -> LogIndex {
-        self.first_index + self.log.len() as u64
-    }
-}
+    /// Reads the data that the last [`Store::reset_partition`] has moved aside; empty without a reset.
+    ///
+    /// # Errors
+    /// As [`Store::inspect`].
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>>;
 
-/// Why a store call failed. The variant determines the reaction of the caller.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Another owner has claimed the partition. The caller must stop serving immediately and for good.
-    #[error("another owner has claimed the partition")]
-    Fenced,
-    /// The lease of another owner has not expired; retry later. Only [`Store::claim`] returns this error.
-    #[error("`{owner}` holds the partition for another {} ms", .left.as_millis())]
-    Held {
-        /// Name of the other owner.
-        owner: String,
-        /// Remaining time of the lease.
-        left: Duration,
-    },
-    /// The store has rolled back, or the caller skipped an index: the log ends before the index of the call, or the
-    /// stored epoch is older than the epoch of the call.
-    #[error("the store is behind: its log ends at {next}")]
-    Behind {
-        /// The next index of the log.
-        next: LogIndex,
-    },
-    /// The log has other content at this index. Two writers share one epoch, which is a defect.
-    #[error("the log has other content at index {index}")]
-    Conflict {
-        /// Index of the rejected append.
-        index: LogIndex,
-    },
-    /// The call exceeds [`MAX_BLOB`].
-    #[error("{bytes} bytes exceed the limit of a store call")]
-    TooLarge {
-        /// Size of the call in bytes.
-        bytes: usize,
-    },
-    /// The store is unreachable or cannot write (disk full). The outcome is unknown; repeat the call after a pause.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
-    /// The stored data is unreadable. An operator must intervene.
-    #[error("the store is corrupt: {0}")]
-    Corrupt(String),
-    /// The deployment is misconfigured. The text contains the problem and the fix.
-    #[error("{0}")]
-    Config(String),
+    /// Moves the data of an unreadable partition aside, so that the partition can be claimed again.
+    ///
+    /// The partition then has no meta blob, no streams and no log. Its epoch exceeds all earlier epochs, and its first
+    /// index exceeds all earlier indexes and 0: a first index above 0 without a meta blob shows the reset to the next
+    /// owner. The claim history and the quarantine are kept. The data of an earlier reset is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] while an owner has an unexpired lease.
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// Checks the total size of a call against [`MAX_BLOB`].
 fn check_size(bytes: impl IntoIterator<Item = usize>) -> Result<(), StoreError> {
     let bytes = bytes.into_iter().sum();
     if bytes > MAX_BLOB { Err(StoreError::TooLarge { bytes }) } else { Ok(()) }
-}
-
-/// Checks the number of partitions for [`Store::partitions`].
-fn check_partitions(stored: Option<u32>, wanted: u32) -> Result<u32, StoreError> {
-    if !(1..=MAX_PARTITIONS).contains(&wanted) {
-        let text = format!("--partitions {wanted}: must be 1 to {MAX_PARTITIONS}");
-        return Err(StoreError::Config(text));
-    }
-    match stored {
-        Some(stored) if stored != wanted => Err(StoreError::Config(format!(
-            "--partitions {wanted}: the store has {stored} partitions, a number that cannot change; \
-             use --partitions {stored} or an empty store"
-        ))),
-        Some(_) | None => Ok(wanted),
-    }
 }

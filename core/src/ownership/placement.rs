@@ -32,6 +32,7 @@ mod tests {
         let member = |name: &&str| Member {
             name: name.trim_end_matches('*').to_owned(),
             is_standby: name.ends_with('*'),
+            stored_version: 1,
         };
         names.iter().map(member).collect()
     }

@@ -52,7 +52,15 @@ mod tests {
         let own = (first..).take(retries).map(|epoch| claim(epoch, log_end, "me"));
         let claims: Vec<_> = stored.iter().cloned().chain(own).collect();
         let (first_index, log) = (LogIndex(log_end), vec![]);
-        Claimed { epoch: Epoch(first), claims, meta: None, streams: vec![], first_index, log }
+        Claimed {
+            epoch: Epoch(first),
+            claims,
+            meta: None,
+            streams: vec![],
+            unreadable: vec![],
+            first_index,
+            log,
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use minerva_runtime::positive_duration;
 
 use super::subprotocols::Subprotocol;
+use crate::store::STORED_VERSION;
 
 /// Options of every partition of a core.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +47,12 @@ pub struct PartitionOptions {
     /// Own partitions only while no core without this option is alive.
     #[arg(long, env = "MINERVA_STANDBY", value_parser = BoolishValueParser::new())]
     pub standby: bool,
+
+    /// Newest version of stored content that this core lets the deployment write. The store uses the lowest version of
+    /// all live cores, and never a lower one again. Set the version of the previous release until an upgrade is final.
+    #[arg(long, env = "MINERVA_STORED_VERSION", default_value_t = STORED_VERSION, value_name = "VERSION",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(STORED_VERSION)))]
+    pub stored_version: u32,
 }
 
 impl Default for PartitionOptions {
@@ -57,6 +64,7 @@ impl Default for PartitionOptions {
             checkpoint_entries: 1000,
             lease: Duration::from_secs(2),
             standby: false,
+            stored_version: STORED_VERSION,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use minerva_proto::LogIndex;
 
-use super::{CLAIMS_KEPT, Claim, Epoch, StoreError};
+use super::{CLAIMS_KEPT, Claim, Epoch};
 
 /// Appends a claim and drops the oldest claims beyond [`CLAIMS_KEPT`].
 pub(super) fn push_claim(claims: &mut Vec<Claim>, claim: Claim) {
@@ -24,16 +24,29 @@ pub(super) fn encode(claims: &[Claim]) -> String {
     text
 }
 
-/// Decodes the stored history.
-pub(super) fn decode(text: &str) -> Result<Vec<Claim>, StoreError> {
-    let claim = |line: &str| {
-        let (epoch, rest) = line.split_once(' ')?;
-        let (next_index, owner) = rest.split_once(' ')?;
-        let (epoch, next_index) = (Epoch(epoch.parse().ok()?), LogIndex(next_index.parse().ok()?));
-        Some(Claim { epoch, next_index, owner: owner.to_owned() })
-    };
-    let wrong = |line| StoreError::Corrupt(format!("`{line}` is not a claim of a partition"));
-    text.lines().map(|line| claim(line).ok_or_else(|| wrong(line))).collect()
+/// Decodes the stored history up to the last damaged line, and returns whether there is one.
+///
+/// The claims before a damaged line are dropped with it. A history without its beginning is safe: an owner that does
+/// not find its own claim assumes that another owner has claimed since.
+pub(super) fn decode_readable(text: &str) -> (Vec<Claim>, bool) {
+    let (mut claims, mut is_damaged) = (Vec::<Claim>::new(), false);
+    for line in text.lines() {
+        let claim = decode_line(line);
+        let is_later = |claim: &Claim| claims.last().is_none_or(|last| last.epoch < claim.epoch);
+        if claim.as_ref().is_none_or(|claim| !is_later(claim)) {
+            is_damaged = true;
+            claims.clear();
+        }
+        claims.extend(claim);
+    }
+    (claims, is_damaged || !(text.is_empty() || text.ends_with('\n')))
+}
+
+fn decode_line(line: &str) -> Option<Claim> {
+    let (epoch, rest) = line.split_once(' ')?;
+    let (next_index, owner) = rest.split_once(' ')?;
+    let (epoch, next_index) = (Epoch(epoch.parse().ok()?), LogIndex(next_index.parse().ok()?));
+    Some(Claim { epoch, next_index, owner: owner.to_owned() })
 }
 
 #[cfg(test)]
@@ -52,11 +65,24 @@ mod tests {
     #[test]
     fn decode_inverts_encode() {
         for all in [claims(0..0), claims(1..2), claims(1..30)] {
-            assert_eq!(decode(&encode(&all)), Ok(all));
+            assert_eq!(decode_readable(&encode(&all)), (all, false));
         }
-        for text in ["1", "1 2", "x 2 core", "1 -2 core", "1 2 core\n\n"] {
-            assert!(matches!(decode(text), Err(StoreError::Corrupt(_))), "{text:?}");
+    }
+
+    #[test]
+    fn claims_before_a_damaged_line_are_dropped() {
+        let text = encode(&claims(1..6));
+        for (damaged, kept) in [
+            (text.replace("5 50", "x 50"), 6..6),
+            (text.replace("3 30", "3 3x"), 4..6),
+            (text.replace("3 30 core 3", "3 30"), 4..6),
+            (text.replace("4 40", "1 40"), 5..6),
+        ] {
+            let (found, is_damaged) = decode_readable(&damaged);
+            assert!(is_damaged, "{damaged}");
+            assert_eq!(found[found.len() - kept.clone().count()..], claims(kept), "{damaged}");
         }
+        assert!(decode_readable(&text[..text.len() - 1]).1, "a cut line");
     }
 
     #[test]

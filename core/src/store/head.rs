@@ -46,6 +46,13 @@ impl Head {
         Claim { epoch: self.epoch, next_index: self.next, owner: owner.to_owned() }
     }
 
+    /// Moves the log bounds behind all earlier indexes and above 0, and fences all owners.
+    pub(super) fn reset(&mut self) {
+        self.epoch = Epoch(self.epoch.0 + 1);
+        self.first = self.next.max(LogIndex(1));
+        self.next = self.first;
+    }
+
     /// Checks a renewal: the epoch, and that the log has reached `next`.
     pub(super) fn check_renewal(&self, epoch: Epoch, next: LogIndex) -> Result<(), StoreError> {
         self.check(epoch)?;

@@ -37,6 +37,12 @@ impl Leases {
         }
     }
 
+    /// The owner with an unexpired lease.
+    pub(super) fn owner(&self, partition: u32, now: Instant) -> Option<String> {
+        let lease = self.by_partition.get(&partition).filter(|lease| lease.ends > now);
+        lease.map(|lease| lease.owner.clone())
+    }
+
     /// Grants a lease of [`FIRST_LEASE`].
     pub(super) fn grant(&mut self, partition: u32, owner: &str, now: Instant) {
         let lease = Lease { owner: owner.to_owned(), ends: now + FIRST_LEASE };
@@ -59,7 +65,7 @@ pub(super) struct HeartbeatTable {
 }
 
 impl HeartbeatTable {
-    /// Records a heartbeat; a zero lease removes the member.
+    /// Records a heartbeat; a zero lease removes the member. The caller sets the stored version of the result.
     pub(super) fn record(
         &mut self,
         member: Member,
@@ -74,6 +80,7 @@ impl HeartbeatTable {
         if !lease.is_zero() {
             self.last.insert(member, (now + lease, number));
         }
-        Membership { members: self.last.keys().cloned().collect(), last_heartbeat }
+        let members = self.last.keys().cloned().collect();
+        Membership { members, last_heartbeat, stored_version: 0 }
     }
 }

@@ -13,10 +13,13 @@ use minerva_proto::{LogIndex, StreamNumber};
 
 use super::claims::push_claim;
 use super::head::{AppendAction, Head};
+use super::layout::check_partitions;
 use super::leases::{HeartbeatTable, Leases};
+use super::quarantine::{self, LIMITS};
+use super::version::{check_version, raise_version};
 use super::{
-    Claim, Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange, check_partitions,
-    check_size,
+    Claim, Claimed, Epoch, HashKey, Member, Membership, PartitionLayout, Store, StoreError,
+    StoredPartition, StreamChange, check_size,
 };
 use crate::clock;
 
@@ -28,10 +31,14 @@ pub struct MemoryStore {
 
 #[derive(Clone, Default)]
 struct Data {
+    hash_key: Option<HashKey>,
     partitions: Option<u32>,
+    stored_version: u32,
     leases: Leases,
     heartbeats: HeartbeatTable,
     by_partition: HashMap<u32, Partition>,
+    /// Data that a reset has moved aside.
+    aside: HashMap<u32, Partition>,
 }
 
 #[derive(Clone, Default)]
@@ -42,12 +49,19 @@ struct Partition {
     streams: BTreeMap<StreamNumber, Bytes>,
     /// The blobs from `head.first` to `head.next - 1`.
     log: BTreeMap<LogIndex, Bytes>,
+    quarantined: Vec<(String, Bytes)>,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// An empty store with the unkeyed partition hash, so that each run assigns streams to the same partitions.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store with a key of the partition hash.
+    pub fn with_hash_key(key: HashKey) -> Self {
+        let data = Data { hash_key: Some(key), ..Data::default() };
+        Self { shared: Arc::new(Mutex::new(data)) }
     }
 
     /// A copy of the current data that later calls do not change.
@@ -79,11 +93,12 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         self.call(|data| {
             let count = check_partitions(data.partitions, wanted)?;
+            check_version(data.stored_version)?;
             data.partitions = Some(count);
-            Ok(count)
+            Ok(PartitionLayout { count, hash_key: data.hash_key })
         })
     }
 
@@ -93,7 +108,14 @@ impl Store for MemoryStore {
         number: u64,
         lease: Duration,
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
-        self.call(move |data| Ok(data.heartbeats.record(member, number, lease, clock::now())))
+        self.call(move |data| {
+            let mut found = data.heartbeats.record(member, number, lease, clock::now());
+            let live = found.members.iter().map(|member| member.stored_version);
+            data.stored_version = raise_version(data.stored_version, live);
+            check_version(data.stored_version)?;
+            found.stored_version = data.stored_version;
+            Ok(found)
+        })
     }
 
     fn claim(
@@ -161,6 +183,45 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.call(|data| {
+            check_size(blobs.iter().map(|(_, blob)| blob.len()))?;
+            let partition = data.by_partition.entry(partition).or_default();
+            partition.head.check(epoch)?;
+            quarantine::add(&mut partition.quarantined, blobs, LIMITS);
+            Ok(())
+        })
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.call(|data| {
+            let mut found =
+                data.by_partition.get(&partition).map(Partition::inspect).unwrap_or_default();
+            found.owner = data.leases.owner(partition, clock::now());
+            Ok(found)
+        })
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        let inspect = |data: &mut Data| data.aside.get(&partition).map(Partition::inspect);
+        self.call(|data| Ok(inspect(data).unwrap_or_default()))
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.call(|data| {
+            data.leases.check(partition, "", clock::now())?;
+            let stored = data.by_partition.entry(partition).or_default();
+            let before = stored.reset();
+            data.aside.insert(partition, before);
+            Ok(())
+        })
+    }
 }
 
 impl Partition {
@@ -171,9 +232,31 @@ impl Partition {
             claims: self.claims.clone(),
             meta: self.meta.clone(),
             streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
+            unreadable: Vec::new(),
             first_index: self.head.first,
             log: self.log.values().cloned().collect(),
         }
+    }
+
+    fn inspect(&self) -> StoredPartition {
+        StoredPartition {
+            epoch: self.head.epoch,
+            claims: self.claims.clone(),
+            meta: self.meta.clone(),
+            streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
+            first_index: self.head.first,
+            log: self.log.values().cloned().collect(),
+            quarantined: self.quarantined.clone(),
+            ..StoredPartition::default()
+        }
+    }
+
+    /// Empties the partition and returns its former data.
+    fn reset(&mut self) -> Self {
+        let before = self.clone();
+        self.head.reset();
+        (self.meta, self.streams, self.log) = (None, BTreeMap::new(), BTreeMap::new());
+        before
     }
 
     fn append(&mut self, epoch: Epoch, index: LogIndex, blob: Bytes) -> Result<(), StoreError> {

@@ -10,7 +10,10 @@ use futures_util::future::BoxFuture;
 use minerva_proto::LogIndex;
 
 use super::fault_log::warn_unavailable;
-use super::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
+use super::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+    StreamChange,
+};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -52,12 +55,13 @@ fn error_kind(error: &StoreError) -> &'static str {
         StoreError::TooLarge { .. } => "too_large",
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Corrupt(_) => "corrupt",
+        StoreError::Failed(_) => "failed",
         StoreError::Config(_) => "config",
     }
 }
 
 impl Store for MeteredStore {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         self.count_errors("partitions", self.store.partitions(wanted))
     }
 
@@ -122,5 +126,26 @@ impl Store for MeteredStore {
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors("release", self.store.release(partition, epoch))
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.count_errors("quarantine", self.store.quarantine(partition, epoch, blobs))
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.count_errors("inspect", self.store.inspect(partition))
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.count_errors("inspect", self.store.inspect_aside(partition))
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.count_errors("reset", self.store.reset_partition(partition))
     }
 }

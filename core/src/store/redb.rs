@@ -5,6 +5,9 @@
 
 mod error;
 mod file;
+mod inspect;
+mod operation;
+mod settings;
 mod tables;
 mod writer;
 
@@ -19,8 +22,12 @@ use futures_util::future::BoxFuture;
 use minerva_proto::LogIndex;
 use tokio::sync::{mpsc, oneshot};
 
-use self::writer::{Open, Operation, Reply, Request, Writer};
-use super::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange, check_size};
+use self::operation::{Operation, Reply, Request};
+use self::writer::{Open, Writer};
+use super::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+    StreamChange, check_size,
+};
 
 /// Capacity of the request queue: 16 requests for each of 64 partitions. Further requests fail as unavailable, and
 /// the callers repeat them.
@@ -117,7 +124,7 @@ impl fmt::Debug for RedbStore {
 }
 
 impl Store for RedbStore {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         let reply = self.call(Operation::Partitions { wanted });
         async move { reply.await.and_then(Reply::into_partitions) }.boxed()
     }
@@ -187,6 +194,32 @@ impl Store for RedbStore {
             lease: Duration::ZERO,
             next: LogIndex(0),
         })
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        if let Err(error) = check_size(blobs.iter().map(|(_, blob)| blob.len())) {
+            return async { Err(error) }.boxed();
+        }
+        self.call_unit(Operation::Quarantine { partition, epoch, blobs })
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        let reply = self.call(Operation::Inspect { partition, is_aside: false });
+        async move { reply.await.and_then(Reply::into_inspected) }.boxed()
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        let reply = self.call(Operation::Inspect { partition, is_aside: true });
+        async move { reply.await.and_then(Reply::into_inspected) }.boxed()
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.call_unit(Operation::Reset { partition })
     }
 }
 

@@ -9,10 +9,13 @@ mod connection;
 mod connector;
 mod doctor;
 mod error;
+mod inspect;
 mod keys;
+mod layout;
 mod load_partition;
 mod pipeline;
 mod pipelined_connection;
+mod read;
 mod replica_set;
 mod replication;
 mod reply;
@@ -28,25 +31,32 @@ pub use self::url::{RedisUrl, RedisUrlError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, TryFutureExt};
 use minerva_proto::{LogIndex, StreamNumber};
 use redis::Cmd;
 use tokio::time::sleep;
 
 use self::client::Client;
 use self::connector::Connector;
-use self::keys::{members_key, partition_slot, store_slot};
+use self::inspect::inspect;
+use self::keys::{
+    PartitionKeys, cores_key, format_key, members_key, partition_slot, quarantine_keys, store_slot,
+};
+use self::layout::KnownLayout;
 use self::load_partition::{ClaimReply, load_partition};
 use self::pipeline::{Append, Command};
 use self::scripts::Script;
 use super::fault_log::warn_unavailable;
+use super::layout::check_partitions;
+use super::quarantine::LIMITS;
 use super::{
-    Claimed, Epoch, FIRST_LEASE, Member, Membership, Store, StoreError, StreamChange,
-    check_partitions, check_size,
+    Claimed, Epoch, FIRST_LEASE, Member, Membership, PartitionLayout, Store, StoreError,
+    StoredPartition, StreamChange, check_size,
 };
 use crate::clock;
 
@@ -59,6 +69,9 @@ const STARTUP_PAUSE: Duration = Duration::from_millis(250);
 /// A store in Redis, Valkey or Dragonfly: single server, Sentinel or Cluster.
 pub struct RedisStore {
     client: Arc<Client>,
+    layout: KnownLayout,
+    /// Lease of the last heartbeat in milliseconds: the assumed lease of owners that store none.
+    lease_ms: AtomicU64,
 }
 
 impl RedisStore {
@@ -69,7 +82,8 @@ impl RedisStore {
     pub fn new(url: &RedisUrl) -> Result<Self, StoreError> {
         let prefix = url.options.prefix.clone();
         let client = Client::new(prefix, Connector::new(url.clone())?);
-        Ok(Self { client: Arc::new(client) })
+        let (layout, lease_ms) = (KnownLayout::default(), AtomicU64::new(0));
+        Ok(Self { client: Arc::new(client), layout, lease_ms })
     }
 
     /// Sends a script whose reply carries no values.
@@ -80,7 +94,11 @@ impl RedisStore {
         bytes: usize,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let reply = self.client.send_to_partition(partition, command, bytes, false);
-        async move { reply::parse(reply.await?, None).map(|_| ()) }.boxed()
+        async move {
+            let done = reply::parse(reply.await?, None).map(|_| ());
+            done.map_err(|error| error.in_partition(partition))
+        }
+        .boxed()
     }
 }
 
@@ -91,14 +109,14 @@ impl fmt::Debug for RedisStore {
 }
 
 impl Store for RedisStore {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         if let Err(error) = check_partitions(None, wanted) {
             return ready(Err(error)).boxed();
         }
         async move {
             let deadline = clock::now() + STARTUP_DEADLINE;
             loop {
-                match self.client.fix_partitions(wanted).await {
+                match self.layout.fix(&self.client, wanted).await {
                     Err(StoreError::Unavailable(reason)) if clock::now() < deadline => {
                         warn_unavailable("partitions", &reason);
                         sleep(STARTUP_PAUSE).await;
@@ -117,8 +135,12 @@ impl Store for RedisStore {
         lease: Duration,
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
         let standby = u8::from(member.is_standby);
-        let mut command = Script::Heartbeat.call(&[&members_key(self.client.prefix())]);
+        let prefix = self.client.prefix();
+        let keys = [members_key(prefix), cores_key(prefix), format_key(prefix)];
+        let mut command = Script::Heartbeat.call(&keys.each_ref().map(String::as_str));
         command.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
+        command.arg(member.stored_version);
+        self.lease_ms.fetch_max(to_ms(lease), Ordering::Relaxed);
         let reply = self.client.send(store_slot(), Command::Single(command), 0, false);
         async move { reply::parse(reply.await?, None).and_then(reply::membership) }.boxed()
     }
@@ -133,14 +155,15 @@ impl Store for RedisStore {
         let mut command = Script::Claim.call(&[&keys.head, &keys.log]);
         let (session, number) = (self.client.session(), self.client.next_call_number());
         command.arg(owner).arg(to_ms(FIRST_LEASE)).arg(session).arg(number).arg(above.0);
+        command.arg(self.lease_ms.load(Ordering::Relaxed));
         let name = format!("{session}:{number}");
         let reply = self.client.send_to_partition(partition, command, 0, true);
-        async move {
+        let claimed = async move {
             let claim = ClaimReply::parse(reply::parse(reply.await?, None)?)?;
             self.client.note_claim(partition, claim.epoch, name);
             load_partition(&self.client, partition, claim).await
-        }
-        .boxed()
+        };
+        claimed.map_err(move |error| error.in_partition(partition)).boxed()
     }
 
     fn append(
@@ -157,7 +180,11 @@ impl Store for RedisStore {
         let bytes = blob.len();
         let command = Command::Append(Append { owner, epoch, index, blob });
         let reply = self.client.send(partition_slot(partition), command, bytes, true);
-        async move { reply::parse(reply.await?, Some(index)).map(|_| ()) }.boxed()
+        async move {
+            let done = reply::parse(reply.await?, Some(index)).map(|_| ());
+            done.map_err(|error| error.in_partition(partition))
+        }
+        .boxed()
     }
 
     fn checkpoint(
@@ -194,6 +221,53 @@ impl Store for RedisStore {
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         let command = self.client.owner_call(Script::Release, partition, epoch);
+        self.call_unit(partition, command, 0)
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        if let Err(error) = check_size(blobs.iter().map(|(_, blob)| blob.len())) {
+            return ready(Err(error)).boxed();
+        }
+        let owner = self.client.owner(partition, epoch);
+        let [blobs_key, names_key] = quarantine_keys(self.client.prefix(), partition);
+        let mut command = Script::Quarantine.call(&[&owner.keys.head, &blobs_key, &names_key]);
+        command.arg(epoch.0).arg(&*owner.claim).arg(LIMITS.blobs).arg(LIMITS.bytes);
+        let mut bytes = 0;
+        for (name, blob) in blobs {
+            bytes += blob.len();
+            command.arg(name).arg(&*blob);
+        }
+        self.call_unit(partition, command, bytes)
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        async move {
+            let keys = self.client.keys(partition);
+            let quarantine = quarantine_keys(self.client.prefix(), partition);
+            inspect(&self.client, partition, &keys, Some(&quarantine)).await
+        }
+        .boxed()
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        async move {
+            let keys = PartitionKeys::aside(self.client.prefix(), partition);
+            inspect(&self.client, partition, &keys, None).await
+        }
+        .boxed()
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (keys, aside) =
+            (self.client.keys(partition), PartitionKeys::aside(self.client.prefix(), partition));
+        let keys = [keys.head, keys.log, keys.streams, aside.head, aside.log, aside.streams];
+        let mut command = Script::Reset.call(&keys.each_ref().map(String::as_str));
+        command.arg(to_ms(FIRST_LEASE).max(self.lease_ms.load(Ordering::Relaxed)));
         self.call_unit(partition, command, 0)
     }
 }

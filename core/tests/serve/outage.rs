@@ -9,7 +9,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::memory::MemoryStore;
-use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
+use minerva_core::store::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+    StreamChange,
+};
 use minerva_core::{Config, PartitionOptions};
 use minerva_proto::LogIndex;
 use minerva_proto::link::pb::core_frame;
@@ -37,7 +40,7 @@ impl StoreConnection {
 }
 
 impl Store for StoreConnection {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         self.cut().unwrap_or_else(|| self.store.partitions(wanted))
     }
 
@@ -93,6 +96,27 @@ impl Store for StoreConnection {
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         self.cut().unwrap_or_else(|| self.store.release(partition, epoch))
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.quarantine(partition, epoch, blobs))
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.inspect(partition))
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.inspect_aside(partition))
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.cut().unwrap_or_else(|| self.store.reset_partition(partition))
     }
 }
 

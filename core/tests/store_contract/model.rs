@@ -53,6 +53,7 @@ impl Model {
             claims: self.claims[self.claims.len().saturating_sub(CLAIMS_KEPT)..].to_vec(),
             meta: self.meta.clone(),
             streams: self.streams.clone().into_iter().collect(),
+            unreadable: vec![],
             first_index: LogIndex(self.trimmed),
             log: self.all[self.trimmed as usize..].to_vec(),
         }

@@ -50,8 +50,15 @@ async fn with_log(bench: &Bench, texts: &[&'static str]) -> Epoch {
 }
 
 fn empty(epoch: u64) -> Claimed {
-    let (claims, meta, streams, first_index, log) = (vec![], None, vec![], LogIndex(0), vec![]);
-    Claimed { epoch: Epoch(epoch), claims, meta, streams, first_index, log }
+    Claimed {
+        epoch: Epoch(epoch),
+        claims: vec![],
+        meta: None,
+        streams: vec![],
+        unreadable: vec![],
+        first_index: LogIndex(0),
+        log: vec![],
+    }
 }
 
 pub(crate) async fn an_unused_partition_is_empty(bench: Bench) {
@@ -168,6 +175,7 @@ pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench)
         epoch: Epoch(2),
         meta: Some(blob("m2")),
         streams: streams(&[(7, "y2"), (top, "x1"), (u64::MAX, "")]),
+        unreadable: vec![],
         first_index: LogIndex(3),
         log: vec![],
     };
@@ -242,9 +250,10 @@ pub(crate) async fn the_number_of_partitions_is_fixed(bench: Bench) {
         let result = bench.store.partitions(wrong).await;
         assert!(matches!(result, Err(StoreError::Config(_))), "{wrong}: {result:?}");
     }
-    assert_eq!(bench.store.partitions(64).await, Ok(64));
+    let layout = bench.store.partitions(64).await.unwrap();
+    assert_eq!(layout.count, 64);
     let bench = bench.reopen();
-    assert_eq!(bench.store.partitions(64).await, Ok(64));
+    assert_eq!(bench.store.partitions(64).await, Ok(layout));
     let Err(StoreError::Config(text)) = bench.store.partitions(63).await else {
         panic!("a different number was accepted");
     };
@@ -339,7 +348,8 @@ pub(crate) async fn a_renewal_detects_a_short_log(bench: Bench) {
 }
 
 pub(crate) async fn membership_follows_heartbeats_and_leases(bench: Bench) {
-    let member = |name: &str, is_standby| Member { name: name.to_owned(), is_standby };
+    let member =
+        |name: &str, is_standby| Member { name: name.to_owned(), is_standby, stored_version: 1 };
     let (a, b) = (member("a", false), member("b", true));
     let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
     let heartbeat = async |member: &Member, number, lease| {

@@ -304,13 +304,20 @@ async fn an_evicting_server_is_rejected_at_start_and_retried_later() {
 #[tokio::test]
 async fn the_number_of_partitions_is_fixed_per_prefix_and_database() {
     let server = Server::start(&[]);
-    assert_eq!(server.store("").partitions(8).await, Ok(8));
+    assert_eq!(server.store("").partitions(8).await.map(|layout| layout.count), Ok(8));
     let Err(StoreError::Config(text)) = server.store("").partitions(16).await else {
         panic!("accepted");
     };
     assert!(text.contains("--partitions 16") && text.contains("--partitions 8"), "{text}");
-    assert_eq!(server.store("?prefix=other:").partitions(16).await, Ok(16));
-    assert_eq!(server.store("1").partitions(16).await, Ok(16), "another database");
+    assert_eq!(
+        server.store("?prefix=other:").partitions(16).await.map(|layout| layout.count),
+        Ok(16)
+    );
+    assert_eq!(
+        server.store("1").partitions(16).await.map(|layout| layout.count),
+        Ok(16),
+        "another database"
+    );
 }
 
 #[tokio::test]

@@ -35,12 +35,12 @@ fn field(server: &Server, name: &str) -> String {
 fn a_retried_claim_counts_once_and_a_late_claim_has_no_effect() {
     let server = Server::start(&[]);
     let (one, two) = ("1 0 me\n", "1 0 me\n2 0 me\n");
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1, one));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), claimed(1, one));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0"]), claimed(2, two));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0"]), [bulk("overtaken")]);
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0"])[1], Value::Int(3));
-    let held = run(&server, CLAIM, &["you", "1000", "t", "1", "0"]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), claimed(1, one));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), claimed(1, one));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0", "2000"]), claimed(2, two));
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), [bulk("overtaken")]);
+    assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0", "2000"])[1], Value::Int(3));
+    let held = run(&server, CLAIM, &["you", "1000", "t", "1", "0", "2000"]);
     assert_eq!((&held[0], &held[1]), (&bulk("held"), &bulk("me")));
     assert_eq!(field(&server, "epoch"), "3");
 }
@@ -48,7 +48,7 @@ fn a_retried_claim_counts_once_and_a_late_claim_has_no_effect() {
 #[test]
 fn a_late_checkpoint_of_equal_coverage_changes_nothing() {
     let server = Server::start(&[]);
-    run(&server, CLAIM, &["me", "1000", "s", "1", "0"]);
+    run(&server, CLAIM, &["me", "1000", "s", "1", "0", "2000"]);
     let checkpoint = |call, meta, blob| {
         let reply = run(&server, CHECKPOINT, &["1", "s:1", "s", call, "0", meta, "1", "7", blob]);
         assert_eq!(reply, [bulk("ok")]);
@@ -64,12 +64,12 @@ fn a_late_checkpoint_of_equal_coverage_changes_nothing() {
 #[test]
 fn a_renewal_after_a_release_does_not_restore_the_lease() {
     let server = Server::start(&[]);
-    run(&server, CLAIM, &["me", "60000", "s", "1", "0"]);
+    run(&server, CLAIM, &["me", "60000", "s", "1", "0", "2000"]);
     assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [bulk("ok")]);
     assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [bulk("ok")]);
     assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [bulk("ok")]);
     assert_eq!(
-        run(&server, CLAIM, &["you", "60000", "t", "1", "0"]),
+        run(&server, CLAIM, &["you", "60000", "t", "1", "0", "2000"]),
         claimed(2, "1 0 me\n2 0 you\n")
     );
 }
@@ -82,7 +82,7 @@ fn a_claim_exceeds_an_epoch_that_the_store_lost() {
         ("2", "7", "1 0 me\n8 0 me\n"),
         ("3", "7", "1 0 me\n8 0 me\n9 0 me\n"),
     ] {
-        let claim = run(&server, CLAIM, &["me", "1000", "s", call, above]);
+        let claim = run(&server, CLAIM, &["me", "1000", "s", call, above, "2000"]);
         assert_eq!(claim[4], bulk(claims));
     }
 }
@@ -91,11 +91,17 @@ fn a_claim_exceeds_an_epoch_that_the_store_lost() {
 fn corrupt_membership_entries_are_removed() {
     let server = Server::start(&[]);
     server.command(&["HSET", "{p}:head", "corrupt", "soon", "short", "5 0"]);
-    let live = |last, name: &str| [bulk("ok"), Value::Int(last), bulk(name), Value::Int(1)];
-    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "60000", "7"]), live(0, "a"));
-    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "60000", "7"]), live(7, "a"), "retry");
-    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "0", "8"]), [bulk("ok"), Value::Int(7)]);
-    assert_eq!(server.command(&["HLEN", "{p}:head"]), Value::Int(0));
+    server.command(&["HSET", "{p}:log", "corrupt", "1 soon", "a", "x"]);
+    let live = |last, name: &str| {
+        [bulk("ok"), Value::Int(last), Value::Int(1), bulk(name), Value::Int(1), Value::Int(1)]
+    };
+    let left = [bulk("ok"), Value::Int(7), Value::Int(1)];
+    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "60000", "7", "1"]), live(0, "a"));
+    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "60000", "7", "1"]), live(7, "a"), "retry");
+    assert_eq!(run(&server, HEARTBEAT, &["a", "1", "0", "8", "1"]), left);
+    for key in ["{p}:head", "{p}:log", "{p}:streams"] {
+        assert_eq!(server.command(&["HLEN", key]), Value::Int(0), "{key}");
+    }
 }
 
 #[test]

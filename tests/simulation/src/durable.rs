@@ -54,8 +54,14 @@ impl DurableState {
                 let reassigned = history.append(*index, blob)?;
                 self.reassigned.extend(clients(reassigned));
             }
-            Op::Partitions(_) | Op::Heartbeat { .. } | Op::Checkpoint { .. } | Op::Renew { .. } => {
-            }
+            Op::Partitions(_)
+            | Op::Heartbeat { .. }
+            | Op::Checkpoint { .. }
+            | Op::Renew { .. }
+            | Op::Quarantine { .. }
+            | Op::Inspect
+            | Op::InspectAside
+            | Op::Reset => {}
         }
         Ok(())
     }

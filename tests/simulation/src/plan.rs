@@ -135,6 +135,7 @@ impl Plan {
             lease: Duration::from_secs(2),
             standby: false,
             subprotocols: Vec::new(),
+            stored_version: minerva_core::store::STORED_VERSION,
         };
         Self {
             edges: random.between(2, 3) as usize,

@@ -205,6 +205,9 @@ fn name_of(op: &Op) -> &'static str {
         Op::Checkpoint { .. } => "checkpoint",
         Op::Renew { .. } => "renew",
         Op::Release { .. } => "release",
+        Op::Quarantine { .. } => "quarantine",
+        Op::Inspect | Op::InspectAside => "inspect",
+        Op::Reset => "reset",
     }
 }
 
@@ -216,6 +219,10 @@ fn index_of(op: &Op) -> u64 {
         | Op::Heartbeat { .. }
         | Op::Claim { .. }
         | Op::Renew { .. }
+        | Op::Quarantine { .. }
+        | Op::Inspect
+        | Op::InspectAside
+        | Op::Reset
         | Op::Release { .. } => 0,
     }
 }

@@ -141,7 +141,11 @@ async fn perform(store: &dyn Store, partition: u32, step: &Step, at: &Position) 
             return claimed.map_or_else(Reply::from, Reply::Claimed);
         }
         Step::Heartbeat { member, number, lives } => {
-            let member = Member { name: format!("core-{member}"), is_standby: *member == 0 };
+            let member = Member {
+                name: format!("core-{member}"),
+                is_standby: *member == 0,
+                stored_version: 1,
+            };
             let lease = if *lives { lease } else { Duration::ZERO };
             return store
                 .heartbeat(member, *number, lease)

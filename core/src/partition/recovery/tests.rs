@@ -47,6 +47,7 @@ fn claimed(streams: Vec<(StreamNumber, Bytes)>, log: &[Records]) -> Claimed {
         claims: Vec::new(),
         meta: Some(meta(0)),
         streams,
+        unreadable: vec![],
         first_index: FIRST,
         log: log.collect(),
     }

@@ -11,7 +11,10 @@ use minerva_proto::LogIndex;
 use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
-use crate::store::{Claimed, Epoch, Member, Membership, Store, StoreError, StreamChange};
+use crate::store::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+    StreamChange,
+};
 
 /// A memory store with faults.
 #[derive(Clone)]
@@ -66,7 +69,7 @@ impl TestStore {
 }
 
 impl Store for TestStore {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         self.inner.partitions(wanted)
     }
 
@@ -155,5 +158,26 @@ impl Store for TestStore {
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.release(partition, epoch)
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.quarantine(partition, epoch, blobs)
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.inner.inspect(partition)
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.inner.inspect_aside(partition)
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.reset_partition(partition)
     }
 }

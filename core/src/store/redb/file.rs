@@ -8,6 +8,7 @@ use redb::{Builder, Database, DatabaseError, Durability, ReadableTable, WriteTra
 
 use super::super::StoreError;
 use super::error::classify;
+use super::settings;
 use super::tables::SETTINGS;
 
 /// Name of the database file.
@@ -16,8 +17,12 @@ pub(super) const NAME: &str = "minerva.redb";
 /// Page cache in bytes. The file is read only at recovery, so the 1 GiB default of redb would waste memory.
 const CACHE: usize = 8 << 20;
 
-/// Version of the tables and their keys. An incompatible change increments this number.
-const FORMAT: u64 = 1;
+/// Version of the tables and their keys in new files. An incompatible change increments this number. Release 0.1
+/// refuses format 2, because that release does not know the hash key.
+const FORMAT: u64 = 2;
+
+/// Version of the files of release 0.1, which have no hash key and are kept in their format.
+pub(super) const UNKEYED_FORMAT: u64 = 1;
 
 /// Opens or creates the file and checks the format version.
 pub(super) fn open(directory: &Path) -> Result<Database, StoreError> {
@@ -71,17 +76,17 @@ pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     let stored = {
         let mut settings = transaction.open_table(SETTINGS).map_err(classify)?;
-        let stored = settings.get("format").map_err(classify)?.map(|value| value.value());
+        let stored = settings.get(settings::FORMAT).map_err(classify)?.map(|value| value.value());
         if stored.is_none() {
-            settings.insert("format", FORMAT).map_err(classify)?;
+            settings.insert(settings::FORMAT, FORMAT).map_err(classify)?;
         }
         stored
     };
     match stored {
         None => transaction.commit().map_err(classify),
-        Some(FORMAT) => transaction.abort().map_err(classify),
+        Some(UNKEYED_FORMAT | FORMAT) => transaction.abort().map_err(classify),
         Some(other) => Err(StoreError::Config(format!(
-            "{NAME} has format {other}, this program supports format {FORMAT}; use the program that \
+            "{NAME} has format {other}, this program supports formats {UNKEYED_FORMAT} to {FORMAT}; use the program that \
              wrote the file or an empty directory"
         ))),
     }

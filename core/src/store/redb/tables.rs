@@ -6,12 +6,12 @@ use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::super::claims::{decode, encode, push_claim};
+use super::super::claims::{decode_readable, encode, push_claim};
 use super::super::head::{AppendAction, Head};
-use super::super::{Claim, Claimed, Epoch, StoreError, StreamChange, check_partitions};
+use super::super::{Claim, Claimed, Epoch, StoreError, StreamChange};
 use super::error::classify;
 
-/// Setting (`format` or `partitions`) to value.
+/// Setting to value; `settings.rs` has the names.
 pub(super) const SETTINGS: TableDefinition<'static, &str, u64> = TableDefinition::new("settings");
 /// Partition to epoch, first index and next index.
 const HEADS: TableDefinition<'static, u32, (u64, u64, u64)> = TableDefinition::new("heads");
@@ -26,12 +26,14 @@ const STREAMS: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::ne
 
 /// The tables, opened in one transaction.
 pub(super) struct Tables<'t> {
-    settings: Table<'t, &'static str, u64>,
-    heads: Table<'t, u32, (u64, u64, u64)>,
-    claims: Table<'t, u32, &'static str>,
-    log: Table<'t, (u32, u64), &'static [u8]>,
-    meta: Table<'t, u32, &'static [u8]>,
-    streams: Table<'t, (u32, u64), &'static [u8]>,
+    /// For tables that few calls need.
+    pub(super) transaction: &'t WriteTransaction,
+    pub(super) settings: Table<'t, &'static str, u64>,
+    pub(super) heads: Table<'t, u32, (u64, u64, u64)>,
+    pub(super) claims: Table<'t, u32, &'static str>,
+    pub(super) log: Table<'t, (u32, u64), &'static [u8]>,
+    pub(super) meta: Table<'t, u32, &'static [u8]>,
+    pub(super) streams: Table<'t, (u32, u64), &'static [u8]>,
     /// Whether the transaction has changes to commit.
     pub(super) changed: bool,
 }
@@ -39,6 +41,7 @@ pub(super) struct Tables<'t> {
 impl<'t> Tables<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
+            transaction,
             settings: transaction.open_table(SETTINGS).map_err(classify)?,
             heads: transaction.open_table(HEADS).map_err(classify)?,
             claims: transaction.open_table(CLAIMS).map_err(classify)?,
@@ -55,25 +58,17 @@ impl<'t> Tables<'t> {
         Ok(Head { epoch: Epoch(epoch), first: LogIndex(first), next: LogIndex(next) })
     }
 
-    pub(super) fn partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
-        let stored = self.settings.get("partitions").map_err(classify)?.map(|count| count.value());
-        let stored = stored.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let count = check_partitions(stored, wanted)?;
-        if stored.is_none() {
-            self.settings.insert("partitions", u64::from(count)).map_err(classify)?;
-            self.changed = true;
-        }
-        Ok(count)
-    }
-
     pub(super) fn claim(
         &mut self,
         partition: u32,
         owner: &str,
         above: Epoch,
     ) -> Result<Claimed, StoreError> {
-        let mut head = self.head(partition)?;
-        let claims = self.push_claim(partition, head.claim(owner, above))?;
+        let (mut head, mut claims) = (self.head(partition)?, self.claims(partition)?.0);
+        // The last claim also names the epoch, so a damaged epoch is replaced.
+        let above = claims.last().map_or(above, |last| above.max(last.epoch));
+        push_claim(&mut claims, head.claim(owner, above));
+        self.claims.insert(partition, &*encode(&claims)).map_err(classify)?;
         self.set_head(partition, head)?;
         let meta = self.meta.get(partition).map_err(classify)?;
         Ok(Claimed {
@@ -83,6 +78,7 @@ impl<'t> Tables<'t> {
             streams: rows(&self.streams, partition, 0)?
                 .map(|row| row.map(|(number, blob)| (StreamNumber(number), blob)))
                 .collect::<Result<_, _>>()?,
+            unreadable: Vec::new(),
             first_index: head.first,
             log: self.read_log(partition, head)?,
         })
@@ -133,15 +129,13 @@ impl<'t> Tables<'t> {
         self.set_head(partition, head)
     }
 
-    fn push_claim(&mut self, partition: u32, claim: Claim) -> Result<Vec<Claim>, StoreError> {
+    /// The claim history, and whether it is damaged.
+    pub(super) fn claims(&self, partition: u32) -> Result<(Vec<Claim>, bool), StoreError> {
         let stored = self.claims.get(partition).map_err(classify)?;
-        let mut claims = stored.map_or_else(|| Ok(Vec::new()), |text| decode(text.value()))?;
-        push_claim(&mut claims, claim);
-        self.claims.insert(partition, &*encode(&claims)).map_err(classify)?;
-        Ok(claims)
+        Ok(stored.map_or_else(Default::default, |text| decode_readable(text.value())))
     }
 
-    fn set_head(&mut self, partition: u32, head: Head) -> Result<(), StoreError> {
+    pub(super) fn set_head(&mut self, partition: u32, head: Head) -> Result<(), StoreError> {
         let row = (head.epoch.0, head.first.0, head.next.0);
         self.heads.insert(partition, row).map_err(classify)?;
         self.changed = true;
@@ -157,15 +151,14 @@ impl<'t> Tables<'t> {
         let log = rows(&self.log, partition, head.first.0)?.collect::<Result<Vec<_>, _>>()?;
         let is_complete = log.iter().map(|(index, _)| *index).eq(head.first.0..head.next.0);
         if !is_complete {
-            let text = format!("the log of partition {partition} has gaps");
-            return Err(StoreError::Corrupt(text));
+            return Err(StoreError::Corrupt("its log has gaps".to_owned()));
         }
         Ok(log.into_iter().map(|(_, blob)| blob).collect())
     }
 }
 
 /// All rows of a partition from the given number on, in ascending order.
-fn rows(
+pub(super) fn rows(
     table: &Table<'_, (u32, u64), &'static [u8]>,
     partition: u32,
     from: u64,

@@ -2,76 +2,19 @@
 //!
 //! After a disk error the file is reopened before the next transaction, as redb requires.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use minerva_proto::LogIndex;
 use redb::Database;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::super::StoreError;
 use super::super::leases::{HeartbeatTable, Leases};
-use super::super::{Claimed, Epoch, Member, Membership, StoreError, StreamChange};
 use super::error::classify;
 use super::file;
+use super::operation::{Operation, Reply, Request};
 use super::tables::Tables;
 use crate::clock;
 
 /// Bytes beyond which a transaction takes no further operation. Amortizes the sync and bounds latency and memory.
 const MAX_BATCH_BYTES: usize = 2 << 20;
-
-/// A store call.
-#[derive(Debug)]
-pub(super) enum Operation {
-    Partitions {
-        wanted: u32,
-    },
-    Claim {
-        partition: u32,
-        owner: String,
-        above: Epoch,
-    },
-    Append {
-        partition: u32,
-        epoch: Epoch,
-        index: LogIndex,
-        blob: Bytes,
-    },
-    Checkpoint {
-        partition: u32,
-        epoch: Epoch,
-        covers: LogIndex,
-        meta: Bytes,
-        changed: Vec<StreamChange>,
-    },
-    /// A renewal; a zero lease is a release.
-    Lease {
-        partition: u32,
-        epoch: Epoch,
-        lease: Duration,
-        next: LogIndex,
-    },
-    Heartbeat {
-        member: Member,
-        number: u64,
-        lease: Duration,
-    },
-}
-
-/// Result of a successful operation.
-#[derive(Debug)]
-pub(super) enum Reply {
-    Done,
-    Partitions(u32),
-    Claimed(Box<Claimed>),
-    Membership(Membership),
-}
-
-/// A queued operation and the destination of the reply.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) operation: Operation,
-    pub(super) reply_to: oneshot::Sender<Result<Reply, StoreError>>,
-}
 
 /// Opens the database, at the start and after a disk error.
 pub(super) type Open = Box<dyn FnMut() -> Result<Database, StoreError> + Send>;
@@ -102,14 +45,33 @@ impl Writer {
             let batch = gather(first, &mut requests);
             let (operations, callers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|request| (request.operation, request.reply_to)).unzip();
-            let replies = self.transact(&operations).unwrap_or_else(|error| {
-                tracing::error!(%error, "transaction of the store failed");
-                self.database = None;
-                operations.iter().map(|_| Err(error.clone())).collect()
-            });
+            let replies = self.perform_all(&operations);
             for (caller, reply) in callers.into_iter().zip(replies) {
                 // The caller may have dropped the future.
                 let _ = caller.send(reply);
+            }
+        }
+    }
+
+    /// Performs the operations in one transaction; each in its own if the data of one partition is unreadable.
+    fn perform_all(&mut self, operations: &[Operation]) -> Vec<Result<Reply, StoreError>> {
+        let error = match self.transact(operations) {
+            Ok(replies) => return replies,
+            Err(error) => error,
+        };
+        self.database = None;
+        match (operations, &error) {
+            ([_, _, ..], StoreError::Corrupt(_)) => operations
+                .iter()
+                .flat_map(|one| self.perform_all(std::slice::from_ref(one)))
+                .collect(),
+            _ => {
+                tracing::error!(%error, "transaction of the store failed");
+                let named = |operation: &Operation| match operation.partition() {
+                    Some(partition) => error.clone().in_partition(partition),
+                    None => error.clone(),
+                };
+                operations.iter().map(|operation| Err(named(operation))).collect()
             }
         }
     }
@@ -192,45 +154,20 @@ fn perform(
             Ok(Reply::Done)
         }
         Operation::Heartbeat { member, number, lease } => {
-            let now = clock::now();
-            let membership = heartbeats.record(member.clone(), *number, *lease, now);
-            Ok(Reply::Membership(membership))
+            let found = heartbeats.record(member.clone(), *number, *lease, clock::now());
+            tables.raise_version(found).map(Reply::Membership)
+        }
+        Operation::Quarantine { partition, epoch, blobs } => {
+            tables.quarantine(*partition, *epoch, blobs).map(|()| Reply::Done)
+        }
+        Operation::Inspect { partition, is_aside } => {
+            let mut found = tables.inspect(*partition, *is_aside)?;
+            found.owner = leases.owner(*partition, clock::now()).filter(|_| !is_aside);
+            Ok(Reply::Inspected(Box::new(found)))
+        }
+        Operation::Reset { partition } => {
+            leases.check(*partition, "", clock::now())?;
+            tables.reset(*partition).map(|()| Reply::Done)
         }
     }
-}
-
-impl Operation {
-    /// Approximate number of written bytes.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Append { blob, .. } => blob.len(),
-            Self::Checkpoint { meta, changed, .. } => {
-                let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
-                meta.len() + blobs.sum::<usize>()
-            }
-            Self::Partitions { .. }
-            | Self::Claim { .. }
-            | Self::Lease { .. }
-            | Self::Heartbeat { .. } => 0,
-        }
-    }
-}
-
-impl Reply {
-    pub(super) fn into_partitions(self) -> Result<u32, StoreError> {
-        if let Self::Partitions(count) = self { Ok(count) } else { Err(wrong_reply()) }
-    }
-
-    pub(super) fn into_membership(self) -> Result<Membership, StoreError> {
-        if let Self::Membership(found) = self { Ok(found) } else { Err(wrong_reply()) }
-    }
-
-    pub(super) fn into_claimed(self) -> Result<Claimed, StoreError> {
-        if let Self::Claimed(claimed) = self { Ok(*claimed) } else { Err(wrong_reply()) }
-    }
-}
-
-/// Unreachable: each request has its own channel.
-fn wrong_reply() -> StoreError {
-    StoreError::Unavailable("the writer sent the reply of another operation".to_owned())
 }

@@ -4,7 +4,7 @@
 -- KEYS   per blob: head, log
 -- ARGV   per blob: epoch, claim name (see claim.lua), index, blob
 -- Reply  {'ok'} if all appends succeed; otherwise one reply per blob:
---        {'ok'} | {'fenced'} | {'behind', next index} | {'conflict'} | an error
+--        {'ok'} | {'fenced'} | {'behind', next index} | {'conflict'} | {'corrupt', problem} | an error
 -- Retry  Idempotent. An existing index replies 'ok' if the blob is equal, and an index below the log always
 --        replies 'ok'; neither appends anything.
 --
@@ -13,6 +13,7 @@
 local function append(head_key, log_key, mine, claim, index, blob)
   local head = redis.call('HMGET', head_key, 'epoch', 'first', 'claim')
   local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
+  if not epoch or not first then return {'corrupt', 'its epoch or first index is not a number'} end
   local after = first + redis.call('LLEN', log_key)
   if mine < epoch then return {'fenced'} end
   if mine > epoch then return {'behind', after} end

@@ -1,31 +1,52 @@
 -- Claims a partition for an owner under a new epoch.
 --
 -- KEYS   1 head, 2 log
--- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 call number, 5 an epoch to exceed
+-- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 call number, 5 an epoch to exceed, 6 the longest lease in
+--        milliseconds of an owner of release 0.1, which stores no lease
 -- Reply  {'ok', epoch, first index, length of the log, last 32 claims, meta or nil}
---        | {'held', other owner, milliseconds left} | {'overtaken'}
+--        | {'held', other owner, milliseconds left} | {'overtaken'} | {'corrupt', problem}
 -- Retry  Replies the same unless a later call took effect. A call that arrives after a later call of its
 --        session, such as one delayed in a closed connection, changes nothing and cannot fence its successor.
 --
 -- The claim name, `session:number`, is part of each call of the owner. It distinguishes two owners of one epoch,
 -- which exist if Redis loses a claim in a failover and then assigns its epoch again.
+--
+-- Damage: the last claim also names the epoch, so either of the two can be lost. The first index has no copy.
+local function number(text)
+  return text and #text <= 15 and string.find(text, '^%d+$') and tonumber(text) or nil
+end
+
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'owner', 'until', 'session', 'call', 'claims',
-  'meta')
-local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
-local length, claims = redis.call('LLEN', KEYS[2]), head[7] or ''
+  'meta', 'claim', 'lease')
+local first, length, claims = number(head[2] or '0'), redis.call('LLEN', KEYS[2]), head[7] or ''
+local epoch, last = number(head[1]), number(string.match('\n' .. claims, '\n(%d+) %d+ [^\n]+\n$'))
+if not first then return {'corrupt', 'the first index of its log is not a number'} end
+if not epoch and not last and (head[1] or claims ~= '') then
+  return {'corrupt', 'its epoch is not a number'}
+end
+epoch = math.max(epoch or 0, last or 0)
+
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-if head[5] == ARGV[3] and tonumber(ARGV[4]) < tonumber(head[6]) then return {'overtaken'} end
+if head[5] == ARGV[3] and tonumber(ARGV[4]) < (number(head[6]) or 0) then return {'overtaken'} end
+redis.call('PERSIST', KEYS[1]) -- see renew.lua
 if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
-  local left = tonumber(head[4] or 0) - now
-  if head[3] and head[3] ~= ARGV[1] and left > 0 then return {'held', head[3], left} end
+  -- An end further away than the lease shows that the clock was set back, or damage.
+  local lease, claim = string.match(head[10] or '', '^(%d+) (.+)$')
+  local longest = claim and claim == head[9] and tonumber(lease) or math.max(ARGV[2], ARGV[6])
+  local ends = tonumber(head[4] or 0)
+  local is_held = head[3] and head[3] ~= '' and head[3] ~= ARGV[1]
+  if is_held and (not ends or ends > now + longest) then
+    ends = now + longest
+    redis.call('HSET', KEYS[1], 'until', ends)
+  end
+  if is_held and ends > now then return {'held', head[3], ends - now} end
   epoch = math.max(epoch, tonumber(ARGV[5])) + 1
   claims = claims .. epoch .. ' ' .. first + length .. ' ' .. ARGV[1] .. '\n'
   local _, count = string.gsub(claims, '\n', '')
   if count > 32 then claims = string.sub(claims, string.find(claims, '\n', 1, true) + 1) end
 end
-redis.call('PERSIST', KEYS[1]) -- see renew.lua
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1],
-  'until', now + ARGV[2], 'session', ARGV[3], 'call', ARGV[4],
-  'claim', ARGV[3] .. ':' .. ARGV[4], 'claims', claims)
+local claim = ARGV[3] .. ':' .. ARGV[4]
+redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1], 'until', now + ARGV[2],
+  'lease', ARGV[2] .. ' ' .. claim, 'session', ARGV[3], 'call', ARGV[4], 'claim', claim, 'claims', claims)
 return {'ok', epoch, first, length, claims, head[8]}

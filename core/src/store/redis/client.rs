@@ -10,13 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redis::Cmd;
 use tokio::sync::oneshot;
 
-use super::super::{Epoch, StoreError, check_partitions};
+use super::super::Epoch;
 use super::connector::Connector;
 use super::error::connection_closed;
-use super::keys::{PartitionKeys, partition_slot, partitions_key, store_slot};
+use super::keys::{PartitionKeys, partition_slot};
 use super::pipeline::{Command, Owner};
 use super::pipelined_connection::{Reply, Request};
-use super::reply;
 use super::routes::Routes;
 use super::scripts::Script;
 use crate::clock;
@@ -114,14 +113,5 @@ impl Client {
         let (reply_to, reply) = oneshot::channel();
         self.routes.send(slot, Request { command, bytes, is_durable, reply_to });
         async move { reply.await.unwrap_or_else(|_| Err(connection_closed())) }
-    }
-
-    /// Sets the number of partitions at the first use of the store, and checks the stored number later.
-    pub(super) async fn fix_partitions(&self, wanted: u32) -> Result<u32, StoreError> {
-        let mut command = Script::Partitions.call(&[&partitions_key(&self.prefix)]);
-        command.arg(wanted);
-        let reply = self.send(store_slot(), Command::Single(command), 0, true).await?;
-        let stored = reply::number(reply::parse(reply, None)?.next())?;
-        check_partitions(Some(u32::try_from(stored).unwrap_or(u32::MAX)), wanted)
     }
 }

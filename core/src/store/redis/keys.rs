@@ -3,11 +3,16 @@
 //! All keys of a partition carry its number as their hash tag. They share one slot, so one script may access them.
 //!
 //! ```text
-//!   PREFIX{p12}:head      hash: epoch, claim, claims, first, owner, until, session, call, meta
+//!   PREFIX{p12}:head      hash: epoch, claim, claims, first, owner, until, lease, session, call, meta
 //!   PREFIX{p12}:log       list: the blobs from index `first` on
 //!   PREFIX{p12}:streams   hash: stream number to blob
-//!   PREFIX{store}:partitions   number of partitions
+//!   PREFIX{p12}:quarantine         hash: name to damaged blob
+//!   PREFIX{p12}:quarantine-names   list: the names, the oldest first
+//!   PREFIX{p12}:aside:head, :aside:log, :aside:streams   the data that the last reset has moved aside
+//!   PREFIX{store}:partitions   number of partitions; followed by ` keyed` if `format` has a hash key
 //!   PREFIX{store}:members      hash: core name to `UNTIL STANDBY HEARTBEAT`
+//!   PREFIX{store}:cores        hash: core name to `STORED_VERSION LEASE_MS`; cores of release 0.1 have no entry
+//!   PREFIX{store}:format       hash: version (stored version), hash_key (32 hexadecimal digits)
 //! ```
 
 /// Number of slots in a Redis Cluster.
@@ -26,6 +31,17 @@ impl PartitionKeys {
         let key = |part| format!("{prefix}{{p{partition}}}:{part}");
         Self { head: key("head"), log: key("log"), streams: key("streams") }
     }
+
+    /// Keys of the data that a reset has moved aside.
+    pub(super) fn aside(prefix: &str, partition: u32) -> Self {
+        let key = |part| format!("{prefix}{{p{partition}}}:aside:{part}");
+        Self { head: key("head"), log: key("log"), streams: key("streams") }
+    }
+}
+
+/// Keys of the damaged blobs of a partition, and of their names in order.
+pub(super) fn quarantine_keys(prefix: &str, partition: u32) -> [String; 2] {
+    ["quarantine", "quarantine-names"].map(|part| format!("{prefix}{{p{partition}}}:{part}"))
 }
 
 /// Key of the number of partitions.
@@ -38,12 +54,22 @@ pub(super) fn members_key(prefix: &str) -> String {
     format!("{prefix}{{store}}:members")
 }
 
+/// Key of the stored version and lease of each core.
+pub(super) fn cores_key(prefix: &str) -> String {
+    format!("{prefix}{{store}}:cores")
+}
+
+/// Key of the stored version and of the hash key.
+pub(super) fn format_key(prefix: &str) -> String {
+    format!("{prefix}{{store}}:format")
+}
+
 /// Slot of the keys of a partition.
 pub(super) fn partition_slot(partition: u32) -> u16 {
     tag_slot(&format!("p{partition}"))
 }
 
-/// Slot of [`partitions_key`] and [`members_key`].
+/// Slot of the keys that concern the whole store.
 pub(super) fn store_slot() -> u16 {
     tag_slot("store")
 }

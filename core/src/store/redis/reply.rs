@@ -5,6 +5,7 @@ use std::time::Duration;
 use minerva_proto::LogIndex;
 use redis::{FromRedisValue, Value};
 
+use super::super::version::check_version;
 use super::super::{Member, Membership, StoreError};
 
 /// Parses the reply of a script, and returns the values after `ok`. `index` is the index of an append.
@@ -24,20 +25,24 @@ pub(super) fn parse(
             let owner = text(parts.next())?;
             Err(StoreError::Held { owner, left: Duration::from_millis(number(parts.next())?) })
         }
+        "corrupt" => Err(StoreError::Corrupt(text(parts.next())?)),
         "overtaken" => Err(StoreError::Unavailable("a later claim took effect first".to_owned())),
         _ => Err(unknown()),
     }
 }
 
-/// Parses the reply of `heartbeat.lua`: number of the previous heartbeat, then name and standby flag of each member.
+/// Parses the reply of `heartbeat.lua`: number of the previous heartbeat, stored version, then name, standby flag and
+/// version of each member.
 pub(super) fn membership(mut parts: std::vec::IntoIter<Value>) -> Result<Membership, StoreError> {
-    let (last_heartbeat, mut members) = (number(parts.next())?, Vec::new());
-    while let (Some(name), Some(standby)) = (parts.next(), parts.next()) {
-        let name = text(Some(name))?;
-        members.push(Member { name, is_standby: number(Some(standby))? != 0 });
+    let (last_heartbeat, stored_version) = (number(parts.next())?, version(parts.next())?);
+    check_version(stored_version)?;
+    let mut members = Vec::new();
+    while let Some(name) = parts.next() {
+        let (name, is_standby) = (text(Some(name))?, number(parts.next())? != 0);
+        members.push(Member { name, is_standby, stored_version: version(parts.next())? });
     }
     members.sort_unstable();
-    Ok(Membership { members, last_heartbeat })
+    Ok(Membership { members, last_heartbeat, stored_version })
 }
 
 /// Parses a number in a reply.
@@ -47,6 +52,11 @@ pub(super) fn number(value: Option<Value>) -> Result<u64, StoreError> {
         return u64::try_from(number).map_err(|_| unknown());
     }
     u64::from_redis_value(value.unwrap_or_default()).map_err(|_| unknown())
+}
+
+/// Parses a stored version; a greater number than any version counts as the greatest one.
+pub(super) fn version(value: Option<Value>) -> Result<u32, StoreError> {
+    number(value).map(|version| u32::try_from(version).unwrap_or(u32::MAX))
 }
 
 /// Parses a text in a reply.
@@ -79,6 +89,7 @@ mod tests {
             (vec![bulk("behind"), Value::Int(3)], Err(StoreError::Behind { next: LogIndex(3) })),
             (vec![bulk("conflict")], Err(StoreError::Conflict { index: LogIndex(7) })),
             (vec![bulk("held"), bulk("x"), Value::Int(20)], Err(held)),
+            (vec![bulk("corrupt"), bulk("x")], Err(StoreError::Corrupt("x".to_owned()))),
         ] {
             assert_eq!(parsed(&parts), result);
         }

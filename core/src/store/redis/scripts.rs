@@ -12,22 +12,26 @@ pub(super) enum Script {
     Checkpoint,
     Claim,
     Partitions,
+    Quarantine,
     Release,
     Renew,
+    Reset,
 }
 
-const ALL: [Script; 7] = [
+const ALL: [Script; 9] = [
     Script::Append,
     Script::Heartbeat,
     Script::Checkpoint,
     Script::Claim,
     Script::Partitions,
+    Script::Quarantine,
     Script::Release,
     Script::Renew,
+    Script::Reset,
 ];
 
 /// SHA-1 digests of the scripts, in the order of [`ALL`].
-static HASHES: LazyLock<[String; 7]> =
+static HASHES: LazyLock<[String; 9]> =
     LazyLock::new(|| ALL.map(|script| redis::Script::new(script.code()).get_hash().to_owned()));
 
 impl Script {
@@ -38,8 +42,10 @@ impl Script {
             Self::Checkpoint => include_str!("checkpoint.lua"),
             Self::Claim => include_str!("claim.lua"),
             Self::Partitions => include_str!("partitions.lua"),
+            Self::Quarantine => include_str!("quarantine.lua"),
             Self::Release => include_str!("release.lua"),
             Self::Renew => include_str!("renew.lua"),
+            Self::Reset => include_str!("reset.lua"),
         }
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Member, Membership, StoreError};
+use minerva_core::store::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, StoreError, StoredPartition,
+};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
@@ -63,6 +65,19 @@ pub enum Op {
         /// Epoch of the owner.
         epoch: Epoch,
     },
+    /// `Store::quarantine`.
+    Quarantine {
+        /// Epoch of the owner.
+        epoch: Epoch,
+        /// Damaged blobs by name.
+        blobs: Vec<(String, Bytes)>,
+    },
+    /// `Store::inspect`.
+    Inspect,
+    /// `Store::inspect_aside`.
+    InspectAside,
+    /// `Store::reset_partition`.
+    Reset,
 }
 
 impl Op {
@@ -77,8 +92,14 @@ impl Op {
             Self::Append { epoch, .. }
             | Self::Checkpoint { epoch, .. }
             | Self::Renew { epoch, .. }
+            | Self::Quarantine { epoch, .. }
             | Self::Release { epoch } => Some(*epoch),
-            Self::Partitions(_) | Self::Heartbeat { .. } | Self::Claim { .. } => None,
+            Self::Partitions(_)
+            | Self::Heartbeat { .. }
+            | Self::Claim { .. }
+            | Self::Inspect
+            | Self::InspectAside
+            | Self::Reset => None,
         }
     }
 }
@@ -87,16 +108,28 @@ impl Op {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpReply {
     /// Number of partitions.
-    Partitions(u32),
+    Partitions(PartitionLayout),
     /// Live members.
     Membership(Membership),
     /// Data of the claimed partition.
     Claimed(Claimed),
+    /// Data of a partition, read without a claim.
+    Inspected(StoredPartition),
     /// Success without data.
     Done,
 }
 
 pub(crate) type OpResult = Result<OpReply, StoreError>;
+
+/// The data of a partition in the reply to an inspection.
+pub(super) fn into_inspected(outcome: OpResult) -> Result<StoredPartition, StoreError> {
+    match outcome? {
+        OpReply::Inspected(found) => Ok(found),
+        OpReply::Partitions(_) | OpReply::Membership(_) | OpReply::Claimed(_) | OpReply::Done => {
+            Err(StoreError::Corrupt("a reply to another operation".to_owned()))
+        }
+    }
+}
 
 /// A call in flight.
 #[derive(Debug)]

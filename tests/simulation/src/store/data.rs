@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minerva_core::store::{
-    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Membership,
-    StoreError,
+    self, CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member,
+    Membership, PartitionLayout, StoreError,
 };
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
@@ -21,7 +21,11 @@ pub struct StoreData {
     count: Option<u32>,
     /// Lease and number of the last heartbeat, by member.
     members: BTreeMap<Member, (LeaseEnd, u64)>,
+    /// Newest version of content that every live member has permitted once; 0 before the first heartbeat.
+    stored_version: u32,
     partitions: BTreeMap<u32, StoredPartition>,
+    /// Data that a reset has moved aside.
+    aside: BTreeMap<u32, StoredPartition>,
 }
 
 /// Content of one partition.
@@ -36,6 +40,8 @@ pub(crate) struct StoredPartition {
     pub(crate) log: VecDeque<Bytes>,
     meta: Option<Bytes>,
     pub(crate) streams: BTreeMap<StreamNumber, Bytes>,
+    /// Damaged blobs by name, the oldest first. The model needs no bound.
+    quarantined: Vec<(String, Bytes)>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,17 +64,29 @@ impl StoreData {
         op: &Op,
     ) -> Result<OpReply, StoreError> {
         if let Op::Partitions(wanted) = op {
-            return self.fix_partitions(*wanted).map(OpReply::Partitions);
+            let layout = |count| PartitionLayout { count, hash_key: None };
+            return self.fix_partitions(*wanted).map(layout).map(OpReply::Partitions);
         }
         if let Op::Heartbeat { member, number, length } = op {
             return Ok(OpReply::Membership(self.heartbeat(now, member, *number, millis(*length))));
+        }
+        if matches!(op, Op::InspectAside) {
+            let found = self.aside.get_mut(&partition).map(|part| part.inspect(now));
+            return Ok(OpReply::Inspected(found.unwrap_or_default()));
         }
         let part = self.partitions.entry(partition).or_default();
         if name.is_some() && part.is_for_another(op, name) {
             return Err(StoreError::Fenced);
         }
         match op {
-            Op::Partitions(_) | Op::Heartbeat { .. } => Ok(OpReply::Done),
+            Op::Partitions(_) | Op::Heartbeat { .. } | Op::InspectAside => Ok(OpReply::Done),
+            Op::Inspect => Ok(OpReply::Inspected(part.inspect(now))),
+            Op::Quarantine { epoch, blobs } => part.quarantine(*epoch, blobs),
+            Op::Reset => {
+                let before = part.reset(now)?;
+                self.aside.insert(partition, before);
+                Ok(OpReply::Done)
+            }
             Op::Claim { owner, above } => part.claim(now, owner, *above).map(OpReply::Claimed),
             Op::Append { epoch, index, blob } => part.append(*epoch, *index, blob),
             Op::Checkpoint { epoch, covers, meta, changed } => {
@@ -104,7 +122,13 @@ impl StoreData {
         if length > 0 {
             self.members.insert(member.clone(), (LeaseEnd::new(now, length), number));
         }
-        Membership { members: self.members.keys().cloned().collect(), last_heartbeat: last }
+        let lowest = self.members.keys().map(|member| member.stored_version).min();
+        self.stored_version = self.stored_version.max(lowest.unwrap_or(1)).max(1);
+        Membership {
+            members: self.members.keys().cloned().collect(),
+            last_heartbeat: last,
+            stored_version: self.stored_version,
+        }
     }
 
     fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
@@ -164,9 +188,58 @@ impl StoredPartition {
             claims: self.claims.iter().cloned().collect(),
             meta: self.meta.clone(),
             streams: self.streams.iter().map(|(number, blob)| (*number, blob.clone())).collect(),
+            unreadable: Vec::new(),
             first_index: self.first,
             log: self.log.iter().cloned().collect(),
         })
+    }
+
+    fn quarantine(
+        &mut self,
+        epoch: Epoch,
+        blobs: &[(String, Bytes)],
+    ) -> Result<OpReply, StoreError> {
+        check_size(blobs.iter().map(|(_, blob)| blob.len()).sum())?;
+        self.check(epoch)?;
+        self.quarantined.retain(|(name, _)| blobs.iter().all(|(other, _)| other != name));
+        self.quarantined.extend_from_slice(blobs);
+        Ok(OpReply::Done)
+    }
+
+    fn inspect(&mut self, now: Time) -> store::StoredPartition {
+        let held = self
+            .lease
+            .as_mut()
+            .and_then(|lease| (lease.end.left(now) > 0).then(|| lease.owner.clone()));
+        store::StoredPartition {
+            epoch: Epoch(self.epoch),
+            owner: held,
+            claims: self.claims.iter().cloned().collect(),
+            meta: self.meta.clone(),
+            streams: self.streams.clone().into_iter().collect(),
+            first_index: self.first,
+            log: self.log.iter().cloned().collect(),
+            quarantined: self.quarantined.clone(),
+            ..store::StoredPartition::default()
+        }
+    }
+
+    /// Empties the partition behind all earlier indexes, and returns the former data.
+    fn reset(&mut self, now: Time) -> Result<Self, StoreError> {
+        if let Some(lease) = &mut self.lease {
+            let left = lease.end.left(now);
+            if left > 0 {
+                let left = std::time::Duration::from_millis(left);
+                return Err(StoreError::Held { owner: lease.owner.clone(), left });
+            }
+        }
+        let before = self.clone();
+        self.first = self.next().max(LogIndex(1));
+        self.epoch += 1;
+        self.log.clear();
+        self.streams.clear();
+        (self.meta, self.lease) = (None, None);
+        Ok(before)
     }
 
     fn append(

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_core::store::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+};
 use minerva_proto::{LogIndex, StreamNumber};
 
-use super::call::{NO_PARTITION, Op, OpReply, OpResult};
+use super::call::{NO_PARTITION, Op, OpReply, OpResult, into_inspected};
 use super::data::StoreData;
 use crate::clock::Clock;
 
@@ -38,8 +40,9 @@ impl ModelStore {
 }
 
 impl Store for ModelStore {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        ready(self.perform(NO_PARTITION, &Op::Partitions(wanted)).map(|_| wanted)).boxed()
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
+        let layout = PartitionLayout { count: wanted, hash_key: None };
+        ready(self.perform(NO_PARTITION, &Op::Partitions(wanted)).map(|_| layout)).boxed()
     }
 
     fn heartbeat(
@@ -51,7 +54,10 @@ impl Store for ModelStore {
         let answer = self.perform(NO_PARTITION, &Op::Heartbeat { member, number, length: lease });
         ready(answer.map(|answer| match answer {
             OpReply::Membership(membership) => membership,
-            OpReply::Partitions(_) | OpReply::Claimed(_) | OpReply::Done => Membership::default(),
+            OpReply::Partitions(_)
+            | OpReply::Claimed(_)
+            | OpReply::Inspected(_)
+            | OpReply::Done => Membership::default(),
         }))
         .boxed()
     }
@@ -65,9 +71,10 @@ impl Store for ModelStore {
         let answer = self.perform(partition, &Op::Claim { owner: owner.to_owned(), above });
         ready(answer.and_then(|answer| match answer {
             OpReply::Claimed(claimed) => Ok(claimed),
-            OpReply::Partitions(_) | OpReply::Membership(_) | OpReply::Done => {
-                Err(StoreError::Corrupt("a reply to another operation".to_owned()))
-            }
+            OpReply::Partitions(_)
+            | OpReply::Membership(_)
+            | OpReply::Inspected(_)
+            | OpReply::Done => Err(StoreError::Corrupt("a reply to another operation".to_owned())),
         }))
         .boxed()
     }
@@ -105,5 +112,26 @@ impl Store for ModelStore {
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(partition, &Op::Release { epoch })
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.call_unit(partition, &Op::Quarantine { epoch, blobs })
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        ready(self.perform(partition, &Op::Inspect)).map(into_inspected).boxed()
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        ready(self.perform(partition, &Op::InspectAside)).map(into_inspected).boxed()
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.call_unit(partition, &Op::Reset)
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_core::store::{
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
-use super::call::{Call, NO_PARTITION, Op, OpReply, OpResult};
+use super::call::{Call, NO_PARTITION, Op, OpReply, OpResult, into_inspected};
 
 /// Calls that the event loop has not yet scheduled.
 #[derive(Debug, Clone, Default)]
@@ -83,11 +85,14 @@ impl StoreHandle {
 }
 
 impl Store for StoreHandle {
-    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+    fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         let call = self.call(NO_PARTITION, Op::Partitions(wanted));
         call.map(|outcome| match outcome? {
             OpReply::Partitions(count) => Ok(count),
-            OpReply::Membership(_) | OpReply::Claimed(_) | OpReply::Done => Err(wrong_answer()),
+            OpReply::Membership(_)
+            | OpReply::Claimed(_)
+            | OpReply::Inspected(_)
+            | OpReply::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -101,7 +106,10 @@ impl Store for StoreHandle {
         let call = self.call(NO_PARTITION, Op::Heartbeat { member, number, length: lease });
         call.map(|outcome| match outcome? {
             OpReply::Membership(membership) => Ok(membership),
-            OpReply::Partitions(_) | OpReply::Claimed(_) | OpReply::Done => Err(wrong_answer()),
+            OpReply::Partitions(_)
+            | OpReply::Claimed(_)
+            | OpReply::Inspected(_)
+            | OpReply::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -115,7 +123,10 @@ impl Store for StoreHandle {
         let call = self.call(partition, Op::Claim { owner: owner.to_owned(), above });
         call.map(|outcome| match outcome? {
             OpReply::Claimed(claimed) => Ok(claimed),
-            OpReply::Partitions(_) | OpReply::Membership(_) | OpReply::Done => Err(wrong_answer()),
+            OpReply::Partitions(_)
+            | OpReply::Membership(_)
+            | OpReply::Inspected(_)
+            | OpReply::Done => Err(wrong_answer()),
         })
         .boxed()
     }
@@ -153,6 +164,27 @@ impl Store for StoreHandle {
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(partition, Op::Release { epoch })
+    }
+
+    fn quarantine(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        blobs: Vec<(String, Bytes)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.call_unit(partition, Op::Quarantine { epoch, blobs })
+    }
+
+    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.call(partition, Op::Inspect).map(into_inspected).boxed()
+    }
+
+    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
+        self.call(partition, Op::InspectAside).map(into_inspected).boxed()
+    }
+
+    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.call_unit(partition, Op::Reset)
     }
 }
 

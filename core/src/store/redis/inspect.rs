@@ -1,0 +1,107 @@
+//! Reads a partition without a claim, for an operator, while an owner may serve the partition.
+//!
+//! The owner may write a checkpoint during the reads. The head is therefore read before and after them, and all reads
+//! are repeated if it has changed.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use minerva_proto::LogIndex;
+use redis::{FromRedisValue, Value, cmd};
+
+use super::super::claims::decode_readable;
+use super::super::{Epoch, StoreError, StoredPartition};
+use super::client::Client;
+use super::keys::PartitionKeys;
+use super::read::{NamedBlobs, into_bytes, read_hash, read_log, read_streams};
+use super::reply::number;
+
+/// Attempts to read a partition between two checkpoints.
+const ATTEMPTS: u32 = 10;
+
+/// Fields of the head that an inspection reads.
+const FIELDS: [&str; 7] = ["epoch", "first", "owner", "claims", "session", "call", "meta"];
+
+type Head = [Option<Bytes>; 7];
+
+/// Reads a partition, and its damaged blobs if their keys are given.
+pub(super) async fn inspect(
+    client: &Client,
+    partition: u32,
+    keys: &PartitionKeys,
+    quarantine: Option<&[String; 2]>,
+) -> Result<StoredPartition, StoreError> {
+    for _ in 0..ATTEMPTS {
+        let head = read_head(client, partition, keys).await?;
+        let mut found = from_head(&head);
+        let length = cmd("LLEN").arg(&keys.log).take();
+        let length = number(Some(client.send_to_partition(partition, length, 0, false).await?))?;
+        found.log = read_log(client, partition, keys, length).await?;
+        (found.streams, found.unreadable) = read_streams(client, partition, &keys.streams).await?;
+        if let Some(quarantine) = quarantine {
+            found.quarantined = read_quarantine(client, partition, quarantine).await?;
+        }
+        if read_head(client, partition, keys).await? == head {
+            return Ok(found);
+        }
+    }
+    Err(StoreError::Unavailable("the partition changes too fast to be read".to_owned()))
+}
+
+async fn read_head(
+    client: &Client,
+    partition: u32,
+    keys: &PartitionKeys,
+) -> Result<Head, StoreError> {
+    let command = cmd("HMGET").arg(&keys.head).arg(&FIELDS).take();
+    let values = client.send_to_partition(partition, command, 0, false).await?;
+    let values = Vec::<Value>::from_redis_value(values).unwrap_or_default();
+    let mut values = values.into_iter().map(into_bytes);
+    Ok(std::array::from_fn(|_| values.next().flatten()))
+}
+
+fn from_head([epoch, first, owner, claims, _, _, meta]: &Head) -> StoredPartition {
+    let mut problems = Vec::new();
+    let mut number = |name: &str, value: &Option<Bytes>| {
+        let text = value.as_ref().map(|value| value.escape_ascii().to_string());
+        let Some(text) = text else { return 0 };
+        text.parse().unwrap_or_else(|_| {
+            problems.push(format!("the {name} `{text}` is not a number"));
+            0
+        })
+    };
+    let (epoch, first) = (number("epoch", epoch), number("first index", first));
+    let text = |value: &Option<Bytes>| {
+        value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    let (claims, are_damaged) = decode_readable(&text(claims).unwrap_or_default());
+    if are_damaged {
+        problems.push("the claim history is damaged".to_owned());
+    }
+    if let Some(last) = claims.last().filter(|last| last.epoch.0 > epoch) {
+        problems.push(format!("the epoch {epoch} is below that of the last claim, {}", last.epoch));
+    }
+    StoredPartition {
+        epoch: Epoch(epoch),
+        owner: text(owner).filter(|owner| !owner.is_empty()),
+        claims,
+        meta: meta.clone(),
+        first_index: LogIndex(first),
+        problems,
+        ..StoredPartition::default()
+    }
+}
+
+/// Reads the damaged blobs in order of age.
+async fn read_quarantine(
+    client: &Client,
+    partition: u32,
+    [blobs_key, names_key]: &[String; 2],
+) -> Result<NamedBlobs, StoreError> {
+    let blobs = read_hash(client, partition, blobs_key).await?;
+    let mut blobs: HashMap<String, Bytes> = blobs.into_iter().collect();
+    let command = cmd("LRANGE").arg(names_key).arg(0).arg(-1).take();
+    let names = client.send_to_partition(partition, command, 0, false).await?;
+    let names = Vec::<String>::from_redis_value(names).unwrap_or_default();
+    Ok(names.into_iter().filter_map(|name| blobs.remove_entry(&name)).collect())
+}

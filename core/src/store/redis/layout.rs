@@ -1,0 +1,94 @@
+//! The layout of a store in Redis: sets number of partitions and hash key at the first use, and checks them later.
+//!
+//! `redis.rs` is the caller. The handle remembers the layout, because a store can lose it in a rollback.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::super::StoreError;
+use super::super::layout::{HashKey, PartitionLayout, check_partitions, random_key};
+use super::super::version::check_version;
+use super::client::Client;
+use super::keys::{format_key, partitions_key, store_slot};
+use super::pipeline::Command;
+use super::reply;
+use super::scripts::Script;
+
+/// The layout that this handle has returned.
+#[derive(Debug, Default)]
+pub(super) struct KnownLayout(Mutex<Option<PartitionLayout>>);
+
+impl KnownLayout {
+    /// Sets the layout at the first use of the store, and checks the stored layout later.
+    pub(super) async fn fix(
+        &self,
+        client: &Client,
+        wanted: u32,
+    ) -> Result<PartitionLayout, StoreError> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = match known {
+            Some(known) => known.hash_key,
+            None => Some(random_key()?),
+        };
+        let prefix = client.prefix();
+        let mut command = Script::Partitions.call(&[&partitions_key(prefix), &format_key(prefix)]);
+        command.arg(wanted).arg(key.map(to_hex).unwrap_or_default());
+        let reply = client.send(store_slot(), Command::Single(command), 0, true).await?;
+        let mut parts = reply::parse(reply, None)?;
+        let mut next = || reply::text(parts.next());
+        let (count, key, version) = (next()?, next()?, next()?);
+        check_version(version.parse().unwrap_or_default())?;
+        let found = parse(&count, &key)?;
+        check_partitions(Some(found.count), wanted)?;
+        if known.is_some_and(|known| known != found) {
+            let text = "the store now has another hash key; was it emptied? Restart this core";
+            return Err(StoreError::Config(text.to_owned()));
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(found)
+    }
+}
+
+/// Parses the stored number, `64` or `64 keyed`, with the stored key.
+fn parse(count: &str, key: &str) -> Result<PartitionLayout, StoreError> {
+    let wrong = |problem: &str| StoreError::Corrupt(format!("the layout in Redis: {problem}"));
+    let (number, is_keyed) = match count.strip_suffix(" keyed") {
+        Some(number) => (number, true),
+        None => (count, false),
+    };
+    let count =
+        number.parse().map_err(|_| wrong(&format!("`{count}` is not a number of partitions")))?;
+    let missing = || wrong("the hash key is missing or unreadable");
+    let hash_key = if is_keyed { Some(from_hex(key).ok_or_else(missing)?) } else { None };
+    Ok(PartitionLayout { count, hash_key })
+}
+
+fn to_hex(key: HashKey) -> String {
+    format!("{:032x}", u128::from_be_bytes(key))
+}
+
+fn from_hex(text: &str) -> Option<HashKey> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = is_hex.then(|| u128::from_str_radix(text, 16))?;
+    number.ok().map(u128::to_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_layout_is_parsed() {
+        let key: HashKey = std::array::from_fn(|at| at as u8);
+        let hex = to_hex(key);
+        assert_eq!(hex, "000102030405060708090a0b0c0d0e0f");
+        assert_eq!(parse("64", &hex), Ok(PartitionLayout { count: 64, hash_key: None }));
+        let keyed = PartitionLayout { count: 64, hash_key: Some(key) };
+        assert_eq!(parse("64 keyed", &hex), Ok(keyed));
+        let signed = format!("+{}", &hex[1..]);
+        for (count, key) in
+            [("64 keyed", ""), ("64 keyed", &hex[1..]), ("64 keyed", &signed), ("x", &hex)]
+        {
+            assert!(matches!(parse(count, key), Err(StoreError::Corrupt(_))), "{count} {key}");
+        }
+    }
+}
