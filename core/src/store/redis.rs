@@ -3,6 +3,7 @@
 //! Each write is one Lua script that checks the epoch and is idempotent, as the script file explains; reads are plain
 //! commands. This file translates store calls into commands. `routes` and `pipelined_connection` deliver them in order.
 
+mod ask_all;
 mod client;
 mod cluster;
 mod connection;
@@ -23,6 +24,7 @@ mod routes;
 mod scripts;
 mod sentinel;
 mod server_info;
+mod slot_map;
 mod url;
 
 pub(super) use self::doctor::examine;

@@ -9,9 +9,15 @@ const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10_922), (10_923, 16_383)];
 
 /// Starts a cluster of three masters.
 pub(crate) fn start() -> Vec<Server> {
+    start_with(&[])
+}
+
+/// Starts a cluster of three masters with further options.
+pub(crate) fn start_with(options: &[&str]) -> Vec<Server> {
     let nodes = SLOTS.map(|(first, last)| {
         let bus = free_port().to_string();
-        let node = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+        let cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+        let node = Server::start(&[&cluster, options].concat());
         let (first, last) = (first.to_string(), last.to_string());
         node.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
         (node, bus)

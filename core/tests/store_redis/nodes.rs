@@ -4,7 +4,7 @@ use minerva_core::store::StoreError;
 use minerva_proto::LogIndex;
 use redis::Value;
 
-use crate::cluster::{address, start};
+use crate::cluster::{address, start, start_with};
 use crate::server::{Server, free_port, store, wait_until};
 use crate::{append, assert_log, claim};
 
@@ -90,6 +90,37 @@ async fn a_replica_replaces_a_failed_master_without_effect_on_other_masters() {
     append(&*handle, 1, epoch, 50..100).await;
     assert_log(1, &claim(&*handle, 1, "me").await.1, 100);
     assert!(text(replica.command(&["INFO", "replication"])).contains("role:master"));
+}
+
+/// A node that left the cluster long ago owns all slots in its own opinion, and is the first seed.
+#[tokio::test]
+async fn a_stale_seed_is_not_believed_and_a_dead_one_is_skipped() {
+    let nodes = start();
+    let bus = free_port().to_string();
+    let stale = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    stale.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    wait_until("the stale node serves its slots", || {
+        text(stale.command(&["CLUSTER", "INFO"])).contains("cluster_state:ok")
+    });
+    let seeds = [stale.port, free_port(), nodes[1].port].map(|port| format!("127.0.0.1:{port}"));
+    let handle = store(&format!("redis-cluster://{}", seeds.join(",")));
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..5).await;
+    assert_eq!(stale.command(&["DBSIZE"]), Value::Int(0));
+    assert_log(1, &claim(&*store(&address(&nodes)), 1, "me").await.1, 5);
+}
+
+/// Nodes behind one name, as in many hosted clusters, announce no address.
+#[tokio::test]
+async fn nodes_without_an_announced_host_are_reached_at_the_seed_or_their_ip() {
+    for kind in ["unknown-endpoint", "hostname"] {
+        let nodes = start_with(&["--cluster-preferred-endpoint-type", kind]);
+        let handle = store(&address(&nodes));
+        for partition in 0..8 {
+            let (epoch, _) = claim(&*handle, partition, "me").await;
+            append(&*handle, partition, epoch, 0..5).await;
+        }
+    }
 }
 
 /// Starts a replica of a master in the cluster.

@@ -1,19 +1,16 @@
 //! Slot owners of a Redis Cluster: routes each request to the node that owns the slot.
 //!
-//! The slot map is loaded at the first request and again after each connection failure. Requests wait for the first
-//! map.
+//! The slot map ([`super::slot_map`]) is loaded at the first request and again after each connection failure. Requests
+//! wait for the first map.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use redis::{FromRedisValue, Value, cmd};
-
 use super::super::StoreError;
 use super::connector::{Connector, Target};
 use super::error::{no_slot_owner, queue_full};
-use super::keys::SLOTS;
 use super::pipelined_connection::{OnFailure, PipelinedConnection, QUEUE_CAPACITY, Request};
-use super::reply::number;
+use super::slot_map::{SlotMap, load};
 use super::url::Node;
 
 /// A cluster with the last known slot map.
@@ -33,10 +30,6 @@ struct State {
     /// Whether a task is loading the map.
     is_loading: bool,
 }
-
-/// First slot, last slot and owner of each range.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct SlotMap(Vec<(u16, u16, Node)>);
 
 impl Cluster {
     pub(super) fn new(connector: Arc<Connector>) -> Arc<Self> {
@@ -125,105 +118,8 @@ impl Cluster {
         }
     }
 
-    /// Loads the map from the first node that replies, beginning with known slot owners.
+    /// Loads the newest map, from the known slot owners and the seeds of the address.
     async fn load(&self, known: Vec<Node>) -> Result<SlotMap, StoreError> {
-        let mut last = no_slot_owner(0);
-        for node in known.iter().chain(&self.connector.url().nodes) {
-            match self.load_from(node).await {
-                Ok(map) => return Ok(map),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    async fn load_from(&self, node: &Node) -> Result<SlotMap, StoreError> {
-        let mut connection = self.connector.dial(node).await?;
-        let reply = cmd("CLUSTER").arg("SLOTS").query_async::<Vec<Value>>(&mut connection).await;
-        let ranges = reply.map_err(|error| self.connector.classify(&error, &node.to_string()))?;
-        let ranges = ranges.into_iter().map(|range| parse_range(range, node));
-        let ranges = ranges.collect::<Option<Vec<_>>>().filter(|ranges| !ranges.is_empty());
-        ranges.map(SlotMap).ok_or_else(|| {
-            StoreError::Unavailable(format!("the Redis cluster at {node} has no slots yet"))
-        })
-    }
-}
-
-impl SlotMap {
-    fn owner(&self, slot: u16) -> Option<&Node> {
-        let range = self.0.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
-        range.map(|(_, _, node)| node)
-    }
-
-    /// The owners without duplicates.
-    fn nodes(&self) -> Vec<Node> {
-        let mut nodes = Vec::new();
-        for (_, _, node) in &self.0 {
-            if !nodes.contains(node) {
-                nodes.push(node.clone());
-            }
-        }
-        nodes
-    }
-}
-
-/// Parses `[first slot, last slot, [host, port, ...], replicas...]`. A node without a configured address omits the
-/// host; then `asked` is the owner.
-fn parse_range(range: Value, asked: &Node) -> Option<(u16, u16, Node)> {
-    let Value::Array(parts) = range else { return None };
-    let mut parts = parts.into_iter();
-    let small = |value| u16::try_from(number(value).ok()?).ok();
-    let first = small(parts.next())?;
-    let last = small(parts.next()).filter(|last| *last < SLOTS)?;
-    let Value::Array(owner) = parts.next()? else { return None };
-    let mut owner = owner.into_iter();
-    let host = Option::<String>::from_redis_value(owner.next()?).ok()?;
-    let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.host.clone());
-    let port = small(owner.next())?;
-    Some((first, last, Node { host, port }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(host: &str, port: u16) -> Node {
-        Node { host: host.to_owned(), port }
-    }
-
-    fn range(first: i64, last: i64, host: Value, port: i64) -> Value {
-        let owner = Value::Array(vec![host, Value::Int(port), Value::BulkString(b"id".to_vec())]);
-        Value::Array(vec![Value::Int(first), Value::Int(last), owner])
-    }
-
-    #[test]
-    fn slot_ranges_are_parsed() {
-        let asked = node("asked", 1);
-        let host = Value::BulkString(b"a".to_vec());
-        let parsed = parse_range(range(0, 16_383, host.clone(), 7), &asked);
-        assert_eq!(parsed, Some((0, 16_383, node("a", 7))));
-        let unknown = parse_range(range(1, 2, Value::Nil, 7), &asked);
-        assert_eq!(unknown, Some((1, 2, node("asked", 7))));
-        for wrong in [
-            range(0, 16_384, host.clone(), 7),
-            range(-1, 2, host.clone(), 7),
-            range(0, 2, host, 70_000),
-            Value::Array(vec![Value::Int(0), Value::Int(1)]),
-            Value::Nil,
-        ] {
-            assert_eq!(parse_range(wrong, &asked), None);
-        }
-    }
-
-    #[test]
-    fn each_slot_of_a_range_has_its_owner() {
-        let map = SlotMap(vec![(0, 5, node("a", 1)), (7, 9, node("b", 1)), (10, 11, node("a", 1))]);
-        let owner = |slot| map.owner(slot).map(|node| &*node.host);
-        assert_eq!([owner(0), owner(5), owner(6)], [Some("a"), Some("a"), None]);
-        assert_eq!(
-            [owner(7), owner(9), owner(11), owner(12)],
-            [Some("b"), Some("b"), Some("a"), None]
-        );
-        assert_eq!(map.nodes(), [node("a", 1), node("b", 1)]);
+        load(&self.connector, known).await
     }
 }

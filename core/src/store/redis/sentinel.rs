@@ -5,23 +5,17 @@
 //! The connector and `doctor` call this module; the connector verifies the role of the located server.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, Pipeline, RedisError, Value};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::super::fault_log::warn_fault;
+use super::ask_all::ask_all;
 use super::connector::Connector;
 use super::error::{classify_sentinel, sentinels_disagree, timed_out, unknown_primary};
 use super::url::{Kind, Node};
-use crate::clock;
-
-/// How long the query waits for the remaining Sentinels after a majority has replied.
-const STRAGGLERS: Duration = Duration::from_millis(200);
 
 /// The primary according to the Sentinels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,24 +85,8 @@ pub(super) fn decide(
 
 /// The reply of each listed Sentinel.
 pub(super) async fn replies(connector: &Connector, name: &str) -> Vec<(Node, SentinelReply)> {
-    let nodes = &connector.url().nodes;
-    let numbered = |(at, node)| async move { (at, query(connector, node, name).await) };
-    let mut queries: FuturesUnordered<_> = nodes.iter().enumerate().map(numbered).collect();
-    let late = |node: &Node| (node.clone(), Err(timed_out(&node.to_string())));
-    let mut replies: Vec<_> = nodes.iter().map(late).collect();
-    let (mut received, mut deadline) = (0, None);
-    loop {
-        let next = match deadline {
-            None => queries.next().await,
-            Some(deadline) => timeout_at(deadline, queries.next()).await.ok().flatten(),
-        };
-        let Some((at, reply)) = next else { return replies };
-        received += usize::from(matches!(reply, Ok(Some(_))));
-        replies[at].1 = reply;
-        if deadline.is_none() && received * 2 > nodes.len() {
-            deadline = Some(clock::now() + STRAGGLERS);
-        }
-    }
+    let query = |sentinel| query(connector, sentinel, name);
+    ask_all(&connector.url().nodes, query, Option::is_some).await
 }
 
 async fn query(connector: &Connector, sentinel: &Node, name: &str) -> SentinelReply {
