@@ -69,6 +69,7 @@ short_unit() {
 # Random cases differ from run to run: ten runs find rare failures.
 long_unit() {
   short_unit
+  MINERVA_TEST_FAILOVERS=100 cargo test --package minerva-core --test store_redis --quiet failover
   for _ in {2..10}; do cargo test --workspace --all-features --quiet; done
 }
 

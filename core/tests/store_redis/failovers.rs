@@ -1,4 +1,4 @@
-//! Planned failovers under concurrent appends: the new primary has every acknowledged append.
+//! Failovers under concurrent appends: the new primary has every acknowledged append.
 //!
 //! Each round kills the writer, so that no owner can write lost entries again.
 
@@ -168,7 +168,7 @@ async fn promote([old, new, other]: &[Server; 3], query: &str, round: u64) -> u6
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promotion_before_the_demotion_loses_no_acknowledged_append() {
+async fn a_failover_by_promotion_before_the_demotion_loses_no_acknowledged_append() {
     let mut servers = start();
     for round in 0..rounds(4) {
         assert_eq!(promote(&servers, "?wait=1", round * 3).await, 0, "round {round}");
@@ -181,6 +181,27 @@ async fn a_promotion_before_the_demotion_loses_no_acknowledged_append() {
 async fn without_a_hold_a_promotion_loses_acknowledged_appends() {
     let lost = promote(&start(), "?hold_ms=1&wait=1", 0).await;
     assert!(lost >= 50, "{lost}");
+}
+
+/// Each of the replicas has all acknowledged appends, so a failover may choose any of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_after_a_crash_loses_no_acknowledged_append() {
+    for round in 0..rounds(3) {
+        let [mut primary, first, second] = start();
+        let writers = Writers::start(primary.store("?wait=1")).await;
+        writers.progress().await;
+        if round % 2 == 1 {
+            second.signal("STOP");
+            sleep(Duration::from_millis(round % 10 * 20)).await;
+        }
+        tokio::task::block_in_place(|| primary.kill());
+        second.signal("CONT");
+        let acked = writers.kill().await;
+        for replica in [&first, &second] {
+            replica.command(&["REPLICAOF", "NO", "ONE"]);
+            assert_eq!(lost(replica, &acked).await, 0, "round {round}");
+        }
+    }
 }
 
 /// Starts a Sentinel that knows the replicas of a primary.
