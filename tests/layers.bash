@@ -159,6 +159,7 @@ long_faults() {
   need gcc gcc
   target/release/minerva-faults clock --steps 6
   upgrade_from_0_1
+  upgrade_to_next
   target/release/minerva-faults damage
 }
 
@@ -188,6 +189,17 @@ harm() { # DURATION HALF_OPEN OUTAGE
   target/release/minerva-faults run --duration "$2" --faults client-half-open=2s --transports tcp,websocket
   target/release/minerva-faults outage --seconds "$3"
   target/release/minerva-faults rollback
+}
+
+# Forward and back between this version and a build that stands for the next version of the stored form.
+upgrade_to_next() {
+  local next=target/next
+  mkdir -p "$next"
+  MINERVA_NEXT_STORED_VERSION=1 cargo build --release --quiet -p minerva-core
+  cp target/release/minerva-core target/release/minerva-edge "$next"
+  short_build
+  target/release/minerva-faults upgrade --from target/release --core "$next/minerva-core" --stored-version 2 \
+    --phases forward,back,forward,raise,refused
 }
 
 # Application services in three languages under kills; one with effects in a database, killed at five points; a TCP gateway.

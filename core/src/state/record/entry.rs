@@ -18,7 +18,7 @@ use super::check::EntryCheck;
 use super::index::{EntryIndex, IndexedRecord};
 use super::seal::{Position, SEAL_KEY, VERSION_KEY, append_epoch};
 use super::stored::{StreamRecord, is_same_push};
-use super::version::{BASE_VERSION, TAGS_VERSION};
+use super::version::BASE_VERSION;
 use super::{BlobContext, DecodeError, Record};
 
 /// Field number of the records.
@@ -136,7 +136,7 @@ impl Header {
         let mut bytes = [0; 11];
         bytes[0] = VERSION_KEY;
         if context.has_tags() && context.tag.is_known() {
-            bytes[1] = TAGS_VERSION as u8;
+            bytes[1] = context.tags_version() as u8;
             bytes[2] = TAG_KEY;
             bytes[3..].copy_from_slice(&context.tag.0.to_le_bytes());
             Self { bytes, length: 11 }

@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::super::tag_history::CreatedTags;
 use super::seal::{self, Opened, Position, read_version};
-use super::version::{BASE_VERSION, TAGS_VERSION, check_version};
+use super::version::{BASE_VERSION, check_version};
 use super::{BlobContext, DecodeError};
 
 /// Durable data of a partition besides the streams.
@@ -55,7 +55,7 @@ impl Meta {
             tags.map(|(first, tag)| StoredCreatedTag { first, tag: tag.0 }).collect();
         let has_tags = !created_tags.is_empty();
         let stored = StoredMeta {
-            version: if has_tags { TAGS_VERSION } else { BASE_VERSION },
+            version: if has_tags { context.tags_version() } else { BASE_VERSION },
             streams_made: self.streams_made,
             rollback: self.rollback.as_ref().map(Into::into),
             created_tags,

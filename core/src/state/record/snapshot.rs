@@ -11,7 +11,7 @@ use super::super::facts::{Ended, Origin};
 use super::super::tag_history::{NextNumbers, TagHistory, TagLine};
 use super::seal::{self, Opened, Position, read_version};
 use super::stored::{StoredEnded, StoredOrigin};
-use super::version::{BASE_VERSION, TAGS_VERSION, check_version};
+use super::version::{BASE_VERSION, check_version};
 use super::{BlobContext, DecodeError};
 
 /// Greatest overhead of a message in bytes.
@@ -68,12 +68,17 @@ impl Snapshot {
     /// Encodes the snapshot of a stream, which includes all log entries below index `as_of`.
     pub fn encode(&self, context: &BlobContext, stream: StreamNumber, as_of: LogIndex) -> Bytes {
         let tags = Some(&self.tags).filter(|tags| context.has_tags() && !tags.is_empty());
-        let stored = self.stored(as_of, tags);
+        let stored = self.stored(as_of, tags, context.tags_version());
         let position = Position::Snapshot(stream);
         seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
     }
 
-    fn stored(&self, as_of: LogIndex, tags: Option<&TagHistory>) -> StoredSnapshot {
+    fn stored(
+        &self,
+        as_of: LogIndex,
+        tags: Option<&TagHistory>,
+        tags_version: u32,
+    ) -> StoredSnapshot {
         let numbered = |messages: &[(MessageNumber, Bytes)]| -> Vec<Numbered> {
             let stored = |(number, message): &(MessageNumber, Bytes)| Numbered {
                 number: number.0,
@@ -82,7 +87,7 @@ impl Snapshot {
             messages.iter().map(stored).collect()
         };
         StoredSnapshot {
-            version: if tags.is_some() { TAGS_VERSION } else { BASE_VERSION },
+            version: if tags.is_some() { tags_version } else { BASE_VERSION },
             as_of: as_of.0,
             origin: Some(self.origin.as_ref().into()),
             selected_service: self.selected_service.as_deref().map(str::to_owned),

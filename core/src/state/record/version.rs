@@ -14,13 +14,17 @@ use super::DecodeError;
 ///
 /// - 1: the content of release 0.1.
 /// - 2: claim tags of log entries, streams and the stream count.
-pub const STORED_VERSION: u32 = 2;
+pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 3 } else { 2 };
+
+/// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim
+/// tags need a reader of version 3, although their content is that of version 2.
+const STANDS_FOR_NEXT: bool = option_env!("MINERVA_NEXT_STORED_VERSION").is_some();
 
 /// The version of content without claim tags.
 pub(super) const BASE_VERSION: u32 = 1;
 
 /// The first version with claim tags.
-pub(super) const TAGS_VERSION: u32 = 2;
+const TAGS_VERSION: u32 = 2;
 
 /// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
 #[derive(Clone, Debug)]
@@ -63,6 +67,11 @@ impl BlobContext {
         let has_tags = version >= TAGS_VERSION;
         let tag = if has_tags { ClaimTag::new(epoch, owner) } else { ClaimTag::UNKNOWN };
         Self { partition, epoch, tag, version }
+    }
+
+    /// The oldest reader version of a blob with claim tags.
+    pub(super) fn tags_version(&self) -> u32 {
+        if STANDS_FOR_NEXT { self.version.max(TAGS_VERSION) } else { TAGS_VERSION }
     }
 
     /// Whether claim tags may be written.
