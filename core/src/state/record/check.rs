@@ -35,7 +35,7 @@ pub(super) struct EntryCheck<'a> {
 /// The content of a seal that could be read; it may be damaged.
 struct Seal {
     epoch: u64,
-    index: EntryIndex,
+    index: EntryIndex<'static>,
     is_intact: bool,
     /// Where the message begins: after the content of the seal by its length, and by its fields.
     message_at: [usize; 2],
@@ -108,7 +108,7 @@ impl<'a> EntryCheck<'a> {
     }
 
     /// The header at `at`, if intact.
-    fn header(&self, index: &EntryIndex, at: usize) -> Option<&'a [u8]> {
+    fn header(&self, index: &EntryIndex<'_>, at: usize) -> Option<&'a [u8]> {
         let header = self.blob.get(at..at.checked_add(index.header_length)?)?;
         (crc32c::crc32c_append(self.position, header) == index.header_crc).then_some(header)
     }
@@ -116,7 +116,7 @@ impl<'a> EntryCheck<'a> {
     /// Appends the record that ends at `end`; `None` if the record is damaged.
     fn append_record(
         &self,
-        indexed: &IndexedRecord,
+        indexed: &IndexedRecord<'_>,
         end: usize,
         records: &mut Vec<(StreamNumber, Record)>,
     ) -> Option<()> {
@@ -155,7 +155,7 @@ impl<'a> EntryCheck<'a> {
     }
 
     /// The index of the message at `at`, computed from the message, and the records.
-    fn compute_index(&self, at: usize) -> Option<(EntryIndex, Vec<StreamRecord>)> {
+    fn compute_index(&self, at: usize) -> Option<(EntryIndex<'static>, Vec<StreamRecord>)> {
         let message = self.blob.get(at..)?;
         let version = read_version(message)?;
         let header_length = header_length(message)?;
@@ -168,7 +168,7 @@ impl<'a> EntryCheck<'a> {
             rest = &rest[length..];
             let record = StreamRecord::decode(self.blob.slice_ref(bytes)).ok()?;
             let crc = crc32c::crc32c_append(self.position, bytes);
-            let also = record.also.clone();
+            let also = record.also.clone().into();
             indexed.push(IndexedRecord { stream: record.stream, also, length, crc });
             records.push(record);
         }

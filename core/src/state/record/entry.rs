@@ -12,17 +12,14 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 use prost::Message;
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use prost::encoding::{decode_varint, encoded_len_varint};
 
 use super::check::EntryCheck;
 use super::index::{EntryIndex, IndexedRecord};
-use super::seal::{Position, SEAL_KEY, VERSION_KEY, append_epoch};
+use super::seal::{Position, SEAL_KEY, VERSION_KEY, append_epoch, write_varint};
 use super::stored::{StreamRecord, is_same_push};
 use super::version::BASE_VERSION;
 use super::{BlobContext, DecodeError, Record};
-
-/// Field number of the records.
-const RECORDS: u32 = 2;
 
 /// Key of a record: field 2, length-delimited.
 pub(super) const RECORD_KEY: u8 = 0x12;
@@ -97,18 +94,21 @@ pub(super) fn encode_with_header(
     blob.resize(front.length(), 0);
     blob.extend(header);
     for (record, indexed) in records.iter().zip(&mut index.records) {
-        prost::encoding::message::encode(RECORDS, record, &mut blob);
-        indexed.crc = crc32c::crc32c_append(position, &blob[blob.len() - indexed.length..]);
+        blob.push(RECORD_KEY);
+        write_varint(indexed.length as u64, &mut blob);
+        let at = blob.len();
+        record.encode_raw(&mut blob);
+        indexed.crc = crc32c::crc32c_append(position, &blob[at..]);
     }
     front.write(context, position, &index, &mut blob);
     blob.into()
 }
 
 /// The index of records, without their CRCs.
-fn index_of(records: &[StreamRecord], header: &[u8], position: u32) -> EntryIndex {
-    let indexed = |record: &StreamRecord| IndexedRecord {
+fn index_of<'a>(records: &'a [StreamRecord], header: &[u8], position: u32) -> EntryIndex<'a> {
+    let indexed = |record: &'a StreamRecord| IndexedRecord {
         stream: record.stream,
-        also: record.also.clone(),
+        also: record.also.as_slice().into(),
         length: record.encoded_len(),
         crc: 0,
     };
@@ -158,7 +158,7 @@ struct Front {
 }
 
 impl Front {
-    fn new(context: &BlobContext, index: &EntryIndex) -> Self {
+    fn new(context: &BlobContext, index: &EntryIndex<'_>) -> Self {
         let length = 4 + encoded_len_varint(context.epoch) + index.encoded_len(context.partition);
         Self { content: length }
     }
@@ -167,13 +167,13 @@ impl Front {
         SEAL_KEY.len() + encoded_len_varint(self.content as u64) + self.content
     }
 
-    fn write(&self, context: &BlobContext, position: u32, index: &EntryIndex, blob: &mut [u8]) {
+    fn write(&self, context: &BlobContext, position: u32, index: &EntryIndex<'_>, blob: &mut [u8]) {
         let mut front = Vec::with_capacity(self.length());
         front.extend(SEAL_KEY);
-        encode_varint(self.content as u64, &mut front);
+        write_varint(self.content as u64, &mut front);
         let crc_at = front.len();
         front.extend([0; 4]);
-        encode_varint(context.epoch, &mut front);
+        write_varint(context.epoch, &mut front);
         let index_at = front.len();
         index.encode(context.partition, &mut front);
         let crc = append_epoch(position, context.epoch);

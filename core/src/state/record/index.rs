@@ -5,22 +5,24 @@
 //! streams of damaged records are known even if the records are cut off. If the index is damaged, it can be computed
 //! from the records. Used by the codec of log entries.
 
-use minerva_proto::StreamNumber;
-use prost::encoding::{encode_varint, encoded_len_varint};
+use std::borrow::Cow;
 
-use super::seal::read_varint;
+use minerva_proto::StreamNumber;
+use prost::encoding::encoded_len_varint;
+
+use super::seal::{read_varint, write_varint};
 
 /// One record in the index: all streams with this record, length and CRC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IndexedRecord {
+pub(super) struct IndexedRecord<'a> {
     pub(super) stream: u64,
     /// Further streams, each as the difference from the previous stream number.
-    pub(super) also: Vec<u64>,
+    pub(super) also: Cow<'a, [u64]>,
     pub(super) length: usize,
     pub(super) crc: u32,
 }
 
-impl IndexedRecord {
+impl IndexedRecord<'_> {
     /// All streams of the record.
     pub(super) fn streams(&self) -> impl Iterator<Item = StreamNumber> {
         let next = |stream: &mut u64, step: &u64| {
@@ -34,29 +36,29 @@ impl IndexedRecord {
 
 /// The index of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EntryIndex {
+pub(super) struct EntryIndex<'a> {
     /// Version of the entry.
     pub(super) version: u32,
     /// Length of the header: the fields in front of the records.
     pub(super) header_length: usize,
     pub(super) header_crc: u32,
-    pub(super) records: Vec<IndexedRecord>,
+    pub(super) records: Vec<IndexedRecord<'a>>,
 }
 
-impl EntryIndex {
+impl EntryIndex<'_> {
     /// Encodes the index. Stream numbers are stored as differences, beginning at the first number of the partition.
     pub(super) fn encode(&self, partition: u32, into: &mut Vec<u8>) {
-        encode_varint(u64::from(self.version), into);
-        encode_varint(self.header_length as u64, into);
+        write_varint(u64::from(self.version), into);
+        write_varint(self.header_length as u64, into);
         into.extend(self.header_crc.to_le_bytes());
-        encode_varint(self.records.len() as u64, into);
+        write_varint(self.records.len() as u64, into);
         let mut previous = first_number(partition);
         for record in &self.records {
             let step = record.stream.wrapping_sub(std::mem::replace(&mut previous, record.stream));
-            encode_varint(zigzag(step), into);
-            encode_varint(record.also.len() as u64, into);
-            record.also.iter().for_each(|&step| encode_varint(step, into));
-            encode_varint(record.length as u64, into);
+            write_varint(zigzag(step), into);
+            write_varint(record.also.len() as u64, into);
+            record.also.iter().for_each(|&step| write_varint(step, into));
+            write_varint(record.length as u64, into);
             into.extend(record.crc.to_le_bytes());
         }
     }
@@ -95,7 +97,8 @@ impl EntryIndex {
                 also.push(read_varint(bytes)?);
             }
             let length = usize::try_from(read_varint(bytes)?).ok()?;
-            records.push(IndexedRecord { stream, also, length, crc: read_crc(bytes)? });
+            let (also, crc) = (also.into(), read_crc(bytes)?);
+            records.push(IndexedRecord { stream, also, length, crc });
         }
         Some(Self { version, header_length, header_crc, records })
     }

@@ -10,7 +10,7 @@
 
 use bytes::{Buf, Bytes};
 use minerva_proto::StreamNumber;
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use prost::encoding::{decode_varint, encoded_len_varint};
 
 use super::{BlobContext, DecodeError};
 
@@ -61,7 +61,7 @@ pub(super) fn seal(
     blob.extend(SEAL_KEY);
     blob.push(content as u8);
     blob.extend([0; 4]);
-    encode_varint(context.epoch, &mut blob);
+    write_varint(context.epoch, &mut blob);
     let start = blob.len();
     encode(&mut blob);
     let crc = append_epoch(position.crc(context.partition), context.epoch);
@@ -104,6 +104,15 @@ pub(super) fn read_front(content: &[u8]) -> Option<(u32, u64, usize)> {
     let (crc, mut rest) = content.split_first_chunk::<4>()?;
     let epoch = read_varint(&mut rest)?;
     Some((u32::from_le_bytes(*crc), epoch, content.len() - rest.len()))
+}
+
+/// Appends a varint. Most numbers of a seal are short.
+pub(super) fn write_varint(mut number: u64, into: &mut Vec<u8>) {
+    while number >= 0x80 {
+        into.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    into.push(number as u8);
 }
 
 pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
