@@ -18,6 +18,8 @@ pub use facts::{Ended, EndedBy, Origin, SendState};
 pub use inbox::Inbox;
 pub(crate) use message_bytes::unshared;
 pub use outbox::Outbox;
+#[cfg(feature = "fuzzing")]
+pub use record::fuzzing;
 pub use record::{
     BlobContext, DamagedStreams, DecodeError, DecodedEntry, Meta, Push, Record, STORED_VERSION,
     Snapshot, StoreRollback, UnwrittenMessages, VersionInForce, decode_entry, encode_entry,

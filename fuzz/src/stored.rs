@@ -1,4 +1,6 @@
 //! Stored data of the core: log entries, snapshots and meta blobs. Accepted bytes survive a round trip.
+//!
+//! An input is decoded as it is, and as the message behind a seal that matches: random bytes never match a checksum.
 
 use std::sync::Arc;
 
@@ -6,7 +8,7 @@ use bytes::Bytes;
 use minerva_core::state::{
     Attributes, BlobContext, CreatedTags, Ended, EndedBy, Meta, Origin, OutboxLimits, Push, Record,
     STORED_VERSION, Snapshot, StoreRollback, StreamState, TagHistory, UnwrittenMessages,
-    decode_entry, encode_entry,
+    decode_entry, encode_entry, fuzzing,
 };
 use minerva_proto::{ClaimTag, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportKind};
 
@@ -27,6 +29,13 @@ pub mod log_entry {
 
     pub fn run(input: &[u8]) {
         let blob = Bytes::copy_from_slice(input);
+        if let Some(sealed) = fuzzing::seal_entry(&context(STORED_VERSION), INDEX, &blob) {
+            check(sealed);
+        }
+        check(blob);
+    }
+
+    fn check(blob: Bytes) {
         let Ok(entry) = decode_entry(PARTITION, INDEX, blob) else { return };
         let (records, tag) = (entry.records, entry.tag);
         let mut state: Option<StreamState> = None;
@@ -61,9 +70,8 @@ pub mod log_entry {
         let mut seeds: Vec<_> =
             records.iter().map(|record| entry(1, std::slice::from_ref(record))).collect();
         seeds.extend([1, STORED_VERSION].map(|version| entry(version, &records)));
-        // An entry of release 0.1, which has no seal.
-        let sealed = entry(1, &records[..1]);
-        seeds.push(sealed[3 + usize::from(sealed[2])..].to_vec());
+        let messages: Vec<_> = seeds.iter().map(|blob| message(blob)).collect();
+        seeds.extend(messages);
         seeds
     }
 
@@ -106,7 +114,11 @@ pub mod snapshot {
     use super::*;
 
     pub fn run(input: &[u8]) {
-        let blob = Bytes::copy_from_slice(input);
+        check(fuzzing::seal_snapshot(&context(STORED_VERSION), STREAM, input));
+        check(Bytes::copy_from_slice(input));
+    }
+
+    fn check(blob: Bytes) {
         let Ok((snapshot, as_of)) = Snapshot::decode(PARTITION, STREAM, blob) else { return };
         let bytes = snapshot.encode(&context(STORED_VERSION), STREAM, as_of);
         assert!(bytes.len() <= snapshot.size(), "the size is not an upper bound");
@@ -148,7 +160,8 @@ pub mod snapshot {
         let state = StreamState::new(origin(), 7, ClaimTag(1));
         let encode =
             |snapshot: Snapshot| snapshot.encode(&context(STORED_VERSION), STREAM, INDEX).to_vec();
-        [snapshot, last, state.snapshot()].map(encode).to_vec()
+        let blobs = [snapshot, last, state.snapshot()].map(encode);
+        blobs.iter().map(|blob| message(blob)).chain(blobs.clone()).collect()
     }
 }
 
@@ -158,7 +171,12 @@ pub mod meta {
     use super::*;
 
     pub fn run(input: &[u8]) {
-        let Ok(meta) = Meta::decode(PARTITION, Bytes::copy_from_slice(input)) else { return };
+        check(fuzzing::seal_meta(&context(STORED_VERSION), input));
+        check(Bytes::copy_from_slice(input));
+    }
+
+    fn check(blob: Bytes) {
+        let Ok(meta) = Meta::decode(PARTITION, blob) else { return };
         let again = meta.encode(&context(STORED_VERSION));
         assert!(Meta::decode(PARTITION, again) == Ok(meta), "a round trip changes the meta blob");
     }
@@ -171,8 +189,18 @@ pub mod meta {
         let mut created_tags = CreatedTags::default();
         created_tags.note(2, ClaimTag(1));
         let last = Meta { streams_made: 3, rollback: Some(rollback), created_tags };
-        [Meta::default(), last].map(|meta| meta.encode(&context(STORED_VERSION)).to_vec()).to_vec()
+        let blobs =
+            [Meta::default(), last].map(|meta| meta.encode(&context(STORED_VERSION)).to_vec());
+        blobs.iter().map(|blob| message(blob)).chain(blobs.clone()).collect()
     }
+}
+
+/// The message behind a seal. The target puts another seal in front of it.
+fn message(blob: &[u8]) -> Vec<u8> {
+    let length = blob[2..].iter().take_while(|byte| **byte >= 0x80).count();
+    let digits = blob[2..=2 + length].iter().enumerate();
+    let content: usize = digits.map(|(at, byte)| usize::from(byte & 0x7f) << (7 * at)).sum();
+    blob[3 + length + content..].to_vec()
 }
 
 fn origin() -> Arc<Origin> {

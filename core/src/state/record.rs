@@ -4,6 +4,8 @@
 
 mod check;
 mod entry;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod index;
 mod meta;
 mod seal;

@@ -155,7 +155,10 @@ impl<'a> EntryCheck<'a> {
     }
 
     /// The index of the message at `at`, computed from the message, and the records.
-    fn compute_index(&self, at: usize) -> Option<(EntryIndex<'static>, Vec<StreamRecord>)> {
+    pub(super) fn compute_index(
+        &self,
+        at: usize,
+    ) -> Option<(EntryIndex<'static>, Vec<StreamRecord>)> {
         let message = self.blob.get(at..)?;
         let version = read_version(message)?;
         let header_length = header_length(message)?;

@@ -152,22 +152,28 @@ impl Header {
 }
 
 /// The seal in front of the header: reserved first, written when the CRCs are known.
-struct Front {
+pub(super) struct Front {
     /// Length of the content of the seal.
     content: usize,
 }
 
 impl Front {
-    fn new(context: &BlobContext, index: &EntryIndex<'_>) -> Self {
+    pub(super) fn new(context: &BlobContext, index: &EntryIndex<'_>) -> Self {
         let length = 4 + encoded_len_varint(context.epoch) + index.encoded_len(context.partition);
         Self { content: length }
     }
 
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         SEAL_KEY.len() + encoded_len_varint(self.content as u64) + self.content
     }
 
-    fn write(&self, context: &BlobContext, position: u32, index: &EntryIndex<'_>, blob: &mut [u8]) {
+    pub(super) fn write(
+        &self,
+        context: &BlobContext,
+        position: u32,
+        index: &EntryIndex<'_>,
+        blob: &mut [u8],
+    ) {
         let mut front = Vec::with_capacity(self.length());
         front.extend(SEAL_KEY);
         write_varint(self.content as u64, &mut front);
