@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use minerva_proto::PartitionHash;
 use minerva_proto::link::greeting::{self, EdgeGreeting};
 use minerva_proto::link::pb::link_service_server::LinkService;
 use minerva_proto::link::pb::{self, RelayRequest, RelayResponse};
@@ -27,7 +26,7 @@ use crate::outgoing::{Outgoing, OutgoingControl};
 use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
 use crate::stop::StopToken;
 use crate::validation::FieldError;
-use refusal::Refusals;
+use refusal::{Refusals, RefusedEdges};
 
 /// Time limit for the greeting of an edge, so that silent calls do not accumulate.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +37,7 @@ pub(crate) struct LinkServer {
     core_id: Arc<str>,
     metrics: Metrics,
     stopping: StopToken,
+    refused_edges: RefusedEdges,
     /// Number of the next link.
     next: AtomicU64,
 }
@@ -49,7 +49,8 @@ impl LinkServer {
         metrics: Metrics,
         stopping: StopToken,
     ) -> Self {
-        Self { partitions, core_id, metrics, stopping, next: AtomicU64::new(1) }
+        let (refused_edges, next) = (RefusedEdges::default(), AtomicU64::new(1));
+        Self { partitions, core_id, metrics, stopping, refused_edges, next }
     }
 }
 
@@ -69,6 +70,7 @@ impl LinkService for LinkServer {
             partitions: self.partitions.clone(),
             transports: HashMap::new(),
             refusals: Refusals::new(id, self.metrics.clone()),
+            refused_edges: self.refused_edges.clone(),
             metrics: self.metrics.clone(),
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
@@ -93,6 +95,7 @@ struct Link {
     /// All attached and refused transports, up to their Detach.
     transports: HashMap<TransportId, Attachment>,
     refusals: Refusals,
+    refused_edges: RefusedEdges,
     metrics: Metrics,
 }
 
@@ -113,7 +116,8 @@ impl Link {
         answer: impl FnOnce(),
         mut stopping: StopToken,
     ) -> Result<(), Status> {
-        let (edge, rest) = hello(&mut incoming, self.partitions.hash()).await?;
+        let (hello, rest) = first_request(&mut incoming).await?;
+        let edge = self.accept(hello)?;
         answer();
         self.partitions.add_link(self.handle.clone());
         let features = edge.features.names();
@@ -131,6 +135,14 @@ impl Link {
         let error = result.as_ref().err().map(Status::message);
         tracing::info!(link = id.0, edge = ?edge.edge_id, error, "link ended");
         result
+    }
+
+    fn accept(&self, hello: pb::EdgeHello) -> Result<EdgeGreeting, Status> {
+        let edge_id = hello.edge_id.clone();
+        greeting::accept_edge(hello, self.partitions.hash()).map_err(|error| {
+            self.refused_edges.record(&edge_id, &error);
+            Status::failed_precondition(error.to_string())
+        })
     }
 
     async fn read(
@@ -232,11 +244,10 @@ impl Link {
     }
 }
 
-/// Reads and checks the greeting of the edge; returns also the other frames of the same message.
-async fn hello(
+/// Reads the hello of the edge; returns also the other frames of the same request.
+async fn first_request(
     incoming: &mut Streaming<RelayRequest>,
-    hash: PartitionHash,
-) -> Result<(EdgeGreeting, Vec<pb::EdgeFrame>), Status> {
+) -> Result<(pb::EdgeHello, Vec<pb::EdgeFrame>), Status> {
     let missing = || Status::from(FieldError::new("hello", "must be the first frame"));
     let first = timeout(HELLO_TIMEOUT, incoming.message())
         .await
@@ -250,10 +261,5 @@ async fn hello(
     else {
         return Err(missing());
     };
-    let edge_id = hello.edge_id.clone();
-    let edge = greeting::accept_edge(hello, hash).map_err(|error| {
-        tracing::warn!(edge = ?edge_id, %error, "refused the link of an incompatible edge");
-        Status::failed_precondition(error.to_string())
-    })?;
-    Ok((edge, rest))
+    Ok((hello, rest))
 }

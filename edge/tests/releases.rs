@@ -26,7 +26,11 @@ fn core_0_1(partitions: u32) -> wire::CoreHello {
 async fn a_core_of_release_0_1_is_linked_and_routed_to_without_a_key() {
     let (mut rig, mut other) = Rig::two(Config::default()).await;
     let owned = partition(PartitionHash::UNKEYED, 64);
-    rig.core.introduce_as(core_0_1(64)).await;
+    let frame = &include_bytes!("../../proto/golden/0.1/CoreFrame.hello.bin")[..];
+    let frame = wire::CoreFrame::decode(frame).unwrap().frame;
+    let Some(wire::core_frame::Frame::Hello(greeting)) = frame else { panic!("no hello") };
+    assert_eq!(greeting.partitions, 64);
+    rig.core.introduce_as(greeting).await;
     rig.core.owns(&[(owned, 1)]).await;
     // A core of this release shares the store.
     other.introduce(64).await;

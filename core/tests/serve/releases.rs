@@ -9,12 +9,16 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use minerva_core::Metrics;
 use minerva_core::store::memory::MemoryStore;
+use minerva_proto::app::stream_service_client::StreamServiceClient;
 use minerva_proto::app::{
-    Acknowledge, Command, Event, Registered, Send, ServeResponse, Started, command, event,
+    Acknowledge, Command, Event, GetRequest, Registered, Send, ServeResponse, Started, Target,
+    command, event, target,
 };
+use minerva_proto::link::greeting;
 use minerva_proto::link::pb::{
     Close, CoreFrame, EdgeFrame, EdgeHello, End, RelayResponse, close, core_frame, edge_frame,
 };
+use minerva_proto::{PartitionHash, StreamId};
 use prometheus_client::registry::Registry;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -23,7 +27,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Streaming};
 
-use crate::peers::{Edge, attach, batch, hello, register, serve, serve_metered};
+use crate::peers::{
+    App, Edge, Served, attach, batch, hello, register, serve, serve_from, serve_metered,
+};
 use crate::raw::{RawCodec, later, list, with_added_field};
 
 const ID: &str = "an-edge-of-some-release";
@@ -31,11 +37,17 @@ const ID: &str = "an-edge-of-some-release";
 #[tokio::test]
 async fn an_edge_of_release_0_1_is_served_at_an_unkeyed_store() {
     let served = serve().await;
-    // `connect` greets as release 0.1 does.
-    let mut edge = Edge::connect(served.link).await;
-    edge.attach(attach(1, ID)).await;
-    edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["x"])));
-    edge.taken(0).await;
+    let hello = include_bytes!("../../../proto/golden/0.1/EdgeFrame.hello.bin").to_vec();
+    let attach = edge_frame(edge_frame::Frame::Attach(attach(1, ID)));
+    let batch = edge_frame(edge_frame::Frame::Batch(batch(1, 0, 0, &["x"])));
+    let path = "/minerva.link.v1.LinkService/Relay";
+    let mut edge = RawPeer::call(served.link, path, list(&[hello, attach, batch])).await;
+    let taken = edge.frame(|frame| match frame {
+        core_frame::Frame::Taken(taken) => Some(taken.batch),
+        core_frame::Frame::Close(close) => panic!("{close:?}"),
+        _ => None,
+    });
+    assert_eq!(taken.await, 0);
 }
 
 #[tokio::test]
@@ -53,6 +65,52 @@ async fn both_sides_list_features_and_versions() {
     assert_eq!(hello.features, ["keyed-partitions"]);
     assert!(hello.partition_key.is_empty());
     edge.attach(attach(1, ID)).await;
+}
+
+/// A core on a store with a key of the partition hash.
+async fn serve_keyed() -> Served {
+    serve_from(Arc::new(MemoryStore::with_hash_key([7; 16]))).await
+}
+
+#[tokio::test]
+async fn an_edge_of_release_0_1_is_refused_at_a_keyed_store() {
+    let served = serve_keyed().await;
+    let hello = include_bytes!("../../../proto/golden/0.1/EdgeFrame.hello.bin").to_vec();
+    let path = "/minerva.link.v1.LinkService/Relay";
+    let mut edge = RawPeer::call(served.link, path, list(&[hello])).await;
+    let status = edge.responses.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    let fix = "upgrade the edge to release 0.2 or later";
+    assert!(status.message().starts_with("hello.features: ") && status.message().ends_with(fix));
+}
+
+#[tokio::test]
+async fn a_keyed_store_is_served_by_the_key_of_the_greeting() {
+    let served = serve_keyed().await;
+    let mut edge = Edge::silent(served.link).await;
+    edge.send(edge_frame::Frame::Hello(greeting::edge_hello("edge-1".to_owned())));
+    let core_frame::Frame::Hello(hello) = edge.next().await else { panic!("no greeting") };
+    let core = greeting::accept_core(hello).unwrap();
+    assert_eq!(core.hash, PartitionHash::new(Some([7; 16])));
+    let mut app = App::register(served.api, "one", vec![]).await;
+    for transport in 1..=8 {
+        let id = format!("a-stream-of-any-partition-{transport}");
+        edge.attach(attach(transport, &id)).await;
+        // The stream is in the partition that the edge computes, and calls by id find the stream there.
+        let started = app.started().await;
+        let partition = core.hash.partition(&StreamId::parse(&id).unwrap(), core.partitions);
+        assert_eq!(Some((started.stream >> 48) as u32), partition);
+        let found = stream_by_id(served.api, &id).await;
+        assert_eq!(found, started.stream);
+    }
+}
+
+async fn stream_by_id(api: SocketAddr, id: &str) -> u64 {
+    let mut client = StreamServiceClient::connect(format!("http://{api}")).await.unwrap();
+    let kind = Some(target::Target::StreamId(id.to_owned()));
+    let target = Some(Target { target: kind, service: "default".to_owned() });
+    let answer = client.get(GetRequest { target }).await.unwrap().into_inner();
+    answer.streams[0].stream
 }
 
 #[tokio::test]
