@@ -101,6 +101,19 @@ async fn a_lost_permission_is_reported_to_all_waiting_requests_and_recovers() {
 }
 
 #[tokio::test]
+async fn a_missing_right_to_confirm_is_reported() {
+    let (server, _, _) = restricted().await;
+    let url = |query| format!("redis://core:canary@127.0.0.1:{}/?prefix=app:{query}", server.port);
+    for command in ["wait", "info"] {
+        server.command(&["ACL", "SETUSER", "core", &format!("-{command}")]);
+        let result = store(&url("&wait=1")).partitions(4).await;
+        let Err(StoreError::Config(text)) = result else { panic!("{result:?}") };
+        assert!(text.contains("NOPERM") && text.contains(&format!("'{command}'")), "{text}");
+        server.command(&["ACL", "SETUSER", "core", &format!("+{command}")]);
+    }
+}
+
+#[tokio::test]
 async fn a_password_without_a_user_belongs_to_the_default_user() {
     let server = Server::start(&["--requirepass", "can@ry"]);
     let at = format!("127.0.0.1:{}", server.port);

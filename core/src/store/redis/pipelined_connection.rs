@@ -208,10 +208,7 @@ impl Worker {
 
     async fn finish_pipeline(&mut self, sent: SentPipeline, mut values: Vec<Value>) {
         let SentPipeline { requests, layout, requirement, .. } = sent;
-        let reason = requirement.and_then(|requirement| self.check(&requirement, &mut values));
-        let wait = self.connector.url().options.wait_time;
-        let unconfirmed =
-            reason.as_ref().map(|reason| unconfirmed(reason, &self.server_name(), wait));
+        let unconfirmed = requirement.and_then(|requirement| self.check(&requirement, &mut values));
         let (mut action, mut cause) = (ConnectionAction::Keep, None);
         let replies = layout.split(values).into_iter().map(|value| {
             let Value::ServerError(error) = value else {
@@ -234,25 +231,38 @@ impl Worker {
         }
         for (request, reply) in requests.into_iter().zip(replies) {
             let failed = unconfirmed.as_ref().filter(|_| request.is_durable && reply.is_ok());
-            request.finish(failed.map_or(reply, |error| Err(error.clone())));
+            request.finish(failed.map_or(reply, |(_, error)| Err(error.clone())));
         }
         match (action, cause, unconfirmed) {
-            (ConnectionAction::Reconnect, Some(cause), _) => self.fail_all(Vec::new(), &cause),
-            (_, _, Some(error)) if reason == Some(Unconfirmed::NotPrimary) => {
-                self.fail_all(Vec::new(), &error);
-            }
+            (ConnectionAction::Reconnect, Some(cause), _)
+            | (_, _, Some((Unconfirmed::NotPrimary, cause))) => self.fail_all(Vec::new(), &cause),
             (_, _, Some(_)) => self.review_replicas().await,
             (_, _, None) => {}
         }
     }
 
-    /// Checks whether the durable requests of a pipeline are confirmed, and records the state of the replicas.
-    fn check(&mut self, requirement: &Requirement, values: &mut Vec<Value>) -> Option<Unconfirmed> {
-        let Checked { before, after, result } = requirement.check(values);
+    /// Checks the confirmation of the durable requests of a pipeline, and records the state of the replicas. Returns
+    /// the reason and the error of unconfirmed requests.
+    fn check(
+        &mut self,
+        requirement: &Requirement,
+        values: &mut Vec<Value>,
+    ) -> Option<(Unconfirmed, StoreError)> {
+        let Checked { before, after, result, error } = requirement.check(values);
         if let Some(after) = after {
             self.replicas.observe(before.as_ref(), &after, result.is_ok(), clock::now());
         }
-        result.err()
+        let reason = result.err()?;
+        let error = match error {
+            Some(error) if reason == Unconfirmed::NoReply => {
+                self.connector.soften(classify(&error).1)
+            }
+            _ => {
+                let wait = self.connector.url().options.wait_time;
+                unconfirmed(&reason, &self.server_name(), wait)
+            }
+        };
+        Some((reason, error))
     }
 
     /// Decides after an unconfirmed append whether the appends still wait for replicas that have failed for long.

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::{Pipeline, ServerError, Value};
 use tokio::time::Instant;
 
 use super::replication::Replication;
@@ -94,6 +94,8 @@ pub(super) struct Checked {
     pub(super) before: Option<Replication>,
     pub(super) after: Option<Replication>,
     pub(super) result: Result<(), Unconfirmed>,
+    /// The first error reply, such as the lack of a right.
+    pub(super) error: Option<ServerError>,
 }
 
 impl ReplicaSet {
@@ -261,18 +263,24 @@ impl Requirement {
 
     /// Removes the replies to these commands from the end of a pipeline's replies, and checks them.
     pub(super) fn check(&self, values: &mut Vec<Value>) -> Checked {
+        let count = if self.has_offsets { 3 } else { 2 };
+        let mut replies = values.split_off(values.len().saturating_sub(count));
+        let error = replies.iter().find_map(|reply| match reply {
+            Value::ServerError(error) => Some(error.clone()),
+            _ => None,
+        });
         let parse = |reply: Value| Replication::from_reply(&reply);
-        let after = values.pop().and_then(parse);
-        let confirmed = match values.pop() {
+        let after = replies.pop().and_then(parse);
+        let confirmed = match replies.pop() {
             Some(Value::Int(count)) => usize::try_from(count).ok(),
             _ => None,
         };
-        let before = if self.has_offsets { values.pop().and_then(parse) } else { None };
+        let before = replies.pop().and_then(parse);
         let result = match &after {
             Some(after) => self.check_state(confirmed, before.as_ref(), after),
             None => Err(Unconfirmed::NoReply),
         };
-        Checked { before, after, result }
+        Checked { before, after, result, error }
     }
 
     fn check_state(
