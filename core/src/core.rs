@@ -25,6 +25,7 @@ use crate::api::Api;
 use crate::app::AppServer;
 use crate::clock;
 use crate::config::{Config, MAX_GRPC_MESSAGE};
+use crate::inspect::StoreCommandError;
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
 use crate::ownership::{CoreContext, Ownership, ServiceState};
@@ -74,7 +75,11 @@ pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
     let store = match error.downcast_ref::<StartError>() {
         Some(StartError::Store(error)) => Some(error),
         Some(StartError::Api(_)) => None,
-        None => error.downcast_ref::<StoreError>(),
+        None => match error.downcast_ref::<StoreCommandError>() {
+            Some(StoreCommandError::Store(error)) => Some(error),
+            Some(_) => None,
+            None => error.downcast_ref::<StoreError>(),
+        },
     };
     error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
 }

@@ -13,6 +13,7 @@ mod core;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod inspect;
 pub mod limits;
 mod link;
 mod metrics;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use minerva_core::inspect::{self, StoreCommand};
 use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
@@ -52,7 +53,17 @@ struct Options {
     log: LogConfig,
 
     #[command(subcommand)]
-    task: Option<Subcommand>,
+    task: Option<Task>,
+}
+
+/// Subcommands; without one the program serves.
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    #[command(flatten)]
+    Common(Subcommand),
+    /// Inspect and repair the store, with or without running cores.
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 fn main() -> ExitCode {
@@ -62,8 +73,11 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     match options.task {
-        Some(Subcommand::Health) => return Ok(health(options.admin).await?),
-        Some(Subcommand::Doctor) => return Ok(examine(&options.store).await?),
+        Some(Task::Common(Subcommand::Health)) => return Ok(health(options.admin).await?),
+        Some(Task::Common(Subcommand::Doctor)) => return Ok(examine(&options.store).await?),
+        Some(Task::Store(command)) => {
+            return Ok(inspect::run(&command, &options.store, |text| print!("{text}")).await?);
+        }
         None => {}
     }
     options.log.start()?;

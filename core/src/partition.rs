@@ -30,7 +30,7 @@ mod streams;
 mod subprotocols;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use crate::stream::{LinkId, SessionId, StreamCallId, StreamReply};
 pub use counters::Counters;
@@ -41,6 +41,7 @@ pub use mailbox::{
 };
 pub use options::PartitionOptions;
 pub use output_channel::{MAX_BACKLOG, OutputReceiver, OutputSender, output_channel};
+pub(crate) use recovery::lost_state;
 pub use recovery::{Damage, Recovered, RecoveryError};
 pub use setup::{Clock, PartitionSetup};
 pub use stream_call::{StreamCall, StreamRequest, StreamSelector};

@@ -121,6 +121,16 @@ pub trait Store: Send + Sync + 'static {
     /// partitions, or if the stored version exceeds [`STORED_VERSION`]; the text contains both numbers and the fix.
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>>;
 
+    /// The stored number of partitions, for an operator; `None` in an unused store. Changes nothing.
+    ///
+    /// Stores without an implementation report an unused store.
+    ///
+    /// # Errors
+    /// Only the errors of every call.
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Adds a core to the membership for `lease` from now on; a zero lease removes the core.
     ///
     /// `number` counts the heartbeats of one core from 1. Heartbeats take effect in call order.

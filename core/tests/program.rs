@@ -7,6 +7,8 @@
 mod peers;
 #[path = "support/ports.rs"]
 mod ports;
+#[path = "program/store_command.rs"]
+mod store_command;
 #[path = "program/subprotocols.rs"]
 mod subprotocols;
 

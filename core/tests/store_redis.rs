@@ -10,6 +10,8 @@ mod cluster;
 mod failovers;
 #[path = "store_redis/faults.rs"]
 mod faults;
+#[path = "store_redis/inspect.rs"]
+mod inspect;
 #[path = "store_redis/login.rs"]
 mod login;
 #[path = "store_redis/nodes.rs"]

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::context::CoreContext;
 use super::error::PartitionTaskError;
@@ -22,6 +22,9 @@ const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause before the next claim after a store failure.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Bytes of damaged blobs in one store call; a single blob may be larger.
+const QUARANTINE_BYTES: usize = 8 << 20;
 
 pub(super) struct PartitionTask {
     context: Arc<CoreContext>,
@@ -67,15 +70,37 @@ impl PartitionTask {
                 return recovered.map(|_| ()).map_err(PartitionTaskError::Recovery);
             }
         };
-        self.report_damage(epoch, recovered.damage());
+        if !recovered.damage().is_none() {
+            match self.keep_damaged(epoch, recovered.damage()).await {
+                Ok(()) => self.report_damage(epoch, recovered.damage()),
+                // Another core has claimed the partition, or the assignment is revoked.
+                Err(StoreError::Fenced | StoreError::Unavailable(_)) => return Ok(()),
+                Err(error) => return Err(PartitionTaskError::Store(error)),
+            }
+        }
         self.serve(recovered, epoch).await
+    }
+
+    /// Keeps the damaged blobs aside, before the first checkpoint replaces them.
+    async fn keep_damaged(&self, epoch: Epoch, damage: &Damage) -> Result<(), StoreError> {
+        for blobs in damage.batches(QUARANTINE_BYTES) {
+            loop {
+                let call = self.context.store.quarantine(self.partition, epoch, blobs.clone());
+                match call.await {
+                    Err(StoreError::Unavailable(_)) if *self.wanted.borrow() => {
+                        sleep(STORE_PAUSE).await;
+                    }
+                    // The store accepts no blob of this size, and has stored none.
+                    Ok(()) | Err(StoreError::TooLarge { .. }) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Logs and counts the damage of a recovery.
     fn report_damage(&self, epoch: Epoch, damage: &Damage) {
-        if damage.is_none() {
-            return;
-        }
         self.context.metrics.quarantined_streams.inc_by(damage.quarantined.len() as u64);
         tracing::warn!(
             partition = self.partition,

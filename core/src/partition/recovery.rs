@@ -20,6 +20,7 @@ use crate::store::{Claim, Claimed, Epoch};
 
 pub use damage::Damage;
 pub(super) use lost_stream::is_placeholder;
+pub(crate) use lost_stream::lost_state;
 pub(super) use replay::is_jump;
 
 use replay::{Replay, damaged};
@@ -72,6 +73,9 @@ impl Recovered {
             replay.damage.add_blob("meta", &blob, &cause);
             replay.miss_created();
         }
+        for (name, blob) in &claimed.unreadable {
+            replay.on_unreadable_number(name, blob);
+        }
         replay.finish(claimed.next_index());
         let (streams_made, changed) = (replay.made, std::mem::take(&mut replay.changed));
         let accounted = replay.accounted;
@@ -99,6 +103,16 @@ impl Recovered {
     pub fn damage(&self) -> &Damage {
         &self.damage
     }
+
+    /// The streams by number.
+    pub(crate) fn streams(&self) -> &BTreeMap<StreamNumber, StreamState> {
+        &self.streams
+    }
+
+    /// The state of the partition beside the streams.
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
 }
 
 /// Decodes the meta blob; returns a default and the cause if the blob is damaged or missing.
@@ -106,7 +120,10 @@ fn read_meta(partition: u32, claimed: &Claimed) -> Result<(Meta, Option<String>)
     let Some(blob) = &claimed.meta else {
         // Every checkpoint writes the meta blob.
         let is_missing = claimed.first_index > LogIndex(0) || !claimed.streams.is_empty();
-        return Ok((Meta::default(), is_missing.then(|| "the blob is missing".to_owned())));
+        return Ok((
+            Meta::default(),
+            is_missing.then(|| "the blob is missing, as after a reset".to_owned()),
+        ));
     };
     let mut meta = match Meta::decode(partition, blob.clone()) {
         Ok(meta) => meta,

@@ -20,14 +20,14 @@ mod stream_calls;
 
 use std::sync::Arc;
 
-pub(super) use harness::hello;
+pub(in crate::partition) use harness::hello;
 
 use minerva_proto::TransportKind;
 
 use crate::state::Origin;
 
 /// The origin of a test stream.
-pub(super) fn hello_origin() -> Arc<Origin> {
+pub(crate) fn hello_origin() -> Arc<Origin> {
     let origin = Origin {
         id: hello(1, "stream").stream_id,
         service: "default".into(),

@@ -102,6 +102,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        self.call(|data| Ok(data.partitions))
+    }
+
     fn heartbeat(
         &self,
         member: Member,

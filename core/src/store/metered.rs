@@ -65,6 +65,10 @@ impl Store for MeteredStore {
         self.count_errors("partitions", self.store.partitions(wanted))
     }
 
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        self.count_errors("partitions", self.store.partition_count())
+    }
+
     fn heartbeat(
         &self,
         member: Member,

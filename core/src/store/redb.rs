@@ -129,6 +129,11 @@ impl Store for RedbStore {
         async move { reply.await.and_then(Reply::into_partitions) }.boxed()
     }
 
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        let reply = self.call(Operation::PartitionCount);
+        async move { reply.await.and_then(Reply::into_partition_count) }.boxed()
+    }
+
     fn heartbeat(
         &self,
         member: Member,

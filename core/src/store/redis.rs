@@ -130,6 +130,10 @@ impl Store for RedisStore {
         .boxed()
     }
 
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        layout::partition_count(&self.client).boxed()
+    }
+
     fn heartbeat(
         &self,
         member: Member,

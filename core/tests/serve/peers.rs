@@ -10,6 +10,7 @@ use bytes::Bytes;
 use minerva_core::store::Store;
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::{Config, Core, Metrics};
+use minerva_proto::Features;
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{self, Command, Register, ServeRequest, ServeResponse, command, event};
 use minerva_proto::link::pb::link_service_client::LinkServiceClient;
@@ -286,6 +287,7 @@ pub(crate) fn hello(version: u32) -> edge_frame::Frame {
     edge_frame::Frame::Hello(EdgeHello {
         version,
         edge_id: "edge-1".to_owned(),
+        features: Features::LINK.names(),
         ..EdgeHello::default()
     })
 }

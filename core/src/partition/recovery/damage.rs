@@ -40,6 +40,22 @@ impl Damage {
         self.causes.first().map_or("none", String::as_str)
     }
 
+    /// The blobs in batches of at most `bytes`; a single blob may be larger.
+    pub(crate) fn batches(&self, bytes: usize) -> Vec<Vec<(String, Bytes)>> {
+        let (mut batches, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
+        for (name, blob) in &self.blobs {
+            if !batch.is_empty() && size + blob.len() > bytes {
+                batches.push(std::mem::take(&mut batch));
+                size = 0;
+            }
+            size += blob.len();
+            batch.push((name.clone(), blob.clone()));
+        }
+        batches.push(batch);
+        batches.retain(|batch| !batch.is_empty());
+        batches
+    }
+
     /// Adds a damaged blob.
     pub(super) fn add_blob(&mut self, name: &str, blob: &Bytes, cause: &str) {
         self.blobs.insert(name.to_owned(), blob.clone());

@@ -12,7 +12,7 @@ use minerva_proto::{ClaimTag, Reset, StreamId, StreamNumber};
 use crate::state::{Ended, EndedBy, Origin, Record, STATE_LOST, StreamState};
 
 /// The state of the quarantined stream `number`; `known` is the state before the damage.
-pub(super) fn lost_state(number: StreamNumber, known: Option<&StreamState>) -> Option<StreamState> {
+pub(crate) fn lost_state(number: StreamNumber, known: Option<&StreamState>) -> Option<StreamState> {
     let reset = Reset::new(STATE_LOST, false);
     let ended = Record::Ended(Ended { reset, by: EndedBy::Core });
     let mut lost = match known {

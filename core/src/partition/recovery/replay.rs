@@ -176,6 +176,14 @@ impl Replay {
         }
     }
 
+    /// Handles a snapshot whose stream number is damaged: the stream may have any number.
+    pub(super) fn on_unreadable_number(&mut self, name: &str, blob: &Bytes) {
+        let name = format!("stream {}", name.escape_default());
+        self.damage.add_blob(&name, blob, "the stream number is damaged");
+        self.miss_created();
+        self.accounted = 0;
+    }
+
     /// Ends the replay of a log whose next index is `next`.
     pub(super) fn finish(&mut self, next: LogIndex) {
         self.check_log_end(next);

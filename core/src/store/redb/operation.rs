@@ -16,6 +16,7 @@ pub(super) enum Operation {
     Partitions {
         wanted: u32,
     },
+    PartitionCount,
     Claim {
         partition: u32,
         owner: String,
@@ -66,6 +67,7 @@ pub(super) enum Operation {
 pub(super) enum Reply {
     Done,
     Partitions(PartitionLayout),
+    PartitionCount(Option<u32>),
     Claimed(Box<Claimed>),
     Membership(Membership),
     Inspected(Box<StoredPartition>),
@@ -89,7 +91,7 @@ impl Operation {
             | Self::Quarantine { partition, .. }
             | Self::Inspect { partition, .. }
             | Self::Reset { partition } => Some(*partition),
-            Self::Partitions { .. } | Self::Heartbeat { .. } => None,
+            Self::Partitions { .. } | Self::PartitionCount | Self::Heartbeat { .. } => None,
         }
     }
 
@@ -103,6 +105,7 @@ impl Operation {
             }
             Self::Quarantine { blobs, .. } => blobs.iter().map(|(_, blob)| blob.len()).sum(),
             Self::Partitions { .. }
+            | Self::PartitionCount
             | Self::Inspect { .. }
             | Self::Reset { .. }
             | Self::Claim { .. }
@@ -115,6 +118,10 @@ impl Operation {
 impl Reply {
     pub(super) fn into_partitions(self) -> Result<PartitionLayout, StoreError> {
         if let Self::Partitions(count) = self { Ok(count) } else { Err(wrong_reply()) }
+    }
+
+    pub(super) fn into_partition_count(self) -> Result<Option<u32>, StoreError> {
+        if let Self::PartitionCount(count) = self { Ok(count) } else { Err(wrong_reply()) }
     }
 
     pub(super) fn into_membership(self) -> Result<Membership, StoreError> {

@@ -19,14 +19,19 @@ const STORED_VERSION: &str = "stored_version";
 impl Tables<'_> {
     /// Sets the layout at the first use of the file, and checks the stored layout later.
     pub(super) fn partitions(&mut self, wanted: u32) -> Result<PartitionLayout, StoreError> {
-        let stored = self.setting(PARTITIONS)?;
-        let stored = stored.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let stored = self.partition_count()?;
         let count = check_partitions(stored, wanted)?;
         check_version(self.stored_version()?)?;
         if stored.is_none() {
             self.set(PARTITIONS, u64::from(count))?;
         }
         Ok(PartitionLayout { count, hash_key: self.hash_key(stored.is_none())? })
+    }
+
+    /// The stored number of partitions.
+    pub(super) fn partition_count(&self) -> Result<Option<u32>, StoreError> {
+        let stored = self.setting(PARTITIONS)?;
+        Ok(stored.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
     }
 
     /// Raises the stored version to that of the live members, and completes the membership.

@@ -136,6 +136,7 @@ fn perform(
 ) -> Result<Reply, StoreError> {
     match operation {
         Operation::Partitions { wanted } => tables.partitions(*wanted).map(Reply::Partitions),
+        Operation::PartitionCount => tables.partition_count().map(Reply::PartitionCount),
         Operation::Claim { partition, owner, above } => {
             leases.check(*partition, owner, clock::now())?;
             let claimed = tables.claim(*partition, owner, *above)?;

@@ -4,6 +4,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use redis::{Value, cmd};
+
 use super::super::StoreError;
 use super::super::layout::{HashKey, PartitionLayout, check_partitions, random_key};
 use super::super::version::check_version;
@@ -46,6 +48,19 @@ impl KnownLayout {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(found)
     }
+}
+
+/// The stored number of partitions, without a check of the hash key.
+pub(super) async fn partition_count(client: &Client) -> Result<Option<u32>, StoreError> {
+    let command = cmd("GET").arg(partitions_key(client.prefix())).take();
+    let reply = client.send(store_slot(), Command::Single(command), 0, false).await?;
+    if reply == Value::Nil {
+        return Ok(None);
+    }
+    let text = reply::text(Some(reply))?;
+    let count = text.strip_suffix(" keyed").unwrap_or(&text);
+    let wrong = || StoreError::Corrupt(format!("`{text}` is not a number of partitions"));
+    count.parse().map(Some).map_err(|_| wrong())
 }
 
 /// Parses the stored number, `64` or `64 keyed`, with the stored key.

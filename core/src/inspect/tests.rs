@@ -1,0 +1,164 @@
+//! The commands on a store in memory.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use minerva_proto::{ClaimTag, LogIndex};
+
+use super::*;
+use crate::partition::tests::hello_origin;
+use crate::state::{BlobContext, Meta, Record, StreamState, encode_entry};
+use crate::store::memory::MemoryStore;
+use crate::store::{Claimed, Epoch};
+
+const NUMBER: StreamNumber = StreamNumber(7);
+
+/// Partition 0 of two, released: stream 7 in the checkpoint, and one log entry.
+async fn store() -> MemoryStore {
+    let store = MemoryStore::new();
+    store.partitions(2).await.unwrap();
+    let claimed = claim(&store).await;
+    let context = BlobContext { epoch: claimed.epoch.0, ..BlobContext::default() };
+    let state = StreamState::new(hello_origin(), 1000, ClaimTag::UNKNOWN);
+    let snapshot = state.snapshot().encode(&context, NUMBER, LogIndex(0));
+    let meta = Meta { streams_made: 7, ..Meta::default() }.encode(&context);
+    let changed = vec![(NUMBER, Some(snapshot))];
+    store.checkpoint(0, claimed.epoch, LogIndex(0), meta, changed).await.unwrap();
+    let sent = Record::Sent { messages: vec!["secret message".into()] };
+    append(&store, &claimed, encode_entry(&context, LogIndex(0), &[(NUMBER, sent)])).await;
+    store.release(0, claimed.epoch).await.unwrap();
+    store
+}
+
+async fn claim(store: &MemoryStore) -> Claimed {
+    store.claim(0, "core", Epoch(0)).await.unwrap()
+}
+
+async fn append(store: &MemoryStore, claimed: &Claimed, blob: Bytes) {
+    store.append(0, claimed.epoch, claimed.next_index(), blob).await.unwrap();
+}
+
+async fn append_garbage(store: &MemoryStore) {
+    let claimed = claim(store).await;
+    append(store, &claimed, Bytes::from_static(b"garbage")).await;
+    store.release(0, claimed.epoch).await.unwrap();
+}
+
+/// The printed text and the result of `store check`.
+async fn run_check(store: &MemoryStore) -> (String, Result<(), StoreCommandError>) {
+    let text = RefCell::new(String::new());
+    let print = |line: &str| text.borrow_mut().push_str(line);
+    let result = check::check(store, 0..2, &print).await;
+    (text.into_inner(), result)
+}
+
+/// The cells of the row of partition 0.
+fn row(text: &str) -> Vec<String> {
+    let row = text.lines().find(|line| line.trim_start().starts_with("0 ")).unwrap();
+    row.split_whitespace().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn check_reports_damage_and_changes_nothing() {
+    let store = store().await;
+    let (text, result) = run_check(&store).await;
+    assert!(result.is_ok(), "{text}");
+    let bytes = row(&text).remove(4);
+    assert_eq!(row(&text), ["0", "1", "1", "1", &bytes, "0", "0", "0"], "{text}");
+    append_garbage(&store).await;
+    let before = store.inspect(0).await.unwrap();
+    for _ in 0..2 {
+        let (text, result) = run_check(&store).await;
+        let damaged =
+            matches!(result, Err(StoreCommandError::Damaged { partitions: 1, checked: 2 }));
+        assert!(damaged, "{text}");
+        assert_eq!(row(&text)[5..], ["1", "1", "0"], "{text}");
+        assert!(text.contains("entry 1: "), "{text}");
+    }
+    assert_eq!(store.inspect(0).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn show_prints_neither_messages_nor_ids() {
+    let store = store().await;
+    let shown = async |filter: show::Filter| {
+        let text = RefCell::new(String::new());
+        let print = |line: &str| text.borrow_mut().push_str(line);
+        let result = show::show(&store, 0..2, &filter, &print).await;
+        (text.into_inner(), result)
+    };
+    let (text, _) = shown(show::Filter { stream: None, hash: None }).await;
+    assert!(text.contains("stream 7 (") && text.contains("open"), "{text}");
+    assert!(text.contains("next 1, outbox 1 messages, 14 bytes"), "{text}");
+    assert!(!text.contains("secret") && !text.contains(hello_origin().id.as_str()), "{text}");
+    let hash = hello_origin().id.short_hash().to_string();
+    let (same, _) = shown(show::Filter { stream: Some(NUMBER), hash: Some(hash) }).await;
+    assert_eq!(same, text);
+    let (_, none) = shown(show::Filter { stream: Some(StreamNumber(8)), hash: None }).await;
+    assert!(matches!(none, Err(StoreCommandError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn export_writes_every_blob() {
+    let store = store().await;
+    append_garbage(&store).await;
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("a/b");
+    let text = RefCell::new(String::new());
+    let print = |line: &str| text.borrow_mut().push_str(line);
+    export::export(&store, 0, &out, &print).await.unwrap();
+    assert!(text.borrow().contains("contain messages"), "a warning: {text:?}");
+    let read = |name: &str| std::fs::read(out.join(format!("partition-0-{name}"))).unwrap();
+    assert_eq!(read("entry-1"), b"garbage");
+    let stored = store.inspect(0).await.unwrap();
+    assert_eq!(read("stream-7"), stored.streams[0].1);
+    assert_eq!(read("meta"), stored.meta.unwrap());
+    assert!(String::from_utf8(read("head.txt")).unwrap().contains("epoch 2"));
+}
+
+fn target(force: bool) -> quarantine::Target {
+    quarantine::Target { partition: 0, force }
+}
+
+#[tokio::test]
+async fn a_stream_is_ended_and_its_snapshot_kept_aside() {
+    let store = store().await;
+    let before = store.inspect(0).await.unwrap();
+    let unknown = target(false).end_stream(&store, StreamNumber(8), &|_| {}).await;
+    assert!(matches!(unknown, Err(StoreCommandError::NotFound(_))));
+    target(false).end_stream(&store, NUMBER, &|_| {}).await.unwrap();
+    let after = store.inspect(0).await.unwrap();
+    assert_eq!(after.quarantined, [("stream 7".to_owned(), before.streams[0].1.clone())]);
+    let recovered = crate::partition::Recovered::from_claimed(0, &claim(&store).await).unwrap();
+    assert!(recovered.damage().is_none(), "{:?}", recovered.damage());
+    let (_, ended) = recovered.streams()[&NUMBER].inbox().ended().unwrap();
+    assert!(ended.is_loss());
+}
+
+#[tokio::test]
+async fn a_partition_is_moved_aside() {
+    let store = store().await;
+    append_garbage(&store).await;
+    target(false).set_aside(&store, &|_| {}).await.unwrap();
+    let recovered = crate::partition::Recovered::from_claimed(0, &claim(&store).await).unwrap();
+    assert!(recovered.streams().is_empty());
+    assert!(recovered.meta().rollback.is_some(), "clients get `state lost`");
+    assert_eq!(store.inspect_aside(0).await.unwrap().streams.len(), 1);
+}
+
+#[tokio::test]
+async fn a_held_partition_is_changed_by_force_only() {
+    let store = store().await;
+    for all in [false, true] {
+        let owner = store.claim(0, "running", Epoch(0)).await.unwrap();
+        let run = async |force| match all {
+            true => target(force).set_aside(&store, &|_| {}).await,
+            false => target(force).end_stream(&store, NUMBER, &|_| {}).await,
+        };
+        let held = run(false).await;
+        assert!(matches!(&held, Err(StoreCommandError::Held { owner, .. }) if owner == "running"));
+        run(true).await.unwrap();
+        let late = store.append(0, owner.epoch, owner.next_index(), Bytes::new()).await;
+        assert_eq!(late, Err(StoreError::Fenced), "the owner writes no more");
+    }
+}
