@@ -265,9 +265,8 @@ impl Requirement {
     pub(super) fn check(&self, values: &mut Vec<Value>) -> Checked {
         let count = if self.has_offsets { 3 } else { 2 };
         let mut replies = values.split_off(values.len().saturating_sub(count));
-        let error = replies.iter().find_map(|reply| match reply {
-            Value::ServerError(error) => Some(error.clone()),
-            _ => None,
+        let error = replies.iter().find_map(|reply| {
+            if let Value::ServerError(error) = reply { Some(error.clone()) } else { None }
         });
         let parse = |reply: Value| Replication::from_reply(&reply);
         let after = replies.pop().and_then(parse);
