@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage, Value};
 
 use super::values::{core_frame, edge_frame};
 use crate::link::encode;
