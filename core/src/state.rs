@@ -9,6 +9,7 @@ mod inbox;
 mod message_bytes;
 mod outbox;
 mod record;
+mod restore;
 mod stream_state;
 mod tag_history;
 

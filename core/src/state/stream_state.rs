@@ -13,19 +13,16 @@ use super::inbox::Inbox;
 use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::{Push, Record, Snapshot};
+use super::restore::{mutate, restore_inbox, restore_outbox, restore_window};
 use super::tag_history::{NextNumbers, TagHistory};
-use crate::limits::{Limits, MAX_LIMIT_MESSAGES};
+use crate::limits::Limits;
 
 /// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
 /// since.
-const NO_LIMITS: WindowLimits = WindowLimits { messages: usize::MAX, bytes: usize::MAX };
+pub(super) const NO_LIMITS: WindowLimits = WindowLimits { messages: usize::MAX, bytes: usize::MAX };
 
 /// Overhead in bytes of a message beyond a gap, the same as in the receive window of the protocol.
 const MESSAGE_OVERHEAD: usize = 30;
-
-/// Greatest span of message numbers of an outbox in a checkpoint: twice the greatest configurable limit. Bounds the
-/// memory for a corrupt checkpoint of release 0.1, which has no checksum, to 8 MB.
-pub(super) const MAX_OUTBOX_SPAN: u64 = 2 * MAX_LIMIT_MESSAGES as u64;
 
 /// The durable state of one stream.
 #[derive(Clone, Debug)]
@@ -48,7 +45,7 @@ pub struct StreamState {
 /// A record or snapshot that no stream can have made: the log or checkpoint is corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("inconsistent stream state: {0}")]
-pub struct InconsistentError(&'static str);
+pub struct InconsistentError(pub(super) &'static str);
 
 /// Decision about a received c2s message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -350,58 +347,4 @@ impl StreamState {
         self.outbox.clear();
         self.window = ReceiveWindow::starting_at(self.window.next(), NO_LIMITS);
     }
-}
-
-/// Damages a snapshot in simulations that must detect the damage.
-fn mutate(snapshot: &mut Snapshot) {
-    if mutation::is(Mutation::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
-        snapshot.inbox.remove(0);
-        snapshot.inbox_base = snapshot.inbox_base.max(EventNumber(1)).next();
-    }
-    if mutation::is(Mutation::ForgetEnd) {
-        snapshot.ended = None;
-    }
-    if mutation::is(Mutation::ForgetKeys) {
-        snapshot.attributes.keys.clear();
-    }
-}
-
-fn restore_window(snapshot: &Snapshot) -> Result<ReceiveWindow, InconsistentError> {
-    let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
-    for (number, message) in &snapshot.waiting {
-        if *number <= snapshot.received_next || window.receive(*number, unshared(message)).is_err()
-        {
-            return Err(InconsistentError("message beyond a gap without a gap"));
-        }
-    }
-    Ok(window)
-}
-
-fn restore_inbox(snapshot: &Snapshot) -> Result<Inbox, InconsistentError> {
-    // A message that selected the service is no event.
-    let selecting = u64::from(snapshot.selected_service.is_some());
-    let Some(events) = snapshot.received_next.0.checked_sub(selecting) else {
-        return Err(InconsistentError("service selected without a message"));
-    };
-    let (base, next_message) = (snapshot.inbox_base, EventNumber(events).saturating_add(1));
-    let next = next_message + u64::from(snapshot.ended.is_some());
-    let held = next_message.saturating_sub(base.max(EventNumber(1)));
-    if base > next || snapshot.inbox.len() as u64 != held {
-        return Err(InconsistentError("inbox does not match its numbers"));
-    }
-    let messages = snapshot.inbox.iter().map(unshared).collect();
-    Ok(Inbox::restore(base, messages, next_message, snapshot.ended.clone()))
-}
-
-fn restore_outbox(snapshot: &Snapshot) -> Result<Outbox, InconsistentError> {
-    let inconsistent = InconsistentError("outbox does not match its numbers");
-    let (base, next) = (snapshot.outbox_base, snapshot.outbox_next);
-    if next.checked_sub(base).is_none_or(|span| span > MAX_OUTBOX_SPAN) {
-        return Err(inconsistent);
-    }
-    if snapshot.attributes.pushed > next.0 {
-        return Err(InconsistentError("more pushed messages than messages"));
-    }
-    let messages = snapshot.outbox.iter().map(|(number, message)| (*number, unshared(message)));
-    Outbox::restore(base, next, messages.collect()).ok_or(inconsistent)
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::state::record::entry::{encode_with_header, slot_length};
 use crate::state::record::index::EntryIndex;
 use crate::state::record::seal::{Position, read_front, read_varint, seal};
-use crate::state::stream_state::MAX_OUTBOX_SPAN;
+use crate::state::restore::MAX_OUTBOX_SPAN;
 
 /// Records of some streams; a push to several streams, and streams with several records.
 fn records() -> Vec<(StreamNumber, Record)> {

@@ -1,0 +1,71 @@
+//! Restores the parts of a stream state from a snapshot, and checks that a stream can have made them.
+//!
+//! Used by `StreamState::restore`. The memory is bounded even for a snapshot without a checksum.
+
+use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{EventNumber, ReceiveWindow};
+
+use super::inbox::Inbox;
+use super::message_bytes::unshared;
+use super::outbox::Outbox;
+use super::record::Snapshot;
+use super::stream_state::{InconsistentError, NO_LIMITS};
+use crate::limits::MAX_LIMIT_MESSAGES;
+
+/// Greatest span of message numbers of an outbox in a checkpoint: twice the greatest configurable limit. Bounds the
+/// memory for a corrupt checkpoint of release 0.1, which has no checksum, to 8 MB.
+pub(super) const MAX_OUTBOX_SPAN: u64 = 2 * MAX_LIMIT_MESSAGES as u64;
+
+/// Damages a snapshot in simulations that must detect the damage.
+pub(super) fn mutate(snapshot: &mut Snapshot) {
+    if mutation::is(Mutation::ForgetInboxEntry) && !snapshot.inbox.is_empty() {
+        snapshot.inbox.remove(0);
+        snapshot.inbox_base = snapshot.inbox_base.max(EventNumber(1)).next();
+    }
+    if mutation::is(Mutation::ForgetEnd) {
+        snapshot.ended = None;
+    }
+    if mutation::is(Mutation::ForgetKeys) {
+        snapshot.attributes.keys.clear();
+    }
+}
+
+pub(super) fn restore_window(snapshot: &Snapshot) -> Result<ReceiveWindow, InconsistentError> {
+    let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
+    for (number, message) in &snapshot.waiting {
+        if *number <= snapshot.received_next || window.receive(*number, unshared(message)).is_err()
+        {
+            return Err(InconsistentError("message beyond a gap without a gap"));
+        }
+    }
+    Ok(window)
+}
+
+pub(super) fn restore_inbox(snapshot: &Snapshot) -> Result<Inbox, InconsistentError> {
+    // A message that selected the service is no event.
+    let selecting = u64::from(snapshot.selected_service.is_some());
+    let Some(events) = snapshot.received_next.0.checked_sub(selecting) else {
+        return Err(InconsistentError("service selected without a message"));
+    };
+    let (base, next_message) = (snapshot.inbox_base, EventNumber(events).saturating_add(1));
+    let next = next_message + u64::from(snapshot.ended.is_some());
+    let held = next_message.saturating_sub(base.max(EventNumber(1)));
+    if base > next || snapshot.inbox.len() as u64 != held {
+        return Err(InconsistentError("inbox does not match its numbers"));
+    }
+    let messages = snapshot.inbox.iter().map(unshared).collect();
+    Ok(Inbox::restore(base, messages, next_message, snapshot.ended.clone()))
+}
+
+pub(super) fn restore_outbox(snapshot: &Snapshot) -> Result<Outbox, InconsistentError> {
+    let inconsistent = InconsistentError("outbox does not match its numbers");
+    let (base, next) = (snapshot.outbox_base, snapshot.outbox_next);
+    if next.checked_sub(base).is_none_or(|span| span > MAX_OUTBOX_SPAN) {
+        return Err(inconsistent);
+    }
+    if snapshot.attributes.pushed > next.0 {
+        return Err(InconsistentError("more pushed messages than messages"));
+    }
+    let messages = snapshot.outbox.iter().map(|(number, message)| (*number, unshared(message)));
+    Outbox::restore(base, next, messages.collect()).ok_or(inconsistent)
+}
