@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::damage::image::{Image, Owner, RowKind};
+use crate::damage::image::{Image, Owner};
 
 /// The numbers of one stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -28,15 +28,15 @@ pub(crate) fn held(image: &Image) -> BTreeMap<u64, Held> {
     let mut first: BTreeMap<Owner, u64> = BTreeMap::new();
     for (row, value) in &image.0 {
         let number = || str::from_utf8(&row.key).ok()?.parse().ok();
-        if row.table.ends_with(b":streams") {
+        if row.table.ends_with(b"}:streams") {
             let Some(number) = number() else { continue };
             streams.insert(number, of_snapshot(value));
-        } else if row.table.ends_with(b":head") && row.key == b"first" {
+        } else if row.table.ends_with(b"}:head") && row.key == b"first" {
             let value = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             first.insert(row.owner(), value.unwrap_or(0));
         }
     }
-    for (row, value) in image.0.iter().filter(|(row, _)| row.kind == RowKind::List) {
+    for (row, value) in image.0.iter().filter(|(row, _)| row.table.ends_with(b"}:log")) {
         let Some(place) = row.key.first_chunk() else { continue };
         let index = first.get(&row.owner()).copied().unwrap_or(0) + u64::from_be_bytes(*place);
         for (field, record) in fields(value) {
@@ -176,7 +176,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::damage::image::Row;
+    use crate::damage::image::{Row, RowKind};
 
     fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
         [&[(number << 3 | 2) as u8, bytes.len() as u8], bytes].concat()

@@ -162,7 +162,7 @@ impl LogEnds {
     async fn record(&mut self, server: &RedisServer) -> anyhow::Result<()> {
         let mut connection = server.connect().await?;
         let heads: Vec<String> =
-            redis::cmd("KEYS").arg("*:head").query_async(&mut connection).await?;
+            redis::cmd("KEYS").arg("*}:head").query_async(&mut connection).await?;
         let mut pipeline = redis::pipe();
         for head in &heads {
             pipeline.cmd("HMGET").arg(head).arg("epoch").arg("first").arg("claims");
