@@ -1,12 +1,14 @@
 //! `minerva-core store` beside running cores.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use minerva_core::store::Epoch;
 use tokio::time::sleep;
 
-use crate::server::Server;
+use crate::server::{Server, free_port};
 
 const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
 const PARTITION: u32 = 1;
@@ -84,4 +86,49 @@ async fn a_damaged_blob_is_found_beside_a_running_core() {
     assert!(table.contains("stream 281474976710657: "), "{table}");
     let found = server.store("").inspect(PARTITION).await.unwrap();
     assert!(found.epoch > Epoch(0) && found.owner.is_some(), "the core goes on");
+}
+
+#[tokio::test]
+async fn an_unreadable_partition_stops_neither_the_core_nor_the_others() {
+    let server = Server::start(&[]);
+    drop(start(&server).await);
+    let head = format!("minerva:{{p{PARTITION}}}:head");
+    server.command(&["HSET", &head, "first", "garbage"]);
+    let admin = free_port();
+    let mut command = Command::new(CORE);
+    command.args(["--link", "127.0.0.1:0", "--admin", &format!("127.0.0.1:{admin}")]);
+    command.args(["--api", "127.0.0.1:0", "--partitions", "2"]);
+    command.env("MINERVA_STORE", server.url("")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut core = RunningCore(command.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(core.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    wait_for(admin, "/metrics", "minerva_unreadable_partitions 1").await;
+    wait_for(admin, "/metrics", "minerva_core_partitions 1").await;
+    let ready = wait_for(admin, "/readyz", "ready").await;
+    assert!(ready.contains("200 OK"), "{ready}");
+    assert!(ready.contains("unreadable partitions: 1 (1); 1: "), "{ready}");
+    let (code, table, stderr) = store(&server, &["check"]);
+    assert_eq!(code, Some(1), "{table}{stderr}");
+    let repair = ["quarantine", "--partition", "1", "--all", "--force"];
+    let (code, _, stderr) = store(&server, &repair);
+    assert_eq!(code, Some(0), "{stderr}");
+    wait_for(admin, "/metrics", "minerva_unreadable_partitions 0").await;
+}
+
+/// Requests a page of the admin port until the page contains the text; returns the response.
+async fn wait_for(admin: u16, path: &str, text: &str) -> String {
+    for _ in 0..1500 {
+        let mut response = String::new();
+        if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", admin)) {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: core\r\nconnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).unwrap();
+            socket.read_to_string(&mut response).unwrap();
+        }
+        if response.contains(text) {
+            return response;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{path} does not contain {text}");
 }
