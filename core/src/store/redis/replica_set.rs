@@ -120,6 +120,9 @@ impl ReplicaSet {
             }
         }
         self.add_new(found, is_new, now);
+        // Sentinels that use host names where the server uses addresses name no connected replica.
+        let has_same_names = known.iter().any(|node| found.offset_of(node).is_some());
+        let known = if has_same_names || found.replicas.is_empty() { known } else { &[] };
         for node in known {
             if !self.is_tracked(node) {
                 self.tracked.push(Tracked::new(node, false, true, found.offset, now));

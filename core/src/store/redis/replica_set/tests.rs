@@ -208,6 +208,15 @@ fn replicas_known_to_the_sentinels_are_required() {
 }
 
 #[test]
+fn replicas_with_other_names_at_the_sentinels_are_ignored() {
+    let required =
+        |known: &[u16], found: &[(u16, u64)]| Server::new(1, known, &state(0, found)).required();
+    assert_eq!(required(&[11, 12], &[(1, 0), (2, 0)]), [1, 2]);
+    assert_eq!(required(&[11, 2], &[(1, 0), (2, 0)]), [1, 2, 11]);
+    assert_eq!(required(&[11, 12], &[]), [11, 12]);
+}
+
+#[test]
 fn a_demoted_or_promoted_server_confirms_nothing() {
     let mut server = Server::new(1, &[], &state(0, &[(1, 0)]));
     let good = state(10, &[(1, 10)]);
