@@ -94,8 +94,9 @@ impl RedisStore {
         partition: u32,
         command: Cmd,
         bytes: usize,
+        is_durable: bool,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let reply = self.client.send_to_partition(partition, command, bytes, false);
+        let reply = self.client.send_to_partition(partition, command, bytes, is_durable);
         async move {
             let done = reply::parse(reply.await?, None).map(|_| ());
             done.map_err(|error| error.in_partition(partition))
@@ -210,7 +211,8 @@ impl Store for RedisStore {
         command.arg(self.client.session()).arg(self.client.next_call_number());
         command.arg(covers.0).arg(&*meta);
         add_streams(&mut command, changed);
-        self.call_unit(partition, command, bytes)
+        // After a rollback, the checkpoint releases outputs in place of the appends.
+        self.call_unit(partition, command, bytes, true)
     }
 
     fn renew(
@@ -222,12 +224,12 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut command = self.client.owner_call(Script::Renew, partition, epoch);
         command.arg(to_ms(lease)).arg(next.0);
-        self.call_unit(partition, command, 0)
+        self.call_unit(partition, command, 0, false)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         let command = self.client.owner_call(Script::Release, partition, epoch);
-        self.call_unit(partition, command, 0)
+        self.call_unit(partition, command, 0, false)
     }
 
     fn quarantine(
@@ -248,7 +250,7 @@ impl Store for RedisStore {
             bytes += blob.len();
             command.arg(name).arg(&*blob);
         }
-        self.call_unit(partition, command, bytes)
+        self.call_unit(partition, command, bytes, false)
     }
 
     fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
@@ -274,7 +276,7 @@ impl Store for RedisStore {
         let keys = [keys.head, keys.log, keys.streams, aside.head, aside.log, aside.streams];
         let mut command = Script::Reset.call(&keys.each_ref().map(String::as_str));
         command.arg(to_ms(FIRST_LEASE).max(self.lease_ms.load(Ordering::Relaxed)));
-        self.call_unit(partition, command, 0)
+        self.call_unit(partition, command, 0, true)
     }
 }
 

@@ -44,7 +44,7 @@ async fn assert_unconfirmed(store: &dyn Store, epoch: Epoch) {
 }
 
 #[tokio::test]
-async fn an_append_requires_confirmation_by_replicas() {
+async fn appends_and_checkpoints_require_confirmation_by_replicas() {
     let primary = Server::start(&[]);
     let replica = replica_of(&primary);
     let query = "?wait=1&wait_ms=150";
@@ -58,6 +58,8 @@ async fn an_append_requires_confirmation_by_replicas() {
     assert_unconfirmed(&*handle, epoch).await;
     let other = primary.store(query);
     assert_unconfirmed(&*other, epoch).await;
+    let checkpoint = handle.checkpoint(1, epoch, LogIndex(0), content(1, 0), Vec::new());
+    assert_unavailable(checkpoint.await, "only 0 of 1 replicas");
     handle.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.expect("renewals need no confirmation");
     replica.signal("CONT");
     append(&*handle, 1, epoch, 20..25).await;
