@@ -31,7 +31,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     for path in entries.filter(|path| path.file_stem().is_some_and(|stem| stem != "tests")) {
         if path.is_dir() {
             found.extend(sources(&path));
-        } else {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
