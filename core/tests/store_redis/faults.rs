@@ -206,7 +206,8 @@ async fn an_epoch_assigned_twice_has_one_owner() {
     let (first, second) = (server.store(""), server.store(""));
     let (epoch, _) = claim(&*first, 1, "first").await;
     append(&*first, 1, epoch, 0..3).await;
-    server.command(&["HSET", "minerva:{p1}:head", "epoch", "0", "until", "0", "claim", "older"]);
+    let lost = [["epoch", "0"], ["until", "0"], ["claim", "older"], ["claims", ""]].concat();
+    server.command(&[&["HSET", "minerva:{p1}:head"][..], &lost].concat());
     let (again, log) = claim(&*second, 1, "second").await;
     assert_eq!((again, log.len()), (epoch, 3));
     assert_eq!(first.append(1, epoch, LogIndex(3), content(1, 3)).await, Err(StoreError::Fenced));
