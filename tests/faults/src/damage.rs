@@ -114,7 +114,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 impl Bench {
-    /// Prepares a store, then stops all of its processes.
+    /// Prepares a store, then stops all processes.
     async fn new(config: &Config, place: Place, random: &mut Random) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut ports = Ports::new(random);

@@ -1,7 +1,7 @@
 //! Damages of different partitions that share one round.
 //!
-//! Partitions are independent of each other, so each one takes its rows from another damaged copy. Each damage is alone
-//! in its partitions, so the fate of their streams is its outcome.
+//! Partitions are independent of each other, so each one takes the rows of another damaged copy. No two damages share a
+//! partition, so the fate of the streams there is the outcome of the damage.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::random::Random;
 /// those of other damages of this kind.
 const MAX_PARTITIONS: usize = 4;
 
-/// A damaged copy and its changed partitions.
+/// A damaged copy and the changed partitions.
 pub(super) struct Damaged {
     pub(super) image: Image,
     changed: BTreeSet<Owner>,

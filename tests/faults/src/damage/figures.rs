@@ -128,7 +128,7 @@ impl Figures {
 pub(super) fn outcome(verdict: &Verdict) -> Outcome {
     match verdict {
         Verdict::Intact => Outcome::Harmless,
-        // A client that is told of an unknown stream learns of the loss.
+        // `stream_attach_failure` reports the loss to the client.
         Verdict::StateLost | Verdict::OneSided | Verdict::Unknown => Outcome::StateLost,
         Verdict::Stopped => Outcome::Stopped,
         Verdict::Silent => Outcome::Silent,

@@ -1,6 +1,6 @@
 //! The kinds of damage to stored bytes.
 //!
-//! Pure. The position is drawn by the caller.
+//! Pure. The caller draws the position.
 
 use clap::ValueEnum;
 use serde::Serialize;

@@ -35,7 +35,7 @@ pub(crate) struct Config {
 /// The result of opening a damaged file.
 pub(super) enum Reading {
     Rows(Image),
-    /// The file is rejected with an error.
+    /// redb rejects the file with an error.
     Refused,
     /// The reader panicked or hung.
     Crashed,

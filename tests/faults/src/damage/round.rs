@@ -38,7 +38,7 @@ pub(super) enum Verdict {
     OneSided,
     /// Not served within the time of a round.
     Stopped,
-    /// The client was told that the stream does not exist.
+    /// The client received `stream_attach_failure`: the stream does not exist.
     Unknown,
     /// Ended for another reason.
     Otherwise(String),

@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// A damaged copy of the store, as its own software loads it.
+/// A damaged copy of the store, as loaded by Redis or redb.
 pub(super) enum Loaded {
     Content(Image),
     /// Redis exits with an error.
@@ -95,7 +95,7 @@ impl Store {
         self.directory.join("template")
     }
 
-    /// Keeps the files of the prepared store, and returns its content. No core runs.
+    /// Keeps the files of the prepared store, and returns the content. No core runs.
     pub(super) async fn keep_template(&mut self) -> anyhow::Result<Image> {
         if self.place.is_redb() {
             copy_directory(&self.data(), &self.template())?;
@@ -117,7 +117,7 @@ impl Store {
         Ok(image)
     }
 
-    /// Damages a copy of the template at a position drawn uniformly over all of its bytes, and loads the copy.
+    /// Damages a copy of the template at a position drawn uniformly over all bytes, and loads the copy.
     pub(super) async fn damage(
         &mut self,
         kind: Kind,

@@ -27,7 +27,7 @@ pub(super) struct Hello<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// A message with its number.
+    /// A message with a number.
     Message(u64, Bytes),
     /// Number of c2s messages that were received without a gap.
     Acknowledged(u64),
