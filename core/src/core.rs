@@ -46,6 +46,8 @@ pub struct Core {
     id: Arc<str>,
     partitions: PartitionTable,
     service: watch::Receiver<ServiceState>,
+    /// The error that ended the ownership task.
+    failure: watch::Receiver<Option<StoreError>>,
     api: Api,
     health: HealthReporter,
     metrics: Metrics,
@@ -113,10 +115,16 @@ impl Core {
         let service = context.service.subscribe();
         let (stop_ownership, ownership_stopped) = oneshot::channel::<()>();
         let mut ownership = JoinSet::new();
-        ownership.spawn(Ownership::new(context, config.partition.standby).run(async move {
+        let running = Ownership::new(context, config.partition.standby).run(async move {
             // If the core is dropped, this task is aborted.
             let _ = ownership_stopped.await;
-        }));
+        });
+        let (report_failure, failure) = watch::channel(None);
+        ownership.spawn(async move {
+            if let Err(error) = running.await {
+                report_failure.send_replace(Some(error));
+            }
+        });
         startup.wait().await?;
         let stop = StopSource::new();
         let app =
@@ -130,6 +138,7 @@ impl Core {
             id,
             partitions,
             service,
+            failure,
             api,
             health,
             metrics,
@@ -143,6 +152,20 @@ impl Core {
     /// Which of the assigned partitions are served, now and after each change.
     pub fn service(&self) -> watch::Receiver<ServiceState> {
         self.service.clone()
+    }
+
+    /// Waits for an error after which this core serves nothing more: the store has failed for good, or has content that
+    /// this program cannot read. The program must stop the core and end. Cancel safe.
+    pub async fn failed(&self) -> StoreError {
+        let mut failure = self.failure.clone();
+        loop {
+            if let Some(error) = failure.borrow_and_update().clone() {
+                return error;
+            }
+            if failure.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Reports the readiness of this core for ever: ready while any assigned partition may be served, with a restriction

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use minerva_core::inspect::{self, StoreCommand};
-use minerva_core::store::{self, StoreUrl};
+use minerva_core::store::{self, StoreError, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
     Admin, ConfigError, LogConfig, Readiness, StopSignals, Subcommand, ThreadConfig, address,
@@ -110,8 +110,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     core.serve_api(api);
     core.service().borrow().report(&readiness);
     println!("{ready}");
-    serve(core, &mut signals, &readiness).await;
-    Ok(())
+    Ok(serve(core, &mut signals, &readiness).await?)
 }
 
 /// The subcommand `doctor`: checks the machine and the store.
@@ -123,17 +122,23 @@ async fn examine(store: &StoreUrl) -> Result<(), doctor::DoctorError> {
     doctor::report(&findings)
 }
 
-/// Serves until a signal, then stops the core; a second signal exits at once.
-async fn serve(core: Core, signals: &mut StopSignals, readiness: &Readiness) {
-    tokio::select! {
-        () = signals.next() => {}
-        () = core.report_readiness(readiness) => {}
-    }
+/// Serves until a signal or a failure of the store, then stops the core; a second signal exits at once.
+async fn serve(
+    core: Core,
+    signals: &mut StopSignals,
+    readiness: &Readiness,
+) -> Result<(), StoreError> {
+    let end = tokio::select! {
+        () = signals.next() => Ok(()),
+        error = core.failed() => Err(error),
+        () = core.report_readiness(readiness) => Ok(()),
+    };
     readiness.set_unready("stopping");
     tokio::select! {
         () = core.stop() => {}
         () = signals.next() => tracing::warn!("a second signal: exiting at once"),
     }
+    end
 }
 
 async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, ConfigError> {

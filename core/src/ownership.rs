@@ -36,7 +36,7 @@ pub use self::service_state::ServiceState;
 use self::partition_task::PartitionTask;
 use self::placement::assigned_core;
 use crate::clock;
-use crate::store::{Member, Membership, StoreError};
+use crate::store::{Member, Membership, StoreError, check_version};
 
 /// Heartbeats per lease. Other cores notice the arrival or the orderly departure of a core at their next heartbeat.
 const HEARTBEATS_PER_LEASE: u32 = 8;
@@ -98,26 +98,43 @@ impl Ownership {
     }
 
     /// Runs until `stop` resolves, then releases all partitions. Dropping the future has the effect of a crash.
-    pub(crate) async fn run(mut self, stop: impl Future<Output = ()> + Send) {
+    ///
+    /// # Errors
+    /// The store has failed, or has content that this program cannot read. The partitions are released, too.
+    pub(crate) async fn run(
+        mut self,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), StoreError> {
+        let result = self.run_until(stop).await;
+        if let Err(error) = &result {
+            self.context.startup.on_config_error(error);
+        }
+        self.release_all().await;
+        result
+    }
+
+    async fn run_until(&mut self, stop: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
         let mut stop = std::pin::pin!(stop);
         let mut next_heartbeat = clock::now();
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = &mut stop => return Ok(()),
                 Some(ended) = self.tasks.join_next_with_id() => self.on_task_end(ended),
                 () = sleep_until(next_heartbeat) => {
                     next_heartbeat = clock::now() + self.lease / HEARTBEATS_PER_LEASE;
-                    self.heartbeat().await;
+                    self.heartbeat().await?;
                     self.rebalance();
                 }
             }
         }
-        self.release_all().await;
     }
 
     /// Sends a heartbeat and updates the live members. After a failure the previous members stay in force.
-    async fn heartbeat(&mut self) {
+    ///
+    /// # Errors
+    /// The store has failed, or has content that this program cannot read.
+    async fn heartbeat(&mut self) -> Result<(), StoreError> {
         let acked = self.last_acked_heartbeat;
         let was_unacked = self.heartbeats > acked;
         self.heartbeats += 1;
@@ -130,6 +147,7 @@ impl Ownership {
         }
         match result {
             Ok(Membership { members, stored_version, .. }) => {
+                check_version(stored_version)?;
                 self.context.stored_version.raise(stored_version);
                 self.last_acked_heartbeat = self.heartbeats;
                 if members != self.members {
@@ -143,8 +161,10 @@ impl Ownership {
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::debug!(%error, "heartbeat to the store failed");
             }
+            Err(error @ StoreError::Failed(_)) => return Err(error),
             Err(error) => tracing::warn!(%error, "heartbeat to the store failed"),
         }
+        Ok(())
     }
 
     /// Starts tasks for free assigned partitions, and asks tasks of unassigned partitions to hand over.

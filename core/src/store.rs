@@ -48,6 +48,7 @@ pub use doctor::doctor;
 pub use error::StoreError;
 pub use layout::{HashKey, PartitionLayout};
 pub use url::{StoreUrl, StoreUrlError, open};
+pub(crate) use version::check_version;
 
 use std::fmt;
 use std::time::Duration;
@@ -102,7 +103,8 @@ pub struct Membership {
     ///
     /// A number below the last acknowledged heartbeat shows that the store lost writes or that the heartbeat expired.
     pub last_heartbeat: u64,
-    /// The newest stored version that may be written: every live member has permitted this version once.
+    /// The newest stored version that may be written: every live member has permitted this version once. A core must
+    /// stop if the version exceeds [`STORED_VERSION`].
     pub stored_version: u32,
 }
 
@@ -139,7 +141,7 @@ pub trait Store: Send + Sync + 'static {
     /// that is greater. The stored version never falls.
     ///
     /// # Errors
-    /// [`StoreError::Config`] if the stored version exceeds [`STORED_VERSION`]; the text contains both numbers.
+    /// Only the errors of every call.
     fn heartbeat(
         &self,
         member: Member,

@@ -138,6 +138,16 @@ over_every_store! {
     a_claim_exceeds_the_given_epoch
     a_renewal_detects_a_short_log
     membership_follows_heartbeats_and_leases
+    all_first_callers_get_one_layout
+    the_stored_version_is_the_lowest_live_version_and_never_falls
+    an_old_live_core_holds_the_stored_version_back
+    a_store_with_newer_content_is_refused
+    damaged_blobs_are_kept_aside
+    the_number_of_damaged_blobs_is_bounded
+    an_inspection_reads_a_partition_and_changes_nothing
+    a_reset_moves_the_data_aside
+    a_partition_with_an_owner_is_not_reset
+    a_reset_of_an_unused_partition_shows_to_the_next_owner
 }
 
 #[test]
@@ -163,4 +173,31 @@ async fn redis_accepts_calls_up_to_the_size_limit() {
 #[tokio::test]
 async fn memory_accepts_calls_up_to_the_size_limit() {
     suite::calls_up_to_the_size_limit_succeed(Bench::memory()).await;
+}
+
+#[tokio::test]
+async fn redis_bounds_the_bytes_of_damaged_blobs() {
+    suite::the_bytes_of_damaged_blobs_are_bounded(Bench::redis()).await;
+}
+
+#[tokio::test]
+async fn memory_bounds_the_bytes_of_damaged_blobs() {
+    suite::the_bytes_of_damaged_blobs_are_bounded(Bench::memory()).await;
+}
+
+#[tokio::test]
+async fn the_hash_key_of_a_memory_store_is_fixed() {
+    assert_eq!(MemoryStore::new().partitions(4).await.unwrap().hash_key, None);
+    let keyed = MemoryStore::with_hash_key([7; 16]);
+    assert_eq!(keyed.partitions(4).await.unwrap().hash_key, Some([7; 16]));
+}
+
+#[tokio::test]
+async fn new_stores_have_a_random_hash_key() {
+    for bench in [Bench::redb, Bench::redis] {
+        let (one, two) = (bench(), bench());
+        let one = one.store.partitions(4).await.unwrap().hash_key.unwrap();
+        let two = two.store.partitions(4).await.unwrap().hash_key.unwrap();
+        assert_ne!(one, two);
+    }
 }

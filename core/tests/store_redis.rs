@@ -6,6 +6,8 @@
 
 #[path = "store_redis/cluster.rs"]
 mod cluster;
+#[path = "store_redis/damage.rs"]
+mod damage;
 #[path = "store_redis/failovers.rs"]
 mod failovers;
 #[path = "store_redis/faults.rs"]
@@ -21,6 +23,8 @@ mod nodes;
 mod peers;
 #[path = "store_redis/program.rs"]
 mod program;
+#[path = "store_redis/releases.rs"]
+mod releases;
 #[path = "store_redis/replicas.rs"]
 mod replicas;
 #[path = "store_redis/rewrite_after_rollback.rs"]

@@ -8,6 +8,7 @@ mod file;
 mod inspect;
 mod operation;
 mod settings;
+mod sync_watch;
 mod tables;
 mod writer;
 
@@ -23,6 +24,7 @@ use minerva_proto::LogIndex;
 use tokio::sync::{mpsc, oneshot};
 
 use self::operation::{Operation, Reply, Request};
+use self::sync_watch::SyncFailure;
 use self::writer::{Open, Writer};
 use super::{
     Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
@@ -33,7 +35,8 @@ use super::{
 /// the callers repeat them.
 const QUEUE_CAPACITY: usize = 1024;
 
-/// A store in a file. Dropping the store waits for the writes in flight and unlocks the file.
+/// A store in a file. After a failed sync every call fails with [`StoreError::Failed`], until the file is opened by a
+/// new process. Dropping the store waits for the writes in flight and unlocks the file.
 pub struct RedbStore {
     /// `None` only during the drop.
     queue: Option<mpsc::Sender<Request>>,
@@ -50,16 +53,18 @@ impl RedbStore {
     /// format version; [`StoreError::Corrupt`] if the file is unreadable.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref().to_owned();
-        Self::start(Box::new(move || file::open(&directory)))
+        let failure = SyncFailure::default();
+        let opened = failure.clone();
+        Self::start(Box::new(move || file::open(&directory, &opened)), failure)
     }
 
-    fn start(open: Open) -> Result<Self, StoreError> {
+    fn start(open: Open, failure: SyncFailure) -> Result<Self, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let (opened, is_open) = std::sync::mpsc::channel();
         // redb can panic on a damaged file. The panic ends the writer thread and closes the channel without a reply.
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || match Writer::new(open) {
+            .spawn(move || match Writer::new(open, failure) {
                 Ok(writer) => {
                     let _ = opened.send(Ok(()));
                     writer.run(requests);

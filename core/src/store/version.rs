@@ -10,7 +10,7 @@ pub(super) fn raise_version(stored: u32, live: impl IntoIterator<Item = u32>) ->
 }
 
 /// Refuses a store with content that this program cannot read.
-pub(super) fn check_version(stored: u32) -> Result<(), StoreError> {
+pub(crate) fn check_version(stored: u32) -> Result<(), StoreError> {
     if stored <= STORED_VERSION {
         return Ok(());
     }

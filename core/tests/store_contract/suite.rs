@@ -11,6 +11,11 @@ use minerva_proto::{LogIndex, StreamNumber};
 
 use crate::Bench;
 
+#[path = "upkeep.rs"]
+mod upkeep;
+
+pub(crate) use upkeep::*;
+
 const ME: &str = "me";
 
 fn blob(text: &'static str) -> Bytes {

@@ -92,7 +92,7 @@ async fn run_doctor(
     doctor::report(&findings)
 }
 
-/// Serves until the first stop signal, then drains the edge and stops the core. A second signal stops at once.
+/// Serves until the first stop signal or a failure of the store, then drains the edge and stops the core. A second signal stops at once.
 async fn serve(
     edge: Edge,
     core: Core,
@@ -103,10 +103,11 @@ async fn serve(
     let edge = tokio::spawn(edge.run(async {
         let _ = stopped.await;
     }));
-    tokio::select! {
-        () = signals.next() => {}
-        () = core.report_readiness(readiness) => {}
-    }
+    let end = tokio::select! {
+        () = signals.next() => Ok(()),
+        error = core.failed() => Err(error.into()),
+        () = core.report_readiness(readiness) => Ok(()),
+    };
     readiness.set_unready("stopping");
     drop(stop);
     let drained = async {
@@ -117,7 +118,7 @@ async fn serve(
         () = drained => {}
         () = signals.next() => tracing::warn!("stopped at once by a second signal"),
     }
-    Ok(())
+    end
 }
 
 /// Waits for the in-memory link between edge and core.

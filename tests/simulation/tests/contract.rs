@@ -6,6 +6,7 @@ mod model;
 #[allow(dead_code, reason = "shared by all tests with a Redis")]
 #[path = "../../../core/tests/store_redis/server.rs"]
 mod server;
+#[allow(dead_code, reason = "the model has no bounds of the quarantine and reads every version")]
 #[path = "../../../core/tests/store_contract/suite.rs"]
 mod suite;
 
@@ -68,6 +69,14 @@ on_the_model! {
     a_claim_exceeds_the_given_epoch
     a_renewal_detects_a_short_log
     membership_follows_heartbeats_and_leases
+    all_first_callers_get_one_layout
+    the_stored_version_is_the_lowest_live_version_and_never_falls
+    an_old_live_core_holds_the_stored_version_back
+    damaged_blobs_are_kept_aside
+    an_inspection_reads_a_partition_and_changes_nothing
+    a_reset_moves_the_data_aside
+    a_partition_with_an_owner_is_not_reset
+    a_reset_of_an_unused_partition_shows_to_the_next_owner
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The database file: creation, format version and transactions.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
 
 use super::super::StoreError;
 use super::error::classify;
 use super::settings;
+use super::sync_watch::{SyncFailure, SyncWatch};
 use super::tables::SETTINGS;
 
 /// Name of the database file.
@@ -25,7 +27,7 @@ const FORMAT: u64 = 2;
 pub(super) const UNKEYED_FORMAT: u64 = 1;
 
 /// Opens or creates the file and checks the format version.
-pub(super) fn open(directory: &Path) -> Result<Database, StoreError> {
+pub(super) fn open(directory: &Path, failure: &SyncFailure) -> Result<Database, StoreError> {
     let unusable = |error: io::Error| {
         StoreError::Config(format!(
             "redb:{}: the directory cannot be used: {error}; make it writable or choose another one",
@@ -33,9 +35,16 @@ pub(super) fn open(directory: &Path) -> Result<Database, StoreError> {
         ))
     };
     fs::create_dir_all(directory).map_err(unusable)?;
-    let database = Builder::new()
-        .set_cache_size(CACHE)
-        .create(directory.join(NAME))
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false);
+    let database = file
+        .open(directory.join(NAME))
+        .map_err(DatabaseError::from)
+        .and_then(FileBackend::new)
+        .and_then(|file| {
+            let backend = SyncWatch::new(file, failure);
+            Builder::new().set_cache_size(CACHE).create_with_backend(backend)
+        })
         .map_err(|error| open_error(directory, error))?;
     // The directory entry of a new file must survive a power failure, too.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)?;

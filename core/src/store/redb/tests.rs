@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use minerva_proto::LogIndex;
 use redb::StorageBackend;
 
+use super::sync_watch::SyncWatch;
 use super::*;
 
 fn request() -> Request {
@@ -26,11 +27,12 @@ fn the_queue_is_bounded() {
     );
 }
 
-/// A simulated disk that can be full. Clones share the content.
+/// A simulated disk that can be full, or fail to sync. Clones share the content.
 #[derive(Debug, Clone, Default)]
 struct Disk {
     content: Arc<Mutex<Vec<u8>>>,
     is_full: Arc<AtomicBool>,
+    fails_to_sync: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -42,13 +44,16 @@ impl Disk {
     }
 
     fn store(&self) -> Result<RedbStore, StoreError> {
-        let disk = self.clone();
-        RedbStore::start(Box::new(move || {
-            let database = redb::Builder::new().create_with_backend(disk.clone());
+        let (disk, failure) = (self.clone(), SyncFailure::default());
+        let watched = failure.clone();
+        let open = move || {
+            let backend = SyncWatch::new(disk.clone(), &watched);
+            let database = redb::Builder::new().create_with_backend(backend);
             let database = database.map_err(error::classify)?;
             file::check_format(&database)?;
             Ok(database)
-        }))
+        };
+        RedbStore::start(Box::new(open), failure)
     }
 }
 
@@ -70,7 +75,10 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.fail_if_full()
+        if self.fails_to_sync.load(Ordering::Relaxed) {
+            return Err(io::Error::other("input/output error"));
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -123,4 +131,26 @@ async fn a_full_disk_fails_all_queued_calls_and_retries_succeed() {
         store.append(0, epoch, LogIndex(index), blob(index)).await.unwrap();
     }
     assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), LogIndex(8));
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_final_until_the_file_is_opened_again() {
+    let disk = Disk::default();
+    let store = disk.store().unwrap();
+    let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
+    store.append(0, epoch, LogIndex(0), blob(0)).await.unwrap();
+    disk.fails_to_sync.store(true, Ordering::Relaxed);
+    let is_final = |result: Result<(), StoreError>| {
+        let Err(StoreError::Failed(text)) = result else { panic!("{result:?}") };
+        assert!(text.contains("sync of minerva.redb"), "{text}");
+    };
+    is_final(store.append(0, epoch, LogIndex(1), blob(1)).await);
+    // The operating system reports success again, but the pages of the failed sync may be lost.
+    disk.fails_to_sync.store(false, Ordering::Relaxed);
+    is_final(store.append(0, epoch, LogIndex(1), blob(1)).await);
+    is_final(store.renew(0, epoch, Duration::from_secs(1), LogIndex(1)).await);
+    is_final(store.claim(1, "me", Epoch(0)).await.map(|_| ()));
+    drop(store);
+    let store = disk.store().unwrap();
+    assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().log[0], blob(0));
 }

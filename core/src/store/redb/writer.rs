@@ -1,6 +1,9 @@
 //! The writer thread: performs all queued operations in one transaction, commits, then sends the replies.
 //!
-//! After a disk error the file is reopened before the next transaction, as redb requires.
+//! After a disk error the file is reopened before the next transaction, as redb requires. A failed sync is final, see
+//! `sync_watch.rs`. A panic of redb on a damaged page counts as damage.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::Database;
 use tokio::sync::mpsc;
@@ -10,6 +13,7 @@ use super::super::leases::{HeartbeatTable, Leases};
 use super::error::classify;
 use super::file;
 use super::operation::{Operation, Reply, Request};
+use super::sync_watch::SyncFailure;
 use super::tables::Tables;
 use crate::clock;
 
@@ -22,6 +26,7 @@ pub(super) type Open = Box<dyn FnMut() -> Result<Database, StoreError> + Send>;
 /// State of the writer thread.
 pub(super) struct Writer {
     open: Open,
+    failure: SyncFailure,
     /// `None` after a disk error, until the file is reopened.
     database: Option<Database>,
     leases: Leases,
@@ -29,10 +34,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(mut open: Open) -> Result<Self, StoreError> {
+    pub(super) fn new(mut open: Open, failure: SyncFailure) -> Result<Self, StoreError> {
         let database = Some(open()?);
         Ok(Self {
             open,
+            failure,
             database,
             leases: Leases::default(),
             heartbeats: HeartbeatTable::default(),
@@ -55,7 +61,7 @@ impl Writer {
 
     /// Performs the operations in one transaction; each in its own if the data of one partition is unreadable.
     fn perform_all(&mut self, operations: &[Operation]) -> Vec<Result<Reply, StoreError>> {
-        let error = match self.transact(operations) {
+        let error = match self.try_transact(operations) {
             Ok(replies) => return replies,
             Err(error) => error,
         };
@@ -74,6 +80,20 @@ impl Writer {
                 operations.iter().map(|operation| Err(named(operation))).collect()
             }
         }
+    }
+
+    /// As [`Self::transact`], with the errors of a failed sync and of a panic.
+    fn try_transact(
+        &mut self,
+        operations: &[Operation],
+    ) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+        if self.failure.has_occurred() {
+            return Err(sync_failed());
+        }
+        let panicked = |_| Err(StoreError::Corrupt(format!("a page of {} is damaged", file::NAME)));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| self.transact(operations))).unwrap_or_else(panicked);
+        if self.failure.has_occurred() { Err(sync_failed()) } else { result }
     }
 
     /// Performs the operations in one transaction.
@@ -110,6 +130,14 @@ impl Writer {
         }
         Ok(replies)
     }
+}
+
+fn sync_failed() -> StoreError {
+    StoreError::Failed(format!(
+        "a sync of {} to the disk failed, so the content of the file is uncertain; check the disk, then start the \
+         program again, which recovers the content that reached the disk",
+        file::NAME
+    ))
 }
 
 /// A failure to reopen the file may be temporary.

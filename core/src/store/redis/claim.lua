@@ -42,6 +42,7 @@ if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
   end
   if is_held and ends > now then return {'held', head[3], ends - now} end
   epoch = math.max(epoch, tonumber(ARGV[5])) + 1
+  if claims ~= '' and string.sub(claims, -1) ~= '\n' then claims = claims .. '\n' end -- a damaged end
   claims = claims .. epoch .. ' ' .. first + length .. ' ' .. ARGV[1] .. '\n'
   local _, count = string.gsub(claims, '\n', '')
   if count > 32 then claims = string.sub(claims, string.find(claims, '\n', 1, true) + 1) end

@@ -5,7 +5,6 @@ use std::time::Duration;
 use minerva_proto::LogIndex;
 use redis::{FromRedisValue, Value};
 
-use super::super::version::check_version;
 use super::super::{Member, Membership, StoreError};
 
 /// Parses the reply of a script, and returns the values after `ok`. `index` is the index of an append.
@@ -35,7 +34,6 @@ pub(super) fn parse(
 /// version of each member.
 pub(super) fn membership(mut parts: std::vec::IntoIter<Value>) -> Result<Membership, StoreError> {
     let (last_heartbeat, stored_version) = (number(parts.next())?, version(parts.next())?);
-    check_version(stored_version)?;
     let mut members = Vec::new();
     while let Some(name) = parts.next() {
         let (name, is_standby) = (text(Some(name))?, number(parts.next())? != 0);

@@ -1,0 +1,105 @@
+//! Damaged fields of a partition: a repairable one does not matter, another one concerns this partition only.
+
+use bytes::Bytes;
+use minerva_core::store::{Epoch, StoreError};
+use minerva_proto::{LogIndex, StreamNumber};
+
+use crate::server::Server;
+
+const HEAD: &str = "minerva:{p3}:head";
+
+/// Sets a field of the head of partition 3 after two claims, an append and a checkpoint, and claims again.
+async fn claim_with(field: &str, value: &str) -> Result<(Epoch, LogIndex, usize), StoreError> {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    for _ in 0..2 {
+        let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+        store.append(3, claimed.epoch, claimed.next_index(), Bytes::from("x")).await.unwrap();
+    }
+    store.checkpoint(3, Epoch(2), LogIndex(1), Bytes::from("m"), vec![]).await.unwrap();
+    server.command(&["HSET", HEAD, field, value]);
+    let claimed = store.claim(3, "me", Epoch(0)).await;
+    store.claim(4, "me", Epoch(0)).await.unwrap();
+    claimed.map(|claimed| (claimed.epoch, claimed.next_index(), claimed.claims.len()))
+}
+
+#[tokio::test]
+async fn a_claim_repairs_the_epoch_and_drops_damaged_claims() {
+    for (field, value, epoch, claims) in [
+        ("epoch", "x", 3, 3),
+        ("epoch", "1", 3, 3),
+        ("epoch", "9", 10, 3),
+        ("claims", "1 0 me\n2 x me\n", 3, 1),
+        ("claims", "\u{1}", 3, 1),
+        ("claims", "5 0 me\n2 1 me\n", 3, 2),
+        ("until", "soon", 3, 3),
+        ("call", "x", 3, 3),
+        ("lease", "x", 3, 3),
+    ] {
+        let claimed = claim_with(field, value).await;
+        assert_eq!(claimed, Ok((Epoch(epoch), LogIndex(2), claims)), "{field} {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_first_index_makes_the_partition_unreadable() {
+    for value in ["x", "", "-1", "1e3", "9999999999999999999"] {
+        let Err(StoreError::Corrupt(text)) = claim_with("first", value).await else {
+            panic!("claimed with {value}");
+        };
+        assert!(text.contains("partition 3") && text.contains("first index"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_learns_of_a_damaged_head_and_claims_again() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    server.command(&["HSET", HEAD, "epoch", "x"]);
+    let append = store.append(3, epoch, LogIndex(0), Bytes::from("x")).await;
+    assert!(matches!(append, Err(StoreError::Corrupt(_))), "{append:?}");
+    let again = store.claim(3, "me", epoch).await.unwrap().epoch;
+    store.append(3, again, LogIndex(0), Bytes::from("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_with_a_damaged_number_is_delivered_apart() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    let stream = |number| (StreamNumber(number), Some(Bytes::from("s")));
+    let changed = vec![stream(7), stream(8)];
+    store.checkpoint(3, epoch, LogIndex(0), Bytes::from("m"), changed).await.unwrap();
+    server.command(&["HSET", "minerva:{p3}:streams", "07", "a", "1x", "b"]);
+    let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+    let numbers: Vec<_> = claimed.streams.iter().map(|(number, _)| number.0).collect();
+    assert_eq!(numbers, [7, 8]);
+    let named = |name: &str, blob: &'static str| (name.to_owned(), Bytes::from(blob));
+    assert_eq!(claimed.unreadable, [named("07", "a"), named("1x", "b")]);
+    assert_eq!(store.inspect(3).await.unwrap().unreadable, claimed.unreadable);
+}
+
+#[tokio::test]
+async fn an_unreadable_partition_can_be_inspected_and_reset() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    store.append(3, epoch, LogIndex(0), Bytes::from("x")).await.unwrap();
+    store.release(3, epoch).await.unwrap();
+    server.command(&["HSET", HEAD, "first", "x", "epoch", "y", "claims", "z"]);
+    let found = store.inspect(3).await.unwrap();
+    assert_eq!(found.problems.len(), 3, "{:?}", found.problems);
+    assert_eq!(found.log, [Bytes::from("x")]);
+    assert!(matches!(store.claim(3, "me", Epoch(0)).await, Err(StoreError::Corrupt(_))));
+    store.reset_partition(3).await.unwrap();
+    assert_eq!(store.inspect_aside(3).await.unwrap().log, [Bytes::from("x")]);
+    let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+    assert!(claimed.epoch > epoch && claimed.first_index > LogIndex(0), "{claimed:?}");
+    // Keys of another type are moved aside, too.
+    store.release(3, claimed.epoch).await.unwrap();
+    server.command(&["SET", HEAD, "a string"]);
+    assert!(matches!(store.claim(3, "me", Epoch(0)).await, Err(StoreError::Corrupt(_))));
+    store.reset_partition(3).await.unwrap();
+    store.claim(3, "me", Epoch(0)).await.unwrap();
+}

@@ -1,0 +1,216 @@
+//! Scripts of release 0.1 beside those of this release, and steps of the server's clock.
+//!
+//! A step of the clock is simulated by moving all stored times in the other direction, which is the same for the
+//! scripts: they compare stored times with the clock of the server.
+
+use std::time::Duration;
+
+use minerva_core::store::{Epoch, FIRST_LEASE, Member, Store, StoreError};
+use minerva_proto::LogIndex;
+use redis::Value;
+
+use crate::server::Server;
+
+const OLD_HEARTBEAT: &str = include_str!("../golden/0.1/heartbeat.lua");
+const OLD_PARTITIONS: &str = include_str!("../golden/0.1/partitions.lua");
+const OLD_CLAIM: &str = include_str!("../golden/0.1/claim.lua");
+const OLD_RENEW: &str = include_str!("../golden/0.1/renew.lua");
+const MEMBERS: &str = "minerva:{store}:members";
+const HEAD: &str = "minerva:{p3}:head";
+const LEASE: Duration = Duration::from_secs(2);
+const HOUR: i64 = 3_600_000;
+
+async fn heartbeat(store: &dyn Store, name: &str, number: u64) -> (Vec<String>, u64, u32) {
+    let member = Member { name: name.to_owned(), is_standby: false, stored_version: 2 };
+    let found = store.heartbeat(member, number, LEASE).await.unwrap();
+    let names = found.members.into_iter().map(|member| member.name).collect();
+    (names, found.last_heartbeat, found.stored_version)
+}
+
+fn old_heartbeat(server: &Server, lease: &str, number: &str) -> Vec<Value> {
+    let parts = ["EVAL", OLD_HEARTBEAT, "1", MEMBERS, "old", "0", lease, number];
+    let Value::Array(reply) = server.command(&parts) else { panic!("no array") };
+    reply
+}
+
+fn old_claim(server: &Server, owner: &str) -> Value {
+    let log = "minerva:{p3}:log";
+    let Value::Array(mut reply) =
+        server.command(&["EVAL", OLD_CLAIM, "2", HEAD, log, owner, "10000", "old", "1", "0"])
+    else {
+        panic!("no array")
+    };
+    reply.remove(0)
+}
+
+fn ok() -> Value {
+    Value::BulkString(b"ok".to_vec())
+}
+
+/// Steps the clock of the server.
+fn step_clock(server: &Server, milliseconds: i64) {
+    let text = |value| redis::from_redis_value::<String>(value).unwrap();
+    let names: Vec<String> = redis::from_redis_value(server.command(&["HKEYS", MEMBERS])).unwrap();
+    for name in names {
+        let entry = text(server.command(&["HGET", MEMBERS, &name]));
+        let (until, rest) = entry.split_once(' ').unwrap();
+        let until = until.parse::<i64>().unwrap() - milliseconds;
+        server.command(&["HSET", MEMBERS, &name, &format!("{until} {rest}")]);
+    }
+    server.command(&["HINCRBY", HEAD, "until", &(-milliseconds).to_string()]);
+}
+
+#[tokio::test]
+async fn heartbeats_of_both_releases_share_one_membership() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    old_heartbeat(&server, "60000", "1");
+    let both = || vec!["new".to_owned(), "old".to_owned()];
+    assert_eq!(heartbeat(&*store, "new", 1).await, (both(), 0, 1), "release 0.1 reads version 1");
+    for number in 2..5 {
+        let old = old_heartbeat(&server, "60000", &number.to_string());
+        assert_eq!(old.len(), 2 + 2 * 2, "{old:?}");
+        assert_eq!(heartbeat(&*store, "new", number).await, (both(), number - 1, 1));
+    }
+    old_heartbeat(&server, "0", "5");
+    assert_eq!(heartbeat(&*store, "new", 5).await, (vec!["new".to_owned()], 4, 2));
+    old_heartbeat(&server, "60000", "6");
+    assert_eq!(heartbeat(&*store, "new", 6).await, (both(), 5, 2), "the version never falls");
+}
+
+#[tokio::test]
+async fn release_0_1_refuses_a_store_with_a_hash_key() {
+    let server = Server::start(&[]);
+    let layout = server.store("").partitions(64).await.unwrap();
+    assert!(layout.hash_key.is_some());
+    let key = "minerva:{store}:partitions";
+    let reply = server.command(&["EVAL", OLD_PARTITIONS, "1", key, "64"]);
+    assert_eq!(reply, Value::Array(vec![ok()]), "the reply has no number");
+}
+
+#[tokio::test]
+async fn a_store_of_release_0_1_stays_unkeyed() {
+    let server = Server::start(&[]);
+    let key = "minerva:{store}:partitions";
+    server.command(&["EVAL", OLD_PARTITIONS, "1", key, "64"]);
+    let layout = server.store("").partitions(64).await.unwrap();
+    assert_eq!((layout.count, layout.hash_key), (64, None));
+}
+
+#[tokio::test]
+async fn racing_first_cores_get_one_hash_key() {
+    let server = Server::start(&[]);
+    let stores: Vec<_> = (0..8).map(|_| server.store("")).collect();
+    let layouts = futures_util::future::join_all(stores.iter().map(|store| store.partitions(64)));
+    let keys: Vec<_> =
+        layouts.await.into_iter().map(|layout| layout.unwrap().hash_key.unwrap()).collect();
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_living_core_restores_the_hash_key_of_an_emptied_store() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let layout = store.partitions(64).await.unwrap();
+    server.command(&["FLUSHALL"]);
+    assert_eq!(store.partitions(64).await, Ok(layout));
+    server.command(&["FLUSHALL"]);
+    server.store("").partitions(64).await.unwrap();
+    let other = store.partitions(64).await;
+    assert!(matches!(other, Err(StoreError::Config(_))), "{other:?}");
+}
+
+async fn left(store: &dyn Store, owner: &str) -> Duration {
+    match store.claim(3, owner, Epoch(0)).await {
+        Err(StoreError::Held { left, .. }) => left,
+        other => panic!("not held: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn after_a_step_back_a_lease_of_a_dead_owner_ends_within_its_length() {
+    let server = Server::start(&[]);
+    let (dead, other) = (server.store(""), server.store(""));
+    let epoch = dead.claim(3, "dead", Epoch(0)).await.unwrap().epoch;
+    step_clock(&server, -HOUR);
+    assert!(left(&*other, "other").await <= FIRST_LEASE);
+    dead.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    step_clock(&server, -HOUR);
+    let first = left(&*other, "other").await;
+    assert!(first <= LEASE, "{first:?}");
+    // The corrected end is stored: it comes nearer.
+    step_clock(&server, 1_500);
+    assert!(left(&*other, "other").await <= LEASE - Duration::from_millis(1_500));
+    step_clock(&server, 500);
+    other.claim(3, "other", Epoch(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_step_back_a_living_owner_keeps_its_partition() {
+    let server = Server::start(&[]);
+    let (living, other) = (server.store(""), server.store(""));
+    let epoch = living.claim(3, "living", Epoch(0)).await.unwrap().epoch;
+    living.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    step_clock(&server, -HOUR);
+    for _ in 0..4 {
+        left(&*other, "other").await;
+        step_clock(&server, 1_500);
+        living.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    }
+    step_clock(&server, HOUR);
+    living.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    let held = left(&*other, "other").await;
+    assert!(held <= LEASE && held > LEASE / 2, "{held:?}");
+}
+
+#[tokio::test]
+async fn a_lease_of_release_0_1_is_bounded_by_the_longest_known_lease() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    // A claim of this release stores its lease; the claim of release 0.1 that follows does not remove the field.
+    let epoch = store.claim(3, "new", Epoch(0)).await.unwrap().epoch;
+    store.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    store.release(3, epoch).await.unwrap();
+    assert_eq!(old_claim(&server, "old"), ok());
+    let held = left(&*store, "new").await;
+    assert!(held > LEASE && held <= FIRST_LEASE, "{held:?}");
+    let renew = ["EVAL", OLD_RENEW, "2", HEAD, "minerva:{p3}:log", "2", "old:1", "60000", "0"];
+    assert_eq!(server.command(&renew), Value::Array(vec![ok()]));
+    let held = left(&*store, "new").await;
+    assert!(held <= FIRST_LEASE, "bounded by the first lease: {held:?}");
+    let member = Member { name: "new".to_owned(), is_standby: false, stored_version: 1 };
+    store.heartbeat(member, 1, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(server.command(&renew), Value::Array(vec![ok()]));
+    let held = left(&*store, "new").await;
+    assert!(held > Duration::from_secs(50), "bounded by the own lease: {held:?}");
+}
+
+#[tokio::test]
+async fn members_expire_within_their_lease_after_a_step_back() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    heartbeat(&*store, "dead", 1).await;
+    old_heartbeat(&server, "2000", "1");
+    heartbeat(&*store, "living", 1).await;
+    step_clock(&server, -HOUR);
+    assert_eq!(heartbeat(&*store, "living", 2).await.0.len(), 3);
+    step_clock(&server, 2_000);
+    let (names, _, _) = heartbeat(&*store, "living", 3).await;
+    assert_eq!(names, ["living", "old"], "a member of release 0.1 has the longest known lease");
+    step_clock(&server, 8_000);
+    assert_eq!(heartbeat(&*store, "living", 4).await.0, ["living"]);
+}
+
+#[tokio::test]
+async fn after_a_step_forward_every_living_core_notices_its_expired_heartbeat() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    heartbeat(&*store, "a", 1).await;
+    heartbeat(&*store, "b", 1).await;
+    step_clock(&server, HOUR);
+    // A previous heartbeat of 0 makes a core hold back its claims until the owners have renewed their leases.
+    assert_eq!(heartbeat(&*store, "a", 2).await, (vec!["a".to_owned()], 0, 2));
+    let both = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(heartbeat(&*store, "b", 2).await, (both.clone(), 0, 2));
+    assert_eq!(heartbeat(&*store, "a", 3).await, (both, 2, 2));
+}
