@@ -15,6 +15,10 @@ use prometheus_client::registry::Registry;
 
 use crate::partition::Counters;
 
+/// Values of the label `direction`.
+const EDGE_TO_CORE: &str = "edge_to_core";
+const APP_TO_CORE: &str = "app_to_core";
+
 /// Handles of the metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -76,12 +80,12 @@ impl Metrics {
 
     /// Counts unknown parts of the input from edges.
     pub(crate) fn count_unknown_from_edge(&self, count: u64) {
-        self.count_unknown("edge_to_core", count);
+        self.count_unknown(EDGE_TO_CORE, count);
     }
 
     /// Counts unknown parts of the input from app instances.
     pub(crate) fn count_unknown_from_app(&self, count: u64) {
-        self.count_unknown("app_to_core", count);
+        self.count_unknown(APP_TO_CORE, count);
     }
 
     fn count_unknown(&self, direction: &'static str, count: u64) {
@@ -112,6 +116,10 @@ impl Metrics {
         let refused = "Frames of edges that break the contract, by reason";
         into.register("link_frames_refused", refused, link_frames_refused);
         let unknown = "Unknown frames, commands and enum values, by direction";
+        for direction in [EDGE_TO_CORE, APP_TO_CORE] {
+            // Exported from the start, as 0.
+            drop(unknown_received.get_or_create(&[("direction", direction)]));
+        }
         into.register("unknown_received", unknown, unknown_received);
         into.register("app_instances", "Currently registered app instances", instances);
         into.register("app_commands", "Commands received from app instances", app_commands);
@@ -245,7 +253,6 @@ mod tests {
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
         metrics.link_frames_refused.get_or_create(&[("reason", "batch")]).inc();
         metrics.count_unknown_from_edge(2);
-        metrics.count_unknown_from_app(1);
         metrics.links.inc();
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
@@ -256,7 +263,7 @@ mod tests {
             "minerva_core_links 1",
             "minerva_core_link_frames_refused_total{reason=\"batch\"} 1",
             "minerva_core_unknown_received_total{direction=\"edge_to_core\"} 2",
-            "minerva_core_unknown_received_total{direction=\"app_to_core\"} 1",
+            "minerva_core_unknown_received_total{direction=\"app_to_core\"} 0",
             "minerva_core_streams 3",
             "minerva_core_messages_c2s_total 7",
             "minerva_core_streams_ended_total{by=\"slow\"} 2",

@@ -34,6 +34,9 @@ pub(crate) struct Direction {
     pub(crate) direction: &'static str,
 }
 
+/// Input from cores.
+const CORE_TO_EDGE: Direction = Direction { direction: "core_to_edge" };
+
 /// Label `kind` of transports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Kind {
@@ -101,8 +104,7 @@ impl Metrics {
     /// Counts unknown parts of the input from cores.
     pub(crate) fn count_unknown_from_core(&self, count: u64) {
         if count > 0 {
-            let direction = Direction { direction: "core_to_edge" };
-            self.unknown_received.get_or_create(&direction).inc_by(count);
+            self.unknown_received.get_or_create(&CORE_TO_EDGE).inc_by(count);
         }
     }
 
@@ -129,6 +131,8 @@ impl Metrics {
         let refused = "Frames of cores that break the contract, by reason";
         all.register("link_frames_refused", refused, metrics.refused_frames.clone());
         let unknown = "Unknown frames and enum values, by direction";
+        // Exported from the start, as 0.
+        drop(metrics.unknown_received.get_or_create(&CORE_TO_EDGE));
         all.register("unknown_received", unknown, metrics.unknown_received.clone());
         metrics
     }

@@ -258,4 +258,5 @@ async fn unknown_commands_of_an_app_are_counted_and_skipped() {
     app.requests.send(list(&commands)).unwrap();
     assert_eq!(edge.messages(1, 0, 1).await, ["x"]);
     assert_eq!(unknown_received(&registry, "app_to_core"), 3);
+    assert_eq!(unknown_received(&registry, "edge_to_core"), 0);
 }
