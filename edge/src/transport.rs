@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use minerva_proto::link::{Attach, Caller, EdgeMessage, End};
-use minerva_proto::{Frame, KillReason, MAX_FRAME, StreamNumber};
+use minerva_proto::{ClaimTag, Frame, KillReason, MAX_FRAME, StreamNumber};
 
 pub use event::{Ending, Input, Output};
 use inbound::Inbound;
@@ -82,6 +82,9 @@ pub struct Transport {
     opened: bool,
     /// The core's number of the stream; valid after the first attachment.
     stream: StreamNumber,
+    /// Claim tags of the last written message and of the next one.
+    written_tag: ClaimTag,
+    next_tag: ClaimTag,
     /// Whether the core holds state for the transport, until Detach or the loss of the attachment.
     owes_detach: bool,
     /// Attach was sent to the owner, which has not answered yet.
@@ -146,6 +149,8 @@ impl Transport {
             attach: None,
             opened: false,
             stream: StreamNumber(0),
+            written_tag: ClaimTag::UNKNOWN,
+            next_tag: ClaimTag::UNKNOWN,
             owes_detach: false,
             attach_pending: false,
             unanswered: 0,

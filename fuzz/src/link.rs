@@ -71,7 +71,7 @@ pub mod edge_frame {
             Frame::Hello(pb::EdgeHello::default()),
             Frame::Attach(pb::Attach { batch: Some(batch()), ..attach() }),
             Frame::Attach(pb::Attach {
-                resume: Some(pb::Resume { stream: 1 << 48, next_s2c: Some(9) }),
+                resume: Some(pb::Resume { stream: 1 << 48, next_s2c: Some(9), tag: Some(7) }),
                 ..attach()
             }),
             Frame::Batch(batch()),
@@ -133,7 +133,9 @@ pub mod core_frame {
                 transport: 7,
                 first: 3,
                 messages: vec!["hello".into()],
+                tag: None,
             }),
+            Frame::Messages(pb::Messages { transport: 7, tag: Some(9), ..Default::default() }),
             Frame::Taken(pb::Taken { transport: 7, batch: 2 }),
             Frame::Owned(pb::Owned { claims: vec![pb::Claim { partition: 3, epoch: 9 }] }),
             Frame::Released(pb::Released { partitions: vec![1, 2, 3] }),

@@ -8,15 +8,18 @@ use std::ops::BitAnd;
 pub enum Feature {
     /// Link: the edge routes by `CoreHello.partition_key`.
     KeyedPartitions,
+    /// Link: messages have claim tags, and `Resume.tag` names that of the last written message.
+    ClaimTags,
 }
 
 impl Feature {
-    const ALL: [Self; 1] = [Self::KeyedPartitions];
+    const ALL: [Self; 2] = [Self::KeyedPartitions, Self::ClaimTags];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeyedPartitions => "keyed-partitions",
+            Self::ClaimTags => "claim-tags",
         }
     }
 }
@@ -29,7 +32,7 @@ impl Features {
     /// No feature: a peer of release 0.1.
     pub const NONE: Self = Self(0);
     /// The features of the link that this build supports, as edge and as core.
-    pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions);
+    pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions).with(Feature::ClaimTags);
     /// The features of the application API that this build supports, as core and as application SDK.
     pub const APP: Self = Self::NONE;
 

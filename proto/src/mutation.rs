@@ -59,13 +59,17 @@ pub enum Mutation {
     ForgetQuarantined,
     /// Store: the end of a lease is believed although it is further away than the length of the lease.
     LeaseEndBelieved,
+    /// Core: a message that an earlier owner numbered is sent with the claim tag of this owner.
+    WrongClaimTag,
+    /// Core: the claim tag of a resumed transport is not compared.
+    UncheckedClaimTag,
     /// Client: a reset before the server's first answer is not sent.
     ForgetReset,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -93,6 +97,8 @@ impl Mutation {
         Self::ServeDamaged,
         Self::ForgetQuarantined,
         Self::LeaseEndBelieved,
+        Self::WrongClaimTag,
+        Self::UncheckedClaimTag,
         Self::ForgetReset,
     ];
 }

@@ -25,6 +25,10 @@ pub(super) fn coalesce(frames: Vec<CoreFrame>) -> VecDeque<CoreFrame> {
     let mut coalesced = VecDeque::with_capacity(frames.len());
     let mut last_runs: HashMap<TransportId, LastRun> = HashMap::new();
     for frame in frames {
+        if let CoreFrame::Transport { transport, message: CoreMessage::Tag(_) } = &frame {
+            // The tag holds for the messages behind it only.
+            last_runs.remove(transport);
+        }
         let CoreFrame::Transport { transport, message: CoreMessage::Messages(run) } = frame else {
             coalesced.push_back(frame);
             continue;
@@ -125,7 +129,10 @@ mod tests {
                 _ if transport != of => {}
                 CoreMessage::Messages(run) => messages.extend((run.first.0..).zip(run.messages)),
                 CoreMessage::Taken(batch) => batches.push(batch),
-                CoreMessage::Opened { .. } | CoreMessage::Sack(_) | CoreMessage::Close(_) => {}
+                CoreMessage::Opened { .. }
+                | CoreMessage::Sack(_)
+                | CoreMessage::Tag(_)
+                | CoreMessage::Close(_) => {}
             }
         }
         (messages, batches)

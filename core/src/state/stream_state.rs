@@ -248,6 +248,11 @@ impl StreamState {
         (number < self.inbox.next()).then(|| self.tags.tag_of_event(number)).flatten()
     }
 
+    /// Whether two s2c messages have the same claim tag; `first` is the lower number.
+    pub(crate) fn has_same_tag(&self, first: MessageNumber, last: MessageNumber) -> bool {
+        self.tags.lines().len() < 2 || self.tag_of_sent(first) == self.tag_of_sent(last)
+    }
+
     /// Tag of the claim that assigned the number of an s2c message, as [`Self::tag_of_received`].
     pub fn tag_of_sent(&self, number: MessageNumber) -> Option<ClaimTag> {
         (number < self.outbox.next()).then(|| self.tags.tag_of_sent(number)).flatten()

@@ -1,13 +1,14 @@
 //! The end of a turn: messages to the primary transport within the credit, due acknowledgements, ends of responses.
 
 use bytes::Bytes;
-use minerva_proto::MessageNumber;
 use minerva_proto::link::{CloseCause, CoreMessage, Run};
+use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{ClaimTag, MessageNumber};
 
 use super::machine::Stream;
 use super::transports::Transport;
 use super::{TransportKey, Turn};
-use crate::state::Outbox;
+use crate::state::{Outbox, StreamState};
 
 /// Bytes of one run of messages, except for the last message: keeps a link message far below the limit.
 const MAX_RUN_BYTES: usize = 256 << 10;
@@ -29,6 +30,7 @@ impl Stream {
             if let Some(ack) = self.batch_ack.take_piggybacked(turn.now) {
                 self.send_batch_ack(&ack, turn);
             }
+            self.send_tag(key, run.first, turn);
             turn.effects.edge(key, CoreMessage::Messages(run));
         }
         if let Some(ack) = self.batch_ack.take_due(turn.now) {
@@ -46,22 +48,36 @@ impl Stream {
     /// The next run of messages for the primary transport.
     fn next_messages(&mut self) -> Option<(TransportKey, Run)> {
         let primary = self.transports.primary_mut()?;
-        let run = next_run(primary, self.state.outbox())?;
+        let run = next_run(primary, &self.state)?;
         primary.has_output = true;
         primary.has_messages = true;
         self.written_end = self.written_end.max(run.end());
         Some((primary.key, run))
     }
+
+    /// Reports the claim tag of the next written messages, if changed.
+    fn send_tag(&mut self, key: TransportKey, first: MessageNumber, turn: &mut Turn<'_>) {
+        let mut tag = self.state.tag_of_sent(first).unwrap_or(ClaimTag::UNKNOWN);
+        if mutation::is(Mutation::WrongClaimTag) && tag.is_known() {
+            tag = turn.tag;
+        }
+        let Some(transport) = self.transports.find(key).filter(|t| t.tag != tag) else { return };
+        transport.tag = tag;
+        turn.effects.edge(key, CoreMessage::Tag(tag));
+    }
 }
 
-/// The next messages with consecutive numbers within the credit of the transport.
-fn next_run(transport: &mut Transport, outbox: &Outbox) -> Option<Run> {
+/// The next messages with consecutive numbers and one claim tag within the credit of the transport.
+fn next_run(transport: &mut Transport, state: &StreamState) -> Option<Run> {
+    let outbox = state.outbox();
     let mut run: Option<Run> = None;
     let mut bytes = 0;
     while transport.credit > 0 && bytes < MAX_RUN_BYTES {
         let Some((number, message)) = next_message(transport, outbox) else { break };
         match &mut run {
-            Some(run) if run.end() == number => run.messages.push(message.clone()),
+            Some(run) if run.end() == number && state.has_same_tag(run.first, number) => {
+                run.messages.push(message.clone())
+            }
             Some(_) => break,
             None => {
                 let queued = usize::try_from(outbox.next() - number).unwrap_or(INITIAL_CAPACITY);

@@ -3,7 +3,7 @@
 //! A recovered stream with fewer messages than the peers report has lost acknowledged writes. Such a stream ends, so
 //! that both sides learn of the loss.
 
-use minerva_proto::link::Attach;
+use minerva_proto::link::{Attach, Resume};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{MessageNumber, Reset, Sack};
 
@@ -21,9 +21,17 @@ impl Stream {
             && (seen.acked > self.state.sack().acked
                 || seen.beyond.iter().any(|&number| !self.state.has_received(number))
                 || attach.sack.as_ref().is_some_and(|sack| !self.could_have_received(sack))
-                || attach.resume.is_some_and(|resume| {
-                    resume.next_s2c.is_some_and(|next| next > self.written_end)
-                }))
+                || attach.resume.is_some_and(|resume| self.lacks_written(resume)))
+    }
+
+    /// Returns true if an edge has written a message that this stream does not have, or has from another claim.
+    ///
+    /// After a rollback the numbers of lost messages are assigned again, under another claim tag.
+    fn lacks_written(&self, resume: Resume) -> bool {
+        let Some(next) = resume.next_s2c else { return false };
+        let own = next.previous().and_then(|last| self.state.tag_of_sent(last));
+        let has_other_tag = resume.tag.is_known() && own.is_some_and(|own| own != resume.tag);
+        next > self.written_end || has_other_tag && !mutation::is(Mutation::UncheckedClaimTag)
     }
 
     /// Returns true if the client can have received all s2c messages that a SACK names.

@@ -1,6 +1,7 @@
 //! Tests of the stream machine: scenarios of the recorded vectors, limits, and random inputs against a model.
 
 mod app;
+mod claim_tags;
 mod delayed_ack;
 mod harness;
 mod limits;

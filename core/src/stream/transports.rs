@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use minerva_proto::link::{Attach, Batch, TransportId};
-use minerva_proto::{MessageNumber, TransportKind, TransportNumber};
+use minerva_proto::{ClaimTag, MessageNumber, TransportKind, TransportNumber};
 
 use super::{LinkId, Millis, TransportChange};
 
@@ -31,6 +31,8 @@ pub(super) struct Transport {
     pub(super) has_output: bool,
     /// Messages were written to the transport.
     pub(super) has_messages: bool,
+    /// Claim tag that the edge has for the next written message.
+    pub(super) tag: ClaimTag,
     /// The next message to write.
     pub(super) cursor: MessageNumber,
     /// End of the messages that were written before the transport was resumed; 0 without a resumption.
@@ -71,6 +73,7 @@ impl Transport {
             single_flush: attach.single_flush,
             has_output: attach.heartbeat && attach.resume.is_none(),
             has_messages: next_s2c.is_some(),
+            tag: ClaimTag::UNKNOWN,
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
             resumed_end: next_s2c.unwrap_or(MessageNumber(0)),
             retransmit: None,

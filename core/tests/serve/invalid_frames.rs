@@ -34,7 +34,7 @@ fn invalid_attaches() -> Vec<(link::Attach, &'static str)> {
         (
             with(|attach| {
                 attach.batch = Some(batch(9, 0, 0, &["x"]));
-                attach.resume = Some(Resume { stream: 1, next_s2c: None });
+                attach.resume = Some(Resume { stream: 1, next_s2c: None, tag: None });
             }),
             "attach.batch",
         ),

@@ -159,7 +159,7 @@ async fn a_stream_moves_with_its_partition() {
     assert_eq!((started.next_event, started.next_send), (2, 1));
     assert_eq!(two.app.messages(2, 1).await, ["b"]);
     two.owns(COUNT as usize).await;
-    let resume = Some(Resume { stream, next_s2c: Some(0) });
+    let resume = Some(Resume { stream, next_s2c: Some(0), tag: None });
     let opened =
         two.edge.attach(minerva_proto::link::pb::Attach { create: false, resume, ..attach(7, ID) });
     assert!(!opened.await.created);

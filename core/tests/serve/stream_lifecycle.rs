@@ -150,7 +150,7 @@ async fn a_transport_is_resumed_on_another_link() {
     assert_eq!(edge.messages(1, 0, 2).await, ["a", "b"]);
     drop(edge);
     let mut edge = Edge::connect(served.link).await;
-    let resume = Some(Resume { stream: 0, next_s2c: Some(2) });
+    let resume = Some(Resume { stream: 0, next_s2c: Some(2), tag: None });
     let opened = edge.attach(link::Attach { resume, create: false, ..attach(1, ID) }).await;
     assert!(!opened.created);
     edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["still here"])));

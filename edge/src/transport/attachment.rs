@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use minerva_proto::link::{Close, CloseCause, CoreMessage, EdgeMessage, End, Resume};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{BatchNumber, Frame, Sack};
+use minerva_proto::{BatchNumber, ClaimTag, Frame, Sack};
 
 use super::event::{Ending, Output};
 use super::inbound::Cut;
@@ -52,16 +52,19 @@ impl Transport {
         match core {
             CoreMessage::Opened { created, sack, stream } => {
                 self.stream = stream;
+                self.next_tag = ClaimTag::UNKNOWN;
                 self.on_opened(created, sack);
             }
             CoreMessage::Sack(sack) => self.put_sack(sack),
             CoreMessage::Messages(run) => {
                 self.wrote = true;
+                self.written_tag = self.next_tag;
                 self.outbound.put_messages(run);
                 if self.outbound.is_overdrawn() {
                     self.over(Some(Ending::Closed));
                 }
             }
+            CoreMessage::Tag(tag) => self.next_tag = tag,
             CoreMessage::Close(close) => self.on_close(now, *close),
             CoreMessage::Taken(batch) => {
                 self.inbound.on_taken(batch);
@@ -124,7 +127,7 @@ impl Transport {
         if self.opened {
             let too_far = u64::from(mutation::is(Mutation::ResumeTooFar));
             let next_s2c = self.outbound.next_message().map(|next| next + too_far);
-            attach.resume = Some(Resume { stream: self.stream, next_s2c });
+            attach.resume = Some(Resume { stream: self.stream, next_s2c, tag: self.written_tag });
             attach.create = false;
             attach.succeeds = None;
             // The previous owner may not have stored the last SACK.

@@ -274,7 +274,12 @@ impl Member {
                 transport.wrote = true;
                 let messages = messages.iter().map(|text| Bytes::from(text.clone())).collect();
                 let transport = transport.number;
-                frames.push(FromCore::Messages(wire::Messages { transport, first, messages }));
+                frames.push(FromCore::Messages(wire::Messages {
+                    transport,
+                    first,
+                    messages,
+                    tag: None,
+                }));
             }
         }
         let is_full = |transport: &&Transport| transport.single_flush && transport.wrote;

@@ -24,7 +24,12 @@ fn invalid_frames(transport: u64) -> Vec<CoreFrame> {
     let negative = || Some(Sack { acked: -2, beyond: Vec::new() });
     let reset = |reason: &str| Reset { reason: reason.to_owned(), application_level: true };
     vec![
-        CoreFrame::Messages(Messages { transport, first: 0, messages: vec!["a\nb".into()] }),
+        CoreFrame::Messages(Messages {
+            transport,
+            first: 0,
+            messages: vec!["a\nb".into()],
+            tag: None,
+        }),
         CoreFrame::Sack(SackUpdate { transport, sack: None }),
         CoreFrame::Sack(SackUpdate { transport, sack: negative() }),
         CoreFrame::Opened(Opened { transport, created: false, sack: negative(), stream: 1 }),

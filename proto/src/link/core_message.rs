@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Run, TransportId};
-use crate::{BatchNumber, KillReason, Reset, Sack, StreamNumber};
+use crate::{BatchNumber, ClaimTag, KillReason, Reset, Sack, StreamNumber};
 
 /// One message of a core: about one transport, or about the owned partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum CoreMessage {
     Sack(Sack),
     /// Write s2c messages.
     Messages(Run),
+    /// Claim tag of the messages that follow on this transport; see `Messages.tag` in `link.proto`.
+    Tag(ClaimTag),
     /// Write the last frames, then end the transport; the last message about every transport.
     Close(Box<Close>),
     /// The batches up to this number are durable, and the core has room for more.

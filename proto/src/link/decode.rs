@@ -14,8 +14,8 @@ use super::{
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
 use crate::{
-    BatchNumber, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber, Reset, Sack,
-    ServiceName, StreamId, StreamNumber, TransportNumber, is_message_allowed,
+    BatchNumber, ClaimTag, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber, Reset,
+    Sack, ServiceName, StreamId, StreamNumber, TransportNumber, is_message_allowed,
 };
 
 /// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the
@@ -132,7 +132,8 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
 
 fn resume(resume: pb::Resume) -> Resume {
     let next_s2c = resume.next_s2c.map(MessageNumber);
-    Resume { stream: StreamNumber(resume.stream), next_s2c }
+    let tag = resume.tag.map_or(ClaimTag::UNKNOWN, ClaimTag);
+    Resume { stream: StreamNumber(resume.stream), next_s2c, tag }
 }
 
 /// The transport number inside a batch is redundant within an Attach, and ignored there.
@@ -164,6 +165,12 @@ fn sack_update(update: pb::SackUpdate) -> Result<CoreMessage, FieldError> {
 }
 
 fn messages(messages: pb::Messages) -> Result<CoreMessage, FieldError> {
+    if let Some(tag) = messages.tag {
+        if !messages.messages.is_empty() {
+            return Err(FieldError::new("messages.tag", "must be absent with messages"));
+        }
+        return Ok(CoreMessage::Tag(ClaimTag(tag)));
+    }
     run("messages", messages.first, messages.messages).map(CoreMessage::Messages)
 }
 

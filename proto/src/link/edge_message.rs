@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::TransportId;
 use crate::{
-    BatchNumber, KillReason, MessageNumber, Reset, Sack, ServiceName, StreamId, StreamNumber,
-    TransportKind, TransportNumber,
+    BatchNumber, ClaimTag, KillReason, MessageNumber, Reset, Sack, ServiceName, StreamId,
+    StreamNumber, TransportKind, TransportNumber,
 };
 
 /// One message of an edge about one transport.
@@ -87,6 +87,8 @@ pub struct Resume {
     pub stream: StreamNumber,
     /// Number of the next s2c message on this transport; `None` before the first message.
     pub next_s2c: Option<MessageNumber>,
+    /// Claim tag of the last written message.
+    pub tag: ClaimTag,
 }
 
 /// Client input of one read. The core applies the SACKs, then the messages, the reset and the end.

@@ -5,7 +5,7 @@ use super::{
     Attach, Batch, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, End, Run,
     TransportId,
 };
-use crate::{KillReason, Reset, Sack};
+use crate::{ClaimTag, KillReason, Reset, Sack};
 
 /// Encodes a frame of an edge.
 pub fn edge_frame(frame: EdgeFrame) -> pb::EdgeFrame {
@@ -61,6 +61,7 @@ fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
         resume: attach.resume.map(|resume| pb::Resume {
             stream: resume.stream.0,
             next_s2c: resume.next_s2c.map(|number| number.0),
+            tag: resume.tag.is_known().then_some(resume.tag.0),
         }),
         batch: attach.batch.map(|batch| self::batch(transport, batch)),
     }
@@ -92,7 +93,10 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
             Frame::Sack(pb::SackUpdate { transport, sack: Some(self::sack(sack)) })
         }
         CoreMessage::Messages(Run { first, messages }) => {
-            Frame::Messages(pb::Messages { transport, first: first.0, messages })
+            Frame::Messages(pb::Messages { transport, first: first.0, messages, tag: None })
+        }
+        CoreMessage::Tag(ClaimTag(tag)) => {
+            Frame::Messages(pb::Messages { transport, tag: Some(tag), ..pb::Messages::default() })
         }
         CoreMessage::Close(close) => {
             let Close { sack, status, cause } = *close;

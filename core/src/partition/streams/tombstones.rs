@@ -169,7 +169,7 @@ fn has_history(attach: &Attach) -> bool {
 mod tests {
     use minerva_proto::link::Resume;
 
-    use minerva_proto::StreamNumber;
+    use minerva_proto::{ClaimTag, StreamNumber};
 
     use super::*;
     use crate::partition::tests::hello;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn resumed(stream: StreamNumber) -> Attach {
-        let resume = Some(Resume { stream, next_s2c: None });
+        let resume = Some(Resume { stream, next_s2c: None, tag: ClaimTag::UNKNOWN });
         Attach { resume, ..without_history() }
     }
 

@@ -3,6 +3,7 @@
 //! Both send unconfirmed messages again, drop duplicates, and panic at a lost or reordered message.
 
 use bytes::Bytes;
+use minerva_proto::ClaimTag;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, TransportId};
 use minerva_proto::{EventNumber, MessageNumber, Sack};
@@ -63,7 +64,11 @@ impl Client {
     /// Connects, at first or after a crash; an open transport is resumed on a new link.
     pub(super) fn connect(&mut self, harness: &Harness) {
         let next_s2c = (self.received > 0).then_some(MessageNumber(self.received));
-        let resume = self.opened.then_some(Resume { stream: StreamNumber(1), next_s2c });
+        let resume = self.opened.then_some(Resume {
+            stream: StreamNumber(1),
+            next_s2c,
+            tag: ClaimTag::UNKNOWN,
+        });
         self.transport += 1;
         self.opened = false;
         self.next_batch = 0;
@@ -111,7 +116,7 @@ impl Client {
                 }
             }
             CoreMessage::Close(close) => panic!("closed: {:?}", close.cause),
-            CoreMessage::Taken(_) => {}
+            CoreMessage::Taken(_) | CoreMessage::Tag(_) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::ClaimTag;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, Resume};
 use minerva_proto::{EventNumber, LogIndex, Sack, StreamNumber};
 
@@ -61,7 +62,7 @@ fn is_lost(output: &CoreFrame) -> bool {
 
 /// The answer to a transport of a stream: a hello, or a resumption under a number.
 async fn attach(harness: &mut Harness, name: &str, number: Option<StreamNumber>) -> CoreFrame {
-    let resume = number.map(|stream| Resume { stream, next_s2c: None });
+    let resume = number.map(|stream| Resume { stream, next_s2c: None, tag: ClaimTag::UNKNOWN });
     let seen_ack = Sack::NONE;
     harness.attach(Attach { create: false, resume, seen_ack, ..hello(9, name) });
     run_until_idle().await;

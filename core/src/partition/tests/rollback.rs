@@ -1,5 +1,6 @@
 //! A store rollback without a living owner: answers of the next owner for lost and unknown streams.
 
+use minerva_proto::ClaimTag;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, Resume};
 use minerva_proto::{EventNumber, KillReason, MessageNumber, Reset, Sack, StreamNumber};
 
@@ -207,7 +208,7 @@ async fn an_end_without_a_loss_gets_an_attach_failure_after_a_rollback() {
 
 /// The answer to a resumed transport of a stream.
 async fn resume(harness: &mut Harness, name: &str, stream: StreamNumber) -> CoreFrame {
-    let resume = Some(Resume { stream, next_s2c: None });
+    let resume = Some(Resume { stream, next_s2c: None, tag: ClaimTag::UNKNOWN });
     harness.attach(Attach { create: false, resume, ..hello(9, name) });
     run_until_idle().await;
     harness.edge_outputs().pop().unwrap()

@@ -1,5 +1,6 @@
 //! Detection of a store rollback by reports of clients and edges; ends without an acknowledgement.
 
+use minerva_proto::ClaimTag;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::{Attach, Resume};
 use minerva_proto::{MessageNumber, Sack};
@@ -26,7 +27,11 @@ fn live() -> Harness {
 
 fn resumed(next_s2c: u64) -> Attach {
     Attach {
-        resume: Some(Resume { stream: StreamNumber(7), next_s2c: Some(MessageNumber(next_s2c)) }),
+        resume: Some(Resume {
+            stream: StreamNumber(7),
+            next_s2c: Some(MessageNumber(next_s2c)),
+            tag: ClaimTag::UNKNOWN,
+        }),
         ..primary(1)
     }
 }

@@ -1,5 +1,6 @@
 //! Outputs to transports, after the recorded vectors; their names are above the tests.
 
+use minerva_proto::ClaimTag;
 use minerva_proto::link::{Attach, Batch, End, Resume, Run};
 use minerva_proto::{KillReason, MessageNumber, Reset, StreamNumber, TransportNumber};
 
@@ -83,7 +84,11 @@ fn a_gap_of_a_resumed_transport_is_filled_once() {
     let mut harness = with_sent(&["0", "1", "2", "3"]);
     harness.detach(0);
     // Messages 0 and 1 were written to the predecessor and lost, 2 and 3 to this transport.
-    let resume = Some(Resume { stream: StreamNumber(7), next_s2c: Some(MessageNumber(4)) });
+    let resume = Some(Resume {
+        stream: StreamNumber(7),
+        next_s2c: Some(MessageNumber(4)),
+        tag: ClaimTag::UNKNOWN,
+    });
     assert_eq!(harness.attach(Attach { resume, ..primary(1) })[0], "1 opened |-1A");
     assert_eq!(harness.batch_on(1, sacks(&["|-1"])), ["1 taken 0"], "no gap yet");
     assert_eq!(harness.batch_on(1, sacks(&["2|-1"])), ["1 taken 0", "1 0N 0,1"]);
@@ -226,7 +231,11 @@ fn the_credit_may_be_exceeded_by_one_message() {
 fn a_resumed_transport_continues_behind_the_last_written_message() {
     let mut harness = with_sent(&["0", "1", "2"]);
     harness.crash();
-    let resume = Some(Resume { stream: StreamNumber(7), next_s2c: Some(MessageNumber(2)) });
+    let resume = Some(Resume {
+        stream: StreamNumber(7),
+        next_s2c: Some(MessageNumber(2)),
+        tag: ClaimTag::UNKNOWN,
+    });
     let outputs = harness.attach(Attach { resume, create: true, ..primary(5) });
     assert_eq!(outputs[0..2], ["5 opened |-1A", "5 2N 2"]);
     let older = Attach { resume, ..primary(3) };

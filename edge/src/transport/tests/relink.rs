@@ -1,5 +1,6 @@
 //! Loss of the link, and re-attachment on the next one.
 
+use minerva_proto::ClaimTag;
 use minerva_proto::Sack;
 
 use super::*;
@@ -48,7 +49,11 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
     let (attach, batches) = attach(&mut rig);
     assert_eq!(
         attach.resume,
-        Some(Resume { stream: StreamNumber(9), next_s2c: Some(MessageNumber(2)) })
+        Some(Resume {
+            stream: StreamNumber(9),
+            next_s2c: Some(MessageNumber(2)),
+            tag: ClaimTag::UNKNOWN
+        })
     );
     assert_eq!((attach.create, attach.succeeds), (false, None));
     assert_eq!(attach.sack, Some(Sack::up_to(0)), "what the client said last, taken or not");
@@ -65,6 +70,33 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
     });
     rig.core(messages(2, &["z"]));
     assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");
+}
+
+#[test]
+fn a_resumption_has_the_claim_tag_of_the_last_written_message() {
+    let mut rig = Rig::new(TransportProtocol::Tcp);
+    rig.hello(",\"maxia\":0,\"new\":true,\"eeds\":null");
+    let opened = || CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) };
+    let resumed = |rig: &mut Rig| {
+        rig.take_to_core();
+        rig.input(Input::OwnerLost);
+        rig.input(Input::OwnerFound);
+        let resume = attach(rig).0.resume.unwrap();
+        rig.core(opened());
+        (resume.next_s2c.map(|next| next.0), resume.tag)
+    };
+    rig.core(opened());
+    rig.core(CoreMessage::Tag(ClaimTag(1)));
+    assert_eq!(resumed(&mut rig), (None, ClaimTag::UNKNOWN));
+    rig.core(CoreMessage::Tag(ClaimTag(1)));
+    rig.core(messages(0, &["x"]));
+    rig.core(CoreMessage::Tag(ClaimTag(2)));
+    assert_eq!(resumed(&mut rig), (Some(1), ClaimTag(1)), "no message with tag 2 was written");
+    rig.core(CoreMessage::Tag(ClaimTag(2)));
+    rig.core(messages(1, &["y"]));
+    assert_eq!(resumed(&mut rig), (Some(2), ClaimTag(2)));
+    rig.core(messages(2, &["z"]));
+    assert_eq!(resumed(&mut rig), (Some(3), ClaimTag::UNKNOWN), "the owner sends no tags");
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn an_invalid_attach_is_reported_by_its_field() {
     assert_eq!(attach_error(|attach| attach.seen_ack = Some(negative())), "attach.seen_ack");
     assert_eq!(attach_error(|attach| attach.sack = Some(negative())), "attach.sack");
     let both = |attach: &mut pb::Attach| {
-        attach.resume = Some(pb::Resume { stream: 1, next_s2c: None });
+        attach.resume = Some(pb::Resume { stream: 1, next_s2c: None, tag: None });
         attach.batch = Some(pb::Batch::default());
     };
     assert_eq!(attach_error(both), "attach.batch");
@@ -183,7 +183,8 @@ fn an_invalid_core_frame_is_reported_by_its_field() {
     let reset = pb::Reset { reason: "a\nb".to_owned(), application_level: true };
     assert_eq!(close(Cause::Reset(reset)), "close.reset.reason");
     assert_eq!(close(Cause::Kill(0)), "close.kill");
-    let messages = pb::Messages { transport: 7, first: 0, messages: vec!["a\nb".into()] };
+    let messages =
+        pb::Messages { transport: 7, first: 0, messages: vec!["a\nb".into()], tag: None };
     assert_eq!(core_error(Frame::Messages(messages)), "messages");
     let update = pb::SackUpdate { transport: 7, sack: None };
     assert_eq!(core_error(Frame::Sack(update)), "sack.sack");

@@ -11,8 +11,8 @@ use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
 use crate::{
-    BatchNumber, KillReason, MAX_NUMBER, MessageNumber, Reset, Sack, StreamId, StreamNumber,
-    TransportKind, TransportNumber,
+    BatchNumber, ClaimTag, KillReason, MAX_NUMBER, MessageNumber, Reset, Sack, StreamId,
+    StreamNumber, TransportKind, TransportNumber,
 };
 
 /// Encodes to bytes and decodes again.
@@ -90,6 +90,7 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
         opened,
         CoreMessage::Sack(sack()),
         CoreMessage::Messages(run),
+        CoreMessage::Tag(ClaimTag(u64::MAX)),
         close(CloseCause::Moved),
         close(CloseCause::Reset(Reset::new(&"r".repeat(255), true))),
         close(CloseCause::Refused { reason: "r".repeat(100) }),

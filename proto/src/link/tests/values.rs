@@ -61,9 +61,11 @@ fn caller() -> impl Strategy<Value = Caller> {
 }
 
 fn attach() -> impl Strategy<Value = Attach> {
-    let resume = (any::<u64>(), option::of(number())).prop_map(|(stream, next)| Resume {
+    let resume = (any::<u64>(), option::of(number()), any::<u64>());
+    let resume = resume.prop_map(|(stream, next, tag)| Resume {
         stream: StreamNumber(stream),
         next_s2c: next.map(MessageNumber),
+        tag: ClaimTag(tag),
     });
     let progress = prop_oneof![
         resume.prop_map(|resume| (Some(resume), None)),
@@ -139,6 +141,7 @@ pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
         opened,
         sack().prop_map(CoreMessage::Sack),
         run().prop_map(CoreMessage::Messages),
+        any::<u64>().prop_map(|tag| CoreMessage::Tag(ClaimTag(tag))),
         close().prop_map(|close| CoreMessage::Close(Box::new(close))),
         any::<u64>().prop_map(|batch| CoreMessage::Taken(BatchNumber(batch))),
     ];

@@ -24,6 +24,7 @@ impl Checker {
                 self.holds_sack(client, sack.as_ref()) && self.number(client).is_some()
             }
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
+            CoreMessage::Tag(_) => true,
             CoreMessage::Messages(run) => {
                 run.messages.iter().all(|message| is_for_client(client, message))
                     && self.holds(client, |state| state.has_sent(run.first, &run.messages))

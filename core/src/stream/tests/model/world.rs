@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use minerva_proto::ClaimTag;
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, End, Resume, TransportId};
 use minerva_proto::{
     EventNumber, KillReason, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportNumber,
@@ -261,7 +262,11 @@ impl World {
             succeeds: succeeds.then_some(TransportNumber(number - 1)),
             sack: (sack > 0).then(|| self.some_sack(sack)),
             s2c_bytes: credit.into(),
-            resume: resume.then_some(Resume { stream: StreamNumber(1), next_s2c }),
+            resume: resume.then_some(Resume {
+                stream: StreamNumber(1),
+                next_s2c,
+                tag: ClaimTag::UNKNOWN,
+            }),
             ..plain
         };
         if kind > 2 {
@@ -291,7 +296,7 @@ impl World {
         assert!(self.open.contains(&transport), "{transport} is not open");
         let recorded = self.harness.stream.state().sack();
         match message {
-            CoreMessage::Opened { .. } | CoreMessage::Taken(_) => {}
+            CoreMessage::Opened { .. } | CoreMessage::Taken(_) | CoreMessage::Tag(_) => {}
             CoreMessage::Sack(sack) => {
                 assert!(sack.acked <= recorded.acked, "acknowledges an unrecorded message");
                 self.acked = sack.acked.map(|acked| acked.0);
