@@ -212,7 +212,8 @@ impl Bench {
             Err(error) => {
                 self.servers.kill().await;
                 figures.add(Outcome::Crashed);
-                self.checks.add(format!("a damaged file: {error:#}"), false);
+                let kept = self.store.keep_copy(self.checks.failed())?;
+                self.checks.add(format!("{}: {error:#}", kept.display()), false);
                 Ok(())
             }
         }

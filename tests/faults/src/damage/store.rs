@@ -146,6 +146,14 @@ impl Store {
             .context("cannot copy the damaged file")
     }
 
+    /// Keeps the damaged file with the logs; returns the directory.
+    pub(super) fn keep_copy(&self, number: usize) -> anyhow::Result<PathBuf> {
+        let kept = self.directory.join(format!("crashed{number}"));
+        copy_directory(&self.directory.join("copy"), &kept)
+            .context("cannot keep the damaged file")?;
+        Ok(kept)
+    }
+
     async fn load_redis(&mut self) -> anyhow::Result<Loaded> {
         let (server, process) = &mut self.loader;
         process.spawn()?;
