@@ -19,6 +19,7 @@ mod partition_task;
 mod placement;
 mod service_state;
 mod startup;
+mod unserved;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use self::service_state::ServiceState;
 
 use self::partition_task::PartitionTask;
 use self::placement::assigned_core;
+use self::unserved::{REPORTED_LEASES, UnservedWatch};
 use crate::clock;
 use crate::store::{Member, Membership, StoreError, check_version};
 
@@ -64,6 +66,7 @@ pub(crate) struct Ownership {
     running: HashMap<Id, u32>,
     /// Causes of unserved partitions that were logged.
     faults: RecurringFaults,
+    unserved: UnservedWatch,
 }
 
 /// State of one partition at this core.
@@ -94,6 +97,7 @@ impl Ownership {
             tasks: JoinSet::new(),
             running: HashMap::new(),
             faults: RecurringFaults::new(),
+            unserved: UnservedWatch::default(),
         }
     }
 
@@ -201,6 +205,22 @@ impl Ownership {
         }
         self.context.service.set_assigned(all_assigned);
         self.context.startup.on_first_placement(started);
+        self.report_unserved();
+    }
+
+    /// Logs assigned partitions without an owner for some leases, at growing intervals.
+    fn report_unserved(&mut self) {
+        let (now, limit) = (clock::now(), REPORTED_LEASES * self.lease);
+        let late = self.unserved.update(&self.context.service.unserved(), now, limit);
+        let Some(first) = late.first() else { return };
+        if let Some(heartbeats) = self.faults.record("unserved partitions", now.into_std()) {
+            tracing::warn!(
+                partitions = late.len(),
+                first,
+                heartbeats,
+                "partitions of this core are unserved for {REPORTED_LEASES} leases; check the store and its clock"
+            );
+        }
     }
 
     fn on_task_end(&mut self, ended: Result<(Id, Result<(), PartitionTaskError>), JoinError>) {

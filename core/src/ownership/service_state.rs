@@ -92,6 +92,15 @@ impl Service {
         self.state.subscribe()
     }
 
+    /// Assigned partitions that this core neither serves nor has failed to read.
+    pub(super) fn unserved(&self) -> BTreeSet<u32> {
+        let state = self.state.borrow();
+        let is_waiting = |partition: &&u32| {
+            !state.served.contains(partition) && !state.failed.contains_key(partition)
+        };
+        state.assigned.iter().filter(is_waiting).copied().collect()
+    }
+
     /// Replaces the assigned partitions; a failure of another partition is no longer reported.
     pub(super) fn set_assigned(&self, assigned: BTreeSet<u32>) {
         self.change(|state| {
@@ -168,7 +177,9 @@ mod tests {
             (metrics.unreadable_partitions.get(), metrics.unserved_partitions.get()),
             (1, 1)
         );
+        assert!(service.unserved().is_empty(), "partition 1 has failed");
         service.on_left(2);
+        assert_eq!(service.unserved(), [2].into());
         service.set_assigned([2].into());
         assert_eq!(
             (metrics.unreadable_partitions.get(), metrics.unserved_partitions.get()),
