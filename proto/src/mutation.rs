@@ -65,11 +65,25 @@ pub enum Mutation {
     UncheckedClaimTag,
     /// Client: a reset before the server's first answer is not sent.
     ForgetReset,
+    /// Core: an append that the store fences counts as confirmed.
+    FenceIgnored,
+    /// Core: a hello that names the last received message proves a loss.
+    ResetWithoutProof,
+    /// Core: one damaged record quarantines every stream of the partition.
+    QuarantineAll,
+    /// Core: a stream is assigned to an instance of another service.
+    MixServices,
+    /// Core: the group index keeps a stream that has left the group.
+    StayInGroup,
+    /// Core: a checkpoint restores a stream without its label.
+    ForgetLabel,
+    /// Core: content of a stored version is written before every live core reads this version.
+    WriteTooNew,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 37] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -100,6 +114,13 @@ impl Mutation {
         Self::WrongClaimTag,
         Self::UncheckedClaimTag,
         Self::ForgetReset,
+        Self::FenceIgnored,
+        Self::ResetWithoutProof,
+        Self::QuarantineAll,
+        Self::MixServices,
+        Self::StayInGroup,
+        Self::ForgetLabel,
+        Self::WriteTooNew,
     ];
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use minerva_proto::StreamNumber;
+use minerva_proto::mutation::{self, Mutation};
 
 use super::mailbox::SessionHandle;
 use crate::stream::{Millis, SessionId};
@@ -153,7 +154,10 @@ impl Assignment {
     /// Assigns a waiting stream to the least loaded session of the service.
     fn assign(&mut self, stream: StreamNumber) -> Option<&SessionHandle> {
         let service = &self.waiting.get(&stream)?.service;
-        let candidates = self.sessions.values().filter(|s| s.handle.service == *service);
+        let candidates = self
+            .sessions
+            .values()
+            .filter(|s| s.handle.service == *service || mutation::is(Mutation::MixServices));
         let least = candidates.min_by_key(|session| session.handle.load.load(Ordering::Relaxed));
         let id = least?.handle.id;
         self.assign_to(stream, id);

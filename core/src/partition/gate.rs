@@ -169,6 +169,9 @@ impl Gate {
             };
             match result {
                 Ok(()) => return Ok(self.release()),
+                Err(StoreError::Fenced) if mutation::is(Mutation::FenceIgnored) => {
+                    return Ok(self.release());
+                }
                 Err(StoreError::Unavailable(reason)) => self.back_off(&reason),
                 Err(error) => return Err(error),
             }

@@ -25,6 +25,9 @@ pub(super) fn mutate(snapshot: &mut Snapshot) {
     if mutation::is(Mutation::ForgetEnd) {
         snapshot.ended = None;
     }
+    if mutation::is(Mutation::ForgetLabel) {
+        snapshot.attributes.label = None;
+    }
     if mutation::is(Mutation::ForgetKeys) {
         snapshot.attributes.keys.clear();
     }

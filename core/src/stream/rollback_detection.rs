@@ -19,6 +19,9 @@ impl Stream {
         let seen = &attach.seen_ack;
         self.is_recovered
             && (seen.acked > self.state.sack().acked
+                || mutation::is(Mutation::ResetWithoutProof)
+                    && seen.acked.is_some()
+                    && seen.acked == self.state.sack().acked
                 || seen.beyond.iter().any(|&number| !self.state.has_received(number))
                 || attach.sack.as_ref().is_some_and(|sack| !self.could_have_received(sack))
                 || attach.resume.is_some_and(|resume| self.lacks_written(resume)))

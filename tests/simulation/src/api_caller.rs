@@ -11,9 +11,9 @@ use minerva_core::partition::{StreamRequest, StreamSelector};
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::event::Event;
-use crate::messages::{push_key, pushed_message};
+use crate::messages::{push_key, pushed_message, service_name};
 use crate::network::Network;
-use crate::push::{GROUP, PushAttempt, PushOutcomes, PushTarget};
+use crate::push::{PushAttempt, PushOutcomes, PushTarget, Selected};
 
 /// Number of callers.
 pub(crate) const API_CALLERS: usize = 2;
@@ -80,17 +80,24 @@ impl ApiCaller {
     pub(crate) fn attempt(
         &mut self,
         partition: u32,
-        members: Vec<minerva_proto::StreamNumber>,
+        audience: Vec<Selected>,
         net: &mut Network,
     ) -> Option<(PushAttempt, StreamRequest)> {
         let push = self.push.as_mut()?;
         let attempts = push.attempts.get_mut(&partition)?;
         *attempts += 1;
         let (api_caller, number) = (self.index, *attempts);
-        let attempt = PushAttempt { api_caller, push: push.number, partition, number, members };
+        let target = push.target;
+        let attempt =
+            PushAttempt { api_caller, push: push.number, partition, number, target, audience };
         let to = match push.target {
             PushTarget::Stream(number) => StreamSelector::Numbers(vec![number]),
-            PushTarget::Group => StreamSelector::Group("default".into(), GROUP.into()),
+            PushTarget::Group(service, group) => {
+                StreamSelector::Group(service_name(service).into(), group.into())
+            }
+            PushTarget::Label(service, label) => {
+                StreamSelector::Label(service_name(service).into(), label.into())
+            }
         };
         let (messages, key) = (push.messages.clone(), Some(push_key(push.number)));
         let request = StreamRequest::Push { to, messages, key };

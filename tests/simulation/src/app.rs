@@ -16,10 +16,10 @@ use crate::clock::Time;
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::{Content, Event, Life};
-use crate::messages::{client_of, s2c_message};
+use crate::messages::{client_of, s2c_message, service_name};
 use crate::network::Network;
 use crate::observation::Assigned;
-use crate::push::GROUP;
+use crate::push::EVERYBODY;
 
 /// Approximate size of one request in bytes.
 const REQUEST: usize = 4000;
@@ -27,6 +27,7 @@ const REQUEST: usize = 4000;
 /// One instance.
 pub(crate) struct App {
     index: usize,
+    service: usize,
     pub(crate) life: Life,
     pub(crate) is_up: bool,
     /// Count of instance ids.
@@ -50,9 +51,10 @@ struct Call {
 }
 
 impl App {
-    pub(crate) fn new(index: usize, window: usize, total: u64, pace: Time) -> Self {
+    pub(crate) fn new(index: usize, service: usize, window: usize, total: u64, pace: Time) -> Self {
         Self {
             index,
+            service,
             life: 0,
             is_up: false,
             name: 0,
@@ -88,6 +90,10 @@ impl App {
         self.slow_until = until;
     }
 
+    pub(crate) fn service(&self) -> usize {
+        self.service
+    }
+
     pub(crate) fn needs_call(&self, core: usize) -> bool {
         self.is_up && self.calls.get(&core).is_some_and(|call| call.connection.is_none())
     }
@@ -106,7 +112,7 @@ impl App {
             call.connection = Some((conn, number));
         }
         let register = Register {
-            service: "default".to_owned(),
+            service: service_name(self.service),
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
             held_streams: held_streams.into_iter().map(|number| number.0).collect(),
@@ -233,11 +239,11 @@ impl App {
             next_event: arrival.next_event,
             next_send: arrival.next_send,
         };
-        checker.on_assigned(client, handler.instance, assigned);
+        checker.on_assigned(client, handler.instance, self.service, assigned);
         if arrival.next_event == EventNumber(0) {
             self.machine.acknowledge(arrival.number, EventNumber(0));
         }
-        self.machine.join(arrival.number, GROUP);
+        self.machine.join(arrival.number, EVERYBODY);
         self.handlers.insert(arrival.number, handler);
         self.wake(arrival.number, net);
     }

@@ -4,6 +4,7 @@
 //! Deliveries are compared with the sent messages, outputs of a core with the durable state of that moment.
 
 mod app;
+mod changes;
 mod client;
 mod outputs;
 mod pushed_messages;
@@ -20,7 +21,7 @@ use crate::durable::DurableState;
 use crate::end::End;
 use crate::messages::stream_id;
 use crate::plan::{Clients, Options};
-use crate::push::GROUP;
+use crate::push::EVERYBODY;
 
 /// Maximum number of reported violations.
 const MAX_VIOLATIONS: usize = 20;
@@ -42,6 +43,7 @@ pub(crate) struct Checker {
     pub(crate) messages: u64,
     /// Messages per stream and direction.
     total: u64,
+    services: usize,
 }
 
 /// Knowledge about one client.
@@ -52,6 +54,7 @@ struct ClientRecord {
     pushed: PushedMessages,
     has_reset: bool,
     app_has_reset: bool,
+    caller_has_reset: bool,
     /// Whether the client was offline for longer than half the idle limit.
     may_idle: bool,
     ended: Option<End>,
@@ -73,10 +76,10 @@ struct StreamRecord {
 }
 
 impl Checker {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, services: usize) -> Self {
         let clients = (0..options.streams).map(|_| ClientRecord::default()).collect();
         let checks_tags = options.clients == Clients::Tagged;
-        Self { clients, total: options.messages, checks_tags, ..Self::default() }
+        Self { clients, total: options.messages, checks_tags, services, ..Self::default() }
     }
 
     /// Reports a violation.
@@ -113,6 +116,10 @@ impl Checker {
         self.clients[client].app_has_reset = true;
     }
 
+    pub(crate) fn on_caller_reset(&mut self, client: usize) {
+        self.clients[client].caller_has_reset = true;
+    }
+
     pub(crate) fn on_long_offline(&mut self, client: usize) {
         self.clients[client].may_idle = true;
     }
@@ -132,9 +139,7 @@ impl Checker {
     fn is_stored(&self, client: usize) -> bool {
         let stream = self.clients[client].stream.and_then(|number| self.durable.stream(number));
         stream.is_some_and(|state| {
-            state.is_outbox_empty()
-                && state.sent_by_app().0 == self.total
-                && state.groups.contains(GROUP)
+            state.is_outbox_empty() && state.sent_by_app().0 == self.total && state.is_in(EVERYBODY)
         })
     }
 
@@ -143,7 +148,8 @@ impl Checker {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
         record.ended.is_some()
-            && (app.is_none_or(|stream| stream.ended.is_some()) || self.durable.has_lost(client))
+            && (app.is_none_or(|stream| stream.ended.is_some())
+                || self.durable.has_lost(client) && !self.durable.must_report(client))
     }
 
     /// The number of the live stream of a client, or of the last one.

@@ -24,7 +24,7 @@ use crate::checker::Checker;
 use crate::connection::{ConnId, Side};
 use crate::event::{Content, Life};
 use crate::network::Network;
-use crate::push::PushAttempt;
+use crate::push::OutsideCall;
 
 /// One core.
 pub(crate) struct Core {
@@ -66,8 +66,8 @@ pub(crate) enum CoreInput {
 pub(crate) enum CoreOutput {
     Edge(u64, Vec<CoreFrame>),
     App(u64, Vec<AppOutput>),
-    /// The reply to a push; `None`: the outcome is unknown.
-    Push(PushAttempt, Option<StreamReply>),
+    /// The reply to a call from outside; `None`: the outcome is unknown.
+    Reply(OutsideCall, Option<StreamReply>),
 }
 
 impl Core {
@@ -113,6 +113,11 @@ impl Core {
     /// Number of announced partitions.
     pub(crate) fn owned(&self) -> usize {
         self.process.as_ref().map_or(0, |process| process.owned.len())
+    }
+
+    /// The announced partitions.
+    pub(crate) fn owned_partitions(&self) -> Vec<u32> {
+        self.process.iter().flat_map(|process| process.owned.iter().copied()).collect()
     }
 
     /// Whether the core announces ownership of the partition.
@@ -191,10 +196,10 @@ impl Core {
     }
 
     /// Receives a call from outside.
-    pub(crate) fn call(&mut self, attempt: PushAttempt, request: StreamRequest) {
+    pub(crate) fn call(&mut self, call: OutsideCall, request: StreamRequest) {
         let Some(partitions) = self.partitions() else { return };
         let id = StreamCallId(self.next_number());
-        self.calls.push(PendingCall::send(id, attempt, request, &partitions));
+        self.calls.push(PendingCall::send(id, call, request, &partitions));
     }
 
     /// Collects outputs of the partitions, or registers the waker.
@@ -226,8 +231,8 @@ impl Core {
         }
         self.calls.retain_mut(|call| match call.poll(cx) {
             Poll::Pending => true,
-            Poll::Ready((attempt, reply)) => {
-                outputs.push((self.index, CoreOutput::Push(attempt, reply)));
+            Poll::Ready((call, reply)) => {
+                outputs.push((self.index, CoreOutput::Reply(call, reply)));
                 false
             }
         });
@@ -246,7 +251,7 @@ impl Core {
                     session.release(events, net, checker);
                 }
             }
-            CoreOutput::Push(attempt, reply) => stream_calls::release(attempt, reply, net, checker),
+            CoreOutput::Reply(call, reply) => stream_calls::release(call, reply, net, checker),
         }
     }
 

@@ -4,6 +4,7 @@
 //! After a rollback the earlier state counts as well, since an owner may release outputs before the detection. The
 //! checker is the caller; nothing here is code of the core or of an SDK.
 
+mod damage;
 mod partition;
 mod protobuf;
 mod stored;
@@ -15,9 +16,9 @@ use minerva_proto::StreamNumber;
 
 use self::partition::PartitionHistory;
 pub(crate) use self::stream::StreamModel;
-use crate::messages::client_of;
-use crate::push::GROUP;
-use crate::store::{Op, StoreData, StoredPartition};
+use crate::messages::{client_of, service_name};
+use crate::push::{PushTarget, Selected};
+use crate::store::{DamagedBlob, Op, StoreData, StoredPartition};
 
 /// Decoded content of all partitions.
 #[derive(Debug, Default)]
@@ -25,8 +26,11 @@ pub(crate) struct DurableState {
     partitions: BTreeMap<u32, PartitionHistory>,
     /// Clients with lost state: a new owner loaded less than was once durable, so their streams may end.
     lost: BTreeSet<usize>,
+    /// Clients with damaged streams of which the application must receive the end.
+    reported: BTreeSet<usize>,
     /// Clients with an s2c number that was assigned to two messages.
     reassigned: BTreeSet<usize>,
+    is_damaged: bool,
 }
 
 impl DurableState {
@@ -42,6 +46,11 @@ impl DurableState {
             // The owner drops all state, even before a new claim of its own.
             Op::Release { .. } => history.owner = None,
             Op::Claim { owner, .. } => {
+                if let Some(stored) = data.partition(partition) {
+                    let (lost, reported) = history.load_damage(stored);
+                    self.lost.extend(clients(lost));
+                    self.reported.extend(clients(reported));
+                }
                 if history.owner.replace(owner.clone()).as_ref() != Some(owner) {
                     self.lost.extend(clients(history.lost()));
                 }
@@ -81,6 +90,30 @@ impl DurableState {
         Ok(())
     }
 
+    /// Handles damage of stored blobs.
+    pub(crate) fn on_damage(
+        &mut self,
+        partition: u32,
+        damaged: Vec<DamagedBlob>,
+    ) -> Result<(), String> {
+        self.is_damaged |= !damaged.is_empty();
+        let history = self.partitions.entry(partition).or_default();
+        damaged.into_iter().try_for_each(|blob| history.damage.add(blob))
+    }
+
+    /// Whether a stream can have lost state: an owner has loaded damaged state of the stream, or its client has lost
+    /// durable state.
+    pub(crate) fn can_be_lost(&self, number: StreamNumber) -> bool {
+        let history = self.partitions.get(&partition_of(number));
+        history.is_some_and(|history| history.damage.has_touched(number))
+            || self.client_where(number, |_| true).is_some_and(|client| self.has_lost(client))
+    }
+
+    /// Whether the application must receive the end of a client's damaged stream.
+    pub(crate) fn must_report(&self, client: usize) -> bool {
+        self.reported.contains(&client)
+    }
+
     /// The current state of a stream.
     pub(crate) fn stream(&self, number: StreamNumber) -> Option<&StreamModel> {
         self.partitions.get(&partition_of(number))?.now.streams.get(&number)
@@ -97,17 +130,26 @@ impl DurableState {
         client_of(&streams.find(|state| holds(state))?.id)
     }
 
-    /// The live members of the group in a partition.
-    pub(crate) fn members(&self, partition: u32) -> Vec<StreamNumber> {
+    /// The live streams of a partition, and whether a push selects them.
+    pub(crate) fn audience(&self, partition: u32, target: PushTarget) -> Vec<Selected> {
         let Some(history) = self.partitions.get(&partition) else { return Vec::new() };
-        let is_member = |s: &StreamModel| !s.is_ended() && s.groups.contains(GROUP);
-        let members = history.now.streams.iter().filter(|(_, state)| is_member(state));
-        members.map(|(number, _)| *number).collect()
+        let live = history.now.streams.iter().filter(|(_, stream)| !stream.is_ended());
+        let selected = |(number, stream): (&StreamNumber, &StreamModel)| {
+            let is_of = |service| stream.service == service_name(service);
+            let is_member = match target {
+                PushTarget::Stream(number_of_target) => number_of_target == *number,
+                PushTarget::Group(service, group) => is_of(service) && stream.is_in(group),
+                PushTarget::Label(service, label) => is_of(service) && stream.has_label(label),
+            };
+            Selected { number: *number, is_member, changes: stream.attribute_changes() }
+        };
+        live.map(selected).collect()
     }
 
-    /// Number of streams.
+    /// Number of streams of clients. The core keeps a placeholder for a lost stream without a known id.
     pub(crate) fn streams(&self) -> usize {
-        self.partitions.values().map(|history| history.now.streams.len()).sum()
+        let all = self.partitions.values().flat_map(|history| history.now.streams.values());
+        all.filter(|stream| client_of(&stream.id).is_some()).count()
     }
 
     /// Whether the current or an earlier state of a stream satisfies the predicate. A removed stream satisfies every
@@ -118,9 +160,11 @@ impl DurableState {
         holds: impl Fn(&StreamModel) -> bool,
     ) -> bool {
         let Some(history) = self.partitions.get(&partition_of(number)) else { return false };
-        history.states().any(|state| {
-            state.removed.contains_key(&number) || state.streams.get(&number).is_some_and(&holds)
-        })
+        history.damage.has_touched(number)
+            || history.states().any(|state| {
+                state.removed.contains_key(&number)
+                    || state.streams.get(&number).is_some_and(&holds)
+            })
     }
 
     /// The live stream with an id.
@@ -134,7 +178,8 @@ impl DurableState {
         states.any(|state| state.has_ended(id))
     }
 
-    /// Whether a client's stream lost durable state in a rollback with a dead owner.
+    /// Whether a client's stream lost durable state: in a rollback with a dead owner, or by damage that an owner has
+    /// loaded.
     pub(crate) fn has_lost(&self, client: usize) -> bool {
         self.lost.contains(&client)
     }
@@ -150,9 +195,9 @@ impl DurableState {
         format!("last claimants: {owners:?}; clients with lost state: {:?}", self.lost)
     }
 
-    /// Whether the store was rolled back.
+    /// Whether the store was rolled back or damaged.
     pub(crate) fn has_rolled_back(&self) -> bool {
-        self.partitions.values().any(PartitionHistory::has_rolled_back)
+        self.is_damaged || self.partitions.values().any(PartitionHistory::has_rolled_back)
     }
 
     /// Whether a partition was rolled back.

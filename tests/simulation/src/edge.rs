@@ -104,13 +104,15 @@ impl Edge {
         &mut self,
         conn: ConnId,
         kind: TransportKind,
+        service: String,
         net: &mut Network,
         checker: &mut Checker,
     ) -> u64 {
         self.accepted += 1;
         let number = self.accepted;
         let now = self.clock.instant(net.now).into_std();
-        self.transports.insert(number, EdgeTransport::new(now, conn, kind, self.s2c_window));
+        self.transports
+            .insert(number, EdgeTransport::new(now, conn, kind, service, self.s2c_window));
         self.drive(number, net, checker);
         number
     }

@@ -100,6 +100,8 @@ pub(crate) enum Event {
     PushStart {
         api_caller: usize,
     },
+    /// A program outside the services changes a stream.
+    ChangeStart,
     /// A caller sends a request to a partition.
     PushAttempt {
         api_caller: usize,
@@ -118,6 +120,10 @@ pub(crate) enum Event {
     /// The store loses its last writes.
     StoreRollback {
         owners_die: bool,
+    },
+    /// Blobs of a partition are damaged.
+    BlobDamage {
+        partition: u32,
     },
     /// A fault occurs.
     Fault(Fault),

@@ -31,6 +31,8 @@ pub enum Fault {
     AppRestart,
     /// All application instances are down.
     AppAbsent,
+    /// All instances of one service are down.
+    ServiceAbsent,
     /// The store is slow.
     StoreSlow,
     /// The store returns errors.
@@ -53,6 +55,8 @@ pub enum Fault {
     FencedWrite,
     /// The wall clock of the store steps by up to some hours, sometimes with a dead owner.
     StoreClockStep,
+    /// Blobs of a partition are damaged, and the owner crashes.
+    BlobDamage,
     /// A client switches to another kind of transport.
     TransportSwitch,
     /// A client is offline.
@@ -63,6 +67,8 @@ pub enum Fault {
     ClientResets,
     /// An application resets a stream.
     AppResets,
+    /// A program outside the services resets a stream.
+    CallerResets,
     /// A partition drops a call from outside; the outcome is unknown.
     CallInterrupted,
     /// The reply to a call from outside is lost.
@@ -71,7 +77,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -86,6 +92,7 @@ impl Fault {
         Self::AppCrash,
         Self::AppRestart,
         Self::AppAbsent,
+        Self::ServiceAbsent,
         Self::StoreSlow,
         Self::StoreUnavailable,
         Self::StoreReplyLost,
@@ -97,11 +104,13 @@ impl Fault {
         Self::SplitBrain,
         Self::FencedWrite,
         Self::StoreClockStep,
+        Self::BlobDamage,
         Self::TransportSwitch,
         Self::ClientOffline,
         Self::ClientSlow,
         Self::ClientResets,
         Self::AppResets,
+        Self::CallerResets,
         Self::CallInterrupted,
         Self::CallReplyLost,
     ];
@@ -131,9 +140,15 @@ impl Fault {
 }
 
 /// Occurrences by fault.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults {
     counts: [u64; Fault::ALL.len()],
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { counts: [0; Fault::ALL.len()] }
+    }
 }
 
 impl Faults {

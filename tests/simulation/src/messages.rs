@@ -12,6 +12,16 @@ pub(crate) fn client_of(id: &str) -> Option<usize> {
     id.strip_prefix("simulated-stream-")?.parse().ok()
 }
 
+/// The service of a client.
+pub(crate) fn service_of(client: usize, services: usize) -> usize {
+    client % services
+}
+
+/// The name of a service.
+pub(crate) fn service_name(service: usize) -> String {
+    if service == 0 { "default".to_owned() } else { format!("service-{service}") }
+}
+
 /// A message of a client.
 pub(crate) fn c2s_message(client: usize, number: u64) -> Bytes {
     content("up", client, number)

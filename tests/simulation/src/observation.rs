@@ -35,6 +35,10 @@ pub(crate) enum InstanceOutput {
         stream: StreamNumber,
         next_send: MessageNumber,
     },
+    /// The store lost the stream.
+    Lost {
+        stream: StreamNumber,
+    },
     ContractViolation(String),
     /// An output without a durable fact.
     Other,

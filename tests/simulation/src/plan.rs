@@ -52,7 +52,9 @@ pub(crate) struct Plan {
     pub(crate) cores: usize,
     /// All cores but the first are on standby.
     standby: bool,
-    pub(crate) apps: usize,
+    pub(crate) services: usize,
+    /// Instances of each service.
+    apps: usize,
     pub(crate) partitions: u32,
     /// Mean pause between two bursts of messages.
     pub(crate) pace: Time,
@@ -62,6 +64,7 @@ pub(crate) struct Plan {
     pub(crate) app_window: usize,
     pub(crate) max_idle: Time,
     pub(crate) may_roll_back: bool,
+    may_damage: bool,
     /// Relative frequencies of the faults.
     weights: &'static [(Fault, u64)],
     pub(crate) limits: Limits,
@@ -81,7 +84,8 @@ const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::CorePause, 3),
     (Fault::AppCrash, 3),
     (Fault::AppRestart, 2),
-    (Fault::AppAbsent, 2),
+    (Fault::AppAbsent, 1),
+    (Fault::ServiceAbsent, 2),
     (Fault::StoreSlow, 3),
     (Fault::StoreUnavailable, 3),
     (Fault::StoreReplyLost, 3),
@@ -92,6 +96,7 @@ const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::StoreCutOff, 3),
     (Fault::SplitBrain, 3),
     (Fault::StoreClockStep, 2),
+    (Fault::BlobDamage, 1),
     (Fault::TransportSwitch, 8),
     (Fault::ClientOffline, 3),
     (Fault::ClientSlow, 4),
@@ -141,6 +146,7 @@ impl Plan {
             edges: random.between(2, 3) as usize,
             cores: random.between(2, 3) as usize,
             standby: random.percent(30),
+            services: random.pick(&[1, 1, 2, 3]),
             apps: random.between(1, 2) as usize,
             partitions: random.between(1, 8) as u32,
             pace: (length * 3 / options.messages.max(1)).max(1),
@@ -154,10 +160,17 @@ impl Plan {
                 Rollbacks::Sometimes => random.percent(50),
                 Rollbacks::Often => true,
             },
+            // Damage hides other defects in the same way.
+            may_damage: random.percent(25),
             weights: if options.rollbacks == Rollbacks::Often { OFTEN } else { WEIGHTS },
             limits,
             options: partition_options,
         }
+    }
+
+    /// Number of instances.
+    pub(crate) fn instances(&self) -> usize {
+        self.services * self.apps
     }
 
     pub(crate) fn is_standby(&self, core: usize) -> bool {
@@ -174,7 +187,10 @@ impl Plan {
                 pick = pick.saturating_sub(*weight);
                 is_it
             });
-            let is_meant = |fault: Fault| self.may_roll_back || !fault.is_rollback();
+            let is_meant = |fault: Fault| {
+                (self.may_roll_back || !fault.is_rollback())
+                    && (self.may_damage || fault != Fault::BlobDamage)
+            };
             if let Some((fault, _)) = fault.filter(|(fault, _)| is_meant(*fault)) {
                 let at = net.random.between(500, self.healed_at - 500);
                 net.events.schedule(at, Event::Fault(*fault));

@@ -3,6 +3,7 @@
 
 mod call;
 mod clock;
+mod damage;
 mod data;
 mod direct;
 mod faults;
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use call::{Call, PendingReply};
 pub use call::{Op, OpReply};
+pub(crate) use damage::{BlobPlace, DamagedBlob};
 pub use data::StoreData;
 pub(crate) use data::StoredPartition;
 pub use direct::ModelStore;
@@ -138,6 +140,12 @@ impl Store {
     /// Steps the clock of the store.
     pub(crate) fn step_clock(&mut self, forward: bool, length: Time) {
         self.clock.step(forward, length);
+    }
+
+    /// Damages some blobs of a partition.
+    pub(crate) fn damage(&mut self, partition: u32, net: &mut Network) -> Vec<DamagedBlob> {
+        let count = net.random.pick(&[1, 1, 1, 2, 3]);
+        self.data.damage(partition, count, &mut net.random)
     }
 
     /// Takes the data for a later rollback of these partitions, or of the whole store.

@@ -41,6 +41,8 @@ pub(crate) struct World {
     apps: Vec<App>,
     api_callers: Vec<ApiCaller>,
     stopped: mpsc::UnboundedReceiver<CoreStopped>,
+    /// Count of changes from outside.
+    changes: u64,
     phase: Phase,
 }
 
@@ -83,19 +85,22 @@ impl World {
         });
         let clients = clients.collect();
         let edge = |index| Edge::new(index, clock, plan.s2c_window, plan.partitions);
-        let app = |index| App::new(index, plan.app_window, options.messages, plan.pace);
+        let app = |index| {
+            App::new(index, index % plan.services, plan.app_window, options.messages, plan.pace)
+        };
         Self {
             clock,
-            checker: Checker::new(options),
+            checker: Checker::new(options, plan.services),
             store,
             clients,
             edges: (0..plan.edges).map(edge).collect(),
             cores: (0..plan.cores)
                 .map(|i| Core::new(i, plan.is_standby(i), deployment.clone()))
                 .collect(),
-            apps: (0..plan.apps).map(app).collect(),
+            apps: (0..plan.instances()).map(app).collect(),
             api_callers: (0..API_CALLERS).map(ApiCaller::new).collect(),
             stopped,
+            changes: 0,
             phase: Phase::Faulty,
             plan,
             net,
@@ -128,6 +133,7 @@ impl World {
             client.start(&mut self.net, &mut self.checker);
         }
         self.api_callers.iter().for_each(|api_caller| api_caller.schedule_push(&mut self.net));
+        self.net.after(1000, Event::ChangeStart);
         self.plan.schedule(&mut self.net);
     }
 
@@ -221,9 +227,11 @@ impl World {
             Event::ApiCallReply { attempt, outcomes } => {
                 self.on_push_reply(&attempt, outcomes.as_ref())
             }
+            Event::ChangeStart => self.start_change(),
             Event::StorePerforms(call) => self.perform_store_call(*call),
             Event::StoreReplies(answered) => answered.arrive(),
             Event::StoreRollback { owners_die } => self.roll_back_store(owners_die),
+            Event::BlobDamage { partition } => self.damage_store(partition),
             Event::Fault(fault) => self.inject(fault),
             Event::Reconnect => self.reconnect_clients(),
             Event::Heal => self.heal(),

@@ -141,6 +141,10 @@ impl Replay {
                 self.on_unreadable(index, blob, "the damaged records cannot be located");
                 return Ok(());
             }
+            DamagedStreams::Known(_) if mutation::is(Mutation::QuarantineAll) => {
+                self.on_unreadable(index, blob, "mutation");
+                return Ok(());
+            }
             DamagedStreams::Known(streams) => {
                 let cause = format!("the records of {} streams are damaged", streams.len());
                 self.damage.add_entry(index, blob, &cause);

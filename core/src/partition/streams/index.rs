@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use minerva_proto::StreamNumber;
+use minerva_proto::mutation::{self, Mutation};
 
 use crate::state::StreamState;
 
@@ -36,6 +37,9 @@ impl StreamIndex {
             remove(&mut self.labels, service, label, number);
         }
         for group in &state.attributes().groups {
+            if mutation::is(Mutation::StayInGroup) && !state.is_ended() {
+                continue;
+            }
             remove(&mut self.groups, service, group, number);
         }
     }

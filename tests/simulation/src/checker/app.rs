@@ -4,12 +4,21 @@ use minerva_proto::{EventNumber, StreamNumber};
 
 use super::{Checker, StreamRecord};
 use crate::end::End;
-use crate::messages::{c2s_message, stream_id};
+use crate::messages::{c2s_message, service_of, stream_id};
 use crate::observation::Assigned;
 
 impl Checker {
     /// An instance is assigned a stream.
-    pub(crate) fn on_assigned(&mut self, client: usize, instance: u64, assigned: Assigned) {
+    pub(crate) fn on_assigned(
+        &mut self,
+        client: usize,
+        instance: u64,
+        service: usize,
+        assigned: Assigned,
+    ) {
+        if service != service_of(client, self.services) {
+            self.violation(format!("client {client} is assigned to service {service}"));
+        }
         let Assigned { number, next_event: next, next_send } = assigned;
         let first = *self.clients[client].stream.get_or_insert(number);
         if first != number {
@@ -95,6 +104,7 @@ impl Checker {
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
+            "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle || is_replaced || is_lost,
             "state lost" => is_lost,
             _ => false,

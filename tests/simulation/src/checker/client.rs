@@ -60,6 +60,7 @@ impl Checker {
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
+            "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle,
             "stream_attach_failure" => true,
             "state lost" => is_lost,

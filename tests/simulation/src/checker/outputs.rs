@@ -68,6 +68,7 @@ impl Checker {
             InstanceOutput::Sent { stream, next_send } => {
                 self.durable.implies(*stream, |state| state.sent_by_app() >= *next_send)
             }
+            InstanceOutput::Lost { stream } => self.durable.can_be_lost(*stream),
             InstanceOutput::ContractViolation(text) => {
                 self.violation(format!("an instance broke the contract: {text}"));
                 true
@@ -115,7 +116,9 @@ impl Checker {
                 self.durable.live_stream(&stream_id(client)).is_none()
             }
             CloseCause::Kill(reason) => *reason == KillReason::RwinOverflow,
-            CloseCause::Reset(_) => self.durable.has_ended(&stream_id(client)),
+            CloseCause::Reset(_) => {
+                self.durable.has_ended(&stream_id(client)) || self.durable.has_lost(client)
+            }
         }
     }
 }

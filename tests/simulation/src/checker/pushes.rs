@@ -7,14 +7,12 @@
 //! After a rollback with a dead owner, an accepted push and its key may be lost together, since no caller retries a
 //! completed push. Arrival is not required then; order and the absence of duplicates are.
 
-use minerva_proto::StreamNumber;
-
 use super::Checker;
 use super::pushed_messages::PushRecord;
 use crate::clock::Time;
 use crate::durable::StreamModel;
 use crate::messages::push_key;
-use crate::push::{PushAttempt, PushOutcome, PushOutcomes};
+use crate::push::{PushAttempt, PushOutcome, PushOutcomes, PushTarget};
 
 impl Checker {
     /// Registers a push. Returns its number.
@@ -57,11 +55,17 @@ impl Checker {
         if self.durable.is_rolled_back(attempt.partition) {
             return;
         }
-        let members = self.durable.members(attempt.partition);
-        let lives = |number: &&StreamNumber| members.contains(*number);
-        for number in attempt.members.iter().filter(lives) {
-            if outcomes.iter().all(|(answered, _)| answered != number) {
-                self.violation(format!("stream {number} is missing in a reply: {attempt:?}"));
+        if let PushTarget::Stream(_) = attempt.target {
+            return;
+        }
+        let now = self.durable.audience(attempt.partition, attempt.target);
+        // The selection of a stream is certain if label and groups have not changed since the request.
+        for selected in attempt.audience.iter().filter(|selected| now.contains(selected)) {
+            let number = selected.number;
+            let is_answered = outcomes.iter().any(|(answered, _)| *answered == number);
+            if is_answered != selected.is_member {
+                let text = if is_answered { "wrongly present" } else { "missing" };
+                self.violation(format!("stream {number} is {text} in a reply: {attempt:?}"));
             }
         }
     }

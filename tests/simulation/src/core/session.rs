@@ -132,8 +132,8 @@ fn observed(output: &AppOutput) -> InstanceOutput {
             InstanceOutput::Sent { stream: *stream, next_send: *next_send }
         }
         AppOutput::ContractViolation(text) => InstanceOutput::ContractViolation(text.clone()),
+        AppOutput::Lost { stream, .. } => InstanceOutput::Lost { stream: *stream },
         AppOutput::Released { .. }
-        | AppOutput::Lost { .. }
         | AppOutput::TransportChanged { .. }
         | AppOutput::PartitionOwned { .. }
         | AppOutput::PartitionLeft { .. }

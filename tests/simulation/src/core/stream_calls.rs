@@ -7,19 +7,20 @@ use std::task::{Context, Poll};
 use minerva_core::partition::{
     Mail, PartitionTable, StreamCall, StreamCallId, StreamReply, StreamRequest,
 };
-use minerva_core::stream::PushOutcome as CoreOutcome;
+use minerva_core::stream::{JoinOutcome, PushOutcome as CoreOutcome};
 use minerva_proto::StreamNumber;
 use tokio::sync::oneshot;
 
 use crate::checker::Checker;
+use crate::durable::partition_of;
 use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
-use crate::push::{PushAttempt, PushOutcome, PushOutcomes};
+use crate::push::{OutsideCall, OutsideChange, PushAttempt, PushOutcome, PushOutcomes};
 
 /// A call without a reply.
 pub(super) struct PendingCall {
-    attempt: PushAttempt,
+    call: OutsideCall,
     reply: oneshot::Receiver<StreamReply>,
 }
 
@@ -27,27 +28,70 @@ impl PendingCall {
     /// Sends the request to the partition.
     pub(super) fn send(
         id: StreamCallId,
-        attempt: PushAttempt,
+        call: OutsideCall,
         request: StreamRequest,
         partitions: &PartitionTable,
     ) -> Self {
         let (sender, reply) = oneshot::channel();
-        let call = StreamCall { id, request, reply: sender };
-        partitions.send(attempt.partition, Mail::StreamCall(Box::new(call)));
-        Self { attempt, reply }
+        let mail = Mail::StreamCall(Box::new(StreamCall { id, request, reply: sender }));
+        let partition = match &call {
+            OutsideCall::Push(attempt) => attempt.partition,
+            OutsideCall::Change(change) => partition_of(change.stream),
+        };
+        partitions.send(partition, mail);
+        Self { call, reply }
     }
 
     /// Ready with the reply; `None` if the partition dropped the call, so that the outcome is unknown.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<(PushAttempt, Option<StreamReply>)> {
-        Pin::new(&mut self.reply).poll(cx).map(|reply| (self.attempt.clone(), reply.ok()))
+    ) -> Poll<(OutsideCall, Option<StreamReply>)> {
+        Pin::new(&mut self.reply).poll(cx).map(|reply| (self.call.clone(), reply.ok()))
+    }
+}
+
+/// Releases the reply to a call, or the interruption of the call.
+pub(super) fn release(
+    call: OutsideCall,
+    reply: Option<StreamReply>,
+    net: &mut Network,
+    checker: &mut Checker,
+) {
+    match call {
+        OutsideCall::Push(attempt) => release_push(attempt, reply, net, checker),
+        OutsideCall::Change(change) => release_change(&change, reply, net, checker),
+    }
+}
+
+fn release_change(
+    change: &OutsideChange,
+    reply: Option<StreamReply>,
+    net: &mut Network,
+    checker: &mut Checker,
+) {
+    net.trace.record(
+        net.now,
+        "release change reply",
+        [change.number, u64::from(reply.is_some()), 0],
+    );
+    match reply {
+        Some(StreamReply::Done(streams)) if streams.contains(&change.stream) => {
+            checker.on_change_done(change, net.now);
+        }
+        Some(StreamReply::Joined(outcomes))
+            if outcomes.contains(&(change.stream, JoinOutcome::Done)) =>
+        {
+            checker.on_change_done(change, net.now);
+        }
+        Some(StreamReply::Done(_) | StreamReply::Joined(_)) => {}
+        Some(other) => checker.violation(format!("reply to a change: {other:?}")),
+        None => net.faults.fire(Fault::CallInterrupted),
     }
 }
 
 /// Releases the reply to a push, or the interruption of the call.
-pub(super) fn release(
+fn release_push(
     attempt: PushAttempt,
     reply: Option<StreamReply>,
     net: &mut Network,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
 
+use super::damage::{LoadedDamage, PartitionDamage};
 use super::stored::{self, Change};
 use super::stream::StreamModel;
-use crate::store::StoredPartition;
+use crate::store::{BlobPlace, StoredPartition};
 
 /// All states of one partition.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(super) struct PartitionHistory {
     pub(super) owner: Option<String>,
     /// The message of each assigned s2c number.
     assigned: BTreeMap<(StreamNumber, u64), (String, Bytes)>,
+    pub(super) damage: PartitionDamage,
 }
 
 /// One state of a partition.
@@ -51,7 +53,7 @@ impl PartitionHistory {
         let mut reassigned = Vec::new();
         for (stream, change) in stored::entry(blob.clone())? {
             reassigned.extend(self.assign(stream, &change));
-            self.now.apply(stream, &change)?;
+            self.now.apply(stream, &change, &self.damage)?;
         }
         Ok(reassigned)
     }
@@ -67,8 +69,35 @@ impl PartitionHistory {
     pub(super) fn read(&mut self, stored: Option<&StoredPartition>) -> Result<(), String> {
         let Some(stored) = stored else { return Ok(()) };
         let removed = std::mem::take(&mut self.now.removed);
-        self.now = PartitionState { removed, ..PartitionState::read(stored)? };
+        self.now = PartitionState { removed, ..PartitionState::read(stored, &self.damage)? };
         Ok(())
+    }
+
+    /// Handles a claim that loads damaged blobs. Returns the ids of all streams that can have lost state, and of those
+    /// of them that a report must reach.
+    pub(super) fn load_damage(&mut self, stored: &StoredPartition) -> (Vec<String>, Vec<String>) {
+        let Some(loaded) = self.damage.load(stored) else { return Default::default() };
+        self.before.push(self.now.clone());
+        let LoadedDamage { touched, has_unknown, named } = loaded;
+        let is_touched =
+            |number: &StreamNumber| touched.as_ref().is_none_or(|touched| touched.contains(number));
+        let mut lost = Vec::new();
+        let mut reported = Vec::new();
+        let numbers: Vec<StreamNumber> =
+            self.now.streams.keys().filter(|number| is_touched(number)).copied().collect();
+        for number in &numbers {
+            if let Some(stream) = self.now.streams.remove(number) {
+                if named.contains(number) && !stream.is_ended() {
+                    reported.push(stream.id.clone());
+                }
+                lost.push(stream.id);
+            }
+        }
+        self.damage.touch(numbers.into_iter().chain(touched.into_iter().flatten()));
+        if has_unknown {
+            lost.extend(self.states().flat_map(|state| state.removed.values().cloned()));
+        }
+        (lost, reported)
     }
 
     /// Ids of the streams whose current state is behind an earlier state.
@@ -106,18 +135,19 @@ impl PartitionHistory {
 }
 
 impl PartitionState {
-    fn read(stored: &StoredPartition) -> Result<Self, String> {
+    fn read(stored: &StoredPartition, damage: &PartitionDamage) -> Result<Self, String> {
         let mut state = Self { next: stored.first, ..Self::default() };
         let mut as_of = BTreeMap::new();
         for (number, blob) in &stored.streams {
-            let (stream, covers) = stored::snapshot(blob.clone())?;
+            let Some(blob) = damage.snapshot(*number, blob) else { continue };
+            let (stream, covers) = stored::snapshot(blob)?;
             state.streams.insert(*number, stream);
             as_of.insert(*number, covers);
         }
         for blob in &stored.log {
-            for (stream, change) in stored::entry(blob.clone())? {
+            for (stream, change) in damage.entry(BlobPlace::Entry(state.next), blob)? {
                 if as_of.get(&stream).is_none_or(|as_of| state.next >= *as_of) {
-                    state.apply(stream, &change)?;
+                    state.apply(stream, &change, damage)?;
                 }
             }
             state.next += 1;
@@ -125,15 +155,30 @@ impl PartitionState {
         Ok(state)
     }
 
-    fn apply(&mut self, number: StreamNumber, change: &Change) -> Result<(), String> {
-        if let Change::Opened { id } = change {
-            self.streams.insert(number, StreamModel::new(id.clone()));
+    /// Applies a change. The state of a stream with loaded damage is unknown until its next snapshot.
+    fn apply(
+        &mut self,
+        number: StreamNumber,
+        change: &Change,
+        damage: &PartitionDamage,
+    ) -> Result<(), String> {
+        if let Change::Opened { service, id } = change {
+            self.streams.insert(number, StreamModel::new(service.clone(), id.clone()));
             return Ok(());
         }
         let Some(stream) = self.streams.get_mut(&number) else {
+            if damage.has_touched(number) {
+                return Ok(());
+            }
             return Err(format!("a change of stream {number}, which does not exist: {change:?}"));
         };
-        stream.apply(change).map_err(|error| format!("stream {number}: {error}"))?;
+        if let Err(error) = stream.apply(change) {
+            if !damage.has_touched(number) {
+                return Err(format!("stream {number}: {error}"));
+            }
+            self.streams.remove(&number);
+            return Ok(());
+        }
         if stream.is_done() {
             let id = stream.id.clone();
             self.streams.remove(&number);

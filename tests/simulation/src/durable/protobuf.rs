@@ -16,24 +16,29 @@ pub(super) enum Value {
 pub(super) fn fields(mut bytes: Bytes) -> Result<Vec<(u64, Value)>, String> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
-        let key = number(&mut bytes)?;
-        let value = match key & 7 {
-            0 => Value::Number(number(&mut bytes)?),
-            1 => Value::Bytes(split(&mut bytes, 8)?),
-            2 => {
-                let length = number(&mut bytes)?;
-                Value::Bytes(split(&mut bytes, length)?)
-            }
-            5 => Value::Bytes(split(&mut bytes, 4)?),
-            other => return Err(format!("wire type {other}")),
-        };
-        fields.push((key >> 3, value));
+        fields.push(field(&mut bytes)?);
     }
     Ok(fields)
 }
 
+/// Reads a field.
+pub(super) fn field(bytes: &mut Bytes) -> Result<(u64, Value), String> {
+    let key = number(bytes)?;
+    let value = match key & 7 {
+        0 => Value::Number(number(bytes)?),
+        1 => Value::Bytes(split(bytes, 8)?),
+        2 => {
+            let length = number(bytes)?;
+            Value::Bytes(split(bytes, length)?)
+        }
+        5 => Value::Bytes(split(bytes, 4)?),
+        other => return Err(format!("wire type {other}")),
+    };
+    Ok((key >> 3, value))
+}
+
 /// Reads a varint.
-pub(super) fn number(bytes: &mut Bytes) -> Result<u64, String> {
+fn number(bytes: &mut Bytes) -> Result<u64, String> {
     let mut value = 0;
     for index in 0..10.min(bytes.len()) {
         value |= u64::from(bytes[index] & 0x7f) << (7 * index);

@@ -11,6 +11,7 @@ use crate::end::{End, EndedBy};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     Opened {
+        service: String,
         id: String,
     },
     Received {
@@ -70,6 +71,13 @@ fn stream_record(bytes: Bytes, changes: &mut Vec<(StreamNumber, Change)>) -> Res
     Ok(())
 }
 
+/// The streams of a record.
+pub(super) fn streams_of(record: Bytes) -> Result<Vec<StreamNumber>, String> {
+    let mut changes = Vec::new();
+    stream_record(record, &mut changes)?;
+    Ok(changes.into_iter().map(|(stream, _)| stream).collect())
+}
+
 fn read_change(field: u64, value: Value) -> Result<Option<Change>, String> {
     Ok(Some(match field {
         2 => opened(value.bytes()?)?,
@@ -123,16 +131,24 @@ fn parts(bytes: Bytes, number: u64, first: u64, second: u64) -> Result<Parts, St
 fn opened(bytes: Bytes) -> Result<Change, String> {
     for (field, value) in fields(bytes)? {
         if field == 1 {
-            return Ok(Change::Opened { id: id_of(value.bytes()?)? });
+            let (service, id) = origin(value.bytes()?)?;
+            return Ok(Change::Opened { service, id });
         }
     }
     Err("a new stream without an origin".to_owned())
 }
 
-/// The stream id of an origin.
-fn id_of(bytes: Bytes) -> Result<String, String> {
-    let id = fields(bytes)?.into_iter().find(|(field, _)| *field == 1);
-    id.ok_or("an origin without an id")?.1.text()
+/// Service and stream id of an origin.
+fn origin(bytes: Bytes) -> Result<(String, String), String> {
+    let (mut service, mut id) = (String::new(), String::new());
+    for (field, value) in fields(bytes)? {
+        match field {
+            1 => id = value.text()?,
+            2 => service = value.text()?,
+            _ => {}
+        }
+    }
+    Ok((service, id))
 }
 
 fn sack(bytes: Bytes) -> Result<Change, String> {
@@ -174,7 +190,8 @@ pub(super) fn snapshot(blob: Bytes) -> Result<(StreamModel, LogIndex), String> {
     for (field, value) in fields(blob)? {
         match field {
             2 => {
-                model = Some(StreamModel::new(id_of(value.bytes()?)?));
+                let (service, id) = origin(value.bytes()?)?;
+                model = Some(StreamModel::new(service, id));
             }
             5 => messages.inbox_base = value.number()?,
             6 => messages.inbox += 1,

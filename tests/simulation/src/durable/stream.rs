@@ -14,6 +14,8 @@ const KEYS: usize = 32;
 /// The durable state of one stream.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamModel {
+    /// Service in the hello.
+    pub(crate) service: String,
     pub(crate) id: String,
     /// First c2s number that was not received.
     received_next: u64,
@@ -27,8 +29,12 @@ pub(crate) struct StreamModel {
     outbox_next: u64,
     /// Unacknowledged s2c messages.
     outbox: BTreeMap<u64, Bytes>,
-    pub(crate) label: Option<String>,
-    pub(crate) groups: BTreeSet<String>,
+    pub(super) label: Option<String>,
+    pub(super) groups: BTreeSet<String>,
+    /// Count of changes of label and groups.
+    attribute_changes: u64,
+    /// All labels and groups of the past and the present.
+    past_attributes: BTreeSet<String>,
     /// Number of s2c messages that the assigned instance did not send.
     pub(super) pushed: u64,
     /// Idempotency keys, oldest first.
@@ -50,8 +56,9 @@ pub(super) struct StoredMessages {
 }
 
 impl StreamModel {
-    pub(super) fn new(id: String) -> Self {
+    pub(super) fn new(service: String, id: String) -> Self {
         Self {
+            service,
             id,
             received_next: 0,
             waiting: BTreeSet::new(),
@@ -62,6 +69,8 @@ impl StreamModel {
             outbox: BTreeMap::new(),
             label: None,
             groups: BTreeSet::new(),
+            attribute_changes: 0,
+            past_attributes: BTreeSet::new(),
             pushed: 0,
             keys: VecDeque::new(),
         }
@@ -111,9 +120,18 @@ impl StreamModel {
                 return Err(format!("event {event} is acknowledged, but unknown"));
             }
             Change::Acknowledged { event } => self.inbox_base = self.inbox_base.max(event + 1),
-            Change::Labelled(label) => self.label.clone_from(label),
-            Change::Joined(group) => drop(self.groups.insert(group.clone())),
-            Change::Left(group) => drop(self.groups.remove(group)),
+            Change::Labelled(label) => {
+                self.label.clone_from(label);
+                self.note_attribute(label.as_ref());
+            }
+            Change::Joined(group) => {
+                self.groups.insert(group.clone());
+                self.note_attribute(Some(group));
+            }
+            Change::Left(group) => {
+                self.groups.remove(group);
+                self.note_attribute(None);
+            }
             Change::Other => {}
             Change::Received { .. }
             | Change::ServiceSelected
@@ -194,6 +212,24 @@ impl StreamModel {
         MessageNumber(self.outbox_next.saturating_sub(self.pushed))
     }
 
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.groups.contains(group)
+    }
+
+    pub(crate) fn has_label(&self, label: &str) -> bool {
+        self.label.as_deref() == Some(label)
+    }
+
+    /// Whether the stream has, or had, a label or group.
+    pub(crate) fn had_attribute(&self, text: &str) -> bool {
+        self.past_attributes.contains(text) || self.is_in(text) || self.has_label(text)
+    }
+
+    /// Count of changes of label and groups.
+    pub(crate) fn attribute_changes(&self) -> u64 {
+        self.attribute_changes
+    }
+
     pub(crate) fn has_key(&self, key: &Bytes) -> bool {
         self.keys.contains(key)
     }
@@ -218,6 +254,11 @@ impl StreamModel {
     /// Event number of the next message.
     fn next_message_event(&self) -> u64 {
         (self.received_next + 1).saturating_sub(u64::from(self.service_selected))
+    }
+
+    fn note_attribute(&mut self, text: Option<&String>) {
+        self.attribute_changes += 1;
+        self.past_attributes.extend(text.cloned());
     }
 
     fn receive(&mut self, number: u64) {

@@ -49,7 +49,13 @@ pub(super) struct Attachment {
 }
 
 impl EdgeTransport {
-    pub(super) fn new(now: Instant, conn: ConnId, kind: TransportKind, s2c_window: u64) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        conn: ConnId,
+        kind: TransportKind,
+        service: String,
+        s2c_window: u64,
+    ) -> Self {
         let limits = Limits {
             // Above the client's limit of data in flight, so that its SACKs are always read.
             untaken: 8000,
@@ -57,7 +63,7 @@ impl EdgeTransport {
             hold_time: Duration::from_secs(30),
             ..Limits::default()
         };
-        let caller = Caller::default();
+        let caller = Caller { service: service.parse().unwrap_or_default(), ..Caller::default() };
         let protocol = match kind {
             TransportKind::Tcp => TransportProtocol::Tcp,
             TransportKind::WebSocket => TransportProtocol::WebSocket,

@@ -12,8 +12,10 @@ use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
 
 use super::call::{Op, OpReply};
+use super::damage::DamagedBlob;
 use super::lease_end::LeaseEnd;
 use crate::clock::Time;
+use crate::random::Random;
 
 /// Content of the store.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +40,7 @@ pub(crate) struct StoredPartition {
     /// Index of the first blob of `log`.
     pub(crate) first: LogIndex,
     pub(crate) log: VecDeque<Bytes>,
-    meta: Option<Bytes>,
+    pub(super) meta: Option<Bytes>,
     pub(crate) streams: BTreeMap<StreamNumber, Bytes>,
     /// Damaged blobs by name, the oldest first. The model needs no bound.
     quarantined: Vec<(String, Bytes)>,
@@ -109,6 +111,17 @@ impl StoreData {
             Some(stored) => self.partitions.insert(partition, stored.clone()),
             None => self.partitions.remove(&partition),
         };
+    }
+
+    /// Damages up to `count` random blobs of a partition.
+    pub(super) fn damage(
+        &mut self,
+        partition: u32,
+        count: u64,
+        random: &mut Random,
+    ) -> Vec<DamagedBlob> {
+        let Some(stored) = self.partitions.get_mut(&partition) else { return Vec::new() };
+        (0..count).filter_map(|_| stored.damage(random)).collect()
     }
 
     pub(crate) fn numbers(&self) -> Vec<u32> {

@@ -6,6 +6,7 @@ use super::World;
 use crate::connection::{ConnId, Node, Side};
 use crate::core::State;
 use crate::event::Life;
+use crate::messages::{service_name, service_of};
 
 impl World {
     /// Connects a client through the load balancer to a random edge; usually to another edge if the first one is down.
@@ -16,7 +17,8 @@ impl World {
             let caller = Node::Client { client, transport };
             let conn = self.net.connect(caller, Node::EdgeTransport { edge, transport: 0 });
             let (net, checker) = (&mut self.net, &mut self.checker);
-            let accepted = self.edges[edge].accept(conn, kind, net, checker);
+            let service = service_name(service_of(client, self.plan.services));
+            let accepted = self.edges[edge].accept(conn, kind, service, net, checker);
             self.net.set_callee(conn, Node::EdgeTransport { edge, transport: accepted });
             conn
         });

@@ -31,7 +31,9 @@ impl World {
             }
             Fault::EdgeCrash | Fault::EdgeDrain => self.hit_edge(fault),
             Fault::CoreCrash | Fault::HandOver | Fault::CorePause => self.hit_core(fault),
-            Fault::AppCrash | Fault::AppRestart | Fault::AppAbsent => self.hit_app(fault),
+            Fault::AppCrash | Fault::AppRestart | Fault::AppAbsent | Fault::ServiceAbsent => {
+                self.hit_app(fault)
+            }
             Fault::StoreSlow | Fault::StoreUnavailable | Fault::StoreReplyLost => {
                 self.hit_store(fault)
             }
@@ -41,6 +43,7 @@ impl World {
             | Fault::PartitionRollbackDeath => self.begin_rollback(fault),
             Fault::StoreCutOff | Fault::SplitBrain => self.cut_off(fault),
             Fault::StoreClockStep => self.step_store_clock(),
+            Fault::BlobDamage => self.begin_damage(),
             Fault::TransportSwitch
             | Fault::ClientOffline
             | Fault::ClientSlow
@@ -50,6 +53,7 @@ impl World {
             Fault::TailLost
             | Fault::HalfOpen
             | Fault::FencedWrite
+            | Fault::CallerResets
             | Fault::CallInterrupted
             | Fault::CallReplyLost => {}
         }
@@ -139,9 +143,20 @@ impl World {
 
     fn hit_app(&mut self, fault: Fault) {
         let app = self.net.random.below(self.apps.len());
-        let hit = if fault == Fault::AppAbsent { 0..self.apps.len() } else { app..app + 1 };
-        let pause = if fault == Fault::AppAbsent { (2000, 8000) } else { (10, 2000) };
-        for app in hit.filter(|app| self.apps[*app].is_up).collect::<Vec<_>>() {
+        let service = self.apps[app].service();
+        let is_hit = |other: &usize| match fault {
+            Fault::AppAbsent => true,
+            Fault::ServiceAbsent => self.apps[*other].service() == service,
+            _ => *other == app,
+        };
+        let hit: Vec<usize> =
+            (0..self.apps.len()).filter(|app| is_hit(app) && self.apps[*app].is_up).collect();
+        let pause = match fault {
+            Fault::AppAbsent => (2000, 8000),
+            Fault::ServiceAbsent => (3000, 20_000),
+            _ => (10, 2000),
+        };
+        for app in hit {
             self.net.faults.fire(fault);
             self.abort_all(|node| node.process() == Process::App(app));
             self.apps[app].crash();

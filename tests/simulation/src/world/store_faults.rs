@@ -98,4 +98,31 @@ impl World {
             }
         }
     }
+
+    /// Crashes an owner; some blobs of one partition are damaged before the next claim.
+    pub(super) fn begin_damage(&mut self) {
+        let core = self.some_core();
+        let owned: Vec<u32> = self.cores[core].owned_partitions();
+        if self.cores[core].state != State::Up || owned.is_empty() {
+            return;
+        }
+        let partition = self.net.random.pick(&owned);
+        let pause = self.net.random.between(50, 6000);
+        self.crash_core(core, pause);
+        self.net.within(5, 40, Event::BlobDamage { partition });
+    }
+
+    pub(super) fn damage_store(&mut self, partition: u32) {
+        let damaged = self.store.damage(partition, &mut self.net);
+        if damaged.is_empty() {
+            return;
+        }
+        self.net.faults.fire(Fault::BlobDamage);
+        let numbers = [partition.into(), damaged.len() as u64, 0];
+        self.net.trace.record(self.net.now, "blob damage", numbers);
+        self.net.trace.detail(|| format!("{damaged:?}"));
+        if let Err(error) = self.checker.durable.on_damage(partition, damaged) {
+            self.checker.violation(format!("damage: {error}"));
+        }
+    }
 }

@@ -1,0 +1,24 @@
+//! Checks of changes from outside: a confirmed change is durable.
+
+use super::Checker;
+use crate::clock::Time;
+use crate::durable::partition_of;
+use crate::push::{ChangeKind, OutsideChange, SOME};
+
+impl Checker {
+    /// A core confirms a change, which must be durable. After a rollback the owner may write the state again without
+    /// the history of a label.
+    pub(crate) fn on_change_done(&mut self, change: &OutsideChange, now: Time) {
+        let is_durable = self.durable.implies(change.stream, |state| match change.kind {
+            ChangeKind::Label(Some(label)) => state.had_attribute(label) || state.is_ended(),
+            ChangeKind::Join => state.had_attribute(SOME) || state.is_ended(),
+            ChangeKind::Reset => state.is_ended(),
+            // A later change may have set the label, or joined the group, again.
+            ChangeKind::Label(None) | ChangeKind::Leave => true,
+        });
+        let has_history = !self.durable.is_rolled_back(partition_of(change.stream));
+        if !is_durable && (has_history || change.kind == ChangeKind::Reset) {
+            self.violation(format!("at {now}: a confirmed change is not durable: {change:?}"));
+        }
+    }
+}
