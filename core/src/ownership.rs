@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_proto::mutation::{self, Mutation};
 use minerva_runtime::recurring::RecurringFaults;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -38,7 +39,7 @@ use self::partition_task::PartitionTask;
 use self::placement::assigned_core;
 use self::unserved::{REPORTED_LEASES, UnservedWatch};
 use crate::clock;
-use crate::store::{Member, Membership, StoreError, check_version};
+use crate::store::{Member, Membership, STORED_VERSION, StoreError, check_version};
 
 /// Heartbeats per lease. Other cores notice the arrival or the orderly departure of a core at their next heartbeat.
 const HEARTBEATS_PER_LEASE: u32 = 8;
@@ -152,7 +153,12 @@ impl Ownership {
         match result {
             Ok(Membership { members, stored_version, .. }) => {
                 check_version(stored_version)?;
-                self.context.stored_version.raise(stored_version);
+                let is_hasty = mutation::is(Mutation::WriteTooNew);
+                self.context.stored_version.raise(if is_hasty {
+                    STORED_VERSION
+                } else {
+                    stored_version
+                });
                 self.last_acked_heartbeat = self.heartbeats;
                 if members != self.members {
                     let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();

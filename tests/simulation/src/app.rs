@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use minerva_app::simulation::{Arrival, Event as StreamEvent, EventError, Machine, Read, Signal};
 use minerva_app::{Ended, EndedBy as SdkEndedBy};
-use minerva_proto::app::{Command, Event as AppEvent, Register, command};
+use minerva_proto::Features;
+use minerva_proto::app::{Command, Event as AppEvent, Register, VERSION, command};
 use minerva_proto::{EventNumber, StreamNumber};
 
 use self::handler::Handler;
@@ -16,6 +17,7 @@ use crate::clock::Time;
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::{Content, Event, Life};
+use crate::faults::Fault;
 use crate::messages::{client_of, s2c_message, service_name};
 use crate::network::Network;
 use crate::observation::Assigned;
@@ -24,10 +26,25 @@ use crate::push::EVERYBODY;
 /// Approximate size of one request in bytes.
 const REQUEST: usize = 4000;
 
+/// Settings of an instance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AppSettings {
+    pub(crate) service: usize,
+    /// Unacknowledged bytes in flight, per stream.
+    pub(crate) window: usize,
+    /// Messages per stream.
+    pub(crate) total: u64,
+    /// Mean pause between two bursts of messages.
+    pub(crate) pace: Time,
+    /// Whether the registrations list no features.
+    pub(crate) is_old: bool,
+}
+
 /// One instance.
 pub(crate) struct App {
     index: usize,
     service: usize,
+    is_old: bool,
     pub(crate) life: Life,
     pub(crate) is_up: bool,
     /// Count of instance ids.
@@ -51,10 +68,12 @@ struct Call {
 }
 
 impl App {
-    pub(crate) fn new(index: usize, service: usize, window: usize, total: u64, pace: Time) -> Self {
+    pub(crate) fn new(index: usize, settings: AppSettings) -> Self {
+        let AppSettings { service, window, total, pace, is_old } = settings;
         Self {
             index,
             service,
+            is_old,
             life: 0,
             is_up: false,
             name: 0,
@@ -111,13 +130,18 @@ impl App {
         if let Some(call) = self.calls.get_mut(&core) {
             call.connection = Some((conn, number));
         }
-        let register = Register {
+        let mut register = Register {
             service: service_name(self.service),
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
             held_streams: held_streams.into_iter().map(|number| number.0).collect(),
-            ..Register::default()
+            max_version: VERSION,
+            features: Features::APP.names(),
         };
+        if self.is_old {
+            net.faults.fire(Fault::OldPeer);
+            (register.max_version, register.features) = (0, Vec::new());
+        }
         let command = Command { command: Some(command::Command::Register(register)) };
         net.send(conn, Side::Caller, Content::Commands(vec![command]));
     }

@@ -87,10 +87,12 @@ impl Core {
         }
     }
 
-    pub(crate) fn start(&mut self) {
+    /// Starts the core, which permits content up to a stored version.
+    pub(crate) fn start(&mut self, stored_version: u32) {
         self.life += 1;
         self.state = State::Up;
-        let deployment = self.deployment.clone();
+        let mut deployment = self.deployment.clone();
+        deployment.options.stored_version = stored_version;
         self.process = Some(Process::spawn(self.index, self.life, self.is_standby, deployment));
     }
 

@@ -31,9 +31,16 @@ pub(crate) struct DurableState {
     /// Clients with an s2c number that was assigned to two messages.
     reassigned: BTreeSet<usize>,
     is_damaged: bool,
+    /// The newest stored version that all live cores have permitted once.
+    permitted_version: u64,
 }
 
 impl DurableState {
+    /// Handles a heartbeat that permits content up to a version.
+    pub(crate) fn on_stored_version(&mut self, version: u32) {
+        self.permitted_version = self.permitted_version.max(version.into());
+    }
+
     /// Handles a successful call.
     pub(crate) fn on_call(
         &mut self,
@@ -41,6 +48,7 @@ impl DurableState {
         op: &Op,
         data: &StoreData,
     ) -> Result<(), String> {
+        self.check_versions(op)?;
         let history = self.partitions.entry(partition).or_default();
         match op {
             // The owner drops all state, even before a new claim of its own.
@@ -71,6 +79,18 @@ impl DurableState {
             | Op::Inspect
             | Op::InspectAside
             | Op::Reset => {}
+        }
+        Ok(())
+    }
+
+    /// Checks that a write contains only content that every live core can read.
+    fn check_versions(&self, op: &Op) -> Result<(), String> {
+        for blob in op.blobs() {
+            let version = stored::version(blob.clone())?;
+            if version > self.permitted_version {
+                let permitted = self.permitted_version;
+                return Err(format!("content of version {version}, permitted is {permitted}"));
+            }
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub(crate) struct Edge {
     clock: Clock,
     s2c_window: u64,
     partitions: u32,
+    /// Whether the greetings list no features.
+    is_old: bool,
     links: BTreeMap<usize, LinkToCore>,
     owners: Owners,
     transports: BTreeMap<u64, EdgeTransport>,
@@ -49,7 +51,13 @@ struct LinkToCore {
 }
 
 impl Edge {
-    pub(crate) fn new(index: usize, clock: Clock, s2c_window: u64, partitions: u32) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        clock: Clock,
+        s2c_window: u64,
+        partitions: u32,
+        is_old: bool,
+    ) -> Self {
         Self {
             index,
             life: 0,
@@ -58,6 +66,7 @@ impl Edge {
             clock,
             s2c_window,
             partitions,
+            is_old,
             links: BTreeMap::new(),
             owners: Owners::new(partitions),
             transports: BTreeMap::new(),

@@ -21,6 +21,10 @@ pub enum Fault {
     EdgeDrain,
     /// A core crashes; another core takes over.
     CoreCrash,
+    /// A core starts that permits only content of the first stored version.
+    OldCore,
+    /// An edge or an instance connects that lists no features.
+    OldPeer,
     /// A core hands its partitions over.
     HandOver,
     /// All tasks of a core are suspended, then resumed.
@@ -77,7 +81,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -87,6 +91,8 @@ impl Fault {
         Self::EdgeCrash,
         Self::EdgeDrain,
         Self::CoreCrash,
+        Self::OldCore,
+        Self::OldPeer,
         Self::HandOver,
         Self::CorePause,
         Self::AppCrash,

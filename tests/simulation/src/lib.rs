@@ -36,7 +36,7 @@ mod world;
 pub use faults::{Fault, Faults};
 pub use minerva_proto::mutation::Mutation;
 pub use outcome::Outcome;
-pub use plan::{Clients, Options, Rollbacks};
+pub use plan::{Clients, Frequency, Options};
 pub use run::run;
 pub use store::{ModelStore, Op, OpReply, StoreData};
 

@@ -6,7 +6,7 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
-use minerva_simulation::{Clients, Options, Rollbacks, run};
+use minerva_simulation::{Clients, Frequency, Options, run};
 
 use self::mutations::find;
 use self::report::Report;
@@ -39,7 +39,11 @@ struct Config {
 
     /// Frequency of store rollbacks.
     #[arg(long, value_enum, default_value = "sometimes")]
-    rollbacks: Rollbacks,
+    rollbacks: Frequency,
+
+    /// Frequency of damaged blobs.
+    #[arg(long, value_enum, default_value = "sometimes")]
+    damage: Frequency,
 
     /// Abilities of the clients. Failures after a number was assigned twice are counted apart for version 2.
     #[arg(long, value_enum, default_value = "v2")]
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         messages: config.messages,
         trace: config.trace,
         rollbacks: config.rollbacks,
+        damage: config.damage,
         clients: config.clients,
     };
     if let Some(mutation) = &config.mutation {
@@ -87,14 +92,20 @@ fn main() -> ExitCode {
 
 /// The command that repeats a seed, without the seed.
 fn repeat_command(config: &Config) -> String {
-    let rollbacks = match config.rollbacks {
-        Rollbacks::Never => " --rollbacks never",
-        Rollbacks::Sometimes => "",
-        Rollbacks::Often => " --rollbacks often",
-    };
+    let rollbacks = frequency("rollbacks", config.rollbacks);
+    let damage = frequency("damage", config.damage);
     let clients = if config.clients == Clients::V2 { "" } else { " --clients tagged" };
     format!(
-        "minerva-simulation --streams {} --messages {}{rollbacks}{clients} --trace --first",
+        "minerva-simulation --streams {} --messages {}{rollbacks}{damage}{clients} --trace --first",
         config.streams, config.messages
     )
+}
+
+/// The option for a frequency, unless it is the default.
+fn frequency(option: &str, frequency: Frequency) -> String {
+    match frequency {
+        Frequency::Never => format!(" --{option} never"),
+        Frequency::Sometimes => String::new(),
+        Frequency::Often => format!(" --{option} often"),
+    }
 }

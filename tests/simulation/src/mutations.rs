@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use minerva_simulation::{Mutation, Options, Rollbacks, run};
+use minerva_simulation::{Frequency, Mutation, Options, run};
 
 /// Searches for one mutation by name, or for `all`.
 pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> ExitCode {
@@ -20,7 +20,11 @@ pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> Exi
 }
 
 fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bool {
-    let options = Options { rollbacks: rollbacks(mutation, options.rollbacks), ..*options };
+    let options = Options {
+        rollbacks: rollbacks(mutation, options.rollbacks),
+        damage: damage(mutation, options.damage),
+        ..*options
+    };
     for seed in first..first.saturating_add(seeds) {
         let outcome = run(seed, &options, Some(mutation));
         if let Some(violation) = outcome.violations.first()
@@ -35,10 +39,19 @@ fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bo
 }
 
 /// Detection of some mutations requires a rollback, a dead owner and an offline client together.
-fn rollbacks(mutation: Mutation, usual: Rollbacks) -> Rollbacks {
-    if mutation == Mutation::TrustNumbers && usual != Rollbacks::Never {
-        Rollbacks::Often
+fn rollbacks(mutation: Mutation, usual: Frequency) -> Frequency {
+    if mutation == Mutation::TrustNumbers && usual != Frequency::Never {
+        Frequency::Often
     } else {
         usual
     }
+}
+
+/// Detection of some mutations requires damage of a certain blob.
+fn damage(mutation: Mutation, usual: Frequency) -> Frequency {
+    let needs_damage = matches!(
+        mutation,
+        Mutation::ServeDamaged | Mutation::ForgetQuarantined | Mutation::QuarantineAll
+    );
+    if needs_damage && usual != Frequency::Never { Frequency::Often } else { usual }
 }

@@ -20,7 +20,9 @@ pub struct Options {
     /// Print the trace.
     pub trace: bool,
     /// Frequency of store rollbacks.
-    pub rollbacks: Rollbacks,
+    pub rollbacks: Frequency,
+    /// Frequency of damaged blobs.
+    pub damage: Frequency,
     /// Abilities of the clients.
     pub clients: Clients,
 }
@@ -34,14 +36,14 @@ pub enum Clients {
     Tagged,
 }
 
-/// Frequency of store rollbacks.
+/// Frequency of a kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Rollbacks {
+pub enum Frequency {
     /// Never.
     Never,
-    /// In half of the runs, rarely.
+    /// In some runs, rarely.
     Sometimes,
-    /// In all runs, often, with clients offline.
+    /// In all runs, often.
     Often,
 }
 
@@ -65,6 +67,10 @@ pub(crate) struct Plan {
     pub(crate) max_idle: Time,
     pub(crate) may_roll_back: bool,
     may_damage: bool,
+    /// Damage beside the ordinary plan.
+    extra_damage: u64,
+    /// Whether cores of several versions run at the same time, with edges and instances that list no features.
+    pub(crate) mixes_versions: bool,
     /// Relative frequencies of the faults.
     weights: &'static [(Fault, u64)],
     pub(crate) limits: Limits,
@@ -104,7 +110,7 @@ const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::AppResets, 1),
 ];
 
-/// Relative frequencies with [`Rollbacks::Often`].
+/// Relative frequencies with [`Frequency::Often`].
 const OFTEN: &[(Fault, u64)] = &[
     (Fault::CutClient, 14),
     (Fault::CutLink, 3),
@@ -154,15 +160,21 @@ impl Plan {
             s2c_window: random.pick(&[200, 2000, 100_000]),
             app_window: random.pick(&[100, 1000, 100_000]),
             max_idle,
-            // Rollbacks hide other defects, since streams with lost state may end.
+            // Frequency hide other defects, since streams with lost state may end.
             may_roll_back: match options.rollbacks {
-                Rollbacks::Never => false,
-                Rollbacks::Sometimes => random.percent(50),
-                Rollbacks::Often => true,
+                Frequency::Never => false,
+                Frequency::Sometimes => random.percent(50),
+                Frequency::Often => true,
             },
             // Damage hides other defects in the same way.
-            may_damage: random.percent(25),
-            weights: if options.rollbacks == Rollbacks::Often { OFTEN } else { WEIGHTS },
+            may_damage: match options.damage {
+                Frequency::Never => false,
+                Frequency::Sometimes => random.percent(25),
+                Frequency::Often => true,
+            },
+            extra_damage: if options.damage == Frequency::Often { 6 } else { 0 },
+            mixes_versions: random.percent(40),
+            weights: if options.rollbacks == Frequency::Often { OFTEN } else { WEIGHTS },
             limits,
             options: partition_options,
         }
@@ -195,6 +207,10 @@ impl Plan {
                 let at = net.random.between(500, self.healed_at - 500);
                 net.events.schedule(at, Event::Fault(*fault));
             }
+        }
+        for _ in 0..self.extra_damage {
+            let at = net.random.between(500, self.healed_at - 500);
+            net.events.schedule(at, Event::Fault(Fault::BlobDamage));
         }
         net.events.schedule(self.healed_at, Event::Heal);
     }

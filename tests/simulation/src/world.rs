@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use crate::api_caller::{API_CALLERS, ApiCaller};
-use crate::app::App;
+use crate::app::{App, AppSettings};
 use crate::checker::Checker;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -84,9 +84,17 @@ impl World {
             Client::new(index, net.random.bits(), kind, options.messages, 0)
         });
         let clients = clients.collect();
-        let edge = |index| Edge::new(index, clock, plan.s2c_window, plan.partitions);
+        let is_old = |index: usize| plan.mixes_versions && index % 2 == 1;
+        let edge = |index| Edge::new(index, clock, plan.s2c_window, plan.partitions, is_old(index));
         let app = |index| {
-            App::new(index, index % plan.services, plan.app_window, options.messages, plan.pace)
+            let settings = AppSettings {
+                service: index % plan.services,
+                window: plan.app_window,
+                total: options.messages,
+                pace: plan.pace,
+                is_old: is_old(index),
+            };
+            App::new(index, settings)
         };
         Self {
             clock,
@@ -126,7 +134,7 @@ impl World {
 
     fn begin(&mut self) {
         let cores = self.cores.len();
-        self.cores.iter_mut().for_each(Core::start);
+        (0..cores).for_each(|core| self.start_core(core));
         self.edges.iter_mut().for_each(|edge| edge.start(cores, &mut self.net));
         self.apps.iter_mut().for_each(|app| app.start(false, cores, &mut self.net));
         for client in &mut self.clients {
@@ -297,6 +305,7 @@ impl World {
             let text = format!("partition {partition} is written after its release");
             self.checker.violation(text);
         }
+        self.checker.durable.on_stored_version(self.store.data.stored_version());
         if is_done
             && let Err(error) = self.checker.durable.on_call(partition, &op, &self.store.data)
         {

@@ -1,13 +1,14 @@
 //! A few short runs: equal seeds have equal traces, no guarantee is violated, and mutations are detected.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use minerva_simulation::{Clients, Fault, Mutation, Options, Outcome, Rollbacks, run};
+use minerva_simulation::{Clients, Fault, Frequency, Mutation, Options, Outcome, run};
 
 const SMALL: Options = Options {
     streams: 6,
     messages: 40,
     trace: false,
-    rollbacks: Rollbacks::Sometimes,
+    rollbacks: Frequency::Sometimes,
+    damage: Frequency::Sometimes,
     clients: Clients::Tagged,
 };
 

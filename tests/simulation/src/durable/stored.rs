@@ -41,6 +41,12 @@ pub(super) enum Change {
     Other,
 }
 
+/// The oldest reader version that can read a blob.
+pub(super) fn version(blob: Bytes) -> Result<u64, String> {
+    let version = fields(blob)?.into_iter().find(|(field, _)| *field == 1);
+    version.ok_or("a blob without a version")?.1.number()
+}
+
 /// The changes of a log entry, in their order.
 pub(super) fn entry(blob: Bytes) -> Result<Vec<(StreamNumber, Change)>, String> {
     let mut changes = Vec::new();

@@ -9,6 +9,7 @@ use super::{Edge, LinkToCore};
 use crate::checker::Checker;
 use crate::connection::{ConnId, Node, Side};
 use crate::event::{Content, Event};
+use crate::faults::Fault;
 use crate::network::Network;
 
 impl Edge {
@@ -17,7 +18,12 @@ impl Edge {
         let Some(link) = self.links.get_mut(&core) else { return };
         let Some(conn) = conn else { return self.dial_soon(core, net) };
         link.conn = Some(conn);
-        let hello = greeting::edge_hello(format!("edge-{}", self.index));
+        let edge_id = format!("edge-{}", self.index);
+        let mut hello = greeting::edge_hello(edge_id);
+        if self.is_old {
+            net.faults.fire(Fault::OldPeer);
+            (hello.max_version, hello.features) = (0, Vec::new());
+        }
         let frame = EdgeFrame { frame: Some(edge_frame::Frame::Hello(hello)) };
         net.send(conn, Side::Caller, Content::ToCore(vec![frame]));
     }

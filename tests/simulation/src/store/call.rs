@@ -81,6 +81,17 @@ pub enum Op {
 }
 
 impl Op {
+    /// The written blobs of log and checkpoint.
+    pub(crate) fn blobs(&self) -> Vec<&Bytes> {
+        if let Self::Append { blob, .. } = self {
+            vec![blob]
+        } else if let Self::Checkpoint { meta, changed, .. } = self {
+            changed.iter().filter_map(|(_, blob)| blob.as_ref()).chain([meta]).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Whether the operation changes the log or the checkpoint.
     pub(crate) fn is_write(&self) -> bool {
         matches!(self, Self::Append { .. } | Self::Checkpoint { .. })

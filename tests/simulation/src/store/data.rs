@@ -124,6 +124,11 @@ impl StoreData {
         (0..count).filter_map(|_| stored.damage(random)).collect()
     }
 
+    /// Newest version of content that every live member has permitted once.
+    pub(crate) fn stored_version(&self) -> u32 {
+        self.stored_version
+    }
+
     pub(crate) fn numbers(&self) -> Vec<u32> {
         self.partitions.keys().copied().collect()
     }

@@ -1,11 +1,13 @@
 //! Dialling: connections from clients to edges, from edges and instances to cores; starts of processes.
 
+use minerva_core::store::STORED_VERSION;
 use minerva_proto::TransportNumber;
 
 use super::World;
 use crate::connection::{ConnId, Node, Side};
 use crate::core::State;
 use crate::event::Life;
+use crate::faults::Fault;
 use crate::messages::{service_name, service_of};
 
 impl World {
@@ -62,7 +64,12 @@ impl World {
 
     pub(super) fn start_core(&mut self, core: usize) {
         if self.cores[core].state == State::Down {
-            self.cores[core].start();
+            // An upgrade or a downgrade, if the version differs from the one before.
+            let is_old = self.plan.mixes_versions && self.net.random.percent(40);
+            if is_old {
+                self.net.faults.fire(Fault::OldCore);
+            }
+            self.cores[core].start(if is_old { 1 } else { STORED_VERSION });
         }
     }
 

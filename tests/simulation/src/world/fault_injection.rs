@@ -52,6 +52,8 @@ impl World {
             // Side effects of other faults.
             Fault::TailLost
             | Fault::HalfOpen
+            | Fault::OldCore
+            | Fault::OldPeer
             | Fault::FencedWrite
             | Fault::CallerResets
             | Fault::CallInterrupted
@@ -144,17 +146,16 @@ impl World {
     fn hit_app(&mut self, fault: Fault) {
         let app = self.net.random.below(self.apps.len());
         let service = self.apps[app].service();
-        let is_hit = |other: &usize| match fault {
-            Fault::AppAbsent => true,
-            Fault::ServiceAbsent => self.apps[*other].service() == service,
-            _ => *other == app,
+        let (all, of_service) = (fault == Fault::AppAbsent, fault == Fault::ServiceAbsent);
+        let is_hit = |other: &usize| {
+            all || *other == app || of_service && self.apps[*other].service() == service
         };
         let hit: Vec<usize> =
             (0..self.apps.len()).filter(|app| is_hit(app) && self.apps[*app].is_up).collect();
-        let pause = match fault {
-            Fault::AppAbsent => (2000, 8000),
-            Fault::ServiceAbsent => (3000, 20_000),
-            _ => (10, 2000),
+        let pause = match (all, of_service) {
+            (true, _) => (2000, 8000),
+            (_, true) => (3000, 20_000),
+            (false, false) => (10, 2000),
         };
         for app in hit {
             self.net.faults.fire(fault);
