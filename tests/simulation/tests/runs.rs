@@ -45,8 +45,21 @@ fn mutations_are_detected() {
         Mutation::RepeatEvents,
         Mutation::CountPushed,
         Mutation::ForgetGroups,
+        Mutation::ResetWithoutProof,
+        Mutation::MixServices,
+        Mutation::StayInGroup,
     ] {
         let is_detected = |seed| !run(seed, &SMALL, Some(mutation)).violations.is_empty();
         assert!((1..20).any(is_detected), "{mutation:?}");
+    }
+}
+
+/// Each needs damage of a certain blob.
+#[test]
+fn mutations_of_the_recovery_are_detected_with_frequent_damage() {
+    let options = Options { damage: Frequency::Often, ..SMALL };
+    for mutation in [Mutation::ForgetQuarantined, Mutation::QuarantineAll] {
+        let is_detected = |seed| !run(seed, &options, Some(mutation)).violations.is_empty();
+        assert!((1..40).any(is_detected), "{mutation:?}");
     }
 }
