@@ -61,10 +61,6 @@ pub enum Mutation {
     LeaseEndBelieved,
     /// Core: a message that an earlier owner numbered is sent with the claim tag of this owner.
     WrongClaimTag,
-    /// Core: the claim tag of a resumed transport is not compared.
-    UncheckedClaimTag,
-    /// Client: a reset before the server's first answer is not sent.
-    ForgetReset,
     /// Core: an append that the store fences counts as confirmed.
     FenceIgnored,
     /// Core: a hello that names the last received message proves a loss.
@@ -83,7 +79,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 35] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -112,8 +108,6 @@ impl Mutation {
         Self::ForgetQuarantined,
         Self::LeaseEndBelieved,
         Self::WrongClaimTag,
-        Self::UncheckedClaimTag,
-        Self::ForgetReset,
         Self::FenceIgnored,
         Self::ResetWithoutProof,
         Self::QuarantineAll,

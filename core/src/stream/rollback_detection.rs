@@ -34,7 +34,7 @@ impl Stream {
         let Some(next) = resume.next_s2c else { return false };
         let own = next.previous().and_then(|last| self.state.tag_of_sent(last));
         let has_other_tag = resume.tag.is_known() && own.is_some_and(|own| own != resume.tag);
-        next > self.written_end || has_other_tag && !mutation::is(Mutation::UncheckedClaimTag)
+        next > self.written_end || has_other_tag
     }
 
     /// Returns true if the client can have received all s2c messages that a SACK names.

@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, VecDeque};
 use backoff::Backoff;
 use bytes::Bytes;
 use delayed_ack::DelayedAck;
-use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{
     MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, StreamId, TransportNumber, WindowLimits,
 };
@@ -207,7 +206,7 @@ impl StreamMachine {
             return;
         }
         let reset = Reset::new(reason, true);
-        if self.may_exist && (self.created || !mutation::is(Mutation::ForgetReset)) {
+        if self.may_exist {
             self.resetting = Some((reset, now + RESET_TIMEOUT));
             self.plan(now);
         } else {
