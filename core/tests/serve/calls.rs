@@ -75,7 +75,6 @@ async fn an_invalid_command_ends_the_call_and_names_the_field() {
     };
     let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0), ..Default::default() };
     let cases = [
-        (None, "command: "),
         (Some(register("one", vec![])), "register: "),
         (send(1, "\u{e9}"), "send.messages: "),
         (send(0, "x"), "stream: "),

@@ -165,7 +165,9 @@ impl Edge {
         while all.len() < count {
             let got = self
                 .until(|frame| match frame {
-                    core_frame::Frame::Messages(messages) => Some(messages.clone()),
+                    // Without messages the frame reports a claim tag.
+                    core_frame::Frame::Messages(run) if run.messages.is_empty() => None,
+                    core_frame::Frame::Messages(run) => Some(run.clone()),
                     core_frame::Frame::Close(close) => panic!("{close:?}"),
                     _ => None,
                 })
