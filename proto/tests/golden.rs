@@ -166,7 +166,7 @@ fn the_contracts_of_every_release_are_a_part_of_the_present_ones() {
     }
 }
 
-/// Run at a release, after the texts of new messages have been added to the set of the release; see golden/README.md.
+/// Run at a release, after the texts of new messages have been added to the set of the release; see proto/golden/README.md.
 #[test]
 #[ignore = "writes the missing files of the newest set"]
 fn write_missing_files() {
