@@ -1,7 +1,8 @@
 //! `minerva-faults clock`: the wall clock of Redis steps back and forward while a core is dead, under load. The other
 //! cores take over as usual, and nothing is lost.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -115,7 +116,7 @@ async fn step_all(
         let at = clock::now();
         process.kill().await?;
         load.ledger.record_fault(number, at, at + config.lease);
-        fs::write(&shift, shifted.to_ne_bytes())?;
+        write_shift(&shift, shifted)?;
         check_clock(fleet, shifted).await?;
         checks.add_no_stall(
             &format!("went on after {seconds} s"),
@@ -164,6 +165,11 @@ fn preload(fleet: &mut Fleet) -> anyhow::Result<PathBuf> {
         process.set_variable(SHIFT, Some(shift.clone().into()));
     }
     Ok(shift)
+}
+
+/// Overwrites the shift in place. A file that is truncated meanwhile would end Redis, which has mapped the bytes.
+fn write_shift(file: &Path, shift: i64) -> io::Result<()> {
+    OpenOptions::new().write(true).open(file)?.write_all(&shift.to_ne_bytes())
 }
 
 /// Checks that Redis uses the shifted clock.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use minerva_simulation::{Frequency, Mutation, Options, run};
+use minerva_simulation::{Clients, Frequency, Mutation, Options, run};
 
 /// Searches for one mutation by name, or for `all`.
 pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> ExitCode {
@@ -23,6 +23,7 @@ fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bo
     let options = Options {
         rollbacks: rollbacks(mutation, options.rollbacks),
         damage: damage(mutation, options.damage),
+        clients: clients(mutation, options.clients),
         ..*options
     };
     for seed in first..first.saturating_add(seeds) {
@@ -45,6 +46,12 @@ fn rollbacks(mutation: Mutation, usual: Frequency) -> Frequency {
     } else {
         usual
     }
+}
+
+/// A mutation may make a client take one message for another. Such a failure counts only with this setting, and the
+/// run without the mutation shows that the owner can prevent the failure.
+fn clients(mutation: Mutation, usual: Clients) -> Clients {
+    if mutation == Mutation::TrustNumbers { Clients::Tagged } else { usual }
 }
 
 /// Detection of some mutations requires damage of a certain blob.
