@@ -10,6 +10,8 @@ use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, Transpor
 #[derive(Clone, PartialEq)]
 pub(crate) struct StreamInfo {
     pub(crate) number: StreamNumber,
+    /// Counts the assignments of streams to this instance, from 1; set by the session.
+    pub(crate) assignment: u64,
     pub(crate) id: StreamId,
     pub(crate) resumed: bool,
     pub(crate) next_event: EventNumber,
@@ -29,6 +31,7 @@ impl StreamInfo {
         let since_1970 = Duration::from_millis(started.started_at_ms);
         Ok(Self {
             number: StreamNumber(started.stream),
+            assignment: 0,
             id: StreamId::parse(&started.stream_id)?,
             resumed: started.resumed,
             next_event: EventNumber(started.next_event),

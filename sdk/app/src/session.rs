@@ -48,6 +48,8 @@ pub(crate) struct Session {
     streams: BTreeMap<StreamNumber, Stream>,
     tombstones: Tombstones,
     calls: Calls,
+    /// Number of assignments so far.
+    assignments: u64,
     /// Bytes of unacknowledged messages that a core may deliver per stream.
     window: usize,
 }
@@ -83,6 +85,7 @@ impl Session {
             streams: BTreeMap::new(),
             tombstones: Tombstones::default(),
             calls: Calls::default(),
+            assignments: 0,
             window,
         }
     }
@@ -156,6 +159,11 @@ impl Session {
     /// determine.
     pub(crate) fn is_flushed(&self) -> bool {
         self.streams.values().all(Stream::is_flushed)
+    }
+
+    /// Number of the assignment under which a stream is held; `None` for a stream that is not held.
+    pub(crate) fn assignment_of(&self, number: StreamNumber) -> Option<u64> {
+        self.streams.get(&number).map(|stream| stream.assignment)
     }
 
     /// Takes the next event for the reader of a stream.

@@ -164,82 +164,83 @@ impl Shared {
         self.advance(Phase::Stopped);
     }
 
-    pub(crate) fn read(&self, number: StreamNumber) -> Read {
-        self.lock().session.read(number)
+    pub(crate) fn read(&self, cell: &StreamCell) -> Read {
+        let mut state = self.lock();
+        if state.holds(cell) { state.session.read(cell.info.number) } else { Read::Over }
     }
 
-    pub(crate) fn acknowledge(&self, number: StreamNumber, event: EventNumber) {
-        self.update(number, |session| session.acknowledge(number, event));
+    pub(crate) fn acknowledge(&self, cell: &StreamCell, event: EventNumber) {
+        self.update(cell, |session, number| session.acknowledge(number, event));
     }
 
     pub(crate) fn send(
         &self,
-        number: StreamNumber,
+        cell: &StreamCell,
         message: Bytes,
         respect_pause: bool,
     ) -> Result<MessageNumber, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
-        self.update(number, |session| session.send(number, message, respect_pause))
+        self.update(cell, |session, number| session.send(number, message, respect_pause))
+            .unwrap_or(Err(QueueError::Over))
     }
 
     pub(crate) fn answer(
         &self,
-        number: StreamNumber,
+        cell: &StreamCell,
         event: EventNumber,
         message: Bytes,
     ) -> Result<MessageNumber, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
-        self.update(number, |session| session.answer(number, event, message))
+        self.update(cell, |session, number| session.answer(number, event, message))
+            .unwrap_or(Err(QueueError::Over))
     }
 
-    pub(crate) fn max_message(&self, number: StreamNumber) -> usize {
-        self.lock().session.max_message(number)
+    pub(crate) fn max_message(&self, cell: &StreamCell) -> usize {
+        self.lock().session.max_message(cell.info.number)
     }
 
-    pub(crate) fn is_ready(&self, number: StreamNumber) -> Result<(), QueueError> {
-        self.query(|session| session.is_ready(number))
+    pub(crate) fn is_ready(&self, cell: &StreamCell) -> Result<(), QueueError> {
+        self.query(cell, |session, number| session.is_ready(number))
     }
 
-    pub(crate) fn next_send(&self, number: StreamNumber) -> Result<MessageNumber, QueueError> {
-        self.query(|session| session.next_send(number).ok_or(QueueError::Over))
+    pub(crate) fn next_send(&self, cell: &StreamCell) -> Result<MessageNumber, QueueError> {
+        self.query(cell, |session, number| session.next_send(number).ok_or(QueueError::Over))
     }
 
     /// Whether all messages below `end` are durable.
     pub(crate) fn is_confirmed(
         &self,
-        number: StreamNumber,
+        cell: &StreamCell,
         end: MessageNumber,
     ) -> Result<(), QueueError> {
-        self.query(|session| match session.confirmed(number) {
+        self.query(cell, |session, number| match session.confirmed(number) {
             Some(confirmed) if confirmed >= end => Ok(()),
             Some(_) => Err(QueueError::NoRoom),
             None => Err(QueueError::Over),
         })
     }
 
-    pub(crate) fn reset(&self, number: StreamNumber, reason: String, application_level: bool) {
-        self.update(number, |session| session.reset(number, reason, application_level));
+    pub(crate) fn reset(&self, cell: &StreamCell, reason: String, application_level: bool) {
+        self.update(cell, |session, number| session.reset(number, reason, application_level));
         // Wakes waiting senders: the stream is over for them.
-        if let Some(cell) = self.lock().cells.get(&number) {
-            cell.writable.notify_waiters();
-        }
+        cell.writable.notify_waiters();
     }
 
-    /// Changes the settings of a stream.
+    /// Changes the settings of a stream; `None` if the instance no longer holds the stream.
     pub(crate) fn configure<T>(
         &self,
-        number: StreamNumber,
-        configure: impl FnOnce(&mut Session) -> T,
-    ) -> T {
-        self.update(number, configure)
+        cell: &StreamCell,
+        configure: impl FnOnce(&mut Session, StreamNumber) -> T,
+    ) -> Option<T> {
+        self.update(cell, configure)
     }
 
-    pub(crate) fn abandon(&self, number: StreamNumber) {
-        self.update(number, |session| session.abandon(number));
+    pub(crate) fn abandon(&self, cell: &StreamCell) {
+        self.update(cell, |session, number| session.abandon(number));
     }
 
     pub(crate) fn unknown_events(&self) -> u64 {
@@ -311,29 +312,51 @@ impl Shared {
 
     fn query<T>(
         &self,
-        query: impl FnOnce(&Session) -> Result<T, QueueError>,
+        cell: &StreamCell,
+        query: impl FnOnce(&Session, StreamNumber) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
         }
-        query(&self.lock().session)
+        let state = self.lock();
+        if !state.holds(cell) {
+            return Err(QueueError::Over);
+        }
+        query(&state.session, cell.info.number)
     }
 
-    fn update<T>(&self, number: StreamNumber, update: impl FnOnce(&mut Session) -> T) -> T {
+    /// Applies an input of a handler; `None` if the instance no longer holds the stream of its handle.
+    fn update<T>(
+        &self,
+        cell: &StreamCell,
+        update: impl FnOnce(&mut Session, StreamNumber) -> T,
+    ) -> Option<T> {
+        let number = cell.info.number;
         let mut state = self.lock();
-        let outcome = update(&mut state.session);
+        if !state.holds(cell) {
+            return None;
+        }
+        let outcome = update(&mut state.session, number);
         let call = state.session.call_of(number);
         let wake = call.and_then(|call| state.calls.get(&call)).cloned();
         drop(state);
         if let Some(wake) = wake {
             wake.notify_one();
         }
-        outcome
+        Some(outcome)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panicking caller leaves the session consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the session still holds the stream under the assignment of this handle. A stream that was at another
+    /// instance meanwhile has a new handle, and the old one must not take its events.
+    fn holds(&self, cell: &StreamCell) -> bool {
+        self.session.assignment_of(cell.info.number) == Some(cell.info.assignment)
     }
 }
 

@@ -81,7 +81,7 @@ impl Session {
         signals: &mut Vec<Signal>,
     ) -> Result<(), ContractError> {
         let number = StreamNumber(started.stream);
-        let info = StreamInfo::from_proto(started).map_err(|_| ContractError::StreamId)?;
+        let mut info = StreamInfo::from_proto(started).map_err(|_| ContractError::StreamId)?;
         if !self.calls.on_announced(call, number.partition(), started.epoch)? {
             return Ok(());
         }
@@ -101,7 +101,11 @@ impl Session {
             self.streams.insert(number, Stream::after_tombstone(started, call, max_message));
             self.reschedule(number);
         } else {
-            self.streams.insert(number, Stream::new(started, call, max_message));
+            self.assignments += 1;
+            info.assignment = self.assignments;
+            let mut stream = Stream::new(started, call, max_message);
+            stream.assignment = self.assignments;
+            self.streams.insert(number, stream);
             signals.push(Signal::Arrived(Box::new(info)));
         }
         Ok(())

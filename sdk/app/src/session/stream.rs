@@ -29,6 +29,8 @@ const TOO_LONG: &str = "message too long";
 #[derive(Debug)]
 pub(super) struct Stream {
     number: StreamNumber,
+    /// Number of the assignment, as in the handles of the stream; 0 without handles.
+    pub(super) assignment: u64,
     /// The id chosen by the client. After a store rollback another stream may have the same number, but not
     /// the same id.
     id: String,
@@ -92,6 +94,7 @@ impl Stream {
         let next_send = MessageNumber(started.next_send);
         Self {
             number: StreamNumber(started.stream),
+            assignment: 0,
             id: started.stream_id.clone(),
             incoming: Incoming::starting_at(next_event),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),

@@ -75,9 +75,8 @@ impl Receiver {
     /// Waits for the next event; `None` after [`Event::Ended`] or [`Event::Released`]. Cancel safe: no event
     /// is lost. See [`Event`] for an example.
     pub async fn next_event(&mut self) -> Option<Event> {
-        let number = self.cell.info.number;
         if let Some(event) = self.unfinished.take_if(|_| self.automatic) {
-            self.shared.acknowledge(number, event);
+            self.shared.acknowledge(&self.cell, event);
         }
         if self.over {
             return None;
@@ -105,16 +104,15 @@ impl Receiver {
     /// reaches the core together with the messages sent before, or after they are durable. See [`Receiver`]
     /// for an example.
     pub fn acknowledge(&self, event: impl Into<EventNumber>) {
-        self.shared.acknowledge(self.cell.info.number, event.into());
+        self.shared.acknowledge(&self.cell, event.into());
     }
 
     async fn read(&self) -> Event {
-        let number = self.cell.info.number;
         loop {
             if self.shared.phase() != Phase::Running {
                 return Event::Released;
             }
-            match self.shared.read(number) {
+            match self.shared.read(&self.cell) {
                 Read::Event(event) => return event,
                 Read::Over => return Event::Released,
                 Read::Waiting => self.cell.readable.notified().await,
@@ -162,11 +160,10 @@ impl Supervisor {
 /// Ends a live stream without a reader, and acknowledges all later events. During a stop the stream continues
 /// elsewhere instead.
 fn close_reader(cell: &StreamCell, shared: &Shared, reason: &str, application_level: bool) {
-    let number = cell.info.number;
     if shared.phase() == Phase::Running {
-        shared.reset(number, reason.to_owned(), application_level);
-        shared.abandon(number);
+        shared.reset(cell, reason.to_owned(), application_level);
+        shared.abandon(cell);
     } else if cell.ended.get().is_some() {
-        shared.abandon(number);
+        shared.abandon(cell);
     }
 }

@@ -76,7 +76,7 @@ impl Sender {
     /// If the message is invalid, or the stream is over.
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
         let message = self.checked(message.into())?;
-        self.wait(|| self.shared.send(self.number(), message.clone(), true).map(drop)).await
+        self.wait(|| self.shared.send(&self.cell, message.clone(), true).map(drop)).await
     }
 
     /// Queues a message as [`Self::send`] does, and acknowledges an event and all before it in the same
@@ -105,7 +105,7 @@ impl Sender {
         message: impl Into<Bytes>,
     ) -> Result<(), SendError> {
         let (event, message) = (event.into(), self.checked(message.into())?);
-        let answer = || self.shared.answer(self.number(), event, message.clone()).map(drop);
+        let answer = || self.shared.answer(&self.cell, event, message.clone()).map(drop);
         self.wait(answer).await
     }
 
@@ -117,7 +117,7 @@ impl Sender {
     /// then.
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
         let message = self.checked(message.into())?;
-        match self.shared.send(self.number(), message, false) {
+        match self.shared.send(&self.cell, message, false) {
             Ok(_) => Ok(()),
             Err(QueueError::NoRoom) => Err(TrySendError::Full),
             Err(QueueError::Over) => Err(TrySendError::Refused(SendError::Over)),
@@ -129,7 +129,7 @@ impl Sender {
     /// # Errors
     /// If the stream is over.
     pub async fn ready(&self) -> Result<(), SendError> {
-        self.wait(|| self.shared.is_ready(self.number())).await
+        self.wait(|| self.shared.is_ready(&self.cell)).await
     }
 
     /// Waits until all messages queued before this call are durable. Durable messages reach the client
@@ -138,8 +138,8 @@ impl Sender {
     /// # Errors
     /// If the stream is over; the client may or may not have received the messages.
     pub async fn durable(&self) -> Result<(), SendError> {
-        let Ok(end) = self.shared.next_send(self.number()) else { return Err(SendError::Over) };
-        self.wait(|| self.shared.is_confirmed(self.number(), end)).await
+        let Ok(end) = self.shared.next_send(&self.cell) else { return Err(SendError::Over) };
+        self.wait(|| self.shared.is_confirmed(&self.cell, end)).await
     }
 
     /// Ends the stream for both sides, at application level. Undelivered messages are dropped. No effect on a
@@ -165,7 +165,7 @@ impl Sender {
         if reason.len() > MAX_REASON || !is_message_allowed(reason.as_bytes()) {
             return Err(ReasonError);
         }
-        self.shared.reset(self.number(), reason, application_level);
+        self.shared.reset(&self.cell, reason, application_level);
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl Sender {
         if !is_label(&label) {
             return Err(LabelError);
         }
-        self.shared.configure(self.number(), |session| session.set_label(self.number(), label));
+        self.shared.configure(&self.cell, |session, number| session.set_label(number, label));
         Ok(())
     }
 
@@ -209,8 +209,8 @@ impl Sender {
     pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
         let joined =
-            self.shared.configure(self.number(), |session| session.join(self.number(), group));
-        if joined { Ok(()) } else { Err(GroupError::TooMany) }
+            self.shared.configure(&self.cell, |session, number| session.join(number, group));
+        if joined.unwrap_or(true) { Ok(()) } else { Err(GroupError::TooMany) }
     }
 
     /// Removes the stream from a group. See [`Sender`] for an example.
@@ -219,7 +219,7 @@ impl Sender {
     /// If the group name is invalid.
     pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
-        self.shared.configure(self.number(), |session| session.leave(self.number(), group));
+        self.shared.configure(&self.cell, |session, number| session.leave(number, group));
         Ok(())
     }
 
@@ -230,11 +230,11 @@ impl Sender {
     }
 
     fn set_limits(&self, limits: SetLimits) {
-        self.shared.configure(self.number(), |session| session.set_limits(self.number(), limits));
+        self.shared.configure(&self.cell, |session, number| session.set_limits(number, limits));
     }
 
     fn checked(&self, message: Bytes) -> Result<Bytes, SendError> {
-        let max = self.shared.max_message(self.number());
+        let max = self.shared.max_message(&self.cell);
         if message.len() > max {
             return Err(SendError::Length { length: message.len(), max });
         }

@@ -212,3 +212,24 @@ async fn dropping_the_service_ends_the_call() {
     drop(service);
     assert_eq!(call.closed().await, []);
 }
+
+#[tokio::test]
+async fn the_handle_of_an_earlier_assignment_takes_no_event_of_the_next_one() {
+    let (mut core, call, mut service, mut stream) = stream().await;
+    call.messages(1, 1, &["a"]).await;
+    assert_eq!(stream.recv().await.unwrap(), "a");
+    drop(call);
+    let (mut call, _) = core.registered().await;
+    // Another instance had the stream up to event 4, and its next send is 3.
+    call.resume(1, 2, 5, 3).await;
+    call.messages(1, 5, &["e"]).await;
+    let mut next = service.accept().await.unwrap();
+    assert_eq!(stream.next_event().await, Some(Event::Released));
+    assert!(stream.try_send("x").is_err(), "the number of this message belongs to another handle");
+    stream.acknowledge(5);
+    drop(stream);
+    assert_eq!(next.first_event().0, 5);
+    assert_eq!(next.recv().await.unwrap(), "e");
+    next.send("y").await.unwrap();
+    assert_eq!(call.sent(3, 1).await, ["y"]);
+}
