@@ -65,7 +65,7 @@ impl PartitionStreams {
             let reason = reason.to_owned();
             Some(CloseCause::Unavailable { reason, retry_after: Duration::ZERO })
         };
-        if !attach.create || attach.resume.is_some() || has_reset(attach) {
+        if !attach.create || attach.resume.is_some() || is_only_reset(attach) {
             // A resumed transport belongs to a stream that has ended since. A reset must not create a second stream.
             let reported = self.end_to_report(attach).map(UnknownStream::Ended);
             return match reported.unwrap_or_else(|| self.classify(attach, now)) {
@@ -161,4 +161,10 @@ fn has_reset(attach: &Attach) -> bool {
 /// The service and the id under which the stream of a transport is found.
 fn stream_key(attach: &Attach) -> StreamKey {
     (attach.caller.service.clone().into(), attach.stream_id.clone())
+}
+
+/// Whether the hello precedes a reset and no message. Messages in front of a reset are delivered first, so they create
+/// a stream.
+fn is_only_reset(attach: &Attach) -> bool {
+    has_reset(attach) && attach.batch.as_ref().is_none_or(|batch| batch.runs.is_empty())
 }

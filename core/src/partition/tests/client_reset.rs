@@ -1,7 +1,7 @@
 //! A reset of the client behind a hello: no new stream, and the reason of the end that the application received.
 
-use minerva_proto::link::{Attach, Batch, CloseCause};
-use minerva_proto::{EventNumber, KillReason, Reset, StreamNumber};
+use minerva_proto::link::{Attach, Batch, CloseCause, Run};
+use minerva_proto::{EventNumber, KillReason, MessageNumber, Reset, StreamNumber};
 
 use super::harness::{Harness, hello, run_until_idle};
 use super::store::TestStore;
@@ -34,6 +34,22 @@ async fn a_hello_with_a_reset_creates_no_stream() {
     harness.attach(hello(3, "stream1"));
     run_until_idle().await;
     assert_eq!(app.started(), [(1, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_in_front_of_a_reset_are_delivered() {
+    let mut harness = Harness::start(&TestStore::free()).await;
+    let mut app = harness.join(1, "one", &[]);
+    let mut attach = reset(1, "stream1", true);
+    let run = Run { first: MessageNumber(0), messages: vec!["order".into()] };
+    attach.batch.as_mut().unwrap().runs = vec![run];
+    harness.attach(attach);
+    run_until_idle().await;
+    let outputs = app.outputs();
+    let position = |wanted: fn(&AppOutput) -> bool| outputs.iter().position(wanted);
+    let message = position(|output| matches!(output, AppOutput::Messages { .. }));
+    let end = position(|output| matches!(output, AppOutput::Ended { .. }));
+    assert!(message.is_some() && message < end, "{outputs:?}");
 }
 
 #[tokio::test(start_paused = true)]
