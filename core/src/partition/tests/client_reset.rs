@@ -38,7 +38,7 @@ async fn a_hello_with_a_reset_creates_no_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_in_front_of_a_reset_are_delivered() {
-    let mut harness = Harness::start(&TestStore::free()).await;
+    let harness = Harness::start(&TestStore::free()).await;
     let mut app = harness.join(1, "one", &[]);
     let mut attach = reset(1, "stream1", true);
     let run = Run { first: MessageNumber(0), messages: vec!["order".into()] };
