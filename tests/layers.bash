@@ -153,7 +153,7 @@ short_faults() {
   harm 60s 5s 15s
   need gcc gcc
   target/release/minerva-faults clock --streams 20
-  target/release/minerva-faults damage --count 12 --streams 200 --partitions 64
+  target/release/minerva-faults damage --places redis --count 12 --streams 200 --partitions 64
 }
 
 long_faults() {
