@@ -7,8 +7,8 @@ use minerva_proto::{ClaimTag, MessageNumber, StreamId, StreamNumber};
 use prost::Message;
 
 use super::super::tag_history::CreatedTags;
-use super::seal::{self, Opened, Position, read_version};
-use super::version::{BASE_VERSION, check_version};
+use super::seal::{self, Position};
+use super::version::BASE_VERSION;
 use super::{BlobContext, DecodeError};
 
 /// Durable data of a partition besides the streams.
@@ -68,20 +68,9 @@ impl Meta {
     /// # Errors
     /// [`DecodeError::Version`] if the intact blob requires a newer reader; other errors if the blob is damaged.
     pub fn decode(partition: u32, blob: Bytes) -> Result<Self, DecodeError> {
-        let stored = match seal::open(partition, Position::Meta, blob)? {
-            Opened::Sealed(message) => {
-                check_version(read_version(&message).unwrap_or_default())?;
-                StoredMeta::decode(message)?
-            }
-            Opened::Unsealed(message) => {
-                let stored = StoredMeta::decode(message.clone())?;
-                let is_base = stored.version == BASE_VERSION && stored.created_tags.is_empty();
-                if !is_base || stored.encode_to_vec() != message {
-                    return Err(DecodeError::Checksum);
-                }
-                stored
-            }
-        };
+        let is_base =
+            |stored: &StoredMeta| stored.version == BASE_VERSION && stored.created_tags.is_empty();
+        let stored = seal::decode_message(partition, Position::Meta, blob, is_base)?;
         let tag = |stored: StoredCreatedTag| (stored.first, ClaimTag(stored.tag));
         let created_tags = stored.created_tags.into_iter().map(tag).collect();
         Ok(Self {

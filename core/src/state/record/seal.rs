@@ -10,8 +10,10 @@
 
 use bytes::{Buf, Bytes};
 use minerva_proto::StreamNumber;
+use prost::Message;
 use prost::encoding::{decode_varint, encoded_len_varint};
 
+use super::version::check_version;
 use super::{BlobContext, DecodeError};
 
 /// Key of the seal: field 16, length-delimited.
@@ -70,33 +72,39 @@ pub(super) fn seal(
     blob.into()
 }
 
-/// The message of a blob that was sealed as a whole; the message alone if release 0.1 wrote the blob.
-pub(super) enum Opened {
-    /// The check has succeeded.
-    Sealed(Bytes),
-    /// A blob without a check.
-    Unsealed(Bytes),
-}
-
-/// Checks the seal of a snapshot or a meta blob.
+/// Decodes a message that was sealed as a whole, or that release 0.1 wrote without a seal.
+///
+/// `is_base` returns true for content of release 0.1.
 ///
 /// # Errors
-/// [`DecodeError::Checksum`] if the blob is damaged or belongs to another position.
-pub(super) fn open(partition: u32, position: Position, blob: Bytes) -> Result<Opened, DecodeError> {
+/// [`DecodeError::Version`] if the intact message requires a newer reader; other errors if the blob is damaged or belongs
+/// to another position.
+pub(super) fn decode_message<M: Message + Default>(
+    partition: u32,
+    position: Position,
+    blob: Bytes,
+    is_base: impl Fn(&M) -> bool,
+) -> Result<M, DecodeError> {
     if blob.first() == Some(&VERSION_KEY) {
-        return Ok(Opened::Unsealed(blob));
+        let message = M::decode(blob.clone())?;
+        let is_canonical = is_base(&message) && message.encode_to_vec() == blob;
+        return is_canonical.then_some(message).ok_or(DecodeError::Checksum);
     }
-    let content = blob.get(3..).ok_or(DecodeError::Checksum)?;
-    let (stored, epoch, length) = read_front(content).ok_or(DecodeError::Checksum)?;
+    let message = open(partition, position, &blob).ok_or(DecodeError::Checksum)?;
+    check_version(read_version(&message).unwrap_or_default())?;
+    Ok(M::decode(message)?)
+}
+
+/// The message behind a seal; `None` if the blob is damaged or belongs to another position.
+fn open(partition: u32, position: Position, blob: &Bytes) -> Option<Bytes> {
+    let content = blob.get(3..)?;
+    let (stored, epoch, length) = read_front(content)?;
     let crc = append_epoch(position.crc(partition), epoch);
     // A later version may extend the seal, and the length may be damaged.
-    for length in [usize::from(blob[2]), length] {
-        let Some(message) = content.get(length..) else { continue };
-        if crc32c::crc32c_append(crc, message) == stored {
-            return Ok(Opened::Sealed(blob.slice(3 + length..)));
-        }
-    }
-    Err(DecodeError::Checksum)
+    [usize::from(blob[2]), length].into_iter().find_map(|length| {
+        let message = content.get(length..)?;
+        (crc32c::crc32c_append(crc, message) == stored).then(|| blob.slice(3 + length..))
+    })
 }
 
 /// The CRC and the epoch at the front of the seal's content, and the length of both.

@@ -9,9 +9,9 @@ use prost::Message;
 use super::super::attributes::{Attributes, OutboxLimits};
 use super::super::facts::{Ended, Origin};
 use super::super::tag_history::{NextNumbers, TagHistory, TagLine};
-use super::seal::{self, Opened, Position, read_version};
+use super::seal::{self, Position};
 use super::stored::{StoredEnded, StoredOrigin};
-use super::version::{BASE_VERSION, check_version};
+use super::version::BASE_VERSION;
 use super::{BlobContext, DecodeError};
 
 /// Greatest overhead of a message in bytes.
@@ -116,20 +116,9 @@ impl Snapshot {
         stream: StreamNumber,
         blob: Bytes,
     ) -> Result<(Self, LogIndex), DecodeError> {
-        let stored = match seal::open(partition, Position::Snapshot(stream), blob)? {
-            Opened::Sealed(message) => {
-                check_version(read_version(&message).unwrap_or_default())?;
-                StoredSnapshot::decode(message)?
-            }
-            Opened::Unsealed(message) => {
-                let stored = StoredSnapshot::decode(message.clone())?;
-                let is_base = stored.version == BASE_VERSION && stored.tags.is_none();
-                if !is_base || stored.encode_to_vec() != message {
-                    return Err(DecodeError::Checksum);
-                }
-                stored
-            }
-        };
+        let is_base =
+            |stored: &StoredSnapshot| stored.version == BASE_VERSION && stored.tags.is_none();
+        let stored = seal::decode_message(partition, Position::Snapshot(stream), blob, is_base)?;
         stored.try_into_snapshot()
     }
 }
