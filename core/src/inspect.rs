@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use minerva_proto::StreamNumber;
 
-use crate::store::{self, Store, StoreError, StoreUrl};
+use crate::store::{self, OperatorStore, StoreError, StoreUrl};
 
 /// Commands for the store of a deployment.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -152,7 +152,7 @@ pub async fn run(
 }
 
 /// Opens an existing store.
-async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+async fn open(url: &StoreUrl) -> Result<Arc<dyn OperatorStore>, StoreError> {
     match url {
         StoreUrl::Memory => Err(StoreError::Config(
             "--store memory: has no data outside of its process; name a Redis or redb store"

@@ -1,8 +1,8 @@
 //! The store contract: durable data of partitions, behind one trait with several implementations.
 //!
 //! [`memory`], [`redb`] and [`redis`] implement [`Store`]; one suite (`tests/store_contract.rs`) tests all of them.
-//! The ownership task and the partition tasks are the callers. A store handles partitions, epochs, logs and blobs;
-//! the content of a blob is opaque.
+//! The ownership task and the partition tasks are the callers; [`OperatorStore`] adds the calls of `minerva-core store`.
+//! A store handles partitions, epochs, logs and blobs; the content of a blob is opaque.
 //!
 //! # Guarantees of every store
 //!
@@ -123,16 +123,6 @@ pub trait Store: Send + Sync + 'static {
     /// partitions, or if the stored version exceeds [`STORED_VERSION`]; the text contains both numbers and the fix.
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>>;
 
-    /// The stored number of partitions, for an operator; `None` in an unused store. Changes nothing.
-    ///
-    /// Stores without an implementation report an unused store.
-    ///
-    /// # Errors
-    /// Only the errors of every call.
-    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
     /// Adds a core to the membership for `lease` from now on; a zero lease removes the core.
     ///
     /// `number` counts the heartbeats of one core from 1. Heartbeats take effect in call order.
@@ -234,6 +224,15 @@ pub trait Store: Send + Sync + 'static {
         epoch: Epoch,
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// The operations of a store for an operator, who inspects and repairs partitions. A serving core uses none of them.
+pub trait OperatorStore: Store {
+    /// The stored number of partitions; `None` in an unused store. Changes nothing.
+    ///
+    /// # Errors
+    /// Only the errors of every call.
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>>;
 
     /// Reads the data of a partition without a claim, also while an owner serves the partition. Changes nothing.
     ///
@@ -243,10 +242,10 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] also if the owner writes faster than the data can be read; repeat the call.
     fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>>;
 
-    /// Reads the data that the last [`Store::reset_partition`] has moved aside; empty without a reset.
+    /// Reads the data that the last [`OperatorStore::reset_partition`] has moved aside; empty without a reset.
     ///
     /// # Errors
-    /// As [`Store::inspect`].
+    /// As [`OperatorStore::inspect`].
     fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>>;
 
     /// Moves the data of an unreadable partition aside, so that the partition can be claimed again.

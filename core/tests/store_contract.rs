@@ -17,15 +17,15 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use minerva_core::store::Store;
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::store::redb::RedbStore;
+use minerva_core::store::{OperatorStore, Store};
 use tempfile::TempDir;
 
 /// A store under test.
 pub(crate) struct Bench {
     kind: Kind,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn OperatorStore>,
 }
 
 enum Kind {

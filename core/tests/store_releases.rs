@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use minerva_core::partition::Recovered;
 use minerva_core::store::redb::RedbStore;
-use minerva_core::store::{Epoch, Member, PartitionLayout, Store, StoreError};
+use minerva_core::store::{Epoch, Member, OperatorStore, PartitionLayout, StoreError};
 
 const PARTITIONS: u32 = 4;
 /// Streams of the state of release 0.1.
@@ -22,7 +22,7 @@ const REDIS: &[u8] = include_bytes!("golden/0.1/redis.resp");
 const REDB: &[u8] = include_bytes!("golden/0.1/minerva.redb.pages");
 
 /// Recovers all partitions; the state of release 0.1 has no hash key and no content beyond version 1.
-async fn check(store: &dyn Store) {
+async fn check(store: &dyn OperatorStore) {
     let layout = store.partitions(PARTITIONS).await;
     assert_eq!(layout, Ok(PartitionLayout { count: PARTITIONS, hash_key: None }));
     let mut streams = 0;

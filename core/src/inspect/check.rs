@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::StoreCommandError;
 use super::partition::InspectedPartition;
-use crate::store::{Store, StoreError};
+use crate::store::{OperatorStore, StoreError};
 
 /// Problems that are printed per partition.
 const MAX_PROBLEMS: usize = 20;
@@ -15,7 +15,7 @@ const MAX_PROBLEMS: usize = 20;
 /// # Errors
 /// [`StoreCommandError::Damaged`] if any partition is damaged.
 pub(super) async fn check(
-    store: &dyn Store,
+    store: &dyn OperatorStore,
     partitions: Range<u32>,
     print: &impl Fn(&str),
 ) -> Result<(), StoreCommandError> {

@@ -8,14 +8,14 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::StoreCommandError;
-use crate::store::{Store, StoredPartition};
+use crate::store::{OperatorStore, StoredPartition};
 
 /// Writes the head as text, and one file per blob.
 ///
 /// # Errors
 /// If the store cannot be read or a file cannot be written.
 pub(super) async fn export(
-    store: &dyn Store,
+    store: &dyn OperatorStore,
     partition: u32,
     out: &Path,
     print: &impl Fn(&str),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::partition::Recovered;
-use crate::store::{Claimed, Epoch, Store, StoreError, StoredPartition};
+use crate::store::{Claimed, Epoch, OperatorStore, StoreError, StoredPartition};
 
 /// Attempts to read a partition while the owner writes.
 const ATTEMPTS: u32 = 20;
@@ -23,7 +23,7 @@ pub(super) struct InspectedPartition {
 
 impl InspectedPartition {
     /// Reads and recovers a partition.
-    pub(super) async fn read(store: &dyn Store, number: u32) -> Result<Self, StoreError> {
+    pub(super) async fn read(store: &dyn OperatorStore, number: u32) -> Result<Self, StoreError> {
         let mut attempts = 1;
         let stored = loop {
             match store.inspect(number).await {

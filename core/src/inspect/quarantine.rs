@@ -6,7 +6,7 @@ use super::StoreCommandError;
 use crate::clock;
 use crate::partition::{Recovered, lost_state};
 use crate::state::BlobContext;
-use crate::store::{Claimed, Epoch, Store, StoreError};
+use crate::store::{Claimed, Epoch, OperatorStore, StoreError};
 
 /// Attempts to take a partition from a running core.
 const ATTEMPTS: u32 = 20;
@@ -24,7 +24,7 @@ impl Target {
     /// The new snapshot includes all log entries, so a damaged record of the stream does no more harm.
     pub(super) async fn end_stream(
         &self,
-        store: &dyn Store,
+        store: &dyn OperatorStore,
         stream: StreamNumber,
         print: &impl Fn(&str),
     ) -> Result<(), StoreCommandError> {
@@ -39,7 +39,7 @@ impl Target {
     /// Moves the whole partition aside.
     pub(super) async fn set_aside(
         &self,
-        store: &dyn Store,
+        store: &dyn OperatorStore,
         print: &impl Fn(&str),
     ) -> Result<(), StoreCommandError> {
         let mut attempts = 1;
@@ -59,7 +59,7 @@ impl Target {
     }
 
     /// Makes the epoch of the owner stale. A partition that cannot even be claimed has no owner.
-    async fn fence(&self, store: &dyn Store) -> Result<(), StoreCommandError> {
+    async fn fence(&self, store: &dyn OperatorStore) -> Result<(), StoreCommandError> {
         match self.claim(store).await {
             Ok(claimed) => Ok(store.release(self.partition, claimed.epoch).await?),
             Err(StoreCommandError::Store(StoreError::Corrupt(_))) => Ok(()),
@@ -69,7 +69,7 @@ impl Target {
 
     async fn write_lost_stream(
         &self,
-        store: &dyn Store,
+        store: &dyn OperatorStore,
         claimed: &Claimed,
         stream: StreamNumber,
     ) -> Result<(), StoreCommandError> {
@@ -98,7 +98,7 @@ impl Target {
     }
 
     /// Claims the partition; with `force` in the name of the owner, whose epoch is then stale.
-    async fn claim(&self, store: &dyn Store) -> Result<Claimed, StoreCommandError> {
+    async fn claim(&self, store: &dyn OperatorStore) -> Result<Claimed, StoreCommandError> {
         let mut name = format!("store-command-{}-{:x}", std::process::id(), clock::wall_ms());
         if self.force
             && let Some(owner) = store.inspect(self.partition).await?.owner

@@ -7,7 +7,7 @@ use minerva_proto::StreamNumber;
 use super::StoreCommandError;
 use super::partition::InspectedPartition;
 use crate::state::StreamState;
-use crate::store::Store;
+use crate::store::OperatorStore;
 
 /// The streams to show.
 pub(super) struct Filter {
@@ -21,7 +21,7 @@ pub(super) struct Filter {
 /// # Errors
 /// [`StoreCommandError::NotFound`] if a filter selects no stream.
 pub(super) async fn show(
-    store: &dyn Store,
+    store: &dyn OperatorStore,
     partitions: Range<u32>,
     filter: &Filter,
     print: &impl Fn(&str),

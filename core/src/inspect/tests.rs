@@ -9,7 +9,7 @@ use super::*;
 use crate::partition::tests::hello_origin;
 use crate::state::{BlobContext, Meta, Record, StreamState, encode_entry};
 use crate::store::memory::MemoryStore;
-use crate::store::{Claimed, Epoch};
+use crate::store::{Claimed, Epoch, Store};
 
 const NUMBER: StreamNumber = StreamNumber(7);
 

@@ -18,8 +18,8 @@ use super::leases::{HeartbeatTable, Leases};
 use super::quarantine::{self, LIMITS};
 use super::version::{check_version, raise_version};
 use super::{
-    Claim, Claimed, Epoch, HashKey, Member, Membership, PartitionLayout, Store, StoreError,
-    StoredPartition, StreamChange, check_size,
+    Claim, Claimed, Epoch, HashKey, Member, Membership, OperatorStore, PartitionLayout, Store,
+    StoreError, StoredPartition, StreamChange, check_size,
 };
 use crate::clock;
 
@@ -100,10 +100,6 @@ impl Store for MemoryStore {
             data.partitions = Some(count);
             Ok(PartitionLayout { count, hash_key: data.hash_key })
         })
-    }
-
-    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
-        self.call(|data| Ok(data.partitions))
     }
 
     fn heartbeat(
@@ -200,6 +196,12 @@ impl Store for MemoryStore {
             quarantine::add(&mut partition.quarantined, blobs, LIMITS);
             Ok(())
         })
+    }
+}
+
+impl OperatorStore for MemoryStore {
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        self.call(|data| Ok(data.partitions))
     }
 
     fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {

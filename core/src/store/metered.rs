@@ -10,10 +10,7 @@ use futures_util::future::BoxFuture;
 use minerva_proto::LogIndex;
 
 use super::fault_log::warn_unavailable;
-use super::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
-    StreamChange,
-};
+use super::{Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StreamChange};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -63,10 +60,6 @@ fn error_kind(error: &StoreError) -> &'static str {
 impl Store for MeteredStore {
     fn partitions(&self, wanted: u32) -> BoxFuture<'_, Result<PartitionLayout, StoreError>> {
         self.count_errors("partitions", self.store.partitions(wanted))
-    }
-
-    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
-        self.count_errors("partitions", self.store.partition_count())
     }
 
     fn heartbeat(
@@ -139,17 +132,5 @@ impl Store for MeteredStore {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors("quarantine", self.store.quarantine(partition, epoch, blobs))
-    }
-
-    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.count_errors("inspect", self.store.inspect(partition))
-    }
-
-    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.count_errors("inspect", self.store.inspect_aside(partition))
-    }
-
-    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.count_errors("reset", self.store.reset_partition(partition))
     }
 }

@@ -27,8 +27,8 @@ use self::operation::{Operation, Reply, Request};
 use self::sync_watch::SyncFailure;
 use self::writer::{Open, Writer};
 use super::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
-    StreamChange, check_size,
+    Claimed, Epoch, Member, Membership, OperatorStore, PartitionLayout, Store, StoreError,
+    StoredPartition, StreamChange, check_size,
 };
 
 /// Capacity of the request queue: 16 requests for each of 64 partitions. Further requests fail as unavailable, and
@@ -134,11 +134,6 @@ impl Store for RedbStore {
         async move { reply.await.and_then(Reply::into_partitions) }.boxed()
     }
 
-    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
-        let reply = self.call(Operation::PartitionCount);
-        async move { reply.await.and_then(Reply::into_partition_count) }.boxed()
-    }
-
     fn heartbeat(
         &self,
         member: Member,
@@ -216,6 +211,13 @@ impl Store for RedbStore {
             return async { Err(error) }.boxed();
         }
         self.call_unit(Operation::Quarantine { partition, epoch, blobs })
+    }
+}
+
+impl OperatorStore for RedbStore {
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        let reply = self.call(Operation::PartitionCount);
+        async move { reply.await.and_then(Reply::into_partition_count) }.boxed()
     }
 
     fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {

@@ -57,8 +57,8 @@ use super::fault_log::warn_unavailable;
 use super::layout::check_partitions;
 use super::quarantine::LIMITS;
 use super::{
-    Claimed, Epoch, FIRST_LEASE, Member, Membership, PartitionLayout, Store, StoreError,
-    StoredPartition, StreamChange, check_size,
+    Claimed, Epoch, FIRST_LEASE, Member, Membership, OperatorStore, PartitionLayout, Store,
+    StoreError, StoredPartition, StreamChange, check_size,
 };
 use crate::clock;
 
@@ -129,10 +129,6 @@ impl Store for RedisStore {
             }
         }
         .boxed()
-    }
-
-    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
-        layout::partition_count(&self.client).boxed()
     }
 
     fn heartbeat(
@@ -251,6 +247,12 @@ impl Store for RedisStore {
             command.arg(name).arg(&*blob);
         }
         self.call_unit(partition, command, bytes, false)
+    }
+}
+
+impl OperatorStore for RedisStore {
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        layout::partition_count(&self.client).boxed()
     }
 
     fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {

@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use super::memory::MemoryStore;
 use super::redb::RedbStore;
 use super::redis::{RedisStore, RedisUrl, RedisUrlError};
-use super::{Store, StoreError};
+use super::{OperatorStore, StoreError};
 
 /// The address of a store. The printed form contains no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum StoreUrl {
 /// # Errors
 /// [`StoreError::Config`] if the directory is unusable or in use by another process,
 /// [`StoreError::Corrupt`] if the file is unreadable.
-pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+pub fn open(url: &StoreUrl) -> Result<Arc<dyn OperatorStore>, StoreError> {
     Ok(match url {
         StoreUrl::Memory => Arc::new(MemoryStore::new()),
         StoreUrl::Redb(directory) => Arc::new(RedbStore::open(directory)?),

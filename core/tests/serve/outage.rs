@@ -10,8 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
-    StreamChange,
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StreamChange,
 };
 use minerva_core::{Config, PartitionOptions};
 use minerva_proto::LogIndex;
@@ -105,18 +104,6 @@ impl Store for StoreConnection {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.cut().unwrap_or_else(|| self.store.quarantine(partition, epoch, blobs))
-    }
-
-    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.inspect(partition))
-    }
-
-    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.inspect_aside(partition))
-    }
-
-    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.reset_partition(partition))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use minerva_core::store::{Epoch, FIRST_LEASE, Store, StoreError};
+use minerva_core::store::{Epoch, FIRST_LEASE, OperatorStore, Store, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::sleep;
 
@@ -17,13 +17,13 @@ const QUEUE_CAPACITY: u64 = 2048;
 
 /// Writers of four partitions that append until they are stopped.
 struct Writers {
-    store: Arc<dyn Store>,
+    store: Arc<dyn OperatorStore>,
     is_stopping: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<(u64, u32)>>,
 }
 
 impl Writers {
-    fn start(store: Arc<dyn Store>) -> Self {
+    fn start(store: Arc<dyn OperatorStore>) -> Self {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let write = |partition| {
             let (store, is_stopping) = (Arc::clone(&store), Arc::clone(&is_stopping));

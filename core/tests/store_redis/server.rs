@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use minerva_core::store::{Store, StoreUrl, open};
+use minerva_core::store::{OperatorStore, StoreUrl, open};
 pub(crate) use ports::free_port;
 use redis::Value;
 use tempfile::TempDir;
@@ -101,7 +101,7 @@ impl Server {
     }
 
     /// A store handle on this server.
-    pub(crate) fn store(&self, query: &str) -> Arc<dyn Store> {
+    pub(crate) fn store(&self, query: &str) -> Arc<dyn OperatorStore> {
         store(&self.url(query))
     }
 
@@ -122,7 +122,7 @@ impl Drop for Server {
 }
 
 /// A store handle on an address.
-pub(crate) fn store(url: &str) -> Arc<dyn Store> {
+pub(crate) fn store(url: &str) -> Arc<dyn OperatorStore> {
     open(&url.parse::<StoreUrl>().unwrap()).unwrap()
 }
 

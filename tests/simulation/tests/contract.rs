@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Claimed, Epoch, Member, Membership, Store, StoreError};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, OperatorStore, Store, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 use minerva_simulation::ModelStore;
 use proptest::prelude::*;
 
 /// The store under test, in the form that the contract suite requires.
 pub(crate) struct Bench {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn OperatorStore>,
 }
 
 impl Bench {

@@ -12,8 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
-    StreamChange,
+    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StreamChange,
 };
 
 /// A memory store with faults.
@@ -167,17 +166,5 @@ impl Store for TestStore {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.quarantine(partition, epoch, blobs)
-    }
-
-    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.inner.inspect(partition)
-    }
-
-    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.inner.inspect_aside(partition)
-    }
-
-    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.reset_partition(partition)
     }
 }

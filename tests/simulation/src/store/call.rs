@@ -72,11 +72,11 @@ pub enum Op {
         /// Damaged blobs by name.
         blobs: Vec<(String, Bytes)>,
     },
-    /// `Store::inspect`.
+    /// `OperatorStore::inspect`.
     Inspect,
-    /// `Store::inspect_aside`.
+    /// `OperatorStore::inspect_aside`.
     InspectAside,
-    /// `Store::reset_partition`.
+    /// `OperatorStore::reset_partition`.
     Reset,
 }
 

@@ -149,6 +149,11 @@ impl StoreData {
         }
     }
 
+    /// The number of partitions; `None` before the first use.
+    pub(super) fn partition_count(&self) -> Option<u32> {
+        self.count
+    }
+
     fn fix_partitions(&mut self, wanted: u32) -> Result<u32, StoreError> {
         let stored = *self.count.get_or_insert(wanted);
         if (1..=MAX_PARTITIONS).contains(&wanted) && stored == wanted {

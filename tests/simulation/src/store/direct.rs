@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
+    Claimed, Epoch, Member, Membership, OperatorStore, PartitionLayout, Store, StoreError,
+    StoredPartition,
 };
 use minerva_proto::{LogIndex, StreamNumber};
 
@@ -121,6 +122,13 @@ impl Store for ModelStore {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(partition, &Op::Quarantine { epoch, blobs })
+    }
+}
+
+impl OperatorStore for ModelStore {
+    fn partition_count(&self) -> BoxFuture<'_, Result<Option<u32>, StoreError>> {
+        let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        ready(Ok(data.partition_count())).boxed()
     }
 
     fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {

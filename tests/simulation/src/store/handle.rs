@@ -7,13 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use minerva_core::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StoredPartition,
-};
+use minerva_core::store::{Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
-use super::call::{Call, NO_PARTITION, Op, OpReply, OpResult, into_inspected};
+use super::call::{Call, NO_PARTITION, Op, OpReply, OpResult};
 
 /// Calls that the event loop has not yet scheduled.
 #[derive(Debug, Clone, Default)]
@@ -173,18 +171,6 @@ impl Store for StoreHandle {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(partition, Op::Quarantine { epoch, blobs })
-    }
-
-    fn inspect(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.call(partition, Op::Inspect).map(into_inspected).boxed()
-    }
-
-    fn inspect_aside(&self, partition: u32) -> BoxFuture<'_, Result<StoredPartition, StoreError>> {
-        self.call(partition, Op::InspectAside).map(into_inspected).boxed()
-    }
-
-    fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.call_unit(partition, Op::Reset)
     }
 }
 
