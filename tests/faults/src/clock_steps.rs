@@ -85,10 +85,7 @@ pub(crate) async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     let mut random = Random::new(seed);
     let mut fleet = Fleet::new(&plan, &mut random).await?;
     let outcome = step_all(&config, seed, &mut fleet, &mut random).await;
-    if !matches!(outcome, Ok(true)) {
-        println!("logs: {}", fleet.keep_directory().display());
-    }
-    outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    fleet.exit_code(outcome, false)
 }
 
 async fn step_all(
@@ -101,9 +98,7 @@ async fn step_all(
     fleet.start().await?;
     let (stop, streams) = (StopFlag::default(), config.streams);
     let mut load = Load::new(fleet.address.to_string(), fleet.event_log.clone(), streams, &[]);
-    load.add(streams, config.rate, &stop)?;
-    let all: Vec<usize> = (0..streams).collect();
-    load.wait_until_started(&all).await?;
+    let all = load.start_all(streams, config.rate, &stop).await?;
     let (mut steps, mut checks, mut ended) = (Vec::new(), Checks::default(), Vec::new());
     let mut shifted = 0;
     for number in 0..config.steps {

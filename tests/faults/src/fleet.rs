@@ -8,6 +8,7 @@ mod store;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
@@ -155,6 +156,21 @@ impl Fleet {
     pub(crate) fn keep_directory(&mut self) -> &Path {
         self.directory.disable_cleanup(true);
         self.directory.path()
+    }
+
+    /// The exit code of a run. Keeps the directory of logs after a failure, and if `keep` is set.
+    ///
+    /// # Errors
+    /// The error of the run.
+    pub(crate) fn exit_code(
+        &mut self,
+        outcome: anyhow::Result<bool>,
+        keep: bool,
+    ) -> anyhow::Result<ExitCode> {
+        if keep || !matches!(outcome, Ok(true)) {
+            println!("logs: {}", self.keep_directory().display());
+        }
+        outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     async fn proxy(&mut self, hop: Hop, upstream: SocketAddr) -> anyhow::Result<SocketAddr> {

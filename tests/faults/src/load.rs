@@ -71,6 +71,22 @@ impl Load {
         self
     }
 
+    /// Starts all streams and waits until each has made progress in both directions; returns their numbers.
+    ///
+    /// # Errors
+    /// If a stream makes no progress; the error names the stream.
+    pub(crate) async fn start_all(
+        &mut self,
+        streams: usize,
+        rate: f64,
+        stop: &StopFlag,
+    ) -> anyhow::Result<Vec<usize>> {
+        self.add(streams, rate, stop)?;
+        let all: Vec<usize> = (0..streams).collect();
+        self.wait_until_started(&all).await?;
+        Ok(all)
+    }
+
     /// Starts the next `count` streams, which send until the stop flag is set.
     pub(crate) fn add(&mut self, count: usize, rate: f64, stop: &StopFlag) -> anyhow::Result<()> {
         let every = Some(Duration::from_secs_f64(1.0 / rate));

@@ -68,19 +68,14 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let plan = config.fleet.plan(config.streams, PADDING)?;
     let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
     let outcome = watch(&config, seed, &mut fleet).await;
-    if !matches!(outcome, Ok(true)) {
-        println!("logs: {}", fleet.keep_directory().display());
-    }
-    outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    fleet.exit_code(outcome, false)
 }
 
 async fn watch(config: &Config, seed: u64, fleet: &mut Fleet) -> anyhow::Result<bool> {
     fleet.start().await?;
     let (stop, streams) = (StopFlag::default(), config.streams);
     let mut load = Load::new(fleet.address.to_string(), fleet.event_log.clone(), streams, &[]);
-    load.add(streams, config.rate, &stop)?;
-    let all: Vec<usize> = (0..streams).collect();
-    load.wait_until_started(&all).await?;
+    let all = load.start_all(streams, config.rate, &stop).await?;
     sleep(SETTLE_TIME).await;
     let ways = if config.how.is_empty() { &[How::Stop, How::Blackhole] } else { &*config.how };
     let mut outages = Vec::new();

@@ -64,11 +64,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     println!("seed {seed}, {} cores, {} edges, {} apps", plan.cores, plan.edges, plan.apps);
     let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
     let outcome = inject_faults(&config, seed, faults, &mut fleet).await;
-    let passed = matches!(outcome, Ok(true));
-    if !passed || config.keep {
-        println!("logs: {}", fleet.keep_directory().display());
-    }
-    outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    fleet.exit_code(outcome, config.keep)
 }
 
 async fn inject_faults(
@@ -82,9 +78,7 @@ async fn inject_faults(
     let address = fleet.address.to_string();
     let mut load = Load::new(address, fleet.event_log.clone(), streams, &config.transports);
     let proofs = ResetProofs::start(fleet.servers.clone(), Arc::clone(&load.ledger));
-    load.add(streams, config.rate, &stop)?;
-    let all: Vec<usize> = (0..streams).collect();
-    load.wait_until_started(&all).await?;
+    let all = load.start_all(streams, config.rate, &stop).await?;
     let mut injector = FaultInjector::new(faults, seed, fleet)?;
     injector.run(fleet, &load.ledger, config.duration).await?;
     sleep(SETTLE_TIME).await;

@@ -116,11 +116,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut random = Random::new(seed);
     let mut fleet = Fleet::new(&plan, &mut random).await?;
     let outcome = upgrade(&config, seed, &mut fleet, &mut random).await;
-    let passed = matches!(outcome, Ok(true));
-    if !passed || config.keep {
-        println!("logs: {}", fleet.keep_directory().display());
-    }
-    outcome.map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    fleet.exit_code(outcome, config.keep)
 }
 
 async fn upgrade(
@@ -133,9 +129,7 @@ async fn upgrade(
     fleet.start().await?;
     let (stop, streams) = (StopFlag::default(), config.streams);
     let mut load = Load::new(fleet.address.to_string(), fleet.event_log.clone(), streams, &[]);
-    load.add(streams, config.rate, &stop)?;
-    let all: Vec<usize> = (0..streams).collect();
-    load.wait_until_started(&all).await?;
+    let all = load.start_all(streams, config.rate, &stop).await?;
     for &phase in &config.phases {
         upgrade
             .run(phase, fleet, &load)
