@@ -6,14 +6,14 @@ mod support;
 use std::time::Duration;
 
 use minerva_edge::Config;
-use minerva_proto::StreamId;
 use minerva_proto::link::pb as wire;
+use minerva_proto::{PartitionHash, StreamId};
 use support::{Core, Rig, hello, texts};
 
 const OTHER_ID: &str = "zyxwvutsrqponmlkjihgfedcba";
 
-fn partition(id: &str, count: u64) -> u32 {
-    u32::try_from(StreamId::parse(id).unwrap().stable_hash() % count).unwrap()
+fn partition(id: &str, count: u32) -> u32 {
+    PartitionHash::UNKEYED.partition(&StreamId::parse(id).unwrap(), count).unwrap()
 }
 
 /// Two cores of one partition; the first owns it under epoch 1.
@@ -40,9 +40,8 @@ async fn opened(rig: &mut Rig) -> (support::Client, u64) {
 async fn a_transport_attaches_to_the_owner_of_its_partition() {
     let count = (2..).find(|&n| partition(support::ID, n) != partition(OTHER_ID, n)).unwrap();
     let (mut rig, mut other) = Rig::two(Config::default()).await;
-    let partitions = u32::try_from(count).unwrap();
-    rig.core.introduce(partitions).await;
-    other.introduce(partitions).await;
+    rig.core.introduce(count).await;
+    other.introduce(count).await;
     rig.core.owns(&[(partition(support::ID, count), 7)]).await;
     other.owns(&[(partition(OTHER_ID, count), 3)]).await;
     rig.counts("partitions", 2).await;

@@ -12,9 +12,9 @@ pub const PARTITION_KEY: usize = 16;
 
 /// The partition hash of a deployment.
 ///
-/// Without a key the hash is [`StreamId::stable_hash`]. Clients choose their stream ids, and could choose ids that all
-/// fall into one partition. Under a random key, which clients do not have, the hash is SipHash-2-4, and chosen ids spread
-/// as random ones do. `Debug` does not show the key.
+/// Without a key the hash is that of release 0.1, in `stream_id.rs`. Clients choose their stream ids, and could choose ids
+/// that all fall into one partition. Under a random key, which clients do not have, the hash is SipHash-2-4, and chosen
+/// ids spread as random ones do. `Debug` does not show the key.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct PartitionHash {
     key: Option<[u8; PARTITION_KEY]>,

@@ -51,10 +51,11 @@ impl StreamId {
         ShortHash((self.stable_hash() >> 32) as u32)
     }
 
-    /// The hash that selects the partition; the same on every machine and in every version.
+    /// The hash that selects the partition of a store without a key, by [`PartitionHash`](crate::PartitionHash); the same
+    /// on every machine and in every version.
     ///
     /// FNV-1a (64 bits), then the finaliser of MurmurHash3, because the low bits of FNV alone are poorly distributed.
-    pub fn stable_hash(&self) -> u64 {
+    pub(crate) fn stable_hash(&self) -> u64 {
         text_hash(&self.0)
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use minerva_client::TransportKind;
 use minerva_edge::simulation::Owners;
 use minerva_edge::transport::Input;
+use minerva_proto::PartitionHash;
 use minerva_proto::link::{EdgeFrame, EdgeMessage, TransportId, encode, pb};
 
 use self::transport::{Attachment, EdgeTransport};
@@ -259,8 +260,10 @@ impl Edge {
             return false;
         }
         let Some(attach) = transport.machine.attach() else { return false };
-        let partition = (attach.stream_id.stable_hash() % u64::from(self.partitions)) as u32;
-        let Some((link, reliance)) = self.owners.owner(partition) else { return false };
+        let hash = PartitionHash::UNKEYED;
+        let owner = hash.partition(&attach.stream_id, self.partitions);
+        let owner = owner.and_then(|partition| self.owners.owner(partition));
+        let Some((link, reliance)) = owner else { return false };
         let Some(core) = self.core_of(link) else { return false };
         self.numbered += 1;
         transport.attachment = Some(Attachment { core, number: self.numbered, reliance });
