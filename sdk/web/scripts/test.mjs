@@ -1,9 +1,9 @@
-// Bundles test/*.test.ts and runs the bundles with the test runner of Node.js.
+// Bundles test/*.test.ts, or the files named by arguments, and runs the bundles with the test runner of Node.js.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
-const names = readdirSync('test').filter((name) => name.endsWith('.test.ts'));
+const names = process.argv.length > 2 ? process.argv.slice(2) : readdirSync('test').filter((name) => name.endsWith('.test.ts'));
 rmSync('build', { recursive: true, force: true });
 await build({
   entryPoints: names.map((name) => `test/${name}`),

@@ -108,7 +108,7 @@ export class Driver {
       case 'open':
         return this.#open(output.key, output.kind, output.frames);
       case 'write':
-        return this.#transports.get(output.key)?.write(output.frames);
+        return this.#transports.get(output.key)?.write?.(output.frames);
       case 'close':
         this.#transports.get(output.key)?.close();
         this.#transports.delete(output.key);

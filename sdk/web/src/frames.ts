@@ -106,10 +106,7 @@ export function encodeFrame(frame: Frame): string {
 }
 
 function decodeReset(body: string): Frame | null {
-  const bar = body.lastIndexOf('|');
-  const level = body.slice(bar + 1);
-  const reason = body.slice(0, bar);
-  if (bar < 0 || (level !== '0' && level !== '1')) return null;
-  if (reason.length > MAX_REASON || !isMessageAllowed(reason)) return null;
+  const [, reason, level] = /^([ -~]*)\|([01])$/.exec(body) ?? [];
+  if (reason === undefined || reason.length > MAX_REASON) return null;
   return { type: 'reset', reason, applicationLevel: level === '1' };
 }

@@ -99,7 +99,7 @@ export class Qan {
   recv(text: string): void {
     const [, body = '', digits = '', kind = ''] = /^(?:(.*)\|)?(\d+)([QKEUC])$/.exec(text) ?? [];
     const number = parseNumber(digits);
-    if (text.endsWith('#')) void this.#notify(() => this.#handler.notification?.(text.slice(0, -1)));
+    if (text.endsWith('#')) void this.#notify(text.slice(0, -1));
     else if (number === null || (kind === 'C') === text.includes('|')) this.fail('bad QAN frame');
     else if (kind === 'Q') void this.#answer(number, body);
     else if (kind === 'C') this.#handling.get(number)?.abort();
@@ -126,7 +126,9 @@ export class Qan {
       return this.fail(`QAN question ${number} in use`);
     }
     if (this.#handling.size >= MAX_HANDLED) return void this.send(`too many questions|${number}U`);
-    const { signal } = this.#begin(number);
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.#handling.set(number, controller);
     let answer = `CancelledError|${number}U`;
     try {
       if (!this.#handler.question) throw new QanError('nobody answers');
@@ -140,14 +142,8 @@ export class Qan {
     this.send(answer).catch((error: unknown) => this.send(uncaught(number, error)).catch(() => {}));
   }
 
-  #begin(number: number): AbortController {
-    const controller = new AbortController();
-    this.#handling.set(number, controller);
-    return controller;
-  }
-
-  async #notify(run: () => unknown): Promise<void> {
-    await run();
+  async #notify(body: string): Promise<void> {
+    await this.#handler.notification?.(body);
   }
 }
 

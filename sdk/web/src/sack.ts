@@ -15,20 +15,11 @@ export const MAX_BEYOND = 4096;
 
 /** Parses a SACK text, keeping order and repetitions of the list; null if malformed. */
 export function parseSack(text: string): Sack | null {
-  const bar = text.indexOf('|');
-  if (bar < 0) return null;
-  const end = text.slice(bar + 1);
+  const [list = '', end = '', ...more] = text.split('|');
   const acked = end === '-1' ? -1 : parseNumber(end);
-  if (acked === null) return null;
-  const beyond: number[] = [];
-  if (bar > 0) {
-    for (const part of text.slice(0, bar).split(',')) {
-      const number = parseNumber(part);
-      if (number === null || beyond.length === MAX_BEYOND) return null;
-      beyond.push(number);
-    }
-  }
-  return { acked, beyond };
+  const beyond = list === '' ? [] : list.split(',').map(parseNumber);
+  if (acked === null || more.length > 0 || beyond.length > MAX_BEYOND || beyond.includes(null)) return null;
+  return { acked, beyond: beyond as number[] };
 }
 
 /** Formats a SACK for frames and hellos. */

@@ -37,7 +37,6 @@ export class StreamMachine {
     const { id, cred, random, kind, known, heartbeat = DEFAULT_HEARTBEAT } = options;
     this.#heartbeat = heartbeat * 1000;
     this.#policy = new TransportPolicy(this.#transports, random, kind, known, this.#heartbeat);
-    this.#policy.sackDueAt = (transport) => this.#channel.sackDueAt(transport);
     this.#factory = new TransportFactory(this.#channel, id, cred, heartbeat);
     this.#uploads = new Uploads(this.#transports, this.#channel, this.#policy, random);
   }
@@ -337,8 +336,7 @@ export class StreamMachine {
     const again = this.#policy.polling && kind === 'long-poll';
     const primary = this.#open(kind, why, now, [], again);
     this.#transports.primary = primary;
-    const deadline = now + this.#policy.maxPollTime * 1000 + REQUEST_TIMEOUT;
-    if (again) Object.assign(primary, { attached: true, lastReceivedAt: now, deadline });
+    if (again) primary.deadline += this.#policy.maxPollTime * 1000;
     this.#endPolling();
   }
 
@@ -354,10 +352,11 @@ export class StreamMachine {
     if (closed) this.#close(closed);
   }
 
-  #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], proven = false): Transport {
+  #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], attached = false): Transport {
     const transport = this.#factory.transport(kind, why, now);
+    transport.attached = attached;
     if (kind !== 'websocket') {
-      frames.unshift(this.#hello(transport, proven));
+      frames.unshift(this.#hello(transport));
       // Uploads require an existing stream; until its creation is confirmed, messages follow the hello.
       if (kind !== 'upload' && !this.#channel.created) frames.push(...this.#channel.takeFrames(transport, now));
     }
@@ -365,8 +364,8 @@ export class StreamMachine {
     return transport;
   }
 
-  #hello(transport: Transport, proven = false): string {
-    return this.#factory.hello(transport, this.#transports.healthyPredecessor, this.#policy.maxPollTime, proven);
+  #hello(transport: Transport): string {
+    return this.#factory.hello(transport, this.#transports.healthyPredecessor, this.#policy.maxPollTime);
   }
 
   /** Writes due messages and SACKs to the carrier, or starts an upload. */

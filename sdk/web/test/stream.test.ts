@@ -1,8 +1,10 @@
 /** Stream machine: single situations, against the model server with one transport kind and frame by frame. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { MAX_IN_FLIGHT } from '../src/stream/in_flight.js';
+import { MAX_IN_FLIGHT, SACK_TIMEOUT, SACK_TIMEOUT_PER_BYTE } from '../src/stream/in_flight.js';
 import { MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
+import { ReliableChannel } from '../src/stream/reliable_channel.js';
+import { TransportFactory } from '../src/stream/transport_factory.js';
 import { StreamMachine } from '../src/stream.js';
 import type { Kind, Output } from '../src/stream/types.js';
 import { Random } from './random.js';
@@ -205,6 +207,19 @@ test('unacknowledged bytes in flight are limited', () => {
     stream.recvFrames(0, ['C', '|0A'], 10);
     assert.equal(written(stream.drain(10)).filter((frame) => frame.endsWith(' ')).length, 3 - sent);
   }
+});
+
+test('only the newest carrier expects a SACK', () => {
+  const channel = new ReliableChannel();
+  const factory = new TransportFactory(channel, ID, undefined, 20);
+  const [first, second] = [factory.transport('websocket', '', 0), factory.transport('upload', '', 0)];
+  channel.send('x');
+  channel.takeFrames(first, 10);
+  assert.deepEqual([first.sackDueAt, second.sackDueAt], [10 + SACK_TIMEOUT + 2 * SACK_TIMEOUT_PER_BYTE, Infinity]);
+  channel.takeFrames(second, 20);
+  assert.deepEqual([first.sackDueAt, second.sackDueAt], [Infinity, 20 + SACK_TIMEOUT + 2 * SACK_TIMEOUT_PER_BYTE]);
+  channel.recvSack({ acked: 0, beyond: [] }, [], 30);
+  assert.equal(second.sackDueAt, Infinity);
 });
 
 test('a message longer than the limit in flight is sent alone', () => {

@@ -12,10 +12,7 @@ export const SACK_TIMEOUT = 5_000;
 export const SACK_TIMEOUT_PER_BYTE = 0.25;
 
 export class InFlight {
-  /** Key of the carrier. */
-  #carrier = -1;
-  /** Time by which a SACK is expected; Infinity if none is. */
-  #sackDueAt = Infinity;
+  #carrier: Transport | null = null;
   /** Messages below this number are written to the carrier. */
   #writtenTo = 0;
   /** Unacknowledged bytes of frames written to the carrier. */
@@ -23,11 +20,11 @@ export class InFlight {
 
   /** Takes the frames that may be written to `carrier` now: up to MAX_IN_FLIGHT bytes, or one longer message. */
   takeFrames(carrier: Transport, queue: SendQueue, now: number): string[] {
-    if (this.#carrier !== carrier.key) {
-      this.#carrier = carrier.key;
-      this.#writtenTo = queue.base;
+    if (this.#carrier !== carrier) {
       this.#bytes = 0;
-      this.#sackDueAt = Infinity;
+      this.#armSackTimer(now);
+      this.#carrier = carrier;
+      this.#writtenTo = queue.base;
     }
     const frames: string[] = [];
     if (carrier.closing) return frames;
@@ -40,7 +37,7 @@ export class InFlight {
       carrier.hasSent = true;
       this.#bytes += bytes;
     }
-    if (frames.length > 0 && this.#sackDueAt === Infinity) this.#armSackTimer(now);
+    if (frames.length > 0 && carrier.sackDueAt === Infinity) this.#armSackTimer(now);
     return frames;
   }
 
@@ -51,12 +48,8 @@ export class InFlight {
     this.#armSackTimer(now);
   }
 
-  /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
-  sackDueAt(carrier: Transport): number {
-    return carrier.key === this.#carrier ? this.#sackDueAt : Infinity;
-  }
-
   #armSackTimer(now: number): void {
-    this.#sackDueAt = this.#bytes > 0 ? now + SACK_TIMEOUT + this.#bytes * SACK_TIMEOUT_PER_BYTE : Infinity;
+    const due = this.#bytes > 0 ? now + SACK_TIMEOUT + this.#bytes * SACK_TIMEOUT_PER_BYTE : Infinity;
+    if (this.#carrier) this.#carrier.sackDueAt = due;
   }
 }

@@ -67,11 +67,6 @@ export class ReliableChannel {
     return this.#inFlight.takeFrames(carrier, this.#queue, now);
   }
 
-  /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
-  sackDueAt(carrier: Transport): number {
-    return this.#inFlight.sackDueAt(carrier);
-  }
-
   /** Returns frames of the first unacknowledged messages, at most `room` bytes in total. */
   finalFrames(room: number): string[] {
     const frames: string[] = [];

@@ -37,6 +37,7 @@ export class TransportFactory {
       openedAt: now,
       lastReceivedAt: now,
       deadline,
+      sackDueAt: Infinity,
       nextOut: 0,
       nextIn: 0,
       replaceReason: '',
@@ -49,8 +50,8 @@ export class TransportFactory {
     };
   }
 
-  /** Assigns the transport number and encodes the hello; `proven` marks a long-poll that follows a working one. */
-  hello(transport: Transport, predecessor: Transport | null, maxPollTime: number, proven = false): string {
+  /** Assigns the transport number and encodes the hello. A long-poll that follows a working one is attached already. */
+  hello(transport: Transport, predecessor: Transport | null, maxPollTime: number): string {
     transport.number = this.hellosSent++;
     const { id, cred, channel } = this;
     const { created } = channel;
@@ -64,7 +65,7 @@ export class TransportFactory {
       cred: created ? undefined : cred,
       ming: !isUpload && !isPoll,
       // With heartbeats, the server responds to an unproven long-poll at once, unless with a StreamCreated frame.
-      maxia: isUpload || (isPoll && (proven || !created)) ? 0 : this.heartbeat,
+      maxia: isUpload || (isPoll && (transport.attached || !created)) ? 0 : this.heartbeat,
       // Used on WebSockets only.
       beat: Math.max(this.heartbeat, HIDDEN_PAGE_INTERVAL),
       maxt: isPoll ? maxPollTime : undefined,

@@ -103,9 +103,6 @@ export class TransportPolicy {
     primary.replaceReason = why;
   }
 
-  /** Time by which a SACK for messages on the transport is expected; set by the stream machine. */
-  sackDueAt: (transport: Transport) => number = () => Infinity;
-
   /** Returns the times at which `nextKind`, `mayRetire` or `checkHealth` may change their result. */
   deadlines(): number[] {
     const { primary, candidate } = this.transports;
@@ -210,7 +207,7 @@ export class TransportPolicy {
   }
 
   #unacknowledgedAt(primary: Transport): number {
-    const due = this.sackDueAt(primary);
+    const due = primary.sackDueAt;
     return Math.max(due, Math.min(primary.lastReceivedAt + MAX_SILENCE, due + MAX_SACK_DELAY));
   }
 

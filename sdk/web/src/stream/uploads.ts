@@ -28,7 +28,7 @@ export class Uploads {
     const http = carrier ? carrier.kind !== 'websocket' : this.policy.polling;
     if (upload || !http || !this.channel.created) return false;
     // Messages sent with the hello are acknowledged on the primary.
-    if (primary && this.channel.sackDueAt(primary) < Infinity) return false;
+    if (primary && primary.sackDueAt < Infinity) return false;
     // At most two HTTP connections.
     if (primary && primary.kind !== 'websocket' && predecessor && predecessor.kind !== 'websocket') return false;
     // A long-poll that delivered messages ends soon; the hello of the next one carries the SACK.

@@ -46,7 +46,7 @@ export function openHttp(
     abort.abort();
   };
   exchange().then(over, over);
-  return { write: () => {}, close: () => abort.abort() };
+  return { close: () => abort.abort() };
 }
 
 /** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit its size. */

@@ -3,8 +3,8 @@ import type { TransportOutcome } from '../stream/types.js';
 
 /** Handle of an open transport, which reports to its `Listener` until its end or `close`. */
 export interface TransportHandle {
-  /** Writes frames; ignored by HTTP transports, whose frames are passed at opening. */
-  write(frames: readonly string[]): void;
+  /** Writes frames; absent on HTTP transports, whose frames are passed at opening. */
+  write?(frames: readonly string[]): void;
   /** Closes the transport; the listener receives nothing more. */
   close(): void;
 }

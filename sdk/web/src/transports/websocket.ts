@@ -19,7 +19,8 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
     listener([], 'failed');
   };
   const write = (frames: readonly string[]): void => {
-    if (socket.readyState === WebSocket.OPEN) for (const text of batchFrames(frames)) socket.send(text);
+    // A closed socket discards frames.
+    for (const text of batchFrames(frames)) socket.send(text);
   };
   socket.onopen = () => {
     if (!closed) listener([], null);

@@ -36,11 +36,14 @@ export class ReceiveWindow {
   /** Accepts a message. The next one in order is always accepted; 'overflow' changes nothing. */
   receive(number: number, text: string): Received {
     if (number < this.#next || this.#waiting.has(number)) return 'duplicate';
-    if (number > this.#next) return this.#wait(number, text);
-    this.#ready.push(text);
-    this.#next += 1;
+    const isNext = number === this.#next;
+    const bytes = this.#waitingBytes + text.length + OVERHEAD;
+    const isFull = this.#waiting.size >= this.limits.messages || bytes > this.limits.bytes;
+    if (isFull && !isNext) return 'overflow';
+    this.#waiting.set(number, text);
+    this.#waitingBytes = bytes;
     this.#closeGap();
-    return 'deliverable';
+    return isNext ? 'deliverable' : 'waiting';
   }
 
   /** Removes and returns the next in-order message. */
@@ -59,22 +62,11 @@ export class ReceiveWindow {
     return { acked: this.#next - 1, beyond };
   }
 
-  #wait(number: number, text: string): Received {
-    const bytes = this.#waitingBytes + text.length + OVERHEAD;
-    if (this.#waiting.size >= this.limits.messages || bytes > this.limits.bytes) return 'overflow';
-    this.#waiting.set(number, text);
-    this.#waitingBytes = bytes;
-    return 'waiting';
-  }
-
   #closeGap(): void {
-    for (;;) {
-      const text = this.#waiting.get(this.#next);
-      if (text === undefined) return;
-      this.#waiting.delete(this.#next);
+    for (let text; (text = this.#waiting.get(this.#next)) !== undefined; ) {
+      this.#waiting.delete(this.#next++);
       this.#waitingBytes -= text.length + OVERHEAD;
       this.#ready.push(text);
-      this.#next += 1;
     }
   }
 }

@@ -15,6 +15,4 @@ export declare class InFlight {
     takeFrames(carrier: Transport, queue: SendQueue, now: number): string[];
     /** Records the acknowledgement of a message with this number and length. */
     onAcked(number: number, length: number, now: number): void;
-    /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
-    sackDueAt(carrier: Transport): number;
 }

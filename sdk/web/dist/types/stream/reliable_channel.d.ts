@@ -30,8 +30,6 @@ export declare class ReliableChannel {
     deliver(outputs: Output[]): void;
     /** Takes the message frames that may be written to `carrier` now. */
     takeFrames(carrier: Transport, now: number): string[];
-    /** Returns the time by which a SACK for messages on `carrier` is expected; Infinity if none is. */
-    sackDueAt(carrier: Transport): number;
     /** Returns frames of the first unacknowledged messages, at most `room` bytes in total. */
     finalFrames(room: number): string[];
     /** SACK text of the messages that the server has acknowledged. */

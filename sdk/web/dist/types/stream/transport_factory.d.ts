@@ -16,6 +16,6 @@ export declare class TransportFactory {
     heartbeat: number);
     /** Creates the record of a transport to be opened at `now`. */
     transport(kind: Kind | 'upload', why: string, now: number): Transport;
-    /** Assigns the transport number and encodes the hello; `proven` marks a long-poll that follows a working one. */
-    hello(transport: Transport, predecessor: Transport | null, maxPollTime: number, proven?: boolean): string;
+    /** Assigns the transport number and encodes the hello. A long-poll that follows a working one is attached already. */
+    hello(transport: Transport, predecessor: Transport | null, maxPollTime: number): string;
 }

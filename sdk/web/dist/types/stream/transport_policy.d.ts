@@ -33,8 +33,6 @@ export declare class TransportPolicy {
     checkHealth(now: number): void;
     /** Marks the primary as possibly dead; opening a successor shows whether the network works. */
     suspect(why: string): void;
-    /** Time by which a SACK for messages on the transport is expected; set by the stream machine. */
-    sackDueAt: (transport: Transport) => number;
     /** Returns the times at which `nextKind`, `mayRetire` or `checkHealth` may change their result. */
     deadlines(): number[];
     /** Time in seconds for which the server may hold a long-poll. */

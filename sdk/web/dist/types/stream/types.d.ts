@@ -98,6 +98,8 @@ export interface Transport {
     progress: boolean;
     /** Time at which the transport is dropped unless frames arrive. */
     deadline: number;
+    /** Time by which a SACK for messages on the transport is expected; Infinity if none is. */
+    sackDueAt: number;
     /** The transport has carried client-to-server messages. */
     hasSent: boolean;
     /** Number that the server assigns to the next sent message without a SeqNum frame. */

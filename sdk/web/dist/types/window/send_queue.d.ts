@@ -5,6 +5,12 @@
 import type { Sack } from '../sack.js';
 export declare class SendQueue {
     #private;
+    next: number;
+    /** Lowest unacknowledged number. */
+    base: number;
+    /** Bytes of unacknowledged messages. */
+    bytes: number;
+    /** `next` is the number of the next message. */
     constructor(next?: number);
     /** Appends a message and returns its number. */
     push(text: string): number;
@@ -12,17 +18,11 @@ export declare class SendQueue {
      * Frees the messages acknowledged by `sack` and calls `freed` for each. Returns false and changes nothing if `sack`
      * contains a message never queued.
      */
-    apply(sack: Sack, freed: (number: number, bytes: number) => void): boolean;
+    apply({ acked, beyond }: Sack, freed: (number: number, bytes: number) => void): boolean;
     /** Yields the unacknowledged messages from number `first` on, with their numbers. */
     iterFrom(first: number): Generator<[number, string]>;
     /** Returns the numbers of all acknowledged messages. */
     sack(): Sack;
-    /** Number of the next message. */
-    get next(): number;
-    /** Lowest unacknowledged number. */
-    get base(): number;
     /** Count of numbers from `base` to `next`; 0 if all are acknowledged. */
     get length(): number;
-    /** Bytes of unacknowledged messages. */
-    get bytes(): number;
 }
