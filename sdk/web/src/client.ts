@@ -126,6 +126,8 @@ export class MinervaStream extends EventTarget {
   #readies: Deferred[] = [];
   #inboxes = new Set<Inbox>();
   #end: End | null = null;
+  /** Error of calls after `reset` or the end; null before. */
+  #error: MinervaError | null = null;
   #qan: Qan | null = null;
   #readable: ReadableStream<string> | null = null;
   #writable: WritableStream<string> | null = null;
@@ -175,7 +177,7 @@ export class MinervaStream extends EventTarget {
   }
 
   /**
-   * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after the end.
+   * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after `reset` or the end.
    *
    *     for (const line of lines) {
    *       await stream.ready;
@@ -183,7 +185,7 @@ export class MinervaStream extends EventTarget {
    *     }
    */
   get ready(): Promise<void> {
-    if (this.#end) return Promise.reject(this.#endError());
+    if (this.#error) return Promise.reject(this.#error);
     if (this.bufferedAmount <= HIGH_WATER) return Promise.resolve();
     return new Promise((resolve, reject) => this.#readies.push({ resolve, reject }));
   }
@@ -282,13 +284,19 @@ export class MinervaStream extends EventTarget {
    * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError` is thrown.
    *
    *     stream.reset('signed out');
+   *
+   * The call returns at once; from now on `send` is refused and no message arrives. The reset is repeated until the
+   * server confirms the end, for at most 120 s, and once more at page unload. Then the `end` event follows, with the
+   * reason that the application received: an earlier one if the stream had ended already. Without a confirmation the
+   * reason is `reset not confirmed`.
    */
   reset(reason = ''): void {
     if (reason.length > MAX_REASON || !isMessageAllowed(reason)) {
       throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
     }
+    this.#error ??= endError(reason);
     this.#driver.machine.reset(reason, now());
-    this.#driver.run();
+    this.#driver.schedule();
   }
 
   /**
@@ -310,16 +318,12 @@ export class MinervaStream extends EventTarget {
   }
 
   #validate(text: string): string | null {
-    if (this.#end) return this.#endError().message;
+    if (this.#error) return this.#error.message;
     if (text.length > MAX_MESSAGE) return `a message has at most ${MAX_MESSAGE} characters: split it`;
     if (!isMessageAllowed(text)) {
       return `messages have the characters 0x20-0x7E only, not the one at ${text.search(/[^ -~]/)}: send toJson(value)`;
     }
     return this.bufferedAmount + text.length > MAX_BUFFERED ? 'the send buffer is full: await ready' : null;
-  }
-
-  #endError(): MinervaError {
-    return new MinervaError(`the stream has ended: ${this.#end?.reason ?? ''}`);
   }
 
   #onIdle(): void {
@@ -353,7 +357,7 @@ export class MinervaStream extends EventTarget {
 
   #onEnd(end: End): void {
     this.#end = end;
-    const error = this.#endError();
+    const error = (this.#error = endError(end.reason));
     for (const { reject } of [...this.#sends.values(), ...this.#readies.splice(0)]) reject(error);
     this.#sends.clear();
     this.#qan?.end(error);
@@ -373,4 +377,8 @@ export class MinervaStream extends EventTarget {
     }
     this.dispatchEvent(event);
   }
+}
+
+function endError(reason: string): MinervaError {
+  return new MinervaError(`the stream has ended: ${reason}`);
 }

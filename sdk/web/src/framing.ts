@@ -8,7 +8,8 @@ import { MAX_FRAME } from './frames.js';
 export class Lines {
   /** Unterminated last line, at most `maxFrame` characters plus a carriage return. */
   #rest = '';
-  #corrupt = false;
+  /** True after a frame longer than `maxFrame`. Frames returned before remain valid; later input is ignored. */
+  corrupt = false;
 
   constructor(readonly maxFrame = MAX_FRAME) {}
 
@@ -19,17 +20,12 @@ export class Lines {
     this.#rest = lines.pop() ?? '';
     for (const line of lines) {
       const frame = line.replace(/\r$/, '');
-      this.#corrupt ||= frame.length > this.maxFrame;
-      if (this.#corrupt) return frames;
+      this.corrupt ||= frame.length > this.maxFrame;
+      if (this.corrupt) return frames;
       frames.push(frame);
     }
-    this.#corrupt = this.#rest.replace(/\r$/, '').length > this.maxFrame;
+    this.corrupt = this.#rest.replace(/\r$/, '').length > this.maxFrame;
     return frames;
-  }
-
-  /** True after a frame longer than `maxFrame`. Frames returned before remain valid; later input is ignored. */
-  get corrupt(): boolean {
-    return this.#corrupt;
   }
 }
 

@@ -91,13 +91,14 @@ export class SharedStream extends EventTarget {
 /** Runs in the worker: owns the stream and the ports of the tabs. */
 function runWorker(scope: { name: string; onconnect: unknown }): void {
   const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
-  const tabs = new Set<MessagePort>();
+  let tabs = new Set<MessagePort>();
   let stream: MinervaStream | null = null;
   const open = (): MinervaStream => {
     const fresh = new Minerva.MinervaStream(url, options);
+    const own = (tabs = new Set());
     for (const type of ['message', 'state', 'transport', 'end'] as const) {
       fresh.addEventListener(type, ({ data }: MessageEvent) => {
-        for (const tab of tabs) tab.postMessage({ type, data, state: fresh.state });
+        for (const tab of own) tab.postMessage({ type, data, state: fresh.state });
       });
     }
     return fresh;
@@ -105,11 +106,16 @@ function runWorker(scope: { name: string; onconnect: unknown }): void {
   scope.onconnect = ({ ports: [tab] }: MessageEvent) => {
     if (!tab) return;
     if (!stream || stream.end) stream = open();
-    tabs.add(tab);
-    const { state, transport } = stream;
+    const own = stream;
+    const others = tabs.add(tab);
+    const { state, transport } = own;
     tab.postMessage({ type: 'transport', data: { kind: transport, why: 'shared' }, state });
     tab.postMessage({ type: 'state', data: state, state });
-    tab.onmessage = ({ data }: MessageEvent<TabRequest>) => handleRequest(stream as MinervaStream, tab, data, tabs);
+    tab.onmessage = ({ data }: MessageEvent<TabRequest>) => {
+      handleRequest(own, tab, data, others);
+      // The confirmation of a reset takes time; tabs that connect meanwhile open another stream.
+      if ('reset' in data && stream === own) stream = null;
+    };
   };
 }
 

@@ -6,7 +6,7 @@
 import { decodeFrame, type Frame } from './frames.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
 import { ConnectionState } from './stream/connection_state.js';
-import { ReliableChannel, type FrameResult } from './stream/reliable_channel.js';
+import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
 import { REQUEST_TIMEOUT, TransportFactory } from './stream/transport_factory.js';
 import { LINGER_TIME, TransportPolicy } from './stream/transport_policy.js';
 import { Transports } from './stream/transports.js';
@@ -28,8 +28,8 @@ export class StreamMachine {
   away = false;
   /** Time of the last `drain`; earlier deadlines are done. */
   #drainedAt = 0;
-  /** Reset frame written to a WebSocket; empty before. */
-  #resetFrame = '';
+  /** Deadline of the confirmation of a reset. */
+  #resetDeadline = Infinity;
   /** Time of the last write to a WebSocket. */
   #writtenAt = 0;
 
@@ -70,13 +70,14 @@ export class StreamMachine {
 
   /**
    * Handles the unload of the page: closes all transports until `wake`. Returns the frames of a final upload with
-   * unacknowledged messages, at most `room` bytes; null if all are acknowledged.
+   * unacknowledged messages, at most `room` bytes, and an unconfirmed reset; null if there are none.
    */
   leave(room: number): string[] | null {
     if (this.#connection.state === 'ended') return null;
     this.away = true;
-    const hello = this.#hello(this.#factory.transport('upload', 'leave', 0));
-    const frames = this.#channel.finalFrames(room - hello.length);
+    const upload = this.#factory.transport('upload', 'leave', 0);
+    const hello = this.#hello(upload);
+    const frames = this.#channel.finalFrames(upload, room - hello.length);
     for (const transport of this.#transports.all()) this.#close(transport);
     this.#policy.polling = false;
     return frames.length > 0 ? [hello, ...frames] : null;
@@ -89,26 +90,18 @@ export class StreamMachine {
 
   /** Back-pressure: while paused, messages are not delivered and not acknowledged. Returns true on a change. */
   setPaused(paused: boolean): boolean {
-    const changed = this.#channel.receiver.setPaused(paused);
+    const changed = this.#channel.receiver.setPaused(paused || this.#channel.resetting !== null);
     this.#deliver();
     return changed;
   }
 
-  /** Ends the stream and sends the reset to the server if a transport is available. */
+  /** Resets the stream. The end follows the server's confirmation; before the first hello the end is immediate. */
   reset(reason: string, now: number): void {
-    if (this.#connection.state === 'ended') return;
-    const frame = `${reason}|1!`;
-    const { primary, predecessor } = this.#transports;
-    const socket = [primary, predecessor].find((t) => t?.kind === 'websocket') ?? null;
-    this.#end('client', reason, true, socket);
-    if (socket) {
-      this.#transports.primary = socket;
-      this.#resetFrame = frame;
-      this.#write(socket, [frame]);
-    } else if (this.#factory.hellosSent > 0) {
-      this.#transports.upload = this.#open('upload', 'reset', now, [frame]);
-    }
-    for (const transport of this.#transports.all()) transport.deadline = now + LINGER_TIME;
+    if (this.#connection.state === 'ended' || this.#channel.resetting) return;
+    if (this.#factory.hellosSent === 0) return this.#end('client', reason, true);
+    this.#channel.resetting = { reason };
+    this.#resetDeadline = now + RESET_TIMEOUT;
+    this.setPaused(true);
   }
 
   /** Reports an open WebSocket. */
@@ -122,14 +115,6 @@ export class StreamMachine {
   recvFrames(key: number, frames: readonly string[], now: number): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
-    if (this.#connection.state === 'ended') {
-      if (frames.includes('Y')) {
-        this.#close(transport);
-        // A draining server, or one with a newer transport, may send `Y` before reading the reset.
-        this.#transports.upload = this.#open('upload', 'reset', now, [this.#resetFrame]);
-      }
-      return;
-    }
     this.#policy.onFrames(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
@@ -152,20 +137,23 @@ export class StreamMachine {
   drain(now: number): Output[] {
     this.#drainedAt = now;
     for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#drop(transport, now);
+    if (now >= this.#resetDeadline) this.#end('client', 'reset not confirmed');
     if (this.#connection.state !== 'ended') {
       if (!this.away) {
         this.#policy.checkHealth(now);
         this.#openTransports(now);
         this.#flush(now);
       }
-      this.#outputs.push(...this.#connection.update(this.#transports, this.#policy.polling));
+      // The loss of a transport behind a reset is part of the end.
+      const changes = this.#channel.resetting ? [] : this.#connection.update(this.#transports, this.#policy.polling);
+      this.#outputs.push(...changes);
     }
     return this.#outputs.splice(0);
   }
 
   /** Returns the time by which `drain` must be called; null if only inputs require a call. */
   pollTimeout(): number | null {
-    const times = this.#transports.all().map((t) => t.deadline);
+    const times = [this.#resetDeadline, ...this.#transports.all().map((t) => t.deadline)];
     if (this.#connection.state !== 'ended' && !this.away) {
       times.push(...this.#policy.deadlines());
       if (this.#uploads.isDue) times.push(this.#uploads.retry.nextAttemptAt);
@@ -219,6 +207,7 @@ export class StreamMachine {
         return true;
       case 'created':
         transport.progress ||= !this.#channel.created;
+        transport.mayCreate = false;
         this.#channel.created = true;
         return true;
       case 'you_close_it':
@@ -226,11 +215,14 @@ export class StreamMachine {
         return true;
       case 'comment':
         return true;
-      case 'reset':
-        this.#end('server', frame.reason, frame.applicationLevel);
+      case 'reset': {
+        // The server repeats the reset that has ended the stream: the own one, or an earlier one of the application.
+        const isOwn = frame.applicationLevel && frame.reason === this.#channel.resetting?.reason;
+        this.#end(isOwn ? 'client' : 'server', frame.reason, frame.applicationLevel);
         return true;
+      }
       case 'kill':
-        return this.#recvKill(frame.reason);
+        return this.#recvKill(transport, frame.reason);
       case 'hello':
         return false;
     }
@@ -244,8 +236,12 @@ export class StreamMachine {
     return result !== 'violation';
   }
 
-  #recvKill(reason: string): boolean {
-    if (reason === 'stream_attach_failure') this.#end('server', reason);
+  #recvKill(transport: Transport, reason: string): boolean {
+    const { resetting } = this.#channel;
+    if (reason === 'stream_attach_failure') {
+      if (!resetting) this.#end('server', reason);
+      else if (transport.asksReason) this.#end('client', resetting.reason, true);
+    }
     if (reason === 'acked_unsent_strings') this.#onSackMismatch('server');
     return false;
   }
@@ -271,7 +267,6 @@ export class StreamMachine {
   #onTransportClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
     const { candidate, predecessor, upload } = this.#transports;
     this.#transports.remove(transport);
-    if (this.#connection.state === 'ended') return;
     if (transport === upload) return this.#uploads.onClosed(transport, outcome, now);
     if (transport === predecessor) {
       // The server counts messages written to a predecessor as received until the next SACK.
@@ -297,12 +292,10 @@ export class StreamMachine {
     this.#policy.onPrimaryClosed(transport, outcome, now);
   }
 
-  #end(by: End['by'], reason: string, applicationLevel = false, except: Transport | null = null): void {
+  #end(by: End['by'], reason: string, applicationLevel = false): void {
     this.#deliver();
-    for (const transport of this.#transports.all()) {
-      if (transport === except) this.#transports.remove(transport);
-      else this.#close(transport);
-    }
+    for (const transport of this.#transports.all()) this.#close(transport);
+    this.#resetDeadline = Infinity;
     this.#outputs.push({ do: 'end', end: { reason, applicationLevel, by } }, ...this.#connection.end());
   }
 
@@ -357,20 +350,27 @@ export class StreamMachine {
     transport.attached = attached;
     if (kind !== 'websocket') {
       frames.unshift(this.#hello(transport));
-      // Uploads require an existing stream; until its creation is confirmed, messages follow the hello.
-      if (kind !== 'upload' && !this.#channel.created) frames.push(...this.#channel.takeFrames(transport, now));
+      // Uploads require an existing stream: before the confirmation messages follow the hello, and so does a reset.
+      const { created, resetting } = this.#channel;
+      if (kind !== 'upload' && (!created || resetting)) frames.push(...this.#channel.takeFrames(transport, now));
     }
     this.#outputs.push({ do: 'open', key: transport.key, kind, frames });
     return transport;
   }
 
   #hello(transport: Transport): string {
+    transport.asksReason = !!this.#channel.resetting && !this.#transports.all().some((other) => other.mayCreate);
     return this.#factory.hello(transport, this.#transports.healthyPredecessor, this.#policy.maxPollTime);
   }
 
   /** Writes due messages and SACKs to the carrier, or starts an upload. */
   #flush(now: number): void {
     const carrier = this.#transports.carrier;
+    // A hello with `new` may reach the server after the hellos of newer transports, so the reset follows each one.
+    for (const each of this.#transports.all()) {
+      const isSocket = each.kind === 'websocket';
+      if (isSocket && each.mayCreate && each !== carrier) this.#write(each, this.#channel.takeReset(each));
+    }
     if (carrier?.kind === 'websocket') {
       const { receiver } = this.#channel;
       // A SACK serves as the heartbeat of the client.
@@ -378,15 +378,16 @@ export class StreamMachine {
       const frames = this.#channel.takeFrames(carrier, now);
       const due = receiver.mayAck && (frames.length > 0 || now >= this.#delayedAck.dueAt);
       if (due || beats) frames.unshift(`${receiver.takeSack(now)}A`);
-      if (frames.length > 0) this.#write(carrier, frames, now);
+      this.#write(carrier, frames, now);
     } else if (this.#uploads.isDue && now >= this.#uploads.retry.nextAttemptAt) {
-      this.options.beforeUpload?.();
+      if (!this.#channel.resetting) this.options.beforeUpload?.();
       const frames: string[] = [];
       this.#uploads.load(this.#open('upload', 'upload', now, frames), frames, now);
     }
   }
 
   #write(transport: Transport, frames: string[], now = 0): void {
+    if (frames.length === 0) return;
     this.#writtenAt = now;
     this.#outputs.push({ do: 'write', key: transport.key, frames });
   }

@@ -5,7 +5,7 @@ import { StreamMachine } from '../src/stream.js';
 import { ID } from './simulation.js';
 
 interface Built {
-  MinervaStream: new (url: string, options: { transport: string }) => { id: string; reset(): void };
+  MinervaStream: new (url: string, options: { transport: string }) => { id: string };
 }
 
 /** Returns the keys of the hello at the start of a request body. */
@@ -25,10 +25,9 @@ test('the hello of the built module has the same keys as the one of the source',
   const posted = await new Promise<string>((resolve) => {
     globalThis.fetch = (_, request) => {
       resolve(String(request?.body));
-      return new Promise(() => {});
+      return Promise.resolve(new Response(';)]}^\nover|1!\n'));
     };
-    const stream = new MinervaStream('http://127.0.0.1/_minerva/', { transport: 'long-poll' });
-    queueMicrotask(() => queueMicrotask(() => stream.reset()));
+    new MinervaStream('http://127.0.0.1/_minerva/', { transport: 'long-poll' });
   });
   globalThis.fetch = fetch;
   const expected = keys(output.frames.join('\n'));

@@ -7,6 +7,7 @@ import { MAX_INBOX_MESSAGES } from '../src/inbox.js';
 import { RealServer } from './real_server.js';
 import { KINDS } from './simulation.js';
 import type { Kind } from '../src/stream/types.js';
+import { request } from '../src/transports/http.js';
 
 async function within(ms: number, condition: string, holds: () => boolean): Promise<void> {
   for (const start = performance.now(); !holds(); ) {
@@ -25,7 +26,7 @@ async function withServer(
     await body(stream, server);
   } finally {
     stream.reset('test over');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await within(5000, 'the end', () => stream.end !== null);
     server.close();
   }
 }
@@ -85,6 +86,75 @@ for (const kind of KINDS) {
     }));
 }
 
+for (const kind of KINDS) {
+  test(`${kind}: a reset refuses sends at once, and ends the stream after the confirmation`, () =>
+    withServer(kind, async (stream, server) => {
+      await stream.send('first');
+      const model = server.model.streams.get(stream.id);
+      const events: unknown[] = [];
+      for (const type of ['state', 'transport', 'end'] as const) {
+        stream.addEventListener(type, ({ data }: MessageEvent) => events.push([type, data]));
+      }
+      const last = stream.send('last');
+      stream.reset('bye');
+      assert.equal(stream.end, null);
+      await assert.rejects(stream.send('late'), /ended: bye/);
+      await assert.rejects(stream.ready, /ended: bye/);
+      await last;
+      await within(5000, 'the end', () => stream.end !== null);
+      assert.deepEqual(stream.end, { reason: 'bye', applicationLevel: true, by: 'client' });
+      assert.deepEqual(events, [
+        ['end', stream.end],
+        ['transport', { kind: null, why: 'end' }],
+        ['state', 'ended'],
+      ]);
+      assert.deepEqual([model?.reset, model?.delivered], ['bye', ['first', 'last']]);
+    }));
+}
+
+test('a reset after the end at the server reports the reason of the application', () =>
+  withServer('websocket', async (stream, server) => {
+    await stream.send('x');
+    server.crash();
+    server.model.reset(stream.id, 'enough');
+    stream.reset('bye');
+    await within(5000, 'the end', () => stream.end !== null);
+    assert.deepEqual(stream.end, { reason: 'enough', applicationLevel: true, by: 'server' });
+    await assert.rejects(stream.send('late'), /ended: enough/);
+  }));
+
+test('a reset at page unload is sent in a request that outlives the page', async () => {
+  const listeners = new Map<string, (event: object) => void>();
+  Object.assign(globalThis, { addEventListener: listeners.set.bind(listeners) });
+  try {
+    await withServer('websocket', async (stream, server) => {
+      await stream.send('x');
+      const model = server.model.streams.get(stream.id);
+      listeners.get('pagehide')?.({ type: 'pagehide' });
+      stream.reset('gone');
+      await within(2000, 'the reset', () => model?.reset === 'gone');
+      assert.equal(stream.end, null, 'nothing is sent until the page returns');
+      assert.equal(server.requests.at(-1), 'POST /_minerva/io/ application/octet-stream');
+      // The page returns from the back-forward cache.
+      listeners.get('pageshow')?.({ type: 'pageshow', persisted: true });
+      await within(5000, 'the end', () => stream.end !== null);
+      assert.equal(stream.end?.reason, 'gone');
+    });
+  } finally {
+    Object.assign(globalThis, { addEventListener: undefined });
+  }
+});
+
+test('the request of a reset outlives the page unless messages make it too long', () => {
+  const reset = 'bye|1!';
+  for (const [length, outlives] of [[4094, true], [4095, true], [4096, false]] as const) {
+    const message = 'x'.repeat(length - reset.length - 2);
+    assert.equal(request([message, reset]).keepalive, outlives, `${length}`);
+  }
+  assert.equal(request(['x ']).keepalive, false);
+  assert.equal(request(['x '], true).keepalive, true);
+});
+
 test('invalid messages and reasons are rejected, and the stream continues', () =>
   withServer('http-stream', async (stream, server) => {
     for (const bad of ['\n', 'a\u007f', '\u00e9', '\u0000', 'ok\n']) {
@@ -98,7 +168,7 @@ test('invalid messages and reasons are rejected, and the stream continues', () =
   }));
 
 test('back-pressure: ready waits for acknowledgements, and the send buffer is bounded', async () => {
-  const stream = new MinervaStream('http://127.0.0.1:9/_minerva/');
+  const stream = new MinervaStream('http://127.0.0.1:9/_minerva/', { transport: 'websocket' });
   await stream.ready;
   stream.send('x'.repeat(HIGH_WATER));
   await stream.ready;

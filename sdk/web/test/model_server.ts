@@ -153,6 +153,8 @@ export class ModelServer {
   readonly streams = new Map<string, ModelStream>();
   /** Number of streams created, ended ones included. */
   created = 0;
+  /** The reset frames that ended streams, by id. */
+  readonly resets = new Map<string, string>();
 
   /** Accepts a hello and the frames sent with it; returns the receiver of later frames, undefined if refused. */
   accept(wire: Wire, frames: readonly string[]): ((frames: readonly string[]) => void) | undefined {
@@ -160,8 +162,10 @@ export class ModelServer {
     const hello = JSON.parse((frames[0] ?? '').slice(0, -1)) as Record<string, unknown>;
     const id = String(hello['id']);
     let stream = this.streams.get(id);
-    if (!stream && hello['new'] !== true) {
-      wire.write(['stream_attach_failureK']);
+    const resets = frames.some((frame) => frame.endsWith('!'));
+    const end = this.resets.get(id);
+    if (!stream && (hello['new'] !== true || resets || end !== undefined)) {
+      wire.write([(resets ? end : undefined) ?? 'stream_attach_failureK']);
       finish(wire);
       return undefined;
     }
@@ -193,7 +197,7 @@ export class ModelServer {
     if (transport.maxia > 0) first.push('beat^');
     const on = (more: readonly string[]): void => recv(this, id, stream, transport, more);
     if (transport.wantsMessages) stream.becomePrimary(transport, hello['eeds'] as number | null);
-    if (first.length > 0) stream.write(transport, first);
+    if (!resets && first.length > 0) stream.write(transport, first);
     on(frames.slice(1));
     if (transport.isPoll && !transport.wantsMessages) stream.closeInOrder(transport);
     stream.flush(transport);
@@ -202,12 +206,16 @@ export class ModelServer {
     return on;
   }
 
-  /** Resets a stream as an application would. */
-  reset(id: string, reason: string): void {
+  /** Resets a stream as an application would, or as the client does on the transport `by`. */
+  reset(id: string, reason: string, by?: ServerTransport): void {
     const stream = this.streams.get(id);
+    if (!stream) return;
+    stream.reset = reason;
     this.streams.delete(id);
-    for (const transport of stream?.transports ?? []) {
-      stream?.detach(transport);
+    this.resets.set(id, `${reason}|1!`);
+    if (by) stream.closeInOrder(by);
+    for (const transport of stream.transports) {
+      stream.detach(transport);
       transport.wire.write([`${reason}|1!`]);
       finish(transport.wire);
     }
@@ -246,10 +254,7 @@ function recv(
         return stream.closeInOrder(transport, ['acked_unsent_stringsK']);
       }
     } else if (frame?.type === 'reset') {
-      stream.reset = frame.reason;
-      server.streams.delete(id);
-      for (const each of stream.transports) stream.closeInOrder(each);
-      return;
+      return server.reset(id, frame.reason, transport);
     } else {
       return stream.closeInOrder(transport, ['invalid_frame_type_or_argumentsK']);
     }

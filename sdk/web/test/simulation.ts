@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
-import type { Kind, Output, StreamOptions } from '../src/stream/types.js';
+import type { End, Kind, Output, State, StreamOptions } from '../src/stream/types.js';
 import { ModelServer, type Wire } from './model_server.js';
 import type { Random } from './random.js';
 
@@ -42,6 +42,8 @@ interface Connection {
   muted: boolean;
   /** The client has closed the connection. */
   closed: boolean;
+  /** The client has written a reset. */
+  reset: boolean;
   /** Earliest arrival times of the next frames, which keep the order. */
   toServer: number;
   toClient: number;
@@ -70,7 +72,9 @@ export class Simulation {
   /** Largest number of HTTP connections open at the same time. */
   mostHttp = 0;
   readonly kinds: (Kind | null)[] = [];
+  readonly states: State[] = [];
   end: string | null = null;
+  ended: End | null = null;
   /** The server accepts connections. */
   up = true;
   /** Kinds that a proxy refuses, and the age in ms at which a proxy cuts connections of a kind. */
@@ -81,6 +85,8 @@ export class Simulation {
   mute = false;
   /** A proxy buffers responses until their end. */
   buffering = false;
+  /** The network loses data in flight to the server on connections that the client closes. */
+  dropsClosed = false;
   #connections = new Map<number, Connection>();
   #events: Event[] = [];
   #order = 0;
@@ -107,6 +113,11 @@ export class Simulation {
   send(text: string): void {
     this.sent.push(text);
     this.client.send(text);
+    this.drain();
+  }
+
+  reset(reason: string): void {
+    this.client.reset(reason, this.now);
     this.drain();
   }
 
@@ -181,8 +192,9 @@ export class Simulation {
         return this.#open(output.key, output.kind, output.frames);
       case 'write': {
         const connection = this.#connections.get(output.key);
-        if (connection) this.#toServer(connection, () => this.#recv(connection, output.frames));
-        return;
+        if (!connection) return;
+        checkReset(connection, output.frames);
+        return this.#toServer(connection, () => this.#recv(connection, output.frames));
       }
       case 'close': {
         const connection = this.#connections.get(output.key);
@@ -200,17 +212,21 @@ export class Simulation {
         this.kinds.push(output.kind);
         return;
       case 'state':
+        this.states.push(output.state);
         return;
       case 'end':
+        assert.equal(this.ended, null, 'a second end');
+        this.ended = output.end;
         this.end = output.end.reason;
     }
   }
 
   #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
     assert(kind !== 'upload' || this.#created, 'an upload before the stream was created');
-    const fresh = { broken: false, muted: false, closed: false, toServer: this.now, toClient: this.now };
+    const fresh = { broken: false, muted: false, closed: false, reset: false, toServer: this.now, toClient: this.now };
     const connection: Connection = { key, kind, ...fresh, response: [], recv: undefined };
     this.#connections.set(key, connection);
+    checkReset(connection, frames);
     if (!this.up || this.refused.has(kind)) return this.break(connection, false);
     const life = this.cutAfter.get(kind);
     if (life !== undefined) this.after(life, () => this.break(connection, false));
@@ -241,7 +257,8 @@ export class Simulation {
       at: connection.toServer,
       order: this.#order++,
       run: () => {
-        if (!connection.broken && this.up) run();
+        const isLost = connection.broken || (this.dropsClosed && connection.closed);
+        if (!isLost && this.up) run();
       },
     });
   }
@@ -292,4 +309,15 @@ export class Simulation {
     }
     this.client.onClosed(connection.key, outcome, this.now);
   }
+}
+
+/** Asserts that no message follows a reset, and that a hello with a reset behind it does not create the stream. */
+function checkReset(connection: Connection, frames: readonly string[]): void {
+  for (const frame of frames) {
+    assert(!connection.reset || frame.endsWith('A'), `${frame} behind a reset`);
+    connection.reset ||= frame.endsWith('!');
+  }
+  const [first = ''] = frames;
+  const creates = first.endsWith('H') && first.includes('"new":true');
+  assert(!creates || !connection.reset, 'a hello with `new` and a reset');
 }

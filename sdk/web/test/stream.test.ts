@@ -6,7 +6,7 @@ import { MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
 import { ReliableChannel } from '../src/stream/reliable_channel.js';
 import { TransportFactory } from '../src/stream/transport_factory.js';
 import { StreamMachine } from '../src/stream.js';
-import type { Kind, Output } from '../src/stream/types.js';
+import { machine, start, written } from './machine.js';
 import { Random } from './random.js';
 import { assertExactlyOnce, ID, KINDS, settled, Simulation } from './simulation.js';
 
@@ -87,36 +87,6 @@ test('a stream stays on its working kind until the selected kind works', () => {
   assert.deepEqual(sim.kinds, ['http-stream', 'websocket']);
 });
 
-test('a reset by the client reaches the server after the messages sent before', () => {
-  for (const kind of KINDS) {
-    const sim = new Simulation(new Random(6), kind);
-    sim.send('last words');
-    sim.run(2000);
-    const stream = sim.stream;
-    sim.client.reset('bye', sim.now);
-    sim.run(sim.now + 10_000);
-    assert.equal(stream?.reset, 'bye', kind);
-    assert.deepEqual(stream?.delivered, ['last words']);
-    assert.equal(sim.end, 'bye');
-    assert.equal(sim.client.state, 'ended');
-    assert.equal(sim.client.pollTimeout(), null, 'no timer is left');
-  }
-});
-
-test('a reset that a draining server has not read is sent again', () => {
-  const sim = new Simulation(new Random(6), 'websocket');
-  sim.send('last words');
-  sim.run(2000);
-  const stream = sim.stream;
-  sim.client.reset('bye', sim.now);
-  for (const transport of stream?.transports ?? []) stream?.closeInOrder(transport);
-  assert.equal(stream?.reset, null);
-  sim.run(sim.now + 30_000);
-  assert.equal(stream?.reset, 'bye');
-  assert.equal(sim.end, 'bye');
-  assert.equal(sim.client.pollTimeout(), null, 'no timer is left');
-});
-
 test('a reset by the application ends the stream', () => {
   for (const kind of KINDS) {
     const sim = new Simulation(new Random(7), kind);
@@ -140,23 +110,6 @@ test('a stream unknown to the server ends at once', () => {
 });
 
 // The machine alone, frame by frame.
-
-function machine(kind: Kind = 'websocket'): StreamMachine {
-  return new StreamMachine({ id: ID, kind, random: () => 0.5 });
-}
-
-/** Drains outputs and opens requested WebSockets. */
-function start(stream: StreamMachine, now = 0): Output[] {
-  const outputs = stream.drain(now);
-  for (const output of outputs) {
-    if (output.do === 'open' && output.kind === 'websocket') stream.onOpened(output.key, now);
-  }
-  return [...outputs, ...stream.drain(now)];
-}
-
-function written(outputs: readonly Output[]): string[] {
-  return outputs.flatMap((output) => ('frames' in output ? output.frames : []));
-}
 
 test('the hello has the keys of the protocol', () => {
   const stream = new StreamMachine({ id: ID, kind: 'long-poll', random: () => 0.5, cred: 'caf\u00e9' });

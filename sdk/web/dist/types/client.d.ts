@@ -102,7 +102,7 @@ export declare class MinervaStream extends EventTarget {
      */
     send(text: string): Promise<void>;
     /**
-     * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after the end.
+     * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after `reset` or the end.
      *
      *     for (const line of lines) {
      *       await stream.ready;
@@ -153,6 +153,11 @@ export declare class MinervaStream extends EventTarget {
      * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError` is thrown.
      *
      *     stream.reset('signed out');
+     *
+     * The call returns at once; from now on `send` is refused and no message arrives. The reset is repeated until the
+     * server confirms the end, for at most 120 s, and once more at page unload. Then the `end` event follows, with the
+     * reason that the application received: an earlier one if the stream had ended already. Without a confirmation the
+     * reason is `reset not confirmed`.
      */
     reset(reason?: string): void;
     /**

@@ -15,14 +15,14 @@ export declare class StreamMachine {
     wake(why: string, networkChanged: boolean, now: number): void;
     /**
      * Handles the unload of the page: closes all transports until `wake`. Returns the frames of a final upload with
-     * unacknowledged messages, at most `room` bytes; null if all are acknowledged.
+     * unacknowledged messages, at most `room` bytes, and an unconfirmed reset; null if there are none.
      */
     leave(room: number): string[] | null;
     /** Drops all transports as a network failure would. */
     cut(now: number): void;
     /** Back-pressure: while paused, messages are not delivered and not acknowledged. Returns true on a change. */
     setPaused(paused: boolean): boolean;
-    /** Ends the stream and sends the reset to the server if a transport is available. */
+    /** Resets the stream. The end follows the server's confirmation; before the first hello the end is immediate. */
     reset(reason: string, now: number): void;
     /** Reports an open WebSocket. */
     onOpened(key: number, now: number): void;

@@ -18,8 +18,11 @@ export class InFlight {
   /** Unacknowledged bytes of frames written to the carrier. */
   #bytes = 0;
 
-  /** Takes the frames that may be written to `carrier` now: up to MAX_IN_FLIGHT bytes, or one longer message. */
-  takeFrames(carrier: Transport, queue: SendQueue, now: number): string[] {
+  /**
+   * Takes the frames that may be written to `carrier` now: messages of up to MAX_IN_FLIGHT bytes or one longer message,
+   * and the reset behind them.
+   */
+  takeFrames(carrier: Transport, queue: SendQueue, reset: readonly string[], now: number): string[] {
     if (this.#carrier !== carrier) {
       this.#bytes = 0;
       this.#armSackTimer(now);
@@ -27,7 +30,6 @@ export class InFlight {
       this.#writtenTo = queue.base;
     }
     const frames: string[] = [];
-    if (carrier.closing) return frames;
     for (const [number, text] of queue.iterFrom(this.#writtenTo)) {
       const bytes = text.length + 1;
       if (this.#bytes > 0 && this.#bytes + bytes > MAX_IN_FLIGHT) break;
@@ -37,6 +39,8 @@ export class InFlight {
       carrier.hasSent = true;
       this.#bytes += bytes;
     }
+    frames.push(...reset);
+    this.#bytes += reset.length;
     if (frames.length > 0 && carrier.sackDueAt === Infinity) this.#armSackTimer(now);
     return frames;
   }

@@ -11,11 +11,19 @@ import type { Output, Transport } from './types.js';
 /** Effect of a received frame: new messages or acknowledgements, a repetition, or a protocol violation. */
 export type FrameResult = 'progress' | 'duplicate' | 'violation';
 
+/**
+ * Longest time in ms to wait for the confirmation of a reset. The server ends a stream without transports after the
+ * same time by default.
+ */
+export const RESET_TIMEOUT = 120_000;
+
 export class ReliableChannel {
   /** Message counts for `Counters`. */
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
   /** The server has confirmed the creation of the stream by a StreamCreated frame. */
   created = false;
+  /** Reset of the page that is not confirmed yet; null before. */
+  resetting: { readonly reason: string } | null = null;
   readonly receiver = new Receiver();
   #queue = new SendQueue();
   #inFlight = new InFlight();
@@ -62,13 +70,21 @@ export class ReliableChannel {
     }
   }
 
-  /** Takes the message frames that may be written to `carrier` now. */
+  /** Takes the frames that may be written to `carrier` now: messages, and behind them the reset. */
   takeFrames(carrier: Transport, now: number): string[] {
-    return this.#inFlight.takeFrames(carrier, this.#queue, now);
+    if (carrier.closing || carrier.resetSent) return [];
+    return this.#inFlight.takeFrames(carrier, this.#queue, this.takeReset(carrier), now);
   }
 
-  /** Returns frames of the first unacknowledged messages, at most `room` bytes in total. */
-  finalFrames(room: number): string[] {
+  /** Takes the reset frame, once for each transport; none before a reset. */
+  takeReset(transport: Transport): string[] {
+    if (!this.resetting || transport.resetSent) return [];
+    transport.resetSent = true;
+    return [`${this.resetting.reason}|1!`];
+  }
+
+  /** Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. */
+  finalFrames(upload: Transport, room: number): string[] {
     const frames: string[] = [];
     let next = -1;
     for (const [number, text] of this.#queue.iterFrom(0)) {
@@ -79,7 +95,7 @@ export class ReliableChannel {
       frames.push(`${text} `);
       next = number + 1;
     }
-    return frames;
+    return [...frames, ...this.takeReset(upload)];
   }
 
   /** SACK text of the messages that the server has acknowledged. */

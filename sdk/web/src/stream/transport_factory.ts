@@ -47,6 +47,9 @@ export class TransportFactory {
       closing: false,
       progress: false,
       hasSent: false,
+      mayCreate: false,
+      resetSent: false,
+      asksReason: false,
     };
   }
 
@@ -55,13 +58,15 @@ export class TransportFactory {
     transport.number = this.hellosSent++;
     const { id, cred, channel } = this;
     const { created } = channel;
+    // A hello with a reset behind it must not create a second stream.
+    transport.mayCreate = !created && !channel.resetting;
     const isUpload = transport.kind === 'upload';
     const isPoll = transport.kind === 'long-poll';
     const hello: Hello = {
       ver: 2,
       tnum: transport.number,
       id,
-      new: created ? undefined : true,
+      new: transport.mayCreate || undefined,
       cred: created ? undefined : cred,
       ming: !isUpload && !isPoll,
       // With heartbeats, the server responds to an unproven long-poll at once, unless with a StreamCreated frame.

@@ -88,10 +88,19 @@ export interface Transport {
   progress: boolean;
   /** Time at which the transport is dropped unless frames arrive. */
   deadline: number;
-  /** Time by which a SACK for messages on the transport is expected; Infinity if none is. */
+  /** Time by which a SACK for messages or a reset on the transport is expected; Infinity if none is. */
   sackDueAt: number;
   /** The transport has carried client-to-server messages. */
   hasSent: boolean;
+  /** The hello asked for the creation of the stream and is unanswered. */
+  mayCreate: boolean;
+  /** The reset was written. */
+  resetSent: boolean;
+  /**
+   * No unanswered hello with `new` preceded the hello. If a reset followed the hello, an attach failure proves that the
+   * stream is over and that the server has no other reason.
+   */
+  asksReason: boolean;
   /** Number that the server assigns to the next sent message without a SeqNum frame. */
   nextOut: number;
   /** Number of the next message received on this transport. */

@@ -22,7 +22,7 @@ export class Uploads {
     this.retry = new RetryTimer(random);
   }
 
-  /** True if messages or a SACK are pending for an upload; `retry` gives the earliest time. */
+  /** True if messages, a SACK or a reset are pending for an upload; `retry` gives the earliest time. */
   get isDue(): boolean {
     const { carrier, primary, predecessor, upload } = this.transports;
     const http = carrier ? carrier.kind !== 'websocket' : this.policy.polling;
@@ -33,7 +33,8 @@ export class Uploads {
     if (primary && primary.kind !== 'websocket' && predecessor && predecessor.kind !== 'websocket') return false;
     // A long-poll that delivered messages ends soon; the hello of the next one carries the SACK.
     const endsSoon = primary?.kind === 'long-poll' && primary.progress;
-    return this.channel.hasUnacked || (this.channel.receiver.mayAck && !endsSoon && carrier !== null);
+    const { hasUnacked, resetting, receiver } = this.channel;
+    return hasUnacked || resetting !== null || (receiver.mayAck && !endsSoon && carrier !== null);
   }
 
   /** Appends messages to the frames of a new upload and sets its deadline. */
@@ -47,7 +48,8 @@ export class Uploads {
   /** Records the outcome; a failed upload is retried after a back-off, and its SACK is due again. */
   onClosed(upload: Transport, outcome: TransportOutcome, now: number): void {
     if (outcome !== 'ended') this.channel.receiver.delayedAck.dueAt = 0;
-    const succeeded = outcome === 'ended' && (upload.progress || !upload.hasSent);
+    // A complete response does not confirm a reset: a draining server ends uploads before reading them.
+    const succeeded = outcome === 'ended' && (upload.progress || !upload.hasSent) && !upload.resetSent;
     if (succeeded) this.retry.onSuccess();
     else this.retry.onFailure(now);
   }

@@ -49,7 +49,10 @@ export function openHttp(
   return { close: () => abort.abort() };
 }
 
-/** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit its size. */
+/** Longest reset in characters, messages included, whose request outlives the page; browsers limit the sum to 64 KiB. */
+const MAX_KEEPALIVE_RESET = 4096;
+
+/** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit the size. */
 export function request(frames: readonly string[], keepalive = false): RequestInit {
   const body = joinLines(frames);
   return {
@@ -58,7 +61,7 @@ export function request(frames: readonly string[], keepalive = false): RequestIn
     // HTML forms of other origins cannot post this content type.
     headers: { 'content-type': 'application/octet-stream' },
     cache: 'no-store',
-    // A reset at the end of a page must outlive the page, and is short.
-    keepalive: keepalive || body.endsWith('!\n'),
+    // A reset at the end of a page should outlive the page.
+    keepalive: keepalive || (body.length < MAX_KEEPALIVE_RESET && body.endsWith('!\n')),
   };
 }

@@ -11,8 +11,11 @@ export declare const SACK_TIMEOUT = 5000;
 export declare const SACK_TIMEOUT_PER_BYTE = 0.25;
 export declare class InFlight {
     #private;
-    /** Takes the frames that may be written to `carrier` now: up to MAX_IN_FLIGHT bytes, or one longer message. */
-    takeFrames(carrier: Transport, queue: SendQueue, now: number): string[];
+    /**
+     * Takes the frames that may be written to `carrier` now: messages of up to MAX_IN_FLIGHT bytes or one longer message,
+     * and the reset behind them.
+     */
+    takeFrames(carrier: Transport, queue: SendQueue, reset: readonly string[], now: number): string[];
     /** Records the acknowledgement of a message with this number and length. */
     onAcked(number: number, length: number, now: number): void;
 }

@@ -7,6 +7,11 @@ import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 /** Effect of a received frame: new messages or acknowledgements, a repetition, or a protocol violation. */
 export type FrameResult = 'progress' | 'duplicate' | 'violation';
+/**
+ * Longest time in ms to wait for the confirmation of a reset. The server ends a stream without transports after the
+ * same time by default.
+ */
+export declare const RESET_TIMEOUT = 120000;
 export declare class ReliableChannel {
     #private;
     /** Message counts for `Counters`. */
@@ -17,6 +22,10 @@ export declare class ReliableChannel {
     };
     /** The server has confirmed the creation of the stream by a StreamCreated frame. */
     created: boolean;
+    /** Reset of the page that is not confirmed yet; null before. */
+    resetting: {
+        readonly reason: string;
+    } | null;
     readonly receiver: Receiver;
     /** Queues a valid message and returns its number. */
     send(text: string): number;
@@ -28,10 +37,12 @@ export declare class ReliableChannel {
     onSackMismatch(): boolean;
     /** Delivers in-order messages to the application. */
     deliver(outputs: Output[]): void;
-    /** Takes the message frames that may be written to `carrier` now. */
+    /** Takes the frames that may be written to `carrier` now: messages, and behind them the reset. */
     takeFrames(carrier: Transport, now: number): string[];
-    /** Returns frames of the first unacknowledged messages, at most `room` bytes in total. */
-    finalFrames(room: number): string[];
+    /** Takes the reset frame, once for each transport; none before a reset. */
+    takeReset(transport: Transport): string[];
+    /** Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. */
+    finalFrames(upload: Transport, room: number): string[];
     /** SACK text of the messages that the server has acknowledged. */
     get seenAck(): string;
     /** True while sent messages are unacknowledged. */

@@ -14,7 +14,7 @@ export declare class Uploads {
     /** Time of the next upload after failures. */
     readonly retry: RetryTimer;
     constructor(transports: Transports, channel: ReliableChannel, policy: TransportPolicy, random: () => number);
-    /** True if messages or a SACK are pending for an upload; `retry` gives the earliest time. */
+    /** True if messages, a SACK or a reset are pending for an upload; `retry` gives the earliest time. */
     get isDue(): boolean;
     /** Appends messages to the frames of a new upload and sets its deadline. */
     load(upload: Transport, frames: string[], now: number): void;
