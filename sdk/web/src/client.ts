@@ -285,7 +285,7 @@ export class MinervaStream extends EventTarget {
    *
    *     stream.reset('signed out');
    *
-   * The call returns at once; from now on `send` is refused and no message arrives. The reset is repeated until the
+   * The call returns at once; from now on `send` is rejected and no message arrives. The reset is repeated until the
    * server confirms the end, for at most 120 s, and once more at page unload. Then the `end` event follows, with the
    * reason that the application received: an earlier one if the stream had ended already. Without a confirmation the
    * reason is `reset not confirmed`.
@@ -294,7 +294,7 @@ export class MinervaStream extends EventTarget {
     if (reason.length > MAX_REASON || !isMessageAllowed(reason)) {
       throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
     }
-    this.#error ??= endError(reason);
+    if (!this.#error) this.#refuseCalls(reason);
     this.#driver.machine.reset(reason, now());
     this.#driver.schedule();
   }
@@ -355,12 +355,19 @@ export class MinervaStream extends EventTarget {
     if (this.#driver.machine.setPaused(full)) this.#driver.schedule();
   }
 
+  /** Rejects all calls from now on, and the pending ones that need an open stream. */
+  #refuseCalls(reason: string): MinervaError {
+    const error = (this.#error = new MinervaError(`the stream has ended: ${reason}`));
+    for (const { reject } of this.#readies.splice(0)) reject(error);
+    this.#qan?.end(error);
+    return error;
+  }
+
   #onEnd(end: End): void {
     this.#end = end;
-    const error = (this.#error = endError(end.reason));
-    for (const { reject } of [...this.#sends.values(), ...this.#readies.splice(0)]) reject(error);
+    const error = this.#refuseCalls(end.reason);
+    for (const { reject } of this.#sends.values()) reject(error);
     this.#sends.clear();
-    this.#qan?.end(error);
     for (const inbox of this.#inboxes) inbox.end();
     this.#dispatch('end', end);
   }
@@ -377,8 +384,4 @@ export class MinervaStream extends EventTarget {
     }
     this.dispatchEvent(event);
   }
-}
-
-function endError(reason: string): MinervaError {
-  return new MinervaError(`the stream has ended: ${reason}`);
 }

@@ -112,6 +112,22 @@ for (const kind of KINDS) {
     }));
 }
 
+test('a reset rejects open questions and pending `ready` at once', () =>
+  withServer('http-stream', async (stream, server) => {
+    const controller = new AbortController();
+    const asked = stream.qan.ask('how', controller);
+    await within(2000, 'the question', () => server.model.streams.get(stream.id)?.delivered.length === 1);
+    server.crash();
+    stream.send('x'.repeat(HIGH_WATER + 1));
+    const { ready } = stream;
+    stream.reset('bye');
+    await assert.rejects(asked, /ended: bye/);
+    await assert.rejects(ready, /ended: bye/);
+    // No cancellation follows.
+    controller.abort();
+    assert.equal(stream.end, null);
+  }));
+
 test('a reset after the end at the server reports the reason of the application', () =>
   withServer('websocket', async (stream, server) => {
     await stream.send('x');

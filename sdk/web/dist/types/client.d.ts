@@ -154,7 +154,7 @@ export declare class MinervaStream extends EventTarget {
      *
      *     stream.reset('signed out');
      *
-     * The call returns at once; from now on `send` is refused and no message arrives. The reset is repeated until the
+     * The call returns at once; from now on `send` is rejected and no message arrives. The reset is repeated until the
      * server confirms the end, for at most 120 s, and once more at page unload. Then the `end` event follows, with the
      * reason that the application received: an earlier one if the stream had ended already. Without a confirmation the
      * reason is `reset not confirmed`.
