@@ -20,9 +20,11 @@ mod read;
 mod replica_set;
 mod replication;
 mod reply;
+mod request;
 mod routes;
 mod scripts;
 mod sentinel;
+mod server_connections;
 mod server_info;
 mod slot_map;
 mod url;
@@ -52,6 +54,7 @@ use self::keys::{
 use self::layout::KnownLayout;
 use self::load_partition::{ClaimReply, load_partition};
 use self::pipeline::{Append, Command};
+use self::request::Reply;
 use self::scripts::Script;
 use super::fault_log::warn_unavailable;
 use super::layout::check_partitions;
@@ -96,12 +99,7 @@ impl RedisStore {
         bytes: usize,
         is_durable: bool,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let reply = self.client.send_to_partition(partition, command, bytes, is_durable);
-        async move {
-            let done = reply::parse(reply.await?, None).map(|_| ());
-            done.map_err(|error| error.in_partition(partition))
-        }
-        .boxed()
+        call_unit(partition, self.client.send_to_partition(partition, command, bytes, is_durable))
     }
 }
 
@@ -144,7 +142,7 @@ impl Store for RedisStore {
         command.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
         command.arg(member.stored_version);
         self.lease_ms.fetch_max(to_ms(lease), Ordering::Relaxed);
-        let reply = self.client.send(store_slot(), Command::Single(command), 0, false);
+        let reply = self.client.send_lease(store_slot(), command);
         async move { reply::parse(reply.await?, None).and_then(reply::membership) }.boxed()
     }
 
@@ -220,7 +218,8 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut command = self.client.owner_call(Script::Renew, partition, epoch);
         command.arg(to_ms(lease)).arg(next.0);
-        self.call_unit(partition, command, 0, false)
+        let reply = self.client.send_lease(partition_slot(partition), command);
+        call_unit(partition, reply)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
@@ -280,6 +279,18 @@ impl OperatorStore for RedisStore {
         command.arg(to_ms(FIRST_LEASE).max(self.lease_ms.load(Ordering::Relaxed)));
         self.call_unit(partition, command, 0, true)
     }
+}
+
+/// Awaits the reply of a script that carries no values.
+fn call_unit(
+    partition: u32,
+    reply: impl Future<Output = Reply> + Send + 'static,
+) -> BoxFuture<'static, Result<(), StoreError>> {
+    async move {
+        let done = reply::parse(reply.await?, None).map(|_| ());
+        done.map_err(|error| error.in_partition(partition))
+    }
+    .boxed()
 }
 
 /// Adds the changed streams of a checkpoint, each once: first the replaced streams, then the removed ones.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use minerva_core::store::{Epoch, FIRST_LEASE, Store};
+use futures_util::FutureExt;
+use minerva_core::store::{Epoch, FIRST_LEASE, Member, Store};
 use minerva_proto::LogIndex;
 use tokio::time::sleep;
 
@@ -64,6 +65,28 @@ async fn appends_and_checkpoints_require_confirmation_by_replicas() {
     replica.signal("CONT");
     append(&*handle, 1, epoch, 20..25).await;
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(25));
+}
+
+/// A replica that confirms nothing delays appends by `wait_ms` each, and no renewal and no heartbeat.
+#[tokio::test]
+async fn leases_do_not_wait_for_a_suspended_replica() {
+    let primary = Server::start(&[]);
+    let replica = replica_of(&primary);
+    let handle = primary.store("?wait=1&wait_ms=20000&response_ms=60000");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..1).await;
+    replica.signal("STOP");
+    let mut appends: Vec<_> =
+        (1..4).map(|index| handle.append(1, epoch, LogIndex(index), content(1, index))).collect();
+    for round in 1..20 {
+        handle.renew(1, epoch, FIRST_LEASE, LogIndex(1)).await.unwrap();
+        let member = Member { name: "me".to_owned(), is_standby: false, stored_version: 1 };
+        let membership = handle.heartbeat(member, round, FIRST_LEASE).await.unwrap();
+        assert_eq!(membership.last_heartbeat, round - 1);
+        let first = (&mut appends[0]).now_or_never();
+        assert!(first.is_none(), "the renewals waited for the append: {first:?}");
+    }
+    replica.signal("CONT");
 }
 
 /// Starts a Sentinel with a quorum of one.

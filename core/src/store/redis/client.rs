@@ -8,14 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::Cmd;
-use tokio::sync::oneshot;
 
 use super::super::Epoch;
 use super::connector::Connector;
-use super::error::connection_closed;
 use super::keys::{PartitionKeys, partition_slot};
 use super::pipeline::{Command, Owner};
-use super::pipelined_connection::{Reply, Request};
+use super::request::{Reply, Request};
 use super::routes::Routes;
 use super::scripts::Script;
 use crate::clock;
@@ -110,8 +108,21 @@ impl Client {
         bytes: usize,
         is_durable: bool,
     ) -> impl Future<Output = Reply> + Send + use<> {
-        let (reply_to, reply) = oneshot::channel();
-        self.routes.send(slot, Request { command, bytes, is_durable, reply_to });
-        async move { reply.await.unwrap_or_else(|_| Err(connection_closed())) }
+        let (request, reply) = Request::new(command, bytes, is_durable);
+        self.routes.send(slot, request);
+        reply
+    }
+
+    /// Enqueues a renewal or a heartbeat immediately; the future resolves to the reply. The call does not wait for other
+    /// commands of the slot.
+    pub(super) fn send_lease(
+        &self,
+        slot: u16,
+        command: Cmd,
+    ) -> impl Future<Output = Reply> + Send + use<> {
+        let (mut request, reply) = Request::new(Command::Single(command), 0, false);
+        request.is_lease = true;
+        self.routes.send(slot, request);
+        reply
     }
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::super::StoreError;
 use super::connector::{Connector, Target};
 use super::error::{no_slot_owner, queue_full};
-use super::pipelined_connection::{OnFailure, PipelinedConnection, QUEUE_CAPACITY, Request};
+use super::pipelined_connection::{OnFailure, QUEUE_CAPACITY};
+use super::request::Request;
+use super::server_connections::ServerConnections;
 use super::slot_map::{SlotMap, load};
 use super::url::Node;
 
@@ -24,7 +26,7 @@ pub(super) struct Cluster {
 struct State {
     /// `None` until the first successful load.
     map: Option<SlotMap>,
-    connections: HashMap<Node, PipelinedConnection>,
+    connections: HashMap<Node, ServerConnections>,
     /// Requests before the first map, at most [`QUEUE_CAPACITY`].
     waiting: Vec<(u16, Request)>,
     /// Whether a task is loading the map.
@@ -66,8 +68,7 @@ impl Cluster {
             return self.start_loading(state);
         };
         let connection = state.connections.entry(node.clone()).or_insert_with(|| {
-            let connector = Arc::clone(&self.connector);
-            PipelinedConnection::start(connector, Target::Node(node), Some(self.reload_hook()))
+            ServerConnections::start(&self.connector, &Target::Node(node), Some(self.reload_hook()))
         });
         connection.send(request);
     }
@@ -75,7 +76,7 @@ impl Cluster {
     /// Reloads the slot map after a connection failure, as long as the cluster is in use.
     fn reload_hook(&self) -> OnFailure {
         let me = Weak::clone(&self.me);
-        Box::new(move || {
+        Arc::new(move || {
             if let Some(cluster) = me.upgrade() {
                 cluster.start_loading(&mut cluster.state());
             }

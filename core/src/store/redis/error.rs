@@ -170,6 +170,11 @@ pub(super) fn replaced_primary(old: &str, new: &str) -> StoreError {
     StoreError::Unavailable(format!("the Sentinels name {new} as the primary instead of {old}"))
 }
 
+/// Another connection has found that the server is no longer the primary.
+pub(super) fn connection_replaced() -> StoreError {
+    StoreError::Unavailable("the primary of Redis has changed".to_owned())
+}
+
 /// No node of the cluster owns a slot.
 pub(super) fn no_slot_owner(slot: u16) -> StoreError {
     StoreError::Unavailable(format!("no node of the Redis cluster owns slot {slot}"))

@@ -14,16 +14,19 @@ use std::time::Duration;
 
 use minerva_runtime::tasks::InlineWake;
 use redis::{RedisResult, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::super::StoreError;
 use super::super::fault_log::warn_fault;
 use super::connection::{Connection, PendingReplies};
 use super::connector::{Connected, Connector, Target};
-use super::error::{ConnectionAction, classify, queue_full, replaced_primary, unconfirmed};
-use super::pipeline::{Command, ReplyLayout, build};
+use super::error::{
+    ConnectionAction, classify, connection_replaced, queue_full, replaced_primary, unconfirmed,
+};
+use super::pipeline::{ReplyLayout, build};
 use super::replica_set::{Checked, Limits, ReplicaSet, Requirement, Unconfirmed};
+use super::request::{Reply, Request};
 use super::sentinel::locate;
 use super::url::{Kind, Node};
 use crate::clock;
@@ -42,28 +45,18 @@ const REVIEW_PAUSE: Duration = Duration::from_secs(1);
 /// Consecutive reloads of the scripts before the affected requests fail.
 const MAX_RELOADS: u32 = 3;
 
-/// Outcome of a request.
-pub(super) type Reply = Result<Value, StoreError>;
-
-/// A queued command and the destination of the reply.
-pub(super) struct Request {
-    pub(super) command: Command,
-    /// Approximate size of the command.
-    pub(super) bytes: usize,
-    /// Whether the reply waits for the replicas, if the address requires any.
-    pub(super) is_durable: bool,
-    pub(super) reply_to: oneshot::Sender<Reply>,
-}
-
-impl Request {
-    /// Sends the reply. The caller may have dropped the receiver.
-    pub(super) fn finish(self, reply: Reply) {
-        let _ = self.reply_to.send(reply);
-    }
-}
-
 /// Called after each connection failure.
-pub(super) type OnFailure = Box<dyn Fn() + Send + Sync>;
+pub(super) type OnFailure = Arc<dyn Fn() + Send + Sync>;
+
+/// Signals between a connection and its owner.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) on_failure: Option<OnFailure>,
+    /// Receives the data set of each new connection, and none when the server is no longer the primary.
+    pub(super) report_data_set: Option<watch::Sender<Option<Arc<str>>>>,
+    /// Closes this connection when another data set arrives.
+    pub(super) data_set: Option<watch::Receiver<Option<Arc<str>>>>,
+}
 
 /// Sending end of the request queue. After the last handle is dropped, the connection closes once all requests have
 /// their reply.
@@ -71,12 +64,8 @@ pub(super) type OnFailure = Box<dyn Fn() + Send + Sync>;
 pub(super) struct PipelinedConnection(mpsc::Sender<Request>);
 
 impl PipelinedConnection {
-    /// Starts the task of the connection, which connects at the first request. A cluster passes `on_failure`.
-    pub(super) fn start(
-        connector: Arc<Connector>,
-        target: Target,
-        on_failure: Option<OnFailure>,
-    ) -> Self {
+    /// Starts the task of the connection, which connects at the first request.
+    pub(super) fn start(connector: Arc<Connector>, target: Target, hooks: Hooks) -> Self {
         let (sender, requests) = mpsc::channel(QUEUE_CAPACITY);
         let options = &connector.url().options;
         let limits = Limits { wait: options.wait_time, hold: options.hold };
@@ -84,7 +73,7 @@ impl PipelinedConnection {
         let worker = Worker {
             connector,
             target,
-            on_failure,
+            hooks,
             requests,
             connection: None,
             node: None,
@@ -108,7 +97,7 @@ impl PipelinedConnection {
 struct Worker {
     connector: Arc<Connector>,
     target: Target,
-    on_failure: Option<OnFailure>,
+    hooks: Hooks,
     requests: mpsc::Receiver<Request>,
     connection: Option<Connection>,
     /// The server of the last connection.
@@ -139,6 +128,9 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = drive(&mut self.connection) => self.on_connection_lost(),
+                () = changed(&mut self.hooks.data_set), if self.connection.is_some() => {
+                    self.on_data_set();
+                }
                 result = oldest_replies(&mut self.in_flight) => self.on_replies(result).await,
                 request = self.requests.recv(), if may_send => match request {
                     Some(request) => self.send_with_waiting(request).await,
@@ -164,13 +156,8 @@ impl Worker {
     async fn send(&mut self, requests: Vec<Request>) -> Result<(), (Vec<Request>, StoreError)> {
         let connection = match &self.connection {
             Some(connection) => connection,
-            None => match self.connector.connect(&self.target).await {
-                Ok(connected) => {
-                    let Connected { connection, node, replication, replicas } = connected;
-                    self.replicas.on_connected(&replication, &replicas, clock::now());
-                    self.node = Some(node);
-                    self.connection.insert(connection)
-                }
+            None => match self.connect().await {
+                Ok(connection) => self.connection.insert(connection),
                 Err(error) => return Err((requests, error)),
             },
         };
@@ -186,6 +173,27 @@ impl Worker {
         let replies = connection.send(pipeline);
         self.in_flight.push_back(SentPipeline { requests, layout, requirement, replies });
         Ok(())
+    }
+
+    async fn connect(&mut self) -> Result<Connection, StoreError> {
+        if let Some(data_set) = &mut self.hooks.data_set {
+            data_set.mark_unchanged();
+        }
+        let connected = self.connector.connect(&self.target).await?;
+        let Connected { connection, node, replication, replicas } = connected;
+        self.replicas.on_connected(&replication, &replicas, clock::now());
+        self.report_data_set(Some(self.replicas.data_set()));
+        self.node = Some(node);
+        Ok(connection)
+    }
+
+    /// Closes the connection to a server that is no longer the primary.
+    fn on_data_set(&mut self) {
+        let Some(data_set) = &mut self.hooks.data_set else { return };
+        let reported = data_set.borrow_and_update().clone();
+        if reported != Some(self.replicas.data_set()) {
+            self.fail_all(Vec::new(), &connection_replaced());
+        }
     }
 
     /// Drops a lost idle connection. Pipelines in flight fail through their own replies, in order.
@@ -235,7 +243,10 @@ impl Worker {
         }
         match (action, cause, unconfirmed) {
             (ConnectionAction::Reconnect, Some(cause), _)
-            | (_, _, Some((Unconfirmed::NotPrimary, cause))) => self.fail_all(Vec::new(), &cause),
+            | (_, _, Some((Unconfirmed::NotPrimary, cause))) => {
+                self.report_data_set(None);
+                self.fail_all(Vec::new(), &cause);
+            }
             (_, _, Some(_)) => self.review_replicas().await,
             (_, _, None) => {}
         }
@@ -278,6 +289,7 @@ impl Worker {
             match locate(&self.connector).await {
                 Ok(located) if Some(&located.primary) != self.node.as_ref() => {
                     let error = replaced_primary(&self.server_name(), &located.primary.to_string());
+                    self.report_data_set(None);
                     return self.fail_all(Vec::new(), &error);
                 }
                 Ok(located) if located.is_settled => {}
@@ -327,8 +339,14 @@ impl Worker {
             request.finish(Err(error.clone()));
         }
         self.connection = None;
-        if let Some(on_failure) = &self.on_failure {
+        if let Some(on_failure) = &self.hooks.on_failure {
             on_failure();
+        }
+    }
+
+    fn report_data_set(&self, data_set: Option<Arc<str>>) {
+        if let Some(sender) = &self.hooks.report_data_set {
+            sender.send_replace(data_set);
         }
     }
 
@@ -349,6 +367,16 @@ async fn drive(connection: &mut Option<Connection>) {
         Some(connection) => connection.drive().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for a change; pending without a source, or after its end.
+async fn changed<T>(source: &mut Option<watch::Receiver<T>>) {
+    if let Some(source) = source
+        && source.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Waits for the replies of the oldest pipeline in flight, which the caller then removes; pending without one.

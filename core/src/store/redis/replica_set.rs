@@ -131,6 +131,11 @@ impl ReplicaSet {
         self.update();
     }
 
+    /// Identity of the data set of the last connection.
+    pub(super) fn data_set(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
     /// Records the state of the server after appends, and whether they were confirmed. `before` is the state before
     /// the wait for the confirmation.
     ///

@@ -1,4 +1,5 @@
-//! The connection for each command: one per server, so that commands of a partition keep their order.
+//! The connection for each command. Each server has one connection for all data, so that commands of a partition keep
+//! their order, and one for leases.
 //!
 //! A shared connection makes larger pipelines, and Redis executes commands sequentially anyway.
 
@@ -6,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use super::cluster::Cluster;
 use super::connector::{Connector, Target};
-use super::pipelined_connection::{PipelinedConnection, Request};
+use super::request::Request;
+use super::server_connections::ServerConnections;
 use super::url::Kind;
 
 /// The connections of one store.
 pub(super) enum Routes {
     /// One server at a time: a fixed node, or the current primary of a Sentinel deployment.
-    Single { connector: Arc<Connector>, target: Target, connection: OnceLock<PipelinedConnection> },
+    Single { connector: Arc<Connector>, target: Target, connections: OnceLock<ServerConnections> },
     /// The nodes of a cluster.
     Cluster(Arc<Cluster>),
 }
@@ -26,17 +28,16 @@ impl Routes {
             (Kind::Single, Some(node)) => Target::Node(node.clone()),
             (Kind::Sentinel(_), _) | (Kind::Single, None) => Target::Primary,
         };
-        Self::Single { connector, target, connection: OnceLock::new() }
+        Self::Single { connector, target, connections: OnceLock::new() }
     }
 
-    /// Enqueues a request for the keys in a slot. Requests of one slot keep their order.
+    /// Enqueues a request for the keys in a slot. Requests of one slot keep their order, apart from leases.
     pub(super) fn send(&self, slot: u16, request: Request) {
         match self {
             Self::Cluster(cluster) => cluster.send(slot, request),
-            Self::Single { connector, target, connection } => {
-                let start =
-                    || PipelinedConnection::start(Arc::clone(connector), target.clone(), None);
-                connection.get_or_init(start).send(request);
+            Self::Single { connector, target, connections } => {
+                let start = || ServerConnections::start(connector, target, None);
+                connections.get_or_init(start).send(request);
             }
         }
     }
