@@ -252,7 +252,8 @@ pub trait OperatorStore: Store {
     ///
     /// The partition then has no meta blob, no streams and no log. Its epoch exceeds all earlier epochs, and its first
     /// index exceeds all earlier indexes and 0: a first index above 0 without a meta blob shows the reset to the next
-    /// owner. The claim history and the quarantine are kept. The data of an earlier reset is dropped.
+    /// owner. The claim history and the quarantine are kept. The data of an earlier reset is dropped, but a repeated
+    /// reset of a partition without any data changes nothing.
     ///
     /// # Errors
     /// [`StoreError::Held`] while an owner has an unexpired lease.

@@ -222,8 +222,9 @@ impl OperatorStore for MemoryStore {
         self.call(|data| {
             data.leases.check(partition, "", clock::now())?;
             let stored = data.by_partition.entry(partition).or_default();
-            let before = stored.reset();
-            data.aside.insert(partition, before);
+            if let Some(before) = stored.reset() {
+                data.aside.insert(partition, before);
+            }
             Ok(())
         })
     }
@@ -256,12 +257,16 @@ impl Partition {
         }
     }
 
-    /// Empties the partition and returns its former data.
-    fn reset(&mut self) -> Self {
+    /// Empties the partition and returns its former data; `None` if the partition is empty since a reset.
+    fn reset(&mut self) -> Option<Self> {
+        let is_empty = self.meta.is_none() && self.streams.is_empty() && self.log.is_empty();
+        if is_empty && self.head.first > LogIndex(0) {
+            return None;
+        }
         let before = self.clone();
         self.head.reset();
         (self.meta, self.streams, self.log) = (None, BTreeMap::new(), BTreeMap::new());
-        before
+        Some(before)
     }
 
     fn append(&mut self, epoch: Epoch, index: LogIndex, blob: Bytes) -> Result<(), StoreError> {

@@ -103,3 +103,42 @@ async fn an_unreadable_partition_can_be_inspected_and_reset() {
     store.reset_partition(3).await.unwrap();
     store.claim(3, "me", Epoch(0)).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_end_of_the_lease_in_the_far_future_delays_a_reset_by_one_lease() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    store.claim(3, "me", Epoch(0)).await.unwrap();
+    server.command(&["HSET", HEAD, "until", "99999999999999"]);
+    let left = async || match store.reset_partition(3).await {
+        Err(StoreError::Held { left, .. }) => left,
+        reset => panic!("{reset:?}"),
+    };
+    let first = left().await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    assert!(left().await < first, "the end is stored");
+}
+
+#[tokio::test]
+async fn a_quarantine_takes_linear_time() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    let blobs: Vec<_> = (0..1000).map(|n| (format!("entry {n}"), Bytes::from("x"))).collect();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..2 {
+        store.quarantine(3, epoch, blobs.clone()).await.unwrap();
+    }
+    assert_eq!(store.inspect(3).await.unwrap().quarantined, blobs);
+    let stats: String =
+        redis::from_redis_value(server.command(&["INFO", "commandstats"])).unwrap();
+    let calls = |name: &str| {
+        let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+        let calls = line.and_then(|line| line.split(['=', ',']).nth(1));
+        calls.map_or(0, |calls| calls.parse::<u32>().unwrap())
+    };
+    // Each of these takes time in proportion to the number of names.
+    let by_names = ["lrem", "lrange", "rpush", "del"].map(calls);
+    assert!(by_names[0] == 0 && by_names.iter().sum::<u32>() < 10, "{by_names:?}");
+    assert_eq!(calls("hset"), 2000, "one write of each blob");
+}

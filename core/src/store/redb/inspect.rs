@@ -98,9 +98,20 @@ impl Tables<'_> {
         .collect()
     }
 
+    /// Returns true if the partition has no meta blob, no streams and no log.
+    fn is_empty(&self, partition: u32) -> Result<bool, StoreError> {
+        let has_rows = rows(&self.streams, partition, 0)?.next().is_some()
+            || rows(&self.log, partition, 0)?.next().is_some();
+        Ok(!has_rows && self.meta.get(partition).map_err(classify)?.is_none())
+    }
+
     /// Moves all rows of a partition aside, except the claim history and the quarantine.
     pub(super) fn reset(&mut self, partition: u32) -> Result<(), StoreError> {
         let (mut head, claims) = (self.head(partition)?, self.claims(partition)?.0);
+        if head.first > LogIndex(0) && self.is_empty(partition)? {
+            // A repeated reset.
+            return Ok(());
+        }
         let aside = partition | ASIDE;
         for table in [&mut self.log, &mut self.streams] {
             let moved = rows(table, partition, 0)?.collect::<Result<Vec<_>, _>>()?;
