@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use minerva_proto::StreamNumber;
 
-use crate::store::{self, OperatorStore, StoreError, StoreUrl};
+use crate::store::{self, MAX_PARTITIONS, OperatorStore, StoreError, StoreUrl};
 
 /// Commands for the store of a deployment.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -158,7 +158,7 @@ async fn open(url: &StoreUrl) -> Result<Arc<dyn OperatorStore>, StoreError> {
             "--store memory: has no data outside of its process; name a Redis or redb store"
                 .to_owned(),
         )),
-        StoreUrl::Redb(directory) if !directory.is_dir() => Err(no_store(url)),
+        StoreUrl::Redb(directory) if !store::redb::exists(directory) => Err(no_store(url)),
         StoreUrl::Redb(_) | StoreUrl::Redis(_) => {
             let url = url.clone();
             let opened = tokio::task::spawn_blocking(move || store::open(&url)).await;
@@ -172,7 +172,14 @@ fn no_store(url: &StoreUrl) -> StoreError {
 }
 
 /// The partitions to read: all, or the given one.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if no store can have `count` partitions; [`StoreError::Config`] if the given one is beyond.
 fn partitions(count: u32, partition: Option<u32>) -> Result<std::ops::Range<u32>, StoreError> {
+    if !(1..=MAX_PARTITIONS).contains(&count) {
+        let problem = format!("its number of partitions is {count}, not 1 to {MAX_PARTITIONS}");
+        return Err(StoreError::Corrupt(problem));
+    }
     match partition {
         None => Ok(0..count),
         Some(partition) if partition < count => Ok(partition..partition + 1),

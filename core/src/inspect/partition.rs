@@ -32,8 +32,13 @@ impl InspectedPartition {
             }
             attempts += 1;
         };
+        Ok(Self::of(number, stored))
+    }
+
+    /// Recovers a partition that was read.
+    pub(super) fn of(number: u32, stored: StoredPartition) -> Self {
         let recovered = Recovered::from_claimed(number, &claimed(&stored));
-        Ok(Self { number, stored, recovered: recovered.map_err(|error| error.to_string()) })
+        Self { number, stored, recovered: recovered.map_err(|error| error.to_string()) }
     }
 
     /// Bytes of all blobs.
@@ -54,10 +59,11 @@ impl InspectedPartition {
     }
 }
 
-/// The stored data as the next owner would find it.
+/// The stored data as the next owner would find it. A claim repairs the epoch by the claim history.
 fn claimed(stored: &StoredPartition) -> Claimed {
+    let last = stored.claims.last().map_or(Epoch(0), |last| last.epoch);
     Claimed {
-        epoch: Epoch(stored.epoch.0 + 1),
+        epoch: Epoch(stored.epoch.max(last).0.saturating_add(1)),
         claims: stored.claims.clone(),
         meta: stored.meta.clone(),
         streams: stored.streams.clone(),

@@ -1,6 +1,9 @@
 //! `store quarantine`: ends one stream with `state lost`, or moves a whole partition aside.
 
+use std::time::Duration;
+
 use minerva_proto::StreamNumber;
+use tokio::time::sleep;
 
 use super::StoreCommandError;
 use crate::clock;
@@ -9,7 +12,10 @@ use crate::state::BlobContext;
 use crate::store::{Claimed, Epoch, OperatorStore, StoreError};
 
 /// Attempts to take a partition from a running core.
-const ATTEMPTS: u32 = 20;
+const ATTEMPTS: u32 = 60;
+
+/// The longest pause before the next attempt.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The partition to repair.
 pub(super) struct Target {
@@ -28,10 +34,22 @@ impl Target {
         stream: StreamNumber,
         print: &impl Fn(&str),
     ) -> Result<(), StoreCommandError> {
-        let claimed = self.claim(store).await?;
-        let result = self.write_lost_stream(store, &claimed, stream).await;
-        store.release(self.partition, claimed.epoch).await?;
-        result?;
+        let name = own_name();
+        let mut attempts = 1;
+        loop {
+            let claimed = self.claim(store, &name).await?;
+            let result = self.write_lost_stream(store, &claimed, stream).await;
+            let released = store.release(self.partition, claimed.epoch).await;
+            match result.and(released.map_err(StoreCommandError::Store)) {
+                // The core has claimed the partition again meanwhile, and has changed what was read.
+                Err(StoreCommandError::Store(StoreError::Fenced))
+                    if self.force && attempts < ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
+                result => break result?,
+            }
+        }
         print(&format!("stream {stream} has ended with `state lost`\n"));
         Ok(())
     }
@@ -42,14 +60,18 @@ impl Target {
         store: &dyn OperatorStore,
         print: &impl Fn(&str),
     ) -> Result<(), StoreCommandError> {
+        let name = own_name();
         let mut attempts = 1;
         loop {
             if self.force {
-                self.fence(store).await?;
+                self.fence(store, &name).await?;
             }
-            // The fenced core may have claimed again meanwhile.
+            // The core may have claimed again meanwhile. The owner of an unreadable head cannot renew the lease.
             match store.reset_partition(self.partition).await {
-                Err(StoreError::Held { .. }) if self.force && attempts < ATTEMPTS => attempts += 1,
+                Err(StoreError::Held { left, .. }) if self.force && attempts < ATTEMPTS => {
+                    attempts += 1;
+                    sleep(left.min(PAUSE)).await;
+                }
                 reset => break reset.map_err(|error| self.held(error))?,
             }
         }
@@ -58,12 +80,15 @@ impl Target {
         Ok(())
     }
 
-    /// Makes the epoch of the owner stale. A partition that cannot even be claimed has no owner.
-    async fn fence(&self, store: &dyn OperatorStore) -> Result<(), StoreCommandError> {
-        match self.claim(store).await {
-            Ok(claimed) => Ok(store.release(self.partition, claimed.epoch).await?),
-            Err(StoreCommandError::Store(StoreError::Corrupt(_))) => Ok(()),
-            Err(error) => Err(error),
+    /// Makes the epoch of the owner stale and ends the lease. An unreadable partition cannot be claimed.
+    async fn fence(&self, store: &dyn OperatorStore, name: &str) -> Result<(), StoreCommandError> {
+        let claimed = match self.claim(store, name).await {
+            Err(StoreCommandError::Store(StoreError::Corrupt(_))) => return Ok(()),
+            claimed => claimed?,
+        };
+        match store.release(self.partition, claimed.epoch).await {
+            Ok(()) | Err(StoreError::Fenced) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -97,15 +122,30 @@ impl Target {
         Ok(())
     }
 
-    /// Claims the partition; with `force` in the name of the owner, whose epoch is then stale.
-    async fn claim(&self, store: &dyn OperatorStore) -> Result<Claimed, StoreCommandError> {
-        let mut name = format!("store-command-{}-{:x}", std::process::id(), clock::wall_ms());
-        if self.force
-            && let Some(owner) = store.inspect(self.partition).await?.owner
-        {
-            name = owner;
+    /// Claims the partition. With `force`, a claim in the name of the owner makes its epoch stale, and its release lets
+    /// this command claim: the core then cannot claim before the command is finished.
+    async fn claim(
+        &self,
+        store: &dyn OperatorStore,
+        name: &str,
+    ) -> Result<Claimed, StoreCommandError> {
+        let mut attempts = 1;
+        loop {
+            let owner = match store.claim(self.partition, name, Epoch(0)).await {
+                Err(StoreError::Held { owner, .. }) if self.force && attempts < ATTEMPTS => owner,
+                claimed => return claimed.map_err(|error| self.held(error)),
+            };
+            attempts += 1;
+            let fenced = match store.claim(self.partition, &owner, Epoch(0)).await {
+                Ok(claimed) => store.release(self.partition, claimed.epoch).await,
+                Err(error) => Err(error),
+            };
+            match fenced {
+                // Another claim of a core came first.
+                Ok(()) | Err(StoreError::Fenced | StoreError::Held { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        store.claim(self.partition, &name, Epoch(0)).await.map_err(|error| self.held(error))
     }
 
     fn held(&self, error: StoreError) -> StoreCommandError {
@@ -115,4 +155,9 @@ impl Target {
             error.into()
         }
     }
+}
+
+/// The owner name of this command.
+fn own_name() -> String {
+    format!("store-command-{}-{:x}", std::process::id(), clock::wall_ms())
 }

@@ -7,7 +7,7 @@ use minerva_proto::StreamNumber;
 use super::StoreCommandError;
 use super::partition::InspectedPartition;
 use crate::state::StreamState;
-use crate::store::OperatorStore;
+use crate::store::{OperatorStore, StoreError};
 
 /// The streams to show.
 pub(super) struct Filter {
@@ -19,20 +19,27 @@ pub(super) struct Filter {
 /// Prints the selected streams.
 ///
 /// # Errors
-/// [`StoreCommandError::NotFound`] if a filter selects no stream.
+/// [`StoreCommandError::NotFound`] if a filter selects no stream; [`StoreCommandError::Damaged`] if a partition is
+/// unreadable, after the streams of the others.
 pub(super) async fn show(
     store: &dyn OperatorStore,
     partitions: Range<u32>,
     filter: &Filter,
     print: &impl Fn(&str),
 ) -> Result<(), StoreCommandError> {
-    let mut shown = 0;
+    let checked = partitions.len();
+    let (mut shown, mut unreadable) = (0, 0);
     for number in partitions {
-        let found = InspectedPartition::read(store, number).await?;
-        let recovered = match &found.recovered {
+        let found = match InspectedPartition::read(store, number).await {
+            Ok(found) => found.recovered,
+            Err(StoreError::Corrupt(text)) => Err(text),
+            Err(error) => return Err(error.into()),
+        };
+        let recovered = match found {
             Ok(recovered) => recovered,
-            Err(error) => {
-                print(&format!("partition {number}: {error}\n"));
+            Err(text) => {
+                unreadable += 1;
+                print(&format!("partition {number}: unreadable: {text}\n"));
                 continue;
             }
         };
@@ -42,10 +49,13 @@ pub(super) async fn show(
         }
     }
     let has_filter = filter.stream.is_some() || filter.hash.is_some();
-    if shown == 0 && has_filter {
-        return Err(StoreCommandError::NotFound("no such stream".to_owned()));
+    match (shown, unreadable) {
+        (0, _) if has_filter => Err(StoreCommandError::NotFound("no such stream".to_owned())),
+        (_, 1..) if !has_filter => {
+            Err(StoreCommandError::Damaged { partitions: unreadable, checked })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl Filter {

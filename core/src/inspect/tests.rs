@@ -1,10 +1,13 @@
 //! The commands on a store in memory.
 
+mod racing;
+
 use std::cell::RefCell;
 
 use bytes::Bytes;
 use minerva_proto::{ClaimTag, LogIndex};
 
+use self::racing::Racing;
 use super::*;
 use crate::partition::tests::hello_origin;
 use crate::state::{BlobContext, Meta, Record, StreamState, encode_entry};
@@ -160,5 +163,58 @@ async fn a_held_partition_is_changed_by_force_only() {
         run(true).await.unwrap();
         let late = store.append(0, owner.epoch, owner.next_index(), Bytes::new()).await;
         assert_eq!(late, Err(StoreError::Fenced), "the owner writes no more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_of_the_running_core_during_the_repair_repeats_it() {
+    for all in [false, true] {
+        let store = store().await;
+        store.claim(0, "running", Epoch(0)).await.unwrap();
+        let racing = Racing::new(store.clone(), 2);
+        let repaired = match all {
+            true => target(true).set_aside(&racing, &|_| {}).await,
+            false => target(true).end_stream(&racing, NUMBER, &|_| {}).await,
+        };
+        repaired.unwrap();
+        assert_eq!(racing.remaining(), 0, "each claim of the core has met a call of the command");
+        let claimed = store.claim(0, "running", Epoch(0)).await.unwrap();
+        let recovered = crate::partition::Recovered::from_claimed(0, &claimed).unwrap();
+        assert_eq!(recovered.streams().contains_key(&NUMBER), !all);
+        assert!(recovered.streams().values().all(|stream| stream.is_ended()));
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_a_core_claims_during_the_repair_is_not_changed_without_force() {
+    let store = store().await;
+    let before = store.inspect(0).await.unwrap();
+    let racing = Racing::new(store.clone(), 1);
+    let refused = target(false).set_aside(&racing, &|_| {}).await;
+    assert!(matches!(refused, Err(StoreCommandError::Held { .. })), "{refused:?}");
+    let after = store.inspect(0).await.unwrap();
+    assert_eq!((after.meta, after.streams, after.log), (before.meta, before.streams, before.log));
+}
+
+#[tokio::test]
+async fn a_damaged_epoch_is_repaired_by_the_claim_history() {
+    let store = store().await;
+    let stored = store.inspect(0).await.unwrap();
+    let damaged = store::StoredPartition { epoch: Epoch(0), ..stored };
+    let found = partition::InspectedPartition::of(0, damaged);
+    assert_eq!(found.problems(), Vec::<String>::new(), "only the head reports a damaged epoch");
+}
+
+#[test]
+fn only_a_possible_number_of_partitions_is_read() {
+    assert_eq!(partitions(1, None), Ok(0..1));
+    assert_eq!(partitions(MAX_PARTITIONS, None), Ok(0..MAX_PARTITIONS));
+    assert_eq!(partitions(4, Some(3)), Ok(3..4));
+    assert!(matches!(partitions(4, Some(4)), Err(StoreError::Config(_))));
+    for count in [0, MAX_PARTITIONS + 1, u32::MAX] {
+        for partition in [None, Some(0)] {
+            let result = partitions(count, partition);
+            assert!(matches!(result, Err(StoreError::Corrupt(_))), "{count}: {result:?}");
+        }
     }
 }

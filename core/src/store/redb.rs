@@ -35,6 +35,11 @@ use super::{
 /// the callers repeat them.
 const QUEUE_CAPACITY: usize = 1024;
 
+/// Returns true if the directory has the file of a store.
+pub(crate) fn exists(directory: &Path) -> bool {
+    directory.join(file::NAME).is_file()
+}
+
 /// A store in a file. After a failed sync every call fails with [`StoreError::Failed`], until the file is opened by a
 /// new process. Dropping the store waits for the writes in flight and unlocks the file.
 pub struct RedbStore {

@@ -116,6 +116,13 @@ fn wrong_options_exit_with_64() {
         assert!(stderr.contains(text), "{arguments:?}: {stderr}");
     }
     assert!(!absent.exists(), "an inspection creates nothing");
+    let empty = tempfile::tempdir().unwrap();
+    for arguments in [&["check"][..], &["show"], &["quarantine", "--partition", "0", "--all"]] {
+        let (code, _, stderr) = store(empty.path(), arguments);
+        assert_eq!(code, Some(64), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("no core has used this store"), "{stderr}");
+    }
+    assert!(std::fs::read_dir(empty.path()).unwrap().next().is_none(), "no file is created");
     let (code, help, _) = store(&absent, &["--help"]);
     assert_eq!(code, Some(0));
     for command in ["check", "show", "export", "quarantine"] {

@@ -130,8 +130,7 @@ async fn a_quarantine_takes_linear_time() {
         store.quarantine(3, epoch, blobs.clone()).await.unwrap();
     }
     assert_eq!(store.inspect(3).await.unwrap().quarantined, blobs);
-    let stats: String =
-        redis::from_redis_value(server.command(&["INFO", "commandstats"])).unwrap();
+    let stats: String = redis::from_redis_value(server.command(&["INFO", "commandstats"])).unwrap();
     let calls = |name: &str| {
         let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
         let calls = line.and_then(|line| line.split(['=', ',']).nth(1));

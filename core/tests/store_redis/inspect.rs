@@ -89,6 +89,50 @@ async fn a_damaged_blob_is_found_beside_a_running_core() {
 }
 
 #[tokio::test]
+async fn the_exit_code_of_each_command_is_that_of_the_result() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    handle.partitions(2).await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().to_str().unwrap();
+    let stream = (1_u64 << 48 | 1).to_string();
+    let codes = |expected: &[(&[&str], i32)]| {
+        for (arguments, expected) in expected {
+            let (code, text, stderr) = store(&server, arguments);
+            assert_eq!(code, Some(*expected), "{arguments:?}: {text}{stderr}");
+        }
+    };
+    codes(&[
+        (&["check"], 0),
+        (&["show"], 0),
+        (&["show", "--stream", &stream], 1),
+        (&["export", "--partition", "0", "--out", out], 0),
+        (&["export", "--partition", "0", "--out", "/dev/null"], 1),
+        (&["quarantine", "--partition", "1", "--stream", &stream], 1),
+        (&["quarantine", "--partition", "1", "--all"], 0),
+        (&["check", "--partition", "2"], 64),
+        (&["export", "--partition", "2", "--out", out], 64),
+        (&["quarantine", "--partition", "2", "--all"], 64),
+    ]);
+    handle.claim(0, "core", Epoch(0)).await.unwrap();
+    codes(&[(&["quarantine", "--partition", "0", "--all"], 1)]);
+    server.command(&["SET", "minerva:{p0}:head", "a string"]);
+    codes(&[
+        (&["check"], 1),
+        (&["check", "--partition", "0"], 1),
+        (&["show"], 1),
+        (&["show", "--partition", "1"], 0),
+        (&["export", "--partition", "0", "--out", out], 1),
+    ]);
+    let (_, text, stderr) = store(&server, &["show"]);
+    assert!(text.contains("partition 0: unreadable: "), "{text}{stderr}");
+    for count in ["0", "65537", "4294967295"] {
+        server.command(&["SET", "minerva:{store}:partitions", count]);
+        codes(&[(&["check"], 1), (&["show", "--partition", "0"], 1)]);
+    }
+}
+
+#[tokio::test]
 async fn an_unreadable_partition_stops_neither_the_core_nor_the_others() {
     let server = Server::start(&[]);
     drop(start(&server).await);
