@@ -4,5 +4,6 @@
 pub(crate) mod forwarded_for;
 pub(crate) mod origin;
 
+pub use forwarded_for::ForwardedHeader;
 pub(crate) use forwarded_for::TrustedProxies;
 pub(crate) use origin::Origins;

@@ -10,11 +10,15 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use minerva_proto::{ServiceName, ServiceNameError};
-use minerva_runtime::doctor::Finding;
+use minerva_runtime::doctor::{ClientRequirements, Finding};
 use minerva_runtime::{address as parse_address, duration};
 
+use crate::access::ForwardedHeader;
 use crate::files;
 use crate::tls;
+
+/// Default of `--listen-backlog`, equal to the default of `net.core.somaxconn` since Linux 5.4.
+const DEFAULT_BACKLOG: u32 = 4096;
 
 /// Options of an edge.
 #[derive(Debug, Clone, Args)]
@@ -80,6 +84,12 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub max_connections: u32,
 
+    /// Length of the queue of each client port, in which connections wait until they are accepted. The kernel caps
+    /// the length at net.core.somaxconn.
+    #[arg(long, env = "MINERVA_LISTEN_BACKLOG", value_name = "N", global = true,
+        default_value_t = DEFAULT_BACKLOG, value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub listen_backlog: u32,
+
     /// Maximum length of a client's frame in bytes, including the type byte; at most 1048576.
     #[arg(long, env = "MINERVA_MAX_FRAME", value_name = "BYTES",
         default_value_t = minerva_proto::MAX_FRAME as u32,
@@ -106,7 +116,8 @@ pub struct Config {
     )]
     pub pass_headers: Vec<String>,
 
-    /// Trusted proxies for X-Forwarded-For, separated by commas: addresses or networks such as 10.0.0.0/8.
+    /// Trusted proxies, separated by commas: addresses or networks such as 10.0.0.0/8. The client's address is taken
+    /// from the header that they write (--forwarded-header).
     #[arg(
         long,
         env = "MINERVA_TRUST_FORWARDED_FOR",
@@ -115,15 +126,27 @@ pub struct Config {
     )]
     pub trust_forwarded_for: Vec<String>,
 
+    /// Header with the client's address that trusted proxies write; they must replace or extend a value that the
+    /// client has sent.
+    #[arg(
+        long,
+        env = "MINERVA_FORWARDED_HEADER",
+        value_name = "NAME",
+        default_value = "x-forwarded-for"
+    )]
+    pub forwarded_header: ForwardedHeader,
+
     /// Policy file for Flash clients; the default allows every domain.
     #[arg(long, env = "MINERVA_POLICY_FILE", value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// Maximum number of connections and the open files that they need, for `minerva-edge doctor`.
-    pub fn needed_files(&self) -> (u32, u64) {
-        (self.max_connections, files::needed(self.max_connections))
+    /// Requirements of the clients on the machine, for `minerva-edge doctor`.
+    pub fn client_requirements(&self) -> ClientRequirements {
+        let connections = self.max_connections;
+        let open_files = files::needed(connections);
+        ClientRequirements { connections, open_files, backlog: self.listen_backlog }
     }
 
     /// Checks certificate and key, if configured, for `minerva-edge doctor`.
@@ -150,11 +173,13 @@ impl Default for Config {
             origins: Vec::new(),
             require_origin: false,
             max_connections: 50_000,
+            listen_backlog: DEFAULT_BACKLOG,
             max_frame: minerva_proto::MAX_FRAME as u32,
             hold_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
             pass_headers: vec!["user-agent".to_owned(), "accept-language".to_owned()],
             trust_forwarded_for: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             policy_file: None,
         }
     }

@@ -1,6 +1,7 @@
 //! An edge as a component: opens the ports, builds the links, serves, and drains. Used by `minerva-edge`
 //! and by programs that embed an edge.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::ServiceName;
 use minerva_runtime::ConfigError;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -47,11 +48,11 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Opens the ports and starts to build the links to `cores`.
+    /// Opens the ports and starts to build the links to `cores`. Requires a tokio runtime.
     ///
     /// # Errors
     /// If an option is invalid or a port cannot be opened.
-    pub async fn bind(
+    pub fn bind(
         config: Config,
         cores: impl Into<Cores>,
         pages: Pages,
@@ -59,7 +60,7 @@ impl Edge {
     ) -> Result<Self, ConfigError> {
         let metrics = metrics.unwrap_or_default();
         let certificates = Certificates::load(config.tls_files(), !config.tls_listen.is_empty())?;
-        let (listeners, local_addr) = open_ports(&config, certificates.as_ref()).await?;
+        let (listeners, local_addr) = open_ports(&config, certificates.as_ref())?;
         let (links, task) = link::links(cores.into(), edge_id(local_addr), metrics.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
@@ -153,7 +154,7 @@ struct OpenPort {
     kind: ListenerKind,
 }
 
-async fn open_ports(
+fn open_ports(
     config: &Config,
     certificates: Option<&Certificates>,
 ) -> Result<(Vec<OpenPort>, SocketAddr), ConfigError> {
@@ -170,12 +171,21 @@ async fn open_ports(
     for (option, ports, kind) in kinds {
         for Port { service, address } in ports {
             let cannot_listen = |error| ConfigError::cannot_listen(option, *address, &error);
-            let socket = TcpListener::bind(address).await.map_err(cannot_listen)?;
+            let socket = listen(*address, config.listen_backlog).map_err(cannot_listen)?;
             listeners.push(OpenPort { socket, service: service.clone(), kind: kind.clone() });
         }
     }
     let local_addr = listeners.first().and_then(|first| first.socket.local_addr().ok());
     Ok((listeners, local_addr.unwrap_or(config.listen)))
+}
+
+/// Opens a port. `TcpListener::bind` would fix the backlog at 128.
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As `TcpListener::bind` does: a restart need not wait for connections in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
 }
 
 fn shared_state(
@@ -188,10 +198,11 @@ fn shared_state(
     let origins = Origins::new(&config.origins, config.require_origin).map_err(|error| {
         ConfigError::new("--origins", error, "write origins such as https://example.com, or *")
     })?;
-    let proxies = TrustedProxies::new(&config.trust_forwarded_for).map_err(|error| {
-        let fix = "write addresses or networks such as 10.0.0.0/8";
-        ConfigError::new("--trust-forwarded-for", error, fix)
-    })?;
+    let proxies = TrustedProxies::new(&config.trust_forwarded_for, config.forwarded_header)
+        .map_err(|error| {
+            let fix = "write addresses or networks such as 10.0.0.0/8";
+            ConfigError::new("--trust-forwarded-for", error, fix)
+        })?;
     let names = config.pass_headers.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
     let pass_headers = names.map(|name| {
         http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
@@ -234,4 +245,26 @@ fn policy(config: &Config) -> Result<Bytes, ConfigError> {
 fn edge_id(address: SocketAddr) -> String {
     let random = clock::random_part(Duration::from_secs(u32::MAX.into())).as_secs();
     format!("edge-{}-{random:08x}", address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn unaccepted_connections_fill_the_whole_backlog() {
+        // Above 128, the backlog of `TcpListener::bind`, and below every usual `net.core.somaxconn`.
+        const BACKLOG: u32 = 300;
+        let listener = listen("127.0.0.1:0".parse().unwrap(), BACKLOG).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for number in 1..=BACKLOG {
+            let connecting = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address));
+            clients.push(connecting.await.unwrap_or_else(|_| panic!("{number} wait")).unwrap());
+        }
+    }
+
+    const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 }

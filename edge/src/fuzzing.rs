@@ -6,7 +6,7 @@ use http::HeaderMap;
 use minerva_proto::{ServiceName, ServiceNameError};
 
 use crate::access::origin::Verdict;
-use crate::access::{Origins, TrustedProxies};
+use crate::access::{ForwardedHeader, Origins, TrustedProxies};
 use crate::http::route::Route;
 use crate::listener::sniff::{Decision, classify};
 use crate::socket::proxy_line::{self, Source};
@@ -39,7 +39,14 @@ pub fn origin_is_accepted(allowed: &[String], headers: &HeaderMap) -> Option<boo
 
 /// The client's address behind trusted proxies; `None` if the list of networks is invalid.
 pub fn client_address(trusted: &[String], peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-    Some(TrustedProxies::new(trusted).ok()?.client(peer, headers))
+    let proxies = TrustedProxies::new(trusted, ForwardedHeader::XForwardedFor).ok()?;
+    Some(proxies.client(peer, headers))
+}
+
+/// The same with the header `Forwarded`.
+pub fn forwarded_client(trusted: &[String], peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    let proxies = TrustedProxies::new(trusted, ForwardedHeader::Forwarded).ok()?;
+    Some(proxies.client(peer, headers))
 }
 
 /// The protocol that the first bytes of a connection select; `None` if more bytes are required.

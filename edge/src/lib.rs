@@ -30,6 +30,7 @@ mod tls;
 pub mod transport;
 mod websocket;
 
+pub use access::ForwardedHeader;
 pub use config::{Config, Port};
 pub use edge::{Edge, LinkState};
 pub use link::{Cores, tune};

@@ -55,7 +55,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     match options.task {
         Some(Subcommand::Health) => return Ok(health(options.admin).await?),
         Some(Subcommand::Doctor) => {
-            let clients = Some(options.edge.needed_files());
+            let clients = Some(options.edge.client_requirements());
             let needs = doctor::Requirements { clients, has_redis: false };
             let mut findings = doctor::check_machine(needs).await;
             findings.extend(options.edge.examine_tls());
@@ -73,7 +73,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_addr = admin.local_addr()?;
-    let edge = Edge::bind(options.edge, cores, Pages::new(), Some(metrics)).await?;
+    let edge = Edge::bind(options.edge, cores, Pages::new(), Some(metrics))?;
     if let Some(certificates) = edge.certificates() {
         let hangups = ReloadSignals::listen().context("cannot listen for signals")?;
         tokio::spawn(certificates.reload_on(hangups));

@@ -29,7 +29,7 @@ fn named(addresses: &[SocketAddr]) -> (Cores, Arc<Mutex<Vec<SocketAddr>>>) {
 async fn every_address_of_a_name_is_dialled() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (cores, _) = named(&[one.address, other.address]);
-    let mut rig = Rig::between(Config::default(), cores, one).await;
+    let mut rig = Rig::between(Config::default(), cores, one);
     rig.core.introduce(1).await;
     other.greet().await;
     let _client = rig.tcp(&[&hello("\"ming\":true")]).await;
@@ -40,7 +40,7 @@ async fn every_address_of_a_name_is_dialled() {
 async fn a_lost_link_causes_an_immediate_lookup() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (cores, addresses) = named(&[one.address]);
-    let mut rig = Rig::between(Config::default(), cores, one).await;
+    let mut rig = Rig::between(Config::default(), cores, one);
     rig.core.greet().await;
     rig.is_hindered_by(None).await;
     *addresses.lock().unwrap() = vec![other.address];
@@ -57,7 +57,7 @@ async fn a_lost_link_causes_an_immediate_lookup() {
 async fn an_established_link_survives_its_address_and_new_addresses_are_found() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (cores, addresses) = named(&[one.address]);
-    let mut rig = Rig::between(Config::default(), cores, one).await;
+    let mut rig = Rig::between(Config::default(), cores, one);
     rig.core.greet().await;
     *addresses.lock().unwrap() = vec![other.address];
     other.introduce(1).await;
@@ -128,7 +128,7 @@ async fn a_hanging_core_is_abandoned_and_delays_no_other() {
     let (one, mut other) = (Core::listen().await, Core::listen().await);
     let (address, freeze) = freezer(one.address).await;
     let cores = Cores::at(&[address.to_string(), other.address.to_string()]).unwrap();
-    let mut rig = Rig::between(Config::default(), cores, one).await;
+    let mut rig = Rig::between(Config::default(), cores, one);
     rig.core.greet().await;
     other.introduce(1).await;
     rig.counts("links_up", 2).await;

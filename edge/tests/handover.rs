@@ -63,7 +63,7 @@ async fn hand_over(cluster: &Cluster, way: usize, from: usize, to: usize) {
 async fn rig() -> (Rig, Cluster, Shared) {
     let (one, other, none) = (Core::listen().await, Core::listen().await, Core::listen().await);
     let cores = Cores::at(&[one.address.to_string(), other.address.to_string()]).unwrap();
-    let rig = Rig::between(Config::default(), cores, none).await;
+    let rig = Rig::between(Config::default(), cores, none);
     let cluster = Cluster::new(vec![one, other]);
     (rig, cluster, Progress::shared(ROUNDS * MESSAGES))
 }

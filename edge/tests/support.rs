@@ -62,22 +62,22 @@ impl Rig {
     pub(crate) async fn unlinked(config: Config) -> Self {
         let core = Core::listen().await;
         let endpoint = Endpoint::from_shared(format!("http://{}", core.address)).unwrap();
-        Self::between(config, minerva_edge::tune(endpoint).connect_lazy(), core).await
+        Self::between(config, minerva_edge::tune(endpoint).connect_lazy(), core)
     }
 
     /// With two cores, which are not greeted yet: `core` of this, and the other.
     pub(crate) async fn two(config: Config) -> (Self, Core) {
         let (one, other) = (Core::listen().await, Core::listen().await);
         let cores = Cores::at(&[one.address.to_string(), other.address.to_string()]).unwrap();
-        (Self::between(config, cores, one).await, other)
+        (Self::between(config, cores, one), other)
     }
 
-    pub(crate) async fn between(mut config: Config, cores: impl Into<Cores>, core: Core) -> Self {
+    pub(crate) fn between(mut config: Config, cores: impl Into<Cores>, core: Core) -> Self {
         config.listen.set_port(0);
         let pages = Pages::new().with("/", "text/html; charset=utf-8", "<p>hi</p>");
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let edge = Edge::bind(config, cores, pages, Some(metrics)).await.unwrap();
+        let edge = Edge::bind(config, cores, pages, Some(metrics)).unwrap();
         let (address, link) = (edge.local_addr(), edge.link_state());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(edge.run(async {

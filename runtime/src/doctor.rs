@@ -10,7 +10,7 @@ mod readings;
 use std::io::Write;
 
 pub use finding::{Finding, Verdict};
-pub use machine::{Requirements, check_machine};
+pub use machine::{ClientRequirements, Requirements, check_machine};
 
 /// At least one check failed.
 #[derive(Debug, thiserror::Error)]

@@ -61,7 +61,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     core.serve_api(api);
 
     let pages = if options.demo == Switch::On { pages::demo() } else { Pages::new() };
-    let edge = Edge::bind(options.edge.clone(), channel, pages, Some(edge_metrics)).await?;
+    let edge = Edge::bind(options.edge.clone(), channel, pages, Some(edge_metrics))?;
     if let Some(certificates) = edge.certificates() {
         let hangups = ReloadSignals::listen().context("cannot listen for signals")?;
         tokio::spawn(certificates.reload_on(hangups));
@@ -81,7 +81,7 @@ async fn run_doctor(
     options: &Options,
     store: Option<&StoreUrl>,
 ) -> Result<(), doctor::DoctorError> {
-    let clients = Some(options.edge.needed_files());
+    let clients = Some(options.edge.client_requirements());
     let needs =
         doctor::Requirements { clients, has_redis: matches!(store, Some(StoreUrl::Redis(_))) };
     let mut findings = doctor::check_machine(needs).await;

@@ -101,7 +101,8 @@ mod tests {
     fn the_doctor_checks_the_connection_limit_and_the_store() {
         let arguments = ["minerva", "doctor", "--max-connections", "7", "--store", "redis://h"];
         let options = Options::parse_from(arguments);
-        assert_eq!(options.edge.needed_files(), (7, 7 + 256));
+        let requirements = options.edge.client_requirements();
+        assert_eq!((requirements.connections, requirements.open_files), (7, 7 + 256));
         let Some(Task::Doctor { store: Some(StoreUrl::Redis(_)) }) = options.task else {
             panic!("{:?}", options.task);
         };

@@ -5,11 +5,12 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderValue, ORIGIN, VARY,
 };
 use http::{HeaderMap, Uri};
+use url::Url;
 
 /// Allowed web origins of an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origins {
-    /// Lower-case origins; `None` allows the origin of the same host only.
+    /// Origins as browsers write them; `None` allows the origin of the same host only.
     allowed: Option<Vec<String>>,
     /// Every origin is allowed (`*`).
     any: bool,
@@ -55,10 +56,7 @@ impl Origins {
         let allowed = origins.next().is_none()
             && match &self.allowed {
                 _ if self.any => true,
-                Some(allowed) => {
-                    let origin = origin.to_ascii_lowercase();
-                    allowed.contains(&origin)
-                }
+                Some(allowed) => parse(origin).is_ok_and(|origin| allowed.contains(&origin)),
                 None => is_same_host(origin, headers, encrypted),
             };
         if allowed { Verdict::Allowed } else { Verdict::Foreign }
@@ -82,14 +80,31 @@ pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.append(VARY, HeaderValue::from_static("origin"));
 }
 
+/// Returns an origin as browsers write it: lower case, ASCII form of international names, no default port. An origin
+/// of another scheme than HTTP, such as `app://localhost`, only becomes lower case.
 fn parse(origin: &str) -> Result<String, OriginError> {
     let wrong = || OriginError(origin.to_owned());
     let (scheme, host) = origin.split_once("://").ok_or_else(wrong)?;
-    let scheme_fits = !scheme.is_empty()
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let host_fits = !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
-    if scheme_fits && host_fits { Ok(origin.to_ascii_lowercase()) } else { Err(wrong()) }
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '\\']) {
+        return Err(wrong());
+    }
+    let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+    let normal = if is_web {
+        Url::parse(origin).map_err(|_| wrong())?.origin().ascii_serialization()
+    } else {
+        origin.to_ascii_lowercase()
+    };
+    let fits = |text: &str, more: &[u8]| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    match normal.split_once("://") {
+        Some((scheme, host))
+            if !scheme.is_empty() && fits(scheme, b"+-.") && fits(host, b"-._:[]") =>
+        {
+            Ok(normal)
+        }
+        Some(_) | None => Err(wrong()),
+    }
 }
 
 /// Whether `origin` has the host and port of the request's `Host` header. Without TLS in this process a proxy may
@@ -166,10 +181,41 @@ mod tests {
     }
 
     #[test]
+    fn origins_are_compared_in_the_form_of_browsers() {
+        for (listed, sent) in [
+            ("https://example.com:443", "https://example.com"),
+            ("http://Example.COM:80", "http://example.com"),
+            ("HTTPS://example.com", "https://example.com"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("https://[2001:DB8:0::1]:443", "https://[2001:db8::1]"),
+            ("https://example.com:8443", "https://example.com:8443"),
+            ("https://example.com", "https://example.com:443"),
+            ("app://Localhost", "app://localhost"),
+        ] {
+            let origins = Origins::new(&[listed.to_owned()], false).unwrap();
+            assert_eq!(check(&origins, "edge", Some(sent)), Verdict::Allowed, "{listed}");
+        }
+        let origins = Origins::new(&["https://example.com:443".to_owned()], false).unwrap();
+        for foreign in ["http://example.com", "http://example.com:443", "https://example.com:80"] {
+            assert_eq!(check(&origins, "edge", Some(foreign)), Verdict::Foreign, "{foreign}");
+        }
+    }
+
+    #[test]
     fn a_star_allows_every_origin_and_invalid_entries_are_rejected() {
         let any = Origins::new(&["*".to_owned()], false).unwrap();
         assert_eq!(check(&any, "a", Some("https://b")), Verdict::Allowed);
-        for wrong in ["example.com", "https://", "https://a/b", "://a"] {
+        for wrong in [
+            "example.com",
+            "https://",
+            "https://a/b",
+            "://a",
+            "https://a b",
+            "https://a:65536",
+            "https://user@a",
+            "https://*.example.com",
+            "app://a b",
+        ] {
             assert!(Origins::new(&[wrong.to_owned()], false).is_err(), "{wrong}");
         }
     }

@@ -110,6 +110,6 @@ pub(crate) async fn rig(change: impl FnOnce(&mut Config)) -> (Rig, Files, Trust)
 pub(crate) async fn bind(mut config: Config) -> Result<Option<Certificates>, String> {
     config.listen.set_port(0);
     let cores = Cores::at(&["127.0.0.1:9".to_owned()]).unwrap();
-    let edge = Edge::bind(config, cores, Pages::new(), None).await;
+    let edge = Edge::bind(config, cores, Pages::new(), None);
     edge.map(|edge| edge.certificates()).map_err(|error| error.to_string())
 }

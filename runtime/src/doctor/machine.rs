@@ -6,8 +6,6 @@ use std::time::Duration;
 use super::finding::Finding;
 use super::readings::{Clocks, Readings};
 
-/// Listen backlog of the programs, in connections.
-const BACKLOG: u64 = 1024;
 /// Start of 2025, in seconds since 1970; an earlier wall clock is certainly wrong.
 const EARLIEST_TIME: u64 = 1_735_689_600;
 /// Tolerated drift, more than slewing and a busy machine cause.
@@ -16,10 +14,21 @@ const MAX_DRIFT: Duration = Duration::from_millis(50);
 /// Requirements of a program on the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Requirements {
-    /// Greatest number of client connections, and the file descriptors for them; `None` for a program without clients.
-    pub clients: Option<(u32, u64)>,
+    /// Requirements of client connections; `None` for a program without clients.
+    pub clients: Option<ClientRequirements>,
     /// The program uses Redis, which may run on this machine.
     pub has_redis: bool,
+}
+
+/// Requirements of client connections on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientRequirements {
+    /// Greatest number of open connections.
+    pub connections: u32,
+    /// File descriptors of the process for these connections.
+    pub open_files: u64,
+    /// Requested length of the queue of connections that are not accepted yet.
+    pub backlog: u32,
 }
 
 /// Compares kernel limits, clock and memory of this machine with the requirements.
@@ -29,9 +38,9 @@ pub async fn check_machine(requirements: Requirements) -> Vec<Finding> {
 
 fn check(readings: &Readings, requirements: Requirements) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some((connections, files)) = requirements.clients {
-        findings.push(check_files(readings.open_files, connections, files));
-        findings.push(check_backlog(readings.backlog));
+    if let Some(ClientRequirements { connections, open_files, backlog }) = requirements.clients {
+        findings.push(check_files(readings.open_files, connections, open_files));
+        findings.push(check_backlog(readings.backlog, backlog));
         findings.push(check_ports(readings.ports, connections));
         findings.push(check_tcp(readings.tcp_pages, connections));
     }
@@ -60,13 +69,15 @@ fn check_files(limits: Option<(u64, u64)>, connections: u32, files: u64) -> Find
     Finding::fail(subject, value, fix)
 }
 
-fn check_backlog(backlog: Option<u64>) -> Finding {
+fn check_backlog(limit: Option<u64>, requested: u32) -> Finding {
     let subject = "net.core.somaxconn";
-    match backlog {
-        None => unread(subject),
-        Some(backlog) if backlog >= BACKLOG => Finding::ok(subject, backlog),
-        Some(backlog) => Finding::warn(subject, backlog, "sysctl -w net.core.somaxconn=4096"),
+    let Some(limit) = limit else { return unread(subject) };
+    if limit >= u64::from(requested) {
+        return Finding::ok(subject, format!("{limit}; --listen-backlog is {requested}"));
     }
+    let value = format!("{limit} caps --listen-backlog, which is {requested}");
+    let fix = format!("sysctl -w net.core.somaxconn={requested}, or lower --listen-backlog");
+    Finding::warn(subject, value, fix)
 }
 
 fn check_ports(ports: Option<(u64, u64)>, connections: u32) -> Finding {
@@ -143,13 +154,14 @@ mod tests {
     use super::*;
     use crate::doctor::Verdict::{self, Fail, Ok, Warn};
 
-    const REQUIREMENTS: Requirements =
-        Requirements { clients: Some((50_000, 50_256)), has_redis: true };
+    const CLIENTS: ClientRequirements =
+        ClientRequirements { connections: 50_000, open_files: 50_256, backlog: 4096 };
+    const REQUIREMENTS: Requirements = Requirements { clients: Some(CLIENTS), has_redis: true };
 
     fn good() -> Readings {
         Readings {
             open_files: Some((1024, 50_256)),
-            backlog: Some(1024),
+            backlog: Some(4096),
             ports: Some((10_000, 59_999)),
             tcp_pages: Some((50_000, 80_000)),
             overcommit: Some(1),
@@ -175,7 +187,7 @@ mod tests {
         let clocks = good().clocks;
         for (readings, subject, verdict) in [
             (Readings { open_files: Some((1024, 50_255)), ..good() }, "open files", Fail),
-            (Readings { backlog: Some(1023), ..good() }, "net.core.somaxconn", Warn),
+            (Readings { backlog: Some(4095), ..good() }, "net.core.somaxconn", Warn),
             (
                 Readings { ports: Some((10_001, 59_999)), ..good() },
                 "net.ipv4.ip_local_port_range",
@@ -212,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_required_port_range_is_at_most_60000_ports() {
-        let requirements = Requirements { clients: Some((1_000_000, 0)), has_redis: false };
+        let clients = ClientRequirements { connections: 1_000_000, open_files: 0, ..CLIENTS };
+        let requirements = Requirements { clients: Some(clients), has_redis: false };
         let mut readings = Readings { tcp_pages: Some((1_000_000, 1_000_000)), ..good() };
         readings.ports = Some((5_000, 64_999));
         assert_eq!(flaws(&readings, requirements), []);
