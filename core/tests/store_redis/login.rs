@@ -124,6 +124,21 @@ async fn a_password_without_a_user_belongs_to_the_default_user() {
     assert_rejected(&format!("redis://{at}")).await;
 }
 
+/// A server without room for another client rejects the login, too.
+#[tokio::test]
+async fn a_full_table_of_clients_is_waited_for() {
+    let server = Server::start(&["--requirepass", "canary", "--maxclients", "1"]);
+    let client = redis::Client::open(format!("redis://:canary@127.0.0.1:{}", server.port)).unwrap();
+    let only = client.get_connection().unwrap();
+    let handle = store(&format!("redis://:canary@127.0.0.1:{}", server.port));
+    for _ in 0..5 {
+        let result = handle.claim(1, "me", Epoch(0)).await;
+        assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    }
+    drop(only);
+    claim(&*handle, 1, "me").await;
+}
+
 #[tokio::test]
 async fn tls_verifies_the_certificate() {
     let directory = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::connection::Connection;
-use super::error::{classify_connection, refused_login, timed_out};
+use super::error::{classify_connection, failed_login, timed_out};
 use super::replication::Replication;
 use super::scripts;
 use super::sentinel::locate;
@@ -193,7 +193,7 @@ impl Connector {
         let replies = replies.map_err(|error| self.classify(&error, &name))?;
         let mut errors = replies.into_iter().map(Value::extract_error).filter_map(Result::err);
         match errors.next() {
-            Some(error) => Err(self.soften(refused_login(&error, &name, is_sentinel))),
+            Some(error) => Err(self.soften(failed_login(&error, &name, is_sentinel))),
             None => Ok(()),
         }
     }

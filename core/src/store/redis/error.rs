@@ -45,11 +45,19 @@ pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
                         redis-cluster:// address?)";
             (ConnectionAction::Reconnect, unavailable(text))
         }
-        "CLUSTERDOWN" | "MASTERDOWN" => (
+        "CLUSTERDOWN" => (
             ConnectionAction::Reconnect,
             unavailable("the Redis cluster is down or has no owner for this slot"),
         ),
-        code @ ("NOAUTH" | "WRONGPASS" | "NOPERM") => {
+        "MASTERDOWN" => {
+            let text = "this Redis is a replica without a connection to its primary";
+            (ConnectionAction::Reconnect, unavailable(text))
+        }
+        "BUSY" => {
+            let text = "Redis runs a script of another program; SCRIPT KILL ends the script";
+            (ConnectionAction::Keep, unavailable(text))
+        }
+        code if is_refusal(code) => {
             (ConnectionAction::Reconnect, refused("", code, details, SERVER_FIX))
         }
         "WRONGTYPE" => {
@@ -65,13 +73,13 @@ pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
 
 /// Classifies the failure of a connection or of a connection attempt.
 pub(super) fn classify_connection(error: &RedisError, server: &str) -> StoreError {
-    if let Some(code @ ("NOAUTH" | "WRONGPASS" | "NOPERM")) = error.code() {
-        return refused(
-            &format!(" at {server}"),
-            code,
-            error.detail().unwrap_or_default(),
-            SERVER_FIX,
-        );
+    let details = error.detail().unwrap_or_default();
+    match error.code() {
+        Some(code) if is_refusal(code) => {
+            return refused(&format!(" at {server}"), code, details, SERVER_FIX);
+        }
+        Some(code) => return not_now(server, code, details),
+        None => {}
     }
     if error.kind() == ErrorKind::InvalidClientConfig {
         return StoreError::Config(format!("Redis at {server} cannot be used: {error}"));
@@ -106,11 +114,30 @@ fn refused(server: &str, code: &str, details: &str, fix: &str) -> StoreError {
     StoreError::Config(format!("Redis{server} refuses access ({}); {fix}", reason.trim_end()))
 }
 
-/// A refused AUTH. Servers without a password for this user reply with the code `ERR`.
-pub(super) fn refused_login(error: &RedisError, server: &str, is_sentinel: bool) -> StoreError {
+/// Whether an error code shows a fault of the configuration, which a retry cannot resolve.
+fn is_refusal(code: &str) -> bool {
+    matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED")
+}
+
+/// Parts of the replies with the code `ERR` to AUTH and SELECT that show a fault of the configuration: a password that
+/// the server does not need, a missing database, and a proxy without these commands.
+const LOGIN_FAULTS: [&str; 4] = ["AUTH", "DB index", "SELECT is not allowed", "unknown command"];
+
+/// A failed AUTH or SELECT. Most failures pass, such as a full table of clients or a server that loads its data.
+pub(super) fn failed_login(error: &RedisError, server: &str, is_sentinel: bool) -> StoreError {
     let fix = if is_sentinel { SENTINEL_FIX } else { SERVER_FIX };
     let (code, details) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
-    refused(&format!(" at {server}"), code, details, fix)
+    let is_fault = code == "ERR" && LOGIN_FAULTS.iter().any(|part| details.contains(part));
+    if is_refusal(code) || is_fault {
+        return refused(&format!(" at {server}"), code, details, fix);
+    }
+    not_now(server, code, details)
+}
+
+/// An error reply that may pass.
+fn not_now(server: &str, code: &str, details: &str) -> StoreError {
+    let reply = format!("{code} {details}");
+    StoreError::Unavailable(format!("Redis at {server} replies {}", reply.trim()))
 }
 
 /// A Sentinel refused the query.
@@ -178,4 +205,80 @@ pub(super) fn connection_replaced() -> StoreError {
 /// No node of the cluster owns a slot.
 pub(super) fn no_slot_owner(slot: u16) -> StoreError {
     StoreError::Unavailable(format!("no node of the Redis cluster owns slot {slot}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{ErrorKind, Value};
+
+    use super::*;
+
+    fn reply(line: &str) -> ServerError {
+        let reply = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        let Value::ServerError(error) = reply else { panic!("{reply:?}") };
+        error
+    }
+
+    fn is_config(error: &StoreError) -> bool {
+        match error {
+            StoreError::Config(_) => true,
+            StoreError::Unavailable(_) => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Only a fault that a retry cannot resolve may end the program.
+    #[test]
+    fn only_faults_of_the_configuration_are_configuration_errors() {
+        for (line, expected) in [
+            ("NOAUTH Authentication required.", true),
+            ("WRONGPASS invalid username-password pair or user is disabled.", true),
+            ("NOPERM this user has no permissions to run the 'info' command", true),
+            ("DENIED Redis is running in protected mode", true),
+            ("ERR max number of clients reached", false),
+            ("ERR max number of clients + cluster connections reached", false),
+            ("LOADING Redis is loading the dataset in memory", false),
+            ("BUSY Redis is busy running a script.", false),
+            (
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+                false,
+            ),
+            ("CLUSTERDOWN The cluster is down", false),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false),
+            ("MISCONF Redis is configured to save RDB snapshots", false),
+            ("READONLY You can't write against a read only replica.", false),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", false),
+            ("ERR internal error", false),
+        ] {
+            let error = RedisError::from(reply(line));
+            assert_eq!(is_config(&classify(&reply(line)).1), expected, "{line}");
+            assert_eq!(is_config(&classify_connection(&error, "h:1")), expected, "{line}");
+            assert_eq!(is_config(&failed_login(&error, "h:1", false)), expected, "{line}");
+            assert_eq!(is_config(&classify_sentinel(&error, "h:1")), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_useless_password_or_database_is_a_configuration_error() {
+        for line in [
+            "ERR AUTH <password> called without any password configured for the default user.",
+            "ERR Client sent AUTH, but no password is set",
+            "ERR DB index is out of range",
+            "ERR invalid DB index",
+            "ERR SELECT is not allowed in cluster mode",
+            "ERR unknown command 'AUTH'",
+        ] {
+            let error = failed_login(&RedisError::from(reply(line)), "h:1", false);
+            assert!(is_config(&error), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_no_configuration_error() {
+        let lost = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert!(!is_config(&failed_login(&lost, "h:1", true)));
+        assert!(!is_config(&classify_connection(&lost, "h:1")));
+        let invalid = RedisError::from((ErrorKind::InvalidClientConfig, "certificate"));
+        assert!(is_config(&classify_connection(&invalid, "h:1")));
+    }
 }

@@ -181,7 +181,7 @@ impl Worker {
         }
         let connected = self.connector.connect(&self.target).await?;
         let Connected { connection, node, replication, replicas } = connected;
-        self.replicas.on_connected(&replication, &replicas, clock::now());
+        self.replicas.on_connected(&node, &replication, &replicas, clock::now());
         self.report_data_set(Some(self.replicas.data_set()));
         self.node = Some(node);
         Ok(connection)
@@ -296,8 +296,8 @@ impl Worker {
                 Ok(_) | Err(_) => return,
             }
         }
-        for node in self.replicas.release_expired(clock::now()) {
-            warn_fault(&format!("appends no longer wait for replica {node}, which has failed"));
+        for replica in self.replicas.release_expired(clock::now()) {
+            warn_fault(&format!("appends no longer wait for replica {replica}, which has failed"));
         }
     }
 

@@ -3,7 +3,8 @@
 //! A failover may promote any replica. An append is durable if every replica that could be promoted has the append.
 //! These are the connected replicas and those that disconnected a short time ago: a promoted replica closes its
 //! connection to the old primary, which continues to write until the demotion. So a replica that disconnects or falls
-//! behind stops the appends for `hold_ms`, and longer as long as the Sentinels may be failing over.
+//! behind stops the appends for `hold_ms`, and longer as long as the Sentinels may be failing over. The hold begins anew
+//! with each disconnection. After a failover the other replicas are required at the new primary, with a new hold.
 //!
 //! ```text
 //!   new ──caught up──> required ──disconnected or behind──> held ──hold_ms and Sentinels agree──> released
@@ -19,7 +20,7 @@ use std::time::Duration;
 use redis::{Pipeline, ServerError, Value};
 use tokio::time::Instant;
 
-use super::replication::Replication;
+use super::replication::{Replica, Replication};
 use super::url::Node;
 
 /// The replicas of one server.
@@ -31,8 +32,9 @@ pub(super) struct ReplicaSet {
     /// Identity of the data set of the server.
     id: Arc<str>,
     tracked: Vec<Tracked>,
-    /// Addresses of the required replicas.
-    required: Arc<[Node]>,
+    required: Arc<[Replica]>,
+    /// One of the replicas before the promotion is the server itself, under another address.
+    has_alias: bool,
     /// The last appends were not confirmed, so the next ones determine which replica is the cause.
     is_suspect: bool,
 }
@@ -48,8 +50,12 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Tracked {
-    node: Node,
+    replica: Replica,
     is_connected: bool,
+    /// Time of the last disconnection.
+    disconnected_at: Instant,
+    /// Was required at an earlier server, and has not connected to this one.
+    is_inherited: bool,
     is_required: bool,
     /// First observation as disconnected or behind, since the last good one. Only of a required replica.
     failing_since: Option<Instant>,
@@ -63,7 +69,7 @@ struct Tracked {
 pub(super) struct Requirement {
     least: usize,
     id: Arc<str>,
-    replicas: Arc<[Node]>,
+    replicas: Arc<[Replica]>,
     /// Number of required replicas that are connected.
     connected: usize,
     /// The acknowledged offsets decide: other replicas are connected, so the number of confirmations alone proves
@@ -79,7 +85,7 @@ pub(super) enum Unconfirmed {
     /// The server is handing over to a replica.
     FailingOver,
     /// A required replica is not connected.
-    Disconnected(Node),
+    Disconnected(Replica),
     TooFew {
         confirmed: usize,
         required: usize,
@@ -101,34 +107,54 @@ pub(super) struct Checked {
 impl ReplicaSet {
     pub(super) fn new(least: usize, limits: Limits) -> Self {
         let (tracked, required) = (Vec::new(), Arc::new([]));
-        Self { least, limits, id: Arc::from(""), tracked, required, is_suspect: false }
+        let (has_alias, is_suspect) = (false, false);
+        Self { least, limits, id: Arc::from(""), tracked, required, has_alias, is_suspect }
     }
 
-    /// Begins with a new connection. `known` are further replicas according to the Sentinels.
+    /// Begins with a new connection to `server`. `known` are further replicas according to the Sentinels.
     ///
-    /// A connection to the same data set keeps the known replicas.
-    pub(super) fn on_connected(&mut self, found: &Replication, known: &[Node], now: Instant) {
+    /// A connection to the same data set keeps the known replicas. Another data set, such as the one of a promoted
+    /// replica, keeps the required ones, except the server itself.
+    pub(super) fn on_connected(
+        &mut self,
+        server: &Node,
+        found: &Replication,
+        known: &[Node],
+        now: Instant,
+    ) {
         let is_new = *found.id != *self.id;
         if is_new {
-            self.tracked.clear();
-            self.id = Arc::from(&*found.id);
+            self.inherit(server, found);
         }
-        for replica in &mut self.tracked {
-            replica.is_connected = found.offset_of(&replica.node).is_some();
-            if !replica.is_connected {
-                replica.failing_since.get_or_insert(now);
-            }
+        for tracked in &mut self.tracked {
+            tracked.on_connected(found.offset_of(&tracked.replica).is_some(), now);
         }
         self.add_new(found, is_new, now);
         // Sentinels that use host names where the server uses addresses name no connected replica.
-        let has_same_names = known.iter().any(|node| found.offset_of(node).is_some());
+        let is_connected = |node: &Node| found.replicas.iter().any(|(one, _)| one.node == *node);
+        let has_same_names = known.iter().any(is_connected);
         let known = if has_same_names || found.replicas.is_empty() { known } else { &[] };
-        for node in known {
-            if !self.is_tracked(node) {
-                self.tracked.push(Tracked::new(node, false, true, found.offset, now));
+        for replica in known.iter().cloned().map(Replica::from) {
+            if !self.is_tracked(&replica) {
+                self.tracked.push(Tracked::new(&replica, false, true, found.offset, now));
             }
         }
         self.update();
+    }
+
+    /// Keeps the required replicas at another data set.
+    fn inherit(&mut self, server: &Node, found: &Replication) {
+        let is_promoted = !self.id.is_empty() && found.previous_id == *self.id;
+        self.id = Arc::from(&*found.id);
+        self.tracked.retain(|tracked| tracked.is_required);
+        for tracked in &mut self.tracked {
+            (tracked.is_inherited, tracked.failing_since) = (true, None);
+        }
+        let same = self.tracked.iter().enumerate().filter(|(_, one)| one.replica.node == *server);
+        match same.max_by_key(|(_, one)| one.replica.rank).map(|(at, _)| at) {
+            Some(at) => drop(self.tracked.remove(at)),
+            None => self.has_alias = is_promoted,
+        }
     }
 
     /// Identity of the data set of the last connection.
@@ -152,47 +178,53 @@ impl ReplicaSet {
         }
         self.is_suspect = !is_confirmed;
         let before = before.map(|before| before.offset);
-        for replica in &mut self.tracked {
-            let offset = after.offset_of(&replica.node);
-            if replica.is_required {
-                replica.observe_required(offset, before, is_confirmed, now);
+        for tracked in &mut self.tracked {
+            let offset = after.offset_of(&tracked.replica);
+            if tracked.is_required {
+                tracked.observe_required(offset, before, is_confirmed, now);
             } else {
-                replica.observe_other(offset, after.offset, now, self.limits.wait);
+                tracked.observe_other(offset, after.offset, now, self.limits.wait);
             }
-            replica.is_connected = offset.is_some();
+            tracked.set_connected(offset.is_some(), now);
         }
         self.add_new(after, false, now);
         self.update();
     }
 
     fn add_new(&mut self, found: &Replication, is_required: bool, now: Instant) {
-        for (node, _) in &found.replicas {
-            if !self.is_tracked(node) {
-                self.tracked.push(Tracked::new(node, true, is_required, found.offset, now));
+        for (replica, _) in &found.replicas {
+            if !self.is_tracked(replica) {
+                self.tracked.push(Tracked::new(replica, true, is_required, found.offset, now));
             }
         }
     }
 
-    fn is_tracked(&self, node: &Node) -> bool {
-        self.tracked.iter().any(|replica| replica.node == *node)
+    fn is_tracked(&self, replica: &Replica) -> bool {
+        self.tracked.iter().any(|tracked| tracked.replica == *replica)
     }
 
     fn update(&mut self) {
-        self.tracked.retain(|replica| replica.is_connected || replica.is_required);
-        let required = || self.tracked.iter().filter(|replica| replica.is_required);
-        if !required().map(|replica| &replica.node).eq(self.required.iter()) {
-            self.required = required().map(|replica| replica.node.clone()).collect();
+        // Once all others have connected, the last inherited replica is the server itself.
+        let inherited = self.tracked.iter().filter(|tracked| tracked.is_inherited).count();
+        if self.has_alias && inherited <= 1 {
+            self.tracked.retain(|tracked| !tracked.is_inherited);
+            self.has_alias = false;
+        }
+        self.tracked.retain(|tracked| tracked.is_connected || tracked.is_required);
+        let required = || self.tracked.iter().filter(|tracked| tracked.is_required);
+        if !required().map(|tracked| &tracked.replica).eq(self.required.iter()) {
+            self.required = required().map(|tracked| tracked.replica.clone()).collect();
         }
     }
 
-    /// Releases the replicas that have failed for longer than the hold, and returns their addresses.
-    pub(super) fn release_expired(&mut self, now: Instant) -> Vec<Node> {
+    /// Releases the replicas that have failed for longer than the hold, and returns them.
+    pub(super) fn release_expired(&mut self, now: Instant) -> Vec<Replica> {
         let mut released = Vec::new();
-        for replica in &mut self.tracked {
-            if replica.has_expired(self.limits.hold, now) {
+        for tracked in &mut self.tracked {
+            if tracked.has_expired(self.limits.hold, now) {
                 // The next observation sets a target that the replica can reach.
-                (replica.is_required, replica.target) = (false, (u64::MAX, now));
-                released.push(replica.node.clone());
+                (tracked.is_required, tracked.target) = (false, (u64::MAX, now));
+                released.push(tracked.replica.clone());
             }
         }
         self.update();
@@ -201,9 +233,9 @@ impl ReplicaSet {
 
     /// The condition for appends that are sent now.
     pub(super) fn requirement(&self) -> Requirement {
-        let connected = self.tracked.iter().filter(|replica| replica.is_connected);
+        let connected = self.tracked.iter().filter(|tracked| tracked.is_connected);
         let (required, others): (Vec<_>, Vec<_>) =
-            connected.partition(|replica| replica.is_required);
+            connected.partition(|tracked| tracked.is_required);
         Requirement {
             least: self.least,
             id: Arc::clone(&self.id),
@@ -215,9 +247,39 @@ impl ReplicaSet {
 }
 
 impl Tracked {
-    fn new(node: &Node, is_connected: bool, is_required: bool, target: u64, now: Instant) -> Self {
-        let failing_since = (!is_connected).then_some(now);
-        Self { node: node.clone(), is_connected, is_required, failing_since, target: (target, now) }
+    fn new(
+        replica: &Replica,
+        is_connected: bool,
+        is_required: bool,
+        target: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            replica: replica.clone(),
+            is_connected,
+            disconnected_at: now,
+            is_inherited: false,
+            is_required,
+            failing_since: (!is_connected).then_some(now),
+            target: (target, now),
+        }
+    }
+
+    /// Records the state at a new connection. Disconnections before it were not observed, so the hold begins anew.
+    fn on_connected(&mut self, is_connected: bool, now: Instant) {
+        self.is_connected = true;
+        self.set_connected(is_connected, now);
+        if !is_connected {
+            self.failing_since.get_or_insert(now);
+        }
+    }
+
+    fn set_connected(&mut self, is_connected: bool, now: Instant) {
+        if self.is_connected && !is_connected {
+            self.disconnected_at = now;
+        }
+        self.is_connected = is_connected;
+        self.is_inherited &= !is_connected;
     }
 
     /// Records the acknowledged offset of a required replica, after a wait for `before`.
@@ -247,8 +309,10 @@ impl Tracked {
     }
 
     fn has_expired(&self, hold: Duration, now: Instant) -> bool {
-        let failed_for = |since| now.saturating_duration_since(since);
-        self.is_required && self.failing_since.is_some_and(|since| failed_for(since) >= hold)
+        let is_held = |since| now.saturating_duration_since(since) < hold;
+        // A connected replica was not promoted; then only the time since the last confirmation counts.
+        let is_absent = !self.is_connected && is_held(self.disconnected_at);
+        self.is_required && !is_absent && self.failing_since.is_some_and(|since| !is_held(since))
     }
 }
 
@@ -303,21 +367,23 @@ impl Requirement {
             return Err(Unconfirmed::FailingOver);
         }
         let confirmed = confirmed.ok_or(Unconfirmed::NoReply)?;
-        let is_other = |node: &&Node| !self.replicas.contains(node);
-        let others = after.replicas.iter().map(|(node, _)| node).filter(is_other).count();
+        let is_other = |replica: &&Replica| !self.replicas.contains(replica);
+        let others = after.replicas.iter().map(|(replica, _)| replica).filter(is_other).count();
         let required = self.count() + others;
         if confirmed >= required {
             return Ok(());
         }
         if let Some(before) = before
             && confirmed >= self.least
-            && self.replicas.iter().all(|node| after.offset_of(node) >= Some(before.offset))
+            && self.replicas.iter().all(|one| after.offset_of(one) >= Some(before.offset))
         {
             return Ok(());
         }
-        let is_missing = |node: &&Node| after.offset_of(node).is_none();
+        let is_missing = |replica: &&Replica| after.offset_of(replica).is_none();
         match self.replicas.iter().find(is_missing) {
-            Some(node) if confirmed >= self.least => Err(Unconfirmed::Disconnected(node.clone())),
+            Some(replica) if confirmed >= self.least => {
+                Err(Unconfirmed::Disconnected(replica.clone()))
+            }
             _ if confirmed < self.count() => {
                 Err(Unconfirmed::TooFew { confirmed, required: self.count() })
             }

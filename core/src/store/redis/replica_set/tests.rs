@@ -9,14 +9,18 @@ fn node(port: u16) -> Node {
     Node { host: "h".to_owned(), port }
 }
 
+/// The address of the server.
+const SERVER: u16 = 100;
+
 /// The state of a server whose replicas have acknowledged these offsets.
 fn state(offset: u64, replicas: &[(u16, u64)]) -> Replication {
     Replication {
         is_primary: true,
         is_failing_over: false,
         id: "one".to_owned(),
+        previous_id: "0000".to_owned(),
         offset,
-        replicas: replicas.iter().map(|(port, offset)| (node(*port), *offset)).collect(),
+        replicas: replicas.iter().map(|(port, offset)| (node(*port).into(), *offset)).collect(),
     }
 }
 
@@ -30,7 +34,7 @@ impl Server {
         let begin = crate::clock::now();
         let mut set = ReplicaSet::new(least, Limits { wait: WAIT, hold: HOLD });
         let known: Vec<_> = known.iter().map(|port| node(*port)).collect();
-        set.on_connected(found, &known, begin);
+        set.on_connected(&node(SERVER), found, &known, begin);
         Self { set, begin }
     }
 
@@ -40,7 +44,7 @@ impl Server {
 
     /// Ports of the required replicas.
     fn required(&self) -> Vec<u16> {
-        self.set.required.iter().map(|node| node.port).collect()
+        self.set.required.iter().map(|replica| replica.node.port).collect()
     }
 
     /// Appends at a time in milliseconds; the server replies with a number of confirmations and its state.
@@ -62,7 +66,7 @@ impl Server {
     fn release(&mut self, ms: u64) -> Vec<u16> {
         let now = self.at(ms);
         let released = self.set.release_expired(now);
-        released.iter().map(|node| node.port).collect()
+        released.iter().map(|replica| replica.node.port).collect()
     }
 }
 
@@ -94,7 +98,7 @@ fn the_least_number_holds_without_replicas() {
 #[test]
 fn a_disconnected_replica_holds_the_appends() {
     let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0)]));
-    let gone = Err(Unconfirmed::Disconnected(node(1)));
+    let gone = Err(Unconfirmed::Disconnected(node(1).into()));
     assert_eq!(server.append(100, 0, 1, &state(10, &[(2, 10)])), gone);
     assert_eq!(
         commands(&server.set.requirement()),
@@ -114,7 +118,7 @@ fn a_confirmation_before_the_disconnection_counts() {
     assert_eq!(server.append(1, 0, 2, &state(10, &[(2, 10)])), Ok(()));
     assert_eq!(
         server.append(2, 0, 1, &state(20, &[(2, 20)])),
-        Err(Unconfirmed::Disconnected(node(1)))
+        Err(Unconfirmed::Disconnected(node(1).into()))
     );
 }
 
@@ -201,7 +205,7 @@ fn a_new_replica_is_required_once_it_has_caught_up() {
 fn replicas_known_to_the_sentinels_are_required() {
     let mut server = Server::new(1, &[1, 2], &state(0, &[(2, 0)]));
     assert_eq!(server.required(), [2, 1]);
-    let gone = Err(Unconfirmed::Disconnected(node(1)));
+    let gone = Err(Unconfirmed::Disconnected(node(1).into()));
     assert_eq!(server.append(0, 0, 1, &state(10, &[(2, 10)])), gone);
     assert_eq!(server.release(4999), [0; 0]);
     assert_eq!(server.release(5000), [1]);
@@ -232,11 +236,113 @@ fn a_demoted_or_promoted_server_confirms_nothing() {
 #[test]
 fn a_connection_to_the_same_data_keeps_the_replicas() {
     let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0)]));
-    server.set.on_connected(&state(10, &[(2, 10)]), &[], server.at(100));
+    let now = server.at(100);
+    server.set.on_connected(&node(SERVER), &state(10, &[(2, 10)]), &[], now);
     assert_eq!(server.required(), [1, 2]);
+}
+
+/// The state of a replica after the promotion.
+fn promoted(offset: u64, replicas: &[(u16, u64)]) -> Replication {
+    let (id, previous_id) = ("two".to_owned(), "one".to_owned());
+    Replication { id, previous_id, ..state(offset, replicas) }
+}
+
+/// The other replicas connect one after the other; each may be promoted next.
+#[test]
+fn a_promoted_replica_requires_the_other_replicas() {
+    let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0), (3, 0)]));
+    let now = server.at(100);
+    server.set.on_connected(&node(1), &promoted(10, &[(2, 10)]), &[], now);
+    assert_eq!(server.required(), [2, 3]);
+    let gone = Err(Unconfirmed::Disconnected(node(3).into()));
+    assert_eq!(server.append(200, 10, 1, &promoted(20, &[(2, 20)])), gone);
+    assert_eq!(server.release(5099), [0; 0]);
+    assert_eq!(server.append(5099, 20, 2, &promoted(30, &[(2, 30), (3, 30)])), Ok(()));
+    assert_eq!(server.release(20_000), [0; 0]);
+    assert_eq!(server.required(), [2, 3]);
+}
+
+#[test]
+fn a_missing_replica_of_a_promoted_one_is_released_after_the_hold() {
+    let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0), (3, 0)]));
+    let now = server.at(100);
+    server.set.on_connected(&node(1), &promoted(10, &[(2, 10)]), &[], now);
+    assert!(server.append(200, 10, 1, &promoted(20, &[(2, 20)])).is_err());
+    assert_eq!((server.release(5099), server.release(5100)), (vec![], vec![3]));
+}
+
+/// The address in `--store` is a name that moves to the new primary.
+#[test]
+fn a_promoted_replica_under_another_address_does_not_require_itself() {
+    for (count, connected, required) in [
+        (1, &[][..], vec![]),
+        (2, &[2][..], vec![2]),
+        (2, &[][..], vec![1, 2]),
+        (3, &[2][..], vec![1, 2, 3]),
+    ] {
+        let replicas = |ports: &[u16]| ports.iter().map(|port| (*port, 10)).collect::<Vec<_>>();
+        let all: Vec<u16> = (1..=count).collect();
+        let mut server = Server::new(1, &[], &state(10, &replicas(&all)));
+        let now = server.at(100);
+        server.set.on_connected(&node(SERVER), &promoted(10, &replicas(connected)), &[], now);
+        assert_eq!(server.required(), required, "{count} {connected:?}");
+    }
+}
+
+/// A restarted primary has another data set that is no promotion.
+#[test]
+fn another_data_set_requires_the_known_replicas() {
+    let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0)]));
+    let now = server.at(100);
     let other = Replication { id: "two".to_owned(), ..state(10, &[(2, 10)]) };
-    server.set.on_connected(&other, &[], server.at(100));
-    assert_eq!(server.required(), [2]);
+    server.set.on_connected(&node(SERVER), &other, &[], now);
+    assert_eq!(server.required(), [1, 2]);
+}
+
+/// The replica may have been promoted since its last disconnection, not since the first one.
+#[test]
+fn the_hold_begins_anew_with_each_disconnection() {
+    let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0)]));
+    for (ms, is_connected) in [(0, false), (4000, true), (4900, false)] {
+        let connected: &[(u16, u64)] = if is_connected { &[(1, 0), (2, 10)] } else { &[(2, 10)] };
+        assert!(server.append(ms, 10, 1, &state(10, connected)).is_err());
+    }
+    for (ms, released) in [(5000, vec![]), (9899, vec![]), (9900, vec![1])] {
+        assert_eq!(server.release(ms), released, "{ms}");
+    }
+}
+
+#[test]
+fn a_new_connection_begins_the_hold_anew() {
+    let mut server = Server::new(1, &[], &state(0, &[(1, 0), (2, 0)]));
+    assert!(server.append(0, 0, 1, &state(10, &[(2, 10)])).is_err());
+    let now = server.at(4000);
+    server.set.on_connected(&node(SERVER), &state(10, &[(2, 10)]), &[], now);
+    assert_eq!((server.release(8999), server.release(9000)), (vec![], vec![1]));
+}
+
+/// Behind one address translation, both replicas announce the address of the translation.
+#[test]
+fn two_replicas_of_one_address_count_as_two() {
+    let both = |one: u64, two: u64| {
+        let line =
+            |at, offset| format!("slave{at}:ip=h,port=1,state=online,offset={offset},lag=0\r\n");
+        let head = "role:master\r\nmaster_failover_state:no-failover\r\nmaster_replid:one\r\n";
+        let info = format!("{head}master_repl_offset:10\r\n{}{}", line(0, one), line(1, two));
+        Replication::parse(&info)
+    };
+    let mut server = Server::new(1, &[], &both(0, 0));
+    assert_eq!(server.required(), [1, 1]);
+    assert!(commands(&server.set.requirement()).starts_with("WAIT 2 "));
+    let one = Err(Unconfirmed::TooFew { confirmed: 1, required: 2 });
+    assert_eq!(server.append(1, 10, 1, &both(0, 10)), one);
+    assert_eq!(server.append(2, 10, 1, &both(10, 0)), one);
+    assert_eq!(server.append(3, 10, 2, &both(10, 10)), Ok(()));
+    let gone = Replica { node: node(1), rank: 1 };
+    let result = server.append(4, 10, 1, &state(10, &[(1, 10)]));
+    assert_eq!(result, Err(Unconfirmed::Disconnected(gone)));
+    assert_eq!((server.release(5003), server.release(5004)), (vec![], vec![1]));
+    assert_eq!(server.append(5005, 10, 1, &state(20, &[(1, 20)])), Ok(()));
 }
 
 #[test]
