@@ -113,7 +113,8 @@ impl StreamMachine {
 
     /// Time at which a transport without input has failed.
     fn deadline(&self, transport: &Transport) -> Option<Time> {
-        if !self.reading {
+        // Responses to uploads are always read.
+        if !self.reading && transport.is_primary() {
             return None;
         }
         // Polls have no heartbeats; `maxt` ends them after one heartbeat interval.

@@ -93,3 +93,20 @@ fn http_transports_announce_no_heartbeat() {
         assert!(minerva_proto::Hello::parse(&hello).unwrap().beat.is_zero());
     }
 }
+
+#[test]
+fn a_silent_upload_is_closed_while_reading_is_paused() {
+    let heartbeat = Config::new("", TransportKind::HttpStream).heartbeat;
+    let mut machine = machine(TransportKind::HttpStream);
+    let (primary, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, primary);
+    receive(&mut machine, primary, &["C", "beat^"]);
+    machine.push(Time::ZERO, "hi".into()).unwrap();
+    let (upload, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, upload);
+    machine.set_reading(Time::ZERO, false);
+    assert_eq!(machine.next_timeout(Time::ZERO), Some(2 * heartbeat));
+    machine.on_timeout(2 * heartbeat);
+    assert_eq!(machine.next_output(), Some(Output::Close { number: upload }));
+    assert_eq!(machine.next_output(), None, "the primary is not read");
+}
