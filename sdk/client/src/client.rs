@@ -18,7 +18,8 @@ use crate::stream_state::StreamState;
 /// A handle of an ordered, reliable, two-way sequence of messages with an application service.
 ///
 /// Clones share the stream. Dropping the last clone closes the transports and leaves the stream to the server's idle
-/// limit; [`Stream::reset`] ends the stream immediately.
+/// limit; queued messages that are not acknowledged may be lost, so await [`Stream::flush`] before. [`Stream::reset`]
+/// ends the stream immediately, also if the last clone is dropped right afterwards.
 ///
 /// ```no_run
 /// use minerva_client::{Config, EndedBy, SendError, Stream, TransportKind};
@@ -53,7 +54,13 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.driver.abort();
+        let finishes_alone = {
+            let machine = &self.shared.lock().machine;
+            machine.is_resetting() || machine.ended().is_some()
+        };
+        if !finishes_alone {
+            self.driver.abort();
+        }
     }
 }
 
@@ -96,8 +103,8 @@ impl Stream {
     /// for room in the send queue first. Returns the message number.
     ///
     /// # Errors
-    /// If the message is invalid or the stream ends. Dropping the future during the wait for the acknowledgement
-    /// does not cancel the message.
+    /// If the message is invalid, after [`Stream::reset`], or if the stream ends before the acknowledgement. Dropping
+    /// the future during the wait for the acknowledgement does not cancel the message.
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let number = self.queue(message).await?;
         self.until(|machine| machine.acknowledged() > number).await?;
@@ -107,13 +114,15 @@ impl Stream {
     /// Waits for room in the send queue and queues a message. Returns the message number.
     ///
     /// # Errors
-    /// If the message is invalid or the stream has ended.
+    /// If the message is invalid, after [`Stream::reset`], or if the stream has ended.
     pub async fn queue(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         loop {
             match self.try_send(message.clone()) {
                 Err(SendError::Full) => {
-                    self.until(|machine| machine.has_room(message.len())).await?;
+                    let length = message.len();
+                    self.until(|machine| machine.has_room(length) || machine.is_resetting())
+                        .await?;
                 }
                 sent => return sent,
             }
@@ -123,8 +132,8 @@ impl Stream {
     /// Queues a message without waiting. Returns the message number.
     ///
     /// # Errors
-    /// [`SendError::Full`] if the send queue has no room; other errors if the message is invalid or the stream has
-    /// ended.
+    /// [`SendError::Full`] if the send queue has no room; [`SendError::Resetting`] after [`Stream::reset`]; other
+    /// errors if the message is invalid or the stream has ended.
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         if message.len() > MAX_MESSAGE {
@@ -133,10 +142,7 @@ impl Stream {
         if !is_message_allowed(&message) {
             return Err(SendError::NotAllowed);
         }
-        self.inner.shared.with(|machine, now| match machine.ended() {
-            Some(ended) => Err(ended.clone().into()),
-            None => machine.push(now, message).ok_or(SendError::Full),
-        })
+        self.inner.shared.with(|machine, now| machine.push(now, message))
     }
 
     /// Waits until the server has acknowledged every message queued before this call.
@@ -189,6 +195,14 @@ impl Stream {
     /// Ends the stream with a reset, which is sent until the server has confirmed the end, for at most 120 s;
     /// [`Stream::closed`] waits for the confirmation. The reason is cut to 255 characters of ASCII. If the stream had
     /// ended already, the end has the earlier reason; without a confirmation the reason is `reset not confirmed`.
+    ///
+    /// From now on messages are refused with [`SendError::Resetting`], and arriving messages are dropped;
+    /// [`Stream::recv`] returns the messages that arrived before. Queued messages precede the reset up to
+    /// [`Config::max_in_flight`] bytes, and the end does not confirm them: await [`Stream::flush`] before a reset that
+    /// must not lose messages.
+    ///
+    /// The driver continues until the end, even without a handle of the stream, but not beyond the end of the runtime:
+    /// await [`Stream::closed`] before the program exits.
     pub fn reset(&self, reason: &str) {
         self.inner.shared.with(|machine, now| machine.reset(now, reason));
     }

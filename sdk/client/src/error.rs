@@ -30,6 +30,9 @@ pub enum SendError {
     /// The stream has ended. A message that was queued before may or may not have arrived.
     #[error(transparent)]
     Ended(#[from] Ended),
+    /// [`Stream::reset`](crate::Stream::reset) was called, and the server has not confirmed the end yet.
+    #[error("the stream was reset and accepts no messages")]
+    Resetting,
     /// The send queue is full; returned by [`crate::Stream::try_send`] only, the other calls wait.
     #[error("the send queue is full")]
     Full,

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::config::Config;
+use crate::config::{Config, TransportKind};
 
 /// Queue of messages for the application, with soft and hard limits.
 #[derive(Debug)]
@@ -62,13 +62,17 @@ impl Inbox {
         self.messages.len() - self.granted
     }
 
-    /// Whether sockets may be read.
-    pub(crate) fn may_read_socket(&self) -> bool {
+    /// Whether primary transports of a kind may be read.
+    pub(crate) fn may_read(&self, kind: TransportKind) -> bool {
+        if kind.is_socket() { self.may_read_socket() } else { self.may_read_response() }
+    }
+
+    fn may_read_socket(&self) -> bool {
         self.messages.len() < self.hard.0 && self.bytes < self.hard.1
     }
 
-    /// Whether HTTP responses with messages may be read.
-    pub(crate) fn may_read_response(&self) -> bool {
+    /// HTTP responses with messages.
+    fn may_read_response(&self) -> bool {
         self.messages.len() < self.soft.0 && self.bytes < self.soft.1
     }
 
@@ -86,7 +90,6 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TransportKind;
 
     fn inbox(soft: (usize, usize), beyond: (usize, usize)) -> Inbox {
         let mut config = Config::new("", TransportKind::Tcp);

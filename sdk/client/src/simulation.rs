@@ -36,9 +36,9 @@ impl Machine {
         Self { stream: StreamMachine::new(config, id, seed), inbox }
     }
 
-    /// Queues a message; `None` if the send queue is full.
+    /// Queues a message; `None` if the send queue is full, after a reset, and after the end.
     pub fn push(&mut self, now: Duration, message: Bytes) -> Option<MessageNumber> {
-        self.stream.push(now, message)
+        self.stream.push(now, message).ok()
     }
 
     /// Moves deliverable messages to the inbox.
@@ -63,12 +63,7 @@ impl Machine {
 
     /// Whether a transport of this kind may be read. Responses to uploads contain no messages.
     pub fn may_read(&self, kind: TransportKind, is_upload: bool) -> bool {
-        is_upload
-            || if kind.is_socket() {
-                self.inbox.may_read_socket()
-            } else {
-                self.inbox.may_read_response()
-            }
+        is_upload || self.stream.is_resetting() || self.inbox.may_read(kind)
     }
 
     /// Updates whether transports are read.

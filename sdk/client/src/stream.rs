@@ -28,7 +28,7 @@ pub(crate) use transport::{End, Role};
 use transport_ranking::TransportRanking;
 
 use crate::config::{Config, TransportKind};
-use crate::error::{Ended, EndedBy};
+use crate::error::{Ended, EndedBy, SendError};
 use crate::time::Time;
 
 /// Receive window behind a gap. Gaps are rare: a primary failed after the successor had received messages. The
@@ -150,14 +150,20 @@ impl StreamMachine {
         }
     }
 
-    /// Queues a message; `None` if the send queue is full.
-    pub(crate) fn push(&mut self, now: Time, message: Bytes) -> Option<MessageNumber> {
+    /// Queues a message. Refused after a reset, because the repeated reset follows all unacknowledged messages.
+    pub(crate) fn push(&mut self, now: Time, message: Bytes) -> Result<MessageNumber, SendError> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.clone().into());
+        }
+        if self.is_resetting() {
+            return Err(SendError::Resetting);
+        }
         if !self.has_room(message.len()) {
-            return None;
+            return Err(SendError::Full);
         }
         let number = self.queue.push(message);
         self.plan(now);
-        Some(number)
+        Ok(number)
     }
 
     /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
@@ -212,6 +218,11 @@ impl StreamMachine {
         } else {
             self.end(EndedBy::Client, reset.reason, true);
         }
+    }
+
+    /// Whether the application has reset the stream. Messages are neither accepted nor delivered any more.
+    pub(crate) fn is_resetting(&self) -> bool {
+        self.resetting.is_some()
     }
 
     /// Sets how many of the newest delivered messages are not acknowledged on sockets, since the application is

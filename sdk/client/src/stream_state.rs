@@ -162,8 +162,9 @@ impl StreamState {
 }
 
 impl State {
+    /// Whether the inbox has room. After a reset nothing is added, and the confirmation must be read.
     fn may_read(&self, kind: TransportKind) -> bool {
-        if kind.is_socket() { self.inbox.may_read_socket() } else { self.inbox.may_read_response() }
+        self.machine.is_resetting() || self.inbox.may_read(kind)
     }
 }
 

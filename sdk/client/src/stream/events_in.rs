@@ -120,6 +120,10 @@ impl StreamMachine {
     fn on_message(&mut self, now: Time, number: TransportNumber, message: Bytes) {
         self.on_attached(now, number);
         self.on_progress(number);
+        if self.is_resetting() {
+            // Dropped without a SACK, so that the server stops at the limit of the outbox.
+            return;
+        }
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };

@@ -53,10 +53,10 @@ fn receive(machine: &mut StreamMachine, number: TransportNumber, texts: &[&str])
 fn messages_follow_the_hello() {
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
-    machine.push(Time::ZERO, "hi".into());
+    machine.push(Time::ZERO, "hi".into()).unwrap();
     assert_eq!(frames_after_hello(&mut machine, number), decode(&["0N", "hi "]));
     receive(&mut machine, number, &["C", "|0A", "0N", "a ", "b "]);
-    machine.push(Time::ZERO, "ho".into());
+    machine.push(Time::ZERO, "ho".into()).unwrap();
     // The SACK precedes the messages.
     assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A", "ho "]));
     assert_eq!(
@@ -70,7 +70,7 @@ fn no_upload_before_the_stream_exists_and_one_at_a_time() {
     let mut machine = machine(TransportKind::LongPoll);
     let (poll, _, role) = opened(&mut machine);
     assert_eq!(role, Role::Primary);
-    machine.push(Time::ZERO, "hi".into());
+    machine.push(Time::ZERO, "hi".into()).unwrap();
     assert_eq!(machine.next_output(), None);
     assert_eq!(frames_after_hello(&mut machine, poll), vec![]);
     receive(&mut machine, poll, &["C"]);
@@ -79,7 +79,7 @@ fn no_upload_before_the_stream_exists_and_one_at_a_time() {
         (role, frames_after_hello(&mut machine, upload)),
         (Role::Upload, decode(&["0N", "hi "]))
     );
-    machine.push(Time::ZERO, "ho".into());
+    machine.push(Time::ZERO, "ho".into()).unwrap();
     assert_eq!(machine.next_output(), None);
     receive(&mut machine, upload, &["|0A", "|-1T"]);
     machine.on_end(Time::ZERO, upload, End::Finished);
@@ -122,7 +122,7 @@ fn a_poll_overtaken_by_an_upload_is_repeated_immediately() {
     for number in 0..5 {
         let (poll, _, role) = opened(&mut machine);
         assert_eq!((role, frames_after_hello(&mut machine, poll)), (Role::Primary, vec![]));
-        machine.push(Time::ZERO, "hi".into());
+        machine.push(Time::ZERO, "hi".into()).unwrap();
         let (upload, _, role) = opened(&mut machine);
         assert_eq!((role, frames_after_hello(&mut machine, upload).len()), (Role::Upload, 2));
         let sack = format!("|{number}A");
@@ -142,7 +142,7 @@ fn in_flight_limit() {
         let mut machine = StreamMachine::new(config, id(), 1);
         machine.on_timeout(Time::ZERO);
         let (number, ..) = opened(&mut machine);
-        (0..3).for_each(|_| assert!(machine.push(Time::ZERO, vec![b'x'; length].into()).is_some()));
+        (0..3).for_each(|_| assert!(machine.push(Time::ZERO, vec![b'x'; length].into()).is_ok()));
         let frames = frames_after_hello(&mut machine, number);
         // One SeqNum, then the messages.
         assert_eq!(frames.len(), 1 + sent, "{length}");
@@ -154,7 +154,7 @@ fn in_flight_limit() {
 #[test]
 fn send_queue_limits() {
     let push = |machine: &mut StreamMachine, length| {
-        machine.push(Time::ZERO, vec![b'x'; length].into()).is_some()
+        machine.push(Time::ZERO, vec![b'x'; length].into()).is_ok()
     };
     for (second, ok) in [((1 << 19) - 1, true), (1 << 19, true), ((1 << 19) + 1, false)] {
         let mut machine = machine(TransportKind::Tcp);
@@ -179,7 +179,7 @@ fn an_attached_successor_takes_over() {
         panic!("no hello")
     };
     assert!(String::from_utf8_lossy(&hello).contains("\"eeds\":0"), "{hello:?}");
-    machine.push(Time::ZERO, "hi".into());
+    machine.push(Time::ZERO, "hi".into()).unwrap();
     assert_eq!(machine.take_frames(Time::ZERO, new), vec![]);
     assert_eq!(machine.take_frames(Time::ZERO, old), decode(&["0N", "hi "]));
     receive(&mut machine, new, &["beat^"]);
@@ -196,7 +196,7 @@ fn a_message_acknowledged_behind_a_gap_is_not_sent_again() {
     let mut machine = machine(TransportKind::Tcp);
     let (first, ..) = opened(&mut machine);
     for message in ["a", "b", "c", "d"] {
-        machine.push(Time::ZERO, message.into());
+        machine.push(Time::ZERO, message.into()).unwrap();
     }
     assert_eq!(frames_after_hello(&mut machine, first), decode(&["0N", "a ", "b ", "c ", "d "]));
     receive(&mut machine, first, &["C", "2|0A"]);
@@ -235,7 +235,7 @@ fn an_upload_without_acknowledged_messages_is_repeated_with_the_current_sack() {
     let (primary, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, primary);
     receive(&mut machine, primary, &["C"]);
-    machine.push(Time::ZERO, "hi".into());
+    machine.push(Time::ZERO, "hi".into()).unwrap();
     let (upload, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, upload);
     receive(&mut machine, primary, &["0N", "a "]);
@@ -368,13 +368,15 @@ proptest! {
     fn a_reset_ends_the_stream_with_one_reason(
         kind in prop::sample::select(TransportKind::ALL.to_vec()),
         seed in any::<u64>(),
-        steps in prop::collection::vec((0_u8..22, any::<u16>()), 0..60),
+        steps in prop::collection::vec((0_u8..23, any::<u16>()), 0..60),
     ) {
         let mut world = World::new(kind, seed);
         for (action, pick) in steps {
             world.step(action, pick);
         }
         world.end();
+        prop_assert!(world.sent_by_client().starts_with(&world.received_by_server()));
+        prop_assert!(world.sent_by_server().starts_with(&world.received_by_client()));
         let (client, server, created) = world.ends();
         let client = client.unwrap();
         if created == 0 {

@@ -1,5 +1,6 @@
 //! A client machine, a small model of a server, and a network between them that loses, cuts and stalls.
 
+mod checks;
 mod resets;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,9 +29,19 @@ struct Pipe {
     /// The network drops all frames of this transport.
     stalled: bool,
     attached: bool,
+    /// The client has written a reset.
+    reset: bool,
     next_c2s: MessageNumber,
     next_s2c: MessageNumber,
     on_wire: Option<MessageNumber>,
+}
+
+/// The frames that the server reads together with a hello.
+#[derive(Clone, Copy)]
+struct Reads {
+    resets: bool,
+    /// A reset and no message, which creates no stream.
+    only_resets: bool,
 }
 
 pub(super) struct World {
@@ -107,6 +118,7 @@ impl World {
             (16, Some(pipe)) => self.cut(pipe),
             (17, Some(pipe)) => self.stall(pipe),
             (20, _) => self.client_resets(),
+            (22, Some(pipe)) => self.drain(pipe),
             (21, _) if self.exists => self.server_resets(None, Reset::new("app", true)),
             (18, _) => {
                 let kind = TransportKind::ALL[usize::from(pick >> 4) % 4];
@@ -141,7 +153,8 @@ impl World {
 
     fn client_sends(&mut self) {
         let message = format!("c{}", self.client.counters().sent);
-        self.client.push(self.now, message.into());
+        let sent = self.client.push(self.now, message.into());
+        assert_eq!(sent.is_ok(), self.client.resetting.is_none() && self.client.ended().is_none());
     }
 
     fn server_sends(&mut self) {
@@ -172,30 +185,14 @@ impl World {
         for (&number, pipe) in &mut self.pipes {
             let frames = self.client.take_frames(self.now, number);
             self.sacks.on_written(&frames, &self.client);
+            pipe.check_written(&frames);
             pipe.up.extend(frames);
         }
-        self.to_client.extend(std::iter::from_fn(|| self.client.pop()));
+        let received = std::iter::from_fn(|| self.client.pop()).collect::<Vec<_>>();
+        assert!(received.is_empty() || !self.client.is_resetting(), "{received:?} behind a reset");
+        self.to_client.extend(received);
         self.write();
         self.check();
-    }
-
-    fn check(&self) {
-        let uploads = self.client.transports.values().filter(|t| t.role == Role::Upload).count();
-        assert!(uploads <= 1, "{uploads} uploads");
-        let primary =
-            |t: &&super::Transport| t.is_primary() && t.generation == self.client.generation;
-        assert!(self.client.transports.values().filter(primary).count() <= 1);
-        for transport in self.client.transports.values() {
-            let in_flight = self
-                .client
-                .queue
-                .iter_from(MessageNumber(0))
-                .take_while(|(n, _)| *n < transport.next_sent);
-            let costs: Vec<usize> = in_flight.map(|(_, message)| message.len() + 1).collect();
-            assert!(costs.len() <= 1 || costs.iter().sum::<usize>() <= MAX_IN_FLIGHT);
-        }
-        assert!(self.may_end || self.client.ended().is_none(), "{:?}", self.client.ended());
-        assert!(self.created <= 1, "a second stream");
     }
 
     fn open(&mut self, number: TransportNumber, kind: TransportKind, role: Role) {
@@ -209,6 +206,7 @@ impl World {
             finished: false,
             stalled: false,
             attached: false,
+            reset: false,
             next_c2s: MessageNumber(0),
             next_s2c: MessageNumber(0),
             on_wire: None,
@@ -250,7 +248,7 @@ impl World {
                 }
                 return;
             };
-            if matches!(frame, Frame::String(_)) {
+            if matches!(frame, Frame::String(_)) && !self.client.is_resetting() {
                 self.sacks.on_message(self.now);
             }
             self.client.on_frame(self.now, number, frame);
@@ -268,11 +266,12 @@ impl World {
         let batch: Vec<Frame> = pipe.up.drain(..count).collect();
         let messages = batch.iter().filter(|frame| matches!(frame, Frame::String(_))).count();
         let resets = batch.iter().any(|frame| matches!(frame, Frame::Reset(_)));
+        let reads = Reads { resets, only_resets: resets && messages == 0 };
         for frame in batch {
             if self.pipes.get(&number).is_none_or(|pipe| pipe.finished) {
                 return;
             }
-            self.on_frame(number, frame, resets);
+            self.on_frame(number, frame, reads);
         }
         self.to_server.extend(std::iter::from_fn(|| self.inbox.pop()).map(|(_, message)| message));
         if messages > 0 {
@@ -284,9 +283,9 @@ impl World {
         }
     }
 
-    fn on_frame(&mut self, number: TransportNumber, frame: Frame, resets: bool) {
+    fn on_frame(&mut self, number: TransportNumber, frame: Frame, reads: Reads) {
         match frame {
-            Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap(), resets),
+            Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap(), reads),
             Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
             Frame::String(message) => {
                 let pipe = self.pipe(number);
@@ -304,10 +303,10 @@ impl World {
         }
     }
 
-    fn on_hello(&mut self, number: TransportNumber, hello: &Hello, resets: bool) {
+    fn on_hello(&mut self, number: TransportNumber, hello: &Hello, reads: Reads) {
         assert!(hello.new || self.exists || self.may_end, "hello without `new` before the stream");
         assert_eq!(hello.tnum, number);
-        if self.refuses(number, hello, resets) {
+        if self.refuses(number, hello, reads) {
             return;
         }
         self.created += u32::from(!self.exists);

@@ -202,3 +202,40 @@ fn an_unconfirmed_reset_is_given_up_at_the_deadline() {
     assert_eq!(machine.ended(), Some(&ended));
     assert_eq!(machine.next_timeout(now), None);
 }
+
+#[test]
+fn after_a_reset_no_message_is_accepted() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    receive(&mut machine, first, &["C"]);
+    machine.push(Time::ZERO, "last words".into()).unwrap();
+    machine.reset(Time::ZERO, "bye");
+    assert_eq!(machine.push(Time::ZERO, "late".into()), Err(SendError::Resetting));
+    assert_eq!(machine.take_frames(Time::ZERO, first), decode(&["0N", "last words ", "bye|1!"]));
+    machine.on_end(Time::ZERO, first, End::Failed);
+    assert_eq!(machine.push(Time::ZERO, "late".into()), Err(SendError::Resetting));
+    machine.on_timeout(SECOND);
+    let (second, ..) = opened(&mut machine);
+    // The messages sent before the reset are repeated in front of it.
+    assert_eq!(frames_after_hello(&mut machine, second), decode(&["0N", "last words ", "bye|1!"]));
+    receive(&mut machine, second, &["bye|1!"]);
+    assert_eq!(machine.push(Time::ZERO, "late".into()), Err(SendError::Ended(own_end())));
+    assert_eq!(machine.counters().sent, 1);
+}
+
+#[test]
+fn after_a_reset_no_message_is_delivered_or_acknowledged() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (first, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, first);
+    receive(&mut machine, first, &["C", "0N", "a "]);
+    machine.reset(Time::ZERO, "bye");
+    assert_eq!(machine.take_frames(Time::ZERO, first), decode(&["|0A", "bye|1!"]));
+    receive(&mut machine, first, &["b "]);
+    assert_eq!(machine.take_frames(SECOND, first), []);
+    assert_eq!((machine.pop(), machine.pop()), (Some("a".into()), None));
+    receive(&mut machine, first, &["bye|1!"]);
+    assert_eq!(machine.ended(), Some(&own_end()));
+    assert_eq!(machine.pop(), None);
+}

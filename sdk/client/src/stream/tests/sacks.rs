@@ -78,7 +78,7 @@ fn enough_messages_are_acknowledged_immediately() {
 fn a_sack_is_piggybacked_on_other_frames() {
     let (mut machine, number) = attached(TransportKind::Tcp);
     receive_at(&mut machine, ms(1), number, &["a "]);
-    machine.push(ms(2), "hi".into());
+    machine.push(ms(2), "hi".into()).unwrap();
     assert_eq!(machine.take_frames(ms(2), number), decode(&["|0A", "0N", "hi "]));
     assert_eq!(machine.take_frames(ms(102), number), []);
     receive_at(&mut machine, ms(200), number, &["b "]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use minerva_proto::{Frame, Hello, KillReason, Reset, TransportNumber};
 
-use super::World;
+use super::{Reads, World};
 use crate::error::Ended;
 use crate::stream::End;
 
@@ -65,16 +65,23 @@ impl World {
         }
     }
 
-    /// Refuses a hello to a stream that does not exist; `resets` if a reset was read with the hello.
-    pub(super) fn refuses(&mut self, number: TransportNumber, hello: &Hello, resets: bool) -> bool {
-        let creates = hello.new && !resets && self.reset.is_none();
+    /// Refuses a hello to a stream that does not exist.
+    pub(super) fn refuses(&mut self, number: TransportNumber, hello: &Hello, reads: Reads) -> bool {
+        let creates = hello.new && !reads.only_resets && self.reset.is_none();
         if self.exists || creates {
             return false;
         }
-        let reason = self.reset.clone().filter(|_| resets).map(Frame::Reset);
+        let reason = self.reset.clone().filter(|_| reads.resets).map(Frame::Reset);
         let kill = Frame::TransportKill(KillReason::StreamAttachFailure);
         self.refuse(number, reason.unwrap_or(kill));
         true
+    }
+
+    /// Closes a transport in order, without reading the frames in flight to the server.
+    pub(super) fn drain(&mut self, number: TransportNumber) {
+        if self.pipes.get(&number).is_some_and(|pipe| pipe.attached && !pipe.finished) {
+            self.close(number);
+        }
     }
 
     /// Ends a transport; both sides notice.
