@@ -62,6 +62,7 @@ export class Deployment {
     const ports = await Promise.all(Array.from({ length: 5 }, freePort));
     const [link, api, coreAdmin, listen, edgeAdmin] = ports.map((port) => `127.0.0.1:${port}`);
     deployment.port = ports[3];
+    deployment.coreAdmin = coreAdmin;
     const coreOptions = ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${deployment.dir}`];
     deployment.core = new Process('minerva-core', coreOptions, /ready/);
     deployment.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin], /ready/);
@@ -70,6 +71,13 @@ export class Deployment {
     await deployment.edge.run();
     await deployment.app.run();
     return deployment;
+  }
+
+  /** Value of a metric of the core, with labels as written on the page of metrics; 0 if absent. */
+  async coreMetric(name) {
+    const page = await (await fetch(`http://${this.coreAdmin}/metrics`)).text();
+    const line = page.split('\n').find((line) => line.startsWith(`${name} `));
+    return Number(line?.slice(name.length + 1) ?? 0);
   }
 
   async stop() {

@@ -16,6 +16,8 @@ export class FaultProxy {
   websocket = 'pass';
   /** Buffers responses until their end. */
   buffer = false;
+  /** Withholds the responses to new requests, which reach the edge. */
+  hold = false;
   /** Age in ms at which connections are cut; Infinity for never. */
   cutWebSocketAfter = Infinity;
   cutHttpAfter = Infinity;
@@ -44,7 +46,7 @@ export class FaultProxy {
 
   /** Removes all faults and resets the counts. */
   clear() {
-    Object.assign(this, { websocket: 'pass', buffer: false, cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
+    Object.assign(this, { websocket: 'pass', buffer: false, hold: false, cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
     Object.assign(this, { posts: [], upgrades: 0, mostConnections: 0 });
   }
 
@@ -81,7 +83,8 @@ export class FaultProxy {
     request.on('data', (piece) => (body += piece.toString('latin1')));
     request.on('end', () => this.posts.push(body));
     request.pipe(upstream);
-    upstream.on('response', (answer) => this.#pass(answer, response));
+    const { hold } = this;
+    upstream.on('response', (answer) => (hold ? answer.resume() : this.#pass(answer, response)));
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
     if (this.cutHttpAfter < Infinity) setTimeout(() => response.destroy(), this.cutHttpAfter).unref();

@@ -147,3 +147,56 @@ test('after a reset of a shared stream new tabs open another stream', async () =
   assert.deepEqual(await first.evaluate(() => tab.received), []);
   await context.close();
 });
+
+/** Opens a shared stream in one tab, runs `leave` in the tab together with a navigation, and waits for the metric to grow. */
+async function leaveLastTab(kind, leave, metric, meanwhile = () => {}) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/shared.html`);
+  await page.evaluate((transport) => tab.start({ transport }), kind);
+  await page.evaluate(() => tab.stream.send('here'));
+  await page.waitForFunction(() => tab.received.length === 1);
+  const before = await deployment.coreMetric(metric);
+  await meanwhile(page);
+  // Deferred, so that this call returns first.
+  await page.evaluate((leave) => void setTimeout(() => {
+    tab.stream[leave]('gone');
+    location.href = '/echo.html?next';
+  }), leave);
+  await page.waitForURL('**/echo.html?next');
+  for (const start = Date.now(); (await deployment.coreMetric(metric)) <= before; await sleep(50)) {
+    assert(Date.now() - start < 5000, `${metric} remains ${before}`);
+  }
+  await context.close();
+}
+
+for (const kind of KINDS) {
+  test(`${kind}: the last tab resets the shared stream and navigates away`, () =>
+    leaveLastTab(kind, 'reset', 'minerva_core_streams_ended_total{by="client"}'));
+
+  test(`${kind}: the last tab sends to the shared stream and navigates away`, () =>
+    leaveLastTab(kind, 'send', 'minerva_core_messages_c2s_total'));
+}
+
+test('the last tab resets the shared stream behind an upload without a response', () =>
+  leaveLastTab('http-stream', 'reset', 'minerva_core_streams_ended_total{by="client"}', async (page) => {
+    proxy.hold = true;
+    const { length } = proxy.posts;
+    await page.evaluate(() => void tab.stream.send('held'));
+    while (proxy.posts.length === length) await sleep(20);
+  }));
+
+test('a tab that connects after the last one was unloaded continues the shared stream', async () => {
+  const context = await browser.newContext();
+  const [first, second] = [await context.newPage(), await context.newPage()];
+  for (const page of [first, second]) await page.goto(`${proxy.url}/shared.html`);
+  await first.evaluate(() => tab.start());
+  await first.evaluate(() => tab.stream.send('first'));
+  // The page keeps its port, so the worker outlives the report.
+  await first.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide')));
+  await second.evaluate(() => tab.start());
+  await second.evaluate(() => tab.stream.send('second'));
+  await second.waitForFunction(() => tab.received.length > 0);
+  assert.deepEqual(await second.evaluate(() => tab.received), ['second']);
+  await context.close();
+});

@@ -64,3 +64,15 @@ test('an invalid message is rejected in its tab', async () => {
   await assert.rejects(page.evaluate(() => tab.stream.send('\n')), /toJson/);
   await context.close();
 });
+
+test('an invalid reason of a reset is refused in its tab, and the stream continues', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/shared.html`);
+  await page.evaluate(() => tab.start());
+  for (const reason of ['\n', '\u00e9', 'x'.repeat(256)]) {
+    await assert.rejects(page.evaluate((reason) => tab.stream.reset(reason), reason), /255 characters/);
+  }
+  await page.evaluate(() => tab.stream.send('here'));
+  await context.close();
+});

@@ -3,7 +3,7 @@
  * every message. This file is both the script of the tabs and of the worker. Browsers without SharedWorker open one
  * stream per tab.
  */
-import type { End, Kind, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
+import type { End, Kind, MinervaError, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
 
 /** Request of a tab to the worker: send, reset, or detach. */
 type TabRequest =
@@ -66,6 +66,10 @@ export class SharedStream extends EventTarget {
 
   /** As `MinervaStream.reset`, for all tabs: `stream.reset('signed out')`. */
   reset(reason = ''): void {
+    // The worker could report the error to no caller.
+    if (!/^[ -~]{0,255}$/.test(reason)) {
+      throw new Minerva.MinervaError('a reason has at most 255 characters 0x20-0x7E');
+    }
     this.#post({ reset: reason });
   }
 
@@ -91,6 +95,7 @@ export class SharedStream extends EventTarget {
 /** Runs in the worker: owns the stream and the ports of the tabs. */
 function runWorker(scope: { name: string; onconnect: unknown }): void {
   const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
+  const allTabs = new Set<MessagePort>();
   let tabs = new Set<MessagePort>();
   let stream: MinervaStream | null = null;
   const open = (): MinervaStream => {
@@ -105,6 +110,8 @@ function runWorker(scope: { name: string; onconnect: unknown }): void {
   };
   scope.onconnect = ({ ports: [tab] }: MessageEvent) => {
     if (!tab) return;
+    if (allTabs.size === 0) dispatchPageEvent('pageshow');
+    allTabs.add(tab);
     if (!stream || stream.end) stream = open();
     const own = stream;
     const others = tabs.add(tab);
@@ -112,17 +119,27 @@ function runWorker(scope: { name: string; onconnect: unknown }): void {
     tab.postMessage({ type: 'transport', data: { kind: transport, why: 'shared' }, state });
     tab.postMessage({ type: 'state', data: state, state });
     tab.onmessage = ({ data }: MessageEvent<TabRequest>) => {
-      handleRequest(own, tab, data, others);
+      if ('bye' in data) {
+        for (const set of [others, allTabs]) set.delete(tab);
+        if (allTabs.size === 0) dispatchPageEvent('pagehide');
+      } else handleRequest(own, tab, data);
       // The confirmation of a reset takes time; tabs that connect meanwhile open another stream.
       if ('reset' in data && stream === own) stream = null;
     };
   };
 }
 
+/**
+ * Reports to the streams of the worker that the last tab is unloaded, or that a tab has connected again. The browser ends
+ * a worker without tabs, so the streams then upload unacknowledged messages and resets as a page does.
+ */
+function dispatchPageEvent(type: 'pagehide' | 'pageshow'): void {
+  dispatchEvent(Object.assign(new Event(type), { persisted: true }));
+}
+
 /** Executes a request of a tab. */
-function handleRequest(stream: MinervaStream, tab: MessagePort, request: TabRequest, tabs: Set<MessagePort>): void {
-  if ('bye' in request) tabs.delete(tab);
-  else if ('reset' in request) stream.reset(request.reset);
+function handleRequest(stream: MinervaStream, tab: MessagePort, request: Exclude<TabRequest, { bye: true }>): void {
+  if ('reset' in request) stream.reset(request.reset);
   else {
     const { number } = request;
     const done = (problem: string | null): void => tab.postMessage({ type: 'sent', number, problem });
@@ -133,7 +150,7 @@ function handleRequest(stream: MinervaStream, tab: MessagePort, request: TabRequ
   }
 }
 
-declare const Minerva: { MinervaStream: typeof MinervaStream; shared: unknown };
+declare const Minerva: { MinervaStream: typeof MinervaStream; MinervaError: typeof MinervaError; shared: unknown };
 declare function importScripts(url: string): void;
 
 const script = (globalThis.document?.currentScript as HTMLScriptElement | null)?.src ?? '';
