@@ -74,6 +74,12 @@ pub struct Config {
     #[arg(long, env = "MINERVA_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub origins: Vec<String>,
 
+    /// Host names under which clients reach this server, separated by commas: example.com, *.example.com for
+    /// subdomains, or * for all. Requests for other names are refused. By default a loopback address serves loopback
+    /// names only (except to proxies of --trust-forwarded-for), and another address serves every name.
+    #[arg(long, env = "MINERVA_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Vec<String>,
+
     /// Reject HTTP and WebSocket clients without an Origin header, which browsers always send.
     #[arg(long, env = "MINERVA_REQUIRE_ORIGIN", value_parser = BoolishValueParser::new())]
     pub require_origin: bool,
@@ -171,6 +177,7 @@ impl Default for Config {
             tls_certificate: None,
             tls_key: None,
             origins: Vec::new(),
+            hosts: Vec::new(),
             require_origin: false,
             max_connections: 50_000,
             listen_backlog: DEFAULT_BACKLOG,

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::access::{Origins, TrustedProxies};
+use crate::access::{Hosts, Origins, TrustedProxies};
 use crate::clock;
 use crate::config::{Config, Port};
 use crate::files;
@@ -198,6 +198,9 @@ fn shared_state(
     let origins = Origins::new(&config.origins, config.require_origin).map_err(|error| {
         ConfigError::new("--origins", error, "write origins such as https://example.com, or *")
     })?;
+    let hosts = Hosts::new(&config.hosts).map_err(|error| {
+        ConfigError::new("--hosts", error, "write names such as example.com, *.example.com, or *")
+    })?;
     let proxies = TrustedProxies::new(&config.trust_forwarded_for, config.forwarded_header)
         .map_err(|error| {
             let fix = "write addresses or networks such as 10.0.0.0/8";
@@ -218,6 +221,7 @@ fn shared_state(
     Ok(Shared {
         limits,
         origins,
+        hosts,
         proxies,
         pass_headers: pass_headers.collect::<Result<_, _>>()?,
         pages,

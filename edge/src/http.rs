@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -101,6 +101,12 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
 /// Produces the response to one request.
 async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
     let shared = Arc::clone(&connection.shared);
+    if !connection.accepts_host(request.uri(), request.headers()) {
+        shared.metrics.foreign_hosts.inc();
+        let text =
+            "this server is not for this host name; its operator can list the name in --hosts\n";
+        return reply::text(StatusCode::MISDIRECTED_REQUEST, text);
+    }
     let verdict = shared.origins.check(request.headers(), connection.encrypted);
     let route = Route::of(request.uri().path(), &connection.service);
     if verdict == Verdict::Foreign && route.is_transport() {
@@ -137,6 +143,10 @@ async fn transport(
     if *request.method() != method {
         return reply::wrong_method(allowed);
     }
+    if websocket::is_upgrade(request.headers()) && !request.body().is_end_stream() {
+        // Programs on the way may disagree about the end of such a body, and so about the first byte behind the upgrade.
+        return reply::closing(StatusCode::BAD_REQUEST, "a WebSocket upgrade has no body\n");
+    }
     let caller = connection.caller(request.headers(), service);
     match endpoint {
         Endpoint::Io => Box::pin(exchange::serve(request, caller, connection)).await,
@@ -169,6 +179,6 @@ fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
     reply::set(headers, CONTENT_TYPE, page.content_type);
     reply::set(headers, ETAG, &page.etag);
     reply::set(headers, http::header::CACHE_CONTROL, "no-cache");
-    reply::set(headers, http::header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    reply::secure_page(headers, page.content_type);
     response
 }

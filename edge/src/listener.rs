@@ -69,6 +69,8 @@ impl Listener {
     }
 
     async fn accept_all(&self) {
+        let address = self.socket.local_addr();
+        let is_loopback = address.is_ok_and(|address| address.ip().to_canonical().is_loopback());
         loop {
             let (stream, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
@@ -82,8 +84,9 @@ impl Listener {
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let shared = Arc::clone(&self.shared);
             let permit = ConnectionPermit::new(permit, &shared.metrics.connections);
-            let accepted = Accepted { stream, peer: peer.ip(), kind: self.kind.clone(), permit };
-            tokio::spawn(serve(Box::new(accepted), shared, self.service.clone()));
+            let (kind, service) = (self.kind.clone(), self.service.clone());
+            let accepted = Accepted { stream, peer: peer.ip(), kind, service, is_loopback, permit };
+            tokio::spawn(serve(Box::new(accepted), shared));
         }
     }
 }
@@ -93,12 +96,15 @@ struct Accepted {
     stream: TcpStream,
     peer: IpAddr,
     kind: ListenerKind,
+    service: ServiceName,
+    /// Whether the port is bound to a loopback address.
+    is_loopback: bool,
     permit: ConnectionPermit,
 }
 
 /// Serves one connection. The future is kept small, since every idle connection holds one.
-async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>, service: ServiceName) {
-    let Accepted { stream, peer, kind, permit } = *accepted;
+async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>) {
+    let Accepted { stream, peer, kind, service, is_loopback, permit } = *accepted;
     configure(&stream);
     let mut phase = shared.phase.clone();
     let detection = async {
@@ -126,7 +132,7 @@ async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>, service: ServiceNam
         }
         Protocol::Http { read } => {
             let (permit, encrypted) = (Arc::new(permit), socket.is_encrypted());
-            let connection = Connection { shared, service, peer, encrypted, permit };
+            let connection = Connection { shared, service, peer, encrypted, is_loopback, permit };
             Box::pin(http::serve(Rewind::new(read, socket), connection)).await;
         }
         Protocol::Garbage => refuse(socket.tcp(), &shared),

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub(crate) c2s_messages: Counter,
     pub(crate) s2c_messages: Counter,
     pub(crate) foreign_origins: Counter,
+    pub(crate) foreign_hosts: Counter,
     pub(crate) garbage: Counter,
     pub(crate) refused_frames: Family<Refusal, Counter>,
     /// Frames and enum values of later releases, received and skipped.
@@ -126,6 +127,8 @@ impl Metrics {
         all.register("s2c_messages", "Messages written to clients", metrics.s2c_messages.clone());
         let foreign = "Requests rejected for their Origin";
         all.register("foreign_origins", foreign, metrics.foreign_origins.clone());
+        let hosts = "Requests rejected for their host name";
+        all.register("foreign_hosts", hosts, metrics.foreign_hosts.clone());
         let garbage = "Connections with an unknown protocol";
         all.register("garbage", garbage, metrics.garbage.clone());
         let refused = "Frames of cores that break the contract, by reason";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::access::{Origins, TrustedProxies};
+use crate::access::{Hosts, Origins, TrustedProxies};
 use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
@@ -27,6 +27,7 @@ pub(crate) enum Phase {
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
+    pub(crate) hosts: Hosts,
     pub(crate) proxies: TrustedProxies,
     /// Request headers that are passed to applications.
     pub(crate) pass_headers: Vec<http::HeaderName>,

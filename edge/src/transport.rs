@@ -35,6 +35,9 @@ const HEARTBEAT: &[u8] = b"beat";
 /// Time limit from the start to a complete hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest hello in bytes: a SACK of 4,096 numbers and escaped credentials of 8 KiB take less.
+const MAX_HELLO: usize = 128 * 1024;
+
 /// Time limit for the client's close after `YouCloseIt`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 

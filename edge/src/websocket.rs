@@ -60,7 +60,7 @@ pub(crate) fn upgrade(
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let headers = request.headers();
-    if !has_token(headers, &CONNECTION, "upgrade") || !has_token(headers, &UPGRADE, "websocket") {
+    if !has_token(headers, &CONNECTION, "upgrade") || !is_upgrade(headers) {
         return refusal(StatusCode::UPGRADE_REQUIRED, "this is for WebSockets\n");
     }
     if request.version() < Version::HTTP_11 {
@@ -266,6 +266,11 @@ fn poll_discard(stream: &mut Inner, cx: &mut Context<'_>) -> Poll<Event> {
 fn is_garbled(error: &tokio_tungstenite::tungstenite::Error) -> bool {
     use tokio_tungstenite::tungstenite::Error;
     matches!(error, Error::Capacity(_) | Error::Utf8(_))
+}
+
+/// Whether a request names the upgrade to WebSocket.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &UPGRADE, "websocket")
 }
 
 /// Whether a comma-separated header contains a token.

@@ -74,6 +74,7 @@ impl Rig {
 
     pub(crate) fn between(mut config: Config, cores: impl Into<Cores>, core: Core) -> Self {
         config.listen.set_port(0);
+        config.hosts.extend(["e", "edge.example"].map(str::to_owned));
         let pages = Pages::new().with("/", "text/html; charset=utf-8", "<p>hi</p>");
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);

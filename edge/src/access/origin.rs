@@ -30,7 +30,7 @@ pub(crate) enum Verdict {
     Absent,
     /// The origin is allowed.
     Allowed,
-    /// The origin is not allowed, or a required header is missing.
+    /// The origin is not allowed, or the header is missing although required or sent by a page of another site.
     Foreign,
 }
 
@@ -50,7 +50,8 @@ impl Origins {
     pub(crate) fn check(&self, headers: &HeaderMap, encrypted: bool) -> Verdict {
         let mut origins = headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else {
-            return if self.required { Verdict::Foreign } else { Verdict::Absent };
+            let is_refused = self.required || is_cross_site(headers);
+            return if is_refused { Verdict::Foreign } else { Verdict::Absent };
         };
         let Ok(origin) = origin.to_str() else { return Verdict::Foreign };
         let allowed = origins.next().is_none()
@@ -107,6 +108,11 @@ fn parse(origin: &str) -> Result<String, OriginError> {
     }
 }
 
+/// Whether a browser reports that a page of another site has caused the request.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site")
+}
+
 /// Whether `origin` has the host and port of the request's `Host` header. Without TLS in this process a proxy may
 /// terminate TLS, so both schemes are accepted. With TLS, an `http` origin is foreign: its page may be forged.
 fn is_same_host(origin: &str, headers: &HeaderMap, encrypted: bool) -> bool {
@@ -149,6 +155,26 @@ mod tests {
         {
             assert_eq!(check("a.example", Some(foreign)), Verdict::Foreign, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_request_of_another_site_needs_an_allowed_origin() {
+        let check = |list: &[&str], site: &'static str, origin: Option<&'static str>| {
+            let list: Vec<String> = list.iter().map(|&origin| origin.to_owned()).collect();
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("a.example"));
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            origin.map(|origin| headers.insert(ORIGIN, HeaderValue::from_static(origin)));
+            Origins::new(&list, false).unwrap().check(&headers, false)
+        };
+        for site in ["same-origin", "same-site", "none", "nonsense"] {
+            assert_eq!(check(&[], site, None), Verdict::Absent, "{site}");
+        }
+        assert_eq!(check(&[], "cross-site", None), Verdict::Foreign);
+        assert_eq!(check(&["*"], "cross-site", None), Verdict::Foreign);
+        let other = Some("https://b.example");
+        assert_eq!(check(&[], "cross-site", other), Verdict::Foreign);
+        assert_eq!(check(&["https://b.example"], "cross-site", other), Verdict::Allowed);
     }
 
     #[test]

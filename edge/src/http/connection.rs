@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use minerva_proto::ServiceName;
 use minerva_proto::link::Caller;
 
@@ -20,10 +20,19 @@ pub(crate) struct Connection {
     pub(crate) peer: IpAddr,
     /// Whether this process terminates TLS. A proxy in front may add TLS that is not visible here.
     pub(crate) encrypted: bool,
+    /// Whether the port is bound to a loopback address, which a page can reach by DNS rebinding only.
+    pub(crate) is_loopback: bool,
     pub(crate) permit: Arc<ConnectionPermit>,
 }
 
 impl Connection {
+    /// Whether a request may use this server under its host name. Behind a trusted proxy only `--hosts` decides, since
+    /// the proxy has public names and a loopback address of the edge.
+    pub(crate) fn accepts_host(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let is_proxied = self.shared.proxies.trusts(self.peer.to_canonical());
+        self.shared.hosts.accepts(uri, headers, self.is_loopback && !is_proxied)
+    }
+
     /// Describes the client of one request to the core and the application.
     pub(crate) fn caller(&self, headers: &HeaderMap, service: ServiceName) -> Caller {
         let passed = self.shared.pass_headers.iter().flat_map(|name| {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW,
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 
@@ -14,7 +15,12 @@ use super::body::Body;
 const NO_STORE: &str = "no-cache, no-store, max-age=0, must-revalidate";
 
 /// Lifetime of a preflight result in browsers.
-const PREFLIGHT_SECONDS: &str = "86400";
+const PREFLIGHT_SECONDS: &str = "600";
+
+/// Policy of HTML pages: scripts and styles of this server only, connections to any edge, and no frames of other pages
+/// around them.
+const PAGE_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss: http: https:; img-src 'self' data:; \
+    object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Response that carries a transport.
 pub(super) fn transport(body: Body) -> Response<Body> {
@@ -33,6 +39,23 @@ pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body
     no_store(response.headers_mut());
     set(response.headers_mut(), CONTENT_TYPE, "text/plain; charset=utf-8");
     response
+}
+
+/// As [`text`]; the connection closes behind the response.
+pub(super) fn closing(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = self::text(status, text);
+    set(response.headers_mut(), CONNECTION, "close");
+    response
+}
+
+/// Sets the headers that restrict a page in browsers. A script has no content policy of its own: in a worker the policy
+/// of the script would replace that of the page.
+pub(super) fn secure_page(headers: &mut HeaderMap, content_type: &str) {
+    set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, REFERRER_POLICY, "same-origin");
+    if content_type.starts_with("text/html") {
+        set(headers, CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    }
 }
 
 pub(super) fn empty(status: StatusCode) -> Response<Body> {

@@ -9,6 +9,8 @@ use minerva_proto::{
     BatchNumber, Frame, Framing, Hello, KillReason, MAX_NUMBER, MessageNumber, Sack,
 };
 
+use super::MAX_HELLO;
+
 /// Cost of a frame in addition to its bytes, which bounds floods of tiny frames. Equal to the figure of the stream's
 /// receive window.
 const FRAME_OVERHEAD: usize = 30;
@@ -93,10 +95,15 @@ impl Inbound {
         let mut cut = Cut::default();
         loop {
             if self.outstanding + cut.cost >= self.limit {
-                cut.starved = true;
-                break;
+                if cut.batch != Batch::default() {
+                    cut.starved = true;
+                    break;
+                }
+                // The hello, and frames without an effect: there is no batch whose acknowledgement would resume reading.
+                cut.cost = 0;
             }
-            match self.framing.cut(&mut self.uncut, self.max_frame) {
+            let longest = if wants_hello { self.max_frame.min(MAX_HELLO) } else { self.max_frame };
+            match self.framing.cut(&mut self.uncut, longest) {
                 Ok(Some(raw)) => {
                     cut.cost += raw.len() + FRAME_OVERHEAD;
                     if let Err(reason) = self.take(raw, &mut wants_hello, &mut cut) {

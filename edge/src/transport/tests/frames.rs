@@ -36,6 +36,34 @@ fn hello_and_messages_of_one_read_are_one_attach() {
 }
 
 #[test]
+fn a_hello_has_a_limit_of_its_own() {
+    let hello = |length: usize| {
+        let short = format!("{{{HELLO},\"maxia\":0,\"other\":\"\"}}H");
+        format!("{{{HELLO},\"maxia\":0,\"other\":\"{}\"}}H", "x".repeat(length - short.len()))
+    };
+    for kind in [TransportProtocol::Tcp, TransportProtocol::WebSocket, TransportProtocol::Http] {
+        for (length, fits) in [(MAX_HELLO - 1, true), (MAX_HELLO, true), (MAX_HELLO + 1, false)] {
+            let mut rig = Rig::new(kind);
+            rig.frames(&[&hello(length)], kind == TransportProtocol::Http);
+            assert_eq!(rig.to_core.len(), usize::from(fits), "{kind:?} {length} {:?}", rig.written);
+            let killed = rig.written.iter().any(|frame| frame == "frame_corruptionK");
+            assert_eq!(killed, !fits, "{length}");
+        }
+    }
+}
+
+#[test]
+fn frames_without_an_effect_do_not_stop_an_upload() {
+    let mut rig = Rig::new(TransportProtocol::Http);
+    // Their cost is several times the limit of untaken bytes, and no batch will be taken.
+    let same = vec!["|-1A"; 40_000];
+    rig.hello_and(",\"maxia\":0,\"sack\":\"|-1\"", &same, true);
+    let batches = rig.take_batches();
+    assert_eq!(batches.len(), 1);
+    assert!(batches[0].end.is_some() && batches[0].sacks.is_empty());
+}
+
+#[test]
 fn a_frame_may_come_a_byte_at_a_time() {
     let mut rig = Rig::attached();
     for byte in rig.encoded(&["0N", "ab "]) {
