@@ -10,7 +10,7 @@
 
 use std::error::Error;
 
-use minerva_client::{Config, Stream, Tls, TransportKind};
+use minerva_client::{Config, Ended, EndedBy, Stream, Tls, TransportKind};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,7 +41,15 @@ async fn print_received(stream: &Stream) -> Result<(), Box<dyn Error>> {
     while let Some(message) = stream.recv().await {
         println!("{}", String::from_utf8_lossy(&message));
     }
-    Err(stream.closed().await.into())
+    end_of(stream).await
+}
+
+/// Waits for the end, which is an error unless the server has confirmed the reset of this program.
+async fn end_of(stream: &Stream) -> Result<(), Box<dyn Error>> {
+    match stream.closed().await {
+        Ended { by: EndedBy::Client, application_level: true, .. } => Ok(()),
+        ended => Err(ended.into()),
+    }
 }
 
 async fn send_typed(
@@ -58,6 +66,5 @@ async fn send_typed(
     }
     stream.flush().await?;
     stream.reset("bye");
-    stream.closed().await;
-    Ok(())
+    end_of(stream).await
 }

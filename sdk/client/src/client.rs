@@ -194,7 +194,8 @@ impl Stream {
 
     /// Ends the stream with a reset, which is sent until the server has confirmed the end, for at most 120 s;
     /// [`Stream::closed`] waits for the confirmation. The reason is cut to 255 characters of ASCII. If the stream had
-    /// ended already, the end has the earlier reason; without a confirmation the reason is `reset not confirmed`.
+    /// ended already, the end has the earlier reason; without a confirmation the reason is `reset not confirmed`. Before
+    /// the first connection the end is immediate, and the server never creates the stream.
     ///
     /// From now on messages are refused with [`SendError::Resetting`], and arriving messages are dropped;
     /// [`Stream::recv`] returns the messages that arrived before. Queued messages precede the reset up to
