@@ -16,6 +16,8 @@ export class FaultProxy {
   websocket = 'pass';
   /** Buffers responses until their end. */
   buffer = false;
+  /** Refuses the scripts of shared workers. */
+  refuseWorkers = false;
   /** Withholds the responses to new requests, which reach the edge. */
   hold = false;
   /** Age in ms at which connections are cut; Infinity for never. */
@@ -46,7 +48,8 @@ export class FaultProxy {
 
   /** Removes all faults and resets the counts. */
   clear() {
-    Object.assign(this, { websocket: 'pass', buffer: false, hold: false, cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
+    Object.assign(this, { websocket: 'pass', buffer: false, hold: false, refuseWorkers: false });
+    Object.assign(this, { cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
     Object.assign(this, { posts: [], upgrades: 0, mostConnections: 0 });
   }
 
@@ -74,6 +77,8 @@ export class FaultProxy {
 
   #onRequest(request, response) {
     const path = request.url.split(/[?#]/)[0];
+    const isWorker = request.headers['sec-fetch-dest'] === 'sharedworker';
+    if (isWorker && this.refuseWorkers) return void response.writeHead(404).end();
     if (path in this.#pages) return void response.setHeader('content-type', 'text/html').end(this.#pages[path]);
     if (path in BUILD) return void response.setHeader('content-type', 'text/javascript').end(readFileSync(at(BUILD[path])));
     if (path === '/favicon.ico') return void response.writeHead(204).end();

@@ -1,5 +1,5 @@
-// Resets by the page reach the server from a page that navigates away, from an offline browser and through a killed core,
-// and the server has the reason of the page.
+// Resets by the page reach the server from a page that navigates away, from an offline browser and through a killed
+// core, and the server has the reason of the page.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { readFileSync } from 'node:fs';
@@ -148,7 +148,7 @@ test('after a reset of a shared stream new tabs open another stream', async () =
   await context.close();
 });
 
-/** Opens a shared stream in one tab, runs `leave` in the tab together with a navigation, and waits for the metric to grow. */
+/** Opens a shared stream in one tab, calls `leave` in the tab with a navigation, and waits for the metric to grow. */
 async function leaveLastTab(kind, leave, metric, meanwhile = () => {}) {
   const context = await browser.newContext();
   const page = await context.newPage();

@@ -76,3 +76,25 @@ test('an invalid reason of a reset is refused in its tab, and the stream continu
   await page.evaluate(() => tab.stream.send('here'));
   await context.close();
 });
+
+test('without the script of the worker, the stream of the tab ends', async () => {
+  proxy.refuseWorkers = true;
+  await expectFailure({}, /the shared worker cannot be loaded/);
+});
+
+test('invalid options end the stream of the tab', () => expectFailure({ heartbeat: 0 }, /heartbeat is 1 to 600 s/));
+
+/** Opens a shared stream that no worker can carry: sends are rejected, and the end has the same reason. */
+async function expectFailure(options, reason) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/shared.html`);
+  await page.evaluate((options) => tab.start(options), options);
+  for (const text of ['before', 'after']) {
+    await assert.rejects(page.evaluate((text) => tab.stream.send(text), text), reason);
+  }
+  const { end, state } = await page.evaluate(() => ({ end: tab.stream.end, state: tab.stream.state }));
+  assert.match(end.reason, reason);
+  assert.deepEqual([end.by, state], ['client', 'ended']);
+  await context.close();
+}

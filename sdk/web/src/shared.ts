@@ -11,9 +11,10 @@ type TabRequest =
   | { readonly reset: string }
   | { readonly bye: true };
 
-/** Notice of the worker to a tab: an event of the stream, or the result of a `send`. */
+/** Notice of the worker to a tab: an event of the stream, the result of a `send`, or the failure to open a stream. */
 type WorkerNotice =
   | { readonly type: 'message' | 'state' | 'transport' | 'end'; readonly data: unknown; readonly state: State }
+  | { readonly type: 'failed'; readonly reason: string }
   | { readonly type: 'sent'; readonly number: number; readonly problem: string | null };
 
 interface Deferred {
@@ -47,17 +48,22 @@ export class SharedStream extends EventTarget {
   #port: MessagePort;
   #sends = new Map<number, Deferred>();
   #next = 0;
+  /** Error of all sends if no worker carries the stream. */
+  #failure: MinervaError | null = null;
 
   /** Connects to the worker; `shared` is the usual way. */
   constructor(worker: SharedWorker) {
     super();
     this.#port = worker.port;
+    // Failures to load the worker; an ErrorEvent reports an exception in the running worker.
+    worker.onerror = (event) => event instanceof ErrorEvent || this.#fail('the shared worker cannot be loaded');
     this.#port.onmessage = ({ data }: MessageEvent<WorkerNotice>) => this.#recv(data);
     addEventListener('pagehide', ({ persisted }) => persisted || this.#post({ bye: true }));
   }
 
   /** As `MinervaStream.send`: `await stream.send('hello')`. */
   send(text: string): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
     const number = this.#next++;
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
     this.#post({ number, text });
@@ -73,11 +79,21 @@ export class SharedStream extends EventTarget {
     this.#post({ reset: reason });
   }
 
+  /** Ends the stream of this tab, which no worker carries. */
+  #fail(reason: string): void {
+    this.#failure = new Minerva.MinervaError(reason);
+    for (const { reject } of this.#sends.values()) reject(this.#failure);
+    this.#sends.clear();
+    this.#recv({ type: 'end', data: { reason, applicationLevel: false, by: 'client' }, state: 'ended' });
+    this.#recv({ type: 'state', data: 'ended', state: 'ended' });
+  }
+
   #post(request: TabRequest): void {
     this.#port.postMessage(request);
   }
 
   #recv(notice: WorkerNotice): void {
+    if (notice.type === 'failed') return this.#fail(notice.reason);
     if (notice.type === 'sent') {
       const waiter = this.#sends.get(notice.number);
       this.#sends.delete(notice.number);
@@ -99,6 +115,7 @@ function runWorker(scope: { name: string; onconnect: unknown }): void {
   let tabs = new Set<MessagePort>();
   let stream: MinervaStream | null = null;
   const open = (): MinervaStream => {
+    if (!('Minerva' in globalThis)) importScripts(new URL('client.js', location.href).href);
     const fresh = new Minerva.MinervaStream(url, options);
     const own = (tabs = new Set());
     for (const type of ['message', 'state', 'transport', 'end'] as const) {
@@ -111,8 +128,13 @@ function runWorker(scope: { name: string; onconnect: unknown }): void {
   scope.onconnect = ({ ports: [tab] }: MessageEvent) => {
     if (!tab) return;
     if (allTabs.size === 0) dispatchPageEvent('pageshow');
+    try {
+      if (!stream || stream.end) stream = open();
+    } catch (error) {
+      // Invalid options, or `client.js` cannot be loaded.
+      return tab.postMessage({ type: 'failed', reason: (error as Error).message });
+    }
     allTabs.add(tab);
-    if (!stream || stream.end) stream = open();
     const own = stream;
     const others = tabs.add(tab);
     const { state, transport } = own;
@@ -130,8 +152,8 @@ function runWorker(scope: { name: string; onconnect: unknown }): void {
 }
 
 /**
- * Reports to the streams of the worker that the last tab is unloaded, or that a tab has connected again. The browser ends
- * a worker without tabs, so the streams then upload unacknowledged messages and resets as a page does.
+ * Reports to the streams of the worker that the last tab is unloaded, or that a tab has connected again. The browser
+ * ends a worker without tabs, so the streams then upload unacknowledged messages and resets as a page does.
  */
 function dispatchPageEvent(type: 'pagehide' | 'pageshow'): void {
   dispatchEvent(Object.assign(new Event(type), { persisted: true }));
@@ -168,7 +190,6 @@ export function shared(url: string | URL = '/_minerva/', options: MinervaOptions
 }
 
 if ('onconnect' in globalThis && !globalThis.document) {
-  importScripts(new URL('client.js', location.href).href);
   runWorker(globalThis as unknown as { name: string; onconnect: unknown });
 } else {
   Minerva.shared = shared;
