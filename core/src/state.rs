@@ -24,6 +24,7 @@ pub use record::fuzzing;
 pub use record::{
     BlobContext, DamagedStreams, DecodeError, DecodedEntry, Meta, Push, Record, STORED_VERSION,
     Snapshot, StoreRollback, UnwrittenMessages, VersionInForce, decode_entry, encode_entry,
+    sealed_epoch,
 };
 pub use stream_state::{Admission, InconsistentError, StreamState};
 pub use tag_history::{CreatedTags, NextNumbers, TagHistory};

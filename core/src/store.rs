@@ -54,7 +54,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use minerva_proto::{LogIndex, StreamNumber};
 
 pub use crate::state::STORED_VERSION;
@@ -224,6 +225,21 @@ pub trait Store: Send + Sync + 'static {
         epoch: Epoch,
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Removes stream blobs whose stored number is damaged, see [`Claimed::unreadable`].
+    ///
+    /// The effect of the default is none, for stores that keep numbers in no damageable form.
+    ///
+    /// # Errors
+    /// Only the errors of every call.
+    fn discard(
+        &self,
+        _partition: u32,
+        _epoch: Epoch,
+        _names: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        ready(Ok(())).boxed()
+    }
 }
 
 /// The operations of a store for an operator, who inspects and repairs partitions. A serving core uses none of them.

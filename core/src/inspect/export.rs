@@ -46,12 +46,11 @@ fn blobs(stored: &StoredPartition) -> Vec<(String, Bytes)> {
     let streams = streams.map(|(number, blob)| (format!("stream {number}"), blob.clone()));
     let entries = (stored.first_index.0..).zip(&stored.log);
     let entries = entries.map(|(index, blob)| (format!("entry {index}"), blob.clone()));
-    let named = |kind: &'static str, blobs: &[(String, Bytes)]| {
-        let name = |(name, blob): &(String, Bytes)| (format!("{kind} {name}"), blob.clone());
-        blobs.iter().map(name).collect::<Vec<_>>()
-    };
-    let unreadable = named("unreadable", &stored.unreadable);
-    let quarantined = named("quarantined", &stored.quarantined);
+    let unreadable = stored.unreadable.iter();
+    let unreadable = unreadable
+        .map(|(name, blob)| (format!("unreadable {}", name.escape_ascii()), blob.clone()));
+    let quarantined = stored.quarantined.iter();
+    let quarantined = quarantined.map(|(name, blob)| (format!("quarantined {name}"), blob.clone()));
     meta.chain(streams).chain(entries).chain(unreadable).chain(quarantined).collect()
 }
 

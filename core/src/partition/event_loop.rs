@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ use super::gate::Gate;
 use super::lazy_timer::LazyTimer;
 use super::lease::Lease;
 use super::mailbox::Mail;
-use super::recovery::{Recovered, RecoveryError};
+use super::recovery::{PER_ENTRY, Recovered, RecoveryError};
 use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
@@ -29,6 +30,9 @@ use crate::stream::{Effects, Output};
 
 /// Mails of one turn: enough for large appends under load, few enough for short turns.
 const TURN_MAILS: usize = 1000;
+
+// Each mail creates at most one stream.
+const _: () = assert!(TURN_MAILS as u64 <= PER_ENTRY);
 
 /// Approximate bytes of messages in one turn; a single mail may be larger.
 const TURN_BYTES: usize = 2 << 20;
@@ -50,6 +54,8 @@ pub struct Partition {
     context: BlobContext,
     /// The stored state is damaged; a checkpoint replaces the damaged blobs before the first turn.
     is_damaged: bool,
+    /// Stored names of streams whose number is damaged.
+    damaged_names: Vec<Bytes>,
 }
 
 /// An input of the event loop.
@@ -75,6 +81,7 @@ impl Partition {
     pub fn new(setup: PartitionSetup, recovered: Recovered) -> Self {
         let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
         let is_damaged = !recovered.damage().is_none();
+        let damaged_names = recovered.damaged_names;
         let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
         let mut checkpoints =
             Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
@@ -100,6 +107,7 @@ impl Partition {
             timer,
             context,
             is_damaged,
+            damaged_names,
         }
     }
 
@@ -167,7 +175,25 @@ impl Partition {
         let meta = self.streams.meta((self.setup.clock)());
         self.begin_checkpoint(&meta);
         let end = self.gate.confirmed();
-        self.finish_checkpoint(end, end).await
+        self.finish_checkpoint(end, end).await?;
+        self.discard_damaged_names().await
+    }
+
+    /// Removes the streams under damaged names. The checkpoint has recorded that streams are lost.
+    async fn discard_damaged_names(&mut self) -> Result<(), StoreError> {
+        let names = std::mem::take(&mut self.damaged_names);
+        if names.is_empty() {
+            return Ok(());
+        }
+        let (partition, epoch) = (self.setup.partition, self.gate.epoch());
+        match self.setup.store.discard(partition, epoch, names).await {
+            // The next owner finds the names again.
+            Err(StoreError::Unavailable(reason)) => {
+                tracing::debug!(partition, reason, "damaged stream names are not removed");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; the lease is renewed with `proof`.

@@ -7,21 +7,23 @@
 mod damage;
 mod lost_stream;
 mod replay;
+mod stream_counts;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
 
-use crate::state::{DecodeError, Meta, StoreRollback, StreamState};
+use crate::state::{DecodeError, Meta, StoreRollback, StreamState, sealed_epoch};
 use crate::store::{Claim, Claimed, Epoch};
 
 pub use damage::Damage;
 pub(super) use lost_stream::is_placeholder;
 pub(crate) use lost_stream::lost_state;
-pub(super) use replay::is_jump;
+pub(super) use stream_counts::{PER_ENTRY, is_jump};
 
 use replay::{Replay, damaged};
 
@@ -43,6 +45,8 @@ pub struct Recovered {
     /// Index of the next log entry.
     pub(super) next_index: LogIndex,
     damage: Damage,
+    /// Stored names of streams whose number is damaged.
+    pub(super) damaged_names: Vec<Bytes>,
 }
 
 /// The partition has an intact blob that this program cannot read.
@@ -60,7 +64,8 @@ impl Recovered {
     /// If an intact blob requires a newer program. Damaged blobs are no error, see [`Recovered::damage`].
     pub fn from_claimed(partition: u32, claimed: &Claimed) -> Result<Self, RecoveryError> {
         let (meta, meta_damage) = read_meta(partition, claimed)?;
-        let mut replay = Replay::new(partition, claimed.epoch, &meta);
+        let has_meta = meta_damage.is_none();
+        let mut replay = Replay::new(partition, claimed, &meta);
         for (number, blob) in &claimed.streams {
             replay.restore(*number, blob)?;
         }
@@ -76,7 +81,8 @@ impl Recovered {
         for (name, blob) in &claimed.unreadable {
             replay.on_unreadable_number(name, blob);
         }
-        replay.finish(claimed.next_index());
+        let checkpointed = claimed.meta.as_ref().filter(|_| has_meta).and_then(sealed_epoch);
+        replay.finish(checkpointed);
         let (streams_made, changed) = (replay.made, std::mem::take(&mut replay.changed));
         let accounted = replay.accounted;
         let created_tags = std::mem::take(&mut replay.created_tags);
@@ -96,6 +102,7 @@ impl Recovered {
             first_index: claimed.first_index,
             next_index: claimed.next_index(),
             damage,
+            damaged_names: claimed.unreadable.iter().map(|(name, _)| name.clone()).collect(),
         })
     }
 
@@ -145,7 +152,7 @@ fn is_last_before(claimed: &Claimed, epoch: u64) -> bool {
 fn keep_snapshots(damage: &mut Damage, claimed: &Claimed) {
     for (number, blob) in &claimed.streams {
         if damage.quarantined.contains(number) {
-            damage.blobs.entry(format!("stream {number}")).or_insert_with(|| blob.clone());
+            damage.add_intact(format!("stream {number}"), blob);
         }
     }
 }

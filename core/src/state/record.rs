@@ -25,6 +25,7 @@ use super::facts::{Ended, Origin};
 
 pub use entry::{DamagedStreams, DecodedEntry, decode_entry, encode_entry};
 pub use meta::{Meta, StoreRollback, UnwrittenMessages};
+pub use seal::sealed_epoch;
 pub use snapshot::Snapshot;
 pub use stored::DecodeError;
 pub use version::{BlobContext, STORED_VERSION, VersionInForce};

@@ -31,7 +31,7 @@ pub struct Claimed {
     /// The streams of the checkpoint in ascending order of their unique numbers.
     pub streams: Vec<(StreamNumber, Bytes)>,
     /// Stream blobs of the checkpoint whose stored number is damaged, by stored name.
-    pub unreadable: Vec<(String, Bytes)>,
+    pub unreadable: Vec<(Bytes, Bytes)>,
     /// Index of the first blob in `log`.
     pub first_index: LogIndex,
     /// The log in order, without gaps.
@@ -59,7 +59,7 @@ pub struct StoredPartition {
     /// The streams of the checkpoint in ascending order of their unique numbers.
     pub streams: Vec<(StreamNumber, Bytes)>,
     /// Stream blobs of the checkpoint whose stored number is damaged, by stored name.
-    pub unreadable: Vec<(String, Bytes)>,
+    pub unreadable: Vec<(Bytes, Bytes)>,
     /// Index of the first blob in `log`.
     pub first_index: LogIndex,
     /// The log in order.

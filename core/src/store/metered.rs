@@ -133,4 +133,13 @@ impl Store for MeteredStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors("quarantine", self.store.quarantine(partition, epoch, blobs))
     }
+
+    fn discard(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        names: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.count_errors("discard", self.store.discard(partition, epoch, names))
+    }
 }

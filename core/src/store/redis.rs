@@ -247,6 +247,22 @@ impl Store for RedisStore {
         }
         self.call_unit(partition, command, bytes, false)
     }
+
+    fn discard(
+        &self,
+        partition: u32,
+        epoch: Epoch,
+        names: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let owner = self.client.owner(partition, epoch);
+        let mut command = Script::Discard.call(&[&owner.keys.head, &owner.keys.streams]);
+        command.arg(epoch.0).arg(&*owner.claim);
+        let bytes = names.iter().map(Bytes::len).sum();
+        for name in &names {
+            command.arg(&**name);
+        }
+        self.call_unit(partition, command, bytes, false)
+    }
 }
 
 impl OperatorStore for RedisStore {

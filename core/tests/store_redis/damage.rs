@@ -75,9 +75,16 @@ async fn a_stream_with_a_damaged_number_is_delivered_apart() {
     let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
     let numbers: Vec<_> = claimed.streams.iter().map(|(number, _)| number.0).collect();
     assert_eq!(numbers, [7, 8]);
-    let named = |name: &str, blob: &'static str| (name.to_owned(), Bytes::from(blob));
+    let named = |name: &'static str, blob: &'static str| (Bytes::from(name), Bytes::from(blob));
     assert_eq!(claimed.unreadable, [named("07", "a"), named("1x", "b")]);
     assert_eq!(store.inspect(3).await.unwrap().unreadable, claimed.unreadable);
+    let names = claimed.unreadable.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(store.discard(3, Epoch(1), names.clone()).await, Err(StoreError::Fenced));
+    for _ in 0..2 {
+        store.discard(3, claimed.epoch, names.clone()).await.unwrap();
+    }
+    let kept = store.inspect(3).await.unwrap();
+    assert_eq!((kept.streams.len(), kept.unreadable), (2, vec![]));
 }
 
 #[tokio::test]

@@ -14,8 +14,10 @@ pub struct Damage {
     pub quarantined: BTreeSet<StreamNumber>,
     /// Streams with an intact state.
     pub kept: usize,
-    /// The damaged blobs, and the intact snapshots of quarantined streams, by name.
+    /// The damaged blobs by name.
     pub blobs: BTreeMap<String, Bytes>,
+    /// The intact snapshots of quarantined streams by name.
+    pub intact: BTreeMap<String, Bytes>,
     /// The causes in the order of discovery; the first [`MAX_CAUSES`] are kept.
     pub causes: Vec<String>,
     /// Number of damaged blobs and contradictions.
@@ -40,10 +42,12 @@ impl Damage {
         self.causes.first().map_or("none", String::as_str)
     }
 
-    /// The blobs in batches of at most `bytes`; a single blob may be larger.
+    /// The blobs to keep aside in batches of at most `bytes`; a single blob may be larger.
+    ///
+    /// The damaged blobs are the last ones, because a store drops the oldest blobs beyond its limits.
     pub(crate) fn batches(&self, bytes: usize) -> Vec<Vec<(String, Bytes)>> {
         let (mut batches, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
-        for (name, blob) in &self.blobs {
+        for (name, blob) in self.intact.iter().chain(&self.blobs) {
             if !batch.is_empty() && size + blob.len() > bytes {
                 batches.push(std::mem::take(&mut batch));
                 size = 0;
@@ -60,6 +64,13 @@ impl Damage {
     pub(super) fn add_blob(&mut self, name: &str, blob: &Bytes, cause: &str) {
         self.blobs.insert(name.to_owned(), blob.clone());
         self.add(format!("{name}: {cause}"));
+    }
+
+    /// Adds the intact snapshot of a quarantined stream.
+    pub(super) fn add_intact(&mut self, name: String, blob: &Bytes) {
+        if !self.blobs.contains_key(&name) {
+            self.intact.insert(name, blob.clone());
+        }
     }
 
     /// Adds a damaged log entry.

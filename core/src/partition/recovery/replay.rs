@@ -11,25 +11,18 @@ use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 use super::RecoveryError;
 use super::damage::Damage;
 use super::lost_stream::lost_state;
+use super::stream_counts;
+use super::timeline::Timeline;
 use crate::state::{
     CreatedTags, DamagedStreams, DecodeError, Meta, Record, Snapshot, StreamState, decode_entry,
 };
-use crate::store::Epoch;
+use crate::store::{Claimed, Epoch};
 
-/// Distance by which the stream count advances if created streams may be unknown. No partition creates as many streams
-/// by itself, so no lost number is assigned again.
-const COUNT_JUMP: u64 = 1 << 40;
-
-/// The least advance that [`is_jump`] detects, far above the streams that a partition creates during the idle limit.
-const LEAST_JUMP: u64 = 1 << 32;
+/// Printed bytes of a damaged name.
+const MAX_NAME: usize = 40;
 
 /// Numbers of lost streams that one recovery quarantines without a record of each.
 const MAX_MISSING: usize = 10_000;
-
-/// Returns true if the stream count advanced from `before` to `after` because created streams were unknown.
-pub(in crate::partition) fn is_jump(before: u64, after: u64) -> bool {
-    after.saturating_sub(before) >= LEAST_JUMP
-}
 
 /// A stream during the replay.
 struct ReplayedStream {
@@ -41,10 +34,15 @@ struct ReplayedStream {
 }
 
 /// The state of a replay.
-pub(super) struct Replay {
+pub(super) struct Replay<'a> {
     partition: u32,
-    /// Epoch of the claim; no entry has a later one.
+    /// Epoch of the claim.
     epoch: Epoch,
+    /// Index behind the last log entry.
+    next: LogIndex,
+    timeline: Timeline<'a>,
+    /// The greatest count of a stream that the partition can have.
+    count_limit: u64,
     streams: BTreeMap<StreamNumber, ReplayedStream>,
     /// Streams that the checkpoint does not hold in their last state.
     pub(super) changed: BTreeSet<StreamNumber>,
@@ -54,25 +52,29 @@ pub(super) struct Replay {
     pub(super) accounted: u64,
     /// Claims that created the streams.
     pub(super) created_tags: CreatedTags,
-    /// Epoch of the last log entry.
-    last_epoch: u64,
     /// An unreadable log entry may have created streams behind the last known count.
     may_miss_created: bool,
     pub(super) damage: Damage,
 }
 
-impl Replay {
-    /// The replay onto the state in a meta blob.
-    pub(super) fn new(partition: u32, epoch: Epoch, meta: &Meta) -> Self {
+impl<'a> Replay<'a> {
+    /// The replay of the claimed state onto the state in the meta blob.
+    pub(super) fn new(partition: u32, claimed: &'a Claimed, meta: &Meta) -> Self {
+        let (epoch, next) = (claimed.epoch, claimed.next_index());
+        let created = stream_counts::PER_ENTRY.saturating_mul(claimed.log.len() as u64);
+        let count_limit =
+            stream_counts::bound(epoch.0, next).max(meta.streams_made.saturating_add(created));
         Self {
             partition,
             epoch,
+            next,
+            timeline: Timeline::new(&claimed.claims, epoch),
+            count_limit,
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
             made: meta.streams_made,
             accounted: meta.streams_made,
             created_tags: meta.created_tags.clone(),
-            last_epoch: 0,
             may_miss_created: false,
             damage: Damage::default(),
         }
@@ -132,10 +134,11 @@ impl Replay {
                 return Ok(());
             }
         };
-        if let Err(cause) = self.check_epoch(entry.epoch) {
+        if let Some(Err(cause)) = entry.epoch.map(|epoch| self.timeline.check(index, epoch)) {
             self.on_unreadable(index, blob, &cause);
             return Ok(());
         }
+        let is_unsealed = entry.is_unsealed();
         match entry.damaged {
             DamagedStreams::Unknown => {
                 self.on_unreadable(index, blob, "the damaged records cannot be located");
@@ -156,19 +159,16 @@ impl Replay {
             self.damage.add_entry(index, blob, "the header is damaged");
         }
         for (stream, record) in entry.records {
-            self.apply(index, stream, (&record, entry.tag), blob);
+            let Err(cause) = self.apply(index, stream, &record, entry.tag) else { continue };
+            if is_unsealed {
+                // Without a checksum, the record may belong to any stream.
+                self.on_unreadable(index, blob, &cause);
+                return Ok(());
+            }
+            self.damage.add_entry(index, blob, &cause);
+            self.account_for(stream);
+            self.quarantine(stream);
         }
-        Ok(())
-    }
-
-    /// Checks the order of the epochs: the epoch of an entry is at least the one before, and at most this claim's.
-    fn check_epoch(&mut self, epoch: Option<u64>) -> Result<(), String> {
-        let Some(epoch) = epoch else { return Ok(()) };
-        if epoch < self.last_epoch || epoch > self.epoch.0 {
-            let (before, claim) = (self.last_epoch, self.epoch);
-            return Err(format!("written in epoch {epoch}, behind {before} and before {claim}"));
-        }
-        self.last_epoch = epoch;
         Ok(())
     }
 
@@ -181,19 +181,17 @@ impl Replay {
     }
 
     /// Handles a snapshot whose stream number is damaged: the stream may have any number.
-    pub(super) fn on_unreadable_number(&mut self, name: &str, blob: &Bytes) {
-        let name = format!("stream {}", name.escape_default());
+    pub(super) fn on_unreadable_number(&mut self, name: &[u8], blob: &Bytes) {
+        let name = format!("stream {}", printable(name));
         self.damage.add_blob(&name, blob, "the stream number is damaged");
-        self.miss_created();
-        self.accounted = 0;
+        self.miss_any();
     }
 
-    /// Ends the replay of a log whose next index is `next`.
-    pub(super) fn finish(&mut self, next: LogIndex) {
-        self.check_log_end(next);
+    /// Ends the replay; `checkpointed` is the epoch of the owner that wrote the meta blob.
+    pub(super) fn finish(&mut self, checkpointed: Option<u64>) {
+        self.check_log_end(checkpointed);
         if self.may_miss_created {
-            let left = StreamNumber::MAX_COUNT.saturating_sub(self.made);
-            self.made += COUNT_JUMP.min(left / 2);
+            self.made = stream_counts::jump(self.made, self.epoch.0, self.next);
         }
     }
 
@@ -216,13 +214,17 @@ impl Replay {
         (states, damage)
     }
 
+    /// Applies a record of an intact entry.
+    ///
+    /// # Errors
+    /// If the stream is unknown or cannot have the record.
     fn apply(
         &mut self,
         index: LogIndex,
         number: StreamNumber,
-        (record, tag): (&Record, ClaimTag),
-        blob: &Bytes,
-    ) {
+        record: &Record,
+        tag: ClaimTag,
+    ) -> Result<(), String> {
         self.changed.insert(number);
         if let Record::Opened { origin, max_idle_ms } = record
             && !self.streams.contains_key(&number)
@@ -235,28 +237,20 @@ impl Replay {
             self.created_tags.note(number.count(), tag);
             let stream = ReplayedStream { state, as_of: index, is_quarantined: false };
             self.streams.insert(number, stream);
-            return;
+            return Ok(());
         }
-        let Some(stream) = self.streams.get_mut(&number) else {
-            self.damage.add_entry(index, blob, &format!("stream {number} is unknown"));
-            self.account_for(number);
-            self.quarantine(number);
-            return;
-        };
+        let stream = self.streams.get_mut(&number);
+        let stream = stream.ok_or_else(|| format!("stream {number} is unknown"))?;
         if stream.is_quarantined {
             stream.salvage(record, tag);
-            return;
+            return Ok(());
         }
         // An unfinished checkpoint may contain some streams as of a later index.
         if index < stream.as_of {
-            return;
+            return Ok(());
         }
-        let Some(state) = &mut stream.state else { return };
-        if let Err(error) = state.apply(record, tag) {
-            self.damage.add_entry(index, blob, &format!("stream {number}: {error}"));
-            self.quarantine(number);
-            return;
-        }
+        let Some(state) = &mut stream.state else { return Ok(()) };
+        state.apply(record, tag).map_err(|error| format!("stream {number}: {error}"))?;
         if mutation::is(Mutation::ApplyTwice) && matches!(record, Record::Sent { .. }) {
             // The result is the same as of the first application.
             let _ = state.apply(record, tag);
@@ -264,6 +258,7 @@ impl Replay {
         if state.inbox().is_done() {
             self.streams.remove(&number);
         }
+        Ok(())
     }
 
     /// Handles a log entry whose streams are unknown: every stream that does not include the entry misses records.
@@ -277,6 +272,12 @@ impl Replay {
     pub(super) fn miss_created(&mut self) {
         self.may_miss_created = true;
         self.damage.has_unknown_streams = true;
+    }
+
+    /// Notes that a stream with any number may be missing.
+    fn miss_any(&mut self) {
+        self.miss_created();
+        self.accounted = 0;
     }
 
     /// Quarantines every stream whose state does not include the log entry `index`.
@@ -317,13 +318,16 @@ impl Replay {
         self.changed.insert(number);
     }
 
-    /// A snapshot that includes entries beyond the end of the log proves that the log lost these entries.
-    fn check_log_end(&mut self, next: LogIndex) {
-        let Some(end) = self.streams.values().map(|stream| stream.as_of).max() else { return };
-        if end <= next {
+    /// A snapshot that includes entries beyond the end of the log, or an earlier claim of a longer log, proves that the
+    /// log lost these entries.
+    fn check_log_end(&mut self, checkpointed: Option<u64>) {
+        let next = self.next;
+        let saved = self.streams.values().map(|stream| stream.as_of).max();
+        let Some(end) = saved.max(self.timeline.log_end(checkpointed)).filter(|end| *end > next)
+        else {
             return;
-        }
-        self.damage.add(format!("the log ends at {next}, and a stream is as of {end}"));
+        };
+        self.damage.add(format!("the log ends at {next}, and has ended at {end} before"));
         self.damage.first_index.get_or_insert(next);
         self.miss_created();
         let ahead = self.streams.iter().filter(|(_, stream)| stream.as_of > next);
@@ -334,7 +338,7 @@ impl Replay {
     /// Returns true if a stream of this partition can have the number.
     fn is_plausible(&self, number: StreamNumber) -> bool {
         u32::from(number.partition()) == self.partition
-            && (1..=StreamNumber::MAX_COUNT / 2).contains(&number.count())
+            && (1..=self.count_limit).contains(&number.count())
     }
 }
 
@@ -352,6 +356,12 @@ impl ReplayedStream {
             _ => {}
         }
     }
+}
+
+/// A damaged name as bounded printable text.
+fn printable(name: &[u8]) -> String {
+    let shown = name.get(..MAX_NAME).unwrap_or(name).escape_ascii().to_string();
+    if name.len() > MAX_NAME { format!("{shown}... ({} bytes)", name.len()) } else { shown }
 }
 
 /// Returns the error of a damaged blob.

@@ -1,5 +1,6 @@
 //! Recovery of intact, unfinished and damaged state.
 
+mod claims;
 mod damage;
 mod random_damage;
 
@@ -11,7 +12,7 @@ use minerva_proto::{EventNumber, LogIndex, MessageNumber, StreamNumber};
 use super::*;
 use crate::partition::tests::hello_origin;
 use crate::state::{BlobContext, Ended, EndedBy, Record, STORED_VERSION, Snapshot, encode_entry};
-use crate::store::Epoch;
+use crate::store::{Claim, Epoch};
 
 const STREAM: StreamNumber = StreamNumber(7);
 const OTHER: StreamNumber = StreamNumber(8);
@@ -51,6 +52,37 @@ fn claimed(streams: Vec<(StreamNumber, Bytes)>, log: &[Records]) -> Claimed {
         first_index: FIRST,
         log: log.collect(),
     }
+}
+
+/// The state at the next claim: the owner of `claimed` has replaced the damaged state and ended.
+fn next_claim(claimed: &Claimed, recovered: &Recovered) -> Claimed {
+    let (as_of, context) = (claimed.next_index(), context(claimed.epoch.0));
+    let mut streams: BTreeMap<_, _> = claimed.streams.iter().cloned().collect();
+    for number in &recovered.changed {
+        streams.remove(number);
+        if let Some(state) = recovered.streams.get(number) {
+            streams.insert(*number, state.snapshot().encode(&context, *number, as_of));
+        }
+    }
+    Claimed {
+        epoch: Epoch(claimed.epoch.0 + 1),
+        claims: claimed.claims.clone(),
+        meta: Some(recovered.meta.encode(&context)),
+        streams: streams.into_iter().collect(),
+        unreadable: Vec::new(),
+        first_index: as_of,
+        log: Vec::new(),
+    }
+}
+
+/// Claims by epoch and next index.
+fn claims(claims: &[(u64, u64)]) -> Vec<Claim> {
+    let claim = |&(epoch, next)| Claim {
+        epoch: Epoch(epoch),
+        next_index: LogIndex(next),
+        owner: "core".to_owned(),
+    };
+    claims.iter().map(claim).collect()
 }
 
 fn recover(claimed: &Claimed) -> Recovered {

@@ -191,3 +191,17 @@ async fn after_a_reset_of_the_partition_every_held_stream_is_lost() {
     run_until_idle().await;
     assert!(made(&mut late) > 1 << 32, "no number of a lost stream is assigned again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_damaged_number_is_removed_with_the_repair() {
+    let store = two_streams().await;
+    let damaged = (Bytes::from_static(b"1x"), Bytes::from_static(b"snapshot"));
+    store.unreadable.lock().unwrap().push(damaged);
+    let harness = Harness::start(&store).await;
+    run_until_idle().await;
+    assert!(store.unreadable.lock().unwrap().is_empty());
+    harness.stop().await.unwrap();
+    let claimed = claim(&store).await;
+    let recovered = crate::partition::Recovered::from_claimed(0, &claimed).unwrap();
+    assert!(recovered.damage().is_none(), "{:?}", recovered.damage());
+}

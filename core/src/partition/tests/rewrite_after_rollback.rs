@@ -141,11 +141,8 @@ async fn a_core_that_claimed_after_the_rollback_keeps_the_partition() {
 async fn serve_as(store: &TestStore, owner: &str) {
     let claimed = store.inner.claim(0, owner, Epoch(0)).await.unwrap();
     let (epoch, index) = (claimed.epoch, claimed.next_index());
-    store
-        .inner
-        .append(0, epoch, index, encode_entry(&BlobContext::default(), index, &[]))
-        .await
-        .unwrap();
+    let context = BlobContext { epoch: epoch.0, ..BlobContext::default() };
+    store.inner.append(0, epoch, index, encode_entry(&context, index, &[])).await.unwrap();
     store.inner.release(0, epoch).await.unwrap();
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
+use futures_util::{FutureExt, TryFutureExt};
 use minerva_proto::LogIndex;
 use tokio::sync::Semaphore;
 
@@ -35,6 +35,8 @@ pub(super) struct TestStore {
     pub(super) is_reply_lost: bool,
     /// Covered log index of each finished checkpoint.
     pub(super) checkpoints: Arc<Mutex<Vec<LogIndex>>>,
+    /// Streams with a damaged number.
+    pub(super) unreadable: Arc<Mutex<Vec<(Bytes, Bytes)>>>,
 }
 
 impl TestStore {
@@ -50,6 +52,7 @@ impl TestStore {
             are_renewals_lost: Arc::default(),
             is_reply_lost: false,
             checkpoints: Arc::default(),
+            unreadable: Arc::default(),
         }
     }
 
@@ -87,7 +90,9 @@ impl Store for TestStore {
         owner: &str,
         above: Epoch,
     ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
-        self.inner.claim(partition, owner, above)
+        let unreadable = self.unreadable.lock().unwrap().clone();
+        let claimed = self.inner.claim(partition, owner, above);
+        claimed.map_ok(|claimed| Claimed { unreadable, ..claimed }).boxed()
     }
 
     fn append(
@@ -166,5 +171,15 @@ impl Store for TestStore {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.quarantine(partition, epoch, blobs)
+    }
+
+    fn discard(
+        &self,
+        _partition: u32,
+        _epoch: Epoch,
+        names: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.unreadable.lock().unwrap().retain(|(name, _)| !names.contains(name));
+        ready(Ok(())).boxed()
     }
 }

@@ -55,6 +55,11 @@ pub enum DamagedStreams {
 }
 
 impl DecodedEntry {
+    /// Whether release 0.1 wrote the entry, which has no checksum.
+    pub fn is_unsealed(&self) -> bool {
+        self.epoch.is_none() && !self.is_header_damaged
+    }
+
     /// An entry of which nothing is readable.
     pub(super) fn unreadable() -> Self {
         Self {

@@ -107,6 +107,12 @@ fn open(partition: u32, position: Position, blob: &Bytes) -> Option<Bytes> {
     })
 }
 
+/// Epoch of the owner that wrote a sealed blob. Valid only if the blob is intact.
+pub fn sealed_epoch(blob: &Bytes) -> Option<u64> {
+    let content = blob.strip_prefix(&SEAL_KEY[..])?.get(1..)?;
+    read_front(content).map(|(_, epoch, _)| epoch)
+}
+
 /// The CRC and the epoch at the front of the seal's content, and the length of both.
 pub(super) fn read_front(content: &[u8]) -> Option<(u32, u64, usize)> {
     let (crc, mut rest) = content.split_first_chunk::<4>()?;

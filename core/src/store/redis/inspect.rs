@@ -13,8 +13,11 @@ use super::super::claims::decode_readable;
 use super::super::{Epoch, StoreError, StoredPartition};
 use super::client::Client;
 use super::keys::PartitionKeys;
-use super::read::{NamedBlobs, into_bytes, read_hash, read_log, read_streams};
+use super::read::{into_bytes, read_hash, read_log, read_streams};
 use super::reply::number;
+
+/// Printed bytes of a damaged field.
+const MAX_TEXT: usize = 100;
 
 /// Attempts to read a partition between two checkpoints.
 const ATTEMPTS: u32 = 10;
@@ -63,10 +66,10 @@ async fn read_head(
 fn from_head([epoch, first, owner, claims, _, _, meta]: &Head) -> StoredPartition {
     let mut problems = Vec::new();
     let mut number = |name: &str, value: &Option<Bytes>| {
-        let text = value.as_ref().map(|value| value.escape_ascii().to_string());
-        let Some(text) = text else { return 0 };
-        text.parse().unwrap_or_else(|_| {
-            problems.push(format!("the {name} `{text}` is not a number"));
+        let Some(value) = value else { return 0 };
+        let parsed = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        parsed.unwrap_or_else(|| {
+            problems.push(format!("the {name} `{}` is not a number", printable(value)));
             0
         })
     };
@@ -92,16 +95,25 @@ fn from_head([epoch, first, owner, claims, _, _, meta]: &Head) -> StoredPartitio
     }
 }
 
+/// A name or number in the store as printable text.
+fn printable(name: &[u8]) -> String {
+    let shown = &name[..name.len().min(MAX_TEXT)];
+    let dots = if name.len() > MAX_TEXT { "..." } else { "" };
+    format!("{}{dots}", shown.escape_ascii())
+}
+
 /// Reads the damaged blobs in order of age.
 async fn read_quarantine(
     client: &Client,
     partition: u32,
     [blobs_key, names_key]: &[String; 2],
-) -> Result<NamedBlobs, StoreError> {
+) -> Result<Vec<(String, Bytes)>, StoreError> {
     let blobs = read_hash(client, partition, blobs_key).await?;
-    let mut blobs: HashMap<String, Bytes> = blobs.into_iter().collect();
+    let mut blobs: HashMap<Bytes, Bytes> = blobs.into_iter().collect();
     let command = cmd("LRANGE").arg(names_key).arg(0).arg(-1).take();
     let names = client.send_to_partition(partition, command, 0, false).await?;
-    let names = Vec::<String>::from_redis_value(names).unwrap_or_default();
-    Ok(names.into_iter().filter_map(|name| blobs.remove_entry(&name)).collect())
+    let names = Vec::<Value>::from_redis_value(names).unwrap_or_default();
+    let names = names.into_iter().filter_map(into_bytes);
+    let blobs = names.filter_map(|name| blobs.remove_entry(&name));
+    Ok(blobs.map(|(name, blob)| (printable(&name), blob)).collect())
 }

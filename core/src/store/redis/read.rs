@@ -15,8 +15,8 @@ use super::keys::PartitionKeys;
 /// Log entries or streams per reply. An entry has some KiB on average and some MiB at most.
 const PIECE: u64 = 64;
 
-/// Blobs by stored name.
-pub(super) type NamedBlobs = Vec<(String, Bytes)>;
+/// Blobs by stored name, which may be damaged.
+pub(super) type NamedBlobs = Vec<(Bytes, Bytes)>;
 
 /// Reads the first `length` blobs of the log; fewer if the log is shorter.
 pub(super) async fn read_log(
@@ -76,19 +76,13 @@ pub(super) async fn read_hash(
         }
         cursor = next;
     }
-    let named = blobs.into_iter().map(|(name, blob)| (readable_name(&name), blob));
-    Ok(named.collect())
-}
-
-/// A name as text, with all other bytes escaped.
-fn readable_name(name: &[u8]) -> String {
-    name.escape_ascii().to_string()
+    Ok(blobs.into_iter().collect())
 }
 
 /// The number of a stream in its only form: decimal digits without sign and leading zero.
-fn stream_number(name: &str) -> Option<StreamNumber> {
-    let number = name.parse::<u64>().ok()?;
-    (number.to_string() == name).then_some(StreamNumber(number))
+fn stream_number(name: &[u8]) -> Option<StreamNumber> {
+    let number = str::from_utf8(name).ok()?.parse::<u64>().ok()?;
+    (number.to_string().as_bytes() == name).then_some(StreamNumber(number))
 }
 
 pub(super) fn into_bytes(value: Value) -> Option<Bytes> {
@@ -105,10 +99,10 @@ mod tests {
 
     #[test]
     fn only_the_decimal_form_is_a_stream_number() {
-        assert_eq!(stream_number("18446744073709551615"), Some(StreamNumber(u64::MAX)));
-        assert_eq!(stream_number("0"), Some(StreamNumber(0)));
+        assert_eq!(stream_number(b"18446744073709551615"), Some(StreamNumber(u64::MAX)));
+        assert_eq!(stream_number(b"0"), Some(StreamNumber(0)));
         for name in ["", "+7", "07", "7 ", "-7", "18446744073709551616", "x"] {
-            assert_eq!(stream_number(name), None, "{name}");
+            assert_eq!(stream_number(name.as_bytes()), None, "{name}");
         }
     }
 }

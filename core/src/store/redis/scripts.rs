@@ -11,6 +11,7 @@ pub(super) enum Script {
     Heartbeat,
     Checkpoint,
     Claim,
+    Discard,
     Partitions,
     Quarantine,
     Release,
@@ -18,11 +19,12 @@ pub(super) enum Script {
     Reset,
 }
 
-const ALL: [Script; 9] = [
+const ALL: [Script; 10] = [
     Script::Append,
     Script::Heartbeat,
     Script::Checkpoint,
     Script::Claim,
+    Script::Discard,
     Script::Partitions,
     Script::Quarantine,
     Script::Release,
@@ -31,7 +33,7 @@ const ALL: [Script; 9] = [
 ];
 
 /// SHA-1 digests of the scripts, in the order of [`ALL`].
-static HASHES: LazyLock<[String; 9]> =
+static HASHES: LazyLock<[String; 10]> =
     LazyLock::new(|| ALL.map(|script| redis::Script::new(script.code()).get_hash().to_owned()));
 
 impl Script {
@@ -41,6 +43,7 @@ impl Script {
             Self::Heartbeat => include_str!("heartbeat.lua"),
             Self::Checkpoint => include_str!("checkpoint.lua"),
             Self::Claim => include_str!("claim.lua"),
+            Self::Discard => include_str!("discard.lua"),
             Self::Partitions => include_str!("partitions.lua"),
             Self::Quarantine => include_str!("quarantine.lua"),
             Self::Release => include_str!("release.lua"),

@@ -54,7 +54,9 @@ fn an_unreadable_entry_quarantines_the_streams_that_do_not_include_it() {
     let known = &recovered.streams[&OTHER];
     assert_eq!((known.origin(), known.instance()), (&hello_origin(), Some(&Arc::from("one"))));
     let blobs: Vec<_> = recovered.damage().blobs.keys().cloned().collect();
-    assert_eq!(blobs, ["entry 10", "stream 7", "stream 8"]);
+    assert_eq!(blobs, ["entry 10"]);
+    let intact: Vec<_> = recovered.damage().intact.keys().cloned().collect();
+    assert_eq!(intact, ["stream 7", "stream 8"]);
     assert_eq!(recovered.damage().first_index, Some(LogIndex(10)));
     assert_eq!(recovered.meta.streams_made, 11, "all numbers are accounted for");
 }
@@ -137,4 +139,25 @@ fn numbers_of_other_partitions_are_not_recorded() {
     assert_eq!(quarantined(&recovered), []);
     assert_eq!(recovered.meta.streams_made, 8);
     assert!(recovered.meta.rollback.is_some() && recovered.damage().count == 1);
+}
+
+#[tokio::test]
+async fn the_damaged_blob_stays_in_the_quarantine_of_many_streams() {
+    use crate::store::{OperatorStore, Store, memory::MemoryStore};
+    for (streams, first) in [(998, "stream 1"), (999, "stream 1"), (1000, "stream 10")] {
+        let saved = snapshot(StreamNumber(0), &state(&[]).snapshot(), FIRST);
+        let mut damage = Damage::default();
+        for stream in 1..=streams {
+            damage.add_intact(format!("stream {stream}"), &saved);
+        }
+        damage.add_entry(FIRST, &GARBAGE.into(), "test");
+        let store = MemoryStore::new();
+        let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
+        for batch in damage.batches(10_000) {
+            store.quarantine(0, epoch, batch).await.unwrap();
+        }
+        let kept = store.inspect(0).await.unwrap().quarantined;
+        assert_eq!(kept.len(), 1000.min(streams + 1));
+        assert_eq!((&*kept[0].0, &*kept[kept.len() - 1].0), (first, "entry 10"), "{streams}");
+    }
 }
