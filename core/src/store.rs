@@ -143,7 +143,8 @@ pub trait Store: Send + Sync + 'static {
     /// Makes `owner` the owner of a partition under a new epoch with a lease of [`FIRST_LEASE`], and returns the data.
     ///
     /// `owner` is a name unique to one run of one process. The new epoch exceeds `above`: 0, or an epoch known to the
-    /// caller, which the store may have lost. A repeated claim creates a further epoch, and the last one is valid. An
+    /// caller, which the store may have lost. A repeated claim creates a further epoch, and the last one is valid. The
+    /// history keeps only the last of such claims with an epoch above `above`, which the caller never received. An
     /// unused partition is empty.
     ///
     /// # Errors

@@ -135,6 +135,7 @@ over_every_store! {
     a_released_partition_can_be_claimed_immediately
     an_expired_lease_does_not_fence_its_owner
     calls_above_the_size_limit_are_rejected
+    retried_claims_do_not_displace_other_claims
     a_claim_exceeds_the_given_epoch
     a_renewal_detects_a_short_log
     membership_follows_heartbeats_and_leases

@@ -9,7 +9,14 @@ use minerva_proto::LogIndex;
 use super::{CLAIMS_KEPT, Claim, Epoch};
 
 /// Appends a claim and drops the oldest claims beyond [`CLAIMS_KEPT`].
-pub(super) fn push_claim(claims: &mut Vec<Claim>, claim: Claim) {
+///
+/// A claim of the same owner above `above` was made, but its reply was lost: nothing was written under it, and the new
+/// claim replaces it. So retries cannot displace the claims of other owners.
+pub(super) fn push_claim(claims: &mut Vec<Claim>, claim: Claim, above: Epoch) {
+    let is_retry = |last: &mut Claim| {
+        last.owner == claim.owner && last.next_index == claim.next_index && last.epoch > above
+    };
+    claims.pop_if(is_retry);
     claims.push(claim);
     claims.drain(..claims.len().saturating_sub(CLAIMS_KEPT));
 }
@@ -91,7 +98,7 @@ mod tests {
         for (made, first) in [(kept - 1, 0), (kept, 0), (kept + 1, 1)] {
             let mut all = Vec::new();
             for claim in claims(0..made) {
-                push_claim(&mut all, claim);
+                push_claim(&mut all, claim, Epoch(0));
             }
             assert_eq!(all, claims(first..made));
         }

@@ -232,7 +232,7 @@ impl OperatorStore for MemoryStore {
 
 impl Partition {
     fn claim(&mut self, owner: &str, above: Epoch) -> Claimed {
-        push_claim(&mut self.claims, self.head.claim(owner, above));
+        push_claim(&mut self.claims, self.head.claim(owner, above), above);
         Claimed {
             epoch: self.head.epoch,
             claims: self.claims.clone(),

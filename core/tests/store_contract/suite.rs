@@ -102,6 +102,26 @@ pub(crate) async fn a_claim_returns_the_last_claims(mut bench: Bench) {
     }
 }
 
+/// The replies to the claims are lost: the owner does not learn the epochs.
+pub(crate) async fn retried_claims_do_not_displace_other_claims(bench: Bench) {
+    let other = bench.store.claim(1, "other", Epoch(0)).await.unwrap();
+    bench.store.append(1, other.epoch, LogIndex(0), blob("a")).await.unwrap();
+    bench.store.release(1, other.epoch).await.unwrap();
+    let owners = |claimed: &Claimed| {
+        let owners = claimed.claims.iter().map(|claim| (claim.epoch.0, claim.owner.clone()));
+        owners.collect::<Vec<_>>()
+    };
+    let line = |epoch: u64, owner: &str| (epoch, owner.to_owned());
+    for retry in 0..2 * CLAIMS_KEPT as u64 {
+        let claimed = bench.store.claim(1, ME, Epoch(1)).await.unwrap();
+        assert_eq!(owners(&claimed), [line(1, "other"), line(2 + retry, ME)]);
+    }
+    // The owner has received the last claim and may have written under it.
+    let last = 1 + 2 * CLAIMS_KEPT as u64;
+    let again = bench.store.claim(1, ME, Epoch(last)).await.unwrap();
+    assert_eq!(owners(&again), [line(1, "other"), line(last, ME), line(last + 1, ME)]);
+}
+
 pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     let stale = with_log(&bench, &["a", "b"]).await;
     claim(&*bench.store, 1).await;

@@ -34,7 +34,7 @@ fn field(server: &Server, name: &str) -> String {
 #[test]
 fn a_retried_claim_counts_once_and_a_late_claim_has_no_effect() {
     let server = Server::start(&[]);
-    let (one, two) = ("1 0 me\n", "1 0 me\n2 0 me\n");
+    let (one, two) = ("1 0 me\n", "2 0 me\n");
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), claimed(1, one));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), claimed(1, one));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0", "2000"]), claimed(2, two));
@@ -80,10 +80,42 @@ fn a_claim_exceeds_an_epoch_that_the_store_lost() {
     for (call, above, claims) in [
         ("1", "0", "1 0 me\n"),
         ("2", "7", "1 0 me\n8 0 me\n"),
-        ("3", "7", "1 0 me\n8 0 me\n9 0 me\n"),
+        ("3", "7", "1 0 me\n9 0 me\n"),
+        ("4", "9", "1 0 me\n9 0 me\n10 0 me\n"),
     ] {
         let claim = run(&server, CLAIM, &["me", "1000", "s", call, above, "2000"]);
         assert_eq!(claim[4], bulk(claims));
+    }
+}
+
+/// Lua prints numbers of 15 digits as powers of ten, and rounds larger ones.
+#[test]
+fn a_claim_keeps_all_digits_of_a_large_epoch() {
+    let server = Server::start(&[]);
+    server.command(&["HSET", "{p}:head", "epoch", "999999999999998", "first", "123456789012345"]);
+    let claim = |call, above| run(&server, CLAIM, &["me", "1000", "s", call, above, "2000"]);
+    let line = "999999999999999 123456789012345 me\n";
+    assert_eq!(claim("1", "0")[4], bulk(line));
+    assert_eq!(field(&server, "epoch"), "999999999999999");
+    let next = format!("{line}1000000000000000 123456789012345 me\n");
+    assert_eq!(claim("2", "999999999999999")[4], bulk(&next));
+    assert_eq!(claim("3", "0")[0], bulk("corrupt"), "16 digits");
+}
+
+/// Lua accepts these forms of a number; a lease with such an end never ends, or has ended.
+#[test]
+fn a_lease_with_a_damaged_end_ends_within_its_length() {
+    for end in ["nan", "inf", "0x10", "1e3", " 5 ", "99999999999999999999", "x"] {
+        let server = Server::start(&[]);
+        run(&server, CLAIM, &["you", "60000", "t", "1", "0", "2000"]);
+        server.command(&["HSET", "{p}:head", "until", end]);
+        let held = run(&server, CLAIM, &["me", "1000", "s", "1", "0", "2000"]);
+        let Value::Int(left) = held[2] else { panic!("{end}: {held:?}") };
+        assert!((1..=60_000).contains(&left), "{end}: {left}");
+        server.command(&["HSET", "{p}:head", "until", end, "lease", "99999999999999999999 t:1"]);
+        let held = run(&server, CLAIM, &["me", "1000", "s", "2", "0", "2000"]);
+        let Value::Int(left) = held[2] else { panic!("{end}: {held:?}") };
+        assert!((1..=2000).contains(&left), "{end}: {left}");
     }
 }
 

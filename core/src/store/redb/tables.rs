@@ -66,8 +66,8 @@ impl<'t> Tables<'t> {
     ) -> Result<Claimed, StoreError> {
         let (mut head, mut claims) = (self.head(partition)?, self.claims(partition)?.0);
         // The last claim also names the epoch, so a damaged epoch is replaced.
-        let above = claims.last().map_or(above, |last| above.max(last.epoch));
-        push_claim(&mut claims, head.claim(owner, above));
+        let exceeded = claims.last().map_or(above, |last| above.max(last.epoch));
+        push_claim(&mut claims, head.claim(owner, exceeded), above);
         self.claims.insert(partition, &*encode(&claims)).map_err(classify)?;
         self.set_head(partition, head)?;
         let meta = self.meta.get(partition).map_err(classify)?;

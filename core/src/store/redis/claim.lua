@@ -11,9 +11,19 @@
 -- The claim name, `session:number`, is part of each call of the owner. It distinguishes two owners of one epoch,
 -- which exist if Redis loses a claim in a failover and then assigns its epoch again.
 --
+-- A claim whose reply was lost is claimed again with an epoch to exceed below its own. The new claim replaces the line
+-- of the lost one, under which nothing was written, so that retries cannot displace the claims of other owners.
+--
 -- Damage: the last claim also names the epoch, so either of the two can be lost. The first index has no copy.
+
+-- A number of more than 15 digits is damage: Lua would round larger ones, and accepts forms such as 'nan' and '0x1'.
 local function number(text)
   return text and #text <= 15 and string.find(text, '^%d+$') and tonumber(text) or nil
+end
+
+-- All digits; the conversion by `..` rounds to 14.
+local function digits(number)
+  return string.format('%.0f', number)
 end
 
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'owner', 'until', 'session', 'call', 'claims',
@@ -33,17 +43,23 @@ redis.call('PERSIST', KEYS[1]) -- see renew.lua
 if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
   -- An end further away than the lease shows that the clock was set back, or damage.
   local lease, claim = string.match(head[10] or '', '^(%d+) (.+)$')
-  local longest = claim and claim == head[9] and tonumber(lease) or math.max(ARGV[2], ARGV[6])
-  local ends = tonumber(head[4] or 0)
+  local longest = claim and claim == head[9] and number(lease) or math.max(ARGV[2], ARGV[6])
+  local ends = number(head[4] or '0')
   local is_held = head[3] and head[3] ~= '' and head[3] ~= ARGV[1]
   if is_held and (not ends or ends > now + longest) then
     ends = now + longest
     redis.call('HSET', KEYS[1], 'until', ends)
   end
   if is_held and ends > now then return {'held', head[3], ends - now} end
-  epoch = math.max(epoch, tonumber(ARGV[5])) + 1
+  local above, next_index = tonumber(ARGV[5]), digits(first + length)
+  epoch = math.max(epoch, above) + 1
   if claims ~= '' and string.sub(claims, -1) ~= '\n' then claims = claims .. '\n' end -- a damaged end
-  claims = claims .. epoch .. ' ' .. first + length .. ' ' .. ARGV[1] .. '\n'
+  local line = string.match('\n' .. claims, '\n([^\n]+\n)$') or ''
+  local retried, index, owner = string.match(line, '^(%d+) (%d+) (.+)\n$')
+  if owner == ARGV[1] and index == next_index and (number(retried) or 0) > above then
+    claims = string.sub(claims, 1, -#line - 1)
+  end
+  claims = claims .. digits(epoch) .. ' ' .. next_index .. ' ' .. ARGV[1] .. '\n'
   local _, count = string.gsub(claims, '\n', '')
   if count > 32 then claims = string.sub(claims, string.find(claims, '\n', 1, true) + 1) end
 end

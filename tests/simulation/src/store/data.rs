@@ -202,6 +202,13 @@ impl StoredPartition {
         self.lease = Some(Lease { owner: owner.to_owned(), end });
         self.epoch = self.epoch.max(above.0) + 1;
         let (epoch, next_index) = (Epoch(self.epoch), self.next());
+        // A claim above `above` was never received by its owner, so nothing was written under it.
+        let is_retry = |last: &Claim| {
+            last.owner == owner && last.next_index == next_index && last.epoch > above
+        };
+        if self.claims.back().is_some_and(is_retry) {
+            self.claims.pop_back();
+        }
         self.claims.push_back(Claim { epoch, next_index, owner: owner.to_owned() });
         if self.claims.len() > CLAIMS_KEPT {
             self.claims.pop_front();
