@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
@@ -33,11 +33,13 @@ use crate::partition::PartitionTable;
 use crate::server;
 use crate::stop::StopSource;
 use crate::store::metered::MeteredStore;
-use crate::store::{Store, StoreError};
+use crate::store::{PartitionLayout, Store, StoreError};
 use crate::stream_service::StreamServer;
 
+/// Pause between two attempts to reach an unavailable store at the start.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// Time for the partitions to finish their turns in flight and to write their checkpoints.
-const STOP_PARTITIONS: Duration = Duration::from_secs(10);
+const STOP_PARTITIONS: Duration = Duration::from_secs(7);
 /// Time for the calls to end afterwards.
 const STOP_SERVERS: Duration = Duration::from_secs(2);
 
@@ -92,6 +94,8 @@ impl Core {
     /// A partition of another core is served as soon as that core releases the partition or the lease expires. A
     /// partition that cannot be read is tried again from time to time, see [`Core::service`].
     ///
+    /// Waits as long as the store is unavailable.
+    ///
     /// # Errors
     /// If the store belongs to another deployment, or a newer program has written to the store.
     pub async fn start(
@@ -99,9 +103,22 @@ impl Core {
         store: Arc<dyn Store>,
         metrics: Metrics,
     ) -> Result<Self, StartError> {
+        Self::start_reporting(config, store, metrics, |_| {}).await
+    }
+
+    /// Like [`Core::start`]; `report` receives the reason of each wait for the store, and `None` at its end. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of [`Core::start`].
+    pub async fn start_reporting(
+        config: &Config,
+        store: Arc<dyn Store>,
+        metrics: Metrics,
+        report: impl Fn(Option<&str>),
+    ) -> Result<Self, StartError> {
         let id: Arc<str> = unique_name().into();
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
-        let layout = store.partitions(config.partitions).await?;
+        let layout = layout(&*store, config.partitions, report).await?;
         let partitions = PartitionTable::new(layout.count, PartitionHash::new(layout.hash_key));
         let context = CoreContext::new(
             Arc::clone(&id),
@@ -211,7 +228,7 @@ impl Core {
     /// Stops gracefully: partitions finish their turns in flight, write a checkpoint and are released; then calls end.
     ///
     /// Other cores can claim the partitions at once. Edges keep their connections and applications their streams, and
-    /// continue with the next owner. Takes at most 12 s, also without a response of the store or the peers.
+    /// continue with the next owner. Takes at most 9 s, also without a response of the store or the peers.
     pub async fn stop(mut self) {
         self.health.set_not_serving::<AppServiceServer<AppServer>>().await;
         self.health.set_not_serving::<StreamServiceServer<StreamServer>>().await;
@@ -227,6 +244,24 @@ impl Core {
         if timeout(STOP_SERVERS, all_served).await.is_err() {
             tracing::debug!("calls were aborted");
         }
+    }
+}
+
+/// The layout of the store. Programs of a deployment start at the same time, so the store may come later.
+async fn layout(
+    store: &dyn Store,
+    count: u32,
+    report: impl Fn(Option<&str>),
+) -> Result<PartitionLayout, StoreError> {
+    loop {
+        match store.partitions(count).await {
+            Err(StoreError::Unavailable(reason)) => report(Some(&reason)),
+            result => {
+                report(None);
+                return result;
+            }
+        }
+        sleep(STORE_PAUSE).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use minerva_core::inspect::{self, StoreCommand};
-use minerva_core::store::{self, StoreError, StoreUrl};
+use minerva_core::store::{self, StoreError, StorePassword, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
     Admin, ConfigError, LogConfig, Readiness, StopSignals, Subcommand, ThreadConfig, address,
@@ -37,6 +37,9 @@ struct Options {
         default_value = "redb:./minerva-data"
     )]
     store: StoreUrl,
+
+    #[command(flatten)]
+    password: StorePassword,
 
     /// Address for /healthz, /readyz and /metrics.
     #[arg(long, env = "MINERVA_ADMIN", global = true, default_value = "127.0.0.1:7401", value_name = "ADDR",
@@ -72,11 +75,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
+    if let Some(Task::Common(Subcommand::Health)) = options.task {
+        return Ok(health(options.admin).await?);
+    }
+    let store_url = options.password.apply(options.store)?;
     match options.task {
-        Some(Task::Common(Subcommand::Health)) => return Ok(health(options.admin).await?),
-        Some(Task::Common(Subcommand::Doctor)) => return Ok(examine(&options.store).await?),
+        Some(Task::Common(_)) => return Ok(examine(&store_url).await?),
         Some(Task::Store(command)) => {
-            return Ok(inspect::run(&command, &options.store, |text| print!("{text}")).await?);
+            return Ok(inspect::run(&command, &store_url, |text| print!("{text}")).await?);
         }
         None => {}
     }
@@ -93,10 +99,19 @@ async fn run(options: Options) -> anyhow::Result<()> {
     // Bound before the store is opened, so that a second process fails at once.
     let link = bind("--link", options.link).await?;
     let api = bind("--api", options.core.api).await?;
-    let store_url = options.store.clone();
-    let store = tokio::task::spawn_blocking(move || store::open(&store_url)).await??;
+    let store = tokio::task::spawn_blocking({
+        let store_url = store_url.clone();
+        move || store::open(&store_url)
+    });
+    let store = store.await??;
+    let report = |obstacle: Option<&str>| {
+        readiness.set_unready(match obstacle {
+            Some(reason) => format!("waiting for the store: {reason}"),
+            None => "starting".to_owned(),
+        });
+    };
     let started = tokio::select! {
-        started = Core::start(&options.core, store, metrics) => started,
+        started = Core::start_reporting(&options.core, store, metrics, report) => started,
         () = signals.next() => return Ok(()),
     };
     let mut core = started?;
@@ -104,7 +119,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         "minerva-core: ready, edges on {}, apps on {}, admin on http://{admin_address}, store {}",
         link.local_addr()?,
         api.local_addr()?,
-        options.store,
+        store_url,
     );
     core.serve_link_tcp(link);
     core.serve_api(api);

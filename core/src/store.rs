@@ -37,6 +37,7 @@ mod layout;
 mod leases;
 pub mod memory;
 pub(crate) mod metered;
+mod password;
 mod quarantine;
 pub mod redb;
 pub mod redis;
@@ -47,6 +48,7 @@ pub use data::{Claim, Claimed, StoredPartition};
 pub use doctor::doctor;
 pub use error::StoreError;
 pub use layout::{HashKey, PartitionLayout};
+pub use password::StorePassword;
 pub use url::{StoreUrl, StoreUrlError, open};
 pub(crate) use version::check_version;
 

@@ -1,7 +1,7 @@
 //! The log lines about an unavailable store: one per cause and process, at growing intervals.
 //!
-//! [`super::metered`] reports the calls of a serving core. The Redis store reports the waiting at the start, and
-//! unusable servers that the store does not depend on.
+//! [`super::metered`] reports the calls of a serving core. The Redis store reports unusable
+//! servers that the store does not depend on.
 
 use minerva_runtime::recurring::RecurringFaults;
 

@@ -43,7 +43,6 @@ use futures_util::future::{BoxFuture, ready};
 use futures_util::{FutureExt, TryFutureExt};
 use minerva_proto::{LogIndex, StreamNumber};
 use redis::Cmd;
-use tokio::time::sleep;
 
 use self::client::Client;
 use self::connector::Connector;
@@ -56,20 +55,12 @@ use self::load_partition::{ClaimReply, load_partition};
 use self::pipeline::{Append, Command};
 use self::request::Reply;
 use self::scripts::Script;
-use super::fault_log::warn_unavailable;
 use super::layout::check_partitions;
 use super::quarantine::LIMITS;
 use super::{
     Claimed, Epoch, FIRST_LEASE, Member, Membership, OperatorStore, PartitionLayout, Store,
     StoreError, StoredPartition, StreamChange, check_size,
 };
-use crate::clock;
-
-/// How long the first call waits for an unavailable Redis. Programs of a deployment start at the same time.
-const STARTUP_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Pause between two attempts of the first call.
-const STARTUP_PAUSE: Duration = Duration::from_millis(250);
 
 /// A store in Redis, Valkey or Dragonfly: single server, Sentinel or Cluster.
 pub struct RedisStore {
@@ -114,19 +105,7 @@ impl Store for RedisStore {
         if let Err(error) = check_partitions(None, wanted) {
             return ready(Err(error)).boxed();
         }
-        async move {
-            let deadline = clock::now() + STARTUP_DEADLINE;
-            loop {
-                match self.layout.fix(&self.client, wanted).await {
-                    Err(StoreError::Unavailable(reason)) if clock::now() < deadline => {
-                        warn_unavailable("partitions", &reason);
-                        sleep(STARTUP_PAUSE).await;
-                    }
-                    result => return result,
-                }
-            }
-        }
-        .boxed()
+        self.layout.fix(&self.client, wanted).boxed()
     }
 
     fn heartbeat(

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use crate::cluster;
-use crate::server::Server;
+use crate::server::{Server, free_port, wait_until};
 
 const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
 
@@ -13,8 +13,15 @@ const PARTITIONS: usize = 32;
 
 fn core(url: &str) -> Command {
     let mut command = Command::new(CORE);
-    command.env("MINERVA_STORE", url).args(["--link", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    command.args(["--api", "127.0.0.1:0", "--partitions", &PARTITIONS.to_string()]);
+    command.env("MINERVA_STORE", url).env("MINERVA_ADMIN", "127.0.0.1:0");
+    command.args([
+        "--link",
+        "127.0.0.1:0",
+        "--api",
+        "127.0.0.1:0",
+        "--partitions",
+        &PARTITIONS.to_string(),
+    ]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -103,6 +110,74 @@ fn an_outage_is_logged_once_per_cause() {
         lines.iter().filter_map(|line| line.split_once("failed_calls=")?.1.split(' ').next());
     let calls: u64 = calls.map(|count| count.parse::<u64>().unwrap()).sum();
     assert!(calls > PARTITIONS as u64 / 2, "the lines count the failures of all partitions: {log}");
+}
+
+fn terminate(child: &mut Child) -> Option<i32> {
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    child.wait().unwrap().code()
+}
+
+/// Waits until a core reports that the store is missing.
+fn wait_until_waiting(admin: &str) {
+    wait_until("the core waits for the store", || {
+        let health = Command::new(CORE).args(["health", "--admin", admin]).output().unwrap();
+        assert_eq!(health.status.code(), Some(1));
+        let reason = String::from_utf8(health.stderr).unwrap();
+        reason.contains("not ready: waiting for the store: Redis at 127.0.0.1:")
+    });
+}
+
+#[test]
+fn a_core_waits_for_an_absent_redis_until_a_signal() {
+    let port = free_port();
+    let url = format!("redis://127.0.0.1:{port}");
+    let start = || {
+        let admin = format!("127.0.0.1:{}", free_port());
+        let mut command = core(&url);
+        command.env("MINERVA_ADMIN", &admin).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        wait_until_waiting(&admin);
+        child
+    };
+    assert_eq!(terminate(&mut start()), Some(0));
+    let mut waiting = start();
+    let _server = Server::start_at(port, &[]);
+    let mut line = String::new();
+    BufReader::new(waiting.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    assert_eq!(terminate(&mut waiting), Some(0));
+}
+
+/// The password has all characters that end a part of a URL, and a percent sign.
+#[test]
+fn a_password_apart_from_the_url_needs_no_encoding() {
+    let password = "aB3/x@Y+z=?#%41:";
+    let server = Server::start(&["--requirepass", password]);
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    let mut command = core(&url);
+    let mut child = command.env("MINERVA_STORE_PASSWORD", password).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    assert!(!(line + &kill(child)).contains("aB3"));
+    let file = server.directory.path().join("password");
+    std::fs::write(&file, format!("{password}\n")).unwrap();
+    let with_file = |task: &[&str]| {
+        let mut command = Command::new(CORE);
+        command.args(task).args(["--store", &url, "--store-password-file"]).arg(&file);
+        command.output().unwrap()
+    };
+    for task in [&["doctor"][..], &["store", "check"]] {
+        let output = with_file(task);
+        assert_eq!(output.status.code(), Some(0), "{task:?} {output:?}");
+    }
+    let in_url = core(&format!("redis://:{password}@127.0.0.1:{}", server.port)).output().unwrap();
+    assert_eq!(in_url.status.code(), Some(64));
+    let text = String::from_utf8(in_url.stderr).unwrap();
+    assert!(text.contains("percent-encoded") && text.contains("MINERVA_STORE_PASSWORD"), "{text}");
+    assert!(!text.contains("aB3"), "{text}");
+    let user_alone = core(&url.replace("//", "//core@")).output().unwrap();
+    assert_eq!(user_alone.status.code(), Some(64));
 }
 
 /// Exit code and output of `minerva-core doctor` for a store.

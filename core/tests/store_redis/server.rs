@@ -54,7 +54,8 @@ impl Server {
         server
     }
 
-    fn start_at(port: u16, options: &[&str]) -> Self {
+    /// A server without persistence at a port.
+    pub(crate) fn start_at(port: u16, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         let child = spawn(port, &directory, &options);

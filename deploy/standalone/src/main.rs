@@ -34,7 +34,10 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     match &options.task {
         Some(Task::Health) => return Ok(health(options.admin).await?),
-        Some(Task::Doctor { store }) => return Ok(run_doctor(&options, store.as_ref()).await?),
+        Some(Task::Doctor { store, password }) => {
+            let store = store.clone().map(|store| password.apply(store)).transpose()?;
+            return Ok(run_doctor(&options, store.as_ref()).await?);
+        }
         None => {}
     }
     options.log.start()?;

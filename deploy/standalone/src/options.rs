@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use minerva_core::store::StoreUrl;
+use minerva_core::store::{StorePassword, StoreUrl};
 use minerva_runtime::{ConfigError, LogConfig, address, threads};
 
 /// All of Minerva in one process: reliable streams between browsers or devices and application
@@ -81,6 +81,8 @@ pub(crate) enum Task {
         /// in the environment, which other users cannot read.
         #[arg(long, env = "MINERVA_STORE", hide_env_values = true, value_name = "URL")]
         store: Option<StoreUrl>,
+        #[command(flatten)]
+        password: StorePassword,
     },
 }
 
@@ -103,7 +105,7 @@ mod tests {
         let options = Options::parse_from(arguments);
         let requirements = options.edge.client_requirements();
         assert_eq!((requirements.connections, requirements.open_files), (7, 7 + 256));
-        let Some(Task::Doctor { store: Some(StoreUrl::Redis(_)) }) = options.task else {
+        let Some(Task::Doctor { store: Some(StoreUrl::Redis(_)), .. }) = options.task else {
             panic!("{:?}", options.task);
         };
         assert!(Options::try_parse_from(["minerva", "doctor", "--store", "redis://"]).is_err());

@@ -19,7 +19,7 @@ use super::replication::Replication;
 use super::scripts;
 use super::sentinel::locate;
 use super::server_info::ServerInfo;
-use super::url::{Kind, Node, RedisUrl};
+use super::url::{Kind, Node, RedisUrl, RedisUrlError};
 
 /// Factory for the connections of one store.
 pub(super) struct Connector {
@@ -52,8 +52,11 @@ pub(super) struct Connected {
 
 impl Connector {
     /// # Errors
-    /// [`StoreError::Config`] if the `ca` file is unreadable.
+    /// [`StoreError::Config`] if the `ca` file is unreadable, or a user has no password.
     pub(super) fn new(url: RedisUrl) -> Result<Self, StoreError> {
+        if url.login.user.is_some() && url.login.password.is_none() {
+            return Err(StoreError::Config(format!("--store: {}", RedisUrlError::Login)));
+        }
         let root_cert = match &url.options.ca {
             Some(path) => Some(std::fs::read(path).map_err(|error| {
                 let path = path.display();

@@ -55,7 +55,7 @@ pub(super) struct Node {
 /// User and password. The debug form contains neither.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Login {
-    /// `None` is the default user.
+    /// `None` is the default user. A user needs a password by the time of the first connection.
     pub(super) user: Option<String>,
     /// `None`: no login.
     pub(super) password: Option<String>,
@@ -92,10 +92,17 @@ pub enum RedisUrlError {
     Hosts,
     /// An invalid login before the `@`.
     #[error(
-        "the login goes as redis://user:password@host or redis://:password@host; special characters \
-         such as / and @ are written as %2F and %40"
+        "the login goes as redis://user:password@host or redis://:password@host; in the password / ? # @ \
+         and % are percent-encoded as %2F %3F %23 %40 and %25, or pass it apart in MINERVA_STORE_PASSWORD \
+         or --store-password-file"
     )]
     Login,
+    /// A login that ends at an unencoded character.
+    #[error(
+        "the URL ends early at a character of the password: / ? # @ and % must be percent-encoded as %2F %3F \
+         %23 %40 and %25; or pass the password apart in MINERVA_STORE_PASSWORD or --store-password-file"
+    )]
+    Encoding,
     /// A Sentinel address without the name of the primary.
     #[error("Sentinels need the name of the primary, as in redis-sentinel://a,b,c/mymaster")]
     Master,
@@ -149,7 +156,36 @@ impl RedisUrl {
         if !matches!(topology, "" | "-sentinel" | "-cluster") {
             return None;
         }
-        Some(parse_rest(topology, has_tls, rest))
+        let parsed = parse_rest(topology, has_tls, rest);
+        // An `@` behind the hosts: an unencoded character of the password passed for the end of the hosts.
+        let hosts = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+        let is_cut = rest.contains('@') && !hosts.contains('@');
+        Some(parsed.map_err(|error| match error {
+            RedisUrlError::Host
+            | RedisUrlError::Hosts
+            | RedisUrlError::Database
+            | RedisUrlError::Master
+            | RedisUrlError::Option
+                if is_cut =>
+            {
+                RedisUrlError::Encoding
+            }
+            other => other,
+        }))
+    }
+
+    /// Sets the password of a login without one; false if the address has a password.
+    pub(in super::super) fn set_password(&mut self, password: String) -> bool {
+        if self.login.password.is_some() {
+            return false;
+        }
+        self.login.password = Some(password);
+        true
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn password(&self) -> Option<&str> {
+        self.login.password.as_deref()
     }
 
     fn scheme(&self) -> &'static str {
@@ -204,13 +240,15 @@ fn parse_rest(topology: &str, has_tls: bool, rest: &str) -> Result<RedisUrl, Red
     Ok(RedisUrl { kind, nodes, login, sentinel_login, db, has_tls, options })
 }
 
-/// Parses `user:password`, `:password` or an empty login.
+/// Parses `user:password`, `:password`, `user` or an empty login.
 fn parse_login(login: &str) -> Result<Login, RedisUrlError> {
     if login.is_empty() {
         return Ok(Login::default());
     }
-    let (user, password) = login.split_once(':').ok_or(RedisUrlError::Login)?;
     let decoded = |text| decode(text).ok_or(RedisUrlError::Login);
+    let Some((user, password)) = login.split_once(':') else {
+        return Ok(Login { user: Some(decoded(login)?), password: None });
+    };
     let (user, password) = (decoded(user)?, decoded(password)?);
     if password.is_empty() {
         return Err(RedisUrlError::Login);

@@ -59,6 +59,17 @@ fn a_long_address_sets_all_fields() {
 }
 
 #[test]
+fn a_user_may_lack_the_password_in_the_address() {
+    let mut url = parse("redis://core@a").unwrap();
+    assert_eq!(url.login, Login { user: Some("core".to_owned()), password: None });
+    assert!(url.set_password("p/w".to_owned()));
+    assert_eq!(url.login, login(Some("core"), "p/w"));
+    assert!(!url.set_password("other".to_owned()));
+    // An `@` in an option is no sign of a broken password.
+    assert!(parse("redis://a?ca=b@c").is_ok());
+}
+
+#[test]
 fn sentinels_and_clusters_have_several_nodes() {
     let url = parse("redis-sentinel://:pw@a,b:7000/main/2").unwrap();
     assert_eq!(url.kind, Kind::Sentinel("main".to_owned()));
@@ -80,9 +91,14 @@ fn each_defect_has_its_own_error() {
         ("redis://a b", RedisUrlError::Host),
         ("redis://[::1]6379", RedisUrlError::Host),
         ("redis://a,b", RedisUrlError::Hosts),
-        ("redis://user@a", RedisUrlError::Login),
         ("redis://user:@a", RedisUrlError::Login),
         ("redis://user:%4@a", RedisUrlError::Login),
+        ("redis://user:%zz@a", RedisUrlError::Login),
+        ("redis://:aB3/xY+z=@a:1/0", RedisUrlError::Encoding),
+        ("redis://user:12/3@a", RedisUrlError::Encoding),
+        ("redis://user:p?w@a", RedisUrlError::Encoding),
+        ("redis-sentinel://user:p/w@a,b/main", RedisUrlError::Encoding),
+        ("rediss-cluster://:p?w@a,b", RedisUrlError::Encoding),
         ("redis://a/x", RedisUrlError::Database),
         ("redis-cluster://a/1", RedisUrlError::Database),
         ("redis-sentinel://a", RedisUrlError::Master),
