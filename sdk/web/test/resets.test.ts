@@ -317,6 +317,8 @@ function resetInChaos(seed: number): void {
     if (random.chance(0.05)) sim.buffering = random.chance(0.5);
     if (random.chance(0.05)) sim.up = random.chance(0.5);
     if (!sim.up) sim.breakAll(random.chance(0.3));
+    if (random.chance(0.04)) sim.leave();
+    if (sim.client.away && random.chance(0.3)) sim.client.wake('pageshow', false, sim.now);
     if (random.chance(0.04)) sim.reset('client');
     if (random.chance(0.02)) sim.server.reset(ID, 'app');
     sim.drain();
@@ -324,6 +326,7 @@ function resetInChaos(seed: number): void {
   }
   sim.up = true;
   sim.clear();
+  sim.client.wake('pageshow', false, sim.now);
   sim.reset('client');
   sim.run(sim.now + 100_000, () => sim.ended !== null);
   assertOneReason(sim, `seed ${seed}`);

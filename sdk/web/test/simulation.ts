@@ -58,6 +58,9 @@ interface Event {
   readonly run: () => void;
 }
 
+/** A connection without a client behind it. */
+const DEAD: Wire = { kind: 'http', write: () => {}, end: () => {}, after: () => {} };
+
 /** One simulated client and server. */
 export class Simulation {
   now = 0;
@@ -119,6 +122,20 @@ export class Simulation {
   reset(reason: string): void {
     this.client.reset(reason, this.now);
     this.drain();
+  }
+
+  /** Unloads the page, which may return. The final upload arrives, or the network loses it. */
+  leave(): void {
+    const frames = this.client.leave(60_000);
+    this.drain();
+    if (!frames) return;
+    checkReset({ reset: false }, frames);
+    const isLost = this.random.chance(0.3);
+    // An upload with `new` is not overtaken: no later hello can know that the stream may still be created.
+    const delay = frames[0]?.includes('"new":true') ? 0 : this.random.below(this.latency);
+    this.after(delay, () => {
+      if (this.up && !isLost) this.server.accept(DEAD, frames);
+    });
   }
 
   /** Breaks all connections; unless `silently`, the client is notified. */
@@ -237,8 +254,7 @@ export class Simulation {
     }
     // Browsers repeat a POST whose kept-alive connection broke.
     if (this.random.chance(0.03)) {
-      const dead: Wire = { kind: 'http', write: () => {}, end: () => {}, after: () => {} };
-      this.#toServer(connection, () => this.server.accept(dead, frames));
+      this.#toServer(connection, () => this.server.accept(DEAD, frames));
     }
     this.#toServer(connection, () => this.#recv(connection, frames));
   }
@@ -312,7 +328,7 @@ export class Simulation {
 }
 
 /** Asserts that no message follows a reset, and that a hello with a reset behind it does not create the stream. */
-function checkReset(connection: Connection, frames: readonly string[]): void {
+function checkReset(connection: { reset: boolean }, frames: readonly string[]): void {
   for (const frame of frames) {
     assert(!connection.reset || frame.endsWith('A'), `${frame} behind a reset`);
     connection.reset ||= frame.endsWith('!');
