@@ -14,6 +14,10 @@
 //! with an older epoch fails with [`StoreError::Fenced`] and changes nothing. Only the epoch fences; an expired lease
 //! merely permits a claim by another owner.
 //!
+//! *Agreement:* an owner sends the state that the store must have, [`ExpectedState`]. A call that finds other bounds of
+//! the log, or misses a confirmed checkpoint, fails with [`StoreError::Behind`] and changes nothing. So the loss of a
+//! confirmed write and damage of the stored bounds never lead to a success without effect.
+//!
 //! *Atomicity:* each call takes effect as a whole or not at all, even if a process dies during the call.
 //!
 //! *Order:* calls for one partition take effect in call order. The order is fixed when the function is called, not
@@ -44,7 +48,7 @@ pub mod redis;
 mod url;
 mod version;
 
-pub use data::{Claim, Claimed, StoredPartition};
+pub use data::{Claim, Claimed, ExpectedState, OwnerView, StoredPartition};
 pub use doctor::doctor;
 pub use error::StoreError;
 pub use layout::{HashKey, PartitionLayout};
@@ -166,12 +170,12 @@ pub trait Store: Send + Sync + 'static {
     /// because only a repeated call can carry such an index.
     ///
     /// # Errors
-    /// [`StoreError::Behind`] if the index would leave a gap, [`StoreError::Conflict`] if the log has other content
-    /// at this index. Neither changes anything.
+    /// [`StoreError::Behind`] if the index would leave a gap or the store has another state than expected,
+    /// [`StoreError::Conflict`] if the log has other content at this index. Neither changes anything.
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
@@ -183,11 +187,11 @@ pub trait Store: Send + Sync + 'static {
     /// late repetition: the call succeeds without effect. An owner has one checkpoint call in flight at a time.
     ///
     /// # Errors
-    /// [`StoreError::Behind`] if `covers` is beyond the end of the log.
+    /// [`StoreError::Behind`] if `covers` is beyond the end of the log, or the store has another state than expected.
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
@@ -199,11 +203,12 @@ pub trait Store: Send + Sync + 'static {
     /// index that the log must have reached, as the owner's proof against a rollback.
     ///
     /// # Errors
-    /// [`StoreError::Behind`] if the log ends before `next`; the lease is unchanged.
+    /// [`StoreError::Behind`] if the log ends before `next`, or the store has another state than expected; the lease is
+    /// unchanged.
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>>;

@@ -138,6 +138,8 @@ over_every_store! {
     retried_claims_do_not_displace_other_claims
     a_claim_exceeds_the_given_epoch
     a_renewal_detects_a_short_log
+    a_log_that_begins_elsewhere_is_behind_and_unchanged
+    an_expecting_owner_repeats_and_continues_its_checkpoints
     membership_follows_heartbeats_and_leases
     all_first_callers_get_one_layout
     the_stored_version_is_the_lowest_live_version_and_never_falls
@@ -174,6 +176,16 @@ async fn redis_accepts_calls_up_to_the_size_limit() {
 #[tokio::test]
 async fn memory_accepts_calls_up_to_the_size_limit() {
     suite::calls_up_to_the_size_limit_succeed(Bench::memory()).await;
+}
+
+#[tokio::test]
+async fn redis_detects_a_missing_checkpoint() {
+    suite::a_missing_checkpoint_is_behind(Bench::redis()).await;
+}
+
+#[tokio::test]
+async fn memory_detects_a_missing_checkpoint() {
+    suite::a_missing_checkpoint_is_behind(Bench::memory()).await;
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn append_until_killed(directory: &Path) {
         let appends: Vec<_> = claims
             .iter()
             .map(|(partition, epoch, next)| {
-                store.append(*partition, *epoch, *next, content(*partition, next.0))
+                store.append(*partition, (*epoch).into(), *next, content(*partition, next.0))
             })
             .collect();
         for ((partition, epoch, next), append) in claims.iter_mut().zip(appends) {
@@ -55,7 +55,7 @@ async fn append_until_killed(directory: &Path) {
             if next.0 % 16 == 15 {
                 let meta = Bytes::from(next.to_string());
                 store
-                    .checkpoint(*partition, *epoch, LogIndex(next.0 - 4), meta, vec![])
+                    .checkpoint(*partition, (*epoch).into(), LogIndex(next.0 - 4), meta, vec![])
                     .await
                     .unwrap();
             }
@@ -166,11 +166,14 @@ async fn a_steady_load_does_not_grow_the_file() {
     let blob = Bytes::from(vec![b'x'; 50_000]);
     let mut sizes = Vec::new();
     for index in 0..800u64 {
-        store.append(0, epoch, LogIndex(index), blob.clone()).await.unwrap();
+        store.append(0, epoch.into(), LogIndex(index), blob.clone()).await.unwrap();
         if index % 20 == 19 {
             let (set, removed) = (StreamNumber(index % 7), StreamNumber((index + 3) % 7));
             let changed = vec![(set, Some(blob.clone())), (removed, None)];
-            store.checkpoint(0, epoch, LogIndex(index + 1), Bytes::new(), changed).await.unwrap();
+            store
+                .checkpoint(0, epoch.into(), LogIndex(index + 1), Bytes::new(), changed)
+                .await
+                .unwrap();
             let file = std::fs::metadata(directory.path().join("minerva.redb")).unwrap();
             sizes.push(file.len());
         }
@@ -185,8 +188,9 @@ async fn queued_calls_complete_before_the_store_closes() {
     let directory = tempfile::tempdir().unwrap();
     let store = RedbStore::open(directory.path()).unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
-    let appends: Vec<_> =
-        (0..200).map(|index| store.append(0, epoch, LogIndex(index), content(0, index))).collect();
+    let appends: Vec<_> = (0..200)
+        .map(|index| store.append(0, epoch.into(), LogIndex(index), content(0, index)))
+        .collect();
     drop(store);
     for append in appends {
         tokio::time::timeout(Duration::from_secs(10), append).await.unwrap().unwrap();

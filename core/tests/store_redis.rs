@@ -66,7 +66,12 @@ pub(crate) async fn append(
         while from < range.end {
             let calls: Vec<_> = (from..range.end)
                 .map(|index| {
-                    store.append(partition, epoch, LogIndex(index), content(partition, index))
+                    store.append(
+                        partition,
+                        epoch.into(),
+                        LogIndex(index),
+                        content(partition, index),
+                    )
                 })
                 .collect();
             for call in calls {

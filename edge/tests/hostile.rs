@@ -136,7 +136,10 @@ async fn pages_carry_a_policy_and_scripts_do_not() {
 /// A hello of exactly this length.
 fn long_hello(length: usize) -> String {
     let short = hello("\"ming\":false,\"new\":true,\"other\":\"\"");
-    hello(&format!("\"ming\":false,\"new\":true,\"other\":\"{}\"", "x".repeat(length - short.len())))
+    hello(&format!(
+        "\"ming\":false,\"new\":true,\"other\":\"{}\"",
+        "x".repeat(length - short.len())
+    ))
 }
 
 #[tokio::test]

@@ -118,7 +118,9 @@ impl Target {
         let snapshot = lost.map(|lost| lost.snapshot().encode(&context, stream, as_of));
         let meta = claimed.meta.clone().unwrap_or_else(|| recovered.meta().encode(&context));
         let changed = vec![(stream, snapshot)];
-        store.checkpoint(partition, claimed.epoch, claimed.first_index, meta, changed).await?;
+        store
+            .checkpoint(partition, claimed.epoch.into(), claimed.first_index, meta, changed)
+            .await?;
         Ok(())
     }
 

@@ -26,7 +26,7 @@ async fn store() -> MemoryStore {
     let snapshot = state.snapshot().encode(&context, NUMBER, LogIndex(0));
     let meta = Meta { streams_made: 7, ..Meta::default() }.encode(&context);
     let changed = vec![(NUMBER, Some(snapshot))];
-    store.checkpoint(0, claimed.epoch, LogIndex(0), meta, changed).await.unwrap();
+    store.checkpoint(0, claimed.epoch.into(), LogIndex(0), meta, changed).await.unwrap();
     let sent = Record::Sent { messages: vec!["secret message".into()] };
     append(&store, &claimed, encode_entry(&context, LogIndex(0), &[(NUMBER, sent)])).await;
     store.release(0, claimed.epoch).await.unwrap();
@@ -38,7 +38,7 @@ async fn claim(store: &MemoryStore) -> Claimed {
 }
 
 async fn append(store: &MemoryStore, claimed: &Claimed, blob: Bytes) {
-    store.append(0, claimed.epoch, claimed.next_index(), blob).await.unwrap();
+    store.append(0, claimed.epoch.into(), claimed.next_index(), blob).await.unwrap();
 }
 
 async fn append_garbage(store: &MemoryStore) {
@@ -161,7 +161,7 @@ async fn a_held_partition_is_changed_by_force_only() {
         let held = run(false).await;
         assert!(matches!(&held, Err(StoreCommandError::Held { owner, .. }) if owner == "running"));
         run(true).await.unwrap();
-        let late = store.append(0, owner.epoch, owner.next_index(), Bytes::new()).await;
+        let late = store.append(0, owner.epoch.into(), owner.next_index(), Bytes::new()).await;
         assert_eq!(late, Err(StoreError::Fenced), "the owner writes no more");
     }
 }

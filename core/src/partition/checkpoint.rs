@@ -15,7 +15,7 @@ use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
 use crate::state::{BlobContext, Meta, Snapshot};
-use crate::store::{Epoch, Store, StoreError, StreamChange};
+use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError, StreamChange};
 
 /// Bytes of one step, unless one stream is larger: far below the limit of a store, large enough for one write.
 const STEP_BYTES: usize = 8 << 20;
@@ -40,6 +40,8 @@ pub(super) struct Checkpoints {
     log: (usize, u64),
     /// First index of the stored log.
     first_index: LogIndex,
+    /// Confirmed steps under this epoch.
+    steps: u64,
     /// Bytes of the last checkpoint, the estimate for the next one.
     last_bytes: u64,
     pending: Option<PendingCheckpoint>,
@@ -70,7 +72,17 @@ impl Checkpoints {
         first_index: LogIndex,
     ) -> Self {
         let (changed, log) = (BTreeSet::new(), (0, 0));
-        Self { store, partition, epoch, changed, log, first_index, last_bytes: 0, pending: None }
+        Self {
+            store,
+            partition,
+            epoch,
+            changed,
+            log,
+            first_index,
+            steps: 0,
+            last_bytes: 0,
+            pending: None,
+        }
     }
 
     /// Begins a checkpoint of all streams under a new epoch.
@@ -84,7 +96,7 @@ impl Checkpoints {
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) {
-        (self.epoch, self.first_index, self.log) = (epoch, first_index, (0, 0));
+        (self.epoch, self.first_index, self.steps, self.log) = (epoch, first_index, 0, (0, 0));
         self.changed.clear();
         self.pending = Some(PendingCheckpoint::new(covers, (context, meta), streams, removed));
     }
@@ -116,6 +128,13 @@ impl Checkpoints {
         self.pending.is_some() || self.log.1 > 0
     }
 
+    /// The stored state that all calls of the owner expect from now on, until a step is confirmed or begins.
+    pub(super) fn expected(&self) -> ExpectedState {
+        let first = self.first_index;
+        let next_first = self.pending.as_ref().map_or(first, |pending| pending.covers);
+        ExpectedState { first, next_first, checkpoints: self.steps }
+    }
+
     pub(super) fn is_in_progress(&self) -> bool {
         self.pending.is_some()
     }
@@ -145,6 +164,7 @@ impl Checkpoints {
     /// # Errors
     /// Every error except [`StoreError::Unavailable`].
     pub(super) async fn next(&mut self, confirmed: LogIndex) -> Result<bool, StoreError> {
+        let expected = Some(self.expected());
         let Some(pending) = self.pending.as_mut().filter(|next| next.covers <= confirmed) else {
             return std::future::pending().await;
         };
@@ -159,9 +179,11 @@ impl Checkpoints {
                 && confirmed > covers
             {
                 covers = covers.next();
+                (pending.covers, pending.step) = (covers, Some((covers, step.clone())));
             }
-            let (partition, epoch, meta) = (self.partition, self.epoch, pending.meta.clone());
-            pending.call = Some(self.store.checkpoint(partition, epoch, covers, meta, step));
+            let owner = OwnerView { epoch: self.epoch, expected };
+            let (partition, meta) = (self.partition, pending.meta.clone());
+            pending.call = Some(self.store.checkpoint(partition, owner, covers, meta, step));
         }
         let Some(call) = &mut pending.call else { return Ok(false) };
         let result = call.await;
@@ -169,6 +191,7 @@ impl Checkpoints {
         match result {
             Ok(()) => {
                 pending.step = None;
+                self.steps += 1;
                 let is_finished = pending.streams.is_empty();
                 if is_finished {
                     (self.first_index, self.last_bytes) = (pending.covers, pending.bytes);

@@ -18,7 +18,7 @@ use super::counters;
 use super::deferred_records::DeferredRecords;
 use super::gate::Gate;
 use super::lazy_timer::LazyTimer;
-use super::lease::Lease;
+use super::lease::{Lease, RenewalProof};
 use super::mailbox::Mail;
 use super::recovery::{PER_ENTRY, Recovered, RecoveryError};
 use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
@@ -82,9 +82,10 @@ impl Partition {
         let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
         let is_damaged = !recovered.damage().is_none();
         let damaged_names = recovered.damaged_names;
-        let gate = Gate::new(store.clone(), partition, epoch, recovered.next_index);
         let mut checkpoints =
             Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
+        let expected = checkpoints.expected();
+        let gate = Gate::new(store.clone(), partition, epoch, expected, recovered.next_index);
         let entries = recovered.next_index - recovered.first_index;
         checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
         let now = (setup.clock)();
@@ -196,13 +197,10 @@ impl Partition {
         }
     }
 
-    /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; the lease is renewed with `proof`.
-    async fn finish_checkpoint(
-        &mut self,
-        proof: LogIndex,
-        end: LogIndex,
-    ) -> Result<(), StoreError> {
+    /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; a renewal requires `next`.
+    async fn finish_checkpoint(&mut self, next: LogIndex, end: LogIndex) -> Result<(), StoreError> {
         while self.checkpoints.is_in_progress() {
+            let proof = RenewalProof { expected: self.checkpoints.expected(), next };
             tokio::select! {
                 biased;
                 renewed = self.lease.renew(proof) => renewed?,
@@ -214,13 +212,15 @@ impl Partition {
 
     async fn next_event(&mut self) -> Result<Event, StoreError> {
         let until_deadline = self.until_deadline();
-        let confirmed = self.gate.confirmed();
+        let (confirmed, expected) = (self.gate.confirmed(), self.checkpoints.expected());
+        let proof = RenewalProof { expected, next: confirmed };
+        self.gate.expect(expected);
         let may_act = self.gate.has_room() && self.lease.is_valid();
         // In this order: confirmed outputs are released before new work starts.
         tokio::select! {
             biased;
             outputs = self.gate.next() => Ok(Event::Released(outputs?)),
-            renewed = self.lease.renew(confirmed) => renewed.map(|()| Event::Renewed),
+            renewed = self.lease.renew(proof) => renewed.map(|()| Event::Renewed),
             step = self.checkpoints.next(confirmed) => {
                 step.map(|is_finished| Event::CheckpointStep { is_finished })
             }

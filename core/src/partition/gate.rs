@@ -18,7 +18,7 @@ use minerva_proto::LogIndex;
 use minerva_proto::mutation::{self, Mutation};
 use tokio::time::sleep;
 
-use crate::store::{Epoch, Store, StoreError};
+use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError};
 use crate::stream::Output;
 
 /// Turns in flight at which no more mail is taken: enough to keep a store with a latency of a few milliseconds busy,
@@ -38,6 +38,8 @@ pub(super) struct Gate {
     store: Arc<dyn Store>,
     partition: u32,
     epoch: Epoch,
+    /// The stored state that each append expects.
+    expected: ExpectedState,
     /// Index of the next append.
     next_index: LogIndex,
     /// All appends below this index are confirmed.
@@ -69,12 +71,14 @@ impl Gate {
         store: Arc<dyn Store>,
         partition: u32,
         epoch: Epoch,
+        expected: ExpectedState,
         next_index: LogIndex,
     ) -> Self {
         Self {
             store,
             partition,
             epoch,
+            expected,
             next_index,
             confirmed: next_index,
             turns: VecDeque::new(),
@@ -97,6 +101,11 @@ impl Gate {
         for turn in &mut self.turns {
             (turn.append, turn.call) = (None, None);
         }
+    }
+
+    /// Sets the stored state that further appends and retries expect.
+    pub(super) fn expect(&mut self, expected: ExpectedState) {
+        self.expected = expected;
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -208,6 +217,7 @@ impl Gate {
     }
 
     fn call(&self, (index, blob): &(LogIndex, Bytes)) -> Append {
-        self.store.append(self.partition, self.epoch, *index, blob.clone())
+        let owner = OwnerView { epoch: self.epoch, expected: Some(self.expected) };
+        self.store.append(self.partition, owner, *index, blob.clone())
     }
 }

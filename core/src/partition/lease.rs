@@ -11,7 +11,7 @@ use minerva_proto::LogIndex;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
-use crate::store::{Epoch, Store, StoreError};
+use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError};
 
 /// The lease of one partition under one epoch.
 pub(super) struct Lease {
@@ -27,9 +27,21 @@ pub(super) struct Lease {
     step: Option<RenewalStep>,
 }
 
+/// The stored state that a renewal must find.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct RenewalProof {
+    pub(super) expected: ExpectedState,
+    /// The confirmed end of the log.
+    pub(super) next: LogIndex,
+}
+
 enum RenewalStep {
     Pause(BoxFuture<'static, ()>),
-    Call { sent_at: Instant, call: BoxFuture<'static, Result<(), StoreError>> },
+    Call {
+        sent_at: Instant,
+        expected: ExpectedState,
+        call: BoxFuture<'static, Result<(), StoreError>>,
+    },
 }
 
 impl Lease {
@@ -49,22 +61,28 @@ impl Lease {
         self.valid_until.is_some_and(|until| clock::now() < until)
     }
 
-    /// Waits for the next renewal; `confirmed` is the confirmed end of the log. Cancel safe.
+    /// Waits for the next renewal, which the store performs only if its state matches the proof. Cancel safe.
     ///
     /// # Errors
     /// Every error except [`StoreError::Unavailable`].
-    pub(super) async fn renew(&mut self, confirmed: LogIndex) -> Result<(), StoreError> {
+    pub(super) async fn renew(&mut self, proof: RenewalProof) -> Result<(), StoreError> {
         loop {
             match &mut self.step {
-                None if self.pause.is_zero() => self.step = Some(self.send(confirmed)),
+                None if self.pause.is_zero() => self.step = Some(self.send(proof)),
                 None => self.step = Some(RenewalStep::Pause(Box::pin(sleep(self.pause)))),
                 Some(RenewalStep::Pause(pause)) => {
                     pause.await;
-                    self.step = Some(self.send(confirmed));
+                    self.step = Some(self.send(proof));
                 }
-                Some(RenewalStep::Call { sent_at, call }) => {
+                Some(RenewalStep::Call { sent_at, expected, call }) => {
                     let (sent_at, result) = (*sent_at, call.await);
+                    let is_outdated = *expected != proof.expected;
                     self.step = None;
+                    if is_outdated && matches!(result, Err(StoreError::Behind { .. })) {
+                        // A checkpoint may have overtaken the renewal on its way.
+                        self.step = Some(self.send(proof));
+                        continue;
+                    }
                     self.pause = self.length / 3;
                     return self.on_renewed(sent_at, result);
                 }
@@ -86,9 +104,10 @@ impl Lease {
         }
     }
 
-    fn send(&self, confirmed: LogIndex) -> RenewalStep {
-        let call = self.store.renew(self.partition, self.epoch, self.length, confirmed);
-        RenewalStep::Call { sent_at: clock::now(), call }
+    fn send(&self, RenewalProof { expected, next }: RenewalProof) -> RenewalStep {
+        let owner = OwnerView { epoch: self.epoch, expected: Some(expected) };
+        let call = self.store.renew(self.partition, owner, self.length, next);
+        RenewalStep::Call { sent_at: clock::now(), expected, call }
     }
 
     fn on_renewed(

@@ -1,4 +1,4 @@
-//! The data of a partition, as returned by a claim or an inspection.
+//! The data of a partition, as returned by a claim or an inspection, and the view of an owner in later calls.
 
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
@@ -42,6 +42,32 @@ impl Claimed {
     /// The index of the next append.
     pub fn next_index(&self) -> LogIndex {
         self.first_index + self.log.len() as u64
+    }
+}
+
+/// The owner of a partition as the caller of the store, with the state that the owner has stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerView {
+    /// Epoch of the owner.
+    pub epoch: Epoch,
+    /// The state that the store must have; `None` disables the comparison.
+    pub expected: Option<ExpectedState>,
+}
+
+/// The stored state that an owner expects. A difference shows a rollback of the store, or damage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExpectedState {
+    /// First index of the log after the last confirmed checkpoint.
+    pub first: LogIndex,
+    /// First index of the log after the checkpoint in progress; equal to `first` without one.
+    pub next_first: LogIndex,
+    /// Confirmed checkpoint calls of this epoch.
+    pub checkpoints: u64,
+}
+
+impl From<Epoch> for OwnerView {
+    fn from(epoch: Epoch) -> Self {
+        Self { epoch, expected: None }
     }
 }
 

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use minerva_proto::LogIndex;
 
-use super::{Claim, Epoch, StoreError};
+use super::{Claim, Epoch, OwnerView, StoreError};
 
 /// Epoch and log bounds of a partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) struct Head {
     pub(super) first: LogIndex,
     /// Index of the next append; `first <= next`.
     pub(super) next: LogIndex,
+    /// Checkpoint calls of this epoch. `None` in a store that cannot lose a checkpoint under a living owner.
+    pub(super) checkpoints: Option<u64>,
 }
 
 /// How to perform a permitted append.
@@ -40,9 +42,21 @@ impl Head {
         }
     }
 
+    /// Checks the epoch of a call, and the first index that the owner expects.
+    fn check_owner(&self, owner: OwnerView) -> Result<(), StoreError> {
+        self.check(owner.epoch)?;
+        match owner.expected {
+            Some(expected) if ![expected.first, expected.next_first].contains(&self.first) => {
+                Err(StoreError::Behind { next: self.next })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Advances the epoch beyond `above`, and returns the claim for the history.
     pub(super) fn claim(&mut self, owner: &str, above: Epoch) -> Claim {
         self.epoch = Epoch(self.epoch.max(above).0 + 1);
+        self.checkpoints = self.checkpoints.map(|_| 0);
         Claim { epoch: self.epoch, next_index: self.next, owner: owner.to_owned() }
     }
 
@@ -53,19 +67,21 @@ impl Head {
         self.next = self.first;
     }
 
-    /// Checks a renewal: the epoch, and that the log has reached `next`.
-    pub(super) fn check_renewal(&self, epoch: Epoch, next: LogIndex) -> Result<(), StoreError> {
-        self.check(epoch)?;
-        if next > self.next { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
+    /// Checks a renewal: the epoch, the expected state, and that the log has reached `next`.
+    pub(super) fn check_renewal(&self, owner: OwnerView, next: LogIndex) -> Result<(), StoreError> {
+        self.check_owner(owner)?;
+        let confirmed = owner.expected.map_or(0, |expected| expected.checkpoints);
+        let has_lost = self.checkpoints.is_some_and(|made| made < confirmed) || next > self.next;
+        if has_lost { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
     }
 
-    /// Compares the epoch and index of an append with the log head.
+    /// Compares the epoch, the expected state and the index of an append with the log head.
     pub(super) fn check_append(
         &self,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
     ) -> Result<AppendAction, StoreError> {
-        self.check(epoch)?;
+        self.check_owner(owner)?;
         match index.cmp(&self.next) {
             Ordering::Equal => Ok(AppendAction::Write),
             Ordering::Greater => Err(StoreError::Behind { next: self.next }),
@@ -74,16 +90,24 @@ impl Head {
         }
     }
 
-    /// Checks a checkpoint. `false`: a late repetition without effect.
+    /// Checks a checkpoint, and counts the call. `false`: a late repetition without effect.
     pub(super) fn check_checkpoint(
-        &self,
-        epoch: Epoch,
+        &mut self,
+        owner: OwnerView,
         covers: LogIndex,
     ) -> Result<bool, StoreError> {
-        self.check(epoch)?;
+        self.check(owner.epoch)?;
         if covers > self.next {
             return Err(StoreError::Behind { next: self.next });
         }
-        Ok(covers >= self.first)
+        let Some(expected) = owner.expected else { return Ok(covers >= self.first) };
+        // The call may be a repetition that has taken effect before.
+        let numbers = [expected.checkpoints, expected.checkpoints + 1];
+        let has_all = self.checkpoints.is_none_or(|made| numbers.contains(&made));
+        if !has_all || ![expected.first, covers].contains(&self.first) {
+            return Err(StoreError::Behind { next: self.next });
+        }
+        self.checkpoints = self.checkpoints.map(|_| numbers[1]);
+        Ok(true)
     }
 }

@@ -18,8 +18,8 @@ use super::leases::{HeartbeatTable, Leases};
 use super::quarantine::{self, LIMITS};
 use super::version::{check_version, raise_version};
 use super::{
-    Claim, Claimed, Epoch, HashKey, Member, Membership, OperatorStore, PartitionLayout, Store,
-    StoreError, StoredPartition, StreamChange, check_size,
+    Claim, Claimed, Epoch, HashKey, Member, Membership, OperatorStore, OwnerView, PartitionLayout,
+    Store, StoreError, StoredPartition, StreamChange, check_size,
 };
 use crate::clock;
 
@@ -134,20 +134,20 @@ impl Store for MemoryStore {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call(|data| {
             check_size([blob.len()])?;
-            data.by_partition.entry(partition).or_default().append(epoch, index, blob)
+            data.by_partition.entry(partition).or_default().append(owner, index, blob)
         })
     }
 
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
@@ -156,20 +156,20 @@ impl Store for MemoryStore {
             let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
             check_size(blobs.chain([meta.len()]))?;
             let partition = data.by_partition.entry(partition).or_default();
-            partition.checkpoint(epoch, covers, meta, changed)
+            partition.checkpoint(owner, covers, meta, changed)
         })
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call(move |data| {
             let head = &data.by_partition.entry(partition).or_default().head;
-            head.check_renewal(epoch, next)?;
+            head.check_renewal(owner, next)?;
             data.leases.renew(partition, clock::now(), lease);
             Ok(())
         })
@@ -233,6 +233,7 @@ impl OperatorStore for MemoryStore {
 impl Partition {
     fn claim(&mut self, owner: &str, above: Epoch) -> Claimed {
         push_claim(&mut self.claims, self.head.claim(owner, above), above);
+        self.head.checkpoints = Some(0);
         Claimed {
             epoch: self.head.epoch,
             claims: self.claims.clone(),
@@ -269,8 +270,8 @@ impl Partition {
         Some(before)
     }
 
-    fn append(&mut self, epoch: Epoch, index: LogIndex, blob: Bytes) -> Result<(), StoreError> {
-        match self.head.check_append(epoch, index)? {
+    fn append(&mut self, owner: OwnerView, index: LogIndex, blob: Bytes) -> Result<(), StoreError> {
+        match self.head.check_append(owner, index)? {
             AppendAction::Write => {
                 self.log.insert(index, blob);
                 self.head.next = index.next();
@@ -284,12 +285,12 @@ impl Partition {
 
     fn checkpoint(
         &mut self,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> Result<(), StoreError> {
-        if !self.head.check_checkpoint(epoch, covers)? {
+        if !self.head.check_checkpoint(owner, covers)? {
             return Ok(());
         }
         self.meta = Some(meta);

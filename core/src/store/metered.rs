@@ -10,7 +10,9 @@ use futures_util::future::BoxFuture;
 use minerva_proto::LogIndex;
 
 use super::fault_log::warn_unavailable;
-use super::{Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StreamChange};
+use super::{
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError, StreamChange,
+};
 use crate::clock;
 use crate::metrics::Metrics;
 
@@ -83,12 +85,12 @@ impl Store for MeteredStore {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let (seconds, begun) = (self.metrics.append_seconds.clone(), clock::now());
-        let call = self.store.append(partition, epoch, index, blob);
+        let call = self.store.append(partition, owner, index, blob);
         let counted = call.inspect(move |result| {
             if result.is_ok() {
                 seconds.observe((clock::now() - begun).as_secs_f64());
@@ -100,25 +102,25 @@ impl Store for MeteredStore {
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors(
             "checkpoint",
-            self.store.checkpoint(partition, epoch, covers, meta, changed),
+            self.store.checkpoint(partition, owner, covers, meta, changed),
         )
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.count_errors("renew", self.store.renew(partition, epoch, lease, next))
+        self.count_errors("renew", self.store.renew(partition, owner, lease, next))
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -27,8 +27,8 @@ use self::operation::{Operation, Reply, Request};
 use self::sync_watch::SyncFailure;
 use self::writer::{Open, Writer};
 use super::{
-    Claimed, Epoch, Member, Membership, OperatorStore, PartitionLayout, Store, StoreError,
-    StoredPartition, StreamChange, check_size,
+    Claimed, Epoch, Member, Membership, OperatorStore, OwnerView, PartitionLayout, Store,
+    StoreError, StoredPartition, StreamChange, check_size,
 };
 
 /// Capacity of the request queue: 16 requests for each of 64 partitions. Further requests fail as unavailable, and
@@ -162,20 +162,20 @@ impl Store for RedbStore {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         if let Err(error) = check_size([blob.len()]) {
             return async { Err(error) }.boxed();
         }
-        self.call_unit(Operation::Append { partition, epoch, index, blob })
+        self.call_unit(Operation::Append { partition, owner, index, blob })
     }
 
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
@@ -184,23 +184,23 @@ impl Store for RedbStore {
         if let Err(error) = check_size(blobs.chain([meta.len()])) {
             return async { Err(error) }.boxed();
         }
-        self.call_unit(Operation::Checkpoint { partition, epoch, covers, meta, changed })
+        self.call_unit(Operation::Checkpoint { partition, owner, covers, meta, changed })
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(Operation::Lease { partition, epoch, lease, next })
+        self.call_unit(Operation::Lease { partition, owner, lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(Operation::Lease {
             partition,
-            epoch,
+            owner: epoch.into(),
             lease: Duration::ZERO,
             next: LogIndex(0),
         })

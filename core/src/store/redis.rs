@@ -58,8 +58,8 @@ use self::scripts::Script;
 use super::layout::check_partitions;
 use super::quarantine::LIMITS;
 use super::{
-    Claimed, Epoch, FIRST_LEASE, Member, Membership, OperatorStore, PartitionLayout, Store,
-    StoreError, StoredPartition, StreamChange, check_size,
+    Claimed, Epoch, FIRST_LEASE, Member, Membership, OperatorStore, OwnerView, PartitionLayout,
+    Store, StoreError, StoredPartition, StreamChange, check_size,
 };
 
 /// A store in Redis, Valkey or Dragonfly: single server, Sentinel or Cluster.
@@ -139,7 +139,11 @@ impl Store for RedisStore {
         let name = format!("{session}:{number}");
         let reply = self.client.send_to_partition(partition, command, 0, true);
         let claimed = async move {
-            let claim = ClaimReply::parse(reply::parse(reply.await?, None)?)?;
+            let reply = reply.await?;
+            if let Some(stored) = reply::overtaken_by(&reply) {
+                self.client.exceed_call_number(stored);
+            }
+            let claim = ClaimReply::parse(reply::parse(reply, None)?)?;
             self.client.note_claim(partition, claim.epoch, name);
             load_partition(&self.client, partition, claim).await
         };
@@ -149,16 +153,17 @@ impl Store for RedisStore {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         if let Err(error) = check_size([blob.len()]) {
             return ready(Err(error)).boxed();
         }
+        let OwnerView { epoch, expected } = owner;
         let owner = self.client.owner(partition, epoch);
         let bytes = blob.len();
-        let command = Command::Append(Append { owner, epoch, index, blob });
+        let command = Command::Append(Append { owner, epoch, expected, index, blob });
         let reply = self.client.send(partition_slot(partition), command, bytes, true);
         async move {
             let done = reply::parse(reply.await?, Some(index)).map(|_| ());
@@ -170,7 +175,7 @@ impl Store for RedisStore {
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
@@ -180,8 +185,7 @@ impl Store for RedisStore {
         if let Err(error) = check_size(blobs.chain([meta.len()])) {
             return ready(Err(error)).boxed();
         }
-        let mut command = self.client.owner_call(Script::Checkpoint, partition, epoch);
-        command.arg(self.client.session()).arg(self.client.next_call_number());
+        let mut command = self.client.expecting_call(Script::Checkpoint, partition, owner);
         command.arg(covers.0).arg(&*meta);
         add_streams(&mut command, changed);
         // After a rollback, the checkpoint releases outputs in place of the appends.
@@ -191,11 +195,11 @@ impl Store for RedisStore {
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let mut command = self.client.owner_call(Script::Renew, partition, epoch);
+        let mut command = self.client.expecting_call(Script::Renew, partition, owner);
         command.arg(to_ms(lease)).arg(next.0);
         let reply = self.client.send_lease(partition_slot(partition), command);
         call_unit(partition, reply)

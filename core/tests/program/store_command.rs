@@ -35,7 +35,7 @@ async fn damage(directory: &Path, partition: u32) {
     let store = open(&url).unwrap();
     let claimed = store.claim(partition, "damage", Epoch(0)).await.unwrap();
     let (epoch, index) = (claimed.epoch, claimed.next_index());
-    store.append(partition, epoch, index, Bytes::from_static(b"garbage")).await.unwrap();
+    store.append(partition, epoch.into(), index, Bytes::from_static(b"garbage")).await.unwrap();
     store.release(partition, epoch).await.unwrap();
 }
 

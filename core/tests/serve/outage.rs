@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StreamChange,
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError, StreamChange,
 };
 use minerva_core::{Config, PartitionOptions};
 use minerva_proto::LogIndex;
@@ -64,33 +64,33 @@ impl Store for StoreConnection {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.append(partition, epoch, index, blob))
+        self.cut().unwrap_or_else(|| self.store.append(partition, owner, index, blob))
     }
 
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let call = || self.store.checkpoint(partition, epoch, covers, meta, changed);
+        let call = || self.store.checkpoint(partition, owner, covers, meta, changed);
         self.cut().unwrap_or_else(call)
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.cut().unwrap_or_else(|| self.store.renew(partition, epoch, lease, next))
+        self.cut().unwrap_or_else(|| self.store.renew(partition, owner, lease, next))
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -126,7 +126,8 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
                 let (index, epoch) = (at(index), Epoch(model.epoch.saturating_sub(stale)));
                 let stale = model.epoch - epoch.0;
                 let blob = Bytes::from(vec![content; content.into()]);
-                let result = bench.store.append(5, epoch, LogIndex(index), blob.clone()).await;
+                let result =
+                    bench.store.append(5, epoch.into(), LogIndex(index), blob.clone()).await;
                 prop_assert_eq!(result, model.append(stale, index, blob));
             }
             Op::Checkpoint { stale, covers, changed } => {
@@ -141,7 +142,7 @@ async fn check(mut bench: Bench, ops: Vec<Op>) -> Result<(), TestCaseError> {
                     .collect();
                 let call = bench.store.checkpoint(
                     5,
-                    epoch,
+                    epoch.into(),
                     LogIndex(covers),
                     meta.clone(),
                     changed.clone(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_core::store::{
-    CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member, Store,
-    StoreError, StreamChange,
+    CLAIMS_KEPT, Claim, Claimed, Epoch, ExpectedState, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS,
+    Member, OwnerView, Store, StoreError, StreamChange,
 };
 use minerva_proto::{LogIndex, StreamNumber};
 
@@ -49,7 +49,7 @@ async fn with_log(bench: &Bench, texts: &[&'static str]) -> Epoch {
     let claimed = claim(&*bench.store, 1).await;
     let first = claimed.next_index().0;
     for (index, text) in (first..).zip(texts) {
-        bench.store.append(1, claimed.epoch, LogIndex(index), blob(text)).await.unwrap();
+        bench.store.append(1, claimed.epoch.into(), LogIndex(index), blob(text)).await.unwrap();
     }
     claimed.epoch
 }
@@ -93,9 +93,13 @@ pub(crate) async fn a_claim_returns_the_last_claims(mut bench: Bench) {
         let (epoch, next_index) = (Epoch(10 * made + 1), LogIndex(made - 1));
         all.push(Claim { epoch, next_index, owner });
         assert_eq!(claimed.claims, all[all.len().saturating_sub(CLAIMS_KEPT)..]);
-        bench.store.append(1, epoch, next_index, blob("a")).await.unwrap();
+        bench.store.append(1, epoch.into(), next_index, blob("a")).await.unwrap();
         if made % 2 == 0 {
-            bench.store.checkpoint(1, epoch, LogIndex(made), blob("m"), vec![]).await.unwrap();
+            bench
+                .store
+                .checkpoint(1, epoch.into(), LogIndex(made), blob("m"), vec![])
+                .await
+                .unwrap();
         }
         bench.store.release(1, epoch).await.unwrap();
         bench = bench.reopen();
@@ -105,7 +109,7 @@ pub(crate) async fn a_claim_returns_the_last_claims(mut bench: Bench) {
 /// The replies to the claims are lost: the owner does not learn the epochs.
 pub(crate) async fn retried_claims_do_not_displace_other_claims(bench: Bench) {
     let other = bench.store.claim(1, "other", Epoch(0)).await.unwrap();
-    bench.store.append(1, other.epoch, LogIndex(0), blob("a")).await.unwrap();
+    bench.store.append(1, other.epoch.into(), LogIndex(0), blob("a")).await.unwrap();
     bench.store.release(1, other.epoch).await.unwrap();
     let owners = |claimed: &Claimed| {
         let owners = claimed.claims.iter().map(|claim| (claim.epoch.0, claim.owner.clone()));
@@ -127,15 +131,15 @@ pub(crate) async fn a_stale_epoch_is_fenced_and_changes_nothing(bench: Bench) {
     claim(&*bench.store, 1).await;
     let store = &bench.store;
     let fenced = Err(StoreError::Fenced);
-    assert_eq!(store.append(1, stale, LogIndex(2), blob("c")).await, fenced);
+    assert_eq!(store.append(1, stale.into(), LogIndex(2), blob("c")).await, fenced);
     assert_eq!(
-        store.append(1, stale, LogIndex(1), blob("b")).await,
+        store.append(1, stale.into(), LogIndex(1), blob("b")).await,
         fenced,
         "repeated appends are fenced, too"
     );
     let changed = vec![set(7, "s")];
-    assert_eq!(store.checkpoint(1, stale, LogIndex(1), blob("m"), changed).await, fenced);
-    assert_eq!(store.renew(1, stale, FIRST_LEASE, LogIndex(0)).await, fenced);
+    assert_eq!(store.checkpoint(1, stale.into(), LogIndex(1), blob("m"), changed).await, fenced);
+    assert_eq!(store.renew(1, stale.into(), FIRST_LEASE, LogIndex(0)).await, fenced);
     assert_eq!(store.release(1, stale).await, fenced);
     let claimed = claim(&**store, 1).await;
     assert_eq!(claimed, Claimed { log: vec![blob("a"), blob("b")], ..empty(3) });
@@ -145,16 +149,19 @@ pub(crate) async fn an_unknown_epoch_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let future = Epoch(epoch.0 + 1);
     let behind = Err(StoreError::Behind { next: LogIndex(1) });
-    assert_eq!(bench.store.append(1, future, LogIndex(1), blob("b")).await, behind);
-    assert_eq!(bench.store.checkpoint(1, future, LogIndex(1), blob("m"), vec![]).await, behind);
-    assert_eq!(bench.store.renew(1, future, FIRST_LEASE, LogIndex(0)).await, behind);
+    assert_eq!(bench.store.append(1, future.into(), LogIndex(1), blob("b")).await, behind);
+    assert_eq!(
+        bench.store.checkpoint(1, future.into(), LogIndex(1), blob("m"), vec![]).await,
+        behind
+    );
+    assert_eq!(bench.store.renew(1, future.into(), FIRST_LEASE, LogIndex(0)).await, behind);
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
 
 pub(crate) async fn a_repeated_append_succeeds_once(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     for (index, text) in [(0, "a"), (2, "c"), (1, "b")] {
-        bench.store.append(1, epoch, LogIndex(index), blob(text)).await.unwrap();
+        bench.store.append(1, epoch.into(), LogIndex(index), blob(text)).await.unwrap();
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b"), blob("c")]);
 }
@@ -162,7 +169,7 @@ pub(crate) async fn a_repeated_append_succeeds_once(bench: Bench) {
 pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     for index in 0..2 {
-        let result = bench.store.append(1, epoch, LogIndex(index), blob("x")).await;
+        let result = bench.store.append(1, epoch.into(), LogIndex(index), blob("x")).await;
         assert_eq!(result, Err(StoreError::Conflict { index: LogIndex(index) }));
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
@@ -171,7 +178,7 @@ pub(crate) async fn other_content_at_an_index_is_a_conflict(bench: Bench) {
 pub(crate) async fn a_gap_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for index in [2, 3, u64::MAX] {
-        let result = bench.store.append(1, epoch, LogIndex(index), blob("x")).await;
+        let result = bench.store.append(1, epoch.into(), LogIndex(index), blob("x")).await;
         assert_eq!(result, Err(StoreError::Behind { next: LogIndex(1) }));
     }
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a")]);
@@ -179,9 +186,9 @@ pub(crate) async fn a_gap_is_behind(bench: Bench) {
 
 pub(crate) async fn an_append_below_the_checkpoint_succeeds(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
-    bench.store.checkpoint(1, epoch, LogIndex(2), blob("m"), vec![]).await.unwrap();
-    bench.store.append(1, epoch, LogIndex(1), blob("b")).await.unwrap();
-    bench.store.append(1, epoch, LogIndex(3), blob("d")).await.unwrap();
+    bench.store.checkpoint(1, epoch.into(), LogIndex(2), blob("m"), vec![]).await.unwrap();
+    bench.store.append(1, epoch.into(), LogIndex(1), blob("b")).await.unwrap();
+    bench.store.append(1, epoch.into(), LogIndex(3), blob("d")).await.unwrap();
     let claimed = claim(&*bench.store, 1).await;
     assert_eq!((claimed.first_index, claimed.log), (LogIndex(2), vec![blob("c"), blob("d")]));
 }
@@ -190,9 +197,9 @@ pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench)
     let epoch = with_log(&bench, &["a", "b", "c"]).await;
     let top = (1 << 48) + 9;
     let first = vec![set(top, "x1"), set(7, "y1"), set(8, "z1")];
-    bench.store.checkpoint(1, epoch, LogIndex(1), blob("m1"), first).await.unwrap();
+    bench.store.checkpoint(1, epoch.into(), LogIndex(1), blob("m1"), first).await.unwrap();
     let second = vec![set(7, "y2"), remove(8), remove(1000), set(u64::MAX, "")];
-    bench.store.checkpoint(1, epoch, LogIndex(3), blob("m2"), second).await.unwrap();
+    bench.store.checkpoint(1, epoch.into(), LogIndex(3), blob("m2"), second).await.unwrap();
     let bench = bench.reopen();
     let claimed = claim(&*bench.store, 1).await;
     let expected = Claimed {
@@ -205,14 +212,18 @@ pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench)
         log: vec![],
     };
     assert_eq!(claimed, expected);
-    bench.store.append(1, claimed.epoch, LogIndex(3), blob("d")).await.unwrap();
+    bench.store.append(1, claimed.epoch.into(), LogIndex(3), blob("d")).await.unwrap();
 }
 
 pub(crate) async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
     let changed = vec![set(7, "s"), remove(8)];
     for _ in 0..2 {
-        bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), changed.clone()).await.unwrap();
+        bench
+            .store
+            .checkpoint(1, epoch.into(), LogIndex(1), blob("m"), changed.clone())
+            .await
+            .unwrap();
     }
     let claimed = claim(&*bench.store, 1).await;
     assert_eq!((claimed.first_index, claimed.log), (LogIndex(1), vec![blob("b")]));
@@ -221,9 +232,13 @@ pub(crate) async fn a_repeated_checkpoint_changes_nothing(bench: Bench) {
 
 pub(crate) async fn a_late_checkpoint_changes_nothing(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
-    bench.store.checkpoint(1, epoch, LogIndex(2), blob("new"), vec![set(7, "new")]).await.unwrap();
+    bench
+        .store
+        .checkpoint(1, epoch.into(), LogIndex(2), blob("new"), vec![set(7, "new")])
+        .await
+        .unwrap();
     let old = vec![set(7, "old"), set(9, "old")];
-    bench.store.checkpoint(1, epoch, LogIndex(1), blob("old"), old).await.unwrap();
+    bench.store.checkpoint(1, epoch.into(), LogIndex(1), blob("old"), old).await.unwrap();
     let claimed = claim(&*bench.store, 1).await;
     assert_eq!((claimed.first_index, claimed.log), (LogIndex(2), vec![]));
     assert_eq!((claimed.meta, claimed.streams), (Some(blob("new")), streams(&[(7, "new")])));
@@ -231,7 +246,8 @@ pub(crate) async fn a_late_checkpoint_changes_nothing(bench: Bench) {
 
 pub(crate) async fn a_checkpoint_beyond_the_log_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
-    let result = bench.store.checkpoint(1, epoch, LogIndex(2), blob("m"), vec![set(7, "s")]).await;
+    let result =
+        bench.store.checkpoint(1, epoch.into(), LogIndex(2), blob("m"), vec![set(7, "s")]).await;
     assert_eq!(result, Err(StoreError::Behind { next: LogIndex(1) }));
     assert_eq!(claim(&*bench.store, 1).await, Claimed { log: vec![blob("a")], ..empty(2) });
 }
@@ -240,9 +256,9 @@ pub(crate) async fn calls_take_effect_in_call_order(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
     let store = &bench.store;
     let mut in_flight: Vec<_> = (0..32)
-        .map(|index| store.append(1, epoch, LogIndex(index), Bytes::from(vec![index as u8])))
+        .map(|index| store.append(1, epoch.into(), LogIndex(index), Bytes::from(vec![index as u8])))
         .collect();
-    in_flight.push(store.checkpoint(1, epoch, LogIndex(30), blob("m"), vec![]));
+    in_flight.push(store.checkpoint(1, epoch.into(), LogIndex(30), blob("m"), vec![]));
     // Awaited in reverse, because the order must not depend on polling.
     for call in in_flight.into_iter().rev() {
         call.await.unwrap();
@@ -254,8 +270,8 @@ pub(crate) async fn calls_take_effect_in_call_order(bench: Bench) {
 
 pub(crate) async fn a_dropped_future_does_not_cancel_its_call(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
-    drop(bench.store.append(1, epoch, LogIndex(0), blob("a")));
-    bench.store.append(1, epoch, LogIndex(1), blob("b")).await.unwrap();
+    drop(bench.store.append(1, epoch.into(), LogIndex(0), blob("a")));
+    bench.store.append(1, epoch.into(), LogIndex(1), blob("b")).await.unwrap();
     assert_eq!(claim(&*bench.store, 1).await.log, [blob("a"), blob("b")]);
 }
 
@@ -264,7 +280,11 @@ pub(crate) async fn partitions_are_independent(bench: Bench) {
         claim(&*bench.store, partition).await;
     }
     let epoch = with_log(&bench, &["a", "b"]).await;
-    bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), vec![set(7, "s")]).await.unwrap();
+    bench
+        .store
+        .checkpoint(1, epoch.into(), LogIndex(1), blob("m"), vec![set(7, "s")])
+        .await
+        .unwrap();
     for partition in [0, 2, MAX_PARTITIONS - 1] {
         assert_eq!(claim(&*bench.store, partition).await, empty(2), "{partition}");
     }
@@ -291,8 +311,8 @@ pub(crate) async fn an_unexpired_lease_excludes_other_owners(bench: Bench) {
     let Err(StoreError::Held { owner, left }) = held else { panic!("not held: {held:?}") };
     assert_eq!(owner, ME);
     assert!(left <= FIRST_LEASE && left > FIRST_LEASE / 2, "{left:?}");
-    bench.store.append(1, epoch, LogIndex(1), blob("b")).await.unwrap();
-    bench.store.renew(1, epoch, FIRST_LEASE * 10, LogIndex(0)).await.unwrap();
+    bench.store.append(1, epoch.into(), LogIndex(1), blob("b")).await.unwrap();
+    bench.store.renew(1, epoch.into(), FIRST_LEASE * 10, LogIndex(0)).await.unwrap();
     let held = bench.store.claim(1, "other", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { left, .. }) if left > FIRST_LEASE), "{held:?}");
     assert_eq!(
@@ -312,15 +332,18 @@ pub(crate) async fn a_released_partition_can_be_claimed_immediately(bench: Bench
 
 pub(crate) async fn an_expired_lease_does_not_fence_its_owner(bench: Bench) {
     let epoch = with_log(&bench, &[]).await;
-    bench.store.renew(1, epoch, Duration::from_millis(1), LogIndex(0)).await.unwrap();
+    bench.store.renew(1, epoch.into(), Duration::from_millis(1), LogIndex(0)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    bench.store.append(1, epoch, LogIndex(0), blob("a")).await.unwrap();
-    bench.store.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.unwrap();
+    bench.store.append(1, epoch.into(), LogIndex(0), blob("a")).await.unwrap();
+    bench.store.renew(1, epoch.into(), FIRST_LEASE, LogIndex(0)).await.unwrap();
     assert!(matches!(bench.store.claim(1, "other", Epoch(0)).await, Err(StoreError::Held { .. })));
-    bench.store.renew(1, epoch, Duration::from_millis(1), LogIndex(0)).await.unwrap();
+    bench.store.renew(1, epoch.into(), Duration::from_millis(1), LogIndex(0)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     bench.store.claim(1, "other", Epoch(0)).await.unwrap();
-    assert_eq!(bench.store.append(1, epoch, LogIndex(1), blob("b")).await, Err(StoreError::Fenced));
+    assert_eq!(
+        bench.store.append(1, epoch.into(), LogIndex(1), blob("b")).await,
+        Err(StoreError::Fenced)
+    );
 }
 
 pub(crate) async fn calls_above_the_size_limit_are_rejected(bench: Bench) {
@@ -328,10 +351,10 @@ pub(crate) async fn calls_above_the_size_limit_are_rejected(bench: Bench) {
     let all = Bytes::from(vec![b'x'; MAX_BLOB + 1]);
     let too_large = Err(StoreError::TooLarge { bytes: MAX_BLOB + 1 });
     let store = &bench.store;
-    assert_eq!(store.append(1, epoch, LogIndex(0), all.clone()).await, too_large);
+    assert_eq!(store.append(1, epoch.into(), LogIndex(0), all.clone()).await, too_large);
     let changed = vec![(StreamNumber(1), Some(all.slice(..MAX_BLOB)))];
-    assert_eq!(store.checkpoint(1, epoch, LogIndex(0), blob("m"), changed).await, too_large);
-    store.append(1, epoch, LogIndex(0), all.slice(..4 << 20)).await.unwrap();
+    assert_eq!(store.checkpoint(1, epoch.into(), LogIndex(0), blob("m"), changed).await, too_large);
+    store.append(1, epoch.into(), LogIndex(0), all.slice(..4 << 20)).await.unwrap();
     assert_eq!(claim(&**store, 1).await.log[0].len(), 4 << 20);
 }
 
@@ -340,9 +363,9 @@ pub(crate) async fn calls_up_to_the_size_limit_succeed(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     for (index, length) in (1..).zip([MAX_BLOB - 1, MAX_BLOB]) {
         let long = Bytes::from(vec![b'x'; length]);
-        bench.store.append(1, epoch, LogIndex(index), long.clone()).await.unwrap();
+        bench.store.append(1, epoch.into(), LogIndex(index), long.clone()).await.unwrap();
         let changed = vec![(StreamNumber(1), Some(long.slice(1..))), remove(2)];
-        bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), changed).await.unwrap();
+        bench.store.checkpoint(1, epoch.into(), LogIndex(1), blob("m"), changed).await.unwrap();
     }
     let claimed = claim(&*bench.store, 1).await;
     assert_eq!((claimed.log[1].len(), claimed.streams[0].1.len()), (MAX_BLOB, MAX_BLOB - 1));
@@ -354,7 +377,7 @@ pub(crate) async fn a_claim_exceeds_the_given_epoch(bench: Bench) {
         let claimed = claim_as(&*bench.store, 1, ME, above).await;
         assert_eq!(claimed, Claimed { log: vec![blob("a")], ..empty(made) });
         assert_eq!(
-            bench.store.append(1, epoch, LogIndex(1), blob("b")).await,
+            bench.store.append(1, epoch.into(), LogIndex(1), blob("b")).await,
             Err(StoreError::Fenced)
         );
     }
@@ -364,12 +387,83 @@ pub(crate) async fn a_claim_exceeds_the_given_epoch(bench: Bench) {
 
 pub(crate) async fn a_renewal_detects_a_short_log(bench: Bench) {
     let epoch = with_log(&bench, &["a", "b"]).await;
-    bench.store.checkpoint(1, epoch, LogIndex(1), blob("m"), vec![]).await.unwrap();
-    let renew = |next| bench.store.renew(1, epoch, FIRST_LEASE, LogIndex(next));
+    bench.store.checkpoint(1, epoch.into(), LogIndex(1), blob("m"), vec![]).await.unwrap();
+    let renew = |next| bench.store.renew(1, epoch.into(), FIRST_LEASE, LogIndex(next));
     for next in 0..=2 {
         assert_eq!(renew(next).await, Ok(()), "{next}");
     }
     assert_eq!(renew(3).await, Err(StoreError::Behind { next: LogIndex(2) }));
+}
+
+fn owner(epoch: Epoch, first: u64, next_first: u64, checkpoints: u64) -> OwnerView {
+    let (first, next_first) = (LogIndex(first), LogIndex(next_first));
+    OwnerView { epoch, expected: Some(ExpectedState { first, next_first, checkpoints }) }
+}
+
+pub(crate) async fn a_log_that_begins_elsewhere_is_behind_and_unchanged(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b", "c"]).await;
+    let store = &bench.store;
+    let made = owner(epoch, 0, 1, 0);
+    store.checkpoint(1, made, LogIndex(1), blob("m"), vec![set(7, "s")]).await.unwrap();
+    let behind = Err(StoreError::Behind { next: LogIndex(3) });
+    for (first, next_first) in [(0, 0), (2, 2), (0, 2), (3, u64::MAX)] {
+        let other = owner(epoch, first, next_first, 1);
+        assert_eq!(store.append(1, other, LogIndex(3), blob("d")).await, behind, "{first}");
+        assert_eq!(store.append(1, other, LogIndex(0), blob("a")).await, behind, "{first}");
+        assert_eq!(store.renew(1, other, FIRST_LEASE, LogIndex(3)).await, behind, "{first}");
+        let changed = vec![set(7, "x")];
+        let checkpoint = store.checkpoint(1, other, LogIndex(3), blob("x"), changed).await;
+        assert_eq!(checkpoint, behind, "{first}");
+    }
+    for (first, next_first) in [(1, 1), (1, 3), (0, 1)] {
+        let mine = owner(epoch, first, next_first, 1);
+        assert_eq!(store.append(1, mine, LogIndex(2), blob("c")).await, Ok(()), "{first}");
+        assert_eq!(store.renew(1, mine, FIRST_LEASE, LogIndex(3)).await, Ok(()), "{first}");
+    }
+    let claimed = claim(&**store, 1).await;
+    assert_eq!((claimed.first_index, claimed.log), (LogIndex(1), vec![blob("b"), blob("c")]));
+    assert_eq!((claimed.meta, claimed.streams), (Some(blob("m")), streams(&[(7, "s")])));
+}
+
+pub(crate) async fn an_expecting_owner_repeats_and_continues_its_checkpoints(bench: Bench) {
+    let epoch = with_log(&bench, &["a", "b", "c"]).await;
+    let store = &bench.store;
+    let call = async |first, made, covers, text| {
+        let (mine, covers) = (owner(epoch, first, covers, made), LogIndex(covers));
+        store.checkpoint(1, mine, covers, blob(text), vec![set(7, text)]).await
+    };
+    // Two steps before the log is trimmed; each may be repeated.
+    for (first, made, covers, text) in
+        [(0, 0, 0, "0"), (0, 1, 0, "1"), (0, 2, 2, "2"), (2, 3, 2, "3")]
+    {
+        for _ in 0..2 {
+            assert_eq!(call(first, made, covers, text).await, Ok(()), "{text}");
+        }
+    }
+    let behind = Err(StoreError::Behind { next: LogIndex(3) });
+    assert_eq!(call(0, 1, 0, "x").await, behind, "a late repetition changes nothing");
+    let claimed = claim(&**store, 1).await;
+    assert_eq!((claimed.first_index, claimed.log), (LogIndex(2), vec![blob("c")]));
+    assert_eq!((claimed.meta, claimed.streams), (Some(blob("3")), streams(&[(7, "3")])));
+    // A claim begins the count again.
+    let mine = owner(claimed.epoch, 2, 3, 0);
+    store.renew(1, mine, FIRST_LEASE, LogIndex(3)).await.unwrap();
+    store.checkpoint(1, mine, LogIndex(3), blob("4"), vec![]).await.unwrap();
+}
+
+/// Not run over redb: its only process cannot lose a checkpoint while the owner lives.
+pub(crate) async fn a_missing_checkpoint_is_behind(bench: Bench) {
+    let epoch = with_log(&bench, &["a"]).await;
+    let store = &bench.store;
+    store.checkpoint(1, owner(epoch, 0, 0, 0), LogIndex(0), blob("m"), vec![]).await.unwrap();
+    let behind = Err(StoreError::Behind { next: LogIndex(1) });
+    for (made, is_missing) in [(0, false), (1, false), (2, true)] {
+        let renewed = store.renew(1, owner(epoch, 0, 0, made), FIRST_LEASE, LogIndex(1)).await;
+        assert_eq!(renewed, if is_missing { behind.clone() } else { Ok(()) }, "{made}");
+    }
+    let next = store.checkpoint(1, owner(epoch, 0, 1, 2), LogIndex(1), blob("x"), vec![]).await;
+    assert_eq!(next, behind);
+    assert_eq!(claim(&**store, 1).await.meta, Some(blob("m")));
 }
 
 pub(crate) async fn membership_follows_heartbeats_and_leases(bench: Bench) {

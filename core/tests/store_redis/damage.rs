@@ -1,9 +1,12 @@
 //! Damaged fields of a partition: a repairable one does not matter, another one concerns this partition only.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use minerva_core::store::{Epoch, StoreError};
+use minerva_core::store::{Epoch, ExpectedState, OwnerView, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 
+use crate::append;
 use crate::server::Server;
 
 const HEAD: &str = "minerva:{p3}:head";
@@ -14,9 +17,12 @@ async fn claim_with(field: &str, value: &str) -> Result<(Epoch, LogIndex, usize)
     let store = server.store("");
     for _ in 0..2 {
         let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
-        store.append(3, claimed.epoch, claimed.next_index(), Bytes::from("x")).await.unwrap();
+        store
+            .append(3, claimed.epoch.into(), claimed.next_index(), Bytes::from("x"))
+            .await
+            .unwrap();
     }
-    store.checkpoint(3, Epoch(2), LogIndex(1), Bytes::from("m"), vec![]).await.unwrap();
+    store.checkpoint(3, Epoch(2).into(), LogIndex(1), Bytes::from("m"), vec![]).await.unwrap();
     server.command(&["HSET", HEAD, field, value]);
     let claimed = store.claim(3, "me", Epoch(0)).await;
     store.claim(4, "me", Epoch(0)).await.unwrap();
@@ -57,10 +63,10 @@ async fn an_owner_learns_of_a_damaged_head_and_claims_again() {
     let store = server.store("");
     let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
     server.command(&["HSET", HEAD, "epoch", "x"]);
-    let append = store.append(3, epoch, LogIndex(0), Bytes::from("x")).await;
+    let append = store.append(3, epoch.into(), LogIndex(0), Bytes::from("x")).await;
     assert!(matches!(append, Err(StoreError::Corrupt(_))), "{append:?}");
     let again = store.claim(3, "me", epoch).await.unwrap().epoch;
-    store.append(3, again, LogIndex(0), Bytes::from("x")).await.unwrap();
+    store.append(3, again.into(), LogIndex(0), Bytes::from("x")).await.unwrap();
 }
 
 #[tokio::test]
@@ -70,7 +76,7 @@ async fn a_stream_with_a_damaged_number_is_delivered_apart() {
     let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
     let stream = |number| (StreamNumber(number), Some(Bytes::from("s")));
     let changed = vec![stream(7), stream(8)];
-    store.checkpoint(3, epoch, LogIndex(0), Bytes::from("m"), changed).await.unwrap();
+    store.checkpoint(3, epoch.into(), LogIndex(0), Bytes::from("m"), changed).await.unwrap();
     server.command(&["HSET", "minerva:{p3}:streams", "07", "a", "1x", "b"]);
     let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
     let numbers: Vec<_> = claimed.streams.iter().map(|(number, _)| number.0).collect();
@@ -92,7 +98,7 @@ async fn an_unreadable_partition_can_be_inspected_and_reset() {
     let server = Server::start(&[]);
     let store = server.store("");
     let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
-    store.append(3, epoch, LogIndex(0), Bytes::from("x")).await.unwrap();
+    store.append(3, epoch.into(), LogIndex(0), Bytes::from("x")).await.unwrap();
     store.release(3, epoch).await.unwrap();
     server.command(&["HSET", HEAD, "first", "x", "epoch", "y", "claims", "z"]);
     let found = store.inspect(3).await.unwrap();
@@ -122,7 +128,7 @@ async fn an_end_of_the_lease_in_the_far_future_delays_a_reset_by_one_lease() {
         reset => panic!("{reset:?}"),
     };
     let first = left().await;
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(left().await < first, "the end is stored");
 }
 
@@ -147,4 +153,50 @@ async fn a_quarantine_takes_linear_time() {
     let by_names = ["lrem", "lrange", "rpush", "del"].map(calls);
     assert!(by_names[0] == 0 && by_names.iter().sum::<u32>() < 10, "{by_names:?}");
     assert_eq!(calls("hset"), 2000, "one write of each blob");
+}
+
+/// The view of an owner whose log begins at `first`, after one checkpoint.
+fn owner(epoch: Epoch, first: u64) -> OwnerView {
+    let first = LogIndex(first);
+    OwnerView { epoch, expected: Some(ExpectedState { first, next_first: first, checkpoints: 1 }) }
+}
+
+#[tokio::test]
+async fn an_owner_notices_a_damaged_first_index_before_the_next_success() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    append(&*store, 3, epoch, 0..12).await;
+    let begun = OwnerView { epoch, expected: Some(ExpectedState::default()) };
+    store.checkpoint(3, begun, LogIndex(10), Bytes::from("m"), vec![]).await.unwrap();
+    // One flipped bit each; 11 and 14 keep the index of the next append within the log.
+    for damaged in ["30", "11", "14", "18", "00"] {
+        server.command(&["HSET", HEAD, "first", damaged]);
+        let behind = |result: Result<(), StoreError>| {
+            assert!(matches!(result, Err(StoreError::Behind { .. })), "{damaged}: {result:?}");
+        };
+        let me = owner(epoch, 10);
+        behind(store.renew(3, me, Duration::from_secs(2), LogIndex(12)).await);
+        behind(store.append(3, me, LogIndex(12), Bytes::from("x")).await);
+        behind(store.checkpoint(3, me, LogIndex(12), Bytes::from("x"), vec![]).await);
+    }
+    assert_eq!(server.command(&["LLEN", "minerva:{p3}:log"]), redis::Value::Int(2));
+    server.command(&["HSET", HEAD, "first", "10"]);
+    store.append(3, owner(epoch, 10), LogIndex(12), Bytes::from("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_call_number_neither_hides_a_checkpoint_nor_prevents_claims() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    append(&*store, 3, epoch, 0..2).await;
+    // One flipped bit: `1` becomes `9`.
+    server.command(&["HSET", HEAD, "call", "9"]);
+    let changed = vec![(StreamNumber(7), Some(Bytes::from("s")))];
+    store.checkpoint(3, epoch.into(), LogIndex(2), Bytes::from("m"), changed).await.unwrap();
+    assert_eq!(server.command(&["HLEN", "minerva:{p3}:streams"]), redis::Value::Int(1));
+    let overtaken = store.claim(3, "me", Epoch(0)).await;
+    assert!(matches!(overtaken, Err(StoreError::Unavailable(_))), "{overtaken:?}");
+    assert_eq!(store.claim(3, "me", Epoch(0)).await.unwrap().epoch, Epoch(epoch.0 + 1));
 }

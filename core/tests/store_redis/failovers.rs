@@ -73,7 +73,9 @@ async fn write(store: Arc<dyn Store>, partition: u32, epoch: Epoch, acked: Arc<V
     loop {
         let from = acked.load(Ordering::Relaxed);
         let calls: Vec<_> = (from..from + 8)
-            .map(|index| store.append(partition, epoch, LogIndex(index), content(partition, index)))
+            .map(|index| {
+                store.append(partition, epoch.into(), LogIndex(index), content(partition, index))
+            })
             .collect();
         for call in calls {
             match call.await {

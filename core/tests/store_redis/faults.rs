@@ -79,7 +79,7 @@ async fn a_failing_partition_does_not_affect_the_others_of_its_call() {
     let calls =
         [(0, first, 0), (1, stale, 0), (2, first, 0), (3, first, 1), (0, first, 1), (1, epoch, 0)]
             .map(|(partition, epoch, index)| {
-                store.append(partition, epoch, LogIndex(index), content(partition, index))
+                store.append(partition, epoch.into(), LogIndex(index), content(partition, index))
             });
     let results = futures_util::future::join_all(calls).await;
     assert_eq!((&results[0], &results[4], &results[5]), (&Ok(()), &Ok(()), &Ok(())));
@@ -138,7 +138,7 @@ async fn flushed_scripts_are_reloaded_without_an_error() {
     let mut epoch = claim(&*handle, 9, "me").await.0;
     for _ in 0..3 {
         server.command(&["SCRIPT", "FLUSH"]);
-        handle.renew(9, epoch, FIRST_LEASE, LogIndex(0)).await.unwrap();
+        handle.renew(9, epoch.into(), FIRST_LEASE, LogIndex(0)).await.unwrap();
         server.command(&["SCRIPT", "FLUSH"]);
         let next = claim(&*handle, 9, "me").await.0;
         assert_eq!(next.0, epoch.0 + 1, "a resent claim counted twice");
@@ -149,7 +149,7 @@ async fn flushed_scripts_are_reloaded_without_an_error() {
 /// Checks the bound of the queue. The sending tasks run only when this test awaits.
 fn check_queue(store: &dyn Store, epoch: Epoch) {
     let mut calls: Vec<_> = (0..QUEUE_CAPACITY + 1)
-        .map(|index| store.append(1, epoch, LogIndex(index), content(1, index)))
+        .map(|index| store.append(1, epoch.into(), LogIndex(index), content(1, index)))
         .collect();
     let rejected = calls.pop().and_then(FutureExt::now_or_never).expect("rejected immediately");
     assert_unavailable(rejected, "too many requests wait");
@@ -177,9 +177,10 @@ async fn a_second_owner_fences_calls_in_flight_of_the_first() {
     append(&*first, 1, old, 0..10).await;
     let held = second.claim(1, "second", Epoch(0)).await;
     assert!(matches!(held, Err(StoreError::Held { owner, .. }) if owner == "first"));
-    first.renew(1, old, Duration::from_millis(1), LogIndex(0)).await.unwrap();
+    first.renew(1, old.into(), Duration::from_millis(1), LogIndex(0)).await.unwrap();
     sleep(Duration::from_millis(10)).await;
-    let late = (10..40).map(|index| first.append(1, old, LogIndex(index), content(1, index)));
+    let late =
+        (10..40).map(|index| first.append(1, old.into(), LogIndex(index), content(1, index)));
     let late: Vec<_> = late.collect();
     let (new, log) = claim(&*second, 1, "second").await;
     let acked = {
@@ -193,8 +194,11 @@ async fn a_second_owner_fences_calls_in_flight_of_the_first() {
         acked
     };
     assert_log(1, &log, acked);
-    assert_eq!(first.append(1, old, LogIndex(acked), content(1, 0)).await, Err(StoreError::Fenced));
-    assert_eq!(first.renew(1, old, FIRST_LEASE, LogIndex(0)).await, Err(StoreError::Fenced));
+    assert_eq!(
+        first.append(1, old.into(), LogIndex(acked), content(1, 0)).await,
+        Err(StoreError::Fenced)
+    );
+    assert_eq!(first.renew(1, old.into(), FIRST_LEASE, LogIndex(0)).await, Err(StoreError::Fenced));
     append(&*second, 1, new, acked..50).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 50);
 }
@@ -210,11 +214,20 @@ async fn an_epoch_assigned_twice_has_one_owner() {
     server.command(&[&["HSET", "minerva:{p1}:head"][..], &lost].concat());
     let (again, log) = claim(&*second, 1, "second").await;
     assert_eq!((again, log.len()), (epoch, 3));
-    assert_eq!(first.append(1, epoch, LogIndex(3), content(1, 3)).await, Err(StoreError::Fenced));
-    assert_eq!(first.append(1, epoch, LogIndex(1), content(1, 1)).await, Err(StoreError::Fenced));
-    let checkpoint = first.checkpoint(1, epoch, LogIndex(1), content(0, 0), Vec::new());
+    assert_eq!(
+        first.append(1, epoch.into(), LogIndex(3), content(1, 3)).await,
+        Err(StoreError::Fenced)
+    );
+    assert_eq!(
+        first.append(1, epoch.into(), LogIndex(1), content(1, 1)).await,
+        Err(StoreError::Fenced)
+    );
+    let checkpoint = first.checkpoint(1, epoch.into(), LogIndex(1), content(0, 0), Vec::new());
     assert_eq!(checkpoint.await, Err(StoreError::Fenced));
-    assert_eq!(first.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await, Err(StoreError::Fenced));
+    assert_eq!(
+        first.renew(1, epoch.into(), FIRST_LEASE, LogIndex(0)).await,
+        Err(StoreError::Fenced)
+    );
     assert_eq!(first.release(1, epoch).await, Err(StoreError::Fenced));
     append(&*second, 1, again, 3..6).await;
     assert_log(1, &claim(&*second, 1, "second").await.1, 6);
@@ -228,8 +241,9 @@ async fn late_commands_of_a_suspended_server_have_no_effect() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..10).await;
     server.signal("STOP");
-    let stuck: Vec<_> =
-        (10..15).map(|index| handle.append(1, epoch, LogIndex(index), content(1, index))).collect();
+    let stuck: Vec<_> = (10..15)
+        .map(|index| handle.append(1, epoch.into(), LogIndex(index), content(1, index)))
+        .collect();
     for call in stuck {
         assert_unavailable(call.await, "in time");
     }
@@ -245,7 +259,7 @@ async fn late_commands_of_a_suspended_server_have_no_effect() {
     append(&*handle, 1, new, length..30).await;
     sleep(Duration::from_millis(300)).await;
     handle
-        .renew(1, new, FIRST_LEASE, LogIndex(0))
+        .renew(1, new.into(), FIRST_LEASE, LogIndex(0))
         .await
         .expect("no late command has fenced the owner");
     assert_log(1, &claim(&*handle, 1, "me").await.1, 30);
@@ -258,23 +272,23 @@ async fn a_full_server_accepts_checkpoints_and_renewals() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..50).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
-    let result = handle.append(1, epoch, LogIndex(50), content(1, 50)).await;
+    let result = handle.append(1, epoch.into(), LogIndex(50), content(1, 50)).await;
     assert_unavailable(result, "raise its maxmemory");
-    handle.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.expect("renewals succeed");
+    handle.renew(1, epoch.into(), FIRST_LEASE, LogIndex(0)).await.expect("renewals succeed");
     let changed = vec![(StreamNumber(7), Some(content(7, 7)))];
     handle
-        .checkpoint(1, epoch, LogIndex(40), content(0, 0), changed)
+        .checkpoint(1, epoch.into(), LogIndex(40), content(0, 0), changed)
         .await
         .expect("checkpoints free memory");
     handle
-        .append(1, epoch, LogIndex(45), content(1, 45))
+        .append(1, epoch.into(), LogIndex(45), content(1, 45))
         .await
         .expect("a repeated append needs no memory");
     let claimed = handle.claim(1, "me", Epoch(0)).await.expect("a core can start");
     assert_eq!((claimed.first_index, claimed.next_index()), (LogIndex(40), LogIndex(50)));
     assert_eq!(claimed.streams, [(StreamNumber(7), content(7, 7))]);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    handle.append(1, claimed.epoch, LogIndex(50), content(1, 50)).await.unwrap();
+    handle.append(1, claimed.epoch.into(), LogIndex(50), content(1, 50)).await.unwrap();
 }
 
 #[tokio::test]
@@ -293,7 +307,7 @@ async fn an_evicting_server_is_rejected_at_start_and_retried_later() {
     // After the first success, the store retries until an operator corrects the setting.
     server.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
     server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
-    while !matches!(handle.append(1, epoch, LogIndex(0), content(1, 0)).await,
+    while !matches!(handle.append(1, epoch.into(), LogIndex(0), content(1, 0)).await,
         Err(StoreError::Unavailable(text)) if text.contains("volatile-ttl"))
     {
         sleep(Duration::from_millis(10)).await;
@@ -347,10 +361,13 @@ async fn many_streams_and_entries_are_loaded_completely() {
     let streams: Vec<_> =
         (0..5000).map(|stream| (StreamNumber(stream * 7), content(9, stream))).collect();
     let set = streams.iter().map(|(stream, blob)| (*stream, Some(blob.clone())));
-    handle.checkpoint(1, epoch, LogIndex(1), content(0, 1), set.clone().collect()).await.unwrap();
+    handle
+        .checkpoint(1, epoch.into(), LogIndex(1), content(0, 1), set.clone().collect())
+        .await
+        .unwrap();
     let removed = streams.iter().skip(4500).map(|(stream, _)| (*stream, None));
     let changed = set.take(2500).chain(removed).collect();
-    handle.checkpoint(1, epoch, LogIndex(2), content(0, 2), changed).await.unwrap();
+    handle.checkpoint(1, epoch.into(), LogIndex(2), content(0, 2), changed).await.unwrap();
     let claimed = handle.claim(1, "me", Epoch(0)).await.unwrap();
     assert_eq!((claimed.first_index, claimed.next_index()), (LogIndex(2), LogIndex(130)));
     assert_eq!(claimed.streams, streams[..4500]);

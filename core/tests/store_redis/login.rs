@@ -72,7 +72,7 @@ async fn a_changed_password_is_reported_with_its_reason_and_recovers() {
     server.command(&["ACL", "SETUSER", "core", "resetpass", ">other"]);
     server.command(&["CLIENT", "KILL", "USER", "core"]);
     for _ in 0..3 {
-        let result = handle.append(1, epoch, LogIndex(0), content(1, 0)).await;
+        let result = handle.append(1, epoch.into(), LogIndex(0), content(1, 0)).await;
         let Err(StoreError::Unavailable(text)) = result else { panic!("{result:?}") };
         if text.contains("refuses access") {
             assert!(text.contains("(WRONGPASS invalid username-password pair"), "{text}");
@@ -80,7 +80,7 @@ async fn a_changed_password_is_reported_with_its_reason_and_recovers() {
             break;
         }
     }
-    let result = handle.append(1, epoch, LogIndex(0), content(1, 0)).await;
+    let result = handle.append(1, epoch.into(), LogIndex(0), content(1, 0)).await;
     assert_unavailable(result, "WRONGPASS");
     server.command(&["ACL", "SETUSER", "core", ">canary"]);
     append(&*handle, 1, epoch, 0..10).await;
@@ -91,7 +91,8 @@ async fn a_lost_permission_is_reported_to_all_waiting_requests_and_recovers() {
     let (server, handle, epoch) = restricted().await;
     append(&*handle, 1, epoch, 0..2).await;
     server.command(&["ACL", "SETUSER", "core", "-evalsha"]);
-    let calls = (2..200).map(|index| handle.append(1, epoch, LogIndex(index), content(1, index)));
+    let calls =
+        (2..200).map(|index| handle.append(1, epoch.into(), LogIndex(index), content(1, index)));
     for result in futures_util::future::join_all(calls).await {
         assert_unavailable(result, "NOPERM");
     }

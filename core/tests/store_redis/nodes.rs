@@ -84,7 +84,7 @@ async fn a_replica_replaces_a_failed_master_without_effect_on_other_masters() {
             && nodes.iter().all(is_known)
     });
     tokio::task::block_in_place(|| nodes[victim].kill());
-    let down = handle.append(1, epoch, LogIndex(50), crate::content(1, 50)).await;
+    let down = handle.append(1, epoch.into(), LogIndex(50), crate::content(1, 50)).await;
     assert!(matches!(down, Err(StoreError::Unavailable(_))), "{down:?}");
     assert_eq!(append(&*handle, other, other_epoch, 0..50).await, 0, "partition of another master");
     append(&*handle, 1, epoch, 50..100).await;

@@ -134,7 +134,7 @@ async fn after_a_step_back_a_lease_of_a_dead_owner_ends_within_its_length() {
     let epoch = dead.claim(3, "dead", Epoch(0)).await.unwrap().epoch;
     step_clock(&server, -HOUR);
     assert!(left(&*other, "other").await <= FIRST_LEASE);
-    dead.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    dead.renew(3, epoch.into(), LEASE, LogIndex(0)).await.unwrap();
     step_clock(&server, -HOUR);
     let first = left(&*other, "other").await;
     assert!(first <= LEASE, "{first:?}");
@@ -150,15 +150,15 @@ async fn after_a_step_back_a_living_owner_keeps_its_partition() {
     let server = Server::start(&[]);
     let (living, other) = (server.store(""), server.store(""));
     let epoch = living.claim(3, "living", Epoch(0)).await.unwrap().epoch;
-    living.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    living.renew(3, epoch.into(), LEASE, LogIndex(0)).await.unwrap();
     step_clock(&server, -HOUR);
     for _ in 0..4 {
         left(&*other, "other").await;
         step_clock(&server, 1_500);
-        living.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+        living.renew(3, epoch.into(), LEASE, LogIndex(0)).await.unwrap();
     }
     step_clock(&server, HOUR);
-    living.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    living.renew(3, epoch.into(), LEASE, LogIndex(0)).await.unwrap();
     let held = left(&*other, "other").await;
     assert!(held <= LEASE && held > LEASE / 2, "{held:?}");
 }
@@ -169,7 +169,7 @@ async fn a_lease_of_release_0_1_is_bounded_by_the_longest_known_lease() {
     let store = server.store("");
     // A claim of this release stores its lease; the claim of release 0.1 that follows does not remove the field.
     let epoch = store.claim(3, "new", Epoch(0)).await.unwrap().epoch;
-    store.renew(3, epoch, LEASE, LogIndex(0)).await.unwrap();
+    store.renew(3, epoch.into(), LEASE, LogIndex(0)).await.unwrap();
     store.release(3, epoch).await.unwrap();
     assert_eq!(old_claim(&server, "old"), ok());
     let held = left(&*store, "new").await;

@@ -32,7 +32,10 @@ async fn a_replica_is_rejected_until_its_promotion() {
     // Nobody listens at the address, so the replica keeps its data and does not pass for a server that lost writes.
     replica.command(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]);
     for _ in 0..3 {
-        assert_unavailable(handle.append(1, epoch, LogIndex(5), content(1, 5)).await, "replica");
+        assert_unavailable(
+            handle.append(1, epoch.into(), LogIndex(5), content(1, 5)).await,
+            "replica",
+        );
     }
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     claim(&*handle, 1, "me").await;
@@ -40,7 +43,7 @@ async fn a_replica_is_rejected_until_its_promotion() {
 
 /// Asserts that no replica confirms entry 20.
 async fn assert_unconfirmed(store: &dyn Store, epoch: Epoch) {
-    let result = store.append(1, epoch, LogIndex(20), content(1, 20)).await;
+    let result = store.append(1, epoch.into(), LogIndex(20), content(1, 20)).await;
     assert_unavailable(result, "only 0 of 1 replicas");
 }
 
@@ -59,9 +62,12 @@ async fn appends_and_checkpoints_require_confirmation_by_replicas() {
     assert_unconfirmed(&*handle, epoch).await;
     let other = primary.store(query);
     assert_unconfirmed(&*other, epoch).await;
-    let checkpoint = handle.checkpoint(1, epoch, LogIndex(0), content(1, 0), Vec::new());
+    let checkpoint = handle.checkpoint(1, epoch.into(), LogIndex(0), content(1, 0), Vec::new());
     assert_unavailable(checkpoint.await, "only 0 of 1 replicas");
-    handle.renew(1, epoch, FIRST_LEASE, LogIndex(0)).await.expect("renewals need no confirmation");
+    handle
+        .renew(1, epoch.into(), FIRST_LEASE, LogIndex(0))
+        .await
+        .expect("renewals need no confirmation");
     replica.signal("CONT");
     append(&*handle, 1, epoch, 20..25).await;
     assert_eq!(replica.command(&["LLEN", "minerva:{p1}:log"]), redis::Value::Int(25));
@@ -76,10 +82,11 @@ async fn leases_do_not_wait_for_a_suspended_replica() {
     let (epoch, _) = claim(&*handle, 1, "me").await;
     append(&*handle, 1, epoch, 0..1).await;
     replica.signal("STOP");
-    let mut appends: Vec<_> =
-        (1..4).map(|index| handle.append(1, epoch, LogIndex(index), content(1, index))).collect();
+    let mut appends: Vec<_> = (1..4)
+        .map(|index| handle.append(1, epoch.into(), LogIndex(index), content(1, index)))
+        .collect();
     for round in 1..20 {
-        handle.renew(1, epoch, FIRST_LEASE, LogIndex(1)).await.unwrap();
+        handle.renew(1, epoch.into(), FIRST_LEASE, LogIndex(1)).await.unwrap();
         let member = Member { name: "me".to_owned(), is_standby: false, stored_version: 1 };
         let membership = handle.heartbeat(member, round, FIRST_LEASE).await.unwrap();
         assert_eq!(membership.last_heartbeat, round - 1);

@@ -38,7 +38,8 @@ fn a_retried_claim_counts_once_and_a_late_claim_has_no_effect() {
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), claimed(1, one));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), claimed(1, one));
     assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "6", "0", "2000"]), claimed(2, two));
-    assert_eq!(run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]), [bulk("overtaken")]);
+    let late = run(&server, CLAIM, &["me", "1000", "s", "5", "0", "2000"]);
+    assert_eq!(late, [bulk("overtaken"), Value::Int(6)]);
     assert_eq!(run(&server, CLAIM, &["me", "1000", "other", "1", "0", "2000"])[1], Value::Int(3));
     let held = run(&server, CLAIM, &["you", "1000", "t", "1", "0", "2000"]);
     assert_eq!((&held[0], &held[1]), (&bulk("held"), &bulk("me")));
@@ -49,25 +50,26 @@ fn a_retried_claim_counts_once_and_a_late_claim_has_no_effect() {
 fn a_late_checkpoint_of_equal_coverage_changes_nothing() {
     let server = Server::start(&[]);
     run(&server, CLAIM, &["me", "1000", "s", "1", "0", "2000"]);
-    let checkpoint = |call, meta, blob| {
-        let reply = run(&server, CHECKPOINT, &["1", "s:1", "s", call, "0", meta, "1", "7", blob]);
-        assert_eq!(reply, [bulk("ok")]);
+    let checkpoint = |confirmed, meta, blob, status| {
+        let owner = ["1", "s:1", "0", "0", confirmed];
+        let reply = run(&server, CHECKPOINT, &[&owner[..], &["0", meta, "1", "7", blob]].concat());
+        assert_eq!(reply[0], bulk(status));
         let stored = server.command(&["HGET", "{p}:streams", "7"]);
         (field(&server, "meta"), redis::from_redis_value::<String>(stored).unwrap())
     };
-    assert_eq!(checkpoint("2", "m2", "b2"), ("m2".to_owned(), "b2".to_owned()));
-    assert_eq!(checkpoint("3", "m3", "b3"), ("m3".to_owned(), "b3".to_owned()));
-    assert_eq!(checkpoint("3", "m3", "b3"), ("m3".to_owned(), "b3".to_owned()));
-    assert_eq!(checkpoint("2", "m2", "b2"), ("m3".to_owned(), "b3".to_owned()), "late");
+    assert_eq!(checkpoint("0", "m2", "b2", "ok"), ("m2".to_owned(), "b2".to_owned()));
+    assert_eq!(checkpoint("1", "m3", "b3", "ok"), ("m3".to_owned(), "b3".to_owned()));
+    assert_eq!(checkpoint("1", "m3", "b3", "ok"), ("m3".to_owned(), "b3".to_owned()));
+    assert_eq!(checkpoint("0", "m2", "b2", "behind"), ("m3".to_owned(), "b3".to_owned()), "late");
 }
 
 #[test]
 fn a_renewal_after_a_release_does_not_restore_the_lease() {
     let server = Server::start(&[]);
     run(&server, CLAIM, &["me", "60000", "s", "1", "0", "2000"]);
-    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [bulk("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "0", "0", "0", "60000", "0"]), [bulk("ok")]);
     assert_eq!(run(&server, RELEASE, &["1", "s:1"]), [bulk("ok")]);
-    assert_eq!(run(&server, RENEW, &["1", "s:1", "60000", "0"]), [bulk("ok")]);
+    assert_eq!(run(&server, RENEW, &["1", "s:1", "0", "0", "0", "60000", "0"]), [bulk("ok")]);
     assert_eq!(
         run(&server, CLAIM, &["you", "60000", "t", "1", "0", "2000"]),
         claimed(2, "1 0 me\n2 0 you\n")
@@ -147,7 +149,9 @@ fn a_failed_append_does_not_affect_the_others() {
     let call = |appends: &[[&str; 5]]| {
         let keys =
             appends.iter().flat_map(|[p, ..]| [format!("{{{p}}}:head"), format!("{{{p}}}:log")]);
-        let arguments = appends.iter().flat_map(|[_, rest @ ..]| rest.map(str::to_owned));
+        let arguments = appends.iter().flat_map(|[_, epoch, claim, index, blob]| {
+            [*epoch, claim, index, blob, "0", "0"].map(str::to_owned)
+        });
         let count = (2 * appends.len()).to_string();
         let parts = ["EVAL", APPEND, &count].map(str::to_owned);
         let parts: Vec<_> = parts.into_iter().chain(keys).chain(arguments).collect();

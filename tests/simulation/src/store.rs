@@ -181,11 +181,11 @@ impl Store {
     }
 
     fn is_late(&self, call: &Call) -> bool {
-        let (Op::Append { epoch, .. } | Op::Checkpoint { epoch, .. }) = &call.op else {
+        let (Op::Append { owner, .. } | Op::Checkpoint { owner, .. }) = &call.op else {
             return false;
         };
         !self.rolled_back.contains(&call.partition)
-            && self.released.get(&call.partition) == Some(&(call.core, *epoch))
+            && self.released.get(&call.partition) == Some(&(call.core, owner.epoch))
     }
 }
 

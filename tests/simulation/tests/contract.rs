@@ -68,6 +68,9 @@ on_the_model! {
     calls_up_to_the_size_limit_succeed
     a_claim_exceeds_the_given_epoch
     a_renewal_detects_a_short_log
+    a_log_that_begins_elsewhere_is_behind_and_unchanged
+    an_expecting_owner_repeats_and_continues_its_checkpoints
+    a_missing_checkpoint_is_behind
     membership_follows_heartbeats_and_leases
     all_first_callers_get_one_layout
     the_stored_version_is_the_lowest_live_version_and_never_falls
@@ -163,17 +166,19 @@ async fn perform(store: &dyn Store, partition: u32, step: &Step, at: &Position) 
         }
         Step::Append { stale, index: offset, content } => {
             let blob = Bytes::from(vec![*content; (*content).into()]);
-            store.append(partition, epoch(stale), index(offset), blob).await
+            store.append(partition, epoch(stale).into(), index(offset), blob).await
         }
         Step::Checkpoint { stale, covers, changed } => {
             let changed = changed.iter().map(|(stream, blob)| {
                 (StreamNumber((*stream).into()), blob.map(|byte| Bytes::from(vec![byte])))
             });
             let meta = Bytes::from_static(b"meta");
-            store.checkpoint(partition, epoch(stale), index(covers), meta, changed.collect()).await
+            store
+                .checkpoint(partition, epoch(stale).into(), index(covers), meta, changed.collect())
+                .await
         }
         Step::Renew { stale, next } => {
-            store.renew(partition, epoch(stale), lease, index(next)).await
+            store.renew(partition, epoch(stale).into(), lease, index(next)).await
         }
         Step::Release { stale } => store.release(partition, epoch(stale)).await,
     };

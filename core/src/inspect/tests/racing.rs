@@ -10,8 +10,8 @@ use minerva_proto::LogIndex;
 
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Claimed, Epoch, Member, Membership, OperatorStore, PartitionLayout, Store, StoreError,
-    StoredPartition, StreamChange,
+    Claimed, Epoch, Member, Membership, OperatorStore, OwnerView, PartitionLayout, Store,
+    StoreError, StoredPartition, StreamChange,
 };
 
 type Reply<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -40,7 +40,7 @@ impl Racing {
         self.remaining.store(claims - 1, Ordering::Relaxed);
         // A lease of the command has ended, for example because the repair took too long.
         let found = self.store.inspect(partition).now_or_never().unwrap().unwrap();
-        self.store.renew(partition, found.epoch, Duration::ZERO, LogIndex(0)).now_or_never();
+        self.store.renew(partition, found.epoch.into(), Duration::ZERO, LogIndex(0)).now_or_never();
         self.store.claim(partition, "running", Epoch(0)).now_or_never().unwrap().unwrap();
     }
 }
@@ -66,32 +66,32 @@ impl Store for Racing {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> Reply<'static, ()> {
-        self.store.append(partition, epoch, index, blob)
+        self.store.append(partition, owner, index, blob)
     }
 
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> Reply<'static, ()> {
-        self.store.checkpoint(partition, epoch, covers, meta, changed)
+        self.store.checkpoint(partition, owner, covers, meta, changed)
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> Reply<'static, ()> {
-        self.store.renew(partition, epoch, lease, next)
+        self.store.renew(partition, owner, lease, next)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> Reply<'static, ()> {

@@ -44,7 +44,7 @@ async fn damage_snapshot(store: &TestStore, number: StreamNumber) {
     let claimed = claim(store).await;
     let (meta, covers) = (claimed.meta.clone().unwrap(), claimed.first_index);
     let garbage = vec![(number, Some(Bytes::from_static(b"garbage")))];
-    store.inner.checkpoint(0, claimed.epoch, covers, meta, garbage).await.unwrap();
+    store.inner.checkpoint(0, claimed.epoch.into(), covers, meta, garbage).await.unwrap();
     release(store, &claimed).await;
 }
 
@@ -52,7 +52,7 @@ async fn damage_snapshot(store: &TestStore, number: StreamNumber) {
 async fn append_garbage(store: &TestStore) {
     let claimed = claim(store).await;
     let (epoch, index) = (claimed.epoch, claimed.next_index());
-    store.inner.append(0, epoch, index, Bytes::from_static(b"garbage")).await.unwrap();
+    store.inner.append(0, epoch.into(), index, Bytes::from_static(b"garbage")).await.unwrap();
     release(store, &claimed).await;
 }
 
@@ -166,10 +166,14 @@ async fn after_a_reset_of_the_partition_every_held_stream_is_lost() {
     let store = TestStore::free();
     let claimed = claim(&store).await;
     let index = LogIndex(0);
-    store.inner.append(0, claimed.epoch, index, Bytes::from_static(b"garbage")).await.unwrap();
+    store
+        .inner
+        .append(0, claimed.epoch.into(), index, Bytes::from_static(b"garbage"))
+        .await
+        .unwrap();
     let meta = Meta::default().encode(&BlobContext::default());
     let streams = Vec::new();
-    store.inner.checkpoint(0, claimed.epoch, index, meta, streams).await.unwrap();
+    store.inner.checkpoint(0, claimed.epoch.into(), index, meta, streams).await.unwrap();
     release(&store, &claimed).await;
     let limits = Limits::default();
     let idle = limits.max_idle_ms();

@@ -129,12 +129,12 @@ async fn a_core_that_claimed_after_the_rollback_keeps_the_partition() {
     store.inner.restore(&backup);
     let epoch = store.inner.claim(0, "other", Epoch(0)).await.unwrap().epoch;
     for _ in 0..50 {
-        store.inner.renew(0, epoch, Duration::from_secs(2), LogIndex(0)).await.unwrap();
+        store.inner.renew(0, epoch.into(), Duration::from_secs(2), LogIndex(0)).await.unwrap();
         tokio::time::advance(Duration::from_millis(100)).await;
         run_until_idle().await;
     }
     assert_eq!(harness.task.await.unwrap(), Err(StoreError::Fenced));
-    assert_eq!(store.inner.append(0, epoch, LogIndex(0), "theirs".into()).await, Ok(()));
+    assert_eq!(store.inner.append(0, epoch.into(), LogIndex(0), "theirs".into()).await, Ok(()));
 }
 
 /// Another core claims the partition, appends one entry and releases it.
@@ -142,7 +142,7 @@ async fn serve_as(store: &TestStore, owner: &str) {
     let claimed = store.inner.claim(0, owner, Epoch(0)).await.unwrap();
     let (epoch, index) = (claimed.epoch, claimed.next_index());
     let context = BlobContext { epoch: epoch.0, ..BlobContext::default() };
-    store.inner.append(0, epoch, index, encode_entry(&context, index, &[])).await.unwrap();
+    store.inner.append(0, epoch.into(), index, encode_entry(&context, index, &[])).await.unwrap();
     store.inner.release(0, epoch).await.unwrap();
 }
 
@@ -224,4 +224,45 @@ async fn an_owner_without_a_valid_lease_takes_no_mail() {
     let outputs = harness.edge_outputs();
     assert!(outputs.iter().any(is_opened), "{outputs:?}");
     assert_eq!(recovered(&store).await.streams.values().filter(|s| !s.is_ended()).count(), 2);
+}
+
+/// The store loses only its last write, a checkpoint. The log is complete until the next checkpoint trims it.
+#[tokio::test(start_paused = true)]
+async fn the_loss_of_a_checkpoint_alone_is_detected() {
+    let store = TestStore::free();
+    let options = PartitionOptions { checkpoint_entries: 6, ..options() };
+    let (mut harness, _app) = with_a_stream(&store, options).await;
+    let mut sent = 0;
+    while store.checkpoints.lock().unwrap().is_empty() {
+        send(&harness, sent);
+        sent += 1;
+        run_until_idle().await;
+    }
+    assert_eq!(taken(&mut harness).len() as u64, sent, "all messages are acknowledged");
+    let before = store.before_checkpoint.lock().unwrap().take().unwrap();
+    store.inner.restore(&before);
+    await_rewrite(&harness).await;
+    let count = store.checkpoints.lock().unwrap().len();
+    for other in 2..20 {
+        harness.attach(hello(other, &format!("stream{other}")));
+        run_until_idle().await;
+    }
+    assert!(store.checkpoints.lock().unwrap().len() > count, "the next checkpoint");
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), sent);
+}
+
+/// A second rollback takes back the rewrite, which trimmed no log entry.
+#[tokio::test(start_paused = true)]
+async fn the_loss_of_the_rewrite_itself_is_detected() {
+    let store = TestStore::free();
+    let (harness, _app) = with_a_stream(&store, options()).await;
+    send(&harness, 0);
+    run_until_idle().await;
+    store.inner.restore(&crate::store::memory::MemoryStore::new());
+    await_rewrite(&harness).await;
+    let before = store.before_checkpoint.lock().unwrap().take().unwrap();
+    store.inner.restore(&before);
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 0, "nothing is stored");
+    await_rewrite(&harness).await;
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 1);
 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError, StreamChange,
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError, StreamChange,
 };
 
 /// A memory store with faults.
@@ -37,6 +37,8 @@ pub(super) struct TestStore {
     pub(super) checkpoints: Arc<Mutex<Vec<LogIndex>>>,
     /// Streams with a damaged number.
     pub(super) unreadable: Arc<Mutex<Vec<(Bytes, Bytes)>>>,
+    /// The data before the last checkpoint.
+    pub(super) before_checkpoint: Arc<Mutex<Option<MemoryStore>>>,
 }
 
 impl TestStore {
@@ -53,6 +55,7 @@ impl TestStore {
             is_reply_lost: false,
             checkpoints: Arc::default(),
             unreadable: Arc::default(),
+            before_checkpoint: Arc::default(),
         }
     }
 
@@ -98,7 +101,7 @@ impl Store for TestStore {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
@@ -119,7 +122,7 @@ impl Store for TestStore {
             if is_failing && !store.fails_after.load(Ordering::Relaxed) {
                 return unavailable();
             }
-            store.inner.append(partition, epoch, index, blob.clone()).await?;
+            store.inner.append(partition, owner, index, blob.clone()).await?;
             if let Ok(mut durable) = store.durable.lock() {
                 durable.push(blob);
             }
@@ -134,12 +137,15 @@ impl Store for TestStore {
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let result = self.inner.checkpoint(partition, epoch, covers, meta, changed);
+        if let Ok(mut before) = self.before_checkpoint.lock() {
+            *before = Some(self.inner.backup());
+        }
+        let result = self.inner.checkpoint(partition, owner, covers, meta, changed);
         if let Ok(mut checkpoints) = self.checkpoints.lock() {
             checkpoints.push(covers);
         }
@@ -149,7 +155,7 @@ impl Store for TestStore {
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
@@ -157,7 +163,7 @@ impl Store for TestStore {
             let lost = Err(StoreError::Unavailable("test fault".to_owned()));
             return ready(lost).boxed();
         }
-        self.inner.renew(partition, epoch, lease, next)
+        self.inner.renew(partition, owner, lease, next)
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

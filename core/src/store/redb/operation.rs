@@ -7,7 +7,8 @@ use minerva_proto::LogIndex;
 use tokio::sync::oneshot;
 
 use super::super::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, StoreError, StoredPartition, StreamChange,
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, StoreError, StoredPartition,
+    StreamChange,
 };
 
 /// A store call.
@@ -24,13 +25,13 @@ pub(super) enum Operation {
     },
     Append {
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     },
     Checkpoint {
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<StreamChange>,
@@ -38,7 +39,7 @@ pub(super) enum Operation {
     /// A renewal; a zero lease is a release.
     Lease {
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     },

@@ -8,7 +8,7 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::super::claims::{decode_readable, encode, push_claim};
 use super::super::head::{AppendAction, Head};
-use super::super::{Claim, Claimed, Epoch, StoreError, StreamChange};
+use super::super::{Claim, Claimed, Epoch, OwnerView, StoreError, StreamChange};
 use super::error::classify;
 
 /// Setting to value; `settings.rs` has the names.
@@ -55,7 +55,8 @@ impl<'t> Tables<'t> {
     pub(super) fn head(&self, partition: u32) -> Result<Head, StoreError> {
         let head = self.heads.get(partition).map_err(classify)?;
         let (epoch, first, next) = head.map(|head| head.value()).unwrap_or_default();
-        Ok(Head { epoch: Epoch(epoch), first: LogIndex(first), next: LogIndex(next) })
+        let (epoch, first, next) = (Epoch(epoch), LogIndex(first), LogIndex(next));
+        Ok(Head { epoch, first, next, checkpoints: None })
     }
 
     pub(super) fn claim(
@@ -87,12 +88,12 @@ impl<'t> Tables<'t> {
     pub(super) fn append(
         &mut self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: &[u8],
     ) -> Result<(), StoreError> {
         let mut head = self.head(partition)?;
-        match head.check_append(epoch, index)? {
+        match head.check_append(owner, index)? {
             AppendAction::Write => head.next = index.next(),
             // The blob is written again, because a failed sync may have left the first copy in memory only.
             AppendAction::Compare if self.has(partition, index, blob)? => {}
@@ -106,13 +107,13 @@ impl<'t> Tables<'t> {
     pub(super) fn checkpoint(
         &mut self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: &[u8],
         changed: &[StreamChange],
     ) -> Result<(), StoreError> {
         let mut head = self.head(partition)?;
-        if !head.check_checkpoint(epoch, covers)? {
+        if !head.check_checkpoint(owner, covers)? {
             return Ok(());
         }
         self.meta.insert(partition, meta).map_err(classify)?;

@@ -103,13 +103,13 @@ async fn appends_fail_on_a_full_disk_and_succeed_after_it_has_space() {
         disk.is_full.store(is_full, Ordering::Relaxed);
         if is_full {
             for _ in 0..2 {
-                let result = store.append(0, epoch, LogIndex(index), blob(index)).await;
+                let result = store.append(0, epoch.into(), LogIndex(index), blob(index)).await;
                 let Err(StoreError::Unavailable(text)) = result else { panic!("{result:?}") };
                 assert!(text.contains("no storage space"), "{text}");
             }
             disk.is_full.store(false, Ordering::Relaxed);
         }
-        store.append(0, epoch, LogIndex(index), blob(index)).await.unwrap();
+        store.append(0, epoch.into(), LogIndex(index), blob(index)).await.unwrap();
     }
     drop(store);
     let store = disk.store().unwrap();
@@ -124,11 +124,11 @@ async fn a_full_disk_fails_all_queued_calls_and_retries_succeed() {
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
     disk.is_full.store(true, Ordering::Relaxed);
     let calls: Vec<_> =
-        (0..8).map(|index| store.append(0, epoch, LogIndex(index), blob(index))).collect();
+        (0..8).map(|index| store.append(0, epoch.into(), LogIndex(index), blob(index))).collect();
     assert!(matches!(calls.into_iter().next().unwrap().await, Err(StoreError::Unavailable(_))));
     disk.is_full.store(false, Ordering::Relaxed);
     for index in 0..8 {
-        store.append(0, epoch, LogIndex(index), blob(index)).await.unwrap();
+        store.append(0, epoch.into(), LogIndex(index), blob(index)).await.unwrap();
     }
     assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), LogIndex(8));
 }
@@ -138,17 +138,17 @@ async fn a_failed_sync_is_final_until_the_file_is_opened_again() {
     let disk = Disk::default();
     let store = disk.store().unwrap();
     let epoch = store.claim(0, "me", Epoch(0)).await.unwrap().epoch;
-    store.append(0, epoch, LogIndex(0), blob(0)).await.unwrap();
+    store.append(0, epoch.into(), LogIndex(0), blob(0)).await.unwrap();
     disk.fails_to_sync.store(true, Ordering::Relaxed);
     let is_final = |result: Result<(), StoreError>| {
         let Err(StoreError::Failed(text)) = result else { panic!("{result:?}") };
         assert!(text.contains("sync of minerva.redb"), "{text}");
     };
-    is_final(store.append(0, epoch, LogIndex(1), blob(1)).await);
+    is_final(store.append(0, epoch.into(), LogIndex(1), blob(1)).await);
     // The operating system reports success again, but the pages of the failed sync may be lost.
     disk.fails_to_sync.store(false, Ordering::Relaxed);
-    is_final(store.append(0, epoch, LogIndex(1), blob(1)).await);
-    is_final(store.renew(0, epoch, Duration::from_secs(1), LogIndex(1)).await);
+    is_final(store.append(0, epoch.into(), LogIndex(1), blob(1)).await);
+    is_final(store.renew(0, epoch.into(), Duration::from_secs(1), LogIndex(1)).await);
     is_final(store.claim(1, "me", Epoch(0)).await.map(|_| ()));
     drop(store);
     let store = disk.store().unwrap();

@@ -171,14 +171,14 @@ fn perform(
             leases.grant(*partition, owner, clock::now());
             Ok(Reply::Claimed(Box::new(claimed)))
         }
-        Operation::Append { partition, epoch, index, blob } => {
-            tables.append(*partition, *epoch, *index, blob).map(|()| Reply::Done)
+        Operation::Append { partition, owner, index, blob } => {
+            tables.append(*partition, *owner, *index, blob).map(|()| Reply::Done)
         }
-        Operation::Checkpoint { partition, epoch, covers, meta, changed } => {
-            tables.checkpoint(*partition, *epoch, *covers, meta, changed).map(|()| Reply::Done)
+        Operation::Checkpoint { partition, owner, covers, meta, changed } => {
+            tables.checkpoint(*partition, *owner, *covers, meta, changed).map(|()| Reply::Done)
         }
-        Operation::Lease { partition, epoch, lease, next } => {
-            tables.head(*partition)?.check_renewal(*epoch, *next)?;
+        Operation::Lease { partition, owner, lease, next } => {
+            tables.head(*partition)?.check_renewal(*owner, *next)?;
             leases.renew(*partition, clock::now(), *lease);
             Ok(Reply::Done)
         }

@@ -1,22 +1,29 @@
 -- Writes a checkpoint of a partition and trims its log in one step.
 --
 -- KEYS   1 head, 2 log, 3 streams
--- ARGV   1 epoch, 2 claim name (see claim.lua), 3 session, 4 call number, 5 covers, 6 meta, 7 number of
---        replaced streams, then number and blob of each replaced stream, then the numbers of removed streams
+-- ARGV   1 epoch, 2 claim name (see claim.lua), 3 first index that the owner expects; empty: not checked, 4 unused,
+--        5 number of confirmed checkpoint calls of this claim, 6 covers, 7 meta, 8 number of replaced streams, then
+--        number and blob of each replaced stream, then the numbers of removed streams
 -- Reply  {'ok'} | {'fenced'} | {'behind', next index} | {'corrupt', problem}
--- Retry  Idempotent. A call that arrives after a later call of its session, or that covers less than the
---        log was trimmed to, replies 'ok' and changes nothing.
-local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'session', 'call', 'claim')
+-- Retry  Idempotent: `checkpoints` is the number of the last call, and a call is repeated with the same number. A call
+--        that arrives after a later one replies 'behind' and changes nothing.
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'first', 'checkpoints', 'claim')
 local epoch, first = tonumber(head[1] or 0), tonumber(head[2] or 0)
 if not epoch or not first then return {'corrupt', 'its epoch or first index is not a number'} end
 local after = first + redis.call('LLEN', KEYS[2])
-local mine, covers = tonumber(ARGV[1]), tonumber(ARGV[5])
+local mine, covers = tonumber(ARGV[1]), tonumber(ARGV[6])
 if mine < epoch then return {'fenced'} end
 if mine > epoch then return {'behind', after} end
-if ARGV[2] ~= '' and ARGV[2] ~= head[5] then return {'fenced'} end
+if ARGV[2] ~= '' and ARGV[2] ~= head[4] then return {'fenced'} end
 if covers > after then return {'behind', after} end
+local made = tonumber(head[3] or 0)
+if ARGV[3] ~= '' then
+  local confirmed = tonumber(ARGV[5])
+  if made ~= confirmed and made ~= confirmed + 1 then return {'behind', after} end
+  if first ~= tonumber(ARGV[3]) and first ~= covers then return {'behind', after} end
+  made = confirmed + 1
+end
 if covers < first then return {'ok'} end
-if head[3] == ARGV[3] and tonumber(ARGV[4]) < (tonumber(head[4]) or 0) then return {'ok'} end
 
 -- The trim comes first because it frees memory. A full Redis permits further writes of a script that has
 -- written, and only checkpoints free memory.
@@ -28,8 +35,8 @@ local function each(command, from, to)
     redis.call(command, KEYS[3], unpack(ARGV, at, math.min(at + step - 1, to)))
   end
 end
-local removed = 8 + 2 * tonumber(ARGV[7])
+local removed = 9 + 2 * tonumber(ARGV[8])
 each('HDEL', removed, #ARGV)
-each('HSET', 8, removed - 1)
-redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[6], 'session', ARGV[3], 'call', ARGV[4])
+each('HSET', 9, removed - 1)
+redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[7], 'checkpoints', made or 0)
 return {'ok'}

@@ -4,7 +4,8 @@
 -- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 call number, 5 an epoch to exceed, 6 the longest lease in
 --        milliseconds of an owner of release 0.1, which stores no lease
 -- Reply  {'ok', epoch, first index, length of the log, last 32 claims, meta or nil}
---        | {'held', other owner, milliseconds left} | {'overtaken'} | {'corrupt', problem}
+--        | {'held', other owner, milliseconds left} | {'overtaken', stored call number}
+--        | {'corrupt', problem}
 -- Retry  Replies the same unless a later call took effect. A call that arrives after a later call of its
 --        session, such as one delayed in a closed connection, changes nothing and cannot fence its successor.
 --
@@ -38,7 +39,8 @@ epoch = math.max(epoch or 0, last or 0)
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-if head[5] == ARGV[3] and tonumber(ARGV[4]) < (number(head[6]) or 0) then return {'overtaken'} end
+local call = number(head[6]) or 0
+if head[5] == ARGV[3] and tonumber(ARGV[4]) < call then return {'overtaken', call} end
 redis.call('PERSIST', KEYS[1]) -- see renew.lua
 if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
   -- An end further away than the lease shows that the clock was set back, or damage.
@@ -65,5 +67,5 @@ if not (head[5] == ARGV[3] and head[6] == ARGV[4]) then
 end
 local claim = ARGV[3] .. ':' .. ARGV[4]
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1], 'until', now + ARGV[2],
-  'lease', ARGV[2] .. ' ' .. claim, 'session', ARGV[3], 'call', ARGV[4], 'claim', claim, 'claims', claims)
+  'lease', ARGV[2] .. ' ' .. claim, 'session', ARGV[3], 'call', ARGV[4], 'claim', claim, 'claims', claims, 'checkpoints', 0)
 return {'ok', epoch, first, length, claims, head[8]}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::Cmd;
 
-use super::super::Epoch;
+use super::super::{Epoch, OwnerView};
 use super::connector::Connector;
 use super::keys::{PartitionKeys, partition_slot};
 use super::pipeline::{Command, Owner};
@@ -23,7 +23,7 @@ pub(super) struct Client {
     prefix: String,
     /// Random name of this handle, for [`Client::next_call_number`].
     session: String,
-    /// Next number of a claim or checkpoint.
+    /// Next number of a claim.
     call_numbers: AtomicU64,
     /// Epoch and owner of the last claim of each partition.
     claims: Mutex<HashMap<u32, (Epoch, Arc<Owner>)>>,
@@ -53,8 +53,7 @@ impl Client {
         PartitionKeys::new(&self.prefix, partition)
     }
 
-    /// Number of the next claim or checkpoint. The scripts ignore a call that arrives after a later call of the same
-    /// session.
+    /// Number of the next claim. The script ignores a claim that arrives after a later claim of the same session.
     pub(super) fn next_call_number(&self) -> u64 {
         self.call_numbers.fetch_add(1, Ordering::Relaxed)
     }
@@ -67,6 +66,11 @@ impl Client {
             || self.new_owner(partition, String::new()),
             |(_, owner)| Arc::clone(owner),
         )
+    }
+
+    /// Continues above the call number in the store, which is greater than all numbers of this handle after damage.
+    pub(super) fn exceed_call_number(&self, stored: u64) {
+        self.call_numbers.fetch_max(stored.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Remembers a successful claim, so that later calls of the owner carry the claim name.
@@ -86,6 +90,18 @@ impl Client {
         let PartitionKeys { head, log, streams } = &owner.keys;
         let mut command = script.call(&[head, log, streams]);
         command.arg(epoch.0).arg(&*owner.claim);
+        command
+    }
+
+    /// Begins a script call as [`Self::owner_call`], with the expected state: two first indexes and the checkpoints.
+    pub(super) fn expecting_call(&self, script: Script, partition: u32, owner: OwnerView) -> Cmd {
+        let mut command = self.owner_call(script, partition, owner.epoch);
+        match owner.expected {
+            Some(expected) => {
+                command.arg(expected.first.0).arg(expected.next_first.0).arg(expected.checkpoints)
+            }
+            None => command.arg("").arg("").arg(""),
+        };
         command
     }
 

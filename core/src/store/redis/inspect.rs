@@ -23,7 +23,7 @@ const MAX_TEXT: usize = 100;
 const ATTEMPTS: u32 = 10;
 
 /// Fields of the head that an inspection reads.
-const FIELDS: [&str; 7] = ["epoch", "first", "owner", "claims", "session", "call", "meta"];
+const FIELDS: [&str; 7] = ["epoch", "first", "owner", "claims", "claim", "checkpoints", "meta"];
 
 type Head = [Option<Bytes>; 7];
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use minerva_proto::LogIndex;
 use redis::{Cmd, Pipeline, Value};
 
-use super::super::Epoch;
+use super::super::{Epoch, ExpectedState};
 use super::keys::PartitionKeys;
 use super::scripts::Script;
 
@@ -26,6 +26,7 @@ pub(super) enum Command {
 pub(super) struct Append {
     pub(super) owner: Arc<Owner>,
     pub(super) epoch: Epoch,
+    pub(super) expected: Option<ExpectedState>,
     pub(super) index: LogIndex,
     pub(super) blob: Bytes,
 }
@@ -101,6 +102,10 @@ impl Builder {
                 .arg(&*append.owner.claim)
                 .arg(append.index.0)
                 .arg(&*append.blob);
+            match append.expected {
+                Some(expected) => call.arg(expected.first.0).arg(expected.next_first.0),
+                None => call.arg("").arg(""),
+            };
         }
         self.pipeline.add_command(call);
         self.layout.push(ReplyPart::Appends(self.appends.len()));
@@ -142,6 +147,7 @@ mod tests {
         Command::Append(Append {
             owner: owner.into(),
             epoch: Epoch(3),
+            expected: None,
             index: LogIndex(index),
             blob: "blob".into(),
         })

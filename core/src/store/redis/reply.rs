@@ -30,6 +30,14 @@ pub(super) fn parse(
     }
 }
 
+/// The call number in the store if a claim was overtaken by a later one of the same session.
+pub(super) fn overtaken_by(reply: &Value) -> Option<u64> {
+    let Value::Array(parts) = reply else { return None };
+    let mut parts = parts.iter().cloned();
+    let is_overtaken = text(parts.next()).is_ok_and(|status| status == "overtaken");
+    number(parts.next()).ok().filter(|_| is_overtaken)
+}
+
 /// Parses the reply of `heartbeat.lua`: number of the previous heartbeat, stored version, then name, standby flag and
 /// version of each member.
 pub(super) fn membership(mut parts: std::vec::IntoIter<Value>) -> Result<Membership, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_core::store::{
-    Claimed, Epoch, Member, Membership, PartitionLayout, StoreError, StoredPartition,
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, StoreError, StoredPartition,
 };
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
@@ -33,8 +33,8 @@ pub enum Op {
     },
     /// `Store::append`.
     Append {
-        /// Epoch of the owner.
-        epoch: Epoch,
+        /// The caller and the state that the caller expects.
+        owner: OwnerView,
         /// Position of the entry.
         index: LogIndex,
         /// Content of the entry.
@@ -42,8 +42,8 @@ pub enum Op {
     },
     /// `Store::checkpoint`.
     Checkpoint {
-        /// Epoch of the owner.
-        epoch: Epoch,
+        /// The caller and the state that the caller expects.
+        owner: OwnerView,
         /// New first index of the log.
         covers: LogIndex,
         /// New meta blob.
@@ -53,8 +53,8 @@ pub enum Op {
     },
     /// `Store::renew`.
     Renew {
-        /// Epoch of the owner.
-        epoch: Epoch,
+        /// The caller and the state that the caller expects.
+        owner: OwnerView,
         /// Lease from now on.
         length: Duration,
         /// End of the log according to the owner.
@@ -100,11 +100,10 @@ impl Op {
     /// Epoch of the owner, if the operation requires ownership.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         match self {
-            Self::Append { epoch, .. }
-            | Self::Checkpoint { epoch, .. }
-            | Self::Renew { epoch, .. }
-            | Self::Quarantine { epoch, .. }
-            | Self::Release { epoch } => Some(*epoch),
+            Self::Append { owner, .. }
+            | Self::Checkpoint { owner, .. }
+            | Self::Renew { owner, .. } => Some(owner.epoch),
+            Self::Quarantine { epoch, .. } | Self::Release { epoch } => Some(*epoch),
             Self::Partitions(_)
             | Self::Heartbeat { .. }
             | Self::Claim { .. }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use minerva_core::store::{
     self, CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member,
-    Membership, PartitionLayout, StoreError,
+    Membership, OwnerView, PartitionLayout, StoreError,
 };
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
@@ -42,6 +42,8 @@ pub(crate) struct StoredPartition {
     pub(crate) log: VecDeque<Bytes>,
     pub(super) meta: Option<Bytes>,
     pub(crate) streams: BTreeMap<StreamNumber, Bytes>,
+    /// Checkpoint calls of this epoch.
+    checkpoints: u64,
     /// Damaged blobs by name, the oldest first. The model needs no bound.
     quarantined: Vec<(String, Bytes)>,
 }
@@ -90,12 +92,12 @@ impl StoreData {
                 Ok(OpReply::Done)
             }
             Op::Claim { owner, above } => part.claim(now, owner, *above).map(OpReply::Claimed),
-            Op::Append { epoch, index, blob } => part.append(*epoch, *index, blob),
-            Op::Checkpoint { epoch, covers, meta, changed } => {
-                part.checkpoint(*epoch, *covers, meta, changed)
+            Op::Append { owner, index, blob } => part.append(*owner, *index, blob),
+            Op::Checkpoint { owner, covers, meta, changed } => {
+                part.checkpoint(*owner, *covers, meta, changed)
             }
-            Op::Renew { epoch, length, next } => {
-                part.renew(*epoch, LeaseEnd::new(now, millis(*length)), *next)
+            Op::Renew { owner, length, next } => {
+                part.renew(*owner, LeaseEnd::new(now, millis(*length)), *next)
             }
             Op::Release { epoch } => part.release(*epoch),
         }
@@ -190,6 +192,16 @@ impl StoredPartition {
         Ok(())
     }
 
+    /// Checks the epoch and that the log begins where the owner expects.
+    fn check_owner(&self, owner: OwnerView) -> Result<(), StoreError> {
+        self.check(owner.epoch)?;
+        let Some(expected) = owner.expected else { return Ok(()) };
+        if self.first == expected.first || self.first == expected.next_first {
+            return Ok(());
+        }
+        Err(StoreError::Behind { next: self.next() })
+    }
+
     fn claim(&mut self, now: Time, owner: &str, above: Epoch) -> Result<Claimed, StoreError> {
         if let Some(lease) = self.lease.as_mut().filter(|lease| lease.owner != owner) {
             let left = lease.end.left(now);
@@ -200,7 +212,7 @@ impl StoredPartition {
         }
         let end = LeaseEnd::new(now, millis(FIRST_LEASE));
         self.lease = Some(Lease { owner: owner.to_owned(), end });
-        self.epoch = self.epoch.max(above.0) + 1;
+        (self.epoch, self.checkpoints) = (self.epoch.max(above.0) + 1, 0);
         let (epoch, next_index) = (Epoch(self.epoch), self.next());
         // A claim above `above` was never received by its owner, so nothing was written under it.
         let is_retry = |last: &Claim| {
@@ -274,12 +286,12 @@ impl StoredPartition {
 
     fn append(
         &mut self,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: &Bytes,
     ) -> Result<OpReply, StoreError> {
         check_size(blob.len())?;
-        self.check(epoch)?;
+        self.check_owner(owner)?;
         let next = self.next();
         if index > next {
             return Err(StoreError::Behind { next });
@@ -294,18 +306,26 @@ impl StoredPartition {
 
     fn checkpoint(
         &mut self,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: &Bytes,
         changed: &[(StreamNumber, Option<Bytes>)],
     ) -> Result<OpReply, StoreError> {
         let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
         check_size(blobs.sum::<usize>() + meta.len())?;
-        self.check(epoch)?;
+        self.check(owner.epoch)?;
+        let behind = Err(StoreError::Behind { next: self.next() });
         if covers > self.next() {
-            return Err(StoreError::Behind { next: self.next() });
+            return behind;
         }
-        if covers < self.first {
+        if let Some(expected) = owner.expected {
+            let begins = self.first == expected.first || self.first == covers;
+            let misses = self.checkpoints.wrapping_sub(expected.checkpoints) > 1;
+            if !begins || misses {
+                return behind;
+            }
+            self.checkpoints = expected.checkpoints + 1;
+        } else if covers < self.first {
             return Ok(OpReply::Done);
         }
         self.meta = Some(meta.clone());
@@ -329,12 +349,13 @@ impl StoredPartition {
 
     fn renew(
         &mut self,
-        epoch: Epoch,
+        owner: OwnerView,
         end: LeaseEnd,
         next: LogIndex,
     ) -> Result<OpReply, StoreError> {
-        self.check(epoch)?;
-        if next > self.next() {
+        self.check_owner(owner)?;
+        let checkpoints = owner.expected.map_or(0, |expected| expected.checkpoints);
+        if next > self.next() || checkpoints > self.checkpoints {
             return Err(StoreError::Behind { next: self.next() });
         }
         if let Some(lease) = &mut self.lease {

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use minerva_core::store::{
-    Claimed, Epoch, Member, Membership, OperatorStore, PartitionLayout, Store, StoreError,
-    StoredPartition,
+    Claimed, Epoch, Member, Membership, OperatorStore, OwnerView, PartitionLayout, Store,
+    StoreError, StoredPartition,
 };
 use minerva_proto::{LogIndex, StreamNumber};
 
@@ -83,32 +83,32 @@ impl Store for ModelStore {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, &Op::Append { epoch, index, blob })
+        self.call_unit(partition, &Op::Append { owner, index, blob })
     }
 
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, &Op::Checkpoint { epoch, covers, meta, changed })
+        self.call_unit(partition, &Op::Checkpoint { owner, covers, meta, changed })
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, &Op::Renew { epoch, length: lease, next })
+        self.call_unit(partition, &Op::Renew { owner, length: lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use minerva_core::store::{Claimed, Epoch, Member, Membership, PartitionLayout, Store, StoreError};
+use minerva_core::store::{
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError,
+};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::oneshot;
 
@@ -132,32 +134,32 @@ impl Store for StoreHandle {
     fn append(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, Op::Append { epoch, index, blob })
+        self.call_unit(partition, Op::Append { owner, index, blob })
     }
 
     fn checkpoint(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         covers: LogIndex,
         meta: Bytes,
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, Op::Checkpoint { epoch, covers, meta, changed })
+        self.call_unit(partition, Op::Checkpoint { owner, covers, meta, changed })
     }
 
     fn renew(
         &self,
         partition: u32,
-        epoch: Epoch,
+        owner: OwnerView,
         lease: Duration,
         next: LogIndex,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, Op::Renew { epoch, length: lease, next })
+        self.call_unit(partition, Op::Renew { owner, length: lease, next })
     }
 
     fn release(&self, partition: u32, epoch: Epoch) -> BoxFuture<'static, Result<(), StoreError>> {
