@@ -6,6 +6,7 @@ use bytes::Bytes;
 use minerva_proto::{MAX_MESSAGE, MessageNumber, StreamId, hello, is_message_allowed};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 use crate::clock::Clock;
 use crate::config::{Config, TransportKind};
@@ -18,7 +19,7 @@ use crate::stream_state::StreamState;
 /// A handle of an ordered, reliable, two-way sequence of messages with an application service.
 ///
 /// Clones share the stream. Dropping the last clone closes the transports and leaves the stream to the server's idle
-/// limit; queued messages that are not acknowledged may be lost, so await [`Stream::flush`] before. [`Stream::reset`]
+/// limit. Unacknowledged messages may then be lost, which is logged: await [`Stream::flush`] before. [`Stream::reset`]
 /// ends the stream immediately, also if the last clone is dropped right afterwards.
 ///
 /// ```no_run
@@ -54,13 +55,22 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let finishes_alone = {
-            let machine = &self.shared.lock().machine;
-            machine.is_resetting() || machine.ended().is_some()
-        };
-        if !finishes_alone {
-            self.driver.abort();
+        let Some(counters) = self.counters_to_abandon() else { return };
+        self.driver.abort();
+        let unacknowledged = counters.sent - counters.acknowledged;
+        if unacknowledged > 0 {
+            let stream = self.id.short_hash();
+            warn!(%stream, unacknowledged, "the last handle was dropped with unacknowledged messages");
         }
+    }
+}
+
+impl Inner {
+    /// Counters of a stream that ends with the driver; `None` if the driver stops at the end of the stream.
+    fn counters_to_abandon(&self) -> Option<Counters> {
+        let machine = &self.shared.lock().machine;
+        let ends = machine.is_resetting() || machine.ended().is_some();
+        (!ends).then(|| machine.counters())
     }
 }
 
@@ -194,8 +204,8 @@ impl Stream {
 
     /// Ends the stream with a reset, which is sent until the server has confirmed the end, for at most 120 s;
     /// [`Stream::closed`] waits for the confirmation. The reason is cut to 255 characters of ASCII. If the stream had
-    /// ended already, the end has the earlier reason; without a confirmation the reason is `reset not confirmed`. Before
-    /// the first connection the end is immediate, and the server never creates the stream.
+    /// ended already, the end has the earlier reason; without a confirmation the reason is `reset not confirmed`.
+    /// Before the first connection the end is immediate, and the server never creates the stream.
     ///
     /// From now on messages are refused with [`SendError::Resetting`], and arriving messages are dropped;
     /// [`Stream::recv`] returns the messages that arrived before. Queued messages precede the reset up to

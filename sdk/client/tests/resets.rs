@@ -7,6 +7,7 @@
 
 mod peer;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use minerva_client::{Ended, EndedBy, SendError, Stream, TransportKind};
@@ -27,6 +28,20 @@ async fn connected() -> (Stream, TcpListener, Peer) {
     peer.write(Frame::StreamCreated).await;
     soon(stream.ready()).await.unwrap();
     (stream, listener, peer)
+}
+
+/// Collects the log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn bye() -> Frame {
@@ -81,6 +96,26 @@ async fn without_a_reset_dropping_the_last_handle_closes_the_transport() {
     drop(stream);
     assert_eq!(soon(peer.socket.read_to_end(&mut Vec::new())).await.unwrap(), 0);
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_with_unacknowledged_messages_is_logged() {
+    for (acknowledged, logs) in [(true, false), (false, true)] {
+        let (stream, _listener, mut peer) = connected().await;
+        stream.try_send("a").unwrap();
+        if acknowledged {
+            peer.write(Frame::Sack(Sack::up_to(0))).await;
+            soon(stream.flush()).await.unwrap();
+        }
+        let log = Log::default();
+        let subscriber = {
+            let log = log.clone();
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish()
+        };
+        tracing::subscriber::with_default(subscriber, || drop(stream));
+        let text = String::from_utf8(std::mem::take(&mut log.0.lock().unwrap())).unwrap();
+        assert_eq!(text.contains("unacknowledged=1"), logs, "{text}");
+    }
 }
 
 #[tokio::test]
