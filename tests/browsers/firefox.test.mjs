@@ -86,6 +86,26 @@ test('Firefox: messages sent at page unload arrive', () => withEchoPage(async (e
   }
 }));
 
+for (const kind of KINDS) {
+  test(`Firefox: ${kind}: a page resets and navigates away in the same turn`, () => withEchoPage(async (echo) => {
+    await echo.start({ transport: kind });
+    await echo.until((n) => n.received === 1);
+    const metric = 'minerva_core_streams_ended_total{by="client"}';
+    const before = await deployment.coreMetric(metric);
+    await echo.evaluate(() => {
+      // Deferred, so that this call returns first.
+      setTimeout(() => {
+        client.stream.reset('gone');
+        location.href = '/example.html';
+      });
+    });
+    for (const start = Date.now(); (await deployment.coreMetric(metric)) <= before; ) {
+      assert(Date.now() - start < 5000, 'the stream has not ended');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }));
+}
+
 async function runExample(page) {
   await page.goto(`${proxy.url}/example.html`);
   await page.waitForFunction(() => document.getElementById('out').textContent === 'Hello!');
