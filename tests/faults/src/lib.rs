@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod random;
 pub mod redis_server;
 
+mod admin;
 mod app;
 mod app_instance;
 mod app_process;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use tokio::time::{sleep, timeout};
 
 use crate::process::Process;
@@ -16,6 +16,8 @@ use crate::process::Process;
 const PROGRAM: (&str, &str) = ("redis-server", "MINERVA_TEST_REDIS_SERVER");
 /// Timeout of a command.
 const COMMAND: Duration = Duration::from_secs(5);
+/// Timeout of a connection and of each reply, which may be the whole content.
+const CONNECTION: Duration = Duration::from_secs(20);
 /// Interval and deadline of polling.
 const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
@@ -141,7 +143,10 @@ impl RedisServer {
     /// Opens a connection.
     pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let client = redis::Client::open(format!("redis://{}", self.address))?;
-        client.get_multiplexed_async_connection().await
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTION))
+            .set_response_timeout(Some(CONNECTION));
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 

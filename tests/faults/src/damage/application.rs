@@ -14,9 +14,10 @@ pub(super) struct Seen {
     pub(super) started: bool,
     /// The probe has arrived.
     pub(super) probed: bool,
-    /// Messages or events that are missing without a report.
+    /// Messages that the dead application sent are missing without a report.
     pub(super) silent: bool,
-    pub(super) ended: Option<String>,
+    /// Reasons of the received ends.
+    pub(super) ends: Vec<String>,
     /// A message that is not the listed one.
     pub(super) wrong: Option<String>,
 }
@@ -25,16 +26,23 @@ pub(super) struct Application {
     pub(super) round: u64,
     pub(super) histories: Arc<Vec<History>>,
     pub(super) seen: Mutex<Vec<Seen>>,
+    /// Credentials of received streams that are not in the list.
+    unlisted: Mutex<Vec<String>>,
 }
 
 impl Application {
     pub(super) fn new(round: u64, histories: Arc<Vec<History>>) -> Self {
         let seen = Mutex::new(vec![Seen::default(); histories.len()]);
-        Self { round, histories, seen }
+        Self { round, histories, seen, unlisted: Mutex::default() }
     }
 
     pub(super) fn seen(&self, stream: usize) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)[stream].clone()
+    }
+
+    /// Credentials of received streams that are not in the list.
+    pub(super) fn unlisted(&self) -> Vec<String> {
+        self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn update(&self, stream: usize, change: impl FnOnce(&mut Seen)) {
@@ -42,14 +50,21 @@ impl Application {
     }
 
     pub(super) async fn attend(self: Arc<Self>, mut stream: AppStream) -> anyhow::Result<()> {
-        let Some(number) = app::number_of(&stream, self.histories.len()) else { return Ok(()) };
+        let Some(number) = app::number_of(&stream, self.histories.len()) else {
+            let mut unlisted = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
+            unlisted.push(stream.credentials().to_owned());
+            return Ok(());
+        };
         stream.acknowledge_manually();
         let history = &self.histories[number];
         let (first_event, first_send) = (stream.first_event().0, stream.first_send().0);
-        let skips = first_event > history.handled + 1 || first_send < history.s2c;
         self.update(number, |seen| {
             seen.started = true;
-            seen.silent |= skips;
+            seen.silent |= first_send < history.s2c;
+            // Events that no application has acknowledged.
+            if first_event > history.handled + 1 {
+                seen.wrong = Some(format!("the first event is {first_event}"));
+            }
         });
         // Event 0 is the start of the stream.
         let mut expected = first_event.max(1);
@@ -67,7 +82,7 @@ impl Application {
                     }
                 }
                 Event::Ended { ended, .. } => {
-                    self.update(number, |seen| seen.ended = Some(ended.reason));
+                    self.update(number, |seen| seen.ends.push(ended.reason));
                 }
                 Event::TransportChanged(_) | Event::Released | _ => {}
             }
@@ -78,11 +93,8 @@ impl Application {
     /// Compares a message with the list; true for the probe of this round.
     fn check(&self, stream: usize, number: u64, message: &[u8]) -> bool {
         let history = &self.histories[stream];
-        if message == probe(self.round, stream) {
-            self.update(stream, |seen| {
-                seen.probed = true;
-                seen.silent |= number < history.c2s;
-            });
+        if message == probe(self.round, stream) && number == history.c2s {
+            self.update(stream, |seen| seen.probed = true);
             return true;
         }
         if number >= history.c2s || message != listed(Direction::C2s, stream, number) {
@@ -105,9 +117,9 @@ mod tests {
         assert!(application.check(0, 4, &probe(3, 0)));
         let seen = application.seen(0);
         assert!(seen.probed && !seen.silent && seen.wrong.is_none());
-        assert!(application.check(0, 3, &probe(3, 0)));
-        assert!(application.seen(0).silent, "message 3 is missing");
         for (number, message) in [
+            // Message 3 was acknowledged to the client.
+            (3, probe(3, 0)),
             (2, listed(Direction::C2s, 0, 3)),
             (2, listed(Direction::C2s, 1, 2)),
             (4, listed(Direction::C2s, 0, 4)),

@@ -1,19 +1,22 @@
 //! The outcomes of all damages as a table.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::ValueEnum as _;
 use serde::Serialize;
 
-use super::Place;
 use super::injury::Kind;
-use super::round::Verdict;
+use super::servers::Failure;
+use super::store::Place;
+use super::verdict::Verdict;
 use crate::report::{self, Checks};
 
 /// The outcome of one damage, the mildest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    /// Redis or redb rejects the file.
+    /// Redis, redb or the core rejects the file.
     Refused,
     /// The stored content is that of the original.
     Unchanged,
@@ -21,118 +24,141 @@ pub(super) enum Outcome {
     Harmless,
     /// Streams ended with a report.
     StateLost,
-    /// Streams of the partition are not served.
-    Stopped,
-    /// Messages are missing without a report.
+    /// Nothing is left of some streams, which their clients learn.
+    Unknown,
+    /// The core reports that the partition is unreadable.
+    Unreadable,
+    /// Messages that only the dead application had seen are missing without a report.
     Silent,
+    /// Client and application received different ends.
+    OneSided,
+    /// Neither served nor refused.
+    Hung,
     /// A message was taken for another one, or a stream ended in another way.
     Wrong,
-    /// A process ended by itself, or the store's library panicked.
+    /// A process ended by itself, or panicked.
     Crashed,
 }
 
-/// Damages of one kind in one place, by outcome; streams of the damaged partitions, by fate.
+impl Outcome {
+    const ALL: [(Self, &str); 11] = [
+        (Self::Refused, "refused"),
+        (Self::Unchanged, "unchanged"),
+        (Self::Harmless, "harmless"),
+        (Self::StateLost, "state lost"),
+        (Self::Unknown, "stream unknown"),
+        (Self::Unreadable, "partition unreadable"),
+        (Self::Silent, "lost without trace"),
+        (Self::OneSided, "one-sided"),
+        (Self::Hung, "hung"),
+        (Self::Wrong, "wrong"),
+        (Self::Crashed, "crashed"),
+    ];
+    /// Outcomes that no damage may have.
+    pub(super) const DEFECTS: [Self; 4] = [Self::OneSided, Self::Hung, Self::Wrong, Self::Crashed];
+
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::Refused(_) => Self::Refused,
+            Failure::Hung(_) => Self::Hung,
+            Failure::Crashed(_) => Self::Crashed,
+            Failure::Wrong(_) => Self::Wrong,
+        }
+    }
+
+    fn of_stream(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Intact => Self::Harmless,
+            Verdict::StateLost | Verdict::Unassigned => Self::StateLost,
+            Verdict::Unknown => Self::Unknown,
+            Verdict::Refused => Self::Unreadable,
+            Verdict::Silent => Self::Silent,
+            Verdict::OneSided(_) => Self::OneSided,
+            Verdict::Hung => Self::Hung,
+            Verdict::Wrong(_) => Self::Wrong,
+        }
+    }
+}
+
+/// Damages of one kind in one place, by outcome; streams of the damaged partitions, by outcome.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
     pub(super) place: Place,
     pub(super) kind: Kind,
-    damages: u64,
-    refused: u64,
-    unchanged: u64,
-    harmless: u64,
-    state_lost: u64,
-    stopped: u64,
-    silent: u64,
-    wrong: u64,
-    crashed: u64,
-    streams_lost: u64,
-    streams_stopped: u64,
-    streams_silent: u64,
+    damages: BTreeMap<Outcome, u64>,
+    streams: BTreeMap<Outcome, u64>,
+    /// Streams whose application, a new instance, was not informed, since the name of the service was lost.
+    unassigned: u64,
+    /// Damages with messages lost without trace, by the changes of the stored rows.
+    silent: BTreeMap<String, u64>,
 }
 
 impl Figures {
     pub(super) fn new(place: Place, kind: Kind) -> Self {
-        Self {
-            place,
-            kind,
-            damages: 0,
-            refused: 0,
-            unchanged: 0,
-            harmless: 0,
-            state_lost: 0,
-            stopped: 0,
-            silent: 0,
-            wrong: 0,
-            crashed: 0,
-            streams_lost: 0,
-            streams_stopped: 0,
-            streams_silent: 0,
-        }
+        let (damages, streams, silent) = Default::default();
+        Self { place, kind, damages, streams, unassigned: 0, silent }
     }
 
     pub(super) fn add(&mut self, outcome: Outcome) {
-        self.damages += 1;
-        *match outcome {
-            Outcome::Refused => &mut self.refused,
-            Outcome::Unchanged => &mut self.unchanged,
-            Outcome::Harmless => &mut self.harmless,
-            Outcome::StateLost => &mut self.state_lost,
-            Outcome::Stopped => &mut self.stopped,
-            Outcome::Silent => &mut self.silent,
-            Outcome::Wrong => &mut self.wrong,
-            Outcome::Crashed => &mut self.crashed,
-        } += 1;
+        *self.damages.entry(outcome).or_default() += 1;
     }
 
-    /// Counts the streams of a damaged partition; returns the worst outcome.
+    /// Adds a damage with the verdicts on the streams of its partitions; `label` is the position and the changes.
     pub(super) fn add_streams<'a>(
         &mut self,
+        label: &str,
         verdicts: impl Iterator<Item = &'a Verdict>,
     ) -> Outcome {
         let mut worst = Outcome::Harmless;
         for verdict in verdicts {
-            let outcome = outcome(verdict);
-            match outcome {
-                Outcome::StateLost => self.streams_lost += 1,
-                Outcome::Stopped => self.streams_stopped += 1,
-                Outcome::Silent => self.streams_silent += 1,
-                Outcome::Refused
-                | Outcome::Unchanged
-                | Outcome::Harmless
-                | Outcome::Wrong
-                | Outcome::Crashed => {}
-            }
+            let outcome = Outcome::of_stream(verdict);
+            *self.streams.entry(outcome).or_default() += 1;
+            self.unassigned += u64::from(*verdict == Verdict::Unassigned);
             worst = worst.max(outcome);
         }
+        if worst == Outcome::Silent {
+            let changes = label.split_once(": ").map_or(label, |(_, changes)| changes);
+            *self.silent.entry(changes.to_owned()).or_default() += 1;
+        }
+        self.add(worst);
         worst
     }
 
-    fn numbers(&self) -> [u64; 12] {
-        [
-            self.damages,
-            self.refused,
-            self.unchanged,
-            self.harmless,
-            self.state_lost,
-            self.stopped,
-            self.silent,
-            self.wrong,
-            self.crashed,
-            self.streams_lost,
-            self.streams_stopped,
-            self.streams_silent,
-        ]
+    /// Adds the figures of another lane.
+    pub(super) fn merge(&mut self, other: Self) {
+        let add = |to: &mut BTreeMap<Outcome, u64>, from: BTreeMap<Outcome, u64>| {
+            from.into_iter().for_each(|(outcome, count)| *to.entry(outcome).or_default() += count);
+        };
+        add(&mut self.damages, other.damages);
+        add(&mut self.streams, other.streams);
+        self.unassigned += other.unassigned;
+        for (changes, count) in other.silent {
+            *self.silent.entry(changes).or_default() += count;
+        }
     }
-}
 
-pub(super) fn outcome(verdict: &Verdict) -> Outcome {
-    match verdict {
-        Verdict::Intact => Outcome::Harmless,
-        // `stream_attach_failure` reports the loss to the client.
-        Verdict::StateLost | Verdict::OneSided | Verdict::Unknown => Outcome::StateLost,
-        Verdict::Stopped => Outcome::Stopped,
-        Verdict::Silent => Outcome::Silent,
-        Verdict::Otherwise(_) | Verdict::Wrong(_) => Outcome::Wrong,
+    fn all(&self) -> u64 {
+        self.damages.values().sum()
+    }
+
+    fn count(&self, outcome: Outcome) -> u64 {
+        self.damages.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// A row of the table.
+    fn row(&self) -> String {
+        let place = self.place.to_possible_value();
+        let place = place.as_ref().map_or("", |name| name.get_name());
+        let counts = Outcome::ALL.map(|(outcome, _)| self.count(outcome).to_string()).join(" | ");
+        let streams: Vec<_> = Outcome::ALL
+            .iter()
+            .filter_map(|(outcome, name)| Some(format!("{} {name}", self.streams.get(outcome)?)))
+            .collect();
+        let (all, streams, unassigned) = (self.all(), streams.join(", "), self.unassigned);
+        format!(
+            "| {place} | {:?} | {all} | {counts} | {streams}; {unassigned} unassigned |",
+            self.kind
+        )
     }
 }
 
@@ -150,25 +176,27 @@ pub(super) struct Findings {
 impl Findings {
     /// Prints the table and writes the JSON; true if all checks passed.
     pub(super) fn report(mut self, json: Option<&Path>) -> anyhow::Result<bool> {
-        println!(
-            "| place | kind | damages | refused | unchanged | harmless | state lost | not served | lost without trace | \
-             wrong | crashed | streams lost | streams not served | streams lost without trace |"
-        );
-        println!("|---|---|{}", "---:|".repeat(12));
-        let name = |value: &Place| value.to_possible_value().map(|name| name.get_name().to_owned());
+        let names = Outcome::ALL.map(|(_, name)| name).join(" | ");
+        println!("| place | kind | damages | {names} | streams of the damaged partitions |");
+        println!("|---|---|{}---|", "---:|".repeat(1 + Outcome::ALL.len()));
         for figures in &self.figures {
-            let numbers = figures.numbers().map(|number| number.to_string()).join(" | ");
-            let place = name(&figures.place).unwrap_or_default();
-            println!("| {place} | {:?} | {numbers} |", figures.kind);
+            println!("{}", figures.row());
         }
-        let sum = |of: fn(&Figures) -> u64| self.figures.iter().map(of).sum::<u64>();
-        let (wrong, crashed) = (sum(|figures| figures.wrong), sum(|figures| figures.crashed));
-        self.checks.add(
-            format!("{} damages in {} rounds", sum(|figures| figures.damages), self.rounds),
-            true,
-        );
-        self.checks.add(format!("{wrong} damages with a wrong message or end"), wrong == 0);
-        self.checks.add(format!("{crashed} damages that ended a process"), crashed == 0);
+        for figures in &self.figures {
+            for (changes, count) in &figures.silent {
+                let (place, kind) = (figures.place, figures.kind);
+                println!("lost without trace, {place:?} {kind:?}: {count} with {changes}");
+            }
+        }
+        let sum = |of: &dyn Fn(&Figures) -> u64| self.figures.iter().map(of).sum::<u64>();
+        let all = sum(&Figures::all);
+        self.checks.add(format!("{all} damages in {} rounds", self.rounds), true);
+        for (outcome, name) in Outcome::ALL {
+            if Outcome::DEFECTS.contains(&outcome) {
+                let count = sum(&|figures| figures.count(outcome));
+                self.checks.add(format!("{count} damages: {name}"), count == 0);
+            }
+        }
         if let Some(path) = json {
             report::write_json(path, &self)?;
         }
@@ -184,11 +212,31 @@ mod tests {
     fn a_damage_counts_with_its_worst_stream() {
         let mut figures = Figures::new(Place::Redis, Kind::Flip);
         let verdicts = [Verdict::Intact, Verdict::StateLost, Verdict::Silent, Verdict::Intact];
-        let worst = figures.add_streams(verdicts.iter());
-        assert_eq!(worst, Outcome::Silent);
-        figures.add(worst);
-        assert_eq!(figures.numbers(), [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1]);
-        assert_eq!(figures.add_streams([Verdict::Intact].iter()), Outcome::Harmless);
-        assert_eq!(outcome(&Verdict::Wrong(String::new())), Outcome::Wrong);
+        let label = "Flip 1 at 2: log missing";
+        assert_eq!(figures.add_streams(label, verdicts.iter()), Outcome::Silent);
+        assert_eq!(figures.silent, BTreeMap::from([("log missing".to_owned(), 1)]));
+        assert_eq!(figures.add_streams(label, [Verdict::Intact].iter()), Outcome::Harmless);
+        let mut sum = Figures::new(Place::Redis, Kind::Flip);
+        sum.add(Outcome::Unchanged);
+        sum.merge(figures);
+        assert_eq!((sum.all(), sum.count(Outcome::Silent)), (3, 1));
+        assert_eq!(sum.streams[&Outcome::Harmless], 3);
+    }
+
+    #[test]
+    fn a_hung_or_one_sided_damage_fails_the_run() {
+        let passes = |outcome| {
+            let mut figures = Figures::new(Place::Redis, Kind::Flip);
+            figures.add(outcome);
+            let (figures, checks) = (vec![figures], Checks::default());
+            Findings { seed: 0, streams: 1, rounds: 1, figures, checks }.report(None).unwrap()
+        };
+        for (outcome, name) in Outcome::ALL {
+            assert_eq!(passes(outcome), !Outcome::DEFECTS.contains(&outcome), "{name}");
+        }
+        for verdict in [Verdict::Hung, Verdict::OneSided(String::new()), Verdict::Unknown] {
+            let is_defect = Outcome::DEFECTS.contains(&Outcome::of_stream(&verdict));
+            assert_eq!(is_defect, verdict.is_defect());
+        }
     }
 }

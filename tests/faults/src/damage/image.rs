@@ -35,6 +35,8 @@ pub(crate) enum Owner {
     Partition(u32),
     /// Settings of the whole store.
     Shared,
+    /// The live cores, which differ between any two moments.
+    Membership,
     /// A key that no core reads, such as a damaged key name.
     Nobody,
 }
@@ -53,8 +55,10 @@ impl Row {
 /// The part of the store that a Redis key belongs to.
 pub(crate) fn owner(key: &[u8]) -> Owner {
     let Some(tag) = key.strip_prefix(b"minerva:{") else { return Owner::Nobody };
-    if tag.starts_with(b"store}:") {
-        return Owner::Shared;
+    match tag.strip_prefix(b"store}:") {
+        Some(b"members" | b"cores") => return Owner::Membership,
+        Some(_) => return Owner::Shared,
+        None => {}
     }
     let end = tag.iter().position(|&byte| byte == b'}');
     let number = end.and_then(|end| str::from_utf8(tag.get(1..end)?).ok()?.parse().ok());
@@ -71,11 +75,27 @@ impl Image {
         here.chain(there).map(|(row, _)| row.owner()).collect()
     }
 
-    /// Replaces the rows of one owner by those of another image.
-    pub(crate) fn replace(&mut self, owner: Owner, by: &Self) {
-        self.0.retain(|row, _| row.owner() != owner);
-        let rows = by.0.iter().filter(|(row, _)| row.owner() == owner);
-        self.0.extend(rows.map(|(row, value)| (row.clone(), value.clone())));
+    /// The rows of these owners.
+    pub(crate) fn part(&self, owners: &BTreeSet<Owner>) -> Self {
+        let rows = self.0.iter().filter(|(row, _)| owners.contains(&row.owner()));
+        Self(rows.map(|(row, value)| (row.clone(), value.clone())).collect())
+    }
+
+    /// The kinds of rows that differ from the original, such as `log missing, streams changed`.
+    pub(crate) fn describe_changes(&self, original: &Self) -> String {
+        let mut changes: BTreeSet<(String, &str)> = BTreeSet::new();
+        for (row, value) in &original.0 {
+            match self.0.get(row) {
+                None => drop(changes.insert((row.name(), "missing"))),
+                Some(other) if other != value => drop(changes.insert((row.name(), "changed"))),
+                Some(_) => {}
+            }
+        }
+        let added = self.0.keys().filter(|row| !original.0.contains_key(row));
+        changes.extend(added.map(|row| (row.name(), "added")));
+        let changes: Vec<_> =
+            changes.iter().map(|(name, change)| format!("{name} {change}")).collect();
+        changes.join(", ")
     }
 
     /// Bytes of all key names, field names and values; a key with several elements counts its name once.
@@ -139,6 +159,12 @@ impl Image {
 }
 
 impl Row {
+    /// The last part of the name of the key or table.
+    fn name(&self) -> String {
+        let name = self.table.rsplit(|&byte| byte == b':').next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    }
+
     /// The stored name of an element; list indices are not stored.
     fn field(&self) -> &[u8] {
         if self.kind == RowKind::List { &[] } else { &self.key }
@@ -170,6 +196,10 @@ mod tests {
         for name in ["minerva:{p1:log", "minerva:{px}:log", "miner", "minerva:{q1}:log"] {
             assert_eq!(row(name, RowKind::Text, b"").owner(), Owner::Nobody, "{name}");
         }
+        for name in ["members", "cores"] {
+            let name = format!("minerva:{{store}}:{name}");
+            assert_eq!(row(&name, RowKind::Hash, b"core").owner(), Owner::Membership);
+        }
         assert_eq!(row("log", RowKind::Table, &[0, 0, 1, 0, 9]).owner(), Owner::Partition(256));
         assert_eq!(row("settings", RowKind::Table, b"format").owner(), Owner::Shared);
     }
@@ -194,12 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_takes_the_rows_of_one_owner() {
-        let (mut merged, mut damaged) = (image(), image());
-        damaged.0.retain(|row, _| row.owner() == Owner::Shared);
-        merged.replace(Owner::Partition(1), &damaged);
-        assert_eq!(merged.differences(&image()), BTreeSet::from([Owner::Partition(1)]));
-        merged.replace(Owner::Partition(1), &image());
-        assert_eq!(merged, image());
+    fn changes_are_described_by_the_names_of_the_keys() {
+        let mut damaged = image();
+        damaged.0.retain(|row, _| !row.table.ends_with(b"{p1}:log"));
+        damaged.0.insert(row("minerva:{p1}:head", RowKind::Hash, b"epoch"), b"8".to_vec());
+        damaged.0.insert(row("minerva:{p1}:hebd", RowKind::Hash, b"x"), Vec::new());
+        let part = damaged.part(&BTreeSet::from([Owner::Partition(1)]));
+        let original = image().part(&BTreeSet::from([Owner::Partition(1)]));
+        assert_eq!(part.describe_changes(&original), "head changed, hebd added, log missing");
+        assert_eq!(original.describe_changes(&original), "");
     }
 }

@@ -15,39 +15,62 @@ pub(crate) async fn read(server: &RedisServer) -> anyhow::Result<Image> {
     let mut connection = server.connect().await?;
     let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await?;
     let mut rows = BTreeMap::new();
-    for name in names {
-        read_key(&mut connection, name, &mut rows).await?;
+    for names in names.chunks(STEP) {
+        read_keys(&mut connection, names, &mut rows).await?;
     }
     Ok(Image(rows))
 }
 
-async fn read_key(
+async fn read_keys(
     connection: &mut MultiplexedConnection,
-    name: Vec<u8>,
+    names: &[Vec<u8>],
     rows: &mut BTreeMap<Row, Vec<u8>>,
 ) -> anyhow::Result<()> {
-    let kind: String = redis::cmd("TYPE").arg(&name).query_async(connection).await?;
-    let row = |kind, key| Row { table: name.clone(), kind, key };
+    let mut pipeline = redis::pipe();
+    for name in names {
+        pipeline.cmd("TYPE").arg(name);
+    }
+    let kinds: Vec<String> = pipeline.query_async(connection).await?;
+    let mut pipeline = redis::pipe();
+    for (name, kind) in names.iter().zip(&kinds) {
+        match kind.as_str() {
+            "string" => pipeline.cmd("GET").arg(name),
+            "hash" => pipeline.cmd("HGETALL").arg(name),
+            "list" => pipeline.cmd("LRANGE").arg(name).arg(0).arg(-1),
+            _ => pipeline.cmd("ECHO").arg(""),
+        };
+    }
+    let values: Vec<redis::Value> = pipeline.query_async(connection).await?;
+    for ((name, kind), value) in names.iter().zip(kinds).zip(&values) {
+        add_key(name, kind, value, rows)?;
+    }
+    Ok(())
+}
+
+fn add_key(
+    name: &[u8],
+    kind: String,
+    value: &redis::Value,
+    rows: &mut BTreeMap<Row, Vec<u8>>,
+) -> anyhow::Result<()> {
+    let row = |kind, key| Row { table: name.to_vec(), kind, key };
     match kind.as_str() {
         "string" => {
-            let value: Vec<u8> = redis::cmd("GET").arg(&name).query_async(connection).await?;
-            rows.insert(row(RowKind::Text, Vec::new()), value);
+            rows.insert(row(RowKind::Text, Vec::new()), redis::from_redis_value_ref(value)?);
         }
         "hash" => {
-            let values: Vec<(Vec<u8>, Vec<u8>)> =
-                redis::cmd("HGETALL").arg(&name).query_async(connection).await?;
+            let values: Vec<(Vec<u8>, Vec<u8>)> = redis::from_redis_value_ref(value)?;
             rows.extend(values.into_iter().map(|(key, value)| (row(RowKind::Hash, key), value)));
         }
         "list" => {
-            let values: Vec<Vec<u8>> =
-                redis::cmd("LRANGE").arg(&name).arg(0).arg(-1).query_async(connection).await?;
+            let values: Vec<Vec<u8>> = redis::from_redis_value_ref(value)?;
             let key = |index: usize| (index as u64).to_be_bytes().to_vec();
             let elements = values.into_iter().enumerate();
             rows.extend(elements.map(|(index, value)| (row(RowKind::List, key(index)), value)));
         }
         // A damaged command may have created any type of key, which no core reads.
-        other => {
-            rows.insert(row(RowKind::Text, other.into()), Vec::new());
+        _ => {
+            rows.insert(row(RowKind::Text, kind.into()), Vec::new());
         }
     }
     Ok(())

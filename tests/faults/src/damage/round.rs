@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use minerva_app::Service;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::application::{Application, Seen};
+use super::application::Application;
 use super::history::{History, echo, listed, probe};
-use super::servers::Servers;
+use super::servers::{Failure, Servers, Unreadable};
+use super::verdict::{ClientEnd, Verdict};
 use super::wire::{Frame, Hello, Wire};
 use crate::app;
 use crate::clock;
@@ -26,134 +28,122 @@ const QUIET: Duration = Duration::from_secs(6);
 const FIRST: Duration = Duration::from_secs(30);
 /// Time for the application to receive the ends that the clients have received.
 const ENDS: Duration = Duration::from_secs(3);
+/// Time for the application to receive a stream whose client was served.
+const ASSIGNED: Duration = Duration::from_millis(500);
 
-/// The fate of a stream in a round.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
-    /// Everything listed and the probe arrived at both ends.
-    Intact,
-    /// Ended with `state lost`.
-    StateLost,
-    /// Ended with `state lost` at the client only.
-    OneSided,
-    /// Not served within the time of a round.
-    Stopped,
-    /// The client received `stream_attach_failure`: the stream does not exist.
-    Unknown,
-    /// Ended for another reason.
-    Otherwise(String),
-    /// Messages are missing and the stream goes on.
-    Silent,
-    Wrong(String),
+/// The result of a round without a failure of a process.
+pub(super) struct Round {
+    /// By stream.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Credentials of streams that the application received although they are not in the list.
+    pub(super) unlisted: Vec<String>,
 }
 
-/// The client's view of a stream in a round.
-#[derive(Debug)]
-enum ClientEnd {
-    /// The answer has arrived; whether listed messages are missing before it.
-    Answered {
-        silent: bool,
-    },
-    Reset(String),
-    Killed(String),
-    Wrong(String),
+/// Clients that are connecting or have decided.
+struct Clients {
+    tasks: JoinSet<(usize, ClientEnd)>,
+    decided: Arc<AtomicUsize>,
 }
 
 /// Runs a round; the servers are killed at the end.
 ///
 /// # Errors
-/// If a process has ended by itself.
+/// If a process ends, hangs or panics.
 pub(super) async fn run(
     round: u64,
     servers: &mut Servers,
     histories: &Arc<Vec<History>>,
-) -> anyhow::Result<Vec<Verdict>> {
+) -> Result<Round, Failure> {
     let outcome = converse(round, servers, histories).await;
-    let alive = servers.check();
-    servers.kill().await;
-    alive.and(outcome)
+    let outcome = servers.end(outcome).await?;
+    match outcome.unlisted.first() {
+        Some(credentials) => {
+            Err(Failure::Wrong(format!("the application received {credentials:?}")))
+        }
+        None => Ok(outcome),
+    }
 }
 
 async fn converse(
     round: u64,
     servers: &mut Servers,
     histories: &Arc<Vec<History>>,
-) -> anyhow::Result<Vec<Verdict>> {
+) -> anyhow::Result<Round> {
     servers.start().await?;
     let application = Arc::new(Application::new(round, Arc::clone(histories)));
     let service = Service::connect(servers.api.to_string()).name("default").start();
-    let service = timeout(FIRST, service).await??;
+    let service = timeout(FIRST, service).await.context("the application cannot register")??;
     let attending = Arc::clone(&application);
     let serving = tokio::spawn(service.run(move |stream| Arc::clone(&attending).attend(stream)));
-    let decided = Arc::new(AtomicUsize::new(0));
-    let mut clients = JoinSet::new();
-    for history in histories.iter() {
-        let (history, address, decided) = (history.clone(), servers.clients, Arc::clone(&decided));
-        clients.spawn(async move {
-            let end = client(round, address, &history).await;
-            decided.fetch_add(1, Ordering::Relaxed);
-            (history.stream, end)
-        });
-    }
-    wait(servers, &decided, histories.len()).await;
-    let mut ends: Vec<Option<ClientEnd>> = histories.iter().map(|_| None).collect();
-    while let Some(done) = clients.try_join_next() {
-        let (stream, end) = done?;
-        ends[stream] = Some(end);
-    }
-    clients.abort_all();
+    let mut clients = Clients::start(round, servers.clients, histories);
+    clients.wait(servers, histories.len()).await;
+    let ends = clients.ends(histories.len())?;
     wait_for_ends(&application, &ends).await;
+    let is_unserved = ends.iter().any(Option::is_none);
+    let refused = if is_unserved { servers.unreadable().await? } else { Unreadable::default() };
     serving.abort();
-    let verdict = |(stream, end): (usize, Option<ClientEnd>)| judge(end, &application.seen(stream));
-    Ok(ends.into_iter().enumerate().map(verdict).collect())
+    let verdict = |(end, history): (Option<ClientEnd>, &History)| {
+        Verdict::new(end, &application.seen(history.stream), refused.includes(history.partition))
+    };
+    let verdicts = ends.into_iter().zip(histories.iter()).map(verdict).collect();
+    Ok(Round { verdicts, unlisted: application.unlisted() })
 }
 
-/// Waits until all clients are decided, or no further client is.
-async fn wait(servers: &mut Servers, decided: &AtomicUsize, all: usize) {
-    let mut last = (0, clock::now());
-    while last.0 < all && servers.check().is_ok() {
-        sleep(POLL).await;
-        let (now, count) = (clock::now(), decided.load(Ordering::Relaxed));
-        let limit = if count == 0 { FIRST } else { QUIET };
-        if count != last.0 {
-            last = (count, now);
-        } else if now.duration_since(last.1) > limit {
-            return;
+impl Clients {
+    fn start(round: u64, address: SocketAddr, histories: &Arc<Vec<History>>) -> Self {
+        let (mut tasks, decided) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+        for history in histories.iter() {
+            let (history, decided) = (history.clone(), Arc::clone(&decided));
+            tasks.spawn(async move {
+                let end = client(round, address, &history).await;
+                decided.fetch_add(1, Ordering::Relaxed);
+                (history.stream, end)
+            });
         }
+        Self { tasks, decided }
+    }
+
+    /// Waits until all clients are decided, or no further client is.
+    async fn wait(&self, servers: &mut Servers, all: usize) {
+        let mut last = (0, clock::now());
+        while last.0 < all && servers.check().is_ok() {
+            sleep(POLL).await;
+            let (now, count) = (clock::now(), self.decided.load(Ordering::Relaxed));
+            let limit = if count == 0 { FIRST } else { QUIET };
+            if count != last.0 {
+                last = (count, now);
+            } else if now.duration_since(last.1) > limit {
+                return;
+            }
+        }
+    }
+
+    /// The ends by stream; `None` for a client that is not served.
+    fn ends(&mut self, all: usize) -> anyhow::Result<Vec<Option<ClientEnd>>> {
+        let mut ends: Vec<Option<ClientEnd>> = (0..all).map(|_| None).collect();
+        while let Some(done) = self.tasks.try_join_next() {
+            let (stream, end) = done?;
+            ends[stream] = Some(end);
+        }
+        self.tasks.abort_all();
+        Ok(ends)
     }
 }
 
 /// Waits until the application has received the ends of the streams that the clients lost.
 async fn wait_for_ends(application: &Application, ends: &[Option<ClientEnd>]) {
     let start = clock::now();
-    let is_pending = |(stream, end): (usize, &Option<ClientEnd>)| {
+    let is_pending = |(stream, end): (usize, &Option<ClientEnd>), waited: Duration| {
         let seen = application.seen(stream);
-        matches!(end, Some(ClientEnd::Reset(_))) && seen.started && seen.ended.is_none()
+        let limit = if seen.started { ENDS } else { ASSIGNED };
+        matches!(end, Some(ClientEnd::Reset(_))) && seen.ends.is_empty() && waited < limit
     };
-    while ends.iter().enumerate().any(is_pending) && clock::now().duration_since(start) < ENDS {
-        sleep(POLL).await;
-    }
-}
-
-fn judge(end: Option<ClientEnd>, seen: &Seen) -> Verdict {
-    if let Some(wrong) = &seen.wrong {
-        return Verdict::Wrong(wrong.clone());
-    }
-    match end {
-        None => Verdict::Stopped,
-        Some(ClientEnd::Wrong(what)) => Verdict::Wrong(what),
-        Some(ClientEnd::Killed(reason)) if reason == "stream_attach_failure" => Verdict::Unknown,
-        Some(ClientEnd::Killed(reason)) => Verdict::Otherwise(reason),
-        Some(ClientEnd::Reset(reason)) if reason.starts_with("state lost") => {
-            if seen.started && seen.ended.is_none() {
-                Verdict::OneSided
-            } else {
-                Verdict::StateLost
-            }
+    loop {
+        let waited = clock::now().duration_since(start);
+        if !ends.iter().enumerate().any(|end| is_pending(end, waited)) {
+            return;
         }
-        Some(ClientEnd::Reset(reason)) => Verdict::Otherwise(reason),
-        Some(ClientEnd::Answered { silent }) if silent || seen.silent => Verdict::Silent,
-        Some(ClientEnd::Answered { .. }) => Verdict::Intact,
+        sleep(POLL).await;
     }
 }
 
@@ -206,29 +196,5 @@ async fn talk(
             Frame::Close => return Ok(None),
             Frame::Acknowledged(_) | Frame::Ignored => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_application_may_contradict_the_client() {
-        let answered = || Some(ClientEnd::Answered { silent: false });
-        let lost = || Some(ClientEnd::Reset("state lost|0".to_owned()));
-        let seen = Seen { started: true, probed: true, ..Seen::default() };
-        assert_eq!(judge(answered(), &seen), Verdict::Intact);
-        assert_eq!(judge(lost(), &seen), Verdict::OneSided);
-        assert_eq!(judge(lost(), &Seen::default()), Verdict::StateLost);
-        let ended = Seen { ended: Some("state lost".to_owned()), ..seen.clone() };
-        assert_eq!(judge(lost(), &ended), Verdict::StateLost);
-        let silent = Seen { silent: true, ..seen.clone() };
-        assert_eq!(judge(answered(), &silent), Verdict::Silent);
-        let wrong = Seen { wrong: Some("x".to_owned()), ..seen };
-        assert_eq!(judge(lost(), &wrong), Verdict::Wrong("x".to_owned()));
-        assert_eq!(judge(None, &Seen::default()), Verdict::Stopped);
-        let unknown = ClientEnd::Killed("stream_attach_failure".to_owned());
-        assert_eq!(judge(Some(unknown), &Seen::default()), Verdict::Unknown);
     }
 }

@@ -1,25 +1,54 @@
 //! The core and the edge of a round.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use tokio::time::timeout;
 
+use super::server_logs::ServerLogs;
+use crate::admin;
 use crate::deployment::{beside, beside_this, options};
 use crate::ports::Ports;
 use crate::process::Process;
 
 /// Exit code of a panic.
 const PANIC: i32 = 101;
-const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deadline for readiness or an exit; a process that does neither hangs.
+const START: Duration = Duration::from_secs(30);
+const EXIT: Duration = Duration::from_secs(1);
 
 pub(super) struct Servers {
     pub(super) core: Process,
     edge: Process,
     pub(super) clients: SocketAddr,
     pub(super) api: SocketAddr,
+    /// The core's admin port.
+    admin: SocketAddr,
+    logs: ServerLogs,
+}
+
+/// A round without verdicts, with the cause.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The core exited with an error.
+    Refused(String),
+    /// All processes run, but none goes on.
+    Hung(String),
+    /// A process panicked or was ended by a signal, or the edge ended.
+    Crashed(String),
+    /// The application received a stream that does not exist.
+    Wrong(String),
+}
+
+/// The unreadable partitions in a readiness report.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    named: BTreeSet<u32>,
+    /// More partitions than are named.
+    has_more: bool,
 }
 
 impl Servers {
@@ -50,34 +79,64 @@ impl Servers {
             "1s",
         ];
         arguments.extend(more.map(Into::into));
-        let core = Process::new("the core", program, arguments, directory.join("core.log"));
+        let logs = [directory.join("core.log"), directory.join("edge.log")];
+        let core = Process::new("the core", program, arguments, logs[0].clone());
         let mut arguments = options(&[("--listen", clients), ("--admin", edge_admin)]);
         arguments.extend(["--core".into(), link.to_string().into()]);
-        let edge = Process::new("the edge", edge, arguments, directory.join("edge.log"));
-        Ok(Self { core, edge, clients, api })
+        let edge = Process::new("the edge", edge, arguments, logs[1].clone());
+        Ok(Self { core, edge, clients, api, admin, logs: ServerLogs::new(logs) })
     }
 
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
         self.core.spawn()?;
         self.edge.spawn()?;
-        self.core.ready().await?;
-        self.edge.ready().await
+        timeout(START, self.core.ready()).await.context("the core is not ready")??;
+        timeout(START, self.edge.ready()).await.context("the edge is not ready")?
     }
 
-    /// Starts the core alone. Returns whether the core serves; a core that does not must exit with an error.
+    /// Starts the core alone, and kills it when it is ready.
     ///
     /// # Errors
-    /// If the core crashes or hangs.
-    pub(super) async fn try_core(&mut self) -> anyhow::Result<bool> {
-        self.core.spawn()?;
-        if self.core.ready().await.is_ok() {
-            self.core.kill().await?;
-            return Ok(true);
+    /// If the core does not serve.
+    pub(super) async fn try_core(&mut self) -> Result<(), Failure> {
+        let started = async {
+            self.core.spawn()?;
+            timeout(START, self.core.ready()).await.context("the core is not ready")?
+        };
+        let started = started.await;
+        self.end(started).await
+    }
+
+    /// Kills both processes at the end of a round; the cause of an error follows from their exits and logs.
+    pub(super) async fn end<T>(&mut self, outcome: anyhow::Result<T>) -> Result<T, Failure> {
+        let running = self.check();
+        let text = match (&outcome, running) {
+            (_, Err(ended)) => Some(format!("{ended:#}")),
+            (Err(error), Ok(())) => Some(format!("{error:#}")),
+            (Ok(_), Ok(())) => None,
+        };
+        let core = match self.core.ended() {
+            // The output of a process ends before its status is known.
+            None if outcome.is_err() => {
+                timeout(EXIT, self.core.wait()).await.ok().and_then(Result::ok)
+            }
+            ended => ended,
+        };
+        let has_edge_ended = self.edge.ended().is_some();
+        self.kill().await;
+        let panics = self.logs.new_panics().unwrap_or_else(|error| vec![error.to_string()]);
+        if let Some(panic) = panics.first() {
+            return Err(Failure::Crashed(panic.clone()));
         }
-        let status = timeout(EXIT_TIMEOUT, self.core.wait()).await.context("the core hangs")??;
-        let code = status.code().context("the core was ended by a signal")?;
-        ensure!(code != PANIC, "the core panicked");
-        Ok(false)
+        let refused = core.is_some_and(|status| status.code().is_some_and(|code| code != PANIC));
+        match (outcome, text) {
+            (_, Some(text)) if has_edge_ended => Err(Failure::Crashed(text)),
+            (_, Some(text)) if refused => Err(Failure::Refused(text)),
+            (_, Some(text)) if core.is_some() => Err(Failure::Crashed(text)),
+            (Err(error), _) => Err(Failure::Hung(format!("{error:#}"))),
+            (Ok(_), Some(text)) => Err(Failure::Crashed(text)),
+            (Ok(value), None) => Ok(value),
+        }
     }
 
     /// Returns an error if a process has ended.
@@ -94,5 +153,58 @@ impl Servers {
                 let _ = process.kill().await;
             }
         }
+    }
+
+    /// The partitions that the core reports as unreadable.
+    pub(super) async fn unreadable(&self) -> anyhow::Result<Unreadable> {
+        Ok(Unreadable::parse(&admin::get(self.admin, "/readyz").await?))
+    }
+}
+
+impl Unreadable {
+    fn parse(reply: &str) -> Self {
+        let list = reply.split_once("unreadable partitions: ");
+        let list = list.and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
+        let Some((list, _)) = list else { return Self::default() };
+        let named = list.split(", ").filter_map(|number| number.parse().ok()).collect();
+        Self { named, has_more: list.ends_with("...") }
+    }
+
+    pub(super) fn includes(&self, partition: u32) -> bool {
+        self.has_more || self.named.contains(&partition)
+    }
+}
+
+impl Failure {
+    /// The failure if only partitions are damaged, which must not stop the core.
+    pub(super) fn of_a_partition(self) -> Self {
+        match self {
+            Self::Refused(text) | Self::Crashed(text) => Self::Crashed(text),
+            Self::Hung(text) => Self::Hung(text),
+            Self::Wrong(text) => Self::Wrong(text),
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Refused(text) | Self::Hung(text) | Self::Crashed(text) | Self::Wrong(text) => {
+                text
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_readiness_report_names_unreadable_partitions() {
+        let reply = "HTTP/1.1 200 OK\r\n\r\nready\nunreadable partitions: 2 (3, 17); 3: version 9";
+        let unreadable = Unreadable::parse(reply);
+        assert!(unreadable.includes(17) && !unreadable.includes(4));
+        let many = Unreadable::parse("unreadable partitions: 11 (1, 2, ...); 1: x");
+        assert!(many.includes(1) && many.includes(40));
+        assert_eq!(Unreadable::parse("HTTP/1.1 200 OK\r\n\r\nready\n"), Unreadable::default());
     }
 }

@@ -40,11 +40,12 @@ impl Place {
 
 /// A damaged copy of the store, as loaded by Redis or redb.
 pub(super) enum Loaded {
-    Content(Image),
+    /// The rows, and the damaged position.
+    Content(Image, String),
     /// Redis exits with an error.
     Refused,
-    /// This program cannot read the file, which a core has to show.
-    Unreadable,
+    /// This program cannot read the file with this damaged position, so a core has to show the streams.
+    Unreadable(String),
 }
 
 /// The store of the rounds, and the files of the template.
@@ -128,7 +129,7 @@ impl Store {
             let (mut image, detail) = (original.clone(), random.bits());
             let position = random.between(0, image.bytes() as u64 - 1) as usize;
             image.change_at(position, |bytes, offset| kind.apply(bytes, offset, detail));
-            return Ok(Loaded::Content(image));
+            return Ok(Loaded::Content(image, format!("{kind:?} {detail} at {position}")));
         }
         let copy = if self.place.is_redb() {
             self.directory.join("copy")
@@ -136,8 +137,12 @@ impl Store {
             self.loader.0.directory.clone()
         };
         copy_directory(&self.template(), &copy)?;
-        damage_files(&copy, kind, random)?;
-        if self.place.is_redb() { load_redb(&copy).await } else { self.load_redis().await }
+        let label = damage_files(&copy, kind, random)?;
+        if self.place.is_redb() {
+            load_redb(&copy, label).await
+        } else {
+            self.load_redis(label).await
+        }
     }
 
     /// Puts the damaged file itself in place.
@@ -154,17 +159,16 @@ impl Store {
         Ok(kept)
     }
 
-    async fn load_redis(&mut self) -> anyhow::Result<Loaded> {
+    async fn load_redis(&mut self, label: String) -> anyhow::Result<Loaded> {
         let (server, process) = &mut self.loader;
         process.spawn()?;
         if process.ready().await.is_err() {
-            // Redis exits with an error of its own.
-            process.ended();
+            process.wait().await.context("Redis neither loads nor rejects the file")?;
             return Ok(Loaded::Refused);
         }
         let image = redis_image::read(server).await;
         process.kill().await?;
-        Ok(Loaded::Content(image?))
+        Ok(Loaded::Content(image?, label))
     }
 
     /// Puts the content for the next round in place.
@@ -180,15 +184,15 @@ impl Store {
     }
 }
 
-async fn load_redb(copy: &Path) -> anyhow::Result<Loaded> {
+async fn load_redb(copy: &Path, label: String) -> anyhow::Result<Loaded> {
     Ok(match redb_image::read(&copy.join(REDB_FILE)).await? {
-        Reading::Rows(image) => Loaded::Content(image),
-        Reading::Refused | Reading::Crashed => Loaded::Unreadable,
+        Reading::Rows(image) => Loaded::Content(image, label),
+        Reading::Refused | Reading::Crashed => Loaded::Unreadable(label),
     })
 }
 
-/// Damages one of the files of a directory.
-fn damage_files(directory: &Path, kind: Kind, random: &mut Random) -> anyhow::Result<()> {
+/// Damages one of the files of a directory; returns the position.
+fn damage_files(directory: &Path, kind: Kind, random: &mut Random) -> anyhow::Result<String> {
     let mut files = Vec::new();
     list(directory, &mut files)?;
     files.sort();
@@ -197,8 +201,11 @@ fn damage_files(directory: &Path, kind: Kind, random: &mut Random) -> anyhow::Re
     for (path, length) in files {
         if position < length {
             let mut bytes = std::fs::read(&path)?;
-            kind.apply(&mut bytes, position as usize, random.bits());
-            return std::fs::write(&path, bytes).context("cannot write the damaged file");
+            let detail = random.bits();
+            kind.apply(&mut bytes, position as usize, detail);
+            std::fs::write(&path, bytes).context("cannot write the damaged file")?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            return Ok(format!("{kind:?} {detail} at {position} of {name}"));
         }
         position -= length;
     }
