@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use minerva_proto::Feature;
 use minerva_proto::link::greeting::{self, EdgeGreeting};
 use minerva_proto::link::pb::link_service_server::LinkService;
 use minerva_proto::link::pb::{self, RelayRequest, RelayResponse};
@@ -66,7 +67,7 @@ impl LinkService for LinkServer {
         let id = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
         let OutgoingControl { greeting, outputs, end } = control;
         let link = Link {
-            handle: LinkHandle { id, outputs },
+            handle: LinkHandle { id, claim_tags: false, outputs },
             partitions: self.partitions.clone(),
             transports: HashMap::new(),
             refusals: Refusals::new(id, self.metrics.clone()),
@@ -118,6 +119,7 @@ impl Link {
     ) -> Result<(), Status> {
         let (hello, rest) = first_request(&mut incoming).await?;
         let edge = self.accept(hello)?;
+        self.handle.claim_tags = edge.features.contains(Feature::ClaimTags);
         answer();
         self.partitions.add_link(self.handle.clone());
         let features = edge.features.names();

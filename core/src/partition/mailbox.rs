@@ -35,6 +35,8 @@ const ROOM_KIB: u32 = 8 << 10;
 #[derive(Clone)]
 pub struct LinkHandle {
     pub id: LinkId,
+    /// The edge supports frames with claim tags, the feature `claim-tags`.
+    pub claim_tags: bool,
     /// Outputs for the edge; closed when the link has ended.
     pub outputs: OutputSender<CoreFrame>,
 }

@@ -19,7 +19,7 @@ mod turn_end;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use minerva_proto::link::CoreFrame;
+use minerva_proto::link::{CoreFrame, CoreMessage};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ClaimTag, MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
@@ -32,7 +32,7 @@ use self::service_selection::ServiceSelection;
 use self::tombstones::{StreamKey, Tombstones};
 use super::assignment::Assignment;
 use super::counters::{Counters, add, subtract};
-use super::output_channel::OutputSender;
+use super::mailbox::LinkHandle;
 use super::recovery::is_placeholder;
 use super::setup::{Clock, PartitionSetup};
 use super::subprotocols::Subprotocols;
@@ -73,7 +73,7 @@ pub(super) struct PartitionStreams {
     tombstones: Tombstones,
     /// The streams of the attached transports.
     transports: BTreeMap<TransportKey, StreamNumber>,
-    links: BTreeMap<LinkId, OutputSender<CoreFrame>>,
+    links: BTreeMap<LinkId, LinkHandle>,
     assignment: Assignment,
     selection: ServiceSelection,
     /// Pushes of this turn that are carried out together.
@@ -215,8 +215,9 @@ impl PartitionStreams {
         for output in outputs {
             match output {
                 Output::Edge(link, output) => {
-                    if let Some(link) = self.links.get(&link) {
-                        link.send(output);
+                    let link = self.links.get(&link);
+                    if let Some(link) = link.filter(|link| link.claim_tags || !is_tag(&output)) {
+                        link.outputs.send(output);
                     }
                 }
                 Output::App(session, mut output) => {
@@ -303,6 +304,11 @@ impl PartitionStreams {
         subtract(&self.counters.transports, 1);
         Some(stream)
     }
+}
+
+/// Whether a frame reports a claim tag, which only an edge with this feature may get.
+fn is_tag(frame: &CoreFrame) -> bool {
+    matches!(frame, CoreFrame::Transport { message: CoreMessage::Tag(_), .. })
 }
 
 /// The messages that the earlier owner has written to no client.

@@ -266,8 +266,8 @@ impl Core {
             return;
         };
         for frame in frames {
-            if link::is_hello(&frame) {
-                link.on_hello(hello.clone(), &partitions, net);
+            if let Some(edge) = link::hello_of(&frame) {
+                link.on_hello(edge, hello.clone(), &partitions, net);
             } else if let Err(error) = link.on_frame(frame, &partitions, net) {
                 checker.violation(format!("frame of an edge: {error}"));
             }

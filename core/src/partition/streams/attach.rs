@@ -24,7 +24,7 @@ impl PartitionStreams {
         let key = TransportKey { link: link.id, transport };
         // An edge that reuses a transport number would leave a transport that is never detached.
         self.on_detach(key.link, key.transport, now, effects);
-        self.links.insert(link.id, link.outputs);
+        self.links.insert(link.id, link);
         let number = match (self.find(&attach), self.refusal(&attach, now)) {
             (Some(number), _) => number,
             (None, Some(cause)) => {

@@ -298,7 +298,7 @@ fn a_full_mailbox_refuses_attaches() {
     let partitions = PartitionTable::new(1, PartitionHash::UNKEYED);
     let receiver = partitions.open(0, Epoch(1));
     let (outputs, mut edge) = output_channel();
-    let link = LinkHandle { id: LINK, outputs };
+    let link = LinkHandle { id: LINK, claim_tags: true, outputs };
     let attach = || Mail::Attach {
         link: link.clone(),
         transport: TransportId(1),

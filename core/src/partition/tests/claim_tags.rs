@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use minerva_proto::link::CoreMessage;
 use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
 
 use super::harness::{Harness, TestSession, hello, run_until_idle, send};
+use super::rollback::push;
 use super::store::TestStore;
 use crate::partition::Recovered;
 use crate::state::{CreatedTags, StreamState, decode_entry};
@@ -61,6 +63,25 @@ async fn records_are_tagged_as_soon_as_the_version_in_force_permits_it() {
         (ClaimTag::UNKNOWN, vec![None, Some(tag(1))])
     );
     assert_eq!([created.of(1, made), created.of(2, made)], [None, Some(tag(1))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_edge_with_the_feature_gets_tags() {
+    for has_feature in [false, true] {
+        let store = TestStore::free();
+        let mut harness = Harness::start(&store).await;
+        harness.link.claim_tags = has_feature;
+        harness.stored_version.raise(2);
+        harness.attach(hello(1, "stream1"));
+        let app = harness.join(1, "one", &[]);
+        run_until_idle().await;
+        push(&harness, &app, "x");
+        run_until_idle().await;
+        let frames = harness.edge_outputs();
+        let messages: Vec<_> = frames.iter().filter_map(|frame| frame.message()).collect();
+        assert!(messages.iter().any(|message| matches!(message, CoreMessage::Messages(_))));
+        assert_eq!(messages.contains(&&CoreMessage::Tag(tag(1))), has_feature);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,7 +78,7 @@ impl Harness {
         partition.gate.is_open = is_gate_open;
         let task = tokio::spawn(partition.serve());
         let (outputs, edge) = output_channel();
-        let link = LinkHandle { id: LINK, outputs };
+        let link = LinkHandle { id: LINK, claim_tags: true, outputs };
         Self { partitions, task, clock, counters, link, edge, stored_version }
     }
 

@@ -133,7 +133,7 @@ async fn reconnect_to_the_second_owner(is_written: bool) -> CoreFrame {
     harness.edge_outputs().pop().unwrap()
 }
 
-fn push(harness: &Harness, app: &TestSession, message: &'static str) {
+pub(super) fn push(harness: &Harness, app: &TestSession, message: &'static str) {
     let (session, messages) = (app.handle.id, vec![message.into()]);
     harness.send(Mail::Send {
         session,

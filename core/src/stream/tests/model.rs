@@ -5,10 +5,13 @@
 
 mod world;
 
-use minerva_proto::{EventNumber, StreamNumber};
+use ::bytes::Bytes;
+use minerva_proto::link::{Batch, End};
+use minerva_proto::{EventNumber, KillReason, Reset, StreamNumber};
 use proptest::prelude::*;
 
 use super::harness::bytes;
+use crate::limits::Limits;
 use crate::stream::AppOutput;
 use world::World;
 
@@ -71,6 +74,33 @@ enum Step {
         ms: u16,
     },
     Crash,
+}
+
+fn c2s(number: u64) -> Bytes {
+    format!("c{number}").into()
+}
+
+fn s2c(number: u64) -> Bytes {
+    format!("s{number}").into()
+}
+
+fn limits() -> Limits {
+    Limits {
+        inbox_messages: 6,
+        outbox_messages: 8,
+        outbox_bytes: 20,
+        rwin_messages: 4,
+        transports_per_stream: 3,
+        ..Limits::default()
+    }
+}
+
+fn ending(batch: Batch, how: u8) -> Batch {
+    match how {
+        0 => Batch { reset: Some(Reset::new("bye", true)), ..batch },
+        1 => Batch { end: Some(End { kill: None }), ..batch },
+        _ => Batch { end: Some(End { kill: Some(KillReason::FrameCorruption) }), ..batch },
+    }
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -7,10 +7,11 @@ use minerva_core::partition::{
     LinkHandle, LinkId, Mail, OutputReceiver, PartitionTable, output_channel,
 };
 use minerva_core::simulation as convert;
-use minerva_proto::link::pb::{self, CoreHello, core_frame, edge_frame};
+use minerva_proto::link::pb::{self, CoreHello, EdgeHello, core_frame, edge_frame};
 use minerva_proto::link::{
     Attach, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, TransportId, decode,
 };
+use minerva_proto::{Feature, Features};
 
 use crate::checker::{Checker, TransportWatch};
 use crate::connection::{ConnId, Side};
@@ -34,7 +35,7 @@ struct AttachedTransport {
 impl Link {
     pub(super) fn new(number: u64, conn: ConnId) -> Self {
         let (outputs, receiver) = output_channel();
-        let handle = LinkHandle { id: LinkId(number), outputs };
+        let handle = LinkHandle { id: LinkId(number), claim_tags: false, outputs };
         Self { handle, receiver, conn, transports: BTreeMap::new() }
     }
 
@@ -66,13 +67,16 @@ impl Link {
 
     /// Handles the hello of the edge: responds with the hello of the core and announces the link.
     pub(super) fn on_hello(
-        &self,
+        &mut self,
+        edge: &EdgeHello,
         hello: CoreHello,
         partitions: &PartitionTable,
         net: &mut Network,
     ) {
         let frame = pb::CoreFrame { frame: Some(core_frame::Frame::Hello(hello)) };
         net.send(self.conn, Side::Callee, Content::FromCore(vec![frame]));
+        let features = Features::from_names(&edge.features);
+        self.handle.claim_tags = features.contains(Feature::ClaimTags);
         partitions.add_link(self.handle.clone());
     }
 
@@ -137,7 +141,7 @@ impl Link {
     }
 }
 
-/// Whether the frame is the hello of an edge.
-pub(super) fn is_hello(frame: &pb::EdgeFrame) -> bool {
-    matches!(frame.frame, Some(edge_frame::Frame::Hello(_)))
+/// The hello of an edge; `None` for any other frame.
+pub(super) fn hello_of(frame: &pb::EdgeFrame) -> Option<&EdgeHello> {
+    if let Some(edge_frame::Frame::Hello(hello)) = &frame.frame { Some(hello) } else { None }
 }

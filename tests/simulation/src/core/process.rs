@@ -57,7 +57,7 @@ impl Process {
         let Deployment { partitions, limits, options, queue, stopped } = deployment;
         let partitions = PartitionTable::new(partitions, PartitionHash::UNKEYED);
         let (outputs, observer) = output_channel();
-        partitions.add_link(LinkHandle { id: OBSERVER_LINK, outputs });
+        partitions.add_link(LinkHandle { id: OBSERVER_LINK, claim_tags: false, outputs });
         let (stop, stopping) = oneshot::channel();
         let options = PartitionOptions { standby: is_standby, ..options };
         let name: Arc<str> = name(core, life).into();

@@ -4,14 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_proto::ClaimTag;
-use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, End, Resume, TransportId};
-use minerva_proto::{
-    EventNumber, KillReason, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportNumber,
-};
+use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, TransportId};
+use minerva_proto::{EventNumber, LogIndex, MessageNumber, Sack, StreamNumber, TransportNumber};
 
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
-use super::Step;
-use crate::limits::Limits;
+use super::{Step, c2s, ending, limits, s2c};
 use crate::state::{BlobContext, OutboxLimits, STORED_VERSION, Snapshot, StreamState};
 use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
 
@@ -41,25 +38,6 @@ pub(super) struct World {
     expects: u64,
     /// Messages received by the application, by event.
     seen: BTreeMap<u64, Bytes>,
-}
-
-fn c2s(number: u64) -> Bytes {
-    format!("c{number}").into()
-}
-
-fn s2c(number: u64) -> Bytes {
-    format!("s{number}").into()
-}
-
-fn limits() -> Limits {
-    Limits {
-        inbox_messages: 6,
-        outbox_messages: 8,
-        outbox_bytes: 20,
-        rwin_messages: 4,
-        transports_per_stream: 3,
-        ..Limits::default()
-    }
 }
 
 impl World {
@@ -395,13 +373,5 @@ impl World {
                 "all received messages are acknowledged"
             );
         }
-    }
-}
-
-fn ending(batch: Batch, how: u8) -> Batch {
-    match how {
-        0 => Batch { reset: Some(Reset::new("bye", true)), ..batch },
-        1 => Batch { end: Some(End { kill: None }), ..batch },
-        _ => Batch { end: Some(End { kill: Some(KillReason::FrameCorruption) }), ..batch },
     }
 }
